@@ -1,0 +1,86 @@
+/**
+ * The sandbox port: what the Controller adapter may ask of the sandboxes.
+ *
+ * One method per RPC of containerd.services.sandbox.v1.Controller, in the project's own words: no protobuf
+ * and no wire status appears here. Failures are `BlazarError`s; `rpc/status.ts` translates their kinds.
+ */
+
+/** How the processes of a pod's containers see each other (CRI NamespaceMode). */
+export type PidMode = "container" | "pod" | "node" | "target";
+
+/** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
+export interface SandboxSpec {
+  /** The sandbox's id, chosen by containerd, unique on the node. */
+  id: string;
+  /** The pod's host name; "" when CRI gave none. */
+  hostname: string;
+  /** Path of the pod's network namespace on the host; "" for a hostNetwork pod. */
+  netnsPath: string;
+  /** Content of the pod's resolv.conf; all empty means the node's own. */
+  dns: { servers: string[]; searches: string[]; options: string[] };
+  /** The mode of the PID namespace. */
+  pidMode: PidMode;
+  /** The pod's cgroup on the host, "" when kubelet gave none. The VMM belongs in it. */
+  cgroupParent: string;
+  /** Pod name. */
+  name: string;
+  /** Pod namespace (of Kubernetes, not of containerd). */
+  namespace: string;
+  /** Pod uid. */
+  uid: string;
+  /** How often kubelet has tried to make this pod's sandbox, from 0. */
+  attempt: number;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  /** Virtual CPUs; absent means the configured default. */
+  vcpus?: number;
+  /** Guest memory in bytes; absent means the configured default. */
+  memoryBytes?: number;
+  /** Host directory shared with the guest; absent means one that the daemon makes. */
+  sharedDirectory?: string;
+}
+
+/** Where a sandbox is in its life; see `machines/sandbox.machine.ts`. */
+export type SandboxPhase = "creating" | "created" | "booting" | "ready" | "stopping" | "stopped" | "failed";
+
+/** A sandbox as it is now. */
+export interface SandboxStatus {
+  id: string;
+  phase: SandboxPhase;
+  /** The VMM's pid on the host, 0 while there is none. */
+  pid: number;
+  createdAt: Date;
+  exitedAt?: Date;
+  exitStatus?: number;
+  /** Free-form facts for operators; shown by `crictl inspectp`. */
+  info: Record<string, string>;
+}
+
+/** The platform that containers of a sandbox run on, in Go's names (`linux`, `amd64`). */
+export interface SandboxPlatform {
+  os: string;
+  architecture: string;
+  variant: string;
+}
+
+/** The sandboxes of this node. Unknown ids are refused with `SandboxNotFound` by every method. */
+export interface SandboxService {
+  /**
+   * Reserves what the sandbox needs, boots nothing. Cleans up after itself when it fails.
+   * @throws BlazarError `SandboxExists`, `InvalidSpec`, `HostResource`
+   */
+  create(spec: SandboxSpec, signal?: AbortSignal): Promise<void>;
+  /**
+   * Boots the sandbox; resolves once containers can run in it. Cleans up after itself when it fails.
+   * @throws BlazarError `IllegalTransition`, `VmmFailed`, `GuestNotReady`, `Cancelled`, …
+   */
+  start(id: string, signal?: AbortSignal): Promise<{ pid: number; createdAt: Date }>;
+  platform(id: string): SandboxPlatform;
+  /** Ends all containers and the VM; resolves when they are gone. Harmless when already stopped. */
+  stop(id: string, timeoutMs: number): Promise<void>;
+  /** Resolves when the sandbox has ended, however it ended. Rejects `Cancelled` when `signal` aborts. */
+  wait(id: string, signal: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
+  status(id: string): SandboxStatus;
+  /** Stops if need be and forgets the sandbox; afterwards its id is unknown. */
+  shutdown(id: string): Promise<void>;
+}
