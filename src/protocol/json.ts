@@ -1,0 +1,105 @@
+/**
+ * JSON over bytes and the checks that both ends apply to what the other one says.
+ *
+ * The text codec is injected, because QuickJS has no TextEncoder. A `Check<T>` takes an unknown value and
+ * returns it as a T or throws FrameMalformed with the path of what is wrong. This is deliberately not zod: it
+ * also runs in the guest agent, whose whole engine has 1.4 MB.
+ */
+import { BlazarError, reasonOf } from "../contracts/errors.ts";
+
+/** Text to UTF-8 and back; `decode` must not throw on invalid bytes. */
+export interface TextCodec {
+  encode(text: string): Uint8Array;
+  decode(bytes: Uint8Array): string;
+}
+
+/** Parses JSON from bytes. Throws FrameMalformed. */
+export function parseJson(text: TextCodec, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(text.decode(bytes));
+  } catch (error) {
+    throw new BlazarError("FrameMalformed", {
+      operation: "read a message",
+      reason: reasonOf(error),
+      cause: error,
+    });
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Returns `value` as a T or throws FrameMalformed naming `path`. */
+export type Check<T> = (value: unknown, path: string) => T;
+
+function fail(path: string, expected: string): never {
+  throw new BlazarError("FrameMalformed", {
+    operation: "read a message",
+    subject: path,
+    reason: `expected ${expected}`,
+  });
+}
+
+/** Longest string of a message: a hosts file or a script fits. */
+const MAX_STRING = 256 * 1024;
+
+export const string: Check<string> = (value, path) =>
+  typeof value === "string" && value.length <= MAX_STRING
+    ? value
+    : fail(path, `a string of at most ${MAX_STRING} characters`);
+
+export const boolean: Check<boolean> = (value, path) =>
+  typeof value === "boolean" ? value : fail(path, "true or false");
+
+/** A safe integer from `least` to `most`. */
+export function integer(least = 0, most = Number.MAX_SAFE_INTEGER): Check<number> {
+  return (value, path) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most
+      ? value
+      : fail(path, `an integer from ${least} to ${most}`);
+}
+
+export const unknown: Check<unknown> = (value) => value;
+
+export function oneOf<const T extends string>(...values: readonly T[]): Check<T> {
+  return (value, path) =>
+    values.find((known) => known === value) ?? fail(path, `one of ${values.join(", ")}`);
+}
+
+export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
+  return (value, path) => {
+    if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
+    return (value as unknown[]).map((each, index) => item(each, `${path}[${index}]`));
+  };
+}
+
+/** Absent (or null) stays absent. */
+export function optional<T>(check: Check<T>): Check<T | undefined> {
+  return (value, path) => (value === undefined || value === null ? undefined : check(value, path));
+}
+
+type Shape = Record<string, Check<unknown>>;
+type Of<S extends Shape> = { [K in keyof S]: ReturnType<S[K]> };
+
+/** An object with these fields; others are dropped. */
+export function object<S extends Shape>(shape: S): Check<Of<S>> {
+  const fields = Object.entries(shape);
+  return (value, path) => {
+    if (!isRecord(value)) fail(path, "an object");
+    const record = value as Record<string, unknown>;
+    return Object.fromEntries(
+      fields.map(([name, check]) => [name, check(record[name], `${path}.${name}`)]),
+    ) as Of<S>;
+  };
+}
+
+/** An object used as a map from any string. */
+export function record<T>(item: Check<T>): Check<Record<string, T>> {
+  return (value, path) => {
+    if (!isRecord(value)) fail(path, "an object");
+    return Object.fromEntries(
+      Object.entries(value as object).map(([key, each]) => [key, item(each, `${path}.${key}`)]),
+    );
+  };
+}
