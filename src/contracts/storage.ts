@@ -1,0 +1,74 @@
+/**
+ * The port to the host's side of a container's root: what is mounted, copied and handed to the VM.
+ *
+ * The order is plan → intents in the journal → apply → … → release → undone: a {@link RootfsPlan} names every
+ * host resource before it is made, so that a dead daemon's half-finished work can be undone from the journal.
+ */
+import type { RootfsMount } from "./task.ts";
+
+export interface RootfsRequest {
+  readonly containerId: string;
+  /** As containerd's snapshotter gives them in Task.Create; not yet mounted. */
+  readonly mounts: readonly RootfsMount[];
+  /** The sandbox's share, exported to its VM; the container gets a directory of its own in it. */
+  readonly shareDirectory: string;
+  /** Where writable layers go whose snapshot has no upperdir. */
+  readonly scratchDirectory: string;
+  /** Owner of disk images: the VMM's user; undefined = leave as is. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/** Everything that {@link RootfsStore.apply} will make. Plain data: it crosses threads and goes into the journal. */
+export interface RootfsPlan {
+  readonly containerId: string;
+  /** `<share>/<container id>`: made first, removed last. */
+  readonly directory: string;
+  /** Read-only mount of the layers at `<directory>/rootfs`; undefined for a disk snapshot. */
+  readonly layers: { readonly target: string; readonly lower: readonly string[] } | undefined;
+  /** The disk to hot-plug: the guest overlay's upper (to be made as a copy of the empty image), or a snapshot that is
+   * a disk itself (not ours to make or remove). */
+  readonly disk: {
+    readonly path: string;
+    readonly filesystem: string;
+    readonly owned: boolean;
+    readonly readonly: boolean;
+  };
+  /** What the guest is told: where its root comes from. `path` is relative to the share. */
+  readonly guest: { readonly kind: "layers" | "disk"; readonly path: string; readonly readonly: boolean };
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+export interface RootfsStore {
+  /** Reads and checks the mounts. Throws InvalidRootfs, MountOptionsTooLong; makes nothing. */
+  plan(request: RootfsRequest): Promise<RootfsPlan>;
+  /** Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed. */
+  apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void>;
+  /** Undoes a plan; idempotent, also for a half-applied one. */
+  release(plan: RootfsPlan): Promise<void>;
+}
+
+/** Host-side chores beside root filesystems. All idempotent, all off the main thread. */
+export interface HostFiles {
+  /** Makes a directory (parents too) with this mode and owner. */
+  makeDirectory(
+    path: string,
+    mode: number,
+    owner?: { readonly uid: number; readonly gid: number },
+  ): Promise<void>;
+  /** Unmounts everything mounted at or below `path` (lazily if busy); NotFound and not-a-mount are success. */
+  unmountBelow(path: string): Promise<void>;
+  /** Unmounts what is below, then removes the tree without following symlinks or crossing into mounts. */
+  removeTree(path: string): Promise<void>;
+}
+
+/** A sandbox's control group, v1 or v2. */
+export interface Cgroups {
+  /** Plans the directories for a sandbox: one a hierarchy. `parent` as CRI's cgroup_parent; "" = blazar's own. */
+  plan(
+    sandboxId: string,
+    parent: string,
+  ): Promise<{ readonly directories: readonly string[]; readonly procs: readonly string[] }>;
+  make(directories: readonly string[]): Promise<void>;
+  /** Kills nothing; EBUSY after the last process has left is retried for a bounded time. */
+  remove(directories: readonly string[]): Promise<void>;
+}
