@@ -69,10 +69,21 @@ export function encodeFrame(
   view.setUint32(0, COUNTED_HEADER_BYTES + payload.length);
   view.setUint8(4, type);
   view.setUint32(5, stream);
-  view.setUint32(9, Math.floor(sequence / TWO_32));
-  view.setUint32(13, sequence % TWO_32);
+  setSequence(view, sequence);
   bytes.set(payload, FRAME_HEADER_BYTES);
   return bytes;
+}
+
+/** A copy of an encoded frame under another sequence number. */
+export function withSequence(frame: Uint8Array, sequence: number): Uint8Array {
+  const bytes = frame.slice();
+  setSequence(new DataView(bytes.buffer), sequence);
+  return bytes;
+}
+
+function setSequence(view: DataView, sequence: number): void {
+  view.setUint32(9, Math.floor(sequence / TWO_32));
+  view.setUint32(13, sequence % TWO_32);
 }
 
 /** Encodes an {@link FrameType.Ack} of a stream: consumed below `offset`, `window` bytes more may come. */

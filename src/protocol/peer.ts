@@ -7,7 +7,15 @@
  * no timer and does no I/O. Every violation of the protocol ends in `onViolation`, which must close the link.
  */
 import { BlazarError, ERROR_KINDS, type ErrorCode, reasonOf } from "../contracts/errors.ts";
-import { ackWindow, encodeAck, encodeFrame, type Frame, FrameDecoder, FrameType } from "./frame.ts";
+import {
+  ackWindow,
+  encodeAck,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  FrameType,
+  withSequence,
+} from "./frame.ts";
 import { isRecord, parseJson, type TextCodec } from "./json.ts";
 
 /** Version of the protocol; both ends refuse another major one. */
@@ -241,6 +249,18 @@ export class Peer {
     this.peerSession = session;
     this.eventsHandled = 0;
     this.responses.clear();
+    this.renumberEvents();
+  }
+
+  /** A new life of the other end counts events from 1: what it has not handled comes first. */
+  private renumberEvents(): void {
+    const kept = [...this.events.values()];
+    this.events.clear();
+    this.nextEvent = 1;
+    for (const event of kept) {
+      const number = this.nextEvent++;
+      this.events.set(number, withSequence(event, number));
+    }
   }
 
   private requested(frame: Frame): void {
