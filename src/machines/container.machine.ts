@@ -1,0 +1,188 @@
+/**
+ * The life of a container's resources: creating → present → deleting → deleted.
+ *
+ * Its root, disk and namespaces live here; what runs in it are process machines, its children: the init
+ * process (execId "") and execs. containerd's view of a container is the state of its init process.
+ */
+import { type ActorRefFrom, assign, type SnapshotFrom, sendParent, sendTo, setup, stopChild } from "xstate";
+import type { Deadlines } from "../contracts/deadlines.ts";
+import { type EffectInput, promiseStub } from "./effects.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
+import { processMachine } from "./process.machine.ts";
+
+export interface ContainerInput {
+  readonly sandboxId: string;
+  readonly containerId: string;
+  readonly deadlines: Deadlines;
+}
+
+export interface ContainerContext extends ContainerInput {
+  readonly failure: Failure | undefined;
+}
+
+export type ContainerEvent =
+  | { readonly type: "container.delete" }
+  /** The VM is gone: every process has ended with 128 + SIGKILL. */
+  | { readonly type: "container.lost" }
+  | { readonly type: "process.add"; readonly execId: string }
+  | { readonly type: "process.remove"; readonly execId: string }
+  | {
+      readonly type: "process.exited";
+      readonly execId: string;
+      readonly status: number;
+      readonly oomKilled: boolean;
+    };
+
+/** The actor id of a process's child actor. */
+export function processActorId(execId: string): `process/${string}` {
+  return `process/${execId}`;
+}
+
+const containerSetup = setup({
+  types: {
+    input: {} as ContainerInput,
+    context: {} as ContainerContext,
+    events: {} as ContainerEvent,
+    children: {} as { [process: `process/${string}`]: "process" },
+  },
+  actors: {
+    create: promiseStub<void>("create"),
+    remove: promiseStub<void>("remove"),
+    process: processMachine,
+  },
+  actions: {
+    tellParent: sendParent(({ context }: { context: ContainerContext }) => ({
+      type: "container.gone",
+      containerId: context.containerId,
+    })),
+  },
+  delays: {
+    containerCreate: ({ context }) => context.deadlines.containerCreate,
+    containerDelete: ({ context }) => context.deadlines.containerDelete,
+  },
+});
+
+const input = ({ context }: { context: ContainerContext }): EffectInput => ({
+  sandboxId: context.sandboxId,
+  containerId: context.containerId,
+});
+
+const spawnProcess = (execId: string) =>
+  containerSetup.spawnChild("process", {
+    id: processActorId(execId),
+    input: ({ context }) => ({
+      sandboxId: context.sandboxId,
+      containerId: context.containerId,
+      execId,
+      deadlines: context.deadlines,
+    }),
+  });
+
+/** Every process is told that it has ended: its machine ignores that if it has ended before. */
+const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
+  for (const [id, child] of Object.entries(self.getSnapshot().children)) {
+    if (child !== undefined)
+      enqueue.sendTo(id as `process/${string}`, { type: "process.exited", status: 137, oomKilled: false });
+  }
+});
+
+export const containerMachine = containerSetup.createMachine({
+  id: "container",
+  context: ({ input: given }) => ({ ...given, failure: undefined }),
+  initial: "creating",
+  states: {
+    creating: {
+      description: "The root is mounted, the disk plugged in, the guest has cloned the init process.",
+      invoke: {
+        src: "create",
+        input,
+        onDone: { target: "present", actions: spawnProcess("") },
+        onError: {
+          target: "abandoning",
+          actions: assign({ failure: ({ event }) => failureOf(event.error) }),
+        },
+      },
+      after: {
+        containerCreate: {
+          target: "abandoning",
+          actions: assign({
+            failure: ({ context }) => overdue("create the container", context.deadlines.containerCreate),
+          }),
+        },
+      },
+      on: {
+        "container.lost": {
+          target: "abandoning",
+          actions: assign({
+            failure: {
+              code: "GuestLost",
+              message: "the sandbox ended while the container was being created",
+            },
+          }),
+        },
+        "container.delete": {
+          target: "abandoning",
+          actions: assign({
+            failure: { code: "Cancelled", message: "the container was deleted while it was being created" },
+          }),
+        },
+      },
+    },
+    present: {
+      description: "The container is there; its processes have charts of their own.",
+      on: {
+        "process.add": {
+          actions: containerSetup.spawnChild("process", {
+            id: ({ event }) => processActorId((event as { execId: string }).execId),
+            input: ({ context, event }) => ({
+              sandboxId: context.sandboxId,
+              containerId: context.containerId,
+              execId: (event as { execId: string }).execId,
+              deadlines: context.deadlines,
+            }),
+          }),
+        },
+        "process.remove": { actions: stopChild(({ event }) => processActorId(event.execId)) },
+        "process.exited": {
+          actions: sendTo(
+            ({ event }) => processActorId(event.execId),
+            ({ event }) => ({
+              type: "process.exited" as const,
+              status: event.status,
+              oomKilled: event.oomKilled,
+            }),
+          ),
+        },
+        "container.lost": { actions: loseProcesses },
+        "container.delete": { target: "deleting" },
+      },
+    },
+    deleting: {
+      description: "Guest, disk and mounts are undone.",
+      invoke: {
+        src: "remove",
+        input,
+        onDone: "deleted",
+        onError: { target: "present", actions: assign({ failure: ({ event }) => failureOf(event.error) }) },
+      },
+      after: {
+        containerDelete: {
+          target: "present",
+          actions: assign({
+            failure: ({ context }) => overdue("delete the container", context.deadlines.containerDelete),
+          }),
+        },
+      },
+      on: { "container.lost": { actions: loseProcesses } },
+    },
+    abandoning: {
+      description: "A creation that failed is undone; its failure stays the answer.",
+      invoke: { src: "remove", input, onDone: "deleted", onError: "deleted" },
+      after: { containerDelete: "deleted" },
+    },
+    deleted: { type: "final", entry: "tellParent" },
+  },
+});
+
+export type ContainerActor = ActorRefFrom<typeof containerMachine>;
+export type ContainerSnapshot = SnapshotFrom<typeof containerMachine>;

@@ -1,0 +1,25 @@
+/**
+ * Named stubs for the effects of the charts: what a machine waits for, without saying how it is done.
+ *
+ * A stub that was not provided rejects with its name, so that a forgotten binding shows at once.
+ */
+import { type EventObject, fromEventObservable, fromPromise } from "xstate";
+
+/** What an effect is told: whose it is. The effect finds the rest by these ids. */
+export interface EffectInput {
+  readonly sandboxId: string;
+  readonly containerId?: string;
+  readonly execId?: string;
+}
+
+/** A one-shot effect; its implementation gets an AbortSignal that fires when the chart moves on. */
+export function promiseStub<Output>(name: string) {
+  return fromPromise<Output, EffectInput>(() => Promise.reject(new Error(`effect ${name} is not bound`)));
+}
+
+/** A stream of events for the machine that spawned it; must never error, failures are events. */
+export function eventStub<Event extends EventObject>(name: string) {
+  return fromEventObservable<Event, EffectInput>(() => {
+    throw new Error(`event source ${name} is not bound`);
+  });
+}

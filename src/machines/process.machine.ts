@@ -1,0 +1,81 @@
+/**
+ * The life of one process in a container: pending → starting → running → exited.
+ *
+ * `pending` is what OCI calls created: the init process waits before its execve, an exec is only registered.
+ * An exit may overtake the answer to start; it is taken in every state.
+ */
+import { type ActorRefFrom, assign, type SnapshotFrom, setup } from "xstate";
+import type { Deadlines } from "../contracts/deadlines.ts";
+import { type EffectInput, promiseStub } from "./effects.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
+
+export interface ProcessInput {
+  readonly sandboxId: string;
+  readonly containerId: string;
+  /** "" for the init process. */
+  readonly execId: string;
+  readonly deadlines: Deadlines;
+}
+
+export interface ProcessContext extends ProcessInput {
+  /** Exit status, 0–255; 0 until it has exited. */
+  readonly status: number;
+  readonly oomKilled: boolean;
+  /** Why the start failed. */
+  readonly failure: Failure | undefined;
+}
+
+export type ProcessEvent =
+  | { readonly type: "process.start" }
+  | { readonly type: "process.exited"; readonly status: number; readonly oomKilled: boolean };
+
+/** What a shell and runc report for a command that could not be started. */
+const START_FAILED_STATUS = 127;
+
+export const processMachine = setup({
+  types: { input: {} as ProcessInput, context: {} as ProcessContext, events: {} as ProcessEvent },
+  actors: { start: promiseStub<void>("start") },
+  delays: { processStart: ({ context }) => context.deadlines.processStart },
+}).createMachine({
+  id: "process",
+  context: ({ input }) => ({ ...input, status: 0, oomKilled: false, failure: undefined }),
+  initial: "pending",
+  on: {
+    "process.exited": {
+      target: ".exited",
+      actions: assign(({ event }) => ({ status: event.status, oomKilled: event.oomKilled })),
+    },
+  },
+  states: {
+    pending: { on: { "process.start": "starting" } },
+    starting: {
+      invoke: {
+        src: "start",
+        input: ({ context }): EffectInput => ({
+          sandboxId: context.sandboxId,
+          containerId: context.containerId,
+          execId: context.execId,
+        }),
+        onDone: "running",
+        onError: {
+          target: "exited",
+          actions: assign(({ event }) => ({ status: START_FAILED_STATUS, failure: failureOf(event.error) })),
+        },
+      },
+      after: {
+        processStart: {
+          target: "exited",
+          actions: assign(({ context }) => ({
+            status: START_FAILED_STATUS,
+            failure: overdue("start the process", context.deadlines.processStart),
+          })),
+        },
+      },
+    },
+    running: {},
+    exited: { on: { "process.exited": {} } },
+  },
+});
+
+export type ProcessActor = ActorRefFrom<typeof processMachine>;
+export type ProcessSnapshot = SnapshotFrom<typeof processMachine>;

@@ -1,0 +1,434 @@
+/**
+ * The life of a sandbox: creating → created → booting → ready → stopping → stopped → removed.
+ *
+ * Pure: every effect is a named stub here and bound in actors/sandbox-registry.ts. Every wait has a deadline
+ * of contracts/deadlines.ts; Stop and Shutdown are taken in every state; a failure in creating or booting
+ * cleans up by itself and removes the sandbox, because containerd does no rollback (containerd#sandbox API).
+ */
+import { type ActorRefFrom, assign, emit, type SnapshotFrom, sendTo, setup, stopChild } from "xstate";
+import type { Deadlines } from "../contracts/deadlines.ts";
+import { containerMachine } from "./container.machine.ts";
+import { type EffectInput, eventStub, promiseStub } from "./effects.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
+
+export interface SandboxInput {
+  readonly sandboxId: string;
+  readonly deadlines: Deadlines;
+}
+
+export interface SandboxContext extends SandboxInput {
+  /** Host pid of the VMM; 0 before it runs and after it has ended. */
+  readonly pid: number;
+  /** Why the sandbox is on its way out, unless it was asked to. */
+  readonly failure: Failure | undefined;
+  /** Clean-up steps that failed or passed their deadline; the reconciler comes back to them. */
+  readonly leftovers: readonly string[];
+  /** Shutdown was asked for, or nobody will: go on from stopped to removed. */
+  readonly removing: boolean;
+  /** The agent's link is up and the guest can be asked to shut down. */
+  readonly guestAlive: boolean;
+}
+
+export type SandboxEvent =
+  | { readonly type: "sandbox.start" }
+  | { readonly type: "sandbox.stop" }
+  | { readonly type: "sandbox.shutdown" }
+  | { readonly type: "sandbox.pause" }
+  | { readonly type: "sandbox.resume" }
+  | { readonly type: "container.add"; readonly containerId: string }
+  | { readonly type: "container.gone"; readonly containerId: string }
+  | { readonly type: "vmm.paused" }
+  | { readonly type: "vmm.resumed" }
+  | { readonly type: "vmm.guestShutdown"; readonly reason: string }
+  | { readonly type: "vmm.guestPanicked" }
+  | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number }
+  | { readonly type: "guest.lost"; readonly failure: Failure }
+  | {
+      readonly type: "guest.processExited";
+      readonly containerId: string;
+      readonly execId: string;
+      readonly status: number;
+      readonly oomKilled: boolean;
+    };
+
+/** Told to whoever watches a sandbox: the step of a clean-up that has to be looked at again. */
+export type SandboxEmitted = { readonly type: "leftover"; readonly step: string };
+
+/** The actor id of a container's child actor. */
+export function containerActorId(containerId: string): `container/${string}` {
+  return `container/${containerId}`;
+}
+
+const sandboxSetup = setup({
+  types: {
+    input: {} as SandboxInput,
+    context: {} as SandboxContext,
+    events: {} as SandboxEvent,
+    emitted: {} as SandboxEmitted,
+    children: {} as { vmm: "vmm"; agent: "agent"; [container: `container/${string}`]: "container" },
+  },
+  actors: {
+    provision: promiseStub<void>("provision"),
+    launch: promiseStub<{ pid: number }>("launch"),
+    connectAgent: promiseStub<void>("connectAgent"),
+    setUpGuest: promiseStub<void>("setUpGuest"),
+    pause: promiseStub<void>("pause"),
+    resume: promiseStub<void>("resume"),
+    stopContainers: promiseStub<void>("stopContainers"),
+    shutDownGuest: promiseStub<void>("shutDownGuest"),
+    endVmm: promiseStub<void>("endVmm"),
+    tearDownNetwork: promiseStub<void>("tearDownNetwork"),
+    tearDownStorage: promiseStub<void>("tearDownStorage"),
+    vmm: eventStub<SandboxEvent>("vmm"),
+    agent: eventStub<SandboxEvent>("agent"),
+    container: containerMachine,
+  },
+  actions: {
+    fail: assign((_, params: { readonly failure: Failure }) => ({ failure: params.failure })),
+    failed: assign({
+      failure: ({ context }, params: { readonly error: unknown }) =>
+        context.failure ?? failureOf(params.error),
+    }),
+    overdue: assign({
+      failure: ({ context }, params: { readonly wait: keyof Deadlines; readonly what: string }) =>
+        context.failure ?? overdue(params.what, context.deadlines[params.wait]),
+    }),
+    removeAfterwards: assign({ removing: true }),
+    vmmGone: assign({ pid: 0, guestAlive: false }),
+    leaveBehind: assign({
+      leftovers: ({ context }, params: { readonly step: string }) => [...context.leftovers, params.step],
+    }),
+    reportLeftover: emit((_, params: { readonly step: string }) => ({
+      type: "leftover" as const,
+      step: params.step,
+    })),
+    forgetContainer: stopChild((_, params: { readonly containerId: string }) =>
+      containerActorId(params.containerId),
+    ),
+  },
+  guards: {
+    removing: ({ context }) => context.removing,
+    guestAlive: ({ context }) => context.guestAlive,
+  },
+  delays: {
+    provision: ({ context }) => context.deadlines.provision,
+    launch: ({ context }) => context.deadlines.launch,
+    agentHello: ({ context }) => context.deadlines.agentHello,
+    guestSetup: ({ context }) => context.deadlines.guestSetup,
+    stopContainers: ({ context }) => context.deadlines.stopContainers,
+    guestShutdown: ({ context }) => context.deadlines.guestShutdown,
+    vmmExit: ({ context }) => context.deadlines.vmmExit,
+    networkTeardown: ({ context }) => context.deadlines.networkTeardown,
+    storageTeardown: ({ context }) => context.deadlines.storageTeardown,
+  },
+});
+
+/** The VM is gone, so every container is: containerd waits for their exits and then deletes them. */
+const loseContainers = sandboxSetup.enqueueActions(({ enqueue, self }) => {
+  for (const id of Object.keys(self.getSnapshot().children)) {
+    if (id.startsWith("container/")) enqueue.sendTo(id as `container/${string}`, { type: "container.lost" });
+  }
+});
+
+const input = ({ context }: { context: SandboxContext }): EffectInput => ({ sandboxId: context.sandboxId });
+
+/** A step of the clean-up: its effect, its deadline, and the next step whatever comes of it. */
+function teardown<
+  Src extends "stopContainers" | "shutDownGuest" | "endVmm" | "tearDownNetwork" | "tearDownStorage",
+>(
+  src: Src,
+  deadline: "stopContainers" | "guestShutdown" | "vmmExit" | "networkTeardown" | "storageTeardown",
+  target: string,
+) {
+  const leave = [
+    { type: "leaveBehind", params: { step: src } },
+    { type: "reportLeftover", params: { step: src } },
+  ] as const;
+  return sandboxSetup.createStateConfig({
+    invoke: { src, input, onDone: { target }, onError: { target, actions: [...leave] } },
+    after: { [deadline]: { target, actions: [...leave] } },
+  });
+}
+
+export const sandboxMachine = sandboxSetup.createMachine({
+  id: "sandbox",
+  context: ({ input: given }) => ({
+    ...given,
+    pid: 0,
+    failure: undefined,
+    leftovers: [],
+    removing: false,
+    guestAlive: false,
+  }),
+  initial: "creating",
+  on: {
+    "container.gone": {
+      actions: { type: "forgetContainer", params: ({ event }) => ({ containerId: event.containerId }) },
+    },
+    "guest.processExited": {
+      actions: sendTo(
+        ({ event }) => containerActorId(event.containerId),
+        ({ event }) => ({
+          type: "process.exited" as const,
+          execId: event.execId,
+          status: event.status,
+          oomKilled: event.oomKilled,
+        }),
+      ),
+    },
+    "vmm.exited": { actions: "vmmGone" },
+    "guest.lost": { actions: assign({ guestAlive: false }) },
+  },
+  states: {
+    creating: {
+      description: "Directories, control groups and the network are made; nothing runs yet.",
+      invoke: {
+        src: "provision",
+        input,
+        onDone: "created",
+        onError: {
+          target: "stopping",
+          actions: [{ type: "failed", params: ({ event }) => ({ error: event.error }) }, "removeAfterwards"],
+        },
+      },
+      after: {
+        provision: {
+          target: "stopping",
+          actions: [
+            { type: "overdue", params: { wait: "provision", what: "create the sandbox" } },
+            "removeAfterwards",
+          ],
+        },
+      },
+      on: {
+        "sandbox.stop": { target: "stopping" },
+        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+      },
+    },
+    created: {
+      description: "Waits for Start.",
+      on: {
+        "sandbox.start": { target: "booting" },
+        "sandbox.stop": { target: "stopping" },
+        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+      },
+    },
+    booting: {
+      description: "From the VMM's start until containers can run. Any failure removes the sandbox.",
+      initial: "coldBooting",
+      on: {
+        "sandbox.stop": { target: "stopping" },
+        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+        "vmm.exited": {
+          target: "stopping",
+          actions: [
+            "vmmGone",
+            {
+              type: "fail",
+              params: ({ event }) => ({ failure: vmmExited(event, "while the guest booted") }),
+            },
+            "removeAfterwards",
+          ],
+        },
+        "vmm.guestPanicked": {
+          target: "stopping",
+          actions: [
+            {
+              type: "fail",
+              params: {
+                failure: { code: "GuestFailed", message: "the guest's kernel panicked while booting" },
+              },
+            },
+            "removeAfterwards",
+          ],
+        },
+        "guest.lost": {
+          target: "stopping",
+          actions: [
+            { type: "fail", params: ({ event }) => ({ failure: event.failure }) },
+            "removeAfterwards",
+          ],
+        },
+      },
+      states: {
+        coldBooting: {
+          description: "The VMM is started and answers.",
+          invoke: {
+            src: "launch",
+            input,
+            onDone: {
+              target: "awaitingAgent",
+              actions: assign({ pid: ({ event }) => event.output.pid }),
+            },
+            onError: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "failed", params: ({ event }) => ({ error: event.error }) },
+                "removeAfterwards",
+              ],
+            },
+          },
+          after: {
+            launch: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "overdue", params: { wait: "launch", what: "start the VMM" } },
+                "removeAfterwards",
+              ],
+            },
+          },
+        },
+        awaitingAgent: {
+          description: "The guest boots; its agent says hello.",
+          entry: sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
+          invoke: {
+            src: "connectAgent",
+            input,
+            onDone: { target: "settingUp", actions: assign({ guestAlive: true }) },
+            onError: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "failed", params: ({ event }) => ({ error: event.error }) },
+                "removeAfterwards",
+              ],
+            },
+          },
+          after: {
+            agentHello: {
+              target: "#sandbox.stopping",
+              actions: [
+                assign({
+                  failure: ({ context }) =>
+                    context.failure ?? {
+                      code: "GuestNotReady",
+                      message: overdue("reach the guest's agent", context.deadlines.agentHello).message,
+                    },
+                }),
+                "removeAfterwards",
+              ],
+            },
+          },
+        },
+        settingUp: {
+          description: "The agent takes over host name, share, entropy and clock.",
+          entry: sandboxSetup.spawnChild("agent", { id: "agent", input }),
+          invoke: {
+            src: "setUpGuest",
+            input,
+            onDone: "#sandbox.ready",
+            onError: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "failed", params: ({ event }) => ({ error: event.error }) },
+                "removeAfterwards",
+              ],
+            },
+          },
+          after: {
+            guestSetup: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "overdue", params: { wait: "guestSetup", what: "set up the guest" } },
+                "removeAfterwards",
+              ],
+            },
+          },
+        },
+      },
+    },
+    ready: {
+      description: "Containers can be made and run.",
+      initial: "running",
+      on: {
+        "sandbox.stop": { target: "stopping" },
+        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+        "container.add": {
+          actions: sandboxSetup.spawnChild("container", {
+            id: ({ event }) => containerActorId((event as { containerId: string }).containerId),
+            input: ({ context, event }) => ({
+              sandboxId: context.sandboxId,
+              containerId: (event as { containerId: string }).containerId,
+              deadlines: context.deadlines,
+            }),
+          }),
+        },
+        "vmm.exited": {
+          target: "stopping",
+          actions: [
+            "vmmGone",
+            { type: "fail", params: ({ event }) => ({ failure: vmmExited(event, "while the pod ran") }) },
+          ],
+        },
+        "vmm.guestPanicked": {
+          target: "stopping",
+          actions: {
+            type: "fail",
+            params: { failure: { code: "GuestFailed", message: "the guest's kernel panicked" } },
+          },
+        },
+        "guest.lost": {
+          target: "stopping",
+          actions: [
+            assign({ guestAlive: false }),
+            { type: "fail", params: ({ event }) => ({ failure: event.failure }) },
+          ],
+        },
+      },
+      states: {
+        running: { on: { "vmm.paused": "paused" } },
+        paused: { description: "The VM's processors are halted.", on: { "vmm.resumed": "running" } },
+      },
+    },
+    stopping: {
+      description: "Takes everything down, in this order, whatever fails on the way.",
+      initial: "containers",
+      on: {
+        "sandbox.shutdown": { actions: "removeAfterwards" },
+      },
+      states: {
+        containers: {
+          initial: "deciding",
+          onDone: "guest",
+          states: {
+            deciding: { always: [{ guard: "guestAlive", target: "killing" }, { target: "done" }] },
+            killing: teardown("stopContainers", "stopContainers", "done"),
+            done: { type: "final" },
+          },
+        },
+        guest: {
+          initial: "deciding",
+          onDone: "vmm",
+          states: {
+            deciding: { always: [{ guard: "guestAlive", target: "shuttingDown" }, { target: "done" }] },
+            // A guest that does not power off in time is killed next: that is the plan, not a leftover.
+            shuttingDown: {
+              invoke: { src: "shutDownGuest", input, onDone: "done", onError: "done" },
+              after: { guestShutdown: "done" },
+            },
+            done: { type: "final" },
+          },
+        },
+        vmm: teardown("endVmm", "vmmExit", "network"),
+        network: {
+          entry: [stopChild("agent"), stopChild("vmm"), "vmmGone", loseContainers],
+          ...teardown("tearDownNetwork", "networkTeardown", "storage"),
+        },
+        storage: teardown("tearDownStorage", "storageTeardown", "#sandbox.stopped"),
+      },
+    },
+    stopped: {
+      description: "Nothing runs and nothing is held; only the answers to Status and Wait are left.",
+      always: { guard: "removing", target: "removed" },
+      on: { "sandbox.shutdown": { target: "removed", actions: "removeAfterwards" } },
+    },
+    removed: { type: "final" },
+  },
+});
+
+function vmmExited(event: { code: number; signal: number }, when: string): Failure {
+  const how = event.signal > 0 ? `was ended by signal ${event.signal}` : `exited with code ${event.code}`;
+  return { code: "VmmExited", message: `the VMM ${how} ${when}` };
+}
+
+export type SandboxActor = ActorRefFrom<typeof sandboxMachine>;
+export type SandboxSnapshot = SnapshotFrom<typeof sandboxMachine>;
