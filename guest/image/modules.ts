@@ -1,0 +1,105 @@
+/**
+ * Which kernel modules the guest gets, and in which order they load (modinfo's `depends` and `softdep`,
+ * modules.builtin(5)).
+ *
+ * Debian's package ships no modules.dep (depmod writes it on installation), so the dependencies are read
+ * from the modules themselves. The guest has no modprobe: the order file is all it follows. Must not pull
+ * in a module that nothing wanted needs.
+ */
+import { BlazarError } from "../../src/contracts/errors.ts";
+
+/** What a guest needs, the console first: the agent can answer before the rest is loaded. */
+export const WANTED_MODULES: readonly string[] = [
+  // ring before virtio before transport: with built-in transports missing, the order matters
+  "virtio_ring",
+  "virtio",
+  "virtio_mmio",
+  "virtio_console",
+  // the share with the containers' layers and the guest's own overlay on it
+  "9pnet",
+  "9pnet_virtio",
+  "9p",
+  "overlay",
+  // the writable layer's disk; ext4 asks for a crc32c implementation when it mounts
+  "virtio_scsi",
+  "sd_mod",
+  "crc32c_generic",
+  "ext4",
+  // the pod's network card
+  "virtio_net",
+  // entropy for clones
+  "virtio_rng",
+];
+
+/** The kernel's view of its modules, read from an unpacked package. */
+export interface ModuleSource {
+  /** Names of modules that are part of the kernel image. */
+  readonly builtin: ReadonlySet<string>;
+  /** File of each module by name. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Reads a module's bytes. */
+  read(file: string): Promise<Buffer>;
+}
+
+/** A module's name: file names use `-` and `_` at will, the kernel only `_`. */
+export function moduleName(file: string): string {
+  const base = file.slice(file.lastIndexOf("/") + 1);
+  return base.replace(/\.ko$/, "").replaceAll("-", "_");
+}
+
+/** The names in modules.builtin. */
+export function parseBuiltin(text: string): Set<string> {
+  return new Set(
+    text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map(moduleName),
+  );
+}
+
+/** A key's values in a module's .modinfo section, which is a run of NUL-terminated `key=value`. */
+export function modinfo(module: Buffer, key: string): string[] {
+  const needle = Buffer.from(`\0${key}=`);
+  const values: string[] = [];
+  for (let at = module.indexOf(needle); at >= 0; at = module.indexOf(needle, at + 1)) {
+    const start = at + needle.length;
+    values.push(module.toString("latin1", start, module.indexOf(0, start)));
+  }
+  return values;
+}
+
+/** The files of the wanted modules and all they need, each after what it depends on. */
+export async function loadOrder(source: ModuleSource, wanted: readonly string[]): Promise<string[]> {
+  const order: string[] = [];
+  const seen = new Set<string>();
+  const add = async (name: string, neededBy: string): Promise<void> => {
+    if (source.builtin.has(name) || seen.has(name)) return;
+    seen.add(name);
+    const file = source.files.get(name);
+    if (file === undefined) throw missing(name, neededBy);
+    for (const dependency of await dependencies(source, file)) await add(dependency, name);
+    order.push(file);
+  };
+  for (const name of wanted) await add(name, "the guest");
+  return order;
+}
+
+/** Hard dependencies, and soft ones (`pre:`) as far as they name a module and not an alias. */
+async function dependencies(source: ModuleSource, file: string): Promise<string[]> {
+  const module = await source.read(file);
+  const hard = modinfo(module, "depends").flatMap((list) => list.split(",").filter((name) => name !== ""));
+  const soft = modinfo(module, "softdep")
+    .flatMap((rule) => /pre:\s*([^:]*?)(?:\s+post:|$)/.exec(rule)?.[1]?.split(/\s+/) ?? [])
+    .map(moduleName)
+    .filter((name) => source.files.has(name));
+  return [...soft, ...hard.map(moduleName)];
+}
+
+function missing(name: string, neededBy: string): BlazarError {
+  return new BlazarError("DependencyMissing", {
+    operation: "choose the guest's kernel modules",
+    subject: name,
+    reason: `needed by ${neededBy}, but the kernel package has no such module`,
+    remedy: "check the list in guest/image/modules.ts against the kernel's version",
+  });
+}

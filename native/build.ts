@@ -1,0 +1,155 @@
+/**
+ * Builds a program for the native runtime: TypeScript → one JavaScript module → QuickJS bytecode → a static
+ * musl binary with the C of native/*.c and native/sys/*.c.
+ *
+ * Contract with main.c: the bytecode is `program_bytecode`/`program_bytecode_size`, the system-call module
+ * registers itself by `js_init_module_sys`. The program sees std, os and sys, and nothing of Node. Must keep
+ * the bytecode's debug information: stack traces name lines.
+ */
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { build, type Message } from "esbuild";
+import { contentKey, filesForKey } from "../setup/cache.ts";
+import { run } from "../setup/command.ts";
+import { repoRoot } from "../setup/paths.ts";
+import type { QuickJs } from "../setup/steps/quickjs.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+
+/** What to build. */
+export interface RuntimeProgram {
+  /** The program's name, also the module's in stack traces: `agent`. */
+  readonly name: string;
+  /** The TypeScript entry, relative to the checkout. */
+  readonly entry: string;
+  /** Where the binary goes. */
+  readonly output: string;
+  /** The engine to build with. */
+  readonly quickjs: QuickJs;
+}
+
+/** A program as one JavaScript module, before it is compiled. */
+export interface ProgramBundle {
+  readonly name: string;
+  readonly code: string;
+  /** Identifies the binary that it will become: bundle, C sources, flags and engine. */
+  readonly key: string;
+}
+
+const CFLAGS = [
+  "-O2",
+  "-std=gnu11",
+  "-D_GNU_SOURCE",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+  "-ffunction-sections",
+  "-fdata-sections",
+];
+const LDFLAGS = ["-static", "-Wl,--gc-sections", "-s"];
+/** Change it when the recipe below changes in a way that its inputs do not show. */
+const RECIPE = "1";
+
+/** Bundles a program's TypeScript. Fast: a set-up with nothing to do is mostly this. */
+export async function bundleProgram(name: string, entry: string, quickjs: QuickJs): Promise<ProgramBundle> {
+  const root = repoRoot();
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2023",
+    platform: "neutral",
+    external: ["std", "os", "sys"],
+    logLevel: "silent",
+  }).catch((error: { errors?: Message[] }) => {
+    throw bundleFailed(entry, error);
+  });
+  const code = result.outputFiles[0]?.text ?? "";
+  const sources = await filesForKey(root, await nativeFiles(root));
+  const key = contentKey([RECIPE, name, code, quickjs.key, ...CFLAGS, ...LDFLAGS, ...sources]);
+  return { name, code, key };
+}
+
+/** Compiles and links a bundled program. */
+export async function linkProgram(bundle: ProgramBundle, quickjs: QuickJs, output: string): Promise<void> {
+  await mkdir(path.dirname(output), { recursive: true });
+  const work = await mkdtemp(`${output}.build-`);
+  try {
+    const module = path.join(work, `${bundle.name}.js`);
+    const bytecode = path.join(work, "bytecode.c");
+    await writeFile(module, bundle.code);
+    // -m: a module; -c: C source of the bytecode only; -M: the C module that the import resolves to
+    await run(quickjs.compiler, [
+      "-c",
+      "-m",
+      "-N",
+      "program_bytecode",
+      "-M",
+      "sys,sys",
+      "-o",
+      bytecode,
+      module,
+    ]);
+    const sources = (await nativeFiles(repoRoot())).filter((file) => file.endsWith(".c"));
+    const objects = await compileAll([bytecode, ...sources], quickjs, work);
+    const binary = path.join(work, bundle.name);
+    await run("musl-gcc", [...LDFLAGS, ...objects, quickjs.library, "-lm", "-o", binary]);
+    await chmod(binary, 0o755);
+    await rename(binary, output);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** Bundles, compiles and links a program. */
+export async function buildRuntime(program: RuntimeProgram): Promise<void> {
+  const bundle = await bundleProgram(program.name, program.entry, program.quickjs);
+  await linkProgram(bundle, program.quickjs, program.output);
+}
+
+/** Two at a time: the machines this is for have few cores. */
+async function compileAll(sources: readonly string[], quickjs: QuickJs, work: string): Promise<string[]> {
+  // the engine's headers are a system's, so that -Werror concerns this project's code only
+  const includes = [
+    "-isystem",
+    quickjs.include,
+    "-idirafter",
+    quickjs.kernelHeaders,
+    "-I",
+    path.join(repoRoot(), "native"),
+  ];
+  const objects = sources.map((source, index) =>
+    path.join(work, `${index}-${path.basename(source, ".c")}.o`),
+  );
+  const queue = sources.map((source, index) => ({ source, object: objects[index] ?? "" }));
+  const worker = async (): Promise<void> => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      await run("musl-gcc", [...CFLAGS, ...includes, "-c", job.source, "-o", job.object]);
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  return objects;
+}
+
+/** The runtime's C sources and headers. */
+async function nativeFiles(root: string): Promise<string[]> {
+  const native = path.join(root, "native");
+  const names = await readdir(native, { recursive: true });
+  return names
+    .filter((name) => /\.[ch]$/.test(name) && path.dirname(name).split(path.sep).length <= 2)
+    .sort()
+    .map((name) => path.join(native, name));
+}
+
+function bundleFailed(entry: string, error: { errors?: Message[] }): BlazarError {
+  const first = error.errors?.[0];
+  const place = first?.location ? ` (${first.location.file}:${first.location.line})` : "";
+  return new BlazarError("Internal", {
+    operation: "bundle for QuickJS",
+    subject: entry,
+    reason: `${first?.text ?? String(error)}${place}`,
+    remedy: "mend the source; agent and keeper may import std, os, sys and nothing of Node",
+    cause: error,
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * Step: the empty ext4 image that every container's writable layer starts from, and the list of its few
+ * bytes that are not zero (mke2fs(8)).
+ *
+ * It is copied for each container start, so it must be as good as empty: no journal (the layer ends with its
+ * VM), no backup superblocks, all metadata left for the kernel to write. Copy it by making a file of `size`
+ * and writing the listed extents. Must be made on zeroes, so that the kernel need not zero the inode tables.
+ */
+import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import { type Cache, contentKey } from "../cache.ts";
+import { run } from "../command.ts";
+import type { Step } from "../steps.ts";
+import { findProgram } from "./packages.ts";
+
+/** The empty image. */
+export interface EmptyExt4 {
+  /** The sparse image file. */
+  readonly image: string;
+  /** A JSON file, {@link ImageExtents}. */
+  readonly extents: string;
+}
+
+/** What there is in a sparse image, beside zeroes. */
+export interface ImageExtents {
+  /** The image's apparent size in bytes. */
+  readonly size: number;
+  /** `[offset, length]` in bytes, ascending. */
+  readonly extents: readonly (readonly [number, number])[];
+}
+
+/** Apparent size; BLAZAR_LAYER_SIZE takes mke2fs's notation. */
+const DEFAULT_SIZE = "16G";
+const OPTIONS = [
+  ...["-t", "ext4", "-m", "0", "-L", "blazar-layer"],
+  // flex groups as large as the image keep all metadata in one place; checksums cost guest CPU and guard nothing here
+  ...["-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg,sparse_super2,flex_bg,extent", "-G", "256"],
+  ...["-E", "root_owner=0:0,nodiscard,assume_storage_prezeroed=1,lazy_itable_init=1,num_backup_sb=0"],
+];
+const BLOCK = 4096;
+
+export function emptyExt4Step(cache: Cache): Step<EmptyExt4> {
+  const size = process.env["BLAZAR_LAYER_SIZE"] ?? DEFAULT_SIZE;
+  const key = contentKey(["1", size, ...OPTIONS]);
+  const ensure = async (): Promise<EmptyExt4> => {
+    const entry = await cache.ensure("empty-ext4", key, (directory) => build(directory, size));
+    return { image: path.join(entry, "empty.ext4"), extents: path.join(entry, "extents.json") };
+  };
+  return {
+    name: "empty writable layer",
+    why: `makes the sparse ${size} ext4 image that containers' writable layers are copied from`,
+    upToDate: async () => (cache.has("empty-ext4", key) ? await ensure() : undefined),
+    run: ensure,
+  };
+}
+
+async function build(entry: string, size: string): Promise<void> {
+  const image = path.join(entry, "empty.ext4");
+  const raw = path.join(entry, "raw");
+  const remedy =
+    "check that the cache's file system has sparse files, or set BLAZAR_LAYER_SIZE smaller (such as 4G)";
+  await run(findProgram("mkfs.ext4") ?? "mkfs.ext4", ["-q", "-F", ...OPTIONS, raw, size], { remedy });
+  // mke2fs writes zeroes here and there; cp leaves them out
+  await run("cp", ["--sparse=always", raw, image], { remedy });
+  await rm(raw);
+  await writeFile(path.join(entry, "extents.json"), `${JSON.stringify(await findExtents(image))}\n`);
+}
+
+/** Finds the blocks that are not zero. Reads it all: how much is allocated says nothing on a compressing file system. */
+export async function findExtents(image: string): Promise<ImageExtents> {
+  const { size } = await stat(image);
+  await using file = await open(image, "r");
+  const extents: [number, number][] = [];
+  const buffer = Buffer.alloc(256 * BLOCK);
+  const zeroes = Buffer.alloc(buffer.length);
+  for (let offset = 0; offset < size; offset += buffer.length) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+    if (buffer.equals(zeroes)) continue;
+    for (let at = 0; at < bytesRead; at += BLOCK) {
+      const block = buffer.subarray(at, Math.min(at + BLOCK, bytesRead));
+      if (block.equals(zeroes.subarray(0, block.length))) continue;
+      const last = extents.at(-1);
+      if (last !== undefined && last[0] + last[1] === offset + at) last[1] += block.length;
+      else extents.push([offset + at, block.length]);
+    }
+  }
+  if (extents.length === 0) {
+    throw new BlazarError("StorageFailed", {
+      operation: "read the empty image",
+      subject: image,
+      reason: "it has no data at all",
+    });
+  }
+  return { size, extents };
+}
+
+/** Reads an extents file. */
+export async function readExtents(file: string): Promise<ImageExtents> {
+  return JSON.parse(await readFile(file, "utf8")) as ImageExtents;
+}

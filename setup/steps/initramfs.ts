@@ -1,0 +1,62 @@
+/**
+ * Step: the guest's initramfs, rebuilt when the agent, the modules or busybox change.
+ *
+ * What is in it says guest/image/initramfs.ts. Must stay uncompressed (facts: decompression under software
+ * emulation costs more than it saves).
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { writeCpio } from "../../guest/image/cpio.ts";
+import { initramfsEntries } from "../../guest/image/initramfs.ts";
+import { type Cache, contentKey, filesForKey } from "../cache.ts";
+import { repoRoot } from "../paths.ts";
+import type { Step } from "../steps.ts";
+import type { Busybox } from "./busybox.ts";
+import type { GuestKernel } from "./kernel.ts";
+import type { Program } from "./program.ts";
+
+/** What the image is made of. */
+export interface InitramfsParts {
+  readonly agent: Program;
+  readonly kernel: GuestKernel;
+  readonly busybox: Busybox;
+}
+
+export async function initramfsStep(cache: Cache, parts: InitramfsParts): Promise<Step<string>> {
+  const root = repoRoot();
+  const recipe = ["cpio.ts", "initramfs.ts"].map((name) => path.join(root, "guest", "image", name));
+  const sources = await filesForKey(root, recipe);
+  const key = contentKey([parts.agent.key, parts.kernel.key, parts.busybox.key, ...sources]);
+  const ensure = async (): Promise<string> => {
+    const entry = await cache.ensure("initramfs", key, (directory) => build(directory, parts));
+    return path.join(entry, "initramfs.cpio");
+  };
+  return {
+    name: "initramfs",
+    why: "packs agent, kernel modules and the built-in root file system",
+    upToDate: async () => (cache.has("initramfs", key) ? await ensure() : undefined),
+    run: async () => {
+      const image = await ensure();
+      await cache.prune("initramfs");
+      return image;
+    },
+  };
+}
+
+async function build(entry: string, parts: InitramfsParts): Promise<void> {
+  const { modules } = parts.kernel;
+  const order = lines(await readFile(path.join(modules, "order"), "utf8"));
+  const entries = initramfsEntries({
+    agent: await readFile(parts.agent.binary),
+    modules: await Promise.all(
+      order.map(async (name) => ({ name, data: await readFile(path.join(modules, name)) })),
+    ),
+    busybox: await readFile(parts.busybox.binary),
+    applets: lines(await readFile(parts.busybox.applets, "utf8")),
+  });
+  await writeFile(path.join(entry, "initramfs.cpio"), writeCpio(entries));
+}
+
+function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}
