@@ -68,6 +68,11 @@ export const ERROR_KINDS = {
   ProtocolVersion: "failedPrecondition",
   LinkClosed: "unavailable",
   KeeperLost: "unavailable",
+  // answers of a neighbour's service (containerd)
+  RemoteNotFound: "notFound",
+  RemoteAlreadyExists: "alreadyExists",
+  RemoteFailedPrecondition: "failedPrecondition",
+  RemoteUnavailable: "unavailable",
   Internal: "internal",
 } as const satisfies Record<string, ErrorKind>;
 

@@ -1,0 +1,96 @@
+/**
+ * Binding a unix socket so that nobody else can ever connect to it, not even for an instant.
+ *
+ * unix(7): bind creates the file under the umask, and the umask belongs to the whole process. So the socket
+ * is bound inside a directory of mode 0700, made 0600 there and renamed to where it is expected; the rename
+ * also replaces a dead predecessor's file. A live one's is left alone. Must not create the parent directory.
+ */
+import { chmod, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+import path from "node:path";
+import { BlazarError, reasonOf } from "../contracts/errors.ts";
+
+/** Bytes that sun_path holds, without its final NUL. */
+const MAX_PATH_BYTES = 107;
+
+/** A socket that is bound and in its place. */
+export interface BoundSocket {
+  readonly path: string;
+  /** Removes the file, unless someone else has put theirs in its place. Close the listener first. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Calls `bind` with a private path to listen on and then moves the socket to `target`.
+ * @throws BlazarError `HostResource` if `target` is in use, too long, no socket, or cannot be bound
+ */
+export async function bindUnixSocket(
+  target: string,
+  bind: (privatePath: string) => Promise<void>,
+): Promise<BoundSocket> {
+  await refuseIfInUse(target);
+  const directory = await mkdtemp(path.join(path.dirname(target), ".s-")).catch((cause: unknown) => {
+    throw failure(target, reasonOf(cause), "check that the directory exists and is writable", cause);
+  });
+  try {
+    const privatePath = path.join(directory, "s");
+    checkLength(target);
+    checkLength(privatePath);
+    await bind(privatePath);
+    await chmod(privatePath, 0o600);
+    const { ino, dev } = await lstat(privatePath);
+    await rename(privatePath, target);
+    return { path: target, remove: () => removeIfSame(target, ino, dev) };
+  } catch (cause) {
+    throw cause instanceof BlazarError ? cause : failure(target, reasonOf(cause), undefined, cause);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function refuseIfInUse(target: string): Promise<void> {
+  const stats = await lstat(target).catch(() => undefined);
+  if (stats === undefined) return;
+  if (!stats.isSocket()) {
+    throw failure(target, "the path exists and is not a socket", "remove it or configure another path");
+  }
+  if (await answers(target)) {
+    throw failure(target, "another process is listening there", "stop it or configure another path");
+  }
+}
+
+function answers(target: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(target);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+async function removeIfSame(target: string, ino: number, dev: number): Promise<void> {
+  const stats = await lstat(target).catch(() => undefined);
+  if (stats?.ino === ino && stats.dev === dev) await unlink(target).catch(() => undefined);
+}
+
+function checkLength(socketPath: string): void {
+  const bytes = Buffer.byteLength(socketPath);
+  if (bytes <= MAX_PATH_BYTES) return;
+  throw failure(
+    socketPath,
+    `the path has ${bytes} bytes, a unix socket's may have ${MAX_PATH_BYTES}`,
+    "use a shorter one",
+  );
+}
+
+function failure(subject: string, reason: string, remedy?: string, cause?: unknown): BlazarError {
+  return new BlazarError("HostResource", {
+    operation: "listen on the unix socket",
+    subject,
+    reason,
+    remedy,
+    cause,
+  });
+}
