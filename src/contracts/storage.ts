@@ -34,7 +34,11 @@ export interface RootfsPlan {
     readonly readonly: boolean;
   };
   /** What the guest is told: where its root comes from. `path` is relative to the share. */
-  readonly guest: { readonly kind: "layers" | "disk"; readonly path: string; readonly readonly: boolean };
+  readonly guest: {
+    readonly kind: "layers" | "disk" | "builtin" | "archive";
+    readonly path: string;
+    readonly readonly: boolean;
+  };
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
 }
 
