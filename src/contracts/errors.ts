@@ -73,6 +73,8 @@ export const ERROR_KINDS = {
   RemoteAlreadyExists: "alreadyExists",
   RemoteFailedPrecondition: "failedPrecondition",
   RemoteUnavailable: "unavailable",
+  // the daemon itself
+  ShuttingDown: "unavailable",
   Internal: "internal",
 } as const satisfies Record<string, ErrorKind>;
 

@@ -1,0 +1,176 @@
+/**
+ * Turns Controller.Create's request into a SandboxSpec.
+ *
+ * CRI puts the pod's PodSandboxConfig into `options` as protobuf. The sandbox's extension "metadata" holds
+ * the same once more as the JSON of Go's structs (snake_case, enums as numbers): the fallback for callers
+ * that fill only the store's record. Without either, the sandbox gets defaults. Must not look at the host.
+ */
+import * as z from "zod/mini";
+import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import type { PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
+import type { ControllerCreateRequest } from "../generated/containerd/services/sandbox/v1/controller.ts";
+import type { Any } from "../generated/google/protobuf/any.ts";
+import {
+  type LinuxContainerResources,
+  NamespaceMode,
+  PodSandboxConfig,
+} from "../generated/runtime/v1/cri.ts";
+import { checkIdentifier } from "../identifiers.ts";
+
+const CONFIG_TYPE = "runtime.v1.PodSandboxConfig";
+/** The key of CRI's record among the sandbox's extensions. */
+const METADATA_EXTENSION = "metadata";
+
+/** @throws BlazarError `InvalidArgument` for an impossible id, `InvalidSpec` for an unreadable config */
+export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
+  const id = checkIdentifier(request.sandboxId, "the sandbox id", "create the sandbox");
+  const config = configOf(request);
+  const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
+  return {
+    id,
+    hostname: config.hostname,
+    netnsPath: request.netnsPath,
+    dns: {
+      servers: config.dnsConfig?.servers ?? [],
+      searches: config.dnsConfig?.searches ?? [],
+      options: config.dnsConfig?.options ?? [],
+    },
+    pidMode: pidModeOf(config),
+    cgroupParent: config.linux?.cgroupParent ?? "",
+    name: config.metadata?.name ?? "",
+    namespace: config.metadata?.namespace ?? "",
+    uid: config.metadata?.uid ?? "",
+    attempt: config.metadata?.attempt ?? 0,
+    labels: config.labels,
+    annotations: { ...config.annotations, ...request.annotations },
+    ...(vcpus === undefined ? {} : { vcpus }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+  };
+}
+
+function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): PodSandboxConfig {
+  try {
+    if (options !== undefined && typeNameOf(options) === CONFIG_TYPE) {
+      return PodSandboxConfig.decode(options.value);
+    }
+    const metadata = sandbox?.extensions[METADATA_EXTENSION];
+    if (metadata !== undefined) return configOfMetadata(metadata);
+  } catch (cause) {
+    throw new BlazarError("InvalidSpec", {
+      operation: "read the pod's configuration",
+      subject: sandboxId,
+      reason: reasonOf(cause),
+      cause,
+    });
+  }
+  return PodSandboxConfig.create({ labels: sandbox?.labels ?? {} });
+}
+
+/** The message's name in an Any, whose url may or may not have a host in front. */
+function typeNameOf({ typeUrl }: Any): string {
+  return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
+}
+
+function pidModeOf(config: PodSandboxConfig): PidMode {
+  switch (config.linux?.securityContext?.namespaceOptions?.pid) {
+    case NamespaceMode.CONTAINER:
+      return "container";
+    case NamespaceMode.NODE:
+      return "node";
+    case NamespaceMode.TARGET:
+      return "target";
+    default:
+      // CRI's zero value
+      return "pod";
+  }
+}
+
+/** What kubelet says that the pod's containers may use together; nothing of the guest's own needs. */
+function sizeOf(resources: LinuxContainerResources | undefined): { vcpus?: number; memoryBytes?: number } {
+  if (resources === undefined) return {};
+  const { cpuQuota, cpuPeriod, memoryLimitInBytes } = resources;
+  const memoryBytes = Number(memoryLimitInBytes);
+  return {
+    ...(cpuQuota > 0 && cpuPeriod > 0 ? { vcpus: Math.ceil(cpuQuota / cpuPeriod) } : {}),
+    ...(memoryBytes > 0 && Number.isSafeInteger(memoryBytes) ? { memoryBytes } : {}),
+  };
+}
+
+const strings = z.optional(z.nullable(z.array(z.string())));
+const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
+
+/** CRI's sandbox record, as far as it is needed. Go leaves out what is empty. */
+const CriMetadata = z.object({
+  Metadata: z.object({
+    Config: z.optional(
+      z.nullable(
+        z.object({
+          metadata: z.optional(
+            z.object({
+              name: z.optional(z.string()),
+              uid: z.optional(z.string()),
+              namespace: z.optional(z.string()),
+              attempt: z.optional(z.number()),
+            }),
+          ),
+          hostname: z.optional(z.string()),
+          dns_config: z.optional(z.object({ servers: strings, searches: strings, options: strings })),
+          labels: stringMap,
+          annotations: stringMap,
+          linux: z.optional(
+            z.object({
+              cgroup_parent: z.optional(z.string()),
+              security_context: z.optional(
+                z.object({ namespace_options: z.optional(z.object({ pid: z.optional(z.number()) })) }),
+              ),
+              resources: z.optional(
+                z.object({
+                  cpu_period: z.optional(z.number()),
+                  cpu_quota: z.optional(z.number()),
+                  memory_limit_in_bytes: z.optional(z.number()),
+                }),
+              ),
+            }),
+          ),
+        }),
+      ),
+    ),
+  }),
+});
+
+function configOfMetadata({ value }: Any): PodSandboxConfig {
+  const json: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
+  const { Config: config } = CriMetadata.parse(json).Metadata;
+  const { metadata, dns_config: dns, linux } = config ?? {};
+  return PodSandboxConfig.fromPartial({
+    metadata: {
+      name: metadata?.name ?? "",
+      uid: metadata?.uid ?? "",
+      namespace: metadata?.namespace ?? "",
+      attempt: metadata?.attempt ?? 0,
+    },
+    hostname: config?.hostname ?? "",
+    dnsConfig: {
+      servers: dns?.servers ?? [],
+      searches: dns?.searches ?? [],
+      options: dns?.options ?? [],
+    },
+    labels: config?.labels ?? {},
+    annotations: config?.annotations ?? {},
+    linux: {
+      cgroupParent: linux?.cgroup_parent ?? "",
+      securityContext: {
+        namespaceOptions: { pid: namespaceMode(linux?.security_context?.namespace_options?.pid) },
+      },
+      resources: {
+        cpuPeriod: linux?.resources?.cpu_period ?? 0,
+        cpuQuota: linux?.resources?.cpu_quota ?? 0,
+        memoryLimitInBytes: BigInt(Math.trunc(linux?.resources?.memory_limit_in_bytes ?? 0)),
+      },
+    },
+  });
+}
+
+function namespaceMode(value: number | undefined): NamespaceMode {
+  return Object.values(NamespaceMode).find((mode) => mode === value) ?? NamespaceMode.POD;
+}

@@ -1,0 +1,65 @@
+/**
+ * The gRPC server that containerd's proxy plugin connects to: one unix socket of mode 0600.
+ *
+ * Owns listening, draining and closing; what the calls mean is in service.ts. Draining answers pending
+ * Waits with Unavailable, which makes containerd repeat them until the next daemon is there.
+ */
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Logger } from "../../contracts/logger.ts";
+import type { SandboxService } from "../../contracts/sandbox.ts";
+import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
+import { type BoundSocket, bindUnixSocket } from "../unix-socket.ts";
+import { createControllerService } from "./service.ts";
+
+export interface ControllerServerOptions {
+  readonly sandboxes: SandboxService;
+  /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
+  readonly taskAddress: string;
+  readonly logger: Logger;
+}
+
+export class ControllerServer {
+  readonly #server: Server;
+  readonly #draining = new AbortController();
+  #socket: BoundSocket | undefined;
+
+  constructor(options: ControllerServerOptions) {
+    this.#server = new Server({ "grpc.enable_channelz": 0 });
+    this.#server.addService(
+      ControllerService,
+      createControllerService({ ...options, draining: this.#draining.signal }),
+    );
+  }
+
+  /** Listens on `path`, replacing a dead daemon's socket. @throws BlazarError `HostResource` */
+  async listen(path: string): Promise<void> {
+    this.#socket = await bindUnixSocket(path, (privatePath) => {
+      return new Promise((resolve, reject) => {
+        this.#server.bindAsync(`unix:${privatePath}`, ServerCredentials.createInsecure(), (error) => {
+          if (error === null) resolve();
+          else reject(error);
+        });
+      });
+    });
+  }
+
+  /** Refuses new calls, answers pending Waits, and gives the other calls `graceMs` to finish. */
+  async drain(graceMs: number): Promise<void> {
+    await this.#socket?.remove();
+    this.#draining.abort();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Ends at once; calls in flight fail with Unavailable. */
+  async close(): Promise<void> {
+    await this.#socket?.remove();
+    this.#draining.abort();
+    this.#server.forceShutdown();
+  }
+}

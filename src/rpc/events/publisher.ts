@@ -1,0 +1,147 @@
+/**
+ * Sends task events to containerd: containerd.services.events.v1.Events/Forward on its own socket.
+ *
+ * Events are a courtesy (exits reach containerd by Task.Wait), so nothing ever waits for them: they queue,
+ * in order, up to a bound; while containerd is down they are retried with a growing pause, and the oldest
+ * go first when the queue is full. What was dropped is counted and said.
+ */
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import type { Logger } from "../../contracts/logger.ts";
+import type { TaskEvent, TaskEvents } from "../../contracts/task.ts";
+import { EventsService } from "../generated/containerd/services/events/v1/events.ts";
+import type { Envelope } from "../generated/containerd/types/types.ts";
+import { callUnary } from "../grpc-unary.ts";
+import { isServiceError, kindOfStatus } from "../status.ts";
+import { toEnvelope } from "./envelope.ts";
+
+const DEFAULT_CAPACITY = 1024;
+const DEFAULT_RETRY = { initialMs: 100, maxMs: 5_000 };
+/** How long one Forward may take. */
+const CALL_TIMEOUT_MS = 5_000;
+
+export interface EventPublisherOptions {
+  /** containerd's gRPC socket, an absolute path. */
+  readonly socket: string;
+  readonly logger: Logger;
+  /** How many events may wait. */
+  readonly capacity?: number;
+  /** The pause after a failure: from `initialMs`, doubled each time, up to `maxMs`. */
+  readonly retry?: { readonly initialMs: number; readonly maxMs: number };
+}
+
+export class EventPublisher implements TaskEvents {
+  readonly #client: Client;
+  readonly #logger: Logger;
+  readonly #capacity: number;
+  readonly #retry: { readonly initialMs: number; readonly maxMs: number };
+  readonly #queue: Envelope[] = [];
+  readonly #closed = new AbortController();
+  #idle: Promise<void> = Promise.resolve();
+  #isSending = false;
+  #dropped = 0;
+  #unreported = 0;
+
+  constructor(options: EventPublisherOptions) {
+    this.#retry = options.retry ?? DEFAULT_RETRY;
+    this.#client = new Client(`unix:${options.socket}`, credentials.createInsecure(), {
+      "grpc.enable_channelz": 0,
+      "grpc.initial_reconnect_backoff_ms": this.#retry.initialMs,
+      "grpc.max_reconnect_backoff_ms": this.#retry.maxMs,
+    });
+    this.#logger = options.logger;
+    this.#capacity = options.capacity ?? DEFAULT_CAPACITY;
+  }
+
+  /** How many events were given up since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  publish(event: TaskEvent): void {
+    if (this.#closed.signal.aborted) return;
+    if (this.#queue.length >= this.#capacity) this.#dropOldest();
+    this.#queue.push(toEnvelope(event, new Date()));
+    if (this.#isSending) return;
+    this.#isSending = true;
+    this.#idle = this.#send();
+  }
+
+  /** Resolves when nothing is waiting any more. Never, while containerd is down: use a deadline. */
+  async flush(): Promise<void> {
+    await this.#idle;
+  }
+
+  /** Gives up what is still waiting, and closes the connection. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#client.close();
+    await this.#idle;
+  }
+
+  async #send(): Promise<void> {
+    let pauseMs = this.#retry.initialMs;
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      const outcome = await this.#forward(next);
+      if (this.#closed.signal.aborted) break;
+      if (outcome === "retry") {
+        await pause(pauseMs, this.#closed.signal);
+        if (this.#closed.signal.aborted) break;
+        pauseMs = Math.min(pauseMs * 2, this.#retry.maxMs);
+        continue;
+      }
+      pauseMs = this.#retry.initialMs;
+      // a full queue may have dropped it in the meantime
+      if (this.#queue[0] === next) this.#queue.shift();
+      this.#reportDropped();
+    }
+    this.#isSending = false;
+  }
+
+  async #forward(envelope: Envelope): Promise<"sent" | "refused" | "retry"> {
+    const { namespace, topic } = envelope;
+    try {
+      const metadata = new Metadata();
+      metadata.set("containerd-namespace", namespace);
+      const options = { metadata, timeoutMs: CALL_TIMEOUT_MS };
+      await callUnary(this.#client, EventsService.forward, { envelope }, options);
+      return "sent";
+    } catch (err) {
+      const kind = isServiceError(err) ? kindOfStatus(err.code) : "internal";
+      if (kind === "unavailable" || kind === "deadlineExceeded" || kind === "cancelled") return "retry";
+      this.#logger.warn({ err, topic, namespace }, "containerd refused a task event");
+      this.#dropped++;
+      return "refused";
+    }
+  }
+
+  #dropOldest(): void {
+    this.#queue.shift();
+    this.#dropped++;
+    this.#unreported++;
+    // one line when it starts, one with the sum when containerd is back
+    if (this.#unreported === 1) {
+      this.#logger.warn({ capacity: this.#capacity }, "containerd takes no task events; dropping the oldest");
+    }
+  }
+
+  #reportDropped(): void {
+    if (this.#unreported === 0) return;
+    this.#logger.warn({ dropped: this.#unreported }, "task events were dropped while containerd was away");
+    this.#unreported = 0;
+  }
+}
+
+/** Resolves after `ms` or when `signal` aborts, and does not keep the process alive. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    timer.unref();
+    signal.addEventListener("abort", finish, { once: true });
+  });
+}
