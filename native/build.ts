@@ -2,7 +2,7 @@
  * Builds a program for the native runtime: TypeScript → one JavaScript module → QuickJS bytecode → a static
  * musl binary with the C of native/*.c and native/sys/*.c.
  *
- * Contract with main.c: the bytecode is `program_bytecode`/`program_bytecode_size`, the system-call module
+ * The C is compiled with _GNU_SOURCE and must be free of warnings. Contract with main.c: the bytecode is `program_bytecode`/`program_bytecode_size`, the system-call module
  * registers itself by `js_init_module_sys`. The program sees std, os and sys, and nothing of Node. Must keep
  * the bytecode's debug information: stack traces name lines.
  */
@@ -76,21 +76,13 @@ export async function linkProgram(bundle: ProgramBundle, quickjs: QuickJs, outpu
   await mkdir(path.dirname(output), { recursive: true });
   const work = await mkdtemp(`${output}.build-`);
   try {
-    const module = path.join(work, `${bundle.name}.js`);
+    const module = `${bundle.name}.js`;
     const bytecode = path.join(work, "bytecode.c");
-    await writeFile(module, bundle.code);
+    await writeFile(path.join(work, module), bundle.code);
+    // the module's name is the one in stack traces: it must not tell where it was built.
     // -m: a module; -c: C source of the bytecode only; -M: the C module that the import resolves to
-    await run(quickjs.compiler, [
-      "-c",
-      "-m",
-      "-N",
-      "program_bytecode",
-      "-M",
-      "sys,sys",
-      "-o",
-      bytecode,
-      module,
-    ]);
+    const arguments_ = ["-c", "-m", "-N", "program_bytecode", "-M", "sys,sys", "-o", bytecode, module];
+    await run(quickjs.compiler, arguments_, { cwd: work });
     const sources = (await nativeFiles(repoRoot())).filter((file) => file.endsWith(".c"));
     const objects = await compileAll([bytecode, ...sources], quickjs, work);
     const binary = path.join(work, bundle.name);

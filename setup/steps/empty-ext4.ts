@@ -39,6 +39,7 @@ const OPTIONS = [
   ...["-E", "root_owner=0:0,nodiscard,assume_storage_prezeroed=1,lazy_itable_init=1,num_backup_sb=0"],
 ];
 const BLOCK = 4096;
+const TAR_BLOCK = 512;
 
 export function emptyExt4Step(cache: Cache): Step<EmptyExt4> {
   const size = process.env["BLAZAR_LAYER_SIZE"] ?? DEFAULT_SIZE;
@@ -67,32 +68,49 @@ async function build(entry: string, size: string): Promise<void> {
   await writeFile(path.join(entry, "extents.json"), `${JSON.stringify(await findExtents(image))}\n`);
 }
 
-/** Finds the blocks that are not zero. Reads it all: how much is allocated says nothing on a compressing file system. */
+/** The parts of a sparse file that hold anything but zeroes. */
 export async function findExtents(image: string): Promise<ImageExtents> {
   const { size } = await stat(image);
+  const candidates = await dataRanges(image);
   await using file = await open(image, "r");
   const extents: [number, number][] = [];
-  const buffer = Buffer.alloc(256 * BLOCK);
-  const zeroes = Buffer.alloc(buffer.length);
-  for (let offset = 0; offset < size; offset += buffer.length) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-    if (buffer.equals(zeroes)) continue;
-    for (let at = 0; at < bytesRead; at += BLOCK) {
-      const block = buffer.subarray(at, Math.min(at + BLOCK, bytesRead));
-      if (block.equals(zeroes.subarray(0, block.length))) continue;
+  for (const [offset, length] of candidates) {
+    const { buffer } = await file.read(Buffer.alloc(length), 0, length, offset);
+    for (let at = 0; at < length; at += BLOCK) {
+      const block = buffer.subarray(at, at + BLOCK);
+      if (block.every((byte) => byte === 0)) continue;
       const last = extents.at(-1);
       if (last !== undefined && last[0] + last[1] === offset + at) last[1] += block.length;
       else extents.push([offset + at, block.length]);
     }
   }
-  if (extents.length === 0) {
+  return { size, extents };
+}
+
+/**
+ * Where the data of a sparse file is. Node has no SEEK_DATA; GNU tar has, and writes what it found as text
+ * at the head of a member (the tar manual, "Storing Sparse Files", version 1.0).
+ */
+async function dataRanges(image: string): Promise<[number, number][]> {
+  const archive = await run("tar", [
+    ...["--create", "--sparse", "--format=posix", "--sparse-version=1.0", "--file=-"],
+    ...["-C", path.dirname(image), path.basename(image)],
+  ]);
+  const extendedHeader = Number.parseInt(archive.slice(124, 136), 8);
+  const member = TAR_BLOCK + Math.ceil(extendedHeader / TAR_BLOCK) * TAR_BLOCK;
+  const numbers = archive.slice(member + TAR_BLOCK).split("\n");
+  const count = Number(numbers[0]);
+  if (!Number.isSafeInteger(count) || count < 1) {
     throw new BlazarError("StorageFailed", {
-      operation: "read the empty image",
+      operation: "find the data of the empty image",
       subject: image,
-      reason: "it has no data at all",
+      reason: "tar lists no data in it",
+      remedy: "check that tar is GNU tar and the cache's file system has sparse files",
     });
   }
-  return { size, extents };
+  return Array.from({ length: count }, (_, index): [number, number] => {
+    return [Number(numbers[1 + 2 * index]), Number(numbers[2 + 2 * index])];
+  }).filter(([, length]) => length > 0);
 }
 
 /** Reads an extents file. */
