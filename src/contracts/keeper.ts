@@ -1,0 +1,168 @@
+/**
+ * The keeper port: what the daemon asks of the process that outlives it.
+ *
+ * The keeper holds what a dead daemon must not take with it: the VMMs as their parent, the containers' FIFOs
+ * and containerd's Task connections. Implementations: `host/keeper-client.ts` (the real one) and
+ * `test/support/fake-keeper.ts`; both pass `test/support/keeper-conformance.ts`. Everything in here survives
+ * a restart of the daemon: a new one finds processes and stdio by the ids that the old one gave them.
+ */
+
+/** A file for the child: opened in it, before its privileges are dropped. */
+export interface SpawnFile {
+  /** The descriptor's number in the child, 0 to 255. */
+  readonly fd: number;
+  /** An absolute path. */
+  readonly path: string;
+  /** As in open(2), Linux's numbers. */
+  readonly flags: number;
+  /** Permissions of a file that is created by it. */
+  readonly mode: number;
+}
+
+/** A resource limit; `type` as `RLIMIT_NOFILE`, -1 = unlimited. */
+export interface SpawnLimit {
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** A process to start, and everything it may have. */
+export interface ProcessSpawn {
+  /** The daemon's name for it; unique until {@link Keeper.forget}. */
+  readonly id: string;
+  /** Absolute path of the program, then its arguments. */
+  readonly argv: readonly string[];
+  /** The whole environment, as `KEY=value`. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** Absent: the keeper's own user, with all that it may do. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Supplementary groups; all others are dropped. */
+  readonly groups: readonly number[];
+  /** The only capabilities that it keeps (capabilities(7), `CAP_…`). Ignored without `uid`. */
+  readonly capabilities: readonly string[];
+  /** Descriptors 0, 1 and 2 are /dev/null unless given here; no others are inherited. */
+  readonly files: readonly SpawnFile[];
+  /** `cgroup.procs` files of the cgroups to start in. */
+  readonly cgroups: readonly string[];
+  readonly rlimits: readonly SpawnLimit[];
+  /** -1000 to 1000; left alone where the keeper may not lower it. */
+  readonly oomScoreAdj?: number | undefined;
+}
+
+/** What identifies a process beyond the reuse of its pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, in clock ticks. */
+  readonly startTime: number;
+}
+
+/** How a process ended. */
+export interface ProcessExit {
+  readonly id: string;
+  /** Exit code, or -1 if a signal ended it. */
+  readonly code: number;
+  /** The signal that ended it, or 0. */
+  readonly signal: number;
+}
+
+/** What the keeper holds, whoever asked for it. */
+export interface KeeperInventory {
+  /** Processes not yet forgotten; `exit` once they have ended. */
+  readonly processes: readonly {
+    readonly id: string;
+    readonly identity: ProcessIdentity;
+    readonly exit?: ProcessExit;
+  }[];
+  /** Ids under which stdio is open. */
+  readonly stdio: readonly string[];
+}
+
+/** Paths of a container process's FIFOs; "" where it has none. */
+export interface StdioPaths {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** An output stream of a container process. */
+export type OutputStream = "stdout" | "stderr";
+
+/** What the keeper tells about a process's stdio. Offsets count from 0 over the stream's whole life. */
+export interface StdioHandlers {
+  /** Everything below `offset` is in the FIFO (the stream's end counts as one); `window` bytes more may come. */
+  acknowledged(stream: OutputStream, offset: number, window: number): void;
+  /** Bytes that containerd has written. A view: copy to keep. Nothing comes before the first ack of input. */
+  input(offset: number, bytes: Uint8Array): void;
+  /** The input has ended at `offset`; answered by an ack of `offset + 1`. */
+  inputEnd(offset: number): void;
+  /** The keeper is reachable (again). Nothing has to be done: the binding sends again what was lost. */
+  attached?(): void;
+  /** The keeper is out of reach: acks stop, and so does the credit. */
+  detached?(): void;
+}
+
+/** The daemon's hold of a process's stdio in the keeper. */
+export interface StdioBinding {
+  /**
+   * Output from the guest; kept until acknowledged, so that a lost link to the keeper loses nothing. Throws
+   * FrameUnexpected at a gap, past the credit or after the end: whoever sent it broke the protocol.
+   */
+  data(stream: OutputStream, offset: number, bytes: Uint8Array): void;
+  /** The output has ended at `offset`; the FIFO is closed as soon as all of it is in there. */
+  end(stream: OutputStream, offset: number): void;
+  /** The guest has consumed the input below `offset` and takes `window` bytes more. Throws FrameUnexpected
+   * if it acknowledges what was never sent. */
+  acknowledgeInput(offset: number, window: number): void;
+  /** What is in the stdin FIFO is the last of it. */
+  closeInput(): Promise<void>;
+  /** Closes what is open and forgets the positions. */
+  close(): Promise<void>;
+}
+
+/** Where a Task request came from. */
+export interface TaskMessageContext {
+  /** The connection's number, unique in the keeper's life. */
+  readonly connection: number;
+  /** Aborts when containerd has closed the connection: nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Answers one whole ttrpc message (header included) with another; an empty answer sends nothing. A message
+ * that a dead daemon left unanswered comes again, so that calls must be idempotent.
+ */
+export type TaskMessageHandler = (message: Uint8Array, context: TaskMessageContext) => Promise<Uint8Array>;
+
+/** The keeper, as the daemon sees it. Every call fails with KeeperLost if the keeper cannot be reached in time. */
+export interface Keeper {
+  readonly pid: number;
+  /** False while the link is down; it comes back by itself. */
+  readonly connected: boolean;
+  /** What the keeper holds now: for a daemon that has to take over, or to clear up, what another one left. */
+  inventory(): KeeperInventory;
+  /**
+   * Starts a process. When `signal` aborts, the call fails with Cancelled and the process, should it start
+   * nevertheless, is killed and forgotten. Fails with VmmNotInstalled or PermissionDenied naming the program,
+   * ProcessExists, InvalidArgument, HostResource.
+   */
+  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity>;
+  /** Sends a signal. Fails with ProcessNotFound (unknown id) or ProcessNotRunning (it has ended). */
+  signal(id: string, signal: number): Promise<void>;
+  /** Forgets a process that has ended; an unknown id is fine. Fails with IllegalTransition while it runs. */
+  forget(id: string): Promise<void>;
+  /** Resolves when the process has ended, at once if it already has. Fails with ProcessNotFound or KeeperLost. */
+  exited(id: string): Promise<ProcessExit>;
+  /**
+   * Opens a process's FIFOs, or takes up those that an earlier daemon opened under the same id and paths.
+   * Fails with InvalidArgument naming a path that is no FIFO.
+   */
+  openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding>;
+  /** Sets who answers containerd's Task requests; those that came before are handed over now. */
+  onTaskMessage(handler: TaskMessageHandler): void;
+  /** Leaves the keeper running. */
+  close(): Promise<void>;
+  /** Ends the keeper. Fails with IllegalTransition while it has running processes or open stdio. */
+  shutdown(): Promise<void>;
+}
