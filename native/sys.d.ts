@@ -54,7 +54,7 @@ declare module "sys" {
   /** finit_module(2) of an open module file, `parameters` as on modprobe's command line. */
   export function finitModule(fd: number, parameters: string, flags: number): Result;
 
-  // ---------------------------------------------------------------- files (native/sys/files.c, content.c)
+  // ---------------------------------------------------------------- files (native/sys/files.c, content.c, descriptors.c)
 
   /** open(2); O_CLOEXEC is added unless `flags` holds `O_INHERIT`. */
   export function open(path: string, flags: number, mode?: number): Descriptor;
@@ -200,7 +200,7 @@ declare module "sys" {
   export function setCloexec(fd: number, on: boolean): Result;
   /** Turns O_NONBLOCK on or off: fcntl(2) F_SETFL. Belongs to the open file, not to the descriptor: shared after dup and fork. */
   export function setNonblock(fd: number, on: boolean): Result;
-  /** fcntl(2) with an integer argument, for what has no helper (`F_ADD_SEALS`, `F_SETPIPE_SZ`, `F_GETFL`). */
+  /** fcntl(2) of the `F_*` below, which take an integer; others throw. */
   export function fcntl(fd: number, command: number, argument: number): Result;
   /** flock(2): `LOCK_EX | LOCK_NB`, … */
   export function flock(fd: number, operation: number): Result;
@@ -260,8 +260,10 @@ declare module "sys" {
   export function unshare(flags: number): Result;
   /** setns(2) with a namespace descriptor (`type` 0 or CLONE_NEW*) or a pidfd (CLONE_NEW* mask). */
   export function setns(fd: number, type: number): Result;
-  /** prctl(2) with integer arguments; unsigned long each. */
+  /** prctl(2), the options that take integers (`PR_SET_NO_NEW_PRIVS`, `PR_SET_PDEATHSIG`, …); others throw. */
   export function prctl(option: number, arg2?: number, arg3?: number, arg4?: number, arg5?: number): Result;
+  /** PR_SET_NAME: the name in /proc/PID/comm, cut after 15 bytes. */
+  export function setProcessName(name: string): Result;
   /** prlimit(2), setting. Values are bytes, seconds or counts; `RLIM_INFINITY` or any number ≥ 2^63 is no limit. */
   export function prlimit(
     pid: number,
@@ -624,7 +626,6 @@ declare module "sys" {
   export const PR_SET_PDEATHSIG: number,
     PR_SET_DUMPABLE: number,
     PR_SET_KEEPCAPS: number,
-    PR_SET_NAME: number,
     PR_SET_SECUREBITS: number,
     PR_SET_NO_NEW_PRIVS: number,
     PR_SET_CHILD_SUBREAPER: number,

@@ -1,0 +1,31 @@
+/*
+ * Registration of the `sys` module: the list of its groups, one a file.
+ */
+#include "sys.h"
+
+#include <sys/resource.h>
+
+extern const struct sys_group sys_mount_group, sys_files_group, sys_content_group, sys_descriptors_group,
+    sys_process_group, sys_signals_group, sys_privileges_group, sys_tty_group, sys_poll_group, sys_socket_group,
+    sys_network_group, sys_time_group, sys_text_group, sys_engine_group, sys_constants_group;
+
+static const struct sys_group *const groups[] = {
+    &sys_mount_group,      &sys_files_group, &sys_content_group, &sys_descriptors_group, &sys_process_group,
+    &sys_signals_group,    &sys_privileges_group, &sys_tty_group, &sys_poll_group,       &sys_socket_group,
+    &sys_network_group,    &sys_time_group,  &sys_text_group,    &sys_engine_group,      &sys_constants_group,
+};
+#define GROUP_COUNT (sizeof groups / sizeof *groups)
+
+static int initialise(JSContext *ctx, JSModuleDef *module) {
+  for (size_t i = 0; i < GROUP_COUNT; i++)
+    if (JS_SetModuleExportList(ctx, module, groups[i]->entries, groups[i]->count) < 0) return -1;
+  return JS_SetModuleExport(ctx, module, "RLIM_INFINITY", JS_NewBigUint64(ctx, RLIM_INFINITY));
+}
+
+JSModuleDef *js_init_module_sys(JSContext *ctx, const char *name) {
+  JSModuleDef *module = JS_NewCModule(ctx, name, initialise);
+  if (!module) return NULL;
+  for (size_t i = 0; i < GROUP_COUNT; i++)
+    if (JS_AddModuleExportList(ctx, module, groups[i]->entries, groups[i]->count) < 0) return NULL;
+  return JS_AddModuleExport(ctx, module, "RLIM_INFINITY") < 0 ? NULL : module;
+}

@@ -1,0 +1,273 @@
+/*
+ * Processes: clone(2), execve(2), waitpid(2), namespaces, limits, host name, reboot(2).
+ *
+ * A forked child goes on in JavaScript, so there is no C "spawn" with a dozen options: TypeScript does the
+ * set-up between `fork` and `execve`. Raw clone(2) is used because musl's fork takes no flags; musl's
+ * record of the thread id is stale in the child, which matters to nothing here but abort(3) (main.c).
+ */
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#define FORK_FLAGS                                                                                   \
+  (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+   CLONE_PARENT)
+#define MAX_CPUS 1024
+
+static long clone_into(uint32_t flags, int cgroup) {
+  if (cgroup < 0) return syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0, 0, 0, 0);
+  struct clone_args arguments = {
+      .flags = flags | CLONE_INTO_CGROUP,
+      /* clone3 refuses a signal with CLONE_PARENT: the sibling inherits the caller's */
+      .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+      .cgroup = (uint64_t)cgroup,
+  };
+  return syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+SYS_FUNCTION(f_fork) {
+  uint32_t flags;
+  int cgroup = -1;
+  SYS_ARGS("u|i", &flags, &cgroup);
+  if (flags & ~(uint32_t)FORK_FLAGS) return JS_ThrowRangeError(ctx, "only CLONE_NEW* and CLONE_PARENT may be set");
+  long pid = clone_into(flags, cgroup);
+  if (pid == 0) sys_reset_signals();
+  return sys_result(ctx, pid);
+}
+
+SYS_FUNCTION(f__exit) {
+  int status;
+  SYS_ARGS("i", &status);
+  _exit(status);
+}
+
+SYS_FUNCTION(f_execve) {
+  const char *path;
+  SYS_ARGS("s", &path);
+  char **arguments = sys_strings(ctx, argv[1]);
+  if (!arguments) return JS_EXCEPTION;
+  char **environment = sys_strings(ctx, argv[2]);
+  if (!environment) {
+    sys_free_strings(arguments);
+    return JS_EXCEPTION;
+  }
+  execve(path, arguments, environment);
+  int error = errno;
+  sys_free_strings(arguments);
+  sys_free_strings(environment);
+  return sys_failure(ctx, error);
+}
+
+SYS_FUNCTION(f_waitpid) {
+  int pid, options, status = 0, result;
+  SYS_ARGS("ii", &pid, &options);
+  do {
+    result = waitpid(pid, &status, options);
+  } while (result < 0 && errno == EINTR);
+  if (result < 0) result = -errno;
+  JSValue triple = JS_NewArray(ctx);
+  if (JS_IsException(triple)) return triple;
+  JS_SetPropertyUint32(ctx, triple, 0, JS_NewInt32(ctx, result));
+  JS_SetPropertyUint32(ctx, triple, 1, JS_NewInt32(ctx, result > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1));
+  JS_SetPropertyUint32(ctx, triple, 2, JS_NewInt32(ctx, result > 0 && WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+  return triple;
+}
+
+SYS_FUNCTION(f_kill) {
+  int pid, signal;
+  SYS_ARGS("ii", &pid, &signal);
+  return sys_result(ctx, kill(pid, signal));
+}
+
+SYS_FUNCTION(f_pidfd_open) {
+  int pid;
+  SYS_ARGS("i", &pid);
+  return sys_result(ctx, syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
+}
+
+SYS_FUNCTION(f_pidfd_send_signal) {
+  int fd, signal;
+  SYS_ARGS("fi", &fd, &signal);
+  return sys_result(ctx, syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0));
+}
+
+/* Raw: musl's getpid() is not cached, but a namespace's child must see what the kernel says. */
+SYS_FUNCTION(f_getpid) {
+  SYS_UNUSED;
+  return JS_NewInt32(ctx, (int32_t)syscall(SYS_getpid));
+}
+
+SYS_FUNCTION(f_getppid) {
+  SYS_UNUSED;
+  return JS_NewInt32(ctx, (int32_t)syscall(SYS_getppid));
+}
+
+SYS_FUNCTION(f_setsid) {
+  SYS_UNUSED;
+  return sys_result(ctx, setsid());
+}
+
+SYS_FUNCTION(f_setpgid) {
+  int pid, group;
+  SYS_ARGS("ii", &pid, &group);
+  return sys_result(ctx, setpgid(pid, group));
+}
+
+SYS_FUNCTION(f_unshare) {
+  uint32_t flags;
+  SYS_ARGS("u", &flags);
+  return sys_result(ctx, unshare((int)flags));
+}
+
+SYS_FUNCTION(f_setns) {
+  int fd;
+  uint32_t type;
+  SYS_ARGS("fu", &fd, &type);
+  return sys_result(ctx, setns(fd, (int)type));
+}
+
+SYS_FUNCTION(f_prctl) {
+  int option;
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+  SYS_ARGS("i|uuuu", &option, &a, &b, &c, &d);
+  switch (option) { /* the others take pointers, or undo what the runtime relies on */
+    case PR_SET_PDEATHSIG:
+    case PR_SET_DUMPABLE:
+    case PR_GET_DUMPABLE:
+    case PR_SET_KEEPCAPS:
+    case PR_SET_SECUREBITS:
+    case PR_GET_SECUREBITS:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_SET_CHILD_SUBREAPER:
+    case PR_SET_THP_DISABLE:
+    case PR_CAPBSET_READ:
+    case PR_CAP_AMBIENT:
+      return sys_result(ctx, prctl(option, (unsigned long)a, (unsigned long)b, (unsigned long)c, (unsigned long)d));
+    default:
+      return JS_ThrowRangeError(ctx, "prctl option %d is not offered", option);
+  }
+}
+
+SYS_FUNCTION(f_set_process_name) {
+  const char *name;
+  SYS_ARGS("s", &name);
+  return sys_result(ctx, prctl(PR_SET_NAME, name));
+}
+
+static int to_limit(JSContext *ctx, JSValueConst value, uint64_t *out) {
+  struct sys_call call = {.ctx = ctx};
+  double number;
+  if (JS_IsNumber(value)) { /* 2^64 - 1 from JSON arrives as the double 2^64 */
+    if (JS_ToFloat64(ctx, &number, value) < 0) return -1;
+    if (number >= 9223372036854775808.0) {
+      *out = RLIM_INFINITY;
+      return 0;
+    }
+  }
+  return sys_parse(&call, 1, &value, "m", out);
+}
+
+SYS_FUNCTION(f_prlimit) {
+  int pid, resource;
+  uint64_t soft, hard;
+  SYS_ARGS("ii", &pid, &resource);
+  if (to_limit(ctx, argv[2], &soft) < 0 || to_limit(ctx, argv[3], &hard) < 0) return JS_EXCEPTION;
+  uint64_t limits[2] = {soft, hard};
+  return sys_result(ctx, syscall(SYS_prlimit64, pid, resource, limits, NULL));
+}
+
+SYS_FUNCTION(f_getrlimit) {
+  int pid, resource;
+  uint64_t limits[2];
+  SYS_ARGS("ii", &pid, &resource);
+  if (syscall(SYS_prlimit64, pid, resource, NULL, limits) < 0) return sys_result(ctx, -1);
+  return sys_pair(ctx, JS_NewBigUint64(ctx, limits[0]), JS_NewBigUint64(ctx, limits[1]));
+}
+
+SYS_FUNCTION(f_setpriority) {
+  int pid, nice;
+  SYS_ARGS("ii", &pid, &nice);
+  return sys_result(ctx, setpriority(PRIO_PROCESS, (id_t)pid, nice));
+}
+
+SYS_FUNCTION(f_set_affinity) {
+  int pid;
+  int64_t cpus[MAX_CPUS];
+  unsigned long mask[MAX_CPUS / (8 * sizeof(unsigned long))] = {0};
+  SYS_ARGS("i", &pid);
+  int count = sys_integers(ctx, argv[1], 0, MAX_CPUS - 1, cpus, MAX_CPUS);
+  if (count < 0) return JS_EXCEPTION;
+  for (int i = 0; i < count; i++)
+    mask[cpus[i] / (8 * sizeof *mask)] |= 1UL << (cpus[i] % (8 * sizeof *mask));
+  return sys_result(ctx, syscall(SYS_sched_setaffinity, pid, sizeof mask, mask));
+}
+
+SYS_FUNCTION(f_sethostname) {
+  const char *name;
+  SYS_ARGS("s", &name);
+  return sys_result(ctx, sethostname(name, strlen(name)));
+}
+
+SYS_FUNCTION(f_setdomainname) {
+  const char *name;
+  SYS_ARGS("s", &name);
+  return sys_result(ctx, setdomainname(name, strlen(name)));
+}
+
+SYS_FUNCTION(f_reboot) {
+  uint32_t command;
+  SYS_ARGS("u", &command);
+  sync();
+  return sys_result(ctx, reboot((int)command));
+}
+
+SYS_FUNCTION(f_uname) {
+  struct utsname name;
+  SYS_UNUSED;
+  if (uname(&name) < 0) return sys_result(ctx, -1);
+  JSValue object = JS_NewObject(ctx);
+  if (JS_IsException(object)) return object;
+  sys_set(ctx, object, "release", JS_NewString(ctx, name.release));
+  sys_set(ctx, object, "machine", JS_NewString(ctx, name.machine));
+  sys_set(ctx, object, "nodename", JS_NewString(ctx, name.nodename));
+  return object;
+}
+
+static const JSCFunctionListEntry functions[] = {
+    JS_CFUNC_DEF("fork", 2, f_fork),
+    JS_CFUNC_DEF("_exit", 1, f__exit),
+    JS_CFUNC_DEF("execve", 3, f_execve),
+    JS_CFUNC_DEF("waitpid", 2, f_waitpid),
+    JS_CFUNC_DEF("kill", 2, f_kill),
+    JS_CFUNC_DEF("pidfdOpen", 1, f_pidfd_open),
+    JS_CFUNC_DEF("pidfdSendSignal", 2, f_pidfd_send_signal),
+    JS_CFUNC_DEF("getpid", 0, f_getpid),
+    JS_CFUNC_DEF("getppid", 0, f_getppid),
+    JS_CFUNC_DEF("setsid", 0, f_setsid),
+    JS_CFUNC_DEF("setpgid", 2, f_setpgid),
+    JS_CFUNC_DEF("unshare", 1, f_unshare),
+    JS_CFUNC_DEF("setns", 2, f_setns),
+    JS_CFUNC_DEF("prctl", 5, f_prctl),
+    JS_CFUNC_DEF("setProcessName", 1, f_set_process_name),
+    JS_CFUNC_DEF("prlimit", 4, f_prlimit),
+    JS_CFUNC_DEF("getrlimit", 2, f_getrlimit),
+    JS_CFUNC_DEF("setpriority", 2, f_setpriority),
+    JS_CFUNC_DEF("setAffinity", 2, f_set_affinity),
+    JS_CFUNC_DEF("sethostname", 1, f_sethostname),
+    JS_CFUNC_DEF("setdomainname", 1, f_setdomainname),
+    JS_CFUNC_DEF("reboot", 1, f_reboot),
+    JS_CFUNC_DEF("uname", 0, f_uname),
+};
+SYS_GROUP(sys_process_group, functions);
