@@ -32,6 +32,9 @@ export interface RootfsPlan {
     readonly filesystem: string;
     readonly owned: boolean;
     readonly readonly: boolean;
+    /** An owned image that belongs to the snapshot (it lies in its upperdir): {@link RootfsStore.release} leaves it
+     * and a later apply finds the container's writes again; containerd removes it with the snapshot. */
+    readonly kept?: boolean;
   };
   /** What the guest is told: where its root comes from. `path` is relative to the share. */
   readonly guest: {

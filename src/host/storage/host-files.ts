@@ -1,0 +1,63 @@
+/**
+ * The HostFiles port: directories on the host and what is mounted in them.
+ *
+ * Looks before it works: a thread is asked only if there is something to unmount, everything else is Node's own
+ * asynchronous file calls, so that an idle daemon has no worker.
+ */
+import { chmod, chown, lstat, mkdir, readFile, realpath } from "node:fs/promises";
+import path from "node:path";
+import { BlazarError } from "../../contracts/errors.ts";
+import type { HostFiles } from "../../contracts/storage.ts";
+import { mountPointsBelow } from "../../workers/mountinfo.ts";
+import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
+import { removeTree } from "./remove-tree.ts";
+import type { TaskRunner } from "./worker-pool.ts";
+
+/** Files of this host. */
+export class LocalHostFiles implements HostFiles {
+  readonly #workers: TaskRunner<RootfsTasks>;
+
+  constructor(workers: TaskRunner<RootfsTasks>) {
+    this.#workers = workers;
+  }
+
+  async makeDirectory(
+    directory: string,
+    mode: number,
+    owner?: { readonly uid: number; readonly gid: number },
+  ): Promise<void> {
+    try {
+      await mkdir(directory, { recursive: true, mode });
+      const found = await lstat(directory);
+      if (!found.isDirectory()) {
+        throw new BlazarError("StorageFailed", {
+          operation: "make the directory",
+          subject: directory,
+          reason: "there is a symlink or a file of that name",
+        });
+      }
+      // mkdir's mode is cut by the umask and says nothing of a directory that was there already
+      if ((found.mode & 0o7777) !== mode) await chmod(directory, mode);
+      if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid))
+        await chown(directory, owner.uid, owner.gid);
+    } catch (error) {
+      throw BlazarError.wrap(error, "StorageFailed", { operation: "make the directory", subject: directory });
+    }
+  }
+
+  async unmountBelow(directory: string): Promise<void> {
+    const found = await mountsBelow(directory);
+    if (found.length > 0) await this.#workers.run("unmountBelow", directory);
+  }
+
+  async removeTree(directory: string): Promise<void> {
+    await this.unmountBelow(directory);
+    await removeTree(directory);
+  }
+}
+
+async function mountsBelow(directory: string): Promise<string[]> {
+  const parent = await realpath(path.dirname(directory)).catch(() => path.resolve(path.dirname(directory)));
+  const text = await readFile("/proc/self/mountinfo", "utf8");
+  return mountPointsBelow(text, path.join(parent, path.basename(directory)));
+}

@@ -1,0 +1,65 @@
+/**
+ * Removes a directory tree without leaving it: no symlink is followed and no mount is entered.
+ *
+ * Every directory is opened with O_NOFOLLOW and its children are named through /proc/self/fd, so that somebody who
+ * swaps a directory for a symlink meanwhile redirects nothing (openat(2), unlinkat(2)). Something on another device
+ * is refused; a bind mount of the same device cannot be removed, because rmdir(2) says EBUSY: unmount first.
+ */
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open, readdir, rmdir, unlink } from "node:fs/promises";
+import path from "node:path";
+import { BlazarError } from "../../contracts/errors.ts";
+
+/** Deeper trees are nobody's share: each level holds a descriptor. */
+const MAX_DEPTH = 128;
+
+/** Removes the tree at `root`; it not being there is success. The caller has unmounted what is below. */
+export async function removeTree(root: string): Promise<void> {
+  if (!path.isAbsolute(root) || path.resolve(root).split("/").length < 3)
+    throw refusal(root, "it is not an absolute path below a directory of the root");
+  try {
+    const found = await lstat(root).catch(ignoreMissing);
+    if (found === undefined) return;
+    if (!found.isDirectory()) await unlink(root).catch(ignoreMissing);
+    else await removeDirectory(root, found.dev, 0, root);
+  } catch (error) {
+    throw BlazarError.wrap(error, "StorageFailed", { operation: "remove the directory", subject: root });
+  }
+}
+
+/** @param name how to reach it now; `shown` how to call it in a message */
+async function removeDirectory(name: string, device: number, depth: number, shown: string): Promise<void> {
+  if (depth > MAX_DEPTH) throw refusal(shown, `it is more than ${MAX_DEPTH} directories deep`);
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const handle = await open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(ignoreMissing);
+  if (handle === undefined) return;
+  try {
+    if ((await handle.stat()).dev !== device) throw refusal(shown, "something is mounted in it");
+    await removeChildren(handle, device, depth, shown);
+  } finally {
+    await handle.close();
+  }
+  await rmdir(name).catch(ignoreMissing);
+}
+
+async function removeChildren(
+  parent: FileHandle,
+  device: number,
+  depth: number,
+  shown: string,
+): Promise<void> {
+  const base = `/proc/self/fd/${parent.fd}`;
+  for (const entry of await readdir(base, { withFileTypes: true })) {
+    const child = `${base}/${entry.name}`;
+    if (entry.isDirectory()) await removeDirectory(child, device, depth + 1, path.join(shown, entry.name));
+    else await unlink(child).catch(ignoreMissing);
+  }
+}
+
+function refusal(subject: string, reason: string): BlazarError {
+  return new BlazarError("StorageFailed", { operation: "remove the directory", subject, reason });
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}
