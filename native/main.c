@@ -113,6 +113,7 @@ static JSContext *new_context(int argc, char **argv) {
   if (!ctx) return NULL;
   js_std_add_helpers(ctx, argc, argv);
   if (!js_init_module_std(ctx, "std") || !js_init_module_os(ctx, "os") || !js_init_module_sys(ctx, "sys")) return NULL;
+  if (sys_guard_json(ctx) < 0) return NULL;
   return ctx;
 }
 

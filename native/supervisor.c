@@ -28,7 +28,9 @@ static pid_t start_engine(int argc, char **argv, int (*engine)(int, char **), in
   setsid();
   snprintf(count, sizeof count, "%d", restarts);
   setenv("BLAZAR_ENGINE_RESTARTS", count, 1);
-  _exit(engine(argc, argv));
+  int status = engine(argc, argv);
+  fflush(NULL);
+  _exit(status);
 }
 
 static void report(pid_t pid, int status) {

@@ -66,6 +66,8 @@ void sys_free_strings(char **strings);
 
 /* The string of UTF-8 bytes; ill-formed ones become U+FFFD. (text.c) */
 JSValue sys_text(JSContext *ctx, const uint8_t *bytes, size_t length);
+/* Bounds the nesting that JSON.parse accepts. (text.c) */
+int sys_guard_json(JSContext *ctx);
 /* All signals to their default action, none blocked. (signals.c) */
 void sys_reset_signals(void);
 /* The function that the main loop calls, or undefined. (engine.c) */

@@ -151,6 +151,30 @@ SYS_FUNCTION(f_json_parse) {
   return value;
 }
 
+/* The engine's own JSON.parse, which would overflow the C stack on a hostile text: called after a check. */
+static JSValue parse_checked(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv, int magic,
+                             JSValue *data) {
+  size_t length;
+  (void)magic;
+  const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
+  if (!text) return JS_EXCEPTION;
+  int accepted = shallow((const uint8_t *)text, (const uint8_t *)text + length);
+  JS_FreeCString(ctx, text);
+  if (!accepted) return JS_ThrowSyntaxError(ctx, "nested deeper than %d", MAX_JSON_DEPTH);
+  return JS_Call(ctx, data[0], this_val, argc, argv);
+}
+
+int sys_guard_json(JSContext *ctx) {
+  JSValue global = JS_GetGlobalObject(ctx), json = JS_GetPropertyStr(ctx, global, "JSON");
+  JSValue original = JS_GetPropertyStr(ctx, json, "parse");
+  JSValue checked = JS_NewCFunctionData(ctx, parse_checked, 2, 0, 1, &original);
+  int result = JS_IsException(checked) ? -1 : JS_SetPropertyStr(ctx, json, "parse", checked);
+  JS_FreeValue(ctx, original);
+  JS_FreeValue(ctx, json);
+  JS_FreeValue(ctx, global);
+  return result < 0 ? -1 : 0;
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("utf8Encode", 1, f_utf8_encode),
     JS_CFUNC_DEF("utf8EncodeInto", 3, f_utf8_encode_into),

@@ -1,0 +1,145 @@
+/**
+ * Bounded, non-blocking writes to one descriptor: what the kernel does not take at once waits here.
+ *
+ * The bound makes a slow reader slow its writer: `write` refuses beyond it and `onDrain` says when to go on.
+ * Writes are never cut: a chunk is accepted whole or not at all. A failure is reported once and drops the
+ * queue. The descriptor and its watch stay the caller's.
+ */
+import * as sys from "sys";
+import { failure } from "./check.ts";
+
+const DEFAULT_LIMIT = 256 * 1024;
+
+export interface QueuedWriterOptions {
+  readonly fd: number;
+  /** The loop's watch of the descriptor; level- or edge-triggered. */
+  readonly watch: { setWritable(handler: (() => void) | null): void };
+  /** Bytes that may wait. One chunk larger than it is accepted when nothing waits. */
+  readonly limit?: number;
+  /** Called when a refused or half-full queue is down to half its limit. */
+  readonly onDrain?: () => void;
+  /** Called once when the kernel refuses for good; nothing is accepted afterwards until `reset`. */
+  readonly onError?: (error: Error) => void;
+}
+
+export class QueuedWriter {
+  readonly #options: QueuedWriterOptions;
+  readonly #limit: number;
+  #queue: Uint8Array[] = [];
+  #head = 0;
+  /** Bytes of the first chunk that are written already. */
+  #offset = 0;
+  #pending = 0;
+  #waiting = false;
+  #thirsty = false;
+  #failed = false;
+  #ending: (() => void) | undefined;
+
+  constructor(options: QueuedWriterOptions) {
+    this.#options = options;
+    this.#limit = options.limit ?? DEFAULT_LIMIT;
+  }
+
+  /** Bytes that wait. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** Whether a writer that can choose should go on: less than half of the limit waits. */
+  get roomy(): boolean {
+    return !this.#failed && this.#pending < this.#limit / 2;
+  }
+
+  /** Writes or queues a chunk, which belongs to the writer from then on. False: refused, wait for `onDrain`. */
+  write(chunk: Uint8Array): boolean {
+    if (this.#failed || this.#ending !== undefined) return false;
+    if (this.#pending > 0 && this.#pending + chunk.byteLength > this.#limit) {
+      this.#thirsty = true;
+      return false;
+    }
+    if (chunk.byteLength === 0) return true;
+    this.#queue.push(chunk);
+    this.#pending += chunk.byteLength;
+    if (!this.#waiting) this.#flush(Number.POSITIVE_INFINITY);
+    if (this.#pending >= this.#limit / 2) this.#thirsty = true;
+    return true;
+  }
+
+  /** Calls `done` when everything that waits is written (or has failed); accepts nothing more. */
+  end(done: () => void): void {
+    this.#ending = done;
+    if (this.#pending === 0 || this.#failed) this.#finish();
+  }
+
+  /** Drops what waits and starts anew: the other end has gone and may come back. */
+  reset(): void {
+    this.#clear();
+    this.#failed = false;
+    this.#thirsty = false;
+    this.#wait(false);
+  }
+
+  /** Writes at most `chunks` chunks, as much as the kernel takes. */
+  #flush(chunks: number): void {
+    for (let count = 0; count < chunks; count++) {
+      const chunk = this.#queue[this.#head];
+      if (chunk === undefined) break;
+      const length = chunk.byteLength - this.#offset;
+      const start = chunk.byteOffset + this.#offset;
+      const result = sys.write(this.#options.fd, chunk.buffer as ArrayBuffer, start, length);
+      if (result === -sys.EAGAIN) break;
+      if (result < 0) {
+        this.#fail(result);
+        return;
+      }
+      this.#pending -= result;
+      this.#offset += result;
+      if (result === length) this.#shift();
+    }
+    this.#wait(this.#pending > 0);
+    if (this.#pending === 0) this.#finish();
+    if (this.#thirsty && this.#pending <= this.#limit / 2) {
+      this.#thirsty = false;
+      this.#options.onDrain?.();
+    }
+  }
+
+  #shift(): void {
+    this.#offset = 0;
+    this.#head++;
+    // amortised: shifting an array of many small chunks one by one is quadratic
+    if (this.#head > 32 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  #wait(on: boolean): void {
+    if (on === this.#waiting) return;
+    this.#waiting = on;
+    // four chunks a pass: enough to keep a pipe full, too little to starve the others
+    this.#options.watch.setWritable(on ? () => this.#flush(4) : null);
+  }
+
+  #fail(result: number): void {
+    this.#failed = true;
+    this.#clear();
+    this.#wait(false);
+    this.#finish();
+    this.#options.onError?.(failure(result, "LinkClosed", "write", `fd ${this.#options.fd}`));
+  }
+
+  #finish(): void {
+    const done = this.#ending;
+    if (done === undefined) return;
+    this.#ending = () => undefined;
+    done();
+  }
+
+  #clear(): void {
+    this.#queue = [];
+    this.#head = 0;
+    this.#offset = 0;
+    this.#pending = 0;
+  }
+}
