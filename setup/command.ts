@@ -19,14 +19,14 @@ export interface CommandOptions {
 }
 
 /** A command as one would type it, for messages. */
-export function commandLine(command: string, args: readonly string[]): string {
+function commandLine(command: string, args: readonly string[]): string {
   const words = [command, ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`));
   const line = words.join(" ");
   return line.length > 400 ? `${line.slice(0, 400)} …` : line;
 }
 
 /** The last lines of a child's output. */
-export function tail(output: string, lines = TAIL_LINES): string {
+function tail(output: string, lines = TAIL_LINES): string {
   return output.trimEnd().split("\n").slice(-lines).join("\n");
 }
 

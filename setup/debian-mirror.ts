@@ -27,7 +27,7 @@ const PUBLIC_MIRROR = "http://deb.debian.org/debian";
 const DEBIAN_SUITES = /^(stable|testing|unstable|sid|bookworm|trixie|forky|duke)$/;
 
 /** Keyrings that Debian's own package installs, newest naming first. */
-export const DEBIAN_KEYRINGS: readonly string[] = [
+const DEBIAN_KEYRINGS: readonly string[] = [
   "/usr/share/keyrings/debian-archive-keyring.pgp",
   "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
@@ -65,7 +65,7 @@ async function readSources(aptDirectory: string): Promise<Source[]> {
 }
 
 /** One-line format: `deb [signed-by=/k.gpg arch=amd64] http://host/debian bookworm main contrib`. */
-export function parseOneLine(text: string): Source[] {
+function parseOneLine(text: string): Source[] {
   const found: Source[] = [];
   for (const line of text.split("\n")) {
     const match = /^\s*deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+\S/.exec(line);
@@ -77,7 +77,7 @@ export function parseOneLine(text: string): Source[] {
 }
 
 /** deb822 format: stanzas of fields separated by empty lines. */
-export function parseDeb822(text: string): Source[] {
+function parseDeb822(text: string): Source[] {
   const found: Source[] = [];
   const withoutComments = text.replace(/^#.*\n?/gm, "");
   for (const stanza of withoutComments.split(/\n\s*\n/)) {

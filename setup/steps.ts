@@ -51,7 +51,7 @@ export async function attempt<T>(step: Step<T>, progress: Progress, without: str
 }
 
 /** The report of a failed step. */
-export function report(step: Pick<Step<unknown>, "name" | "why">, error: unknown): string {
+function report(step: Pick<Step<unknown>, "name" | "why">, error: unknown): string {
   const lines = [`✗ step "${step.name}" failed (${step.why})`];
   if (!(error instanceof BlazarError)) return [...lines, `  result: ${reasonOf(error)}`].join("\n");
   const { operation, subject, reason, remedy, cause } = error.details;

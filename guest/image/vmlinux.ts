@@ -31,7 +31,7 @@ const COMPRESSIONS: readonly {
 ];
 
 /** The compressed kernel inside a bzImage. */
-export function bzImagePayload(image: Buffer): Buffer {
+function bzImagePayload(image: Buffer): Buffer {
   const valid =
     image.length > PAYLOAD_LENGTH + 4 &&
     image.toString("latin1", HEADER_MAGIC, HEADER_MAGIC + 4) === "HdrS" &&

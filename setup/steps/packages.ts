@@ -22,7 +22,7 @@ interface DebianPackage {
 }
 
 /** What is installed and why. */
-export const PACKAGES: readonly DebianPackage[] = [
+const PACKAGES: readonly DebianPackage[] = [
   { name: "qemu-system-x86", why: "the VMM", proof: "qemu-system-x86_64" },
   { name: "gcc", why: "compiles the native runtime", proof: "gcc" },
   { name: "libc6-dev", why: "headers for gcc", proof: "/usr/include/stdlib.h" },

@@ -1,0 +1,129 @@
+/**
+ * The arrows of docs/architecture.md, enforced. Each rule says why it is there; a rule that has to be broken
+ * is changed here, with its reason, and in the picture.
+ */
+
+/** @param {string} name @param {string} comment @param {object} from @param {object} to */
+function forbid(name, comment, from, to) {
+  return { name, comment, severity: "error", from, to };
+}
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+module.exports = {
+  forbidden: [
+    forbid(
+      "no-circular",
+      "A cycle cannot be read from either end, and its modules see each other half initialised.",
+      { pathNot: "^src/rpc/generated/" },
+      { circular: true },
+    ),
+    forbid(
+      "contracts-import-nothing",
+      "Ports, events and errors are what everything agrees on: whatever they imported, everything would depend on.",
+      { path: "^src/contracts/" },
+      { pathNot: "^src/contracts/" },
+    ),
+    forbid(
+      "protocol-imports-contracts-only",
+      "Frames and messages run on both engines: nothing of Node, nothing of one side may slip in.",
+      { path: "^src/protocol/" },
+      { pathNot: "^src/(protocol|contracts)/" },
+    ),
+    forbid(
+      "machines-are-pure",
+      "State charts hold no effects: they can then be replayed, drawn and property-tested without a host.",
+      { path: "^src/machines/" },
+      { pathNot: ["^src/(machines|contracts)/", "^node_modules/xstate/"] },
+    ),
+    forbid(
+      "rpc-knows-ports-only",
+      "Adapters translate wires to ports. What stands behind a port is bound in main.ts, so that a wire can be replaced alone.",
+      { path: "^src/rpc/" },
+      { path: "^src/(actors|machines|vmm|host|workers|observe|cli)/" },
+    ),
+    forbid(
+      "nobody-knows-rpc",
+      "The inside must not know how it is called: a status code or a generated message deep in the host would tie it to one wire. (The CRI client of the demo is a caller, so cli may.)",
+      { path: "^src/(actors|machines|vmm|host|workers|observe)/" },
+      { path: "^src/rpc/" },
+    ),
+    forbid(
+      "actors-know-ports-only",
+      "Actors reach VMMs and the host through contracts/, or the simulated clock and the fakes of the model test could not take their place.",
+      { path: "^src/actors/" },
+      { path: "^src/(vmm|host|workers|cli)/" },
+    ),
+    forbid(
+      "vmm-drivers-stand-alone",
+      "A driver is chosen by configuration: one that leaned on another, or on the actors that drive it, could not be left out.",
+      { path: "^src/vmm/([^/]+)/" },
+      { path: "^src/(vmm/[^/]+|actors|machines|workers|cli)/", pathNot: "^src/vmm/$1/" },
+    ),
+    forbid(
+      "koffi-in-workers-only",
+      "System calls through koffi block, and setns changes the calling thread: on the main thread either would hurt every sandbox.",
+      { path: "^src/", pathNot: "^src/workers/" },
+      { path: "^node_modules/koffi/" },
+    ),
+    forbid(
+      "workers-stand-alone",
+      "A worker is a bundle and a thread of its own, 8 to 10 MB as it is: it must not draw the daemon in.",
+      { path: "^src/workers/" },
+      { path: "^src/(actors|machines|rpc|vmm|host|observe|cli)/" },
+    ),
+    forbid(
+      "workers-are-entries",
+      "A worker file is started by piscina from its own bundle. Imported, it would bring koffi to the main thread; only its types may be used.",
+      { path: "^src/", pathNot: "^src/workers/" },
+      { path: "^src/workers/.+\\.worker\\.ts$", dependencyTypesNot: ["type-only"] },
+    ),
+    forbid(
+      "main-wires",
+      "Only the composition root knows the commands; a command that another imports is a library in the wrong place.",
+      { path: "^src/", pathNot: "^src/(main\\.ts$|cli/)" },
+      { path: "^src/(main\\.ts$|cli/)" },
+    ),
+    forbid(
+      "product-without-tools",
+      "What is shipped must not need tests, benchmarks or set-up: dist/ stands without them.",
+      { path: "^src/" },
+      { path: "^(test|setup|bench|native|guest|keeper)/" },
+    ),
+    forbid(
+      "quickjs-side",
+      "Agent and keeper run on QuickJS: of the product they share the protocol and its errors, of Node nothing.",
+      { path: "^(guest/agent|keeper|native/runtime)/" },
+      {
+        pathNot: [
+          "^(guest/agent|keeper|native/runtime)/",
+          "^src/(protocol|contracts)/",
+          "^native/.+\\.d\\.ts$",
+          "^(std|os|sys)$",
+        ],
+      },
+    ),
+    forbid(
+      "keeper-and-agent-apart",
+      "They are two programs that share native/runtime and the protocol; a crash of one must not be a change of the other.",
+      { path: "^(keeper|guest/agent)/" },
+      { path: "^(keeper|guest/agent)/", pathNot: "^$1/" },
+    ),
+    forbid(
+      "setup-knows-contracts-only",
+      "Set-up builds the product and must work when the product does not.",
+      { path: "^setup/" },
+      { path: "^(src|test|bench)/", pathNot: "^src/contracts/" },
+    ),
+  ],
+  options: {
+    doNotFollow: { path: ["node_modules", "^src/rpc/generated/"] },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    moduleSystems: ["es6"],
+    enhancedResolveOptions: {
+      extensions: [".ts", ".mjs", ".js", ".d.ts"],
+      exportsFields: ["exports"],
+      conditionNames: ["import", "require", "node", "default", "types"],
+    },
+  },
+};

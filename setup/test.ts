@@ -1,0 +1,40 @@
+/**
+ * `npm test [-- VITEST ARGS]`: set-up, bundle, every test, and a closing line with the counts.
+ *
+ * The counts come from vitest's JSON report; the exit code is vitest's own. A run without a report counts as
+ * one failure: it must never look like a green one.
+ */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { ensureArtifacts } from "./artifacts.ts";
+import { passThrough } from "./command.ts";
+import { buildDist } from "./dist.ts";
+import { command } from "./entry.ts";
+import { nodeBin, repoRoot } from "./paths.ts";
+import { streamProgress } from "./progress.ts";
+import { type Counts, closingLine, countResults } from "./test-report.ts";
+
+async function runVitest(args: readonly string[], report: string): Promise<number> {
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const [node, vitest] = [process.execPath, nodeBin("vitest")];
+  return await passThrough(node, [vitest, "run", ...reporters, ...args], { cwd: repoRoot() });
+}
+
+await command(async () => {
+  const progress = streamProgress();
+  const { cache } = await ensureArtifacts(progress);
+  await buildDist(progress);
+  process.env["BLAZAR_CACHE"] = cache;
+  const directory = await mkdtemp(path.join(tmpdir(), "blazar-test-report-"));
+  try {
+    const report = path.join(directory, "report.json");
+    const status = await runVitest(process.argv.slice(2), report);
+    const text = await readFile(report, "utf8").catch(() => undefined);
+    const counts: Counts = countResults(text, status);
+    process.stdout.write(`\n${closingLine(counts)}\n`);
+    return status;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
