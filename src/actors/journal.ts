@@ -7,6 +7,7 @@
  */
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { BlazarError, reasonOf } from "../contracts/errors.ts";
+import type { StdioPaths } from "../contracts/keeper.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
 
 /** A thing on the host that somebody has to undo. Plain data. */
@@ -16,7 +17,7 @@ export type HostResource =
   /** `pid` and `startTime` are known after the spawn only. */
   | { readonly kind: "process"; readonly id: string; readonly pid?: number; readonly startTime?: number }
   | { readonly kind: "rootfs"; readonly plan: RootfsPlan }
-  | { readonly kind: "stdio"; readonly id: string };
+  | { readonly kind: "stdio"; readonly id: string; readonly paths: StdioPaths };
 
 /** A line of the journal. `at` = milliseconds since the epoch. */
 export type JournalEntry =

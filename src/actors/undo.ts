@@ -10,7 +10,7 @@ import type { HostResource } from "./journal.ts";
 
 /** The ports that undoing needs. */
 export interface UndoPorts {
-  readonly keeper: Pick<Keeper, "inventory" | "signal" | "exited" | "forget">;
+  readonly keeper: Pick<Keeper, "inventory" | "signal" | "exited" | "forget" | "openStdio">;
   readonly files: HostFiles;
   readonly rootfs: Pick<RootfsStore, "release">;
   readonly cgroups: Pick<Cgroups, "remove">;
@@ -30,8 +30,7 @@ export async function undo(resource: HostResource, ports: UndoPorts): Promise<vo
     case "cgroups":
       return ports.cgroups.remove(resource.directories);
     case "stdio":
-      // The keeper's streams end with the binding; a daemon without it has none to close.
-      return;
+      return closeStdio(resource, ports.keeper);
   }
 }
 
@@ -65,6 +64,18 @@ async function endProcess(
   // A keeper that has died leaves its children to init: only pid and start time together name them.
   if (resource.pid === undefined || resource.startTime === undefined) return;
   if ((await startTimeOf(resource.pid)) === resource.startTime) process.kill(resource.pid, "SIGKILL");
+}
+
+/** Stdio that the keeper still holds is taken up under its old id, for the one purpose of closing it. */
+async function closeStdio(
+  resource: Extract<HostResource, { kind: "stdio" }>,
+  keeper: UndoPorts["keeper"],
+): Promise<void> {
+  if (!keeper.inventory().stdio.includes(resource.id)) return;
+  const nothing = () => undefined;
+  const handlers = { acknowledged: nothing, input: nothing, inputEnd: nothing };
+  const binding = await keeper.openStdio(resource.id, resource.paths, handlers);
+  await binding.close();
 }
 
 function ignoreEnded(error: unknown): void {

@@ -116,14 +116,19 @@ export const containerMachine = containerSetup.createMachine({
           actions: assign({
             failure: {
               code: "GuestLost",
-              message: "the sandbox ended while the container was being created",
+              operation: "create the container",
+              reason: "the sandbox ended meanwhile",
             },
           }),
         },
         "container.delete": {
           target: "abandoning",
           actions: assign({
-            failure: { code: "Cancelled", message: "the container was deleted while it was being created" },
+            failure: {
+              code: "Cancelled",
+              operation: "create the container",
+              reason: "it was deleted meanwhile",
+            },
           }),
         },
       },

@@ -1,19 +1,26 @@
 /**
  * How a failure stands in a chart's context: plain data, so that snapshots can be stored and replayed.
  */
-import { BlazarError, type ErrorCode, reasonOf } from "../contracts/errors.ts";
+import { BlazarError, type ErrorCode, type ErrorDetails } from "../contracts/errors.ts";
 
-export interface Failure {
+export interface Failure extends Omit<ErrorDetails, "cause"> {
   readonly code: ErrorCode;
-  readonly message: string;
 }
 
 /** The failure behind anything thrown by an effect. */
 export function failureOf(error: unknown): Failure {
-  return { code: error instanceof BlazarError ? error.code : "Internal", message: reasonOf(error) };
+  const known = BlazarError.wrap(error, "Internal", { operation: "carry out a step" });
+  const { operation, subject, reason, remedy } = known.details;
+  return { code: known.code, operation, subject, reason, remedy };
 }
 
 /** The failure of a wait whose deadline has passed. */
-export function overdue(what: string, milliseconds: number): Failure {
-  return { code: "DeadlineExceeded", message: `cannot ${what}: not done within ${milliseconds} ms` };
+export function overdue(operation: string, milliseconds: number): Failure {
+  return { code: "DeadlineExceeded", operation, reason: `not done within ${milliseconds} ms` };
+}
+
+/** The error that a caller gets for a failure; `subject` names its sandbox or container if nothing did yet. */
+export function errorOf(failure: Failure, subject: string): BlazarError {
+  const { code, ...details } = failure;
+  return new BlazarError(code, { ...details, subject: details.subject ?? subject });
 }

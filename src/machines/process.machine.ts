@@ -35,6 +35,11 @@ const START_FAILED_STATUS = 127;
 export const processMachine = setup({
   types: { input: {} as ProcessInput, context: {} as ProcessContext, events: {} as ProcessEvent },
   actors: { start: promiseStub<void>("start") },
+  actions: {
+    /** Tells whoever waits for it; bound in actors/. */
+    announceStart: () => undefined,
+    announceExit: () => undefined,
+  },
   delays: { processStart: ({ context }) => context.deadlines.processStart },
 }).createMachine({
   id: "process",
@@ -72,8 +77,8 @@ export const processMachine = setup({
         },
       },
     },
-    running: {},
-    exited: { on: { "process.exited": {} } },
+    running: { entry: "announceStart" },
+    exited: { entry: "announceExit", on: { "process.exited": {} } },
   },
 });
 

@@ -132,6 +132,12 @@ const loseContainers = sandboxSetup.enqueueActions(({ enqueue, self }) => {
 
 const input = ({ context }: { context: SandboxContext }): EffectInput => ({ sandboxId: context.sandboxId });
 
+const PANICKED: Failure = {
+  code: "GuestFailed",
+  operation: "keep the sandbox alive",
+  reason: "the guest's kernel panicked",
+};
+
 /** A step of the clean-up: its effect, its deadline, and the next step whatever comes of it. */
 function teardown<
   Src extends "stopContainers" | "shutDownGuest" | "endVmm" | "tearDownNetwork" | "tearDownStorage",
@@ -236,7 +242,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
             {
               type: "fail",
               params: {
-                failure: { code: "GuestFailed", message: "the guest's kernel panicked while booting" },
+                failure: PANICKED,
               },
             },
             "removeAfterwards",
@@ -300,8 +306,10 @@ export const sandboxMachine = sandboxSetup.createMachine({
                 assign({
                   failure: ({ context }) =>
                     context.failure ?? {
+                      ...overdue("reach the guest's agent", context.deadlines.agentHello),
                       code: "GuestNotReady",
-                      message: overdue("reach the guest's agent", context.deadlines.agentHello).message,
+                      remedy:
+                        "see the guest's console in the log; a busy host may need a longer deadlines.agentHello",
                     },
                 }),
                 "removeAfterwards",
@@ -363,7 +371,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
           target: "stopping",
           actions: {
             type: "fail",
-            params: { failure: { code: "GuestFailed", message: "the guest's kernel panicked" } },
+            params: { failure: PANICKED },
           },
         },
         "guest.lost": {
@@ -427,7 +435,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
 
 function vmmExited(event: { code: number; signal: number }, when: string): Failure {
   const how = event.signal > 0 ? `was ended by signal ${event.signal}` : `exited with code ${event.code}`;
-  return { code: "VmmExited", message: `the VMM ${how} ${when}` };
+  return { code: "VmmExited", operation: "keep the sandbox alive", reason: `the VMM ${how} ${when}` };
 }
 
 export type SandboxActor = ActorRefFrom<typeof sandboxMachine>;

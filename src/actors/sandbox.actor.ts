@@ -1,0 +1,276 @@
+/**
+ * The effects of one sandbox: what its chart's named steps really do, through the ports of host.ts.
+ *
+ * Owns the sandbox's handles (journal, VM, guest link, containers), which are no part of the chart's context.
+ * Each resource's intent is in the journal before it is made. Steps that take down first wait for steps that
+ * were cut short, so that nothing is made behind their back, and do what they can whatever has failed.
+ */
+import { join } from "node:path";
+import { catchError, map, Observable, of } from "rxjs";
+import { BlazarError } from "../contracts/errors.ts";
+import type { Logger } from "../contracts/logger.ts";
+import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { Vm, VmmEvent } from "../contracts/vmm.ts";
+import { GuestLink } from "../host/guest-link.ts";
+import { failureOf } from "../machines/failure.ts";
+import type { SandboxEvent } from "../machines/sandbox.machine.ts";
+import type { ContainerRuntime } from "./container.actor.ts";
+import { hostsFile, resolvConf } from "./guest-files.ts";
+import type { Host } from "./host.ts";
+import type { HostResource, Journal } from "./journal.ts";
+import { undo } from "./undo.ts";
+
+/** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
+const ENTROPY_BYTES = 64;
+/** Half of the memory, as the kernel's own default for tmpfs. */
+const SHM_SHARE = 2;
+/** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
+const DRAIN_MS = 2_000;
+
+export class SandboxRuntime {
+  readonly id: string;
+  readonly directory: string;
+  readonly vmDirectory: string;
+  readonly shareDirectory: string;
+  readonly logger: Logger;
+  readonly containers = new Map<string, ContainerRuntime>();
+  vm: Vm | undefined;
+  guest: GuestLink | undefined;
+  user: { uid: number; gid: number } | undefined;
+  private journalFile: Journal | undefined;
+  private cgroupProcs: readonly string[] = [];
+  private readonly underWay = new Set<Promise<unknown>>();
+
+  constructor(
+    readonly spec: SandboxSpec,
+    readonly host: Host,
+  ) {
+    this.id = spec.id;
+    this.directory = join(host.stateDirectory, "sandboxes", spec.id);
+    this.vmDirectory = join(this.directory, "vm");
+    this.shareDirectory = spec.sharedDirectory ?? join(this.directory, "share");
+    this.logger = host.logger.child({ sandbox: spec.id });
+  }
+
+  get journal(): Journal {
+    if (this.journalFile !== undefined) return this.journalFile;
+    throw new BlazarError("Internal", {
+      operation: "write the journal",
+      subject: this.id,
+      reason: "it is not open",
+    });
+  }
+
+  get journalOpen(): boolean {
+    return this.journalFile !== undefined;
+  }
+
+  /** The guest's link. Throws GuestLost. */
+  get liveGuest(): GuestLink {
+    if (this.guest?.alive) return this.guest;
+    throw new BlazarError("GuestLost", {
+      operation: "reach the guest",
+      subject: this.id,
+      reason: "there is no link to it",
+    });
+  }
+
+  /** The VM. Throws VmmExited. */
+  get liveVm(): Vm {
+    if (this.vm !== undefined) return this.vm;
+    throw new BlazarError("VmmExited", {
+      operation: "reach the VMM",
+      subject: this.id,
+      reason: "it does not run",
+    });
+  }
+
+  provision(signal: AbortSignal): Promise<void> {
+    return this.track(async () => {
+      const { host } = this;
+      this.journalFile = await host.openJournal(this.id);
+      this.user = host.users?.take();
+      signal.throwIfAborted();
+      await this.make({ kind: "directory", path: this.directory }, async () => {
+        await host.files.makeDirectory(this.directory, 0o711);
+        await host.files.makeDirectory(this.vmDirectory, 0o700, this.user);
+        if (this.spec.sharedDirectory === undefined)
+          await host.files.makeDirectory(this.shareDirectory, 0o755);
+      });
+      signal.throwIfAborted();
+      const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
+      await this.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
+      this.cgroupProcs = procs;
+    });
+  }
+
+  launch(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.track(async () => {
+      const ref = await this.journal.intend({ kind: "process", id: this.id });
+      const vm = await this.host.driver.launch(
+        {
+          id: this.id,
+          directory: this.vmDirectory,
+          vcpus: this.spec.vcpus ?? this.host.defaultVcpus,
+          memoryBytes: this.spec.memoryBytes ?? this.host.defaultMemoryBytes,
+          shareDirectory: this.shareDirectory,
+          user: this.user,
+          cgroups: this.cgroupProcs,
+        },
+        signal,
+      );
+      this.vm = vm;
+      await this.journal.amend(ref, { kind: "process", id: this.id, ...vm.identity });
+      return { pid: vm.identity.pid };
+    });
+  }
+
+  connectAgent(signal: AbortSignal): Promise<void> {
+    return this.track(async () => {
+      const link = await this.liveVm.connectAgent(signal);
+      const guest = new GuestLink(link, {
+        sandboxId: this.id,
+        session: this.host.session,
+        logger: this.logger,
+      });
+      this.guest = guest;
+      const abort = () => guest.close();
+      signal.addEventListener("abort", abort, { once: true });
+      try {
+        const hello = await guest.hello;
+        this.logger.debug(
+          { agent: hello.agent, kernel: hello.kernel, timeline: hello.timeline },
+          "the guest's agent said hello",
+        );
+      } finally {
+        signal.removeEventListener("abort", abort);
+      }
+    });
+  }
+
+  setUpGuest(signal: AbortSignal): Promise<void> {
+    return this.track(async () => {
+      const { host, spec } = this;
+      const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
+      const memory = spec.memoryBytes ?? host.defaultMemoryBytes;
+      await this.liveGuest.request(
+        "sandbox.setup",
+        {
+          sandboxId: this.id,
+          hostname,
+          hosts: hostsFile(hostname),
+          resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
+          now: host.now(),
+          entropy: host.randomHex(ENTROPY_BYTES),
+          share: true,
+          sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
+          shmBytes: Math.floor(memory / SHM_SHARE),
+        },
+        { deadlineMs: host.deadlines.guestSetup, signal },
+      );
+    });
+  }
+
+  /** The VMM's events, as the chart takes them; never errors. */
+  vmmEvents$(): Observable<SandboxEvent> {
+    const vm = this.liveVm;
+    return new Observable<VmmEvent>((observer) => vm.events.subscribe(observer)).pipe(
+      catchError((error: unknown) => {
+        this.logger.error({ err: error }, "the VMM's event stream failed; the sandbox is given up");
+        return of<VmmEvent>({ type: "vmm.exited", code: -1, signal: 0 });
+      }),
+    );
+  }
+
+  /** The guest's events, as the chart takes them; never errors. */
+  guestEvents$(): Observable<SandboxEvent> {
+    return this.liveGuest.events$.pipe(
+      map((event): SandboxEvent => {
+        if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
+        const { id, execId, status, oomKilled } = event.exit;
+        return { type: "guest.processExited", containerId: id, execId, status, oomKilled };
+      }),
+    );
+  }
+
+  /** Kills what runs, and lets the last output reach its FIFO. */
+  async stopContainers(signal: AbortSignal): Promise<void> {
+    await Promise.all([...this.containers.values()].map((container) => container.kill(signal)));
+    await Promise.race([
+      Promise.all([...this.containers.values()].map((container) => container.drained())),
+      new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref()),
+    ]);
+  }
+
+  async shutDownGuest(signal: AbortSignal): Promise<void> {
+    const deadlineMs = this.host.deadlines.guestShutdown;
+    await this.liveGuest.request("sandbox.shutdown", {}, { deadlineMs, signal });
+    await this.vm?.exited;
+  }
+
+  async endVmm(): Promise<void> {
+    await this.idle();
+    await this.vm?.kill();
+    this.guest?.close();
+    for (const container of this.containers.values()) container.guestGone();
+    await this.undoAll((resource) => resource.kind === "process");
+  }
+
+  async tearDownStorage(): Promise<void> {
+    await this.idle();
+    await Promise.allSettled([...this.containers.values()].map((container) => container.settled()));
+    await this.undoAll((resource) => resource.kind !== "stdio");
+  }
+
+  /**
+   * The last step, after the chart has ended: nobody will ask for the containers again. Undoes whatever the
+   * journal still holds and removes the journal. Throws what could not be undone; may be called again.
+   */
+  async finish(): Promise<void> {
+    await this.idle();
+    await Promise.all([...this.containers.values()].map((container) => container.closeStdio()));
+    if (this.journalFile === undefined) return;
+    await this.undoAll(() => true);
+    await this.journalFile.close();
+    this.journalFile = undefined;
+    if (this.user !== undefined) this.host.users?.release(this.user);
+    this.user = undefined;
+  }
+
+  /** Writes the intent, makes the resource. What was made is found by its ref. */
+  async make(resource: HostResource, maker: () => Promise<void>): Promise<number> {
+    const ref = await this.journal.intend(resource);
+    await maker();
+    return ref;
+  }
+
+  /** Remembers work under way, so that taking down waits for it. */
+  track<T>(work: () => Promise<T>): Promise<T> {
+    const promise = work();
+    this.underWay.add(promise);
+    const forget = () => this.underWay.delete(promise);
+    promise.then(forget, forget);
+    return promise;
+  }
+
+  private async idle(): Promise<void> {
+    await Promise.allSettled([...this.underWay]);
+  }
+
+  /** Undoes the chosen resources, newest first; goes on after a failure and throws the first one. */
+  private async undoAll(chosen: (resource: HostResource) => boolean): Promise<void> {
+    if (this.journalFile === undefined) return;
+    const failures: unknown[] = [];
+    for (const { ref, resource } of [...this.journalFile.outstanding()].reverse()) {
+      if (!chosen(resource)) continue;
+      try {
+        await undo(resource, this.host);
+        await this.journalFile.undone(ref);
+      } catch (error) {
+        this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
