@@ -38,7 +38,11 @@ export interface RootfsTasks {
   applyRootfs(input: { readonly plan: RootfsPlan; readonly empty: EmptyImage }): Outcome<undefined>;
   releaseRootfs(plan: RootfsPlan): Outcome<{ readonly leftover: boolean }>;
   unmountBelow(directory: string): Outcome<undefined>;
+  /** Does nothing: has a thread ready when the next container needs one. */
+  warm(input: undefined): Outcome<undefined>;
 }
+
+export const warm: RootfsTasks["warm"] = () => ({ ok: true, value: undefined });
 
 /** Makes what a plan says; a failure undoes its own work. */
 export const applyRootfs: RootfsTasks["applyRootfs"] = ({ plan, empty }) =>
