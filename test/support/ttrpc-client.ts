@@ -1,0 +1,112 @@
+/**
+ * A ttrpc client for tests: what containerd's side does, with concurrent calls on one connection.
+ * Failures reject with a TtrpcError that carries the status code.
+ */
+import { connect, type Socket } from "node:net";
+import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Request, Response } from "../../src/rpc/generated/ttrpc/ttrpc.ts";
+import { encodeFrame, FRAME_REQUEST, FrameDecoder } from "../../src/rpc/task/ttrpc-codec.ts";
+
+/** What the server answered instead of a result. */
+export class TtrpcError extends Error {
+  override readonly name = "TtrpcError";
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A method seen from the caller's side. */
+export interface CalledMethod<Req, Res> {
+  readonly name: string;
+  readonly requestType: { encode(message: Req): BinaryWriter };
+  readonly responseType: { decode(input: Uint8Array): Res };
+}
+
+export interface TtrpcCallOptions {
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+}
+
+/** The bytes of one request message. */
+export function encodeRequest<Req>(
+  streamId: number,
+  service: string,
+  method: CalledMethod<Req, unknown>,
+  request: Req,
+  options: TtrpcCallOptions = {},
+): Uint8Array {
+  const message: Request = {
+    service,
+    method: method.name,
+    payload: method.requestType.encode(request).finish(),
+    timeoutNano: BigInt(Math.round((options.timeoutMs ?? 0) * 1e6)),
+    metadata: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
+  };
+  return encodeFrame(streamId, FRAME_REQUEST, 0, Request.encode(message).finish());
+}
+
+/** The result in a response's payload. @throws TtrpcError if the status is not OK */
+export function decodeResponse<Res>(method: CalledMethod<never, Res>, payload: Uint8Array): Res {
+  const { status, payload: result } = Response.decode(payload);
+  if (status !== undefined && status.code !== 0) throw new TtrpcError(status.code, status.message);
+  return method.responseType.decode(result);
+}
+
+export class TtrpcClient {
+  readonly #socket: Socket;
+  readonly #service: string;
+  readonly #pending = new Map<number, PromiseWithResolver>();
+  #nextStream = 1;
+
+  constructor(path: string, service: string) {
+    this.#service = service;
+    this.#socket = connect(path);
+    const decoder = new FrameDecoder();
+    this.#socket.on("data", (chunk) => {
+      for (const frame of decoder.push(chunk)) {
+        const pending = this.#pending.get(frame.streamId);
+        this.#pending.delete(frame.streamId);
+        if (frame.payload !== undefined) pending?.resolve(frame.payload);
+      }
+    });
+    this.#socket.on("error", () => undefined);
+    this.#socket.on("close", () => {
+      for (const { reject } of this.#pending.values()) reject(new Error("the connection was closed"));
+      this.#pending.clear();
+    });
+  }
+
+  async call<Req, Res>(
+    method: CalledMethod<Req, Res>,
+    request: Req,
+    options: TtrpcCallOptions = {},
+  ): Promise<Res> {
+    const streamId = this.#nextStream;
+    this.#nextStream += 2;
+    const payload = new Promise<Uint8Array>((resolve, reject) => {
+      this.#pending.set(streamId, { resolve, reject });
+    });
+    this.#socket.write(encodeRequest(streamId, this.#service, method, request, options));
+    return decodeResponse(method, await payload);
+  }
+
+  /** Sends bytes as they are, and resolves to the answer on the stream they name. */
+  raw(streamId: number, bytes: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#pending.set(streamId, { resolve, reject });
+      this.#socket.write(bytes);
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+interface PromiseWithResolver {
+  resolve(payload: Uint8Array): void;
+  reject(error: Error): void;
+}

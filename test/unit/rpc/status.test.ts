@@ -1,0 +1,60 @@
+import { status } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import { BlazarError, ERROR_KINDS, type ErrorCode } from "../../../src/contracts/errors.ts";
+import {
+  fromStatus,
+  kindOfStatus,
+  STATUS_OF_KIND,
+  toServiceError,
+  toTtrpcStatus,
+} from "../../../src/rpc/status.ts";
+
+const codes = Object.keys(ERROR_KINDS) as ErrorCode[];
+
+function errorOf(code: ErrorCode): BlazarError {
+  return new BlazarError(code, { operation: "do it", subject: "x", reason: "it broke", remedy: "mend it" });
+}
+
+describe("the status mapping", () => {
+  it.each(codes)("gives %s a status that is not OK, the same on both wires", (code) => {
+    const grpc = toServiceError(errorOf(code));
+    const ttrpc = toTtrpcStatus(errorOf(code));
+    expect(grpc.code).toBeGreaterThan(0);
+    expect(grpc.code).not.toBe(status.UNKNOWN);
+    expect(ttrpc.code).toBe(grpc.code);
+    expect(ttrpc.message).toBe("cannot do it (x): it broke; mend it");
+  });
+
+  it("gives every kind a status of its own, and finds the way back", () => {
+    const statuses = Object.values(STATUS_OF_KIND);
+    expect(new Set(statuses).size).toBe(statuses.length);
+    for (const [kind, code] of Object.entries(STATUS_OF_KIND)) expect(kindOfStatus(code)).toBe(kind);
+  });
+
+  it("knows every kind that the error table uses", () => {
+    for (const kind of Object.values(ERROR_KINDS)) expect(STATUS_OF_KIND[kind]).toBeDefined();
+  });
+
+  it("takes every wire code, the ones we never send too", () => {
+    for (let code = 1; code <= 16; code++) {
+      expect(fromStatus(code, "no", "ask", undefined)).toBeInstanceOf(BlazarError);
+    }
+    expect(fromStatus(status.NOT_FOUND, "no such pod", "ask").kind).toBe("notFound");
+    expect(fromStatus(99, "what", "ask").kind).toBe("internal");
+  });
+
+  it("reports a stranger's error as internal, with its message", () => {
+    expect(toTtrpcStatus(new TypeError("x is undefined"))).toEqual({
+      code: status.INTERNAL,
+      message: "internal error: x is undefined",
+      details: [],
+    });
+    expect(toServiceError("thrown text").code).toBe(status.INTERNAL);
+  });
+
+  it("reports an abort as cancelled", () => {
+    const controller = new AbortController();
+    controller.abort();
+    expect(toServiceError(controller.signal.reason).code).toBe(status.CANCELLED);
+  });
+});
