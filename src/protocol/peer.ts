@@ -25,6 +25,9 @@ const REMEMBERED_RESPONSES = 256;
 /** Unacknowledged events kept; more means that nobody has listened for very long. */
 const MAX_RETAINED_EVENTS = 65_536;
 
+/** Streams not opened yet whose first ack is kept, where the other end allots streams. */
+const MAX_EARLY_ACKS = 1024;
+
 /** First message either way. `body` is the role's own (see guest-messages.ts, keeper-messages.ts). */
 export interface Hello {
   readonly version: number;
@@ -85,6 +88,8 @@ export class Peer {
   private eventsHandled = 0;
   private readonly streams = new Map<number, StreamHandler>();
   private highestStream = 0;
+  /** The allotting end says how much may come as soon as it opens a stream; this end opens it a little later. */
+  private readonly earlyAcks = new Map<number, { offset: number; window: number }>();
 
   constructor(private readonly options: PeerOptions) {
     this.decoder = new FrameDecoder(options.maxFrameBytes);
@@ -115,6 +120,7 @@ export class Peer {
     this.transport = undefined;
     this.greeted = false;
     this.decoder.reset();
+    this.earlyAcks.clear();
     for (const stream of [...this.streams.values()]) stream.detached?.();
   }
 
@@ -176,6 +182,10 @@ export class Peer {
     this.streams.set(id, handler);
     this.highestStream = Math.max(this.highestStream, id);
     if (this.greeted) handler.attached?.();
+    const early = this.earlyAcks.get(id);
+    if (early === undefined) return;
+    this.earlyAcks.delete(id);
+    handler.acknowledged?.(early.offset, early.window);
   }
 
   closeStream(id: number): void {
@@ -203,7 +213,7 @@ export class Peer {
         return this.stream(frame)?.end?.(frame.sequence);
       case FrameType.Ack:
         if (frame.stream === 0) return this.eventsAcknowledged(frame.sequence);
-        return this.stream(frame)?.acknowledged?.(frame.sequence, ackWindow(frame));
+        return this.streamAcknowledged(frame);
       default:
         if (this.options.onExtension === undefined) throw unexpected(`type ${frame.type} on this link`);
         return this.options.onExtension(frame);
@@ -326,6 +336,17 @@ export class Peer {
       if (event > number) break;
       this.events.delete(event);
     }
+  }
+
+  private streamAcknowledged(frame: Frame): void {
+    const window = ackWindow(frame);
+    const handler = this.stream(frame);
+    if (handler !== undefined) return handler.acknowledged?.(frame.sequence, window);
+    if (this.options.ownsStreams) return;
+    this.earlyAcks.delete(frame.stream);
+    this.earlyAcks.set(frame.stream, { offset: frame.sequence, window });
+    const oldest = this.earlyAcks.keys().next().value;
+    if (this.earlyAcks.size > MAX_EARLY_ACKS && oldest !== undefined) this.earlyAcks.delete(oldest);
   }
 
   private stream(frame: Frame): StreamHandler | undefined {
