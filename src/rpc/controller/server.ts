@@ -11,6 +11,9 @@ import { ControllerService } from "../generated/containerd/services/sandbox/v1/c
 import { type BoundSocket, bindUnixSocket } from "../unix-socket.ts";
 import { createControllerService } from "./service.ts";
 
+/** How long the last answers may take on their way out. */
+const LAST_ANSWERS_MS = 250;
+
 export interface ControllerServerOptions {
   readonly sandboxes: SandboxService;
   /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
@@ -21,13 +24,18 @@ export interface ControllerServerOptions {
 export class ControllerServer {
   readonly #server: Server;
   readonly #draining = new AbortController();
+  readonly #closing = new AbortController();
   #socket: BoundSocket | undefined;
 
   constructor(options: ControllerServerOptions) {
     this.#server = new Server({ "grpc.enable_channelz": 0 });
     this.#server.addService(
       ControllerService,
-      createControllerService({ ...options, draining: this.#draining.signal }),
+      createControllerService({
+        ...options,
+        draining: this.#draining.signal,
+        closing: this.#closing.signal,
+      }),
     );
   }
 
@@ -43,23 +51,39 @@ export class ControllerServer {
     });
   }
 
-  /** Refuses new calls, answers pending Waits, and gives the other calls `graceMs` to finish. */
+  /**
+   * Refuses new calls, answers pending Waits, and gives the other calls `graceMs` to finish before they are
+   * answered Unavailable too.
+   */
   async drain(graceMs: number): Promise<void> {
     await this.#socket?.remove();
     this.#draining.abort();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer);
-        resolve();
-      });
+    if (graceMs === 0) this.#closing.abort();
+    const finished = new Promise<void>((resolve) => {
+      this.#server.tryShutdown(() => resolve());
     });
+    if (await isWithin(finished, graceMs)) return;
+    this.#closing.abort();
+    // a peer that does not hang up may keep its connection: not our end
+    await isWithin(finished, LAST_ANSWERS_MS);
+    this.#server.forceShutdown();
   }
 
-  /** Ends at once; calls in flight fail with Unavailable. */
-  async close(): Promise<void> {
-    await this.#socket?.remove();
-    this.#draining.abort();
-    this.#server.forceShutdown();
+  /** Ends at once: calls in flight are answered Unavailable. */
+  close(): Promise<void> {
+    return this.drain(0);
+  }
+}
+
+/** Whether a promise resolves within `ms`. */
+async function isWithin(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

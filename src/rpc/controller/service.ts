@@ -43,14 +43,16 @@ export interface ControllerOptions {
   /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
   readonly taskAddress: string;
   readonly logger: Logger;
-  /** Aborts when the daemon is about to end, so that pending Waits are answered. */
+  /** Aborts when the daemon is about to end: pending Waits are answered Unavailable. */
   readonly draining: AbortSignal;
+  /** Aborts when the daemon ends now: every pending call is answered Unavailable. */
+  readonly closing: AbortSignal;
 }
 
 /** The nine methods, ready for grpc-js. */
 export function createControllerService(options: ControllerOptions): ControllerServer {
-  const { sandboxes, taskAddress, logger } = options;
-  const unary = unaryHandlers(logger);
+  const { sandboxes, taskAddress } = options;
+  const unary = unaryHandlers(options);
   return {
     create: unary("Create", async (request, signal) => {
       await sandboxes.create(toSandboxSpec(request), signal);
@@ -109,30 +111,44 @@ async function wait(
   sandboxId: string,
   cancelled: AbortSignal,
 ): Promise<ControllerWaitResponse> {
-  const ended = new AbortController();
-  const abort = (): void => ended.abort();
-  // not AbortSignal.any: Node 20.0 has none
-  for (const signal of [draining, cancelled]) {
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  }
+  const ended = joinSignals([draining, cancelled]);
   try {
     const { exitStatus, exitedAt } = await sandboxes.wait(sandboxId, ended.signal);
     return { exitStatus, exitedAt: toTimestamp(exitedAt) };
   } catch (error) {
     if (kindOfError(error) === "notFound") throw error;
     // whatever it was, it does not prove that the sandbox has ended
-    throw new BlazarError("ShuttingDown", {
-      operation: "wait for the sandbox",
-      subject: sandboxId,
-      reason: draining.aborted ? "blazard is shutting down" : reasonOf(error),
-      remedy: "call again",
-      cause: error,
-    });
+    const reason = draining.aborted ? "blazard is shutting down" : reasonOf(error);
+    throw askAgain("wait for the sandbox", sandboxId, reason, error);
   } finally {
-    draining.removeEventListener("abort", abort);
-    cancelled.removeEventListener("abort", abort);
+    ended.release();
   }
+}
+
+function askAgain(operation: string, sandboxId: string, reason: string, cause?: unknown): BlazarError {
+  return new BlazarError("ShuttingDown", {
+    operation,
+    subject: sandboxId,
+    reason,
+    remedy: "call again",
+    cause,
+  });
+}
+
+/** A signal that aborts with the first of several. Not AbortSignal.any: Node 20.0 has none. */
+function joinSignals(signals: readonly AbortSignal[]): { signal: AbortSignal; release(): void } {
+  const joined = new AbortController();
+  const abort = (): void => joined.abort();
+  for (const signal of signals) {
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  }
+  return {
+    signal: joined.signal,
+    release: () => {
+      for (const signal of signals) signal.removeEventListener("abort", abort);
+    },
+  };
 }
 
 function refuse(operation: string, sandboxId: string): never {
@@ -145,24 +161,32 @@ function refuse(operation: string, sandboxId: string): never {
 
 type Handler<Req, Res> = (request: Req, cancelled: AbortSignal) => Res | Promise<Res>;
 
-/** Makes grpc-js handlers out of functions that return or throw. */
-function unaryHandlers(logger: Logger) {
+/** Makes grpc-js handlers out of functions that return or throw; each call is answered exactly once. */
+function unaryHandlers({ logger, closing }: ControllerOptions) {
   return <Req extends { sandboxId: string }, Res>(
     method: string,
     handle: Handler<Req, Res>,
   ): handleUnaryCall<Req, Res> => {
     return (call, callback) => {
+      const { sandboxId } = call.request;
       // grpc-js emits this after normal completion as well: harmless then
       const cancelled = new AbortController();
       call.on("cancelled", () => cancelled.abort());
-      const run = async (): Promise<Res> => handle(call.request, cancelled.signal);
-      run().then(
-        (response) => callback(null, response),
-        (error: unknown) => {
-          logFailure(logger, method, call.request.sandboxId, error);
-          callback(toServiceError(error));
-        },
-      );
+      const ended = joinSignals([cancelled.signal, closing]);
+      const closed = new Promise<never>((_, reject) => {
+        const fail = (): void => reject(askAgain(`answer ${method}`, sandboxId, "blazard is shutting down"));
+        ended.signal.addEventListener("abort", fail, { once: true });
+      });
+      const run = async (): Promise<Res> => handle(call.request, ended.signal);
+      Promise.race([run(), closed])
+        .finally(() => ended.release())
+        .then(
+          (response) => callback(null, response),
+          (error: unknown) => {
+            logFailure(logger, method, sandboxId, error);
+            callback(toServiceError(error));
+          },
+        );
     };
   };
 }

@@ -1,0 +1,390 @@
+import { rename, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { Client, credentials, status } from "@grpc/grpc-js";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { BlazarError } from "../../../src/contracts/errors.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import type { SandboxService } from "../../../src/contracts/sandbox.ts";
+import { ControllerServer } from "../../../src/rpc/controller/server.ts";
+import {
+  ControllerCreateRequest,
+  ControllerService,
+} from "../../../src/rpc/generated/containerd/services/sandbox/v1/controller.ts";
+import type { DeepPartial } from "../../../src/rpc/generated/containerd/types/types.ts";
+import { NamespaceMode, PodSandboxConfig } from "../../../src/rpc/generated/runtime/v1/cri.ts";
+import { callUnary, type UnaryMethod, type UnaryOptions } from "../../../src/rpc/grpc-unary.ts";
+import { FakeSandboxService } from "../../support/fake-sandbox-service.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const TASK_ADDRESS = "ttrpc+unix:///run/blazar/task.sock";
+const sandboxer = "blazar";
+
+async function serve() {
+  const path = join(await temporaryDirectory(), "blazar.sock");
+  const sandboxes = new FakeSandboxService();
+  const server = new ControllerServer({ sandboxes, taskAddress: TASK_ADDRESS, logger: silentLogger });
+  await server.listen(path);
+  onTestFinished(() => server.close());
+  const client = new Client(`unix:${path}`, credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const call = <Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options?: UnaryOptions) =>
+    callUnary(client, method, request, options);
+  return { path, sandboxes, server, call };
+}
+
+function optionsOf(config: DeepPartial<PodSandboxConfig>, typeUrl = "runtime.v1.PodSandboxConfig") {
+  return { typeUrl, value: PodSandboxConfig.encode(PodSandboxConfig.fromPartial(config)).finish() };
+}
+
+function createRequest(request: DeepPartial<ControllerCreateRequest> = {}): ControllerCreateRequest {
+  return ControllerCreateRequest.fromPartial({ sandboxId: "s1", sandboxer, ...request });
+}
+
+async function ready() {
+  const world = await serve();
+  await world.call(ControllerService.create, createRequest());
+  await world.call(ControllerService.start, { sandboxId: "s1", sandboxer });
+  return world;
+}
+
+describe("Controller.Create", () => {
+  it("reads the pod's configuration out of the options", async () => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({
+      metadata: { name: "web", namespace: "shop", uid: "u-1", attempt: 2 },
+      hostname: "web-0",
+      dnsConfig: { servers: ["10.0.0.10"], searches: ["svc.local"], options: ["ndots:5"] },
+      labels: { app: "web" },
+      annotations: { "io.blazar.x": "1" },
+      linux: {
+        cgroupParent: "/kubepods/pod1",
+        securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } },
+        resources: { cpuQuota: 150_000, cpuPeriod: 100_000, memoryLimitInBytes: 536_870_912n },
+      },
+    });
+    const request = createRequest({ options, netnsPath: "/run/netns/cni-1" });
+    expect(await call(ControllerService.create, request)).toEqual({ sandboxId: "s1" });
+    expect(sandboxes.created).toEqual([
+      {
+        id: "s1",
+        hostname: "web-0",
+        netnsPath: "/run/netns/cni-1",
+        dns: { servers: ["10.0.0.10"], searches: ["svc.local"], options: ["ndots:5"] },
+        pidMode: "container",
+        cgroupParent: "/kubepods/pod1",
+        name: "web",
+        namespace: "shop",
+        uid: "u-1",
+        attempt: 2,
+        labels: { app: "web" },
+        annotations: { "io.blazar.x": "1" },
+        vcpus: 2,
+        memoryBytes: 536_870_912,
+      },
+    ]);
+  });
+
+  it.each([
+    [NamespaceMode.POD, "pod"],
+    [NamespaceMode.CONTAINER, "container"],
+    [NamespaceMode.NODE, "node"],
+    [NamespaceMode.TARGET, "target"],
+  ])("understands PID namespace mode %i as %s", async (pid, pidMode) => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({ linux: { securityContext: { namespaceOptions: { pid } } } });
+    await call(ControllerService.create, createRequest({ options }));
+    expect(sandboxes.created[0]?.pidMode).toBe(pidMode);
+  });
+
+  it("takes a type url with a host in front", async () => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({ hostname: "h" }, "type.googleapis.com/runtime.v1.PodSandboxConfig");
+    await call(ControllerService.create, createRequest({ options }));
+    expect(sandboxes.created[0]?.hostname).toBe("h");
+  });
+
+  it("falls back to the JSON that CRI keeps in the sandbox's metadata", async () => {
+    const { sandboxes, call } = await serve();
+    const metadata = {
+      Version: "v1",
+      Metadata: {
+        ID: "s1",
+        Config: {
+          metadata: { name: "web", uid: "u-1", namespace: "shop" },
+          hostname: "web-0",
+          dns_config: { servers: ["10.0.0.10"] },
+          labels: { app: "web" },
+          linux: { cgroup_parent: "/p", security_context: { namespace_options: { pid: 1 } } },
+        },
+      },
+    };
+    const extension = {
+      typeUrl: "github.com/containerd/cri/pkg/store/sandbox/Metadata",
+      value: Buffer.from(JSON.stringify(metadata)),
+    };
+    await call(ControllerService.create, createRequest({ sandbox: { extensions: { metadata: extension } } }));
+    expect(sandboxes.created[0]).toMatchObject({
+      hostname: "web-0",
+      name: "web",
+      namespace: "shop",
+      uid: "u-1",
+      pidMode: "container",
+      cgroupParent: "/p",
+      dns: { servers: ["10.0.0.10"], searches: [], options: [] },
+      labels: { app: "web" },
+    });
+  });
+
+  it("makes a sandbox with defaults when it is told nothing", async () => {
+    const { sandboxes, call } = await serve();
+    await call(ControllerService.create, createRequest());
+    expect(sandboxes.created[0]).toMatchObject({ id: "s1", hostname: "", netnsPath: "" });
+    expect(sandboxes.created[0]).not.toHaveProperty("memoryBytes");
+  });
+
+  it("refuses a configuration that it cannot read, an impossible id, and a second creation", async () => {
+    const { sandboxes, call } = await serve();
+    const options = { typeUrl: "runtime.v1.PodSandboxConfig", value: new Uint8Array([0x0a, 0xff]) };
+    await expect(call(ControllerService.create, createRequest({ options }))).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+    });
+    for (const sandboxId of ["", "../up", "a/b", "x".repeat(200)]) {
+      await expect(call(ControllerService.create, createRequest({ sandboxId }))).rejects.toMatchObject({
+        code: status.INVALID_ARGUMENT,
+      });
+    }
+    expect(sandboxes.created).toEqual([]);
+    await call(ControllerService.create, createRequest());
+    await expect(call(ControllerService.create, createRequest())).rejects.toMatchObject({
+      code: status.ALREADY_EXISTS,
+      details: expect.stringContaining("s1"),
+    });
+  });
+});
+
+describe("the other Controller methods", () => {
+  it("say in Start and Status where the Task service is", async () => {
+    const { call } = await serve();
+    await call(ControllerService.create, createRequest());
+    const created = { seconds: 1_714_979_289n, nanos: 123_000_000 };
+    expect(await call(ControllerService.start, { sandboxId: "s1", sandboxer })).toEqual({
+      sandboxId: "s1",
+      pid: 4711,
+      createdAt: created,
+      labels: {},
+      address: TASK_ADDRESS,
+      version: 3,
+    });
+    expect(await call(ControllerService.status, { sandboxId: "s1", verbose: false, sandboxer })).toEqual({
+      sandboxId: "s1",
+      pid: 4711,
+      state: "SANDBOX_READY",
+      info: {},
+      createdAt: created,
+      exitedAt: undefined,
+      extra: undefined,
+      address: TASK_ADDRESS,
+      version: 3,
+    });
+  });
+
+  it("call a sandbox ready only while it is", async () => {
+    const { sandboxes, call } = await serve();
+    const state = async (): Promise<string> =>
+      (await call(ControllerService.status, { sandboxId: "s1", verbose: false, sandboxer })).state;
+    await call(ControllerService.create, createRequest());
+    expect(await state()).toBe("SANDBOX_NOTREADY");
+    await call(ControllerService.start, { sandboxId: "s1", sandboxer });
+    expect(await state()).toBe("SANDBOX_READY");
+    sandboxes.end("s1", 137, new Date());
+    expect(await state()).toBe("SANDBOX_NOTREADY");
+  });
+
+  it("show the sandboxer's facts on a verbose Status", async () => {
+    const { call } = await ready();
+    const { info } = await call(ControllerService.status, { sandboxId: "s1", verbose: true, sandboxer });
+    expect(info).toEqual({ driver: "fake", phase: "ready" });
+  });
+
+  it("say that containers are Linux's", async () => {
+    const { call } = await ready();
+    const { platform } = await call(ControllerService.platform, { sandboxId: "s1", sandboxer });
+    expect(platform).toEqual({ os: "linux", architecture: "amd64", variant: "", osVersion: "" });
+  });
+
+  it("pass Stop's timeout on in milliseconds, and bound it when there is none", async () => {
+    const { sandboxes, call } = await ready();
+    await call(ControllerService.stop, { sandboxId: "s1", timeoutSecs: 7, sandboxer });
+    await call(ControllerService.stop, { sandboxId: "s1", timeoutSecs: 0, sandboxer });
+    expect(sandboxes.stopTimeouts[0]).toBe(7_000);
+    expect(sandboxes.stopTimeouts[1]).toBeGreaterThan(0);
+  });
+
+  it("forget a sandbox on Shutdown", async () => {
+    const { call } = await ready();
+    await call(ControllerService.shutdown, { sandboxId: "s1", sandboxer });
+    await expect(
+      call(ControllerService.status, { sandboxId: "s1", verbose: false, sandboxer }),
+    ).rejects.toMatchObject({ code: status.NOT_FOUND });
+  });
+
+  it("refuse Metrics and Update with a sentence, never with an empty success", async () => {
+    const { call } = await ready();
+    const refusal = { code: status.UNIMPLEMENTED, details: expect.stringMatching(/^cannot .+ \(s1\): .+/) };
+    await expect(call(ControllerService.metrics, { sandboxId: "s1", sandboxer })).rejects.toMatchObject(
+      refusal,
+    );
+    const update = { sandboxId: "s1", sandboxer, sandbox: undefined, fields: [] };
+    await expect(call(ControllerService.update, update)).rejects.toMatchObject(refusal);
+  });
+
+  it.each<[keyof SandboxService, BlazarError, status]>([
+    [
+      "start",
+      new BlazarError("VmmNotInstalled", { operation: "x", reason: "y" }),
+      status.FAILED_PRECONDITION,
+    ],
+    ["start", new BlazarError("GuestNotReady", { operation: "x", reason: "y" }), status.DEADLINE_EXCEEDED],
+    ["stop", new BlazarError("HostResource", { operation: "x", reason: "y" }), status.INTERNAL],
+  ])("translate what %s fails with", async (method, error, code) => {
+    const { sandboxes, call } = await serve();
+    await call(ControllerService.create, createRequest());
+    sandboxes.failWith(method, error);
+    const failed =
+      method === "start"
+        ? call(ControllerService.start, { sandboxId: "s1", sandboxer })
+        : call(ControllerService.stop, { sandboxId: "s1", timeoutSecs: 1, sandboxer });
+    await expect(failed).rejects.toMatchObject({ code, details: error.message });
+  });
+
+  it("cancel a Start whose caller went away", async () => {
+    const { sandboxes, call } = await serve();
+    await call(ControllerService.create, createRequest());
+    sandboxes.holdStart(new Promise(() => undefined));
+    const starting = vi.spyOn(sandboxes, "start");
+    const caller = new AbortController();
+    const start = call(ControllerService.start, { sandboxId: "s1", sandboxer }, { signal: caller.signal });
+    const failed = expect(start).rejects.toMatchObject({ code: status.CANCELLED });
+    await vi.waitFor(() => expect(starting).toHaveBeenCalledOnce());
+    caller.abort();
+    await failed;
+    await expect(starting.mock.results[0]?.value).rejects.toMatchObject({ code: "Cancelled" });
+  });
+});
+
+describe("Controller.Wait", () => {
+  it("returns when the sandbox ends, with its status and time", async () => {
+    const { sandboxes, call } = await ready();
+    const wait = call(ControllerService.wait, { sandboxId: "s1", sandboxer });
+    await call(ControllerService.status, { sandboxId: "s1", verbose: false, sandboxer });
+    sandboxes.end("s1", 137, new Date(1_700_000_000_000));
+    expect(await wait).toEqual({ exitStatus: 137, exitedAt: { seconds: 1_700_000_000n, nanos: 0 } });
+  });
+
+  it("answers NotFound for an unknown sandbox", async () => {
+    const { call } = await serve();
+    await expect(call(ControllerService.wait, { sandboxId: "s9", sandboxer })).rejects.toMatchObject({
+      code: status.NOT_FOUND,
+    });
+  });
+
+  it("answers Unavailable to any failure that does not prove the sandbox's end", async () => {
+    const { sandboxes, call } = await ready();
+    sandboxes.failWith("wait", new TypeError("bug"));
+    await expect(call(ControllerService.wait, { sandboxId: "s1", sandboxer })).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+    });
+  });
+
+  it("answers Unavailable when the daemon drains, so that containerd asks the next one", async () => {
+    const { sandboxes, server, call } = await ready();
+    const waiting = vi.spyOn(sandboxes, "wait");
+    const wait = call(ControllerService.wait, { sandboxId: "s1", sandboxer });
+    const failed = expect(wait).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await vi.waitFor(() => expect(waiting).toHaveBeenCalledOnce());
+    await server.drain(5_000);
+    await failed;
+  });
+});
+
+describe("the Controller's socket", () => {
+  it("belongs to its owner alone and is gone after close", async () => {
+    const { path, server } = await serve();
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    await server.close();
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("is not taken from a daemon that lives", async () => {
+    const { path } = await serve();
+    const second = new ControllerServer({
+      sandboxes: new FakeSandboxService(),
+      taskAddress: TASK_ADDRESS,
+      logger: silentLogger,
+    });
+    onTestFinished(() => second.close());
+    await expect(second.listen(path)).rejects.toMatchObject({
+      code: "HostResource",
+      message: expect.stringContaining("another process is listening"),
+    });
+    expect((await stat(path)).isSocket()).toBe(true);
+  });
+
+  it("lets a call finish that is under way when the daemon drains", async () => {
+    const { sandboxes, server, call } = await serve();
+    await call(ControllerService.create, createRequest());
+    let open: () => void = () => undefined;
+    sandboxes.holdStart(
+      new Promise((resolve) => {
+        open = resolve;
+      }),
+    );
+    const starting = vi.spyOn(sandboxes, "start");
+    const start = call(ControllerService.start, { sandboxId: "s1", sandboxer });
+    await vi.waitFor(() => expect(starting).toHaveBeenCalledOnce());
+    const drained = server.drain(5_000);
+    open();
+    expect((await start).pid).toBe(4711);
+    await drained;
+  });
+
+  it("answers Unavailable to a call that is still under way once the grace is over", async () => {
+    const { sandboxes, server, call } = await serve();
+    await call(ControllerService.create, createRequest());
+    sandboxes.holdStart(new Promise(() => undefined));
+    const starting = vi.spyOn(sandboxes, "start");
+    const start = call(ControllerService.start, { sandboxId: "s1", sandboxer });
+    const failed = expect(start).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await vi.waitFor(() => expect(starting).toHaveBeenCalledOnce());
+    await server.drain(10);
+    await failed;
+  });
+});
+
+describe("a stale socket", () => {
+  it("is replaced when nobody answers behind it", async () => {
+    const path = join(await temporaryDirectory(), "blazar.sock");
+    await leaveStaleSocket(path);
+    const server = new ControllerServer({
+      sandboxes: new FakeSandboxService(),
+      taskAddress: TASK_ADDRESS,
+      logger: silentLogger,
+    });
+    onTestFinished(() => server.close());
+    await server.listen(path);
+    const client = new Client(`unix:${path}`, credentials.createInsecure());
+    onTestFinished(() => client.close());
+    await expect(
+      callUnary(client, ControllerService.platform, { sandboxId: "s1", sandboxer }),
+    ).rejects.toMatchObject({ code: status.NOT_FOUND });
+  });
+});
+
+/** A socket file whose process is gone: bound under another name, so that closing does not remove it. */
+async function leaveStaleSocket(path: string): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.was`, resolve));
+  await rename(`${path}.was`, path);
+  await new Promise((resolve) => server.close(resolve));
+}
