@@ -10,6 +10,7 @@ import type { Cgroups, HostFiles, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import type { ContainerCreate, GuestProcess } from "../protocol/guest-messages.ts";
+import type { TextCodec } from "../protocol/json.ts";
 import type { Journal } from "./journal.ts";
 import type { StdioHost } from "./stdio-relay.ts";
 import type { UserPool } from "./user-pool.ts";
@@ -53,6 +54,7 @@ export interface Host {
   readonly defaultMemoryBytes: number;
   /** Identifies this life of the daemon. */
   readonly session: string;
+  readonly text: TextCodec;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** So many bytes of fresh randomness, as hex. */

@@ -11,11 +11,11 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { Vm, VmmEvent } from "../contracts/vmm.ts";
-import { GuestLink } from "../host/guest-link.ts";
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { hostsFile, resolvConf } from "./guest-files.ts";
+import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { undo } from "./undo.ts";
@@ -131,6 +131,7 @@ export class SandboxRuntime {
       const guest = new GuestLink(link, {
         sandboxId: this.id,
         session: this.host.session,
+        text: this.host.text,
         logger: this.logger,
       });
       this.guest = guest;

@@ -21,8 +21,8 @@ import {
   type ProcessExited,
   processExited,
 } from "../protocol/guest-messages.ts";
+import type { TextCodec } from "../protocol/json.ts";
 import { type Hello, Peer, type StreamHandler } from "../protocol/peer.ts";
-import { nodeText } from "./node-text.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -34,6 +34,7 @@ export interface GuestLinkOptions {
   readonly sandboxId: string;
   /** Identifies this life of the daemon to the agent. */
   readonly session: string;
+  readonly text: TextCodec;
   readonly logger: Logger;
 }
 
@@ -69,7 +70,7 @@ export class GuestLink {
     this.hello.catch(() => undefined);
     this.peer = new Peer({
       session: options.session,
-      text: nodeText,
+      text: options.text,
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
       ownsStreams: true,
       helloBody: () => ({ role: "host" }),

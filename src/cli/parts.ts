@@ -1,0 +1,89 @@
+/**
+ * Where the built parts are (guest kernel, initramfs, keeper, empty layer): as configured, else as set-up's
+ * manifest `current.json` in the cache (`BLAZAR_CACHE`, `~/.cache/blazar`) says.
+ */
+import { access, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { BlazarError } from "../contracts/errors.ts";
+import type { Config } from "./config/schema.ts";
+
+/** Absolute paths of everything that a daemon starts or copies. */
+export interface Parts {
+  readonly keeper: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly emptyImage: { readonly image: string; readonly extents: string };
+  /** For answers that are worth keeping, such as whether KVM works. */
+  readonly cache: string;
+}
+
+interface Manifest {
+  readonly keeper: string;
+  readonly vmlinux: string;
+  readonly initramfs: string;
+  readonly emptyExt4: { readonly image: string; readonly extents: string };
+}
+
+/** The cache's directory. */
+export function cacheDirectory(): string {
+  return process.env["BLAZAR_CACHE"] ?? join(homedir(), ".cache", "blazar");
+}
+
+/** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
+export async function locateParts(config: Config): Promise<Parts> {
+  const cache = cacheDirectory();
+  const built = await readManifest(cache);
+  const image = config.storage.empty_image ?? built?.emptyExt4.image;
+  const parts = {
+    keeper: await present("the keeper", "keeper.binary", config.keeper.binary ?? built?.keeper),
+    kernel: await present("the guest kernel", "vmm.kernel", config.vmm.kernel ?? built?.vmlinux),
+    initramfs: await present(
+      "the guest initramfs",
+      "vmm.initramfs",
+      config.vmm.initramfs ?? built?.initramfs,
+    ),
+    emptyImage: {
+      image: await present("the empty layer", "storage.empty_image", image),
+      extents: await present(
+        "the empty layer's extents",
+        "storage.empty_image_extents",
+        config.storage.empty_image_extents ?? built?.emptyExt4.extents,
+      ),
+    },
+    cache,
+  };
+  return parts;
+}
+
+async function readManifest(cache: string): Promise<Manifest | undefined> {
+  try {
+    return JSON.parse(await readFile(join(cache, "current.json"), "utf8")) as Manifest;
+  } catch {
+    return undefined;
+  }
+}
+
+async function present(what: string, key: string, path: string | undefined): Promise<string> {
+  const remedy = `run \`npm run setup\`, or set ${key}`;
+  const operation = `find ${what}`;
+  if (path === undefined) {
+    throw new BlazarError("DependencyMissing", {
+      operation,
+      reason: "set-up has not run and no path is configured",
+      remedy,
+    });
+  }
+  try {
+    await access(path);
+    return path;
+  } catch (error) {
+    throw new BlazarError("DependencyMissing", {
+      operation,
+      subject: path,
+      reason: "it is not there",
+      remedy,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * The composition root: the only module that knows every part and puts them together.
+ *
+ * `wireDaemon` is blazard as `serve` runs it. `wireCore` is what is common to the daemon and to a standalone run: the
+ * actors on their ports. Nothing is decided here but who talks to whom.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pino } from "pino";
+import type { Host } from "../actors/host.ts";
+import { FileJournal } from "../actors/journal.ts";
+import { recover } from "../actors/recovery.ts";
+import { SandboxRegistry } from "../actors/sandbox-registry.ts";
+import type { StdioHost } from "../actors/stdio-relay.ts";
+import { ContainerTasks } from "../actors/task-service.ts";
+import { UserPool } from "../actors/user-pool.ts";
+import { BlazarError } from "../contracts/errors.ts";
+import type { Keeper } from "../contracts/keeper.ts";
+import type { Logger } from "../contracts/logger.ts";
+import type { RootfsStore } from "../contracts/storage.ts";
+import type { TaskEvents } from "../contracts/task.ts";
+import { HostCgroups } from "../host/cgroups.ts";
+import { connectKeeper } from "../host/keeper-client.ts";
+import { startKeeper } from "../host/keeper-process.ts";
+import { nodeText } from "../host/node-text.ts";
+import { translateContainer, translateProcess } from "../host/oci-spec/translate.ts";
+import { LocalHostFiles } from "../host/storage/host-files.ts";
+import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
+import { WorkerPool } from "../host/storage/worker-pool.ts";
+import { ControllerServer } from "../rpc/controller/server.ts";
+import { EventPublisher } from "../rpc/events/publisher.ts";
+import { createTaskService } from "../rpc/task/service.ts";
+import { TtrpcDispatcher } from "../rpc/task/ttrpc-dispatcher.ts";
+import { QemuDriver } from "../vmm/qemu/driver.ts";
+import type { RootfsTasks } from "../workers/rootfs.worker.ts";
+import type { Config } from "./config/schema.ts";
+import { locateParts, type Parts } from "./parts.ts";
+import type { Daemon } from "./serve.ts";
+
+/** Calls in flight may take this long when the daemon drains. */
+const DRAIN_GRACE_MS = 10_000;
+const SESSION_BYTES = 16;
+
+/** What a daemon and a standalone run share. */
+export interface Core {
+  readonly host: Host;
+  readonly sandboxes: SandboxRegistry;
+  readonly tasks: ContainerTasks;
+  /** Ends worker threads. */
+  close(): Promise<void>;
+}
+
+/** What differs between a daemon and a standalone run. */
+export interface CoreOptions {
+  readonly config: Config;
+  readonly parts: Parts;
+  readonly logger: Logger;
+  readonly keeper: Keeper;
+  readonly events: TaskEvents;
+  /** Default: the keeper's FIFOs. */
+  readonly stdio?: StdioHost;
+  /** Default: containerd's snapshots, mounted by workers. */
+  readonly rootfs?: RootfsStore;
+  /** Default: cgroups if root, else none. */
+  readonly cgroups?: Host["cgroups"];
+}
+
+/** The actors on their real ports. */
+export function wireCore(options: CoreOptions): Core {
+  const { config, parts, logger, keeper } = options;
+  const workers = new WorkerPool<RootfsTasks>({
+    file: join(import.meta.dirname, "workers", "rootfs.worker.mjs"),
+    maxThreads: config.storage.worker_threads,
+  });
+  const files = new LocalHostFiles(workers);
+  const root = process.getuid?.() === 0;
+  const host: Host = {
+    driver: new QemuDriver({
+      keeper,
+      binary: config.vmm.binary,
+      kernel: parts.kernel,
+      initramfs: parts.initramfs,
+      acceleration: config.vmm.acceleration,
+      deadlines: config.deadlines,
+      logger,
+      cacheDirectory: parts.cache,
+    }),
+    keeper,
+    stdio: options.stdio ?? keeper,
+    files,
+    rootfs: options.rootfs ?? new HostRootfsStore({ workers, empty: parts.emptyImage }),
+    cgroups: options.cgroups ?? new HostCgroups(),
+    users: root ? new UserPool(config.vmm.first_uid, config.vmm.uid_count) : undefined,
+    specs: { container: translateContainer, process: translateProcess },
+    events: options.events,
+    logger,
+    deadlines: config.deadlines,
+    stateDirectory: config.daemon.state_directory,
+    openJournal: (id) => FileJournal.create(join(journalDirectory(config), `${id}.jsonl`), id),
+    scratchDirectory: config.storage.scratch_directory,
+    defaultVcpus: config.vmm.vcpus,
+    defaultMemoryBytes: config.vmm.memory,
+    session: randomBytes(SESSION_BYTES).toString("hex"),
+    text: nodeText,
+    now: Date.now,
+    randomHex: (bytes) => randomBytes(bytes).toString("hex"),
+    hostResolvConf: () => readFile("/etc/resolv.conf", "utf8").catch(() => ""),
+  };
+  const sandboxes = new SandboxRegistry(host);
+  return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close: () => workers.close() };
+}
+
+/** Makes the directories that a daemon works in; each is its own alone. */
+export async function makeStateDirectories(config: Config): Promise<void> {
+  const { state_directory } = config.daemon;
+  await mkdir(state_directory, { recursive: true, mode: 0o711 });
+  await mkdir(join(state_directory, "sandboxes"), { recursive: true, mode: 0o711 });
+  await mkdir(journalDirectory(config), { recursive: true, mode: 0o700 });
+  await mkdir(config.storage.scratch_directory, { recursive: true, mode: 0o711 });
+}
+
+/** The whole of blazard. */
+export async function wireDaemon(config: Config): Promise<Daemon> {
+  const state = config.daemon.state_directory;
+  const socket = config.daemon.socket ?? join(state, "blazar.sock");
+  const taskSocket = config.daemon.task_socket ?? join(state, "task.sock");
+  const logger: Logger = pino(
+    { level: config.daemon.log_level, base: {} },
+    pino.destination({ dest: 2, sync: false }),
+  );
+  const parts = await locateParts(config);
+  await makeStateDirectories(config);
+  const keeper = await reachKeeper(config, parts, taskSocket, logger);
+  const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
+  const core = wireCore({ config, parts, logger, keeper, events });
+  const controller = new ControllerServer({
+    sandboxes: core.sandboxes,
+    taskAddress: `ttrpc+unix://${taskSocket}`,
+    logger,
+  });
+  const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)]);
+  return {
+    logger,
+    async start() {
+      await recover(journalDirectory(config), core.host, logger);
+      const { version, acceleration } = await core.host.driver.probe();
+      keeper.onTaskMessage((message, context) => dispatcher.handleMessage(message, context));
+      await controller.listen(socket);
+      logger.info(
+        { socket, taskSocket, vmm: core.host.driver.name, version, acceleration },
+        "blazard is ready",
+      );
+    },
+    async drain() {
+      await core.sandboxes.drain();
+      await controller.drain(DRAIN_GRACE_MS);
+      await events.close();
+      await core.close();
+      if (config.keeper.start)
+        await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
+      await keeper.close();
+    },
+  };
+}
+
+function journalDirectory(config: Config): string {
+  return join(config.daemon.state_directory, "journals");
+}
+
+/** Connects to the keeper, and starts one if none answers and the configuration says so. */
+async function reachKeeper(config: Config, parts: Parts, task: string, logger: Logger): Promise<Keeper> {
+  const control = config.keeper.socket ?? join(config.daemon.state_directory, "keeper.sock");
+  const log = logger.child({ component: "keeper" });
+  try {
+    return await connectKeeper({ control, log, connectTimeoutMs: 500 });
+  } catch (error) {
+    if (!config.keeper.start || !(error instanceof BlazarError && error.code === "KeeperLost")) throw error;
+  }
+  await startKeeper({
+    binary: parts.keeper,
+    control,
+    task,
+    log: join(config.daemon.state_directory, "keeper.log"),
+  });
+  return connectKeeper({ control, log });
+}
