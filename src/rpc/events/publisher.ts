@@ -23,7 +23,7 @@ export interface EventPublisherOptions {
   /** containerd's gRPC socket, an absolute path. */
   readonly socket: string;
   readonly logger: Logger;
-  /** How many events may wait. */
+  /** How many events may wait behind the one under way. */
   readonly capacity?: number;
   /** The pause after a failure: from `initialMs`, doubled each time, up to `maxMs`. */
   readonly retry?: { readonly initialMs: number; readonly maxMs: number };
@@ -79,22 +79,23 @@ export class EventPublisher implements TaskEvents {
   }
 
   async #send(): Promise<void> {
-    let pauseMs = this.#retry.initialMs;
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
-      const outcome = await this.#forward(next);
+    // the event under way is out of the queue: it is never among those that are dropped
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      await this.#deliver(next);
       if (this.#closed.signal.aborted) break;
-      if (outcome === "retry") {
-        await pause(pauseMs, this.#closed.signal);
-        if (this.#closed.signal.aborted) break;
-        pauseMs = Math.min(pauseMs * 2, this.#retry.maxMs);
-        continue;
-      }
-      pauseMs = this.#retry.initialMs;
-      // a full queue may have dropped it in the meantime
-      if (this.#queue[0] === next) this.#queue.shift();
       this.#reportDropped();
     }
     this.#isSending = false;
+  }
+
+  /** Resolves once the event is sent, refused, or given up because the publisher closes. */
+  async #deliver(envelope: Envelope): Promise<void> {
+    let pauseMs = this.#retry.initialMs;
+    while ((await this.#forward(envelope)) === "retry" && !this.#closed.signal.aborted) {
+      await pause(pauseMs, this.#closed.signal);
+      if (this.#closed.signal.aborted) return;
+      pauseMs = Math.min(pauseMs * 2, this.#retry.maxMs);
+    }
   }
 
   async #forward(envelope: Envelope): Promise<"sent" | "refused" | "retry"> {
