@@ -467,6 +467,7 @@ declare module "sys" {
     EEXIST: number,
     EXDEV: number,
     ENODEV: number,
+    ENXIO: number,
     ENOTDIR: number,
     EISDIR: number,
     EINVAL: number,
@@ -532,7 +533,8 @@ declare module "sys" {
     S_IFCHR: number,
     S_IFIFO: number;
   // fcntl(2), flock(2), memfd_create(2), close_range(2)
-  export const F_GETFD: number,
+  export const F_DUPFD_CLOEXEC: number,
+    F_GETFD: number,
     F_SETFD: number,
     F_GETFL: number,
     F_SETFL: number,

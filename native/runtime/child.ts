@@ -18,6 +18,8 @@ const CHILD_THREW = 70;
 /** Status of a child that could not be prepared or executed; its parent knows more. */
 const NOT_EXECUTED = 127;
 const REPORT_BYTES = 4096;
+/** Beyond the numbers that `prepare` may place files at. */
+const FIRST_REPORT_FD = 512;
 
 /** How a process ended: an exit code, or the signal that killed it. */
 export interface ExitStatus {
@@ -94,9 +96,12 @@ export function spawnChild(
 }
 
 /** In the child: comes back only if it could not execute. */
-function execute(prepare: () => Command, writer: number): number {
+function execute(prepare: () => Command, reportTo: number): number {
+  const moved = sys.fcntl(reportTo, sys.F_DUPFD_CLOEXEC, FIRST_REPORT_FD);
+  const writer = moved < 0 ? reportTo : moved;
   let error: unknown;
   try {
+    if (moved >= 0) sys.close(reportTo);
     const command = prepare();
     const result = sys.execve(command.path, command.argv, command.env);
     const missing = result === -sys.ENOENT || result === -sys.ENOTDIR;

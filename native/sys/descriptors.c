@@ -198,6 +198,7 @@ SYS_FUNCTION(f_fcntl) {
   uint32_t argument;
   SYS_ARGS("fiu", &fd, &command, &argument);
   switch (command) { /* the others take pointers: a number would be used as an address */
+    case F_DUPFD_CLOEXEC:
     case F_GETFD:
     case F_SETFD:
     case F_GETFL:

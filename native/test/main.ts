@@ -1,0 +1,45 @@
+/**
+ * The native runtime's own test program: run by test/integration/native.test.ts as `native-test DIRECTORY`.
+ *
+ * Needs root. Other first arguments than a directory play one scene each, for what ends or replaces the process.
+ */
+import * as std from "std";
+import * as sys from "sys";
+import "./arguments.ts";
+import "./files.ts";
+import "./mounts.ts";
+import "./processes.ts";
+import "./privileges.ts";
+import "./sockets.ts";
+import "./text.ts";
+import "./loop.ts";
+import "./resilience.ts";
+import { loop, runTests } from "./harness.ts";
+
+const scene = scriptArgs[1] ?? "";
+const restarts = Number(std.getenv("BLAZAR_ENGINE_RESTARTS") ?? "-1");
+
+if (scene === "--throw") {
+  throw new Error("thrown at top level");
+} else if (scene === "--throw-in-tick") {
+  let ticks = 0;
+  sys.setTick(() => {
+    if (++ticks === 12) sys.setTick(null);
+    throw new Error(`thrown in tick ${ticks}`);
+  });
+} else if (scene === "--supervised") {
+  print(`engine ${restarts} is pid ${sys.getpid()}, child of ${sys.getppid()}`);
+  std.out.flush();
+  if (restarts === 0) sys.kill(sys.getpid(), sys.SIGSEGV);
+  if (restarts === 1) sys._exit(9);
+  // a grandchild that outlives its parent becomes PID 1's, which must reap it
+  if (sys.fork(0) === 0) {
+    sys.fork(0);
+    sys._exit(0);
+  }
+  loop.setTimer(50, () => loop.stop());
+  loop.start();
+} else {
+  loop.start();
+  void runTests();
+}

@@ -1,0 +1,172 @@
+/** Processes, signals, limits. */
+import * as sys from "sys";
+import { type ExitStatus, forkChild, shellStatus, spawnChild } from "../runtime/child.ts";
+import { readText } from "../runtime/files.ts";
+import { watchSignals } from "../runtime/signals.ts";
+import {
+  checkValue,
+  equal,
+  execute,
+  inChild,
+  loop,
+  ok,
+  readToEnd,
+  reaper,
+  rejection,
+  verify,
+} from "./harness.ts";
+
+const GROUP = "processes";
+
+function exitOf(pid: number): Promise<ExitStatus> {
+  return new Promise((resolve) => {
+    reaper.onExit(pid, resolve);
+  });
+}
+
+verify(GROUP, "fork, exec and wait", () => {
+  equal(execute("/bin/echo", "a", "b c"), { code: 0, output: "a b c\n" }, "echo");
+  equal(execute("/bin/false").code, 1, "false");
+  equal(execute("/nonexistent").code, 127, "execve returned");
+});
+
+verify(GROUP, "a throw in a forked child ends it with 70", async () => {
+  const pid = forkChild({}, () => {
+    sys.close(2);
+    throw new Error("on purpose");
+  });
+  equal(await exitOf(pid), { code: 70 }, "status");
+});
+
+verify(GROUP, "a killed child is told apart from one that exits", async () => {
+  const sleeper = forkChild({}, () => sys.poll1(-1, 0, 60_000));
+  const status = exitOf(sleeper);
+  equal(sys.kill(sleeper, sys.SIGKILL), 0, "kill");
+  equal(await status, { signal: sys.SIGKILL }, "status");
+  equal(shellStatus(await status), 137, "as a shell says it");
+});
+
+verify(GROUP, "many children that end at once are all reaped", async () => {
+  const ends = Array.from({ length: 100 }, (_, index) => exitOf(forkChild({}, () => index)));
+  const codes = (await Promise.all(ends)).map((status) => status.code);
+  equal(
+    codes,
+    Array.from({ length: 100 }, (_, index) => index),
+    "codes",
+  );
+});
+
+verify(GROUP, "an end before anybody asks is kept", async () => {
+  const pid = forkChild({}, () => 5);
+  await exitOf(forkChild({}, () => 0));
+  equal(await exitOf(pid), { code: 5 }, "status");
+});
+
+verify(GROUP, "spawnChild gives the pid once execve has worked", async () => {
+  const [reader, writer] = checkValue(sys.pipe2(0), "pipe");
+  let registered: Promise<ExitStatus> | undefined;
+  const pid = await spawnChild(
+    loop,
+    {},
+    () => {
+      sys.dup2(writer, 1);
+      return { path: "/bin/sh", argv: ["sh", "-c", "echo $X; exit 3"], env: ["X=from env"] };
+    },
+    (started) => {
+      registered = exitOf(started);
+    },
+  );
+  sys.close(writer);
+  equal(readToEnd(reader), "from env\n", "output");
+  sys.close(reader);
+  ok(pid > 0, "pid");
+  equal(await registered, { code: 3 }, "status");
+});
+
+verify(GROUP, "preparation may place files at any low number", async () => {
+  const pid = await spawnChild(loop, {}, () => {
+    for (let fd = 3; fd < 64; fd++) sys.dup2(0, fd);
+    return { path: "/bin/true", argv: ["true"], env: [] };
+  });
+  equal(await exitOf(pid), { code: 0 }, "status");
+});
+
+verify(GROUP, "spawnChild rejects with what happened in the child", async () => {
+  const missing = await rejection(
+    spawnChild(loop, {}, () => ({ path: "/nonexistent", argv: ["x"], env: [] })),
+  );
+  equal([missing.code, missing.details.subject], ["CommandNotFound", "/nonexistent"], "missing");
+  const denied = await rejection(spawnChild(loop, {}, () => ({ path: "/etc/passwd", argv: ["x"], env: [] })));
+  equal(denied.code, "CommandNotExecutable", "not executable");
+  const thrown = await rejection(
+    spawnChild(loop, {}, () => {
+      throw new Error("preparation failed");
+    }),
+  );
+  equal([thrown.code, thrown.details.reason], ["Internal", "preparation failed"], "thrown");
+});
+
+verify(GROUP, "a child has default signals, none blocked or ignored", () => {
+  inChild(() => {
+    const status = readText("/proc/self/status");
+    for (const mask of ["SigBlk", "SigIgn", "SigCgt"]) {
+      const value = new RegExp(`${mask}:\\s*(\\w+)`).exec(status)?.[1];
+      equal(BigInt(`0x${value ?? "f"}`), 0n, mask);
+    }
+  });
+  ok(
+    /SigIgn:\s*0*1000\n/.test(readText("/proc/self/status")),
+    "the runtime ignores SIGPIPE and nothing else",
+  );
+});
+
+verify(GROUP, "signals arrive in the loop", async () => {
+  const seen: number[] = [];
+  await new Promise<void>((resolve) => {
+    const stop = watchSignals(loop, [sys.SIGUSR1, sys.SIGUSR2], (signal) => {
+      seen.push(signal);
+      if (seen.length < 2) return;
+      stop();
+      resolve();
+    });
+    sys.kill(sys.getpid(), sys.SIGUSR1);
+    sys.kill(sys.getpid(), sys.SIGUSR2);
+  });
+  equal(seen, [sys.SIGUSR1, sys.SIGUSR2], "signals");
+});
+
+verify(GROUP, "a pidfd becomes readable at the end and takes signals", async () => {
+  const pid = forkChild({}, () => sys.poll1(-1, 0, 60_000));
+  const status = exitOf(pid);
+  const fd = sys.pidfdOpen(pid);
+  ok(fd >= 0, `pidfd_open: ${fd}`);
+  equal(sys.poll1(fd, sys.POLLIN, 0), 0, "alive");
+  equal(sys.pidfdSendSignal(fd, sys.SIGTERM), 0, "signal");
+  equal(await status, { signal: sys.SIGTERM }, "status");
+  equal(sys.poll1(fd, sys.POLLIN, 1000) & sys.POLLIN, sys.POLLIN, "ended");
+  sys.close(fd);
+});
+
+verify(GROUP, "limits, sessions, priority, affinity, names", () => {
+  inChild(() => {
+    equal(sys.prlimit(0, sys.RLIMIT_NOFILE, 100, 200), 0, "prlimit");
+    equal(sys.getrlimit(0, sys.RLIMIT_NOFILE), [100n, 200n], "getrlimit");
+    equal(sys.prlimit(0, sys.RLIMIT_CPU, 2 ** 64, sys.RLIM_INFINITY), 0, "infinity as JSON gives it");
+    equal(sys.getrlimit(0, sys.RLIMIT_CPU), [sys.RLIM_INFINITY, sys.RLIM_INFINITY], "infinity");
+    equal(sys.setsid(), sys.getpid(), "setsid");
+    equal(sys.setpgid(0, 0), -sys.EPERM, "setpgid of a session leader");
+    equal(sys.setpriority(0, 5), 0, "setpriority");
+    equal(sys.setAffinity(0, [0]), 0, "affinity");
+    equal(sys.setProcessName("blazar-test"), 0, "name");
+    equal(readText("/proc/self/comm"), "blazar-test\n", "name");
+    ok(/Cpus_allowed:\s*[0,]*1\n/.test(readText("/proc/self/status")), "affinity");
+  });
+});
+
+verify(GROUP, "abort in a child kills the child", () => {
+  const pid = forkChild({}, () => {
+    sys.kill(sys.getpid(), sys.SIGABRT);
+    return 0;
+  });
+  equal(sys.waitpid(pid, 0), [pid, -1, sys.SIGABRT], "status");
+});

@@ -1,0 +1,119 @@
+/** Sockets, descriptors in messages, terminals, the network's and the clock's few calls. */
+import * as sys from "sys";
+import { readText } from "../runtime/files.ts";
+import { decode, encode } from "../runtime/text-codec.ts";
+import { check, checkValue, equal, inChild, loop, ok, scratch, throws, verify } from "./harness.ts";
+
+const buffer = new ArrayBuffer(64);
+
+verify("sockets", "a unix socket has its mode, and peers their credentials", () => {
+  const path = `${scratch}/socket`;
+  const listener = check(sys.unixListen(path, 0o600, 4), "listen");
+  equal(checkValue(sys.stat(path), "stat").mode & 0o7777, 0o600, "mode");
+  equal(sys.unixListen(path, 0o600, 4), -sys.EADDRINUSE, "in use");
+  equal(sys.accept4(listener), -sys.EAGAIN, "nobody yet");
+  const client = check(sys.unixConnect(path), "connect");
+  const server = check(sys.accept4(listener), "accept");
+  equal(sys.peerCredentials(server), { pid: sys.getpid(), uid: 0, gid: 0 }, "credentials");
+  equal(sys.read(server, buffer, 0, 1), -sys.EAGAIN, "non-blocking");
+  equal(sys.shutdown(client, sys.SHUT_WR), 0, "shutdown");
+  equal(sys.read(server, buffer, 0, 1), 0, "end");
+  equal(sys.socketError(client), 0, "no error");
+  for (const fd of [listener, client, server]) sys.close(fd);
+  equal(sys.unixConnect(path), -sys.ECONNREFUSED, "closed");
+  sys.unlink(path);
+});
+
+verify("sockets", "descriptors travel with bytes", () => {
+  const [a, b] = checkValue(sys.socketpair(sys.O_NONBLOCK), "socketpair");
+  const [reader, writer] = checkValue(sys.pipe2(0), "pipe");
+  equal(sys.sendFds(a, encode("two").buffer, 0, 3, [reader, writer]), 3, "send");
+  const received = checkValue(sys.recvFds(b, buffer, 1, 10), "receive");
+  equal(received.length, 3, "descriptors");
+  const [bytes, r = -1, w = -1] = received;
+  equal([bytes, decode(new Uint8Array(buffer, 1, 3))], [3, "two"], "bytes");
+  equal(sys.fcntl(r, sys.F_GETFD, 0), 1, "close-on-exec");
+  sys.write(w, encode("!").buffer, 0, 1);
+  equal(sys.read(reader, buffer, 0, 1), 1, "the same pipe");
+  equal(sys.recvFds(b, buffer, 0, 1), -sys.EAGAIN, "nothing more");
+  throws(() => sys.sendFds(a, buffer, 0, 0, []), "RangeError", "no bytes");
+  equal(sys.sendFds(a, buffer, 0, 1, [987]), -sys.EBADF, "a bad descriptor");
+  sys.close(a);
+  equal(sys.recvFds(b, buffer, 0, 1), [0], "end");
+  equal(sys.sendFds(b, buffer, 0, 1, []), -sys.EPIPE, "no SIGPIPE");
+  for (const fd of [b, r, w, reader, writer]) sys.close(fd);
+});
+
+verify("sockets", "vsock refuses or connects, but does not hang", () => {
+  const listener = sys.vsockListen(40_123, 1);
+  const fd = sys.vsockConnect(sys.VMADDR_CID_LOCAL, 40_123);
+  for (const each of [listener, fd]) if (each >= 0) sys.close(each);
+  ok(Number.isInteger(listener) && Number.isInteger(fd), "results");
+});
+
+verify("tty", "a pty has a peer, a size and a session", () => {
+  const master = check(sys.open("/dev/ptmx", sys.O_RDWR | sys.O_NOCTTY), "open ptmx");
+  equal(sys.unlockPty(master), 0, "unlock");
+  ok(sys.ptyNumber(master) >= 0, "number");
+  const peer = check(sys.openPtyPeer(master), "peer");
+  ok(sys.isatty(peer) && !sys.isatty(check(sys.eventfd(0), "eventfd")), "isatty");
+  equal(sys.setWindowSize(master, 40, 120), 0, "set size");
+  equal(sys.getWindowSize(peer), [40, 120], "size");
+  inChild(() => {
+    equal(sys.setControllingTty(peer), -sys.EPERM, "not a session leader");
+    check(sys.setsid(), "setsid");
+    check(sys.setControllingTty(peer), "controlling terminal");
+    ok(sys.open("/dev/tty", sys.O_RDWR) >= 0, "/dev/tty");
+  });
+  sys.close(peer);
+  sys.close(master);
+  equal(sys.unlockPty(check(sys.open("/dev/null", sys.O_RDONLY), "open")), -sys.ENOTTY, "no terminal");
+});
+
+verify("network", "lo comes up with its address", () => {
+  inChild(() => {
+    equal(sys.setInterfaceUp("lo", true), 0, "up");
+    equal(sys.setInterfaceAddress("lo", "127.0.0.1", "255.0.0.0"), 0, "address");
+    equal(sys.setInterfaceMtu("lo", 1400), 0, "mtu");
+    ok(/lo:/.test(readText("/proc/net/dev")), "lo is there");
+    equal(sys.setInterfaceUp("none0", true), -sys.ENODEV, "no such interface");
+    equal(sys.setInterfaceAddress("lo", "127.0.0", "255.0.0.0"), -sys.EINVAL, "bad address");
+    equal(sys.setInterfaceMac("lo", "zz:00"), -sys.EINVAL, "bad MAC");
+    ok(sys.addDefaultRoute("192.0.2.1") < 0, "a gateway out of reach");
+    const netlink = check(sys.netlinkOpen(sys.NETLINK_ROUTE), "netlink");
+    equal(sys.setInterfaceUp("lo", false), 0, "down");
+    sys.close(netlink);
+  }, sys.CLONE_NEWNET);
+});
+
+verify("time", "clock and entropy", () => {
+  inChild(() => {
+    const before = Date.now();
+    equal(
+      sys.setClock(Math.floor(before / 1000), (before % 1000) * 1_000_000),
+      0,
+      "set the clock to what it is",
+    );
+    ok(Math.abs(Date.now() - before) < 5000, "no jump");
+    equal(sys.setClock(0, 2_000_000_000), -sys.EINVAL, "bad nanoseconds");
+    const random = check(sys.open("/dev/random", sys.O_RDWR), "open");
+    equal(sys.addEntropy(random, new ArrayBuffer(32), 0, 0), 0, "no entropy is none");
+    equal(sys.reseed(random), 0, "reseed");
+    equal(
+      sys.addEntropy(check(sys.open("/dev/null", sys.O_RDWR), "open"), buffer, 0, 8),
+      -sys.ENOTTY,
+      "not random",
+    );
+  });
+});
+
+verify("poll", "eventfd and poll", () => {
+  const fd = check(sys.eventfd(0), "eventfd");
+  equal(sys.poll1(fd, sys.POLLIN, 0), 0, "nothing");
+  equal(sys.write(fd, new BigUint64Array([1n]).buffer, 0, 8), 8, "write");
+  equal(sys.poll1(fd, sys.POLLIN, 0), sys.POLLIN, "readable");
+  equal(sys.poll1(987, sys.POLLIN, 0), sys.POLLNVAL, "bad descriptor");
+  equal(sys.poll1(-1, 0, 0), 0, "sleep");
+  sys.close(fd);
+  ok(loop.now() > 0, "clock");
+});
