@@ -126,7 +126,7 @@ export class FrameDecoder {
       onFrame(this.parse(view, bytes.subarray(offset + FRAME_HEADER_BYTES, offset + LENGTH_BYTES + length)));
       offset += LENGTH_BYTES + length;
     }
-    if (offset < bytes.length) this.pending = bytes.slice(offset);
+    if (offset < bytes.length) this.pending = new Uint8Array(bytes.subarray(offset));
   }
 
   /** Forgets an unfinished frame, as after a hang-up of the peer. */

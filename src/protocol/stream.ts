@@ -50,7 +50,8 @@ export class StreamSender {
   /** Takes a copy of `bytes`. */
   write(bytes: Uint8Array): void {
     if (this.ended || bytes.length === 0) return;
-    this.chunks.push(bytes.slice());
+    // not slice(): that of a Node Buffer is a view
+    this.chunks.push(new Uint8Array(bytes));
     this.end += bytes.length;
     this.flush();
   }
