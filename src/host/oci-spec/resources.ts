@@ -1,0 +1,85 @@
+/**
+ * OCI `linux.resources` to files of the guest's cgroup v2: config-linux.md#control-groups, kernel cgroup-v2.rst.
+ *
+ * The guest always has cgroup v2, whatever the host has; conversions from v1 values are runc's. What only has a
+ * meaning for the host's hardware (CPU sets, device rules) has none in the guest.
+ */
+import { atMost } from "./process.ts";
+import { invalidSpec, isEmpty, type OciResources, readSpec, resourcesSchema } from "./schema.ts";
+
+export interface TranslatedResources {
+  /** Value by cgroup v2 file. */
+  readonly cgroup: Record<string, string>;
+  readonly warnings: string[];
+}
+
+/** For Task.Update, whose resources come alone. @throws BlazarError `InvalidSpec` */
+export function translateResources(value: unknown): TranslatedResources {
+  return guestResources(readSpec(resourcesSchema, value, "linux.resources"));
+}
+
+export function guestResources(resources: OciResources): TranslatedResources {
+  const cgroup: Record<string, string> = {};
+  writeMemory(resources.memory ?? {}, cgroup);
+  writeCpu(resources.cpu ?? {}, cgroup);
+  const pids = whole(resources.pids?.limit, "linux.resources.pids.limit");
+  if (pids !== undefined && pids !== 0) cgroup["pids.max"] = pids < 0 ? "max" : String(pids);
+  const unified = Object.entries(resources.unified ?? {});
+  for (const [name, value] of atMost(unified, 64, "linux.resources.unified")) {
+    if (!/^[a-z0-9_]+(\.[a-z0-9_]+)+$/.test(name) || name.startsWith("cgroup."))
+      throw invalidSpec("linux.resources.unified", `"${name}" is not a limit`);
+    cgroup[name] = value;
+  }
+  return { cgroup, warnings: resourceWarnings(resources) };
+}
+
+function writeMemory(memory: NonNullable<OciResources["memory"]>, cgroup: Record<string, string>): void {
+  const limit = whole(memory.limit, "linux.resources.memory.limit");
+  if (limit !== undefined && limit !== 0) cgroup["memory.max"] = limit < 0 ? "max" : String(limit);
+  const reservation = whole(memory.reservation, "linux.resources.memory.reservation");
+  if (reservation !== undefined && reservation > 0) cgroup["memory.low"] = String(reservation);
+  // memory.swap: the guest has no swap to limit
+}
+
+function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, string>): void {
+  const quota = whole(cpu.quota, "linux.resources.cpu.quota");
+  const period = whole(cpu.period, "linux.resources.cpu.period") ?? 0;
+  if ((quota !== undefined && quota !== 0) || period > 0) {
+    const allowed = quota === undefined || quota <= 0 ? "max" : String(quota);
+    cgroup["cpu.max"] = `${allowed} ${period > 0 ? period : 100_000}`;
+  }
+  const burst = whole(cpu.burst, "linux.resources.cpu.burst");
+  if (burst !== undefined && burst > 0) cgroup["cpu.max.burst"] = String(burst);
+  const shares = whole(cpu.shares, "linux.resources.cpu.shares");
+  if (shares !== undefined && shares > 0) cgroup["cpu.weight"] = String(weightOfShares(shares));
+  const idle = whole(cpu.idle, "linux.resources.cpu.idle");
+  if (idle === 1) cgroup["cpu.idle"] = "1";
+}
+
+/** cgroup v1's shares, 2 to 262144, to v2's weight, 1 to 10000. */
+export function weightOfShares(shares: number): number {
+  const bounded = Math.min(Math.max(shares, 2), 262_144);
+  return 1 + Math.floor(((bounded - 2) * 9999) / 262_142);
+}
+
+function resourceWarnings({ cpu, memory, ...resources }: OciResources): string[] {
+  const warnings: string[] = [];
+  if (!isEmpty(cpu?.cpus) || !isEmpty(cpu?.mems))
+    warnings.push("CPU and memory node sets are the host's: the guest's CPUs are not pinned by them");
+  if ((cpu?.realtimeRuntime ?? 0) !== 0 || (cpu?.realtimePeriod ?? 0) !== 0)
+    warnings.push("real-time CPU limits are not supported");
+  if (memory?.disableOOMKiller === true) warnings.push("the OOM killer cannot be disabled in the guest");
+  for (const field of ["hugepageLimits", "blockIO", "network", "rdma"] as const) {
+    if (!isEmpty(resources[field])) warnings.push(`linux.resources.${field} is not supported`);
+  }
+  return warnings;
+}
+
+/** An integer as Go would have written it; unlimited, in 64 bits, is as good as -1. */
+function whole(value: number | null | undefined, field: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (value > Number.MAX_SAFE_INTEGER) return -1;
+  if (!Number.isInteger(value) || value < Number.MIN_SAFE_INTEGER)
+    throw invalidSpec(field, `${value} is not an integer`);
+  return value;
+}
