@@ -14,6 +14,8 @@ import "./sockets.ts";
 import "./text.ts";
 import "./loop.ts";
 import "./resilience.ts";
+import { forkChild } from "../runtime/child.ts";
+import { listDirectory, readTextIfPresent } from "../runtime/files.ts";
 import { loop, runTests } from "./harness.ts";
 
 const scene = scriptArgs[1] ?? "";
@@ -32,14 +34,27 @@ if (scene === "--throw") {
   std.out.flush();
   if (restarts === 0) sys.kill(sys.getpid(), sys.SIGSEGV);
   if (restarts === 1) sys._exit(9);
-  // a grandchild that outlives its parent becomes PID 1's, which must reap it
-  if (sys.fork(0) === 0) {
-    sys.fork(0);
-    sys._exit(0);
-  }
-  loop.setTimer(50, () => loop.stop());
+  orphanAChild();
+  loop.setTimer(100, () => {
+    print(`zombies: ${zombies()}`);
+    loop.stop();
+  });
   loop.start();
 } else {
   loop.start();
   void runTests();
+}
+
+/** A grandchild that outlives its parent becomes PID 1's, which must reap it. */
+function orphanAChild(): void {
+  forkChild({}, () => {
+    forkChild({}, () => sys.poll1(-1, 0, 10));
+    return 0;
+  });
+}
+
+/** Ended processes that nobody has reaped. */
+function zombies(): number {
+  const pids = listDirectory("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => readTextIfPresent(`/proc/${pid}/stat`)?.includes(") Z ")).length;
 }
