@@ -1,0 +1,113 @@
+/**
+ * What a spawned process goes through between fork and execve: cgroups, limits, files, privileges.
+ *
+ * Runs in the forked child only. Follows setsid(2), prlimit(2), capabilities(7): the bounding set goes while
+ * CAP_SETPCAP is still there, then groups and ids, then the capability sets. It must throw, never return half
+ * done: the parent then says what failed. No PR_SET_PDEATHSIG: a VM outlives a keeper that crashes.
+ */
+import * as sys from "sys";
+import { capabilityMask } from "../native/runtime/capabilities.ts";
+import { check, failure } from "../native/runtime/check.ts";
+import type { Command } from "../native/runtime/child.ts";
+import { writeControl } from "../native/runtime/files.ts";
+import { limitValue, RESOURCE_LIMITS } from "../native/runtime/resource-limits.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+import type { ProcessSpawn } from "../src/protocol/keeper-messages.ts";
+
+/** fcntl(2): a duplicate, close-on-exec, from a number on. */
+const F_DUPFD_CLOEXEC = 1030;
+/** Above every descriptor that a spec may ask for. */
+const FIRST_PARKED = 256;
+const LAST_DESCRIPTOR = 0x7fff_ffff;
+const PRIVATE_UMASK = 0o077;
+
+/** The soft limit of open files that the keeper itself was started with: its children get it back. */
+export interface OpenFilesLimit {
+  readonly soft: bigint;
+  readonly hard: bigint;
+}
+
+/** Prepares this process, a fresh fork, to become the one of `spec`. Throws BlazarErrors that name what failed. */
+export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit): Command {
+  check(sys.setsid(), "start a session");
+  for (const path of spec.cgroups) {
+    const result = sys.writeFile(path, "0", sys.O_WRONLY);
+    if (result < 0) throw failure(result, "HostResource", "enter a cgroup", path);
+  }
+  // Before the limits: the keeper may have more descriptors than its children may.
+  placeFiles(spec.files);
+  sys.prlimit(0, sys.RLIMIT_NOFILE, openFiles.soft, openFiles.hard);
+  applyLimits(spec);
+  adjustOomScore(spec.oomScoreAdj);
+  const moved = sys.chdir(spec.cwd);
+  if (moved < 0) throw failure(moved, "InvalidArgument", "change to a process's directory", spec.cwd);
+  dropPrivileges(spec);
+  sys.umask(PRIVATE_UMASK);
+  return { path: spec.argv[0] ?? "", argv: spec.argv, env: spec.env };
+}
+
+function applyLimits({ rlimits }: ProcessSpawn): void {
+  for (const { type, soft, hard } of rlimits) {
+    const resource = RESOURCE_LIMITS[type];
+    if (resource === undefined) {
+      throw new BlazarError("InvalidArgument", {
+        operation: "set a resource limit",
+        subject: type,
+        reason: "no such limit",
+      });
+    }
+    const result = sys.prlimit(0, resource, limitValue(soft), limitValue(hard));
+    if (result < 0) throw failure(result, "HostResource", "set a resource limit", `${type}=${soft}:${hard}`);
+  }
+}
+
+/** Lowering it takes CAP_SYS_RESOURCE, which not every host grants: the VM then keeps the keeper's score. */
+function adjustOomScore(score: number | undefined): void {
+  if (score === undefined) return;
+  try {
+    writeControl("/proc/self/oom_score_adj", String(score));
+  } catch (error) {
+    if (!(error instanceof BlazarError) || error.code !== "PermissionDenied") throw error;
+  }
+}
+
+/** Opens everything out of the way first: a file's number may be one that the keeper uses. */
+function placeFiles(files: ProcessSpawn["files"]): void {
+  check(
+    sys.closeRange(3, LAST_DESCRIPTOR, sys.CLOSE_RANGE_CLOEXEC),
+    "keep the keeper's descriptors to itself",
+  );
+  sys.umask(0);
+  const parked = new Map<number, number>();
+  for (const { fd, path, flags, mode } of files) parked.set(fd, park(path, flags, mode));
+  for (const fd of [0, 1, 2]) if (!parked.has(fd)) parked.set(fd, park("/dev/null", sys.O_RDWR, 0));
+  for (const [fd, from] of parked) check(sys.dup2(from, fd), "place a file", `fd ${fd}`);
+}
+
+function park(path: string, flags: number, mode: number): number {
+  const fd = sys.open(path, flags, mode);
+  if (fd < 0) throw failure(fd, "HostResource", "open a file for a process", path);
+  const parked = check(sys.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_PARKED), "move a descriptor", path);
+  sys.close(fd);
+  return parked;
+}
+
+/** Becomes the user of the spec with its capabilities and nothing more. */
+function dropPrivileges({ uid, gid, groups, capabilities }: ProcessSpawn): void {
+  if (uid !== undefined) {
+    const mask = capabilityMask(capabilities);
+    const group = gid ?? uid;
+    privileged(sys.limitBounding(mask), "limit the bounding set");
+    privileged(sys.setgroups(groups), "set the supplementary groups", groups.join(","));
+    privileged(sys.setresgid(group, group, group), "set the group", String(group));
+    privileged(sys.prctl(sys.PR_SET_KEEPCAPS, 1), "keep capabilities across a change of user");
+    privileged(sys.setresuid(uid, uid, uid), "set the user", String(uid));
+    privileged(sys.capset(mask, mask, mask), "set the capabilities", capabilities.join(","));
+    privileged(sys.setAmbient(mask), "set the ambient capabilities", capabilities.join(","));
+  }
+  check(sys.prctl(sys.PR_SET_NO_NEW_PRIVS, 1), "forbid new privileges");
+}
+
+function privileged(result: number, operation: string, subject?: string): void {
+  if (result < 0) throw failure(result, "PermissionDenied", operation, subject);
+}

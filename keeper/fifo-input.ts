@@ -1,0 +1,85 @@
+/**
+ * The input stream: what containerd writes to the stdin FIFO, as frames to the daemon.
+ *
+ * Read only as far as the retention of the sender goes: a process that does not read its input stops
+ * containerd's writer. Open O_RDWR, it never sees an end of file: the end is asked for (CloseIO) and comes
+ * after what is in the FIFO then.
+ */
+import * as sys from "sys";
+import type { Watch } from "../native/runtime/event-loop.ts";
+import type { Logger } from "../native/runtime/log.ts";
+import type { StreamHandler } from "../src/protocol/peer.ts";
+import { StreamSender } from "../src/protocol/stream.ts";
+import { type FifoStreamOptions, STDIO_WINDOW_BYTES } from "./fifo-output.ts";
+
+/** One read of a pass. Shared: what is read is copied by the sender at once. */
+const buffer = new Uint8Array(16 * 1024);
+
+export class FifoInput {
+  readonly handler: StreamHandler;
+  readonly #sender: StreamSender;
+  readonly #watch: Watch;
+  readonly #log: Logger;
+  #open = true;
+  #ending = false;
+
+  constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
+    this.#log = log;
+    const sender = new StreamSender({
+      stream,
+      send,
+      capacity: STDIO_WINDOW_BYTES,
+      onRoom: () => this.#resume(),
+    });
+    this.#sender = sender;
+    this.#watch = loop.watch(fd);
+    this.#resume();
+    this.handler = {
+      acknowledged: (offset, window) => sender.acknowledged(offset, window),
+      detached: () => sender.detached(),
+    };
+  }
+
+  /** What is in the FIFO now is the last of it. */
+  finish(): void {
+    this.#ending = true;
+    this.#finishIfDrained();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watch.stop();
+    sys.close(this.#watch.fd);
+  }
+
+  #resume(): void {
+    if (this.#open) this.#watch.setReadable(() => this.#read());
+  }
+
+  #read(): void {
+    const room = Math.min(this.#sender.room, buffer.length);
+    if (room === 0) {
+      this.#watch.setReadable(null);
+      return;
+    }
+    const { fd } = this.#watch;
+    const count = sys.read(fd, buffer.buffer, 0, room);
+    if (count === -sys.EAGAIN) return this.#finishIfDrained();
+    if (count < 0) {
+      this.#log.error("a stdin FIFO cannot be read: it ends here", { errno: -count });
+      return this.#end();
+    }
+    this.#sender.write(buffer.subarray(0, count));
+    this.#finishIfDrained();
+  }
+
+  #finishIfDrained(): void {
+    if (this.#open && this.#ending && sys.pendingBytes(this.#watch.fd) <= 0) this.#end();
+  }
+
+  #end(): void {
+    this.close();
+    this.#sender.finish();
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * A listening unix socket: takes over what a dead keeper left, refuses to displace a living one.
+ *
+ * Follows unix(7): a socket file outlives its process, and only a refused connection proves that nobody
+ * answers. A file that is no socket is never removed.
+ */
+import * as sys from "sys";
+import { check, failure } from "../native/runtime/check.ts";
+import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
+import type { Logger } from "../native/runtime/log.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+
+const BACKLOG = 128;
+/** How long to leave connections waiting when descriptors have run out. */
+const RETRY_ACCEPT_MS = 100;
+
+export interface ListenerOptions {
+  readonly path: string;
+  readonly mode: number;
+  readonly loop: EventLoop;
+  readonly log: Logger;
+  /** A non-blocking connection, the receiver's to close. */
+  readonly onConnection: (fd: number) => void;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #watch: Watch;
+
+  /** Throws a BlazarError that says who is in the way. */
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    const fd = listen(options.path, options.mode);
+    this.#watch = options.loop.watch(fd, { readable: () => this.#accept() });
+  }
+
+  /** Stops listening and removes the file. */
+  close(): void {
+    this.#watch.stop();
+    sys.close(this.#watch.fd);
+    sys.unlink(this.#options.path);
+  }
+
+  #accept(): void {
+    const fd = sys.accept4(this.#watch.fd);
+    if (fd >= 0) return this.#options.onConnection(fd);
+    if (fd === -sys.EAGAIN || fd === -sys.ECONNRESET) return;
+    const { log, loop, path } = this.#options;
+    log.error("a connection cannot be accepted", { path, error: failure(fd, "ResourceExhausted", "accept") });
+    this.#watch.setReadable(null);
+    loop.setTimer(RETRY_ACCEPT_MS, () => this.#watch.setReadable(() => this.#accept()));
+  }
+}
+
+function listen(path: string, mode: number): number {
+  const operation = "listen";
+  const first = sys.unixListen(path, mode, BACKLOG);
+  if (first !== -sys.EADDRINUSE) {
+    if (first === -sys.ENOENT) {
+      throw new BlazarError("InvalidArgument", {
+        operation,
+        subject: path,
+        reason: "its directory does not exist",
+        remedy: "make it, with mode 0700",
+      });
+    }
+    return check(first, operation, path);
+  }
+  requireStale(path);
+  check(sys.unlink(path), "remove a dead keeper's socket", path);
+  return check(sys.unixListen(path, mode, BACKLOG), operation, path);
+}
+
+function requireStale(path: string): void {
+  const stat = sys.lstat(path);
+  if (typeof stat !== "number" && (stat.mode & sys.S_IFMT) !== sys.S_IFSOCK)
+    throw inTheWay(path, "a file that is no socket is in the way", "choose another path, or remove it");
+  const answering = sys.unixConnect(path);
+  if (answering === -sys.ECONNREFUSED || answering === -sys.ENOENT) return;
+  if (answering >= 0) sys.close(answering);
+  throw inTheWay(path, "another process answers on it", "use the keeper that runs, or end it first");
+}
+
+function inTheWay(subject: string, reason: string, remedy: string): BlazarError {
+  return new BlazarError("HostResource", { operation: "listen", subject, reason, remedy });
+}

@@ -1,0 +1,60 @@
+/**
+ * Entry of the keeper: arguments, signals, exit codes.
+ *
+ * SIGTERM ends a keeper that holds nothing. One that still holds VMs or stdio logs it and stays: they would be
+ * lost with it; a second SIGTERM within a second ends it nevertheless and leaves the VMs running.
+ */
+import * as std from "std";
+import * as sys from "sys";
+import { EventLoop } from "../native/runtime/event-loop.ts";
+import { createLogger } from "../native/runtime/log.ts";
+import { watchSignals } from "../native/runtime/signals.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+import { parseArguments } from "./arguments.ts";
+import { Keeper } from "./keeper.ts";
+
+const VERSION = "0.1.0";
+const INSIST_MS = 1_000;
+const PRIVATE_UMASK = 0o077;
+const EXIT_USAGE = 2;
+const EXIT_FAILED = 1;
+
+function run(): void {
+  const { control, task, socketMode } = parseArguments(scriptArgs.slice(1));
+  sys.umask(PRIVATE_UMASK);
+  sys.ignoreSignal(sys.SIGHUP);
+  const log = createLogger("keeper");
+  const loop = new EventLoop({ logger: log });
+  const keeper = new Keeper({
+    version: VERSION,
+    control,
+    task,
+    socketMode,
+    loop,
+    log,
+    onEnd: () => {
+      log.info("the keeper ends");
+      loop.stop();
+    },
+  });
+  let asked = Number.NEGATIVE_INFINITY;
+  watchSignals(loop, [sys.SIGTERM, sys.SIGINT], (signal) => {
+    const insisted = loop.now() - asked < INSIST_MS;
+    asked = loop.now();
+    if (keeper.holding === "" || insisted) return keeper.end();
+    log.warn(`signal ${signal}: not ending, ${keeper.holding}`, {
+      remedy: "stop the pods first, or send the signal twice within a second to leave the VMs alone",
+    });
+  });
+  loop.start();
+  log.info("the keeper is ready", { pid: sys.getpid(), control, task });
+}
+
+try {
+  run();
+} catch (error) {
+  if (!(error instanceof BlazarError)) throw error;
+  std.err.puts(`keeper: ${error.message}\n`);
+  std.err.flush();
+  std.exit(error.details.operation === "read the command line" ? EXIT_USAGE : EXIT_FAILED);
+}

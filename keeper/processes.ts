@@ -1,0 +1,149 @@
+/**
+ * The keeper's children: started, signalled, reaped, and remembered with their exit until they are forgotten.
+ *
+ * A process is known by the id that the daemon gave it; a pid is never taken from outside, and no child is
+ * reaped unseen, so that a reused pid cannot be hit. It decides nothing.
+ */
+import * as sys from "sys";
+import { check } from "../native/runtime/check.ts";
+import { type ChildReaper, type ExitStatus, spawnChild } from "../native/runtime/child.ts";
+import type { EventLoop } from "../native/runtime/event-loop.ts";
+import { processStartTime } from "../native/runtime/files.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+import type {
+  KeeperHello,
+  KeeperProcessExited,
+  ProcessIdentity,
+  ProcessSpawn,
+} from "../src/protocol/keeper-messages.ts";
+import { type OpenFilesLimit, prepareChild } from "./child.ts";
+
+interface Child {
+  readonly identity: ProcessIdentity;
+  exited?: KeeperProcessExited;
+  /** execve(2) has not succeeded yet. */
+  starting: boolean;
+}
+
+export interface ProcessesOptions {
+  readonly loop: EventLoop;
+  readonly reaper: ChildReaper;
+  readonly openFiles: OpenFilesLimit;
+  readonly onExit: (exited: KeeperProcessExited) => void;
+}
+
+export class Processes {
+  readonly #options: ProcessesOptions;
+  readonly #children = new Map<string, Child>();
+
+  constructor(options: ProcessesOptions) {
+    this.#options = options;
+  }
+
+  /** Processes that run. */
+  get running(): number {
+    let count = 0;
+    for (const child of this.#children.values()) if (child.exited === undefined) count++;
+    return count;
+  }
+
+  /** For the hello. */
+  list(): KeeperHello["processes"] {
+    return [...this.#children].map(([id, { identity, exited }]) => ({ id, identity, exited }));
+  }
+
+  /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
+  async spawn(spec: ProcessSpawn): Promise<ProcessIdentity> {
+    this.#validate(spec);
+    const { loop, openFiles } = this.#options;
+    let child: Child | undefined;
+    try {
+      await spawnChild(
+        loop,
+        {},
+        () => prepareChild(spec, openFiles),
+        (pid) => {
+          child = this.#register(spec.id, pid);
+        },
+      );
+    } catch (error) {
+      if (child !== undefined) this.#children.delete(spec.id);
+      throw named(error, spec);
+    }
+    if (child === undefined) throw new Error("a child that was never registered");
+    child.starting = false;
+    // It may have ended before the pipe told that it had begun.
+    if (child.exited !== undefined) this.#options.onExit(child.exited);
+    return child.identity;
+  }
+
+  /** Throws ProcessNotFound or ProcessNotRunning. */
+  signal(id: string, signal: number): void {
+    const child = this.#children.get(id);
+    if (child === undefined) throw refused("ProcessNotFound", "signal a process", id, "no such process");
+    if (child.exited !== undefined)
+      throw refused("ProcessNotRunning", "signal a process", id, "it has ended");
+    check(sys.kill(child.identity.pid, signal), "signal a process", id);
+  }
+
+  /** Throws IllegalTransition while it runs. */
+  forget(id: string): void {
+    const child = this.#children.get(id);
+    if (child !== undefined && child.exited === undefined)
+      throw refused("IllegalTransition", "forget a process", id, "it still runs");
+    this.#children.delete(id);
+  }
+
+  #validate({ id, argv }: ProcessSpawn): void {
+    const operation = "start a process";
+    if (this.#children.has(id)) throw refused("ProcessExists", operation, id, "there is one of this name");
+    if (argv[0]?.startsWith("/") !== true)
+      throw refused("InvalidArgument", operation, id, `${argv[0] ?? "nothing"} is no absolute path`);
+  }
+
+  #register(id: string, pid: number): Child {
+    const child: Child = { identity: { pid, startTime: processStartTime(pid) ?? 0 }, starting: true };
+    this.#children.set(id, child);
+    this.#options.reaper.onExit(pid, (status) => this.#ended(id, child, status));
+    return child;
+  }
+
+  #ended(id: string, child: Child, { code, signal }: ExitStatus): void {
+    child.exited = { id, code: code ?? -1, signal: signal ?? 0 };
+    if (!child.starting && this.#children.get(id) === child) this.#options.onExit(child.exited);
+  }
+}
+
+/** Says which program it was, in the words of a VMM's operator. */
+function named(error: unknown, spec: ProcessSpawn): unknown {
+  if (!(error instanceof BlazarError)) return error;
+  const operation = "start a process";
+  const subject = spec.argv[0];
+  const { reason } = error.details;
+  if (error.code === "CommandNotFound") {
+    return new BlazarError("VmmNotInstalled", {
+      operation,
+      subject,
+      reason,
+      remedy: "install it, or set the path of the one to use",
+      cause: error,
+    });
+  }
+  if (error.code !== "CommandNotExecutable") return error;
+  const denied = reason.includes("EACCES") || reason.includes("EPERM");
+  return new BlazarError(denied ? "PermissionDenied" : "VmmFailed", {
+    operation,
+    subject,
+    reason,
+    cause: error,
+  });
+}
+
+function refused(
+  code: "ProcessNotFound" | "ProcessNotRunning" | "ProcessExists" | "IllegalTransition" | "InvalidArgument",
+  operation: string,
+  subject: string,
+  reason: string,
+): BlazarError {
+  return new BlazarError(code, { operation, subject, reason });
+}

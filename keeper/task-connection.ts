@@ -1,0 +1,114 @@
+/**
+ * One of containerd's Task connections: requests in, answers out, and the requests that have no answer yet.
+ *
+ * containerd never reconnects (facts: a dropped connection is an exited container), so that it is kept whatever
+ * becomes of the daemon. Bounded by reading no further, both when requests pile up and when containerd does
+ * not take its answers.
+ */
+import * as sys from "sys";
+import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
+import { encodeFrame, FrameType } from "../src/protocol/frame.ts";
+import { ProgressWriter } from "./progress-writer.ts";
+import { TtrpcDecoder, type TtrpcMessage, TtrpcType } from "./ttrpc-decoder.ts";
+
+/** Unanswered requests of a connection, and answers that containerd has not taken: beyond it, no reading. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+
+/** One read of a pass. Shared: the decoder copies. */
+const buffer = new Uint8Array(64 * 1024);
+
+export interface TaskConnectionOptions {
+  /** A non-blocking connection; it is closed here. */
+  readonly fd: number;
+  readonly number: number;
+  readonly loop: EventLoop;
+  /** An encoded TaskRequest for the daemon. */
+  readonly send: (frame: Uint8Array) => void;
+  /** It is closed, by containerd or because it broke the protocol. */
+  readonly onClosed: (error: unknown) => void;
+}
+
+export class TaskConnection {
+  readonly number: number;
+  readonly #options: TaskConnectionOptions;
+  readonly #watch: Watch;
+  readonly #decoder = new TtrpcDecoder();
+  readonly #writer: ProgressWriter;
+  /** Encoded TaskRequests by number. */
+  readonly #unanswered = new Map<number, Uint8Array>();
+  #unansweredBytes = 0;
+  #next = 1;
+  #open = true;
+  #reading = false;
+
+  constructor(options: TaskConnectionOptions) {
+    this.#options = options;
+    this.number = options.number;
+    this.#watch = options.loop.watch(options.fd);
+    this.#writer = new ProgressWriter({
+      watch: this.#watch,
+      onProgress: () => this.#readIfRoomy(),
+      onError: (error) => this.#close(error),
+    });
+    this.#readIfRoomy();
+  }
+
+  /** Bytes of requests without an answer. */
+  get waiting(): number {
+    return this.#unansweredBytes;
+  }
+
+  /** Sends every unanswered request, to a daemon that has just come. */
+  replay(): void {
+    for (const frame of this.#unanswered.values()) this.#options.send(frame);
+  }
+
+  /** The daemon's answer to a request; one that nobody waits for is dropped. */
+  answer(request: number, message: Uint8Array): void {
+    const frame = this.#unanswered.get(request);
+    if (frame === undefined) return;
+    this.#unanswered.delete(request);
+    this.#unansweredBytes -= frame.length;
+    this.#writer.write(message.slice());
+    this.#readIfRoomy();
+  }
+
+  #readIfRoomy(): void {
+    const roomy = this.#unansweredBytes < MAX_WAITING_BYTES && this.#writer.pending < MAX_WAITING_BYTES;
+    if (!this.#open || roomy === this.#reading) return;
+    this.#reading = roomy;
+    this.#watch.setReadable(roomy ? () => this.#read() : null);
+  }
+
+  #read(): void {
+    const count = sys.read(this.#options.fd, buffer.buffer, 0, buffer.length);
+    if (count === -sys.EAGAIN) return;
+    if (count <= 0) return this.#close(undefined);
+    try {
+      this.#decoder.push(buffer.subarray(0, count), (message) => this.#received(message));
+    } catch (error) {
+      return this.#close(error);
+    }
+    this.#readIfRoomy();
+  }
+
+  #received({ type, bytes }: TtrpcMessage): void {
+    const sequence = this.#next++;
+    const frame = encodeFrame(FrameType.TaskRequest, this.number, sequence, bytes);
+    // Stream data (type 3) has no answer of its own.
+    if (type === TtrpcType.Request) {
+      this.#unanswered.set(sequence, frame);
+      this.#unansweredBytes += frame.length;
+    }
+    this.#options.send(frame);
+  }
+
+  #close(error: unknown): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watch.stop();
+    sys.close(this.#options.fd);
+    this.#unanswered.clear();
+    this.#options.onClosed(error);
+  }
+}
