@@ -63,7 +63,7 @@ export function kindOfError(error: unknown): ErrorKind {
 }
 
 /** The wire code of anything that was thrown. */
-export function statusOfError(error: unknown): status {
+function statusOfError(error: unknown): status {
   return STATUS_OF_KIND[kindOfError(error)];
 }
 

@@ -8,7 +8,7 @@ import { Request, Response } from "../../src/rpc/generated/ttrpc/ttrpc.ts";
 import { encodeFrame, FRAME_REQUEST, FrameDecoder } from "../../src/rpc/task/ttrpc-codec.ts";
 
 /** What the server answered instead of a result. */
-export class TtrpcError extends Error {
+class TtrpcError extends Error {
   override readonly name = "TtrpcError";
   readonly code: number;
 

@@ -16,7 +16,6 @@ const FIRST_IMPOSSIBLE_LENGTH = 16 * 1024 * 1024;
 
 export const FRAME_REQUEST = 1;
 export const FRAME_RESPONSE = 2;
-export const FRAME_DATA = 3;
 
 /** On a request: the sender is still sending on this stream. */
 export const FLAG_REMOTE_OPEN = 2;
