@@ -92,8 +92,8 @@ export class EventLoop {
 
   /**
    * Watches a descriptor edge-triggered for input, output and hang-up, the only way that works for
-   * virtio-serial: the handler gets the events of each edge and must read until EAGAIN or 0.
-   * `setWritable` of the returned watch is called on each edge with EPOLLOUT, before the handler.
+   * virtio-serial: the handler gets the events of each edge and must read until EAGAIN or 0. The handlers of
+   * the returned watch, if set, come after it: a reconnect is noticed before anything queued is written.
    */
   watchEdges(fd: number, handler: (events: number) => void): Watch {
     const token = this.#token();
@@ -287,14 +287,16 @@ class EdgeWatch implements Watch, Registration {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#readable = null;
+    this.#writable = null;
     sys.epollCtl(this.#epoll, sys.EPOLL_CTL_DEL, this.fd, 0, this.#token);
     this.#forget();
   }
 
   dispatch(events: number): void {
-    if ((events & sys.EPOLLOUT) !== 0) this.#writable?.();
-    if (this.#stopped) return;
+    this.#handler(events);
+    // asked for again each time: the one before may have stopped this watch
     if ((events & sys.EPOLLIN) !== 0) this.#readable?.();
-    if (!this.#stopped) this.#handler(events);
+    if ((events & sys.EPOLLOUT) !== 0) this.#writable?.();
   }
 }

@@ -60,7 +60,7 @@ export class QueuedWriter {
     if (chunk.byteLength === 0) return true;
     this.#queue.push(chunk);
     this.#pending += chunk.byteLength;
-    if (!this.#waiting) this.#flush(Number.POSITIVE_INFINITY);
+    if (!this.#waiting) this.#flush();
     if (this.#pending >= this.#limit / 2) this.#thirsty = true;
     return true;
   }
@@ -79,9 +79,9 @@ export class QueuedWriter {
     this.#wait(false);
   }
 
-  /** Writes at most `chunks` chunks, as much as the kernel takes. */
-  #flush(chunks: number): void {
-    for (let count = 0; count < chunks; count++) {
+  /** Writes what the kernel takes: until EAGAIN, or an edge-triggered watch would never call again. */
+  #flush(): void {
+    for (;;) {
       const chunk = this.#queue[this.#head];
       if (chunk === undefined) break;
       const length = chunk.byteLength - this.#offset;
@@ -117,8 +117,7 @@ export class QueuedWriter {
   #wait(on: boolean): void {
     if (on === this.#waiting) return;
     this.#waiting = on;
-    // four chunks a pass: enough to keep a pipe full, too little to starve the others
-    this.#options.watch.setWritable(on ? () => this.#flush(4) : null);
+    this.#options.watch.setWritable(on ? () => this.#flush() : null);
   }
 
   #fail(result: number): void {

@@ -231,6 +231,23 @@ verify("writer", "takes one chunk larger than its limit, and ends when all is ou
   closeAll(reader, writer);
 });
 
+verify("writer", "does not stall on an edge-triggered watch", async () => {
+  const [a, b] = checkValue(sys.socketpair(sys.O_NONBLOCK), "socketpair");
+  const watch = loop.watchEdges(a, () => undefined);
+  const queued = new QueuedWriter({ fd: a, watch, limit: 4 * 1024 * 1024 });
+  for (let index = 0; index < 2000; index++) ok(queued.write(chunk(1000)), "accepted");
+  ok(queued.pending > 0, "more than the socket takes");
+  const buffer = new ArrayBuffer(3000);
+  for (let got = 0; got < 2_000_000; ) {
+    const count = sys.read(b, buffer, 0, buffer.byteLength);
+    if (count === -sys.EAGAIN) await withDeadline(readable(b));
+    else got += check(count, "read");
+  }
+  equal(queued.pending, 0, "all out");
+  watch.stop();
+  closeAll(a, b);
+});
+
 verify("writer", "reports a broken pipe once and can be reset", () => {
   const [reader, writer] = pipe();
   const watch = loop.watch(writer);
