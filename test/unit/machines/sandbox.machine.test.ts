@@ -1,0 +1,283 @@
+/** The sandbox chart alone: stubbed effects, simulated time. */
+import { Subject } from "rxjs";
+import { describe, expect, it } from "vitest";
+import { createActor, fromEventObservable, fromPromise, SimulatedClock } from "xstate";
+import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
+import { BlazarError } from "../../../src/contracts/errors.ts";
+import type { EffectInput } from "../../../src/machines/effects.ts";
+import { type SandboxEvent, sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
+
+const EFFECTS = [
+  "provision",
+  "launch",
+  "connectAgent",
+  "setUpGuest",
+  "stopContainers",
+  "shutDownGuest",
+  "endVmm",
+  "tearDownNetwork",
+  "tearDownStorage",
+] as const;
+type Effect = (typeof EFFECTS)[number];
+
+/** A chart whose effects end when the test says so. */
+class Bench {
+  readonly clock = new SimulatedClock();
+  readonly calls: Effect[] = [];
+  readonly aborted: Effect[] = [];
+  readonly vmm$ = new Subject<SandboxEvent>();
+  readonly agent$ = new Subject<SandboxEvent>();
+  private readonly open = new Map<
+    Effect,
+    { resolve: (value: never) => void; reject: (error: unknown) => void }
+  >();
+  readonly actor;
+
+  constructor() {
+    const effect = (name: Effect) =>
+      fromPromise<never, EffectInput>(
+        ({ signal }) =>
+          new Promise((resolve, reject) => {
+            this.calls.push(name);
+            this.open.set(name, { resolve, reject });
+            signal.addEventListener("abort", () => this.aborted.push(name));
+          }),
+      );
+    const actors = Object.fromEntries(EFFECTS.map((name) => [name, effect(name)]));
+    this.actor = createActor(
+      sandboxMachine.provide({
+        actors: {
+          ...actors,
+          vmm: fromEventObservable<SandboxEvent, EffectInput>(() => this.vmm$),
+          agent: fromEventObservable<SandboxEvent, EffectInput>(() => this.agent$),
+        },
+      }),
+      { input: { sandboxId: "s1", deadlines: DEFAULT_DEADLINES }, clock: this.clock },
+    );
+    this.actor.start();
+  }
+
+  get state(): unknown {
+    return this.actor.getSnapshot().value;
+  }
+
+  get context() {
+    return this.actor.getSnapshot().context;
+  }
+
+  async succeed(name: Effect, value: unknown = undefined): Promise<void> {
+    this.take(name).resolve(value as never);
+    await settle();
+  }
+
+  async fail(name: Effect, error: unknown): Promise<void> {
+    this.take(name).reject(error);
+    await settle();
+  }
+
+  send(type: "sandbox.start" | "sandbox.stop" | "sandbox.shutdown"): void {
+    this.actor.send({ type });
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    this.clock.increment(milliseconds);
+    await settle();
+  }
+
+  async becomeReady(): Promise<void> {
+    await this.succeed("provision");
+    this.send("sandbox.start");
+    await this.succeed("launch", { pid: 4711 });
+    await this.succeed("connectAgent");
+    await this.succeed("setUpGuest");
+  }
+
+  /** Lets every step of the clean-up succeed. */
+  async cleanUp(): Promise<void> {
+    for (const name of [
+      "stopContainers",
+      "shutDownGuest",
+      "endVmm",
+      "tearDownNetwork",
+      "tearDownStorage",
+    ] as const) {
+      if (this.open.has(name)) await this.succeed(name);
+    }
+  }
+
+  private take(name: Effect) {
+    const found = this.open.get(name);
+    if (found === undefined) throw new Error(`${name} is not under way; called: ${this.calls.join(", ")}`);
+    this.open.delete(name);
+    return found;
+  }
+}
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+const boom = new BlazarError("VmmFailed", { operation: "start the VMM", reason: "boom" });
+
+describe("a sandbox", () => {
+  it("goes from creating over created and booting to ready", async () => {
+    const bench = new Bench();
+    expect(bench.state).toBe("creating");
+    await bench.succeed("provision");
+    expect(bench.state).toBe("created");
+    bench.send("sandbox.start");
+    expect(bench.state).toEqual({ booting: "coldBooting" });
+    await bench.succeed("launch", { pid: 4711 });
+    expect(bench.state).toEqual({ booting: "awaitingAgent" });
+    await bench.succeed("connectAgent");
+    expect(bench.state).toEqual({ booting: "settingUp" });
+    await bench.succeed("setUpGuest");
+    expect(bench.state).toEqual({ ready: "running" });
+    expect(bench.context.pid).toBe(4711);
+  });
+
+  it("stops containers, guest, VMM, network and storage in this order", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.send("sandbox.stop");
+    await bench.cleanUp();
+    expect(bench.state).toBe("stopped");
+    expect(bench.calls.slice(-5)).toEqual([
+      "stopContainers",
+      "shutDownGuest",
+      "endVmm",
+      "tearDownNetwork",
+      "tearDownStorage",
+    ]);
+    expect(bench.context).toMatchObject({ pid: 0, failure: undefined, leftovers: [] });
+  });
+
+  it("is removed by Shutdown, from stopped and from ready", async () => {
+    for (const stopFirst of [true, false]) {
+      const bench = new Bench();
+      await bench.becomeReady();
+      if (stopFirst) {
+        bench.send("sandbox.stop");
+        await bench.cleanUp();
+      }
+      bench.send("sandbox.shutdown");
+      await bench.cleanUp();
+      expect(bench.actor.getSnapshot()).toMatchObject({ value: "removed", status: "done" });
+    }
+  });
+
+  it.each([
+    ["creating", []],
+    ["created", ["provision"]],
+    ["coldBooting", ["provision", "start"]],
+    ["awaitingAgent", ["provision", "start", "launch"]],
+    ["settingUp", ["provision", "start", "launch", "connectAgent"]],
+  ] as const)("takes Stop while %s, aborts what is under way and cleans up", async (_, path) => {
+    const bench = new Bench();
+    for (const step of path) {
+      if (step === "start") bench.send("sandbox.start");
+      else await bench.succeed(step, { pid: 1 });
+    }
+    const underWay = bench.calls.at(-1);
+    bench.send("sandbox.stop");
+    await settle();
+    if (path.length !== 1) expect(bench.aborted).toContain(underWay);
+    await bench.cleanUp();
+    expect(bench.state).toBe("stopped");
+    expect(bench.calls).toEqual(expect.arrayContaining(["endVmm", "tearDownNetwork", "tearDownStorage"]));
+  });
+
+  it.each([
+    ["provision", "provision", []],
+    ["launch", "launch", ["provision", "start"]],
+    ["connectAgent", "agentHello", ["provision", "start", "launch"]],
+    ["setUpGuest", "guestSetup", ["provision", "start", "launch", "connectAgent"]],
+  ] as const)("gives up %s at its deadline, and removes itself", async (_, deadline, path) => {
+    const bench = new Bench();
+    for (const step of path) {
+      if (step === "start") bench.send("sandbox.start");
+      else await bench.succeed(step, { pid: 1 });
+    }
+    await bench.pass(DEFAULT_DEADLINES[deadline] - 1);
+    expect(bench.context.failure).toBeUndefined();
+    await bench.pass(1);
+    expect(bench.context.failure?.code).toBe(
+      deadline === "agentHello" ? "GuestNotReady" : "DeadlineExceeded",
+    );
+    await bench.cleanUp();
+    expect(bench.actor.getSnapshot().status).toBe("done");
+  });
+
+  it("keeps the failure of a boot as the answer, and removes itself", async () => {
+    const bench = new Bench();
+    await bench.succeed("provision");
+    bench.send("sandbox.start");
+    await bench.fail("launch", boom);
+    expect(bench.context.failure).toMatchObject({ code: "VmmFailed", reason: "boom" });
+    await bench.cleanUp();
+    expect(bench.actor.getSnapshot().value).toBe("removed");
+  });
+
+  it("goes down when its VMM is killed, without asking the guest, and stays until Shutdown", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.vmm$.next({ type: "vmm.exited", code: -1, signal: 9 });
+    await settle();
+    expect(bench.context.failure).toMatchObject({
+      code: "VmmExited",
+      reason: expect.stringContaining("signal 9"),
+    });
+    expect(bench.calls).not.toContain("stopContainers");
+    await bench.cleanUp();
+    expect(bench.state).toBe("stopped");
+    bench.send("sandbox.shutdown");
+    expect(bench.state).toBe("removed");
+  });
+
+  it("goes down when its guest breaks the protocol", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.agent$.next({
+      type: "guest.lost",
+      failure: { code: "FrameTooLong", operation: "read a frame", reason: "x" },
+    });
+    await settle();
+    expect(bench.context.failure?.code).toBe("FrameTooLong");
+    expect(bench.calls.at(-1)).toBe("endVmm");
+  });
+
+  it("never hangs in the clean-up: each step has a deadline and is reported as left over", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    const reported: string[] = [];
+    bench.actor.on("leftover", ({ step }) => reported.push(step));
+    bench.send("sandbox.shutdown");
+    for (const deadline of [
+      "stopContainers",
+      "guestShutdown",
+      "vmmExit",
+      "networkTeardown",
+      "storageTeardown",
+    ] as const) {
+      await bench.pass(DEFAULT_DEADLINES[deadline]);
+    }
+    expect(bench.actor.getSnapshot().value).toBe("removed");
+    // a guest that does not power off is killed next: that is no leftover
+    expect(reported).toEqual(["stopContainers", "endVmm", "tearDownNetwork", "tearDownStorage"]);
+    expect(bench.context.leftovers).toEqual(reported);
+  });
+
+  it("is paused and resumed by what the VMM reports", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.vmm$.next({ type: "vmm.paused" });
+    expect(bench.state).toEqual({ ready: "paused" });
+    bench.vmm$.next({ type: "vmm.resumed" });
+    expect(bench.state).toEqual({ ready: "running" });
+  });
+
+  it("fails at once, by name, where an effect was not bound", async () => {
+    const actor = createActor(sandboxMachine, { input: { sandboxId: "s", deadlines: DEFAULT_DEADLINES } });
+    actor.start();
+    await settle();
+    expect(actor.getSnapshot().context.failure?.reason).toContain("effect provision is not bound");
+    actor.stop();
+  });
+});
