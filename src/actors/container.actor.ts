@@ -9,11 +9,32 @@ import type { StdioPaths } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
 import type { TaskCreateRequest } from "../contracts/task.ts";
+import type { Vm } from "../contracts/vmm.ts";
 import type { ProcessContext } from "../machines/process.machine.ts";
 import type { ContainerCreate, GuestProcess } from "../protocol/guest-messages.ts";
-import type { TranslatedContainer } from "./host.ts";
-import type { SandboxRuntime } from "./sandbox.actor.ts";
+import type { GuestLink } from "./guest-link.ts";
+import type { Host, TranslatedContainer } from "./host.ts";
+import type { Journal } from "./journal.ts";
 import { StdioRelay } from "./stdio-relay.ts";
+
+/** What a container needs of the sandbox that it lives in. */
+export interface ContainerHome {
+  readonly id: string;
+  readonly host: Host;
+  readonly logger: Logger;
+  readonly shareDirectory: string;
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  readonly journal: Journal;
+  readonly journalOpen: boolean;
+  readonly guest: GuestLink | undefined;
+  /** Throws GuestLost. */
+  readonly liveGuest: GuestLink;
+  readonly vm: Vm | undefined;
+  /** Throws VmmExited. */
+  readonly liveVm: Vm;
+  readonly containers: Map<string, ContainerRuntime>;
+  track<T>(work: () => Promise<T>): Promise<T>;
+}
 
 /** How a process ended. */
 export interface ProcessExitRecord {
@@ -71,7 +92,7 @@ export class ContainerRuntime {
   private creating: Promise<void> = Promise.resolve();
 
   constructor(
-    readonly sandbox: SandboxRuntime,
+    readonly sandbox: ContainerHome,
     readonly request: TaskCreateRequest,
     readonly translated: TranslatedContainer,
     /** Id of the container whose PID namespace is joined, or "". */

@@ -22,6 +22,8 @@ import { undo } from "./undo.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
 const ENTROPY_BYTES = 64;
+/** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */
+const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
 /** Half of the memory, as the kernel's own default for tmpfs. */
 const SHM_SHARE = 2;
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
@@ -85,6 +87,15 @@ export class SandboxRuntime {
     });
   }
 
+  /** Guest memory: what the pod's limits ask for and the guest's own needs, but never less than configured. */
+  private get memoryBytes(): number {
+    const { defaultMemoryBytes } = this.host;
+    const asked = this.spec.memoryBytes;
+    return asked === undefined
+      ? defaultMemoryBytes
+      : Math.max(defaultMemoryBytes, asked + GUEST_OVERHEAD_BYTES);
+  }
+
   provision(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
       const { host } = this;
@@ -111,8 +122,8 @@ export class SandboxRuntime {
         {
           id: this.id,
           directory: this.vmDirectory,
-          vcpus: this.spec.vcpus ?? this.host.defaultVcpus,
-          memoryBytes: this.spec.memoryBytes ?? this.host.defaultMemoryBytes,
+          vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus),
+          memoryBytes: this.memoryBytes,
           shareDirectory: this.shareDirectory,
           user: this.user,
           cgroups: this.cgroupProcs,
@@ -153,7 +164,6 @@ export class SandboxRuntime {
     return this.track(async () => {
       const { host, spec } = this;
       const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
-      const memory = spec.memoryBytes ?? host.defaultMemoryBytes;
       await this.liveGuest.request(
         "sandbox.setup",
         {
@@ -165,7 +175,7 @@ export class SandboxRuntime {
           entropy: host.randomHex(ENTROPY_BYTES),
           share: true,
           sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
-          shmBytes: Math.floor(memory / SHM_SHARE),
+          shmBytes: Math.floor(this.memoryBytes / SHM_SHARE),
         },
         { deadlineMs: host.deadlines.guestSetup, signal },
       );

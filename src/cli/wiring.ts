@@ -15,16 +15,15 @@ import { SandboxRegistry } from "../actors/sandbox-registry.ts";
 import type { StdioHost } from "../actors/stdio-relay.ts";
 import { ContainerTasks } from "../actors/task-service.ts";
 import { UserPool } from "../actors/user-pool.ts";
-import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import { HostCgroups } from "../host/cgroups.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
-import { startKeeper } from "../host/keeper-process.ts";
+import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
 import { nodeText } from "../host/node-text.ts";
-import { translateContainer, translateProcess } from "../host/oci-spec/translate.ts";
+import { ociSpecs } from "../host/oci-spec/translate.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
@@ -92,7 +91,7 @@ export function wireCore(options: CoreOptions): Core {
     rootfs: options.rootfs ?? new HostRootfsStore({ workers, empty: parts.emptyImage }),
     cgroups: options.cgroups ?? new HostCgroups(),
     users: root ? new UserPool(config.vmm.first_uid, config.vmm.uid_count) : undefined,
-    specs: { container: translateContainer, process: translateProcess },
+    specs: ociSpecs,
     events: options.events,
     logger,
     deadlines: config.deadlines,
@@ -139,7 +138,7 @@ export async function wireDaemon(config: Config): Promise<Daemon> {
     taskAddress: `ttrpc+unix://${taskSocket}`,
     logger,
   });
-  const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)]);
+  const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
   return {
     logger,
     async start() {
@@ -172,16 +171,8 @@ function journalDirectory(config: Config): string {
 async function reachKeeper(config: Config, parts: Parts, task: string, logger: Logger): Promise<Keeper> {
   const control = config.keeper.socket ?? join(config.daemon.state_directory, "keeper.sock");
   const log = logger.child({ component: "keeper" });
-  try {
-    return await connectKeeper({ control, log, connectTimeoutMs: 500 });
-  } catch (error) {
-    if (!config.keeper.start || !(error instanceof BlazarError && error.code === "KeeperLost")) throw error;
+  if (config.keeper.start && !(await keeperAnswers(control))) {
+    await startKeeper({ binary: parts.keeper, control, task, log });
   }
-  await startKeeper({
-    binary: parts.keeper,
-    control,
-    task,
-    log: join(config.daemon.state_directory, "keeper.log"),
-  });
   return connectKeeper({ control, log });
 }
