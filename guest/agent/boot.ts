@@ -1,0 +1,113 @@
+/**
+ * From the kernel's hand-over to an agent that can work: mounts, a root that pivot_root(2) accepts, modules.
+ *
+ * In two parts, so that the agent can greet the host as early as possible: first what the link needs, then, while
+ * the host prepares its first request, everything else. A restarted agent finds the first part done and cleans up
+ * after its predecessor.
+ */
+import * as os from "os";
+import * as std from "std";
+import * as sys from "sys";
+import { check } from "../../native/runtime/check.ts";
+import type { EventLoop } from "../../native/runtime/event-loop.ts";
+import { loadModule, readText } from "../../native/runtime/files.ts";
+import type { Logger } from "../../native/runtime/log.ts";
+import { killAllCgroups, mountCgroups, removeAllCgroups } from "./cgroup.ts";
+import { CONTAINERS, SANDBOX } from "./places.ts";
+
+const MODULES = "/modules";
+/** The last module of the first part. */
+const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
+const OPEN_FILES = 1_048_576;
+const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
+
+/** When each step of the start was done, in milliseconds of the monotonic clock. */
+export class Timeline {
+  readonly steps: Record<string, number> = {};
+
+  mark(step: string): void {
+    this.steps[step] = Math.round(os.now());
+  }
+}
+
+/** The first part. Returns the modules that are still to be loaded. Throws what no agent can go on from. */
+export function bootLink(timeline: Timeline): string[] {
+  timeline.mark("agent");
+  if (isRestart()) {
+    // the new engine's root is the initramfs itself; ".." of it leads up to what the first one mounted there
+    check(sys.chdir("/.."), "find the predecessor's root");
+    check(sys.chroot("."), "enter the predecessor's root");
+    killPredecessors();
+    return [];
+  }
+  leaveInitramfs();
+  mount("proc", "/proc", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
+  mount("sysfs", "/sys", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
+  mount("devtmpfs", "/dev", sys.MS_NOSUID, "mode=755");
+  timeline.mark("mounts");
+  const order = readText(`${MODULES}/order`)
+    .split("\n")
+    .filter((name) => name !== "");
+  const last = order.findIndex((name) => CONSOLE_MODULE.test(name));
+  for (const name of order.slice(0, last + 1)) loadModule(`${MODULES}/${name}`);
+  timeline.mark("console");
+  return order.slice(last + 1);
+}
+
+/** The second part: one module a pass of the loop. Resolves when containers can be made. */
+export async function bootRest(
+  loop: EventLoop,
+  logger: Logger,
+  timeline: Timeline,
+  modules: readonly string[],
+): Promise<void> {
+  // what the agent starts inherits the limit, as it would from a service manager
+  sys.prlimit(0, sys.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
+  sys.writeFile("/proc/self/oom_score_adj", "-999", sys.O_WRONLY);
+  if (!isRestart()) {
+    mount("tmpfs", "/run", sys.MS_NOSUID | sys.MS_NODEV, "mode=755");
+    mountCgroups();
+  }
+  for (const path of [SANDBOX, CONTAINERS]) sys.mkdir(path, 0o755);
+  timeline.mark("cgroups");
+  for (const name of modules) {
+    await new Promise<void>((resolve) => loop.defer(resolve));
+    try {
+      loadModule(`${MODULES}/${name}`);
+    } catch (error) {
+      // one device less; what needs it says so
+      logger.warn("a kernel module could not be loaded", { name, error });
+    }
+  }
+  timeline.mark("modules");
+}
+
+function isRestart(): boolean {
+  return (std.getenv(RESTARTS) ?? "0") !== "0";
+}
+
+/** pivot_root(2) refuses to leave the initramfs: a bind mount of it, moved over it, is a root like any other. */
+function leaveInitramfs(): void {
+  check(sys.mount("/", "/mnt", null, sys.MS_BIND), "bind the initramfs");
+  check(sys.chdir("/mnt"), "enter the bound initramfs");
+  check(sys.mount(".", "/", null, sys.MS_MOVE), "move the bound initramfs");
+  check(sys.chroot("."), "enter the moved initramfs");
+  check(sys.chdir("/"), "enter the moved initramfs");
+}
+
+function mount(type: string, target: string, flags: number, data: string | null = null): void {
+  check(sys.mount(type, target, type, flags, data), "mount", target);
+}
+
+/** Containers of a dead agent can't be spoken to any more: the host learns of that by the new session. */
+function killPredecessors(): void {
+  killAllCgroups();
+  // all but PID 1 and this process
+  sys.kill(-1, sys.SIGKILL);
+  const mounts = readText("/proc/self/mounts", 1 << 22)
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((target) => target.startsWith("/run/"));
+  for (const target of mounts.reverse()) sys.umount2(target, sys.MNT_DETACH);
+  removeAllCgroups();
+}

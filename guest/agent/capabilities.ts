@@ -1,0 +1,73 @@
+/**
+ * Capability names and their bits: capabilities(7), linux/capability.h.
+ *
+ * Pure: turns the names of a process's sets into the masks that capset(2) and prctl(2) take. A name that the
+ * guest's kernel does not know is refused, never dropped in silence: a spec that asks for less must not get more.
+ */
+import { BlazarError } from "../../src/contracts/errors.ts";
+
+/** In the order of their numbers, from 0. */
+const NAMES = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "DAC_READ_SEARCH",
+  "FOWNER",
+  "FSETID",
+  "KILL",
+  "SETGID",
+  "SETUID",
+  "SETPCAP",
+  "LINUX_IMMUTABLE",
+  "NET_BIND_SERVICE",
+  "NET_BROADCAST",
+  "NET_ADMIN",
+  "NET_RAW",
+  "IPC_LOCK",
+  "IPC_OWNER",
+  "SYS_MODULE",
+  "SYS_RAWIO",
+  "SYS_CHROOT",
+  "SYS_PTRACE",
+  "SYS_PACCT",
+  "SYS_ADMIN",
+  "SYS_BOOT",
+  "SYS_NICE",
+  "SYS_RESOURCE",
+  "SYS_TIME",
+  "SYS_TTY_CONFIG",
+  "MKNOD",
+  "LEASE",
+  "AUDIT_WRITE",
+  "AUDIT_CONTROL",
+  "SETFCAP",
+  "MAC_OVERRIDE",
+  "MAC_ADMIN",
+  "SYSLOG",
+  "WAKE_ALARM",
+  "BLOCK_SUSPEND",
+  "AUDIT_READ",
+  "PERFMON",
+  "BPF",
+  "CHECKPOINT_RESTORE",
+] as const;
+
+const BITS: ReadonlyMap<string, bigint> = new Map(
+  NAMES.map((name, bit) => [`CAP_${name}`, 1n << BigInt(bit)]),
+);
+
+/** The mask of a list of names. Throws UnsupportedSpec for an unknown one. */
+export function capabilityMask(names: readonly string[]): bigint {
+  let mask = 0n;
+  for (const name of names) {
+    const bit = BITS.get(name);
+    if (bit === undefined) {
+      throw new BlazarError("UnsupportedSpec", {
+        operation: "read a capability set",
+        subject: name,
+        reason: "the guest's kernel has no such capability",
+      });
+    }
+    mask |= bit;
+  }
+  return mask;
+}

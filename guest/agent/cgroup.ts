@@ -1,0 +1,121 @@
+/**
+ * A container's cgroup: limits, kill, membership and out-of-memory counts (kernel: admin-guide/cgroup-v2).
+ *
+ * Each is a directory right below the hierarchy's root, where the agent itself stays: the rule against processes
+ * in inner cgroups does not bind the root.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../native/runtime/check.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import { CGROUPS } from "./places.ts";
+
+const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset"];
+const FILE_NAME = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
+
+/** Mounts the hierarchy and lets containers have controllers. */
+export function mountCgroups(): void {
+  const result = sys.mount("cgroup2", CGROUPS, "cgroup2", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC, null);
+  if (result === -sys.EBUSY) return;
+  check(result, "mount the cgroups", CGROUPS);
+  for (const controller of CONTROLLERS) {
+    // one write each: a kernel without one of them still gives the others
+    sys.writeFile(`${CGROUPS}/cgroup.subtree_control`, `+${controller}`, sys.O_WRONLY);
+  }
+}
+
+export class Cgroup {
+  private constructor(
+    readonly path: string,
+    /** For CLONE_INTO_CGROUP. */
+    readonly descriptor: number,
+  ) {}
+
+  /** Makes a container's cgroup and writes its files. Throws, leaving nothing. */
+  static create(id: string, files: Readonly<Record<string, string>>): Cgroup {
+    const path = `${CGROUPS}/${id}`;
+    check(sys.mkdir(path, 0o755), "make a cgroup", path);
+    const cgroup = new Cgroup(path, sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
+    try {
+      check(cgroup.descriptor, "open a cgroup", path);
+      for (const [name, value] of Object.entries(files)) cgroup.write(name, value);
+      return cgroup;
+    } catch (error) {
+      cgroup.remove();
+      throw error;
+    }
+  }
+
+  private write(name: string, value: string): void {
+    if (!FILE_NAME.test(name)) {
+      const reason = "a name is like memory.max";
+      throw new BlazarError("InvalidSpec", { operation: "write a cgroup file", subject: name, reason });
+    }
+    const result = sys.writeFile(`${this.path}/${name}`, value, sys.O_WRONLY);
+    if (result < 0) throw failure(result, "InvalidSpec", "write a cgroup file", `${name}=${value}`);
+  }
+
+  /** Kills all that is in it, and below. */
+  kill(): void {
+    sys.writeFile(`${this.path}/cgroup.kill`, "1", sys.O_WRONLY);
+  }
+
+  /** Every process in it and below, in the guest's root PID namespace. */
+  pids(): number[] {
+    return pidsBelow(this.path);
+  }
+
+  /** True while a process is in it or below. */
+  populated(): boolean {
+    const events = sys.readFile(`${this.path}/cgroup.events`, 4096);
+    return typeof events === "string" && events.includes("populated 1");
+  }
+
+  /** How often the kernel has killed in it for want of memory. */
+  oomKills(): number {
+    const events = sys.readFile(`${this.path}/memory.events`, 4096);
+    return typeof events === "string" ? Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0) : 0;
+  }
+
+  /** Removes it and what the container made below it. False while something is left in it. */
+  remove(): boolean {
+    const removed = removeTree(this.path);
+    if (removed && this.descriptor >= 0) sys.close(this.descriptor);
+    return removed;
+  }
+}
+
+/** Kills all containers there are, known or not: for the end of the sandbox and after a crash of the agent. */
+export function killAllCgroups(): void {
+  for (const path of subgroups(CGROUPS)) sys.writeFile(`${path}/cgroup.kill`, "1", sys.O_WRONLY);
+}
+
+/** Removes what is left empty. */
+export function removeAllCgroups(): void {
+  for (const path of subgroups(CGROUPS)) removeTree(path);
+}
+
+function pidsBelow(path: string): number[] {
+  const text = sys.readFile(`${path}/cgroup.procs`, 1 << 22);
+  const own = typeof text === "string" ? text.split("\n").filter((line) => line !== "") : [];
+  return [...own.map(Number).filter((pid) => pid > 0), ...subgroups(path).flatMap(pidsBelow)];
+}
+
+function removeTree(path: string): boolean {
+  for (const below of subgroups(path)) removeTree(below);
+  const result = sys.rmdir(path);
+  return result >= 0 || result === -sys.ENOENT;
+}
+
+function subgroups(path: string): string[] {
+  const directory = sys.lstat(path);
+  // as in every kernfs, a directory has two links and one for each directory in it: spares some sixty lstat(2)s
+  if (typeof directory === "number" || directory.nlink <= 2) return [];
+  const names = sys.readdir(path);
+  if (typeof names === "number") return [];
+  return names
+    .map((name) => `${path}/${name}`)
+    .filter((each) => {
+      const stat = sys.lstat(each);
+      return typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFDIR;
+    });
+}

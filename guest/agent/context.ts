@@ -1,0 +1,14 @@
+/**
+ * What every part of the agent may use: the loop, the children's ends, the link and the log.
+ */
+import type { ChildReaper } from "../../native/runtime/child.ts";
+import type { EventLoop } from "../../native/runtime/event-loop.ts";
+import type { Logger } from "../../native/runtime/log.ts";
+import type { Peer } from "../../src/protocol/peer.ts";
+
+export interface AgentContext {
+  readonly loop: EventLoop;
+  readonly reaper: ChildReaper;
+  readonly peer: Peer;
+  readonly logger: Logger;
+}

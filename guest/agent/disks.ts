@@ -1,0 +1,72 @@
+/**
+ * Disks that the host plugs in: found by their SCSI serial number, mounted, and let go.
+ *
+ * The serial is in VPD page 0x80 of the device (SPC-4, unit serial number). A disk shows up some milliseconds
+ * after the host has plugged it in, so finding one waits for it.
+ */
+import * as sys from "sys";
+import { failure } from "../../native/runtime/check.ts";
+import type { EventLoop } from "../../native/runtime/event-loop.ts";
+import { decode } from "../../native/runtime/text-codec.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import { poll } from "./deferred.ts";
+
+const APPEARS_WITHIN_MS = 10_000;
+/** An ended container's mount namespace is torn down by the kernel a moment after its last process. */
+const RELEASED_WITHIN_MS = 2_000;
+const VPD_HEADER_BYTES = 4;
+const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
+
+/** The device file of the disk with this serial. Throws StorageFailed if none appears. */
+export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
+  const name = await poll(loop, APPEARS_WITHIN_MS, () =>
+    diskNames().find((disk) => serialOf(disk) === serial),
+  );
+  if (name !== undefined) return `/dev/${name}`;
+  throw new BlazarError("StorageFailed", {
+    operation: "find a disk",
+    subject: serial,
+    reason: `no disk with this serial number has appeared within ${APPEARS_WITHIN_MS} ms`,
+    remedy: "plug it in (device_add scsi-hd,serial=…) before the container is created",
+  });
+}
+
+/** Mounts a disk; one that can only be read is mounted read-only. Throws MountFailed. */
+export function mountDisk(device: string, target: string, filesystem: string): void {
+  const type = filesystem === "" ? "ext4" : filesystem;
+  if (!FILESYSTEM.test(type)) {
+    const reason = "no such name of a filesystem";
+    throw new BlazarError("InvalidRootfs", { operation: "mount a disk", subject: filesystem, reason });
+  }
+  const flags = sys.MS_NOATIME | sys.MS_NODIRATIME;
+  // the empty layer's inode tables were never written: writing them would only fill the sparse file
+  const data = type === "ext4" ? "noinit_itable" : null;
+  let result = sys.mount(device, target, type, flags, data);
+  if (result === -sys.EROFS || result === -sys.EACCES) {
+    result = sys.mount(device, target, type, flags | sys.MS_RDONLY, data);
+  }
+  if (result < 0) throw failure(result, "MountFailed", `mount a disk as ${type}`, device);
+}
+
+/** Resolves once no mount holds the disk, so that the host may unplug it; false if one still does. */
+export async function diskReleased(loop: EventLoop, device: string): Promise<boolean> {
+  const released = await poll(loop, RELEASED_WITHIN_MS, () => {
+    // the kernel gives a mounted disk to nobody else exclusively
+    const fd = sys.open(device, sys.O_RDONLY | sys.O_EXCL);
+    if (fd === -sys.EBUSY) return undefined;
+    if (fd >= 0) sys.close(fd);
+    return true;
+  });
+  return released ?? false;
+}
+
+function diskNames(): string[] {
+  const names = sys.readdir("/sys/block");
+  return typeof names === "number" ? [] : names.filter((name) => name.startsWith("sd"));
+}
+
+function serialOf(disk: string): string {
+  const page = sys.readFileBytes(`/sys/block/${disk}/device/vpd_pg80`, 4096);
+  if (typeof page === "number") return "";
+  return decode(new Uint8Array(page).subarray(VPD_HEADER_BYTES)).replaceAll("\0", "").trim();
+}

@@ -1,0 +1,168 @@
+/**
+ * The talk between the agent and a child on its way from clone(2) to execve(2), over a socket pair.
+ *
+ * The child says once that it is ready (with its terminal's master, if it has one) or why it cannot be; the
+ * agent answers with a byte when the process may start; then the socket closes by execve, or the child says why
+ * that failed. The child's half blocks and uses no loop; the agent's half never blocks.
+ */
+import * as sys from "sys";
+import { check, checkValue } from "../../native/runtime/check.ts";
+import type { EventLoop, Watch } from "../../native/runtime/event-loop.ts";
+import { decode, encode } from "../../native/runtime/text-codec.ts";
+import { BlazarError, ERROR_KINDS, type ErrorCode, reasonOf } from "../../src/contracts/errors.ts";
+import { isRecord } from "../../src/protocol/json.ts";
+import { deferred } from "./deferred.ts";
+
+const NOT_EXECUTED = 127;
+const MAX_REPORT_BYTES = 64 * 1024;
+const END = 0x0a;
+
+/** The child's half. */
+export class LaunchChild {
+  constructor(private readonly socket: number) {}
+
+  /** Tells that everything is prepared; `master` ≥ 0 is handed over. */
+  ready(master: number): void {
+    const line = encode("{}\n");
+    const fds = master < 0 ? [] : [master];
+    check(sys.sendFds(this.socket, line.buffer, 0, line.length, fds), "report to the agent");
+    if (master >= 0) sys.close(master);
+  }
+
+  /** Waits until the process may start; leaves if the agent has given it up. */
+  awaitStart(): void {
+    if (sys.read(this.socket, new ArrayBuffer(1), 0, 1) !== 1) sys._exit(NOT_EXECUTED);
+  }
+
+  /** Tells why there will be no process, and leaves. */
+  fail(error: unknown): never {
+    const line = encode(`${JSON.stringify({ error: describe(error) })}\n`);
+    sys.write(this.socket, line.buffer, 0, line.length);
+    sys._exit(NOT_EXECUTED);
+  }
+}
+
+/** The agent's half. */
+export class Launch {
+  readonly #loop: EventLoop;
+  readonly #socket: number;
+  readonly #watch: Watch;
+  readonly #bytes = new Uint8Array(MAX_REPORT_BYTES);
+  readonly #ready = deferred<number>();
+  readonly #executed = deferred<void>();
+  #length = 0;
+  #master = -1;
+  #isReady = false;
+  #closed = false;
+
+  constructor(loop: EventLoop, socket: number) {
+    this.#loop = loop;
+    this.#socket = socket;
+    // either may fail while nobody looks at it yet
+    this.#ready.promise.catch(() => undefined);
+    this.#executed.promise.catch(() => undefined);
+    this.#watch = loop.watch(socket, { readable: () => this.#receive() });
+  }
+
+  /** A socket pair for a child: its end, which blocks, and the agent's. */
+  static pair(): [child: number, agent: number] {
+    const [child, agent] = checkValue(sys.socketpair(0), "make a socket pair");
+    check(sys.setNonblock(agent, true), "make a socket non-blocking");
+    return [child, agent];
+  }
+
+  /** The terminal's master, or -1, once the child is prepared; rejects with the reason why it is not. */
+  get ready(): Promise<number> {
+    return this.#ready.promise;
+  }
+
+  /** Lets the process start. Resolves when execve(2) has succeeded, rejects with its error. */
+  start(): Promise<void> {
+    const result = sys.write(this.#socket, new ArrayBuffer(1), 0, 1);
+    if (result < 0) this.#close(died());
+    return this.#executed.promise;
+  }
+
+  /** Gives the child up: one that waits for its start leaves. */
+  abandon(): void {
+    this.#close(died());
+  }
+
+  #receive(): void {
+    const received = sys.recvFds(
+      this.#socket,
+      this.#bytes.buffer,
+      this.#length,
+      MAX_REPORT_BYTES - this.#length,
+    );
+    if (received === -sys.EAGAIN) return;
+    const [count, master] = typeof received === "number" ? [0, undefined] : received;
+    if (master !== undefined) this.#master = master;
+    if (count === undefined || count === 0) return this.#ended();
+    this.#length += count;
+    this.#readLines();
+    if (this.#length === MAX_REPORT_BYTES) this.#close(died());
+  }
+
+  #readLines(): void {
+    for (;;) {
+      const end = this.#bytes.subarray(0, this.#length).indexOf(END);
+      if (end < 0) return;
+      const message: unknown = JSON.parse(decode(this.#bytes.subarray(0, end)));
+      this.#bytes.copyWithin(0, end + 1, this.#length);
+      this.#length -= end + 1;
+      if (isRecord(message) && message["error"] !== undefined) return this.#close(errorOf(message["error"]));
+      this.#isReady = true;
+      this.#ready.resolve(this.#master);
+    }
+  }
+
+  /** The socket is closed: by execve if the child was ready, else by its death. */
+  #ended(): void {
+    if (!this.#isReady) return this.#close(died());
+    this.#executed.resolve();
+    this.#close(undefined);
+  }
+
+  #close(error: BlazarError | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch.stop();
+    sys.close(this.#socket);
+    if (error === undefined) return;
+    if (!this.#isReady && this.#master >= 0) sys.close(this.#master);
+    this.#ready.reject(error);
+    // the child still has to be reaped: whoever waits should find it gone
+    this.#loop.defer(() => this.#executed.reject(error));
+  }
+}
+
+function died(): BlazarError {
+  return new BlazarError("GuestFailed", {
+    operation: "start a process",
+    reason: "it was killed while it was being set up",
+    remedy: "look for a memory limit that is too small to start anything",
+  });
+}
+
+function describe(error: unknown): Record<string, unknown> {
+  if (!(error instanceof BlazarError)) return { reason: reasonOf(error) };
+  const { operation, subject, reason, remedy } = error.details;
+  const cut = (text: string | undefined): string | undefined => text?.slice(0, 4096);
+  return { code: error.code, operation, subject: cut(subject), reason: cut(reason), remedy };
+}
+
+function errorOf(value: unknown): BlazarError {
+  const fields = isRecord(value) ? value : {};
+  const text = (name: string): string | undefined => {
+    const field = fields[name];
+    return typeof field === "string" ? field : undefined;
+  };
+  const code = text("code") ?? "";
+  return new BlazarError(Object.hasOwn(ERROR_KINDS, code) ? (code as ErrorCode) : "GuestFailed", {
+    operation: text("operation") ?? "set up a process",
+    subject: text("subject"),
+    reason: text("reason") ?? "it failed without a word",
+    remedy: text("remedy"),
+  });
+}

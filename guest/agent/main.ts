@@ -1,0 +1,61 @@
+/**
+ * The guest agent: boots the guest, then does what the daemon asks for over the link.
+ *
+ * Composition only. PID 1 is the runtime's supervisor (native/supervisor.c); this is its child, started anew if it
+ * should crash.
+ */
+import * as sys from "sys";
+import { ChildReaper } from "../../native/runtime/child.ts";
+import { EventLoop } from "../../native/runtime/event-loop.ts";
+import { readText } from "../../native/runtime/files.ts";
+import { createLogger } from "../../native/runtime/log.ts";
+import type { ProcessExited } from "../../src/protocol/guest-messages.ts";
+import { bootLink, bootRest, Timeline } from "./boot.ts";
+import { Channel } from "./channel.ts";
+import { Containers } from "./containers.ts";
+import { deferred } from "./deferred.ts";
+import { powerOff } from "./power.ts";
+import { requestHandler } from "./requests.ts";
+import { Sandbox } from "./sandbox.ts";
+
+/** Told to the daemon; the same release as the daemon's. */
+const AGENT_VERSION = "0.1.0";
+
+const timeline = new Timeline();
+const modules = bootLink(timeline);
+const logger = createLogger("agent");
+const loop = new EventLoop({ logger });
+const reaper = new ChildReaper(loop);
+const ready = deferred<void>();
+
+let handle: (op: string, params: unknown) => Promise<unknown> = () =>
+  Promise.reject(new Error("not composed yet"));
+const channel = new Channel({
+  loop,
+  logger,
+  session: readText("/proc/sys/kernel/random/uuid").trim(),
+  helloBody: () => ({
+    role: "guest",
+    agent: AGENT_VERSION,
+    kernel: sys.uname().release,
+    timeline: timeline.steps,
+  }),
+  onRequest: (op, params) => handle(op, params),
+});
+const context = { loop, reaper, logger, peer: channel.peer };
+const sandbox = new Sandbox(context);
+const containers = new Containers(context, sandbox, (event: ProcessExited) =>
+  channel.peer.emit("process.exited", event),
+);
+handle = requestHandler({
+  sandbox,
+  containers,
+  ready: ready.promise,
+  powerOff: () => powerOff(context, channel),
+});
+
+timeline.mark("port");
+channel.open();
+// the link's first edge comes before what is deferred: the hello is on its way while the rest is loaded
+loop.defer(() => bootRest(loop, logger, timeline, modules).then(ready.resolve, ready.reject));
+loop.start();

@@ -1,0 +1,115 @@
+/**
+ * From a process's stdout, stderr or terminal to a stream of the link.
+ *
+ * Reads only while the stream has room, so a process that nobody reads blocks on its pipe and slows nobody else.
+ * After the process has ended, what the pipe holds is taken whatever the room: its end must not wait for a
+ * reader. Owns the descriptor.
+ */
+import * as sys from "sys";
+import type { EventLoop, Watch } from "../../native/runtime/event-loop.ts";
+import type { Peer } from "../../src/protocol/peer.ts";
+import { StreamSender } from "../../src/protocol/stream.ts";
+import { deferred } from "./deferred.ts";
+
+const READ_BYTES = 32 * 1024;
+/** What an ended process may leave behind at most: the largest pipe that one can ask for. */
+const MAX_LEFTOVER_BYTES = 1024 * 1024;
+/** One for all: it is filled and emptied within a handler. */
+const buffer = new Uint8Array(READ_BYTES);
+
+export class OutputPump {
+  readonly #loop: EventLoop;
+  readonly #peer: Peer;
+  readonly #fd: number;
+  readonly #stream: number;
+  readonly #watch: Watch;
+  readonly #sender: StreamSender;
+  readonly #ended = deferred<void>();
+  #open = true;
+  #heedRoom = true;
+
+  /** `fd` must be non-blocking. */
+  constructor(loop: EventLoop, peer: Peer, fd: number, stream: number) {
+    this.#loop = loop;
+    this.#peer = peer;
+    this.#fd = fd;
+    this.#stream = stream;
+    this.#sender = new StreamSender({
+      stream,
+      send: (frame) => peer.send(frame),
+      onRoom: () => this.#listen(true),
+      onFinished: () => peer.closeStream(stream),
+    });
+    this.#watch = loop.watch(fd);
+    peer.openStream(stream, {
+      acknowledged: (offset, window) => this.#sender.acknowledged(offset, window),
+      detached: () => this.#sender.detached(),
+    });
+    this.#listen(true);
+  }
+
+  /** Takes what is in the pipe now, although others may still hold it open, and ends the stream. */
+  finishNow(): void {
+    if (!this.#open) return;
+    this.#heedRoom = false;
+    let left = Math.min(MAX_LEFTOVER_BYTES, Math.max(0, sys.pendingBytes(this.#fd)));
+    while (this.#open && left > 0) {
+      const count = this.#read(Math.min(left, READ_BYTES));
+      if (count <= 0) break;
+      left -= count;
+    }
+    this.#end();
+  }
+
+  /** Reads on until the last writer has closed, for at most `milliseconds`, then as {@link finishNow}. */
+  async finishWithin(milliseconds: number): Promise<void> {
+    if (!this.#open) return;
+    this.#heedRoom = false;
+    let taken = 0;
+    while (this.#open && taken < MAX_LEFTOVER_BYTES) {
+      const count = this.#read(READ_BYTES);
+      if (count <= 0) break;
+      taken += count;
+    }
+    if (!this.#open) return;
+    this.#listen(true);
+    const timer = this.#loop.setTimer(milliseconds, () => this.finishNow());
+    await this.#ended.promise;
+    timer.cancel();
+  }
+
+  /** Forgets the stream, sent or not. */
+  close(): void {
+    this.#end();
+    this.#peer.closeStream(this.#stream);
+  }
+
+  #listen(on: boolean): void {
+    if (!this.#open) return;
+    this.#watch.setReadable(on ? () => this.#readable() : null);
+  }
+
+  #readable(): void {
+    const most = this.#heedRoom ? Math.min(this.#sender.room, READ_BYTES) : READ_BYTES;
+    if (most === 0) return this.#listen(false);
+    this.#read(most);
+  }
+
+  /** One read; ends the stream where the pipe has ended. */
+  #read(most: number): number {
+    const count = sys.read(this.#fd, buffer.buffer, 0, most);
+    if (count > 0) this.#sender.write(buffer.subarray(0, count));
+    // a terminal whose last slave is closed says EIO
+    else if (count !== -sys.EAGAIN) this.#end();
+    return count;
+  }
+
+  #end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watch.stop();
+    sys.close(this.#fd);
+    this.#sender.finish();
+    this.#ended.resolve();
+  }
+}

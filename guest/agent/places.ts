@@ -1,0 +1,18 @@
+/**
+ * The guest's own directories: the one list of paths that the agent's modules agree on.
+ *
+ * Everything the agent makes is below /run, a tmpfs of its own; nothing of it is visible in a container.
+ */
+
+/** The share of the sandbox, read-only. */
+export const SHARE = "/run/share";
+/** Files and shared memory of the sandbox. */
+export const SANDBOX = "/run/sandbox";
+export const SHARED_MEMORY = "/run/sandbox/shm";
+/** One directory for each container. */
+export const CONTAINERS = "/run/containers";
+/** An empty directory, the root of helpers that need no files. */
+export const EMPTY = "/run/empty";
+/** The built-in root: busybox. */
+export const BUILTIN_ROOT = "/rootfs";
+export const CGROUPS = "/sys/fs/cgroup";

@@ -1,0 +1,110 @@
+/**
+ * The child's way from clone(2) to execve(2), for a container's first process and for execs.
+ *
+ * Runs in a copy of the agent's engine: synchronous system calls only, no loop, every failure told over the
+ * launch socket. The order is runc's, so that errors come when and as containerd expects them.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../native/runtime/check.ts";
+import type { GuestProcess } from "../../src/protocol/guest-messages.ts";
+import { commandError, findCommand } from "./command.ts";
+import { type ContainerRoot, enterRoot } from "./container-root.ts";
+import { applyCredentials, applyLimits, giveStdio, withHome } from "./credentials.ts";
+import { LaunchChild } from "./launch.ts";
+import { MountPoints } from "./mount-points.ts";
+import { openTerminal } from "./terminal.ts";
+
+/** The launch socket's number in the child, after stdio. */
+const LAUNCH_FD = 3;
+
+/** What a child makes of itself. */
+export interface ChildPlan {
+  readonly process: GuestProcess;
+  /** A new root, or the namespaces of a running container by its first process's pid. */
+  readonly root: ContainerRoot | number;
+  /** Descriptors for 0, 1 and 2. */
+  readonly stdio: readonly number[];
+  /** The child's end of the launch socket. */
+  readonly launch: number;
+}
+
+/** Never returns: ends in execve(2) or in the launch socket's report. */
+export function runChild(plan: ChildPlan): never {
+  const launch: LaunchChild = new LaunchChild(keepDescriptors(plan));
+  const { args } = plan.process;
+  try {
+    const { path, env } = prepare(plan, launch);
+    const result = sys.execve(path, args, env);
+    launch.fail(commandError(args[0] ?? "", -result, ""));
+  } catch (error) {
+    launch.fail(error);
+  }
+}
+
+/**
+ * Keeps stdio and the launch socket and closes the rest: the agent's descriptors hold other containers' pipes
+ * open. Returns the socket's new number.
+ */
+function keepDescriptors({ stdio, launch }: ChildPlan): number {
+  // out of the way first: any of them may have a number below 4 already
+  const high = [...stdio, launch].map((fd) =>
+    check(sys.fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"),
+  );
+  for (const [target, fd] of high.entries()) sys.dup2(fd, target);
+  sys.setCloexec(LAUNCH_FD, true);
+  sys.closeRange(LAUNCH_FD + 1, 0xffff_ffff, 0);
+  return LAUNCH_FD;
+}
+
+const F_DUPFD_CLOEXEC = 1030;
+const HIGH_FD = 16;
+
+function prepare(plan: ChildPlan, launch: LaunchChild): { path: string; env: readonly string[] } {
+  const { process, root } = plan;
+  sys.umask(0);
+  // until execve(2) this is a copy of the agent: nobody in the container may look into it
+  sys.prctl(sys.PR_SET_DUMPABLE, 0);
+  check(sys.setsid(), "start a session");
+  if (typeof root === "number") joinContainer(root);
+  else {
+    check(sys.unshare(sys.CLONE_NEWCGROUP), "make a cgroup namespace");
+    enterRoot(root);
+  }
+  const isFirst = typeof root !== "number";
+  const points = new MountPoints();
+  const master = process.terminal
+    ? openTerminal(process.rows, process.columns, isFirst ? points : undefined)
+    : -1;
+  applyLimits(process);
+  enterDirectory(process.cwd, points, isFirst);
+  giveStdio(process.uid);
+  const env = withHome(process.env, process.uid);
+  applyCredentials(process);
+  const path = findCommand(process.args[0] ?? "", env);
+  launch.ready(master);
+  launch.awaitStart();
+  return { path, env };
+}
+
+/** Namespaces that differ from the agent's own; that of PIDs came with the fork. */
+function joinContainer(pid: number): void {
+  for (const name of ["cgroup", "mnt"]) {
+    const path = `/proc/${pid}/ns/${name}`;
+    const fd = sys.open(path, sys.O_RDONLY);
+    if (fd < 0) throw failure(fd, "ContainerNotRunning", "join a container's namespace", name);
+    check(sys.setns(fd, 0), "join a container's namespace", name);
+    sys.close(fd);
+    // after "mnt" there is no such path any more: it comes last
+  }
+}
+
+/** As runc does it, a missing working directory is made for the first process only. */
+function enterDirectory(cwd: string, points: MountPoints, create: boolean): void {
+  const directory = cwd === "" ? "/" : cwd;
+  let result = sys.chdir(directory);
+  if (result === -sys.ENOENT && create) {
+    points.inDirectory(points.make(directory, true), () => undefined);
+    result = sys.chdir(directory);
+  }
+  if (result < 0) throw failure(result, "InvalidSpec", "enter the working directory", directory);
+}

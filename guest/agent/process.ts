@@ -1,0 +1,157 @@
+/**
+ * One process of a container, from its fork to the moment it is forgotten: the init process and execs alike.
+ *
+ * `created` waits for its start, `running` has been executed, `exited` has a status and has handed over its
+ * output. Whatever happens, `exited` comes once and last.
+ */
+import * as sys from "sys";
+import { check, errnoOf } from "../../native/runtime/check.ts";
+import { type ExitStatus, forkChild, shellStatus } from "../../native/runtime/child.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import type { GuestProcess, GuestStdio } from "../../src/protocol/guest-messages.ts";
+import type { ContainerRoot } from "./container-root.ts";
+import type { AgentContext } from "./context.ts";
+import { deferred } from "./deferred.ts";
+import { Launch } from "./launch.ts";
+import { runChild } from "./process-child.ts";
+import { ProcessStdio } from "./stdio.ts";
+
+export type ProcessState = "created" | "running" | "exited";
+
+export interface ProcessPlan {
+  readonly process: GuestProcess;
+  readonly stdio: GuestStdio;
+  /** A new root, or the pid of the first process of the container to join. */
+  readonly root: ContainerRoot | number;
+  /** Descriptor of the cgroup's directory. */
+  readonly cgroup: number;
+  /** `new`, or a descriptor of the PID namespace to be born in. */
+  readonly pidNamespace: "new" | number;
+  /** Called when it has ended, before its output ends: kills what must not outlive it, true if nothing can. */
+  readonly onEnd: () => boolean;
+}
+
+export class ContainerProcess {
+  readonly pid: number;
+  readonly stdio: ProcessStdio;
+  readonly #context: AgentContext;
+  readonly #launch: Launch;
+  readonly #exited = deferred<number>();
+  readonly #ended = deferred<void>();
+  #state: ProcessState = "created";
+  #isGone = false;
+
+  private constructor(context: AgentContext, plan: ProcessPlan) {
+    this.#context = context;
+    const [childSocket, socket] = Launch.pair();
+    this.#launch = new Launch(context.loop, socket);
+    this.stdio = new ProcessStdio(context.loop, context.peer, plan.stdio, plan.process.terminal);
+    try {
+      this.stdio.open();
+      this.pid = fork(plan, this.stdio.childEnds, childSocket);
+    } catch (error) {
+      this.#launch.abandon();
+      this.stdio.close();
+      throw error;
+    } finally {
+      sys.close(childSocket);
+    }
+    this.stdio.closeChildEnds();
+    context.reaper.onExit(this.pid, (status) => void this.#end(status, plan.onEnd));
+  }
+
+  /** Forks and waits until the child has set itself up. Throws its reason if it could not; then nothing is left. */
+  static async create(context: AgentContext, plan: ProcessPlan): Promise<ContainerProcess> {
+    const process = new ContainerProcess(context, plan);
+    try {
+      // the agent itself is protected from the guest's out-of-memory killer; what it starts must not inherit that
+      const score = String(plan.process.oomScoreAdj ?? 0);
+      sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
+      process.stdio.connect(await process.#launch.ready);
+      return process;
+    } catch (error) {
+      await process.discard();
+      throw error;
+    }
+  }
+
+  get state(): ProcessState {
+    return this.#state;
+  }
+
+  /** The status a shell would show, once it has ended and its output has been handed over. */
+  get exited(): Promise<number> {
+    return this.#exited.promise;
+  }
+
+  /** Lets it go on to its execve(2). Throws IllegalTransition, or why it could not be executed. */
+  async start(): Promise<void> {
+    if (this.#state !== "created" || this.#isGone) {
+      throw new BlazarError("IllegalTransition", {
+        operation: "start a process",
+        reason: this.#state === "running" ? "it runs already" : "it has ended",
+      });
+    }
+    this.#state = "running";
+    await this.#launch.start();
+  }
+
+  /** Throws ProcessNotFound once it has ended. */
+  signal(signal: number): void {
+    const result = this.#isGone ? -sys.ESRCH : sys.kill(this.pid, signal);
+    if (result === -sys.ESRCH) {
+      throw new BlazarError("ProcessNotFound", {
+        operation: `send signal ${signal}`,
+        subject: `pid ${this.pid}`,
+        reason: "the process has ended",
+      });
+    }
+    check(result, `send signal ${signal}`, `pid ${this.pid}`);
+  }
+
+  /** Kills it and forgets its streams; resolves when it is reaped. */
+  async discard(): Promise<void> {
+    if (!this.#isGone) sys.kill(this.pid, sys.SIGKILL);
+    this.#launch.abandon();
+    await this.#ended.promise;
+    this.stdio.close();
+  }
+
+  async #end(status: ExitStatus, onEnd: () => boolean): Promise<void> {
+    this.#isGone = true;
+    this.#ended.resolve();
+    this.#launch.abandon();
+    const alone = onEnd();
+    try {
+      await this.stdio.finish(alone);
+    } catch (error) {
+      this.#context.logger.warn("the output of a process could not be finished", { pid: this.pid, error });
+    }
+    this.#state = "exited";
+    this.#exited.resolve(shellStatus(status));
+  }
+}
+
+/** Forks into the plan's namespaces; only the PID namespace has to be chosen before. */
+function fork(plan: ProcessPlan, stdio: readonly number[], launch: number): number {
+  const flags =
+    (typeof plan.root === "number" ? 0 : sys.CLONE_NEWNS) |
+    (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
+  const child = (): number => runChild({ process: plan.process, root: plan.root, stdio, launch });
+  const options = { flags, cgroupFd: plan.cgroup };
+  if (plan.pidNamespace === "new") return forkChild(options, child);
+  const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");
+  try {
+    // setns(2) decides where children are born, not where the caller is
+    check(sys.setns(plan.pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
+    return forkChild(options, child);
+  } catch (cause) {
+    // what fork(2) says once a namespace's first process has ended
+    if (errnoOf(cause) !== sys.ENOMEM) throw cause;
+    const reason = "its first process has ended";
+    throw new BlazarError("ContainerNotRunning", { operation: "enter a PID namespace", reason, cause });
+  } finally {
+    sys.setns(own, sys.CLONE_NEWPID);
+    sys.close(own);
+  }
+}

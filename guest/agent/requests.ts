@@ -1,0 +1,112 @@
+/**
+ * The daemon's requests: checked against the protocol, then handed to who does the work.
+ *
+ * The one table of what the agent can do; GUEST_REQUESTS says what each request and answer looks like.
+ */
+import { BlazarError } from "../../src/contracts/errors.ts";
+import {
+  GUEST_REQUESTS,
+  type GuestOp,
+  type GuestParams,
+  type GuestResult,
+} from "../../src/protocol/guest-messages.ts";
+import type { Containers } from "./containers.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+export interface RequestTargets {
+  readonly sandbox: Sandbox;
+  readonly containers: Containers;
+  /** Resolves when the guest can do everything: its modules are loaded. */
+  readonly ready: Promise<void>;
+  /** Powers the machine off once the answer has been sent. */
+  readonly powerOff: () => void;
+}
+
+type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
+
+/** What a Peer calls for each request. */
+export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
+  const handlers = handlersOf(targets);
+  return async (op, params) => {
+    if (!isGuestOp(op)) {
+      throw new BlazarError("Unimplemented", {
+        operation: "answer a request",
+        subject: op.slice(0, 64),
+        reason: "unknown",
+      });
+    }
+    const checked = checkedParams(op, params);
+    await targets.ready;
+    return await (handlers[op] as (params: unknown) => unknown)(checked);
+  };
+}
+
+function isGuestOp(op: string): op is GuestOp {
+  return Object.hasOwn(GUEST_REQUESTS, op);
+}
+
+function checkedParams(op: GuestOp, params: unknown): unknown {
+  try {
+    return GUEST_REQUESTS[op].params(params, "params");
+  } catch (cause) {
+    if (!(cause instanceof BlazarError)) throw cause;
+    const { subject, reason } = cause.details;
+    throw new BlazarError("InvalidArgument", { operation: `answer ${op}`, subject, reason, cause });
+  }
+}
+
+function handlersOf({ sandbox, containers, powerOff }: RequestTargets): Handlers {
+  let setUp: Promise<void> = Promise.resolve();
+  let ending = false;
+  const live = (): void => {
+    if (!ending) return;
+    throw new BlazarError("SandboxNotReady", {
+      operation: "answer a request",
+      reason: "the sandbox is ending",
+    });
+  };
+  return {
+    ping: () => ({}),
+    "sandbox.setup": async (params) => {
+      live();
+      if (containers.count > 0) {
+        const reason = "it has containers";
+        throw new BlazarError("IllegalTransition", { operation: "set up the sandbox", reason });
+      }
+      // one after the other
+      setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
+      await setUp;
+      return {};
+    },
+    "container.create": async (params) => {
+      live();
+      return await containers.create(params);
+    },
+    "container.delete": async ({ id }) => {
+      await containers.delete(id);
+      return {};
+    },
+    "container.pids": ({ id }) => containers.pids(id),
+    "process.start": ({ id, execId }) => containers.start(id, execId),
+    "process.exec": (params) => containers.exec(params),
+    "process.delete": async ({ id, execId }) => {
+      await containers.deleteProcess(id, execId);
+      return {};
+    },
+    "process.signal": (params) => {
+      containers.signal(params);
+      return {};
+    },
+    "process.resize": ({ id, execId, rows, columns }) => {
+      containers.resize(id, execId, rows, columns);
+      return {};
+    },
+    "sandbox.shutdown": async () => {
+      ending = true;
+      await containers.deleteAll();
+      await sandbox.tearDown();
+      powerOff();
+      return {};
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * A container's root: layers of the share, the built-in root, a disk or an unpacked archive, put together in the
+ * agent's mount namespace, so that it can be taken apart when the container is deleted.
+ *
+ * Every root but a disk's own is an overlay (kernel: filesystems/overlayfs) whose upper directory lies on the
+ * container's disk or, without one, on a tmpfs of its own.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../native/runtime/check.ts";
+import { makeDirectories } from "../../native/runtime/files.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import type { GuestRootfs } from "../../src/protocol/guest-messages.ts";
+import { unpackImage } from "./archive.ts";
+import type { AgentContext } from "./context.ts";
+import { diskReleased, findDisk, mountDisk } from "./disks.ts";
+import { checkedOptionPath, checkedSharePath } from "./names.ts";
+import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
+import { UndoList } from "./undo.ts";
+
+export interface MountedRoot {
+  /** A mount point, the container's "/". */
+  readonly path: string;
+  /** Unmounts everything; the disk is free afterwards. */
+  release(): Promise<void>;
+}
+
+/** Mounts a root. Throws, leaving nothing. */
+export async function mountRoot(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+): Promise<MountedRoot> {
+  const undo = new UndoList(context.logger.child({ container: id }));
+  try {
+    return await mount(context, id, rootfs, undo);
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
+
+async function mount(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+  undo: UndoList,
+): Promise<MountedRoot> {
+  const directory = `${CONTAINERS}/${id}`;
+  const layer = `${directory}/layer`;
+  const root = `${directory}/root`;
+  for (const path of [directory, layer, root]) {
+    makeDirectories(path);
+    undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  }
+  if (rootfs.kind === "disk") {
+    await attachDisk(context, rootfs, root, undo);
+  } else {
+    if (rootfs.diskSerial === "") attachMemory(layer, undo);
+    else await attachDisk(context, rootfs, layer, undo);
+    const lower = await lowerDirectories(context, rootfs, layer);
+    mountOverlay(layer, lower, root);
+    undo.add("unmount the root", () => unmount(root));
+  }
+  return { path: root, release: () => undo.run() };
+}
+
+async function attachDisk(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  target: string,
+  undo: UndoList,
+): Promise<void> {
+  const device = await findDisk(context.loop, rootfs.diskSerial);
+  mountDisk(device, target, rootfs.filesystem);
+  undo.add("unmount the disk", async () => {
+    unmount(target);
+    if (!(await diskReleased(context.loop, device))) {
+      context.logger.warn("a disk is still in use after its container's end", { device });
+    }
+  });
+}
+
+function attachMemory(target: string, undo: UndoList): void {
+  const result = sys.mount("layer", target, "tmpfs", sys.MS_NOATIME, "mode=755");
+  if (result < 0) throw failure(result, "MountFailed", "mount a tmpfs for the writable layer", target);
+  undo.add("unmount the writable layer", () => unmount(target));
+}
+
+/** Lower directories, the uppermost first. Relative ones lie in the layer. */
+async function lowerDirectories(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  layer: string,
+): Promise<string[]> {
+  switch (rootfs.kind) {
+    case "builtin":
+      return [BUILTIN_ROOT];
+    case "archive":
+      return await unpackImage(context, `${SHARE}/${checkedSharePath(rootfs.path)}`, layer);
+    default:
+      return [existingDirectory(`${SHARE}/${checkedOptionPath(checkedSharePath(rootfs.path))}`)];
+  }
+}
+
+function existingDirectory(path: string): string {
+  const stat = sys.lstat(path);
+  if (typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFDIR) return path;
+  throw new BlazarError("InvalidRootfs", {
+    operation: "find the container's layers",
+    subject: path,
+    reason: typeof stat === "number" ? "there is no such directory in the share" : "it is not a directory",
+  });
+}
+
+function mountOverlay(layer: string, lower: readonly string[], root: string): void {
+  // relative names keep many layers within the 4,095 bytes that mount(2) takes
+  check(sys.chdir(layer), "enter the writable layer", layer);
+  try {
+    for (const name of ["upper", "work"]) {
+      const made = sys.mkdir(name, 0o755);
+      if (made < 0 && made !== -sys.EEXIST)
+        throw failure(made, "StorageFailed", "prepare the writable layer", name);
+    }
+    const data = `lowerdir=${lower.join(":")},upperdir=upper,workdir=work`;
+    const result = sys.mount("overlay", root, "overlay", 0, data);
+    if (result === -sys.E2BIG)
+      throw failure(result, "MountOptionsTooLong", "mount the container's root", root);
+    if (result < 0) throw failure(result, "MountFailed", "mount the container's root", root);
+  } finally {
+    sys.chdir("/");
+  }
+}
+
+/** Detaches: what a dying process still holds goes with it. */
+function unmount(path: string): void {
+  check(sys.umount2(path, sys.MNT_DETACH), "unmount", path);
+}

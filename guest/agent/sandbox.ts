@@ -1,0 +1,140 @@
+/**
+ * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, the files under /etc, the
+ * share and, where asked for, one PID namespace.
+ *
+ * A machine holds one sandbox, so the guest's own UTS, IPC and network namespaces are the sandbox's: nothing has
+ * to hold them and no container has to join them. Set-up may be repeated while there is no container, which is
+ * what a clone of a rehearsed machine does.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../native/runtime/check.ts";
+import { makeDirectories, withFile, writeText } from "../../native/runtime/files.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import { type SandboxSetup, SHARE_TAG } from "../../src/protocol/guest-messages.ts";
+import type { AgentContext } from "./context.ts";
+import { PidNamespaceHolder } from "./holder.ts";
+import { SANDBOX, SHARE, SHARED_MEMORY } from "./places.ts";
+import { UndoList } from "./undo.ts";
+
+const SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
+
+/** What a container gets from its sandbox. */
+export interface SandboxEnvironment {
+  /** Destination in the container → the agent's path. */
+  readonly files: Readonly<Record<string, string>>;
+  /** The shared tmpfs, or "". */
+  readonly sharedMemory: string;
+}
+
+export class Sandbox {
+  readonly #context: AgentContext;
+  readonly #undo: UndoList;
+  #environment: SandboxEnvironment | undefined;
+  #holder: PidNamespaceHolder | undefined;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+    this.#undo = new UndoList(context.logger);
+  }
+
+  /** Sets everything up, anew if need be. Throws, leaving nothing. */
+  async setUp(setup: SandboxSetup): Promise<void> {
+    await this.tearDown();
+    try {
+      this.#setUp(setup);
+    } catch (error) {
+      await this.tearDown();
+      throw error;
+    }
+  }
+
+  /** Lets go of mounts and namespaces. */
+  async tearDown(): Promise<void> {
+    this.#environment = undefined;
+    this.#holder = undefined;
+    await this.#undo.run();
+  }
+
+  /** Throws SandboxNotReady before the set-up. */
+  environment(): SandboxEnvironment {
+    if (this.#environment !== undefined) return this.#environment;
+    throw new BlazarError("SandboxNotReady", {
+      operation: "create a container",
+      reason: "the sandbox has not been set up",
+    });
+  }
+
+  /** The shared PID namespace. The descriptor belongs to the caller. Throws InvalidSpec where there is none. */
+  openPidNamespace(): number {
+    if (this.#holder !== undefined) return this.#holder.open();
+    throw new BlazarError("InvalidSpec", {
+      operation: "join the sandbox's PID namespace",
+      reason: "the sandbox was set up without one",
+    });
+  }
+
+  #setUp(setup: SandboxSetup): void {
+    check(sys.setClock(Math.floor(setup.now / 1000), (setup.now % 1000) * 1_000_000), "set the clock");
+    addEntropy(setup.entropy);
+    if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
+    // with the link come 127.0.0.1 and ::1
+    check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
+    makeDirectories(SANDBOX);
+    const files = this.#writeFiles(setup);
+    const sharedMemory = setup.shmBytes > 0 ? this.#mountSharedMemory(setup.shmBytes) : "";
+    if (setup.share) this.#mountShare();
+    if (setup.sharedPidNamespace) {
+      const holder = new PidNamespaceHolder(this.#context);
+      this.#undo.add("end the PID namespace", () => holder.end());
+      this.#holder = holder;
+    }
+    this.#environment = { files, sharedMemory };
+  }
+
+  #writeFiles(setup: SandboxSetup): Record<string, string> {
+    const contents = {
+      hosts: setup.hosts,
+      hostname: setup.hostname === "" ? "" : `${setup.hostname}\n`,
+      "resolv.conf": setup.resolvConf,
+    };
+    const files: Record<string, string> = {};
+    for (const [name, text] of Object.entries(contents)) {
+      if (text === "") continue;
+      const path = `${SANDBOX}/${name}`;
+      writeText(path, text);
+      files[`/etc/${name}`] = path;
+    }
+    return files;
+  }
+
+  #mountSharedMemory(bytes: number): string {
+    makeDirectories(SHARED_MEMORY);
+    const flags = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
+    check(
+      sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `mode=1777,size=${bytes}`),
+      "mount the shared memory",
+    );
+    this.#undo.add("unmount the shared memory", () => void sys.umount2(SHARED_MEMORY, sys.MNT_DETACH));
+    return SHARED_MEMORY;
+  }
+
+  #mountShare(): void {
+    makeDirectories(SHARE);
+    const flags = sys.MS_RDONLY | sys.MS_NODEV | sys.MS_NOATIME;
+    const result = sys.mount(SHARE_TAG, SHARE, "9p", flags, SHARE_OPTIONS);
+    if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE_TAG);
+    this.#undo.add("unmount the share", () => void sys.umount2(SHARE, sys.MNT_DETACH));
+  }
+}
+
+/** A clone wakes with its template's random pool: what the host sends is credited, and the pool reseeded. */
+function addEntropy(hex: string): void {
+  const bytes = new Uint8Array(Math.floor(hex.length / 2));
+  for (let index = 0; index < bytes.length; index++) {
+    bytes[index] = Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16);
+  }
+  withFile("/dev/random", sys.O_RDWR, (fd) => {
+    if (bytes.length > 0) check(sys.addEntropy(fd, bytes.buffer, 0, bytes.length), "add entropy");
+    check(sys.reseed(fd), "reseed the random pool");
+  });
+}
