@@ -1,0 +1,121 @@
+/**
+ * Builds a small OCI image on the spot from a static busybox: image-spec's image-layout.md, manifest.md, config.md.
+ *
+ * For the demo and the tests, which must not need a registry. The tar goes into containerd by
+ * `ctr -n k8s.io images import` under the name in its annotation, and into `blazar run --image` as it is.
+ */
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import { type TarFile, writeTar } from "./tar-writer.ts";
+
+/** What an image says of its process; the names are image-spec's. */
+export interface ImageProcess {
+  readonly Env?: readonly string[];
+  readonly Entrypoint?: readonly string[];
+  readonly Cmd?: readonly string[];
+  readonly WorkingDir?: string;
+  readonly User?: string;
+}
+
+export interface ImageSpec {
+  /** As CRI names it: `docker.io/library/blazar-demo:latest`. */
+  readonly name: string;
+  /** The lowest first. */
+  readonly layers: readonly (readonly TarFile[])[];
+  readonly process?: ImageProcess;
+  /** Layers as .tar.gz, as registries have them. */
+  readonly gzip?: boolean;
+}
+
+const INDEX = "application/vnd.oci.image.index.v1+json";
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG = "application/vnd.oci.image.config.v1+json";
+const LAYER = "application/vnd.oci.image.layer.v1.tar";
+
+/** Writes the image as a tar of an OCI layout. */
+export async function writeImage(file: string, image: ImageSpec): Promise<void> {
+  await writeFile(file, buildImage(image));
+}
+
+/** The tar's bytes. */
+export function buildImage(image: ImageSpec): Buffer {
+  const blobs = new Map<string, Buffer>();
+  const store = (mediaType: string, content: Buffer): { mediaType: string; digest: string; size: number } => {
+    const hex = sha256(content);
+    blobs.set(`blobs/sha256/${hex}`, content);
+    return { mediaType, digest: `sha256:${hex}`, size: content.length };
+  };
+  const layers = image.layers.map((files) => writeTar(files));
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  const config = store(
+    CONFIG,
+    json({
+      os: "linux",
+      architecture,
+      config: image.process ?? {},
+      rootfs: { type: "layers", diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
+    }),
+  );
+  const layerBlobs = layers.map((layer) =>
+    image.gzip === true ? store(`${LAYER}+gzip`, gzipSync(layer)) : store(LAYER, layer),
+  );
+  const manifest = store(
+    MANIFEST,
+    json({ schemaVersion: 2, mediaType: MANIFEST, config, layers: layerBlobs }),
+  );
+  const annotations = {
+    "io.containerd.image.name": image.name,
+    "org.opencontainers.image.ref.name": image.name.split(":").at(-1) ?? "latest",
+  };
+  const index = { schemaVersion: 2, mediaType: INDEX, manifests: [{ ...manifest, annotations }] };
+  return writeTar([
+    { path: "oci-layout", content: json({ imageLayoutVersion: "1.0.0" }) },
+    { path: "index.json", content: json(index) },
+    { path: "blobs", type: "directory" },
+    { path: "blobs/sha256", type: "directory" },
+    ...[...blobs].map(([path, content]) => ({ path, content })),
+  ]);
+}
+
+/** A root directory with busybox in it, a name for each applet, and what programs expect to find. */
+export async function busyboxLayer(busybox: string, applets: readonly string[]): Promise<TarFile[]> {
+  const directories = ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var"];
+  return [
+    ...directories.map((path) => ({
+      path,
+      type: "directory" as const,
+      mode: path === "tmp" ? 0o1777 : path === "root" ? 0o700 : 0o755,
+    })),
+    { path: "bin/busybox", content: await readFile(busybox), mode: 0o755 },
+    ...applets
+      .filter((applet) => applet !== "busybox")
+      .map((applet) => ({ path: `bin/${applet}`, type: "symlink" as const, target: "busybox" })),
+    {
+      path: "etc/passwd",
+      content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    },
+    { path: "etc/group", content: "root:x:0:\nnogroup:x:65534:\n" },
+  ];
+}
+
+/** An image of busybox alone, whose command is a shell. */
+export async function busyboxImage(
+  name: string,
+  busybox: string,
+  applets: readonly string[],
+): Promise<ImageSpec> {
+  return {
+    name,
+    layers: [await busyboxLayer(busybox, applets)],
+    process: { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] },
+  };
+}
+
+function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function sha256(content: Buffer): string {
+  return createHash("sha256").update(content).digest("hex");
+}
