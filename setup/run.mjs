@@ -7,7 +7,7 @@
  * bundle into this very process, so that signals, stdin and the exit code are the entry's own. Entries find
  * the checkout by BLAZAR_ROOT, never by import.meta.url. Must import nothing outside Node before `npm ci`.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -33,37 +33,53 @@ function installed(wanted) {
 }
 
 /** Two commands may start at once in a fresh clone: flock(2) on an inherited descriptor ends with this process. */
-function withInstallLock(body) {
+async function withInstallLock(body) {
   const fd = openSync(path.join(root, "package-lock.json"), "r");
   try {
-    spawnSync("flock", ["-x", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
-    body();
+    const stdio = ["ignore", "ignore", "ignore", fd];
+    if (spawnSync("flock", ["-x", "-n", "3"], { stdio }).status === 1) {
+      process.stderr.write(
+        "another command is installing the npm packages of this checkout: waiting for it\n",
+      );
+      spawnSync("flock", ["-x", "3"], { stdio });
+    }
+    await body();
   } finally {
     closeSync(fd);
   }
 }
 
-function install() {
+/** Runs npm with its output on stderr, and yields what went wrong, if anything. */
+function npm(args) {
+  const child = spawn("npm", args, { cwd: root, stdio: ["ignore", 2, 2] });
+  return new Promise((resolve) => {
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", (status, signal) =>
+      resolve(status === 0 ? undefined : `ended with ${status ?? signal}`),
+    );
+  });
+}
+
+async function install() {
   const wanted = lockHash();
   if (installed(wanted)) return;
-  withInstallLock(() => {
+  await withInstallLock(async () => {
     if (installed(wanted)) return;
     const why = existsSync(modules) ? "package-lock.json changed" : "node_modules is missing";
     process.stderr.write(`▸ npm packages: npm ci, because ${why} (compilers, test runner, libraries)\n`);
     const started = Date.now();
-    const npm = spawnSync("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], {
-      cwd: root,
-      stdio: ["ignore", 2, 2],
-    });
-    if (npm.error !== undefined || npm.status !== 0) {
-      const reason = npm.error?.message ?? `exit status ${npm.status ?? npm.signal}`;
+    const seconds = () => ((Date.now() - started) / 1000).toFixed(1);
+    const ticker = setInterval(() => process.stderr.write(`  … npm ci, ${seconds()} s so far\n`), 10_000);
+    const problem = await npm(["ci", "--no-fund", "--no-audit", "--loglevel=error", "--fetch-timeout=60000"]);
+    clearInterval(ticker);
+    if (problem !== undefined) {
       fail(
-        `step "npm packages" failed\n  tried: npm ci (in ${root})\n  result: ${reason}\n` +
+        `step "npm packages" failed\n  tried: npm ci (in ${root})\n  result: ${problem}\n` +
           "  what to do: see npm's lines above; check that npm is installed and reaches its registry, then run again",
       );
     }
     writeFileSync(stamp, `${wanted}\n`);
-    process.stderr.write(`✓ npm packages (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
+    process.stderr.write(`✓ npm packages (${seconds()} s)\n`);
   });
 }
 
@@ -100,7 +116,7 @@ if (major < 20) fail(`Node 20 or newer is needed, this is ${process.versions.nod
 if (entry === undefined) fail("usage: node setup/run.mjs <entry.ts> [args…]");
 if (!existsSync(path.resolve(root, entry))) fail(`no such entry: ${entry}`);
 
-install();
+await install();
 process.env.BLAZAR_ROOT = root;
 process.setSourceMapsEnabled(true);
 const file = await bundle(path.resolve(root, entry));
