@@ -126,12 +126,16 @@ async function compileAll(sources: readonly string[], quickjs: QuickJs, work: st
 
 /** The runtime's C sources and headers. */
 async function nativeFiles(root: string): Promise<string[]> {
-  const native = path.join(root, "native");
-  const names = await readdir(native, { recursive: true });
-  return names
-    .filter((name) => /\.[ch]$/.test(name) && path.dirname(name).split(path.sep).length <= 2)
-    .sort()
-    .map((name) => path.join(native, name));
+  const directories = [path.join(root, "native"), path.join(root, "native", "sys")];
+  const files = await Promise.all(
+    directories.map(async (directory) =>
+      (await readdir(directory)).map((name) => path.join(directory, name)),
+    ),
+  );
+  return files
+    .flat()
+    .filter((file) => /\.[ch]$/.test(file))
+    .sort();
 }
 
 function bundleFailed(entry: string, error: { errors?: Message[] }): BlazarError {
