@@ -18,6 +18,10 @@ import { CONTAINERS, SANDBOX } from "./places.ts";
 const MODULES = "/modules";
 /** The last module of the first part. */
 const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
+/** The last of those that the share and the containers' roots need. */
+const SHARE_MODULE = /^overlay\.ko$/;
+/** Probing the empty bus takes 65 ms; a disk that is plugged in announces itself (disks.ts has the exception). */
+const PARAMETERS: Readonly<Record<string, string>> = { "scsi_mod.ko": "scan=manual" };
 const OPEN_FILES = 1_048_576;
 const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
 
@@ -54,13 +58,35 @@ export function bootLink(timeline: Timeline): string[] {
   return order.slice(last + 1);
 }
 
-/** The second part: one module a pass of the loop. Resolves when containers can be made. */
-export async function bootRest(
+/** What the second part makes possible, step by step. */
+export interface Readiness {
+  /** The sandbox can be set up: there are cgroups, 9p and overlayfs. */
+  readonly share: Promise<void>;
+  /** All modules are loaded. */
+  readonly everything: Promise<void>;
+}
+
+/** The second part: one module a pass of the loop, so that what is ready already can be used. */
+export function bootRest(
   loop: EventLoop,
   logger: Logger,
   timeline: Timeline,
   modules: readonly string[],
-): Promise<void> {
+): Readiness {
+  const last = modules.findIndex((name) => SHARE_MODULE.test(name));
+  const share = nextPass(loop)
+    .then(() => prepareContainers(timeline))
+    .then(() => loadModules(loop, logger, modules.slice(0, last + 1)))
+    .then(() => timeline.mark("share"));
+  const everything = share
+    .then(() => loadModules(loop, logger, modules.slice(last + 1)))
+    .then(() => timeline.mark("modules"));
+  // requests wait for these and tell what is wrong
+  everything.catch((error: unknown) => logger.error("the guest could not be booted", { error }));
+  return { share, everything };
+}
+
+function prepareContainers(timeline: Timeline): void {
   // what the agent starts inherits the limit, as it would from a service manager
   sys.prlimit(0, sys.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
   sys.writeFile("/proc/self/oom_score_adj", "-999", sys.O_WRONLY);
@@ -70,16 +96,22 @@ export async function bootRest(
   }
   for (const path of [SANDBOX, CONTAINERS]) sys.mkdir(path, 0o755);
   timeline.mark("cgroups");
+}
+
+async function loadModules(loop: EventLoop, logger: Logger, modules: readonly string[]): Promise<void> {
   for (const name of modules) {
-    await new Promise<void>((resolve) => loop.defer(resolve));
+    await nextPass(loop);
     try {
-      loadModule(`${MODULES}/${name}`);
+      loadModule(`${MODULES}/${name}`, PARAMETERS[name] ?? "");
     } catch (error) {
       // one device less; what needs it says so
       logger.warn("a kernel module could not be loaded", { name, error });
     }
   }
-  timeline.mark("modules");
+}
+
+function nextPass(loop: EventLoop): Promise<void> {
+  return new Promise((resolve) => loop.defer(resolve));
 }
 
 function isRestart(): boolean {

@@ -14,6 +14,7 @@ import type { BlazarError } from "../../src/contracts/errors.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/frame.ts";
 import { AGENT_PORT_NAME } from "../../src/protocol/guest-messages.ts";
 import { Peer } from "../../src/protocol/peer.ts";
+import { delay } from "./deferred.ts";
 
 const PORTS = "/sys/class/virtio-ports";
 /** A port gives a page at a time. */
@@ -23,6 +24,7 @@ const READS_PER_PASS = 16;
 /** Far beyond what streams' credits and open requests add up to; nothing more is read while half of it waits. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 const REOPEN_AFTER_MS = 20;
+const MAX_PORT_PAUSE_MS = 50;
 
 export interface ChannelOptions {
   readonly loop: EventLoop;
@@ -65,14 +67,17 @@ export class Channel {
     });
   }
 
-  /** Opens the port as soon as there is one. */
-  open(pauseMs = 1): void {
+  /** Opens the port, which may take a moment to appear after its module. */
+  async open(): Promise<void> {
+    for (let pause = 1; !this.#tryOpen(); pause = Math.min(pause * 2, MAX_PORT_PAUSE_MS)) {
+      await delay(this.#loop, pause);
+    }
+  }
+
+  #tryOpen(): boolean {
     const path = findPort();
     const fd = path === undefined ? -sys.ENOENT : sys.open(path, sys.O_RDWR | sys.O_NONBLOCK);
-    if (fd < 0) {
-      this.#loop.setTimer(pauseMs, () => this.open(Math.min(pauseMs * 2, 50)));
-      return;
-    }
+    if (fd < 0) return false;
     const watch = this.#loop.watchEdges(fd, (events) => this.#edge(events));
     const writer = new QueuedWriter({
       fd,
@@ -82,6 +87,7 @@ export class Channel {
       onError: (error) => this.#logger.warn("the link does not take frames", { error }),
     });
     this.#port = { fd, watch, writer };
+    return true;
   }
 
   /** Calls `done` when all that was said has been handed to the host, or can't be. */
@@ -155,7 +161,7 @@ export class Channel {
     port.watch.stop();
     sys.close(port.fd);
     this.#detach();
-    this.#loop.setTimer(REOPEN_AFTER_MS, () => this.open());
+    this.#loop.setTimer(REOPEN_AFTER_MS, () => void this.open());
   }
 }
 

@@ -54,7 +54,6 @@ export function enterRoot(root: ContainerRoot): void {
   const files = Object.entries(root.files)
     .filter(([destination]) => !named.has(destination))
     .map(([destination, path]) => [destination, cloneTree(sys.AT_FDCWD, path)] as const);
-  const nothing = cloneTree(sys.AT_FDCWD, "/dev/null");
 
   check(sys.chdir(root.rootfs), "enter the container's root", root.rootfs);
   check(sys.pivotRoot(".", "."), "pivot into the container's root", root.rootfs);
@@ -68,7 +67,7 @@ export function enterRoot(root: ContainerRoot): void {
     makeDevices(points);
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
-  for (const path of root.maskedPaths) mask(points, path, nothing);
+  maskAll(points, root.maskedPaths);
   if (root.readonly) {
     check(sys.mountSetattr(sys.AT_FDCWD, "/", 0, sys.MOUNT_ATTR_RDONLY, 0), "make the root read-only");
   }
@@ -181,6 +180,13 @@ function makeReadonly(points: MountPoints, path: string): void {
   moveTree(tree, point, path);
 }
 
+function maskAll(points: MountPoints, paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  const nothing = points.find("/dev/null");
+  for (const path of paths) mask(points, path, nothing);
+  if (nothing >= 0) sys.close(nothing);
+}
+
 function mask(points: MountPoints, path: string, nothing: number): void {
   const point = points.find(path);
   if (point < 0) return;
@@ -189,8 +195,19 @@ function mask(points: MountPoints, path: string, nothing: number): void {
     points.mountFilesystem(path, { type: "tmpfs", source: "tmpfs", flags: sys.MS_RDONLY, data: "size=0k" });
     return;
   }
+  if (!isNullDevice(nothing)) {
+    const reason = "the container has no /dev/null to cover it with";
+    throw new BlazarError("InvalidSpec", { operation: "mask a path", subject: path, reason });
+  }
   const tree = sys.openTree(nothing, "", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH);
   moveTree(check(tree, "clone /dev/null to mask a path", path), point, path);
+}
+
+/** An image may have put anything there. */
+function isNullDevice(fd: number): boolean {
+  const stat = fd < 0 ? fd : sys.fstat(fd);
+  if (typeof stat === "number") return false;
+  return (stat.mode & sys.S_IFMT) === sys.S_IFCHR && stat.rdevMajor === 1 && stat.rdevMinor === 3;
 }
 
 function writeSysctl(sysctl: Readonly<Record<string, string>>): void {

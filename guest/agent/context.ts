@@ -11,4 +11,6 @@ export interface AgentContext {
   readonly reaper: ChildReaper;
   readonly peer: Peer;
   readonly logger: Logger;
+  /** Resolves when disks can be used. */
+  readonly disksReady: Promise<void>;
 }

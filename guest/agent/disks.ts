@@ -12,6 +12,8 @@ import { BlazarError } from "../../src/contracts/errors.ts";
 import { poll } from "./deferred.ts";
 
 const APPEARS_WITHIN_MS = 10_000;
+/** Longer than a plugged disk's announcement takes. One from before the driver was there has made none. */
+const ANNOUNCED_WITHIN_MS = 100;
 /** An ended container's mount namespace is torn down by the kernel a moment after its last process. */
 const RELEASED_WITHIN_MS = 2_000;
 const VPD_HEADER_BYTES = 4;
@@ -19,9 +21,12 @@ const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
 
 /** The device file of the disk with this serial. Throws StorageFailed if none appears. */
 export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
-  const name = await poll(loop, APPEARS_WITHIN_MS, () =>
-    diskNames().find((disk) => serialOf(disk) === serial),
-  );
+  const probe = (): string | undefined => diskNames().find((disk) => serialOf(disk) === serial);
+  let name = await poll(loop, ANNOUNCED_WITHIN_MS, probe);
+  if (name === undefined) {
+    scanBuses();
+    name = await poll(loop, APPEARS_WITHIN_MS, probe);
+  }
   if (name !== undefined) return `/dev/${name}`;
   throw new BlazarError("StorageFailed", {
     operation: "find a disk",
@@ -58,6 +63,14 @@ export async function diskReleased(loop: EventLoop, device: string): Promise<boo
     return true;
   });
   return released ?? false;
+}
+
+/** Looks at every address of every bus, which the driver was told not to do by itself. */
+function scanBuses(): void {
+  const hosts = sys.readdir("/sys/class/scsi_host");
+  for (const host of typeof hosts === "number" ? [] : hosts) {
+    sys.writeFile(`/sys/class/scsi_host/${host}/scan`, "- - -", sys.O_WRONLY);
+  }
 }
 
 function diskNames(): string[] {

@@ -13,7 +13,6 @@ import type { ProcessExited } from "../../src/protocol/guest-messages.ts";
 import { bootLink, bootRest, Timeline } from "./boot.ts";
 import { Channel } from "./channel.ts";
 import { Containers } from "./containers.ts";
-import { deferred } from "./deferred.ts";
 import { powerOff } from "./power.ts";
 import { requestHandler } from "./requests.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -26,7 +25,7 @@ const modules = bootLink(timeline);
 const logger = createLogger("agent");
 const loop = new EventLoop({ logger });
 const reaper = new ChildReaper(loop);
-const ready = deferred<void>();
+const ready = bootRest(loop, logger, timeline, modules);
 
 let handle: (op: string, params: unknown) => Promise<unknown> = () =>
   Promise.reject(new Error("not composed yet"));
@@ -42,7 +41,7 @@ const channel = new Channel({
   }),
   onRequest: (op, params) => handle(op, params),
 });
-const context = { loop, reaper, logger, peer: channel.peer };
+const context = { loop, reaper, logger, peer: channel.peer, disksReady: ready.everything };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
@@ -50,12 +49,9 @@ const containers = new Containers(context, sandbox, (event: ProcessExited) =>
 handle = requestHandler({
   sandbox,
   containers,
-  ready: ready.promise,
+  ready,
   powerOff: () => powerOff(context, channel),
 });
 
-timeline.mark("port");
-channel.open();
-// the link's first edge comes before what is deferred: the hello is on its way while the rest is loaded
-loop.defer(() => bootRest(loop, logger, timeline, modules).then(ready.resolve, ready.reject));
+void channel.open().then(() => timeline.mark("port"));
 loop.start();

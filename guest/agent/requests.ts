@@ -10,14 +10,14 @@ import {
   type GuestParams,
   type GuestResult,
 } from "../../src/protocol/guest-messages.ts";
+import type { Readiness } from "./boot.ts";
 import type { Containers } from "./containers.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
   readonly containers: Containers;
-  /** Resolves when the guest can do everything: its modules are loaded. */
-  readonly ready: Promise<void>;
+  readonly ready: Readiness;
   /** Powers the machine off once the answer has been sent. */
   readonly powerOff: () => void;
 }
@@ -36,7 +36,8 @@ export function requestHandler(targets: RequestTargets): (op: string, params: un
       });
     }
     const checked = checkedParams(op, params);
-    await targets.ready;
+    // a template is taken once a ping has been answered: it has to have everything
+    await (op === "ping" ? targets.ready.everything : targets.ready.share);
     return await (handlers[op] as (params: unknown) => unknown)(checked);
   };
 }

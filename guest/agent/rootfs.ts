@@ -70,6 +70,7 @@ async function attachDisk(
   target: string,
   undo: UndoList,
 ): Promise<void> {
+  await context.disksReady;
   const device = await findDisk(context.loop, rootfs.diskSerial);
   mountDisk(device, target, rootfs.filesystem);
   undo.add("unmount the disk", async () => {

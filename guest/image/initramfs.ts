@@ -6,6 +6,7 @@
  * its inputs: the cache keys the image by them.
  */
 import type { CpioEntry } from "./cpio.ts";
+import { withoutSignature } from "./module-signature.ts";
 
 /** What goes into the image. */
 export interface InitramfsInput {
@@ -62,7 +63,12 @@ function guestEntries(input: InitramfsInput): CpioEntry[] {
     { type: "file", path: "init", mode: 0o755, data: input.agent },
     { type: "file", path: "modules/order", mode: 0o644, data: Buffer.from(order) },
     ...input.modules.map(
-      ({ name, data }): CpioEntry => ({ type: "file", path: `modules/${name}`, mode: 0o644, data }),
+      ({ name, data }): CpioEntry => ({
+        type: "file",
+        path: `modules/${name}`,
+        mode: 0o644,
+        data: withoutSignature(data),
+      }),
     ),
   ];
 }

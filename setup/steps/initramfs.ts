@@ -24,7 +24,9 @@ export interface InitramfsParts {
 
 export async function initramfsStep(cache: Cache, parts: InitramfsParts): Promise<Step<string>> {
   const root = repoRoot();
-  const recipe = ["cpio.ts", "initramfs.ts"].map((name) => path.join(root, "guest", "image", name));
+  const recipe = ["cpio.ts", "initramfs.ts", "module-signature.ts"].map((name) =>
+    path.join(root, "guest", "image", name),
+  );
   const sources = await filesForKey(root, recipe);
   const key = contentKey([parts.agent.key, parts.kernel.key, parts.busybox.key, ...sources]);
   const ensure = async (): Promise<string> => {

@@ -1,0 +1,314 @@
+/**
+ * A guest without the daemon: the smallest QEMU command line that the agent runs under, its port as a Peer, and a
+ * QMP line for disks. For tests of the agent alone; the driver under src/vmm has its own tests.
+ *
+ * The VM is the test's child and is killed by its pid; everything it needs lies in the directory it is given.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import net from "node:net";
+import path from "node:path";
+import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/frame.ts";
+import {
+  AGENT_PORT_NAME,
+  GUEST_REQUESTS,
+  type GuestHello,
+  type GuestOp,
+  type GuestParams,
+  type GuestResult,
+  guestHello,
+  type ProcessExited,
+  processExited,
+  SHARE_TAG,
+} from "../../src/protocol/guest-messages.ts";
+import { Peer } from "../../src/protocol/peer.ts";
+import { StreamReceiver, StreamSender } from "../../src/protocol/stream.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const text = {
+  encode: (value: string) => encoder.encode(value),
+  decode: (bytes: Uint8Array) => decoder.decode(bytes),
+};
+
+export interface BareGuestOptions {
+  /** Exists and is the guest's alone. */
+  readonly directory: string;
+  readonly vmlinux: string;
+  readonly initramfs: string;
+  readonly memoryMiB?: number;
+  /** More of the kernel's command line. */
+  readonly append?: string;
+}
+
+/** What a process has written to one stream. */
+export interface Output {
+  /** All bytes so far, as text. */
+  text(): string;
+  readonly bytes: () => number;
+  /** Resolves at the end of the stream. */
+  readonly ended: Promise<void>;
+  /** Resolves when the text so far satisfies `condition`. */
+  until(condition: (text: string) => boolean): Promise<string>;
+}
+
+export class BareGuest {
+  readonly peer: Peer;
+  readonly share: string;
+  readonly startedAt = performance.now();
+  readonly violations: Error[] = [];
+  hello: GuestHello | undefined;
+  #socket: net.Socket | undefined;
+  #nextStream = 1;
+  #greeted: (() => void)[] = [];
+  readonly #exits = new Map<string, ProcessExited>();
+  readonly #exitWaiters = new Map<string, (event: ProcessExited) => void>();
+  readonly exited: Promise<void>;
+
+  private constructor(
+    private readonly directory: string,
+    private readonly vmm: ChildProcess,
+  ) {
+    this.share = path.join(directory, "share");
+    this.exited = once(vmm, "exit").then(() => undefined);
+    this.peer = new Peer({
+      session: `test-${process.pid}`,
+      text,
+      maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+      helloBody: () => ({ role: "daemon" }),
+      onHello: (hello) => {
+        this.hello = guestHello(hello.body, "hello");
+        for (const resolve of this.#greeted.splice(0)) resolve();
+      },
+      onRequest: () => {
+        throw new Error("a guest asks for nothing");
+      },
+      onEvent: (event, params) => this.#event(event, params),
+      ownsStreams: true,
+      onViolation: (error) => {
+        this.violations.push(error);
+        this.disconnect();
+      },
+    });
+  }
+
+  /** Starts the VM; the link is made by {@link connect}. */
+  static async launch(options: BareGuestOptions): Promise<BareGuest> {
+    const { directory, vmlinux, initramfs } = options;
+    await mkdir(path.join(directory, "share"), { recursive: true });
+    const khz = Math.round(
+      Number(/cpu MHz\s*:\s*([\d.]+)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]) * 1000,
+    );
+    const append = `console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=${khz} tsc=reliable ${options.append ?? ""}`;
+    const file = (name: string): string => path.join(directory, name);
+    const args = [
+      [
+        "-M",
+        "microvm,rtc=on",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "max",
+        "-m",
+        String(options.memoryMiB ?? 256),
+        "-smp",
+        "1",
+      ],
+      [
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-serial",
+        `file:${file("console.log")}`,
+      ],
+      ["-kernel", vmlinux, "-initrd", initramfs, "-append", append],
+      ["-qmp", `unix:${file("qmp.sock")},server=on,wait=off`],
+      ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
+      ["-device", "virtio-serial-device", "-device", `virtserialport,chardev=agent,name=${AGENT_PORT_NAME}`],
+      ["-fsdev", `local,id=share,path=${file("share")},security_model=none,multidevs=remap,readonly=on`],
+      ["-device", `virtio-9p-device,fsdev=share,mount_tag=${SHARE_TAG}`],
+      ["-device", "virtio-scsi-device,id=scsi"],
+    ].flat();
+    const vmm = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "inherit", "inherit"] });
+    return new BareGuest(directory, vmm);
+  }
+
+  get pid(): number {
+    return this.vmm.pid ?? -1;
+  }
+
+  console(): string {
+    return readFileSync(path.join(this.directory, "console.log"), "utf8");
+  }
+
+  /** Attaches the peer to the agent's port; resolves at the agent's hello. */
+  async connect(): Promise<void> {
+    const socket = await connectWhenThere(path.join(this.directory, "agent.sock"), this.vmm);
+    this.#socket = socket;
+    const greeted = new Promise<void>((resolve) => this.#greeted.push(resolve));
+    socket.on("data", (chunk) => {
+      if (this.#socket === socket) this.peer.receive(chunk);
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      if (this.#socket === socket) this.disconnect();
+    });
+    this.peer.attach((frame) => socket.write(frame));
+    await greeted;
+  }
+
+  disconnect(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.peer.detach();
+    socket?.destroy();
+  }
+
+  /** Puts bytes on the link that no Peer would send. */
+  sendRaw(bytes: Uint8Array): void {
+    this.#socket?.write(bytes);
+  }
+
+  async request<Op extends GuestOp>(op: Op, params: GuestParams<Op>): Promise<GuestResult<Op>> {
+    const result = await this.peer.request(op, params).result;
+    return GUEST_REQUESTS[op].result(result, op) as GuestResult<Op>;
+  }
+
+  /** Opens a stream from the guest. */
+  output(): { stream: number; output: Output } {
+    const stream = this.#nextStream++;
+    const chunks: Uint8Array[] = [];
+    const watchers = new Set<() => void>();
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const receiver = new StreamReceiver({
+      stream,
+      send: (frame) => this.peer.send(frame),
+      onData: (bytes) => {
+        chunks.push(bytes.slice());
+        receiver.consumed(bytes.length);
+        for (const watcher of [...watchers]) watcher();
+      },
+      onEnd: () => {
+        receiver.consumedEnd();
+        end();
+      },
+    });
+    this.peer.openStream(stream, {
+      data: (offset, bytes) => receiver.data(offset, bytes),
+      end: (offset) => receiver.end(offset),
+      attached: () => receiver.attached(),
+    });
+    const read = (): string => Buffer.concat(chunks).toString();
+    const until = (condition: (text: string) => boolean): Promise<string> =>
+      new Promise((resolve) => {
+        const watcher = (): void => {
+          if (!condition(read())) return;
+          watchers.delete(watcher);
+          resolve(read());
+        };
+        watchers.add(watcher);
+        watcher();
+      });
+    const bytes = (): number => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    return { stream, output: { text: read, bytes, ended, until } };
+  }
+
+  /** Opens a stream from the guest that nobody reads: it gives no credit. */
+  deafOutput(): number {
+    const stream = this.#nextStream++;
+    this.peer.openStream(stream, {});
+    return stream;
+  }
+
+  /** Opens a stream to the guest. */
+  input(): { stream: number; sender: StreamSender } {
+    const stream = this.#nextStream++;
+    const sender = new StreamSender({ stream, send: (frame) => this.peer.send(frame), capacity: 64 << 20 });
+    this.peer.openStream(stream, {
+      acknowledged: (offset, window) => sender.acknowledged(offset, window),
+      detached: () => sender.detached(),
+    });
+    return { stream, sender };
+  }
+
+  /** Resolves when the process has ended, at once if it has. */
+  exit(id: string, execId = ""): Promise<ProcessExited> {
+    const key = `${id}/${execId}`;
+    const event = this.#exits.get(key);
+    if (event !== undefined) return Promise.resolve(event);
+    return new Promise((resolve) => this.#exitWaiters.set(key, resolve));
+  }
+
+  hasExited(id: string, execId = ""): boolean {
+    return this.#exits.has(`${id}/${execId}`);
+  }
+
+  /** Plugs a raw image in as a SCSI disk. */
+  async plugDisk(serial: string, file: string): Promise<void> {
+    await this.#qmp("blockdev-add", {
+      "node-name": serial,
+      driver: "raw",
+      file: { driver: "file", filename: file },
+    });
+    await this.#qmp("device_add", { driver: "scsi-hd", id: serial, drive: serial, bus: "scsi.0", serial });
+  }
+
+  async kill(): Promise<void> {
+    this.disconnect();
+    if (this.vmm.exitCode === null && this.vmm.signalCode === null) {
+      this.vmm.kill("SIGKILL");
+      await this.exited;
+    }
+  }
+
+  #event(event: string, params: unknown): void {
+    if (event !== "process.exited") return;
+    const exit = processExited(params, event);
+    const key = `${exit.id}/${exit.execId}`;
+    this.#exits.set(key, exit);
+    this.#exitWaiters.get(key)?.(exit);
+    this.#exitWaiters.delete(key);
+  }
+
+  async #qmp(execute: string, parameters: unknown): Promise<void> {
+    const socket = await connectWhenThere(path.join(this.directory, "qmp.sock"), this.vmm);
+    try {
+      let replies = 0;
+      let buffered = "";
+      socket.write(`${JSON.stringify({ execute: "qmp_capabilities" })}\n`);
+      socket.write(`${JSON.stringify({ execute, arguments: parameters })}\n`);
+      for await (const chunk of socket) {
+        buffered += String(chunk);
+        const lines = buffered.split("\n");
+        buffered = lines.pop() ?? "";
+        for (const line of lines.filter((each) => each.trim() !== "")) {
+          if (line.includes('"error"')) throw new Error(line);
+          if (line.includes('"return"') && ++replies === 2) return;
+        }
+      }
+    } finally {
+      socket.destroy();
+    }
+  }
+}
+
+/** A socket that QEMU is about to make. */
+async function connectWhenThere(file: string, vmm: ChildProcess): Promise<net.Socket> {
+  for (;;) {
+    const socket = net.connect(file);
+    const connected = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    if (connected) return socket;
+    if (vmm.exitCode !== null || vmm.signalCode !== null) throw new Error("QEMU has ended");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
