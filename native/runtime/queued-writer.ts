@@ -9,6 +9,7 @@ import * as sys from "sys";
 import { failure } from "./check.ts";
 
 const DEFAULT_LIMIT = 256 * 1024;
+const NOTHING = new Uint8Array(0);
 
 export interface QueuedWriterOptions {
   readonly fd: number;
@@ -16,6 +17,8 @@ export interface QueuedWriterOptions {
   readonly watch: { setWritable(handler: (() => void) | null): void };
   /** Bytes that may wait. One chunk larger than it is accepted when nothing waits. */
   readonly limit?: number;
+  /** Called with the bytes that the kernel has just taken. */
+  readonly onProgress?: (written: number) => void;
   /** Called when a refused or half-full queue is down to half its limit. */
   readonly onDrain?: () => void;
   /** Called once when the kernel refuses for good; nothing is accepted afterwards until `reset`. */
@@ -81,6 +84,7 @@ export class QueuedWriter {
 
   /** Writes what the kernel takes: until EAGAIN, or an edge-triggered watch would never call again. */
   #flush(): void {
+    let written = 0;
     for (;;) {
       const chunk = this.#queue[this.#head];
       if (chunk === undefined) break;
@@ -92,11 +96,13 @@ export class QueuedWriter {
         this.#fail(result);
         return;
       }
+      written += result;
       this.#pending -= result;
       this.#offset += result;
       if (result === length) this.#shift();
     }
     this.#wait(this.#pending > 0);
+    if (written > 0) this.#options.onProgress?.(written);
     if (this.#pending === 0) this.#finish();
     if (this.#thirsty && this.#pending <= this.#limit / 2) {
       this.#thirsty = false;
@@ -106,9 +112,13 @@ export class QueuedWriter {
 
   #shift(): void {
     this.#offset = 0;
-    this.#head++;
+    // what is written must not be kept until the array is cut
+    this.#queue[this.#head++] = NOTHING;
     // amortised: shifting an array of many small chunks one by one is quadratic
-    if (this.#head > 32 && this.#head * 2 > this.#queue.length) {
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+    } else if (this.#head > 32 && this.#head * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
