@@ -41,7 +41,8 @@ export function awkwardLayer(): TarFile[] {
     { path: "owned/theirs", content: "theirs\n", uid: 1234, gid: 5678, mode: 0o640 },
     { path: "owned/setuid", content: "#!/bin/sh\n", mode: 0o4755 },
     { path: "owned/link", type: "symlink", target: "theirs" },
-    { path: "owned/hard", type: "hardlink", target: "owned/theirs" },
+    // a link's header says the same of the one inode: the last one counts
+    { path: "owned/hard", type: "hardlink", target: "owned/theirs", uid: 1234, gid: 5678, mode: 0o640 },
     { path: `owned/${"long-name-".repeat(15)}`, content: "long\n" },
   ];
 }
