@@ -9,14 +9,16 @@ import * as sys from "sys";
 import type { Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import type { StreamHandler } from "../src/protocol/peer.ts";
-import { StreamSender } from "../src/protocol/stream.ts";
+import { StreamSender, type StreamSenderOptions } from "../src/protocol/stream.ts";
 import { type FifoStreamOptions, STDIO_WINDOW_BYTES } from "./fifo-output.ts";
 
 /** One read of a pass. Shared: what is read is copied by the sender at once. */
 const buffer = new Uint8Array(16 * 1024);
 
-export class FifoInput {
-  readonly handler: StreamHandler;
+export class FifoInput implements StreamHandler, StreamSenderOptions {
+  readonly stream: number;
+  readonly send: (frame: Uint8Array) => void;
+  readonly capacity = STDIO_WINDOW_BYTES;
   readonly #sender: StreamSender;
   readonly #watch: Watch;
   readonly #log: Logger;
@@ -24,20 +26,24 @@ export class FifoInput {
   #ending = false;
 
   constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
+    this.stream = stream;
+    this.send = send;
     this.#log = log;
-    const sender = new StreamSender({
-      stream,
-      send,
-      capacity: STDIO_WINDOW_BYTES,
-      onRoom: () => this.#resume(),
-    });
-    this.#sender = sender;
-    this.#watch = loop.watch(fd);
-    this.#resume();
-    this.handler = {
-      acknowledged: (offset, window) => sender.acknowledged(offset, window),
-      detached: () => sender.detached(),
-    };
+    this.#sender = new StreamSender(this);
+    this.#watch = loop.watch(fd, { readable: () => this.#read() });
+  }
+
+  acknowledged(offset: number, window: number): void {
+    this.#sender.acknowledged(offset, window);
+  }
+
+  detached(): void {
+    this.#sender.detached();
+  }
+
+  /** For the sender. */
+  onRoom(): void {
+    if (this.#open) this.#watch.setReadable(() => this.#read());
   }
 
   /** What is in the FIFO now is the last of it. */
@@ -53,10 +59,6 @@ export class FifoInput {
     sys.close(this.#watch.fd);
   }
 
-  #resume(): void {
-    if (this.#open) this.#watch.setReadable(() => this.#read());
-  }
-
   #read(): void {
     const room = Math.min(this.#sender.room, buffer.length);
     if (room === 0) {
@@ -67,7 +69,7 @@ export class FifoInput {
     const count = sys.read(fd, buffer.buffer, 0, room);
     if (count === -sys.EAGAIN) return this.#finishIfDrained();
     if (count < 0) {
-      this.#log.error("a stdin FIFO cannot be read: it ends here", { errno: -count });
+      this.#log.error("a stdin FIFO cannot be read: it ends here", { stream: this.stream, errno: -count });
       return this.#end();
     }
     this.#sender.write(buffer.subarray(0, count));

@@ -3,20 +3,20 @@
  *
  * Acknowledged is what the FIFO has taken: a full one only holds back its own credit. The FIFO is open O_RDWR,
  * so that a containerd that comes and goes raises no EPIPE; it is closed as soon as the stream's end is in,
- * because containerd waits for that end of file (fifo(7)).
+ * because containerd waits for that end of file (fifo(7)). It is its own set of callbacks: there are hundreds.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
+import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
 import type { StreamHandler } from "../src/protocol/peer.ts";
-import { StreamReceiver } from "../src/protocol/stream.ts";
-import { ProgressWriter } from "./progress-writer.ts";
+import { StreamReceiver, type StreamReceiverOptions } from "../src/protocol/stream.ts";
 
 /** Credit of a stream: what the keeper may have to hold if nobody reads, so the bound of its memory. */
 export const STDIO_WINDOW_BYTES = 64 * 1024;
 
 export interface FifoStreamOptions {
-  /** An open, non-blocking FIFO; it is closed here. */
+  /** An open, non-blocking FIFO; it is closed by the stream. */
   readonly fd: number;
   readonly stream: number;
   readonly loop: EventLoop;
@@ -24,38 +24,29 @@ export interface FifoStreamOptions {
   readonly send: (frame: Uint8Array) => void;
 }
 
-export class FifoOutput {
-  readonly handler: StreamHandler;
+export class FifoOutput implements StreamHandler, StreamReceiverOptions, QueuedWriterOptions {
+  readonly fd: number;
+  readonly stream: number;
+  readonly send: (frame: Uint8Array) => void;
+  readonly window = STDIO_WINDOW_BYTES;
+  /** The credit bounds what waits. */
+  readonly limit = Number.MAX_SAFE_INTEGER;
+  readonly watch: Watch;
+  readonly #log: Logger;
   readonly #receiver: StreamReceiver;
-  readonly #watch: Watch;
-  readonly #writer: ProgressWriter;
+  readonly #writer: QueuedWriter;
+  /** Bytes accepted and not written. */
+  #waiting = 0;
   #open = true;
 
   constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
-    this.#watch = loop.watch(fd);
-    const receiver = new StreamReceiver({
-      stream,
-      send,
-      window: STDIO_WINDOW_BYTES,
-      // The chunk is a view into the link's read buffer.
-      onData: (bytes) => this.#writer.write(bytes.slice()),
-      onEnd: () =>
-        this.#writer.end(() => {
-          this.close();
-          receiver.consumedEnd();
-        }),
-    });
-    this.#receiver = receiver;
-    this.#writer = new ProgressWriter({
-      watch: this.#watch,
-      onProgress: (count) => receiver.consumed(count),
-      onError: (error) => log.error("a FIFO takes no more output: the rest is dropped", { stream, error }),
-    });
-    this.handler = {
-      data: (offset, bytes) => receiver.data(offset, bytes),
-      end: (offset) => receiver.end(offset),
-      attached: () => receiver.attached(),
-    };
+    this.fd = fd;
+    this.stream = stream;
+    this.send = send;
+    this.#log = log;
+    this.watch = loop.watch(fd);
+    this.#receiver = new StreamReceiver(this);
+    this.#writer = new QueuedWriter(this);
   }
 
   /** Nothing more will be written: containerd reads the end of file. */
@@ -63,15 +54,52 @@ export class FifoOutput {
     return !this.#open;
   }
 
-  /** Offset below which everything is in the FIFO. */
-  get position(): number {
-    return this.#receiver.position;
+  data(offset: number, bytes: Uint8Array): void {
+    this.#receiver.data(offset, bytes);
+  }
+
+  end(offset: number): void {
+    this.#receiver.end(offset);
+  }
+
+  attached(): void {
+    this.#receiver.attached();
+  }
+
+  /** For the receiver. `bytes` is a view into the link's read buffer. */
+  onData(bytes: Uint8Array): void {
+    this.#waiting += bytes.length;
+    if (!this.#writer.write(bytes.slice())) this.#settle(bytes.length);
+  }
+
+  /** For the receiver. */
+  onEnd(): void {
+    this.#writer.end(() => {
+      this.close();
+      this.#receiver.consumedEnd();
+    });
+  }
+
+  /** For the writer. */
+  onProgress(written: number): void {
+    this.#settle(written);
+  }
+
+  /** For the writer. Whoever reads the FIFO has lost the rest; the process must not hang for it. */
+  onError(error: Error): void {
+    this.#log.error("a FIFO takes no more output: the rest is dropped", { stream: this.stream, error });
+    if (this.#open) this.#settle(this.#waiting);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#watch.stop();
-    sys.close(this.#watch.fd);
+    this.watch.stop();
+    sys.close(this.fd);
+  }
+
+  #settle(count: number): void {
+    this.#waiting -= count;
+    this.#receiver.consumed(count);
   }
 }

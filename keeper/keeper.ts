@@ -199,8 +199,9 @@ export class Keeper {
         remedy: "stop the pods first",
       });
     }
-    // In a later pass: the answer is queued by then, and goes out before the end.
-    this.#options.loop.setTimer(0, () => this.end());
+    // In a later pass, the first being this one: the answer is queued by then, and goes out before the end.
+    const { loop } = this.#options;
+    loop.defer(() => loop.defer(() => this.end()));
   }
 }
 

@@ -13,6 +13,7 @@ import type { KeeperHello, StdioOpen } from "../src/protocol/keeper-messages.ts"
 import type { StreamHandler } from "../src/protocol/peer.ts";
 import { FifoInput } from "./fifo-input.ts";
 import { FifoOutput, type FifoStreamOptions } from "./fifo-output.ts";
+import { IsolatedStream } from "./isolated-stream.ts";
 
 interface StdioSet {
   readonly open: StdioOpen;
@@ -62,15 +63,14 @@ export class Stdio {
     const { stdin, stdout, stderr } = wanted;
     for (const end of [stdin, stdout, stderr]) this.#validate(wanted.id, end);
     const fds = openAll([stdin, stdout, stderr].map(({ path }) => path));
-    const input =
-      fds[0] === undefined ? undefined : new FifoInput(this.#streamOptions(wanted.id, stdin, fds[0]));
+    const input = fds[0] === undefined ? undefined : new FifoInput(this.#streamOptions(stdin, fds[0]));
+    if (input !== undefined) this.#register(stdin.stream, input);
     const outputs: FifoOutput[] = [];
-    if (input !== undefined) this.#register(stdin.stream, input.handler);
     for (const [end, fd] of [[stdout, fds[1]] as const, [stderr, fds[2]] as const]) {
       if (fd === undefined) continue;
-      const output = new FifoOutput(this.#streamOptions(wanted.id, end, fd));
+      const output = new FifoOutput(this.#streamOptions(end, fd));
       outputs.push(output);
-      this.#register(end.stream, output.handler);
+      this.#register(end.stream, output);
     }
     this.#sets.set(wanted.id, { open: wanted, input, outputs });
   }
@@ -99,35 +99,15 @@ export class Stdio {
     if (this.#streams.has(stream)) throw invalid(id, `stream ${stream} is in use`);
   }
 
-  #streamOptions(id: string, { stream }: End, fd: number): FifoStreamOptions {
+  #streamOptions({ stream }: End, fd: number): FifoStreamOptions {
     const { loop, log, send } = this.#options;
-    return { fd, stream, loop, send, log: log.child({ stdio: id }) };
+    return { fd, stream, loop, log, send };
   }
 
   #register(stream: number, handler: StreamHandler): void {
+    const { log, openStream } = this.#options;
     this.#streams.add(stream);
-    this.#options.openStream(stream, this.#isolated(stream, handler));
-  }
-
-  /** Frames that break a stream's rules are dropped: the daemon relays them from a guest. */
-  #isolated(stream: number, handler: StreamHandler): StreamHandler {
-    const { log } = this.#options;
-    let reported = false;
-    const guard = (handle: () => void): void => {
-      try {
-        handle();
-      } catch (error) {
-        if (!reported) log.error("a stream broke the protocol: its frame is dropped", { stream, error });
-        reported = true;
-      }
-    };
-    return {
-      data: (offset, bytes) => guard(() => handler.data?.(offset, bytes)),
-      end: (offset) => guard(() => handler.end?.(offset)),
-      acknowledged: (offset, window) => guard(() => handler.acknowledged?.(offset, window)),
-      attached: () => handler.attached?.(),
-      detached: () => handler.detached?.(),
-    };
+    openStream(stream, new IsolatedStream(stream, handler, log));
   }
 }
 

@@ -7,8 +7,8 @@
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
+import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
 import { encodeFrame, FrameType } from "../src/protocol/frame.ts";
-import { ProgressWriter } from "./progress-writer.ts";
 import { TtrpcDecoder, type TtrpcMessage, TtrpcType } from "./ttrpc-decoder.ts";
 
 /** Unanswered requests of a connection, and answers that containerd has not taken: beyond it, no reading. */
@@ -28,12 +28,15 @@ export interface TaskConnectionOptions {
   readonly onClosed: (error: unknown) => void;
 }
 
-export class TaskConnection {
+export class TaskConnection implements QueuedWriterOptions {
   readonly number: number;
+  readonly fd: number;
+  readonly watch: Watch;
+  /** Reading less bounds what waits. */
+  readonly limit = Number.MAX_SAFE_INTEGER;
   readonly #options: TaskConnectionOptions;
-  readonly #watch: Watch;
   readonly #decoder = new TtrpcDecoder();
-  readonly #writer: ProgressWriter;
+  readonly #writer: QueuedWriter;
   /** Encoded TaskRequests by number. */
   readonly #unanswered = new Map<number, Uint8Array>();
   #unansweredBytes = 0;
@@ -44,12 +47,9 @@ export class TaskConnection {
   constructor(options: TaskConnectionOptions) {
     this.#options = options;
     this.number = options.number;
-    this.#watch = options.loop.watch(options.fd);
-    this.#writer = new ProgressWriter({
-      watch: this.#watch,
-      onProgress: () => this.#readIfRoomy(),
-      onError: (error) => this.#close(error),
-    });
+    this.fd = options.fd;
+    this.watch = options.loop.watch(options.fd);
+    this.#writer = new QueuedWriter(this);
     this.#readIfRoomy();
   }
 
@@ -73,15 +73,25 @@ export class TaskConnection {
     this.#readIfRoomy();
   }
 
+  /** For the writer. */
+  onProgress(): void {
+    this.#readIfRoomy();
+  }
+
+  /** For the writer. */
+  onError(error: Error): void {
+    this.#close(error);
+  }
+
   #readIfRoomy(): void {
     const roomy = this.#unansweredBytes < MAX_WAITING_BYTES && this.#writer.pending < MAX_WAITING_BYTES;
     if (!this.#open || roomy === this.#reading) return;
     this.#reading = roomy;
-    this.#watch.setReadable(roomy ? () => this.#read() : null);
+    this.watch.setReadable(roomy ? () => this.#read() : null);
   }
 
   #read(): void {
-    const count = sys.read(this.#options.fd, buffer.buffer, 0, buffer.length);
+    const count = sys.read(this.fd, buffer.buffer, 0, buffer.length);
     if (count === -sys.EAGAIN) return;
     if (count <= 0) return this.#close(undefined);
     try {
@@ -106,8 +116,8 @@ export class TaskConnection {
   #close(error: unknown): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#watch.stop();
-    sys.close(this.#options.fd);
+    this.watch.stop();
+    sys.close(this.fd);
     this.#unanswered.clear();
     this.#options.onClosed(error);
   }
