@@ -76,6 +76,7 @@ export class StdioRelay {
     this.openOutput("stdout", this.streams.stdout, paths.stdout !== "");
     if (this.streams.stderr !== 0) this.openOutput("stderr", this.streams.stderr, paths.stderr !== "");
     if (this.streams.stdin !== 0) this.openInput(binding);
+    if (this.outputs.size === 0) this.settle?.();
   }
 
   /** No more input will come from containerd. */
