@@ -8,6 +8,7 @@
 import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { build } from "esbuild";
+import { BlazarError } from "../src/contracts/errors.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 
@@ -48,6 +49,14 @@ export async function buildDist(progress: Progress): Promise<void> {
     banner: { js: BANNER },
     sourcemap: "linked",
     logLevel: "warning",
+  }).catch((cause: unknown) => {
+    throw new BlazarError("Internal", {
+      operation: "bundle the product",
+      subject: "src/main.ts",
+      reason: "esbuild found the errors above",
+      remedy: "mend them; npm run check shows more",
+      cause,
+    });
   });
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   await chmod(programFile(), 0o755);

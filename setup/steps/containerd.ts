@@ -5,7 +5,7 @@
  * goes on being used. Must never install the package or touch the system's containerd.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import { AptRoot } from "../apt-root.ts";
@@ -24,6 +24,8 @@ export interface Containerd {
 
 const SUITE = "forky";
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** When to ask again after there was no answer: a machine without network must not be slow each time. */
+const RETRY_MS = 60 * 60 * 1000;
 /** The sandbox API as it is used needs 2.1; 3.x would be another API. */
 const USABLE = /^2\.(?!0\.)\d+\./;
 
@@ -51,6 +53,9 @@ export function containerdStep(cache: Cache): Step<Containerd> {
         const cached = await lastUsed(cache);
         if (cached === undefined) throw error;
         progress.line(`  Debian ${SUITE} cannot be asked now: going on with the cached ${cached.version}`);
+        await writeFile(answer, `${cached.version}\n`);
+        const askAgain = new Date(Date.now() - DAY_MS + RETRY_MS);
+        await utimes(answer, askAgain, askAgain);
         return cached;
       }
     },
