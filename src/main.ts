@@ -5,16 +5,22 @@
  * A command's module is loaded when it is called, so that `blazar --version` does not pay for gRPC.
  */
 import { Command } from "commander";
+import type { RunOptions } from "./cli/run.ts";
 import { BlazarError, reasonOf } from "./contracts/errors.ts";
 
 /** Exit code of a command that failed by itself, as sysexits(3) EX_SOFTWARE; a run command's own code passes through. */
 const FAILED = 70;
 
+/** A repeatable option's values, in order. */
+function collect(value: string, before: readonly string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
 function program(): Command {
   const cli = new Command("blazar").description(
     "Runs Kubernetes pods in microVMs, as a remote sandboxer of containerd.",
   );
-  cli.version("0.1.0").showHelpAfterError();
+  cli.version("0.1.0").showHelpAfterError().enablePositionalOptions();
   cli
     .command("serve")
     .description("run the daemon: Controller and Task services for containerd")
@@ -25,6 +31,30 @@ function program(): Command {
         import("./cli/wiring.ts"),
       ]);
       process.exitCode = await serve(options, wireDaemon);
+    });
+  cli
+    .command("run")
+    .description("run a command in a fresh microVM, without containerd and without root")
+    .option("--rootfs <dir>", "the root's directory, shared read-only; writes stay in the VM")
+    .option("--image <file>", "an OCI image as an uncompressed tar (docker save, skopeo oci-archive:)")
+    .option("--memory <size>", "guest memory, such as 256M")
+    .option("--cpus <count>", "virtual processors")
+    .option("--env <K=V>", "set a variable; K alone takes its value from here; may be repeated", collect)
+    .option("--tty", "give the command a terminal")
+    .option("--verbose", "log what is being done to standard error")
+    .argument("[command...]", "the command and its arguments, after --")
+    .passThroughOptions()
+    .action(async (command: string[], options: RunOptions) => {
+      const { run } = await import("./cli/run.ts");
+      process.exitCode = await run(command, options);
+    });
+  cli
+    .command("demo")
+    .description("show a pod in a microVM through a private containerd, from its start to its end")
+    .option("--json", "print one JSON object as the last line")
+    .action(async (options: { json?: boolean }) => {
+      const { demo } = await import("./cli/demo.ts");
+      process.exitCode = await demo(options);
     });
   return cli;
 }

@@ -92,8 +92,7 @@ class LocalOutput {
     const decoder = new FrameDecoder(KEEPER_MAX_FRAME_BYTES);
     this.#receiver = new StreamReceiver({
       stream: STREAM,
-      send: (bytes) =>
-        decoder.push(bytes, (frame) => report.acknowledged(frame.sequence, ackWindow(frame))),
+      send: (bytes) => decoder.push(bytes, (frame) => report.acknowledged(frame.sequence, ackWindow(frame))),
       onData: (bytes) => this.#write(bytes),
       onEnd: () => {
         this.#ended = true;
@@ -148,6 +147,7 @@ class LocalInput {
   readonly #sender: StreamSender;
   readonly #onData = (chunk: Buffer | string) => this.#data(Buffer.from(chunk));
   readonly #onEnd = () => this.finish();
+  #closed = false;
 
   constructor(source: Readable, handlers: Pick<StdioHandlers, "input" | "inputEnd">) {
     this.#source = source;
@@ -159,7 +159,9 @@ class LocalInput {
           if (type === FrameType.Eof) handlers.inputEnd(sequence);
           else handlers.input(sequence, payload);
         }),
-      onRoom: () => source.resume(),
+      onRoom: () => {
+        if (!this.#closed) source.resume();
+      },
     });
     source.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onEnd).on("error", this.#onEnd);
   }
@@ -175,6 +177,7 @@ class LocalInput {
   }
 
   close(): void {
+    this.#closed = true;
     this.#source.off("data", this.#onData).off("end", this.#onEnd).off("close", this.#onEnd);
     this.#source.pause();
   }
