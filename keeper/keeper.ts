@@ -109,7 +109,7 @@ export class Keeper {
   }
 
   #makePeer(): Peer {
-    const { log } = this.#options;
+    const { log, loop } = this.#options;
     return new Peer({
       session: randomId(),
       text: textCodec,
@@ -118,7 +118,7 @@ export class Keeper {
       onHello: (_, sameSession) => {
         log.info(sameSession ? "the daemon is back" : "a daemon is here");
         // After the events and the streams' first acks, which follow the hello at once.
-        Promise.resolve().then(() => this.#tasks.replay());
+        loop.defer(() => this.#tasks.replay());
       },
       onRequest: (op, params) => this.#request(op, params),
       onEvent: () => undefined,

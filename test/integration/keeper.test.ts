@@ -346,6 +346,28 @@ describe("the keeper", () => {
       await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("usage:") });
     });
 
+    it("is missed by a daemon that finds another one in its place", async () => {
+      await bench.keeper.spawn(shell("vm", "sleep 60"));
+      const exit = bench.keeper.exited("vm").catch((error: unknown) => error);
+      const [vm] = bench.keeper.inventory().processes;
+      process.kill(bench.pid, "SIGKILL");
+      await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
+      const { pid } = await startKeeper({
+        binary: await keeperBinary(),
+        control: bench.control,
+        task: bench.task,
+        log: silentLogger,
+      });
+      expect(await exit).toMatchObject({ code: "KeeperLost" });
+      expect(bench.keeper.pid).toBe(pid);
+      expect(bench.keeper.inventory().processes).toEqual([]);
+      // The VM has outlived its keeper; the journal's undo is what finds it.
+      if (vm !== undefined) process.kill(vm.identity.pid, "SIGKILL");
+      await bench.keeper.spawn(shell("vm", "exit 3"));
+      expect((await bench.keeper.exited("vm")).code).toBe(3);
+      await bench.keeper.shutdown();
+    });
+
     it("ends at SIGTERM when it holds nothing, and removes its sockets", async () => {
       process.kill(bench.pid, "SIGTERM");
       await vi.waitFor(async () => expect(await bench.log()).toContain("the keeper ends"));

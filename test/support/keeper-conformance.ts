@@ -160,6 +160,19 @@ function processPromises(bench: () => KeeperBench): void {
     expect(keeper.inventory().processes).toEqual([]);
   });
 
+  it("leaves nothing of a start that was cancelled on its way", async () => {
+    const { keeper } = bench();
+    const giveUp = new AbortController();
+    const started = keeper.spawn(shell("vm", "sleep 60"), giveUp.signal);
+    giveUp.abort();
+    await expect(started).rejects.toMatchObject({ code: "Cancelled" });
+    await vi.waitFor(async () => {
+      const again = await keeper.spawn(shell("vm", "sleep 60"));
+      expect(again.pid).toBeGreaterThan(1);
+    });
+    expect(keeper.inventory().processes).toHaveLength(1);
+  });
+
   it("keeps processes and exits for the next daemon", async () => {
     const { keeper } = bench();
     await keeper.spawn(shell("ended", "exit 5"));

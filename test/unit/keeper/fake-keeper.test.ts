@@ -1,9 +1,10 @@
 /** The fake keeper against the promises of the real one. */
-import { expect, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { BlazarError } from "../../../src/contracts/errors.ts";
 import type { OutputStream, StdioPaths } from "../../../src/contracts/keeper.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper.ts";
 import type { FakeStdio } from "../../support/fake-keeper-stdio.ts";
-import { describeKeeper, type KeeperBench } from "../../support/keeper-conformance.ts";
+import { describeKeeper, type KeeperBench, StdioRecorder, shell } from "../../support/keeper-conformance.ts";
 
 function scripted(argv: readonly string[]): { code: number } | undefined {
   const exit = /^exit (\d+)$/.exec(argv[2] ?? "");
@@ -44,3 +45,53 @@ async function fakeBench(): Promise<KeeperBench> {
 }
 
 describeKeeper("the fake", fakeBench);
+
+describe("the fake's faults", () => {
+  it("fails a spawn on demand, and leaves nothing of it", async () => {
+    const host = new FakeKeeperHost({
+      onSpawn: () => {
+        throw new BlazarError("VmmNotInstalled", { operation: "start a process", reason: "no such file" });
+      },
+    });
+    const keeper = host.connect();
+    await expect(keeper.spawn(shell("vm", ""))).rejects.toMatchObject({ code: "VmmNotInstalled" });
+    expect(keeper.inventory().processes).toEqual([]);
+  });
+
+  it("ends a process at will", async () => {
+    const host = new FakeKeeperHost();
+    const keeper = host.connect();
+    await keeper.spawn(shell("vm", ""));
+    expect(host.running).toEqual(["vm"]);
+    const exit = keeper.exited("vm");
+    host.exit("vm", { signal: 9 });
+    expect(await exit).toEqual({ id: "vm", code: -1, signal: 9 });
+    expect(host.running).toEqual([]);
+  });
+
+  it("holds back a reader, and requests while the link is down", async () => {
+    const host = new FakeKeeperHost();
+    const keeper = host.connect();
+    const recorder = new StdioRecorder();
+    const paths = { stdin: "", stdout: "/fifo/c-stdout", stderr: "" };
+    const stdio = await keeper.openStdio("c", paths, recorder);
+    await recorder.acked("stdout", 0);
+    const output = host.stdio.get("c")?.output("stdout");
+    output?.hold();
+    stdio.data("stdout", 0, Buffer.from("held"));
+    stdio.end("stdout", 4);
+    expect(output?.closed).toBe(false);
+    keeper.disconnect();
+    let closed = false;
+    const closing = stdio.close().then(() => {
+      closed = true;
+    });
+    output?.release();
+    await Promise.resolve();
+    expect([closed, recorder.acks.stdout.offset]).toEqual([false, 0]);
+    keeper.reconnect();
+    await recorder.acked("stdout", 5);
+    await closing;
+    expect(host.stdio.size).toBe(0);
+  });
+});
