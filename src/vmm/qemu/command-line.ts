@@ -1,0 +1,104 @@
+/**
+ * QEMU's command line for a VM: a pure function of what the VM shall be (qemu-system-x86_64(1), microvm machine).
+ *
+ * The device set is the same for every VM, the share aside. Whatever differs between guest and host, or could
+ * hurt the host, is decided here: acceleration, clock, seccomp. It must not look at the host.
+ */
+import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
+import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest-messages.ts";
+import type { VmPaths } from "./paths.ts";
+
+const MEBIBYTE = 1024 * 1024;
+/** What QEMU keeps of the guest's console; older bytes are overwritten, so that a guest cannot flood the host. */
+export const CONSOLE_BYTES = 64 * 1024;
+/** QMP name of the console's ring buffer. */
+export const CONSOLE_ID = "console";
+/** The bus that disks are plugged into. */
+export const DISK_BUS = "disks.0";
+/** No new privileges, programs or scheduling, and no obsolete system calls. It forbids `exec:` migration. */
+const SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+export interface CommandLineInput {
+  /** Absolute path of qemu-system-x86_64. */
+  readonly binary: string;
+  readonly spec: VmSpec;
+  readonly paths: VmPaths;
+  readonly acceleration: Acceleration;
+  /** As QEMU shall open them. */
+  readonly kernel: string;
+  readonly initramfs: string;
+  /** Frequency of the host's time stamp counter; undefined if it is not known. */
+  readonly tscKhz: number | undefined;
+}
+
+/** The program and its arguments. */
+export function commandLine(input: CommandLineInput): string[] {
+  return [
+    input.binary,
+    ...machine(input),
+    ...boot(input),
+    ...devices(input.paths),
+    ...share(input.spec.shareDirectory),
+    ...["-sandbox", SECCOMP],
+  ];
+}
+
+function machine({ spec, acceleration }: CommandLineInput): string[] {
+  const mebibytes = Math.ceil(spec.memoryBytes / MEBIBYTE);
+  return [
+    ...["-name", escaped(spec.id)],
+    // the RTC: without one the kernel waits 2 s for it
+    ...["-M", "microvm,rtc=on,memory-backend=memory"],
+    // a memfd has no transparent huge pages: a guest costs what it touches and boots a tenth faster under TCG
+    ...["-object", `memory-backend-memfd,id=memory,size=${mebibytes}M,share=on`],
+    ...["-m", `${mebibytes}M`, "-smp", String(spec.vcpus)],
+    ...(acceleration === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg", "-cpu", "max"]),
+    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    // a guest that ends stays until its console has been read; see vm.ts
+    ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
+  ];
+}
+
+function boot({ kernel, initramfs, acceleration, tscKhz }: CommandLineInput): string[] {
+  return [
+    ...["-kernel", kernel, "-initrd", initramfs, "-append", kernelArguments(acceleration, tscKhz)],
+    ...["-chardev", `ringbuf,id=${CONSOLE_ID},size=${CONSOLE_BYTES}`, "-serial", `chardev:${CONSOLE_ID}`],
+  ];
+}
+
+/** The kernel's command line. */
+export function kernelArguments(acceleration: Acceleration, tscKhz: number | undefined): string {
+  const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests"];
+  // microvm has nothing to calibrate the TSC by; under emulation it is the host's. KVM tells its guests.
+  const clock =
+    acceleration === "kvm" || tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`, "tsc=reliable"];
+  return [...common, ...clock].join(" ");
+}
+
+function devices(paths: VmPaths): string[] {
+  return [
+    ...["-chardev", `socket,id=control,path=${escaped(paths.control)},server=on,wait=off`],
+    ...["-mon", "chardev=control,mode=control"],
+    ...["-device", "virtio-serial-device,id=ports,max_ports=4"],
+    // a server that does not wait: a restarted daemon finds it, and the guest boots meanwhile
+    ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
+    ...["-device", `virtserialport,bus=ports.0,chardev=agent,name=${AGENT_PORT_NAME}`],
+    ...["-device", "virtio-scsi-device,id=disks"],
+    ...["-object", "rng-builtin,id=entropy", "-device", "virtio-rng-device,rng=entropy"],
+  ];
+}
+
+function share(directory: string | undefined): string[] {
+  if (directory === undefined) return [];
+  // `remap`: two mounts below it may use the same inode numbers, and `cache=loose` would mix their files up
+  const options = "security_model=none,readonly=on,multidevs=remap";
+  return [
+    ...["-fsdev", `local,id=share,path=${escaped(directory)},${options}`],
+    ...["-device", `virtio-9p-device,fsdev=share,mount_tag=${SHARE_TAG}`],
+  ];
+}
+
+/** A value inside a QEMU option list, where a comma is written twice. */
+function escaped(value: string): string {
+  return value.replaceAll(",", ",,");
+}

@@ -1,0 +1,157 @@
+/**
+ * QEMU's microvm machine behind the VmmDriver port.
+ *
+ * It finds out once what this host has (QEMU, KVM, TSC, limits) and then turns specs into VMs; the VMs are the
+ * keeper's children. It keeps no list of them: whoever launched one owns it. It knows nothing of sandboxes.
+ */
+import { readFile, stat } from "node:fs/promises";
+import type { Deadlines } from "../../contracts/deadlines.ts";
+import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Acceleration, Vm, VmmDriver, VmSpec } from "../../contracts/vmm.ts";
+import { type AccelerationChoice, chooseAcceleration } from "./acceleration.ts";
+import { binaryVersion, locateBinary } from "./binary.ts";
+import { type Launcher, launchVm } from "./launch.ts";
+import { bootOnce } from "./probe-boot.ts";
+import type { HostFacts } from "./process.ts";
+import type { VmmParent } from "./running-process.ts";
+import { readTscKhz } from "./tsc.ts";
+
+/** QEMU answers commands in microseconds, unless a disk holds it up. */
+const COMMAND_MS = 10_000;
+const DETACH_MS = 10_000;
+/** A boot with KVM takes well under a second; a host under load gets this. */
+const PROBE_MS = 15_000;
+/** Most files that a share's guest may have open. */
+const OPEN_FILES = 65_536;
+
+export interface QemuDriverOptions {
+  readonly keeper: VmmParent;
+  /** `qemu-system-x86_64`, or an absolute path. */
+  readonly binary: string;
+  /** The guest's kernel (uncompressed ELF with a PVH entry) and initramfs. */
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly acceleration: AccelerationChoice;
+  readonly deadlines: Pick<Deadlines, "launch" | "vmmExit">;
+  readonly logger: Logger;
+  /** Where the answer of the KVM probe is kept. */
+  readonly cacheDirectory: string;
+  /** The user that the probe's VM runs as; undefined = the daemon's own. */
+  readonly probeUser?: VmSpec["user"];
+}
+
+interface Ready {
+  readonly launcher: Launcher;
+  readonly version: string;
+  readonly acceleration: Acceleration;
+}
+
+export class QemuDriver implements VmmDriver {
+  readonly name = "qemu";
+  readonly #options: QemuDriverOptions;
+  #ready: Promise<Ready> | undefined;
+
+  constructor(options: QemuDriverOptions) {
+    this.#options = options;
+  }
+
+  async probe(
+    signal?: AbortSignal,
+  ): Promise<{ readonly version: string; readonly acceleration: Acceleration }> {
+    const { version, acceleration } = await this.#prepared(signal);
+    return { version, acceleration };
+  }
+
+  async launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
+    const { launcher, acceleration } = await this.#prepared(signal);
+    return launchVm(launcher, spec, acceleration, signal);
+  }
+
+  /** Prepares once, for all who ask; a failure is forgotten, since an operator may mend it. */
+  #prepared(signal: AbortSignal | undefined): Promise<Ready> {
+    this.#ready ??= this.#prepare().catch((error: unknown) => {
+      this.#ready = undefined;
+      throw error;
+    });
+    return abortable(this.#ready, signal);
+  }
+
+  async #prepare(): Promise<Ready> {
+    const { keeper, kernel, initramfs, deadlines, logger } = this.#options;
+    const binary = await locateBinary(this.#options.binary);
+    const version = await binaryVersion(binary);
+    await Promise.all([kernel, initramfs].map(checkImage));
+    const tscKhz = await readTscKhz();
+    const launcher: Launcher = {
+      keeper,
+      binary,
+      kernel,
+      initramfs,
+      tscKhz,
+      facts: await hostFacts(),
+      launchMs: deadlines.launch,
+      deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
+      logger,
+    };
+    const acceleration = await this.#accelerate(launcher, version);
+    if (acceleration === "tcg" && tscKhz === undefined) {
+      logger.warn({}, "the host's TSC frequency is not known: emulated guests may hang while they boot");
+    }
+    logger.info({ binary, version, acceleration, tscKhz }, "QEMU is ready");
+    return { launcher, version, acceleration };
+  }
+
+  #accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
+    const { acceleration, cacheDirectory, logger, kernel, initramfs, probeUser } = this.#options;
+    return chooseAcceleration({
+      choice: acceleration,
+      version,
+      images: [kernel, initramfs],
+      cacheDirectory,
+      logger,
+      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec, "kvm"), PROBE_MS, probeUser),
+    });
+  }
+}
+
+async function checkImage(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isFile()) return;
+  } catch (cause) {
+    throw missingImage(path, reasonOf(cause), cause);
+  }
+  throw missingImage(path, "it is not a file");
+}
+
+function missingImage(path: string, reason: string, cause?: unknown): BlazarError {
+  return new BlazarError("DependencyMissing", {
+    operation: "find the guest's kernel and initramfs",
+    subject: path,
+    reason,
+    remedy: "run: npm run setup",
+    cause,
+  });
+}
+
+async function hostFacts(): Promise<HostFacts> {
+  const limits = await readFile("/proc/self/limits", "latin1").catch(() => "");
+  const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1];
+  const kvm = await stat("/dev/kvm").catch(() => undefined);
+  return {
+    maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
+    kvmGroup: kvm?.gid,
+  };
+}
+
+/** The shared work goes on when one of those who wait for it gives up. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void =>
+      reject(new BlazarError("Cancelled", { operation: "prepare QEMU", reason: "it was called off" }));
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

@@ -1,0 +1,176 @@
+/**
+ * From a VmSpec to a QEMU that answers: spawn, QMP greeting, and the undoing of both if anything fails.
+ *
+ * A launch that is called off or fails leaves nothing: the process is killed and reaped, its files are removed,
+ * before the caller hears of it. The keeper's spawn is therefore waited for even after an abort.
+ */
+import { BlazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
+import { QmpClient } from "../../host/qmp.ts";
+import { logTail } from "./console.ts";
+import { removeVmFiles, type VmPaths, vmPaths } from "./paths.ts";
+import { type HostFacts, vmmProcess } from "./process.ts";
+import { RunningProcess, type VmmParent } from "./running-process.ts";
+import { checkSpec } from "./spec.ts";
+import { QemuVm, type VmDeadlines } from "./vm.ts";
+
+/** A QEMU that dies closes its sockets a little before it is reaped. */
+const EXIT_GRACE_MS = 1000;
+
+/** All that launches have in common. */
+export interface Launcher {
+  readonly keeper: VmmParent;
+  readonly binary: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly tscKhz: number | undefined;
+  readonly facts: HostFacts;
+  readonly launchMs: number;
+  readonly deadlines: VmDeadlines;
+  readonly logger: Logger;
+}
+
+export async function launchVm(
+  launcher: Launcher,
+  spec: VmSpec,
+  acceleration: Acceleration,
+  signal?: AbortSignal,
+): Promise<QemuVm> {
+  checkSpec(spec);
+  const paths = vmPaths(spec.directory);
+  const watch = new LaunchWatch(spec.id, launcher.launchMs, signal);
+  try {
+    watch.check();
+    const process = await spawn(launcher, spec, paths, acceleration);
+    watch.step("spawned");
+    const qmp = await greet(launcher, process, paths, watch);
+    watch.step("answering");
+    const { deadlines, logger } = launcher;
+    return new QemuVm({ process, qmp, paths, acceleration, timeline: watch.timeline, deadlines, logger });
+  } finally {
+    watch.end();
+  }
+}
+
+async function spawn(
+  launcher: Launcher,
+  spec: VmSpec,
+  paths: VmPaths,
+  acceleration: Acceleration,
+): Promise<RunningProcess> {
+  const { keeper, facts } = launcher;
+  try {
+    const identity = await keeper.spawn(vmmProcess({ ...launcher, spec, paths, acceleration }, facts));
+    return new RunningProcess(keeper, spec.id, identity);
+  } catch (error) {
+    // another VM's, if it has the same id
+    if (!(error instanceof BlazarError && error.code === "ProcessExists")) await removeVmFiles(paths);
+    throw error;
+  }
+}
+
+/** The QMP connection, or the reason why there is none, after everything has been undone. */
+async function greet(
+  launcher: Launcher,
+  process: RunningProcess,
+  paths: VmPaths,
+  watch: LaunchWatch,
+): Promise<QmpClient> {
+  const connecting = QmpClient.connect(paths.control, watch.signal);
+  const died = process.exited.then(() => "died" as const);
+  try {
+    const first = await Promise.race([connecting, died]);
+    if (first !== "died") {
+      watch.check();
+      return first;
+    }
+    throw await diedAtStart(process, paths);
+  } catch (error) {
+    const reason = await watch.explain(error, process, paths);
+    watch.end();
+    connecting.then((qmp) => qmp.close()).catch(() => undefined);
+    await process.kill(launcher.deadlines.exitMs).catch((err: unknown) => {
+      launcher.logger.error({ vm: process.id, err }, "a VMM that failed to start cannot be killed");
+    });
+    await removeVmFiles(paths);
+    throw reason;
+  }
+}
+
+/** Times a launch, and calls it off by the caller's signal or the deadline. */
+class LaunchWatch {
+  readonly timeline: { step: string; ms: number }[] = [];
+  readonly #controller = new AbortController();
+  readonly #started = performance.now();
+  readonly #timer: NodeJS.Timeout;
+  readonly #onAbort = (): void => this.#stop("cancelled");
+  #why: "cancelled" | "late" | undefined;
+
+  constructor(
+    private readonly id: string,
+    private readonly launchMs: number,
+    private readonly caller: AbortSignal | undefined,
+  ) {
+    this.#timer = setTimeout(() => this.#stop("late"), launchMs);
+    caller?.addEventListener("abort", this.#onAbort, { once: true });
+    if (caller?.aborted === true) this.#stop("cancelled");
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  step(name: string): void {
+    this.timeline.push({ step: name, ms: performance.now() - this.#started });
+  }
+
+  /** Throws if the launch has been called off. */
+  check(): void {
+    const reason = this.#reason();
+    if (reason !== undefined) throw reason;
+  }
+
+  /** What an error of a launch means. */
+  async explain(error: unknown, process: RunningProcess, paths: VmPaths): Promise<unknown> {
+    const reason = this.#reason();
+    if (reason !== undefined) return reason;
+    if (!(error instanceof BlazarError) || error.code !== "QmpFailed") return error;
+    const exit = await process.exitWithin(EXIT_GRACE_MS);
+    return exit === undefined ? error : diedAtStart(process, paths);
+  }
+
+  /** No timer and no listener is left; whoever still waits for {@link signal} is let go. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.caller?.removeEventListener("abort", this.#onAbort);
+    this.#controller.abort();
+  }
+
+  #stop(why: "cancelled" | "late"): void {
+    this.#why ??= why;
+    this.#controller.abort();
+  }
+
+  #reason(): BlazarError | undefined {
+    const details = { operation: "start the VMM", subject: this.id };
+    if (this.#why === "cancelled")
+      return new BlazarError("Cancelled", { ...details, reason: "it was called off" });
+    if (this.#why !== "late") return undefined;
+    return new BlazarError("DeadlineExceeded", {
+      ...details,
+      reason: `QEMU did not answer in ${this.launchMs} ms`,
+    });
+  }
+}
+
+async function diedAtStart(process: RunningProcess, paths: VmPaths): Promise<BlazarError> {
+  const { code, signal } = await process.exited;
+  const how = signal > 0 ? `signal ${signal}` : `status ${code}`;
+  const log = await logTail(paths.log);
+  return new BlazarError("VmmFailed", {
+    operation: "start the VMM",
+    subject: process.id,
+    reason: log === "" ? `QEMU ended with ${how} and said nothing` : `QEMU ended with ${how}: ${log}`,
+  });
+}

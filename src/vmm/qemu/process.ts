@@ -1,0 +1,73 @@
+/**
+ * QEMU as a process: which user, capabilities, limits and files the keeper gives it.
+ *
+ * With a user of its own it keeps one capability, and only if it has a share to serve: images hold files that
+ * only root may read. Kernel and initramfs come as descriptors then, because a cache below someone's home is
+ * closed to it. It is never plain root where the daemon names a user.
+ */
+import { constants } from "node:fs";
+import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
+import type { VmSpec } from "../../contracts/vmm.ts";
+import { type CommandLineInput, commandLine } from "./command-line.ts";
+
+const STDOUT = 1;
+const STDERR = 2;
+const KERNEL = 3;
+const INITRAMFS = 4;
+
+/** What the host has to offer, found once. */
+export interface HostFacts {
+  /** Hard limit of open files that may be given on; undefined leaves the limit alone. */
+  readonly maxOpenFiles: number | undefined;
+  /** Group that owns /dev/kvm; undefined without it. */
+  readonly kvmGroup: number | undefined;
+}
+
+/** What the keeper shall start. */
+export function vmmProcess(input: CommandLineInput, facts: HostFacts): ProcessSpawn {
+  const { spec, paths, acceleration } = input;
+  const confined = spec.user !== undefined;
+  const images = confined
+    ? { kernel: descriptorPath(KERNEL), initramfs: descriptorPath(INITRAMFS) }
+    : { kernel: input.kernel, initramfs: input.initramfs };
+  return {
+    id: spec.id,
+    argv: commandLine({ ...input, ...images }),
+    env: ["LC_ALL=C"],
+    cwd: "/",
+    uid: spec.user?.uid,
+    gid: spec.user?.gid,
+    groups: acceleration === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
+    capabilities: capabilities(spec),
+    files: [...logFiles(paths.log), ...(confined ? imageFiles(input) : [])],
+    cgroups: spec.cgroups,
+    rlimits: limits(facts),
+  };
+}
+
+/** Opening it opens the descriptor's file anew, with no look at the directories above it (proc(5)). */
+function descriptorPath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+function capabilities(spec: VmSpec): string[] {
+  return spec.user !== undefined && spec.shareDirectory !== undefined ? ["CAP_DAC_READ_SEARCH"] : [];
+}
+
+function logFiles(path: string): SpawnFile[] {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+  return [STDOUT, STDERR].map((fd) => ({ fd, path, flags, mode: 0o600 }));
+}
+
+function imageFiles({ kernel, initramfs }: CommandLineInput): SpawnFile[] {
+  return [
+    { fd: KERNEL, path: kernel, flags: constants.O_RDONLY, mode: 0 },
+    { fd: INITRAMFS, path: initramfs, flags: constants.O_RDONLY, mode: 0 },
+  ];
+}
+
+function limits({ maxOpenFiles }: HostFacts): ProcessSpawn["rlimits"] {
+  const core = { type: "RLIMIT_CORE", soft: 0, hard: 0 };
+  if (maxOpenFiles === undefined) return [core];
+  return [core, { type: "RLIMIT_NOFILE", soft: maxOpenFiles, hard: maxOpenFiles }];
+}
