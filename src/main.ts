@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The CLI's entry: parses the command line, hands over to a command in cli/, and turns errors into exit codes.
  *
