@@ -58,7 +58,8 @@ function lastLines(text: string): string {
   return lines.slice(-TAIL_LINES).join("\n");
 }
 
-const ESCAPE_SEQUENCE = /\u001b\[[0-9;?]*[ -/]*[@-~]/gu;
+/** What a terminal would obey. */
+const ESCAPE_SEQUENCE = /(?![\n\t\r])\p{Cc}\[[0-9;?]*[ -/]*[@-~]/gu;
 
 /** Without escape sequences and other control characters, but for line feeds and tabs. */
 export function printable(text: string): string {
