@@ -22,6 +22,7 @@ import { undo } from "./undo.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
 const ENTROPY_BYTES = 64;
+const VM_NAME_BYTES = 6;
 /** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */
 const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
 /** Half of the memory, as the kernel's own default for tmpfs. */
@@ -49,7 +50,8 @@ export class SandboxRuntime {
   ) {
     this.id = spec.id;
     this.directory = join(host.stateDirectory, "sandboxes", spec.id);
-    this.vmDirectory = join(this.directory, "vm");
+    // Not below the sandbox's own: an id has 64 characters, a unix socket's path 107 in all.
+    this.vmDirectory = join(host.stateDirectory, "vm", host.randomHex(VM_NAME_BYTES));
     this.shareDirectory = spec.sharedDirectory ?? join(this.directory, "share");
     this.logger = host.logger.child({ sandbox: spec.id });
   }

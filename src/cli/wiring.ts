@@ -115,6 +115,7 @@ export async function makeStateDirectories(config: Config): Promise<void> {
   const { state_directory } = config.daemon;
   await mkdir(state_directory, { recursive: true, mode: 0o711 });
   await mkdir(join(state_directory, "sandboxes"), { recursive: true, mode: 0o711 });
+  await mkdir(join(state_directory, "vm"), { recursive: true, mode: 0o711 });
   await mkdir(journalDirectory(config), { recursive: true, mode: 0o700 });
   await mkdir(config.storage.scratch_directory, { recursive: true, mode: 0o711 });
 }

@@ -1,0 +1,187 @@
+/** Pods in microVMs through the real containerd, as kubelet would ask for them. */
+import { readFile } from "node:fs/promises";
+import { release } from "node:os";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { TestNode, until } from "../support/e2e/node.ts";
+
+let node: TestNode;
+
+beforeAll(async () => {
+  node = await TestNode.start();
+});
+
+afterEach(async () => {
+  await node.stopAll();
+  expect(await node.leftovers()).toEqual([]);
+});
+
+afterAll(() => node.stop());
+
+describe("a pod", () => {
+  it("runs two containers in one microVM, with logs, exec and a terminal", async () => {
+    const pod = await node.runPod({ config: { hostname: "web-0" } });
+    const one = await node.startContainer(pod, "echo kernel $(uname -r); echo oops >&2; exec sleep 1000");
+    const two = await node.startContainer(pod, "exec sleep 1000");
+
+    const line = await node.waitForLog(one, "kernel");
+    expect(line.stream).toBe("stdout");
+    expect(line.text).not.toContain(release());
+    expect((await node.waitForLog(one, "oops")).stream).toBe("stderr");
+
+    const bootId = "cat /proc/sys/kernel/random/boot_id";
+    const [first, second] = [await node.exec(one, bootId), await node.exec(two, bootId)];
+    expect(first.stdout).toBe(second.stdout);
+    expect(first.stdout).not.toBe(await readFile("/proc/sys/kernel/random/boot_id", "utf8"));
+
+    expect(await node.exec(one, "echo out; echo err >&2; exit 42")).toEqual({ code: 42, stdout: "out\n", stderr: "err\n" });
+    expect((await node.exec(one, "hostname; cat /etc/hostname")).stdout).toBe("web-0\nweb-0\n");
+
+    const shell = await node.typeInto(one, "tty; exit 3\n");
+    expect(shell).toMatchObject({ code: 3, stdout: expect.stringContaining("/dev/pts/") });
+  });
+
+  it("gives its containers hosts and resolv.conf", async () => {
+    const pod = await node.runPod({
+      config: { hostname: "db-1", dnsConfig: { servers: ["192.0.2.53"], searches: ["a.example"], options: ["ndots:5"] } },
+    });
+    const container = await node.startContainer(pod, "exec sleep 1000");
+    expect((await node.exec(container, "cat /etc/resolv.conf")).stdout).toBe("nameserver 192.0.2.53\nsearch a.example\noptions ndots:5\n");
+    expect((await node.exec(container, "cat /etc/hosts")).stdout).toMatch(/^127\.0\.0\.1\s+localhost$[^]*db-1/m);
+  });
+
+  it("shares its PID namespace between containers where it is asked to", async () => {
+    const shared = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
+    const pod = await node.runPod({ config: shared });
+    const one = await node.startContainer(pod, "exec sleep 1111", shared);
+    const two = await node.startContainer(pod, "exec sleep 2222", shared);
+    const seen = (await node.exec(two, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")).stdout;
+    expect(seen).toContain("sleep 1111");
+    expect(seen).toContain("sleep 2222");
+    expect((await node.exec(one, "echo $$")).stdout).not.toBe("1\n");
+  });
+
+  it("keeps the writes of two containers of one image apart, and off the image", async () => {
+    const pod = await node.runPod();
+    const [one, two] = [await node.startContainer(pod, "exec sleep 1000"), await node.startContainer(pod, "exec sleep 1000")];
+    await node.exec(one, "echo one > /etc/passwd; echo one > /own; rm /bin/true; mkfifo /fifo");
+    await node.exec(two, "echo two > /etc/group; echo two > /own");
+    expect((await node.exec(one, "cat /own /etc/passwd; test -e /bin/true || echo gone; test -p /fifo && echo fifo")).stdout).toBe("one\none\ngone\nfifo\n");
+    expect((await node.exec(two, "cat /own; head -1 /etc/passwd; test -e /bin/true && echo there")).stdout).toMatch(/^two\nroot:.*\nthere\n$/);
+    const three = await node.startContainer(pod, "exec sleep 1000");
+    expect((await node.exec(three, "test -e /own || echo clean")).stdout).toBe("clean\n");
+  });
+
+  it("has a VMM that is nobody: a user of its own, one capability, no new privileges", async () => {
+    const pod = await node.runPod();
+    const status = await readFile(`/proc/${await node.vmmPid(pod)}/status`, "utf8");
+    const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, "m").exec(status)?.[1];
+    expect(Number(field("Uid")?.split("\t")[0])).toBeGreaterThanOrEqual(610_000);
+    // CAP_DAC_READ_SEARCH is number 2
+    expect([field("CapEff"), field("CapPrm"), field("CapBnd")].map((mask) => BigInt(`0x${mask}`))).toEqual([4n, 4n, 4n]);
+    expect(field("NoNewPrivs")).toBe("1");
+    expect(field("Seccomp")).toBe("2");
+  });
+
+  it("takes standard input to its end, and megabytes of output", async () => {
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "exec sleep 1000");
+    const big = await node.exec(container, "head -c 3000000 /dev/zero | tr '\\0' 'x'");
+    expect(big.stdout.length).toBe(3_000_000);
+  });
+});
+
+describe("a container", () => {
+  it("that exits by itself is reported with its code, and its last line is in the log", async () => {
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "echo last words; exit 5");
+    expect(await node.waitForExit(container)).toMatchObject({ exitCode: 5, reason: "Error" });
+    expect((await node.waitForLog(container, "last words")).text).toBe("last words");
+    await node.cri.removeContainer(container.id);
+  });
+
+  it("is stopped by its signal, or killed after the grace period", async () => {
+    const pod = await node.runPod();
+    const polite = await node.startContainer(pod, "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done");
+    const deaf = await node.startContainer(pod, "trap '' TERM; echo up; while :; do sleep 0.1; done");
+    await Promise.all([node.waitForLog(polite, "up"), node.waitForLog(deaf, "up")]);
+    await Promise.all([node.cri.stopContainer(polite.id, 30), node.cri.stopContainer(deaf.id, 1)]);
+    expect(await node.waitForExit(polite)).toMatchObject({ exitCode: 9 });
+    expect(await node.waitForExit(deaf)).toMatchObject({ exitCode: 137 });
+  });
+
+  it("without its program fails to start, by name, and leaves the pod usable", async () => {
+    const pod = await node.runPod();
+    await expect(node.startContainer(pod, ["/no/such/program"])).rejects.toThrow(/\/no\/such\/program.*no such file/i);
+    const container = await node.startContainer(pod, "echo fine; exec sleep 1000");
+    await node.waitForLog(container, "fine");
+    expect((await node.exec(container, ["/neither"])).code).not.toBe(0);
+  });
+
+  it("can be made again after another was removed, on the same pod", async () => {
+    const pod = await node.runPod();
+    for (const word of ["first", "second", "third"]) {
+      const container = await node.startContainer(pod, `echo ${word}`);
+      await node.waitForExit(container);
+      await node.waitForLog(container, word);
+      await node.cri.removeContainer(container.id);
+    }
+  });
+});
+
+describe("a node", () => {
+  it("starts ten pods at once", async () => {
+    const pods = await Promise.all(Array.from({ length: 10 }, () => node.runPod()));
+    const containers = await Promise.all(pods.map((pod, index) => node.startContainer(pod, `echo pod ${index}; exec sleep 1000`)));
+    for (const [index, container] of containers.entries()) await node.waitForLog(container, `pod ${index}`);
+  }, 300_000);
+
+  it("shows a pod whose VMM was killed as NOTREADY and its containers as exited with 137", async () => {
+    const pod = await node.runPod();
+    const other = await node.runPod();
+    const container = await node.startContainer(pod, "exec sleep 1000");
+    const untouched = await node.startContainer(other, "exec sleep 1000");
+    process.kill(await node.vmmPid(pod), "SIGKILL");
+    expect(await node.waitForExit(container)).toMatchObject({ exitCode: 137 });
+    await until("NOTREADY", async () => {
+      const { status } = await node.cri.podSandboxStatus(pod.id);
+      return status?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    });
+    expect((await node.exec(untouched, "echo alive")).stdout).toBe("alive\n");
+    await node.removePod(pod);
+  });
+
+  it("keeps its pods when containerd is restarted", async () => {
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done");
+    const ended = await node.startContainer(pod, "sleep 3; exit 6");
+    await node.waitForLog(container, "line 2");
+    await node.node.containerd.restart({ kill: true });
+    expect((await node.exec(container, "echo still here")).stdout).toBe("still here\n");
+    expect(await node.waitForExit(ended)).toMatchObject({ exitCode: 6 });
+    const before = (await node.readLog(container)).length;
+    await until("more lines", async () => ((await node.readLog(container)).length > before ? true : undefined));
+    const numbers = (await node.readLog(container)).map(({ text }) => Number(text.split(" ")[1]));
+    expect(numbers).toEqual(numbers.map((_, index) => index));
+  });
+
+  it("refuses a pod with a network of its own, and says why", async () => {
+    const config = { linux: { securityContext: { namespaceOptions: { network: NamespaceMode.POD } } } };
+    await expect(node.runPod({ config })).rejects.toThrow(/hostNetwork|cni|network/i);
+  });
+});
+
+describe("blazard", () => {
+  it("undoes what it left when it was killed, and starts pods again", async () => {
+    const pod = await node.runPod();
+    await node.startContainer(pod, "exec sleep 1000");
+    const vmm = await node.vmmPid(pod);
+    await node.node.restartBlazard({ kill: true });
+    expect(() => process.kill(vmm, 0)).toThrow(/ESRCH/);
+    expect(await node.blazardLog()).toContain("undid what a daemon that has ended left");
+    await node.stopAll();
+    const again = await node.runPod();
+    const container = await node.startContainer(again, "echo back; exec sleep 1000");
+    await node.waitForLog(container, "back");
+  });
+});
