@@ -78,9 +78,10 @@ static const char *name_can_be_taken_again(void)
 
 static const char *file_without_name_is_named_later(void)
 {
-    int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+    int fd;
     char path[64];
-    REQUIRE(fd >= 0 && write(fd, "data", 4) == 4);
+    REQUIRE((fd = open(".", O_TMPFILE | O_RDWR, 0600)) >= 0);
+    REQUIRE(write(fd, "data", 4) == 4);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     REQUIRE(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW) == 0);
     REQUIRE(has_text("named", "data"));
