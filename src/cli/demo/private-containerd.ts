@@ -23,6 +23,8 @@ export interface PrivateContainerdOptions {
   readonly blazarSocket?: string | undefined;
   /** Where containerd-shim-blazar-v1 is. */
   readonly shimDirectory: string;
+  /** TOML added at the end of the configuration: further tables, such as another runtime handler's. */
+  readonly extraConfig?: string | undefined;
   /** containerd's log level. */
   readonly logLevel?: "debug" | "info" | "warn" | "error";
 }
@@ -205,5 +207,5 @@ ${blazarSocket === undefined ? "" : handler}
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ['/usr/lib/cni', '/opt/cni/bin']
     conf_dir = '${join(directory, "cni")}'
-`;
+${options.extraConfig ?? ""}`;
 }

@@ -13,13 +13,20 @@ import { Daemon } from "./child.ts";
 import { mountsBelow, processesOf, unmount } from "./leftovers.ts";
 import { answers, PrivateContainerd } from "./private-containerd.ts";
 
+/** Keys of blazard's configuration, by section. */
+export type NodeConfig = Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>>;
+
 export interface PrivateNodeOptions {
   /** The bundled product, `dist/blazar.mjs`; `deploy/` is beside its directory. */
   readonly program: string;
   /** Where containerd's programs are. */
   readonly containerd: string;
   /** Further keys of blazard's configuration, by section; they win over the node's own. */
-  readonly config?: Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>>;
+  readonly config?: NodeConfig;
+  /** What runs blazard, and its options; default: the Node that runs this. */
+  readonly node?: { readonly program: string; readonly args: readonly string[] };
+  /** TOML added to containerd's configuration, such as further runtime handlers. */
+  readonly containerdConfig?: string;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
@@ -31,11 +38,13 @@ const STOP_TIMEOUT_MS = 60_000;
 export class PrivateNode {
   readonly #options: PrivateNodeOptions;
   readonly directory: string;
+  #config: NodeConfig;
   #blazard: Daemon | undefined;
   #containerd: PrivateContainerd | undefined;
 
   private constructor(options: PrivateNodeOptions, directory: string) {
     this.#options = options;
+    this.#config = options.config ?? {};
     this.directory = directory;
   }
 
@@ -83,8 +92,9 @@ export class PrivateNode {
     return join(this.directory, "blazard.log");
   }
 
-  /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds. */
-  async restartBlazard(how: { readonly kill?: boolean } = {}): Promise<void> {
+  /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds, with other keys if there are any. */
+  async restartBlazard(how: { readonly kill?: boolean; readonly config?: NodeConfig } = {}): Promise<void> {
+    this.#config = how.config ?? this.#config;
     if (how.kill === true) await this.#blazard?.kill();
     else await this.#blazard?.stop();
     this.#blazard = await this.#startBlazard();
@@ -119,6 +129,7 @@ export class PrivateNode {
       directory: this.containerdDirectory,
       blazarSocket: join(this.stateDirectory, "blazar.sock"),
       shimDirectory: join(dirname(dirname(this.#options.program)), "deploy"),
+      extraConfig: this.#options.containerdConfig,
     });
   }
 
@@ -128,10 +139,11 @@ export class PrivateNode {
     await writeFile(config, this.#configuration());
     const socket = join(this.stateDirectory, "blazar.sock");
     await rm(socket, { force: true });
+    const runtime = this.#options.node ?? { program: process.execPath, args: [] };
     return Daemon.start({
       name: "blazard",
-      program: process.execPath,
-      args: [this.#options.program, "serve", "--config", config],
+      program: runtime.program,
+      args: [...runtime.args, this.#options.program, "serve", "--config", config],
       logFile: this.blazardLog,
       ready: () => answers(socket),
       readyTimeoutMs: READY_TIMEOUT_MS,
@@ -148,7 +160,7 @@ export class PrivateNode {
       },
       storage: { scratch_directory: this.scratchDirectory },
     };
-    const given = this.#options.config ?? {};
+    const given = this.#config;
     const sections = new Set([...Object.keys(own), ...Object.keys(given)]);
     return [...sections]
       .map((name) => {
