@@ -58,7 +58,7 @@ export async function makeHostileShare(base: string): Promise<{ layer: string; s
   await symlink(path.join(base, "canary"), path.join(layer, "absolute"));
   // layers are mounted at share/c1/rootfs
   await symlink("../../..", path.join(layer, "climbing"));
-  execFileSync("mkfifo", [path.join(layer, "fifo")]);
+  execFileSync("mknod", [path.join(layer, "fifo"), "p"]);
   execFileSync("mknod", [path.join(layer, "device"), "c", "1", "5"]);
   return { layer, share };
 }

@@ -6,7 +6,7 @@
  * task's work when it is done.
  */
 import type { Piscina } from "piscina";
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Outcome } from "../../workers/outcome.ts";
 import { unwrap } from "../../workers/outcome.ts";
 
@@ -25,6 +25,8 @@ export interface WorkerPoolOptions {
   readonly maxThreads?: number;
   /** How long an idle thread is kept, in milliseconds. */
   readonly idleTimeoutMs?: number;
+  /** Told of a thread that died without a task, which nobody else would hear of. */
+  readonly onThreadError?: (error: unknown) => void;
 }
 
 /** Threads that run the tasks of one worker file. */
@@ -32,6 +34,9 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   readonly #options: WorkerPoolOptions;
   #pool: Promise<Piscina> | undefined;
   #closed = false;
+  /** A task has come back: the worker file is sound. */
+  #proven = false;
+  readonly #waiting = new Set<(error: unknown) => void>();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -43,12 +48,11 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   ): Promise<Result<Tasks[Name]>> {
     if (this.#closed) throw this.#failure(name, "the pool is closed");
     this.#pool ??= this.#start();
-    const pool = await this.#pool;
     let outcome: Outcome<unknown>;
     try {
-      outcome = await pool.run(input, { name });
+      outcome = await this.#runIn(await this.#pool, name, input);
     } catch (cause) {
-      throw this.#failure(name, cause instanceof Error ? cause.message : String(cause), cause);
+      throw this.#failure(name, reasonOf(cause), cause);
     }
     return unwrap(outcome) as Result<Tasks[Name]>;
   }
@@ -60,9 +64,24 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     await pool?.close();
   }
 
+  async #runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
+    let giveUp: (error: unknown) => void = () => undefined;
+    const hopeless = new Promise<never>((_, reject) => {
+      giveUp = reject;
+    });
+    this.#waiting.add(giveUp);
+    try {
+      const outcome: Outcome<unknown> = await Promise.race([pool.run(input, { name }), hopeless]);
+      this.#proven = true;
+      return outcome;
+    } finally {
+      this.#waiting.delete(giveUp);
+    }
+  }
+
   async #start(): Promise<Piscina> {
     const { Piscina } = await import("piscina");
-    return new Piscina({
+    const pool = new Piscina({
       filename: this.#options.file,
       minThreads: 0,
       maxThreads: this.#options.maxThreads ?? 2,
@@ -71,6 +90,17 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
       atomics: "disabled",
       recordTiming: false,
     });
+    pool.on("error", (error: unknown) => this.#threadDied(pool, error));
+    return pool;
+  }
+
+  /** A thread ended without a task. If none has ever worked, piscina would start and lose them for ever. */
+  #threadDied(pool: Piscina, error: unknown): void {
+    this.#options.onThreadError?.(error);
+    if (this.#proven) return;
+    for (const reject of this.#waiting) reject(error);
+    this.#pool = undefined;
+    pool.destroy().catch(() => undefined);
   }
 
   #failure(name: string, reason: string, cause?: unknown): BlazarError {
