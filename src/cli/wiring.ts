@@ -27,6 +27,7 @@ import { ociSpecs } from "../host/oci-spec/translate.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
+import { MetricsFile } from "../observe/metrics-file.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";
 import { EventPublisher } from "../rpc/events/publisher.ts";
 import { createTaskService } from "../rpc/task/service.ts";
@@ -140,9 +141,15 @@ export async function wireDaemon(config: Config): Promise<Daemon> {
     logger,
   });
   const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
+  const metrics = new MetricsFile({
+    file: join(state, "metrics.json"),
+    parts: { sandboxes: () => core.sandboxes.size },
+    logger,
+  });
   return {
     logger,
     async start() {
+      metrics.open();
       await recover(journalDirectory(config), core.host, logger);
       const { version, acceleration } = await core.host.driver.probe();
       keeper.onTaskMessage((message, context) => dispatcher.handleMessage(message, context));
@@ -160,6 +167,7 @@ export async function wireDaemon(config: Config): Promise<Daemon> {
       if (config.keeper.start)
         await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
       await keeper.close();
+      await metrics.close();
     },
   };
 }
