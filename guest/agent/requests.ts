@@ -22,6 +22,8 @@ export interface RequestTargets {
   readonly powerOff: () => void;
 }
 
+const NEEDS_EVERYTHING: ReadonlySet<GuestOp> = new Set(["ping", "sandbox.setup"]);
+
 type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
 
 /** What a Peer calls for each request. */
@@ -36,8 +38,9 @@ export function requestHandler(targets: RequestTargets): (op: string, params: un
       });
     }
     const checked = checkedParams(op, params);
-    // a template is taken once a ping has been answered: it has to have everything
-    await (op === "ping" ? targets.ready.everything : targets.ready.share);
+    // A template is taken once a ping has been answered, and disks are plugged in once the sandbox is set up: a disk
+    // that comes before its driver makes no announcement, and looking for it takes seconds.
+    await (NEEDS_EVERYTHING.has(op) ? targets.ready.everything : targets.ready.share);
     return await (handlers[op] as (params: unknown) => unknown)(checked);
   };
 }

@@ -247,6 +247,11 @@ export class ContainerRuntime {
 
   private async createSteps(signal: AbortSignal): Promise<void> {
     const { host, journal } = this.sandbox;
+    const steps: Record<string, number> = {};
+    const started = performance.now();
+    const passed = (step: string) => {
+      steps[step] = Math.round(performance.now() - started);
+    };
     const plan = await host.rootfs.plan({
       containerId: this.id,
       mounts: this.request.rootfs,
@@ -259,6 +264,7 @@ export class ContainerRuntime {
     const stdio = this.openStdio(this.init);
     stdio.catch(() => undefined);
     await host.rootfs.apply(plan, signal);
+    passed("storage");
     signal.throwIfAborted();
     this.diskAttached = true;
     await this.sandbox.liveVm.attachDisk({
@@ -266,13 +272,17 @@ export class ContainerRuntime {
       path: plan.disk.path,
       readonly: plan.disk.readonly,
     });
+    passed("disk");
     const relay = await stdio;
+    passed("stdio");
     signal.throwIfAborted();
     const deadlineMs = host.deadlines.containerCreate;
     await this.sandbox.liveGuest.request("container.create", this.guestRequest(plan, relay), {
       deadlineMs,
       signal,
     });
+    passed("guest");
+    this.logger.debug({ steps }, "container created; steps in ms since its start");
   }
 
   private guestRequest(plan: RootfsPlan, relay: StdioRelay): ContainerCreate {

@@ -83,7 +83,7 @@ describe("a pod", () => {
     expect(field("Seccomp")).toBe("2");
   });
 
-  it("takes standard input to its end, and megabytes of output", async () => {
+  it("passes megabytes of output on, every byte", async () => {
     const pod = await node.runPod();
     const container = await node.startContainer(pod, "exec sleep 1000");
     const big = await node.exec(container, "head -c 3000000 /dev/zero | tr '\\0' 'x'");
