@@ -29,8 +29,8 @@ export async function findDisk(loop: EventLoop, serial: string): Promise<string>
     lookAtTargets(probe) ??
     (await poll(loop, APPEARS_WITHIN_MS, probe));
   // the disk's own driver takes it up a while after the bus has
-  const name = device && (await poll(loop, APPEARS_WITHIN_MS, () => blockNameOf(device)));
-  if (name !== undefined) return `/dev/${name}`;
+  const file = device && (await poll(loop, APPEARS_WITHIN_MS, () => fileOf(device)));
+  if (file !== undefined) return file;
   throw new BlazarError("StorageFailed", {
     operation: "find a disk",
     subject: serial,
@@ -87,9 +87,15 @@ function scsiDevices(): string[] {
   return typeof names === "number" ? [] : names.filter((name) => /^\d+:\d+:\d+:\d+$/.test(name));
 }
 
-function blockNameOf(device: string): string | undefined {
+/** The device's file, once it can be opened: the kernel makes it a moment before. */
+function fileOf(device: string): string | undefined {
   const names = sys.readdir(`/sys/bus/scsi/devices/${device}/block`);
-  return typeof names === "number" ? undefined : names[0];
+  if (typeof names === "number" || names[0] === undefined) return undefined;
+  const file = `/dev/${names[0]}`;
+  const fd = sys.open(file, sys.O_RDONLY);
+  if (fd < 0) return undefined;
+  sys.close(fd);
+  return file;
 }
 
 function serialOf(device: string): string {
