@@ -92,7 +92,12 @@ class LocalOutput {
     const decoder = new FrameDecoder(KEEPER_MAX_FRAME_BYTES);
     this.#receiver = new StreamReceiver({
       stream: STREAM,
-      send: (bytes) => decoder.push(bytes, (frame) => report.acknowledged(frame.sequence, ackWindow(frame))),
+      send: (bytes) =>
+        decoder.push(bytes, (frame) => {
+          const [offset, window] = [frame.sequence, ackWindow(frame)];
+          // never from within the call that brought the bytes: the keeper's acks come later, too
+          queueMicrotask(() => report.acknowledged(offset, window));
+        }),
       onData: (bytes) => this.#write(bytes),
       onEnd: () => {
         this.#ended = true;
