@@ -17,6 +17,8 @@ import { checkedOptionPath, checkedSharePath } from "./names.ts";
 import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
 import { UndoList } from "./undo.ts";
 
+const FORGET_ROUNDS = 3;
+
 export interface MountedRoot {
   /** A mount point, the container's "/". */
   readonly path: string;
@@ -48,6 +50,7 @@ async function mount(
   const directory = `${CONTAINERS}/${id}`;
   const layer = `${directory}/layer`;
   const root = `${directory}/root`;
+  if (rootfs.kind === "layers") undo.add("forget the layers", forgetShare);
   for (const path of [directory, layer, root]) {
     makeDirectories(path);
     undo.add(`remove ${path}`, () => void sys.rmdir(path));
@@ -62,6 +65,18 @@ async function mount(
     undo.add("unmount the root", () => unmount(root));
   }
   return { path: root, release: () => undo.run() };
+}
+
+/**
+ * Drops what the kernel remembers of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+ *
+ * With cache=loose it remembers them for ever, by the host's device and inode numbers. The device number of a container's
+ * layers is free when they are unmounted: the next container's would be taken for them, and looked for where they no
+ * longer are. A name that was just used is spared the first time.
+ */
+function forgetShare(): void {
+  for (let round = 0; round < FORGET_ROUNDS; round++)
+    sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
 }
 
 async function attachDisk(

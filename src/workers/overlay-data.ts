@@ -31,8 +31,10 @@ export function overlayData(lower: readonly string[], subject: string): OverlayD
   }
   const absolute = lowerOption(lower);
   if (Buffer.byteLength(absolute) <= MOUNT_DATA_LIMIT) return { data: absolute, directory: undefined };
-  const directory = commonParent(lower);
-  const relative = lowerOption(lower.map((layer) => path.relative(directory, layer)));
+  // the topmost one is the container's own, far from the image's: its path stays as it is
+  const [top = "/", ...others] = lower;
+  const directory = commonParent(others);
+  const relative = lowerOption([top, ...others.map((layer) => path.relative(directory, layer))]);
   const bytes = Buffer.byteLength(relative);
   if (bytes <= MOUNT_DATA_LIMIT) return { data: relative, directory };
   throw new BlazarError("MountOptionsTooLong", {

@@ -16,13 +16,11 @@ import {
   EINVAL,
   ENOENT,
   MNT_DETACH,
-  MS_BIND,
   MS_NODEV,
   MS_NOEXEC,
   MS_NOSUID,
   MS_PRIVATE,
   MS_RDONLY,
-  MS_REMOUNT,
   makeWhiteout,
   mount,
   systemError,
@@ -110,14 +108,8 @@ function mountLayers(plan: RootfsPlan, layers: NonNullable<RootfsPlan["layers"]>
     check(makeWhiteout(path.join(mask, UPPER_IMAGE)), "make a whiteout", plan);
   }
   const harmless = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  const [only, ...others] = lower;
-  if (only !== undefined && others.length === 0) {
-    check(mount(only, target, null, MS_BIND, null), "bind", plan);
-    check(mount("none", target, null, MS_REMOUNT | MS_BIND | harmless, null), "make read-only", plan);
-  } else {
-    mountOverlay(plan, lower, target, harmless);
-  }
-  // a bind of a shared mount would pass on whatever is mounted in it later
+  mountOverlay(plan, lower, target, harmless);
+  // below a shared mount it would be passed on
   check(mount("none", target, null, MS_PRIVATE, null), "make private", plan);
 }
 

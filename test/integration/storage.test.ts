@@ -110,7 +110,7 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     await store.release(plan);
 
     const again = await store.plan(overlayRequest("c1", layers));
-    expect(again.layers?.lower).toEqual(layers);
+    expect(again.layers?.lower.slice(1)).toEqual(layers);
     await store.apply(again);
     expect(readFileSync(again.disk.path, "utf8")).toBe("written by the guest");
     await store.release(again);

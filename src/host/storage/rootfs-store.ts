@@ -103,7 +103,13 @@ async function planDisk(
   };
 }
 
-/** The layers that exist, the topmost first. An upperdir with files is one; our image in it does not show. */
+/**
+ * The layers that exist, the topmost first. An upperdir with files is one; our image in it does not show.
+ *
+ * The mask is always there, also over a single layer: mounted alone, that would be a bind with the same device and
+ * inode numbers in every container of the image, and a guest that keeps names by them would look for the files of
+ * one container in the place of another.
+ */
 async function stackLayers(
   snapshot: Extract<Snapshot, { kind: "layers" }>,
   directory: string,
@@ -116,13 +122,14 @@ async function stackLayers(
       if (!found.isDirectory()) throw unusable(layer, "not a directory");
     }),
   );
-  if (snapshot.upper === undefined) return snapshot.lower;
+  const mask = maskLayer(directory);
+  if (snapshot.upper === undefined) return [mask, ...snapshot.lower];
   const { upper } = snapshot;
   const names = await readdir(upper).catch((cause) => {
     throw unusable(upper, cause);
   });
   const hasFiles = names.some((name) => !name.startsWith(UPPER_IMAGE));
-  return hasFiles ? [maskLayer(directory), upper, ...snapshot.lower] : snapshot.lower;
+  return hasFiles ? [mask, upper, ...snapshot.lower] : [mask, ...snapshot.lower];
 }
 
 function unusable(subject: string, cause: unknown): BlazarError {

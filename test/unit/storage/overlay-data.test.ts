@@ -19,17 +19,17 @@ describe("an overlay's data", () => {
   test("goes relative to the common parent when they do not", () => {
     const snapshots = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots";
     const layers = Array.from({ length: 55 }, (_, index) => `${snapshots}/${index}/fs`);
-    const { data, directory } = overlayData(layers, "c1");
+    const { data, directory } = overlayData(["/run/share/c1/mask", ...layers], "c1");
     expect(directory).toBe(snapshots);
-    expect(data.startsWith("lowerdir=0/fs:1/fs:2/fs")).toBe(true);
+    expect(data.startsWith("lowerdir=/run/share/c1/mask:0/fs:1/fs:2/fs")).toBe(true);
     expect(data.length).toBeLessThanOrEqual(MOUNT_DATA_LIMIT);
   });
 
   test("is exactly as long as mount(2) takes, and not a byte longer", () => {
     const long = "x".repeat(MOUNT_DATA_LIMIT - "lowerdir=".length - ":/y".length - "/".length);
     expect(overlayData([`/${long}`, "/y"], "c1").directory).toBeUndefined();
-    expect(overlayData([`/${long}x`, "/y"], "c1").directory).toBe("/");
-    const error = catchError(() => overlayData([`/${long}xxx`, "/y"], "c1"));
+    expect(overlayData(["/y", `/${long}x`], "c1").directory).toBe("/");
+    const error = catchError(() => overlayData(["/y", `/${long}xx`], "c1"));
     expect(error).toMatchObject({ code: "MountOptionsTooLong" });
     expect(String(error)).toContain("take 4096 bytes");
     expect(String(error)).toContain("takes 4095");

@@ -129,7 +129,7 @@ describe("a plan", () => {
     expect(planned).toEqual({
       containerId: "c1",
       directory: "/share/c1",
-      layers: { target: "/share/c1/rootfs", lower: [`${base}/l2`, `${base}/l1`] },
+      layers: { target: "/share/c1/rootfs", lower: ["/share/c1/mask", `${base}/l2`, `${base}/l1`] },
       disk: {
         path: `${base}/upper/.blazar-upper.ext4`,
         filesystem: "ext4",
@@ -145,7 +145,7 @@ describe("a plan", () => {
 
   test("takes an upperdir with files as the top layer and hides our image in it", async () => {
     writeFileSync(path.join(base, "upper/.blazar-upper.ext4"), "");
-    expect((await plan([overlay("l1")])).layers?.lower).toEqual([`${base}/l1`]);
+    expect((await plan([overlay("l1")])).layers?.lower).toEqual(["/share/c1/mask", `${base}/l1`]);
     writeFileSync(path.join(base, "upper/file"), "");
     expect((await plan([overlay("l1")])).layers?.lower).toEqual([
       "/share/c1/mask",
