@@ -135,12 +135,16 @@ export class Channel {
     this.#loop.defer(() => this.#read());
   }
 
-  /** Drops what the host has left behind half-said, and waits for it to come back. */
+  /**
+   * Drops what the host has left behind half-said, and waits for it to come back. Once only: what arrives while it
+   * seems to be away is the next host's hello, which can overtake the device's word that it is there.
+   */
   #hungUp(): void {
     const port = this.#port;
-    while (port !== undefined && sys.read(port.fd, this.#buffer.buffer, 0, READ_BYTES) > 0);
+    if (!this.#attached || port === undefined) return;
     this.#detach();
-    port?.writer.reset();
+    port.writer.reset();
+    while (sys.read(port.fd, this.#buffer.buffer, 0, READ_BYTES) > 0);
   }
 
   #detach(): void {

@@ -45,12 +45,15 @@ export class MountPoints {
     });
   }
 
+  /** Sets MS_SHARED and its like on what is mounted at a place. */
   setPropagation(path: string, propagation: number): void {
     const point = this.find(path);
     if (point < 0) return;
-    this.inDirectory(point, () => {
-      check(sys.mount(null, ".", null, propagation), "set the propagation of a mount", path);
-    });
+    const recursive = (propagation & sys.MS_REC) === 0 ? 0 : sys.AT_RECURSIVE;
+    const type = propagation & ~sys.MS_REC;
+    const result = sys.mountSetattr(point, "", sys.AT_EMPTY_PATH | recursive, 0, 0, type);
+    check(result, "set the propagation of a mount", path);
+    sys.close(point);
   }
 
   /** Runs `action` with `directory` as the working directory and closes it; relative names mean what is in it. */

@@ -26,6 +26,8 @@ import {
 import { Peer } from "../../src/protocol/peer.ts";
 import { StreamReceiver, StreamSender } from "../../src/protocol/stream.ts";
 
+const REATTACH_AFTER_MS = 100;
+const HELLO_WITHIN_MS = 1000;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const text = {
@@ -62,7 +64,7 @@ export class BareGuest {
   hello: GuestHello | undefined;
   #socket: net.Socket | undefined;
   #nextStream = 1;
-  #greeted: (() => void)[] = [];
+  #greeted: ((ok: boolean) => void) | undefined;
   readonly #exits = new Map<string, ProcessExited>();
   readonly #exitWaiters = new Map<string, (event: ProcessExited) => void>();
   readonly exited: Promise<void>;
@@ -80,7 +82,8 @@ export class BareGuest {
       helloBody: () => ({ role: "daemon" }),
       onHello: (hello) => {
         this.hello = guestHello(hello.body, "hello");
-        for (const resolve of this.#greeted.splice(0)) resolve();
+        this.#greeted?.(true);
+        this.#greeted = undefined;
       },
       onRequest: () => {
         throw new Error("a guest asks for nothing");
@@ -88,7 +91,7 @@ export class BareGuest {
       onEvent: (event, params) => this.#event(event, params),
       ownsStreams: true,
       onViolation: (error) => {
-        this.violations.push(error);
+        if (this.#greeted === undefined) this.violations.push(error);
         this.disconnect();
       },
     });
@@ -145,11 +148,20 @@ export class BareGuest {
     return readFileSync(path.join(this.directory, "console.log"), "utf8");
   }
 
-  /** Attaches the peer to the agent's port; resolves at the agent's hello. */
+  /**
+   * Attaches the peer to the agent's port; resolves at the agent's hello. A link that begins with anything else is
+   * closed and made again a little later: the guest may not have noticed yet that the one before is gone.
+   */
   async connect(): Promise<void> {
+    while (!(await this.#attach())) await new Promise((resolve) => setTimeout(resolve, REATTACH_AFTER_MS));
+  }
+
+  async #attach(): Promise<boolean> {
     const socket = await connectWhenThere(path.join(this.directory, "agent.sock"), this.vmm);
     this.#socket = socket;
-    const greeted = new Promise<void>((resolve) => this.#greeted.push(resolve));
+    const greeted = new Promise<boolean>((resolve) => {
+      this.#greeted = resolve;
+    });
     socket.on("data", (chunk) => {
       if (this.#socket === socket) this.peer.receive(chunk);
     });
@@ -158,7 +170,13 @@ export class BareGuest {
       if (this.#socket === socket) this.disconnect();
     });
     this.peer.attach((frame) => socket.write(frame));
-    await greeted;
+    // what a hung-up link has left behind may look like the start of a long frame
+    const late = setTimeout(() => this.#socket === socket && this.disconnect(), HELLO_WITHIN_MS);
+    try {
+      return await greeted;
+    } finally {
+      clearTimeout(late);
+    }
   }
 
   disconnect(): void {
@@ -166,6 +184,8 @@ export class BareGuest {
     this.#socket = undefined;
     this.peer.detach();
     socket?.destroy();
+    this.#greeted?.(false);
+    this.#greeted = undefined;
   }
 
   /** Puts bytes on the link that no Peer would send. */
