@@ -21,7 +21,7 @@ import { readTscKhz } from "./tsc.ts";
 const COMMAND_MS = 10_000;
 const DETACH_MS = 10_000;
 /** A boot with KVM takes well under a second; a host under load gets this. */
-const PROBE_MS = 15_000;
+const PROBE_MS = 10_000;
 /** Most files that a share's guest may have open. */
 const OPEN_FILES = 65_536;
 
