@@ -35,13 +35,13 @@ const CONTAINER = "main";
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
 const SIGPIPE = 13;
-const LEAST_MEMORY = 64 * 2 ** 20;
+const LEAST_MEMORY = 128 * 2 ** 20;
 const MOST_CPUS = 64;
 
 /** Runs the command; the returned number is the exit code. */
 export async function run(command: readonly string[], options: RunOptions): Promise<number> {
   const source = rootSource(options);
-  const machine = { vcpus: cpus(options.cpus), memoryBytes: memory(options.memory) };
+  const machine = { vcpus: cpus(options.cpus), memory: memory(options.memory) };
   const terminal = options.tty === true ? terminalOf(process) : undefined;
   const wanted = {
     command,
@@ -58,8 +58,8 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   const signals = new RunSignals();
   let session: Session | undefined;
   try {
-    session = await Session.open(logger);
-    return await runIn(session, { source, spec, terminal, machine, signals });
+    session = await Session.open(machine, logger);
+    return await runIn(session, { source, spec, terminal, signals });
   } catch (error) {
     if (signals.aborted.aborted) return signals.exitCode;
     return exitCodeOf(error);
@@ -74,7 +74,6 @@ interface Plan {
   readonly source: RootSource;
   readonly spec: unknown;
   readonly terminal: Terminal | undefined;
-  readonly machine: { readonly vcpus: number | undefined; readonly memoryBytes: number | undefined };
   readonly signals: RunSignals;
 }
 
@@ -118,7 +117,6 @@ async function runIn(session: Session, plan: Plan): Promise<number> {
 }
 
 async function boot(core: Core, id: string, sharedDirectory: string | undefined, plan: Plan): Promise<void> {
-  const { vcpus, memoryBytes } = plan.machine;
   await core.sandboxes.create(
     {
       id,
@@ -133,8 +131,6 @@ async function boot(core: Core, id: string, sharedDirectory: string | undefined,
       attempt: 0,
       labels: {},
       annotations: {},
-      ...(vcpus === undefined ? {} : { vcpus }),
-      ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(sharedDirectory === undefined ? {} : { sharedDirectory }),
     },
     plan.signals.aborted,
@@ -192,7 +188,7 @@ function memory(given: string | undefined): number | undefined {
   const bytes = parseSize(given);
   if (bytes === undefined) throw invalid("--memory", `"${given}" is not a size such as 256M`);
   if (bytes < LEAST_MEMORY)
-    throw invalid("--memory", `${given} is too little for a guest; it needs 64M at least`);
+    throw invalid("--memory", `${given} is too little for a guest; it needs 128M at least`);
   return bytes;
 }
 

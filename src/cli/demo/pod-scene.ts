@@ -14,7 +14,7 @@ import type { CriClient } from "../cri/client.ts";
 import { busyboxImage, writeImage } from "../image-builder.ts";
 import { nodeLeftovers, podLeftovers } from "./leftovers.ts";
 import type { Materials } from "./materials.ts";
-import { podTimeline } from "./pod-timeline.ts";
+import { creationSteps, podTimeline } from "./pod-timeline.ts";
 import { PrivateNode } from "./private-node.ts";
 import type { Report } from "./report.ts";
 
@@ -78,7 +78,7 @@ class PodScene {
   private readonly logs: string;
 
   constructor(
-    node: PrivateNode,
+    private readonly node: PrivateNode,
     private readonly report: Report,
     private readonly ids: string[],
     private readonly signal: AbortSignal,
@@ -144,7 +144,7 @@ class PodScene {
       await timed("StartContainer", cri.startContainer(created));
       return created;
     });
-    report.parts(parts);
+    report.parts([...parts, ...(await creationSteps(this.node.blazardLog, id))]);
     return id;
   }
 

@@ -1,6 +1,7 @@
 /**
  * Where a pod's start went: what blazard tells of a sandbox in PodSandboxStatus (verbose), as steps in order.
  */
+import { readFile } from "node:fs/promises";
 import type { PodSandboxStatusResponse } from "../../rpc/generated/runtime/v1/cri.ts";
 
 export interface PodTimeline {
@@ -19,7 +20,7 @@ interface Timed {
 /** Reads the facts; what is not there is left out. */
 export function podTimeline({ info }: PodSandboxStatusResponse): PodTimeline {
   return {
-    timeline: [...durations(info["timeline"]), ...sinceLast(durations(info["vmmTimeline"]))],
+    timeline: [...durations(info["timeline"]), ...sinceLast("vmm", durations(info["vmmTimeline"]))],
     acceleration: info["acceleration"] ?? "",
   };
 }
@@ -30,7 +31,26 @@ function durations(text: string | undefined): { step: string; ms: number }[] {
   return steps.map(({ step, state, ms }) => ({ step: step ?? state ?? "", ms }));
 }
 
-/** The VMM counts each step from its launch. */
-function sinceLast(steps: readonly { step: string; ms: number }[]): { step: string; ms: number }[] {
-  return steps.map(({ step, ms }, index) => ({ step: `vmm: ${step}`, ms: ms - (steps[index - 1]?.ms ?? 0) }));
+/** blazard's steps of a container's creation, out of its log; each is counted from the start of the creation. */
+export async function creationSteps(
+  logFile: string,
+  containerId: string,
+): Promise<{ step: string; ms: number }[]> {
+  const lines = (await readFile(logFile, "utf8")).split("\n");
+  const line = lines.find((each) => each.includes(containerId) && each.includes('"steps"'));
+  if (line === undefined) return [];
+  const { steps } = JSON.parse(line) as { steps: Readonly<Record<string, number>> };
+  const counted = Object.entries(steps).map(([step, ms]) => ({ step, ms }));
+  return sinceLast("create", counted);
+}
+
+/** Each step counted from the one before, instead of from the first one's start. */
+function sinceLast(
+  prefix: string,
+  steps: readonly { step: string; ms: number }[],
+): { step: string; ms: number }[] {
+  return steps.map(({ step, ms }, index) => ({
+    step: `${prefix}: ${step}`,
+    ms: ms - (steps[index - 1]?.ms ?? 0),
+  }));
 }

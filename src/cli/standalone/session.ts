@@ -32,6 +32,13 @@ const noCgroups: Cgroups = {
 
 const noEvents: TaskEvents = { publish: () => undefined };
 
+/** What the VM shall have. */
+export interface Machine {
+  readonly vcpus: number | undefined;
+  /** Bytes. */
+  readonly memory: number | undefined;
+}
+
 /** A run's surroundings before anything runs in them. */
 export class Session {
   private keeper: Keeper | undefined;
@@ -44,12 +51,12 @@ export class Session {
     private readonly logger: Logger,
   ) {}
 
-  /** Makes the directory. Throws DependencyMissing naming what set-up has not built. */
-  static async open(logger: Logger): Promise<Session> {
+  /** Makes the directory. The machine is as configured where `machine` does not say. Throws DependencyMissing naming what set-up has not built. */
+  static async open(machine: Machine, logger: Logger): Promise<Session> {
     const defaults = parseConfig("", "(defaults)");
     const parts = await locateParts(defaults);
     const directory = await mkdtemp(join(temporaryDirectory(), "blazar-run-"));
-    const session = new Session(directory, privateConfig(defaults, directory), parts, logger);
+    const session = new Session(directory, privateConfig(defaults, machine, directory), parts, logger);
     try {
       // as root, the VMM is another user and has to reach its own files in there
       if (process.getuid?.() === 0) await chmod(directory, 0o711);
@@ -113,9 +120,11 @@ function temporaryDirectory(): string {
   return named.length > LONGEST_TEMPORARY_PATH ? "/tmp" : named;
 }
 
-function privateConfig(defaults: Config, directory: string): Config {
+function privateConfig(defaults: Config, machine: Machine, directory: string): Config {
+  const { vcpus = defaults.vmm.vcpus, memory = defaults.vmm.memory } = machine;
   return {
     ...defaults,
+    vmm: { ...defaults.vmm, vcpus, memory },
     daemon: { ...defaults.daemon, state_directory: directory },
     storage: { ...defaults.storage, scratch_directory: join(directory, "scratch") },
   };

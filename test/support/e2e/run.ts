@@ -103,6 +103,15 @@ export async function runBlazar(
   return { ...result, remains: await running.remains() };
 }
 
+/** A user without any right. */
+export const NOBODY = 65_534;
+
+/** The start of a command line that runs the rest as {@link NOBODY}; only root can. */
+export function asNobody(): string[] {
+  const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+  return ["setpriv", ...ids, "--inh-caps=-all", "--bounding-set=-all"];
+}
+
 /** A copy of the program and its parts where every user may read it; returns the program and its cache. */
 export async function installForEverybody(): Promise<{ program: string; cache: string }> {
   const directory = await temporaryDirectory();
