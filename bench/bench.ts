@@ -1,0 +1,102 @@
+/**
+ * `npm run bench -- COMMAND`: measures this checkout against the plain runc handler of the same containerd.
+ *
+ * Sets up what is missing, bundles the product, runs the suites, prints tables, keeps every sample in a file, draws
+ * the figures. Needs root and a quiet machine. Progress goes to stderr; with `--json` stdout has one line.
+ */
+import { readFile } from "node:fs/promises";
+import { Command, InvalidArgumentError } from "commander";
+import { command as runCommand } from "../setup/entry.ts";
+import { BlazarError } from "../src/contracts/errors.ts";
+import { report } from "./commands/report.ts";
+import { type BenchCommand, runBench } from "./commands/run.ts";
+import { parseHandlers } from "./node/variants.ts";
+
+const COMMANDS: Readonly<Record<BenchCommand, string>> = {
+  start: "one pod at a time: from the pool, from a clone, from a cold boot, and the other handlers",
+  serial: "one pod at a time, each handler as it is",
+  parallel: "many pods at once, with a pool of as many VMs and with none",
+  memory: "memory of daemon and keeper against the others' shims, as pods are added",
+  density: "a thousand sandboxes on the fake driver",
+  all: "serial, parallel, memory and density",
+};
+
+interface Flags {
+  readonly runs?: number;
+  readonly pods?: number;
+  readonly handlers: string;
+  readonly quick?: boolean;
+  readonly json?: boolean;
+  readonly seed?: number;
+  readonly containerdConfig?: string;
+}
+
+/** A seed for whoever gives none; printed, so that the order can be had again. */
+const SEEDS = 2 ** 31;
+
+function count(text: string): number {
+  if (/^[1-9]\d{0,4}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("a number from 1 to 99999");
+}
+
+function seed(text: string): number {
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("a whole number");
+}
+
+async function bench(name: BenchCommand, flags: Flags): Promise<void> {
+  const interrupted = new AbortController();
+  const interrupt = (): void =>
+    interrupted.abort(
+      new BlazarError("Cancelled", { operation: "run the benchmark", reason: "a signal has come" }),
+    );
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const { runs, pods, containerdConfig } = flags;
+  await runBench(name, {
+    ...(runs === undefined ? {} : { runs }),
+    ...(pods === undefined ? {} : { pods }),
+    handlers: parseHandlers(flags.handlers),
+    quick: flags.quick === true,
+    json: flags.json === true,
+    seed: flags.seed ?? Math.floor(Math.random() * SEEDS),
+    containerdConfig: containerdConfig === undefined ? undefined : await readFile(containerdConfig, "utf8"),
+    signal: interrupted.signal,
+  });
+}
+
+function program(): Command {
+  const cli = new Command("bench").description("Measures Blazar against other runtime handlers.");
+  cli.showHelpAfterError().exitOverride();
+  for (const [name, description] of Object.entries(COMMANDS)) {
+    cli
+      .command(name)
+      .description(description)
+      .option("--runs <n>", "measurements of each variant", count)
+      .option("--pods <n>", "pods at once, at most, or in all", count)
+      .option("--handlers <names>", "runtime handlers, with commas between", "blazar,runc")
+      .option("--containerd-config <file>", "TOML with further runtime handlers for the private containerd")
+      .option("--quick", "fewer measurements")
+      .option("--json", "one JSON object as the last line of stdout, all else on stderr")
+      .option("--seed <n>", "of the order and the intervals; default: a new one, printed", seed)
+      .action((flags: Flags) => bench(name as BenchCommand, flags));
+  }
+  cli
+    .command("report")
+    .description("figures and docs/performance.md from a results file")
+    .argument("[file]", "default: the newest full run in bench/results")
+    .action(async (file: string | undefined) => {
+      for (const written of await report(file)) process.stdout.write(`${written}\n`);
+    });
+  return cli;
+}
+
+await runCommand(async () => {
+  try {
+    await program().parseAsync(process.argv);
+    return 0;
+  } catch (error) {
+    // commander has said what was wrong, or shown the help
+    if (error instanceof Error && "exitCode" in error) return Number(error.exitCode);
+    throw error;
+  }
+});

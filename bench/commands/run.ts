@@ -1,0 +1,161 @@
+/**
+ * Runs suites and hands on what they found: tables, the file of samples, figures, the last line.
+ */
+import { join } from "node:path";
+import { ensureArtifacts } from "../../setup/artifacts.ts";
+import { buildDist } from "../../setup/dist.ts";
+import { repoRoot } from "../../setup/paths.ts";
+import { streamProgress } from "../../setup/progress.ts";
+import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { describeMachine, versions } from "../node/machine.ts";
+import { handlerVariant, startVariants } from "../node/variants.ts";
+import { drawFigures } from "../output/figures.ts";
+import { startLine, suiteLine } from "../output/last-line.ts";
+import { Progress } from "../output/progress.ts";
+import { type Absence, type Results, resultsName, writeResults } from "../output/results.ts";
+import { asText, tablesOf } from "../output/tables.ts";
+import { seeded } from "../stats/random.ts";
+import type { SuiteContext } from "../suites/context.ts";
+import { runDensity } from "../suites/density.ts";
+import { runMemory } from "../suites/memory.ts";
+import { runParallel } from "../suites/parallel.ts";
+import { blazarFirst, runSeries } from "../suites/series.ts";
+
+type Suite = "start" | "serial" | "parallel" | "memory" | "density";
+
+/** A suite, or those of the claim together. */
+export type BenchCommand = Suite | "all";
+
+export interface RunOptions {
+  /** Measurements of each variant; default: by suite, and few if `quick`. */
+  readonly runs?: number;
+  /** Pods at once, at most, or in all; default: by suite. */
+  readonly pods?: number;
+  readonly handlers: readonly string[];
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly seed: number;
+  /** TOML added to containerd's configuration. */
+  readonly containerdConfig: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density">;
+
+const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
+  start: ["start"],
+  serial: ["serial"],
+  parallel: ["parallel"],
+  memory: ["memory"],
+  density: ["density"],
+  all: ["serial", "parallel", "memory", "density"],
+};
+const RUNS: Readonly<Record<Suite, number>> = { start: 30, serial: 50, parallel: 5, memory: 1, density: 1 };
+const QUICK_RUNS: Readonly<Record<Suite, number>> = {
+  start: 10,
+  serial: 15,
+  parallel: 1,
+  memory: 1,
+  density: 1,
+};
+const PODS: Readonly<Record<Suite, number>> = {
+  start: 1,
+  serial: 1,
+  parallel: 50,
+  memory: 50,
+  density: 1000,
+};
+
+/** Where results are kept. */
+export function resultsDirectory(): string {
+  return join(repoRoot(), "bench", "results");
+}
+
+/** Measures, prints, keeps. Throws what makes measuring impossible; what a suite lacks is in the results. */
+export async function runBench(command: BenchCommand, options: RunOptions): Promise<Results> {
+  if (process.getuid?.() !== 0) throw notRoot();
+  const artifacts = await ensureArtifacts();
+  await buildDist(streamProgress());
+  process.env["BLAZAR_CACHE"] = artifacts.cache;
+  const progress = new Progress();
+  progress.line(`${command}: seed ${options.seed}, handlers ${options.handlers.join(", ")}`);
+  const [startedAt, begin] = [new Date().toISOString(), performance.now()];
+  const absent: Absence[] = [];
+  const learned = { acceleration: "" };
+  let sections: Sections = {};
+  for (const suite of SUITES[command]) {
+    const context: SuiteContext = {
+      artifacts,
+      progress,
+      random: seeded(options.seed),
+      handlers: blazarFirst(options.handlers),
+      runs: options.runs ?? (options.quick ? QUICK_RUNS : RUNS)[suite],
+      pods: options.pods ?? PODS[suite],
+      containerdConfig: options.containerdConfig,
+      absent,
+      learned,
+      signal: options.signal,
+    };
+    try {
+      sections = { ...sections, ...(await runSuite(suite, context)) };
+    } catch (error) {
+      if (options.signal.aborted) throw error;
+      absent.push({ what: suite, why: reasonOf(error) });
+      progress.line(`${suite} failed: ${reasonOf(error)}`);
+    }
+  }
+  const results: Results = {
+    format: 1,
+    command,
+    startedAt,
+    seconds: Math.round((performance.now() - begin) / 1000),
+    seed: options.seed,
+    quick: options.quick,
+    machine: describeMachine(learned.acceleration),
+    versions: await versions(artifacts),
+    absent,
+    ...sections,
+  };
+  await publish(command, results, options.json, progress);
+  return results;
+}
+
+async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> {
+  switch (suite) {
+    case "start":
+      return { start: await runSeries("start", startVariants(context.handlers), context) };
+    case "serial":
+      return { serial: await runSeries("serial", context.handlers.map(handlerVariant), context) };
+    case "parallel":
+      return { parallel: await runParallel(context) };
+    case "memory":
+      return { memory: await runMemory(context) };
+    case "density":
+      return { density: await runDensity(context) };
+  }
+}
+
+async function publish(
+  command: BenchCommand,
+  results: Results,
+  json: boolean,
+  progress: Progress,
+): Promise<void> {
+  const text = tablesOf(results).map(asText).join("\n");
+  (json ? process.stderr : process.stdout).write(`${text}\n\n`);
+  const file = await writeResults(resultsDirectory(), results);
+  const figures = await drawFigures(results, join(resultsDirectory(), resultsName(results)));
+  progress.line(`samples: ${file}`);
+  for (const figure of figures) progress.line(`figure: ${figure}`);
+  if (!json) return;
+  const line = command === "start" ? startLine(results) : suiteLine(results);
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+function notRoot(): BlazarError {
+  return new BlazarError("PermissionDenied", {
+    operation: "run the benchmark",
+    reason: "containerd needs root, and this is another user",
+    remedy: "run it as root",
+  });
+}

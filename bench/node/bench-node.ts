@@ -1,0 +1,207 @@
+/**
+ * The node that is measured: keeper, blazard and containerd of its own, with the images that pods need.
+ *
+ * blazard runs as its unit runs it (Node's options out of deploy/blazar.service), on a copy of the Node binary that
+ * nothing else maps: otherwise this process, npm and set-up would share its text and hide half of its memory.
+ */
+import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Artifacts } from "../../setup/artifacts.ts";
+import { programFile } from "../../setup/dist.ts";
+import { repoRoot } from "../../setup/paths.ts";
+import type { CriClient } from "../../src/cli/cri/client.ts";
+import { PAUSE_IMAGE } from "../../src/cli/demo/private-containerd.ts";
+import { type NodeConfig, PrivateNode } from "../../src/cli/demo/private-node.ts";
+import { busyboxImage, type ImageSpec, writeImage } from "../../src/cli/image-builder.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import type { Metrics } from "../../src/observe/metrics-file.ts";
+import { allProcesses, descendants, type ProcessInfo, programOf } from "./memory.ts";
+
+/** What the pods' containers run. */
+export const IMAGE = "localhost/blazar/bench:latest";
+
+const METRICS_TIMEOUT_MS = 10_000;
+const POLL_MS = 10;
+const SHIM = "containerd-shim-runc-v2";
+
+export interface BenchNodeOptions {
+  readonly artifacts: Artifacts;
+  /** Keys of blazard's configuration. */
+  readonly config?: NodeConfig;
+  /** TOML for containerd: more runtime handlers. */
+  readonly containerdConfig?: string | undefined;
+}
+
+/** Processes of the node, by part. */
+export interface NodeProcesses {
+  readonly daemon: number;
+  readonly keeper: number;
+  /** What the keeper has started. */
+  readonly vmms: readonly number[];
+  /** Shims of the other handlers, and what they have started. */
+  readonly shims: readonly number[];
+  readonly shimChildren: readonly number[];
+}
+
+export class BenchNode {
+  private constructor(
+    private readonly node: PrivateNode,
+    private readonly directory: string,
+  ) {}
+
+  static async start(options: BenchNodeOptions): Promise<BenchNode> {
+    const { artifacts, config, containerdConfig } = options;
+    if (artifacts.containerd === null) throw noContainerd();
+    const directory = await mkdtemp(join(tmpdir(), "blazar-bench-"));
+    try {
+      const node = await PrivateNode.start({
+        program: programFile(),
+        containerd: artifacts.containerd.bin,
+        prefix: "blazar-bench-node-",
+        node: { program: await copyOfNode(directory), args: await nodeOptions() },
+        config: { daemon: { log_level: "info" }, ...config },
+        ...(containerdConfig === undefined ? {} : { containerdConfig }),
+      });
+      const bench = new BenchNode(node, directory);
+      try {
+        await bench.importImages(artifacts);
+        return bench;
+      } catch (error) {
+        await bench.stop();
+        throw error;
+      }
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get cri(): CriClient {
+    return this.node.cri;
+  }
+
+  /** Where a pod's containers may log. */
+  get logDirectory(): string {
+    return join(this.directory, "logs");
+  }
+
+  /** Ends blazard and starts it with other keys; there should be no pods. */
+  async reconfigure(config: NodeConfig): Promise<void> {
+    await this.node.restartBlazard({ config: { daemon: { log_level: "info" }, ...config } });
+  }
+
+  /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
+  async metrics(): Promise<Metrics> {
+    const file = join(this.node.stateDirectory, "metrics.json");
+    const pid = this.node.blazardPid;
+    const before = await readMetrics(file);
+    process.kill(pid, "SIGUSR2");
+    const deadline = performance.now() + METRICS_TIMEOUT_MS;
+    for (;;) {
+      const now = await readMetrics(file);
+      if (now !== undefined && now.pid === pid && (before?.pid !== pid || now.sequence > before.sequence))
+        return now;
+      if (performance.now() > deadline) throw noMetrics(pid);
+      await delay(POLL_MS);
+    }
+  }
+
+  /** Who is who among the node's processes. */
+  async processes(): Promise<NodeProcesses> {
+    const all = await allProcesses();
+    const daemon = this.node.blazardPid;
+    const keeper = await this.keeperPid(all);
+    const shims = all.filter(
+      ({ command }) => command.includes(SHIM) && command.includes(this.node.containerdDirectory),
+    );
+    const pids = (list: readonly ProcessInfo[]) => list.map(({ pid }) => pid);
+    return {
+      daemon,
+      keeper,
+      vmms: pids(descendants(all, [keeper])),
+      shims: pids(shims),
+      shimChildren: pids(descendants(all, pids(shims))),
+    };
+  }
+
+  async stop(): Promise<void> {
+    await this.removeAllPods().catch(() => undefined);
+    await this.node.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** Stops and removes every pod that is there. */
+  async removeAllPods(): Promise<void> {
+    const pods = await this.cri.listPodSandboxes();
+    await Promise.all(pods.map(({ id }) => this.removePod(id)));
+  }
+
+  async removePod(id: string): Promise<void> {
+    await this.cri.stopPodSandbox(id);
+    await this.cri.removePodSandbox(id);
+  }
+
+  private async keeperPid(all: readonly ProcessInfo[]): Promise<number> {
+    for (const { pid, command } of all) {
+      if (!command.includes(this.node.stateDirectory)) continue;
+      if ((await programOf(pid)).endsWith("/keeper")) return pid;
+    }
+    throw new BlazarError("ProcessNotFound", {
+      operation: "find the keeper",
+      subject: this.node.stateDirectory,
+      reason: "no process of that name has this directory in its command line",
+    });
+  }
+
+  private async importImages({ busybox }: Artifacts): Promise<void> {
+    await mkdir(this.logDirectory, { recursive: true });
+    const applets = (await readFile(busybox.applets, "utf8")).split("\n").filter((line) => line !== "");
+    const names = applets.map((path) => path.slice(path.lastIndexOf("/") + 1));
+    const image = await busyboxImage(IMAGE, busybox.binary, names);
+    await this.import(image);
+    await this.import({ ...image, name: PAUSE_IMAGE, process: { Entrypoint: ["/bin/sleep", "2147483647"] } });
+  }
+
+  private async import(image: ImageSpec): Promise<void> {
+    const file = join(this.directory, "image.tar");
+    await writeImage(file, image);
+    await this.node.containerd.importImage(file, image.name);
+    await rm(file);
+  }
+}
+
+async function copyOfNode(directory: string): Promise<string> {
+  const copy = join(directory, "node");
+  await copyFile(process.execPath, copy);
+  return copy;
+}
+
+/** Node's options in blazard's unit. */
+export async function nodeOptions(): Promise<string[]> {
+  const unit = await readFile(join(repoRoot(), "deploy", "blazar.service"), "utf8");
+  const [, options = ""] = /^ExecStart=\S*node((?: --\S+)*) /m.exec(unit) ?? [];
+  return options.split(" ").filter((option) => option !== "");
+}
+
+async function readMetrics(file: string): Promise<Metrics | undefined> {
+  const text = await readFile(file, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as Metrics);
+}
+
+function noMetrics(pid: number): BlazarError {
+  return new BlazarError("DeadlineExceeded", {
+    operation: "ask blazard for its figures",
+    subject: `process ${pid}`,
+    reason: `it has written none within ${METRICS_TIMEOUT_MS / 1000} s of SIGUSR2`,
+  });
+}
+
+function noContainerd(): BlazarError {
+  return new BlazarError("DependencyMissing", {
+    operation: "start the benchmark's node",
+    reason: "set-up has no containerd",
+    remedy: "see the warnings of: npm run setup",
+  });
+}

@@ -1,0 +1,44 @@
+/**
+ * What the figures depend on: the machine and the versions. Names of hosts and users are left out.
+ */
+import { readFile } from "node:fs/promises";
+import { cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+import type { Artifacts } from "../../setup/artifacts.ts";
+import { repoRoot } from "../../setup/paths.ts";
+import { runProgram } from "../../src/cli/demo/child.ts";
+import type { Machine } from "../output/results.ts";
+
+const MIB = 2 ** 20;
+
+/** @param acceleration of blazar's VMs, as a pod told; "" if none ran */
+export function describeMachine(acceleration: string): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: cpus().length,
+    memoryMb: Math.round(totalmem() / MIB),
+    kernel: release(),
+    acceleration,
+  };
+}
+
+/** Versions of everything that a start passes through. */
+export async function versions({ containerd }: Artifacts): Promise<Record<string, string>> {
+  const { version } = JSON.parse(await readFile(join(repoRoot(), "package.json"), "utf8")) as {
+    version: string;
+  };
+  return {
+    blazar: version,
+    commit: await firstLine("git", ["-C", repoRoot(), "rev-parse", "--short", "HEAD"]),
+    node: process.version,
+    containerd: containerd?.version ?? "none",
+    runc: await firstLine("runc", ["--version"]),
+    qemu: await firstLine("qemu-system-x86_64", ["--version"]),
+  };
+}
+
+/** `none` where the program is missing. */
+async function firstLine(program: string, args: readonly string[]): Promise<string> {
+  const text = await runProgram(program, args).catch(() => "none");
+  return text.split("\n")[0]?.trim() ?? "none";
+}

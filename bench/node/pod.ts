@@ -1,0 +1,84 @@
+/**
+ * One sample: a hostNetwork pod and its container, from RunPodSandbox until StartContainer has returned.
+ *
+ * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's; no
+ * process is started for a figure. What the daemon says of the pod is asked for afterwards, uncounted.
+ */
+import { podTimeline } from "../../src/cli/demo/pod-timeline.ts";
+import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { type BenchNode, IMAGE } from "./bench-node.ts";
+import { BLAZAR, type BootPath, bootPathOf, type Variant } from "./variants.ts";
+
+/** A named part of a start, in milliseconds. */
+export interface Step {
+  readonly step: string;
+  readonly ms: number;
+}
+
+/** A pod that runs, and how long each call took. */
+export interface StartedPod {
+  readonly id: string;
+  readonly containerId: string;
+  readonly totalMs: number;
+  /** RunPodSandbox, CreateContainer, StartContainer. */
+  readonly calls: readonly Step[];
+}
+
+/** What the daemon tells of a pod of its own. */
+export interface PodFacts {
+  readonly boot: BootPath;
+  readonly acceleration: string;
+  readonly steps: readonly Step[];
+}
+
+let serial = 0;
+
+/** Starts a pod; its container sleeps. If something fails, what was made of it is removed. */
+export async function startPod(node: BenchNode, variant: Variant): Promise<StartedPod> {
+  const { cri } = node;
+  const name = `bench-${++serial}`;
+  const config = {
+    metadata: { name, uid: `uid-${name}`, namespace: "default", attempt: 0 },
+    annotations: { ...variant.annotations },
+    linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
+  };
+  const container = {
+    metadata: { name: "main", attempt: 0 },
+    image: { image: IMAGE },
+    command: ["sleep", "2147483647"],
+  };
+  const begin = performance.now();
+  const id = await cri.runPodSandbox(config, variant.handler);
+  try {
+    const sandbox = performance.now();
+    const containerId = await cri.createContainer(id, container, config);
+    const created = performance.now();
+    await cri.startContainer(containerId);
+    const end = performance.now();
+    return {
+      id,
+      containerId,
+      totalMs: end - begin,
+      calls: [
+        { step: "RunPodSandbox", ms: sandbox - begin },
+        { step: "CreateContainer", ms: created - sandbox },
+        { step: "StartContainer", ms: end - created },
+      ],
+    };
+  } catch (error) {
+    await node.removePod(id).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Undefined for other handlers, which say nothing of it. */
+export async function podFacts(
+  node: BenchNode,
+  variant: Variant,
+  pod: StartedPod,
+): Promise<PodFacts | undefined> {
+  if (variant.handler !== BLAZAR) return undefined;
+  const status = await node.cri.podSandboxStatus(pod.id, true);
+  const { timeline, acceleration } = podTimeline(status);
+  return { boot: bootPathOf(status.info), acceleration, steps: timeline };
+}

@@ -1,0 +1,65 @@
+/**
+ * What is compared: a runtime handler, and for blazar also how the pod's VM comes about.
+ *
+ * The daemon takes the way from the pod annotation `io.blazar.boot` and tells the way it took in PodSandboxStatus
+ * (verbose, `boot`). A variant that the daemon does not have is reported as absent, never replaced by another.
+ */
+import { BlazarError } from "../../src/contracts/errors.ts";
+
+/** How a pod's VM comes about: taken from the pool, cloned from the template, booted. */
+export type BootPath = "pool" | "clone" | "cold";
+
+/** One column of a table, one line of a figure. */
+export interface Variant {
+  /** `pool`, `clone`, `cold`, `blazar` (whatever the daemon chooses), or a handler's name. */
+  readonly name: string;
+  readonly handler: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** The path that a sample must have taken to count; undefined = any. */
+  readonly boot: BootPath | undefined;
+}
+
+/** The handler that is measured against the others. */
+export const BLAZAR = "blazar";
+/** The handler that every containerd has. */
+export const BASELINE = "runc";
+/** Pod annotation that forces a path. */
+export const BOOT_ANNOTATION = "io.blazar.boot";
+
+const BOOT_PATHS: readonly BootPath[] = ["pool", "clone", "cold"];
+
+/** A handler as it is: for blazar the path that the daemon chooses by itself. */
+export function handlerVariant(handler: string): Variant {
+  return { name: handler, handler, annotations: {}, boot: undefined };
+}
+
+/** blazar with a forced path. */
+export function bootVariant(boot: BootPath): Variant {
+  return { name: boot, handler: BLAZAR, annotations: { [BOOT_ANNOTATION]: boot }, boot };
+}
+
+/** The variants of `start`: for blazar each path apart, other handlers as they are. */
+export function startVariants(handlers: readonly string[]): Variant[] {
+  return handlers.flatMap((handler) =>
+    handler === BLAZAR ? BOOT_PATHS.map(bootVariant) : [handlerVariant(handler)],
+  );
+}
+
+/** Reads `--handlers`. Throws InvalidArgument for an empty or doubled name. */
+export function parseHandlers(list: string): string[] {
+  const names = list.split(",").map((name) => name.trim());
+  const bad = names.find((name, index) => name === "" || names.indexOf(name) !== index);
+  if (bad === undefined) return names;
+  throw new BlazarError("InvalidArgument", {
+    operation: "read --handlers",
+    subject: list,
+    reason: bad === "" ? "a name is empty" : `${bad} is there twice`,
+    remedy: "give names of containerd's runtime handlers, as in blazar,runc",
+  });
+}
+
+/** The path that a pod has taken, out of its status. A daemon that does not say has no other than to boot. */
+export function bootPathOf(info: Readonly<Record<string, string>>): BootPath {
+  const said = BOOT_PATHS.find((path) => path === info["boot"]);
+  return said ?? "cold";
+}

@@ -1,0 +1,146 @@
+/**
+ * A run's results as they are kept: every raw sample, the machine, the versions, the seed.
+ *
+ * One JSON file for each run, `bench/results/<date>-<host>.json`. The host is what the figures depend on (cores and
+ * acceleration), never a name. Everything printed, drawn or written about a run is made from this file alone.
+ */
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod/mini";
+import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import type { LoopDelay } from "../../src/observe/loop-delay.ts";
+import type { Memory } from "../node/memory.ts";
+import type { Step } from "../node/pod.ts";
+
+/** One pod started in series. */
+export interface SeriesSample {
+  readonly variant: string;
+  readonly round: number;
+  readonly totalMs: number;
+  /** As the client sees it. */
+  readonly calls: readonly Step[];
+  /** As blazard tells it; empty for other handlers. */
+  readonly steps: readonly Step[];
+}
+
+/** Pods started at once. */
+export interface ParallelSample {
+  readonly variant: string;
+  readonly round: number;
+  readonly pods: number;
+  /** Until all of them ran. */
+  readonly wallMs: number;
+  /** Each pod's own time. */
+  readonly podMs: readonly number[];
+  /** blazard's, during these starts. */
+  readonly loopDelay: LoopDelay | null;
+}
+
+/** Who manages so many pods, and what it takes. Bytes. */
+export interface MemorySample {
+  readonly handler: string;
+  readonly pods: number;
+  readonly phase: "idle" | "loaded";
+  readonly daemon: Memory | null;
+  readonly keeper: Memory | null;
+  readonly shims: Memory | null;
+  /** VMMs and helpers, or what the shims have started; pooled VMs included. */
+  readonly sandboxes: { readonly count: number; readonly memory: Memory };
+}
+
+/** The daemon with so many sandboxes on the fake driver. Bytes. */
+export interface DensityPoint {
+  readonly sandboxes: number;
+  readonly daemon: Memory;
+}
+
+export interface Density {
+  readonly points: readonly DensityPoint[];
+  /** Of each sandbox in order: Create and Start, in ms. */
+  readonly startMs: readonly number[];
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryMb: number;
+  readonly kernel: string;
+  /** Of blazar's VMs: `kvm` or `tcg`. */
+  readonly acceleration: string;
+}
+
+/** What could not be measured, and why. */
+export interface Absence {
+  readonly what: string;
+  readonly why: string;
+}
+
+export interface Results {
+  readonly format: 1;
+  readonly command: string;
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly quick: boolean;
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly absent: readonly Absence[];
+  readonly start?: readonly SeriesSample[];
+  readonly serial?: readonly SeriesSample[];
+  readonly parallel?: readonly ParallelSample[];
+  readonly memory?: readonly MemorySample[];
+  readonly density?: Density;
+}
+
+/** Enough to refuse a file that is something else. */
+const header = z.looseObject({ format: z.literal(1), seed: z.number(), machine: z.looseObject({}) });
+
+/** `2026-11-22T14-05-09-2c-tcg`: the file's name without its end. */
+export function resultsName({ startedAt, machine }: Results): string {
+  const date = startedAt.slice(0, 19).replaceAll(":", "-");
+  return `${date}-${machine.cores}c-${machine.acceleration === "" ? "none" : machine.acceleration}`;
+}
+
+/** Writes a run's file into a directory, made if missing; returns its path. */
+export async function writeResults(directory: string, results: Results): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  const file = join(directory, `${resultsName(results)}.json`);
+  await writeFile(file, `${JSON.stringify(results, rounded, 1)}\n`);
+  return file;
+}
+
+/** Throws InvalidArgument if it is not a file of this benchmark. */
+export async function readResults(file: string): Promise<Results> {
+  try {
+    return header.parse(JSON.parse(await readFile(file, "utf8"))) as unknown as Results;
+  } catch (cause) {
+    throw new BlazarError("InvalidArgument", {
+      operation: "read the results",
+      subject: file,
+      reason: reasonOf(cause),
+      remedy: "give a file that a run of this benchmark has written",
+      cause,
+    });
+  }
+}
+
+/** The newest file of a directory that has all sections; throws InvalidArgument if there is none. */
+export async function newestResults(directory: string): Promise<string> {
+  const names = (await readdir(directory).catch(() => [])).filter((name) => name.endsWith(".json")).sort();
+  for (const name of names.reverse()) {
+    const file = join(directory, name);
+    const results = await readResults(file);
+    if (results.command === "all" && !results.quick) return file;
+  }
+  throw new BlazarError("InvalidArgument", {
+    operation: "find results",
+    subject: directory,
+    reason: "there is no file of a full run",
+    remedy: "run: npm run bench -- all",
+  });
+}
+
+/** A microsecond is more than any of these clocks can tell. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1000) / 1000 : value;
+}

@@ -1,0 +1,57 @@
+/**
+ * Colours of the figures: named, so that one drawing is legible on light and on dark paper.
+ *
+ * In an SVG the names are CSS variables, chosen by `prefers-color-scheme` (which also holds inside an <img>); for a
+ * PNG they are replaced by the light values. The series' colours are Okabe and Ito's, told apart by colour-blind
+ * people too, in a lighter variant on dark paper.
+ */
+
+interface Colours {
+  readonly paper: string;
+  readonly ink: string;
+  readonly muted: string;
+  readonly series: readonly string[];
+}
+
+const LIGHT: Colours = {
+  paper: "#ffffff",
+  ink: "#1f2328",
+  muted: "#6e7781",
+  series: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#6e5494", "#7f7f7f"],
+};
+const DARK: Colours = {
+  paper: "#0d1117",
+  ink: "#e6edf3",
+  muted: "#8b949e",
+  series: ["#58a6ff", "#ff8c42", "#3fb98c", "#e59ac0", "#e3c04a", "#8fd3ff", "#b39ddb", "#b0b0b0"],
+};
+
+export const INK = "var(--ink)";
+export const MUTED = "var(--muted)";
+export const PAPER = "var(--paper)";
+
+/** The colour of the nth series; they repeat after eight. */
+export function seriesColour(index: number): string {
+  return `var(--series-${index % LIGHT.series.length})`;
+}
+
+/** The style sheet that gives the names their values. */
+export function styleSheet(): string {
+  return `svg{${variables(LIGHT)}}@media (prefers-color-scheme:dark){svg{${variables(DARK)}}}`;
+}
+
+/** The drawing in light colours, for programs that know no variables. */
+export function withLightColours(svg: string): string {
+  return svg.replaceAll(/var\(--([a-z]+)(?:-(\d))?\)/g, (_, name: string, index: string | undefined) => {
+    if (index !== undefined) return LIGHT.series[Number(index)] ?? LIGHT.ink;
+    return name === "paper" ? LIGHT.paper : name === "muted" ? LIGHT.muted : LIGHT.ink;
+  });
+}
+
+function variables({ paper, ink, muted, series }: Colours): string {
+  const named = { paper, ink, muted };
+  return [
+    ...Object.entries(named).map(([name, value]) => `--${name}:${value}`),
+    ...series.map((value, index) => `--series-${index}:${value}`),
+  ].join(";");
+}

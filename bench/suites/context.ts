@@ -1,0 +1,26 @@
+/**
+ * What every suite is given, and where it notes what could not be measured.
+ */
+import type { Artifacts } from "../../setup/artifacts.ts";
+import type { Progress } from "../output/progress.ts";
+import type { Absence } from "../output/results.ts";
+import type { Random } from "../stats/random.ts";
+
+export interface SuiteContext {
+  readonly artifacts: Artifacts;
+  readonly progress: Progress;
+  /** The run's one source of chance. */
+  readonly random: Random;
+  readonly handlers: readonly string[];
+  /** How often each variant is measured. */
+  readonly runs: number;
+  /** Pods at once, or at most. */
+  readonly pods: number;
+  readonly containerdConfig: string | undefined;
+  /** What could not be measured; suites add to it. */
+  readonly absent: Absence[];
+  /** Facts for the machine's description that only a pod can tell; suites add to it. */
+  readonly learned: { acceleration: string };
+  /** Aborted by Ctrl-C: a suite stops at the next sample. */
+  readonly signal: AbortSignal;
+}
