@@ -55,6 +55,9 @@ export const ERROR_KINDS = {
   VmmFailed: "internal",
   VmmExited: "unavailable",
   QmpFailed: "internal",
+  TemplateNotFound: "notFound",
+  TemplateBroken: "dataLoss",
+  TemplateInUse: "failedPrecondition",
   // the guest
   GuestNotReady: "deadlineExceeded",
   GuestLost: "unavailable",

@@ -23,6 +23,42 @@ export interface VmSpec {
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /** cgroup.procs files that the VMM enters before it starts. */
   readonly cgroups: readonly string[];
+  /**
+   * Directory of a template (see {@link TemplateDriver}) of the same vcpus and memory: the VM is a private copy-on-write
+   * clone of it instead of booting, and its agent answers at once. Undefined = boot.
+   */
+  readonly template?: string | undefined;
+}
+
+/** What of a VM a template is made for; clones of another shape need another template. */
+export type VmShape = Pick<VmSpec, "vcpus" | "memoryBytes">;
+
+/** What a template depends on. Two with the same key can stand in for each other. */
+export interface TemplateIdentity {
+  /** Hash of {@link parts}, hex, at least 16 digits: fit for a file name. */
+  readonly key: string;
+  /** Name → value: VMM binary and version, machine, CPU model, kernel, initramfs, command line, vCPUs, memory, devices. */
+  readonly parts: Readonly<Record<string, string>>;
+}
+
+/** How a driver makes templates. Knows nothing of where they are kept or when they are needed. */
+export interface TemplateDriver {
+  identify(shape: VmShape, signal?: AbortSignal): Promise<TemplateIdentity>;
+  /**
+   * Boots a VM of this shape with the files in `directory` (exists, empty), calls `ready` when it runs and, when that has
+   * resolved, pauses it and writes its state. The VM is gone afterwards, whatever happens; after a failure so are the
+   * files. Resolves with the steps' durations.
+   */
+  build(
+    shape: VmShape,
+    directory: string,
+    ready: (vm: Vm, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<readonly { readonly step: string; readonly ms: number }[]>;
+  /** Checks that a template's files are whole; `deep` reads all of the memory. Throws DataLoss kinds, NotFound. */
+  verify(directory: string, deep: boolean): Promise<void>;
+  /** Lets go of what the driver keeps of a template in memory for its clones; living clones are not touched. */
+  forget(directory: string): Promise<void>;
 }
 
 /** A disk on the VM's virtio-scsi bus. */
@@ -81,6 +117,8 @@ export interface VmmDriver {
   readonly name: string;
   /** Checks that the VMM is installed and what it can do; cached. Throws VmmNotInstalled, VmmFailed. */
   probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: Acceleration }>;
-  /** Starts a VM and resolves when the VMM answers; the guest boots meanwhile. */
+  /** Undefined where the driver cannot clone. */
+  readonly templates: TemplateDriver | undefined;
+  /** Starts a VM and resolves when the VMM answers; the guest boots meanwhile. A clone's guest runs already. */
   launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm>;
 }

@@ -49,6 +49,7 @@ interface Ready {
 
 export class QemuDriver implements VmmDriver {
   readonly name = "qemu";
+  readonly templates = undefined;
   readonly #options: QemuDriverOptions;
   #ready: Promise<Ready> | undefined;
 
