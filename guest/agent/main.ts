@@ -8,8 +8,8 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
-import { createLogger } from "../../native/runtime/log.ts";
 import type { ProcessExited } from "../../src/protocol/guest-messages.ts";
+import { createAgentLogger } from "./agent-log.ts";
 import { bootLink, bootRest, Timeline } from "./boot.ts";
 import { Channel } from "./channel.ts";
 import { Containers } from "./containers.ts";
@@ -22,7 +22,7 @@ const AGENT_VERSION = "0.1.0";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
-const logger = createLogger("agent");
+const logger = createAgentLogger((event) => channel.peer.emit("agent.log", event));
 const loop = new EventLoop({ logger });
 const reaper = new ChildReaper(loop);
 const ready = bootRest(loop, logger, timeline, modules);

@@ -23,28 +23,20 @@ export class OutputPump {
   readonly #fd: number;
   readonly #stream: number;
   readonly #watch: Watch;
-  readonly #sender: StreamSender;
+  /** Absent where nobody wants the output: then it is read and dropped. */
+  readonly #sender: StreamSender | undefined;
   readonly #ended = deferred<void>();
   #open = true;
   #heedRoom = true;
 
-  /** `fd` must be non-blocking. */
+  /** `fd` must be non-blocking. Stream 0 drops what is read. */
   constructor(loop: EventLoop, peer: Peer, fd: number, stream: number) {
     this.#loop = loop;
     this.#peer = peer;
     this.#fd = fd;
     this.#stream = stream;
-    this.#sender = new StreamSender({
-      stream,
-      send: (frame) => peer.send(frame),
-      onRoom: () => this.#listen(true),
-      onFinished: () => peer.closeStream(stream),
-    });
+    this.#sender = stream === 0 ? undefined : this.#openSender();
     this.#watch = loop.watch(fd);
-    peer.openStream(stream, {
-      acknowledged: (offset, window) => this.#sender.acknowledged(offset, window),
-      detached: () => this.#sender.detached(),
-    });
     this.#listen(true);
   }
 
@@ -84,13 +76,29 @@ export class OutputPump {
     this.#peer.closeStream(this.#stream);
   }
 
+  #openSender(): StreamSender {
+    const stream = this.#stream;
+    const sender = new StreamSender({
+      stream,
+      send: (frame) => this.#peer.send(frame),
+      onRoom: () => this.#listen(true),
+      onFinished: () => this.#peer.closeStream(stream),
+    });
+    this.#peer.openStream(stream, {
+      acknowledged: (offset, window) => sender.acknowledged(offset, window),
+      detached: () => sender.detached(),
+    });
+    return sender;
+  }
+
   #listen(on: boolean): void {
     if (!this.#open) return;
     this.#watch.setReadable(on ? () => this.#readable() : null);
   }
 
   #readable(): void {
-    const most = this.#heedRoom ? Math.min(this.#sender.room, READ_BYTES) : READ_BYTES;
+    const room = this.#heedRoom ? (this.#sender?.room ?? READ_BYTES) : READ_BYTES;
+    const most = Math.min(room, READ_BYTES);
     if (most === 0) return this.#listen(false);
     this.#read(most);
   }
@@ -98,7 +106,7 @@ export class OutputPump {
   /** One read; ends the stream where the pipe has ended. */
   #read(most: number): number {
     const count = sys.read(this.#fd, buffer.buffer, 0, most);
-    if (count > 0) this.#sender.write(buffer.subarray(0, count));
+    if (count > 0) this.#sender?.write(buffer.subarray(0, count));
     // a terminal whose last slave is closed says EIO
     else if (count !== -sys.EAGAIN) this.#end();
     return count;
@@ -109,7 +117,7 @@ export class OutputPump {
     this.#open = false;
     this.#watch.stop();
     sys.close(this.#fd);
-    this.#sender.finish();
+    this.#sender?.finish();
     this.#ended.resolve();
   }
 }
