@@ -1,0 +1,188 @@
+/**
+ * A VM in memory: the {@link Vm} port with a fake guest in it and no process behind it.
+ *
+ * A test holds it by `die`, `shutDown` and `panic`; the code under test holds it by the port. Everything goes by the
+ * scheduler.
+ */
+import { Observable, Subject } from "rxjs";
+import { BlazarError } from "../../../src/contracts/errors.ts";
+import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vmm.ts";
+import { FakeGuest, type FakeGuestOptions } from "../fake-guest.ts";
+import { FakeByteLink } from "./byte-link-pair.ts";
+
+/** What is wrong with a VM. May be changed while it runs. */
+export interface VmFaults {
+  /** `fails`: the VMM ends at once. `hangs`: it never answers. `slow`: it answers when a test says so. */
+  launch?: "fails" | "hangs" | "slow";
+  /** `silent`: accepts and says nothing. `garbage`: says no frame. `closes`: hangs up at once. `refuses`: no link. */
+  agentLink?: "silent" | "garbage" | "closes" | "refuses";
+  attachDisk?: BlazarError | "hangs";
+  detachDisk?: BlazarError | "hangs";
+  pause?: BlazarError;
+  resume?: BlazarError;
+  /** SIGKILL does not end it until {@link FakeVm.die}. */
+  unkillable?: boolean;
+}
+
+export interface FakeVmOptions {
+  readonly spec: VmSpec;
+  readonly pid: number;
+  readonly faults: VmFaults;
+  readonly guest: Omit<FakeGuestOptions, "onPowerOff">;
+  readonly schedule: (callback: () => void) => void;
+  /** It has ended and been reaped. */
+  readonly onExit: () => void;
+}
+
+interface Exit {
+  readonly code: number;
+  readonly signal: number;
+}
+
+const SIGKILL = 9;
+
+export class FakeVm implements Vm {
+  readonly id: string;
+  readonly spec: VmSpec;
+  readonly identity: { readonly pid: number; readonly startTime: number };
+  readonly acceleration = "tcg";
+  readonly timeline = [
+    { step: "spawned", ms: 1 },
+    { step: "answering", ms: 2 },
+  ];
+  readonly faults: VmFaults;
+  readonly guest: FakeGuest;
+  readonly disks = new Map<string, VmDisk>();
+  readonly events: Observable<VmmEvent>;
+  readonly exited: Promise<Exit>;
+  /** Set once it has ended. */
+  exit: Exit | undefined;
+  paused = false;
+  private readonly live = new Subject<VmmEvent>();
+  private link: FakeByteLink | undefined;
+  private resolveExited: (exit: Exit) => void = () => undefined;
+
+  constructor(private readonly options: FakeVmOptions) {
+    const { spec, pid, faults, guest, schedule } = options;
+    this.id = spec.id;
+    this.spec = spec;
+    this.identity = { pid, startTime: pid };
+    this.faults = faults;
+    this.exited = new Promise((resolve) => {
+      this.resolveExited = resolve;
+    });
+    this.guest = new FakeGuest({ schedule, ...guest, onPowerOff: () => this.shutDown("guest-shutdown") });
+    this.events = new Observable((subscriber) => {
+      if (this.exit === undefined) return this.live.subscribe(subscriber);
+      subscriber.next({ type: "vmm.exited", ...this.exit });
+      subscriber.complete();
+      return undefined;
+    });
+  }
+
+  async connectAgent(signal?: AbortSignal): Promise<ByteLink> {
+    const operation = "connect to the guest's agent";
+    this.checkAlive(operation);
+    if (signal?.aborted === true) throw this.error("Cancelled", operation, "it was called off");
+    if (this.faults.agentLink === "refuses") throw this.error("LinkClosed", operation, "nobody listens");
+    if (this.link !== undefined) throw this.error("IllegalTransition", operation, "its port is in use");
+    const link = new FakeByteLink(this.guest, this.options.schedule, () => {
+      if (this.link === link) this.link = undefined;
+    });
+    this.link = link;
+    this.options.schedule(() => this.greet(link));
+    return link;
+  }
+
+  async attachDisk(disk: VmDisk): Promise<void> {
+    this.checkAlive("attach a disk");
+    if (!/^[a-z0-9-]{1,31}$/.test(disk.id))
+      throw this.error("InvalidArgument", "attach a disk", "its id is not valid");
+    await this.fault(this.faults.attachDisk);
+    if (this.disks.has(disk.id)) throw this.error("QmpFailed", "attach a disk", `there is a disk ${disk.id}`);
+    this.disks.set(disk.id, disk);
+  }
+
+  async detachDisk(id: string): Promise<void> {
+    this.checkAlive("detach a disk");
+    await this.fault(this.faults.detachDisk);
+    this.disks.delete(id);
+  }
+
+  async pause(): Promise<void> {
+    this.checkAlive("pause the VM");
+    await this.fault(this.faults.pause);
+    this.setPaused(true);
+  }
+
+  async resume(): Promise<void> {
+    this.checkAlive("resume the VM");
+    await this.fault(this.faults.resume);
+    this.setPaused(false);
+  }
+
+  async kill(): Promise<void> {
+    if (this.faults.unkillable !== true) this.options.schedule(() => this.die(-1, SIGKILL));
+    await this.exited;
+  }
+
+  async diagnostics(): Promise<string> {
+    return `the guest's console:\nfake guest of ${this.id}`;
+  }
+
+  /** The VMM ends, by whatever reason. */
+  die(code: number, signal: number): void {
+    if (this.exit !== undefined) return;
+    this.exit = { code, signal };
+    this.link?.break();
+    this.options.onExit();
+    this.resolveExited(this.exit);
+    this.live.next({ type: "vmm.exited", code, signal });
+    this.live.complete();
+  }
+
+  /** The guest powers off or resets, and the VMM with it. */
+  shutDown(reason: string): void {
+    if (this.exit !== undefined) return;
+    this.live.next({ type: "vmm.guestShutdown", reason });
+    this.options.schedule(() => this.die(0, 0));
+  }
+
+  /** The guest's kernel panics. */
+  panic(): void {
+    if (this.exit !== undefined) return;
+    this.live.next({ type: "vmm.guestPanicked" });
+    this.options.schedule(() => this.die(0, 0));
+  }
+
+  private greet(link: FakeByteLink): void {
+    if (link.closed) return;
+    const { agentLink } = this.faults;
+    if (agentLink === "silent") return;
+    if (agentLink === "garbage") return link.send(new Uint8Array(64).fill(0x7f));
+    if (agentLink === "closes") return link.break();
+    this.guest.attach(link);
+  }
+
+  private setPaused(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    this.live.next({ type: paused ? "vmm.paused" : "vmm.resumed" });
+  }
+
+  /** A hang ends with the VMM, as a command to a dead QEMU does. */
+  private async fault(fault: BlazarError | "hangs" | undefined): Promise<void> {
+    await new Promise<void>((resolve) => this.options.schedule(resolve));
+    if (fault === "hangs") await this.exited;
+    else if (fault !== undefined) throw fault;
+    this.checkAlive("run a command");
+  }
+
+  private checkAlive(operation: string): void {
+    if (this.exit !== undefined) throw this.error("VmmExited", operation, "the VMM has ended");
+  }
+
+  private error(code: BlazarError["code"], operation: string, reason: string): BlazarError {
+    return new BlazarError(code, { operation, subject: this.id, reason });
+  }
+}
