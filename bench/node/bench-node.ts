@@ -4,7 +4,7 @@
  * blazard runs as its unit runs it (Node's options out of deploy/blazar.service), on a copy of the Node binary that
  * nothing else maps: otherwise this process, npm and set-up would share its text and hide half of its memory.
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -61,7 +61,7 @@ export class BenchNode {
         containerd: artifacts.containerd.bin,
         prefix: "blazar-bench-node-",
         node: { program: await copyOfNode(directory), args: await nodeOptions() },
-        config: { daemon: { log_level: "info" }, ...config },
+        ...(config === undefined ? {} : { config }),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),
       });
       const bench = new BenchNode(node, directory);
@@ -82,14 +82,14 @@ export class BenchNode {
     return this.node.cri;
   }
 
-  /** Where a pod's containers may log. */
-  get logDirectory(): string {
-    return join(this.directory, "logs");
+  /** blazard's own log, at the level `debug`. */
+  get blazardLog(): string {
+    return this.node.blazardLog;
   }
 
   /** Ends blazard and starts it with other keys; there should be no pods. */
   async reconfigure(config: NodeConfig): Promise<void> {
-    await this.node.restartBlazard({ config: { daemon: { log_level: "info" }, ...config } });
+    await this.node.restartBlazard({ config });
   }
 
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
@@ -156,7 +156,6 @@ export class BenchNode {
   }
 
   private async importImages({ busybox }: Artifacts): Promise<void> {
-    await mkdir(this.logDirectory, { recursive: true });
     const applets = (await readFile(busybox.applets, "utf8")).split("\n").filter((line) => line !== "");
     const names = applets.map((path) => path.slice(path.lastIndexOf("/") + 1));
     const image = await busyboxImage(IMAGE, busybox.binary, names);

@@ -13,17 +13,24 @@ import { parseHTML } from "linkedom";
 import { repoRoot } from "../../setup/paths.ts";
 import { INK, MUTED, PAPER, styleSheet, withLightColours } from "./theme.ts";
 
+export interface LegendEntry {
+  readonly label: string;
+  readonly colour: string;
+  /** A dashed line instead of a square: a reference. */
+  readonly dashed?: boolean;
+}
+
 export interface Figure {
   /** File name without its end. */
   readonly name: string;
   readonly title: string;
   readonly subtitle: string;
-  readonly legend: readonly { readonly label: string; readonly colour: string }[];
+  readonly legend: readonly LegendEntry[];
   readonly plot: Plot.PlotOptions;
 }
 
 const WIDTH = 820;
-const HEIGHT = 460;
+const HEIGHT = 440;
 const MARGIN = 20;
 const HEADER = 62;
 const LEGEND_LINE = 20;
@@ -51,12 +58,13 @@ export function svgOf({ title, subtitle, legend, plot }: Figure): string {
   const { document } = parseHTML("<html><body></body></html>");
   const rows = legendRows(legend);
   const top = HEADER + rows.length * LEGEND_LINE;
-  const height = top + HEIGHT;
+  const height = top + (plot.height ?? HEIGHT) + MARGIN;
   const drawn = Plot.plot({
     width: WIDTH,
-    height: HEIGHT - MARGIN,
+    height: HEIGHT,
     marginLeft: 60,
     marginRight: 30,
+    marginTop: 36,
     marginBottom: 45,
     style: { fontSize: "12px" },
     ...plot,
@@ -76,10 +84,10 @@ export function svgOf({ title, subtitle, legend, plot }: Figure): string {
   ].join("\n");
 }
 
-type Placed = Figure["legend"][number] & { readonly x: number };
+type Placed = LegendEntry & { readonly x: number };
 
 /** Entries from left to right, in as many rows as they need. */
-function legendRows(legend: Figure["legend"]): Placed[][] {
+function legendRows(legend: readonly LegendEntry[]): Placed[][] {
   const rows: Placed[][] = [];
   let x = Number.POSITIVE_INFINITY;
   for (const entry of legend) {
@@ -97,8 +105,10 @@ function legendRows(legend: Figure["legend"]): Placed[][] {
 function legendRow(row: readonly Placed[], y: number): string {
   return row
     .map(
-      ({ x, label, colour }) =>
-        `<rect x="${x}" y="${y}" width="12" height="12" rx="2" fill="${colour}"/>` +
+      ({ x, label, colour, dashed }) =>
+        (dashed === true
+          ? `<path d="M${x} ${y + 6}h13" stroke="${colour}" stroke-width="2" stroke-dasharray="4 3"/>`
+          : `<rect x="${x}" y="${y}" width="12" height="12" rx="2" fill="${colour}"/>`) +
         `<text x="${x + SWATCH}" y="${y + 10}" font-size="12" fill="${INK}">${escaped(label)}</text>`,
     )
     .join("");

@@ -17,7 +17,7 @@ import {
 } from "./published.ts";
 import type { MemorySample, ParallelSample, Results, SeriesSample } from "./results.ts";
 import { partsOf } from "./steps.ts";
-import { INK, MUTED, PAPER, seriesColour } from "./theme.ts";
+import { INK, MUTED, seriesColour } from "./theme.ts";
 
 const MIB = 2 ** 20;
 
@@ -40,7 +40,7 @@ export function figuresOf(results: Results): Figure[] {
       : [seriesFigure("serial-cdf", "Start in series: pod and container", serial, where)]),
     ...(parallel.length === 0 ? [] : [parallelFigure(parallel, where)]),
     ...(memory.length === 0 ? [] : [memoryFigure(memory, where)]),
-    ...(timed.length === 0 ? [] : [stepsFigure(timed, where)]),
+    ...stepsFigures(timed, where),
     ...(density === undefined || density.points.length === 0 ? [] : [densityFigure(density, where)]),
   ];
 }
@@ -108,29 +108,26 @@ interface CdfFigure {
 function cdfFigure({ name, title, subtitle, times, published, meaning }: CdfFigure): Figure {
   const lines = cdfLines(times);
   const { legend, color } = colours([...times.keys()]);
-  const labels = published.map((each, index) => ({ ...each, y: 8 + index * 9 }));
   return {
     name,
     title,
     subtitle,
-    legend,
+    legend: [
+      ...legend,
+      ...published.map(({ system, value }) => ({
+        label: `${system}, ${meaning}: ${value} ms (${PUBLISHED_LABEL})`,
+        colour: MUTED,
+        dashed: true,
+      })),
+    ],
     plot: {
       color,
       x: { label: "ms (logarithmic)", type: "log", grid: true, tickFormat: "~s" },
       y: { label: "share of pods, %", domain: [0, 100], grid: true },
       marks: [
-        Plot.ruleX(labels, { x: "value", stroke: MUTED, strokeDasharray: "4 3" }),
+        Plot.ruleX(published, { x: "value", stroke: MUTED, strokeDasharray: "4 3" }),
+        Plot.text(published, { x: "value", y: 100, text: "system", dy: -8, fill: MUTED }),
         Plot.line(lines, { x: "x", y: "y", stroke: "series", strokeWidth: 2.5, curve: "step-after" }),
-        Plot.text(labels, {
-          x: "value",
-          y: "y",
-          text: ({ system, value }: Published) => `${system} ${meaning} ${value} (${PUBLISHED_LABEL})`,
-          textAnchor: "end",
-          dx: -5,
-          fill: MUTED,
-          stroke: PAPER,
-          strokeWidth: 4,
-        }),
       ],
     },
   };
@@ -173,32 +170,72 @@ function memoryFigure(samples: readonly MemorySample[], subtitle: string): Figur
           : []),
         Plot.line(lines, { x: "x", y: "y", stroke: "series", strokeWidth: 2.5 }),
         Plot.dot(lines, { x: "x", y: "y", fill: "series", r: 4 }),
-        Plot.text(lines, { x: "x", y: "y", text: ({ y }: Line) => y.toFixed(0), dy: -12, fill: INK }),
+        ...[true, false].map((above) =>
+          Plot.text(
+            lines.filter(({ series }) => series.startsWith("blazar") === above),
+            { x: "x", y: "y", text: ({ y }: Line) => y.toFixed(0), dy: above ? -12 : 14, fill: INK },
+          ),
+        ),
       ],
     },
   };
 }
 
-function stepsFigure(samples: readonly SeriesSample[], subtitle: string): Figure {
+/** A cold boot takes so much longer than all else that it has a figure of its own. */
+function stepsFigures(samples: readonly SeriesSample[], subtitle: string): Figure[] {
+  const cold = samples.filter(({ variant }) => variant === "cold");
+  const others = samples.filter(({ variant }) => variant !== "cold");
+  const title = "Where the time of a start goes (medians)";
+  return [
+    ...(others.length === 0 ? [] : [stepsFigure("steps", title, others, subtitle)]),
+    ...(cold.length === 0 ? [] : [stepsFigure("steps-cold", `${title}: cold boot`, cold, subtitle)]),
+  ];
+}
+
+function stepsFigure(
+  name: string,
+  title: string,
+  samples: readonly SeriesSample[],
+  subtitle: string,
+): Figure {
   const parts = partsOf(samples);
-  const { legend, color } = colours([...new Set(parts.map(({ part }) => part))]);
+  const names = [...new Set(parts.map(({ part }) => part))].sort((a, b) => callOf(a) - callOf(b));
+  const range = names.map((_, index) => seriesColour(index));
+  const sums = [...new Set(parts.map(({ variant }) => variant))].map((variant) => ({
+    variant,
+    sum: parts.reduce((sum, part) => sum + (part.variant === variant ? part.ms : 0), 0),
+  }));
   return {
-    name: "steps",
-    title: "Where the time of a start goes (medians)",
+    name,
+    title,
     subtitle,
-    legend,
+    legend: names.map((label, index) => ({ label, colour: seriesColour(index) })),
     plot: {
-      color,
+      color: { domain: names, range },
+      height: 130 + 75 * sums.length,
       marginLeft: 80,
+      marginRight: 80,
       x: { label: "ms", grid: true },
-      y: { label: null },
+      y: { label: null, domain: sums.sort((a, b) => a.sum - b.sum).map(({ variant }) => variant) },
       marks: [
-        Plot.barX(parts, { x: "ms", y: "variant", fill: "part", order: color.domain, inset: 0.5 }),
-        Plot.text(parts, Plot.groupY({ x: "sum", text: "sum" }, { x: "ms", y: "variant", text: "ms" })),
+        Plot.barX(parts, { x: "ms", y: "variant", fill: "part", order: names, inset: 0.5 }),
+        Plot.text(sums, {
+          x: "sum",
+          y: "variant",
+          text: ({ sum }: { sum: number }) => `${sum.toFixed(0)} ms`,
+          textAnchor: "start",
+          dx: 6,
+        }),
         Plot.ruleX([0], { stroke: INK }),
       ],
     },
   };
+}
+
+/** The call that a part belongs to, by its place in a start. */
+function callOf(part: string): number {
+  if (part.startsWith("CreateContainer")) return 1;
+  return part.startsWith("container:") || part.startsWith("StartContainer") ? 2 : 0;
 }
 
 function densityFigure({ startMs, points }: NonNullable<Results["density"]>, subtitle: string): Figure {

@@ -13,12 +13,15 @@ export interface Part {
   readonly ms: number;
 }
 
-/** blazard's own chart on its way up; what it is called in the figure. */
-const STATES: Readonly<Record<string, string>> = {
+/** What the daemon's steps are called in the figure; the call that each is a part of. */
+const SANDBOX_STEPS: Readonly<Record<string, string>> = {
   creating: "sandbox: provisioning",
-  created: "containerd between Create and Start",
+  created: "containerd, between Create and Start",
 };
-const VMM_PREFIX = "vmm: ";
+const CONTAINER_PREFIX = "create: ";
+/** Steps of the VMM lie within the sandbox's states: counted once. */
+const WITHIN_OTHERS = "vmm: ";
+const AFTER_THE_START = /^(ready|stopp)/;
 
 /** The parts of each variant's start, in order. */
 export function partsOf(samples: readonly SeriesSample[]): Part[] {
@@ -30,18 +33,26 @@ export function partsOf(samples: readonly SeriesSample[]): Part[] {
   });
 }
 
-/** One sample's parts. Steps of the VMM lie within the sandbox's states and are left out. */
+/** One sample's parts: each call split into what the daemon tells of it, and the rest. */
 function splitSample({ calls, steps }: SeriesSample): Map<string, number> {
+  const told = steps.filter(({ step }) => !step.startsWith(WITHIN_OTHERS) && !AFTER_THE_START.test(step));
+  const ofContainer = told.filter(({ step }) => step.startsWith(CONTAINER_PREFIX));
+  const ofSandbox = told.filter(({ step }) => !step.startsWith(CONTAINER_PREFIX));
   const parts = new Map<string, number>();
-  const states = steps.filter(({ step }) => !step.startsWith(VMM_PREFIX) && !step.startsWith("ready"));
-  for (const { step, ms } of states) {
-    const name = STATES[step] ?? `sandbox: ${step.replace(/^booting\./, "")}`;
-    parts.set(name, (parts.get(name) ?? 0) + ms);
-  }
-  const told = states.reduce((sum, { ms }) => sum + ms, 0);
   for (const { step, ms } of calls) {
-    const inside = step === "RunPodSandbox" ? told : 0;
-    parts.set(inside > 0 ? `${step}: the rest` : step, Math.max(0, ms - inside));
+    const inside = step === "RunPodSandbox" ? ofSandbox : step === "StartContainer" ? ofContainer : [];
+    for (const each of inside) add(parts, nameOf(each.step), each.ms);
+    const rest = ms - inside.reduce((sum, each) => sum + each.ms, 0);
+    add(parts, inside.length === 0 ? step : `${step}: containerd, the wire, the rest`, Math.max(0, rest));
   }
   return parts;
+}
+
+function nameOf(step: string): string {
+  if (step.startsWith(CONTAINER_PREFIX)) return `container: ${step.slice(CONTAINER_PREFIX.length)}`;
+  return SANDBOX_STEPS[step] ?? `sandbox: ${step.replace(/^booting\./, "")}`;
+}
+
+function add(parts: Map<string, number>, part: string, ms: number): void {
+  parts.set(part, (parts.get(part) ?? 0) + ms);
 }
