@@ -19,6 +19,7 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
+import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
@@ -58,6 +59,8 @@ export interface CoreOptions {
   readonly logger: Logger;
   readonly keeper: Keeper;
   readonly events: TaskEvents;
+  /** Default: the one of the configuration. */
+  readonly driver?: VmmDriver;
   /** Default: the keeper's FIFOs. */
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
@@ -76,16 +79,7 @@ export function wireCore(options: CoreOptions): Core {
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;
   const host: Host = {
-    driver: new QemuDriver({
-      keeper,
-      binary: config.vmm.binary,
-      kernel: parts.kernel,
-      initramfs: parts.initramfs,
-      acceleration: config.vmm.acceleration,
-      deadlines: config.deadlines,
-      logger,
-      cacheDirectory: parts.cache,
-    }),
+    driver: options.driver ?? qemuDriver(options),
     keeper,
     stdio: options.stdio ?? keeper,
     files,
@@ -111,6 +105,19 @@ export function wireCore(options: CoreOptions): Core {
   return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close: () => workers.close() };
 }
 
+function qemuDriver({ config, parts, logger, keeper }: CoreOptions): VmmDriver {
+  return new QemuDriver({
+    keeper,
+    binary: config.vmm.binary,
+    kernel: parts.kernel,
+    initramfs: parts.initramfs,
+    acceleration: config.vmm.acceleration,
+    deadlines: config.deadlines,
+    logger,
+    cacheDirectory: parts.cache,
+  });
+}
+
 /** Makes the directories that a daemon works in; each is its own alone. */
 export async function makeStateDirectories(config: Config): Promise<void> {
   const { state_directory } = config.daemon;
@@ -121,8 +128,14 @@ export async function makeStateDirectories(config: Config): Promise<void> {
   await mkdir(config.storage.scratch_directory, { recursive: true, mode: 0o711 });
 }
 
-/** The whole of blazard. */
-export async function wireDaemon(config: Config): Promise<Daemon> {
+/**
+ * The whole of blazard.
+ * @param replaced ports that are something else than usual; the benchmark measures the daemon on a fake driver
+ */
+export async function wireDaemon(
+  config: Config,
+  replaced: Pick<CoreOptions, "driver" | "rootfs"> = {},
+): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = config.daemon.socket ?? join(state, "blazar.sock");
   const taskSocket = config.daemon.task_socket ?? join(state, "task.sock");
@@ -134,7 +147,7 @@ export async function wireDaemon(config: Config): Promise<Daemon> {
   await makeStateDirectories(config);
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
-  const core = wireCore({ config, parts, logger, keeper, events });
+  const core = wireCore({ config, parts, logger, keeper, events, ...replaced });
   const controller = new ControllerServer({
     sandboxes: core.sandboxes,
     taskAddress: `ttrpc+unix://${taskSocket}`,
