@@ -10,6 +10,7 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { type ImageConfig, readImageConfig } from "../host/oci-image.ts";
 import { parseSize } from "./config/schema.ts";
+import { ErrorLog } from "./standalone/error-log.ts";
 import { CONNECTED, LocalStdio } from "./standalone/local-stdio.ts";
 import { prepareShare, type RootSource, StandaloneRootfsStore } from "./standalone/rootfs-store.ts";
 import { runId, Session } from "./standalone/session.ts";
@@ -51,23 +52,28 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   };
   // what is wrong with the command line is told before anything is started
   const spec = composeSpec(wanted, await defaultsOf(source));
-  const logger: Logger = pino(
-    { level: options.verbose === true ? "debug" : "error", base: {} },
-    pino.destination({ dest: 2, sync: true }),
-  );
+  const errors = new ErrorLog();
+  const logger = options.verbose === true ? verboseLog() : errors;
   const signals = new RunSignals();
   let session: Session | undefined;
+  let failure: unknown;
   try {
     session = await Session.open(machine, logger);
     return await runIn(session, { source, spec, terminal, signals });
   } catch (error) {
+    failure = error;
     if (signals.aborted.aborted) return signals.exitCode;
     return exitCodeOf(error);
   } finally {
     signals.ignore();
     await session?.close();
     signals.close();
+    if (!signals.aborted.aborted) process.stderr.write(errors.report(failure));
   }
+}
+
+function verboseLog(): Logger {
+  return pino({ level: "debug", base: {} }, pino.destination({ dest: 2, sync: true }));
 }
 
 interface Plan {

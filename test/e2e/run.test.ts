@@ -83,6 +83,26 @@ describe("blazar run", () => {
   });
 });
 
+describe("a run whose machine fails", () => {
+  it("says so and exits as if killed when the VMM is, and leaves nothing", async () => {
+    const run = await startRun(sh("echo ready; exec sleep 1000"));
+    await run.stdoutHas("ready");
+    const vmm = (await processesOf([run.directory])).find(({ command }) => command.includes("qemu"));
+    process.kill(vmm?.pid ?? 0, "SIGKILL");
+    const { code, stderr } = await run.result;
+    expect(code).toBe(137);
+    expect(stderr).toMatch(/^blazar: sandbox failed/);
+    expect(await run.remains()).toEqual([]);
+  });
+
+  it("names the program and the package when QEMU is not installed, once", async () => {
+    const { code, stderr, remains } = await runBlazar(["--", "true"], { env: { PATH: "/nonexistent" } });
+    expect(code).toBe(70);
+    expect(stderr).toMatch(/^blazar: cannot find QEMU \(qemu-system-x86_64\).*qemu-system-x86.*\n$/);
+    expect(remains).toEqual([]);
+  });
+});
+
 describe("the root of a run", () => {
   it("is a directory of the host, and what the command writes does not reach it", async () => {
     const root = await busyboxRoot();

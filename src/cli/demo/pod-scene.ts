@@ -32,6 +32,7 @@ export async function showPod(materials: Materials, report: Report, signal: Abor
   const { containerd } = materials;
   if (containerd === undefined) return;
   report.heading("A node of its own: keeper, blazard, containerd");
+  report.fact("the first start", "tries once whether KVM works, by booting a guest: up to 15 s");
   const node = await report.step(`start blazard and containerd ${containerd.version}`, () =>
     PrivateNode.start({
       program: process.argv[1] ?? "",

@@ -27,6 +27,7 @@ const LONGEST_TEMPORARY_PATH = 40;
 const noCgroups: Cgroups = {
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),
+  enter: () => Promise.resolve(),
   remove: () => Promise.resolve(),
 };
 
