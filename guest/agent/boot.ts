@@ -87,7 +87,6 @@ export function bootRest(
 }
 
 function prepareContainers(timeline: Timeline): void {
-  // what the agent starts inherits the limit, as it would from a service manager
   sys.prlimit(0, sys.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
   sys.writeFile("/proc/self/oom_score_adj", "-999", sys.O_WRONLY);
   if (!isRestart()) {

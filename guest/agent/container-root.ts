@@ -11,7 +11,7 @@ import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestMount } from "../../src/protocol/guest-messages.ts";
 import { makeDevices } from "./devices.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
-import { MountPoints } from "./mount-points.ts";
+import { type Filesystem, MountPoints } from "./mount-points.ts";
 import { SHARE } from "./places.ts";
 
 /** Everything the root is made of. Paths are the agent's. */
@@ -126,10 +126,7 @@ function attach(points: MountPoints, { mount, options, tree }: Prepared): void {
   if (options.propagation !== 0) points.setPropagation(mount.destination, options.propagation);
 }
 
-function filesystemOf(
-  mount: GuestMount,
-  options: MountOptions,
-): { type: string; source: string; flags: number; data: string } {
+function filesystemOf(mount: GuestMount, options: MountOptions): Filesystem {
   const { type } = mount;
   // the guest has cgroup v2 only, whatever the host's spec says; its options mean nothing there
   if (type === "cgroup" || type === "cgroup2") {
@@ -191,9 +188,12 @@ function mask(points: MountPoints, path: string, nothing: number): void {
   const point = points.find(path);
   if (point < 0) return;
   if (isDirectory(point)) {
-    sys.close(point);
-    points.mountFilesystem(path, { type: "tmpfs", source: "tmpfs", flags: sys.MS_RDONLY, data: "size=0k" });
-    return;
+    return points.mountAt(point, path, {
+      type: "tmpfs",
+      source: "tmpfs",
+      flags: sys.MS_RDONLY,
+      data: "size=0k",
+    });
   }
   if (!isNullDevice(nothing)) {
     const reason = "the container has no /dev/null to cover it with";

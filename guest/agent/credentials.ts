@@ -30,9 +30,14 @@ const RESOURCES: Readonly<Record<string, number>> = {
 };
 
 const DEFAULT_UMASK = 0o022;
+/** What a service manager gives containerd, and containerd a container; the agent's own is higher. */
+const DEFAULT_OPEN_FILES: [soft: number, hard: number] = [1024, 524_288];
 
 /** Applies resource limits; for the child itself. Throws InvalidSpec. */
 export function applyLimits(process: GuestProcess): void {
+  if (!process.rlimits.some(({ type }) => type === "RLIMIT_NOFILE")) {
+    check(sys.prlimit(0, sys.RLIMIT_NOFILE, ...DEFAULT_OPEN_FILES), "set the default limit of open files");
+  }
   for (const { type, soft, hard } of process.rlimits) {
     const resource = RESOURCES[type];
     if (resource === undefined) {

@@ -63,13 +63,15 @@ const PROPAGATION: Readonly<Record<string, number>> = {
   runbindable: sys.MS_UNBINDABLE | sys.MS_REC,
 };
 
-/** mount(8)'s own words, and what has a meaning on the host only. */
+/** mount(8)'s own words, runc's extensions, and what has a meaning on the host only. */
 const IGNORED: ReadonlySet<string> = new Set([
   "defaults",
   "auto",
   "noauto",
   "user",
   "nouser",
+  "tmpcopyup",
+  "notmpcopyup",
   "_netdev",
   "loop",
 ]);

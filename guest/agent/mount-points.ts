@@ -10,6 +10,14 @@ import { check, failure } from "../../native/runtime/check.ts";
 
 const RESOLVE = sys.RESOLVE_IN_ROOT | sys.RESOLVE_NO_MAGICLINKS;
 
+/** What mount(2) takes beside the place. */
+export interface Filesystem {
+  readonly type: string;
+  readonly source: string;
+  readonly flags: number;
+  readonly data: string;
+}
+
 export class MountPoints {
   private readonly root = check(sys.open("/", sys.O_PATH | sys.O_DIRECTORY), "open the container's root");
 
@@ -34,12 +42,14 @@ export class MountPoints {
   }
 
   /** Mounts a filesystem of the kernel on a directory, which is made if it is missing. */
-  mountFilesystem(
-    path: string,
-    filesystem: { type: string; source: string; flags: number; data: string },
-  ): void {
+  mountFilesystem(path: string, filesystem: Filesystem): void {
+    this.mountAt(this.make(path, true), path, filesystem);
+  }
+
+  /** The same on a directory that has been found: closes it. `path` is for errors. */
+  mountAt(directory: number, path: string, filesystem: Filesystem): void {
     const { type, source, flags, data } = filesystem;
-    this.inDirectory(this.make(path, true), () => {
+    this.inDirectory(directory, () => {
       const result = sys.mount(source, ".", type, flags, data);
       if (result < 0) throw failure(result, "MountFailed", `mount ${type} in the container`, path);
     });

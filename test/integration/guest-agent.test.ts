@@ -8,6 +8,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { artifacts } from "../../setup/artifacts.ts";
 import { buildImage } from "../../src/cli/image-builder.ts";
+import { writeTar } from "../../src/cli/tar-writer.ts";
 import { encodeFrame, FrameType } from "../../src/protocol/frame.ts";
 import type { ContainerCreate, GuestProcess, GuestStdio } from "../../src/protocol/guest-messages.ts";
 import { copyEmptyImage } from "../../src/workers/disk-image.ts";
@@ -452,33 +453,21 @@ describe("the guest agent's namespaces and limits", () => {
     await remove(id);
   });
 
-  it("apply identity, capabilities, limits, mask and directory", async () => {
-    const script =
-      "id; grep -E '^(Cap|NoNewPrivs|Groups)' /proc/self/status; ulimit -n; umask; pwd; echo $HOME; echo x > /dev/stderr";
-    const { stdout, stderr } = await run(
-      script,
-      { rootfs: LAYERS },
-      {
-        uid: 7,
-        gid: 8,
-        additionalGids: [9, 10],
-        umask: 0o27,
-        cwd: "/made/for/it",
-        rlimits: [{ type: "RLIMIT_NOFILE", soft: 123, hard: 456 }],
-        capabilities: {
-          bounding: ["CAP_CHOWN", "CAP_KILL"],
-          effective: ["CAP_KILL"],
-          permitted: ["CAP_KILL"],
-          inheritable: ["CAP_KILL"],
-          ambient: ["CAP_KILL"],
-        },
-      },
-    );
-    expect(stdout).toContain("123\n0027\n/made/for/it\n/home/user\n");
-    expect(stderr).toContain("x\n");
+  it("apply limits, mask, directory and home, and let a user open its own stderr again", async () => {
+    const script = "ulimit -n; ulimit -Hn; umask; pwd; echo $HOME; echo again > /dev/stderr";
+    const process = {
+      uid: 7,
+      gid: 8,
+      umask: 0o27,
+      cwd: "/made/for/it",
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 123, hard: 456 }],
+    };
+    const { stdout, stderr } = await run(script, { rootfs: LAYERS }, process);
+    expect(stdout).toBe("123\n456\n0027\n/made/for/it\n/home/user\n");
+    expect(stderr).toBe("again\n");
   });
 
-  it("drop capabilities", async () => {
+  it("apply identity and capabilities", async () => {
     const capabilities = {
       bounding: ["CAP_CHOWN", "CAP_KILL"],
       effective: ["CAP_KILL"],
@@ -647,6 +636,21 @@ describe("the guest agent's disks and archives", () => {
       );
     await expect(attempt("garbage.tar")).rejects.toMatchObject({ code: "InvalidRootfs" });
     await expect(attempt("missing.tar")).rejects.toMatchObject({ code: "InvalidRootfs" });
+    const zstd = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]);
+    const broken = Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    for (const [name, layer, reason] of [
+      ["zstd", zstd, /zstd/],
+      ["broken", broken, /decompressed|ends/],
+    ] as const) {
+      const manifest = JSON.stringify([{ Layers: ["layer.tar"] }]);
+      const tar = writeTar([
+        { path: "manifest.json", content: manifest },
+        { path: "layer.tar", content: layer },
+      ]);
+      await writeFile(path.join(guest.share, `${name}.tar`), tar);
+      const details = { reason: expect.stringMatching(reason) };
+      await expect(attempt(`${name}.tar`)).rejects.toMatchObject({ code: "InvalidRootfs", details });
+    }
   });
 });
 
