@@ -103,6 +103,22 @@ describe("a run whose machine fails", () => {
   });
 });
 
+describe("a run that was killed by SIGKILL", () => {
+  it("is cleared up after by the next run, which leaves its living neighbours alone", async () => {
+    const killed = await startRun(sh("echo ready; exec sleep 1000"));
+    await killed.stdoutHas("ready");
+    const { directory } = killed;
+    const neighbour = await startRun(sh("echo ready; read line; echo got $line"), { directory });
+    await neighbour.stdoutHas("ready");
+    killed.child.kill("SIGKILL");
+    await killed.result;
+    expect((await runBlazar(["--", "true"], { directory })).code).toBe(0);
+    neighbour.child.stdin.write("word\n");
+    expect(await neighbour.result).toMatchObject({ code: 0, stdout: "ready\ngot word\n" });
+    expect(await neighbour.remains()).toEqual([]);
+  });
+});
+
 describe("the root of a run", () => {
   it("is a directory of the host, and what the command writes does not reach it", async () => {
     const root = await busyboxRoot();

@@ -19,9 +19,12 @@ import { parseConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { locateParts, type Parts } from "../parts.ts";
 import { type Core, makeStateDirectories, wireCore } from "../wiring.ts";
+import { claim, sweepAbandoned } from "./abandoned.ts";
 
 /** Longest directory whose sockets' paths still fit into sockaddr_un (107 characters). */
 const LONGEST_TEMPORARY_PATH = 40;
+
+const PREFIX = "blazar-run-";
 
 /** Without cgroups: they are root's to give. */
 const noCgroups: Cgroups = {
@@ -56,9 +59,12 @@ export class Session {
   static async open(machine: Machine, logger: Logger): Promise<Session> {
     const defaults = parseConfig("", "(defaults)");
     const parts = await locateParts(defaults);
-    const directory = await mkdtemp(join(temporaryDirectory(), "blazar-run-"));
+    const temporary = temporaryDirectory();
+    await sweepAbandoned(temporary, PREFIX, logger);
+    const directory = await mkdtemp(join(temporary, PREFIX));
     const session = new Session(directory, privateConfig(defaults, machine, directory), parts, logger);
     try {
+      await claim(directory);
       // as root, the VMM is another user and has to reach its own files in there
       if (process.getuid?.() === 0) await chmod(directory, 0o711);
       await makeStateDirectories(session.config);

@@ -39,12 +39,15 @@ export interface RunOptions {
   /** The whole command instead; what it is given is then the caller's business. */
   readonly words?: readonly string[];
   readonly program?: string;
+  /** Whose the temporary directory is to be. */
   readonly uid?: number;
+  /** The temporary directory, if it is not to be one of this run alone. */
+  readonly directory?: string;
 }
 
 /** Starts `blazar run` with these arguments; ended, should it still run, when the test is over. */
 export async function startRun(args: readonly string[], options: RunOptions = {}): Promise<Running> {
-  const directory = await temporaryDirectory();
+  const directory = options.directory ?? (await temporaryDirectory());
   if (options.uid !== undefined) await chown(directory, options.uid, options.uid);
   const words = options.words ?? [
     ...(options.under ?? []),
