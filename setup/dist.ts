@@ -7,7 +7,7 @@
  */
 import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { build } from "esbuild";
+import { type BuildOptions, build } from "esbuild";
 import { BlazarError } from "../src/contracts/errors.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
@@ -21,6 +21,19 @@ const BANNER = [
   'import { createRequire as __createRequire } from "node:module";',
   "const require = __createRequire(import.meta.url);",
 ].join("\n");
+
+/** How a program of the product is bundled; for those that are bundled beside it, too. */
+export const BUNDLE_OPTIONS = {
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  external: EXTERNAL,
+  banner: { js: BANNER },
+  sourcemap: "linked",
+  logLevel: "warning",
+} satisfies BuildOptions;
 
 /** Where the product's entry is bundled to. */
 export function programFile(): string {
@@ -39,16 +52,8 @@ export async function buildDist(progress: Progress): Promise<void> {
       ...workers.map((name) => ({ in: `src/workers/${name}.worker.ts`, out: `workers/${name}.worker` })),
     ],
     outdir: distDirectory(),
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
     write: false,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    external: EXTERNAL,
-    banner: { js: BANNER },
-    sourcemap: "linked",
-    logLevel: "warning",
+    ...BUNDLE_OPTIONS,
   }).catch((cause: unknown) => {
     throw new BlazarError("Internal", {
       operation: "bundle the product",

@@ -171,7 +171,8 @@ export class BenchNode {
   }
 }
 
-async function copyOfNode(directory: string): Promise<string> {
+/** A copy of the Node binary that runs this; returns its path. */
+export async function copyOfNode(directory: string): Promise<string> {
   const copy = join(directory, "node");
   await copyFile(process.execPath, copy);
   return copy;

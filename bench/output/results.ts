@@ -52,6 +52,7 @@ export interface MemorySample {
 export interface DensityPoint {
   readonly sandboxes: number;
   readonly daemon: Memory;
+  readonly keeper: Memory;
 }
 
 export interface Density {

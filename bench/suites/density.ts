@@ -1,13 +1,68 @@
 /**
- * A thousand sandboxes in one daemon, on the fake driver: whether memory and the time of a start stay what they are.
+ * A thousand pods in one daemon, on the fake driver: whether memory and the time of a start stay what they are.
+ *
+ * A start is everything from Controller.Create to the answer of Task.Start, containerd left out; the guests answer at
+ * once. Memory is taken when the worker threads have ended.
  */
-import { BlazarError } from "../../src/contracts/errors.ts";
-import type { Density } from "../output/results.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { DensityNode } from "../density/node.ts";
+import { type Memory, memoryOf, memoryOfOnlyNode, threadsOf } from "../node/memory.ts";
+import type { Density, DensityPoint } from "../output/results.ts";
 import type { SuiteContext } from "./context.ts";
 
-export async function runDensity(_context: SuiteContext): Promise<Density> {
-  throw new BlazarError("Unimplemented", {
-    operation: "measure density",
-    reason: "there is no fake driver yet",
-  });
+const SUITE = "density";
+/** Shares of all pods at which memory is taken. */
+const STOPS = [0.1, 0.5, 1];
+const PREPARED_AT_ONCE = 50;
+const SETTLE_MS = 500;
+/** Worker threads end when they have been idle for 10 s. */
+const SETTLE_TIMEOUT_MS = 15_000;
+const NOTHING: Memory = { pss: 0, anonymous: 0 };
+
+export async function runDensity({ pods, progress, signal }: SuiteContext): Promise<Density> {
+  progress.line(`${SUITE}: starting a daemon on the fake driver`);
+  const node = await DensityNode.start();
+  try {
+    const fewestThreads = await threadsOf(node.pid);
+    const stops = new Set(STOPS.map((share) => Math.round(pods * share)));
+    const startMs: number[] = [];
+    const points: DensityPoint[] = [await measure(node, 0)];
+    for (let count = 1; count <= pods; count++) {
+      signal.throwIfAborted();
+      if ((count - 1) % PREPARED_AT_ONCE === 0) await node.prepare(namesFrom(count, pods));
+      const begin = performance.now();
+      await node.startPod(nameOf(count));
+      startMs.push(performance.now() - begin);
+      progress.at(SUITE, count, pods, `${startMs.at(-1)?.toFixed(1)} ms`);
+      if (!stops.has(count)) continue;
+      await untilQuiet(node, fewestThreads);
+      points.push(await measure(node, count));
+    }
+    progress.line(`${SUITE}: ending ${pods} sandboxes`);
+    return { points, startMs };
+  } finally {
+    await node.stop();
+  }
+}
+
+async function measure(node: DensityNode, sandboxes: number): Promise<DensityPoint> {
+  const [daemon, keeper] = await Promise.all([
+    memoryOfOnlyNode(node.pid),
+    node.keeperPid().then((pid) => memoryOf(pid)),
+  ]);
+  return { sandboxes, daemon: daemon ?? NOTHING, keeper: keeper ?? NOTHING };
+}
+
+async function untilQuiet(node: DensityNode, fewestThreads: number): Promise<void> {
+  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+  while ((await threadsOf(node.pid)) > fewestThreads && performance.now() < deadline) await delay(SETTLE_MS);
+}
+
+function namesFrom(count: number, most: number): string[] {
+  const last = Math.min(most, count + PREPARED_AT_ONCE - 1);
+  return Array.from({ length: last - count + 1 }, (_, index) => nameOf(count + index));
+}
+
+function nameOf(count: number): string {
+  return `density-${String(count).padStart(5, "0")}`;
 }

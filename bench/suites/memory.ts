@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
 import { type Memory, memoryOfAll, memoryOfOnlyNode, threadsOf } from "../node/memory.ts";
-import { type StartedPod, startPod } from "../node/pod.ts";
+import { podFacts, type StartedPod, startPod } from "../node/pod.ts";
 import { poolConfig } from "../node/pool.ts";
 import { BLAZAR, handlerVariant } from "../node/variants.ts";
 import type { MemorySample } from "../output/results.ts";
@@ -45,18 +45,22 @@ export async function runMemory(context: SuiteContext): Promise<MemorySample[]> 
 }
 
 async function growPods(node: BenchNode, handler: string, context: SuiteContext): Promise<MemorySample[]> {
-  const { pods: most, progress, signal } = context;
+  const { pods: most, progress, signal, learned } = context;
   const samples: MemorySample[] = [];
   const pods: StartedPod[] = [];
+  const variant = handlerVariant(handler);
   const { daemon } = await node.processes();
   const fewestThreads = await threadsOf(daemon);
   const quiet = async () => handler !== BLAZAR || (await threadsOf(daemon)) <= fewestThreads;
   for (const count of COUNTS.filter((each) => each <= most)) {
     while (pods.length < count) {
       signal.throwIfAborted();
-      pods.push(await startPod(node, handlerVariant(handler)));
+      const pod = await startPod(node, variant);
+      pods.push(pod);
       progress.at(`${SUITE} ${handler}`, pods.length, most, "pods");
     }
+    const facts = pods[0] === undefined ? undefined : await podFacts(node, variant, pods[0]);
+    learned.acceleration = facts?.acceleration ?? learned.acceleration;
     samples.push(await settled(() => measure(node, handler, count, "idle"), quiet));
     await load(node, pods);
     samples.push(await measure(node, handler, count, "loaded"));

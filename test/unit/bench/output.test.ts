@@ -77,7 +77,13 @@ const RESULTS: Results = {
     memory("runc", 11, 52.8),
   ],
   density: {
-    points: [{ sandboxes: 200, daemon: { pss: 60 * MIB, anonymous: 20 * MIB } }],
+    points: [
+      {
+        sandboxes: 200,
+        daemon: { pss: 60 * MIB, anonymous: 20 * MIB },
+        keeper: { pss: 3 * MIB, anonymous: MIB },
+      },
+    ],
     startMs: Array.from({ length: 200 }, (_, index) => (index < 100 ? 4 : 5)),
   },
 };

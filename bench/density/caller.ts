@@ -1,0 +1,92 @@
+/**
+ * containerd's part towards a sandboxer, without containerd: for each pod Create, Start and Wait of the sandbox, then
+ * Create, Wait and Start of a container's task on a connection of its own, as facts about containerd 2.1 have it.
+ *
+ * Also takes the daemon's events, as containerd does. Owns its connections; makes no files.
+ */
+import { Client, credentials, Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
+import { EventsService } from "../../src/rpc/generated/containerd/services/events/v1/events.ts";
+import {
+  ControllerCreateRequest,
+  ControllerService,
+} from "../../src/rpc/generated/containerd/services/sandbox/v1/controller.ts";
+import { CreateTaskRequest, TaskDefinition } from "../../src/rpc/generated/containerd/task/v3/task.ts";
+import { PodSandboxConfig } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { callUnary } from "../../src/rpc/grpc-unary.ts";
+import { TtrpcClient } from "../../test/support/ttrpc-client.ts";
+
+/** What containerd has on disk for a container before it calls. */
+export interface ContainerFiles {
+  readonly bundle: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Options of its overlay mount. */
+  readonly overlay: readonly string[];
+}
+
+const SANDBOXER = "blazar";
+const CALL_TIMEOUT_MS = 60_000;
+const methods = TaskDefinition.methods;
+
+export class Caller {
+  private readonly controller: Client;
+  private readonly tasks: TtrpcClient[] = [];
+  private readonly waits = new AbortController();
+
+  constructor(
+    controllerSocket: string,
+    private readonly taskSocket: string,
+  ) {
+    this.controller = new Client(`unix:${controllerSocket}`, credentials.createInsecure());
+  }
+
+  /** Brings up a pod with one container; its Waits stay open. */
+  async startPod(id: string, files: ContainerFiles): Promise<void> {
+    const { controller } = this;
+    const timeout = { timeoutMs: CALL_TIMEOUT_MS };
+    const sandbox = { sandboxId: id, sandboxer: SANDBOXER };
+    const config = PodSandboxConfig.fromPartial({ metadata: { name: id, uid: id, namespace: "default" } });
+    const options = {
+      typeUrl: "runtime.v1.PodSandboxConfig",
+      value: PodSandboxConfig.encode(config).finish(),
+    };
+    const create = ControllerCreateRequest.fromPartial({ ...sandbox, options });
+    await callUnary(controller, ControllerService.create, create, timeout);
+    await callUnary(controller, ControllerService.start, sandbox, timeout);
+    callUnary(controller, ControllerService.wait, sandbox, { signal: this.waits.signal }).catch(
+      () => undefined,
+    );
+    await this.startContainer(`${id}-main`, files);
+  }
+
+  close(): void {
+    this.waits.abort();
+    for (const task of this.tasks) task.close();
+    this.controller.close();
+  }
+
+  private async startContainer(id: string, files: ContainerFiles): Promise<void> {
+    const { bundle, stdout, stderr, overlay } = files;
+    const task = new TtrpcClient(this.taskSocket, TaskDefinition.fullName);
+    this.tasks.push(task);
+    const mount = { type: "overlay", source: "overlay", target: "", options: [...overlay] };
+    const create = CreateTaskRequest.fromPartial({ id, bundle, stdout, stderr, rootfs: [mount] });
+    await task.call(methods.create, create);
+    task.call(methods.wait, { id, execId: "" }).catch(() => undefined);
+    await task.call(methods.start, { id, execId: "" });
+  }
+}
+
+/** A socket that takes the daemon's events and forgets them. */
+export async function takeEvents(socket: string): Promise<{ close(): void }> {
+  const server = new Server();
+  server.addService(EventsService, {
+    forward: (_call: unknown, done: sendUnaryData<object>) => done(null, {}),
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    );
+  });
+  return { close: () => server.forceShutdown() };
+}

@@ -1,0 +1,159 @@
+/**
+ * The daemon of a density run, and what containerd would have on disk for its pods, in one directory.
+ *
+ * The daemon is bench/density-daemon.ts, bundled beside the product (it shares its workers), on a copy of the Node
+ * binary of its own. {@link DensityNode.stop} leaves nothing behind.
+ */
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { BUNDLE_OPTIONS } from "../../setup/dist.ts";
+import { distDirectory, repoRoot } from "../../setup/paths.ts";
+import { Daemon, runProgram } from "../../src/cli/demo/child.ts";
+import { processesOf, unmount } from "../../src/cli/demo/leftovers.ts";
+import { answers } from "../../src/cli/demo/private-containerd.ts";
+import { criSpec } from "../../test/support/cri-spec.ts";
+import { copyOfNode, nodeOptions } from "../node/bench-node.ts";
+import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
+
+const READY_TIMEOUT_MS = 30_000;
+/** A thousand sandboxes are ended first. */
+const STOP_TIMEOUT_MS = 300_000;
+const PROGRAM = "density-daemon";
+
+export class DensityNode {
+  private constructor(
+    private readonly directory: string,
+    private readonly daemon: Daemon,
+    private readonly caller: Caller,
+    private readonly events: { close(): void },
+  ) {}
+
+  static async start(): Promise<DensityNode> {
+    const directory = await mkdtemp(join(tmpdir(), "blazar-density-"));
+    try {
+      await chmod(directory, 0o711);
+      const state = join(directory, "state");
+      const socket = join(state, "blazar.sock");
+      const eventSocket = join(directory, "events.sock");
+      const events = await takeEvents(eventSocket);
+      const config = join(directory, "blazar.toml");
+      await writeFile(config, configuration(state, eventSocket, join(directory, "scratch")));
+      await makeImage(directory);
+      const daemon = await Daemon.start({
+        name: PROGRAM,
+        program: await copyOfNode(directory),
+        args: [...(await nodeOptions()), await bundleDaemon(), config],
+        logFile: join(directory, "daemon.log"),
+        ready: () => answers(socket),
+        readyTimeoutMs: READY_TIMEOUT_MS,
+        stopTimeoutMs: STOP_TIMEOUT_MS,
+      });
+      const caller = new Caller(socket, join(state, "task.sock"));
+      return new DensityNode(directory, daemon, caller, events);
+    } catch (error) {
+      await clear(directory);
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.daemon.pid;
+  }
+
+  /** The keeper's pid; 0 if it is gone. */
+  async keeperPid(): Promise<number> {
+    const found = await processesOf([join(this.directory, "state", "keeper.sock")]);
+    return found[0]?.pid ?? 0;
+  }
+
+  /** What containerd has on disk for each container before it calls; not a part of any figure. */
+  async prepare(ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      const { bundle, stdout, stderr, overlay } = this.filesOf(id);
+      await mkdir(bundle, { recursive: true });
+      await writeFile(join(bundle, "config.json"), JSON.stringify(specOf(id)));
+      await writeFile(join(bundle, "sandbox"), id);
+      for (const option of overlay.slice(1, 3)) await mkdir(option.slice(option.indexOf("=") + 1));
+      await runProgram("mkfifo", [stdout, stderr]);
+    }
+  }
+
+  /** Brings up a pod that was prepared. */
+  startPod(id: string): Promise<void> {
+    return this.caller.startPod(id, this.filesOf(id));
+  }
+
+  async stop(): Promise<void> {
+    this.caller.close();
+    await this.daemon.stop();
+    this.events.close();
+    await clear(this.directory);
+  }
+
+  private filesOf(id: string): ContainerFiles {
+    const directory = join(this.directory, "containers", id);
+    return {
+      bundle: join(directory, "bundle"),
+      stdout: join(directory, "bundle", "stdout"),
+      stderr: join(directory, "bundle", "stderr"),
+      overlay: [
+        "index=off",
+        `workdir=${join(directory, "work")}`,
+        `upperdir=${join(directory, "fs")}`,
+        `lowerdir=${join(this.directory, "image")}`,
+      ],
+    };
+  }
+}
+
+function configuration(state: string, events: string, scratch: string): string {
+  return [
+    "[daemon]",
+    `state_directory = ${JSON.stringify(state)}`,
+    `containerd_socket = ${JSON.stringify(events)}`,
+    "[storage]",
+    `scratch_directory = ${JSON.stringify(scratch)}`,
+    "",
+  ].join("\n");
+}
+
+/** The one layer of every container. */
+async function makeImage(directory: string): Promise<void> {
+  await mkdir(join(directory, "image", "bin"), { recursive: true });
+  await writeFile(join(directory, "image", "bin", "sh"), "");
+}
+
+/** An ordinary container's spec, of its own pod, without volumes of a kubelet that is not there. */
+function specOf(id: string): object {
+  const spec = criSpec();
+  return {
+    ...spec,
+    mounts: spec.mounts.filter(({ type }) => type !== "bind"),
+    annotations: { ...spec.annotations, "io.kubernetes.cri.sandbox-id": id },
+  };
+}
+
+/** Returns the bundle's path. It is removed by the next build of the product. */
+async function bundleDaemon(): Promise<string> {
+  await build({
+    absWorkingDir: repoRoot(),
+    entryPoints: [join("bench", `${PROGRAM}.ts`)],
+    outdir: distDirectory(),
+    ...BUNDLE_OPTIONS,
+  });
+  return join(distDirectory(), `${PROGRAM}.mjs`);
+}
+
+async function clear(directory: string): Promise<void> {
+  for (const { pid } of await processesOf([directory])) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+  await unmount(directory);
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
