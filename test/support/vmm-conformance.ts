@@ -62,8 +62,8 @@ function launching(bench: () => VmmBench): void {
     });
 
     it("yields a VM with an identity, an acceleration and a timeline", async () => {
-      const { driver, spec } = bench();
-      const vm = await driver.launch(await spec("vm"));
+      const { driver } = bench();
+      const vm = await driver.launch(await bench().spec("vm"));
       expect(vm.id).toBe("vm");
       expect(vm.identity.pid).toBeGreaterThan(0);
       expect(vm.identity.startTime).toBeGreaterThan(0);
@@ -85,15 +85,15 @@ function launching(bench: () => VmmBench): void {
     });
 
     it("fails when the VMM ends at once, and leaves nothing", async () => {
-      const { failing, spec } = bench();
-      await expect(failing.launch(await spec("vm"))).rejects.toMatchObject({ code: "VmmFailed" });
+      const { failing } = bench();
+      await expect(failing.launch(await bench().spec("vm"))).rejects.toMatchObject({ code: "VmmFailed" });
       expect(await bench().leftovers()).toEqual([]);
     });
 
     it("gives up on a VMM that never answers, and leaves nothing", async () => {
-      const { hanging, hangEndsWith, spec } = bench();
+      const { hanging, hangEndsWith } = bench();
       if (hangEndsWith === undefined) return;
-      await expect(hanging.launch(await spec("vm"))).rejects.toMatchObject({ code: hangEndsWith });
+      await expect(hanging.launch(await bench().spec("vm"))).rejects.toMatchObject({ code: hangEndsWith });
       expect(await bench().leftovers()).toEqual([]);
     });
 
