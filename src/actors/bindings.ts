@@ -45,6 +45,9 @@ export function bindSandboxMachine(index: RuntimeIndex): typeof sandboxMachine {
   return sandboxMachine.provide({
     actors: {
       provision: effect((sandbox, signal) => sandbox.provision(signal)),
+      acquire: effect((sandbox, signal) => sandbox.acquire(signal)),
+      adopt: effect((sandbox) => sandbox.adopt()),
+      fork: effect((sandbox, signal) => sandbox.fork(signal)),
       launch: effect((sandbox, signal) => sandbox.launch(signal)),
       connectAgent: effect((sandbox, signal) => sandbox.connectAgent(signal)),
       setUpGuest: effect((sandbox, signal) => sandbox.setUpGuest(signal)),
@@ -61,6 +64,13 @@ export function bindSandboxMachine(index: RuntimeIndex): typeof sandboxMachine {
         index.sandbox(input.sandboxId).guestEvents$(),
       ),
       container: boundContainer,
+    },
+    actions: {
+      endTurn: ({ context }) => index.sandbox(context.sandboxId).endTurn(),
+      reportFallback: ({ context }, { error }) =>
+        index
+          .sandbox(context.sandboxId)
+          .logger.warn({ err: error }, "the quick way to a VM failed; taking the next one"),
     },
   });
 }

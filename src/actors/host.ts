@@ -14,6 +14,7 @@ import type { TextCodec } from "../protocol/json.ts";
 import type { Journal } from "./journal.ts";
 import type { StdioHost } from "./stdio-relay.ts";
 import type { UserPool } from "./user-pool.ts";
+import type { VmSupply } from "./vm-supply.ts";
 
 /** A container's spec, reduced to what the guest has to do; its root, stdio and id are added later. */
 export interface TranslatedContainer {
@@ -33,6 +34,7 @@ export interface SpecTranslator {
 
 export interface Host {
   readonly driver: VmmDriver;
+  readonly supply: VmSupply;
   readonly keeper: Pick<Keeper, "inventory" | "signal" | "exited" | "forget" | "openStdio">;
   readonly stdio: StdioHost;
   readonly files: HostFiles;

@@ -128,7 +128,9 @@ export class SandboxRegistry implements SandboxService {
       throw illegal("start the sandbox", id, before);
     }
     entry.actor.send({ type: "sandbox.start" });
-    const snapshot = await this.reach(entry, "start the sandbox", (now) => now.matches("ready"), signal);
+    const snapshot = await this.host.supply.activity.during(() =>
+      this.reach(entry, "start the sandbox", (now) => now.matches("ready"), signal),
+    );
     entry.runtime.logger.info({ timeline: entry.timeline.steps }, "sandbox ready");
     return { pid: snapshot.context.pid, createdAt: entry.createdAt };
   }
@@ -170,6 +172,7 @@ export class SandboxRegistry implements SandboxService {
         timeline: JSON.stringify(entry.timeline.steps),
         vmmTimeline: JSON.stringify(entry.runtime.vm?.timeline ?? []),
         acceleration: entry.runtime.vm?.acceleration ?? "",
+        source: entry.runtime.source ?? "",
         ...(failure === undefined ? {} : { failure: errorOf(failure, id).message }),
       },
     };

@@ -10,15 +10,16 @@ import { catchError, map, Observable, of } from "rxjs";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
-import type { Vm, VmmEvent } from "../contracts/vmm.ts";
+import type { Vm, VmmEvent, VmShape } from "../contracts/vmm.ts";
 import { failureOf } from "../machines/failure.ts";
-import type { SandboxEvent } from "../machines/sandbox.machine.ts";
+import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { hostsFile, resolvConf } from "./guest-files.ts";
 import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { undo } from "./undo.ts";
+import { type Acquired, BOOT_ANNOTATION } from "./vm-supply.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
 const ENTROPY_BYTES = 64;
@@ -33,13 +34,19 @@ const DRAIN_MS = 2_000;
 export class SandboxRuntime {
   readonly id: string;
   readonly directory: string;
-  readonly vmDirectory: string;
-  readonly shareDirectory: string;
+  /** Those of the VM; after an adoption the ones that it came with. */
+  vmDirectory: string;
+  shareDirectory: string;
   readonly logger: Logger;
   readonly containers = new Map<string, ContainerRuntime>();
   vm: Vm | undefined;
   guest: GuestLink | undefined;
   user: { uid: number; gid: number } | undefined;
+  /** Where the VM came from, once that is decided. */
+  source: VmSource | undefined;
+  /** What the start was given; see vm-supply.ts. */
+  private acquired: Acquired | undefined;
+  private vmPrepared = false;
   private journalFile: Journal | undefined;
   private cgroupProcs: readonly string[] = [];
   private readonly underWay = new Set<Promise<unknown>>();
@@ -89,6 +96,11 @@ export class SandboxRuntime {
     });
   }
 
+  /** What the VM has to be like. */
+  get shape(): VmShape {
+    return { vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus), memoryBytes: this.memoryBytes };
+  }
+
   /** Guest memory: what the pod's limits ask for and the guest's own needs, but never less than configured. */
   private get memoryBytes(): number {
     const { defaultMemoryBytes } = this.host;
@@ -102,14 +114,10 @@ export class SandboxRuntime {
     return this.track(async () => {
       const { host } = this;
       this.journalFile = await host.openJournal(this.id);
-      this.user = host.users?.take();
       signal.throwIfAborted();
-      await this.make({ kind: "directory", path: this.directory }, async () => {
-        await host.files.makeDirectory(this.directory, 0o711);
-        await host.files.makeDirectory(this.vmDirectory, 0o700, this.user);
-        if (this.spec.sharedDirectory === undefined)
-          await host.files.makeDirectory(this.shareDirectory, 0o755);
-      });
+      await this.make({ kind: "directory", path: this.directory }, () =>
+        host.files.makeDirectory(this.directory, 0o711),
+      );
       signal.throwIfAborted();
       const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
       await this.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
@@ -117,25 +125,92 @@ export class SandboxRuntime {
     });
   }
 
-  launch(signal: AbortSignal): Promise<{ pid: number }> {
+  /** For the pool: a VM that runs, is set up and belongs to no sandbox; without a cgroup, which comes with the pod. */
+  async warmUp(signal: AbortSignal): Promise<void> {
+    const { host } = this;
+    this.journalFile = await host.openJournal(this.id);
+    await this.make({ kind: "directory", path: this.directory }, () =>
+      host.files.makeDirectory(this.directory, 0o711),
+    );
+    this.acquired = await host.supply.acquire(this.shape, "clone", signal);
+    try {
+      await (this.acquired.lease === undefined ? this.launch(signal) : this.fork(signal));
+      await this.connectAgent(signal);
+      await this.setUpGuest(signal);
+    } finally {
+      this.endTurn();
+    }
+  }
+
+  /** Takes a warm VM or waits for a turn. */
+  acquire(signal: AbortSignal): Promise<{ source: VmSource }> {
     return this.track(async () => {
-      const ref = await this.journal.intend({ kind: "process", id: this.id });
-      const vm = await this.host.driver.launch(
-        {
-          id: this.id,
-          directory: this.vmDirectory,
-          vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus),
-          memoryBytes: this.memoryBytes,
-          shareDirectory: this.shareDirectory,
-          user: this.user,
-          cgroups: this.cgroupProcs,
-        },
+      this.acquired = await this.host.supply.acquire(
+        this.shape,
+        this.spec.annotations[BOOT_ANNOTATION],
         signal,
       );
-      this.vm = vm;
-      await this.journal.amend(ref, { kind: "process", id: this.id, ...vm.identity });
-      return { pid: vm.identity.pid };
+      if (signal.aborted) await this.giveBack();
+      signal.throwIfAborted();
+      this.source = this.acquired.source;
+      return { source: this.source };
     });
+  }
+
+  /** The start is over, one way or the other: the next one may have its turn. */
+  endTurn(): void {
+    this.acquired?.endTurn();
+  }
+
+  /** Makes a warm VM of the pool this sandbox's own: its resources first in this journal, then out of its own. */
+  adopt(): Promise<{ pid: number }> {
+    return this.track(async () => {
+      const warm = this.acquired?.warm;
+      if (warm === undefined) throw this.notAcquired("adopt a warm VM");
+      for (const { resource } of warm.journal.outstanding()) await this.journal.intend(resource);
+      this.acquired = undefined;
+      this.vm = warm.vm;
+      this.guest = warm.guest;
+      this.user = warm.user;
+      this.vmDirectory = warm.vmDirectory;
+      this.shareDirectory = warm.shareDirectory;
+      this.vmPrepared = true;
+      try {
+        await warm.surrender();
+        await this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+        return { pid: this.liveVm.identity.pid };
+      } catch (error) {
+        await this.dropVm();
+        throw error;
+      }
+    });
+  }
+
+  /** Starts a clone of the template that was acquired. */
+  fork(signal: AbortSignal): Promise<{ pid: number }> {
+    const lease = this.acquired?.lease;
+    if (lease === undefined) return Promise.reject(this.notAcquired("clone a template"));
+    return this.track(async () => {
+      try {
+        return await this.start(lease.template.directory, signal);
+      } finally {
+        lease.release();
+      }
+    });
+  }
+
+  launch(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.track(() => this.start(undefined, signal));
+  }
+
+  /** Everything that this runtime holds belongs to another one now. */
+  async surrender(): Promise<void> {
+    for (const { ref } of [...this.journal.outstanding()]) await this.journal.undone(ref);
+    await this.journal.close();
+    this.journalFile = undefined;
+    this.user = undefined;
+    this.vm = undefined;
+    this.guest = undefined;
   }
 
   connectAgent(signal: AbortSignal): Promise<void> {
@@ -223,6 +298,7 @@ export class SandboxRuntime {
 
   async endVmm(): Promise<void> {
     await this.idle();
+    await this.giveBack();
     await this.vm?.kill();
     this.guest?.close();
     for (const container of this.containers.values()) container.guestGone();
@@ -264,6 +340,78 @@ export class SandboxRuntime {
     const forget = () => this.underWay.delete(promise);
     promise.then(forget, forget);
     return promise;
+  }
+
+  private async start(template: string | undefined, signal: AbortSignal): Promise<{ pid: number }> {
+    await this.prepareVm(signal);
+    const resource = { kind: "process" as const, id: this.id };
+    const ref = await this.journal.intend(resource);
+    try {
+      this.vm = await this.host.driver.launch(
+        {
+          ...this.shape,
+          id: this.id,
+          directory: this.vmDirectory,
+          shareDirectory: this.shareDirectory,
+          user: this.user,
+          cgroups: this.cgroupProcs,
+          template,
+        },
+        signal,
+      );
+    } catch (error) {
+      // the driver leaves nothing of a launch that failed
+      await this.journal.undone(ref);
+      throw error;
+    }
+    await this.journal.amend(ref, { ...resource, ...this.vm.identity });
+    return { pid: this.vm.identity.pid };
+  }
+
+  /** The VM's user and directories; once, also if a clone failed and a boot follows. */
+  private async prepareVm(signal: AbortSignal): Promise<void> {
+    if (this.vmPrepared) return;
+    const { host } = this;
+    this.user ??= host.users?.take();
+    signal.throwIfAborted();
+    await this.make({ kind: "directory", path: this.vmDirectory }, () =>
+      host.files.makeDirectory(this.vmDirectory, 0o700, this.user),
+    );
+    if (this.spec.sharedDirectory === undefined) await host.files.makeDirectory(this.shareDirectory, 0o755);
+    this.vmPrepared = true;
+  }
+
+  /** Gives up an adopted VM, so that another one can be started; its directories stay in the journal until the end. */
+  private async dropVm(): Promise<void> {
+    this.guest?.close();
+    await this.vm?.kill();
+    if (this.user !== undefined) this.host.users?.release(this.user);
+    this.vm = undefined;
+    this.guest = undefined;
+    this.user = undefined;
+    this.vmPrepared = false;
+    this.vmDirectory = join(this.host.stateDirectory, "vm", this.host.randomHex(VM_NAME_BYTES));
+    this.shareDirectory = join(this.directory, "share");
+  }
+
+  /** What was acquired and not used goes back where it came from. */
+  private async giveBack(): Promise<void> {
+    const { acquired } = this;
+    this.acquired = undefined;
+    acquired?.lease?.release();
+    acquired?.endTurn();
+    await acquired?.warm?.destroy();
+  }
+
+  /** Ends a VM that no chart drives: a warm one that is not wanted any more. Throws what could not be undone. */
+  async destroy(): Promise<void> {
+    if (!this.journalOpen) return;
+    await this.endVmm();
+    await this.finish();
+  }
+
+  private notAcquired(operation: string): BlazarError {
+    return new BlazarError("IllegalTransition", { operation, subject: this.id, reason: "none was acquired" });
   }
 
   private async idle(): Promise<void> {

@@ -51,7 +51,11 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     };
   }
 
-  async create(request: TaskCreateRequest): Promise<{ pid: number }> {
+  create(request: TaskCreateRequest): Promise<{ pid: number }> {
+    return this.host.supply.activity.during(() => this.createContainer(request));
+  }
+
+  private async createContainer(request: TaskCreateRequest): Promise<{ pid: number }> {
     const operation = "create the container";
     const { id } = request;
     if (!SAFE_ID.test(id)) {

@@ -14,6 +14,8 @@ export interface Parts {
   readonly kernel: string;
   readonly initramfs: string;
   readonly emptyImage: { readonly image: string; readonly extents: string };
+  /** A static busybox, for the pool's rehearsals. */
+  readonly busybox: string;
   /** For answers that are worth keeping, such as whether KVM works. */
   readonly cache: string;
 }
@@ -22,6 +24,7 @@ interface Manifest {
   readonly keeper: string;
   readonly vmlinux: string;
   readonly initramfs: string;
+  readonly busybox: { readonly binary: string };
   readonly emptyExt4: { readonly image: string; readonly extents: string };
 }
 
@@ -51,6 +54,7 @@ export async function locateParts(config: Config): Promise<Parts> {
         config.storage.empty_image_extents ?? built?.emptyExt4.extents,
       ),
     },
+    busybox: await present("a static busybox", "pool.busybox", config.pool.busybox ?? built?.busybox.binary),
     cache,
   };
   return parts;

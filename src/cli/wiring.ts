@@ -5,24 +5,29 @@
  * actors on their ports. Nothing is decided here but who talks to whom.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import type { Host } from "../actors/host.ts";
 import { FileJournal } from "../actors/journal.ts";
+import { Pool } from "../actors/pool.actor.ts";
 import { recover } from "../actors/recovery.ts";
 import { SandboxRegistry } from "../actors/sandbox-registry.ts";
 import type { StdioHost } from "../actors/stdio-relay.ts";
 import { ContainerTasks } from "../actors/task-service.ts";
 import { UserPool } from "../actors/user-pool.ts";
+import { VmSupply } from "../actors/vm-supply.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
+import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
+import { memoryPressure } from "../host/memory-pressure.ts";
 import { nodeText } from "../host/node-text.ts";
 import { ociSpecs } from "../host/oci-spec/translate.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -67,6 +72,8 @@ export interface CoreOptions {
   readonly rootfs?: RootfsStore;
   /** Default: cgroups if root, else none. */
   readonly cgroups?: Host["cgroups"];
+  /** Default: none, every VM boots. */
+  readonly templates?: Pick<TemplateStore, "use">;
 }
 
 /** The actors on their real ports. */
@@ -80,6 +87,11 @@ export function wireCore(options: CoreOptions): Core {
   const root = process.getuid?.() === 0;
   const host: Host = {
     driver: options.driver ?? qemuDriver(options),
+    supply: new VmSupply({
+      templates: options.templates,
+      parallelStarts: parallelStarts(config),
+      now: Date.now,
+    }),
     keeper,
     stdio: options.stdio ?? keeper,
     files,
@@ -103,6 +115,24 @@ export function wireCore(options: CoreOptions): Core {
   };
   const sandboxes = new SandboxRegistry(host);
   return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close: () => workers.close() };
+}
+
+/** As many as there are cores, and one to fill their waits; fewer where memory would not do. */
+function parallelStarts(config: Config): number {
+  const fitting = Math.floor(totalmem() / config.vmm.memory);
+  return Math.max(1, Math.min(availableParallelism() + 1, fitting));
+}
+
+/** The pool of a daemon, with a root for its rehearsals made from what set-up has built. */
+async function wirePool(config: Config, parts: Parts, host: Host): Promise<Pool> {
+  const rehearsalRoot = join(config.daemon.state_directory, "rehearsal");
+  if (config.pool.max > 0) {
+    await mkdir(join(rehearsalRoot, "bin"), { recursive: true });
+    await copyFile(parts.busybox, join(rehearsalRoot, "bin", "true"));
+    await chmod(join(rehearsalRoot, "bin", "true"), 0o755);
+  }
+  const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
+  return new Pool(host, { min, max, memoryLimit, pressureLimit, rehearsalRoot, pressure: memoryPressure });
 }
 
 function qemuDriver({ config, parts, logger, keeper }: CoreOptions): VmmDriver {
@@ -153,10 +183,12 @@ export async function wireDaemon(
     taskAddress: `ttrpc+unix://${taskSocket}`,
     logger,
   });
+  const pool = await wirePool(config, parts, core.host);
+  core.host.supply.pool = pool;
   const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
   const metrics = new MetricsFile({
     file: join(state, "metrics.json"),
-    parts: { sandboxes: () => core.sandboxes.size },
+    parts: { sandboxes: () => core.sandboxes.size, warm: () => pool.size },
     logger,
   });
   return {
@@ -167,12 +199,14 @@ export async function wireDaemon(
       const { version, acceleration } = await core.host.driver.probe();
       keeper.onTaskMessage((message, context) => dispatcher.handleMessage(message, context));
       await controller.listen(socket);
+      pool.start();
       logger.info(
         { socket, taskSocket, vmm: core.host.driver.name, version, acceleration },
         "blazard is ready",
       );
     },
     async drain() {
+      await pool.close();
       await core.sandboxes.drain();
       await controller.drain(DRAIN_GRACE_MS);
       await events.close();

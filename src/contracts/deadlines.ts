@@ -7,6 +7,10 @@
 export interface Deadlines {
   /** Directories, cgroups and the network of a new sandbox. */
   readonly provision: number;
+  /** Waiting for a turn, when many sandboxes start at once. */
+  readonly startQueue: number;
+  /** Taking a warm VM from the pool over. */
+  readonly adopt: number;
   /** From spawning the VMM until it answers. */
   readonly launch: number;
   /** From then until the guest's agent says hello. */
@@ -33,6 +37,8 @@ export interface Deadlines {
 
 export const DEFAULT_DEADLINES: Deadlines = {
   provision: 20_000,
+  startQueue: 600_000,
+  adopt: 10_000,
   launch: 60_000,
   agentHello: 180_000,
   guestSetup: 60_000,

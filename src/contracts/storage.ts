@@ -76,6 +76,8 @@ export interface Cgroups {
     parent: string,
   ): Promise<{ readonly directories: readonly string[]; readonly procs: readonly string[] }>;
   make(directories: readonly string[]): Promise<void>;
+  /** Moves a running process, all its threads, into the groups of these cgroup.procs files. */
+  enter(procs: readonly string[], pid: number): Promise<void>;
   /** Kills nothing; EBUSY after the last process has left is retried for a bounded time. */
   remove(directories: readonly string[]): Promise<void>;
 }

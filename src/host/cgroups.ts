@@ -81,6 +81,19 @@ export class HostCgroups implements Cgroups {
     });
   }
 
+  async enter(procs: readonly string[], pid: number): Promise<void> {
+    await Promise.all(
+      procs.map((file) =>
+        writeFile(file, String(pid)).catch((error: unknown) => {
+          throw BlazarError.wrap(error, "HostResource", {
+            operation: "move a process into its control group",
+            subject: file,
+          });
+        }),
+      ),
+    );
+  }
+
   async remove(directories: readonly string[]): Promise<void> {
     await this.#inEachHierarchy(directories, async (group) => {
       for (const directory of [...group].reverse()) {

@@ -4,7 +4,7 @@
  * Its root, disk and namespaces live here; what runs in it are process machines, its children: the init
  * process (execId "") and execs. containerd's view of a container is the state of its init process.
  */
-import { type ActorRefFrom, assign, type SnapshotFrom, sendParent, sendTo, setup, stopChild } from "xstate";
+import { type ActorRefFrom, assign, type SnapshotFrom, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
@@ -78,6 +78,14 @@ const spawnProcess = (execId: string) =>
     }),
   });
 
+/** A guest may say that anything has ended: what is not known is nobody's business. */
+const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "process.exited") return;
+  const id = processActorId(event.execId);
+  if (self.getSnapshot().children[id] === undefined) return;
+  enqueue.sendTo(id, { type: "process.exited", status: event.status, oomKilled: event.oomKilled });
+});
+
 /** Every process is told that it has ended: its machine ignores that if it has ended before. */
 const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
   for (const [id, child] of Object.entries(self.getSnapshot().children)) {
@@ -148,16 +156,7 @@ export const containerMachine = containerSetup.createMachine({
           }),
         },
         "process.remove": { actions: stopChild(({ event }) => processActorId(event.execId)) },
-        "process.exited": {
-          actions: sendTo(
-            ({ event }) => processActorId(event.execId),
-            ({ event }) => ({
-              type: "process.exited" as const,
-              status: event.status,
-              oomKilled: event.oomKilled,
-            }),
-          ),
-        },
+        "process.exited": { actions: passExitOn },
         "container.lost": { actions: loseProcesses },
         "container.delete": { target: "deleting" },
       },

@@ -13,8 +13,8 @@ export interface EffectInput {
 }
 
 /** A one-shot effect; its implementation gets an AbortSignal that fires when the chart moves on. */
-export function promiseStub<Output>(name: string) {
-  return fromPromise<Output, EffectInput>(() => Promise.reject(new Error(`effect ${name} is not bound`)));
+export function promiseStub<Output, Input = EffectInput>(name: string) {
+  return fromPromise<Output, Input>(() => Promise.reject(new Error(`effect ${name} is not bound`)));
 }
 
 /** A stream of events for the machine that spawned it; must never error, failures are events. */

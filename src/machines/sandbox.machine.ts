@@ -5,11 +5,14 @@
  * of contracts/deadlines.ts; Stop and Shutdown are taken in every state; a failure in creating or booting
  * cleans up by itself and removes the sandbox, because containerd does no rollback (containerd#sandbox API).
  */
-import { type ActorRefFrom, assign, emit, type SnapshotFrom, sendTo, setup, stopChild } from "xstate";
+import { type ActorRefFrom, assign, emit, type SnapshotFrom, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { containerMachine } from "./container.machine.ts";
 import { type EffectInput, eventStub, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
+
+/** Where a sandbox's VM comes from: the warm pool, a copy of a template, or a boot. */
+export type VmSource = "pool" | "clone" | "cold";
 
 export interface SandboxInput {
   readonly sandboxId: string;
@@ -69,6 +72,9 @@ const sandboxSetup = setup({
   },
   actors: {
     provision: promiseStub<void>("provision"),
+    acquire: promiseStub<{ source: VmSource }>("acquire"),
+    adopt: promiseStub<{ pid: number }>("adopt"),
+    fork: promiseStub<{ pid: number }>("fork"),
     launch: promiseStub<{ pid: number }>("launch"),
     connectAgent: promiseStub<void>("connectAgent"),
     setUpGuest: promiseStub<void>("setUpGuest"),
@@ -93,6 +99,10 @@ const sandboxSetup = setup({
       failure: ({ context }, params: { readonly wait: keyof Deadlines; readonly what: string }) =>
         context.failure ?? overdue(params.what, context.deadlines[params.wait]),
     }),
+    /** Lets the next start have its turn; bound in actors/. */
+    endTurn: () => undefined,
+    /** Says why the quick way was not taken; bound in actors/. */
+    reportFallback: (_, _params: { readonly error: unknown }) => undefined,
     removeAfterwards: assign({ removing: true }),
     vmmGone: assign({ pid: 0, guestAlive: false }),
     leaveBehind: assign({
@@ -112,6 +122,8 @@ const sandboxSetup = setup({
   },
   delays: {
     provision: ({ context }) => context.deadlines.provision,
+    startQueue: ({ context }) => context.deadlines.startQueue,
+    adopt: ({ context }) => context.deadlines.adopt,
     launch: ({ context }) => context.deadlines.launch,
     agentHello: ({ context }) => context.deadlines.agentHello,
     guestSetup: ({ context }) => context.deadlines.guestSetup,
@@ -121,6 +133,15 @@ const sandboxSetup = setup({
     networkTeardown: ({ context }) => context.deadlines.networkTeardown,
     storageTeardown: ({ context }) => context.deadlines.storageTeardown,
   },
+});
+
+/** A guest may say that anything has ended: what is not known is nobody's business. */
+const passExitOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "guest.processExited") return;
+  const id = containerActorId(event.containerId);
+  if (self.getSnapshot().children[id] === undefined) return;
+  const { execId, status, oomKilled } = event;
+  enqueue.sendTo(id, { type: "process.exited", execId, status, oomKilled });
 });
 
 /** The VM is gone, so every container is: containerd waits for their exits and then deletes them. */
@@ -137,6 +158,14 @@ const PANICKED: Failure = {
   operation: "keep the sandbox alive",
   reason: "the guest's kernel panicked",
 };
+
+/** The VMM runs: its pid is known and its events are listened to. */
+const launched = [
+  sandboxSetup.assign({
+    pid: ({ event }) => (event as unknown as { output: { pid: number } }).output.pid,
+  }),
+  sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
+];
 
 /** A step of the clean-up: its effect, its deadline, and the next step whatever comes of it. */
 function teardown<
@@ -171,17 +200,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
     "container.gone": {
       actions: { type: "forgetContainer", params: ({ event }) => ({ containerId: event.containerId }) },
     },
-    "guest.processExited": {
-      actions: sendTo(
-        ({ event }) => containerActorId(event.containerId),
-        ({ event }) => ({
-          type: "process.exited" as const,
-          execId: event.execId,
-          status: event.status,
-          oomKilled: event.oomKilled,
-        }),
-      ),
-    },
+    "guest.processExited": { actions: passExitOn },
     "vmm.exited": { actions: "vmmGone" },
     "guest.lost": { actions: assign({ guestAlive: false }) },
   },
@@ -221,7 +240,8 @@ export const sandboxMachine = sandboxSetup.createMachine({
     },
     booting: {
       description: "From the VMM's start until containers can run. Any failure removes the sandbox.",
-      initial: "coldBooting",
+      initial: "queued",
+      exit: "endTurn",
       on: {
         "sandbox.stop": { target: "stopping" },
         "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
@@ -257,15 +277,67 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
       },
       states: {
+        queued: {
+          description:
+            "Takes a warm VM if there is one, else waits for its turn: starts at once are bounded.",
+          invoke: {
+            src: "acquire",
+            input,
+            onDone: [
+              { guard: ({ event }) => event.output.source === "pool", target: "adopting" },
+              { guard: ({ event }) => event.output.source === "clone", target: "forking" },
+              { target: "coldBooting" },
+            ],
+            onError: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "failed", params: ({ event }) => ({ error: event.error }) },
+                "removeAfterwards",
+              ],
+            },
+          },
+          after: {
+            startQueue: {
+              target: "#sandbox.stopping",
+              actions: [
+                { type: "overdue", params: { wait: "startQueue", what: "get a turn to start" } },
+                "removeAfterwards",
+              ],
+            },
+          },
+        },
+        adopting: {
+          description: "A VM of the pool, booted and rehearsed, becomes the sandbox's.",
+          invoke: {
+            src: "adopt",
+            input,
+            onDone: { target: "settingUp", actions: [...launched, assign({ guestAlive: true })] },
+            onError: {
+              target: "forking",
+              actions: { type: "reportFallback", params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+          after: { adopt: "forking" },
+        },
+        forking: {
+          description: "A copy-on-write clone of a booted template.",
+          invoke: {
+            src: "fork",
+            input,
+            onDone: { target: "awaitingAgent", actions: launched },
+            onError: {
+              target: "coldBooting",
+              actions: { type: "reportFallback", params: ({ event }) => ({ error: event.error }) },
+            },
+          },
+          after: { launch: "coldBooting" },
+        },
         coldBooting: {
           description: "The VMM is started and answers.",
           invoke: {
             src: "launch",
             input,
-            onDone: {
-              target: "awaitingAgent",
-              actions: assign({ pid: ({ event }) => event.output.pid }),
-            },
+            onDone: { target: "awaitingAgent", actions: launched },
             onError: {
               target: "#sandbox.stopping",
               actions: [
@@ -286,7 +358,6 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
         awaitingAgent: {
           description: "The guest boots; its agent says hello.",
-          entry: sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
           invoke: {
             src: "connectAgent",
             input,

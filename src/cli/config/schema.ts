@@ -52,7 +52,9 @@ const path = (fallback: string | undefined, doc: string) => key(absolutePath, "a
 
 const DEADLINE_DOCS: Readonly<Record<keyof Deadlines, string>> = {
   provision: "Directories, cgroups and the network of a new sandbox.",
-  launch: "From spawning the VMM until it answers.",
+  startQueue: "Waiting for a turn, when many sandboxes start at once.",
+  adopt: "Taking a warm VM from the pool over.",
+  launch: "From spawning the VMM until it answers; for a clone, until it runs.",
   agentHello: "From then until the guest's agent says hello.",
   guestSetup: "Host name, share, entropy and clock in the guest.",
   containerCreate: "Storage, disk and the guest's part of a new container.",
@@ -142,6 +144,31 @@ export const CONFIG_SCHEMA = {
       "Most threads for mounts and copies. They start on demand and end when idle.",
     ),
   },
+  pool: {
+    min: key(
+      count(0, 1000),
+      "integer",
+      0,
+      "Warm VMs (booted, rehearsed, waiting for a pod) that are kept even under load. Each costs about 50 MB and some idle CPU under software emulation.",
+    ),
+    max: key(
+      count(0, 1000),
+      "integer",
+      0,
+      "Warm VMs that are made while the node has nothing else to do. 0 = no pool.",
+    ),
+    memory_limit: key(size, "size", "4G", "Guest memory that warm VMs may have in all."),
+    pressure_limit: key(
+      count(1, 100),
+      "percent",
+      10,
+      "The pool is drained when tasks waited for memory for this share of the last ten seconds (PSI, some avg10).",
+    ),
+    busybox: path(
+      undefined,
+      "A static busybox, run once in each warm VM. Default: the one that set-up has built.",
+    ),
+  },
   deadlines: Object.fromEntries(
     (Object.keys(DEFAULT_DEADLINES) as (keyof Deadlines)[]).map((name) => [
       name,
@@ -181,6 +208,14 @@ export interface Config {
     readonly empty_image: string | undefined;
     readonly empty_image_extents: string | undefined;
     readonly worker_threads: number;
+  };
+  readonly pool: {
+    readonly min: number;
+    readonly max: number;
+    /** Bytes. */
+    readonly memory_limit: number;
+    readonly pressure_limit: number;
+    readonly busybox: string | undefined;
   };
   readonly deadlines: Deadlines;
 }

@@ -9,6 +9,9 @@ import { type SandboxEvent, sandboxMachine } from "../../../src/machines/sandbox
 
 const EFFECTS = [
   "provision",
+  "acquire",
+  "adopt",
+  "fork",
   "launch",
   "connectAgent",
   "setUpGuest",
@@ -31,6 +34,7 @@ class Bench {
     Effect,
     { resolve: (value: never) => void; reject: (error: unknown) => void }
   >();
+  turnsEnded = 0;
   readonly actor;
 
   constructor() {
@@ -50,6 +54,12 @@ class Bench {
           ...actors,
           vmm: fromEventObservable<SandboxEvent, EffectInput>(() => this.vmm$),
           agent: fromEventObservable<SandboxEvent, EffectInput>(() => this.agent$),
+        },
+        actions: {
+          endTurn: () => {
+            this.turnsEnded++;
+          },
+          reportFallback: () => undefined,
         },
       }),
       { input: { sandboxId: "s1", deadlines: DEFAULT_DEADLINES }, clock: this.clock },
@@ -84,9 +94,16 @@ class Bench {
     await settle();
   }
 
+  async startWith(source: "pool" | "clone" | "cold"): Promise<void> {
+    await this.succeed("provision");
+    this.send("sandbox.start");
+    await this.succeed("acquire", { source });
+  }
+
   async becomeReady(): Promise<void> {
     await this.succeed("provision");
     this.send("sandbox.start");
+    await this.succeed("acquire", { source: "cold" });
     await this.succeed("launch", { pid: 4711 });
     await this.succeed("connectAgent");
     await this.succeed("setUpGuest");
@@ -123,6 +140,8 @@ describe("a sandbox", () => {
     await bench.succeed("provision");
     expect(bench.state).toBe("created");
     bench.send("sandbox.start");
+    expect(bench.state).toEqual({ booting: "queued" });
+    await bench.succeed("acquire", { source: "cold" });
     expect(bench.state).toEqual({ booting: "coldBooting" });
     await bench.succeed("launch", { pid: 4711 });
     expect(bench.state).toEqual({ booting: "awaitingAgent" });
@@ -166,14 +185,15 @@ describe("a sandbox", () => {
   it.each([
     ["creating", []],
     ["created", ["provision"]],
-    ["coldBooting", ["provision", "start"]],
-    ["awaitingAgent", ["provision", "start", "launch"]],
-    ["settingUp", ["provision", "start", "launch", "connectAgent"]],
+    ["queued", ["provision", "start"]],
+    ["coldBooting", ["provision", "start", "acquire"]],
+    ["awaitingAgent", ["provision", "start", "acquire", "launch"]],
+    ["settingUp", ["provision", "start", "acquire", "launch", "connectAgent"]],
   ] as const)("takes Stop while %s, aborts what is under way and cleans up", async (_, path) => {
     const bench = new Bench();
     for (const step of path) {
       if (step === "start") bench.send("sandbox.start");
-      else await bench.succeed(step, { pid: 1 });
+      else await bench.succeed(step, { pid: 1, source: "cold" });
     }
     const underWay = bench.calls.at(-1);
     bench.send("sandbox.stop");
@@ -186,14 +206,15 @@ describe("a sandbox", () => {
 
   it.each([
     ["provision", "provision", []],
-    ["launch", "launch", ["provision", "start"]],
-    ["connectAgent", "agentHello", ["provision", "start", "launch"]],
-    ["setUpGuest", "guestSetup", ["provision", "start", "launch", "connectAgent"]],
+    ["acquire", "startQueue", ["provision", "start"]],
+    ["launch", "launch", ["provision", "start", "acquire"]],
+    ["connectAgent", "agentHello", ["provision", "start", "acquire", "launch"]],
+    ["setUpGuest", "guestSetup", ["provision", "start", "acquire", "launch", "connectAgent"]],
   ] as const)("gives up %s at its deadline, and removes itself", async (_, deadline, path) => {
     const bench = new Bench();
     for (const step of path) {
       if (step === "start") bench.send("sandbox.start");
-      else await bench.succeed(step, { pid: 1 });
+      else await bench.succeed(step, { pid: 1, source: "cold" });
     }
     await bench.pass(DEFAULT_DEADLINES[deadline] - 1);
     expect(bench.context.failure).toBeUndefined();
@@ -209,10 +230,68 @@ describe("a sandbox", () => {
     const bench = new Bench();
     await bench.succeed("provision");
     bench.send("sandbox.start");
+    await bench.succeed("acquire", { source: "cold" });
     await bench.fail("launch", boom);
     expect(bench.context.failure).toMatchObject({ code: "VmmFailed", reason: "boom" });
     await bench.cleanUp();
     expect(bench.actor.getSnapshot().value).toBe("removed");
+  });
+
+  it("adopts a warm VM without waiting for an agent", async () => {
+    const bench = new Bench();
+    await bench.startWith("pool");
+    expect(bench.state).toEqual({ booting: "adopting" });
+    await bench.succeed("adopt", { pid: 12 });
+    expect(bench.state).toEqual({ booting: "settingUp" });
+    await bench.succeed("setUpGuest");
+    expect(bench.state).toEqual({ ready: "running" });
+    bench.vmm$.next({ type: "vmm.exited", code: 0, signal: 0 });
+    expect(bench.context.failure?.code).toBe("VmmExited");
+  });
+
+  it("clones a template, and boots where that fails or takes too long", async () => {
+    for (const how of ["fails", "is late"]) {
+      const bench = new Bench();
+      await bench.startWith("clone");
+      expect(bench.state).toEqual({ booting: "forking" });
+      if (how === "fails") await bench.fail("fork", boom);
+      else await bench.pass(DEFAULT_DEADLINES.launch);
+      expect(bench.state).toEqual({ booting: "coldBooting" });
+      expect(bench.context.failure).toBeUndefined();
+    }
+  });
+
+  it("takes the next quick way where a warm VM cannot be adopted", async () => {
+    const bench = new Bench();
+    await bench.startWith("pool");
+    await bench.fail("adopt", boom);
+    expect(bench.state).toEqual({ booting: "forking" });
+  });
+
+  it("ends its turn whether the start succeeds, fails or is stopped", async () => {
+    const ready = new Bench();
+    await ready.becomeReady();
+    const failed = new Bench();
+    await failed.startWith("cold");
+    await failed.fail("launch", boom);
+    const stopped = new Bench();
+    await stopped.startWith("cold");
+    stopped.send("sandbox.stop");
+    expect([ready.turnsEnded, failed.turnsEnded, stopped.turnsEnded]).toEqual([1, 1, 1]);
+  });
+
+  it("ignores the exit of a process that it never had", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.agent$.next({
+      type: "guest.processExited",
+      containerId: "nobody",
+      execId: "",
+      status: 1,
+      oomKilled: false,
+    });
+    await settle();
+    expect(bench.actor.getSnapshot()).toMatchObject({ status: "active", value: { ready: "running" } });
   });
 
   it("goes down when its VMM is killed, without asking the guest, and stays until Shutdown", async () => {

@@ -1,0 +1,198 @@
+/**
+ * The warm pool: VMs that are cloned (or booted), set up and rehearsed before anybody asks for them.
+ *
+ * A VM counts as warm only after a throw-away container has gone the whole path in it (mount, overlay, clone, pivot, exec,
+ * unmount), because under emulation translated code is not part of a template. Each has a journal of its own. One that
+ * does not answer any more is never handed out.
+ */
+import { type Actor, createActor, fromPromise } from "xstate";
+import { BlazarError } from "../contracts/errors.ts";
+import type { VmShape } from "../contracts/vmm.ts";
+import { type PoolActor, poolMachine } from "../machines/pool.machine.ts";
+import type { Host } from "./host.ts";
+import { rehearse } from "./rehearsal.ts";
+import { SandboxRuntime } from "./sandbox.actor.ts";
+import type { WarmVms } from "./vm-supply.ts";
+
+export interface PoolSettings {
+  readonly min: number;
+  readonly max: number;
+  /** Bytes of guest memory that warm VMs may have in all. */
+  readonly memoryLimit: number;
+  /** A root with a static `/bin/true`, for the rehearsal. */
+  readonly rehearsalRoot: string;
+  /** Share of the last ten seconds (PSI, some avg10, in percent) in which memory may be waited for. */
+  readonly pressureLimit: number;
+  /** Present memory pressure in percent; undefined where the kernel does not tell. */
+  readonly pressure: () => Promise<number | undefined>;
+}
+
+/** A pause between starts is one after this long: a pod's containers follow its sandbox. */
+const QUIET_MS = 300;
+const INTERVAL_MS = 250;
+const PRESSURE_INTERVAL_MS = 5_000;
+/** A VM that is alive answers within a millisecond; one that is being paged in may take longer. */
+const PING_MS = 500;
+const ID_BYTES = 5;
+
+export class Pool implements WarmVms {
+  private readonly warm: SandboxRuntime[] = [];
+  private readonly actor: Actor<typeof poolMachine>;
+  private watch: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly host: Host,
+    private readonly settings: PoolSettings,
+  ) {
+    const fitting = Math.floor(settings.memoryLimit / host.defaultMemoryBytes);
+    const max = Math.min(settings.max, fitting);
+    this.actor = createActor(
+      poolMachine.provide({
+        actors: {
+          awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ input, signal }) =>
+            this.awaitPause(input.urgent, signal),
+          ),
+          fill: fromPromise<void, undefined>(({ signal }) => this.fill(signal)),
+          drain: fromPromise<void, undefined>(() => this.drain()),
+        },
+      }),
+      { input: { min: Math.min(settings.min, max), max, intervalMs: INTERVAL_MS } },
+    );
+  }
+
+  /** For those who watch: state and size. */
+  get chart(): PoolActor {
+    return this.actor;
+  }
+
+  get size(): number {
+    return this.warm.length;
+  }
+
+  start(): void {
+    this.actor.start();
+    if (this.actor.getSnapshot().context.max === 0) return;
+    this.watch = setInterval(() => void this.checkPressure(), PRESSURE_INTERVAL_MS).unref();
+  }
+
+  /** Ends all warm VMs; none is made any more. */
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    this.actor.send({ type: "pool.close" });
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (this.actor.getSnapshot().status !== "active") resolve();
+      };
+      this.actor.subscribe({ next: look, complete: look });
+      look();
+    });
+  }
+
+  async take(shape: VmShape): Promise<SandboxRuntime | undefined> {
+    for (let next = this.pick(shape); next !== undefined; next = this.pick(shape)) {
+      this.actor.send({ type: "pool.lost", count: 1 });
+      if (await answers(next)) return next;
+      this.host.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
+      this.end(next);
+    }
+    return undefined;
+  }
+
+  private pick({ vcpus, memoryBytes }: VmShape): SandboxRuntime | undefined {
+    const index = this.warm.findIndex(
+      ({ shape }) => shape.vcpus === vcpus && shape.memoryBytes === memoryBytes,
+    );
+    return index < 0 ? undefined : this.warm.splice(index, 1)[0];
+  }
+
+  /** Makes one warm VM. What fails on the way leaves nothing. */
+  private async fill(signal: AbortSignal): Promise<void> {
+    const runtime = new SandboxRuntime(poolSpec(`pool-${this.host.randomHex(ID_BYTES)}`), this.host);
+    const started = this.host.now();
+    try {
+      await runtime.warmUp(signal);
+      await rehearse(runtime, this.settings.rehearsalRoot, signal);
+      signal.throwIfAborted();
+    } catch (error) {
+      this.end(runtime);
+      if (!signal.aborted)
+        this.host.logger.warn({ vm: runtime.id, err: error }, "a warm VM could not be made");
+      throw error;
+    }
+    this.warm.push(runtime);
+    this.host.logger.debug(
+      { vm: runtime.id, ms: this.host.now() - started, size: this.warm.length },
+      "a VM is warm",
+    );
+    runtime.vm?.exited.then(() => this.died(runtime));
+  }
+
+  private died(runtime: SandboxRuntime): void {
+    const index = this.warm.indexOf(runtime);
+    if (index < 0) return;
+    this.warm.splice(index, 1);
+    this.actor.send({ type: "pool.lost", count: 1 });
+    this.host.logger.warn({ vm: runtime.id }, "a warm VM has ended by itself");
+    this.end(runtime);
+  }
+
+  private async drain(): Promise<void> {
+    const all = this.warm.splice(0);
+    await Promise.allSettled(all.map((runtime) => runtime.destroy()));
+  }
+
+  /** Ends a VM that nobody waits for. */
+  private end(runtime: SandboxRuntime): void {
+    runtime.destroy().catch((error: unknown) => {
+      this.host.logger.error(
+        { vm: runtime.id, err: error },
+        "could not end a warm VM cleanly; the next start undoes the rest",
+      );
+    });
+  }
+
+  /** Below min a short pause is enough; up to max the node has to be idle, with nobody in the queue. */
+  private async awaitPause(urgent: boolean, signal: AbortSignal): Promise<void> {
+    const { activity, turns } = this.host.supply;
+    while (!signal.aborted) {
+      const quiet = activity.idleMs >= QUIET_MS && turns.running === 0 && turns.queued === 0;
+      if (quiet || (urgent && turns.queued === 0 && turns.running === 0)) return;
+      await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3).unref());
+    }
+    throw new BlazarError("Cancelled", { operation: "fill the pool", reason: "it is not wanted any more" });
+  }
+
+  private async checkPressure(): Promise<void> {
+    const pressure = await this.settings.pressure();
+    if (pressure === undefined || pressure <= this.settings.pressureLimit) return;
+    this.host.logger.warn({ pressure }, "memory is short: the pool is drained");
+    this.actor.send({ type: "pool.pressure" });
+  }
+}
+
+async function answers(runtime: SandboxRuntime): Promise<boolean> {
+  try {
+    await runtime.liveGuest.request("ping", {}, { deadlineMs: PING_MS });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A sandbox's spec for a VM that has no sandbox yet. */
+function poolSpec(id: string) {
+  return {
+    id,
+    hostname: "",
+    netnsPath: "",
+    dns: { servers: [], searches: [], options: [] },
+    pidMode: "container" as const,
+    cgroupParent: "",
+    name: id,
+    namespace: "",
+    uid: "",
+    attempt: 0,
+    labels: {},
+    annotations: {},
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * A throw-away container that goes the whole path once, so that the first real one finds everything warm.
+ *
+ * It is a container like any other, with storage, disk, guest and exit; only nobody asked for it.
+ */
+import { filter, firstValueFrom, timeout } from "rxjs";
+import { ContainerRuntime, ProcessRecord } from "./container.actor.ts";
+import type { TranslatedContainer } from "./host.ts";
+import type { SandboxRuntime } from "./sandbox.actor.ts";
+
+const ID = "rehearsal";
+/** Any number that no task has. */
+const PID = 1;
+const EXIT_MS = 30_000;
+
+/** Runs `/bin/true` of `root` in the VM and removes every trace. Throws what a container's creation throws. */
+export async function rehearse(runtime: SandboxRuntime, root: string, signal: AbortSignal): Promise<void> {
+  const { events$ } = runtime.liveGuest;
+  const exit = firstValueFrom(
+    events$.pipe(
+      filter((event) => event.type === "lost" || event.exit.id === ID),
+      timeout(EXIT_MS),
+    ),
+  );
+  exit.catch(() => undefined);
+  const nothing = () => undefined;
+  const init = new ProcessRecord("", PID, { stdin: "", stdout: "", stderr: "" }, false, undefined);
+  const container = new ContainerRuntime(runtime, request(root), SPEC, "", init, {
+    started: nothing,
+    exited: nothing,
+  });
+  try {
+    await container.create(signal);
+    await container.start("", signal);
+    await exit;
+  } finally {
+    await container.remove(signal);
+  }
+}
+
+function request(root: string) {
+  return {
+    id: ID,
+    bundle: "",
+    rootfs: [{ type: "bind", source: root, target: "", options: ["rbind", "ro"] }],
+    stdin: "",
+    stdout: "",
+    stderr: "",
+    terminal: false,
+  };
+}
+
+/** What CRI asks for in every container: the mounts and paths that a rehearsal has to have walked. */
+const SPEC: TranslatedContainer = {
+  create: {
+    process: {
+      args: ["/bin/true"],
+      env: ["PATH=/bin"],
+      cwd: "/",
+      terminal: false,
+      rows: 0,
+      columns: 0,
+      uid: 0,
+      gid: 0,
+      additionalGids: [],
+      umask: undefined,
+      noNewPrivileges: true,
+      capabilities: undefined,
+      rlimits: [],
+      oomScoreAdj: undefined,
+    },
+    mounts: [
+      { type: "proc", source: "proc", destination: "/proc", options: ["nosuid", "noexec", "nodev"] },
+      {
+        type: "tmpfs",
+        source: "tmpfs",
+        destination: "/dev",
+        options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+      },
+      {
+        type: "devpts",
+        source: "devpts",
+        destination: "/dev/pts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+      },
+      {
+        type: "mqueue",
+        source: "mqueue",
+        destination: "/dev/mqueue",
+        options: ["nosuid", "noexec", "nodev"],
+      },
+      { type: "sysfs", source: "sysfs", destination: "/sys", options: ["nosuid", "noexec", "nodev", "ro"] },
+      {
+        type: "cgroup",
+        source: "cgroup",
+        destination: "/sys/fs/cgroup",
+        options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+      },
+    ],
+    pidNamespace: "container",
+    maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
+    readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    sysctl: {},
+    cgroup: {},
+  },
+  rootReadonly: false,
+  pidTarget: undefined,
+  warnings: [],
+};

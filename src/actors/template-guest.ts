@@ -1,0 +1,51 @@
+/**
+ * Brings a guest into the state in which a template is taken of it: agent up, answering, and nobody connected.
+ *
+ * It greets the agent under a session of its own: an agent remembers the answers it gave in a session, and would take a
+ * clone's first requests for repeated ones if the daemon that talks to the clone had built the template, too.
+ */
+import type { Deadlines } from "../contracts/deadlines.ts";
+import { BlazarError } from "../contracts/errors.ts";
+import type { Vm } from "../contracts/vmm.ts";
+import type { GuestHello } from "../protocol/guest-messages.ts";
+import { GuestLink } from "./guest-link.ts";
+import type { Host } from "./host.ts";
+
+/** What it needs of the {@link Host}. */
+export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
+  readonly deadlines: Pick<Deadlines, "agentHello" | "guestRequest">;
+};
+
+/**
+ * Waits for the agent's hello, makes it answer once and lets go of it.
+ * @returns what the agent has said of itself
+ * @throws BlazarError GuestNotReady, GuestLost, Cancelled
+ */
+export async function prepareTemplateGuest(
+  host: TemplateGuestHost,
+  vm: Vm,
+  signal: AbortSignal,
+): Promise<GuestHello> {
+  const { agentHello, guestRequest } = host.deadlines;
+  const guest = new GuestLink(await vm.connectAgent(signal), {
+    sandboxId: vm.id,
+    session: `${host.session}-template-${vm.id}`,
+    text: host.text,
+    logger: host.logger.child({ template: vm.id }),
+  });
+  const giveUp = (code: "GuestNotReady" | "Cancelled", reason: string) => () =>
+    guest.close(new BlazarError(code, { operation: "wait for the guest's agent", subject: vm.id, reason }));
+  const timer = setTimeout(giveUp("GuestNotReady", `no hello within ${agentHello} ms`), agentHello);
+  const onAbort = giveUp("Cancelled", "it was called off");
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (signal.aborted) onAbort();
+    const hello = await guest.hello;
+    await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
+    return hello;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+    guest.close();
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Turns to start a VM: so many at a time, first come first served.
+ *
+ * Fifty VMs that boot at once on two cores are all slow; in turns the first are as quick as alone. A wait is given up
+ * by its signal and leaves no place taken.
+ */
+import { BlazarError } from "../contracts/errors.ts";
+
+/** Gives the turn back; idempotent. */
+export type EndTurn = () => void;
+
+export class Turns {
+  private taken = 0;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(private readonly limit: number) {}
+
+  /** How many wait. */
+  get queued(): number {
+    return this.waiting.length;
+  }
+
+  /** How many are under way. */
+  get running(): number {
+    return this.taken;
+  }
+
+  /** Waits for a turn. Rejects with Cancelled when `signal` aborts. */
+  async take(signal: AbortSignal): Promise<EndTurn> {
+    if (this.taken >= this.limit) await this.wait(signal);
+    else this.taken++;
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      this.pass();
+    };
+  }
+
+  /** Hands the turn to the next in the queue, or takes it back. */
+  private pass(): void {
+    const next = this.waiting.shift();
+    if (next === undefined) this.taken--;
+    else next();
+  }
+
+  private wait(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const go = () => {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      };
+      const abort = () => {
+        const place = this.waiting.indexOf(go);
+        if (place < 0) return;
+        this.waiting.splice(place, 1);
+        reject(
+          new BlazarError("Cancelled", {
+            operation: "wait for a turn to start",
+            reason: "the start was given up",
+          }),
+        );
+      };
+      if (signal.aborted) {
+        reject(
+          new BlazarError("Cancelled", {
+            operation: "wait for a turn to start",
+            reason: "the start was given up",
+          }),
+        );
+        return;
+      }
+      this.waiting.push(go);
+      signal.addEventListener("abort", abort, { once: true });
+    });
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Where sandboxes get their VMs from: the warm pool, a clone of a template, or a boot.
+ *
+ * The quickest way that fits is taken; a pod may ask for a certain one by the annotation `io.blazar.boot`
+ * (`pool`, `clone`, `cold`), for benchmarks and for finding out. Clones and boots wait for their turn.
+ */
+import type { TemplateLease, TemplateStore } from "../contracts/templates.ts";
+import type { Vm, VmShape } from "../contracts/vmm.ts";
+import type { VmSource } from "../machines/sandbox.machine.ts";
+import { Activity } from "./activity.ts";
+import type { GuestLink } from "./guest-link.ts";
+import type { Journal } from "./journal.ts";
+import { type EndTurn, Turns } from "./turns.ts";
+
+/** The annotation that asks for one source; others are then not taken. */
+export const BOOT_ANNOTATION = "io.blazar.boot";
+
+/** A VM that is ready for containers and belongs to no sandbox yet. */
+export interface WarmVm {
+  /** Holds every resource of it. */
+  readonly journal: Journal;
+  readonly vm: Vm | undefined;
+  readonly guest: GuestLink | undefined;
+  readonly user: { uid: number; gid: number } | undefined;
+  readonly vmDirectory: string;
+  readonly shareDirectory: string;
+  /** Everything belongs to somebody else now: empties and removes the journal. */
+  surrender(): Promise<void>;
+  /** Ends it. */
+  destroy(): Promise<void>;
+}
+
+/** The pool as a start sees it. */
+export interface WarmVms {
+  /** A warm VM of this shape that answers now; undefined = there is none. */
+  take(shape: VmShape): Promise<WarmVm | undefined>;
+}
+
+/** What a start was given; {@link Acquired.end} gives the turn back. */
+export interface Acquired {
+  readonly source: VmSource;
+  readonly warm: WarmVm | undefined;
+  readonly lease: TemplateLease | undefined;
+  readonly endTurn: EndTurn;
+}
+
+export interface VmSupplyOptions {
+  /** Undefined = no templates. */
+  readonly templates: Pick<TemplateStore, "use"> | undefined;
+  /** VMs that may be starting at the same time. */
+  readonly parallelStarts: number;
+  readonly now: () => number;
+}
+
+export class VmSupply {
+  readonly turns: Turns;
+  readonly activity: Activity;
+  /** Set by the pool, which needs the supply itself. */
+  pool: WarmVms | undefined;
+
+  constructor(private readonly options: VmSupplyOptions) {
+    this.turns = new Turns(options.parallelStarts);
+    this.activity = new Activity(options.now);
+  }
+
+  /** Decides for a sandbox and waits for its turn. Rejects with Cancelled. */
+  async acquire(shape: VmShape, asked: string | undefined, signal: AbortSignal): Promise<Acquired> {
+    if (asked === undefined || asked === "pool") {
+      const warm = await this.pool?.take(shape);
+      if (warm !== undefined) return { source: "pool", warm, lease: undefined, endTurn: () => undefined };
+    }
+    const endTurn = await this.turns.take(signal);
+    try {
+      const lease = asked === "cold" ? undefined : await this.options.templates?.use(shape);
+      return { source: lease === undefined ? "cold" : "clone", warm: undefined, lease, endTurn };
+    } catch (error) {
+      endTurn();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,11 @@
+/**
+ * How much the host waits for memory: pressure stall information (Documentation/accounting/psi.rst).
+ */
+import { readFile } from "node:fs/promises";
+
+/** Percent of the last ten seconds in which some task waited for memory; undefined where the kernel has no PSI. */
+export async function memoryPressure(): Promise<number | undefined> {
+  const text = await readFile("/proc/pressure/memory", "utf8").catch(() => "");
+  const found = /^some avg10=([\d.]+)/m.exec(text)?.[1];
+  return found === undefined ? undefined : Number(found);
+}
