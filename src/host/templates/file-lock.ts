@@ -1,0 +1,94 @@
+/**
+ * A lock between processes: flock(2) on a file, held by an open descriptor.
+ *
+ * Node has no flock, so flock(1) of util-linux locks a descriptor that it inherits. The lock belongs to the open file
+ * and ends with this process, however it ends: nothing stale can stay behind, and the file is never removed.
+ */
+import { spawn } from "node:child_process";
+import { type FileHandle, open } from "node:fs/promises";
+import { BlazarError } from "../../contracts/errors.ts";
+
+const OPERATION = "lock a file";
+/** flock(1)'s status for "somebody else has it", chosen apart from those for its own failures. */
+const TAKEN = 75;
+
+/** A lock that is held until it is released; release is idempotent. */
+export interface FileLock {
+  release(): Promise<void>;
+}
+
+/** Takes the lock if nobody has it. Throws DependencyMissing, HostResource. */
+export async function tryLock(path: string): Promise<FileLock | undefined> {
+  return take(path, ["--nonblock"], undefined);
+}
+
+/** Waits for the lock. Throws Cancelled, DependencyMissing, HostResource. */
+export async function lock(path: string, signal: AbortSignal): Promise<FileLock> {
+  const held = await take(path, [], signal);
+  if (held === undefined) throw failed(path, "flock gave up");
+  return held;
+}
+
+async function take(
+  path: string,
+  options: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<FileLock | undefined> {
+  const file = await open(path, "a", 0o600).catch((error: unknown) => {
+    throw BlazarError.wrap(error, "HostResource", { operation: OPERATION, subject: path });
+  });
+  try {
+    const status = await flock(file, options, signal);
+    if (signal?.aborted === true) throw cancelled(path);
+    if (status === 0) return { release: () => file.close() };
+    if (status !== TAKEN) throw failed(path, `flock ended with status ${status}`);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return undefined;
+}
+
+function flock(
+  file: FileHandle,
+  options: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...options, "3"];
+    const child = spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", file.fd] });
+    const onAbort = (): void => {
+      child.kill("SIGKILL");
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    child.on("error", (cause) => {
+      signal?.removeEventListener("abort", onAbort);
+      reject(missing(cause));
+    });
+    child.on("close", (status) => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve(status);
+    });
+  });
+}
+
+function missing(cause: Error): BlazarError {
+  return new BlazarError("DependencyMissing", {
+    operation: OPERATION,
+    subject: "flock",
+    reason: cause.message,
+    remedy: "install the package util-linux",
+    cause,
+  });
+}
+
+function failed(path: string, reason: string): BlazarError {
+  const remedy = "check that the directory is on a file system with locks";
+  return new BlazarError("HostResource", { operation: OPERATION, subject: path, reason, remedy });
+}
+
+function cancelled(path: string): BlazarError {
+  return new BlazarError("Cancelled", { operation: OPERATION, subject: path, reason: "it was called off" });
+}

@@ -1,0 +1,321 @@
+/**
+ * The store of templates on this host's disk, for any driver that makes some.
+ *
+ * Templates are shared by all Blazar processes that use the same directory (`template.directory`): one is built once,
+ * under a lock, and one in use anywhere is not dropped. Nothing found on disk is trusted before it was checked once.
+ */
+import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { BuiltTemplate, Template, TemplateLease, TemplateStore } from "../../contracts/templates.ts";
+import type { TemplateDriver, TemplateIdentity, Vm, VmmDriver, VmShape } from "../../contracts/vmm.ts";
+import { Builds } from "./builds.ts";
+import { lock } from "./file-lock.ts";
+import { Leases } from "./leases.ts";
+import { type Draft, TemplateFiles } from "./template-files.ts";
+
+/** A boot under emulation on a crowded host, twice over. */
+const BUILD_MS = 600_000;
+
+export interface TemplateStoreOptions {
+  readonly driver: Pick<VmmDriver, "name" | "templates">;
+  /** Absolute; made when the first template is. */
+  readonly directory: string;
+  /** Allocated bytes of all templates together; the least recently used are dropped to keep it. */
+  readonly diskLimitBytes: number;
+  /** Brings a booted guest into the state that its clones shall wake in. */
+  readonly prepare: (vm: Vm, signal: AbortSignal) => Promise<void>;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch; default Date.now. */
+  readonly now?: () => number;
+  /** Longest that one build may take, its wait for the lock not counted. */
+  readonly buildMs?: number;
+}
+
+export class LocalTemplateStore implements TemplateStore {
+  private readonly files: TemplateFiles;
+  private readonly leases: Leases;
+  private readonly builds: Builds<BuiltTemplate>;
+  private readonly now: () => number;
+  private readonly shapes = new Map<string, { shape: VmShape; identity: TemplateIdentity }>();
+  /** Checked by this process; a promise, so that many starts at once check once. */
+  private readonly checked = new Map<string, Promise<Template | undefined>>();
+  private closed = false;
+  private lastTrouble = "";
+
+  constructor(private readonly options: TemplateStoreOptions) {
+    this.now = options.now ?? Date.now;
+    this.files = new TemplateFiles(options.directory);
+    this.leases = new Leases(
+      (key, held) => this.files.mark(key, held),
+      (error) => this.options.logger.debug({ err: error }, "a template's mark could not be removed"),
+    );
+    this.builds = new Builds((key, signal) => this.make(key, signal), this.now);
+  }
+
+  async use(shape: VmShape): Promise<TemplateLease | undefined> {
+    const { templates } = this.options.driver;
+    if (templates === undefined || this.closed) return undefined;
+    try {
+      return await this.lease(templates, shape);
+    } catch (error) {
+      this.trouble(error);
+      return undefined;
+    }
+  }
+
+  async build(shape: VmShape, signal?: AbortSignal): Promise<BuiltTemplate> {
+    const templates = this.driver();
+    const identity = await templates.identify(shape, signal);
+    this.shapes.set(identity.key, { shape, identity });
+    const found = await this.find(templates, identity.key);
+    return typeof found === "string" ? this.builds.join(identity.key, signal) : { ...found, steps: [] };
+  }
+
+  async list(): Promise<readonly Template[]> {
+    const found: Template[] = [];
+    for (const key of await this.files.keys()) {
+      try {
+        const template = await this.files.read(key);
+        if (template !== undefined) found.push(template);
+      } catch (error) {
+        this.options.logger.warn({ err: error, template: key }, "a template is broken: remove it");
+      }
+    }
+    return found.sort((a, b) => b.lastUsedAt.getTime() - a.lastUsedAt.getTime());
+  }
+
+  async remove(key: string): Promise<void> {
+    const operation = "remove a template";
+    if (this.leases.count(key) > 0) throw inUse(operation, key);
+    const outcome = await this.files.remove(key, false);
+    if (outcome === "held") throw inUse(operation, key);
+    if (outcome === "absent") throw notFound(operation, key);
+    await this.forget(key);
+  }
+
+  async verify(key: string): Promise<void> {
+    const template = await this.files.read(key);
+    if (template === undefined) throw notFound("verify a template", key);
+    await this.driver().verify(template.directory, true);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.builds.close();
+    await this.leases.close();
+  }
+
+  private async lease(templates: TemplateDriver, shape: VmShape): Promise<TemplateLease | undefined> {
+    const identity = await templates.identify(shape);
+    const { key } = identity;
+    const found = await this.find(templates, key);
+    if (typeof found === "string") return this.buildBehind(shape, identity, found);
+    const release = await this.leases.take(key);
+    const at = new Date(this.now());
+    if (release !== undefined && (await this.files.touch(key, at))) {
+      return { template: { ...found, lastUsedAt: at }, release };
+    }
+    release?.();
+    await this.forget(key);
+    return this.buildBehind(shape, identity, "it was removed");
+  }
+
+  /** A template that was checked, or why there is none. */
+  private async find(templates: TemplateDriver, key: string): Promise<Template | string> {
+    let reason = "there is none yet";
+    let check = this.checked.get(key);
+    if (check === undefined) {
+      check = this.check(templates, key).catch((error: unknown) => {
+        reason = reasonOf(error);
+        return undefined;
+      });
+      this.checked.set(key, check);
+    }
+    const template = await check;
+    if (template !== undefined) return template;
+    if (this.checked.get(key) === check) this.checked.delete(key);
+    return reason;
+  }
+
+  /** Reads and checks one; a broken one is removed. Undefined = not there. */
+  private async check(templates: TemplateDriver, key: string): Promise<Template | undefined> {
+    try {
+      const template = await this.files.read(key);
+      if (template !== undefined) await templates.verify(template.directory, false);
+      return template;
+    } catch (error) {
+      await this.files.remove(key, true);
+      this.leases.lost(key);
+      await templates.forget(this.files.directory(key));
+      throw error;
+    }
+  }
+
+  private buildBehind(shape: VmShape, identity: TemplateIdentity, reason: string): undefined {
+    const { key } = identity;
+    const { logger } = this.options;
+    this.shapes.set(key, { shape, identity });
+    const fields = { template: key, vcpus: shape.vcpus, memoryBytes: shape.memoryBytes };
+    this.builds.behind(key, {
+      onBegin: () =>
+        logger.warn({ ...fields, reason }, "no template for this VM: it boots, and one is built behind"),
+      onFailure: (error, pauseMs) =>
+        logger.warn(
+          { ...fields, err: error, retryAfterMs: pauseMs },
+          "a template could not be built: VMs boot",
+        ),
+    });
+  }
+
+  /** One build, from the lock to the finished template. */
+  private async make(key: string, signal: AbortSignal): Promise<BuiltTemplate> {
+    const templates = this.driver();
+    const wanted = this.shapes.get(key);
+    if (wanted === undefined) throw notFound("build a template", key);
+    await this.files.prepare();
+    const held = await lock(this.files.lockFile, signal);
+    try {
+      await this.files.sweep();
+      // another process may have built it while this one waited
+      const found = await this.find(templates, key);
+      if (typeof found !== "string") return { ...found, steps: [] };
+      return await this.makeLocked(templates, wanted, signal);
+    } finally {
+      await held.release();
+    }
+  }
+
+  private async makeLocked(
+    templates: TemplateDriver,
+    { shape, identity }: { readonly shape: VmShape; readonly identity: TemplateIdentity },
+    signal: AbortSignal,
+  ): Promise<BuiltTemplate> {
+    const { prepare, logger, buildMs = BUILD_MS } = this.options;
+    const draft = await this.files.draft();
+    try {
+      const limited = deadline(signal, buildMs, identity.key);
+      const steps = await limited.run((each) => templates.build(shape, draft.vm, prepare, each));
+      await this.makeRoom(await this.files.size(draft));
+      await this.files.publish(draft, identity, shape, new Date(this.now()));
+      const template = await this.files.read(identity.key);
+      if (template === undefined) throw notFound("read a new template", identity.key);
+      this.checked.set(identity.key, Promise.resolve(template));
+      const ms = steps.at(-1)?.ms;
+      logger.info({ template: identity.key, bytes: template.bytes, ms }, "a template is built");
+      return { ...template, steps };
+    } catch (error) {
+      await this.dropDraft(draft);
+      throw BlazarError.wrap(error, "VmmFailed", { operation: "build a template", subject: identity.key });
+    }
+  }
+
+  private async dropDraft(draft: Draft): Promise<void> {
+    await this.files
+      .drop(draft)
+      .catch((error: unknown) => this.options.logger.warn({ err: error }, "half a template is left"));
+  }
+
+  /** Drops the least recently used until so many bytes more are within the limit. Drops none if that cannot be reached. */
+  private async makeRoom(bytes: number): Promise<void> {
+    const { diskLimitBytes, logger } = this.options;
+    const templates = [...(await this.list())].reverse();
+    const held = await Promise.all(templates.map(({ key }) => this.held(key)));
+    const kept = templates.filter((_, index) => held[index] === true);
+    const unavoidable = total(kept) + bytes;
+    if (unavoidable > diskLimitBytes) throw noRoom(unavoidable, diskLimitBytes);
+    let used = total(templates) + bytes;
+    for (const template of templates) {
+      if (used <= diskLimitBytes) return;
+      if (kept.includes(template)) continue;
+      if ((await this.files.remove(template.key, false)) === "held") continue;
+      await this.forget(template.key);
+      used -= template.bytes;
+      logger.info(
+        { template: template.key, bytes: template.bytes },
+        "the least recently used template is dropped",
+      );
+    }
+    if (used > diskLimitBytes) throw noRoom(used, diskLimitBytes);
+  }
+
+  private async held(key: string): Promise<boolean> {
+    return this.leases.count(key) > 0 || (await this.files.held(key));
+  }
+
+  private async forget(key: string): Promise<void> {
+    this.checked.delete(key);
+    this.leases.lost(key);
+    await this.options.driver.templates?.forget(this.files.directory(key));
+  }
+
+  private driver(): TemplateDriver {
+    const { name, templates } = this.options.driver;
+    if (templates !== undefined) return templates;
+    const reason = `the VMM driver ${name} cannot clone VMs`;
+    throw new BlazarError("Unimplemented", { operation: "use templates", reason });
+  }
+
+  /** What stands in the way of every use is told once, not once a start. */
+  private trouble(error: unknown): void {
+    const reason = reasonOf(error);
+    const fields = { err: error, directory: this.options.directory };
+    if (reason === this.lastTrouble) this.options.logger.debug(fields, "no templates: VMs boot");
+    else this.options.logger.warn(fields, "no templates: VMs boot");
+    this.lastTrouble = reason;
+  }
+}
+
+/** Runs work under a signal and a deadline; an overdue one fails as such. */
+function deadline(outer: AbortSignal, ms: number, key: string) {
+  return {
+    async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+      const controller = new AbortController();
+      const onAbort = (): void => controller.abort();
+      outer.addEventListener("abort", onAbort, { once: true });
+      if (outer.aborted) onAbort();
+      let overdue = false;
+      const timer = setTimeout(() => {
+        overdue = true;
+        controller.abort();
+      }, ms);
+      try {
+        const result = await work(controller.signal);
+        if (controller.signal.aborted) throw cancelled(key);
+        return result;
+      } catch (error) {
+        if (!overdue) throw error;
+        const details = { operation: "build a template", subject: key, cause: error };
+        throw new BlazarError("DeadlineExceeded", { ...details, reason: `not done within ${ms} ms` });
+      } finally {
+        clearTimeout(timer);
+        outer.removeEventListener("abort", onAbort);
+      }
+    },
+  };
+}
+
+function total(templates: readonly Template[]): number {
+  return templates.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function cancelled(key: string): BlazarError {
+  const reason = "it was called off";
+  return new BlazarError("Cancelled", { operation: "build a template", subject: key, reason });
+}
+
+function notFound(operation: string, key: string): BlazarError {
+  const remedy = "see: blazar template ls";
+  return new BlazarError("TemplateNotFound", { operation, subject: key, reason: "there is none", remedy });
+}
+
+function inUse(operation: string, key: string): BlazarError {
+  return new BlazarError("TemplateInUse", { operation, subject: key, reason: "VMs are cloned from it" });
+}
+
+function noRoom(bytes: number, limit: number): BlazarError {
+  return new BlazarError("ResourceExhausted", {
+    operation: "make room for a template",
+    reason: `with those in use it would be ${bytes} bytes, the limit is ${limit}`,
+    remedy: "raise template.disk_limit",
+  });
+}
