@@ -169,6 +169,24 @@ export const CONFIG_SCHEMA = {
       "A static busybox, run once in each warm VM. Default: the one that set-up has built.",
     ),
   },
+  template: {
+    enabled: key(
+      z.boolean(),
+      "boolean",
+      true,
+      "Clone sandboxes' VMs from a booted template. One is built when a VM of a new size is first asked for, which boots.",
+    ),
+    directory: path(
+      "/var/lib/blazar/templates",
+      "Where templates are. Memory is kept as sparse files: on a disk or a tmpfs with room for `template.disk_limit`. May be shared by several daemons.",
+    ),
+    disk_limit: key(
+      size,
+      "size",
+      "4G",
+      "What all templates may take on disk; beyond it the least recently used are dropped, but none in use.",
+    ),
+  },
   deadlines: Object.fromEntries(
     (Object.keys(DEFAULT_DEADLINES) as (keyof Deadlines)[]).map((name) => [
       name,
@@ -216,6 +234,12 @@ export interface Config {
     readonly memory_limit: number;
     readonly pressure_limit: number;
     readonly busybox: string | undefined;
+  };
+  readonly template: {
+    readonly enabled: boolean;
+    readonly directory: string;
+    /** Bytes. */
+    readonly disk_limit: number;
   };
   readonly deadlines: Deadlines;
 }
