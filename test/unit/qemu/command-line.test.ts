@@ -1,0 +1,143 @@
+/** What QEMU is started with: confinement, clock, share, and nothing of the host's by accident. */
+import { constants } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { VmSpec } from "../../../src/contracts/vmm.ts";
+import { type CommandLineInput, commandLine, kernelArguments } from "../../../src/vmm/qemu/command-line.ts";
+import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
+import { type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
+import { checkSpec } from "../../../src/vmm/qemu/spec.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const SPEC: VmSpec = {
+  id: "sandbox-1",
+  directory: "/run/x",
+  vcpus: 2,
+  memoryBytes: 256 * MEBIBYTE,
+  shareDirectory: undefined,
+  user: undefined,
+  cgroups: ["/sys/fs/cgroup/x/cgroup.procs"],
+};
+const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108 };
+
+function input(
+  spec: Partial<VmSpec> = {},
+  more: Partial<CommandLineInput> = {},
+): CommandLineInput & ProcessInput {
+  return {
+    binary: "/usr/bin/qemu",
+    spec: { ...SPEC, ...spec },
+    paths: vmPaths("/run/x"),
+    acceleration: "tcg",
+    memory: { kind: "own" },
+    source: { kind: "own" },
+    kernel: "/cache/vmlinux",
+    initramfs: "/cache/initramfs",
+    tscKhz: 2_599_998,
+    ...more,
+  };
+}
+
+/** The value that follows an option. */
+function option(argv: readonly string[], name: string): string | undefined {
+  const at = argv.indexOf(name);
+  return at < 0 ? undefined : argv[at + 1];
+}
+
+describe("the command line", () => {
+  it("is confined by seccomp and reads no configuration", () => {
+    const argv = commandLine(input());
+    expect(option(argv, "-sandbox")).toBe(
+      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+    for (const flag of ["-nodefaults", "-no-user-config"]) expect(argv).toContain(flag);
+  });
+
+  it("has no share unless there is one, and then read-only with inodes of its own", () => {
+    expect(option(commandLine(input()), "-fsdev")).toBeUndefined();
+    const argv = commandLine(input({ shareDirectory: "/run/a,b" }));
+    expect(option(argv, "-fsdev")).toBe(
+      "local,id=share,path=/run/a,,b,security_model=none,readonly=on,multidevs=remap",
+    );
+  });
+
+  it("rounds memory up to what QEMU takes", () => {
+    expect(option(commandLine(input({ memoryBytes: 200 * MEBIBYTE + 1 })), "-m")).toBe("201M");
+  });
+
+  it("gives emulated guests the host's TSC, and leaves it to KVM otherwise", () => {
+    expect(kernelArguments("tcg", 2_599_998)).toContain("tsc_early_khz=2599998 tsc=reliable");
+    expect(kernelArguments("tcg", undefined)).not.toContain("tsc");
+    expect(kernelArguments("kvm", 2_599_998)).not.toContain("tsc");
+  });
+
+  it("weakens nothing in the guest's kernel", () => {
+    const line = kernelArguments("tcg", 1);
+    for (const trade of ["mitigations=off", "nokaslr", "no_timer_check"]) expect(line).not.toContain(trade);
+  });
+});
+
+describe("the process", () => {
+  const user = { uid: 5000, gid: 5001 };
+
+  it("with a user and a share may read what it shares, and no more", () => {
+    expect(vmmProcess(input({ user, shareDirectory: "/run/s" }), FACTS)).toMatchObject({
+      uid: 5000,
+      gid: 5001,
+      groups: [],
+      capabilities: ["CAP_DAC_READ_SEARCH"],
+      cgroups: SPEC.cgroups,
+    });
+    expect(vmmProcess(input({ user }), FACTS).capabilities).toEqual([]);
+  });
+
+  it("with a user gets kernel and initramfs as descriptors", () => {
+    const process = vmmProcess(input({ user }), FACTS);
+    expect(option(process.argv, "-kernel")).toBe("/proc/self/fd/3");
+    expect(option(process.argv, "-initrd")).toBe("/proc/self/fd/4");
+    const files = new Map(process.files.map((file) => [file.fd, file]));
+    expect(files.get(3)).toMatchObject({ path: "/cache/vmlinux", flags: constants.O_RDONLY });
+    expect(files.get(4)).toMatchObject({ path: "/cache/initramfs", flags: constants.O_RDONLY });
+  });
+
+  it("without a user opens them by name and keeps its limits low", () => {
+    const process = vmmProcess(input(), FACTS);
+    expect(process.uid).toBeUndefined();
+    expect(option(process.argv, "-kernel")).toBe("/cache/vmlinux");
+    expect(process.rlimits).toEqual([
+      { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      { type: "RLIMIT_NOFILE", soft: 20_000, hard: 20_000 },
+    ]);
+  });
+
+  it("never follows a link when it opens its log", () => {
+    for (const { fd, flags } of vmmProcess(input(), FACTS).files) {
+      if (fd <= 2) expect(flags & constants.O_NOFOLLOW).toBe(constants.O_NOFOLLOW);
+    }
+  });
+
+  it("joins the group of /dev/kvm only to use it", () => {
+    expect(vmmProcess(input({ user }, { acceleration: "kvm" }), FACTS).groups).toEqual([108]);
+    expect(vmmProcess(input({}, { acceleration: "kvm" }), FACTS).groups).toEqual([]);
+  });
+});
+
+describe("a spec", () => {
+  it.each<[string, Partial<VmSpec>]>([
+    ["an id with a comma", { id: "a,b" }],
+    ["an id that is empty", { id: "" }],
+    ["a relative directory", { directory: "x" }],
+    ["a relative share", { shareDirectory: "x" }],
+    ["a relative cgroup", { cgroups: ["x"] }],
+    ["no processor", { vcpus: 0 }],
+    ["half a processor", { vcpus: 0.5 }],
+    ["too little memory", { memoryBytes: MEBIBYTE }],
+  ])("is refused with %s", (_name, wrong) => {
+    expect(() => checkSpec({ ...SPEC, ...wrong })).toThrow(
+      expect.objectContaining({ code: "InvalidArgument" }),
+    );
+  });
+
+  it("is fine otherwise", () => {
+    expect(() => checkSpec(SPEC)).not.toThrow();
+  });
+});
