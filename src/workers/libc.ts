@@ -1,6 +1,6 @@
 /**
  * The few libc calls that Node does not offer: mount(2), umount2(2), unshare(2), chdir(2),
- * mknod(2), by koffi.
+ * mknod(2), memfd_create(2) and its seals, by koffi.
  *
  * The only user of koffi, and for workers only: a call blocks its thread, and `unshare` changes the thread that
  * makes it, so koffi's asynchronous form (which runs on another thread) must not be used. Every call returns
@@ -17,13 +17,25 @@ export const MS_NODEV = 0x4;
 export const MS_NOEXEC = 0x8;
 export const MS_PRIVATE = 0x40000;
 
+/** fcntl(2): what sealed memory forbids, for ever. */
+export const F_SEAL_SEAL = 0x1;
+export const F_SEAL_SHRINK = 0x2;
+export const F_SEAL_GROW = 0x4;
+export const F_SEAL_WRITE = 0x8;
+
 export const MNT_DETACH = 0x2;
 export const UMOUNT_NOFOLLOW = 0x8;
 
 const CLONE_FS = 0x200;
 const S_IFCHR = 0x2000;
+const MFD_CLOEXEC = 0x1;
+const MFD_ALLOW_SEALING = 0x2;
+const F_ADD_SEALS = 1033;
+const SEEK_SET = 0;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
-export const { EBUSY, EINVAL, ENOENT } = constants.errno;
+export const { EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
 
 const libc = koffi.load(null);
 const cMount = libc.func("int mount(str source, str target, str type, unsigned long flags, str data)");
@@ -31,6 +43,10 @@ const cUmount2 = libc.func("int umount2(str target, int flags)");
 const cUnshare = libc.func("int unshare(int flags)");
 const cChdir = libc.func("int chdir(str path)");
 const cMknod = libc.func("int mknod(str path, unsigned int mode, unsigned long device)");
+const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)");
+const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
+const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
+const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
 
 function errnoOf(result: number): number {
   return result === 0 ? 0 : koffi.errno();
@@ -66,6 +82,43 @@ export function changeThreadDirectory(path: string): number {
 /** Makes an overlay's whiteout: what it is called does not show in the merged directory. */
 export function makeWhiteout(path: string): number {
   return errnoOf(cMknod(path, S_IFCHR, 0));
+}
+
+/** A file in memory that can be sealed; its descriptor belongs to the whole process. Negative: an errno. */
+export function memoryFile(name: string): number {
+  return valueOr(cMemfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+export function addSeals(fd: number, seals: number): number {
+  return errnoOf(cFcntl(fd, F_ADD_SEALS, seals));
+}
+
+/** Where the next data at or after `offset` begins, and where they end. Undefined behind the last; negative: an errno. */
+export function nextData(fd: number, offset: number): { start: number; end: number } | number | undefined {
+  const start = valueOr(Number(cLseek(fd, offset, SEEK_DATA)));
+  if (start === -ENXIO) return undefined;
+  if (start < 0) return start;
+  const end = valueOr(Number(cLseek(fd, start, SEEK_HOLE)));
+  return end < 0 ? end : { start, end };
+}
+
+/** Copies bytes from one file to the same place of another one. Returns 0 or an errno. */
+export function copyRange(from: number, to: number, start: number, end: number): number {
+  for (const fd of [from, to]) {
+    const position = valueOr(Number(cLseek(fd, start, SEEK_SET)));
+    if (position < 0) return -position;
+  }
+  for (let left = end - start; left > 0; ) {
+    const copied = valueOr(Number(cSendfile(to, from, null, left)));
+    if (copied < 0) return -copied;
+    if (copied === 0) return EINVAL;
+    left -= copied;
+  }
+  return 0;
+}
+
+function valueOr(result: number): number {
+  return result < 0 ? -koffi.errno() : result;
 }
 
 /** `EBUSY: resource busy or locked`. */

@@ -18,12 +18,28 @@ export const DISK_BUS = "disks.0";
 /** No new privileges, programs or scheduling, and no obsolete system calls. It forbids `exec:` migration. */
 const SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
+/** Where a guest's memory is. */
+export type GuestMemory =
+  /** Its own alone. */
+  | { readonly kind: "own" }
+  /** In a template's file, which is being made. */
+  | { readonly kind: "saved"; readonly path: string }
+  /** Copy-on-write over a template's. */
+  | { readonly kind: "cloned"; readonly path: string; readonly protection: Protection };
+
+/** What keeps a clone from writing to its template: the descriptor, or seals on the file (fcntl(2)). */
+export type Protection = "readonly" | "sealed";
+
+const OWN: GuestMemory = { kind: "own" };
+
 export interface CommandLineInput {
   /** Absolute path of qemu-system-x86_64. */
   readonly binary: string;
   readonly spec: VmSpec;
   readonly paths: VmPaths;
   readonly acceleration: Acceleration;
+  /** Default: its own. */
+  readonly memory?: GuestMemory;
   /** As QEMU shall open them. */
   readonly kernel: string;
   readonly initramfs: string;
@@ -39,24 +55,47 @@ export function commandLine(input: CommandLineInput): string[] {
     ...boot(input),
     ...devices(input.paths),
     ...share(input.spec.shareDirectory),
+    ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
   ];
 }
 
-function machine({ spec, acceleration }: CommandLineInput): string[] {
-  const mebibytes = Math.ceil(spec.memoryBytes / MEBIBYTE);
+function machine({ spec, acceleration, memory = OWN }: CommandLineInput): string[] {
+  const mebibytes = wholeMebibytes(spec.memoryBytes);
   return [
     ...["-name", escaped(spec.id)],
     // the RTC: without one the kernel waits 2 s for it
     ...["-M", "microvm,rtc=on,memory-backend=memory"],
-    // a memfd has no transparent huge pages: a guest costs what it touches and boots a tenth faster under TCG
-    ...["-object", `memory-backend-memfd,id=memory,size=${mebibytes}M,share=on`],
+    ...["-object", `${memoryBackend(memory)},id=memory,size=${mebibytes}M`],
     ...["-m", `${mebibytes}M`, "-smp", String(spec.vcpus)],
     ...(acceleration === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg", "-cpu", "max"]),
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     // a guest that ends stays until its console has been read; see vm.ts
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
   ];
+}
+
+/** QEMU gets memory in these. */
+function wholeMebibytes(bytes: number): number {
+  return Math.ceil(bytes / MEBIBYTE);
+}
+
+/** Size of the file that a guest's memory is in. */
+export function memoryFileBytes(memoryBytes: number): number {
+  return wholeMebibytes(memoryBytes) * MEBIBYTE;
+}
+
+function memoryBackend(memory: GuestMemory): string {
+  // a memfd has no transparent huge pages: a guest costs what it touches and boots a tenth faster under TCG
+  if (memory.kind === "own") return "memory-backend-memfd,share=on";
+  const file = `memory-backend-file,mem-path=${escaped(memory.path)}`;
+  if (memory.kind === "saved") return `${file},share=on`;
+  return memory.protection === "sealed" ? `${file},share=off` : `${file},share=off,readonly=on,rom=off`;
+}
+
+/** A clone waits for being told what to load; see clone-restore.ts. */
+function incoming(memory: GuestMemory = OWN): string[] {
+  return memory.kind === "cloned" ? ["-incoming", "defer"] : [];
 }
 
 function boot({ kernel, initramfs, acceleration, tscKhz }: CommandLineInput): string[] {

@@ -15,6 +15,7 @@ import { type Launcher, launchVm } from "./launch.ts";
 import { bootOnce } from "./probe-boot.ts";
 import type { HostFacts } from "./process.ts";
 import type { VmmParent } from "./running-process.ts";
+import { QemuTemplates, type SealedMemory } from "./template-driver.ts";
 import { readTscKhz } from "./tsc.ts";
 
 /** QEMU answers commands in microseconds, unless a disk holds it up. */
@@ -37,8 +38,10 @@ export interface QemuDriverOptions {
   readonly logger: Logger;
   /** Where the answer of the KVM probe is kept. */
   readonly cacheDirectory: string;
-  /** The user that the probe's VM runs as; undefined = the daemon's own. */
-  readonly probeUser?: VmSpec["user"];
+  /** Whom VMs of the driver's own run as, those that are probes or become templates; undefined = the daemon's user. */
+  readonly ownUser?: VmSpec["user"];
+  /** Copies a file into memory that nobody can write to; undefined = no templates. */
+  readonly sealMemory?: ((file: string) => Promise<SealedMemory>) | undefined;
 }
 
 interface Ready {
@@ -49,12 +52,16 @@ interface Ready {
 
 export class QemuDriver implements VmmDriver {
   readonly name = "qemu";
-  readonly templates = undefined;
+  readonly templates: QemuTemplates | undefined;
   readonly #options: QemuDriverOptions;
   #ready: Promise<Ready> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
+    const { sealMemory } = options;
+    if (sealMemory === undefined) return;
+    const prepared = (signal?: AbortSignal): Promise<Ready> => this.#prepared(signal);
+    this.templates = new QemuTemplates({ prepared, sealMemory, user: options.ownUser });
   }
 
   async probe(
@@ -65,8 +72,19 @@ export class QemuDriver implements VmmDriver {
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
+    const { template } = spec;
+    if (template !== undefined) return this.#clone(spec, template, signal);
     const { launcher, acceleration } = await this.#prepared(signal);
     return launchVm(launcher, spec, acceleration, signal);
+  }
+
+  #clone(spec: VmSpec, template: string, signal: AbortSignal | undefined): Promise<Vm> {
+    if (this.templates !== undefined) return this.templates.clone(spec, template, signal);
+    throw new BlazarError("Unimplemented", {
+      operation: "clone a VM",
+      subject: spec.id,
+      reason: "this driver was set up without templates",
+    });
   }
 
   /** Prepares once, for all who ask; a failure is forgotten, since an operator may mend it. */
@@ -104,14 +122,14 @@ export class QemuDriver implements VmmDriver {
   }
 
   #accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
-    const { acceleration, cacheDirectory, logger, kernel, initramfs, probeUser } = this.#options;
+    const { acceleration, cacheDirectory, logger, kernel, initramfs, ownUser } = this.#options;
     return chooseAcceleration({
       choice: acceleration,
       version,
       images: [kernel, initramfs],
       cacheDirectory,
       logger,
-      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec, "kvm"), PROBE_MS, probeUser),
+      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec, "kvm"), PROBE_MS, ownUser),
     });
   }
 }

@@ -8,9 +8,10 @@ import { BlazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
 import { QmpClient } from "../../host/qmp.ts";
+import { restore } from "./clone-restore.ts";
 import { logTail } from "./console.ts";
 import { removeVmFiles, type VmPaths, vmPaths } from "./paths.ts";
-import { type HostFacts, vmmProcess } from "./process.ts";
+import { type HostFacts, type MemorySource, STATE, vmmProcess } from "./process.ts";
 import { RunningProcess, type VmmParent } from "./running-process.ts";
 import { checkSpec } from "./spec.ts";
 import { QemuVm, type VmDeadlines } from "./vm.ts";
@@ -36,16 +37,16 @@ export async function launchVm(
   spec: VmSpec,
   acceleration: Acceleration,
   signal?: AbortSignal,
+  source: MemorySource = { kind: "own" },
 ): Promise<QemuVm> {
   checkSpec(spec);
   const paths = vmPaths(spec.directory);
   const watch = new LaunchWatch(spec.id, launcher.launchMs, signal);
   try {
     watch.check();
-    const process = await spawn(launcher, spec, paths, acceleration);
+    const process = await spawn(launcher, spec, paths, acceleration, source);
     watch.step("spawned");
-    const qmp = await greet(launcher, process, paths, watch);
-    watch.step("answering");
+    const qmp = await greet(launcher, process, paths, watch, source.kind === "cloned");
     const { deadlines, logger } = launcher;
     return new QemuVm({ process, qmp, paths, acceleration, timeline: watch.timeline, deadlines, logger });
   } finally {
@@ -58,10 +59,13 @@ async function spawn(
   spec: VmSpec,
   paths: VmPaths,
   acceleration: Acceleration,
+  source: MemorySource,
 ): Promise<RunningProcess> {
   const { keeper, facts } = launcher;
   try {
-    const identity = await keeper.spawn(vmmProcess({ ...launcher, spec, paths, acceleration }, facts));
+    const identity = await keeper.spawn(
+      vmmProcess({ ...launcher, spec, paths, acceleration, source }, facts),
+    );
     return new RunningProcess(keeper, spec.id, identity);
   } catch (error) {
     // another VM's, if it has the same id
@@ -76,11 +80,18 @@ async function greet(
   process: RunningProcess,
   paths: VmPaths,
   watch: LaunchWatch,
+  cloned: boolean,
 ): Promise<QmpClient> {
   const connecting = QmpClient.connect(paths.control, watch.signal);
+  const ready = connecting.then(async (qmp) => {
+    watch.step("answering");
+    if (cloned) await restore(qmp, STATE, (step) => watch.step(step), watch.signal);
+    watch.check();
+    return qmp;
+  });
   const died = process.exited.then(() => "died" as const);
   try {
-    const first = await Promise.race([connecting, died]);
+    const first = await Promise.race([ready, died]);
     if (first !== "died") {
       watch.check();
       return first;
@@ -89,6 +100,7 @@ async function greet(
   } catch (error) {
     const reason = await watch.explain(error, process, paths);
     watch.end();
+    ready.catch(() => undefined);
     connecting.then((qmp) => qmp.close()).catch(() => undefined);
     await process.kill(launcher.deadlines.exitMs).catch((err: unknown) => {
       launcher.logger.error({ vm: process.id, err }, "a VMM that failed to start cannot be killed");

@@ -8,12 +8,34 @@
 import { constants } from "node:fs";
 import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
 import type { VmSpec } from "../../contracts/vmm.ts";
-import { type CommandLineInput, commandLine } from "./command-line.ts";
+import { type CommandLineInput, commandLine, type GuestMemory, type Protection } from "./command-line.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
 const KERNEL = 3;
 const INITRAMFS = 4;
+const MEMORY = 5;
+/** A clone's devices' state. */
+export const STATE = 6;
+
+/** Where a VM's memory comes from, in the host's paths. */
+export type MemorySource =
+  | { readonly kind: "own" }
+  /** A file that exists and belongs to the VM's user. */
+  | { readonly kind: "saved"; readonly memory: string }
+  | {
+      readonly kind: "cloned";
+      readonly memory: string;
+      readonly protection: Protection;
+      readonly state: string;
+    };
+
+export interface ProcessInput extends Omit<CommandLineInput, "memory"> {
+  /** Default: its own. */
+  readonly source?: MemorySource;
+}
+
+const OWN: MemorySource = { kind: "own" };
 
 /** What the host has to offer, found once. */
 export interface HostFacts {
@@ -24,7 +46,7 @@ export interface HostFacts {
 }
 
 /** What the keeper shall start. */
-export function vmmProcess(input: CommandLineInput, facts: HostFacts): ProcessSpawn {
+export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
   const { spec, paths, acceleration } = input;
   const confined = spec.user !== undefined;
   const images = confined
@@ -32,14 +54,14 @@ export function vmmProcess(input: CommandLineInput, facts: HostFacts): ProcessSp
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
-    argv: commandLine({ ...input, ...images }),
+    argv: commandLine({ ...input, ...images, memory: guestMemory(input.source) }),
     env: ["LC_ALL=C"],
     cwd: "/",
     uid: spec.user?.uid,
     gid: spec.user?.gid,
     groups: acceleration === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
     capabilities: capabilities(spec),
-    files: [...logFiles(paths.log), ...(confined ? imageFiles(input) : [])],
+    files: [...logFiles(paths.log), ...(confined ? imageFiles(input) : []), ...memoryFiles(input.source)],
     cgroups: spec.cgroups,
     rlimits: limits(facts),
   };
@@ -59,11 +81,28 @@ function logFiles(path: string): SpawnFile[] {
   return [STDOUT, STDERR].map((fd) => ({ fd, path, flags, mode: 0o600 }));
 }
 
-function imageFiles({ kernel, initramfs }: CommandLineInput): SpawnFile[] {
+function imageFiles({ kernel, initramfs }: ProcessInput): SpawnFile[] {
   return [
     { fd: KERNEL, path: kernel, flags: constants.O_RDONLY, mode: 0 },
     { fd: INITRAMFS, path: initramfs, flags: constants.O_RDONLY, mode: 0 },
   ];
+}
+
+/** The same under another user: the directory of a template is closed to it. */
+function guestMemory(source: MemorySource = OWN): GuestMemory {
+  const path = descriptorPath(MEMORY);
+  if (source.kind === "own") return source;
+  if (source.kind === "saved") return { kind: "saved", path };
+  return { kind: "cloned", path, protection: source.protection };
+}
+
+function memoryFiles(source: MemorySource = OWN): SpawnFile[] {
+  if (source.kind === "own") return [];
+  const writable = source.kind === "saved" || source.protection === "sealed";
+  const flags = writable ? constants.O_RDWR : constants.O_RDONLY;
+  const memory = { fd: MEMORY, path: source.memory, flags, mode: 0 };
+  if (source.kind === "saved") return [memory];
+  return [memory, { fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }];
 }
 
 function limits({ maxOpenFiles }: HostFacts): ProcessSpawn["rlimits"] {

@@ -114,6 +114,11 @@ export class QemuVm implements Vm {
     return this.#alive("resume the VM", () => this.#command("cont"));
   }
 
+  /** Runs commands that the port does not know. */
+  control<T>(operation: string, work: (qmp: QmpClient) => Promise<T>): Promise<T> {
+    return this.#alive(operation, () => work(this.#options.qmp));
+  }
+
   kill(): Promise<void> {
     this.#killing ??= this.#kill().catch((error: unknown) => {
       this.#killing = undefined;

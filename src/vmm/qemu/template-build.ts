@@ -1,0 +1,129 @@
+/**
+ * Makes a template: boots a VM whose memory is a file, lets it get ready, saves its devices and ends it.
+ *
+ * What the VM needs besides the template's files lies in a short private directory, because of the length of unix
+ * sockets' paths. It takes part in nothing: its share is empty, nobody else speaks to it.
+ */
+import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import { memoryFileBytes } from "./command-line.ts";
+import { launchVm } from "./launch.ts";
+import {
+  hashMemory,
+  removeTemplateFiles,
+  sha256,
+  templatePaths,
+  unfinished,
+  writeManifest,
+} from "./template-files.ts";
+import type { TemplateGround } from "./template-identity.ts";
+import { saveState } from "./template-state.ts";
+import type { QemuVm } from "./vm.ts";
+
+/** A guest that was spoken to notices that its host is gone, and finishes what its kernel has put off. */
+const SETTLE_MS = 200;
+
+export interface BuildStep {
+  readonly step: string;
+  readonly ms: number;
+}
+
+export interface BuildOptions {
+  readonly ground: TemplateGround;
+  readonly identity: TemplateIdentity;
+  readonly shape: VmShape;
+  readonly directory: string;
+  /** Whom the VM runs as. */
+  readonly user: VmSpec["user"];
+  readonly ready: (vm: Vm, signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export async function buildTemplate(options: BuildOptions): Promise<BuildStep[]> {
+  const scratch = await mkdtemp(join(tmpdir(), "blazar-template-"));
+  try {
+    return await build(options, scratch);
+  } catch (error) {
+    await removeTemplateFiles(options.directory);
+    throw error;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function build(options: BuildOptions, scratch: string): Promise<BuildStep[]> {
+  const { directory, signal } = options;
+  const { memory, state } = templatePaths(directory);
+  const watch = stopwatch();
+  const vm = await boot(options, scratch);
+  try {
+    watch.step("VMM answers");
+    await options.ready(vm, signal);
+    watch.step("guest ready");
+    await delay(SETTLE_MS, undefined, { signal });
+    const admit = (socket: string): Promise<void> => give(socket, options.user);
+    const saving = { socket: join(scratch, "state.sock"), admit, file: unfinished(state), signal };
+    await vm.control("save the VM", (qmp) => saveState(qmp, saving));
+    watch.step("saved");
+  } finally {
+    await vm.kill();
+  }
+  await rename(unfinished(state), state);
+  // a clone's QEMU, which runs under any user, opens it again by a descriptor
+  await chmod(memory, 0o444);
+  await describe(options);
+  watch.step("checked");
+  return watch.steps;
+}
+
+async function boot(options: BuildOptions, scratch: string): Promise<QemuVm> {
+  const { ground, shape, user, directory, signal } = options;
+  const { memory } = templatePaths(directory);
+  const shareDirectory = join(scratch, "share");
+  await mkdir(shareDirectory);
+  await give(scratch, user);
+  const file = await open(memory, "wx", 0o600);
+  try {
+    await file.truncate(memoryFileBytes(shape.memoryBytes));
+  } finally {
+    await file.close();
+  }
+  await give(memory, user);
+  const { vcpus, memoryBytes } = shape;
+  const id = basename(scratch);
+  const spec = { id, directory: scratch, vcpus, memoryBytes, shareDirectory, user, cgroups: [] };
+  return launchVm(ground.launcher, spec, ground.acceleration, signal, { kind: "saved", memory });
+}
+
+async function describe({ directory, identity, shape }: BuildOptions): Promise<void> {
+  const { memory, state } = templatePaths(directory);
+  const [memoryStat, bytes] = await Promise.all([stat(memory), readFile(state)]);
+  await writeManifest(directory, {
+    identity,
+    vcpus: shape.vcpus,
+    memoryBytes: shape.memoryBytes,
+    allocatedBytes: memoryStat.blocks * 512,
+    stateBytes: bytes.length,
+    stateSha256: sha256(bytes),
+    memorySha256: await hashMemory(memory),
+    created: Date.now(),
+  });
+}
+
+async function give(path: string, user: VmSpec["user"]): Promise<void> {
+  if (user !== undefined) await chown(path, user.uid, user.gid);
+}
+
+function stopwatch(): { readonly steps: BuildStep[]; step(name: string): void } {
+  const steps: BuildStep[] = [];
+  let last = performance.now();
+  const step = (name: string): void => {
+    const now = performance.now();
+    steps.push({ step: name, ms: now - last });
+    last = now;
+  };
+  return { steps, step };
+}

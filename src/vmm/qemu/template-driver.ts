@@ -1,0 +1,173 @@
+/**
+ * Templates of QEMU guests, and clones of them.
+ *
+ * A clone must not be able to change its template. From 8.2 on QEMU opens the template's memory read-only; an older
+ * one can open it only for writing, so that its clones get a sealed copy in memory (memfd_create(2), F_SEAL_WRITE),
+ * loaded once and kept until {@link QemuTemplates.forget}. It does not know where templates are kept.
+ */
+
+import { BlazarError } from "../../contracts/errors.ts";
+import type { TemplateDriver, TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import { launchVm } from "./launch.ts";
+import type { MemorySource } from "./process.ts";
+import { type BuildStep, buildTemplate } from "./template-build.ts";
+import { checkTemplate, type TemplateManifest, templateError, templatePaths } from "./template-files.ts";
+import { FileHashes, identifyTemplate, type TemplateGround } from "./template-identity.ts";
+
+/** A file that nobody can write to, and that other processes of this user can open. */
+export interface SealedMemory {
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+export interface QemuTemplatesOptions {
+  readonly prepared: (signal?: AbortSignal) => Promise<TemplateGround>;
+  /** Copies a file into memory and seals it. */
+  readonly sealMemory: (file: string) => Promise<SealedMemory>;
+  /** Whom a template's VM runs as. */
+  readonly user: VmSpec["user"];
+}
+
+/** A template that clones can be made of. */
+interface Loaded {
+  readonly manifest: TemplateManifest;
+  readonly source: MemorySource & { readonly kind: "cloned" };
+  readonly close: () => Promise<void>;
+}
+
+interface Entry {
+  readonly loaded: Promise<Loaded>;
+  /** Launches that have not opened it yet. */
+  users: number;
+  forgotten: boolean;
+}
+
+export class QemuTemplates implements TemplateDriver {
+  readonly #options: QemuTemplatesOptions;
+  readonly #hashes = new FileHashes();
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: QemuTemplatesOptions) {
+    this.#options = options;
+  }
+
+  async identify(shape: VmShape, signal?: AbortSignal): Promise<TemplateIdentity> {
+    return identifyTemplate(await this.#options.prepared(signal), shape, this.#hashes);
+  }
+
+  async build(
+    shape: VmShape,
+    directory: string,
+    ready: (vm: Vm, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<BuildStep[]> {
+    const ground = await this.#options.prepared(signal);
+    const identity = await this.identify(shape, signal);
+    return buildTemplate({ ground, identity, shape, directory, user: this.#options.user, ready, signal });
+  }
+
+  async verify(directory: string, deep: boolean): Promise<void> {
+    await checkTemplate(directory, deep);
+  }
+
+  async forget(directory: string): Promise<void> {
+    const entry = this.#entries.get(directory);
+    if (entry === undefined) return;
+    this.#entries.delete(directory);
+    entry.forgotten = true;
+    await this.#closeIfUnused(entry);
+  }
+
+  /** Launches a VM as a clone of `template`. Throws TemplateNotFound, TemplateBroken, and what a launch throws. */
+  async clone(spec: VmSpec, template: string, signal?: AbortSignal): Promise<Vm> {
+    if (spec.shareDirectory === undefined) {
+      throw new BlazarError("InvalidArgument", {
+        operation: "clone a VM",
+        subject: spec.id,
+        reason: "it has no share, and templates have one",
+      });
+    }
+    const entry = this.#entry(template);
+    entry.users++;
+    try {
+      const { manifest, source } = await entry.loaded;
+      checkShape(manifest, spec, template);
+      const { launcher, acceleration } = await this.#options.prepared(signal);
+      return await launchVm(launcher, spec, acceleration, signal, source);
+    } catch (error) {
+      throw await blame(error, template);
+    } finally {
+      entry.users--;
+      await this.#closeIfUnused(entry);
+    }
+  }
+
+  #entry(directory: string): Entry {
+    const known = this.#entries.get(directory);
+    if (known !== undefined) return known;
+    const entry: Entry = { loaded: this.#load(directory), users: 0, forgotten: false };
+    this.#entries.set(directory, entry);
+    entry.loaded.catch(() => {
+      if (this.#entries.get(directory) === entry) this.#entries.delete(directory);
+    });
+    return entry;
+  }
+
+  async #load(directory: string): Promise<Loaded> {
+    const manifest = await checkTemplate(directory, false);
+    const ground = await this.#options.prepared();
+    const current = await identifyTemplate(ground, manifest, this.#hashes);
+    if (current.key !== manifest.identity.key) {
+      throw templateError("TemplateBroken", directory, `it is out of date: ${difference(manifest, current)}`);
+    }
+    const { memory, state } = templatePaths(directory);
+    if (opensReadOnly(ground.version)) {
+      const source = { kind: "cloned", memory, state, protection: "readonly" } as const;
+      return { manifest, source, close: () => Promise.resolve() };
+    }
+    const sealed = await this.#options.sealMemory(memory);
+    const source = { kind: "cloned", memory: sealed.path, state, protection: "sealed" } as const;
+    return { manifest, source, close: () => sealed.close() };
+  }
+
+  async #closeIfUnused(entry: Entry): Promise<void> {
+    if (!entry.forgotten || entry.users > 0) return;
+    const loaded = await entry.loaded.catch(() => undefined);
+    await loaded?.close();
+  }
+}
+
+/** `rom=off`, without which a private read-only mapping cannot be a guest's memory, came with 8.2. */
+function opensReadOnly(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 8 || (major === 8 && minor >= 2);
+}
+
+function checkShape(manifest: TemplateManifest, spec: VmSpec, template: string): void {
+  if (manifest.vcpus === spec.vcpus && manifest.memoryBytes === spec.memoryBytes) return;
+  throw new BlazarError("InvalidArgument", {
+    operation: "clone a VM",
+    subject: spec.id,
+    reason: `the template ${template} has ${manifest.vcpus} processors and ${manifest.memoryBytes} bytes of memory`,
+  });
+}
+
+/** A clone that does not start may be its template's fault. */
+async function blame(error: unknown, template: string): Promise<unknown> {
+  if (!(error instanceof BlazarError)) return error;
+  if (error.code !== "VmmFailed" && error.code !== "HostResource") return error;
+  try {
+    await checkTemplate(template, false);
+  } catch (damage) {
+    return damage;
+  }
+  if (error.code === "HostResource") return error;
+  return templateError("TemplateBroken", template, error.details.reason, error);
+}
+
+function difference(manifest: TemplateManifest, current: TemplateIdentity): string {
+  const names = Object.keys(current.parts).filter(
+    (name) => current.parts[name] !== manifest.identity.parts[name],
+  );
+  return `${names.join(", ")} changed`;
+}

@@ -1,0 +1,76 @@
+/**
+ * A template's memory as a file that nobody can write to: a sealed memfd (memfd_create(2), fcntl(2) F_ADD_SEALS).
+ *
+ * The descriptor outlives the task and its thread: descriptors belong to the process. Holes of the file stay
+ * holes. Whoever opens the memfd again may map it privately, and change neither its bytes nor its size.
+ */
+import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
+import { BlazarError } from "../contracts/errors.ts";
+import {
+  addSeals,
+  copyRange,
+  describeErrno,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  memoryFile,
+  nextData,
+} from "./libc.ts";
+import { type Outcome, settle } from "./outcome.ts";
+
+const SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+const OPERATION = "copy a template into memory";
+
+export interface SealMemory {
+  readonly file: string;
+}
+
+/** Returns the descriptor of a sealed copy. */
+export function sealMemory({ file }: SealMemory): Outcome<{ readonly fd: number }> {
+  return settle("HostResource", OPERATION, file, () => {
+    const from = openSync(file, "r");
+    try {
+      return { fd: sealedCopy(from, file) };
+    } finally {
+      closeSync(from);
+    }
+  });
+}
+
+function sealedCopy(from: number, file: string): number {
+  const fd = memoryFile("blazar-template");
+  check(fd < 0 ? -fd : 0, file);
+  try {
+    ftruncateSync(fd, fstatSync(from).size);
+    copyData(from, fd, file);
+    check(addSeals(fd, SEALS), file);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function copyData(from: number, to: number, file: string): void {
+  for (let offset = 0; ; ) {
+    const data = nextData(from, offset);
+    if (data === undefined) return;
+    if (typeof data === "number") return check(-data, file);
+    check(copyRange(from, to, data.start, data.end), file);
+    offset = data.end;
+  }
+}
+
+function check(errno: number, file: string): void {
+  if (errno === 0) return;
+  throw new BlazarError("HostResource", {
+    operation: OPERATION,
+    subject: file,
+    reason: describeErrno(errno),
+    remedy: "see whether the host has memory for it",
+  });
+}
+
+/** The tasks of this worker, for the pool's types. */
+export type MemoryTasks = { readonly sealMemory: typeof sealMemory };
