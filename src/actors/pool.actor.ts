@@ -69,6 +69,11 @@ export class Pool implements WarmVms {
     return this.warm.length;
   }
 
+  /** As many as configured are warm. */
+  get isFull(): boolean {
+    return this.warm.length >= this.actor.getSnapshot().context.max;
+  }
+
   start(): void {
     this.actor.start();
     if (this.actor.getSnapshot().context.max === 0) return;

@@ -172,7 +172,7 @@ export class SandboxRegistry implements SandboxService {
         timeline: JSON.stringify(entry.timeline.steps),
         vmmTimeline: JSON.stringify(entry.runtime.vm?.timeline ?? []),
         acceleration: entry.runtime.vm?.acceleration ?? "",
-        source: entry.runtime.source ?? "",
+        boot: entry.runtime.source ?? "",
         ...(failure === undefined ? {} : { failure: errorOf(failure, id).message }),
       },
     };

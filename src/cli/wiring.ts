@@ -30,6 +30,7 @@ import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
 import { memoryPressure } from "../host/memory-pressure.ts";
 import { nodeText } from "../host/node-text.ts";
 import { ociSpecs } from "../host/oci-spec/translate.ts";
+import { sealMemory } from "../host/sealed-memory.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
@@ -39,6 +40,7 @@ import { EventPublisher } from "../rpc/events/publisher.ts";
 import { createTaskService } from "../rpc/task/service.ts";
 import { TtrpcDispatcher } from "../rpc/task/ttrpc-dispatcher.ts";
 import { QemuDriver } from "../vmm/qemu/driver.ts";
+import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
 import type { Config } from "./config/schema.ts";
 import { locateParts, type Parts } from "./parts.ts";
@@ -83,10 +85,14 @@ export function wireCore(options: CoreOptions): Core {
     file: join(import.meta.dirname, "workers", "rootfs.worker.mjs"),
     maxThreads: config.storage.worker_threads,
   });
+  const templateMemory = new WorkerPool<MemoryTasks>({
+    file: join(import.meta.dirname, "workers", "memory.worker.mjs"),
+    maxThreads: 1,
+  });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;
   const host: Host = {
-    driver: options.driver ?? qemuDriver(options),
+    driver: options.driver ?? qemuDriver(options, templateMemory),
     supply: new VmSupply({
       templates: options.templates,
       parallelStarts: parallelStarts(config),
@@ -97,7 +103,7 @@ export function wireCore(options: CoreOptions): Core {
     files,
     rootfs: options.rootfs ?? new HostRootfsStore({ workers, empty: parts.emptyImage }),
     cgroups: options.cgroups ?? new HostCgroups(),
-    users: root ? new UserPool(config.vmm.first_uid, config.vmm.uid_count) : undefined,
+    users: root ? new UserPool(config.vmm.first_uid, config.vmm.uid_count - 1) : undefined,
     specs: ociSpecs,
     events: options.events,
     logger,
@@ -114,7 +120,10 @@ export function wireCore(options: CoreOptions): Core {
     hostResolvConf: () => readFile("/etc/resolv.conf", "utf8").catch(() => ""),
   };
   const sandboxes = new SandboxRegistry(host);
-  return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close: () => workers.close() };
+  const close = async (): Promise<void> => {
+    await Promise.all([workers.close(), templateMemory.close()]);
+  };
+  return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close };
 }
 
 /** As many as there are cores, and one to fill their waits; fewer where memory would not do. */
@@ -135,7 +144,12 @@ async function wirePool(config: Config, parts: Parts, host: Host): Promise<Pool>
   return new Pool(host, { min, max, memoryLimit, pressureLimit, rehearsalRoot, pressure: memoryPressure });
 }
 
-function qemuDriver({ config, parts, logger, keeper }: CoreOptions): VmmDriver {
+function qemuDriver(
+  { config, parts, logger, keeper }: CoreOptions,
+  templateMemory: WorkerPool<MemoryTasks>,
+): VmmDriver {
+  // the last of the users is for VMs that are no sandbox's
+  const uid = config.vmm.first_uid + config.vmm.uid_count - 1;
   return new QemuDriver({
     keeper,
     binary: config.vmm.binary,
@@ -145,6 +159,8 @@ function qemuDriver({ config, parts, logger, keeper }: CoreOptions): VmmDriver {
     deadlines: config.deadlines,
     logger,
     cacheDirectory: parts.cache,
+    ownUser: process.getuid?.() === 0 ? { uid, gid: uid } : undefined,
+    sealMemory: (file) => sealMemory(templateMemory, file),
   });
 }
 
@@ -188,7 +204,7 @@ export async function wireDaemon(
   const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
   const metrics = new MetricsFile({
     file: join(state, "metrics.json"),
-    parts: { sandboxes: () => core.sandboxes.size, warm: () => pool.size },
+    parts: { sandboxes: () => core.sandboxes.size, pool: () => ({ warm: pool.isFull, size: pool.size }) },
     logger,
   });
   return {

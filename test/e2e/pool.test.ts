@@ -1,0 +1,58 @@
+/** The warm pool through the real containerd: adopted VMs are as good as booted ones. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { processesOf } from "../../src/cli/demo/leftovers.ts";
+import { TestNode, type TestPod, until } from "../support/e2e/node.ts";
+
+let node: TestNode;
+
+beforeAll(async () => {
+  node = await TestNode.start({ config: { pool: { min: 1, max: 2 } } });
+});
+
+afterEach(async () => {
+  await node.stopAll();
+  // the pool's own VMs are there to stay
+  expect((await node.leftovers()).filter(({ what }) => !what.includes("/pool-"))).toEqual([]);
+});
+
+afterAll(() => node.stop());
+
+/** Waits for so many warm VMs, as blazard's log tells of them. */
+async function warm(count: number): Promise<void> {
+  await until(`${count} warm VMs`, async () => ((await warmVms()) >= count ? true : undefined));
+}
+
+async function warmVms(): Promise<number> {
+  const lines = (await readFile(join(node.node.directory, "blazard.log"), "utf8")).split("\n");
+  const sizes = lines
+    .filter((line) => line.includes('"msg":"a VM is warm"'))
+    .map((line) => (JSON.parse(line) as { size: number }).size);
+  return sizes.at(-1) ?? 0;
+}
+
+async function sourceOf(pod: TestPod): Promise<string | undefined> {
+  return (await node.cri.podSandboxStatus(pod.id, true)).info["boot"];
+}
+
+describe("a pod from the pool", () => {
+  it("has its own host name, and runs what any other does", async () => {
+    await warm(1);
+    const pod = await node.runPod({ config: { hostname: "warm-0" } });
+    expect(await sourceOf(pod)).toBe("pool");
+    const container = await node.startContainer(pod, "hostname; exec sleep 1000");
+    await node.waitForLog(container, "warm-0");
+    expect((await node.exec(container, "cat /etc/hostname; exit 4")).code).toBe(4);
+  });
+
+  it("is not given a VM that has died", async () => {
+    await warm(2);
+    const vms = (await processesOf(["pool-"])).filter(({ command }) => command.includes(node.node.directory));
+    expect(vms.length).toBeGreaterThan(0);
+    for (const { pid } of vms) process.kill(pid, "SIGKILL");
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "echo alive; exec sleep 1000");
+    await node.waitForLog(container, "alive");
+  });
+});
