@@ -5,6 +5,7 @@
  */
 import { Command } from "commander";
 import type { RunOptions } from "./cli/run.ts";
+import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
 import { BlazarError, reasonOf } from "./contracts/errors.ts";
 
 /** Exit code of a command that failed by itself, as sysexits(3) EX_SOFTWARE; a run command's own code passes through. */
@@ -55,7 +56,38 @@ function program(): Command {
       const { demo } = await import("./cli/demo.ts");
       process.exitCode = await demo(options);
     });
+  addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
   return cli;
+}
+
+function addTemplateCommands(template: Command): void {
+  const command = (name: string, description: string): Command =>
+    template
+      .command(name)
+      .description(description)
+      .option("--config <file>", "the daemon's configuration, see docs/configuration.md")
+      .option("--verbose", "show the steps, and log what is being done to standard error");
+  command("build", "build the template of a size of VM, unless it is there; prints its key")
+    .option("--memory <size>", "guest memory, such as 256M; default: as configured")
+    .option("--cpus <count>", "virtual processors; default: as configured")
+    .action(async (options: TemplateBuildOptions) => {
+      process.exitCode = await (await import("./cli/template.ts")).buildTemplate(options);
+    });
+  command("ls", "list templates, the last used first")
+    .option("--json", "as JSON")
+    .action(async (options: TemplateListOptions) => {
+      process.exitCode = await (await import("./cli/template.ts")).listTemplates(options);
+    });
+  command("rm", "remove templates that no VM uses")
+    .argument("<key...>", "keys, or what they begin with")
+    .action(async (keys: string[], options: TemplateOptions) => {
+      process.exitCode = await (await import("./cli/template.ts")).removeTemplates(keys, options);
+    });
+  command("verify", "read templates and say whether they are whole; all of them if none is named")
+    .argument("[key...]", "keys, or what they begin with")
+    .action(async (keys: string[], options: TemplateOptions) => {
+      process.exitCode = await (await import("./cli/template.ts")).verifyTemplates(keys, options);
+    });
 }
 
 try {

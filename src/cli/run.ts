@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { type ImageConfig, readImageConfig } from "../host/oci-image.ts";
-import { parseSize } from "./config/schema.ts";
+import { readMachine } from "./machine.ts";
 import { ErrorLog } from "./standalone/error-log.ts";
 import { CONNECTED, LocalStdio } from "./standalone/local-stdio.ts";
 import { prepareShare, type RootSource, StandaloneRootfsStore } from "./standalone/rootfs-store.ts";
@@ -36,13 +36,11 @@ const CONTAINER = "main";
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
 const SIGPIPE = 13;
-const LEAST_MEMORY = 128 * 2 ** 20;
-const MOST_CPUS = 64;
 
 /** Runs the command; the returned number is the exit code. */
 export async function run(command: readonly string[], options: RunOptions): Promise<number> {
   const source = rootSource(options);
-  const machine = { vcpus: cpus(options.cpus), memory: memory(options.memory) };
+  const machine = readMachine(options);
   const terminal = options.tty === true ? terminalOf(process) : undefined;
   const wanted = {
     command,
@@ -187,23 +185,6 @@ function environment(given: readonly string[]): string[] {
       throw invalid("--env", `${entry} has no value here`, `give one: --env ${entry}=VALUE`);
     return `${entry}=${value}`;
   });
-}
-
-function memory(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const bytes = parseSize(given);
-  if (bytes === undefined) throw invalid("--memory", `"${given}" is not a size such as 256M`);
-  if (bytes < LEAST_MEMORY)
-    throw invalid("--memory", `${given} is too little for a guest; it needs 128M at least`);
-  return bytes;
-}
-
-function cpus(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const count = Number(given);
-  if (!Number.isInteger(count) || count < 1 || count > MOST_CPUS)
-    throw invalid("--cpus", `"${given}" is not a whole number from 1 to ${MOST_CPUS}`);
-  return count;
 }
 
 function invalid(subject: string, reason: string, remedy?: string): BlazarError {

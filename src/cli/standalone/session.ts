@@ -8,17 +8,17 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StdioHost } from "../../actors/stdio-relay.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
+import type { Cgroups } from "../../contracts/storage.ts";
 import type { TaskEvents } from "../../contracts/task.ts";
 import { connectKeeper } from "../../host/keeper-client.ts";
 import { startKeeper } from "../../host/keeper-process.ts";
 import { parseConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import type { Machine } from "../machine.ts";
 import { locateParts, type Parts } from "../parts.ts";
-import { type Core, makeStateDirectories, wireCore } from "../wiring.ts";
+import { type Core, type CoreOptions, makeStateDirectories, wireCore } from "../wiring.ts";
 import { claim, sweepAbandoned } from "./abandoned.ts";
 
 /** Longest directory whose sockets' paths still fit into sockaddr_un (107 characters). */
@@ -36,13 +36,6 @@ const noCgroups: Cgroups = {
 
 const noEvents: TaskEvents = { publish: () => undefined };
 
-/** What the VM shall have. */
-export interface Machine {
-  readonly vcpus: number | undefined;
-  /** Bytes. */
-  readonly memory: number | undefined;
-}
-
 /** A run's surroundings before anything runs in them. */
 export class Session {
   private keeper: Keeper | undefined;
@@ -55,14 +48,20 @@ export class Session {
     private readonly logger: Logger,
   ) {}
 
-  /** Makes the directory. The machine is as configured where `machine` does not say. Throws DependencyMissing naming what set-up has not built. */
-  static async open(machine: Machine, logger: Logger): Promise<Session> {
-    const defaults = parseConfig("", "(defaults)");
-    const parts = await locateParts(defaults);
+  /**
+   * Makes the directory. The machine is as configured where `machine` does not say, and everything else, too, but the
+   * directories. Throws DependencyMissing naming what set-up has not built.
+   */
+  static async open(
+    machine: Machine,
+    logger: Logger,
+    config: Config = parseConfig("", "(defaults)"),
+  ): Promise<Session> {
+    const parts = await locateParts(config);
     const temporary = temporaryDirectory();
     await sweepAbandoned(temporary, PREFIX, logger);
     const directory = await mkdtemp(join(temporary, PREFIX));
-    const session = new Session(directory, privateConfig(defaults, machine, directory), parts, logger);
+    const session = new Session(directory, privateConfig(config, machine, directory), parts, logger);
     try {
       await claim(directory);
       // as root, the VMM is another user and has to reach its own files in there
@@ -76,7 +75,7 @@ export class Session {
   }
 
   /** Starts a keeper and puts the actors on it. */
-  async start(ports: { readonly stdio: StdioHost; readonly rootfs: RootfsStore }): Promise<Core> {
+  async start(ports: Pick<CoreOptions, "stdio" | "rootfs">): Promise<Core> {
     const { directory, logger, config, parts } = this;
     const control = join(directory, "keeper.sock");
     const log = logger.child({ component: "keeper" });

@@ -17,13 +17,15 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
-/** Takes the lock if nobody has it. Throws DependencyMissing, HostResource. */
-export async function tryLock(path: string): Promise<FileLock | undefined> {
-  return take(path, ["--nonblock"], undefined);
-}
-
-/** Waits for the lock. Throws Cancelled, DependencyMissing, HostResource. */
-export async function lock(path: string, signal: AbortSignal): Promise<FileLock> {
+/** Waits for the lock; `onWait` is called if somebody has it. Throws Cancelled, DependencyMissing, HostResource. */
+export async function lock(
+  path: string,
+  signal: AbortSignal,
+  onWait: () => void = () => undefined,
+): Promise<FileLock> {
+  const free = await take(path, ["--nonblock"], signal);
+  if (free !== undefined) return free;
+  onWait();
   const held = await take(path, [], signal);
   if (held === undefined) throw failed(path, "flock gave up");
   return held;
@@ -32,14 +34,14 @@ export async function lock(path: string, signal: AbortSignal): Promise<FileLock>
 async function take(
   path: string,
   options: readonly string[],
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<FileLock | undefined> {
   const file = await open(path, "a", 0o600).catch((error: unknown) => {
     throw BlazarError.wrap(error, "HostResource", { operation: OPERATION, subject: path });
   });
   try {
     const status = await flock(file, options, signal);
-    if (signal?.aborted === true) throw cancelled(path);
+    if (signal.aborted === true) throw cancelled(path);
     if (status === 0) return { release: () => file.close() };
     if (status !== TAKEN) throw failed(path, `flock ended with status ${status}`);
   } catch (error) {
@@ -50,25 +52,21 @@ async function take(
   return undefined;
 }
 
-function flock(
-  file: FileHandle,
-  options: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<number | null> {
+function flock(file: FileHandle, options: readonly string[], signal: AbortSignal): Promise<number | null> {
   return new Promise((resolve, reject) => {
     const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...options, "3"];
     const child = spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", file.fd] });
     const onAbort = (): void => {
       child.kill("SIGKILL");
     };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted === true) onAbort();
     child.on("error", (cause) => {
-      signal?.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", onAbort);
       reject(missing(cause));
     });
     child.on("close", (status) => {
-      signal?.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", onAbort);
       resolve(status);
     });
   });

@@ -173,7 +173,9 @@ export class LocalTemplateStore implements TemplateStore {
     const wanted = this.shapes.get(key);
     if (wanted === undefined) throw notFound("build a template", key);
     await this.files.prepare();
-    const held = await lock(this.files.lockFile, signal);
+    const held = await lock(this.files.lockFile, signal, () =>
+      this.options.logger.info({ template: key }, "another template is being built: waiting"),
+    );
     try {
       await this.files.sweep();
       // another process may have built it while this one waited
@@ -200,7 +202,7 @@ export class LocalTemplateStore implements TemplateStore {
       const template = await this.files.read(identity.key);
       if (template === undefined) throw notFound("read a new template", identity.key);
       this.checked.set(identity.key, Promise.resolve(template));
-      const ms = steps.at(-1)?.ms;
+      const ms = Math.round(steps.reduce((sum, step) => sum + step.ms, 0));
       logger.info({ template: identity.key, bytes: template.bytes, ms }, "a template is built");
       return { ...template, steps };
     } catch (error) {

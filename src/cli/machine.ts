@@ -1,0 +1,44 @@
+/**
+ * The options `--memory` and `--cpus` of commands that start a VM.
+ */
+import { BlazarError } from "../contracts/errors.ts";
+import { parseSize } from "./config/schema.ts";
+
+/** What a VM shall have; undefined = as configured. */
+export interface Machine {
+  readonly vcpus: number | undefined;
+  /** Bytes. */
+  readonly memory: number | undefined;
+}
+
+const LEAST_MEMORY = 128 * 2 ** 20;
+const MOST_CPUS = 64;
+
+/** Reads them. Throws InvalidArgument naming the option. */
+export function readMachine(options: {
+  readonly memory?: string | undefined;
+  readonly cpus?: string | undefined;
+}): Machine {
+  return { vcpus: cpus(options.cpus), memory: memory(options.memory) };
+}
+
+function memory(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const bytes = parseSize(given);
+  if (bytes === undefined) throw invalid("--memory", `"${given}" is not a size such as 256M`);
+  if (bytes < LEAST_MEMORY)
+    throw invalid("--memory", `${given} is too little for a guest; it needs 128M at least`);
+  return bytes;
+}
+
+function cpus(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const count = Number(given);
+  if (!Number.isInteger(count) || count < 1 || count > MOST_CPUS)
+    throw invalid("--cpus", `"${given}" is not a whole number from 1 to ${MOST_CPUS}`);
+  return count;
+}
+
+function invalid(subject: string, reason: string): BlazarError {
+  return new BlazarError("InvalidArgument", { operation: "read the command line", subject, reason });
+}

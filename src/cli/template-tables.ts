@@ -1,0 +1,58 @@
+/**
+ * What `blazar template` prints for people. Pure.
+ */
+import type { BuildStep, Template } from "../contracts/templates.ts";
+
+/** Digits of a key that are shown, and that suffice to name one as long as no other begins alike. */
+const SHOWN_DIGITS = 12;
+const MEGABYTE = 2 ** 20;
+
+/** One line a template, under a heading; nothing if there is none. */
+export function templateTable(templates: readonly Template[], now: Date): string {
+  if (templates.length === 0) return "";
+  const rows = templates.map((each) => [
+    each.key.slice(0, SHOWN_DIGITS),
+    `${each.shape.memoryBytes / MEGABYTE}M`,
+    `${each.shape.vcpus}`,
+    `${(each.bytes / MEGABYTE).toFixed(1)}M`,
+    `${age(each.createdAt, now)} ago`,
+    `${age(each.lastUsedAt, now)} ago`,
+  ]);
+  return columns([["KEY", "MEMORY", "CPUS", "ON DISK", "BUILT", "USED"], ...rows]);
+}
+
+/** The steps of a build on the host, then those of the guest's boot within. */
+export function stepTable(steps: readonly BuildStep[], guest: Readonly<Record<string, number>>): string {
+  const total = steps.reduce((sum, { ms }) => sum + ms, 0);
+  const host = [...steps.map(({ step, ms }) => [step, milliseconds(ms)]), ["in all", milliseconds(total)]];
+  const boot = Object.entries(guest).sort(([, a], [, b]) => a - b);
+  const inGuest = boot.map(([step, ms]) => [step, milliseconds(ms)]);
+  const parts = [columns([["STEP", "TOOK"], ...host])];
+  if (inGuest.length > 0) parts.push(columns([["IN THE GUEST", "SINCE ITS KERNEL'S START"], ...inGuest]));
+  return parts.join("\n");
+}
+
+/** The one template whose key begins so, out of those there are; undefined if none or several do. */
+export function keyOf(prefix: string, keys: readonly string[]): string | undefined {
+  const found = keys.filter((key) => key.startsWith(prefix));
+  return found.length === 1 ? found[0] : undefined;
+}
+
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ");
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
+}
+
+function milliseconds(ms: number): string {
+  return `${Math.round(ms)} ms`;
+}
+
+function age(since: Date, now: Date): string {
+  const seconds = Math.max(0, Math.round((now.getTime() - since.getTime()) / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
