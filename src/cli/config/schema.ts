@@ -125,7 +125,12 @@ export const CONFIG_SCHEMA = {
       610_000,
       "First of the users (and groups of the same number) that VMMs run as, one each. Keep the range free of others.",
     ),
-    uid_count: key(count(1, 1_000_000), "integer", 10_000, "How many such users there are."),
+    uid_count: key(
+      count(2, 1_000_000),
+      "integer",
+      10_000,
+      "How many such users there are. The last one is for VMs that become templates or find out whether KVM works.",
+    ),
   },
   storage: {
     scratch_directory: path(

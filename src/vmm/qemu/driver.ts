@@ -39,7 +39,7 @@ export interface QemuDriverOptions {
   /** Where the answer of the KVM probe is kept. */
   readonly cacheDirectory: string;
   /** Whom VMs of the driver's own run as, those that are probes or become templates; undefined = the daemon's user. */
-  readonly ownUser?: VmSpec["user"];
+  readonly ownUser?: VmSpec["user"] | undefined;
   /** Copies a file into memory that nobody can write to; undefined = no templates. */
   readonly sealMemory?: ((file: string) => Promise<SealedMemory>) | undefined;
 }
