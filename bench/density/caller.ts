@@ -4,6 +4,7 @@
  *
  * Also takes the daemon's events, as containerd does. Owns its connections; makes no files.
  */
+import { setMaxListeners } from "node:events";
 import { Client, credentials, Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
 import { EventsService } from "../../src/rpc/generated/containerd/services/events/v1/events.ts";
 import {
@@ -37,6 +38,8 @@ export class Caller {
     controllerSocket: string,
     private readonly taskSocket: string,
   ) {
+    // every open Wait listens to it
+    setMaxListeners(0, this.waits.signal);
     this.controller = new Client(`unix:${controllerSocket}`, credentials.createInsecure());
   }
 
