@@ -52,6 +52,8 @@ export interface FakeGuestOptions {
   readonly faults?: GuestFaults;
   /** What a process does; by default it runs until a signal ends it. execId "" = a container's first process. */
   readonly script?: (process: GuestProcess, id: string, execId: string) => ProcessScript;
+  /** Names its agent's lives in hellos: `<name>-1`, `-2` after a crash; default "guest". */
+  readonly name?: string;
   /** Runs a callback later; default queueMicrotask. */
   readonly schedule?: (callback: () => void) => void;
   /** The guest has powered its machine off. */
@@ -149,7 +151,7 @@ export class FakeGuest {
 
   private newPeer(): Peer {
     return new Peer({
-      session: `guest-${this.session}`,
+      session: `${this.options.name ?? "guest"}-${this.session}`,
       text,
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
       ownsStreams: false,

@@ -4,9 +4,11 @@
  * As root each VM gets a user of its own, as it does in the daemon. Everything lies in one directory and is gone after
  * `dispose`, processes included.
  */
+import { execFile } from "node:child_process";
 import { chmod, chown, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../setup/artifacts.ts";
 import { silentLogger } from "../../src/contracts/logger.ts";
 import type { Vm, VmSpec } from "../../src/contracts/vmm.ts";
@@ -88,6 +90,14 @@ export class QemuBench implements VmmBench {
     const path = join(this.directory, `disk-${this.images++}.img`);
     await writeFile(path, "");
     await truncate(path, DISK_BYTES);
+    await chmod(path, 0o666);
+    return path;
+  }
+
+  /** A copy of set-up's empty ext4 image, as sparse as that one. */
+  async emptyLayer(): Promise<string> {
+    const path = join(this.directory, `layer-${this.images++}.ext4`);
+    await promisify(execFile)("cp", ["--sparse=always", this.built.emptyExt4.image, path]);
     await chmod(path, 0o666);
     return path;
   }

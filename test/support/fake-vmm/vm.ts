@@ -71,7 +71,12 @@ export class FakeVm implements Vm {
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
     });
-    this.guest = new FakeGuest({ schedule, ...guest, onPowerOff: () => this.shutDown("guest-shutdown") });
+    this.guest = new FakeGuest({
+      name: spec.id,
+      schedule,
+      ...guest,
+      onPowerOff: () => this.shutDown("guest-shutdown"),
+    });
     this.events = new Observable((subscriber) => {
       if (this.exit === undefined) return this.live.subscribe(subscriber);
       subscriber.next({ type: "vmm.exited", ...this.exit });

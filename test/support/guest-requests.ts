@@ -1,0 +1,64 @@
+/** Parameters of requests to a guest that tests do not care about, filled in. */
+import type { ContainerCreate, GuestProcess, SandboxSetup } from "../../src/protocol/guest-messages.ts";
+
+/** A process of root's that inherits what the guest gives. */
+export function guestProcess(args: readonly string[], more: Partial<GuestProcess> = {}): GuestProcess {
+  return {
+    args: [...args],
+    env: ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"],
+    cwd: "/",
+    terminal: false,
+    rows: 0,
+    columns: 0,
+    uid: 0,
+    gid: 0,
+    additionalGids: [],
+    umask: undefined,
+    noNewPrivileges: false,
+    capabilities: undefined,
+    rlimits: [],
+    oomScoreAdj: undefined,
+    ...more,
+  };
+}
+
+/** A container over the image's built-in root, its writable layer in memory. */
+export function containerCreate(
+  id: string,
+  args: readonly string[],
+  more: Partial<ContainerCreate> = {},
+): ContainerCreate {
+  return {
+    id,
+    rootfs: { kind: "builtin", path: "", diskSerial: "", filesystem: "", readonly: false },
+    process: guestProcess(args),
+    stdio: { stdin: 0, stdout: 0, stderr: 0 },
+    mounts: [
+      { type: "proc", source: "proc", destination: "/proc", options: ["nosuid", "noexec", "nodev"] },
+      { type: "tmpfs", source: "tmpfs", destination: "/dev", options: ["nosuid", "mode=755"] },
+    ],
+    pidNamespace: "container",
+    pidTarget: "",
+    maskedPaths: [],
+    readonlyPaths: [],
+    sysctl: {},
+    cgroup: {},
+    ...more,
+  };
+}
+
+/** The set-up of a sandbox. */
+export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
+  return {
+    sandboxId: "sandbox",
+    hostname: "guest",
+    hosts: "127.0.0.1 localhost\n",
+    resolvConf: "",
+    now: Date.now(),
+    entropy: "00".repeat(32),
+    share: false,
+    sharedPidNamespace: false,
+    shmBytes: 1024 * 1024,
+    ...more,
+  };
+}
