@@ -12,6 +12,7 @@ import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest-messages.ts";
 import { loadConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
+import { LineLog } from "./line-log.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { Session } from "./standalone/session.ts";
 import { openTemplateStore } from "./template-store.ts";
@@ -153,6 +154,6 @@ async function withDriver(
 }
 
 function log({ verbose }: TemplateOptions): Logger {
-  const level = verbose === true ? "debug" : "warn";
-  return pino({ level, base: {} }, pino.destination({ dest: 2, sync: true }));
+  if (verbose !== true) return new LineLog();
+  return pino({ level: "debug", base: {} }, pino.destination({ dest: 2, sync: true }));
 }

@@ -9,6 +9,7 @@
  *     .old-XXXXXX             being removed
  *     .lock                   held while one is built
  *
+ * Only the daemon's user may look inside: a guest's memory is no reading for others, and VMMs get theirs by descriptor.
  * A template is whole or not there: it appears and goes by rename(2). Nothing here decides which ones are kept.
  */
 import { randomBytes } from "node:crypto";
@@ -49,7 +50,7 @@ export class TemplateFiles {
   /** Makes the store's directory. Throws HostResource. */
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.root, { recursive: true, mode: 0o711 });
+      await mkdir(this.root, { recursive: true, mode: 0o700 });
     } catch (error) {
       throw new BlazarError("HostResource", {
         operation: "make the templates' directory",
@@ -106,8 +107,8 @@ export class TemplateFiles {
   async draft(): Promise<Draft> {
     const path = join(this.root, `.new-${randomBytes(3).toString("hex")}`);
     const vm = join(path, "vm");
-    await mkdir(path, { mode: 0o711 });
-    await mkdir(vm, { mode: 0o711 });
+    await mkdir(path, { mode: 0o700 });
+    await mkdir(vm, { mode: 0o700 });
     return { path, vm };
   }
 
