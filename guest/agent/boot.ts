@@ -20,8 +20,6 @@ const MODULES = "/modules";
 const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
 /** The last of those that the share and the containers' roots need. */
 const SHARE_MODULE = /^overlay\.ko$/;
-/** Probing the empty bus takes 65 ms; a disk that is plugged in announces itself (disks.ts has the exception). */
-const PARAMETERS: Readonly<Record<string, string>> = { "scsi_mod.ko": "scan=manual" };
 const OPEN_FILES = 1_048_576;
 const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
 
@@ -101,7 +99,7 @@ async function loadModules(loop: EventLoop, logger: Logger, modules: readonly st
   for (const name of modules) {
     await nextPass(loop);
     try {
-      loadModule(`${MODULES}/${name}`, PARAMETERS[name] ?? "");
+      loadModule(`${MODULES}/${name}`);
     } catch (error) {
       // one device less; what needs it says so
       logger.warn("a kernel module could not be loaded", { name, error });

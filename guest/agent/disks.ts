@@ -2,7 +2,8 @@
  * Disks that the host plugs in: found by their SCSI serial number, mounted, and let go.
  *
  * The serial is in VPD page 0x80 of the device (SPC-4, unit serial number). A disk shows up some milliseconds
- * after the host has plugged it in, so finding one waits for it.
+ * after the host has plugged it in, so finding one waits for it: the driver finds what is there when it is loaded,
+ * and is told of everything later.
  */
 import * as sys from "sys";
 import { failure } from "../../native/runtime/check.ts";
@@ -12,10 +13,6 @@ import { BlazarError } from "../../src/contracts/errors.ts";
 import { poll } from "./deferred.ts";
 
 const APPEARS_WITHIN_MS = 10_000;
-/** A plugged disk's announcement usually comes sooner; one from before the driver was there has made none. */
-const ANNOUNCED_WITHIN_MS = 100;
-/** The host gives a disk the lowest free target. To look at one takes 20 ms in an emulated guest. */
-const MOST_TARGETS = 256;
 /** An ended container's mount namespace is torn down by the kernel a moment after its last process. */
 const RELEASED_WITHIN_MS = 2_000;
 const VPD_HEADER_BYTES = 4;
@@ -24,10 +21,7 @@ const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
 /** The device file of the disk with this serial. Throws StorageFailed if none appears. */
 export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
   const probe = (): string | undefined => scsiDevices().find((device) => serialOf(device) === serial);
-  const device =
-    (await poll(loop, ANNOUNCED_WITHIN_MS, probe)) ??
-    lookAtTargets(probe) ??
-    (await poll(loop, APPEARS_WITHIN_MS, probe));
+  const device = await poll(loop, APPEARS_WITHIN_MS, probe);
   // the disk's own driver takes it up a while after the bus has
   const file = device && (await poll(loop, APPEARS_WITHIN_MS, () => fileOf(device)));
   if (file !== undefined) return file;
@@ -66,19 +60,6 @@ export async function diskReleased(loop: EventLoop, device: string): Promise<boo
     return true;
   });
   return released ?? false;
-}
-
-/** Looks at one target of each bus after another, which the driver was told not to do by itself, until there is a find. */
-function lookAtTargets(probe: () => string | undefined): string | undefined {
-  const hosts = sys.readdir("/sys/class/scsi_host");
-  for (let target = 0; target < MOST_TARGETS; target++) {
-    for (const host of typeof hosts === "number" ? [] : hosts) {
-      sys.writeFile(`/sys/class/scsi_host/${host}/scan`, `0 ${target} 0`, sys.O_WRONLY);
-    }
-    const found = probe();
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 /** Addresses of all SCSI devices, `0:0:1:0`. */

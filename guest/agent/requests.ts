@@ -22,8 +22,6 @@ export interface RequestTargets {
   readonly powerOff: () => void;
 }
 
-const NEEDS_EVERYTHING: ReadonlySet<GuestOp> = new Set(["ping", "sandbox.setup"]);
-
 type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
 
 /** What a Peer calls for each request. */
@@ -38,9 +36,8 @@ export function requestHandler(targets: RequestTargets): (op: string, params: un
       });
     }
     const checked = checkedParams(op, params);
-    // A template is taken once a ping has been answered, and disks are plugged in once the sandbox is set up: a disk
-    // that comes before its driver makes no announcement, and looking for it takes seconds.
-    await (NEEDS_EVERYTHING.has(op) ? targets.ready.everything : targets.ready.share);
+    // A template is taken once a ping has been answered: it has to have everything. What needs a disk waits for it.
+    await (op === "ping" ? targets.ready.everything : targets.ready.share);
     return await (handlers[op] as (params: unknown) => unknown)(checked);
   };
 }
