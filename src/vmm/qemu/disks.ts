@@ -86,7 +86,10 @@ async function unplug(qmp: QmpClient, device: string, deadlineMs: number): Promi
     await qmp.execute("device_del", { id: device }, deadlineMs);
     return true;
   } catch (error) {
-    if (qmpRefusal(error)?.class === "DeviceNotFound") return false;
+    const refusal = qmpRefusal(error);
+    if (refusal?.class === "DeviceNotFound") return false;
+    // an earlier attempt has passed its deadline: wait for the same end
+    if (refusal?.description.includes("in the process of unplug") === true) return true;
     throw error;
   }
 }
