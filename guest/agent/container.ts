@@ -53,13 +53,10 @@ export class Container {
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
-      const T0 = context.loop.now(); (globalThis as unknown as {T:string[]}).T = [];
       const root = await mountRoot(context, params.id, params.rootfs);
-      (globalThis as unknown as {T:string[]}).T.push(`root ${context.loop.now()-T0}`);
       undo.add("release the root", () => root.release());
       const cgroup = Cgroup.create(params.id, params.cgroup);
       undo.add("remove the cgroup", () => empty(context, cgroup));
-      (globalThis as unknown as {T:string[]}).T.push(`cgroup ${context.loop.now()-T0}`);
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
         stdio: params.stdio,
@@ -80,8 +77,6 @@ export class Container {
           return true;
         },
       });
-      (globalThis as unknown as {T:string[]}).T.push(`init ${context.loop.now()-T0}`);
-      context.peer.emit("agent.log", { level: "info", message: (globalThis as unknown as {T:string[]}).T.join(" | ") });
       return new Container(params.id, init, context, cgroup, root);
     } catch (error) {
       await undo.run();

@@ -86,11 +86,8 @@ async function attachDisk(
   undo: UndoList,
 ): Promise<void> {
   await context.disksReady;
-  const T0 = context.loop.now(); const T = (globalThis as unknown as {T:string[]}).T;
   const device = await findDisk(context.loop, rootfs.diskSerial);
-  T.push(`find ${context.loop.now()-T0}`);
   mountDisk(device, target, rootfs.filesystem);
-  T.push(`mountdisk ${context.loop.now()-T0}`);
   undo.add("unmount the disk", async () => {
     unmount(target);
     if (!(await diskReleased(context.loop, device))) {
