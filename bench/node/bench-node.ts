@@ -4,7 +4,7 @@
  * blazard runs as its unit runs it (Node's options out of deploy/blazar.service), on a copy of the Node binary that
  * nothing else maps: otherwise this process, npm and set-up would share its text and hide half of its memory.
  */
-import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -56,12 +56,14 @@ export class BenchNode {
     if (artifacts.containerd === null) throw noContainerd();
     const directory = await mkdtemp(join(tmpdir(), "blazar-bench-"));
     try {
+      // VMMs are other users and have to reach the templates
+      await chmod(directory, 0o711);
       const node = await PrivateNode.start({
         program: programFile(),
         containerd: artifacts.containerd.bin,
         prefix: "blazar-bench-node-",
         node: { program: await copyOfNode(directory), args: await nodeOptions() },
-        ...(config === undefined ? {} : { config }),
+        config: withTemplates(config, directory),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),
       });
       const bench = new BenchNode(node, directory);
@@ -89,7 +91,7 @@ export class BenchNode {
 
   /** Ends blazard and starts it with other keys; there should be no pods. */
   async reconfigure(config: NodeConfig): Promise<void> {
-    await this.node.restartBlazard({ config });
+    await this.node.restartBlazard({ config: withTemplates(config, this.directory) });
   }
 
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
@@ -169,6 +171,11 @@ export class BenchNode {
     await this.node.containerd.importImage(file, image.name);
     await rm(file);
   }
+}
+
+/** Templates of its own, that outlive a restart of the daemon and not the run. */
+function withTemplates(config: NodeConfig | undefined, directory: string): NodeConfig {
+  return { ...config, template: { directory: join(directory, "templates") } };
 }
 
 /** A copy of the Node binary that runs this; returns its path. */

@@ -24,7 +24,7 @@ export const BLAZAR = "blazar";
 /** The handler that every containerd has. */
 export const BASELINE = "runc";
 /** Pod annotation that forces a path. */
-export const BOOT_ANNOTATION = "io.blazar.boot";
+const BOOT_ANNOTATION = "io.blazar.boot";
 
 const BOOT_PATHS: readonly BootPath[] = ["pool", "clone", "cold"];
 

@@ -4,6 +4,7 @@
  * What was not measured is null; a ratio is always blazar's (or the first name's) over the other's.
  */
 
+import { BASELINE, BLAZAR } from "../node/variants.ts";
 import { ratioOfMedians } from "../stats/ratio.ts";
 import { median, slope, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
@@ -29,7 +30,7 @@ export function timesOf(samples: readonly SeriesSample[], variant: string): numb
 /** `start`: `{"pool":{…},"clone":{…},"cold":{…},"runc":{…},"ratios":{…}}`. */
 export function startLine(results: Results): Record<string, unknown> {
   const samples = results.start ?? [];
-  const names = new Set(["pool", "clone", "cold", "runc", ...samples.map(({ variant }) => variant)]);
+  const names = new Set(["pool", "clone", "cold", BASELINE, ...samples.map(({ variant }) => variant)]);
   const ratio = (over: string, under: string) =>
     round(ratioOfMedians(timesOf(samples, over), timesOf(samples, under), results.seed)?.ratio);
   return {
@@ -54,7 +55,7 @@ export function suiteLine(results: Results): Record<string, unknown> {
 }
 
 function serialPart(samples: readonly SeriesSample[]): Record<string, unknown> {
-  const [blazar, runc] = [timesOf(samples, "blazar"), timesOf(samples, "runc")];
+  const [blazar, runc] = [timesOf(samples, BLAZAR), timesOf(samples, BASELINE)];
   return {
     blazar: percentiles(blazar),
     runc: percentiles(runc),
@@ -66,12 +67,12 @@ function parallelPart(samples: readonly ParallelSample[]): Record<string, unknow
   const wall = (name: string) =>
     middle(samples.filter(({ variant }) => variant === name).map(({ wallMs }) => wallMs));
   const part = (name: string) =>
-    wall(name) === null ? null : { wall: round(wall(name)), ratio: quotient(wall(name), wall("runc")) };
+    wall(name) === null ? null : { wall: round(wall(name)), ratio: quotient(wall(name), wall(BASELINE)) };
   const delays = samples.flatMap(({ loopDelay }) => (loopDelay === null ? [] : [loopDelay.p99]));
   return {
     pool: part("pool"),
     noPool: part("noPool"),
-    runc: wall("runc") === null ? null : { wall: round(wall("runc")) },
+    runc: wall(BASELINE) === null ? null : { wall: round(wall(BASELINE)) },
     loopDelayP99: delays.length === 0 ? null : round(Math.max(...delays)),
   };
 }
@@ -87,9 +88,9 @@ function memoryPart(samples: readonly MemorySample[]): Record<string, unknown> {
     });
   return {
     pods,
-    daemonPssMb: along("blazar", ({ daemon }) => daemon?.pss),
-    keeperPssMb: along("blazar", ({ keeper }) => keeper?.pss),
-    runcShimsPssMb: along("runc", (sample) => managers(sample).pss),
+    daemonPssMb: along(BLAZAR, ({ daemon }) => daemon?.pss),
+    keeperPssMb: along(BLAZAR, ({ keeper }) => keeper?.pss),
+    runcShimsPssMb: along(BASELINE, (sample) => managers(sample).pss),
     slopeKbPerPod: round(slopeKbPerPod(idle)),
   };
 }
@@ -97,7 +98,7 @@ function memoryPart(samples: readonly MemorySample[]): Record<string, unknown> {
 /** What one more pod costs the daemon, in KiB of PSS; null if it was measured at one count only. */
 export function slopeKbPerPod(idle: readonly MemorySample[]): number | null {
   const points = idle.flatMap(({ handler, pods, daemon }) =>
-    handler === "blazar" && daemon !== null ? [{ x: pods, y: daemon.pss / KIB }] : [],
+    handler === BLAZAR && daemon !== null ? [{ x: pods, y: daemon.pss / KIB }] : [],
   );
   return points.length === 0 ? null : slope(points);
 }

@@ -4,6 +4,7 @@
  * A table is made once as rows of cells; the two forms differ only in how they are set.
  */
 import type { Memory } from "../node/memory.ts";
+import { BASELINE } from "../node/variants.ts";
 import { describeRatio, ratioOfMedians } from "../stats/ratio.ts";
 import { median, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
@@ -36,7 +37,7 @@ export function tablesOf(results: Results): Table[] {
 
 function seriesTable(title: string, samples: readonly SeriesSample[], seed: number): Table {
   const variants = [...new Set(samples.map(({ variant }) => variant))].sort();
-  const base = timesOf(samples, "runc");
+  const base = timesOf(samples, BASELINE);
   return {
     title: `${title}: pod and container, ms`,
     head: ["", "n", "p50", "p90", "p99", "min", "max"],
@@ -47,7 +48,7 @@ function seriesTable(title: string, samples: readonly SeriesSample[], seed: numb
       return [variant, String(n), ...[p50, p90, p99, min, max].map(ms)];
     }),
     notes: variants
-      .filter((variant) => variant !== "runc")
+      .filter((variant) => variant !== BASELINE)
       .flatMap((variant) => {
         const ratio = ratioOfMedians(timesOf(samples, variant), base, seed);
         return ratio === null ? [] : [`${variant} ÷ runc, medians: ${describeRatio(ratio)}`];
@@ -73,9 +74,9 @@ function parallelTable({ parallel = [], seed }: Results): Table {
     head: ["", "n", "wall", "pod p50", "pod p90", "pod p99", "loop p50", "loop p99"],
     rows,
     notes: variants
-      .filter((variant) => variant !== "runc")
+      .filter((variant) => variant !== BASELINE)
       .flatMap((variant) => {
-        const ratio = ratioOfMedians(walls(variant), walls("runc"), seed);
+        const ratio = ratioOfMedians(walls(variant), walls(BASELINE), seed);
         return ratio === null ? [] : [`${variant} ÷ runc, wall time: ${describeRatio(ratio)}`];
       }),
   };

@@ -8,8 +8,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
 import { type Memory, memoryOfAll, memoryOfOnlyNode, threadsOf } from "../node/memory.ts";
-import { podFacts, type StartedPod, startPod } from "../node/pod.ts";
-import { poolConfig } from "../node/pool.ts";
+import { type StartedPod, startPod } from "../node/pod.ts";
+import { poolConfig, untilTemplateIsBuilt } from "../node/pool.ts";
 import { BLAZAR, handlerVariant } from "../node/variants.ts";
 import type { MemorySample } from "../output/results.ts";
 import { shuffled } from "../stats/random.ts";
@@ -49,6 +49,8 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
   const samples: MemorySample[] = [];
   const pods: StartedPod[] = [];
   const variant = handlerVariant(handler);
+  const facts = await untilTemplateIsBuilt(node, variant);
+  learned.acceleration = facts?.acceleration ?? learned.acceleration;
   const { daemon } = await node.processes();
   const fewestThreads = await threadsOf(daemon);
   const quiet = async () => handler !== BLAZAR || (await threadsOf(daemon)) <= fewestThreads;
@@ -59,8 +61,6 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
       pods.push(pod);
       progress.at(`${SUITE} ${handler}`, pods.length, most, "pods");
     }
-    const facts = pods[0] === undefined ? undefined : await podFacts(node, variant, pods[0]);
-    learned.acceleration = facts?.acceleration ?? learned.acceleration;
     samples.push(await settled(() => measure(node, handler, count, "idle"), quiet));
     await load(node, pods);
     samples.push(await measure(node, handler, count, "loaded"));

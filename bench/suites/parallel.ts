@@ -5,11 +5,10 @@
  * for each measurement, so that no idle VMs of one disturb another; a pod that does not count comes first. A
  * measurement in which a pod failed does not count.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
-import { podFacts, startPod } from "../node/pod.ts";
-import { hasPool, poolConfig, untilPoolIsWarm } from "../node/pool.ts";
+import { startPod } from "../node/pod.ts";
+import { poolConfig, untilPoolIsWarm, untilTemplateIsBuilt } from "../node/pool.ts";
 import { BLAZAR, handlerVariant, type Variant } from "../node/variants.ts";
 import type { ParallelSample } from "../output/results.ts";
 import { shuffled } from "../stats/random.ts";
@@ -23,9 +22,6 @@ interface Setting {
 }
 
 const SUITE = "parallel";
-/** containerd may be waiting between two attempts to reach a daemon that was restarted. */
-const WARM_UP_ATTEMPTS = 20;
-const WARM_UP_PAUSE_MS = 500;
 
 export async function runParallel(context: SuiteContext): Promise<ParallelSample[]> {
   const { artifacts, containerdConfig, progress, runs, random, signal } = context;
@@ -57,14 +53,12 @@ export async function runParallel(context: SuiteContext): Promise<ParallelSample
   }
 }
 
-function settingsOf({ handlers, pods, absent }: SuiteContext): Setting[] {
+function settingsOf({ handlers, pods }: SuiteContext): Setting[] {
   return handlers.flatMap((handler): Setting[] => {
     const variant = handlerVariant(handler);
     if (handler !== BLAZAR) return [{ name: handler, variant, poolSize: 0 }];
     const noPool = { name: "noPool", variant, poolSize: 0 };
-    if (hasPool()) return [{ name: "pool", variant, poolSize: pods }, noPool];
-    absent.push({ what: `${SUITE}: pool`, why: "this daemon has no pool" });
-    return [noPool];
+    return [{ name: "pool", variant, poolSize: pods }, noPool];
   });
 }
 
@@ -76,9 +70,9 @@ async function measure(
 ): Promise<ParallelSample> {
   const { variant, poolSize, name } = setting;
   const blazar = variant.handler === BLAZAR;
-  if (hasPool()) await node.reconfigure(poolConfig(poolSize));
-  const warm = await warmUp(node, variant);
-  learned.acceleration = warm ?? learned.acceleration;
+  await node.reconfigure(poolConfig(poolSize));
+  const facts = await untilTemplateIsBuilt(node, variant);
+  learned.acceleration = facts?.acceleration ?? learned.acceleration;
   if (poolSize > 0) {
     progress.line(`${SUITE}: filling a pool of ${poolSize}`);
     await untilPoolIsWarm(node);
@@ -94,21 +88,6 @@ async function measure(
   if (failed.length > 0) throw failure(failed.length, pods, failed[0]?.reason);
   const podMs = started.flatMap((each) => (each.status === "fulfilled" ? [each.value.totalMs] : []));
   return { variant: name, round, pods, wallMs, podMs, loopDelay };
-}
-
-/** One pod, uncounted, tried again while containerd has not found the daemon yet; returns its acceleration. */
-async function warmUp(node: BenchNode, variant: Variant): Promise<string | undefined> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const pod = await startPod(node, variant);
-      const facts = await podFacts(node, variant, pod);
-      await node.removePod(pod.id);
-      return facts?.acceleration;
-    } catch (error) {
-      if (attempt === WARM_UP_ATTEMPTS) throw error;
-      await delay(WARM_UP_PAUSE_MS);
-    }
-  }
 }
 
 function failure(failed: number, pods: number, cause: unknown): BlazarError {

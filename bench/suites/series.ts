@@ -7,8 +7,8 @@
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
 import { podFacts, type StartedPod, startPod } from "../node/pod.ts";
-import { hasPool, poolConfig, untilPoolIsWarm } from "../node/pool.ts";
-import { BLAZAR, type Variant } from "../node/variants.ts";
+import { poolConfig, untilPoolIsWarm, untilTemplateIsBuilt } from "../node/pool.ts";
+import { BLAZAR, bootVariant, type Variant } from "../node/variants.ts";
 import type { SeriesSample } from "../output/results.ts";
 import { shuffled } from "../stats/random.ts";
 import type { SuiteContext } from "./context.ts";
@@ -23,7 +23,8 @@ export async function runSeries(
 ): Promise<SeriesSample[]> {
   const { artifacts, containerdConfig, progress } = context;
   progress.line(`${suite}: starting a node`);
-  const config = poolConfig(POOL_SIZE);
+  // without blazar among the handlers, its idle VMs would only disturb
+  const config = poolConfig(context.handlers.includes(BLAZAR) ? POOL_SIZE : 0);
   const node = await BenchNode.start({ artifacts, config, containerdConfig });
   try {
     return await new Series(suite, node, context).run(variants);
@@ -34,12 +35,16 @@ export async function runSeries(
 
 class Series {
   private readonly samples: SeriesSample[] = [];
+  /** Only then is there a pool to wait for. */
+  private readonly blazar: boolean;
 
   constructor(
     private readonly suite: string,
     private readonly node: BenchNode,
     private readonly context: SuiteContext,
-  ) {}
+  ) {
+    this.blazar = context.handlers.includes(BLAZAR);
+  }
 
   async run(variants: readonly Variant[]): Promise<SeriesSample[]> {
     const { runs, random, progress, signal } = this.context;
@@ -62,6 +67,7 @@ class Series {
   /** Runs each variant once, uncounted; those that do not work are absent. */
   private async warmUp(variants: readonly Variant[]): Promise<Variant[]> {
     const present: Variant[] = [];
+    if (this.blazar) await untilTemplateIsBuilt(this.node, bootVariant("clone"));
     for (const variant of variants) {
       this.context.signal.throwIfAborted();
       const problem = await this.sample(variant, 0);
@@ -80,7 +86,7 @@ class Series {
   private async sample(variant: Variant, round: number): Promise<string | undefined> {
     let pod: StartedPod | undefined;
     try {
-      if (hasPool()) await untilPoolIsWarm(this.node);
+      if (this.blazar) await untilPoolIsWarm(this.node);
       pod = await startPod(this.node, variant);
       const facts = await podFacts(this.node, variant, pod);
       if (facts !== undefined) this.context.learned.acceleration = facts.acceleration;
