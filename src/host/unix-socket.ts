@@ -11,7 +11,7 @@ import { BlazarError, reasonOf } from "../contracts/errors.ts";
 export const MAX_UNIX_PATH_BYTES = 107;
 
 const FIRST_RETRY_MS = 2;
-const LAST_RETRY_MS = 25;
+const LAST_RETRY_MS = 4;
 
 /** Throws InvalidArgument if no socket can have this path. */
 export function checkUnixPath(path: string): void {

@@ -7,29 +7,40 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GuestLink } from "../../src/actors/guest-link.ts";
 import { silentLogger } from "../../src/contracts/logger.ts";
-import type { Vm, VmShape } from "../../src/contracts/vmm.ts";
+import type { Vm, VmShape, VmSpec } from "../../src/contracts/vmm.ts";
 import { nodeText } from "../../src/host/node-text.ts";
-import { sealMemory } from "../../src/host/sealed-memory.ts";
+import { type SealedFile, sealMemory } from "../../src/host/sealed-memory.ts";
 import { WorkerPool } from "../../src/host/storage/worker-pool.ts";
+import type { ContainerCreate } from "../../src/protocol/guest-messages.ts";
+import { StreamReceiver } from "../../src/protocol/stream.ts";
 import type { QemuDriver } from "../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../src/workers/memory.worker.ts";
+import { containerCreate, sandboxSetup } from "./guest-requests.ts";
 import { QemuBench } from "./qemu-bench.ts";
 import { bundleWorker, type WorkerBundle } from "./worker-bundle.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const PING_MS = 20_000;
+const REQUEST_MS = 30_000;
+const ENTROPY_BYTES = 64;
 export const SHAPE: VmShape = { vcpus: 1, memoryBytes: 192 * MEBIBYTE };
 
-/** A guest and how long it took to speak. */
+/** A clone whose agent has said hello. */
 export interface Guest {
   readonly vm: Vm;
   readonly link: GuestLink;
+  readonly share: string;
   /** From the launch to the agent's hello. */
   readonly helloMs: number;
+  /** Gives it a name, the time and entropy, and mounts its share. */
+  setUp(name: string): Promise<void>;
+  /** Runs a shell script in a container and returns what it prints. */
+  run(script: string): Promise<string>;
 }
 
 export class TemplateBench {
   readonly driver: QemuDriver;
+  /** Paths of the sealed copies that the driver has asked for, those it has closed left out. */
+  readonly sealed = new Set<string>();
   readonly vms: Vm[] = [];
   #count = 0;
 
@@ -38,8 +49,7 @@ export class TemplateBench {
     private readonly bundle: WorkerBundle,
     private readonly workers: WorkerPool<MemoryTasks>,
   ) {
-    const seal = (file: string): ReturnType<typeof sealMemory> => sealMemory(workers, file);
-    this.driver = qemu.driverWith({ sealMemory: seal, ownUser: qemu.user() });
+    this.driver = qemu.driverWith({ sealMemory: (file) => this.#seal(file), ownUser: qemu.user() });
   }
 
   static async start(): Promise<TemplateBench> {
@@ -68,23 +78,51 @@ export class TemplateBench {
   ): Promise<readonly { step: string; ms: number }[]> {
     const ready = async (vm: Vm): Promise<void> => {
       const link = await greet(vm);
-      await link.request("ping", {}, { deadlineMs: PING_MS });
+      await link.request("ping", {}, { deadlineMs: REQUEST_MS });
       link.close();
     };
     return this.templates.build(SHAPE, directory, ready, signal);
   }
 
-  async clone(template: string, signal?: AbortSignal): Promise<Guest> {
-    const spec = { ...(await this.qemu.spec(`clone-${this.#count++}`)), ...SHAPE, template };
+  async cloneSpec(template: string): Promise<VmSpec & { readonly shareDirectory: string }> {
+    const spec = await this.qemu.spec(`clone-${this.#count++}`);
+    const { shareDirectory } = spec;
+    if (shareDirectory === undefined) throw new Error("the bench gives no share");
+    return { ...spec, ...SHAPE, shareDirectory, template };
+  }
+
+  async clone(template: string): Promise<Guest> {
+    const spec = await this.cloneSpec(template);
     const started = performance.now();
-    const vm = await this.driver.launch(spec, signal);
+    const vm = await this.driver.launch(spec);
     this.vms.push(vm);
     const link = await greet(vm);
-    return { vm, link, helloMs: performance.now() - started };
+    const helloMs = performance.now() - started;
+    const share = spec.shareDirectory;
+    return {
+      vm,
+      link,
+      share,
+      helloMs,
+      setUp: (name) => setUp(link, name),
+      run: (script) => run(link, script),
+    };
   }
 
   async killAll(): Promise<void> {
     await Promise.all(this.vms.splice(0).map((vm) => vm.kill()));
+  }
+
+  async #seal(file: string): Promise<SealedFile> {
+    const { path, close } = await sealMemory(this.workers, file);
+    this.sealed.add(path);
+    return {
+      path,
+      close: async () => {
+        this.sealed.delete(path);
+        await close();
+      },
+    };
   }
 
   async dispose(): Promise<void> {
@@ -105,4 +143,52 @@ async function greet(vm: Vm): Promise<GuestLink> {
   });
   await link.hello;
   return link;
+}
+
+async function setUp(link: GuestLink, name: string): Promise<void> {
+  const entropy = randomBytes(ENTROPY_BYTES).toString("hex");
+  const setup = sandboxSetup({ sandboxId: name, hostname: name, entropy, share: true });
+  await link.request("sandbox.setup", setup, { deadlineMs: REQUEST_MS });
+}
+
+async function run(link: GuestLink, script: string): Promise<string> {
+  const stdout = link.allotStream();
+  const id = `c${stdout}`;
+  const output = collect(link, stdout);
+  await link.request("container.create", container(id, script, stdout), { deadlineMs: REQUEST_MS });
+  await link.request("process.start", { id, execId: "" }, { deadlineMs: REQUEST_MS });
+  const text = await output;
+  await link.request("container.delete", { id }, { deadlineMs: REQUEST_MS });
+  return text;
+}
+
+function collect(link: GuestLink, stream: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  return new Promise((resolve) => {
+    const receiver = new StreamReceiver({
+      stream,
+      send: (frame) => link.sendFrame(frame),
+      onData: (bytes) => {
+        chunks.push(bytes.slice());
+        receiver.consumed(bytes.length);
+      },
+      onEnd: () => {
+        receiver.consumedEnd();
+        resolve(Buffer.concat(chunks).toString());
+      },
+    });
+    link.openStream(stream, {
+      data: (offset, bytes) => receiver.data(offset, bytes),
+      end: (offset) => receiver.end(offset),
+      attached: () => receiver.attached(),
+    });
+  });
+}
+
+/** A container on the guest's own small root, with the sandbox's shared memory and what its share has to show. */
+function container(id: string, script: string, stdout: number): ContainerCreate {
+  const plain = containerCreate(id, ["sh", "-c", script]);
+  const shared = { type: "bind", source: "shared", destination: "/shared", options: ["rbind", "ro"] };
+  const memory = { type: "tmpfs", source: "shm", destination: "/dev/shm", options: ["nosuid", "nodev"] };
+  return { ...plain, stdio: { stdin: 0, stdout, stderr: 0 }, mounts: [...plain.mounts, memory, shared] };
 }

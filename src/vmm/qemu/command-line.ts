@@ -98,9 +98,12 @@ function incoming(memory: GuestMemory = OWN): string[] {
   return memory.kind === "cloned" ? ["-incoming", "defer"] : [];
 }
 
-function boot({ kernel, initramfs, acceleration, tscKhz }: CommandLineInput): string[] {
+function boot(input: CommandLineInput): string[] {
+  const { kernel, initramfs, acceleration, tscKhz, memory = OWN } = input;
+  const images = ["-kernel", kernel, "-initrd", initramfs, "-append", kernelArguments(acceleration, tscKhz)];
   return [
-    ...["-kernel", kernel, "-initrd", initramfs, "-append", kernelArguments(acceleration, tscKhz)],
+    // a clone has booted: all of it is in its memory
+    ...(memory.kind === "cloned" ? [] : images),
     ...["-chardev", `ringbuf,id=${CONSOLE_ID},size=${CONSOLE_BYTES}`, "-serial", `chardev:${CONSOLE_ID}`],
   ];
 }

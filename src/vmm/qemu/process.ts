@@ -81,7 +81,8 @@ function logFiles(path: string): SpawnFile[] {
   return [STDOUT, STDERR].map((fd) => ({ fd, path, flags, mode: 0o600 }));
 }
 
-function imageFiles({ kernel, initramfs }: ProcessInput): SpawnFile[] {
+function imageFiles({ kernel, initramfs, source = OWN }: ProcessInput): SpawnFile[] {
+  if (source.kind === "cloned") return [];
   return [
     { fd: KERNEL, path: kernel, flags: constants.O_RDONLY, mode: 0 },
     { fd: INITRAMFS, path: initramfs, flags: constants.O_RDONLY, mode: 0 },

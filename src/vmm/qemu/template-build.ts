@@ -8,6 +8,7 @@ import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { BlazarError } from "../../contracts/errors.ts";
 import type { TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
 import { memoryFileBytes } from "./command-line.ts";
 import { launchVm } from "./launch.ts";
@@ -48,7 +49,13 @@ export async function buildTemplate(options: BuildOptions): Promise<BuildStep[]>
     return await build(options, scratch);
   } catch (error) {
     await removeTemplateFiles(options.directory);
-    throw error;
+    if (!options.signal.aborted) throw error;
+    const details = {
+      operation: "build a template",
+      subject: options.directory,
+      reason: "it was called off",
+    };
+    throw new BlazarError("Cancelled", { ...details, cause: error });
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

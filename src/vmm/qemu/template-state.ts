@@ -27,7 +27,7 @@ export interface SaveOptions {
   readonly signal: AbortSignal;
 }
 
-/** Throws QmpFailed or Cancelled; half a file may be left. */
+/** Throws QmpFailed, or AbortError; half a file may be left. */
 export async function saveState(qmp: QmpClient, options: SaveOptions): Promise<void> {
   const { socket, file, signal } = options;
   const receiver = new net.Server({ allowHalfOpen: false });
@@ -45,13 +45,6 @@ export async function saveState(qmp: QmpClient, options: SaveOptions): Promise<v
     await qmp.execute("migrate", { uri: `unix:${socket}` });
     await migrated(qmp, signal);
     await received;
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    throw new BlazarError("Cancelled", {
-      operation: "save the VM",
-      reason: "it was called off",
-      cause: error,
-    });
   } finally {
     receiver.close();
     await rm(socket, { force: true });
