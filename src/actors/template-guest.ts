@@ -41,6 +41,7 @@ export async function prepareTemplateGuest(
   try {
     if (signal.aborted) onAbort();
     const hello = await guest.hello;
+    clearTimeout(timer);
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {

@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import { GuestLink } from "../../../src/actors/guest-link.ts";
+import { prepareTemplateGuest, type TemplateGuestHost } from "../../../src/actors/template-guest.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import { nodeText } from "../../../src/host/node-text.ts";
+import type { GuestFaults } from "../../support/fake-guest.ts";
+import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
+import type { FakeVm } from "../../support/fake-vmm/vm.ts";
+
+const LIMIT_MS = 20;
+
+function launch(faults: GuestFaults): Promise<FakeVm> {
+  return new FakeVmmDriver({ guest: () => ({ faults }) }).launch({
+    id: "template",
+    directory: "/nowhere",
+    vcpus: 1,
+    memoryBytes: 2 ** 28,
+    shareDirectory: undefined,
+    user: undefined,
+    cgroups: [],
+  });
+}
+
+const host: TemplateGuestHost = {
+  session: "daemon",
+  text: nodeText,
+  logger: silentLogger,
+  deadlines: { agentHello: LIMIT_MS, guestRequest: LIMIT_MS },
+};
+const { signal } = new AbortController();
+
+describe("a guest that becomes a template", () => {
+  it("has answered, and takes the daemon that built it for a stranger afterwards", async () => {
+    const vm = await launch({});
+    expect(await prepareTemplateGuest(host, vm, signal)).toMatchObject({ role: "guest" });
+    const link = new GuestLink(await vm.connectAgent(), { ...host, sandboxId: "clone" });
+    await link.hello;
+    // the first request of a link has the number that the ping had: a remembered answer would be null
+    const limits = { deadlineMs: 1000 };
+    await expect(link.request("container.pids", { id: "none" }, limits)).rejects.toThrow("none");
+    link.close();
+  });
+
+  it.each([
+    ["says nothing", { silent: true }, "GuestNotReady"],
+    ["does not answer", { hangs: new Set(["ping"]) }, "DeadlineExceeded"],
+    ["is of another release", { helloVersion: 99 }, "ProtocolVersion"],
+  ] satisfies [string, GuestFaults, string][])("is refused if it %s", async (_, faults, code) => {
+    await expect(prepareTemplateGuest(host, await launch(faults), signal)).rejects.toMatchObject({ code });
+  });
+
+  it("is given up when the build is", async () => {
+    const controller = new AbortController();
+    const patient = { ...host, deadlines: { agentHello: 60_000, guestRequest: 60_000 } };
+    const waiting = prepareTemplateGuest(patient, await launch({ silent: true }), controller.signal);
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "Cancelled" });
+  });
+});
