@@ -13,6 +13,7 @@ import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import { loadModule, readText } from "../../native/runtime/files.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import { killAllCgroups, mountCgroups, removeAllCgroups } from "./cgroup.ts";
+import { nextPass } from "./deferred.ts";
 import { CONTAINERS, SANDBOX } from "./places.ts";
 
 const MODULES = "/modules";
@@ -105,10 +106,6 @@ async function loadModules(loop: EventLoop, logger: Logger, modules: readonly st
       logger.warn("a kernel module could not be loaded", { name, error });
     }
   }
-}
-
-function nextPass(loop: EventLoop): Promise<void> {
-  return new Promise((resolve) => loop.defer(resolve));
 }
 
 function isRestart(): boolean {

@@ -19,6 +19,11 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
+/** Resolves when all that is pending now has been done, and every descriptor that is ready had its turn. */
+export function nextPass(loop: EventLoop): Promise<void> {
+  return new Promise((resolve) => loop.defer(resolve));
+}
+
 /** Resolves after `milliseconds`. */
 export function delay(loop: EventLoop, milliseconds: number): Promise<void> {
   return new Promise((resolve) => {

@@ -53,6 +53,7 @@ export class Launch {
   #length = 0;
   #master = -1;
   #isReady = false;
+  #isStarted = false;
   #closed = false;
 
   constructor(loop: EventLoop, socket: number) {
@@ -61,7 +62,7 @@ export class Launch {
     // either may fail while nobody looks at it yet
     this.#ready.promise.catch(() => undefined);
     this.#executed.promise.catch(() => undefined);
-    this.#watch = loop.watch(socket, { readable: () => this.#receive() });
+    this.#watch = loop.watch(socket, { readable: () => void this.#receive() });
   }
 
   /** A socket pair for a child: its end, which blocks, and the agent's. */
@@ -78,9 +79,19 @@ export class Launch {
 
   /** Lets the process start. Resolves when execve(2) has succeeded, rejects with its error. */
   start(): Promise<void> {
+    this.#isStarted = true;
     const result = sys.write(this.#socket, new ArrayBuffer(1), 0, 1);
     if (result < 0) this.#close(died());
     return this.#executed.promise;
+  }
+
+  /**
+   * The child has been reaped: what it has said is all there is. It may have been executed and have ended before the
+   * loop came to look at the socket.
+   */
+  settle(): void {
+    while (!this.#closed && this.#receive());
+    this.abandon();
   }
 
   /** Gives the child up: one that waits for its start leaves. */
@@ -88,20 +99,21 @@ export class Launch {
     this.#close(died());
   }
 
-  #receive(): void {
-    const received = sys.recvFds(
-      this.#socket,
-      this.#bytes.buffer,
-      this.#length,
-      MAX_REPORT_BYTES - this.#length,
-    );
-    if (received === -sys.EAGAIN) return;
+  /** One read; false if nothing was there. */
+  #receive(): boolean {
+    const room = MAX_REPORT_BYTES - this.#length;
+    const received = sys.recvFds(this.#socket, this.#bytes.buffer, this.#length, room);
+    if (received === -sys.EAGAIN) return false;
     const [count, master] = typeof received === "number" ? [0, undefined] : received;
     if (master !== undefined) this.#master = master;
-    if (count === undefined || count === 0) return this.#ended();
+    if (count === undefined || count === 0) {
+      this.#ended();
+      return true;
+    }
     this.#length += count;
     this.#readLines();
     if (this.#length === MAX_REPORT_BYTES) this.#close(died());
+    return true;
   }
 
   #readLines(): void {
@@ -117,9 +129,9 @@ export class Launch {
     }
   }
 
-  /** The socket is closed: by execve if the child was ready, else by its death. */
+  /** The socket is closed: by execve if the child was let go on, else by its death. */
   #ended(): void {
-    if (!this.#isReady) return this.#close(died());
+    if (!this.#isReady || !this.#isStarted) return this.#close(died());
     this.#executed.resolve();
     this.#close(undefined);
   }

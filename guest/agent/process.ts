@@ -11,7 +11,7 @@ import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestProcess, GuestStdio } from "../../src/protocol/guest-messages.ts";
 import type { ContainerRoot } from "./container-root.ts";
 import type { AgentContext } from "./context.ts";
-import { deferred } from "./deferred.ts";
+import { deferred, nextPass } from "./deferred.ts";
 import { Launch } from "./launch.ts";
 import { runChild } from "./process-child.ts";
 import { ProcessStdio } from "./stdio.ts";
@@ -120,8 +120,10 @@ export class ContainerProcess {
   async #end(status: ExitStatus, onEnd: () => boolean): Promise<void> {
     this.#isGone = true;
     this.#ended.resolve();
-    this.#launch.abandon();
+    this.#launch.settle();
     const alone = onEnd();
+    // a start that has just succeeded is answered first
+    await nextPass(this.#context.loop);
     try {
       await this.stdio.finish(alone);
     } catch (error) {
