@@ -31,6 +31,8 @@ export class Sandbox {
   readonly #undo: UndoList;
   #environment: SandboxEnvironment | undefined;
   #holder: PidNamespaceHolder | undefined;
+  /** What the present mounts and namespaces were made for. */
+  #last: SandboxSetup | undefined;
 
   constructor(context: AgentContext) {
     this.#context = context;
@@ -39,6 +41,12 @@ export class Sandbox {
 
   /** Sets everything up, anew if need be. Throws, leaving nothing. */
   async setUp(setup: SandboxSetup): Promise<void> {
+    if (this.#environment !== undefined && this.#fits(setup)) {
+      this.#identify(setup);
+      if (setup.sharedPidNamespace && this.#holder === undefined) this.#sharePids();
+      this.#environment = { ...this.#environment, files: this.#writeFiles(setup) };
+      return;
+    }
     await this.tearDown();
     try {
       this.#setUp(setup);
@@ -73,21 +81,37 @@ export class Sandbox {
     });
   }
 
-  #setUp(setup: SandboxSetup): void {
+  #sharePids(): void {
+    const holder = new PidNamespaceHolder(this.#context);
+    this.#undo.add("end the PID namespace", () => holder.end());
+    this.#holder = holder;
+  }
+
+  /**
+   * Whether the mounts of the last set-up serve this one, too: then only names change hands. A PID namespace that is not
+   * asked for is in nobody's way.
+   */
+  #fits({ share, shmBytes }: SandboxSetup): boolean {
+    return this.#last?.share === share && this.#last.shmBytes === shmBytes;
+  }
+
+  /** What tells this guest from others, and from what it was. */
+  #identify(setup: SandboxSetup): void {
     check(sys.setClock(Math.floor(setup.now / 1000), (setup.now % 1000) * 1_000_000), "set the clock");
     addEntropy(setup.entropy);
     if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
+  }
+
+  #setUp(setup: SandboxSetup): void {
+    this.#last = setup;
+    this.#identify(setup);
     // with the link come 127.0.0.1 and ::1
     check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
     makeDirectories(SANDBOX);
     const files = this.#writeFiles(setup);
     const sharedMemory = setup.shmBytes > 0 ? this.#mountSharedMemory(setup.shmBytes) : "";
     if (setup.share) this.#mountShare();
-    if (setup.sharedPidNamespace) {
-      const holder = new PidNamespaceHolder(this.#context);
-      this.#undo.add("end the PID namespace", () => holder.end());
-      this.#holder = holder;
-    }
+    if (setup.sharedPidNamespace) this.#sharePids();
     this.#environment = { files, sharedMemory };
   }
 

@@ -16,6 +16,7 @@ import type { GuestLink } from "./guest-link.ts";
 import type { Host, TranslatedContainer } from "./host.ts";
 import type { Journal } from "./journal.ts";
 import { StdioRelay } from "./stdio-relay.ts";
+import type { SpareDisk } from "./vm-supply.ts";
 
 /** What a container needs of the sandbox that it lives in. */
 export interface ContainerHome {
@@ -33,6 +34,8 @@ export interface ContainerHome {
   /** Throws VmmExited. */
   readonly liveVm: Vm;
   readonly containers: Map<string, ContainerRuntime>;
+  /** A disk that is plugged in already and now lies where the plan wants it; undefined = plug one in. */
+  takeSpare(plan: RootfsPlan): Promise<SpareDisk | undefined>;
   track<T>(work: () => Promise<T>): Promise<T>;
 }
 
@@ -89,6 +92,8 @@ export class ContainerRuntime {
   private plan: RootfsPlan | undefined;
   private rootfsRef: number | undefined;
   private diskAttached = false;
+  /** Short and unique in the VM: container ids are longer than a SCSI serial may be. */
+  private diskId: string;
   private creating: Promise<void> = Promise.resolve();
 
   constructor(
@@ -101,6 +106,7 @@ export class ContainerRuntime {
     private readonly observer: ContainerObserver,
   ) {
     this.id = request.id;
+    this.diskId = `d${init.pid.toString(36)}`;
     this.processes.set("", init);
     this.logger = sandbox.logger.child({ container: request.id });
   }
@@ -263,15 +269,16 @@ export class ContainerRuntime {
     this.plan = plan;
     const stdio = this.openStdio(this.init);
     stdio.catch(() => undefined);
+    const spare = await this.sandbox.takeSpare(plan);
     await host.rootfs.apply(plan, signal);
     passed("storage");
     signal.throwIfAborted();
     this.diskAttached = true;
-    await this.sandbox.liveVm.attachDisk({
-      id: this.diskId,
-      path: plan.disk.path,
-      readonly: plan.disk.readonly,
-    });
+    if (spare !== undefined) this.diskId = spare.id;
+    else {
+      const { path, readonly } = plan.disk;
+      await this.sandbox.liveVm.attachDisk({ id: this.diskId, path, readonly });
+    }
     passed("disk");
     const relay = await stdio;
     passed("stdio");
@@ -300,11 +307,6 @@ export class ContainerRuntime {
       stdio: relay.streams,
       pidTarget: this.pidTarget,
     };
-  }
-
-  /** Short and unique in the VM: container ids are longer than a SCSI serial may be. */
-  private get diskId(): string {
-    return `d${this.init.pid.toString(36)}`;
   }
 
   private async openStdio(record: ProcessRecord): Promise<StdioRelay> {

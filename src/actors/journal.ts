@@ -13,6 +13,7 @@ import type { RootfsPlan } from "../contracts/storage.ts";
 /** A thing on the host that somebody has to undo. Plain data. */
 export type HostResource =
   | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "cgroups"; readonly directories: readonly string[] }
   /** `pid` and `startTime` are known after the spawn only. */
   | { readonly kind: "process"; readonly id: string; readonly pid?: number; readonly startTime?: number }
@@ -54,6 +55,9 @@ export class FileJournal implements Journal {
   private nextRef = 1;
   private readonly open = new Map<number, HostResource>();
   private queue: Promise<void> = Promise.resolve();
+  /** The write that takes what is unwritten. */
+  private next: Promise<void> | undefined;
+  private readonly unwritten: string[] = [];
   private failed: unknown;
 
   private constructor(
@@ -107,15 +111,22 @@ export class FileJournal implements Journal {
     if (this.open.size === 0) await unlink(this.path);
   }
 
+  /** Lines that come while one write is under way go out together in the next. */
   private append(entry: JournalEntry): Promise<void> {
-    const write = this.queue.then(async () => {
+    this.unwritten.push(`${JSON.stringify(entry)}\n`);
+    this.next ??= this.queue.then(() => this.flush());
+    this.queue = this.next.catch(() => undefined);
+    return this.next;
+  }
+
+  private async flush(): Promise<void> {
+    this.next = undefined;
+    const lines = this.unwritten.splice(0).join("");
+    try {
       if (this.failed !== undefined) throw this.failed;
-      await this.file.appendFile(`${JSON.stringify(entry)}\n`);
-    });
-    this.queue = write.catch((error: unknown) => {
+      await this.file.appendFile(lines);
+    } catch (error) {
       this.failed ??= error;
-    });
-    return write.catch((error: unknown) => {
       throw new BlazarError("HostResource", {
         operation: "write the sandbox's journal",
         subject: this.path,
@@ -123,7 +134,7 @@ export class FileJournal implements Journal {
         remedy: "check the space and the mode of the state directory",
         cause: error,
       });
-    });
+    }
   }
 }
 
@@ -146,7 +157,14 @@ export function readJournal(text: string): JournalContent {
   return { entries, outstanding: [...open].map(([ref, resource]) => ({ ref, resource })), unreadable };
 }
 
-const RESOURCE_KINDS: ReadonlySet<string> = new Set(["directory", "cgroups", "process", "rootfs", "stdio"]);
+const RESOURCE_KINDS: ReadonlySet<string> = new Set([
+  "directory",
+  "file",
+  "cgroups",
+  "process",
+  "rootfs",
+  "stdio",
+]);
 
 /** The file is the daemon's own (0600): only its wholeness is checked, not the types of every field. */
 function parseEntry(line: string): JournalEntry | undefined {

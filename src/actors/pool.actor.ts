@@ -29,6 +29,8 @@ export interface PoolSettings {
 
 /** A pause between starts is one after this long: a pod's containers follow its sandbox. */
 const QUIET_MS = 300;
+/** Under sustained load there is no pause: `min` is made up for after this long nevertheless. */
+const PATIENCE_MS = 3_000;
 const INTERVAL_MS = 250;
 const PRESSURE_INTERVAL_MS = 5_000;
 /** A VM that is alive answers within a millisecond; one that is being paged in may take longer. */
@@ -117,6 +119,7 @@ export class Pool implements WarmVms {
     try {
       await runtime.warmUp(signal);
       await rehearse(runtime, this.settings.rehearsalRoot, signal);
+      await runtime.plugSpare();
       signal.throwIfAborted();
     } catch (error) {
       this.end(runtime);
@@ -156,12 +159,13 @@ export class Pool implements WarmVms {
     });
   }
 
-  /** Below min a short pause is enough; up to max the node has to be idle, with nobody in the queue. */
+  /** Waits until nobody starts anything; below min not for ever, but never before somebody who waits for a turn. */
   private async awaitPause(urgent: boolean, signal: AbortSignal): Promise<void> {
     const { activity, turns } = this.host.supply;
+    const patience = urgent ? this.host.now() + PATIENCE_MS : Number.POSITIVE_INFINITY;
     while (!signal.aborted) {
       const quiet = activity.idleMs >= QUIET_MS && turns.running === 0 && turns.queued === 0;
-      if (quiet || (urgent && turns.queued === 0 && turns.running === 0)) return;
+      if (quiet || (this.host.now() >= patience && turns.queued === 0)) return;
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3).unref());
     }
     throw new BlazarError("Cancelled", { operation: "fill the pool", reason: "it is not wanted any more" });
@@ -191,7 +195,8 @@ function poolSpec(id: string) {
     hostname: "",
     netnsPath: "",
     dns: { servers: [], searches: [], options: [] },
-    pidMode: "container" as const,
+    // so that the shared PID namespace is there, and rehearsed; whoever wants none is not disturbed by it
+    pidMode: "pod" as const,
     cgroupParent: "",
     name: id,
     namespace: "",

@@ -10,6 +10,7 @@ import { catchError, map, Observable, of } from "rxjs";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { RootfsPlan } from "../contracts/storage.ts";
 import type { Vm, VmmEvent, VmShape } from "../contracts/vmm.ts";
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
@@ -19,7 +20,7 @@ import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { undo } from "./undo.ts";
-import { type Acquired, BOOT_ANNOTATION } from "./vm-supply.ts";
+import { type Acquired, BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
 const ENTROPY_BYTES = 64;
@@ -42,6 +43,9 @@ export class SandboxRuntime {
   vm: Vm | undefined;
   guest: GuestLink | undefined;
   user: { uid: number; gid: number } | undefined;
+  /** A disk that is plugged in already, for the first container; see {@link takeSpare}. */
+  spare: SpareDisk | undefined;
+  private entering: Promise<void> = Promise.resolve();
   /** Where the VM came from, once that is decided. */
   source: VmSource | undefined;
   /** What the start was given; see vm-supply.ts. */
@@ -157,6 +161,29 @@ export class SandboxRuntime {
     });
   }
 
+  /** For the pool: plugs in an empty disk, whose discovery by an emulated guest takes tens of milliseconds. */
+  async plugSpare(): Promise<void> {
+    const { rootfs, scratchDirectory } = this.host;
+    if (rootfs.makeSpare === undefined) return;
+    const spare = { id: "spare", path: join(scratchDirectory, `${this.id}.spare`) };
+    await this.journal.intend({ kind: "file", path: spare.path });
+    await rootfs.makeSpare(spare.path, this.user);
+    await this.liveVm.attachDisk({ ...spare, readonly: false });
+    this.spare = spare;
+  }
+
+  /** Gives the spare disk to a container, once, if its place can take it. */
+  async takeSpare(plan: RootfsPlan): Promise<SpareDisk | undefined> {
+    const { spare } = this;
+    this.spare = undefined;
+    if (spare === undefined || !(await this.host.rootfs.moveSpare?.(plan, spare.path))) return undefined;
+    const entry = this.journal
+      .outstanding()
+      .find(({ resource }) => resource.kind === "file" && resource.path === spare.path);
+    if (entry !== undefined) await this.journal.undone(entry.ref);
+    return spare;
+  }
+
   /** The start is over, one way or the other: the next one may have its turn. */
   endTurn(): void {
     this.acquired?.endTurn();
@@ -167,17 +194,20 @@ export class SandboxRuntime {
     return this.track(async () => {
       const warm = this.acquired?.warm;
       if (warm === undefined) throw this.notAcquired("adopt a warm VM");
-      for (const { resource } of warm.journal.outstanding()) await this.journal.intend(resource);
+      await Promise.all(warm.journal.outstanding().map(({ resource }) => this.journal.intend(resource)));
       this.acquired = undefined;
       this.vm = warm.vm;
       this.guest = warm.guest;
       this.user = warm.user;
       this.vmDirectory = warm.vmDirectory;
       this.shareDirectory = warm.shareDirectory;
+      this.spare = warm.spare;
       this.vmPrepared = true;
       try {
         await warm.surrender();
-        await this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+        // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
+        this.entering = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+        this.entering.catch(() => undefined);
         return { pid: this.liveVm.identity.pid };
       } catch (error) {
         await this.dropVm();
@@ -205,9 +235,10 @@ export class SandboxRuntime {
 
   /** Everything that this runtime holds belongs to another one now. */
   async surrender(): Promise<void> {
-    for (const { ref } of [...this.journal.outstanding()]) await this.journal.undone(ref);
+    await Promise.all(this.journal.outstanding().map(({ ref }) => this.journal.undone(ref)));
     await this.journal.close();
     this.journalFile = undefined;
+    this.spare = undefined;
     this.user = undefined;
     this.vm = undefined;
     this.guest = undefined;
@@ -256,6 +287,7 @@ export class SandboxRuntime {
         },
         { deadlineMs: host.deadlines.guestSetup, signal },
       );
+      await this.entering;
     });
   }
 
@@ -388,6 +420,7 @@ export class SandboxRuntime {
     if (this.user !== undefined) this.host.users?.release(this.user);
     this.vm = undefined;
     this.guest = undefined;
+    this.spare = undefined;
     this.user = undefined;
     this.vmPrepared = false;
     this.vmDirectory = join(this.host.stateDirectory, "vm", this.host.randomHex(VM_NAME_BYTES));

@@ -2,7 +2,7 @@
  * How each kind of host resource is undone: the same way by a sandbox that ends and by the recovery of what a
  * dead daemon left. Every undo is idempotent and does not trust the journal: it looks first.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../contracts/storage.ts";
@@ -27,6 +27,8 @@ export async function undo(resource: HostResource, ports: UndoPorts): Promise<vo
       return ports.rootfs.release(resource.plan);
     case "directory":
       return ports.files.removeTree(resource.path);
+    case "file":
+      return rm(resource.path, { force: true });
     case "cgroups":
       return ports.cgroups.remove(resource.directories);
     case "stdio":
@@ -43,6 +45,8 @@ export function describeResource(resource: HostResource): string {
       return `root of container ${resource.plan.containerId}`;
     case "directory":
       return `directory ${resource.path}`;
+    case "file":
+      return `file ${resource.path}`;
     case "cgroups":
       return `cgroups ${resource.directories.join(", ")}`;
     case "stdio":

@@ -15,6 +15,12 @@ import { type EndTurn, Turns } from "./turns.ts";
 /** The annotation that asks for one source; others are then not taken. */
 export const BOOT_ANNOTATION = "io.blazar.boot";
 
+/** A disk in a VM that no container uses yet. */
+export interface SpareDisk {
+  readonly id: string;
+  readonly path: string;
+}
+
 /** A VM that is ready for containers and belongs to no sandbox yet. */
 export interface WarmVm {
   /** Holds every resource of it. */
@@ -24,6 +30,7 @@ export interface WarmVm {
   readonly user: { uid: number; gid: number } | undefined;
   readonly vmDirectory: string;
   readonly shareDirectory: string;
+  readonly spare: SpareDisk | undefined;
   /** Everything belongs to somebody else now: empties and removes the journal. */
   surrender(): Promise<void>;
   /** Ends it. */

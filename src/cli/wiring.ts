@@ -22,7 +22,6 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
-import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
@@ -45,6 +44,7 @@ import type { RootfsTasks } from "../workers/rootfs.worker.ts";
 import type { Config } from "./config/schema.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import type { Daemon } from "./serve.ts";
+import { openTemplateStore } from "./template-store.ts";
 
 /** Calls in flight may take this long when the daemon drains. */
 const DRAIN_GRACE_MS = 10_000;
@@ -74,8 +74,8 @@ export interface CoreOptions {
   readonly rootfs?: RootfsStore;
   /** Default: cgroups if root, else none. */
   readonly cgroups?: Host["cgroups"];
-  /** Default: none, every VM boots. */
-  readonly templates?: Pick<TemplateStore, "use">;
+  /** Whether VMs are cloned from templates. Default: no, every VM boots. */
+  readonly templates?: boolean;
 }
 
 /** The actors on their real ports. */
@@ -91,10 +91,21 @@ export function wireCore(options: CoreOptions): Core {
   });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;
+  const driver = options.driver ?? qemuDriver(options, templateMemory);
+  const session = randomBytes(SESSION_BYTES).toString("hex");
+  const templates = options.templates
+    ? openTemplateStore(config.template, {
+        driver,
+        session,
+        text: nodeText,
+        logger,
+        deadlines: config.deadlines,
+      })
+    : undefined;
   const host: Host = {
-    driver: options.driver ?? qemuDriver(options, templateMemory),
+    driver,
     supply: new VmSupply({
-      templates: options.templates,
+      templates,
       parallelStarts: parallelStarts(config),
       now: Date.now,
     }),
@@ -113,7 +124,7 @@ export function wireCore(options: CoreOptions): Core {
     scratchDirectory: config.storage.scratch_directory,
     defaultVcpus: config.vmm.vcpus,
     defaultMemoryBytes: config.vmm.memory,
-    session: randomBytes(SESSION_BYTES).toString("hex"),
+    session,
     text: nodeText,
     now: Date.now,
     randomHex: (bytes) => randomBytes(bytes).toString("hex"),
@@ -121,6 +132,7 @@ export function wireCore(options: CoreOptions): Core {
   };
   const sandboxes = new SandboxRegistry(host);
   const close = async (): Promise<void> => {
+    await templates?.close();
     await Promise.all([workers.close(), templateMemory.close()]);
   };
   return { host, sandboxes, tasks: new ContainerTasks(host, sandboxes), close };
@@ -193,7 +205,10 @@ export async function wireDaemon(
   await makeStateDirectories(config);
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
-  const core = wireCore({ config, parts, logger, keeper, events, ...replaced });
+  const core = wireCore({
+    ...{ config, parts, logger, keeper, events, templates: config.template.enabled },
+    ...replaced,
+  });
   const controller = new ControllerServer({
     sandboxes: core.sandboxes,
     taskAddress: `ttrpc+unix://${taskSocket}`,

@@ -35,6 +35,11 @@ import { overlayData } from "./overlay-data.ts";
 export interface RootfsTasks {
   applyRootfs(input: { readonly plan: RootfsPlan; readonly empty: EmptyImage }): Outcome<undefined>;
   releaseRootfs(plan: RootfsPlan): Outcome<{ readonly leftover: boolean }>;
+  makeImage(input: {
+    readonly image: string;
+    readonly owner: RootfsPlan["owner"];
+    readonly empty: EmptyImage;
+  }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
   /** Does nothing: has a thread ready when the next container needs one. */
   warm(input: undefined): Outcome<undefined>;
@@ -61,6 +66,13 @@ export const applyRootfs: RootfsTasks["applyRootfs"] = ({ plan, empty }) =>
 /** Undoes a plan, as far as it has been applied. `leftover`: something that is not ours is in the directory. */
 export const releaseRootfs: RootfsTasks["releaseRootfs"] = (plan) =>
   settle("StorageFailed", "release the root filesystem", plan.containerId, () => undo(plan));
+
+/** Makes an empty writable layer. */
+export const makeImage: RootfsTasks["makeImage"] = ({ image, owner, empty }) =>
+  settle("StorageFailed", "make a writable layer", image, () => {
+    copyEmptyImage(empty, image, owner);
+    return undefined;
+  });
 
 /** Unmounts everything at or below a directory; no such directory or no mount is success. */
 export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>

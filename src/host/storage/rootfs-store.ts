@@ -5,7 +5,7 @@
  * empty ext4 image kept in the snapshot's upperdir (so that containerd counts it) or, where there is none, in
  * the scratch directory. Must not mount anything read-write, and must not touch a layer's files.
  */
-import { readdir, stat } from "node:fs/promises";
+import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
@@ -69,6 +69,24 @@ export class HostRootfsStore implements RootfsStore {
     if (signal?.aborted !== true) return;
     await this.release(plan);
     throwIfCancelled(plan, signal);
+  }
+
+  async makeSpare(image: string, owner: RootfsPlan["owner"]): Promise<void> {
+    await this.#workers.run("makeImage", { image, owner, empty: this.#empty });
+  }
+
+  async moveSpare(plan: RootfsPlan, spare: string): Promise<boolean> {
+    const { disk } = plan;
+    // apply takes over what is there already only where layers outlive their container
+    if (!disk.owned || disk.kept !== true) return false;
+    try {
+      // link(2) and not rename(2): it fails where there is one already
+      await link(spare, disk.path);
+      await unlink(spare);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async release(plan: RootfsPlan): Promise<void> {
