@@ -17,6 +17,7 @@ import type { QemuDriver } from "../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../src/workers/memory.worker.ts";
 import { containerCreate, sandboxSetup } from "./guest-requests.ts";
 import { QemuBench } from "./qemu-bench.ts";
+import type { VmmBench } from "./vmm-conformance.ts";
 import { bundleWorker, type WorkerBundle } from "./worker-bundle.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -50,6 +51,28 @@ export class TemplateBench {
     private readonly workers: WorkerPool<MemoryTasks>,
   ) {
     this.driver = qemu.driverWith({ sealMemory: (file) => this.#seal(file), ownUser: qemu.user() });
+  }
+
+  /** The bench of the conformance suite, whose VMs are clones of `template`. */
+  conformance(template: string): VmmBench {
+    const { qemu, driver } = this;
+    return {
+      driver: {
+        name: driver.name,
+        templates: driver.templates,
+        probe: (signal) => driver.probe(signal),
+        launch: (spec, signal) => driver.launch({ ...spec, template }, signal),
+      },
+      failing: qemu.failing,
+      hanging: qemu.hanging,
+      hangEndsWith: qemu.hangEndsWith,
+      clones: true,
+      spec: (id) => qemu.spec(id),
+      diskImage: () => qemu.diskImage(),
+      killFromOutside: (vm) => qemu.killFromOutside(vm),
+      leftovers: () => qemu.leftovers(),
+      dispose: () => this.dispose(),
+    };
   }
 
   static async start(): Promise<TemplateBench> {
