@@ -24,7 +24,8 @@ export const IMAGE = "localhost/blazar/bench:latest";
 
 const METRICS_TIMEOUT_MS = 10_000;
 const POLL_MS = 10;
-const SHIM = "containerd-shim-runc-v2";
+/** Any handler's; blazar's own is a script that ends at once. */
+const SHIM = /containerd-shim-(?!blazar)/;
 
 export interface BenchNodeOptions {
   readonly artifacts: Artifacts;
@@ -116,7 +117,7 @@ export class BenchNode {
     const daemon = this.node.blazardPid;
     const keeper = await this.keeperPid(all);
     const shims = all.filter(
-      ({ command }) => command.includes(SHIM) && command.includes(this.node.containerdDirectory),
+      ({ command }) => SHIM.test(command) && command.includes(this.node.containerdDirectory),
     );
     const pids = (list: readonly ProcessInfo[]) => list.map(({ pid }) => pid);
     return {

@@ -43,9 +43,10 @@ async function poolIsWarm(node: BenchNode): Promise<boolean> {
 }
 
 /** Waits until the pool is warm. Throws DeadlineExceeded, Unimplemented. */
-export async function untilPoolIsWarm(node: BenchNode): Promise<void> {
+export async function untilPoolIsWarm(node: BenchNode, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + WARM_TIMEOUT_MS;
   while (!(await poolIsWarm(node))) {
+    signal.throwIfAborted();
     if (performance.now() > deadline) {
       throw new BlazarError("DeadlineExceeded", {
         operation: "wait for the pool",
@@ -61,9 +62,14 @@ export async function untilPoolIsWarm(node: BenchNode): Promise<void> {
  * containerd may be waiting between two attempts to reach a daemon that was restarted. Returns the last pod's facts;
  * after the deadline whatever they are, or throws why no pod ran at all.
  */
-export async function untilTemplateIsBuilt(node: BenchNode, variant: Variant): Promise<PodFacts | undefined> {
+export async function untilTemplateIsBuilt(
+  node: BenchNode,
+  variant: Variant,
+  signal: AbortSignal,
+): Promise<PodFacts | undefined> {
   const deadline = performance.now() + TEMPLATE_TIMEOUT_MS;
   for (;;) {
+    signal.throwIfAborted();
     const outcome = await tryPod(node, variant);
     const late = performance.now() > deadline;
     if (outcome instanceof BlazarError) {

@@ -49,7 +49,7 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
   const samples: MemorySample[] = [];
   const pods: StartedPod[] = [];
   const variant = handlerVariant(handler);
-  const facts = await untilTemplateIsBuilt(node, variant);
+  const facts = await untilTemplateIsBuilt(node, variant, signal);
   learned.acceleration = facts?.acceleration ?? learned.acceleration;
   const { daemon } = await node.processes();
   const fewestThreads = await threadsOf(daemon);

@@ -66,16 +66,16 @@ async function measure(
   node: BenchNode,
   setting: Setting,
   round: number,
-  { pods, progress, learned }: SuiteContext,
+  { pods, progress, learned, signal }: SuiteContext,
 ): Promise<ParallelSample> {
   const { variant, poolSize, name } = setting;
   const blazar = variant.handler === BLAZAR;
   await node.reconfigure(poolConfig(poolSize));
-  const facts = await untilTemplateIsBuilt(node, variant);
+  const facts = await untilTemplateIsBuilt(node, variant, signal);
   learned.acceleration = facts?.acceleration ?? learned.acceleration;
   if (poolSize > 0) {
     progress.line(`${SUITE}: filling a pool of ${poolSize}`);
-    await untilPoolIsWarm(node);
+    await untilPoolIsWarm(node, signal);
   }
   // the loop's delay counts from this reading on
   if (blazar) await node.metrics();

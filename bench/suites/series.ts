@@ -67,7 +67,7 @@ class Series {
   /** Runs each variant once, uncounted; those that do not work are absent. */
   private async warmUp(variants: readonly Variant[]): Promise<Variant[]> {
     const present: Variant[] = [];
-    if (this.blazar) await untilTemplateIsBuilt(this.node, bootVariant("clone"));
+    if (this.blazar) await untilTemplateIsBuilt(this.node, bootVariant("clone"), this.context.signal);
     for (const variant of variants) {
       this.context.signal.throwIfAborted();
       const problem = await this.sample(variant, 0);
@@ -86,7 +86,7 @@ class Series {
   private async sample(variant: Variant, round: number): Promise<string | undefined> {
     let pod: StartedPod | undefined;
     try {
-      if (this.blazar) await untilPoolIsWarm(this.node);
+      if (this.blazar) await untilPoolIsWarm(this.node, this.context.signal);
       pod = await startPod(this.node, variant);
       const facts = await podFacts(this.node, variant, pod);
       if (facts !== undefined) this.context.learned.acceleration = facts.acceleration;
