@@ -22,18 +22,27 @@ const BANNER = [
   "const require = __createRequire(import.meta.url);",
 ].join("\n");
 
-/** How a program of the product is bundled; for those that are bundled beside it, too. */
-export const BUNDLE_OPTIONS = {
-  outExtension: { ".js": ".mjs" },
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  target: "node20",
-  external: EXTERNAL,
-  banner: { js: BANNER },
-  sourcemap: "linked",
-  logLevel: "warning",
-} satisfies BuildOptions;
+/**
+ * How a program of the product is bundled; for those that are bundled beside it, too. V8 keeps a bundle's text as long
+ * as the process lives and compiles what it meets of it: without white space, and with the rxjs that can be shaken
+ * (`node` would take its CommonJS), the idle daemon has 4.5 MB less. Names stay: stack traces are read.
+ */
+export function bundleOptions() {
+  return {
+    minifyWhitespace: true,
+    minifySyntax: true,
+    alias: { rxjs: path.join(repoRoot(), "node_modules", "rxjs", "dist", "esm", "index.js") },
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    external: EXTERNAL,
+    banner: { js: BANNER },
+    sourcemap: "linked",
+    logLevel: "warning",
+  } satisfies BuildOptions;
+}
 
 /** Where the product's entry is bundled to. */
 export function programFile(): string {
@@ -53,7 +62,7 @@ export async function buildDist(progress: Progress): Promise<void> {
     ],
     outdir: distDirectory(),
     write: false,
-    ...BUNDLE_OPTIONS,
+    ...bundleOptions(),
   }).catch((cause: unknown) => {
     throw new BlazarError("Internal", {
       operation: "bundle the product",

@@ -8,7 +8,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { BUNDLE_OPTIONS } from "../../setup/dist.ts";
+import { bundleOptions } from "../../setup/dist.ts";
 import { distDirectory, repoRoot } from "../../setup/paths.ts";
 import { Daemon, runProgram } from "../../src/cli/demo/child.ts";
 import { processesOf, unmount } from "../../src/cli/demo/leftovers.ts";
@@ -141,7 +141,7 @@ async function bundleDaemon(): Promise<string> {
     absWorkingDir: repoRoot(),
     entryPoints: [join("bench", `${PROGRAM}.ts`)],
     outdir: distDirectory(),
-    ...BUNDLE_OPTIONS,
+    ...bundleOptions(),
   });
   return join(distDirectory(), `${PROGRAM}.mjs`);
 }
