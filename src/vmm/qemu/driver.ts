@@ -9,6 +9,7 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, Vm, VmmDriver, VmSpec } from "../../contracts/vmm.ts";
+import { abortable } from "./abortable.ts";
 import { type AccelerationChoice, chooseAcceleration } from "./acceleration.ts";
 import { binaryVersion, locateBinary } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
@@ -93,7 +94,7 @@ export class QemuDriver implements VmmDriver {
       this.#ready = undefined;
       throw error;
     });
-    return abortable(this.#ready, signal);
+    return abortable("prepare QEMU", this.#ready, signal);
   }
 
   async #prepare(): Promise<Ready> {
@@ -161,16 +162,4 @@ async function hostFacts(): Promise<HostFacts> {
     maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
     kvmGroup: kvm?.gid,
   };
-}
-
-/** The shared work goes on when one of those who wait for it gives up. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void =>
-      reject(new BlazarError("Cancelled", { operation: "prepare QEMU", reason: "it was called off" }));
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

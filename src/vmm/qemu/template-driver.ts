@@ -8,11 +8,12 @@
 
 import { BlazarError } from "../../contracts/errors.ts";
 import type { TemplateDriver, TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import { abortable } from "./abortable.ts";
 import { launchVm } from "./launch.ts";
 import type { MemorySource } from "./process.ts";
 import { type BuildStep, buildTemplate } from "./template-build.ts";
 import { checkTemplate, type TemplateManifest, templateError, templatePaths } from "./template-files.ts";
-import { FileHashes, identifyTemplate, type TemplateGround } from "./template-identity.ts";
+import { FileHashes, fileStamp, identifyTemplate, type TemplateGround } from "./template-identity.ts";
 
 /** A file that nobody can write to, and that other processes of this user can open. */
 export interface SealedMemory {
@@ -36,6 +37,8 @@ interface Loaded {
 }
 
 interface Entry {
+  /** Of the manifest. */
+  readonly stamp: string;
   readonly loaded: Promise<Loaded>;
   /** Launches that have not opened it yet. */
   users: number;
@@ -87,10 +90,9 @@ export class QemuTemplates implements TemplateDriver {
         reason: "it has no share, and templates have one",
       });
     }
-    const entry = this.#entry(template);
-    entry.users++;
+    const entry = await this.#acquire(template);
     try {
-      const { manifest, source } = await entry.loaded;
+      const { manifest, source } = await abortable("load a template", entry.loaded, signal);
       checkShape(manifest, spec, template);
       const { launcher, acceleration } = await this.#options.prepared(signal);
       return await launchVm(launcher, spec, acceleration, signal, source);
@@ -102,10 +104,16 @@ export class QemuTemplates implements TemplateDriver {
     }
   }
 
-  #entry(directory: string): Entry {
+  async #acquire(directory: string): Promise<Entry> {
+    // another template may have taken the place of the one that was loaded
+    const stamp = await fileStamp(templatePaths(directory).manifest).catch(() => "");
     const known = this.#entries.get(directory);
-    if (known !== undefined) return known;
-    const entry: Entry = { loaded: this.#load(directory), users: 0, forgotten: false };
+    if (known?.stamp === stamp) {
+      known.users++;
+      return known;
+    }
+    const entry: Entry = { stamp, loaded: this.#load(directory), users: 1, forgotten: false };
+    if (known !== undefined) void this.forget(directory).catch(() => undefined);
     this.#entries.set(directory, entry);
     entry.loaded.catch(() => {
       if (this.#entries.get(directory) === entry) this.#entries.delete(directory);

@@ -95,7 +95,8 @@ async function hostCpu(): Promise<string> {
   return `host ${sha256(Buffer.from(lines.join("\n"))).slice(0, KEY_DIGITS)}`;
 }
 
-async function fileStamp(path: string): Promise<string> {
+/** Changes when a file does. */
+export async function fileStamp(path: string): Promise<string> {
   const { size, mtimeMs } = await stat(path);
   return `${size}/${mtimeMs}`;
 }
