@@ -16,7 +16,7 @@ import {
   type Published,
 } from "./published.ts";
 import type { MemorySample, ParallelSample, Results, SeriesSample } from "./results.ts";
-import { partsOf } from "./steps.ts";
+import { inOrder, partsOf, withoutSmallParts } from "./steps.ts";
 import { INK, MUTED, seriesColour } from "./theme.ts";
 
 const MIB = 2 ** 20;
@@ -198,8 +198,8 @@ function stepsFigure(
   samples: readonly SeriesSample[],
   subtitle: string,
 ): Figure {
-  const parts = partsOf(samples);
-  const names = [...new Set(parts.map(({ part }) => part))].sort((a, b) => callOf(a) - callOf(b));
+  const parts = withoutSmallParts(partsOf(samples));
+  const names = [...new Set(parts.map(({ part }) => part))].sort(inOrder);
   const range = names.map((_, index) => seriesColour(index));
   const sums = [...new Set(parts.map(({ variant }) => variant))].map((variant) => ({
     variant,
@@ -230,12 +230,6 @@ function stepsFigure(
       ],
     },
   };
-}
-
-/** The call that a part belongs to, by its place in a start. */
-function callOf(part: string): number {
-  if (part.startsWith("CreateContainer")) return 1;
-  return part.startsWith("container:") || part.startsWith("StartContainer") ? 2 : 0;
 }
 
 function densityFigure({ startMs, points }: NonNullable<Results["density"]>, subtitle: string): Figure {

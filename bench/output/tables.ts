@@ -10,6 +10,7 @@ import { median, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
 import { timesOf } from "./last-line.ts";
 import type { Results, SeriesSample } from "./results.ts";
+import { inOrder, partsOf } from "./steps.ts";
 
 export interface Table {
   readonly title: string;
@@ -28,6 +29,7 @@ export function tablesOf(results: Results): Table[] {
   return [
     ...(start === undefined ? [] : [seriesTable("Start, by how the VM comes about", start, results.seed)]),
     ...(serial === undefined ? [] : [seriesTable("In series", serial, results.seed)]),
+    ...stepsTables(start ?? serial ?? []),
     ...(parallel === undefined ? [] : [parallelTable(results)]),
     ...(memory === undefined ? [] : [memoryTable(memory)]),
     ...(density === undefined ? [] : [densityTable(density)]),
@@ -54,6 +56,24 @@ function seriesTable(title: string, samples: readonly SeriesSample[], seed: numb
         return ratio === null ? [] : [`${variant} ÷ runc, medians: ${describeRatio(ratio)}`];
       }),
   };
+}
+
+/** A column for each variant, a row for each part. */
+function stepsTables(samples: readonly SeriesSample[]): Table[] {
+  const parts = partsOf(samples);
+  if (parts.length === 0) return [];
+  const variants = [...new Set(parts.map(({ variant }) => variant))].sort();
+  const names = [...new Set(parts.map(({ part }) => part))].sort(inOrder);
+  const msOf = (name: string, variant: string) =>
+    parts.find((each) => each.part === name && each.variant === variant)?.ms;
+  return [
+    {
+      title: "Where the time of a start goes, ms (medians)",
+      head: ["", ...variants],
+      rows: names.map((name) => [name, ...variants.map((variant) => msOf(name, variant)?.toFixed(1) ?? "")]),
+      notes: ["“all else” of a call: containerd and the wire; for other handlers the whole call."],
+    },
+  ];
 }
 
 function parallelTable({ parallel = [], seed }: Results): Table {

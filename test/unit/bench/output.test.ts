@@ -7,7 +7,7 @@ import { drawFigures, figuresOf } from "../../../bench/output/figures.ts";
 import { startLine, suiteLine } from "../../../bench/output/last-line.ts";
 import { measuredPart, withMeasuredPart } from "../../../bench/output/performance-page.ts";
 import { type Results, readResults, writeResults } from "../../../bench/output/results.ts";
-import { partsOf } from "../../../bench/output/steps.ts";
+import { partsOf, withoutSmallParts } from "../../../bench/output/steps.ts";
 import { asMarkdown, asText, tablesOf } from "../../../bench/output/tables.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -119,11 +119,28 @@ test("the parts of a start add up to it", () => {
   const parts = partsOf(series("cold", [1000]));
   expect(parts.map(({ part }) => part)).toEqual([
     "sandbox: launching",
-    "RunPodSandbox: containerd, the wire, the rest",
+    "RunPodSandbox, all else",
     "container: guest",
-    "StartContainer: containerd, the wire, the rest",
+    "StartContainer, all else",
   ]);
   expect(parts.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(1000);
+});
+
+test("parts that are small in every start become one; a part that is large somewhere stays", () => {
+  const parts = [
+    { variant: "a", part: "x", ms: 98 },
+    { variant: "a", part: "y", ms: 1 },
+    { variant: "a", part: "z", ms: 1 },
+    { variant: "b", part: "x", ms: 50 },
+    { variant: "b", part: "y", ms: 50 },
+  ];
+  expect(withoutSmallParts(parts)).toEqual([
+    { variant: "a", part: "x", ms: 98 },
+    { variant: "a", part: "y", ms: 1 },
+    { variant: "a", part: "small steps", ms: 1 },
+    { variant: "b", part: "x", ms: 50 },
+    { variant: "b", part: "y", ms: 50 },
+  ]);
 });
 
 test("tables name what is missing, and say when a difference is not significant", () => {
