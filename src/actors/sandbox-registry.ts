@@ -16,7 +16,12 @@ import type {
 } from "../contracts/sandbox.ts";
 import type { ContainerActor } from "../machines/container.machine.ts";
 import { errorOf } from "../machines/failure.ts";
-import { containerActorId, type SandboxSnapshot, type sandboxMachine } from "../machines/sandbox.machine.ts";
+import {
+  containerActorId,
+  type SandboxEvent,
+  type SandboxSnapshot,
+  type sandboxMachine,
+} from "../machines/sandbox.machine.ts";
 import { bindSandboxMachine } from "./bindings.ts";
 import type { Host } from "./host.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
@@ -50,6 +55,11 @@ export class SandboxEntry {
       return this.exitedAt;
     });
     actor.subscribe((snapshot) => this.timeline.entered(statePath(snapshot.value)));
+  }
+
+  /** Sends an event unless the chart has ended: then there is nothing left to ask of it. */
+  send(event: SandboxEvent): void {
+    if (this.actor.getSnapshot().status === "active") this.actor.send(event);
   }
 
   containerActor(containerId: string): ContainerActor | undefined {
@@ -127,7 +137,7 @@ export class SandboxRegistry implements SandboxService {
     if (!before.matches("created") && !before.matches("booting") && !before.matches("ready")) {
       throw illegal("start the sandbox", id, before);
     }
-    entry.actor.send({ type: "sandbox.start" });
+    entry.send({ type: "sandbox.start" });
     const snapshot = await this.host.supply.activity.during(() =>
       this.reach(entry, "start the sandbox", (now) => now.matches("ready"), signal),
     );
@@ -142,7 +152,7 @@ export class SandboxRegistry implements SandboxService {
 
   async stop(id: string, _timeoutMs: number): Promise<void> {
     const entry = this.entry(id);
-    entry.actor.send({ type: "sandbox.stop" });
+    entry.send({ type: "sandbox.stop" });
     await until(entry.actor, (snapshot) => snapshot.matches("stopped"));
   }
 
@@ -180,7 +190,7 @@ export class SandboxRegistry implements SandboxService {
 
   async shutdown(id: string): Promise<void> {
     const entry = this.entry(id);
-    entry.actor.send({ type: "sandbox.shutdown" });
+    entry.send({ type: "sandbox.shutdown" });
     await until(entry.actor, () => false);
     await this.forget(entry);
   }
@@ -228,7 +238,7 @@ export class SandboxRegistry implements SandboxService {
     signal: AbortSignal | undefined,
   ): Promise<SandboxSnapshot> {
     const { id } = entry.runtime;
-    const cancel = () => entry.actor.send({ type: "sandbox.shutdown" });
+    const cancel = () => entry.send({ type: "sandbox.shutdown" });
     if (signal?.aborted) cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     const snapshot = await until(entry.actor, (now) => reached(now) || now.matches("stopped"));

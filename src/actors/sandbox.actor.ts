@@ -53,6 +53,7 @@ export class SandboxRuntime {
   private vmPrepared = false;
   private journalFile: Journal | undefined;
   private cgroupProcs: readonly string[] = [];
+  private finishing: Promise<void> | undefined;
   private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(
@@ -334,7 +335,11 @@ export class SandboxRuntime {
     await this.vm?.kill();
     this.guest?.close();
     for (const container of this.containers.values()) container.guestGone();
-    await this.undoAll((resource) => resource.kind === "process");
+    if (this.vm === undefined) return this.undoAll((resource) => resource.kind === "process");
+    // reaped by kill: there is nothing to look for
+    const processes =
+      this.journalFile?.outstanding().filter(({ resource }) => resource.kind === "process") ?? [];
+    await Promise.all(processes.map(({ ref }) => this.journalFile?.undone(ref)));
   }
 
   async tearDownStorage(): Promise<void> {
@@ -347,12 +352,20 @@ export class SandboxRuntime {
    * The last step, after the chart has ended: nobody will ask for the containers again. Undoes whatever the
    * journal still holds and removes the journal. Throws what could not be undone; may be called again.
    */
-  async finish(): Promise<void> {
+  finish(): Promise<void> {
+    this.finishing ??= this.finishSteps().finally(() => {
+      this.finishing = undefined;
+    });
+    return this.finishing;
+  }
+
+  private async finishSteps(): Promise<void> {
     await this.idle();
     await Promise.all([...this.containers.values()].map((container) => container.closeStdio()));
-    if (this.journalFile === undefined) return;
+    const journal = this.journalFile;
+    if (journal === undefined) return;
     await this.undoAll(() => true);
-    await this.journalFile.close();
+    await journal.close();
     this.journalFile = undefined;
     if (this.user !== undefined) this.host.users?.release(this.user);
     this.user = undefined;
@@ -453,13 +466,14 @@ export class SandboxRuntime {
 
   /** Undoes the chosen resources, newest first; goes on after a failure and throws the first one. */
   private async undoAll(chosen: (resource: HostResource) => boolean): Promise<void> {
-    if (this.journalFile === undefined) return;
+    const journal = this.journalFile;
+    if (journal === undefined) return;
     const failures: unknown[] = [];
-    for (const { ref, resource } of [...this.journalFile.outstanding()].reverse()) {
+    for (const { ref, resource } of [...journal.outstanding()].reverse()) {
       if (!chosen(resource)) continue;
       try {
         await undo(resource, this.host);
-        await this.journalFile.undone(ref);
+        await journal.undone(ref);
       } catch (error) {
         this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
         failures.push(error);

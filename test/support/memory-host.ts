@@ -1,0 +1,150 @@
+/**
+ * A whole host in memory for the actors: fake driver, guests and keeper, storage and cgroups that only keep lists.
+ *
+ * What exists "on the host" at any time is in {@link MemoryHost.resources}: after every sandbox is removed it must be empty.
+ */
+import type { Host } from "../../src/actors/host.ts";
+import type { HostResource, Journal } from "../../src/actors/journal.ts";
+import { UserPool } from "../../src/actors/user-pool.ts";
+import { VmSupply } from "../../src/actors/vm-supply.ts";
+import { DEFAULT_DEADLINES } from "../../src/contracts/deadlines.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
+import type { RootfsPlan } from "../../src/contracts/storage.ts";
+import type { TaskEvent } from "../../src/contracts/task.ts";
+import { nodeText } from "../../src/host/node-text.ts";
+import { ociSpecs } from "../../src/host/oci-spec/translate.ts";
+import { CapturedLogger } from "./captured-logger.ts";
+import { FakeKeeperHost } from "./fake-keeper.ts";
+import { FakeVmmDriver, type FakeVmmOptions } from "./fake-vmm/driver.ts";
+
+/** Steps of the host that a test may have fail, once each. */
+export type HostFault = "makeDirectory" | "apply" | "release" | "removeTree" | "makeCgroup" | "removeCgroup";
+
+export class MemoryHost {
+  /** Names of everything that exists and somebody has to undo. */
+  readonly resources = new Set<string>();
+  readonly journals = new Map<string, MemoryJournal>();
+  readonly faults = new Set<HostFault>();
+  readonly events: TaskEvent[] = [];
+  readonly logger = new CapturedLogger();
+  readonly keeper = new FakeKeeperHost();
+  readonly driver: FakeVmmDriver;
+  readonly host: Host;
+
+  constructor(options: FakeVmmOptions = {}) {
+    this.driver = new FakeVmmDriver(options);
+    const client = this.keeper.connect();
+    const planOf = (containerId: string, shareDirectory: string): RootfsPlan => ({
+      containerId,
+      directory: `${shareDirectory}/${containerId}`,
+      layers: { target: `${shareDirectory}/${containerId}/rootfs`, lower: ["/layer"] },
+      disk: { path: `/disks/${containerId}`, filesystem: "ext4", owned: true, readonly: false, kept: true },
+      guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: false },
+      owner: undefined,
+    });
+    this.host = {
+      driver: this.driver,
+      supply: new VmSupply({ templates: undefined, parallelStarts: 2, now: Date.now }),
+      keeper: client,
+      stdio: client,
+      files: {
+        makeDirectory: async (path) => this.make("makeDirectory", `directory ${path}`),
+        unmountBelow: async () => undefined,
+        removeTree: async (path) => this.undo("removeTree", (name) => name.startsWith(`directory ${path}`)),
+      },
+      rootfs: {
+        plan: async ({ containerId, shareDirectory }) => planOf(containerId, shareDirectory),
+        apply: async (plan) => this.make("apply", `rootfs ${plan.directory}`),
+        release: async (plan) => this.undo("release", (name) => name === `rootfs ${plan.directory}`),
+      },
+      cgroups: {
+        plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
+        make: async (directories) => {
+          for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
+        },
+        enter: async () => undefined,
+        remove: async (directories) =>
+          this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`)),
+      },
+      users: new UserPool(1000, 100),
+      specs: ociSpecs,
+      events: { publish: (event) => this.events.push(event) },
+      logger: this.logger,
+      deadlines: DEFAULT_DEADLINES,
+      stateDirectory: "/state",
+      openJournal: async (id) => {
+        const journal = new MemoryJournal(() => this.journals.delete(id));
+        this.journals.set(id, journal);
+        return journal;
+      },
+      scratchDirectory: "/scratch",
+      defaultVcpus: 1,
+      defaultMemoryBytes: 2 ** 28,
+      session: "test",
+      text: nodeText,
+      now: Date.now,
+      randomHex: (bytes) => `${++this.counter}`.padStart(2 * bytes, "0"),
+      hostResolvConf: async () => "nameserver 192.0.2.1\n",
+    };
+  }
+
+  private counter = 0;
+
+  /** Everything that is still there, VMs, stdio and journals included. */
+  remains(): string[] {
+    return [
+      ...this.resources,
+      ...this.driver.running.map((id) => `VM ${id}`),
+      ...[...this.keeper.stdio.keys()].map((id) => `stdio ${id}`),
+      ...[...this.journals.keys()].map((id) => `journal ${id}`),
+    ];
+  }
+
+  private make(fault: HostFault, name: string): void {
+    this.maybeFail(fault, name);
+    this.resources.add(name);
+  }
+
+  private undo(fault: HostFault, chosen: (name: string) => boolean): void {
+    this.maybeFail(fault, "");
+    for (const name of [...this.resources]) if (chosen(name)) this.resources.delete(name);
+  }
+
+  private maybeFail(fault: HostFault, subject: string): void {
+    if (!this.faults.delete(fault)) return;
+    throw new BlazarError("HostResource", { operation: fault, subject, reason: "a fault of the test" });
+  }
+}
+
+/** A journal without a file. */
+class MemoryJournal implements Journal {
+  private nextRef = 1;
+  private readonly open = new Map<number, HostResource>();
+
+  constructor(private readonly onClosed: () => void) {}
+
+  async intend(resource: HostResource): Promise<number> {
+    this.open.set(this.nextRef, resource);
+    return this.nextRef++;
+  }
+
+  async amend(ref: number, resource: HostResource): Promise<void> {
+    this.open.set(ref, resource);
+  }
+
+  async undone(ref: number): Promise<void> {
+    this.open.delete(ref);
+  }
+
+  transition(): void {
+    // nobody reads it
+  }
+
+  outstanding() {
+    return [...this.open].map(([ref, resource]) => ({ ref, resource }));
+  }
+
+  async close(): Promise<void> {
+    if (this.open.size === 0) this.onClosed();
+  }
+}
