@@ -91,6 +91,7 @@ export async function runBench(command: BenchCommand, options: RunOptions): Prom
       handlers: blazarFirst(options.handlers),
       runs: options.runs ?? (options.quick ? QUICK_RUNS : RUNS)[suite],
       pods: options.pods ?? PODS[suite],
+      quick: options.quick,
       containerdConfig: options.containerdConfig,
       absent,
       learned,

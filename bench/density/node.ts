@@ -70,14 +70,16 @@ export class DensityNode {
 
   /** What containerd has on disk for each container before it calls; not a part of any figure. */
   async prepare(ids: readonly string[]): Promise<void> {
+    const fifos: string[] = [];
     for (const id of ids) {
       const { bundle, stdout, stderr, overlay } = this.filesOf(id);
       await mkdir(bundle, { recursive: true });
       await writeFile(join(bundle, "config.json"), JSON.stringify(specOf(id)));
       await writeFile(join(bundle, "sandbox"), id);
       for (const option of overlay.slice(1, 3)) await mkdir(option.slice(option.indexOf("=") + 1));
-      await runProgram("mkfifo", [stdout, stderr]);
+      fifos.push(stdout, stderr);
     }
+    await runProgram("mkfifo", fifos);
   }
 
   /** Brings up a pod that was prepared. */

@@ -16,6 +16,8 @@ export interface SuiteContext {
   readonly runs: number;
   /** Pods at once, or at most. */
   readonly pods: number;
+  /** Fewer points where a suite has a choice. */
+  readonly quick: boolean;
   readonly containerdConfig: string | undefined;
   /** What could not be measured; suites add to it. */
   readonly absent: Absence[];

@@ -17,6 +17,7 @@ import type { SuiteContext } from "./context.ts";
 
 const SUITE = "memory";
 const COUNTS = [1, 5, 10, 20, 30, 50, 100, 200];
+const QUICK_COUNTS = [1, 10, 30, 50];
 const EXECS_PER_POD = 2;
 const EXECS_AT_ONCE = 4;
 /** Idle: two readings this far apart differ by less than this, and the daemon has no more threads than when it began. */
@@ -45,7 +46,7 @@ export async function runMemory(context: SuiteContext): Promise<MemorySample[]> 
 }
 
 async function growPods(node: BenchNode, handler: string, context: SuiteContext): Promise<MemorySample[]> {
-  const { pods: most, progress, signal, learned } = context;
+  const { pods: most, quick, progress, signal, learned } = context;
   const samples: MemorySample[] = [];
   const pods: StartedPod[] = [];
   const variant = handlerVariant(handler);
@@ -54,7 +55,7 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
   const { daemon } = await node.processes();
   const fewestThreads = await threadsOf(daemon);
   const quiet = async () => handler !== BLAZAR || (await threadsOf(daemon)) <= fewestThreads;
-  for (const count of COUNTS.filter((each) => each <= most)) {
+  for (const count of (quick ? QUICK_COUNTS : COUNTS).filter((each) => each <= most)) {
     while (pods.length < count) {
       signal.throwIfAborted();
       const pod = await startPod(node, variant);
