@@ -61,16 +61,24 @@ export function enterRoot(root: ContainerRoot): void {
   check(sys.chdir("/"), "enter the container's root", "/");
 
   const points = new MountPoints();
-  for (const [destination, tree] of files) attachFile(points, destination, tree);
+  for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
   for (const mount of mounts) attach(points, mount);
   if (!mounts.some(({ mount, options }) => mount.destination === "/dev" && isBind(mount, options)))
     makeDevices(points);
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
   maskAll(points, root.maskedPaths);
+  // last, or the container's own /proc and its read-only parts would cover them
+  if (named.has("/proc")) {
+    for (const [destination, tree] of files) if (isInProc(destination)) attachFile(points, destination, tree);
+  }
   if (root.readonly) {
     check(sys.mountSetattr(sys.AT_FDCWD, "/", 0, sys.MOUNT_ATTR_RDONLY, 0), "make the root read-only");
   }
+}
+
+function isInProc(destination: string): boolean {
+  return destination.startsWith("/proc/");
 }
 
 function isBind(mount: GuestMount, options: MountOptions): boolean {

@@ -8,7 +8,7 @@
  */
 import * as sys from "sys";
 import { check, failure } from "../../native/runtime/check.ts";
-import { makeDirectories, withFile, writeText } from "../../native/runtime/files.ts";
+import { makeDirectories, readText, withFile, writeText } from "../../native/runtime/files.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import { type SandboxSetup, SHARE_TAG } from "../../src/protocol/guest-messages.ts";
 import type { AgentContext } from "./context.ts";
@@ -25,6 +25,9 @@ export interface SandboxEnvironment {
   /** The shared tmpfs, or "". */
   readonly sharedMemory: string;
 }
+
+/** What a container takes for the machine's boot id, random(4). */
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export class Sandbox {
   readonly #context: AgentContext;
@@ -121,7 +124,9 @@ export class Sandbox {
       hostname: setup.hostname === "" ? "" : `${setup.hostname}\n`,
       "resolv.conf": setup.resolvConf,
     };
-    const files: Record<string, string> = {};
+    const files: Record<string, string> = { [BOOT_ID]: `${SANDBOX}/boot_id` };
+    // the kernel's own is a template's, the same in all of its clones; this one comes from the new entropy
+    writeText(`${SANDBOX}/boot_id`, readText("/proc/sys/kernel/random/uuid"));
     for (const [name, text] of Object.entries(contents)) {
       if (text === "") continue;
       const path = `${SANDBOX}/${name}`;
