@@ -110,7 +110,6 @@ function boot(input: CommandLineInput): string[] {
 
 /** The kernel's command line. */
 export function kernelArguments(acceleration: Acceleration, tscKhz: number | undefined): string {
-  // no `no_timer_check`: with it a microvm under TCG never gets its timer to run
   const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests"];
   // microvm has nothing to calibrate the TSC by; under emulation it is the host's. KVM tells its guests.
   const clock =
