@@ -60,10 +60,12 @@ export class BareGuest {
   readonly peer: Peer;
   readonly share: string;
   readonly startedAt = performance.now();
+  /** What the agent broke after its hello; each is answered by a new link. */
   readonly violations: Error[] = [];
   hello: GuestHello | undefined;
   #socket: net.Socket | undefined;
   #nextStream = 1;
+  #isKilled = false;
   #greeted: ((ok: boolean) => void) | undefined;
   readonly #exits = new Map<string, ProcessExited>();
   readonly #exitWaiters = new Map<string, (event: ProcessExited) => void>();
@@ -91,8 +93,11 @@ export class BareGuest {
       onEvent: (event, params) => this.#event(event, params),
       ownsStreams: true,
       onViolation: (error) => {
-        if (this.#greeted === undefined) this.violations.push(error);
+        const wasGreeted = this.#greeted === undefined;
         this.disconnect();
+        if (!wasGreeted) return;
+        this.violations.push(error);
+        this.#comeBack();
       },
     });
   }
@@ -154,6 +159,13 @@ export class BareGuest {
    */
   async connect(): Promise<void> {
     while (!(await this.#attach())) await new Promise((resolve) => setTimeout(resolve, REATTACH_AFTER_MS));
+  }
+
+  /** As a daemon would, unless the test has connected by itself meanwhile. */
+  #comeBack(): void {
+    setTimeout(() => {
+      if (this.#socket === undefined && !this.#isKilled) this.connect().catch(() => undefined);
+    }, REATTACH_AFTER_MS);
   }
 
   async #attach(): Promise<boolean> {
@@ -281,6 +293,7 @@ export class BareGuest {
   }
 
   async kill(): Promise<void> {
+    this.#isKilled = true;
     this.disconnect();
     if (this.vmm.exitCode === null && this.vmm.signalCode === null) {
       this.vmm.kill("SIGKILL");
