@@ -14,7 +14,7 @@ import { Daemon, runProgram } from "../../src/cli/demo/child.ts";
 import { processesOf, unmount } from "../../src/cli/demo/leftovers.ts";
 import { answers } from "../../src/cli/demo/private-containerd.ts";
 import { criSpec } from "../../test/support/cri-spec.ts";
-import { copyOfNode, nodeOptions } from "../node/bench-node.ts";
+import { runtimeOfBlazard } from "../node/bench-node.ts";
 import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
 
 const READY_TIMEOUT_MS = 30_000;
@@ -41,10 +41,12 @@ export class DensityNode {
       const config = join(directory, "blazar.toml");
       await writeFile(config, configuration(state, eventSocket, join(directory, "scratch")));
       await makeImage(directory);
+      const { program, args, env } = await runtimeOfBlazard(directory);
       const daemon = await Daemon.start({
         name: PROGRAM,
-        program: await copyOfNode(directory),
-        args: [...(await nodeOptions()), await bundleDaemon(), config],
+        program,
+        args: [...args, await bundleDaemon(), config],
+        env: { ...process.env, ...env },
         logFile: join(directory, "daemon.log"),
         ready: () => answers(socket),
         readyTimeoutMs: READY_TIMEOUT_MS,

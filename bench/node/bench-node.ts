@@ -63,7 +63,7 @@ export class BenchNode {
         program: programFile(),
         containerd: artifacts.containerd.bin,
         prefix: "blazar-bench-node-",
-        node: { program: await copyOfNode(directory), args: await nodeOptions() },
+        node: await runtimeOfBlazard(directory),
         config: withTemplates(config, directory),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),
       });
@@ -179,18 +179,35 @@ function withTemplates(config: NodeConfig | undefined, directory: string): NodeC
   return { ...config, template: { directory: join(directory, "templates") } };
 }
 
-/** A copy of the Node binary that runs this; returns its path. */
-export async function copyOfNode(directory: string): Promise<string> {
-  const copy = join(directory, "node");
-  await copyFile(process.execPath, copy);
-  return copy;
+/** How blazard is run. */
+export interface Runtime {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
-/** Node's options in blazard's unit. */
-export async function nodeOptions(): Promise<string[]> {
+/** A copy of the Node binary in a directory, with the options and the environment of blazard's unit. */
+export async function runtimeOfBlazard(directory: string): Promise<Runtime> {
+  const program = join(directory, "node");
+  await copyFile(process.execPath, program);
   const unit = await readFile(join(repoRoot(), "deploy", "blazar.service"), "utf8");
+  return { program, ...settingsOfUnit(unit) };
+}
+
+/** Node's options and the variables in a unit (systemd.service(5), systemd.exec(5)). */
+export function settingsOfUnit(unit: string): Omit<Runtime, "program"> {
   const [, options = ""] = /^ExecStart=\S*node((?: --\S+)*) /m.exec(unit) ?? [];
-  return options.split(" ").filter((option) => option !== "");
+  const assignments = [...unit.matchAll(/^Environment=(.*)$/gm)].flatMap(([, line = ""]) => line.split(" "));
+  const env = assignments
+    .filter((assignment) => assignment.includes("="))
+    .map((assignment) => [
+      assignment.slice(0, assignment.indexOf("=")),
+      assignment.slice(assignment.indexOf("=") + 1),
+    ]);
+  return {
+    args: options.split(" ").filter((option) => option !== ""),
+    env: Object.fromEntries(env) as Record<string, string>,
+  };
 }
 
 async function readMetrics(file: string): Promise<Metrics | undefined> {

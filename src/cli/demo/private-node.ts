@@ -23,8 +23,12 @@ export interface PrivateNodeOptions {
   readonly containerd: string;
   /** Further keys of blazard's configuration, by section; they win over the node's own. */
   readonly config?: NodeConfig;
-  /** What runs blazard, and its options; default: the Node that runs this. */
-  readonly node?: { readonly program: string; readonly args: readonly string[] };
+  /** What runs blazard, its options and what is added to its environment; default: the Node that runs this. */
+  readonly node?: {
+    readonly program: string;
+    readonly args: readonly string[];
+    readonly env: Readonly<Record<string, string>>;
+  };
   /** TOML added to containerd's configuration, such as further runtime handlers. */
   readonly containerdConfig?: string;
   /** Start of the directory's name in the temporary directory. */
@@ -139,11 +143,12 @@ export class PrivateNode {
     await writeFile(config, this.#configuration());
     const socket = join(this.stateDirectory, "blazar.sock");
     await rm(socket, { force: true });
-    const runtime = this.#options.node ?? { program: process.execPath, args: [] };
+    const runtime = this.#options.node ?? { program: process.execPath, args: [], env: {} };
     return Daemon.start({
       name: "blazard",
       program: runtime.program,
       args: [...runtime.args, this.#options.program, "serve", "--config", config],
+      env: { ...process.env, ...runtime.env },
       logFile: this.blazardLog,
       ready: () => answers(socket),
       readyTimeoutMs: READY_TIMEOUT_MS,

@@ -1,6 +1,6 @@
 /** What the benchmark reads of the host: memory maps, process trees, the unit's options, the variants asked for. */
 import { expect, test } from "vitest";
-import { nodeOptions } from "../../../bench/node/bench-node.ts";
+import { settingsOfUnit } from "../../../bench/node/bench-node.ts";
 import { descendants, memoryOf, parseRollup, sharedLibraryBytes } from "../../../bench/node/memory.ts";
 import { bootPathOf, parseHandlers, startVariants } from "../../../bench/node/variants.ts";
 
@@ -46,8 +46,17 @@ test("descendants are found at any depth, without their roots", () => {
   expect(descendants(tree, [2]).map(({ pid }) => pid)).toEqual([3, 4]);
 });
 
-test("blazard runs with the options of its unit", async () => {
-  for (const option of await nodeOptions()) expect(option).toMatch(/^--[a-z-]+/);
+test("blazard runs with the options and the environment of its unit", () => {
+  const unit = [
+    "[Service]",
+    "Environment=A=1 B=x=y",
+    "ExecStart=/usr/bin/node --max-semi-space-size=1 --foo /usr/lib/blazar.mjs serve --config /etc/blazar.toml",
+    "Environment=C=3",
+  ].join("\n");
+  expect(settingsOfUnit(unit)).toEqual({
+    args: ["--max-semi-space-size=1", "--foo"],
+    env: { A: "1", B: "x=y", C: "3" },
+  });
 });
 
 test("blazar is measured by path, other handlers as they are", () => {
