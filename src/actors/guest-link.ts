@@ -11,7 +11,7 @@ import type { Logger } from "../contracts/logger.ts";
 import type { ByteLink } from "../contracts/vmm.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../protocol/frame.ts";
 import {
-  agentLog,
+  GUEST_EVENTS,
   GUEST_REQUESTS,
   type GuestHello,
   type GuestOp,
@@ -19,7 +19,6 @@ import {
   type GuestResult,
   guestHello,
   type ProcessExited,
-  processExited,
 } from "../protocol/guest-messages.ts";
 import type { TextCodec } from "../protocol/json.ts";
 import { type Hello, Peer, type StreamHandler } from "../protocol/peer.ts";
@@ -174,7 +173,7 @@ export class GuestLink {
   private onEvent(event: string, params: unknown): void {
     switch (event) {
       case "process.exited":
-        return this.subject.next({ type: "processExited", exit: processExited(params, event) });
+        return this.subject.next({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
       case "agent.log":
         return this.log(params);
       default:
@@ -183,7 +182,7 @@ export class GuestLink {
   }
 
   private log(params: unknown): void {
-    const { level, message } = agentLog(params, "agent.log");
+    const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
     if (this.logLines++ >= MAX_LOG_LINES) return;
     this.options.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
   }

@@ -132,7 +132,7 @@ export class Pool implements WarmVms {
       { vm: runtime.id, ms: this.host.now() - started, size: this.warm.length },
       "a VM is warm",
     );
-    runtime.vm?.exited.then(() => this.died(runtime));
+    void runtime.vm?.exited.then(() => this.died(runtime));
   }
 
   private died(runtime: SandboxRuntime): void {

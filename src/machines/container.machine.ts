@@ -4,7 +4,7 @@
  * Its root, disk and namespaces live here; what runs in it are process machines, its children: the init
  * process (execId "") and execs. containerd's view of a container is the state of its init process.
  */
-import { type ActorRefFrom, assign, type SnapshotFrom, sendParent, setup, stopChild } from "xstate";
+import { type ActorRefFrom, assign, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
@@ -189,4 +189,3 @@ export const containerMachine = containerSetup.createMachine({
 });
 
 export type ContainerActor = ActorRefFrom<typeof containerMachine>;
-export type ContainerSnapshot = SnapshotFrom<typeof containerMachine>;

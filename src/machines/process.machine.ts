@@ -4,7 +4,7 @@
  * `pending` is what OCI calls created: the init process waits before its execve, an exec is only registered.
  * An exit may overtake the answer to start; it is taken in every state.
  */
-import { type ActorRefFrom, assign, type SnapshotFrom, setup } from "xstate";
+import { type ActorRefFrom, assign, setup } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
@@ -83,4 +83,3 @@ export const processMachine = setup({
 });
 
 export type ProcessActor = ActorRefFrom<typeof processMachine>;
-export type ProcessSnapshot = SnapshotFrom<typeof processMachine>;

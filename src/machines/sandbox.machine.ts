@@ -5,7 +5,7 @@
  * of contracts/deadlines.ts; Stop and Shutdown are taken in every state; a failure in creating or booting
  * cleans up by itself and removes the sandbox, because containerd does no rollback (containerd#sandbox API).
  */
-import { type ActorRefFrom, assign, emit, type SnapshotFrom, setup, stopChild } from "xstate";
+import { assign, emit, type SnapshotFrom, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { containerMachine } from "./container.machine.ts";
 import { type EffectInput, eventStub, promiseStub } from "./effects.ts";
@@ -509,5 +509,4 @@ function vmmExited(event: { code: number; signal: number }, when: string): Failu
   return { code: "VmmExited", operation: "keep the sandbox alive", reason: `the VMM ${how} ${when}` };
 }
 
-export type SandboxActor = ActorRefFrom<typeof sandboxMachine>;
 export type SandboxSnapshot = SnapshotFrom<typeof sandboxMachine>;

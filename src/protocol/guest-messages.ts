@@ -129,7 +129,6 @@ export type ProcessExec = ReturnType<typeof processExec>;
 
 /** `process.start`: lets a created container's process go on to its execve. execId "" = the init process. */
 export const processRef = object({ id, execId: string });
-export type ProcessRef = ReturnType<typeof processRef>;
 
 /** `process.signal`; `all` = every process of the container. */
 export const processSignal = object({ id, execId: string, signal, all: boolean });
@@ -142,17 +141,14 @@ export const processResize = object({
   rows: integer(0, 65_535),
   columns: integer(0, 65_535),
 });
-export type ProcessResize = ReturnType<typeof processResize>;
 
 /** `container.delete`, `container.pids`. Delete kills what is left, unmounts and forgets. */
 export const containerRef = object({ id });
-export type ContainerRef = ReturnType<typeof containerRef>;
 
 /** A pid as the guest's root PID namespace counts it. */
 export const pidResult = object({ pid: integer(1) });
 export type PidResult = ReturnType<typeof pidResult>;
 export const pidsResult = object({ pids: array(integer(1)) });
-export type PidsResult = ReturnType<typeof pidsResult>;
 
 /** Event `process.exited`: after its output streams have been handed over for sending. */
 export const processExited = object({
@@ -193,4 +189,3 @@ export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)
 
 /** Every event of the agent. */
 export const GUEST_EVENTS = { "process.exited": processExited, "agent.log": agentLog } as const;
-export type GuestEventName = keyof typeof GUEST_EVENTS;

@@ -60,8 +60,6 @@ export function integer(least = 0, most = Number.MAX_SAFE_INTEGER): Check<number
       : fail(path, `an integer from ${least} to ${most}`);
 }
 
-export const unknown: Check<unknown> = (value) => value;
-
 export function oneOf<const T extends string>(...values: readonly T[]): Check<T> {
   return (value, path) =>
     values.find((known) => known === value) ?? fail(path, `one of ${values.join(", ")}`);

@@ -75,7 +75,6 @@ export type KeeperHello = ReturnType<typeof keeperHello>;
 
 /** Events `task.opened`, `task.closed`: containerd has opened or closed a Task connection. */
 export const taskConnection = object({ connection: uint32 });
-export type TaskConnection = ReturnType<typeof taskConnection>;
 
 const nothing: Check<Record<string, never>> = object({});
 

@@ -1,9 +1,13 @@
 /** Pods in microVMs through the real containerd, as kubelet would ask for them. */
 import { readFile } from "node:fs/promises";
 import { release } from "node:os";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { writeImage } from "../../src/cli/image-builder.ts";
 import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { TestNode, until } from "../support/e2e/node.ts";
+import { built } from "../support/e2e/program.ts";
+import { numberedLayers, testImage, withLayers } from "../support/oci-image.ts";
 
 let node: TestNode;
 
@@ -159,6 +163,22 @@ describe("a container", () => {
         /\d{3}\nworks/,
       );
     }
+  });
+});
+
+describe("an image", () => {
+  it("with sixty layers shows the topmost file of each name, and all files", async () => {
+    const name = "localhost/blazar/layers:latest";
+    const image = withLayers(await testImage(built().busybox.binary, name), name, ...numberedLayers(60));
+    const file = join(node.node.directory, "layers.tar");
+    await writeImage(file, image);
+    await node.node.containerd.importImage(file, name);
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "cat /top; ls /layers | wc -l; exec sleep 1000", {
+      image: { image: name },
+    });
+    await node.waitForLog(container, "60");
+    expect((await node.readLog(container)).map(({ text }) => text)).toEqual(["59", "60"]);
   });
 });
 
