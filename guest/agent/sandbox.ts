@@ -44,11 +44,8 @@ export class Sandbox {
 
   /** Sets everything up, anew if need be. Throws, leaving nothing. */
   async setUp(setup: SandboxSetup): Promise<void> {
-    if (this.#environment !== undefined && this.#fits(setup)) {
-      this.#identify(setup);
-      if (setup.sharedPidNamespace && this.#holder === undefined) this.#sharePids();
-      this.#environment = { ...this.#environment, files: this.#writeFiles(setup) };
-      return;
+    if (this.#last !== undefined && this.#environment !== undefined && (setup.share || !this.#last.share)) {
+      return this.#change(setup, this.#last, this.#environment);
     }
     await this.tearDown();
     try {
@@ -91,11 +88,16 @@ export class Sandbox {
   }
 
   /**
-   * Whether the mounts of the last set-up serve this one, too: then only names change hands. A PID namespace that is not
-   * asked for is in nobody's way.
+   * A guest that was set up before, in a template or for the pool, changes hands: names are new, mounts and namespaces
+   * stay. A PID namespace that is not asked for is in nobody's way.
    */
-  #fits({ share, shmBytes }: SandboxSetup): boolean {
-    return this.#last?.share === share && this.#last.shmBytes === shmBytes;
+  #change(setup: SandboxSetup, last: SandboxSetup, { sharedMemory }: SandboxEnvironment): void {
+    this.#identify(setup);
+    if (setup.shmBytes !== last.shmBytes) this.#resizeSharedMemory(setup.shmBytes);
+    if (!last.share && setup.share) this.#mountShare();
+    if (setup.sharedPidNamespace && this.#holder === undefined) this.#sharePids();
+    this.#last = setup;
+    this.#environment = { files: this.#writeFiles(setup), sharedMemory };
   }
 
   /** What tells this guest from others, and from what it was. */
@@ -145,6 +147,11 @@ export class Sandbox {
     );
     this.#undo.add("unmount the shared memory", () => void sys.umount2(SHARED_MEMORY, sys.MNT_DETACH));
     return SHARED_MEMORY;
+  }
+
+  #resizeSharedMemory(bytes: number): void {
+    const flags = sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
+    check(sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `size=${bytes}`), "resize the shared memory");
   }
 
   #mountShare(): void {

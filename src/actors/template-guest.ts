@@ -7,7 +7,7 @@
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Vm } from "../contracts/vmm.ts";
-import type { GuestHello } from "../protocol/guest-messages.ts";
+import type { GuestHello, SandboxSetup } from "../protocol/guest-messages.ts";
 import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 
@@ -42,6 +42,12 @@ export async function prepareTemplateGuest(
     if (signal.aborted) onAbort();
     const hello = await guest.hello;
     clearTimeout(timer);
+    // what every sandbox needs is there before the first clone: it only has to change names
+    await guest.request(
+      "sandbox.setup",
+      { ...TEMPLATE_SETUP, now: Date.now() },
+      { deadlineMs: guestRequest, signal },
+    );
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {
@@ -50,3 +56,16 @@ export async function prepareTemplateGuest(
     guest.close();
   }
 }
+
+/** Mounts and namespaces that serve every sandbox. No share: a 9p mount cannot be saved. */
+const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
+  sandboxId: "template",
+  hostname: "",
+  hosts: "",
+  resolvConf: "",
+  entropy: "",
+  share: false,
+  sharedPidNamespace: true,
+  // resized by each sandbox
+  shmBytes: 64 * 2 ** 20,
+};
