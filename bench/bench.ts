@@ -82,10 +82,10 @@ function program(): Command {
   }
   cli
     .command("report")
-    .description("figures and docs/performance.md from a results file")
-    .argument("[file]", "default: the newest full run in bench/results")
-    .action(async (file: string | undefined) => {
-      for (const written of await report(file)) process.stdout.write(`${written}\n`);
+    .description("figures and docs/performance.md from results files")
+    .argument("[files...]", "one section each; default: the newest full run in bench/results")
+    .action(async (files: string[]) => {
+      for (const written of await report(files)) process.stdout.write(`${written}\n`);
     });
   return cli;
 }

@@ -1,5 +1,5 @@
 /**
- * `report`: figures and docs/performance.md out of a results file, without measuring anything.
+ * `report`: figures and docs/performance.md out of results files, without measuring anything.
  *
  * The page's part between the two markers is replaced; what people have written around it stays.
  */
@@ -11,14 +11,15 @@ import { measuredPart, withMeasuredPart } from "../output/performance-page.ts";
 import { newestResults, readResults } from "../output/results.ts";
 import { resultsDirectory } from "./run.ts";
 
-/** @param file default: the newest full run's. Returns what was written. */
-export async function report(file: string | undefined): Promise<string[]> {
-  const source = file ?? (await newestResults(resultsDirectory()));
-  const results = await readResults(source);
+/** @param files one section each; none = the newest full run. Returns what was written. */
+export async function report(files: readonly string[]): Promise<string[]> {
+  const sources = files.length > 0 ? files : [await newestResults(resultsDirectory())];
+  const runs = await Promise.all(sources.map(readResults));
   const docs = join(repoRoot(), "docs");
-  const figures = await drawFigures(results, join(docs, "figures"));
+  const written: string[] = [];
+  for (const results of runs) written.push(...(await drawFigures(results, join(docs, "figures"))));
   const page = join(docs, "performance.md");
   const before = await readFile(page, "utf8").catch(() => "");
-  await writeFile(page, withMeasuredPart(before, measuredPart(results)));
-  return [...figures, page];
+  await writeFile(page, withMeasuredPart(before, measuredPart(runs)));
+  return [...written, page];
 }

@@ -32,8 +32,8 @@ export async function versions({ containerd }: Artifacts): Promise<Record<string
     commit: await firstLine("git", ["-C", repoRoot(), "rev-parse", "--short", "HEAD"]),
     node: process.version,
     containerd: containerd?.version ?? "none",
-    runc: await firstLine("runc", ["--version"]),
-    qemu: await firstLine("qemu-system-x86_64", ["--version"]),
+    runc: await versionOf("runc"),
+    qemu: await versionOf("qemu-system-x86_64"),
   };
 }
 
@@ -41,4 +41,10 @@ export async function versions({ containerd }: Artifacts): Promise<Record<string
 async function firstLine(program: string, args: readonly string[]): Promise<string> {
   const text = await runProgram(program, args).catch(() => "none");
   return text.split("\n")[0]?.trim() ?? "none";
+}
+
+/** The number in what a program says of its version. */
+async function versionOf(program: string): Promise<string> {
+  const line = await firstLine(program, ["--version"]);
+  return /\d+\.\S+/.exec(line)?.[0] ?? line;
 }

@@ -30,7 +30,6 @@ export function drawFigures(results: Results, directory: string): Promise<string
 export function figuresOf(results: Results): Figure[] {
   const { start = [], serial = [], parallel = [], memory = [], density } = results;
   const where = subtitleOf(results);
-  const timed = start.length > 0 ? start : serial;
   return [
     ...(start.length === 0
       ? []
@@ -40,7 +39,8 @@ export function figuresOf(results: Results): Figure[] {
       : [seriesFigure("serial-cdf", "Start in series: pod and container", serial, where)]),
     ...(parallel.length === 0 ? [] : [parallelFigure(parallel, where)]),
     ...(memory.length === 0 ? [] : [memoryFigure(memory, where)]),
-    ...stepsFigures(timed, where),
+    ...stepsFigures("start-steps", start, where),
+    ...stepsFigures("serial-steps", serial, where),
     ...(density === undefined || density.points.length === 0 ? [] : [densityFigure(density, where)]),
   ];
 }
@@ -51,7 +51,7 @@ function subtitleOf({ machine, versions, startedAt }: Results): string {
     `${machine.cores} cores`,
     acceleration === "" ? undefined : acceleration,
     `containerd ${versions["containerd"] ?? "?"}`,
-    versions["qemu"]?.replace(/^QEMU emulator version (\S+).*$/, "QEMU $1"),
+    `QEMU ${versions["qemu"] ?? "?"}`,
     `Node ${versions["node"] ?? "?"}`,
     startedAt.slice(0, 10),
   ];
@@ -182,13 +182,13 @@ function memoryFigure(samples: readonly MemorySample[], subtitle: string): Figur
 }
 
 /** A cold boot takes so much longer than all else that it has a figure of its own. */
-function stepsFigures(samples: readonly SeriesSample[], subtitle: string): Figure[] {
+function stepsFigures(name: string, samples: readonly SeriesSample[], subtitle: string): Figure[] {
   const cold = samples.filter(({ variant }) => variant === "cold");
   const others = samples.filter(({ variant }) => variant !== "cold");
   const title = "Where the time of a start goes (medians)";
   return [
-    ...(others.length === 0 ? [] : [stepsFigure("steps", title, others, subtitle)]),
-    ...(cold.length === 0 ? [] : [stepsFigure("steps-cold", `${title}: cold boot`, cold, subtitle)]),
+    ...(others.length === 0 ? [] : [stepsFigure(name, title, others, subtitle)]),
+    ...(cold.length === 0 ? [] : [stepsFigure(`${name}-cold`, `${title}: cold boot`, cold, subtitle)]),
   ];
 }
 

@@ -32,13 +32,18 @@ export function withMeasuredPart(page: string, part: string): string {
   return page.slice(0, from) + measured + page.slice(to + END.length);
 }
 
+/** One section for each run, then what others have published. */
+export function measuredPart(runs: readonly Results[]): string {
+  return [...runs.map(runSection), publishedSection()].join("\n");
+}
+
 /** Tables, figures and the machine, in Markdown. */
-export function measuredPart(results: Results): string {
+function runSection(results: Results): string {
   const { machine, versions, seed, seconds, command, quick } = results;
   const figures = figuresOf(results).map(({ name, title }) => `![${title}](figures/${name}.svg)\n`);
   return [
     "",
-    "## Measured",
+    `## Measured: ${command}`,
     "",
     `From \`bench/results/${resultsName(results)}.json\`: \`${command}\`${quick ? " (quick)" : ""}, seed ${seed}, ${seconds} s.`,
     "",
@@ -49,7 +54,6 @@ export function measuredPart(results: Results): string {
     "",
     ...figures,
     ...tablesOf(results).map(asMarkdown),
-    publishedSection(),
   ].join("\n");
 }
 
@@ -57,7 +61,7 @@ function publishedSection(): string {
   const lines = (what: string, unit: string, figures: readonly Published[]) =>
     figures.map(({ system, value, note }) => `- ${system}, ${what}: ${value} ${unit} (${note})`);
   return [
-    `### For orientation: ${PUBLISHED_LABEL}`,
+    `## For orientation: ${PUBLISHED_LABEL}`,
     "",
     "Measured by others, elsewhere, mostly with KVM; no ratio above has anything to do with them.",
     "",

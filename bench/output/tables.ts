@@ -27,14 +27,17 @@ const DENSITY_BUCKET = 100;
 export function tablesOf(results: Results): Table[] {
   const { start, serial, parallel, memory, density, absent } = results;
   return [
-    ...(start === undefined ? [] : [seriesTable("Start, by how the VM comes about", start, results.seed)]),
-    ...(serial === undefined ? [] : [seriesTable("In series", serial, results.seed)]),
-    ...stepsTables(start ?? serial ?? []),
+    ...seriesTables("Start, by how the VM comes about", start, results.seed),
+    ...seriesTables("In series", serial, results.seed),
     ...(parallel === undefined ? [] : [parallelTable(results)]),
     ...(memory === undefined ? [] : [memoryTable(memory)]),
     ...(density === undefined ? [] : [densityTable(density)]),
     ...(absent.length === 0 ? [] : [absentTable(absent)]),
   ];
+}
+
+function seriesTables(title: string, samples: readonly SeriesSample[] | undefined, seed: number): Table[] {
+  return samples === undefined ? [] : [seriesTable(title, samples, seed), ...stepsTables(title, samples)];
 }
 
 function seriesTable(title: string, samples: readonly SeriesSample[], seed: number): Table {
@@ -59,7 +62,7 @@ function seriesTable(title: string, samples: readonly SeriesSample[], seed: numb
 }
 
 /** A column for each variant, a row for each part. */
-function stepsTables(samples: readonly SeriesSample[]): Table[] {
+function stepsTables(title: string, samples: readonly SeriesSample[]): Table[] {
   const parts = partsOf(samples);
   if (parts.length === 0) return [];
   const variants = [...new Set(parts.map(({ variant }) => variant))].sort();
@@ -68,7 +71,7 @@ function stepsTables(samples: readonly SeriesSample[]): Table[] {
     parts.find((each) => each.part === name && each.variant === variant)?.ms;
   return [
     {
-      title: "Where the time of a start goes, ms (medians)",
+      title: `${title}: where the time goes, ms (medians)`,
       head: ["", ...variants],
       rows: names.map((name) => [name, ...variants.map((variant) => msOf(name, variant)?.toFixed(1) ?? "")]),
       notes: ["“all else” of a call: containerd and the wire; for other handlers the whole call."],
