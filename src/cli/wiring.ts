@@ -5,7 +5,7 @@
  * actors on their ports. Nothing is decided here but who talks to whom.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, copyFile, mkdir, readFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -49,6 +49,7 @@ import { openTemplateStore } from "./template-store.ts";
 /** Calls in flight may take this long when the daemon drains. */
 const DRAIN_GRACE_MS = 10_000;
 const SESSION_BYTES = 16;
+const REHEARSAL_DIRECTORIES = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"];
 
 /** What a daemon and a standalone run share. */
 export interface Core {
@@ -147,13 +148,18 @@ function parallelStarts(config: Config): number {
 /** The pool of a daemon, with a root for its rehearsals made from what set-up has built. */
 async function wirePool(config: Config, parts: Parts, host: Host): Promise<Pool> {
   const rehearsalRoot = join(config.daemon.state_directory, "rehearsal");
-  if (config.pool.max > 0) {
-    await mkdir(join(rehearsalRoot, "bin"), { recursive: true });
-    await copyFile(parts.busybox, join(rehearsalRoot, "bin", "true"));
-    await chmod(join(rehearsalRoot, "bin", "true"), 0o755);
-  }
+  if (config.pool.max > 0) await makeRehearsalRoot(rehearsalRoot, parts.busybox);
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
   return new Pool(host, { min, max, memoryLimit, pressureLimit, rehearsalRoot, pressure: memoryPressure });
+}
+
+/** Like an image: with an /etc that lacks the files that a sandbox adds, and with the mount points that images have. */
+async function makeRehearsalRoot(root: string, busybox: string): Promise<void> {
+  await Promise.all(REHEARSAL_DIRECTORIES.map((name) => mkdir(join(root, name), { recursive: true })));
+  const program = join(root, "bin", "true");
+  await copyFile(busybox, program);
+  await chmod(program, 0o755);
+  await writeFile(join(root, "etc", "passwd"), "root:x:0:0:root:/root:/bin/sh\n");
 }
 
 function qemuDriver(
