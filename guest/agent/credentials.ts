@@ -3,31 +3,13 @@
  * bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
  */
 import * as sys from "sys";
+import { capabilityMask } from "../../native/runtime/capabilities.ts";
 import { check, failure } from "../../native/runtime/check.ts";
+import { limitValue, RESOURCE_LIMITS } from "../../native/runtime/resource-limits.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestProcess } from "../../src/protocol/guest-messages.ts";
-import { capabilityMask } from "./capabilities.ts";
 
 const KEEP_ID = 0xffff_ffff;
-
-const RESOURCES: Readonly<Record<string, number>> = {
-  RLIMIT_CPU: sys.RLIMIT_CPU,
-  RLIMIT_FSIZE: sys.RLIMIT_FSIZE,
-  RLIMIT_DATA: sys.RLIMIT_DATA,
-  RLIMIT_STACK: sys.RLIMIT_STACK,
-  RLIMIT_CORE: sys.RLIMIT_CORE,
-  RLIMIT_RSS: sys.RLIMIT_RSS,
-  RLIMIT_NPROC: sys.RLIMIT_NPROC,
-  RLIMIT_NOFILE: sys.RLIMIT_NOFILE,
-  RLIMIT_MEMLOCK: sys.RLIMIT_MEMLOCK,
-  RLIMIT_AS: sys.RLIMIT_AS,
-  RLIMIT_LOCKS: sys.RLIMIT_LOCKS,
-  RLIMIT_SIGPENDING: sys.RLIMIT_SIGPENDING,
-  RLIMIT_MSGQUEUE: sys.RLIMIT_MSGQUEUE,
-  RLIMIT_NICE: sys.RLIMIT_NICE,
-  RLIMIT_RTPRIO: sys.RLIMIT_RTPRIO,
-  RLIMIT_RTTIME: sys.RLIMIT_RTTIME,
-};
 
 const DEFAULT_UMASK = 0o022;
 /** What a service manager gives containerd, and containerd a container; the agent's own is higher. */
@@ -39,7 +21,7 @@ export function applyLimits(process: GuestProcess): void {
     check(sys.prlimit(0, sys.RLIMIT_NOFILE, ...DEFAULT_OPEN_FILES), "set the default limit of open files");
   }
   for (const { type, soft, hard } of process.rlimits) {
-    const resource = RESOURCES[type];
+    const resource = RESOURCE_LIMITS[type];
     if (resource === undefined) {
       throw new BlazarError("InvalidSpec", {
         operation: "set a resource limit",
@@ -47,13 +29,9 @@ export function applyLimits(process: GuestProcess): void {
         reason: "no such limit",
       });
     }
-    const result = sys.prlimit(0, resource, limit(soft), limit(hard));
+    const result = sys.prlimit(0, resource, limitValue(soft), limitValue(hard));
     if (result < 0) throw failure(result, "InvalidSpec", "set a resource limit", `${type}=${soft}:${hard}`);
   }
-}
-
-function limit(value: number): number | bigint {
-  return value < 0 ? sys.RLIM_INFINITY : value;
 }
 
 /** Becomes the process's user, with its capabilities and nothing more. Throws. */

@@ -1,7 +1,7 @@
 /** Names that become paths in the guest, and capability names. */
 import { describe, expect, it } from "vitest";
-import { capabilityMask } from "../../../guest/agent/capabilities.ts";
 import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/names.ts";
+import { capabilityMask } from "../../../native/runtime/capabilities.ts";
 
 describe("names from the host", () => {
   it.each(["a", "0", "f".repeat(64), "pod_1-x.y"])("take %s as an id", (id) => {
