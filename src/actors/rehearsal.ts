@@ -8,7 +8,6 @@ import { ContainerRuntime, ProcessRecord } from "./container.actor.ts";
 import type { TranslatedContainer } from "./host.ts";
 import type { SandboxRuntime } from "./sandbox.actor.ts";
 
-const ID = "rehearsal";
 /** Any number that no task has. */
 const PID = 1;
 const EXIT_MS = 30_000;
@@ -30,16 +29,17 @@ async function rehearseOnce(
   signal: AbortSignal,
 ): Promise<void> {
   const { events$ } = runtime.liveGuest;
+  const id = `${runtime.id}-rehearsal`;
   const exit = firstValueFrom(
     events$.pipe(
-      filter((event) => event.type === "lost" || event.exit.id === ID),
+      filter((event) => event.type === "lost" || event.exit.id === id),
       timeout(EXIT_MS),
     ),
   );
   exit.catch(() => undefined);
   const nothing = () => undefined;
   const init = new ProcessRecord("", PID, { stdin: "", stdout: "", stderr: "" }, false, undefined);
-  const container = new ContainerRuntime(runtime, request(root), spec, "", init, {
+  const container = new ContainerRuntime(runtime, request(id, root), spec, "", init, {
     started: nothing,
     exited: nothing,
   });
@@ -52,9 +52,9 @@ async function rehearseOnce(
   }
 }
 
-function request(root: string) {
+function request(id: string, root: string) {
   return {
-    id: ID,
+    id,
     bundle: "",
     rootfs: [{ type: "bind", source: root, target: "", options: ["rbind", "ro"] }],
     stdin: "",

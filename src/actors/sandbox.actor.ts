@@ -17,9 +17,9 @@ import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { hostsFile, resolvConf } from "./guest-files.ts";
 import { GuestLink } from "./guest-link.ts";
+import { HeldResources } from "./held-resources.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
-import { undo } from "./undo.ts";
 import { type Acquired, BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
@@ -51,7 +51,7 @@ export class SandboxRuntime {
   /** What the start was given; see vm-supply.ts. */
   private acquired: Acquired | undefined;
   private vmPrepared = false;
-  private journalFile: Journal | undefined;
+  private readonly held: HeldResources;
   private cgroupProcs: readonly string[] = [];
   private finishing: Promise<void> | undefined;
   private readonly underWay = new Set<Promise<unknown>>();
@@ -66,19 +66,15 @@ export class SandboxRuntime {
     this.vmDirectory = join(host.stateDirectory, "vm", host.randomHex(VM_NAME_BYTES));
     this.shareDirectory = spec.sharedDirectory ?? join(this.directory, "share");
     this.logger = host.logger.child({ sandbox: spec.id });
+    this.held = new HeldResources(spec.id, host, this.logger);
   }
 
   get journal(): Journal {
-    if (this.journalFile !== undefined) return this.journalFile;
-    throw new BlazarError("Internal", {
-      operation: "write the journal",
-      subject: this.id,
-      reason: "it is not open",
-    });
+    return this.held.journal;
   }
 
   get journalOpen(): boolean {
-    return this.journalFile !== undefined;
+    return this.held.isOpen;
   }
 
   /** The guest's link. Throws GuestLost. */
@@ -118,14 +114,14 @@ export class SandboxRuntime {
   provision(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
       const { host } = this;
-      this.journalFile = await host.openJournal(this.id);
+      this.held.open(await host.openJournal(this.id));
       signal.throwIfAborted();
-      await this.make({ kind: "directory", path: this.directory }, () =>
+      await this.held.make({ kind: "directory", path: this.directory }, () =>
         host.files.makeDirectory(this.directory, 0o711),
       );
       signal.throwIfAborted();
       const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
-      await this.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
+      await this.held.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
       this.cgroupProcs = procs;
     });
   }
@@ -133,8 +129,8 @@ export class SandboxRuntime {
   /** For the pool: a VM that runs, is set up and belongs to no sandbox; without a cgroup, which comes with the pod. */
   async warmUp(signal: AbortSignal): Promise<void> {
     const { host } = this;
-    this.journalFile = await host.openJournal(this.id);
-    await this.make({ kind: "directory", path: this.directory }, () =>
+    this.held.open(await host.openJournal(this.id));
+    await this.held.make({ kind: "directory", path: this.directory }, () =>
       host.files.makeDirectory(this.directory, 0o711),
     );
     this.acquired = await host.supply.acquire(this.shape, "clone", signal);
@@ -178,10 +174,7 @@ export class SandboxRuntime {
     const { spare } = this;
     this.spare = undefined;
     if (spare === undefined || !(await this.host.rootfs.moveSpare?.(plan, spare.path))) return undefined;
-    const entry = this.journal
-      .outstanding()
-      .find(({ resource }) => resource.kind === "file" && resource.path === spare.path);
-    if (entry !== undefined) await this.journal.undone(entry.ref);
+    await this.held.gone((resource) => resource.kind === "file" && resource.path === spare.path);
     return spare;
   }
 
@@ -195,7 +188,7 @@ export class SandboxRuntime {
     return this.track(async () => {
       const warm = this.acquired?.warm;
       if (warm === undefined) throw this.notAcquired("adopt a warm VM");
-      await Promise.all(warm.journal.outstanding().map(({ resource }) => this.journal.intend(resource)));
+      await this.held.takeOver(warm.journal);
       this.acquired = undefined;
       this.vm = warm.vm;
       this.guest = warm.guest;
@@ -236,9 +229,7 @@ export class SandboxRuntime {
 
   /** Everything that this runtime holds belongs to another one now. */
   async surrender(): Promise<void> {
-    await Promise.all(this.journal.outstanding().map(({ ref }) => this.journal.undone(ref)));
-    await this.journal.close();
-    this.journalFile = undefined;
+    await this.held.surrender();
     this.spare = undefined;
     this.user = undefined;
     this.vm = undefined;
@@ -335,17 +326,15 @@ export class SandboxRuntime {
     await this.vm?.kill();
     this.guest?.close();
     for (const container of this.containers.values()) container.guestGone();
-    if (this.vm === undefined) return this.undoAll((resource) => resource.kind === "process");
-    // reaped by kill: there is nothing to look for
-    const processes =
-      this.journalFile?.outstanding().filter(({ resource }) => resource.kind === "process") ?? [];
-    await Promise.all(processes.map(({ ref }) => this.journalFile?.undone(ref)));
+    const isProcess = (resource: HostResource) => resource.kind === "process";
+    // killed is reaped: then there is nothing to look for
+    await (this.vm === undefined ? this.held.undo(isProcess) : this.held.gone(isProcess));
   }
 
   async tearDownStorage(): Promise<void> {
     await this.idle();
     await Promise.allSettled([...this.containers.values()].map((container) => container.settled()));
-    await this.undoAll((resource) => resource.kind !== "stdio");
+    await this.held.undo((resource) => resource.kind !== "stdio");
   }
 
   /**
@@ -362,20 +351,11 @@ export class SandboxRuntime {
   private async finishSteps(): Promise<void> {
     await this.idle();
     await Promise.all([...this.containers.values()].map((container) => container.closeStdio()));
-    const journal = this.journalFile;
-    if (journal === undefined) return;
-    await this.undoAll(() => true);
-    await journal.close();
-    this.journalFile = undefined;
+    if (!this.held.isOpen) return;
+    await this.held.undo(() => true);
+    await this.held.close();
     if (this.user !== undefined) this.host.users?.release(this.user);
     this.user = undefined;
-  }
-
-  /** Writes the intent, makes the resource. What was made is found by its ref. */
-  async make(resource: HostResource, maker: () => Promise<void>): Promise<number> {
-    const ref = await this.journal.intend(resource);
-    await maker();
-    return ref;
   }
 
   /** Remembers work under way, so that taking down waits for it. */
@@ -419,7 +399,7 @@ export class SandboxRuntime {
     const { host } = this;
     this.user ??= host.users?.take();
     signal.throwIfAborted();
-    await this.make({ kind: "directory", path: this.vmDirectory }, () =>
+    await this.held.make({ kind: "directory", path: this.vmDirectory }, () =>
       host.files.makeDirectory(this.vmDirectory, 0o700, this.user),
     );
     if (this.spec.sharedDirectory === undefined) await host.files.makeDirectory(this.shareDirectory, 0o755);
@@ -462,23 +442,5 @@ export class SandboxRuntime {
 
   private async idle(): Promise<void> {
     await Promise.allSettled([...this.underWay]);
-  }
-
-  /** Undoes the chosen resources, newest first; goes on after a failure and throws the first one. */
-  private async undoAll(chosen: (resource: HostResource) => boolean): Promise<void> {
-    const journal = this.journalFile;
-    if (journal === undefined) return;
-    const failures: unknown[] = [];
-    for (const { ref, resource } of [...journal.outstanding()].reverse()) {
-      if (!chosen(resource)) continue;
-      try {
-        await undo(resource, this.host);
-        await journal.undone(ref);
-      } catch (error) {
-        this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
   }
 }
