@@ -5,6 +5,7 @@
  */
 import { filter, firstValueFrom, timeout } from "rxjs";
 import { ContainerRuntime, ProcessRecord } from "./container.actor.ts";
+import type { GuestLink } from "./guest-link.ts";
 import type { TranslatedContainer } from "./host.ts";
 import type { SandboxRuntime } from "./sandbox.actor.ts";
 
@@ -69,6 +70,44 @@ const CAPABILITIES = [
   ...["CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL"],
   "CAP_AUDIT_WRITE",
 ];
+
+/**
+ * Runs a container of the guest's own small root, for a template: no share, no disk, but all that the kernel makes at the
+ * first use of an overlay, of namespaces, of cgroups and of a container's filesystems.
+ */
+export async function rehearseInTemplate(
+  guest: GuestLink,
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const id = "template-rehearsal";
+  const limits = { deadlineMs, signal };
+  for (const pidNamespace of ROUNDS) {
+    const rootfs = { kind: "builtin", path: "", diskSerial: "", filesystem: "", readonly: false } as const;
+    const process = { ...SPEC.create.process, args: ["/bin/busybox", "true"] };
+    const exit = firstValueFrom(
+      guest.events$.pipe(
+        filter((event) => event.type === "lost" || event.exit.id === `${id}-${pidNamespace}`),
+        timeout(EXIT_MS),
+      ),
+    );
+    exit.catch(() => undefined);
+    const stdio = { stdin: 0, stdout: 0, stderr: 0 };
+    const create = {
+      ...SPEC.create,
+      process,
+      pidNamespace,
+      id: `${id}-${pidNamespace}`,
+      rootfs,
+      stdio,
+      pidTarget: "",
+    };
+    await guest.request("container.create", create, limits);
+    await guest.request("process.start", { id: create.id, execId: "" }, limits);
+    await exit;
+    await guest.request("container.delete", { id: create.id }, limits);
+  }
+}
 
 /** What CRI asks for in every container: the mounts and paths that a rehearsal has to have walked. */
 const SPEC: TranslatedContainer = {

@@ -10,6 +10,7 @@ import type { Vm } from "../contracts/vmm.ts";
 import type { GuestHello, SandboxSetup } from "../protocol/guest-messages.ts";
 import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
+import { rehearseInTemplate } from "./rehearsal.ts";
 
 /** What it needs of the {@link Host}. */
 export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
@@ -48,6 +49,7 @@ export async function prepareTemplateGuest(
       { ...TEMPLATE_SETUP, now: Date.now() },
       { deadlineMs: guestRequest, signal },
     );
+    await rehearseInTemplate(guest, guestRequest, signal);
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {
