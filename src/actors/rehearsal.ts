@@ -88,7 +88,7 @@ export async function rehearseInTemplate(
     const exit = firstValueFrom(
       guest.events$.pipe(
         filter((event) => event.type === "lost" || event.exit.id === `${id}-${pidNamespace}`),
-        timeout(EXIT_MS),
+        timeout(deadlineMs),
       ),
     );
     exit.catch(() => undefined);

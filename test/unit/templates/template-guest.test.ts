@@ -10,7 +10,7 @@ import type { FakeVm } from "../../support/fake-vmm/vm.ts";
 const LIMIT_MS = 20;
 
 function launch(faults: GuestFaults): Promise<FakeVm> {
-  return new FakeVmmDriver({ guest: () => ({ faults }) }).launch({
+  return new FakeVmmDriver({ guest: () => ({ faults, script: () => ({ exit: 0 }) }) }).launch({
     id: "template",
     directory: "/nowhere",
     vcpus: 1,
@@ -35,7 +35,7 @@ describe("a guest that becomes a template", () => {
     expect(await prepareTemplateGuest(host, vm, signal)).toMatchObject({ role: "guest" });
     const link = new GuestLink(await vm.connectAgent(), { ...host, sandboxId: "clone" });
     await link.hello;
-    // the first request of a link has the number that the ping had: a remembered answer would be null
+    // the first request of a link has the number that the set-up had: a remembered answer would be null
     const limits = { deadlineMs: 1000 };
     await expect(link.request("container.pids", { id: "none" }, limits)).rejects.toThrow("none");
     link.close();
