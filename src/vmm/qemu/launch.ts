@@ -147,7 +147,8 @@ class LaunchWatch {
   async explain(error: unknown, process: RunningProcess, paths: VmPaths): Promise<unknown> {
     const reason = this.#reason();
     if (reason !== undefined) return reason;
-    if (!(error instanceof BlazarError) || error.code !== "QmpFailed") return error;
+    // a QEMU that dies may have the connection refused, reset or ended, whichever comes first
+    if (!(error instanceof BlazarError && ["QmpFailed", "LinkClosed"].includes(error.code))) return error;
     const exit = await process.exitWithin(EXIT_GRACE_MS);
     return exit === undefined ? error : diedAtStart(process, paths);
   }
