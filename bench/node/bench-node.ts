@@ -176,7 +176,7 @@ export class BenchNode {
 
 /** Templates of its own, that outlive a restart of the daemon and not the run. */
 function withTemplates(config: NodeConfig | undefined, directory: string): NodeConfig {
-  return { ...config, template: { directory: join(directory, "templates") } };
+  return { ...config, template: { enabled: true, directory: join(directory, "templates") } };
 }
 
 /** How blazard is run. */

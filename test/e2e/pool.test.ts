@@ -8,7 +8,7 @@ import { TestNode, type TestPod, until } from "../support/e2e/node.ts";
 let node: TestNode;
 
 beforeAll(async () => {
-  node = await TestNode.start({ config: { pool: { min: 1, max: 2 } } });
+  node = await TestNode.start({ config: { pool: { min: 1, max: 2 }, template: { enabled: true } } });
 });
 
 afterEach(async () => {

@@ -164,6 +164,8 @@ export class PrivateNode {
         log_level: "debug",
       },
       storage: { scratch_directory: this.scratchDirectory },
+      // building one behind the first pod would slow down what is shown; it stays in here where somebody wants one
+      template: { enabled: false, directory: join(this.directory, "templates") },
     };
     const given = this.#config;
     const sections = new Set([...Object.keys(own), ...Object.keys(given)]);

@@ -3,6 +3,7 @@
  */
 import { configurationPage } from "../../../src/cli/config/document.ts";
 import { containerMachine } from "../../../src/machines/container.machine.ts";
+import { poolMachine } from "../../../src/machines/pool.machine.ts";
 import { processMachine } from "../../../src/machines/process.machine.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import { mermaid, table } from "./chart.ts";
@@ -17,6 +18,7 @@ function chartsPage(): string {
     ["Sandbox", "src/machines/sandbox.machine.ts", sandboxMachine],
     ["Container", "src/machines/container.machine.ts", containerMachine],
     ["Process", "src/machines/process.machine.ts", processMachine],
+    ["Pool", "src/machines/pool.machine.ts", poolMachine],
   ] as const;
   const head = `# State charts
 
