@@ -5,7 +5,7 @@ import { type TestContainer, TestNode, type TestPod, until } from "../support/e2
 const CLONES = 50;
 /** Pods that exist at the same time; the machine that tests run on has 24 GB. */
 const AT_ONCE = 10;
-/** What the specification promises, and what reading a clock through CRI costs in an emulated guest on a busy host. */
+/** How far a clock may be outside of the time in which it was asked for; the asking itself takes longer than this. */
 const CLOCK_MS = 10;
 
 let node: TestNode;
@@ -59,12 +59,7 @@ describe("clones of one template", () => {
   it("have the host's clock", async () => {
     const pod = await clone();
     const container = await node.startContainer(pod, "exec sleep 1000");
-    const best = Math.min(
-      ...(await Promise.all([offset(container)])),
-      await offset(container),
-      await offset(container),
-    );
-    expect(best).toBeLessThan(CLOCK_MS);
+    expect(await offset(container)).toBeLessThan(CLOCK_MS);
   });
 });
 
