@@ -25,6 +25,7 @@ import {
 } from "../../src/protocol/guest-messages.ts";
 import { Peer } from "../../src/protocol/peer.ts";
 import { StreamReceiver, StreamSender } from "../../src/protocol/stream.ts";
+import { EMULATED_CPU, MACHINE } from "../../src/vmm/qemu/command-line.ts";
 
 const REATTACH_AFTER_MS = 100;
 const HELLO_WITHIN_MS = 1000;
@@ -114,11 +115,11 @@ export class BareGuest {
     const args = [
       [
         "-M",
-        "microvm,rtc=on",
+        MACHINE,
         "-accel",
         "tcg",
         "-cpu",
-        "max",
+        EMULATED_CPU,
         "-m",
         String(options.memoryMiB ?? 256),
         "-smp",

@@ -9,7 +9,7 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Acceleration, TemplateIdentity, VmShape } from "../../contracts/vmm.ts";
-import { commandLine, kernelArguments } from "./command-line.ts";
+import { commandLine, EMULATED_CPU, kernelArguments } from "./command-line.ts";
 import type { Launcher } from "./launch.ts";
 import { vmPaths } from "./paths.ts";
 import { sha256 } from "./template-files.ts";
@@ -54,7 +54,7 @@ export async function identifyTemplate(
     layout: LAYOUT,
     vmm: `${launcher.binary} ${version} ${binary}`,
     acceleration,
-    cpu: acceleration === "kvm" ? await hostCpu() : "max",
+    cpu: acceleration === "kvm" ? await hostCpu() : EMULATED_CPU,
     kernel,
     initramfs,
     "command line": kernelArguments(acceleration, launcher.tscKhz),
