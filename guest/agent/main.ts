@@ -14,6 +14,7 @@ import { bootLink, bootRest, Timeline } from "./boot.ts";
 import { Channel } from "./channel.ts";
 import { Containers } from "./containers.ts";
 import { powerOff } from "./power.ts";
+import { PreparedDisks } from "./prepared-disks.ts";
 import { requestHandler } from "./requests.ts";
 import { Sandbox } from "./sandbox.ts";
 
@@ -41,7 +42,8 @@ const channel = new Channel({
   }),
   onRequest: (op, params) => handle(op, params),
 });
-const context = { loop, reaper, logger, peer: channel.peer, disksReady: ready.everything };
+const disks = new PreparedDisks();
+const context = { loop, reaper, logger, peer: channel.peer, disksReady: ready.everything, disks };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
@@ -49,6 +51,7 @@ const containers = new Containers(context, sandbox, (event: ProcessExited) =>
 handle = requestHandler({
   sandbox,
   containers,
+  prepareDisk: (params) => disks.prepare(context, params),
   ready,
   powerOff: () => powerOff(context, channel),
 });

@@ -11,6 +11,8 @@ export const SANDBOX = "/run/sandbox";
 export const SHARED_MEMORY = "/run/sandbox/shm";
 /** One directory for each container. */
 export const CONTAINERS = "/run/containers";
+/** Mounts of disks that no container has yet; see prepared-disks.ts. */
+export const DISKS = "/run/disks";
 /** An empty directory, the root of helpers that need no files. */
 export const EMPTY = "/run/empty";
 /** The built-in root: busybox. */

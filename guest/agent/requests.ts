@@ -5,6 +5,7 @@
  */
 import { BlazarError } from "../../src/contracts/errors.ts";
 import {
+  type DiskPrepare,
   GUEST_REQUESTS,
   type GuestOp,
   type GuestParams,
@@ -17,6 +18,7 @@ import type { Sandbox } from "./sandbox.ts";
 export interface RequestTargets {
   readonly sandbox: Sandbox;
   readonly containers: Containers;
+  readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly ready: Readiness;
   /** Powers the machine off once the answer has been sent. */
   readonly powerOff: () => void;
@@ -56,7 +58,7 @@ function checkedParams(op: GuestOp, params: unknown): unknown {
   }
 }
 
-function handlersOf({ sandbox, containers, powerOff }: RequestTargets): Handlers {
+function handlersOf({ sandbox, containers, prepareDisk, powerOff }: RequestTargets): Handlers {
   let setUp: Promise<void> = Promise.resolve();
   let ending = false;
   const live = (): void => {
@@ -77,6 +79,11 @@ function handlersOf({ sandbox, containers, powerOff }: RequestTargets): Handlers
       // one after the other
       setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
       await setUp;
+      return {};
+    },
+    "disk.prepare": async (params) => {
+      live();
+      await prepareDisk(params);
       return {};
     },
     "container.create": async (params) => {

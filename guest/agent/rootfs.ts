@@ -15,6 +15,7 @@ import type { AgentContext } from "./context.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 import { checkedOptionPath, checkedSharePath } from "./names.ts";
 import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
+import { LAYER_DIRECTORIES, type PreparedDisk } from "./prepared-disks.ts";
 import { UndoList } from "./undo.ts";
 
 const FORGET_ROUNDS = 3;
@@ -48,18 +49,17 @@ async function mount(
   undo: UndoList,
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
-  const layer = `${directory}/layer`;
   const root = `${directory}/root`;
   if (rootfs.kind === "layers") undo.add("forget the layers", forgetShare);
-  for (const path of [directory, layer, root]) {
+  for (const path of [directory, root]) {
     makeDirectories(path);
     undo.add(`remove ${path}`, () => void sys.rmdir(path));
   }
   if (rootfs.kind === "disk") {
+    if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
     await attachDisk(context, rootfs, root, undo);
   } else {
-    if (rootfs.diskSerial === "") attachMemory(layer, undo);
-    else await attachDisk(context, rootfs, layer, undo);
+    const layer = await writableLayer(context, rootfs, `${directory}/layer`, undo);
     const lower = await lowerDirectories(context, rootfs, layer);
     mountOverlay(layer, lower, root);
     undo.add("unmount the root", () => unmount(root));
@@ -79,6 +79,53 @@ function forgetShare(): void {
     sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
 }
 
+/** Mounts what the container writes to, and says where. */
+async function writableLayer(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  place: string,
+  undo: UndoList,
+): Promise<string> {
+  const prepared = rootfs.diskSerial === "" ? undefined : await claimDisk(context, rootfs, undo);
+  if (prepared !== undefined) return prepared.path;
+  makeDirectories(place);
+  undo.add(`remove ${place}`, () => void sys.rmdir(place));
+  if (rootfs.diskSerial === "") attachMemory(place, undo);
+  else await attachDisk(context, rootfs, place, undo);
+  return place;
+}
+
+/** Makes a disk this container's; what was mounted ahead of it is now its to unmount. */
+async function claimDisk(
+  context: AgentContext,
+  { diskSerial }: GuestRootfs,
+  undo: UndoList,
+): Promise<PreparedDisk | undefined> {
+  const prepared = await context.disks.claim(diskSerial);
+  undo.add("release the disk", () => context.disks.release(diskSerial));
+  if (prepared === undefined) return undefined;
+  const { device, path } = prepared;
+  undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  undo.add("unmount the disk", () => unmountDisk(context, device, path));
+  return prepared;
+}
+
+function preparedRoot({ diskSerial }: GuestRootfs): BlazarError {
+  const reason = "it was prepared as a writable layer";
+  return new BlazarError("InvalidRootfs", {
+    operation: "mount a disk as a root",
+    subject: diskSerial,
+    reason,
+  });
+}
+
+async function unmountDisk(context: AgentContext, device: string, target: string): Promise<void> {
+  unmount(target);
+  if (!(await diskReleased(context.loop, device))) {
+    context.logger.warn("a disk is still in use after its container's end", { device });
+  }
+}
+
 async function attachDisk(
   context: AgentContext,
   rootfs: GuestRootfs,
@@ -88,12 +135,7 @@ async function attachDisk(
   await context.disksReady;
   const device = await findDisk(context.loop, rootfs.diskSerial);
   mountDisk(device, target, rootfs.filesystem);
-  undo.add("unmount the disk", async () => {
-    unmount(target);
-    if (!(await diskReleased(context.loop, device))) {
-      context.logger.warn("a disk is still in use after its container's end", { device });
-    }
-  });
+  undo.add("unmount the disk", () => unmountDisk(context, device, target));
 }
 
 function attachMemory(target: string, undo: UndoList): void {
@@ -132,7 +174,7 @@ function mountOverlay(layer: string, lower: readonly string[], root: string): vo
   // relative names keep many layers within the 4,095 bytes that mount(2) takes
   check(sys.chdir(layer), "enter the writable layer", layer);
   try {
-    for (const name of ["upper", "work"]) {
+    for (const name of LAYER_DIRECTORIES) {
       const made = sys.mkdir(name, 0o755);
       if (made < 0 && made !== -sys.EEXIST)
         throw failure(made, "StorageFailed", "prepare the writable layer", name);

@@ -119,7 +119,7 @@ export class Pool implements WarmVms {
     try {
       await runtime.warmUp(signal);
       await rehearse(runtime, this.settings.rehearsalRoot, signal);
-      await runtime.plugSpare();
+      await runtime.plugSpare(signal);
       signal.throwIfAborted();
     } catch (error) {
       this.end(runtime);

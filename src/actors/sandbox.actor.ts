@@ -31,6 +31,8 @@ const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
 const SHM_SHARE = 2;
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
+/** What writable layers are; see set-up. */
+const SPARE_FILESYSTEM = "ext4";
 
 export class SandboxRuntime {
   readonly id: string;
@@ -158,8 +160,8 @@ export class SandboxRuntime {
     });
   }
 
-  /** For the pool: plugs in an empty disk, whose discovery by an emulated guest takes tens of milliseconds. */
-  async plugSpare(): Promise<void> {
+  /** For the pool: plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. */
+  async plugSpare(signal: AbortSignal): Promise<void> {
     const { rootfs, scratchDirectory } = this.host;
     if (rootfs.makeSpare === undefined) return;
     const spare = { id: "spare", path: join(scratchDirectory, `${this.id}.spare`) };
@@ -167,13 +169,30 @@ export class SandboxRuntime {
     await rootfs.makeSpare(spare.path, this.user);
     await this.liveVm.attachDisk({ ...spare, readonly: false });
     this.spare = spare;
+    await this.prepareSpare(spare.id, signal);
+  }
+
+  /** One that cannot be prepared is found and mounted by its container. */
+  private async prepareSpare(diskSerial: string, signal: AbortSignal): Promise<void> {
+    const params = { diskSerial, filesystem: SPARE_FILESYSTEM };
+    const limits = { deadlineMs: this.host.deadlines.guestRequest, signal };
+    try {
+      await this.liveGuest.request("disk.prepare", params, limits);
+    } catch (error) {
+      if (!signal.aborted) this.logger.warn({ err: error }, "the guest could not prepare its spare disk");
+    }
   }
 
   /** Gives the spare disk to a container, once, if its place can take it. */
   async takeSpare(plan: RootfsPlan): Promise<SpareDisk | undefined> {
     const { spare } = this;
+    // whoever asks meanwhile plugs in a disk of its own
     this.spare = undefined;
-    if (spare === undefined || !(await this.host.rootfs.moveSpare?.(plan, spare.path))) return undefined;
+    if (spare === undefined) return undefined;
+    if (!(await this.host.rootfs.moveSpare?.(plan, spare.path))) {
+      this.spare = spare;
+      return undefined;
+    }
     await this.held.gone((resource) => resource.kind === "file" && resource.path === spare.path);
     return spare;
   }

@@ -70,6 +70,17 @@ export const guestRootfs = object({
 });
 export type GuestRootfs = ReturnType<typeof guestRootfs>;
 
+/**
+ * `disk.prepare`: waits for a disk, mounts it as the writable layer of a container to come and keeps it. The container
+ * that names it as its `diskSerial` takes the mount instead of finding and mounting the disk; one can, once.
+ */
+export const diskPrepare = object({
+  /** SCSI serial, `[a-z0-9-]{1,31}`. */
+  diskSerial: string,
+  filesystem: string,
+});
+export type DiskPrepare = ReturnType<typeof diskPrepare>;
+
 /** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
 export type GuestStdio = ReturnType<typeof guestStdio>;
@@ -170,6 +181,7 @@ const nothing: Check<Record<string, never>> = object({});
 export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
   "sandbox.setup": { params: sandboxSetup, result: nothing },
+  "disk.prepare": { params: diskPrepare, result: nothing },
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },
   "container.pids": { params: containerRef, result: pidsResult },

@@ -579,6 +579,40 @@ describe("the guest agent's disks and archives", () => {
     expect((await run("cat /tmp/kept; ls /tmp", { rootfs })).stdout).toBe("kept\nfifo\nkept\n");
   });
 
+  it("mount a disk ahead of demand, and give it to one container, once", async () => {
+    const file = path.join(directory, "spare.ext4");
+    copyEmptyImage(artifacts().emptyExt4, file, undefined);
+    await guest.plugDisk("spare-1", file);
+    const disk = { diskSerial: "spare-1", filesystem: "ext4" };
+    const prepare = () => guest.request("disk.prepare", disk);
+    const rootfs = { ...LAYERS, ...disk };
+    await prepare();
+    await expect(prepare()).rejects.toMatchObject({ code: "IllegalTransition" });
+    const script = "echo kept > /tmp/kept; echo written; exec sleep 1000";
+    const { id, output } = await start(["sh", "-c", script], { rootfs });
+    await output.until((text) => text.includes("written"));
+    const second = guest.request("container.create", specOf("second", processOf(["true"]), { rootfs }));
+    await expect(second).rejects.toMatchObject({ code: "IllegalTransition" });
+    await expect(prepare()).rejects.toMatchObject({ code: "IllegalTransition" });
+    await guest.request("process.signal", { id, execId: "", signal: 9, all: true });
+    await remove(id);
+    // it is a disk like any other again
+    await prepare();
+    expect((await run("cat /tmp/kept", { rootfs })).stdout).toBe("kept\n");
+  });
+
+  it("find a disk by themselves that could not be prepared", async () => {
+    const file = path.join(directory, "late.ext4");
+    copyEmptyImage(artifacts().emptyExt4, file, undefined);
+    await guest.plugDisk("late-1", file);
+    const wrong = { diskSerial: "late-1", filesystem: "vfat" };
+    await expect(guest.request("disk.prepare", wrong)).rejects.toMatchObject({ code: "MountFailed" });
+    const rootfs = { ...LAYERS, diskSerial: "late-1", filesystem: "ext4" };
+    expect((await run("echo found", { rootfs })).stdout).toBe("found\n");
+    const bad = guest.request("disk.prepare", { diskSerial: "../x", filesystem: "ext4" });
+    await expect(bad).rejects.toMatchObject({ code: "InvalidArgument" });
+  });
+
   it("take a disk as the root", async () => {
     const file = path.join(directory, "root.ext4");
     copyEmptyImage(artifacts().emptyExt4, file, undefined);

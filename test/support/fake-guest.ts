@@ -83,6 +83,8 @@ export class FakeGuest {
   readonly requests: { readonly op: GuestOp; readonly params: unknown }[] = [];
   /** What the host said that a guest must not accept. */
   readonly violations: BlazarError[] = [];
+  /** Disks that are mounted and wait for their container. */
+  readonly preparedDisks = new Set<string>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   private peer: Peer;
@@ -129,6 +131,7 @@ export class FakeGuest {
   /** The agent dies and comes back: everything is forgotten, and it says hello again. */
   crash(): void {
     this.containers.clear();
+    this.preparedDisks.clear();
     this.setup = undefined;
     this.session++;
     this.peer = this.newPeer();
@@ -200,6 +203,12 @@ export class FakeGuest {
       this.setup = params;
       return {};
     },
+    "disk.prepare": ({ diskSerial }) => {
+      if (this.preparedDisks.has(diskSerial))
+        throw failure("IllegalTransition", "prepare a disk", diskSerial, "it is prepared already");
+      this.preparedDisks.add(diskSerial);
+      return {};
+    },
     "container.create": (params) => this.create(params),
     "container.delete": ({ id }) => {
       const container = this.container(id);
@@ -264,6 +273,7 @@ export class FakeGuest {
     }
     if (params.pidNamespace === "target") this.container(params.pidTarget);
     const init = this.spawn(params.id, "", params.process, params.stdio);
+    this.preparedDisks.delete(params.rootfs.diskSerial);
     this.containers.set(params.id, { create: params, init, execs: new Map() });
     return { pid: init.pid };
   }

@@ -28,6 +28,8 @@ export class MemoryHost {
   readonly events: TaskEvent[] = [];
   readonly logger = new CapturedLogger();
   readonly keeper = new FakeKeeperHost();
+  /** Whether a spare disk can be moved to where a container's is wanted. */
+  movesSpares = true;
   readonly driver: FakeVmmDriver;
   readonly host: Host;
 
@@ -55,6 +57,9 @@ export class MemoryHost {
       rootfs: {
         plan: async ({ containerId, shareDirectory }) => planOf(containerId, shareDirectory),
         apply: async (plan) => this.make("apply", `rootfs ${plan.directory}`),
+        // files: what undoes them is no port
+        makeSpare: async () => undefined,
+        moveSpare: async () => this.movesSpares,
         release: async (plan) => this.undo("release", (name) => name === `rootfs ${plan.directory}`),
       },
       cgroups: {
