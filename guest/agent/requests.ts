@@ -13,7 +13,7 @@ import {
 } from "../../src/protocol/guest-messages.ts";
 import type { Readiness } from "./boot.ts";
 import type { Containers } from "./containers.ts";
-import type { Sandbox } from "./sandbox.ts";
+import { adjustClock, type Sandbox } from "./sandbox.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
@@ -86,6 +86,7 @@ function handlersOf({ sandbox, containers, prepareDisk, powerOff }: RequestTarge
       await prepareDisk(params);
       return {};
     },
+    "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
     "container.create": async (params) => {
       live();
       return await containers.create(params);

@@ -102,7 +102,7 @@ export class Sandbox {
 
   /** What tells this guest from others, and from what it was. */
   #identify(setup: SandboxSetup): void {
-    check(sys.setClock(Math.floor(setup.now / 1000), (setup.now % 1000) * 1_000_000), "set the clock");
+    setClock(setup.now);
     addEntropy(setup.entropy);
     if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
   }
@@ -161,6 +161,16 @@ export class Sandbox {
     if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE_TAG);
     this.#undo.add("unmount the share", () => void sys.umount2(SHARE, sys.MNT_DETACH));
   }
+}
+
+/** Moves the wall clock by so many milliseconds; returns what it shows then. */
+export function adjustClock(by: number): number {
+  if (by !== 0) setClock(Date.now() + by);
+  return Date.now();
+}
+
+function setClock(now: number): void {
+  check(sys.setClock(Math.floor(now / 1000), (now % 1000) * 1_000_000), "set the clock");
 }
 
 /** A clone wakes with its template's random pool: what the host sends is credited, and the pool reseeded. */

@@ -15,6 +15,7 @@ import type { Vm, VmmEvent, VmShape } from "../contracts/vmm.ts";
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
+import { synchronizeClock } from "./guest-clock.ts";
 import { hostsFile, resolvConf } from "./guest-files.ts";
 import { GuestLink } from "./guest-link.ts";
 import { HeldResources } from "./held-resources.ts";
@@ -298,7 +299,12 @@ export class SandboxRuntime {
         },
         { deadlineMs: host.deadlines.guestSetup, signal },
       );
-      await this.entering;
+      const adjust = async (by: number) => {
+        const deadlineMs = host.deadlines.guestRequest;
+        return (await this.liveGuest.request("clock.adjust", { by }, { deadlineMs, signal })).now;
+      };
+      const clock = synchronizeClock({ adjust, now: () => host.now(), logger: this.logger });
+      await Promise.all([clock, this.entering]);
     });
   }
 

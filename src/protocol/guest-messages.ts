@@ -46,6 +46,11 @@ export const sandboxSetup = object({
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
+/** `clock.adjust`: moves the wall clock by so many milliseconds, and tells what it shows then. */
+export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
+/** Milliseconds since the epoch. */
+export const clockReading = object({ now: integer() });
+
 /** A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. */
 export const guestMount = object({
   type: string,
@@ -182,6 +187,7 @@ export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
   "sandbox.setup": { params: sandboxSetup, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
+  "clock.adjust": { params: clockAdjust, result: clockReading },
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },
   "container.pids": { params: containerRef, result: pidsResult },

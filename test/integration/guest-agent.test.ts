@@ -171,6 +171,8 @@ describe("the guest agent", () => {
       sharedPidNamespace: true,
       shmBytes: 1 << 20,
     };
+    const { now } = await guest.request("clock.adjust", { by: 3_600_000 });
+    expect((await guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);
     await guest.request("sandbox.setup", setup);
     await guest.request("sandbox.setup", { ...setup, hostname: "pod-1", now: Date.now() });
     const script = "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf; date +%s; ip addr show lo";

@@ -56,6 +56,8 @@ export interface FakeGuestOptions {
   readonly name?: string;
   /** Runs a callback later; default queueMicrotask. */
   readonly schedule?: (callback: () => void) => void;
+  /** Its wall clock while nobody moves it, milliseconds since the epoch; default: this process's. */
+  readonly now?: () => number;
   /** The guest has powered its machine off. */
   readonly onPowerOff?: () => void;
 }
@@ -87,6 +89,8 @@ export class FakeGuest {
   readonly preparedDisks = new Set<string>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
+  /** By how much its clock was moved. */
+  clockMoved = 0;
   private peer: Peer;
   private transport: GuestTransport | undefined;
   private nextPid = 100;
@@ -208,6 +212,10 @@ export class FakeGuest {
         throw failure("IllegalTransition", "prepare a disk", diskSerial, "it is prepared already");
       this.preparedDisks.add(diskSerial);
       return {};
+    },
+    "clock.adjust": ({ by }) => {
+      this.clockMoved += by;
+      return { now: Math.round((this.options.now ?? Date.now)() + this.clockMoved) };
     },
     "container.create": (params) => this.create(params),
     "container.delete": ({ id }) => {

@@ -118,7 +118,9 @@ function boot(input: CommandLineInput): string[] {
 
 /** The kernel's command line. */
 export function kernelArguments(acceleration: Acceleration, tscKhz: number | undefined): string {
-  const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests"];
+  // nobody loads a policy for the other security modules, whose hooks would be called for nothing
+  const security = "lsm=landlock,lockdown,yama";
+  const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests", security];
   // microvm has nothing to calibrate the TSC by; under emulation it is the host's. KVM tells its guests.
   const clock =
     acceleration === "kvm" || tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`, "tsc=reliable"];
