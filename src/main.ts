@@ -1,12 +1,13 @@
 /**
  * The CLI's entry: parses the command line, hands over to a command in cli/, and turns errors into exit codes.
  *
- * A command's module is loaded when it is called, so that `blazar --version` does not pay for gRPC.
+ * A command's module is loaded when it is called, and each is a bundle of its own (setup/dist.ts): `blazar --version`
+ * does not pay for gRPC, and a daemon does not keep the text of all other commands in memory.
  */
 import { Command } from "commander";
 import type { RunOptions } from "./cli/run.ts";
 import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
-import { BlazarError, reasonOf } from "./contracts/errors.ts";
+import { reasonOf } from "./contracts/errors.ts";
 
 /** Exit code of a command that failed by itself, as sysexits(3) EX_SOFTWARE; a run command's own code passes through. */
 const FAILED = 70;
@@ -26,11 +27,8 @@ function program(): Command {
     .description("run the daemon: Controller and Task services for containerd")
     .option("--config <file>", "TOML configuration, see docs/configuration.md")
     .action(async (options: { config?: string }) => {
-      const [{ serve }, { wireDaemon }] = await Promise.all([
-        import("./cli/serve.ts"),
-        import("./cli/wiring.ts"),
-      ]);
-      process.exitCode = await serve(options, wireDaemon);
+      const { runDaemon } = await import("./cli/daemon.ts");
+      process.exitCode = await runDaemon(options);
     });
   cli
     .command("run")
@@ -94,7 +92,7 @@ try {
   await program().parseAsync(process.argv);
 } catch (error) {
   process.stderr.write(`blazar: ${reasonOf(error)}\n`);
-  if (!(error instanceof BlazarError) && error instanceof Error)
-    process.stderr.write(`${error.stack ?? ""}\n`);
+  // by name: the class of a command's bundle is another one than ours would be
+  if (error instanceof Error && error.name !== "BlazarError") process.stderr.write(`${error.stack ?? ""}\n`);
   process.exitCode = FAILED;
 }

@@ -3,7 +3,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, chown, cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import { chmod, chown, cp, readdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
 import { processesOf } from "../../../src/cli/demo/leftovers.ts";
@@ -120,8 +120,7 @@ export async function installForEverybody(): Promise<{ program: string; cache: s
   const directory = await temporaryDirectory();
   await chmod(directory, 0o755);
   const program = join(directory, "dist", "blazar.mjs");
-  await mkdir(dirname(program));
-  await cp(blazarProgram(), program);
+  await cp(dirname(blazarProgram()), dirname(program), { recursive: true });
   const { keeper, vmlinux, initramfs, emptyExt4, busybox } = built();
   const copy = async (file: string): Promise<string> => {
     const target = join(directory, basename(file));

@@ -1,0 +1,12 @@
+/**
+ * `blazar serve` as a program of its own: what a daemon needs and nothing else.
+ *
+ * Bundled apart (setup/dist.ts), because V8 keeps the text of all that it loads for as long as the process lives.
+ */
+import { serve } from "./serve.ts";
+import { wireDaemon } from "./wiring.ts";
+
+/** Runs a daemon until a signal ends it; the returned number is the exit code. */
+export function runDaemon(options: { readonly config?: string | undefined }): Promise<number> {
+  return serve(options, wireDaemon);
+}
