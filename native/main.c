@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "allocator.h"
 #include "quickjs-libc.h"
 #include "quickjs.h"
 #include "supervisor.h"
@@ -103,7 +104,8 @@ static void log_rejections(JSContext *ctx) {
 }
 
 static JSContext *new_context(int argc, char **argv) {
-  JSRuntime *runtime = JS_NewRuntime();
+  const JSMallocFunctions *allocator = blazar_allocator();
+  JSRuntime *runtime = allocator ? JS_NewRuntime2(allocator, NULL) : NULL;
   if (!runtime) return NULL;
   js_std_init_handlers(runtime);
   sys_set_memory_limit(runtime, BLAZAR_MEMORY_LIMIT);

@@ -411,13 +411,15 @@ describe("the keeper", () => {
       return open;
     };
     let open = await round(0);
-    const first = await pss(bench.pid);
-    for (let number = 1; number < 4; number++) {
+    let first = 0;
+    for (let number = 1; number < 5; number++) {
       await Promise.all(open.map((stdio) => stdio.close()));
       open = await round(number);
+      // the engine collects its garbage by thirds of what there is: one round shows no level yet
+      if (number === 1) first = await pss(bench.pid);
     }
     const last = await pss(bench.pid);
-    process.stderr.write(`keeper PSS at 50 pods: ${first} KB, after 4 rounds ${last} KB\n`);
+    process.stderr.write(`keeper PSS at 50 pods: ${first} KB, after 3 rounds more ${last} KB\n`);
     expect(last).toBeLessThan(4 * 1024);
     expect(last - first).toBeLessThan(400);
   });

@@ -121,6 +121,25 @@ describe.skipIf(process.getuid?.() !== 0)("the native runtime", () => {
     expect(Date.now() - started).toBeLessThan(30_000);
   });
 
+  it("allocates blocks that do not overlap, within its limit, and gives memory back", async () => {
+    const { quickjs } = artifacts();
+    const test = path.join(directory, "allocator-test");
+    const sources = ["native/allocator.c", "native/test/allocator.c"];
+    const includes = ["-isystem", quickjs.include, "-I", "native"];
+    const compiled = await run("musl-gcc", [
+      "-O2",
+      "-D_GNU_SOURCE",
+      "-static",
+      ...includes,
+      ...sources,
+      "-o",
+      test,
+    ]);
+    expect(compiled).toMatchObject({ status: 0 });
+    expect(await run(test, [])).toEqual({ status: 0, stdout: "", stderr: "" });
+    await rm(test);
+  });
+
   it("leaves nothing behind in its directory but its files", async () => {
     expect((await readdir(directory)).length).toBe(2);
   });

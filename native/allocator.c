@@ -1,0 +1,247 @@
+/*
+ * The engine's memory: blocks of few sizes in pages of their own.
+ *
+ * The engine asks for a block's size at each malloc and free, and a guest without KVM pays for every
+ * instruction: here each is a dozen or two. A page holds blocks of one size; its free ones are a list, the last
+ * freed first, so that a forked child writes to few pages. Empty pages serve any size; beyond a few, the
+ * kernel gets them back. What is large, or comes when the arena is full, is libc's, with its size in front.
+ * One thread only.
+ */
+#include "allocator.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define UNIT 16 /* alignment of all blocks */
+#define PAGE_SHIFT 12
+#define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
+#define ARENA_PAGES 16384 /* of address space; pages are touched when they are needed */
+#define ARENA_BYTES (ARENA_PAGES * PAGE_BYTES)
+#define KEPT_PAGES 32
+#define MAX_SMALL 2048
+#define NONE 0 /* page 0 is never used */
+
+/* Few, for each touches a page of its own; the largest divide a page without much rest. */
+static const uint16_t sizes[] = {16,  32,  48,  64,  80,  96,  112, 128, 160,  192, 224,
+                                 256, 320, 384, 448, 512, 672, 816, 1024, 1360, 2048};
+#define CLASSES (sizeof sizes / sizeof *sizes)
+
+struct block {
+  struct block *next;
+};
+
+/* Beside the pages, not in them: a page that nobody uses stays untouched. */
+struct page {
+  struct block *free;
+  uint16_t used;
+  uint16_t size;
+  uint16_t next, previous; /* pages of this size with room, or free pages */
+};
+
+struct large {
+  size_t size;
+  size_t unused; /* keeps the alignment */
+};
+
+static char *arena;
+static struct page pages[ARENA_PAGES];
+static uint16_t with_room[CLASSES]; /* the first page of each size's list */
+static uint16_t free_page;
+static unsigned free_pages, fresh_page = 1;
+static uint8_t class_of[MAX_SMALL / UNIT + 1];
+
+static inline size_t offset_of(const void *pointer) { return (size_t)((const char *)pointer - arena); }
+
+static inline int is_small(const void *pointer) { return offset_of(pointer) < ARENA_BYTES; }
+
+static inline struct page *page_of(const void *pointer) { return &pages[offset_of(pointer) >> PAGE_SHIFT]; }
+
+static inline unsigned class_for(size_t size) { return class_of[(size + UNIT - 1) / UNIT]; }
+
+static inline size_t size_of(const void *pointer) {
+  return is_small(pointer) ? page_of(pointer)->size : ((const struct large *)pointer)[-1].size;
+}
+
+static int set_up(void) {
+  for (size_t class = 0, unit = 0; class < CLASSES; class++)
+    for (; unit * UNIT <= sizes[class]; unit++) class_of[unit] = (uint8_t)class;
+  arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (arena == MAP_FAILED) return -1;
+  madvise(arena, ARENA_BYTES, MADV_NOHUGEPAGE); /* 2 MB at the first touch would be more than all of it */
+  return 0;
+}
+
+static void link_page(uint16_t *list, uint16_t index) {
+  pages[index].previous = NONE;
+  pages[index].next = *list;
+  if (*list != NONE) pages[*list].previous = index;
+  *list = index;
+}
+
+static void unlink_page(uint16_t *list, uint16_t index) {
+  struct page *page = &pages[index];
+  if (page->next != NONE) pages[page->next].previous = page->previous;
+  if (page->previous != NONE) pages[page->previous].next = page->next;
+  else *list = page->next;
+}
+
+/* An empty page, or NONE when the arena is full. */
+static uint16_t take_page(void) {
+  uint16_t index = free_page;
+  if (index == NONE) return fresh_page < ARENA_PAGES ? (uint16_t)fresh_page++ : NONE;
+  unlink_page(&free_page, index);
+  free_pages--;
+  return index;
+}
+
+static void give_back(uint16_t index) {
+  link_page(&free_page, index);
+  if (++free_pages > KEPT_PAGES) madvise(arena + ((size_t)index << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED);
+}
+
+/* Puts a page with room first in the list of a class. */
+static int add_page(unsigned class) {
+  uint16_t index = take_page();
+  if (index == NONE) return -1;
+  char *start = arena + ((size_t)index << PAGE_SHIFT);
+  size_t size = sizes[class];
+  struct block **end = &pages[index].free;
+  for (char *each = start; each + size <= start + PAGE_BYTES; each += size) {
+    *end = (struct block *)each;
+    end = &(*end)->next;
+  }
+  *end = NULL;
+  pages[index].size = (uint16_t)size;
+  pages[index].used = 0;
+  link_page(&with_room[class], index);
+  return 0;
+}
+
+static void *allocate_large(size_t size) {
+  struct large *large = size > SIZE_MAX / 2 ? NULL : malloc(sizeof *large + size);
+  if (!large) return NULL;
+  large->size = size;
+  return large + 1;
+}
+
+/* Only the first page of a list may be full: it stays until another is wanted. */
+static void drop_full(uint16_t *list) {
+  if (*list != NONE && !pages[*list].free) unlink_page(list, *list);
+}
+
+/* The first page of the class is full, or there is none. */
+static __attribute__((noinline)) void *allocate_slowly(unsigned class) {
+  uint16_t *list = &with_room[class];
+  drop_full(list);
+  if (*list == NONE && add_page(class) < 0) return allocate_large(sizes[class]);
+  struct page *page = &pages[*list];
+  struct block *block = page->free;
+  page->free = block->next;
+  page->used++;
+  return block;
+}
+
+static inline void *allocate(size_t size) {
+  if (__builtin_expect(size > MAX_SMALL, 0)) return allocate_large(size);
+  unsigned class = class_for(size);
+  struct page *page = &pages[with_room[class]];
+  struct block *block = page->free; /* that of NONE is NULL */
+  if (__builtin_expect(!block, 0)) return allocate_slowly(class);
+  page->free = block->next;
+  page->used++;
+  return block;
+}
+
+/* The page was full, or is empty now. */
+static __attribute__((noinline)) void rearrange(struct page *page, int was_full) {
+  uint16_t *list = &with_room[class_for(page->size)], index = (uint16_t)(page - pages);
+  if (was_full && *list != index) {
+    drop_full(list);
+    link_page(list, index);
+  }
+  if (page->used > 0 || (page->next == NONE && page->previous == NONE)) return; /* the last one is kept */
+  unlink_page(list, index);
+  page->free = NULL;
+  give_back(index);
+}
+
+static inline void release(void *pointer) {
+  if (!is_small(pointer)) {
+    free((struct large *)pointer - 1);
+    return;
+  }
+  struct page *page = page_of(pointer);
+  struct block *block = pointer, *next = page->free;
+  block->next = next;
+  page->free = block;
+  if (--page->used == 0 || !next) rearrange(page, !next);
+}
+
+static size_t usable_size(const void *pointer) { return pointer ? size_of(pointer) : 0; }
+
+static __attribute__((noinline)) void *js_allocate_slowly(JSMallocState *state, size_t size) {
+  if (state->malloc_size + size > state->malloc_limit) return NULL;
+  void *pointer = allocate(size);
+  if (!pointer) return NULL;
+  state->malloc_count++;
+  state->malloc_size += size_of(pointer);
+  return pointer;
+}
+
+/* The common case by itself, so that it needs no stack. */
+static void *js_allocate(JSMallocState *state, size_t size) {
+  if (size > MAX_SMALL) return js_allocate_slowly(state, size);
+  struct page *page = &pages[with_room[class_for(size)]];
+  struct block *block = page->free;
+  if (!block || state->malloc_size + size > state->malloc_limit) return js_allocate_slowly(state, size);
+  page->free = block->next;
+  page->used++;
+  state->malloc_count++;
+  state->malloc_size += page->size;
+  return block;
+}
+
+static void js_release(JSMallocState *state, void *pointer) {
+  if (!pointer) return;
+  state->malloc_count--;
+  state->malloc_size -= size_of(pointer);
+  release(pointer);
+}
+
+static void *resize_large(void *pointer, size_t size) {
+  struct large *large = size > SIZE_MAX / 2 ? NULL : realloc((struct large *)pointer - 1, sizeof *large + size);
+  if (!large) return NULL;
+  large->size = size;
+  return large + 1;
+}
+
+static void *move(void *pointer, size_t old, size_t size) {
+  void *moved = allocate(size);
+  if (!moved) return NULL;
+  memcpy(moved, pointer, old < size ? old : size);
+  release(pointer);
+  return moved;
+}
+
+static void *js_resize(JSMallocState *state, void *pointer, size_t size) {
+  if (!pointer) return size == 0 ? NULL : js_allocate(state, size);
+  if (size == 0) {
+    js_release(state, pointer);
+    return NULL;
+  }
+  size_t old = size_of(pointer);
+  int small = is_small(pointer);
+  if (small && size <= old && class_for(size) == class_for(old)) return pointer;
+  if (state->malloc_size + size - old > state->malloc_limit && size > old) return NULL;
+  void *moved = !small && size > MAX_SMALL ? resize_large(pointer, size) : move(pointer, old, size);
+  if (!moved) return NULL;
+  state->malloc_size += size_of(moved) - old;
+  return moved;
+}
+
+const JSMallocFunctions *blazar_allocator(void) {
+  static const JSMallocFunctions functions = {js_allocate, js_release, js_resize, usable_size};
+  return arena || set_up() == 0 ? &functions : NULL;
+}
