@@ -284,9 +284,10 @@ export class ContainerRuntime {
     passed("stdio");
     signal.throwIfAborted();
     const deadlineMs = host.deadlines.containerCreate;
-    await this.sandbox.liveGuest.request("container.create", this.guestRequest(plan, relay), {
-      deadlineMs,
-      signal,
+    const request = this.guestRequest(plan, relay);
+    await host.supply.guestTurns.during(signal, () => {
+      passed("turn");
+      return this.sandbox.liveGuest.request("container.create", request, { deadlineMs, signal });
     });
     passed("guest");
     this.logger.debug({ steps }, "container created; steps in ms since its start");

@@ -284,20 +284,19 @@ export class SandboxRuntime {
     return this.track(async () => {
       const { host, spec } = this;
       const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
-      await this.liveGuest.request(
-        "sandbox.setup",
-        {
-          sandboxId: this.id,
-          hostname,
-          hosts: hostsFile(hostname),
-          resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
-          now: host.now(),
-          entropy: host.randomHex(ENTROPY_BYTES),
-          share: true,
-          sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
-          shmBytes: Math.floor(this.memoryBytes / SHM_SHARE),
-        },
-        { deadlineMs: host.deadlines.guestSetup, signal },
+      const setup = {
+        sandboxId: this.id,
+        hostname,
+        hosts: hostsFile(hostname),
+        resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
+        entropy: host.randomHex(ENTROPY_BYTES),
+        share: true,
+        sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
+        shmBytes: Math.floor(this.memoryBytes / SHM_SHARE),
+      };
+      const limits = { deadlineMs: host.deadlines.guestSetup, signal };
+      await host.supply.guestTurns.during(signal, () =>
+        this.liveGuest.request("sandbox.setup", { ...setup, now: host.now() }, limits),
       );
       const adjust = async (by: number) => {
         const deadlineMs = host.deadlines.guestRequest;

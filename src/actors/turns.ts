@@ -1,5 +1,5 @@
 /**
- * Turns to start a VM: so many at a time, first come first served.
+ * Turns to do what keeps a processor busy, such as starting a VM: so many at a time, first come first served.
  *
  * Fifty VMs that boot at once on two cores are all slow; in turns the first are as quick as alone. A wait is given up
  * by its signal and leaves no place taken.
@@ -13,7 +13,11 @@ export class Turns {
   private taken = 0;
   private readonly waiting: (() => void)[] = [];
 
-  constructor(private readonly limit: number) {}
+  /** With `longestMs` a turn ends by itself after so long: for work that somebody hostile may draw out. */
+  constructor(
+    private readonly limit: number,
+    private readonly longestMs?: number,
+  ) {}
 
   /** How many wait. */
   get queued(): number {
@@ -30,11 +34,25 @@ export class Turns {
     if (this.taken >= this.limit) await this.wait(signal);
     else this.taken++;
     let ended = false;
-    return () => {
+    let timer: NodeJS.Timeout | undefined;
+    const end = () => {
+      clearTimeout(timer);
       if (ended) return;
       ended = true;
       this.pass();
     };
+    if (this.longestMs !== undefined) timer = setTimeout(end, this.longestMs).unref();
+    return end;
+  }
+
+  /** Waits for a turn and keeps it while `work` is under way. Rejects with Cancelled, or as `work` does. */
+  async during<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const end = await this.take(signal);
+    try {
+      return await work();
+    } finally {
+      end();
+    }
   }
 
   /** Hands the turn to the next in the queue, or takes it back. */

@@ -59,14 +59,20 @@ export interface VmSupplyOptions {
   readonly now: () => number;
 }
 
+/** A guest that takes longer for a container is slow by itself, or hostile: it must not hold up the others. */
+const LONGEST_GUEST_TURN_MS = 2_000;
+
 export class VmSupply {
   readonly turns: Turns;
+  /** For what keeps a guest's processors busy: fifty guests that take turns on two cores lose less to each other. */
+  readonly guestTurns: Turns;
   readonly activity: Activity;
   /** Set by the pool, which needs the supply itself. */
   pool: WarmVms | undefined;
 
   constructor(private readonly options: VmSupplyOptions) {
     this.turns = new Turns(options.parallelStarts);
+    this.guestTurns = new Turns(options.parallelStarts, LONGEST_GUEST_TURN_MS);
     this.activity = new Activity(options.now);
   }
 

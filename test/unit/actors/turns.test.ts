@@ -1,5 +1,5 @@
 import { fc, test } from "@fast-check/vitest";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Turns } from "../../../src/actors/turns.ts";
 
 const never = new AbortController().signal;
@@ -29,6 +29,25 @@ describe("turns", () => {
     end();
     expect([turns.running, turns.queued]).toEqual([0, 0]);
     await expect(turns.take(gone.signal).then((last) => last())).resolves.toBeUndefined();
+  });
+
+  it("end by themselves where they may not last, and only once", async () => {
+    vi.useFakeTimers();
+    try {
+      const turns = new Turns(1, 2_000);
+      const end = await turns.take(never);
+      const next = turns.take(never);
+      await vi.advanceTimersByTimeAsync(1_999);
+      expect(turns.queued).toBe(1);
+      await vi.advanceTimersByTimeAsync(1);
+      const endNext = await next;
+      end();
+      expect([turns.running, turns.queued]).toEqual([1, 0]);
+      endNext();
+      expect([turns.running, vi.getTimerCount()]).toEqual([0, 0]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test.prop([
