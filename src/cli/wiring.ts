@@ -24,6 +24,7 @@ import type { RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
+import { IdleMemory } from "../host/idle-memory.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
 import { memoryPressure } from "../host/memory-pressure.ts";
@@ -82,13 +83,17 @@ export interface CoreOptions {
 /** The actors on their real ports. */
 export function wireCore(options: CoreOptions): Core {
   const { config, parts, logger, keeper } = options;
+  const idleMemory = new IdleMemory(logger);
   const workers = new WorkerPool<RootfsTasks>({
     file: join(import.meta.dirname, "workers", "rootfs.worker.mjs"),
     maxThreads: config.storage.worker_threads,
+    onIdle: (tasks) => idleMemory.giveBack(tasks),
   });
   const templateMemory = new WorkerPool<MemoryTasks>({
     file: join(import.meta.dirname, "workers", "memory.worker.mjs"),
     maxThreads: 1,
+    // a template is made once
+    idleTimeoutMs: 500,
   });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;

@@ -1,6 +1,6 @@
 /**
  * The few libc calls that Node does not offer: mount(2), umount2(2), unshare(2), chdir(2),
- * mknod(2), memfd_create(2) and its seals, by koffi.
+ * mknod(2), memfd_create(2) and its seals, madvise(2), malloc_trim(3), by koffi.
  *
  * The only user of koffi, and for workers only: a call blocks its thread, and `unshare` changes the thread that
  * makes it, so koffi's asynchronous form (which runs on another thread) must not be used. Every call returns
@@ -34,6 +34,7 @@ const F_ADD_SEALS = 1033;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+const MADV_PAGEOUT = 21;
 
 export const { EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
 
@@ -47,6 +48,17 @@ const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)")
 const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
+const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
+/** glibc's alone. */
+const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
+
+function optional<T>(find: () => T): T | undefined {
+  try {
+    return find();
+  } catch {
+    return undefined;
+  }
+}
 
 function errnoOf(result: number): number {
   return result === 0 ? 0 : koffi.errno();
@@ -115,6 +127,16 @@ export function copyRange(from: number, to: number, start: number, end: number):
     left -= copied;
   }
   return 0;
+}
+
+/** Has the kernel drop the pages of a mapping; what is needed again comes from its file, or from swap. */
+export function pageOut(start: number, length: number): number {
+  return errnoOf(cMadvise(start, length, MADV_PAGEOUT));
+}
+
+/** Returns freed memory of the whole process, where the C library can. */
+export function trimHeap(): void {
+  cMallocTrim?.(0);
 }
 
 function valueOr(result: number): number {

@@ -10,6 +10,7 @@ import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
+import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import {
   changeThreadDirectory,
   EBUSY,
@@ -43,9 +44,18 @@ export interface RootfsTasks {
   unmountBelow(directory: string): Outcome<undefined>;
   /** Does nothing: has a thread ready when the next container needs one. */
   warm(input: undefined): Outcome<undefined>;
+  /** Gives freed memory of the process back to the kernel; with `text`, program text too. */
+  giveBack(input: { readonly text: boolean }): Outcome<undefined>;
 }
 
 export const warm: RootfsTasks["warm"] = () => ({ ok: true, value: undefined });
+
+export const giveBack: RootfsTasks["giveBack"] = ({ text }) =>
+  settle("HostResource", "give memory back", "blazard", () => {
+    trimFreedMemory();
+    if (text) pageOutText();
+    return undefined;
+  });
 
 /** Makes what a plan says; a failure undoes its own work. */
 export const applyRootfs: RootfsTasks["applyRootfs"] = ({ plan, empty }) =>

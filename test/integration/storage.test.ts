@@ -52,6 +52,11 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     expect(left).toEqual([]);
   });
 
+  test("memory is given back while the process goes on", async () => {
+    await pool.run("giveBack", { text: true });
+    expect(await pool.run("warm", undefined)).toBeUndefined();
+  });
+
   test("several layers show as one tree, read-only and harmless to the host", async () => {
     const request = overlayRequest("c1", makeLayers(3));
     const plan = await store.plan(request);

@@ -1,7 +1,8 @@
 /**
  * A piscina pool for one worker file, made on first use.
  *
- * A thread costs 8 to 10 MB, so none exists before it is needed and idle ones go away. A running task is never
+ * A thread costs 8 to 10 MB, so none exists before it is needed and all go away when there was nothing to do for a
+ * while; that moment is the daemon's to clean up in (`onIdle`). A running task is never
  * aborted, because that would terminate its thread between a mount and its undo: whoever gives up undoes the
  * task's work when it is done.
  */
@@ -19,26 +20,34 @@ export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
   run<Name extends keyof Tasks & string>(name: Name, input: Input<Tasks[Name]>): Promise<Result<Tasks[Name]>>;
 }
 
-export interface WorkerPoolOptions {
+export interface WorkerPoolOptions<Tasks extends TaskMap<Tasks>> {
   /** The worker's bundle, an absolute path (`dist/workers/rootfs.worker.mjs`). */
   readonly file: string;
   readonly maxThreads?: number;
-  /** How long an idle thread is kept, in milliseconds. */
+  /** After how long without a task the threads end, in milliseconds. */
   readonly idleTimeoutMs?: number;
+  /** Called before they do; may still run tasks, and is waited for. */
+  readonly onIdle?: (workers: TaskRunner<Tasks>) => Promise<void>;
   /** Told of a thread that died without a task, which nobody else would hear of. */
   readonly onThreadError?: (error: unknown) => void;
 }
 
+/** Longer than the pauses of a node that starts pods one after the other; a new thread costs some 40 ms of CPU. */
+const IDLE_TIMEOUT_MS = 5_000;
+
 /** Threads that run the tasks of one worker file. */
 export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Tasks> {
-  readonly #options: WorkerPoolOptions;
+  readonly #options: WorkerPoolOptions<Tasks>;
   #pool: Promise<Piscina> | undefined;
   #closed = false;
+  #running = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #ending: Promise<void> = Promise.resolve();
   /** A task has come back: the worker file is sound. */
   #proven = false;
   readonly #waiting = new Set<(error: unknown) => void>();
 
-  constructor(options: WorkerPoolOptions) {
+  constructor(options: WorkerPoolOptions<Tasks>) {
     this.#options = options;
   }
 
@@ -48,23 +57,63 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   ): Promise<Result<Tasks[Name]>> {
     if (this.#closed) throw this.#failure(name, "the pool is closed");
     this.#pool ??= this.#start();
+    clearTimeout(this.#idle);
+    this.#running++;
+    try {
+      return await this.#runIn(this.#pool, name, input);
+    } finally {
+      if (--this.#running === 0 && !this.#closed) this.#endWhenIdle();
+    }
+  }
+
+  /** Lets running tasks finish, then ends the threads. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#idle);
+    await this.#ending;
+    const pool = await this.#pool;
+    await pool?.close();
+  }
+
+  #endWhenIdle(): void {
+    this.#idle = setTimeout(() => {
+      const pool = this.#pool;
+      // whoever comes now starts new threads
+      this.#pool = undefined;
+      if (pool !== undefined) this.#ending = this.#end(pool);
+    }, this.#idleTimeoutMs);
+    this.#idle.unref();
+  }
+
+  async #end(started: Promise<Piscina>): Promise<void> {
+    try {
+      await this.#options.onIdle?.({ run: (name, input) => this.#runIn(started, name, input) });
+    } catch (error) {
+      this.#options.onThreadError?.(error);
+    }
+    const pool = await started.catch(() => undefined);
+    await pool?.close().catch(this.#options.onThreadError ?? (() => undefined));
+  }
+
+  get #idleTimeoutMs(): number {
+    return this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  }
+
+  async #runIn<Name extends keyof Tasks & string>(
+    started: Promise<Piscina>,
+    name: Name,
+    input: Input<Tasks[Name]>,
+  ): Promise<Result<Tasks[Name]>> {
     let outcome: Outcome<unknown>;
     try {
-      outcome = await this.#runIn(await this.#pool, name, input);
+      outcome = await this.#outcomeOf(await started, name, input);
     } catch (cause) {
       throw this.#failure(name, reasonOf(cause), cause);
     }
     return unwrap(outcome) as Result<Tasks[Name]>;
   }
 
-  /** Lets running tasks finish, then ends the threads. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const pool = await this.#pool;
-    await pool?.close();
-  }
-
-  async #runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
+  async #outcomeOf(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
     let giveUp: (error: unknown) => void = () => undefined;
     const hopeless = new Promise<never>((_, reject) => {
       giveUp = reject;
@@ -85,7 +134,8 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
       filename: this.#options.file,
       minThreads: 0,
       maxThreads: this.#options.maxThreads ?? 2,
-      idleTimeout: this.#options.idleTimeoutMs ?? 10_000,
+      // the pool ends them all at once; this is for what a burst has left beside a steady trickle
+      idleTimeout: 2 * this.#idleTimeoutMs,
       // waiting on a futex would save microseconds and keep an idle thread from being ended in time
       atomics: "disabled",
       recordTiming: false,

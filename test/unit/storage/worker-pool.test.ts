@@ -17,6 +17,14 @@ export const refuse = (reason) => ({ ok: false, code: "MountFailed", details: { 
 export const crash = () => { throw new TypeError("a bug in the task"); };
 `;
 
+function later<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((fulfil) => {
+    resolve = fulfil;
+  });
+  return { promise, resolve };
+}
+
 describe("a worker pool", () => {
   let base: string;
   let file: string;
@@ -49,6 +57,33 @@ describe("a worker pool", () => {
       code: "Internal",
       message: expect.stringContaining("a bug in the task"),
     });
+    expect(await pool.run("double", 4)).toBe(8);
+    await pool.close();
+  });
+
+  test("tells when its threads are about to end, lets them do something last, and starts new ones when asked", async () => {
+    const told = later<number>();
+    const pool = new WorkerPool<Tasks>({
+      file,
+      idleTimeoutMs: 1,
+      onIdle: async (workers) => told.resolve(await workers.run("double", 21)),
+    });
+    await pool.run("double", 1);
+    expect(await told.promise).toBe(42);
+    expect(await pool.run("double", 4)).toBe(8);
+    await pool.close();
+  });
+
+  test("goes on when what is done last fails, and says so", async () => {
+    const failed = later<unknown>();
+    const pool = new WorkerPool<Tasks>({
+      file,
+      idleTimeoutMs: 1,
+      onIdle: async (workers) => void (await workers.run("refuse", "no")),
+      onThreadError: failed.resolve,
+    });
+    await pool.run("double", 1);
+    expect(await failed.promise).toMatchObject({ code: "MountFailed" });
     expect(await pool.run("double", 4)).toBe(8);
     await pool.close();
   });

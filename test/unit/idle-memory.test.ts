@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { IdleMemory } from "../../src/host/idle-memory.ts";
+import type { TaskRunner } from "../../src/host/storage/worker-pool.ts";
+import type { RootfsTasks } from "../../src/workers/rootfs.worker.ts";
+
+test("an idle daemon gives memory back each time, its text only the first time", async () => {
+  const asked: unknown[] = [];
+  const workers = {
+    run: (name: string, input: unknown) => {
+      asked.push([name, input]);
+      return Promise.resolve(undefined);
+    },
+  } as TaskRunner<RootfsTasks>;
+  const idle = new IdleMemory({ debug: () => undefined });
+  await idle.giveBack(workers);
+  await idle.giveBack(workers);
+  expect(asked).toEqual([
+    ["giveBack", { text: true }],
+    ["giveBack", { text: false }],
+  ]);
+});
