@@ -42,8 +42,9 @@ const channel = new Channel({
   }),
   onRequest: (op, params) => handle(op, params),
 });
-const disks = new PreparedDisks();
-const context = { loop, reaper, logger, peer: channel.peer, disksReady: ready.everything, disks };
+const disksReady = ready.everything;
+const disks = new PreparedDisks({ loop, logger, disksReady });
+const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
@@ -51,7 +52,7 @@ const containers = new Containers(context, sandbox, (event: ProcessExited) =>
 handle = requestHandler({
   sandbox,
   containers,
-  prepareDisk: (params) => disks.prepare(context, params),
+  prepareDisk: (params) => disks.prepare(params),
   ready,
   powerOff: () => powerOff(context, channel),
 });

@@ -7,10 +7,11 @@
  */
 import * as sys from "sys";
 import { check } from "../../native/runtime/check.ts";
+import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import { makeDirectories, withFile, writeText } from "../../native/runtime/files.ts";
+import type { Logger } from "../../native/runtime/log.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { DiskPrepare } from "../../src/protocol/guest-messages.ts";
-import type { AgentContext } from "./context.ts";
 import { findDisk, mountDisk } from "./disks.ts";
 import { DISKS } from "./places.ts";
 import { UndoList } from "./undo.ts";
@@ -28,19 +29,29 @@ export interface PreparedDisk {
   readonly path: string;
 }
 
+/** What finding disks takes. */
+export interface DiskTools {
+  readonly loop: EventLoop;
+  readonly logger: Logger;
+  /** Resolves when disks can be used. */
+  readonly disksReady: Promise<void>;
+}
+
 export class PreparedDisks {
   readonly #prepared = new Map<string, Promise<PreparedDisk>>();
   readonly #claimed = new Set<string>();
 
+  constructor(private readonly tools: DiskTools) {}
+
   /** Waits for the disk, mounts it and makes it ready for an overlay. Throws, leaving nothing. */
-  async prepare(context: AgentContext, { diskSerial, filesystem }: DiskPrepare): Promise<void> {
+  async prepare({ diskSerial, filesystem }: DiskPrepare): Promise<void> {
     if (!SERIAL.test(diskSerial)) {
       const reason = "a serial number is 1 to 31 of a-z, 0-9 and -";
       throw new BlazarError("InvalidArgument", { operation: "prepare a disk", subject: diskSerial, reason });
     }
     if (this.#prepared.has(diskSerial)) throw notFree("prepare a disk", diskSerial, "it is prepared already");
     if (this.#claimed.has(diskSerial)) throw notFree("prepare a disk", diskSerial, "a container uses it");
-    const work = prepare(context, diskSerial, filesystem);
+    const work = prepare(this.tools, diskSerial, filesystem);
     this.#prepared.set(diskSerial, work);
     try {
       await work;
@@ -69,11 +80,11 @@ export class PreparedDisks {
   }
 }
 
-async function prepare(context: AgentContext, serial: string, filesystem: string): Promise<PreparedDisk> {
-  const undo = new UndoList(context.logger);
+async function prepare(tools: DiskTools, serial: string, filesystem: string): Promise<PreparedDisk> {
+  const undo = new UndoList(tools.logger);
   try {
-    await context.disksReady;
-    const device = await findDisk(context.loop, serial);
+    await tools.disksReady;
+    const device = await findDisk(tools.loop, serial);
     const path = `${DISKS}/${serial}`;
     makeDirectories(path);
     undo.add("remove the disk's directory", () => void sys.rmdir(path));

@@ -21,6 +21,7 @@ import { GuestLink } from "./guest-link.ts";
 import { HeldResources } from "./held-resources.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
+import { prepareSpare } from "./spare-disk.ts";
 import { type Acquired, BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
@@ -32,8 +33,6 @@ const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
 const SHM_SHARE = 2;
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
-/** What writable layers are; see set-up. */
-const SPARE_FILESYSTEM = "ext4";
 
 export class SandboxRuntime {
   readonly id: string;
@@ -161,27 +160,23 @@ export class SandboxRuntime {
     });
   }
 
-  /** For the pool: plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. */
+  /**
+   * For the pool: plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. A
+   * clone has one from its template.
+   */
   async plugSpare(signal: AbortSignal): Promise<void> {
-    const { rootfs, scratchDirectory } = this.host;
-    if (rootfs.makeSpare === undefined) return;
-    const spare = { id: "spare", path: join(scratchDirectory, `${this.id}.spare`) };
+    const { rootfs } = this.host;
+    if (this.spare !== undefined || rootfs.makeSpare === undefined) return;
+    const spare = { id: "spare", path: this.sparePath };
     await this.journal.intend({ kind: "file", path: spare.path });
     await rootfs.makeSpare(spare.path, this.user);
     await this.liveVm.attachDisk({ ...spare, readonly: false });
     this.spare = spare;
-    await this.prepareSpare(spare.id, signal);
+    await prepareSpare(this.liveGuest, spare.id, { ...this.host, logger: this.logger }, signal);
   }
 
-  /** One that cannot be prepared is found and mounted by its container. */
-  private async prepareSpare(diskSerial: string, signal: AbortSignal): Promise<void> {
-    const params = { diskSerial, filesystem: SPARE_FILESYSTEM };
-    const limits = { deadlineMs: this.host.deadlines.guestRequest, signal };
-    try {
-      await this.liveGuest.request("disk.prepare", params, limits);
-    } catch (error) {
-      if (!signal.aborted) this.logger.warn({ err: error }, "the guest could not prepare its spare disk");
-    }
+  private get sparePath(): string {
+    return join(this.host.scratchDirectory, `${this.id}.spare`);
   }
 
   /** Gives the spare disk to a container, once, if its place can take it. */
@@ -393,6 +388,7 @@ export class SandboxRuntime {
 
   private async start(template: string | undefined, signal: AbortSignal): Promise<{ pid: number }> {
     await this.prepareVm(signal);
+    const spare = template === undefined ? undefined : await this.intendSpare();
     const resource = { kind: "process" as const, id: this.id };
     const ref = await this.journal.intend(resource);
     try {
@@ -405,16 +401,26 @@ export class SandboxRuntime {
           user: this.user,
           cgroups: this.cgroupProcs,
           template,
+          disk: spare?.disk.path,
         },
         signal,
       );
     } catch (error) {
       // the driver leaves nothing of a launch that failed
-      await this.journal.undone(ref);
+      await Promise.all([ref, spare?.ref].map((each) => each && this.journal.undone(each)));
       throw error;
     }
+    this.spare = spare?.disk;
     await this.journal.amend(ref, { ...resource, ...this.vm.identity });
     return { pid: this.vm.identity.pid };
+  }
+
+  /** The disk that a clone gets with its template's guest; undefined = templates have none. */
+  private async intendSpare(): Promise<{ readonly disk: SpareDisk; readonly ref: number } | undefined> {
+    const id = this.host.driver.templates?.diskId;
+    if (id === undefined) return undefined;
+    const disk = { id, path: this.sparePath };
+    return { disk, ref: await this.journal.intend({ kind: "file", path: disk.path }) };
   }
 
   /** The VM's user and directories; once, also if a clone failed and a boot follows. */

@@ -11,6 +11,7 @@ import type { GuestHello, SandboxSetup } from "../protocol/guest-messages.ts";
 import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
+import { prepareSpare } from "./spare-disk.ts";
 
 /** What it needs of the {@link Host}. */
 export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
@@ -18,13 +19,15 @@ export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
 };
 
 /**
- * Waits for the agent's hello, makes it answer once and lets go of it.
+ * Waits for the agent's hello, has it prepare what clones need and lets go of it.
+ * @param disk the VM's disk, which becomes the writable layer of each clone's first container
  * @returns what the agent has said of itself
  * @throws BlazarError GuestNotReady, GuestLost, Cancelled
  */
 export async function prepareTemplateGuest(
   host: TemplateGuestHost,
   vm: Vm,
+  disk: string | undefined,
   signal: AbortSignal,
 ): Promise<GuestHello> {
   const { agentHello, guestRequest } = host.deadlines;
@@ -50,6 +53,7 @@ export async function prepareTemplateGuest(
       { deadlineMs: guestRequest, signal },
     );
     await rehearseInTemplate(guest, guestRequest, signal);
+    if (disk !== undefined) await prepareSpare(guest, disk, host, signal);
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {

@@ -18,7 +18,8 @@ export function openTemplateStore(
     driver: host.driver,
     directory: config.directory,
     diskLimitBytes: config.disk_limit,
-    prepare: async (vm, signal) => onGuest(await prepareTemplateGuest(host, vm, signal)),
+    prepare: async (vm, signal) =>
+      onGuest(await prepareTemplateGuest(host, vm, host.driver.templates?.diskId, signal)),
     logger: host.logger,
   });
 }

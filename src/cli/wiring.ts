@@ -20,7 +20,7 @@ import { UserPool } from "../actors/user-pool.ts";
 import { VmSupply } from "../actors/vm-supply.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import type { RootfsStore } from "../contracts/storage.ts";
+import type { LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
@@ -32,6 +32,7 @@ import { nodeText } from "../host/node-text.ts";
 import { ociSpecs } from "../host/oci-spec/translate.ts";
 import { sealMemory } from "../host/sealed-memory.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
+import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
@@ -97,7 +98,8 @@ export function wireCore(options: CoreOptions): Core {
   });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;
-  const driver = options.driver ?? qemuDriver(options, templateMemory);
+  const images = new HostLayerImages(workers, parts.emptyImage);
+  const driver = options.driver ?? qemuDriver(options, templateMemory, images);
   const session = randomBytes(SESSION_BYTES).toString("hex");
   const templates = options.templates
     ? openTemplateStore(config.template, {
@@ -170,6 +172,7 @@ async function makeRehearsalRoot(root: string, busybox: string): Promise<void> {
 function qemuDriver(
   { config, parts, logger, keeper }: CoreOptions,
   templateMemory: WorkerPool<MemoryTasks>,
+  images: LayerImages,
 ): VmmDriver {
   // the last of the users is for VMs that are no sandbox's
   const uid = config.vmm.first_uid + config.vmm.uid_count - 1;
@@ -184,6 +187,7 @@ function qemuDriver(
     cacheDirectory: parts.cache,
     ownUser: process.getuid?.() === 0 ? { uid, gid: uid } : undefined,
     sealMemory: (file) => sealMemory(templateMemory, file),
+    images,
   });
 }
 

@@ -61,6 +61,22 @@ export interface RootfsStore {
   release(plan: RootfsPlan): Promise<void>;
 }
 
+/** Writable layers as files, for VMs that have one before they have a container. */
+export interface LayerImages {
+  /** Changes whenever an empty layer does. */
+  identity(): Promise<string>;
+  /** Makes an empty one, as sparse as can be. */
+  make(image: string, owner: { readonly uid: number; readonly gid: number } | undefined): Promise<void>;
+  /** Writes what is in an image to a small file that does not exist yet. */
+  pack(image: string, packed: string): Promise<void>;
+  /** Makes an image that is byte by byte what was packed. Throws StorageFailed, also for a damaged file. */
+  unpack(
+    packed: string,
+    image: string,
+    owner: { readonly uid: number; readonly gid: number } | undefined,
+  ): Promise<void>;
+}
+
 /** Host-side chores beside root filesystems. All idempotent, all off the main thread. */
 export interface HostFiles {
   /** Makes a directory (parents too) with this mode and owner. */

@@ -28,6 +28,11 @@ export interface VmSpec {
    * clone of it instead of booting, and its agent answers at once. Undefined = boot.
    */
   readonly template?: string | undefined;
+  /**
+   * Where a clone gets its copy of its template's disk (see {@link TemplateDriver.diskId}): a name that is free, in a
+   * directory that the VMM's user may go through. The file belongs to whoever asked; a launch that fails removes it.
+   */
+  readonly disk?: string | undefined;
 }
 
 /** What of a VM a template is made for; clones of another shape need another template. */
@@ -43,6 +48,11 @@ export interface TemplateIdentity {
 
 /** How a driver makes templates. Knows nothing of where they are kept or when they are needed. */
 export interface TemplateDriver {
+  /**
+   * Id of the disk that a template's VM has: an empty writable layer at first, and as `ready` has left it in every clone,
+   * each with a copy of its own. Undefined = they have none.
+   */
+  readonly diskId: string | undefined;
   identify(shape: VmShape, signal?: AbortSignal): Promise<TemplateIdentity>;
   /**
    * Boots a VM of this shape with the files in `directory` (exists, empty), calls `ready` when it runs and, when that has

@@ -33,17 +33,22 @@ export interface Owner {
   readonly gid: number;
 }
 
-interface Loaded {
+/** What there is in an image beside zeros. */
+export interface ImageContent {
   readonly size: number;
   readonly pieces: readonly { readonly offset: number; readonly bytes: Buffer }[];
 }
 
 /** By path of the image; an image never changes in place. */
-const loaded = new Map<string, Loaded>();
+const loaded = new Map<string, ImageContent>();
 
 /** Makes `path` a copy of the empty image, mode 0600. */
 export function copyEmptyImage(empty: EmptyImage, path: string, owner: Owner | undefined): void {
-  const { size, pieces } = load(empty);
+  writeImage(path, load(empty), owner);
+}
+
+/** Makes `path` an image of this content, mode 0600. */
+export function writeImage(path: string, { size, pieces }: ImageContent, owner: Owner | undefined): void {
   const unfinished = unfinishedName(path);
   rmSync(unfinished, { force: true });
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
@@ -82,7 +87,7 @@ export function adoptImage(path: string, owner: Owner | undefined): boolean {
   return true;
 }
 
-function load(empty: EmptyImage): Loaded {
+function load(empty: EmptyImage): ImageContent {
   const known = loaded.get(empty.image);
   if (known !== undefined) return known;
   const { size, extents } = readExtents(empty.extents);
@@ -117,7 +122,8 @@ function readExtents(file: string): { size: number; extents: [number, number][] 
   return { size, extents };
 }
 
-function writeAll(fd: number, bytes: Buffer, offset: number): void {
+/** Writes all of it, however often it takes. */
+export function writeAll(fd: number, bytes: Buffer, offset: number): void {
   for (let done = 0; done < bytes.length; )
     done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
 }

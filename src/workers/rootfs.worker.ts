@@ -31,6 +31,7 @@ import { maskLayer, UPPER_IMAGE } from "./mask-layer.ts";
 import { mountPointsBelow } from "./mountinfo.ts";
 import { type Outcome, settle } from "./outcome.ts";
 import { overlayData } from "./overlay-data.ts";
+import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 
 /** The tasks by name, for the pool's types. */
 export interface RootfsTasks {
@@ -40,6 +41,12 @@ export interface RootfsTasks {
     readonly image: string;
     readonly owner: RootfsPlan["owner"];
     readonly empty: EmptyImage;
+  }): Outcome<undefined>;
+  packImage(input: { readonly image: string; readonly packed: string }): Outcome<undefined>;
+  unpackImage(input: {
+    readonly packed: string;
+    readonly image: string;
+    readonly owner: RootfsPlan["owner"];
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
   /** Does nothing: has a thread ready when the next container needs one. */
@@ -81,6 +88,20 @@ export const releaseRootfs: RootfsTasks["releaseRootfs"] = (plan) =>
 export const makeImage: RootfsTasks["makeImage"] = ({ image, owner, empty }) =>
   settle("StorageFailed", "make a writable layer", image, () => {
     copyEmptyImage(empty, image, owner);
+    return undefined;
+  });
+
+/** Makes a small file of what is in a sparse image. */
+export const packImage: RootfsTasks["packImage"] = ({ image, packed }) =>
+  settle("StorageFailed", "pack a disk image", image, () => {
+    pack(image, packed);
+    return undefined;
+  });
+
+/** Makes an image of such a file. */
+export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner }) =>
+  settle("StorageFailed", "unpack a disk image", image, () => {
+    unpack(packed, image, owner);
     return undefined;
   });
 

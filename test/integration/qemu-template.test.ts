@@ -3,14 +3,16 @@
  * clone does, or its VMM were it taken over, reaches the template. One template for all: building it is what costs.
  */
 import { execFile } from "node:child_process";
-import { cp, mkdir, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { hashMemory } from "../../src/vmm/qemu/template-files.ts";
+import { hashMemory, templatePaths } from "../../src/vmm/qemu/template-files.ts";
 import { type Guest, SHAPE, TemplateBench } from "../support/template-bench.ts";
 
 const CLONES = 4;
+const SPARE = { diskSerial: "spare", filesystem: "ext4" };
 const MEBIBYTE = 1024 * 1024;
 
 let bench: TemplateBench;
@@ -54,7 +56,7 @@ describe("a template", () => {
 
   it("leaves nothing of the VM that it was made of", async () => {
     expect(await bench.qemu.leftovers()).toEqual([]);
-    expect((await readdir(template)).sort()).toEqual(["manifest.json", "memory", "state"]);
+    expect((await readdir(template)).sort()).toEqual(["disk", "manifest.json", "memory", "state"]);
   });
 
   it("is found whole by a check", async () => {
@@ -134,6 +136,29 @@ describe("a clone", () => {
     await bench.templates.verify(template, true);
   });
 
+  it("has a disk of its own that is mounted already, as its template left it", async () => {
+    const { disk } = templatePaths(template);
+    const before = await readFile(disk);
+    const guests = await clones(2);
+    await Promise.all(guests.map(({ share }) => mkdir(join(share, "shared"))));
+    await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
+    for (const { link, disk: image } of guests) {
+      const again = link.request("disk.prepare", SPARE, { deadlineMs: 5000 });
+      await expect(again).rejects.toMatchObject({ code: "IllegalTransition" });
+      expect((await stat(image)).blocks * 512).toBeLessThan(MEBIBYTE);
+    }
+    const write = (index: number): string =>
+      `ls /tmp 2>/dev/null; mkdir -p /tmp; echo ${index} > /tmp/own; dd if=/dev/zero of=/tmp/much bs=64k count=64; sync`;
+    const wrote = await Promise.all(guests.map((guest, index) => guest.run(write(index), SPARE.diskSerial)));
+    expect(wrote.map((text) => text.includes("own"))).toEqual([false, false]);
+    // it was released with its container, and is found as any other disk is
+    const read = guests.map((guest) => guest.run("cat /tmp/own", SPARE.diskSerial));
+    expect(await Promise.all(read)).toEqual(["0\n", "1\n"]);
+    await bench.killAll();
+    for (const { disk: image } of guests) await promisify(execFile)("e2fsck", ["-fn", image]);
+    expect(await readFile(disk)).toEqual(before);
+  });
+
   it("pays only for the memory that it changes", async () => {
     const [one, two] = await clones(2);
     if (one === undefined || two === undefined) throw new Error("no clones");
@@ -170,8 +195,20 @@ describe("a clone", () => {
       await (await bench.driver.launch(spec, AbortSignal.timeout(ms))).kill();
     } catch (error) {
       expect(error).toMatchObject({ code: "Cancelled" });
+      expect(existsSync(spec.disk)).toBe(false);
     }
     expect(await bench.qemu.leftovers()).toEqual([]);
+  });
+
+  it("is not made without a place for its disk, and one that is not made leaves none", async () => {
+    const spec = await bench.cloneSpec(template);
+    await expect(bench.driver.launch({ ...spec, disk: undefined })).rejects.toMatchObject({
+      code: "InvalidArgument",
+    });
+    await expect(bench.driver.launch(spec, AbortSignal.timeout(5))).rejects.toMatchObject({
+      code: "Cancelled",
+    });
+    expect(existsSync(spec.disk)).toBe(false);
   });
 
   it("is not made without a share, which its template has", async () => {
@@ -199,12 +236,17 @@ describe("a template that is not what it was", () => {
     expect(await launchError(await bench.directory())).toMatchObject({ code: "TemplateNotFound" });
   });
 
-  it.each(["state", "memory", "manifest.json"])("is broken when its %s is cut short", async (file) => {
-    const directory = await copyOfTemplate();
-    await truncate(join(directory, file), 100);
-    expect(await launchError(directory)).toMatchObject({ code: "TemplateBroken" });
-    await expect(bench.templates.verify(directory, false)).rejects.toMatchObject({ code: "TemplateBroken" });
-  });
+  it.each(["state", "memory", "disk", "manifest.json"])(
+    "is broken when its %s is cut short",
+    async (file) => {
+      const directory = await copyOfTemplate();
+      await truncate(join(directory, file), 100);
+      expect(await launchError(directory)).toMatchObject({ code: "TemplateBroken" });
+      await expect(bench.templates.verify(directory, false)).rejects.toMatchObject({
+        code: "TemplateBroken",
+      });
+    },
+  );
 
   it("is broken when its state is damaged after clones were made of it", async () => {
     const directory = await copyOfTemplate();

@@ -10,11 +10,13 @@ import { silentLogger } from "../../src/contracts/logger.ts";
 import type { Vm, VmShape, VmSpec } from "../../src/contracts/vmm.ts";
 import { nodeText } from "../../src/host/node-text.ts";
 import { type SealedFile, sealMemory } from "../../src/host/sealed-memory.ts";
+import { HostLayerImages } from "../../src/host/storage/layer-images.ts";
 import { WorkerPool } from "../../src/host/storage/worker-pool.ts";
 import type { ContainerCreate } from "../../src/protocol/guest-messages.ts";
 import { StreamReceiver } from "../../src/protocol/stream.ts";
 import type { QemuDriver } from "../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../src/workers/memory.worker.ts";
+import type { RootfsTasks } from "../../src/workers/rootfs.worker.ts";
 import { containerCreate, sandboxSetup } from "./guest-requests.ts";
 import { QemuBench } from "./qemu-bench.ts";
 import type { VmmBench } from "./vmm-conformance.ts";
@@ -34,8 +36,10 @@ export interface Guest {
   readonly helloMs: number;
   /** Gives it a name, the time and entropy, and mounts its share. */
   setUp(name: string): Promise<void>;
-  /** Runs a shell script in a container and returns what it prints. */
-  run(script: string): Promise<string>;
+  /** Where its own disk is on the host. */
+  readonly disk: string;
+  /** Runs a shell script in a container and returns what it prints; by default its writable layer is in memory. */
+  run(script: string, diskSerial?: string): Promise<string>;
 }
 
 export class TemplateBench {
@@ -43,14 +47,21 @@ export class TemplateBench {
   /** Paths of the sealed copies that the driver has asked for, those it has closed left out. */
   readonly sealed = new Set<string>();
   readonly vms: Vm[] = [];
+  readonly images: HostLayerImages;
   #count = 0;
 
   private constructor(
     readonly qemu: QemuBench,
-    private readonly bundle: WorkerBundle,
+    private readonly bundles: readonly WorkerBundle[],
     private readonly workers: WorkerPool<MemoryTasks>,
+    private readonly layers: WorkerPool<RootfsTasks>,
   ) {
-    this.driver = qemu.driverWith({ sealMemory: (file) => this.#seal(file), ownUser: qemu.user() });
+    this.images = new HostLayerImages(layers, qemu.built.emptyExt4);
+    this.driver = qemu.driverWith({
+      sealMemory: (file) => this.#seal(file),
+      images: this.images,
+      ownUser: qemu.user(),
+    });
   }
 
   /** The bench of the conformance suite, whose VMs are clones of `template`. */
@@ -61,7 +72,7 @@ export class TemplateBench {
         name: driver.name,
         templates: driver.templates,
         probe: (signal) => driver.probe(signal),
-        launch: (spec, signal) => driver.launch({ ...spec, template }, signal),
+        launch: (spec, signal) => driver.launch({ ...spec, template, disk: diskOf(spec) }, signal),
       },
       failing: qemu.failing,
       hanging: qemu.hanging,
@@ -76,9 +87,10 @@ export class TemplateBench {
   }
 
   static async start(): Promise<TemplateBench> {
-    const bundle = await bundleWorker("memory");
-    const workers = new WorkerPool<MemoryTasks>({ file: bundle.file, maxThreads: 1 });
-    return new TemplateBench(await QemuBench.start(), bundle, workers);
+    const [memory, rootfs] = await Promise.all([bundleWorker("memory"), bundleWorker("rootfs")]);
+    const workers = new WorkerPool<MemoryTasks>({ file: memory.file, maxThreads: 1 });
+    const layers = new WorkerPool<RootfsTasks>({ file: rootfs.file, maxThreads: 1 });
+    return new TemplateBench(await QemuBench.start(), [memory, rootfs], workers, layers);
   }
 
   get templates(): NonNullable<QemuDriver["templates"]> {
@@ -101,17 +113,24 @@ export class TemplateBench {
   ): Promise<readonly { step: string; ms: number }[]> {
     const ready = async (vm: Vm): Promise<void> => {
       const link = await greet(vm);
+      const { diskId } = this.templates;
+      if (diskId === undefined) throw new Error("templates have no disk");
+      // what mounts the clones' writable layers comes with the last of the modules
       await link.request("ping", {}, { deadlineMs: REQUEST_MS });
+      const disk = { diskSerial: diskId, filesystem: "ext4" };
+      await link.request("disk.prepare", disk, { deadlineMs: REQUEST_MS });
       link.close();
     };
     return this.templates.build(SHAPE, directory, ready, signal);
   }
 
-  async cloneSpec(template: string): Promise<VmSpec & { readonly shareDirectory: string }> {
+  async cloneSpec(
+    template: string,
+  ): Promise<VmSpec & { readonly shareDirectory: string; readonly disk: string }> {
     const spec = await this.qemu.spec(`clone-${this.#count++}`);
     const { shareDirectory } = spec;
     if (shareDirectory === undefined) throw new Error("the bench gives no share");
-    return { ...spec, ...SHAPE, shareDirectory, template };
+    return { ...spec, ...SHAPE, shareDirectory, template, disk: diskOf(spec) };
   }
 
   async clone(template: string): Promise<Guest> {
@@ -128,7 +147,8 @@ export class TemplateBench {
       share,
       helloMs,
       setUp: (name) => setUp(link, name),
-      run: (script) => run(link, script),
+      disk: spec.disk,
+      run: (script, diskSerial) => run(link, script, diskSerial),
     };
   }
 
@@ -150,10 +170,15 @@ export class TemplateBench {
 
   async dispose(): Promise<void> {
     await this.killAll();
-    await this.workers.close();
-    await this.bundle.remove();
+    await Promise.all([this.workers.close(), this.layers.close()]);
+    await Promise.all(this.bundles.map((bundle) => bundle.remove()));
     await this.qemu.dispose();
   }
+}
+
+/** Beside the directories of VMs, where nothing may be left. */
+function diskOf(spec: VmSpec): string {
+  return join(spec.directory, "..", "..", `${spec.id}.disk`);
 }
 
 async function greet(vm: Vm): Promise<GuestLink> {
@@ -174,11 +199,13 @@ async function setUp(link: GuestLink, name: string): Promise<void> {
   await link.request("sandbox.setup", setup, { deadlineMs: REQUEST_MS });
 }
 
-async function run(link: GuestLink, script: string): Promise<string> {
+async function run(link: GuestLink, script: string, diskSerial = ""): Promise<string> {
   const stdout = link.allotStream();
   const id = `c${stdout}`;
   const output = collect(link, stdout);
-  await link.request("container.create", container(id, script, stdout), { deadlineMs: REQUEST_MS });
+  await link.request("container.create", container(id, script, stdout, diskSerial), {
+    deadlineMs: REQUEST_MS,
+  });
   await link.request("process.start", { id, execId: "" }, { deadlineMs: REQUEST_MS });
   const text = await output;
   await link.request("container.delete", { id }, { deadlineMs: REQUEST_MS });
@@ -209,9 +236,15 @@ function collect(link: GuestLink, stream: number): Promise<string> {
 }
 
 /** A container on the guest's own small root, with the sandbox's shared memory and what its share has to show. */
-function container(id: string, script: string, stdout: number): ContainerCreate {
+function container(id: string, script: string, stdout: number, diskSerial: string): ContainerCreate {
   const plain = containerCreate(id, ["sh", "-c", script]);
   const shared = { type: "bind", source: "shared", destination: "/shared", options: ["rbind", "ro"] };
   const memory = { type: "tmpfs", source: "shm", destination: "/dev/shm", options: ["nosuid", "nodev"] };
-  return { ...plain, stdio: { stdin: 0, stdout, stderr: 0 }, mounts: [...plain.mounts, memory, shared] };
+  const rootfs = { ...plain.rootfs, diskSerial, filesystem: diskSerial === "" ? "" : "ext4" };
+  return {
+    ...plain,
+    rootfs,
+    stdio: { stdin: 0, stdout, stderr: 0 },
+    mounts: [...plain.mounts, memory, shared],
+  };
 }

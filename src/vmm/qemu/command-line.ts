@@ -4,8 +4,9 @@
  * The device set is the same for every VM, the share aside. Whatever differs between guest and host, or could
  * hurt the host, is decided here: acceleration, clock, seccomp. It must not look at the host.
  */
-import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
+import type { Acceleration, VmDisk, VmSpec } from "../../contracts/vmm.ts";
 import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest-messages.ts";
+import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
 import type { VmPaths } from "./paths.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -13,8 +14,6 @@ const MEBIBYTE = 1024 * 1024;
 export const CONSOLE_BYTES = 64 * 1024;
 /** QMP name of the console's ring buffer. */
 export const CONSOLE_ID = "console";
-/** The bus that disks are plugged into. */
-export const DISK_BUS = "disks.0";
 /** No new privileges, programs or scheduling, and no obsolete system calls. It forbids `exec:` migration. */
 const SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -49,6 +48,8 @@ export interface CommandLineInput {
   readonly acceleration: Acceleration;
   /** Default: its own. */
   readonly memory?: GuestMemory;
+  /** A disk that is there from the start; undefined = none. */
+  readonly disk?: VmDisk | undefined;
   /** As QEMU shall open them. */
   readonly kernel: string;
   readonly initramfs: string;
@@ -63,6 +64,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...machine(input),
     ...boot(input),
     ...devices(input.paths),
+    ...(input.disk === undefined ? [] : diskArguments(input.disk)),
     ...share(input.spec.shareDirectory),
     ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
@@ -135,9 +137,16 @@ function devices(paths: VmPaths): string[] {
     // a server that does not wait: a restarted daemon finds it, and the guest boots meanwhile
     ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
     ...["-device", `virtserialport,bus=ports.0,chardev=agent,name=${AGENT_PORT_NAME}`],
-    ...["-device", "virtio-scsi-device,id=disks"],
+    ...["-device", `virtio-scsi-device,id=${DISK_CONTROLLER}`],
     ...["-object", "rng-builtin,id=entropy", "-device", "virtio-rng-device,rng=entropy"],
   ];
+}
+
+/** The same as when it is plugged into a running VM: what a template's guest has found, its clones' guests still have. */
+function diskArguments(disk: VmDisk): string[] {
+  const { driver, ...properties } = scsiDisk(disk.id);
+  const device = [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)];
+  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", device.join(",")];
 }
 
 function share(directory: string | undefined): string[] {

@@ -1,18 +1,14 @@
 /**
  * Disks on a running VM: QMP's blockdev-add, device_add scsi-hd and their undoing.
  *
- * A disk is a raw image and a SCSI device, both named after the disk's id, which is the serial number that the
- * guest finds it by. A failed attach takes the image back out. The image is let go of only when QEMU has said so
- * (DEVICE_DELETED, then blockdev-del).
+ * A failed attach takes the image back out. The image is let go of only when QEMU has said so (DEVICE_DELETED, then
+ * blockdev-del).
  */
-import { createHash } from "node:crypto";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vmm.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "../../host/qmp.ts";
 import { isRecord } from "../../protocol/json.ts";
-import { DISK_BUS } from "./command-line.ts";
-
-const VALID_ID = /^[a-z0-9-]{1,31}$/;
+import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
 
 export interface DiskDeadlines {
   /** For each command. */
@@ -23,18 +19,10 @@ export interface DiskDeadlines {
 
 export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDeadlines): Promise<void> {
   const { commandMs } = deadlines;
-  const { node, device } = names(disk.id);
-  await qmp.execute("blockdev-add", blockNode(node, disk), commandMs);
-  const args = {
-    driver: "scsi-hd",
-    bus: DISK_BUS,
-    id: device,
-    drive: node,
-    serial: disk.id,
-    device_id: disk.id,
-  };
+  const { node } = diskNames(disk.id);
+  await qmp.execute("blockdev-add", blockNode(disk), commandMs);
   try {
-    await qmp.execute("device_add", args, commandMs);
+    await qmp.execute("device_add", scsiDisk(disk.id), commandMs);
   } catch (error) {
     await qmp.execute("blockdev-del", { "node-name": node }, commandMs).catch(() => undefined);
     throw error;
@@ -42,7 +30,7 @@ export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDe
 }
 
 export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDeadlines): Promise<void> {
-  const { node, device } = names(id);
+  const { node, device } = diskNames(id);
   const gone = deviceDeleted(qmp, device, deadlines.detachMs);
   try {
     const plugged = await unplug(qmp, device, deadlines.commandMs);
@@ -53,31 +41,6 @@ export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDead
   await qmp.execute("blockdev-del", { "node-name": node }, deadlines.commandMs).catch((error: unknown) => {
     if (!isMissingNode(error)) throw error;
   });
-}
-
-function names(id: string): { node: string; device: string } {
-  if (VALID_ID.test(id)) return { node: nodeName(id), device: `disk-${id}` };
-  throw new BlazarError("InvalidArgument", {
-    operation: "name a disk",
-    subject: id,
-    reason: "an id is 1 to 31 of a-z, 0-9 and -",
-  });
-}
-
-/** QEMU allows 31 characters and a letter first, so the id itself does not fit. */
-function nodeName(id: string): string {
-  return `n${createHash("sha256").update(id).digest("hex").slice(0, 30)}`;
-}
-
-function blockNode(node: string, disk: VmDisk): Record<string, unknown> {
-  return {
-    driver: "raw",
-    "node-name": node,
-    "read-only": disk.readonly,
-    // blocks that the guest frees are punched out of the sparse image
-    discard: "unmap",
-    file: { driver: "file", filename: disk.path, "read-only": disk.readonly, discard: "unmap" },
-  };
 }
 
 /** False if there is no such device. */

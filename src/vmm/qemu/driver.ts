@@ -8,6 +8,7 @@ import { readFile, stat } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmmDriver, VmSpec } from "../../contracts/vmm.ts";
 import { abortable } from "./abortable.ts";
 import { type AccelerationChoice, chooseAcceleration } from "./acceleration.ts";
@@ -43,6 +44,8 @@ export interface QemuDriverOptions {
   readonly ownUser?: VmSpec["user"] | undefined;
   /** Copies a file into memory that nobody can write to; undefined = no templates. */
   readonly sealMemory?: ((file: string) => Promise<SealedMemory>) | undefined;
+  /** Makes the disks of templates and of their clones; undefined = they have none. */
+  readonly images?: LayerImages | undefined;
 }
 
 interface Ready {
@@ -59,10 +62,10 @@ export class QemuDriver implements VmmDriver {
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
-    const { sealMemory } = options;
+    const { sealMemory, images, ownUser } = options;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Ready> => this.#prepared(signal);
-    this.templates = new QemuTemplates({ prepared, sealMemory, user: options.ownUser });
+    this.templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
   }
 
   async probe(

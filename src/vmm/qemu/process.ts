@@ -7,7 +7,7 @@
  */
 import { constants } from "node:fs";
 import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
-import type { VmSpec } from "../../contracts/vmm.ts";
+import type { VmDisk, VmSpec } from "../../contracts/vmm.ts";
 import { type CommandLineInput, commandLine, type GuestMemory, type Protection } from "./command-line.ts";
 
 const STDOUT = 1;
@@ -15,6 +15,8 @@ const STDERR = 2;
 const KERNEL = 3;
 const INITRAMFS = 4;
 const MEMORY = 5;
+/** A template's disk while it is made. */
+const DISK = 7;
 /** A clone's devices' state. */
 export const STATE = 6;
 
@@ -22,15 +24,17 @@ export const STATE = 6;
 export type MemorySource =
   | { readonly kind: "own" }
   /** A file that exists and belongs to the VM's user. */
-  | { readonly kind: "saved"; readonly memory: string }
+  | { readonly kind: "saved"; readonly memory: string; readonly disk?: VmDisk | undefined }
   | {
       readonly kind: "cloned";
       readonly memory: string;
       readonly protection: Protection;
       readonly state: string;
+      /** The clone's own copy; its VM's user may open it. */
+      readonly disk?: VmDisk | undefined;
     };
 
-export interface ProcessInput extends Omit<CommandLineInput, "memory"> {
+export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
   /** Default: its own. */
   readonly source?: MemorySource;
 }
@@ -54,7 +58,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
-    argv: commandLine({ ...input, ...images, memory: guestMemory(input.source) }),
+    argv: commandLine({ ...input, ...images, memory: guestMemory(input.source), disk: disk(input.source) }),
     env: ["LC_ALL=C"],
     cwd: "/",
     uid: spec.user?.uid,
@@ -97,12 +101,25 @@ function guestMemory(source: MemorySource = OWN): GuestMemory {
   return { kind: "cloned", path, protection: source.protection };
 }
 
+/**
+ * That of a template is opened by a descriptor, too. A clone opens its own by name: a descriptor that it inherits would
+ * keep the file on the host's disk after the container, and the guest's disk, are gone.
+ */
+function disk(source: MemorySource = OWN): VmDisk | undefined {
+  if (source.kind === "own" || source.disk === undefined) return undefined;
+  return source.kind === "saved" ? { ...source.disk, path: descriptorPath(DISK) } : source.disk;
+}
+
 function memoryFiles(source: MemorySource = OWN): SpawnFile[] {
   if (source.kind === "own") return [];
   const writable = source.kind === "saved" || source.protection === "sealed";
   const flags = writable ? constants.O_RDWR : constants.O_RDONLY;
   const memory = { fd: MEMORY, path: source.memory, flags, mode: 0 };
-  if (source.kind === "saved") return [memory];
+  if (source.kind === "saved") {
+    return source.disk === undefined
+      ? [memory]
+      : [memory, { fd: DISK, path: source.disk.path, flags: constants.O_RDWR, mode: 0 }];
+  }
   return [memory, { fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }];
 }
 

@@ -15,7 +15,7 @@ const VALID_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export function checkSpec(spec: VmSpec): void {
   const { id, vcpus, memoryBytes } = spec;
   if (!VALID_ID.test(id)) throw invalid(spec, "its id is not 1 to 128 of A-Z, a-z, 0-9, ., _ and -");
-  for (const path of [spec.directory, spec.shareDirectory, spec.template, ...spec.cgroups]) {
+  for (const path of [spec.directory, spec.shareDirectory, spec.template, spec.disk, ...spec.cgroups]) {
     if (path !== undefined && !isAbsolute(path)) throw invalid(spec, `${path} is not an absolute path`);
   }
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MOST_VCPUS) {

@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
-import type { TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import type { LayerImages } from "../../contracts/storage.ts";
+import type { TemplateIdentity, Vm, VmDisk, VmShape, VmSpec } from "../../contracts/vmm.ts";
 import { memoryFileBytes } from "./command-line.ts";
 import { launchVm } from "./launch.ts";
 import {
@@ -20,7 +21,7 @@ import {
   unfinished,
   writeManifest,
 } from "./template-files.ts";
-import type { TemplateGround } from "./template-identity.ts";
+import { TEMPLATE_DISK, type TemplateGround } from "./template-identity.ts";
 import { saveState } from "./template-state.ts";
 import type { QemuVm } from "./vm.ts";
 
@@ -39,6 +40,8 @@ export interface BuildOptions {
   readonly directory: string;
   /** Whom the VM runs as. */
   readonly user: VmSpec["user"];
+  /** Undefined = the VM has no disk. */
+  readonly images: LayerImages | undefined;
   readonly ready: (vm: Vm, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
 }
@@ -79,6 +82,7 @@ async function build(options: BuildOptions, scratch: string): Promise<BuildStep[
     await vm.kill();
   }
   await rename(unfinished(state), state);
+  await packDisk(options);
   // a clone's QEMU, which runs under any user, opens it again by a descriptor
   await chmod(memory, 0o444);
   await describe(options);
@@ -99,14 +103,30 @@ async function boot(options: BuildOptions, scratch: string): Promise<QemuVm> {
     await file.close();
   }
   await give(memory, user);
+  const disk = await makeDisk(options);
   const { vcpus, memoryBytes } = shape;
   const id = basename(scratch);
   const spec = { id, directory: scratch, vcpus, memoryBytes, shareDirectory, user, cgroups: [] };
-  return launchVm(ground.launcher, spec, ground.acceleration, signal, { kind: "saved", memory });
+  return launchVm(ground.launcher, spec, ground.acceleration, signal, { kind: "saved", memory, disk });
 }
 
-async function describe({ directory, identity, shape }: BuildOptions): Promise<void> {
-  const { memory, state } = templatePaths(directory);
+async function makeDisk({ images, directory, user }: BuildOptions): Promise<VmDisk | undefined> {
+  if (images === undefined) return undefined;
+  const { image } = templatePaths(directory);
+  await images.make(image, user);
+  return { id: TEMPLATE_DISK, path: image, readonly: false };
+}
+
+/** Of the image of many gigabytes only what is in it is kept. */
+async function packDisk({ images, directory }: BuildOptions): Promise<void> {
+  if (images === undefined) return;
+  const { image, disk } = templatePaths(directory);
+  await images.pack(image, disk);
+  await rm(image);
+}
+
+async function describe({ directory, identity, shape, images }: BuildOptions): Promise<void> {
+  const { memory, state, disk } = templatePaths(directory);
   const [memoryStat, bytes] = await Promise.all([stat(memory), readFile(state)]);
   await writeManifest(directory, {
     identity,
@@ -116,6 +136,7 @@ async function describe({ directory, identity, shape }: BuildOptions): Promise<v
     stateBytes: bytes.length,
     stateSha256: sha256(bytes),
     memorySha256: await hashMemory(memory),
+    diskSha256: images === undefined ? undefined : sha256(await readFile(disk)),
     created: Date.now(),
   });
 }

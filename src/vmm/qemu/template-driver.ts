@@ -5,15 +5,22 @@
  * one can open it only for writing, so that its clones get a sealed copy in memory (memfd_create(2), F_SEAL_WRITE),
  * loaded once and kept until {@link QemuTemplates.forget}. It does not know where templates are kept.
  */
-
+import { rm } from "node:fs/promises";
 import { BlazarError } from "../../contracts/errors.ts";
-import type { TemplateDriver, TemplateIdentity, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import type { LayerImages } from "../../contracts/storage.ts";
+import type { TemplateDriver, TemplateIdentity, Vm, VmDisk, VmShape, VmSpec } from "../../contracts/vmm.ts";
 import { abortable } from "./abortable.ts";
 import { launchVm } from "./launch.ts";
 import type { MemorySource } from "./process.ts";
 import { type BuildStep, buildTemplate } from "./template-build.ts";
 import { checkTemplate, type TemplateManifest, templateError, templatePaths } from "./template-files.ts";
-import { FileHashes, fileStamp, identifyTemplate, type TemplateGround } from "./template-identity.ts";
+import {
+  FileHashes,
+  fileStamp,
+  identifyTemplate,
+  TEMPLATE_DISK,
+  type TemplateGround,
+} from "./template-identity.ts";
 
 /** A file that nobody can write to, and that other processes of this user can open. */
 export interface SealedMemory {
@@ -25,6 +32,8 @@ export interface QemuTemplatesOptions {
   readonly prepared: (signal?: AbortSignal) => Promise<TemplateGround>;
   /** Copies a file into memory and seals it. */
   readonly sealMemory: (file: string) => Promise<SealedMemory>;
+  /** Makes the disks of templates and of their clones; undefined = they have none. */
+  readonly images: LayerImages | undefined;
   /** Whom a template's VM runs as. */
   readonly user: VmSpec["user"];
 }
@@ -54,8 +63,12 @@ export class QemuTemplates implements TemplateDriver {
     this.#options = options;
   }
 
+  get diskId(): string | undefined {
+    return this.#options.images && TEMPLATE_DISK;
+  }
+
   async identify(shape: VmShape, signal?: AbortSignal): Promise<TemplateIdentity> {
-    return identifyTemplate(await this.#options.prepared(signal), shape, this.#hashes);
+    return this.#identify(await this.#options.prepared(signal), shape);
   }
 
   async build(
@@ -64,9 +77,10 @@ export class QemuTemplates implements TemplateDriver {
     ready: (vm: Vm, signal: AbortSignal) => Promise<void>,
     signal: AbortSignal,
   ): Promise<BuildStep[]> {
-    const ground = await this.#options.prepared(signal);
-    const identity = await this.identify(shape, signal);
-    return buildTemplate({ ground, identity, shape, directory, user: this.#options.user, ready, signal });
+    const { user, images, prepared } = this.#options;
+    const ground = await prepared(signal);
+    const identity = await this.#identify(ground, shape);
+    return buildTemplate({ ground, identity, shape, directory, user, images, ready, signal });
   }
 
   async verify(directory: string, deep: boolean): Promise<void> {
@@ -95,13 +109,38 @@ export class QemuTemplates implements TemplateDriver {
       const { manifest, source } = await abortable("load a template", entry.loaded, signal);
       checkShape(manifest, spec, template);
       const { launcher, acceleration } = await this.#options.prepared(signal);
-      return await launchVm(launcher, spec, acceleration, signal, source);
+      const disk = await this.#copyDisk(manifest, spec, template);
+      try {
+        return await launchVm(launcher, spec, acceleration, signal, { ...source, disk });
+      } catch (error) {
+        if (disk !== undefined) await rm(disk.path, { force: true });
+        throw error;
+      }
     } catch (error) {
       throw await blame(error, template);
     } finally {
       entry.users--;
       await this.#closeIfUnused(entry);
     }
+  }
+
+  /** A clone's own, to which it writes; its template's is a file that no VMM opens. */
+  async #copyDisk(manifest: TemplateManifest, spec: VmSpec, template: string): Promise<VmDisk | undefined> {
+    const { images } = this.#options;
+    if (manifest.diskSha256 === undefined || images === undefined) return undefined;
+    if (spec.disk === undefined) {
+      throw new BlazarError("InvalidArgument", {
+        operation: "clone a VM",
+        subject: spec.id,
+        reason: "it has no place for its disk, and the template has one",
+      });
+    }
+    await images.unpack(templatePaths(template).disk, spec.disk, spec.user);
+    return { id: TEMPLATE_DISK, path: spec.disk, readonly: false };
+  }
+
+  #identify(ground: TemplateGround, shape: VmShape): Promise<TemplateIdentity> {
+    return identifyTemplate(ground, shape, this.#hashes, this.#options.images);
   }
 
   async #acquire(directory: string): Promise<Entry> {
@@ -124,7 +163,7 @@ export class QemuTemplates implements TemplateDriver {
   async #load(directory: string): Promise<Loaded> {
     const manifest = await checkTemplate(directory, false);
     const ground = await this.#options.prepared();
-    const current = await identifyTemplate(ground, manifest, this.#hashes);
+    const current = await this.#identify(ground, manifest);
     if (current.key !== manifest.identity.key) {
       throw templateError("TemplateBroken", directory, `it is out of date: ${difference(manifest, current)}`);
     }
@@ -163,13 +202,13 @@ function checkShape(manifest: TemplateManifest, spec: VmSpec, template: string):
 /** A clone that does not start may be its template's fault. */
 async function blame(error: unknown, template: string): Promise<unknown> {
   if (!(error instanceof BlazarError)) return error;
-  if (error.code !== "VmmFailed" && error.code !== "HostResource") return error;
+  if (!["VmmFailed", "HostResource", "StorageFailed"].includes(error.code)) return error;
   try {
     await checkTemplate(template, false);
   } catch (damage) {
     return damage;
   }
-  if (error.code === "HostResource") return error;
+  if (error.code !== "VmmFailed") return error;
   return templateError("TemplateBroken", template, error.details.reason, error);
 }
 

@@ -1,5 +1,5 @@
 /**
- * A template's files: the guest's memory, its devices' state, and the manifest that says what they are.
+ * A template's files: the guest's memory, its devices' state, what is on its disk, and the manifest that says what they are.
  *
  * The manifest is written last and renamed into place: a directory without one holds no template. What is read
  * here may have been cut short or changed by anybody, so that it is checked before a VM is made of it.
@@ -9,7 +9,7 @@ import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
 import type { TemplateIdentity } from "../../contracts/vmm.ts";
-import { integer, object, record, string } from "../../protocol/json.ts";
+import { integer, object, optional, record, string } from "../../protocol/json.ts";
 import { memoryFileBytes } from "./command-line.ts";
 
 /** Memory is read in pieces of this size; those that hold nothing but zeros are left out of its hash. */
@@ -25,6 +25,8 @@ const manifestCheck = object({
   stateSha256: string,
   /** See {@link hashMemory}. */
   memorySha256: string,
+  /** Of the packed disk; undefined = the guest has none. */
+  diskSha256: optional(string),
   /** Milliseconds since the epoch. */
   created: integer(0),
 });
@@ -34,6 +36,10 @@ export type TemplateManifest = ReturnType<typeof manifestCheck> & { readonly ide
 export interface TemplatePaths {
   readonly memory: string;
   readonly state: string;
+  /** What is on the disk, packed; every clone unpacks a copy of its own and none ever opens this. */
+  readonly disk: string;
+  /** The disk itself, while the template is made. */
+  readonly image: string;
   readonly manifest: string;
 }
 
@@ -41,6 +47,8 @@ export function templatePaths(directory: string): TemplatePaths {
   return {
     memory: join(directory, "memory"),
     state: join(directory, "state"),
+    disk: join(directory, "disk"),
+    image: join(directory, "disk.raw"),
     manifest: join(directory, "manifest.json"),
   };
 }
@@ -74,15 +82,18 @@ export async function readManifest(directory: string): Promise<TemplateManifest>
   }
 }
 
-/** Checks sizes and the state's hash, with `deep` the memory's, too. Throws TemplateNotFound or TemplateBroken. */
+/** Checks sizes and the hashes of state and disk, with `deep` the memory's, too. Throws TemplateNotFound or TemplateBroken. */
 export async function checkTemplate(directory: string, deep: boolean): Promise<TemplateManifest> {
   const manifest = await readManifest(directory);
-  const { memory, state } = templatePaths(directory);
+  const { memory, state, disk } = templatePaths(directory);
   try {
     const [memoryStat, bytes] = await Promise.all([stat(memory), readFile(state)]);
     if (memoryStat.size !== memoryFileBytes(manifest.memoryBytes))
       throw damaged("memory", "has another size");
     if (sha256(bytes) !== manifest.stateSha256) throw damaged("state", "has another hash");
+    const { diskSha256 } = manifest;
+    if (diskSha256 !== undefined && sha256(await readFile(disk)) !== diskSha256)
+      throw damaged("disk", "has another hash");
     if (deep && (await hashMemory(memory)) !== manifest.memorySha256) {
       throw damaged("memory", "has another hash");
     }

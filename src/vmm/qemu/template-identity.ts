@@ -8,14 +8,17 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
+import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, TemplateIdentity, VmShape } from "../../contracts/vmm.ts";
 import { commandLine, EMULATED_CPU, kernelArguments } from "./command-line.ts";
 import type { Launcher } from "./launch.ts";
 import { vmPaths } from "./paths.ts";
 import { sha256 } from "./template-files.ts";
 
+/** Id of the disk that a template's guest has. */
+export const TEMPLATE_DISK = "spare";
 /** Raised when templates are made or loaded in another way. */
-const LAYOUT = "1";
+const LAYOUT = "2";
 const KEY_DIGITS = 32;
 
 export interface TemplateGround {
@@ -43,6 +46,7 @@ export async function identifyTemplate(
   ground: TemplateGround,
   shape: VmShape,
   hashes: FileHashes,
+  images: Pick<LayerImages, "identity"> | undefined,
 ): Promise<TemplateIdentity> {
   const { launcher, version, acceleration } = ground;
   const [binary, kernel, initramfs] = await Promise.all([
@@ -60,13 +64,14 @@ export async function identifyTemplate(
     "command line": kernelArguments(acceleration, launcher.tscKhz),
     vcpus: String(shape.vcpus),
     memory: String(shape.memoryBytes),
-    devices: devices(ground, shape),
+    devices: devices(ground, shape, images !== undefined),
+    disk: (await images?.identity()) ?? "none",
   };
   return { key: sha256(Buffer.from(JSON.stringify(parts))).slice(0, KEY_DIGITS), parts };
 }
 
 /** The whole command line, without what differs from VM to VM. */
-function devices({ launcher, acceleration }: TemplateGround, shape: VmShape): string {
+function devices({ launcher, acceleration }: TemplateGround, shape: VmShape, hasDisk: boolean): string {
   const args = commandLine({
     binary: "qemu",
     spec: {
@@ -80,6 +85,7 @@ function devices({ launcher, acceleration }: TemplateGround, shape: VmShape): st
     paths: vmPaths("/vm"),
     acceleration,
     memory: { kind: "saved", path: "/memory" },
+    disk: hasDisk ? { id: TEMPLATE_DISK, path: "/disk", readonly: false } : undefined,
     kernel: "kernel",
     initramfs: "initramfs",
     tscKhz: launcher.tscKhz,

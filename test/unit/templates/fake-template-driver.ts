@@ -9,6 +9,7 @@ import type { TemplateDriver, TemplateIdentity, Vm, VmShape } from "../../../src
 const FILE = "memory";
 
 export class FakeTemplateDriver implements TemplateDriver {
+  readonly diskId = undefined;
   /** Part of the identity: another kernel makes another template. */
   kernel = "6.1";
   identifyFails: Error | undefined;

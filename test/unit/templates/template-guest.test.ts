@@ -32,7 +32,7 @@ const { signal } = new AbortController();
 describe("a guest that becomes a template", () => {
   it("has answered, and takes the daemon that built it for a stranger afterwards", async () => {
     const vm = await launch({});
-    expect(await prepareTemplateGuest(host, vm, signal)).toMatchObject({ role: "guest" });
+    expect(await prepareTemplateGuest(host, vm, undefined, signal)).toMatchObject({ role: "guest" });
     const link = new GuestLink(await vm.connectAgent(), { ...host, sandboxId: "clone" });
     await link.hello;
     // the first request of a link has the number that the set-up had: a remembered answer would be null
@@ -41,18 +41,38 @@ describe("a guest that becomes a template", () => {
     link.close();
   });
 
+  it("has mounted its disk last, after the rehearsals", async () => {
+    const vm = await launch({});
+    await prepareTemplateGuest(host, vm, "spare", signal);
+    const asked = vm.guest.requests.map(({ op }) => op);
+    expect(asked.indexOf("disk.prepare")).toBeGreaterThan(asked.lastIndexOf("container.delete"));
+    expect([...vm.guest.preparedDisks]).toEqual(["spare"]);
+  });
+
+  it("is a template, too, if it cannot prepare its disk", async () => {
+    const vm = await launch({ hangs: new Set(["disk.prepare"]) });
+    expect(await prepareTemplateGuest(host, vm, "spare", signal)).toMatchObject({ role: "guest" });
+  });
+
   it.each([
     ["says nothing", { silent: true }, "GuestNotReady"],
     ["does not answer", { hangs: new Set(["ping"]) }, "DeadlineExceeded"],
     ["is of another release", { helloVersion: 99 }, "ProtocolVersion"],
   ] satisfies [string, GuestFaults, string][])("is refused if it %s", async (_, faults, code) => {
-    await expect(prepareTemplateGuest(host, await launch(faults), signal)).rejects.toMatchObject({ code });
+    await expect(prepareTemplateGuest(host, await launch(faults), undefined, signal)).rejects.toMatchObject({
+      code,
+    });
   });
 
   it("is given up when the build is", async () => {
     const controller = new AbortController();
     const patient = { ...host, deadlines: { agentHello: 60_000, guestRequest: 60_000 } };
-    const waiting = prepareTemplateGuest(patient, await launch({ silent: true }), controller.signal);
+    const waiting = prepareTemplateGuest(
+      patient,
+      await launch({ silent: true }),
+      undefined,
+      controller.signal,
+    );
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: "Cancelled" });
   });
