@@ -15,6 +15,7 @@ import type {
   ControllerStatusResponse,
   ControllerWaitResponse,
 } from "../generated/containerd/services/sandbox/v1/controller.ts";
+import { Ending, PendingCall } from "../pending-call.ts";
 import { kindOfError, toServiceError } from "../status.ts";
 import { toTimestamp } from "../timestamps.ts";
 import { toSandboxSpec } from "./sandbox-spec.ts";
@@ -26,6 +27,7 @@ const DEFAULT_STOP_MS = 30_000;
 
 const READY = "SANDBOX_READY";
 const NOT_READY = "SANDBOX_NOTREADY";
+const SHUTTING_DOWN = "blazard is shutting down";
 
 /** The words that containerd compares with; everything but ready is not ready. */
 const STATES: Readonly<Record<SandboxPhase, typeof READY | typeof NOT_READY>> = {
@@ -53,13 +55,14 @@ export interface ControllerOptions {
 export function createControllerService(options: ControllerOptions): ControllerServer {
   const { sandboxes, taskAddress } = options;
   const unary = unaryHandlers(options);
+  const draining = new Ending(options.draining);
   return {
-    create: unary("Create", async (request, signal) => {
-      await sandboxes.create(toSandboxSpec(request), signal);
+    create: unary("Create", async (request, call) => {
+      await sandboxes.create(toSandboxSpec(request), call.signal);
       return { sandboxId: request.sandboxId };
     }),
-    start: unary("Start", async ({ sandboxId }, signal) => {
-      const { pid, createdAt } = await sandboxes.start(sandboxId, signal);
+    start: unary("Start", async ({ sandboxId }, call) => {
+      const { pid, createdAt } = await sandboxes.start(sandboxId, call.signal);
       return {
         sandboxId,
         pid,
@@ -76,7 +79,7 @@ export function createControllerService(options: ControllerOptions): ControllerS
       await sandboxes.stop(sandboxId, timeoutSecs > 0 ? timeoutSecs * 1000 : DEFAULT_STOP_MS);
       return {};
     }),
-    wait: unary("Wait", ({ sandboxId }, signal) => wait(options, sandboxId, signal)),
+    wait: unary("Wait", ({ sandboxId }, call) => wait(sandboxes, draining, sandboxId, call)),
     status: unary("Status", ({ sandboxId, verbose }) => status(options, sandboxId, verbose)),
     shutdown: unary("Shutdown", async ({ sandboxId }) => {
       await sandboxes.shutdown(sandboxId);
@@ -107,22 +110,32 @@ function status(
 }
 
 async function wait(
-  { sandboxes, draining }: ControllerOptions,
+  sandboxes: SandboxService,
+  draining: Ending,
   sandboxId: string,
-  cancelled: AbortSignal,
+  call: PendingCall,
 ): Promise<ControllerWaitResponse> {
-  const ended = joinSignals([draining, cancelled]);
+  const release = whenReached(draining, () =>
+    call.giveUp(askAgain("wait for the sandbox", sandboxId, SHUTTING_DOWN)),
+  );
   try {
-    const { exitStatus, exitedAt } = await sandboxes.wait(sandboxId, ended.signal);
+    const { exitStatus, exitedAt } = await sandboxes.wait(sandboxId, call.signal);
     return { exitStatus, exitedAt: toTimestamp(exitedAt) };
   } catch (error) {
     if (kindOfError(error) === "notFound") throw error;
     // whatever it was, it does not prove that the sandbox has ended
-    const reason = draining.aborted ? "blazard is shutting down" : reasonOf(error);
+    const reason = draining.reached ? SHUTTING_DOWN : reasonOf(error);
     throw askAgain("wait for the sandbox", sandboxId, reason, error);
   } finally {
-    ended.release();
+    release();
   }
+}
+
+/** Calls `act` when the daemon's end is reached, at once if it is; returns how to stop waiting. */
+function whenReached(ending: Ending, act: () => void): () => void {
+  if (!ending.reached) return ending.listen(act);
+  act();
+  return () => undefined;
 }
 
 function askAgain(operation: string, sandboxId: string, reason: string, cause?: unknown): BlazarError {
@@ -135,22 +148,6 @@ function askAgain(operation: string, sandboxId: string, reason: string, cause?: 
   });
 }
 
-/** A signal that aborts with the first of several. Not AbortSignal.any: Node 20.0 has none. */
-function joinSignals(signals: readonly AbortSignal[]): { signal: AbortSignal; release(): void } {
-  const joined = new AbortController();
-  const abort = (): void => joined.abort();
-  for (const signal of signals) {
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  }
-  return {
-    signal: joined.signal,
-    release: () => {
-      for (const signal of signals) signal.removeEventListener("abort", abort);
-    },
-  };
-}
-
 function refuse(operation: string, sandboxId: string): never {
   throw new BlazarError("Unimplemented", {
     operation,
@@ -159,36 +156,60 @@ function refuse(operation: string, sandboxId: string): never {
   });
 }
 
-type Handler<Req, Res> = (request: Req, cancelled: AbortSignal) => Res | Promise<Res>;
+type Handler<Req, Res> = (request: Req, call: PendingCall) => Res | Promise<Res>;
 
 /** Makes grpc-js handlers out of functions that return or throw; each call is answered exactly once. */
 function unaryHandlers({ logger, closing }: ControllerOptions) {
+  const ending = new Ending(closing);
   return <Req extends { sandboxId: string }, Res>(
     method: string,
     handle: Handler<Req, Res>,
   ): handleUnaryCall<Req, Res> => {
     return (call, callback) => {
       const { sandboxId } = call.request;
-      // grpc-js emits this after normal completion as well: harmless then
-      const cancelled = new AbortController();
-      call.on("cancelled", () => cancelled.abort());
-      const ended = joinSignals([cancelled.signal, closing]);
-      const closed = new Promise<never>((_, reject) => {
-        const fail = (): void => reject(askAgain(`answer ${method}`, sandboxId, "blazard is shutting down"));
-        ended.signal.addEventListener("abort", fail, { once: true });
-      });
-      const run = async (): Promise<Res> => handle(call.request, ended.signal);
-      Promise.race([run(), closed])
-        .finally(() => ended.release())
-        .then(
-          (response) => callback(null, response),
-          (error: unknown) => {
-            logFailure(logger, method, sandboxId, error);
-            callback(toServiceError(error));
-          },
-        );
+      const pending = new PendingCall();
+      let answered = false;
+      let release = (): void => undefined;
+      const succeed = (response: Res): void => {
+        if (answered) return;
+        answered = true;
+        release();
+        callback(null, response);
+      };
+      const fail = (error: unknown): void => {
+        if (answered) return;
+        answered = true;
+        release();
+        logFailure(logger, method, sandboxId, error);
+        callback(toServiceError(error));
+      };
+      try {
+        const result = handle(call.request, pending);
+        // Status and Platform: no other turn of the loop is needed
+        if (!(result instanceof Promise)) return succeed(result);
+        // grpc-js emits this after normal completion as well
+        call.on("cancelled", () => {
+          if (!answered) pending.giveUp(callerLeft(method, sandboxId));
+        });
+        release = whenReached(ending, () => {
+          const error = askAgain(`answer ${method}`, sandboxId, SHUTTING_DOWN);
+          pending.giveUp(error);
+          fail(error);
+        });
+        result.then(succeed, fail);
+      } catch (error) {
+        fail(error);
+      }
     };
   };
+}
+
+function callerLeft(method: string, sandboxId: string): BlazarError {
+  return new BlazarError("Cancelled", {
+    operation: `answer ${method}`,
+    subject: sandboxId,
+    reason: "the caller has given up",
+  });
 }
 
 function logFailure(logger: Logger, method: string, sandbox: string, err: unknown): void {

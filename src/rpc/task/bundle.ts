@@ -4,8 +4,11 @@
  * Task.Create does not name the sandbox. containerd 2.1 writes its id into the file `sandbox` of the bundle
  * before it calls (core/runtime/v2, for every shim of version 3), and CRI repeats it in the spec's
  * annotations. Nothing here judges the spec; that is for whoever makes the container.
+ *
+ * Read at once and not by a thread: containerd has written them just before, into its state directory on /run, so that
+ * they are in memory. Asynchronously each file is four trips to a thread.
  */
-import { readFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 
@@ -21,21 +24,23 @@ export interface Bundle {
 }
 
 /** @throws BlazarError `InvalidSpec` if there is no readable config.json */
-export async function readBundle(directory: string): Promise<Bundle> {
-  const [sandbox, spec] = await Promise.all([readSandboxFile(directory), readSpec(directory)]);
-  return { sandboxId: sandbox ?? annotatedSandbox(spec), spec };
+export function readBundle(directory: string): Bundle {
+  const spec = readSpec(directory);
+  return { sandboxId: readSandboxFile(directory) ?? annotatedSandbox(spec), spec };
 }
 
-async function readSandboxFile(directory: string): Promise<string | undefined> {
+function readSandboxFile(directory: string): string | undefined {
+  const file = path.join(directory, SANDBOX_FILE);
   // absent when containerd took the address from elsewhere than a sandbox
-  const text = await readFile(path.join(directory, SANDBOX_FILE), "utf8").catch(() => "");
-  return text.trim() === "" ? undefined : text.trim();
+  if (!existsSync(file)) return undefined;
+  const text = readFileSync(file, "utf8").trim();
+  return text === "" ? undefined : text;
 }
 
-async function readSpec(directory: string): Promise<unknown> {
+function readSpec(directory: string): unknown {
   const file = path.join(directory, SPEC_FILE);
   try {
-    return JSON.parse(await readFile(file, "utf8")) as unknown;
+    return JSON.parse(readFileSync(file, "utf8")) as unknown;
   } catch (cause) {
     throw new BlazarError("InvalidSpec", {
       operation: "read the container's spec",

@@ -110,7 +110,7 @@ async function create(tasks: TaskService, request: CreateTaskRequest, call: Ttrp
       reason: "it is to be restored from a checkpoint, which no sandbox here can do",
     });
   }
-  const { sandboxId, spec } = await readBundle(bundle);
+  const { sandboxId, spec } = readBundle(bundle);
   const namespace = call.metadata.get(NAMESPACE_KEY);
   try {
     return await tasks.create({

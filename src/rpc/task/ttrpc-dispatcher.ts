@@ -10,6 +10,7 @@ import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { Request, Response } from "../generated/ttrpc/ttrpc.ts";
+import { PendingCall } from "../pending-call.ts";
 import { toTtrpcStatus } from "../status.ts";
 import {
   decodeHeader,
@@ -108,11 +109,13 @@ export class TtrpcDispatcher {
 
   async #call(request: Request, context: MessageContext): Promise<Uint8Array> {
     const method = this.#find(request.service, request.method);
-    const scope = openScope(request.timeoutNano, context.signal, request.method);
+    const scope = new CallScope(request.timeoutNano, context.signal, request.method);
     try {
       const call: TtrpcCall = {
         connection: context.connection,
-        signal: scope.signal,
+        get signal() {
+          return scope.signal;
+        },
         metadata: new Map(request.metadata.map(({ key, value }) => [key.toLowerCase(), value])),
       };
       return await Promise.race([method.invoke(request.payload, call), scope.ended]);
@@ -142,39 +145,51 @@ export class TtrpcDispatcher {
   }
 }
 
-interface CallScope {
-  readonly signal: AbortSignal;
-  /** Rejects when the signal aborts. */
-  readonly ended: Promise<never>;
-  close(): void;
-}
-
 /** Joins a call's deadline and its connection's end. Not AbortSignal.any: Node 20.0 has none. */
-function openScope(timeoutNano: bigint, connection: AbortSignal, method: string): CallScope {
-  const controller = new AbortController();
-  const abort = (code: "Cancelled" | "DeadlineExceeded", reason: string): void =>
-    controller.abort(new BlazarError(code, { operation: "answer a ttrpc call", subject: method, reason }));
-  const onClosed = (): void => abort("Cancelled", "the connection was closed");
-  const timeoutMs = Math.min(Number(timeoutNano) / 1e6, MAX_TIMER_MS);
-  const timer =
-    timeoutMs > 0
-      ? setTimeout(() => abort("DeadlineExceeded", `its deadline of ${timeoutMs} ms has passed`), timeoutMs)
-      : undefined;
-  const ended = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener("abort", () => reject(controller.signal.reason), { once: true });
-  });
-  // the race may be over before this rejects
-  ended.catch(() => undefined);
-  if (connection.aborted) onClosed();
-  else connection.addEventListener("abort", onClosed, { once: true });
-  return {
-    signal: controller.signal,
-    ended,
-    close() {
-      clearTimeout(timer);
-      connection.removeEventListener("abort", onClosed);
-    },
-  };
+class CallScope {
+  /** Rejects when the call is given up. */
+  readonly ended: Promise<never>;
+  #reject: (reason: Error) => void = () => undefined;
+  readonly #pending = new PendingCall();
+  #timer: NodeJS.Timeout | undefined;
+  readonly #connection: AbortSignal;
+  readonly #method: string;
+
+  constructor(timeoutNano: bigint, connection: AbortSignal, method: string) {
+    this.#connection = connection;
+    this.#method = method;
+    this.ended = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    // the race may be over before this rejects
+    this.ended.catch(() => undefined);
+    if (connection.aborted) this.#closed();
+    else connection.addEventListener("abort", this.#closed, { once: true });
+    const timeoutMs = Math.min(Number(timeoutNano) / 1e6, MAX_TIMER_MS);
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#late(timeoutMs), timeoutMs);
+  }
+
+  /** Aborts when the call is given up. */
+  get signal(): AbortSignal {
+    return this.#pending.signal;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#connection.removeEventListener("abort", this.#closed);
+  }
+
+  readonly #closed = (): void => this.#giveUp("Cancelled", "the connection was closed");
+
+  #late(timeoutMs: number): void {
+    this.#giveUp("DeadlineExceeded", `its deadline of ${timeoutMs} ms has passed`);
+  }
+
+  #giveUp(code: "Cancelled" | "DeadlineExceeded", reason: string): void {
+    const error = new BlazarError(code, { operation: "answer a ttrpc call", subject: this.#method, reason });
+    this.#pending.giveUp(error);
+    this.#reject(error);
+  }
 }
 
 function readRequest(header: FrameHeader, payload: Uint8Array): Request {
