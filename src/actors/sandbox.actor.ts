@@ -116,6 +116,8 @@ export class SandboxRuntime {
   provision(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
       const { host } = this;
+      // its containers follow
+      host.rootfs.warm?.();
       this.held.open(await host.openJournal(this.id));
       signal.throwIfAborted();
       await this.held.make({ kind: "directory", path: this.directory }, () =>

@@ -5,7 +5,7 @@
  * actors on their ports. Nothing is decided here but who talks to whom.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -27,6 +27,7 @@ import { HostCgroups } from "../host/cgroups.ts";
 import { IdleMemory } from "../host/idle-memory.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
+import { keptText } from "../host/kept-text.ts";
 import { memoryPressure } from "../host/memory-pressure.ts";
 import { nodeText } from "../host/node-text.ts";
 import { ociSpecs } from "../host/oci-spec/translate.ts";
@@ -40,6 +41,7 @@ import { ControllerServer } from "../rpc/controller/server.ts";
 import { EventPublisher } from "../rpc/events/publisher.ts";
 import { createTaskService } from "../rpc/task/service.ts";
 import { TtrpcDispatcher } from "../rpc/task/ttrpc-dispatcher.ts";
+import { TurnBudget } from "../rpc/turn-budget.ts";
 import { QemuDriver } from "../vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
@@ -136,7 +138,7 @@ export function wireCore(options: CoreOptions): Core {
     text: nodeText,
     now: Date.now,
     randomHex: (bytes) => randomBytes(bytes).toString("hex"),
-    hostResolvConf: () => readFile("/etc/resolv.conf", "utf8").catch(() => ""),
+    hostResolvConf: keptText("/etc/resolv.conf"),
   };
   const sandboxes = new SandboxRegistry(host);
   const close = async (): Promise<void> => {
@@ -224,10 +226,12 @@ export async function wireDaemon(
     ...{ config, parts, logger, keeper, events, templates: config.template.enabled },
     ...replaced,
   });
+  const turns = new TurnBudget();
   const controller = new ControllerServer({
     sandboxes: core.sandboxes,
     taskAddress: `ttrpc+unix://${taskSocket}`,
     logger,
+    turns,
   });
   const pool = await wirePool(config, parts, core.host);
   core.host.supply.pool = pool;
@@ -243,7 +247,7 @@ export async function wireDaemon(
       metrics.open();
       await recover(journalDirectory(config), core.host, logger);
       const { version, acceleration } = await core.host.driver.probe();
-      keeper.onTaskMessage((message, context) => dispatcher.handleMessage(message, context));
+      keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await controller.listen(socket);
       pool.start();
       logger.info(

@@ -46,6 +46,8 @@ export interface RootfsPlan {
 }
 
 export interface RootfsStore {
+  /** Somebody will soon need a worker: has one start, if none is there. */
+  warm?(): void;
   /** Reads and checks the mounts. Throws InvalidRootfs, MountOptionsTooLong; makes nothing. */
   plan(request: RootfsRequest): Promise<RootfsPlan>;
   /** Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed. */

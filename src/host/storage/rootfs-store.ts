@@ -35,6 +35,12 @@ export class HostRootfsStore implements RootfsStore {
     this.#empty = options.empty;
   }
 
+  warm(): void {
+    if (this.#workers.isAwake === true) return;
+    // whoever needs it will be told
+    this.#workers.run("warm", undefined).catch(() => undefined);
+  }
+
   async plan(request: RootfsRequest): Promise<RootfsPlan> {
     const { containerId, shareDirectory, owner } = request;
     if (!CONTAINER_ID.test(containerId)) {

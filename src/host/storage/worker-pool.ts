@@ -18,6 +18,8 @@ type Result<Task> = Task extends (...input: never[]) => Outcome<infer Value> ? V
 /** Runs tasks by name; rejects with the task's BlazarError. */
 export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
   run<Name extends keyof Tasks & string>(name: Name, input: Input<Tasks[Name]>): Promise<Result<Tasks[Name]>>;
+  /** A thread is there: the next task needs not wait for one to start. */
+  readonly isAwake?: boolean;
 }
 
 export interface WorkerPoolOptions<Tasks extends TaskMap<Tasks>> {
@@ -64,6 +66,10 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     } finally {
       if (--this.#running === 0 && !this.#closed) this.#endWhenIdle();
     }
+  }
+
+  get isAwake(): boolean {
+    return this.#pool !== undefined;
   }
 
   /** Lets running tasks finish, then ends the threads. */

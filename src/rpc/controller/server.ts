@@ -8,6 +8,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
+import { TurnBudget } from "../turn-budget.ts";
 import { type BoundSocket, bindUnixSocket } from "../unix-socket.ts";
 import { createControllerService } from "./service.ts";
 
@@ -19,6 +20,8 @@ export interface ControllerServerOptions {
   /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
   readonly taskAddress: string;
   readonly logger: Logger;
+  /** Default: one of its own. */
+  readonly turns?: TurnBudget;
 }
 
 export class ControllerServer {
@@ -33,6 +36,7 @@ export class ControllerServer {
       ControllerService,
       createControllerService({
         ...options,
+        turns: options.turns ?? new TurnBudget(),
         draining: this.#draining.signal,
         closing: this.#closing.signal,
       }),

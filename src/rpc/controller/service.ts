@@ -18,6 +18,7 @@ import type {
 import { Ending, PendingCall } from "../pending-call.ts";
 import { kindOfError, toServiceError } from "../status.ts";
 import { toTimestamp } from "../timestamps.ts";
+import type { TurnBudget } from "../turn-budget.ts";
 import { toSandboxSpec } from "./sandbox-spec.ts";
 
 /** The version of the Task API behind the address; containerd runs a shim binary for anything below. */
@@ -49,20 +50,23 @@ export interface ControllerOptions {
   readonly draining: AbortSignal;
   /** Aborts when the daemon ends now: every pending call is answered Unavailable. */
   readonly closing: AbortSignal;
+  /** Where calls that do work wait for their turn. Status, Platform and Wait do not. */
+  readonly turns: TurnBudget;
 }
 
 /** The nine methods, ready for grpc-js. */
 export function createControllerService(options: ControllerOptions): ControllerServer {
   const { sandboxes, taskAddress } = options;
   const unary = unaryHandlers(options);
+  const { turns } = options;
   const draining = new Ending(options.draining);
   return {
     create: unary("Create", async (request, call) => {
-      await sandboxes.create(toSandboxSpec(request), call.signal);
+      await turns.run(() => sandboxes.create(toSandboxSpec(request), call.signal));
       return { sandboxId: request.sandboxId };
     }),
     start: unary("Start", async ({ sandboxId }, call) => {
-      const { pid, createdAt } = await sandboxes.start(sandboxId, call.signal);
+      const { pid, createdAt } = await turns.run(() => sandboxes.start(sandboxId, call.signal));
       return {
         sandboxId,
         pid,
@@ -76,13 +80,14 @@ export function createControllerService(options: ControllerOptions): ControllerS
       platform: { ...sandboxes.platform(sandboxId), osVersion: "" },
     })),
     stop: unary("Stop", async ({ sandboxId, timeoutSecs }) => {
-      await sandboxes.stop(sandboxId, timeoutSecs > 0 ? timeoutSecs * 1000 : DEFAULT_STOP_MS);
+      const timeoutMs = timeoutSecs > 0 ? timeoutSecs * 1000 : DEFAULT_STOP_MS;
+      await turns.run(() => sandboxes.stop(sandboxId, timeoutMs));
       return {};
     }),
     wait: unary("Wait", ({ sandboxId }, call) => wait(sandboxes, draining, sandboxId, call)),
     status: unary("Status", ({ sandboxId, verbose }) => status(options, sandboxId, verbose)),
     shutdown: unary("Shutdown", async ({ sandboxId }) => {
-      await sandboxes.shutdown(sandboxId);
+      await turns.run(() => sandboxes.shutdown(sandboxId));
       return {};
     }),
     metrics: unary("Metrics", ({ sandboxId }) => refuse("read the metrics of the sandbox", sandboxId)),

@@ -1,0 +1,60 @@
+/**
+ * Spreads what arrives at once over several turns of the event loop.
+ *
+ * containerd sends fifty calls in one packet, and Node hands them all out in one turn: a start's first step of half a
+ * millisecond becomes a turn of thirty, in which no container's output moves. So work runs at once while the turn is
+ * young, and else in a later turn, in the order of its arrival.
+ */
+
+/** How much of a turn calls may take before the next one has to wait; a single one may take longer. */
+const BUDGET_MS = 2;
+
+export class TurnBudget {
+  readonly #waiting: (() => void)[] = [];
+  #spent = 0;
+  #scheduled = false;
+
+  constructor(
+    private readonly now: () => number = () => performance.now(),
+    /** Calls back in the next turn. */
+    private readonly nextTurn: (callback: () => void) => void = (callback) => void setImmediate(callback),
+  ) {}
+
+  /** Runs `work` now or in a later turn. What it throws, the promise rejects with. */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting.length === 0 && this.#spent < BUDGET_MS) return this.#measure(work);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => {
+        this.#measure(work).then(resolve, reject);
+      });
+      this.#schedule();
+    });
+  }
+
+  #measure<T>(work: () => Promise<T>): Promise<T> {
+    const started = this.now();
+    this.#schedule();
+    try {
+      return work();
+    } finally {
+      this.#spent += this.now() - started;
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.nextTurn(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#scheduled = false;
+    this.#spent = 0;
+    while (this.#spent < BUDGET_MS) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      next();
+    }
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+}
