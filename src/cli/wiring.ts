@@ -52,6 +52,8 @@ import { openTemplateStore } from "./template-store.ts";
 
 /** Calls in flight may take this long when the daemon drains. */
 const DRAIN_GRACE_MS = 10_000;
+/** So long after the first container the text that only the start has needed is dropped. */
+const START_IS_OVER_MS = 500;
 const SESSION_BYTES = 16;
 const REHEARSAL_DIRECTORIES = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"];
 
@@ -90,13 +92,16 @@ export function wireCore(options: CoreOptions): Core {
   const workers = new WorkerPool<RootfsTasks>({
     file: join(import.meta.dirname, "workers", "rootfs.worker.mjs"),
     maxThreads: config.storage.worker_threads,
-    onIdle: (tasks) => idleMemory.giveBack(tasks),
+    keepOne: true,
+    firstIdleMs: START_IS_OVER_MS,
+    onIdle: (pool) => idleMemory.giveBack(pool, pool.started > 0),
   });
   const templateMemory = new WorkerPool<MemoryTasks>({
     file: join(import.meta.dirname, "workers", "memory.worker.mjs"),
     maxThreads: 1,
     // a template is made once
     idleTimeoutMs: 500,
+    onIdle: () => idleMemory.giveBack(workers, true),
   });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;

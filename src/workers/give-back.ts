@@ -1,8 +1,8 @@
 /**
  * Gives memory of the whole process back to the kernel: madvise(2), malloc_trim(3), proc_pid_maps(5).
  *
- * Program text is kept in memory once it has been touched. Of Node's, a third is needed at start-up only; what is
- * dropped here and needed again is read again from its file. Nothing is lost: MADV_PAGEOUT moves pages, it does not
+ * Program text is kept in memory once it has been touched. Half of Node's is needed at its start and at the start of
+ * threads only; what is dropped here and needed again is read again from its file. Nothing is lost: MADV_PAGEOUT moves pages, it does not
  * discard them, and who may not do it is refused without harm.
  */
 import { readFileSync } from "node:fs";
@@ -32,7 +32,8 @@ export function pageOutText(): void {
     pageOut(start, length);
 }
 
-/** Returns what malloc keeps of freed memory. */
+/** Collects this thread's garbage and returns what malloc keeps of freed memory. */
 export function trimFreedMemory(): void {
+  globalThis.gc?.();
   trimHeap();
 }

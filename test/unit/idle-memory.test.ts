@@ -3,7 +3,7 @@ import { IdleMemory } from "../../src/host/idle-memory.ts";
 import type { TaskRunner } from "../../src/host/storage/worker-pool.ts";
 import type { RootfsTasks } from "../../src/workers/rootfs.worker.ts";
 
-test("an idle daemon gives memory back each time, its text only the first time", async () => {
+test("an idle daemon gives memory back, its text only if a thread was started since", async () => {
   const asked: unknown[] = [];
   const workers = {
     run: (name: string, input: unknown) => {
@@ -11,9 +11,9 @@ test("an idle daemon gives memory back each time, its text only the first time",
       return Promise.resolve(undefined);
     },
   } as TaskRunner<RootfsTasks>;
-  const idle = new IdleMemory({ debug: () => undefined });
-  await idle.giveBack(workers);
-  await idle.giveBack(workers);
+  const memory = new IdleMemory({ debug: () => undefined });
+  await memory.giveBack(workers, true);
+  await memory.giveBack(workers, false);
   expect(asked).toEqual([
     ["giveBack", { text: true }],
     ["giveBack", { text: false }],

@@ -1,8 +1,8 @@
 /**
  * A piscina pool for one worker file, made on first use.
  *
- * A thread costs 8 to 10 MB, so none exists before it is needed and all go away when there was nothing to do for a
- * while; that moment is the daemon's to clean up in (`onIdle`). A running task is never
+ * A thread costs 6 to 10 MB, so none exists before it is needed and idle ones go away. Its start costs 40 ms of CPU
+ * and touches 11 MB of Node's text that nothing else needs, so a pool may keep one. A running task is never
  * aborted, because that would terminate its thread between a mount and its undo: whoever gives up undoes the
  * task's work when it is done.
  */
@@ -22,20 +22,32 @@ export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
   readonly isAwake?: boolean;
 }
 
+/** Told when there has been nothing to do for a while. */
+export interface IdlePool<Tasks extends TaskMap<Tasks>> extends TaskRunner<Tasks> {
+  /** Threads that have been started since the last time. */
+  readonly started: number;
+}
+
 export interface WorkerPoolOptions<Tasks extends TaskMap<Tasks>> {
   /** The worker's bundle, an absolute path (`dist/workers/rootfs.worker.mjs`). */
   readonly file: string;
   readonly maxThreads?: number;
-  /** After how long without a task the threads end, in milliseconds. */
+  /** Keeps one thread once it was needed; default: none. */
+  readonly keepOne?: boolean;
+  /** How long an idle thread is kept, in milliseconds. */
   readonly idleTimeoutMs?: number;
-  /** Called before they do; may still run tasks, and is waited for. */
-  readonly onIdle?: (workers: TaskRunner<Tasks>) => Promise<void>;
+  /** Called when there was no task for that long and a little longer. Its own tasks do not make the pool busy. */
+  readonly onIdle?: (pool: IdlePool<Tasks>) => Promise<void>;
+  /** How long that takes the first time, in milliseconds: what the start has left can be cleaned up sooner. */
+  readonly firstIdleMs?: number;
   /** Told of a thread that died without a task, which nobody else would hear of. */
   readonly onThreadError?: (error: unknown) => void;
 }
 
-/** Longer than the pauses of a node that starts pods one after the other; a new thread costs some 40 ms of CPU. */
+/** Longer than the pauses of a node that starts pods one after the other. */
 const IDLE_TIMEOUT_MS = 5_000;
+/** Idle threads have ended by then. */
+const ENDED_AFTER_MS = 500;
 
 /** Threads that run the tasks of one worker file. */
 export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Tasks> {
@@ -44,7 +56,8 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   #closed = false;
   #running = 0;
   #idle: NodeJS.Timeout | undefined;
-  #ending: Promise<void> = Promise.resolve();
+  #wasIdle = false;
+  #started = 0;
   /** A task has come back: the worker file is sound. */
   #proven = false;
   readonly #waiting = new Set<(error: unknown) => void>();
@@ -58,13 +71,12 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     input: Input<Tasks[Name]>,
   ): Promise<Result<Tasks[Name]>> {
     if (this.#closed) throw this.#failure(name, "the pool is closed");
-    this.#pool ??= this.#start();
     clearTimeout(this.#idle);
     this.#running++;
     try {
-      return await this.#runIn(this.#pool, name, input);
+      return await this.#runNow(name, input);
     } finally {
-      if (--this.#running === 0 && !this.#closed) this.#endWhenIdle();
+      if (--this.#running === 0) this.#waitForIdle();
     }
   }
 
@@ -76,50 +88,47 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#idle);
-    await this.#ending;
     const pool = await this.#pool;
     await pool?.close();
   }
 
-  #endWhenIdle(): void {
-    this.#idle = setTimeout(() => {
-      const pool = this.#pool;
-      // whoever comes now starts new threads
-      this.#pool = undefined;
-      if (pool !== undefined) this.#ending = this.#end(pool);
-    }, this.#idleTimeoutMs);
+  #waitForIdle(): void {
+    const { onIdle, firstIdleMs } = this.#options;
+    if (onIdle === undefined || this.#closed) return;
+    const wait = this.#idleTimeoutMs + ENDED_AFTER_MS;
+    this.#idle = setTimeout(
+      () => {
+        this.#wasIdle = true;
+        const started = this.#started;
+        this.#started = 0;
+        onIdle({ started, run: (name, input) => this.#runNow(name, input) }).catch(
+          this.#options.onThreadError ?? (() => undefined),
+        );
+      },
+      this.#wasIdle ? wait : (firstIdleMs ?? wait),
+    );
     this.#idle.unref();
-  }
-
-  async #end(started: Promise<Piscina>): Promise<void> {
-    try {
-      await this.#options.onIdle?.({ run: (name, input) => this.#runIn(started, name, input) });
-    } catch (error) {
-      this.#options.onThreadError?.(error);
-    }
-    const pool = await started.catch(() => undefined);
-    await pool?.close().catch(this.#options.onThreadError ?? (() => undefined));
   }
 
   get #idleTimeoutMs(): number {
     return this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
   }
 
-  async #runIn<Name extends keyof Tasks & string>(
-    started: Promise<Piscina>,
+  async #runNow<Name extends keyof Tasks & string>(
     name: Name,
     input: Input<Tasks[Name]>,
   ): Promise<Result<Tasks[Name]>> {
+    this.#pool ??= this.#start();
     let outcome: Outcome<unknown>;
     try {
-      outcome = await this.#outcomeOf(await started, name, input);
+      outcome = await this.#runIn(await this.#pool, name, input);
     } catch (cause) {
       throw this.#failure(name, reasonOf(cause), cause);
     }
     return unwrap(outcome) as Result<Tasks[Name]>;
   }
 
-  async #outcomeOf(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
+  async #runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
     let giveUp: (error: unknown) => void = () => undefined;
     const hopeless = new Promise<never>((_, reject) => {
       giveUp = reject;
@@ -138,13 +147,15 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     const { Piscina } = await import("piscina");
     const pool = new Piscina({
       filename: this.#options.file,
-      minThreads: 0,
+      minThreads: this.#options.keepOne === true ? 1 : 0,
       maxThreads: this.#options.maxThreads ?? 2,
-      // the pool ends them all at once; this is for what a burst has left beside a steady trickle
-      idleTimeout: 2 * this.#idleTimeoutMs,
+      idleTimeout: this.#idleTimeoutMs,
       // waiting on a futex would save microseconds and keep an idle thread from being ended in time
       atomics: "disabled",
       recordTiming: false,
+    });
+    pool.on("workerCreate", () => {
+      this.#started++;
     });
     pool.on("error", (error: unknown) => this.#threadDied(pool, error));
     return pool;

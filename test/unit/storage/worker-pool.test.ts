@@ -61,25 +61,29 @@ describe("a worker pool", () => {
     await pool.close();
   });
 
-  test("tells when its threads are about to end, lets them do something last, and starts new ones when asked", async () => {
-    const told = later<number>();
+  test("tells when it has become idle and how many threads were started, and lets more be done then", async () => {
+    let told = later<readonly [number, number]>();
     const pool = new WorkerPool<Tasks>({
       file,
       idleTimeoutMs: 1,
-      onIdle: async (workers) => told.resolve(await workers.run("double", 21)),
+      firstIdleMs: 1,
+      keepOne: true,
+      onIdle: async (idle) => told.resolve([idle.started, await idle.run("double", 21)]),
     });
     await pool.run("double", 1);
-    expect(await told.promise).toBe(42);
+    expect(await told.promise).toEqual([1, 42]);
+    told = later();
     expect(await pool.run("double", 4)).toBe(8);
+    expect(await told.promise).toEqual([0, 42]);
     await pool.close();
   });
 
-  test("goes on when what is done last fails, and says so", async () => {
+  test("goes on when what is done then fails, and says so", async () => {
     const failed = later<unknown>();
     const pool = new WorkerPool<Tasks>({
       file,
-      idleTimeoutMs: 1,
-      onIdle: async (workers) => void (await workers.run("refuse", "no")),
+      firstIdleMs: 1,
+      onIdle: async (idle) => void (await idle.run("refuse", "no")),
       onThreadError: failed.resolve,
     });
     await pool.run("double", 1);
