@@ -6,9 +6,9 @@
  * registers itself by `js_init_module_sys`. The program sees std, os and sys, and nothing of Node. Must keep
  * the bytecode's debug information: stack traces name lines.
  */
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { build, type Message } from "esbuild";
+import { build, type Message, type Plugin } from "esbuild";
 import { contentKey, filesForKey } from "../setup/cache.ts";
 import { run } from "../setup/command.ts";
 import { repoRoot } from "../setup/paths.ts";
@@ -37,6 +37,7 @@ export interface ProgramBundle {
 
 const CFLAGS = [
   "-O2",
+  "-fno-pie",
   "-std=gnu11",
   "-D_GNU_SOURCE",
   "-Wall",
@@ -60,8 +61,11 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
     format: "esm",
     target: "es2023",
     platform: "neutral",
-    external: ["std", "os", "sys"],
+    external: ["std", "os"],
+    plugins: [systemCalls(root)],
     logLevel: "silent",
+    // a name that `sys` does not have
+    logOverride: { "import-is-undefined": "error" },
   }).catch((error: { errors?: Message[] }) => {
     throw bundleFailed(entry, error);
   });
@@ -69,6 +73,28 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
   const sources = await filesForKey(root, await nativeFiles(root));
   const key = contentKey([RECIPE, name, code, quickjs.key, ...CFLAGS, ...LDFLAGS, ...sources]);
   return { name, code, key };
+}
+
+/**
+ * Resolves `sys` to its exports by name, so that `sys.open` becomes a variable of the bundle: the engine would look
+ * it up among hundreds in the module's namespace, each time.
+ */
+function systemCalls(root: string): Plugin {
+  return {
+    name: "sys",
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: /^sys$/ }, ({ namespace }) =>
+        namespace === "sys" ? { path: "sys", external: true } : { path: "sys", namespace: "sys" },
+      );
+      onLoad({ filter: /^sys$/, namespace: "sys" }, async () => {
+        const types = await readFile(path.join(root, "native", "sys.d.ts"), "utf8");
+        const functions = [...types.matchAll(/^ {2}export function (\w+)/gm)];
+        const constants = [...types.matchAll(/\b([A-Z][A-Z0-9_]+): (?:number|bigint)[,;]/g)];
+        const names = [...functions, ...constants].map((match) => match[1]);
+        return { contents: `export { ${names.join(", ")} } from "sys";` };
+      });
+    },
+  };
 }
 
 /** Compiles and links a bundled program. */

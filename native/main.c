@@ -145,7 +145,8 @@ static int top_level_failed(JSContext *ctx, JSValueConst program) {
 
 static int run_engine(int argc, char **argv) {
   int failures = 0;
-  signal(SIGPIPE, SIG_IGN); /* EPIPE says it where it can be handled; `fork` resets it in the child */
+  sys_reset_signals();        /* what the caller ignores or blocks is its own affair */
+  sys_ignore_signal(SIGPIPE); /* EPIPE says it where it can be handled; `fork` resets it in the child */
   JSContext *ctx = new_context(argc, argv);
   if (!ctx) {
     fprintf(stderr, "cannot start the JavaScript engine: out of memory\n");

@@ -451,6 +451,9 @@ declare module "sys" {
   export const O_INHERIT: number;
   /** No resource limit. */
   export const RLIM_INFINITY: bigint;
+  /** `"ENOENT"`; undefined for those that are not below. */
+  export function errnoName(errno: number): string | undefined;
+
   // errno: errno(3)
   export const EPERM: number,
     ENOENT: number,

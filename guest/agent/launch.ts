@@ -14,6 +14,8 @@ import { isRecord } from "../../src/protocol/json.ts";
 import { deferred } from "./deferred.ts";
 
 const NOT_EXECUTED = 127;
+/** What is said of a success fits; a report of a failure may take more. */
+const FIRST_REPORT_BYTES = 256;
 const MAX_REPORT_BYTES = 64 * 1024;
 const END = 0x0a;
 
@@ -47,7 +49,7 @@ export class Launch {
   readonly #loop: EventLoop;
   readonly #socket: number;
   readonly #watch: Watch;
-  readonly #bytes = new Uint8Array(MAX_REPORT_BYTES);
+  #bytes = new Uint8Array(FIRST_REPORT_BYTES);
   readonly #ready = deferred<number>();
   readonly #executed = deferred<void>();
   #length = 0;
@@ -101,7 +103,7 @@ export class Launch {
 
   /** One read; false if nothing was there. */
   #receive(): boolean {
-    const room = MAX_REPORT_BYTES - this.#length;
+    const room = this.#bytes.length - this.#length;
     const received = sys.recvFds(this.#socket, this.#bytes.buffer, this.#length, room);
     if (received === -sys.EAGAIN) return false;
     const [count, master] = typeof received === "number" ? [0, undefined] : received;
@@ -113,7 +115,14 @@ export class Launch {
     this.#length += count;
     this.#readLines();
     if (this.#length === MAX_REPORT_BYTES) this.#close(died());
+    else if (this.#length === this.#bytes.length) this.#grow();
     return true;
+  }
+
+  #grow(): void {
+    const bytes = new Uint8Array(MAX_REPORT_BYTES);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
   }
 
   #readLines(): void {

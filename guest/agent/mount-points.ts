@@ -76,24 +76,21 @@ export class MountPoints {
 
   private create(path: string, directory: boolean): number {
     const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-    let parent = "";
-    for (const [index, part] of parts.entries()) {
-      const last = index === parts.length - 1;
-      const here = `${parent}/${part}`;
-      const known = sys.openat2(this.root, here, sys.O_PATH, 0, RESOLVE);
-      if (known >= 0) sys.close(known);
-      else if (known !== -sys.ENOENT) return known;
-      else {
-        const made = this.createPart(parent, part, directory || !last);
-        if (made < 0) return made;
-      }
-      parent = here;
+    const name = parts.pop() ?? ".";
+    const parent = `/${parts.join("/")}`;
+    let made = this.createPart(parent, name, directory);
+    if (made === -sys.ENOENT && parts.length > 0) {
+      // the usual case is that only the last part is missing
+      const above = this.create(parent, true);
+      if (above < 0) return above;
+      sys.close(above);
+      made = this.createPart(parent, name, directory);
     }
-    return sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    return made < 0 ? made : sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
   }
 
   private createPart(parent: string, name: string, directory: boolean): number {
-    const at = sys.openat2(this.root, parent === "" ? "/" : parent, sys.O_PATH | sys.O_DIRECTORY, 0, RESOLVE);
+    const at = sys.openat2(this.root, parent, sys.O_PATH | sys.O_DIRECTORY, 0, RESOLVE);
     if (at < 0) return at;
     let result = sys.fchdir(at);
     if (result >= 0) {

@@ -51,13 +51,13 @@ const NAMES = [
   "CHECKPOINT_RESTORE",
 ] as const;
 
-const BITS: ReadonlyMap<string, bigint> = new Map(
-  NAMES.map((name, bit) => [`CAP_${name}`, 1n << BigInt(bit)]),
-);
+const BITS: ReadonlyMap<string, number> = new Map(NAMES.map((name, bit) => [`CAP_${name}`, bit]));
+const WORD = 32;
 
 /** The mask of a list of names, `CAP_…`. Throws UnsupportedSpec for an unknown one. */
 export function capabilityMask(names: readonly string[]): bigint {
-  let mask = 0n;
+  let low = 0;
+  let high = 0;
   for (const name of names) {
     const bit = BITS.get(name);
     if (bit === undefined) {
@@ -67,7 +67,8 @@ export function capabilityMask(names: readonly string[]): bigint {
         reason: "no such capability is known",
       });
     }
-    mask |= bit;
+    if (bit < WORD) low |= 1 << bit;
+    else high |= 1 << (bit - WORD);
   }
-  return mask;
+  return (BigInt(high >>> 0) << BigInt(WORD)) | BigInt(low >>> 0);
 }

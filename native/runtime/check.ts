@@ -56,18 +56,7 @@ export function reasonOfErrno(errno: number): string {
 
 /** `"ENOENT"`, or the number as text for those that `sys` does not name. */
 export function nameOfErrno(errno: number): string {
-  errnoNames ??= collectNames();
-  return errnoNames.get(errno) ?? String(errno);
-}
-
-let errnoNames: Map<number, string> | undefined;
-
-function collectNames(): Map<number, string> {
-  const names = new Map<number, string>();
-  for (const [name, value] of Object.entries(sys)) {
-    if (typeof value === "number" && /^E(?!POLL)[A-Z0-9]+$/.test(name)) names.set(value, name);
-  }
-  return names;
+  return sys.errnoName(errno) ?? String(errno);
 }
 
 function codeOf(errno: number): ErrorCode {

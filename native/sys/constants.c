@@ -48,9 +48,11 @@
 #define C(name) JS_PROP_INT32_DEF(#name, (int32_t)(name), 0)
 
 /* clang-format off */
-static const JSCFunctionListEntry constants[] = {
+static const JSCFunctionListEntry errors[] = {
   /* errno: errno(3) */
   C(EPERM), C(ENOENT), C(EINTR), C(EIO), C(ENOEXEC), C(EBADF), C(ECHILD), C(EAGAIN), C(ENOMEM), C(EACCES), C(EFAULT), C(EBUSY), C(EEXIST), C(EXDEV), C(ENODEV), C(ENXIO), C(ENOTDIR), C(EISDIR), C(EINVAL), C(ENFILE), C(EMFILE), C(ENOTTY), C(ETXTBSY), C(EFBIG), C(ENOSPC), C(ESPIPE), C(EROFS), C(EPIPE), C(ERANGE), C(ENAMETOOLONG), C(ENOSYS), C(ENOTEMPTY), C(ELOOP), C(ESRCH), C(E2BIG), C(EMSGSIZE), C(EOPNOTSUPP), C(EADDRINUSE), C(ECONNREFUSED), C(ECONNRESET), C(ENOTCONN), C(EINPROGRESS), C(ETIMEDOUT), C(ENODATA), C(EPROTO),
+};
+static const JSCFunctionListEntry constants[] = {
   /* open(2) */
   C(O_RDONLY), C(O_WRONLY), C(O_RDWR), C(O_CREAT), C(O_EXCL), C(O_TRUNC), C(O_APPEND), C(O_NONBLOCK), C(O_DIRECTORY), C(O_NOFOLLOW), C(O_CLOEXEC), C(O_PATH), C(O_NOCTTY), C(O_SYNC), C(O_TMPFILE), C(O_INHERIT),
   /* openat2(2), *at(2) */
@@ -80,4 +82,17 @@ static const JSCFunctionListEntry constants[] = {
   /* socket(7), vsock(7), netlink(7) */
   C(SHUT_RD), C(SHUT_WR), C(SHUT_RDWR), C(VMADDR_CID_HOST), C(VMADDR_CID_LOCAL), C(NETLINK_ROUTE),
 };
+/* clang-format on */
+
+SYS_FUNCTION(f_errno_name) {
+  int error;
+  SYS_ARGS("i", &error);
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+    if (errors[i].u.i32 == error) return JS_NewString(ctx, errors[i].name);
+  return JS_UNDEFINED;
+}
+
+static const JSCFunctionListEntry functions[] = {JS_CFUNC_DEF("errnoName", 1, f_errno_name)};
+SYS_GROUP(sys_errors_group, errors);
+SYS_GROUP(sys_errno_group, functions);
 SYS_GROUP(sys_constants_group, constants);

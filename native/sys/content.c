@@ -45,7 +45,7 @@ static ssize_t read_all(int fd, size_t max, uint8_t **out) {
 }
 
 static ssize_t read_path(const char *path, size_t max, uint8_t **out) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  int fd = sys_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
   if (fd < 0) return -1;
   ssize_t length = read_all(fd, max, out);
   int error = errno;
@@ -88,7 +88,7 @@ SYS_FUNCTION(f_write_file) {
   if (sys_parse(&last, argc - 2, argv + 2, "|uu", &flags, &mode) < 0) return JS_EXCEPTION;
   const char *text = JS_ToCStringLen(ctx, &length, argv[1]); /* content, unlike a name, may hold NUL */
   if (!text) return JS_EXCEPTION;
-  int error = 0, fd = open(path, (int)flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+  int error = 0, fd = sys_open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
   if (fd < 0) error = errno;
   /* one write(2) for what a control file takes as one message, the empty one included */
   while (!error && (done < length || length == 0)) {

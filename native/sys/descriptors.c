@@ -26,12 +26,16 @@ static uint32_t with_cloexec(uint32_t flags) {
   return flags & O_INHERIT ? flags & ~(uint32_t)O_INHERIT : flags | O_CLOEXEC;
 }
 
+int sys_open(const char *path, uint32_t flags, uint32_t mode) {
+  return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
 SYS_FUNCTION(f_open) {
   const char *path;
   uint32_t flags, mode = 0;
   int fd;
   SYS_ARGS("su|u", &path, &flags, &mode);
-  RETRY(fd, open(path, (int)with_cloexec(flags), mode));
+  RETRY(fd, sys_open(path, with_cloexec(flags), mode));
   return sys_result(ctx, fd);
 }
 

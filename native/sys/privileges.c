@@ -103,10 +103,10 @@ SYS_FUNCTION(f_limit_bounding) {
   uint64_t keep;
   SYS_ARGS("m", &keep);
   for (unsigned long capability = 0; capability < MAX_CAPABILITIES; capability++) {
-    int present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+    if (keep >> capability & 1 || prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    int error = errno, present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (present < 0) break; /* EINVAL: the kernel knows no more */
-    if (!present || (keep >> capability & 1)) continue;
-    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return sys_result(ctx, -1);
+    if (present) return sys_failure(ctx, error);
   }
   return JS_NewInt32(ctx, 0);
 }

@@ -20,10 +20,21 @@ static int to_set(JSContext *ctx, JSValueConst array, sigset_t *set) {
   return count;
 }
 
+/* Signals whose action may not be the default one, bit 0 is signal 1: at first, any that the caller has left. */
+static uint64_t altered = UINT64_MAX;
+
+int sys_ignore_signal(int signal) {
+  struct sigaction action = {.sa_handler = SIG_IGN};
+  if (sigaction(signal, &action, NULL) < 0) return -1;
+  altered |= UINT64_C(1) << (signal - 1);
+  return 0;
+}
+
 void sys_reset_signals(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigset_t none;
-  for (int signal = 1; signal <= MAX_SIGNALS; signal++) sigaction(signal, &action, NULL);
+  for (int signal = 1; altered; signal++, altered >>= 1)
+    if (altered & 1) sigaction(signal, &action, NULL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -68,9 +79,8 @@ SYS_FUNCTION(f_reset_signals) {
 
 SYS_FUNCTION(f_ignore_signal) {
   int signal;
-  struct sigaction action = {.sa_handler = SIG_IGN};
   SYS_ARGS("i", &signal);
-  return sys_result(ctx, sigaction(signal, &action, NULL));
+  return sys_result(ctx, sys_ignore_signal(signal));
 }
 
 static const JSCFunctionListEntry functions[] = {

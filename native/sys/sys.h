@@ -68,6 +68,10 @@ void sys_free_strings(char **strings);
 JSValue sys_text(JSContext *ctx, const uint8_t *bytes, size_t length);
 /* Bounds the nesting that JSON.parse accepts. (text.c) */
 int sys_guard_json(JSContext *ctx);
+/* open(2) itself: musl's sets close-on-exec once more, for kernels that did not know the flag. (descriptors.c) */
+int sys_open(const char *path, uint32_t flags, uint32_t mode);
+/* Ignores a signal until sys_reset_signals; the only way to alter an action. (signals.c) */
+int sys_ignore_signal(int signal);
 /* All signals to their default action, none blocked. (signals.c) */
 void sys_reset_signals(void);
 /* The function that the main loop calls, or undefined. (engine.c) */

@@ -38,8 +38,18 @@ static int sequence(const uint8_t *p, const uint8_t *end) {
   return length;
 }
 
+/* Where the first byte may be that is not ASCII; eight at a time. */
+static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
+  for (uint64_t eight; end - p >= (ptrdiff_t)sizeof eight; p += sizeof eight) {
+    memcpy(&eight, p, sizeof eight);
+    if (eight & UINT64_C(0x8080808080808080)) break;
+  }
+  return p;
+}
+
 /* Whether all of the bytes are well-formed. */
 static int well_formed(const uint8_t *p, const uint8_t *end) {
+  p = skip_ascii(p, end);
   while (p < end) {
     int length = sequence(p, end);
     if (length < 0) return 0;

@@ -30,6 +30,7 @@ const SUITE = "trixie";
 const UNITS = ["quickjs", "dtoa", "libregexp", "libunicode", "cutils", "quickjs-libc"];
 const CFLAGS = [
   "-O2",
+  "-fno-pie",
   "-D_GNU_SOURCE",
   `-DCONFIG_VERSION="${VERSION.replace(/-.*/, "").replaceAll(".", "-")}"`,
   "-fwrapv",

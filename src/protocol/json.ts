@@ -41,13 +41,23 @@ function fail(path: string, expected: string): never {
   });
 }
 
+/**
+ * The error of a part's check, under the path of the whole. Parts are checked under "", and paths are put together
+ * only on the way out of a failure: most messages have none, and each text costs the agent an allocation.
+ */
+function within(path: string, error: unknown): unknown {
+  if (!(error instanceof BlazarError)) return error;
+  const { details } = error;
+  return new BlazarError(error.code, { ...details, subject: `${path}${details.subject ?? ""}` });
+}
+
 /** Longest string of a message: a hosts file or a script fits. */
 const MAX_STRING = 256 * 1024;
 
-export const string: Check<string> = (value, path) =>
-  typeof value === "string" && value.length <= MAX_STRING
-    ? value
-    : fail(path, `a string of at most ${MAX_STRING} characters`);
+export const string: Check<string> = (value, path) => {
+  if (typeof value === "string" && value.length <= MAX_STRING) return value;
+  return fail(path, `a string of at most ${MAX_STRING} characters`);
+};
 
 export const boolean: Check<boolean> = (value, path) =>
   typeof value === "boolean" ? value : fail(path, "true or false");
@@ -61,14 +71,23 @@ export function integer(least = 0, most = Number.MAX_SAFE_INTEGER): Check<number
 }
 
 export function oneOf<const T extends string>(...values: readonly T[]): Check<T> {
-  return (value, path) =>
-    values.find((known) => known === value) ?? fail(path, `one of ${values.join(", ")}`);
+  return (value, path) => {
+    const known: readonly unknown[] = values;
+    return known.includes(value) ? (value as T) : fail(path, `one of ${values.join(", ")}`);
+  };
 }
 
 export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
   return (value, path) => {
     if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
-    return (value as unknown[]).map((each, index) => item(each, `${path}[${index}]`));
+    const list = value as unknown[];
+    const checked: T[] = [];
+    try {
+      for (let index = 0; index < list.length; index++) checked.push(item(list[index], ""));
+    } catch (error) {
+      throw within(`${path}[${checked.length}]`, error);
+    }
+    return checked;
   };
 }
 
@@ -82,13 +101,22 @@ type Of<S extends Shape> = { [K in keyof S]: ReturnType<S[K]> };
 
 /** An object with these fields; others are dropped. */
 export function object<S extends Shape>(shape: S): Check<Of<S>> {
-  const fields = Object.entries(shape);
+  const names = Object.keys(shape);
+  const checks = Object.values(shape);
   return (value, path) => {
     if (!isRecord(value)) fail(path, "an object");
     const record = value as Record<string, unknown>;
-    return Object.fromEntries(
-      fields.map(([name, check]) => [name, check(record[name], `${path}.${name}`)]),
-    ) as Of<S>;
+    const checked: Record<string, unknown> = {};
+    let at = "";
+    try {
+      for (let index = 0; index < names.length; index++) {
+        at = names[index] as string;
+        checked[at] = (checks[index] as Check<unknown>)(record[at], "");
+      }
+    } catch (error) {
+      throw within(`${path}.${at}`, error);
+    }
+    return checked as Of<S>;
   };
 }
 
@@ -96,8 +124,16 @@ export function object<S extends Shape>(shape: S): Check<Of<S>> {
 export function record<T>(item: Check<T>): Check<Record<string, T>> {
   return (value, path) => {
     if (!isRecord(value)) fail(path, "an object");
-    return Object.fromEntries(
-      Object.entries(value as object).map(([key, each]) => [key, item(each, `${path}.${key}`)]),
-    );
+    let at = "";
+    try {
+      const entries = Object.entries(value as object).map(([key, each]) => {
+        at = key;
+        return [key, item(each, "")] as const;
+      });
+      // not by assignment: a key may be "__proto__"
+      return Object.fromEntries(entries);
+    } catch (error) {
+      throw within(`${path}.${at}`, error);
+    }
   };
 }
