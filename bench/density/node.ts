@@ -13,6 +13,7 @@ import { distDirectory, repoRoot } from "../../setup/paths.ts";
 import { Daemon, runProgram } from "../../src/cli/demo/child.ts";
 import { processesOf, unmount } from "../../src/cli/demo/leftovers.ts";
 import { answers } from "../../src/cli/demo/private-containerd.ts";
+import { mountMemory } from "../../src/cli/demo/private-node.ts";
 import { criSpec } from "../../test/support/cri-spec.ts";
 import { runtimeOfBlazard } from "../node/bench-node.ts";
 import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
@@ -35,6 +36,7 @@ export class DensityNode {
     try {
       await chmod(directory, 0o711);
       const state = join(directory, "state");
+      if (process.getuid?.() === 0) await mountMemory(state);
       const socket = join(state, "blazar.sock");
       const eventSocket = join(directory, "events.sock");
       const events = await takeEvents(eventSocket);

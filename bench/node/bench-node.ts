@@ -63,6 +63,8 @@ export class BenchNode {
         program: programFile(),
         containerd: artifacts.containerd.bin,
         prefix: "blazar-bench-node-",
+        // as a node has them: a journal on a disk waits for the disk's own journal
+        stateInMemory: process.getuid?.() === 0,
         node: await runtimeOfBlazard(directory),
         config: withTemplates(config, directory),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),

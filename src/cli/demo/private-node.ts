@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { CriClient } from "../cri/client.ts";
-import { Daemon } from "./child.ts";
+import { Daemon, runProgram } from "./child.ts";
 import { mountsBelow, processesOf, unmount } from "./leftovers.ts";
 import { answers, PrivateContainerd } from "./private-containerd.ts";
 
@@ -31,6 +31,8 @@ export interface PrivateNodeOptions {
   };
   /** TOML added to containerd's configuration, such as further runtime handlers. */
   readonly containerdConfig?: string;
+  /** Whether the states of blazard and containerd are on tmpfs, as /run is (needs root); default: where the rest is. */
+  readonly stateInMemory?: boolean;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
@@ -127,6 +129,10 @@ export class PrivateNode {
   }
 
   async #start(): Promise<void> {
+    if (this.#options.stateInMemory === true) {
+      await mountMemory(this.stateDirectory);
+      await mountMemory(join(this.containerdDirectory, "state"));
+    }
     this.#blazard = await this.#startBlazard();
     this.#containerd = await PrivateContainerd.start({
       binaries: this.#options.containerd,
@@ -188,6 +194,12 @@ export class PrivateNode {
       }
     }
   }
+}
+
+/** A tmpfs in place of a directory, made if it is not there; whoever stops the node unmounts it. */
+export async function mountMemory(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  await runProgram("mount", ["-t", "tmpfs", "-o", "mode=711", "blazar-state", directory]);
 }
 
 function notRunning(name: string): never {
