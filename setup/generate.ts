@@ -2,7 +2,7 @@
  * `npm run generate`: writes src/rpc/generated from proto/.
  *
  * Runs buf and ts-proto out of node_modules, without the network. Services become grpc-js stubs, except
- * Task: it is spoken over ttrpc, so it gets a table from method names to codecs. The output is committed;
+ * Task and Events: they are spoken over ttrpc, so they get a table from method names to codecs. The output is committed;
  * run this after every change of proto/. `--check` fails if the committed output is not current.
  */
 import { execFileSync } from "node:child_process";
@@ -15,7 +15,7 @@ const protoDirectory = join(repoRoot(), "proto");
 const outputDirectory = join(repoRoot(), "src", "rpc", "generated");
 
 /** Files whose service gets a generic method table instead of grpc-js stubs. */
-const TTRPC_FILES = ["containerd/task/v3/task.proto"];
+const TTRPC_FILES = ["containerd/task/v3/task.proto", "containerd/services/events/ttrpc/v1/events.proto"];
 
 const COMMON_OPTIONS = [
   "env=both",

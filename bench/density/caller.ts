@@ -5,8 +5,9 @@
  * Also takes the daemon's events, as containerd does. Owns its connections; makes no files.
  */
 import { setMaxListeners } from "node:events";
-import { Client, credentials, Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
-import { EventsService } from "../../src/rpc/generated/containerd/services/events/v1/events.ts";
+import { Client, credentials } from "@grpc/grpc-js";
+import { pino } from "pino";
+import { EventsDefinition } from "../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
 import {
   ControllerCreateRequest,
   ControllerService,
@@ -14,6 +15,8 @@ import {
 import { CreateTaskRequest, TaskDefinition } from "../../src/rpc/generated/containerd/task/v3/task.ts";
 import { PodSandboxConfig } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { callUnary } from "../../src/rpc/grpc-unary.ts";
+import { bindMethod, TtrpcDispatcher } from "../../src/rpc/task/ttrpc-dispatcher.ts";
+import { TtrpcServer } from "../../src/rpc/task/ttrpc-server.ts";
 import { TtrpcClient } from "../../test/support/ttrpc-client.ts";
 
 /** What containerd has on disk for a container before it calls. */
@@ -80,16 +83,12 @@ export class Caller {
   }
 }
 
-/** A socket that takes the daemon's events and forgets them. */
+/** A socket that takes the daemon's events and forgets them; `socket` is what containerd's own would be called. */
 export async function takeEvents(socket: string): Promise<{ close(): void }> {
-  const server = new Server();
-  server.addService(EventsService, {
-    forward: (_call: unknown, done: sendUnaryData<object>) => done(null, {}),
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
-      error === null ? resolve() : reject(error),
-    );
-  });
-  return { close: () => server.forceShutdown() };
+  const forward = bindMethod(EventsDefinition.methods.forward, () => ({}));
+  const logger = pino({ level: "silent" });
+  const events = { name: EventsDefinition.fullName, methods: [forward] };
+  const server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
+  await server.listen(`${socket}.ttrpc`);
+  return { close: () => void server.close() };
 }

@@ -83,7 +83,10 @@ export const CONFIG_SCHEMA = {
       undefined,
       "containerd's Task connections (ttrpc), held by the keeper. Default: `task.sock` in the state directory.",
     ),
-    containerd_socket: path("/run/containerd/containerd.sock", "Task events are sent to this gRPC socket."),
+    containerd_socket: path(
+      "/run/containerd/containerd.sock",
+      "containerd's gRPC socket. Task events are sent to the ttrpc socket beside it (this name and `.ttrpc`).",
+    ),
     log_level: key(
       z.enum(["debug", "info", "warn", "error"]),
       "`debug`, `info`, `warn` or `error`",

@@ -1,23 +1,27 @@
 /**
- * Sends task events to containerd: containerd.services.events.v1.Events/Forward on its own socket.
+ * Sends task events to containerd as its shims do: containerd.services.events.ttrpc.v1.Events/Forward on the ttrpc socket
+ * beside its own.
  *
  * Events are a courtesy (exits reach containerd by Task.Wait), so nothing ever waits for them: they queue,
  * in order, up to a bound; while containerd is down they are retried with a growing pause, and the oldest
  * go first when the queue is full. What was dropped is counted and said.
  */
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import type { Logger } from "../../contracts/logger.ts";
 import type { TaskEvent, TaskEvents } from "../../contracts/task.ts";
-import { EventsService } from "../generated/containerd/services/events/v1/events.ts";
+import { EventsDefinition } from "../generated/containerd/services/events/ttrpc/v1/events.ts";
 import type { Envelope } from "../generated/containerd/types/types.ts";
-import { callUnary } from "../grpc-unary.ts";
-import { isServiceError, kindOfStatus } from "../status.ts";
+import { kindOfError } from "../status.ts";
+import { TtrpcClient } from "../ttrpc-client.ts";
 import { toEnvelope } from "./envelope.ts";
 
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_RETRY = { initialMs: 100, maxMs: 5_000 };
 /** How long one Forward may take. */
 const CALL_TIMEOUT_MS = 5_000;
+/** Where containerd listens for ttrpc, unless it is told otherwise: its gRPC socket's name and this. */
+const TTRPC_SUFFIX = ".ttrpc";
+/** Where containerd looks for its namespace in a ttrpc call. */
+const NAMESPACE_KEY = "containerd-namespace-ttrpc";
 
 export interface EventPublisherOptions {
   /** containerd's gRPC socket, an absolute path. */
@@ -30,7 +34,7 @@ export interface EventPublisherOptions {
 }
 
 export class EventPublisher implements TaskEvents {
-  readonly #client: Client;
+  readonly #client: TtrpcClient;
   readonly #logger: Logger;
   readonly #capacity: number;
   readonly #retry: { readonly initialMs: number; readonly maxMs: number };
@@ -43,11 +47,7 @@ export class EventPublisher implements TaskEvents {
 
   constructor(options: EventPublisherOptions) {
     this.#retry = options.retry ?? DEFAULT_RETRY;
-    this.#client = new Client(`unix:${options.socket}`, credentials.createInsecure(), {
-      "grpc.enable_channelz": 0,
-      "grpc.initial_reconnect_backoff_ms": this.#retry.initialMs,
-      "grpc.max_reconnect_backoff_ms": this.#retry.maxMs,
-    });
+    this.#client = new TtrpcClient(`${options.socket}${TTRPC_SUFFIX}`);
     this.#logger = options.logger;
     this.#capacity = options.capacity ?? DEFAULT_CAPACITY;
   }
@@ -101,13 +101,12 @@ export class EventPublisher implements TaskEvents {
   async #forward(envelope: Envelope): Promise<"sent" | "refused" | "retry"> {
     const { namespace, topic } = envelope;
     try {
-      const metadata = new Metadata();
-      metadata.set("containerd-namespace", namespace);
+      const metadata = { [NAMESPACE_KEY]: namespace };
       const options = { metadata, timeoutMs: CALL_TIMEOUT_MS };
-      await callUnary(this.#client, EventsService.forward, { envelope }, options);
+      await this.#client.call(EventsDefinition, EventsDefinition.methods.forward, { envelope }, options);
       return "sent";
     } catch (err) {
-      const kind = isServiceError(err) ? kindOfStatus(err.code) : "internal";
+      const kind = kindOfError(err);
       if (kind === "unavailable" || kind === "deadlineExceeded" || kind === "cancelled") return "retry";
       this.#logger.warn({ err, topic, namespace }, "containerd refused a task event");
       this.#dropped++;

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { BlazarError } from "../../../src/contracts/errors.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import { EventPublisher } from "../../../src/rpc/events/publisher.ts";
 import {
@@ -10,11 +10,10 @@ import {
   TaskOOM,
   TaskStart,
 } from "../../../src/rpc/generated/containerd/events/task.ts";
-import {
-  type EventsServer,
-  EventsService,
-} from "../../../src/rpc/generated/containerd/services/events/v1/events.ts";
+import { EventsDefinition } from "../../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
 import type { Envelope } from "../../../src/rpc/generated/containerd/types/types.ts";
+import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/task/ttrpc-dispatcher.ts";
+import { TtrpcServer } from "../../../src/rpc/task/ttrpc-server.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -27,36 +26,26 @@ interface Received {
 class EventsRecorder {
   readonly received: Received[] = [];
   readonly refused = new Set<string>();
-  #server: Server | undefined;
+  #server: TtrpcServer | undefined;
 
+  /** @param path of containerd's gRPC socket */
   async listen(path: string): Promise<void> {
-    const server = new Server();
-    this.#server = server;
-    const unused: EventsServer["publish"] = (_, callback) => callback({ code: status.UNIMPLEMENTED });
-    const service: EventsServer = {
-      forward: ({ request, metadata }, callback) => {
-        const envelope = request.envelope;
-        if (envelope === undefined || this.refused.has(envelope.topic)) {
-          callback({ code: status.INVALID_ARGUMENT, details: "no such event" });
-          return;
-        }
-        this.received.push({ namespace: metadata.get("containerd-namespace")[0], envelope });
-        callback(null, {});
-      },
-      publish: unused,
-      subscribe: (call) => call.end(),
-    };
-    server.addService(EventsService, service);
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-        if (error === null) resolve();
-        else reject(error);
-      });
+    const forward = bindMethod(EventsDefinition.methods.forward, ({ envelope }, { metadata }) => {
+      if (envelope === undefined || this.refused.has(envelope.topic)) {
+        throw new BlazarError("InvalidArgument", { operation: "forward", reason: "no such event" });
+      }
+      this.received.push({ namespace: metadata.get("containerd-namespace-ttrpc"), envelope });
+      return {};
     });
+    const logger = new CapturedLogger();
+    const events = { name: EventsDefinition.fullName, methods: [forward] };
+    this.#server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
+    await this.#server.listen(`${path}.ttrpc`);
   }
 
-  close(): void {
-    this.#server?.forceShutdown();
+  async close(): Promise<void> {
+    await this.#server?.close();
+    this.#server = undefined;
   }
 
   get topics(): string[] {
@@ -158,8 +147,8 @@ describe("the event publisher", () => {
     const { socket, recorder, publisher } = await setUp();
     publisher.publish({ ...base, type: "start", pid: 1 });
     await publisher.flush();
-    recorder.close();
-    await rm(socket, { force: true });
+    await recorder.close();
+    await rm(`${socket}.ttrpc`, { force: true });
     publisher.publish({ ...base, type: "oom" });
     const next = new EventsRecorder();
     onTestFinished(() => next.close());
