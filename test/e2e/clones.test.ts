@@ -1,5 +1,6 @@
 /** Clones of one template through the real containerd: each is a machine of its own before its first container runs. */
 
+import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -59,6 +60,21 @@ describe("clones of one template", () => {
     }
     expect(new Set(seen).size).toBe(3 * CLONES);
   }, 600_000);
+
+  it("come with a disk, which the first container gets and no other", async () => {
+    const pod = await clone();
+    const spares = (): Promise<string[]> => readdir(node.node.scratchDirectory);
+    expect(await spares()).toEqual([`${pod.id}.spare`]);
+    for (const name of ["first", "second"]) {
+      const container = await node.startContainer(
+        pod,
+        `touch /${name}; ls -d /first /second; exec sleep 1000`,
+      );
+      await node.waitForLog(container, `/${name}`);
+      expect((await node.exec(container, "ls / | grep -E '^(first|second)$'")).stdout).toBe(`${name}\n`);
+      expect(await spares()).toEqual([]);
+    }
+  });
 
   it("have the host's clock", async () => {
     const pod = await clone();
