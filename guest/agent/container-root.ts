@@ -10,7 +10,7 @@ import { check, failure } from "../../native/runtime/check.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestMount } from "../../src/protocol/guest-messages.ts";
 import { makeDevices } from "./devices.ts";
-import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
 import { SHARE } from "./places.ts";
 
@@ -120,9 +120,10 @@ function cloneTree(directory: number, path: string): number {
 }
 
 function withAttributes(tree: number, options: MountOptions, mount: GuestMount): number {
-  if (options.attributes !== 0) {
+  const attributes = bindAttributes(options.flags);
+  if (attributes !== 0) {
     const flags = sys.AT_EMPTY_PATH | (options.recursive ? sys.AT_RECURSIVE : 0);
-    const result = sys.mountSetattr(tree, "", flags, options.attributes, 0);
+    const result = sys.mountSetattr(tree, "", flags, attributes, 0);
     if (result < 0) throw failure(result, "MountFailed", "set the attributes of a mount", mount.destination);
   }
   return tree;

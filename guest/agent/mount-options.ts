@@ -13,9 +13,7 @@ export interface MountOptions {
   readonly flags: number;
   /** The rest, for the filesystem. */
   readonly data: string;
-  /** MOUNT_ATTR_* to set on a bind mount; an own filesystem has them in its flags. */
-  readonly attributes: number;
-  /** The attributes count for submounts, too (`rro`, or a recursive bind is read-only only at its top). */
+  /** The attributes of a bind count for submounts, too (`rro`, or a recursive bind is read-only only at its top). */
   readonly recursive: boolean;
   /** Propagation flag, or 0 for the default. */
   readonly propagation: number;
@@ -24,44 +22,54 @@ export interface MountOptions {
   readonly recursiveBind: boolean;
 }
 
-const FLAGS: Readonly<Record<string, [flag: number, attribute: number]>> = {
-  ro: [sys.MS_RDONLY, sys.MOUNT_ATTR_RDONLY],
-  nosuid: [sys.MS_NOSUID, sys.MOUNT_ATTR_NOSUID],
-  nodev: [sys.MS_NODEV, sys.MOUNT_ATTR_NODEV],
-  noexec: [sys.MS_NOEXEC, sys.MOUNT_ATTR_NOEXEC],
-  nosymfollow: [sys.MS_NOSYMFOLLOW, sys.MOUNT_ATTR_NOSYMFOLLOW],
-  sync: [sys.MS_SYNCHRONOUS, 0],
-  noatime: [sys.MS_NOATIME, 0],
-  nodiratime: [sys.MS_NODIRATIME, 0],
-  relatime: [sys.MS_RELATIME, 0],
-  strictatime: [sys.MS_STRICTATIME, 0],
-  lazytime: [sys.MS_LAZYTIME, 0],
-};
+/** Maps, not objects: an object would be asked for words that nobody checked, "constructor" among them. */
+const SETS: ReadonlyMap<string, number> = new Map([
+  ["ro", sys.MS_RDONLY],
+  ["nosuid", sys.MS_NOSUID],
+  ["nodev", sys.MS_NODEV],
+  ["noexec", sys.MS_NOEXEC],
+  ["nosymfollow", sys.MS_NOSYMFOLLOW],
+  ["sync", sys.MS_SYNCHRONOUS],
+  ["noatime", sys.MS_NOATIME],
+  ["nodiratime", sys.MS_NODIRATIME],
+  ["relatime", sys.MS_RELATIME],
+  ["strictatime", sys.MS_STRICTATIME],
+  ["lazytime", sys.MS_LAZYTIME],
+]);
 
-const CLEARS: Readonly<Record<string, string>> = {
-  rw: "ro",
-  suid: "nosuid",
-  dev: "nodev",
-  exec: "noexec",
-  symfollow: "nosymfollow",
-  async: "sync",
-  atime: "noatime",
-  diratime: "nodiratime",
-  norelatime: "relatime",
-  nostrictatime: "strictatime",
-  nolazytime: "lazytime",
-};
+const CLEARS: ReadonlyMap<string, number> = new Map([
+  ["rw", sys.MS_RDONLY],
+  ["suid", sys.MS_NOSUID],
+  ["dev", sys.MS_NODEV],
+  ["exec", sys.MS_NOEXEC],
+  ["symfollow", sys.MS_NOSYMFOLLOW],
+  ["async", sys.MS_SYNCHRONOUS],
+  ["atime", sys.MS_NOATIME],
+  ["diratime", sys.MS_NODIRATIME],
+  ["norelatime", sys.MS_RELATIME],
+  ["nostrictatime", sys.MS_STRICTATIME],
+  ["nolazytime", sys.MS_LAZYTIME],
+]);
 
-const PROPAGATION: Readonly<Record<string, number>> = {
-  private: sys.MS_PRIVATE,
-  rprivate: sys.MS_PRIVATE | sys.MS_REC,
-  slave: sys.MS_SLAVE,
-  rslave: sys.MS_SLAVE | sys.MS_REC,
-  shared: sys.MS_SHARED,
-  rshared: sys.MS_SHARED | sys.MS_REC,
-  unbindable: sys.MS_UNBINDABLE,
-  runbindable: sys.MS_UNBINDABLE | sys.MS_REC,
-};
+/** Flags of mount(2) that a bind mount has as attributes. */
+const ATTRIBUTES: readonly (readonly [flag: number, attribute: number])[] = [
+  [sys.MS_RDONLY, sys.MOUNT_ATTR_RDONLY],
+  [sys.MS_NOSUID, sys.MOUNT_ATTR_NOSUID],
+  [sys.MS_NODEV, sys.MOUNT_ATTR_NODEV],
+  [sys.MS_NOEXEC, sys.MOUNT_ATTR_NOEXEC],
+  [sys.MS_NOSYMFOLLOW, sys.MOUNT_ATTR_NOSYMFOLLOW],
+];
+
+const PROPAGATION: ReadonlyMap<string, number> = new Map([
+  ["private", sys.MS_PRIVATE],
+  ["rprivate", sys.MS_PRIVATE | sys.MS_REC],
+  ["slave", sys.MS_SLAVE],
+  ["rslave", sys.MS_SLAVE | sys.MS_REC],
+  ["shared", sys.MS_SHARED],
+  ["rshared", sys.MS_SHARED | sys.MS_REC],
+  ["unbindable", sys.MS_UNBINDABLE],
+  ["runbindable", sys.MS_UNBINDABLE | sys.MS_REC],
+]);
 
 /** mount(8)'s own words, runc's extensions, and what has a meaning on the host only. */
 const IGNORED: ReadonlySet<string> = new Set([
@@ -78,35 +86,41 @@ const IGNORED: ReadonlySet<string> = new Set([
 
 /** Reads the options of a mount. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
-  const on = new Set<string>();
   const data: string[] = [];
+  let flags = 0;
   let recursive = false;
   let propagation = 0;
   let bind = false;
   let recursiveBind = false;
   for (const option of options) {
+    const set = SETS.get(option);
+    if (set !== undefined) {
+      flags |= set;
+      continue;
+    }
+    const clear = CLEARS.get(option);
+    if (clear !== undefined) {
+      flags &= ~clear;
+      continue;
+    }
     if (option === "bind" || option === "rbind") {
       bind = true;
       recursiveBind ||= option === "rbind";
-    } else if (PROPAGATION[option] !== undefined) {
-      propagation = PROPAGATION[option];
     } else if (option === "rro") {
-      on.add("ro");
+      flags |= sys.MS_RDONLY;
       recursive = true;
-    } else if (FLAGS[option] !== undefined) {
-      on.add(option);
-    } else if (CLEARS[option] !== undefined) {
-      on.delete(CLEARS[option]);
+    } else if (PROPAGATION.has(option)) {
+      propagation = PROPAGATION.get(option) ?? 0;
     } else if (!IGNORED.has(option)) {
       data.push(option);
     }
   }
-  let flags = 0;
+  return { flags, data: data.join(","), recursive, propagation, bind, recursiveBind };
+}
+
+/** MOUNT_ATTR_* of a bind mount; an own filesystem has them in its flags. */
+export function bindAttributes(flags: number): number {
   let attributes = 0;
-  for (const option of on) {
-    const [flag, attribute] = FLAGS[option] ?? [0, 0];
-    flags |= flag;
-    attributes |= attribute;
-  }
-  return { flags, data: data.join(","), attributes, recursive, propagation, bind, recursiveBind };
+  for (const [flag, attribute] of ATTRIBUTES) if ((flags & flag) !== 0) attributes |= attribute;
+  return attributes;
 }

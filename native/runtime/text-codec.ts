@@ -20,5 +20,5 @@ export function parseJsonBytes(bytes: Uint8Array): unknown {
   return sys.jsonParse(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Both directions as one object. */
-export const textCodec = { encode, decode };
+/** All of it as one object. */
+export const textCodec = { encode, decode, parseJson: parseJsonBytes };
