@@ -6,12 +6,12 @@
  * done: the parent then says what failed. No PR_SET_PDEATHSIG: a VM outlives a keeper that crashes.
  */
 import * as sys from "sys";
-import { capabilityMask } from "../native/runtime/capabilities.ts";
 import { check, failure } from "../native/runtime/check.ts";
 import type { Command } from "../native/runtime/child.ts";
 import { writeControl } from "../native/runtime/files.ts";
 import { limitValue, RESOURCE_LIMITS } from "../native/runtime/resource-limits.ts";
 import { BlazarError } from "../src/contracts/errors.ts";
+import { capabilityMask } from "../src/protocol/capabilities.ts";
 import type { ProcessSpawn } from "../src/protocol/keeper-messages.ts";
 
 /** fcntl(2): a duplicate, close-on-exec, from a number on. */

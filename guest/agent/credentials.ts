@@ -3,7 +3,6 @@
  * bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
  */
 import * as sys from "sys";
-import { capabilityMask } from "../../native/runtime/capabilities.ts";
 import { check, failure } from "../../native/runtime/check.ts";
 import { limitValue, RESOURCE_LIMITS } from "../../native/runtime/resource-limits.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
@@ -38,17 +37,15 @@ export function applyLimits(process: GuestProcess): void {
 export function applyCredentials(process: GuestProcess): void {
   const sets = process.capabilities;
   if (sets !== undefined) {
-    check(sys.limitBounding(capabilityMask(sets.bounding)), "limit the bounding capabilities");
+    check(sys.limitBounding(sets.bounding), "limit the bounding capabilities");
     check(sys.prctl(sys.PR_SET_KEEPCAPS, 1), "keep capabilities across a change of user");
   }
   check(sys.setgroups(process.additionalGids), "set the supplementary groups");
   check(sys.setresgid(process.gid, process.gid, process.gid), "set the group", String(process.gid));
   check(sys.setresuid(process.uid, process.uid, process.uid), "set the user", String(process.uid));
   if (sets !== undefined) {
-    const effective = capabilityMask(sets.effective);
-    const permitted = capabilityMask(sets.permitted);
-    check(sys.capset(effective, permitted, capabilityMask(sets.inheritable)), "set the capabilities");
-    check(sys.setAmbient(capabilityMask(sets.ambient)), "set the ambient capabilities");
+    check(sys.capset(sets.effective, sets.permitted, sets.inheritable), "set the capabilities");
+    check(sys.setAmbient(sets.ambient), "set the ambient capabilities");
   }
   if (process.noNewPrivileges) check(sys.prctl(sys.PR_SET_NO_NEW_PRIVS, 1), "forbid new privileges");
   sys.umask(process.umask ?? DEFAULT_UMASK);

@@ -10,8 +10,8 @@ export interface Deferred<T> {
 }
 
 export function deferred<T>(): Deferred<T> {
-  let resolve: (value: T) => void = () => undefined;
-  let reject: (error: unknown) => void = () => undefined;
+  let resolve: (value: T) => void = nothing;
+  let reject: (error: unknown) => void = nothing;
   const promise = new Promise<T>((onValue, onError) => {
     resolve = onValue;
     reject = onError;
@@ -47,3 +47,5 @@ export async function poll<T>(
     await delay(loop, pause);
   }
 }
+
+function nothing(): void {}

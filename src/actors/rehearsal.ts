@@ -3,7 +3,9 @@
  *
  * It is a container like any other, with storage, disk, guest and exit; only nobody asked for it.
  */
+
 import { filter, firstValueFrom, timeout } from "rxjs";
+import { capabilityMask } from "../protocol/capabilities.ts";
 import { ContainerRuntime, ProcessRecord } from "./container.actor.ts";
 import type { GuestLink } from "./guest-link.ts";
 import type { TranslatedContainer } from "./host.ts";
@@ -65,11 +67,11 @@ function request(id: string, root: string) {
   };
 }
 
-const CAPABILITIES = [
+const CAPABILITIES = capabilityMask([
   ...["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"],
   ...["CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL"],
   "CAP_AUDIT_WRITE",
-];
+]);
 
 /**
  * Runs a container of the guest's own small root, for a template: no share, no disk, but all that the kernel makes at the
@@ -128,8 +130,8 @@ const SPEC: TranslatedContainer = {
         bounding: CAPABILITIES,
         effective: CAPABILITIES,
         permitted: CAPABILITIES,
-        inheritable: [],
-        ambient: [],
+        inheritable: 0,
+        ambient: 0,
       },
       rlimits: [{ type: "RLIMIT_NOFILE", soft: 1024, hard: 1024 }],
       oomScoreAdj: 0,

@@ -5,6 +5,7 @@
  * already reduced to what the guest has to do: the host reads the OCI spec (opencontainers/runtime-spec) and
  * refuses what is not supported; the guest knows nothing of containerd. Stream ids are allotted by the daemon.
  */
+import { ALL_CAPABILITIES } from "./capabilities.ts";
 import { array, boolean, type Check, integer, object, oneOf, optional, record, string } from "./json.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
@@ -90,7 +91,7 @@ export type DiskPrepare = ReturnType<typeof diskPrepare>;
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
 export type GuestStdio = ReturnType<typeof guestStdio>;
 
-const capabilitySet = array(string, 64);
+const capabilitySet = integer(0, ALL_CAPABILITIES);
 
 /** A process to run: the part of an OCI `process` that the guest obeys. */
 export const guestProcess = object({
@@ -105,7 +106,7 @@ export const guestProcess = object({
   additionalGids: array(uint32, 1024),
   umask: optional(integer(0, 0o777)),
   noNewPrivileges: boolean,
-  /** Names as in capabilities(7), `CAP_…`; undefined leaves them alone. */
+  /** Masks, bit n for capability n of capabilities(7); undefined leaves them alone. */
   capabilities: optional(
     object({
       bounding: capabilitySet,

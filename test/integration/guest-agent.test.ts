@@ -2,6 +2,7 @@
  * The guest agent in a real VM, without the daemon: what each request does, and what a hostile or clumsy host, image
  * or process must not bring about. One VM for all: a boot under software emulation is what costs.
  */
+
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -9,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { artifacts } from "../../setup/artifacts.ts";
 import { buildImage } from "../../src/cli/image-builder.ts";
 import { writeTar } from "../../src/cli/tar-writer.ts";
+import { capabilityMask } from "../../src/protocol/capabilities.ts";
 import { encodeFrame, FrameType } from "../../src/protocol/frame.ts";
 import type { ContainerCreate, GuestProcess, GuestStdio } from "../../src/protocol/guest-messages.ts";
 import { copyEmptyImage } from "../../src/workers/disk-image.ts";
@@ -469,11 +471,11 @@ describe("the guest agent's namespaces and limits", () => {
 
   it("apply identity and capabilities", async () => {
     const capabilities = {
-      bounding: ["CAP_CHOWN", "CAP_KILL"],
-      effective: ["CAP_KILL"],
-      permitted: ["CAP_KILL"],
-      inheritable: ["CAP_KILL"],
-      ambient: ["CAP_KILL"],
+      bounding: capabilityMask(["CAP_CHOWN", "CAP_KILL"]),
+      effective: capabilityMask(["CAP_KILL"]),
+      permitted: capabilityMask(["CAP_KILL"]),
+      inheritable: capabilityMask(["CAP_KILL"]),
+      ambient: capabilityMask(["CAP_KILL"]),
     };
     const script = "grep -E '^(Cap|NoNewPrivs|Groups)' /proc/self/status; id";
     const { stdout } = await run(script, {}, { uid: 7, gid: 8, additionalGids: [9, 10], capabilities });

@@ -5,6 +5,7 @@
  * be empty, cwd must be absolute. Profiles of the host's security modules mean nothing in the guest and are
  * reported as warnings.
  */
+import { capabilityMask } from "../../protocol/capabilities.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../protocol/frame.ts";
 import type { GuestProcess } from "../../protocol/guest-messages.ts";
 import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "./schema.ts";
@@ -93,14 +94,12 @@ function cells(count: number | null | undefined): number {
 
 function capabilities(sets: OciProcess["capabilities"]): GuestProcess["capabilities"] {
   if (sets === undefined || sets === null) return undefined;
-  const set = (names: readonly string[] | null | undefined, field: string): string[] =>
-    atMost([...new Set(names ?? [])], 64, `process.capabilities.${field}`);
   return {
-    bounding: set(sets.bounding, "bounding"),
-    effective: set(sets.effective, "effective"),
-    permitted: set(sets.permitted, "permitted"),
-    inheritable: set(sets.inheritable, "inheritable"),
-    ambient: set(sets.ambient, "ambient"),
+    bounding: capabilityMask(sets.bounding ?? []),
+    effective: capabilityMask(sets.effective ?? []),
+    permitted: capabilityMask(sets.permitted ?? []),
+    inheritable: capabilityMask(sets.inheritable ?? []),
+    ambient: capabilityMask(sets.ambient ?? []),
   };
 }
 

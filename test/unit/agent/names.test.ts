@@ -1,7 +1,7 @@
 /** Names that become paths in the guest, and capability names. */
 import { describe, expect, it } from "vitest";
 import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/names.ts";
-import { capabilityMask } from "../../../native/runtime/capabilities.ts";
+import { capabilityMask } from "../../../src/protocol/capabilities.ts";
 
 describe("names from the host", () => {
   it.each(["a", "0", "f".repeat(64), "pod_1-x.y"])("take %s as an id", (id) => {
@@ -31,9 +31,9 @@ describe("names from the host", () => {
 describe("capability names", () => {
   it("have linux/capability.h's numbers", () => {
     expect(capabilityMask(["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"])).toBe(
-      (1n << 0n) | (1n << 21n) | (1n << 40n),
+      2 ** 0 + 2 ** 21 + 2 ** 40,
     );
-    expect(capabilityMask([])).toBe(0n);
+    expect(capabilityMask([])).toBe(0);
   });
 
   it.each(["CHOWN", "cap_chown", "CAP_EVERYTHING", ""])("do not include %j", (name) => {

@@ -1,10 +1,11 @@
 /**
  * Capability names and their bits: capabilities(7), linux/capability.h.
  *
- * Pure: turns names into the masks that capset(2) and prctl(2) take. A name that it does not know is refused,
- * never dropped in silence: who asks for less must not get more.
+ * Pure: turns names into the masks that capset(2) and prctl(2) take; a guest is told masks, since names are a third of
+ * what a container's request would be. A name that it does not know is refused, never dropped in silence: who asks for
+ * less must not get more.
  */
-import { BlazarError } from "../../src/contracts/errors.ts";
+import { BlazarError } from "../contracts/errors.ts";
 
 /** In the order of their numbers, from 0. */
 const NAMES = [
@@ -54,8 +55,11 @@ const NAMES = [
 const BITS: ReadonlyMap<string, number> = new Map(NAMES.map((name, bit) => [`CAP_${name}`, bit]));
 const WORD = 32;
 
+/** The mask of all of them. */
+export const ALL_CAPABILITIES = 2 ** NAMES.length - 1;
+
 /** The mask of a list of names, `CAP_…`. Throws UnsupportedSpec for an unknown one. */
-export function capabilityMask(names: readonly string[]): bigint {
+export function capabilityMask(names: readonly string[]): number {
   let low = 0;
   let high = 0;
   for (const name of names) {
@@ -70,5 +74,5 @@ export function capabilityMask(names: readonly string[]): bigint {
     if (bit < WORD) low |= 1 << bit;
     else high |= 1 << (bit - WORD);
   }
-  return (BigInt(high >>> 0) << BigInt(WORD)) | BigInt(low >>> 0);
+  return (high >>> 0) * 2 ** WORD + (low >>> 0);
 }
