@@ -2,8 +2,8 @@
  * What the daemon gives back when it has become idle: the garbage of its heaps, what malloc keeps of freed memory and
  * the program text that only its start, or the start of a worker thread, has touched.
  *
- * Idle means that no container was made or removed for a while. A worker makes the calls, the main heap's pause (10
- * to 20 ms) is this thread's. Garbage is collected only where Node was started with --expose-gc, as the unit does.
+ * Idle means that no container was made or removed for a while. A worker makes the calls, the main heap's pause (20
+ * to 40 ms) is this thread's. Garbage is collected only where Node was started with --expose-gc, as the unit does.
  */
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
