@@ -102,12 +102,6 @@ export function descendants(processes: readonly ProcessInfo[], roots: readonly n
   return found;
 }
 
-/** How many threads a process has; 0 if it is gone. */
-export async function threadsOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-  return Number(/^Threads:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
-}
-
 /** The program file of a process; "" if it is gone. */
 export function programOf(pid: number): Promise<string> {
   return readlink(`/proc/${pid}/exe`).catch(() => "");

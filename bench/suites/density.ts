@@ -2,28 +2,25 @@
  * A thousand pods in one daemon, on the fake driver: whether memory and the time of a start stay what they are.
  *
  * A start is everything from Controller.Create to the answer of Task.Start, containerd left out; the guests answer at
- * once. Memory is taken when the worker threads have ended.
+ * once. Memory is taken when nobody has asked for anything for a while.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { DensityNode } from "../density/node.ts";
-import { type Memory, memoryOf, memoryOfOnlyNode, threadsOf } from "../node/memory.ts";
+import { type Memory, memoryOf, memoryOfOnlyNode } from "../node/memory.ts";
 import type { Density, DensityPoint } from "../output/results.ts";
 import type { SuiteContext } from "./context.ts";
+import { IDLE_MS } from "./memory.ts";
 
 const SUITE = "density";
 /** Shares of all pods at which memory is taken. */
 const STOPS = [0.1, 0.5, 1];
 const PREPARED_AT_ONCE = 50;
-const SETTLE_MS = 500;
-/** Worker threads end when they have been idle for 10 s. */
-const SETTLE_TIMEOUT_MS = 15_000;
 const NOTHING: Memory = { pss: 0, anonymous: 0 };
 
 export async function runDensity({ pods, progress, signal }: SuiteContext): Promise<Density> {
   progress.line(`${SUITE}: starting a daemon on the fake driver`);
   const node = await DensityNode.start();
   try {
-    const fewestThreads = await threadsOf(node.pid);
     const stops = new Set(STOPS.map((share) => Math.round(pods * share)));
     const startMs: number[] = [];
     const points: DensityPoint[] = [await measure(node, 0)];
@@ -35,7 +32,7 @@ export async function runDensity({ pods, progress, signal }: SuiteContext): Prom
       startMs.push(performance.now() - begin);
       progress.at(SUITE, count, pods, `${startMs.at(-1)?.toFixed(1)} ms`);
       if (!stops.has(count)) continue;
-      await untilQuiet(node, fewestThreads);
+      await delay(IDLE_MS);
       points.push(await measure(node, count));
     }
     progress.line(`${SUITE}: ending ${pods} sandboxes`);
@@ -51,11 +48,6 @@ async function measure(node: DensityNode, sandboxes: number): Promise<DensityPoi
     node.keeperPid().then((pid) => memoryOf(pid)),
   ]);
   return { sandboxes, daemon: daemon ?? NOTHING, keeper: keeper ?? NOTHING };
-}
-
-async function untilQuiet(node: DensityNode, fewestThreads: number): Promise<void> {
-  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
-  while ((await threadsOf(node.pid)) > fewestThreads && performance.now() < deadline) await delay(SETTLE_MS);
 }
 
 function namesFrom(count: number, most: number): string[] {

@@ -1,13 +1,13 @@
 /**
  * What managing pods takes in memory: the daemon and its keeper against one shim a pod, as pods are added.
  *
- * Measured idle (when the daemon's worker threads have ended and nothing changes any more) and right after load
+ * Measured idle (nobody has asked for anything for a while, and nothing changes any more) and right after load
  * (commands run in every pod). What the sandboxes themselves take, VMMs or containers, is kept apart.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
-import { type Memory, memoryOfAll, memoryOfOnlyNode, threadsOf } from "../node/memory.ts";
+import { type Memory, memoryOfAll, memoryOfOnlyNode } from "../node/memory.ts";
 import { type StartedPod, startPod } from "../node/pod.ts";
 import { poolConfig, untilTemplateIsBuilt } from "../node/pool.ts";
 import { BLAZAR, handlerVariant } from "../node/variants.ts";
@@ -20,11 +20,12 @@ const COUNTS = [1, 5, 10, 20, 30, 50, 100, 200];
 const QUICK_COUNTS = [1, 10, 30, 50];
 const EXECS_PER_POD = 2;
 const EXECS_AT_ONCE = 4;
-/** Idle: two readings this far apart differ by less than this, and the daemon has no more threads than when it began. */
+/** Idle: nobody has asked for anything for so long, in which the daemon has given back what it does not need. */
+export const IDLE_MS = 10_000;
+/** And two readings this far apart differ by less than this. */
 const SETTLE_MS = 1_000;
 const SETTLED_BYTES = 256 * 1024;
-/** Worker threads end when they have been idle for 10 s. */
-const SETTLE_ATTEMPTS = 16;
+const SETTLE_ATTEMPTS = 8;
 
 export async function runMemory(context: SuiteContext): Promise<MemorySample[]> {
   const { artifacts, containerdConfig, progress, handlers, random, absent, signal } = context;
@@ -52,9 +53,6 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
   const variant = handlerVariant(handler);
   const facts = await untilTemplateIsBuilt(node, variant, signal);
   learned.acceleration = facts?.acceleration ?? learned.acceleration;
-  const { daemon } = await node.processes();
-  const fewestThreads = await threadsOf(daemon);
-  const quiet = async () => handler !== BLAZAR || (await threadsOf(daemon)) <= fewestThreads;
   for (const count of (quick ? QUICK_COUNTS : COUNTS).filter((each) => each <= most)) {
     while (pods.length < count) {
       signal.throwIfAborted();
@@ -62,7 +60,8 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
       pods.push(pod);
       progress.at(`${SUITE} ${handler}`, pods.length, most, "pods");
     }
-    samples.push(await settled(() => measure(node, handler, count, "idle"), quiet));
+    await delay(IDLE_MS);
+    samples.push(await settled(() => measure(node, handler, count, "idle")));
     await load(node, pods);
     samples.push(await measure(node, handler, count, "loaded"));
   }
@@ -90,16 +89,13 @@ async function measure(
 }
 
 /** Measures until nothing changes any more. */
-async function settled(
-  measureOnce: () => Promise<MemorySample>,
-  quiet: () => Promise<boolean>,
-): Promise<MemorySample> {
+async function settled(measureOnce: () => Promise<MemorySample>): Promise<MemorySample> {
   let before = await measureOnce();
   for (let attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {
     await delay(SETTLE_MS);
     const now = await measureOnce();
     const change = Math.abs(managers(now).pss - managers(before).pss);
-    if (change < SETTLED_BYTES && (await quiet())) return now;
+    if (change < SETTLED_BYTES) return now;
     before = now;
   }
   return before;
