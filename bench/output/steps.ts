@@ -39,6 +39,7 @@ const ORDER = [
   "container: storage",
   "container: disk",
   "container: stdio",
+  "container: clock",
   "container: turn",
   "container: guest",
   `StartContainer${REST}`,

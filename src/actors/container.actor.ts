@@ -12,6 +12,7 @@ import type { TaskCreateRequest } from "../contracts/task.ts";
 import type { Vm } from "../contracts/vmm.ts";
 import type { ProcessContext } from "../machines/process.machine.ts";
 import type { ContainerCreate, GuestProcess } from "../protocol/guest-messages.ts";
+import { abortable } from "./abortable.ts";
 import type { GuestLink } from "./guest-link.ts";
 import type { Host, TranslatedContainer } from "./host.ts";
 import type { Journal } from "./journal.ts";
@@ -20,6 +21,8 @@ import type { SpareDisk } from "./vm-supply.ts";
 
 /** What a container needs of the sandbox that it lives in. */
 export interface ContainerHome {
+  /** See {@link SandboxRuntime.clock}. */
+  readonly clock: Promise<void>;
   readonly id: string;
   readonly host: Host;
   readonly logger: Logger;
@@ -284,6 +287,9 @@ export class ContainerRuntime {
     passed("stdio");
     signal.throwIfAborted();
     const deadlineMs = host.deadlines.containerCreate;
+    const what = { operation: "wait for the guest's clock", subject: this.id };
+    await abortable(this.sandbox.clock, signal, what);
+    passed("clock");
     const request = this.guestRequest(plan, relay);
     await host.supply.guestTurns.during(signal, () => {
       passed("turn");

@@ -48,6 +48,8 @@ export class SandboxRuntime {
   /** A disk that is plugged in already, for the first container; see {@link takeSpare}. */
   spare: SpareDisk | undefined;
   private entering: Promise<void> = Promise.resolve();
+  /** Resolves when the guest's clock is as right as it gets; no container runs before that. */
+  clock: Promise<void> = Promise.resolve();
   /** Where the VM came from, once that is decided. */
   source: VmSource | undefined;
   /** What the start was given; see vm-supply.ts. */
@@ -295,13 +297,19 @@ export class SandboxRuntime {
       await host.supply.guestTurns.during(signal, () =>
         this.liveGuest.request("sandbox.setup", { ...setup, now: host.now() }, limits),
       );
-      const adjust = async (by: number) => {
-        const deadlineMs = host.deadlines.guestRequest;
-        return (await this.liveGuest.request("clock.adjust", { by }, { deadlineMs, signal })).now;
-      };
-      const clock = synchronizeClock({ adjust, now: () => host.now(), logger: this.logger });
-      await Promise.all([clock, this.entering]);
+      this.clock = this.setClock();
+      await this.entering;
     });
+  }
+
+  /** A start does not wait for it, and neither does what takes a sandbox down: with its link it is over. */
+  private async setClock(): Promise<void> {
+    const { host, logger } = this;
+    const limits = { deadlineMs: host.deadlines.guestRequest };
+    const adjust = async (by: number) => (await this.liveGuest.request("clock.adjust", { by }, limits)).now;
+    await synchronizeClock({ adjust, now: () => host.now(), logger }).catch((error: unknown) =>
+      logger.warn({ err: error }, "the guest could not be asked for its clock"),
+    );
   }
 
   /** The VMM's events, as the chart takes them; never errors. */

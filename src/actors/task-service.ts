@@ -4,6 +4,7 @@
  * Rules that containerd needs (facts/containerd.md §8, 9): Kill says not-found only of what has ended; pids are
  * never empty before Delete; Delete unmounts before it answers. Everything that can be answered from records is.
  */
+
 import { BlazarError } from "../contracts/errors.ts";
 import type {
   ProcessState,
@@ -16,6 +17,7 @@ import type { ContainerActor } from "../machines/container.machine.ts";
 import { processActorId } from "../machines/container.machine.ts";
 import { errorOf } from "../machines/failure.ts";
 import type { ProcessActor } from "../machines/process.machine.ts";
+import { abortable } from "./abortable.ts";
 import {
   type ContainerObserver,
   ContainerRuntime,
@@ -190,24 +192,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   async wait(id: string, execId: string, signal?: AbortSignal): Promise<ProcessExitRecord> {
     const { exited } = this.container(id).record(execId);
     if (signal === undefined) return exited;
-    let abort: (() => void) | undefined;
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () =>
-        reject(
-          new BlazarError("Cancelled", {
-            operation: "wait for the process",
-            subject: name(id, execId),
-            reason: "the caller has given up",
-          }),
-        );
-      if (signal.aborted) abort();
-      else signal.addEventListener("abort", abort, { once: true });
-    });
-    try {
-      return await Promise.race([exited, aborted]);
-    } finally {
-      if (abort !== undefined) signal.removeEventListener("abort", abort);
-    }
+    return abortable(exited, signal, { operation: "wait for the process", subject: name(id, execId) });
   }
 
   async kill(id: string, execId: string, signal: number, all: boolean): Promise<void> {
