@@ -5,6 +5,7 @@
  * drain: no new calls, sandboxes are ended (running VMs cannot be taken over by a next daemon yet), then exit 0.
  */
 import type { Logger } from "../contracts/logger.ts";
+import { raiseSchedulingWeight } from "../host/scheduling.ts";
 import { loadConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 
@@ -27,6 +28,7 @@ export async function serve(
 ): Promise<number> {
   const config = await loadConfig(options.config);
   const daemon = await wire(config);
+  await raiseSchedulingWeight(daemon.logger);
   await daemon.start();
   const signal = await nextSignal();
   daemon.logger.info({ signal }, "draining: sandboxes are ended, then blazard exits");
