@@ -39,6 +39,8 @@ export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit): Com
   sys.prlimit(0, sys.RLIMIT_NOFILE, openFiles.soft, openFiles.hard);
   applyLimits(spec);
   adjustOomScore(spec.oomScoreAdj);
+  // kept across execve(2)
+  if (spec.hugePages === false) check(sys.prctl(sys.PR_SET_THP_DISABLE, 1), "do without huge pages");
   const moved = sys.chdir(spec.cwd);
   if (moved < 0) throw failure(moved, "InvalidArgument", "change to a process's directory", spec.cwd);
   dropPrivileges(spec);

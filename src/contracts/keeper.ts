@@ -49,6 +49,8 @@ export interface ProcessSpawn {
   readonly rlimits: readonly SpawnLimit[];
   /** -1000 to 1000; left alone where the keeper may not lower it. */
   readonly oomScoreAdj?: number | undefined;
+  /** False: no transparent huge pages, whatever it asks for (prctl(2), PR_SET_THP_DISABLE). */
+  readonly hugePages?: boolean | undefined;
 }
 
 /** What identifies a process beyond the reuse of its pid. */

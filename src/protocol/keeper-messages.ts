@@ -30,6 +30,8 @@ export const processSpawn = object({
   /** -1 = unlimited. */
   rlimits: array(object({ type: string, soft: integer(-1), hard: integer(-1) }), 32),
   oomScoreAdj: optional(integer(-1000, 1000)),
+  /** False: none for it (PR_SET_THP_DISABLE). Absent: what the host has set. */
+  hugePages: optional(boolean),
 });
 export type ProcessSpawn = ReturnType<typeof processSpawn>;
 

@@ -135,6 +135,11 @@ describe("the keeper", () => {
       expect([own, -900]).toContain(score);
     });
 
+    it("runs without huge pages where asked", async () => {
+      const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), hugePages: false });
+      expect(await readFile(`/proc/${pid}/status`, "utf8")).toMatch(/^THP_enabled:\s+0$/m);
+    });
+
     it("starts and reaps many at once", async () => {
       const ids = Array.from({ length: 50 }, (_, index) => `vm-${index}`);
       await Promise.all(ids.map((id, index) => bench.keeper.spawn(shell(id, `exit ${index}`))));

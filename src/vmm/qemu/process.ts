@@ -68,6 +68,8 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     files: [...logFiles(paths.log), ...(confined ? imageFiles(input) : []), ...memoryFiles(input.source)],
     cgroups: spec.cgroups,
     rlimits: limits(facts),
+    // QEMU asks for them for translated code: clearing them takes a clone longer than all its other page faults
+    hugePages: false,
   };
 }
 
