@@ -54,8 +54,7 @@ export function bindSandboxMachine(index: RuntimeIndex): typeof sandboxMachine {
       stopContainers: effect((sandbox, signal) => sandbox.stopContainers(signal)),
       shutDownGuest: effect((sandbox, signal) => sandbox.shutDownGuest(signal)),
       endVmm: effect((sandbox) => sandbox.endVmm()),
-      // Nothing is made in networks yet: a hostNetwork pod has no NIC and others are refused.
-      tearDownNetwork: effect(() => Promise.resolve()),
+      tearDownNetwork: effect((sandbox) => sandbox.tearDownNetwork()),
       tearDownStorage: effect((sandbox) => sandbox.tearDownStorage()),
       vmm: fromEventObservable<SandboxEvent, EffectInput>(({ input }) =>
         index.sandbox(input.sandboxId).vmmEvents$(),

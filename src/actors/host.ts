@@ -6,6 +6,7 @@
 import type { Deadlines } from "../contracts/deadlines.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { PodNetworks } from "../contracts/network.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
@@ -40,6 +41,7 @@ export interface Host {
   readonly files: HostFiles;
   readonly rootfs: RootfsStore;
   readonly cgroups: Cgroups;
+  readonly networks: PodNetworks;
   /** Users for VMMs; undefined where the daemon is not root and VMMs run as its own user. */
   readonly users: UserPool | undefined;
   readonly specs: SpecTranslator;

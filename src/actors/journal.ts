@@ -22,6 +22,8 @@ export type HostResource =
   /** `pid` and `startTime` are known after the spawn only. */
   | { readonly kind: "process"; readonly id: string; readonly pid?: number; readonly startTime?: number }
   | { readonly kind: "rootfs"; readonly plan: RootfsPlan }
+  /** What connects the sandbox's VM to the pod's network namespace. */
+  | { readonly kind: "network"; readonly id: string; readonly netnsPath: string }
   | { readonly kind: "stdio"; readonly id: string; readonly paths: StdioPaths };
 
 /** A line of the journal. `at` = milliseconds since the epoch. */

@@ -220,14 +220,7 @@ export class SandboxRegistry implements SandboxService {
         reason: "there is one with this id",
       });
     }
-    if (spec.netnsPath !== "") {
-      throw new BlazarError("UnsupportedSpec", {
-        operation,
-        subject: spec.id,
-        reason: `pod networks (${spec.netnsPath}) are not supported yet`,
-        remedy: "set hostNetwork: true in the pod",
-      });
-    }
+    this.host.networks.admit(spec);
   }
 
   /** Waits for a state on the way up; a chart that ends instead has a failure, and has cleaned up. */

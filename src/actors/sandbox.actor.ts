@@ -219,8 +219,8 @@ export class SandboxRuntime {
       try {
         await warm.surrender();
         // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
-        this.entering = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
-        this.entering.catch(() => undefined);
+        const moved = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+        this.enter(moved, this.connectNetwork());
         return { pid: this.liveVm.identity.pid };
       } catch (error) {
         await this.dropVm();
@@ -360,6 +360,11 @@ export class SandboxRuntime {
     await (this.vm === undefined ? this.held.undo(isProcess) : this.held.gone(isProcess));
   }
 
+  async tearDownNetwork(): Promise<void> {
+    await this.idle();
+    await this.held.undo(({ kind }) => kind === "network");
+  }
+
   async tearDownStorage(): Promise<void> {
     await this.idle();
     await Promise.allSettled([...this.containers.values()].map((container) => container.settled()));
@@ -422,7 +427,22 @@ export class SandboxRuntime {
     }
     this.spare = spare?.disk;
     await this.journal.amend(ref, { ...resource, ...this.vm.identity });
+    this.enter(this.connectNetwork());
     return { pid: this.vm.identity.pid };
+  }
+
+  /** Steps that go on while the guest starts or is set up; they are awaited with its set-up. */
+  private enter(...steps: readonly Promise<void>[]): void {
+    this.entering = this.track(() => Promise.all(steps).then(() => undefined));
+    this.entering.catch(() => undefined);
+  }
+
+  /** The same step for a VM that is new and for one that was warm. */
+  private async connectNetwork(): Promise<void> {
+    const { id, netnsPath } = this.spec;
+    if (netnsPath === "") return;
+    const { networks } = this.host;
+    await this.held.make({ kind: "network", id, netnsPath }, () => networks.connect(this.liveVm, this.spec));
   }
 
   /** The disk that a clone gets with its template's guest; undefined = templates have none. */

@@ -5,6 +5,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
+import type { PodNetworks } from "../contracts/network.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../contracts/storage.ts";
 import type { HostResource } from "./journal.ts";
 
@@ -14,6 +15,7 @@ export interface UndoPorts {
   readonly files: HostFiles;
   readonly rootfs: Pick<RootfsStore, "release">;
   readonly cgroups: Pick<Cgroups, "remove">;
+  readonly networks: Pick<PodNetworks, "disconnect">;
 }
 
 const SIGKILL = 9;
@@ -25,6 +27,8 @@ export async function undo(resource: HostResource, ports: UndoPorts): Promise<vo
       return endProcess(resource, ports.keeper);
     case "rootfs":
       return ports.rootfs.release(resource.plan);
+    case "network":
+      return ports.networks.disconnect(resource);
     case "directory":
       return ports.files.removeTree(resource.path);
     case "file":
@@ -43,6 +47,8 @@ export function describeResource(resource: HostResource): string {
       return `process ${resource.id}${resource.pid === undefined ? "" : ` (pid ${resource.pid})`}`;
     case "rootfs":
       return `root of container ${resource.plan.containerId}`;
+    case "network":
+      return `network of ${resource.id} (${resource.netnsPath})`;
     case "directory":
       return `directory ${resource.path}`;
     case "file":

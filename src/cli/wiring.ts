@@ -24,6 +24,7 @@ import type { LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups.ts";
+import { HostNetworkOnly } from "../host/networks.ts";
 import { IdleMemory } from "../host/idle-memory.ts";
 import { connectKeeper } from "../host/keeper-client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper-process.ts";
@@ -129,6 +130,7 @@ export function wireCore(options: CoreOptions): Core {
     files,
     rootfs: options.rootfs ?? new HostRootfsStore({ workers, empty: parts.emptyImage }),
     cgroups: options.cgroups ?? new HostCgroups(),
+    networks: new HostNetworkOnly(),
     users: root ? new UserPool(config.vmm.first_uid, config.vmm.uid_count - 1) : undefined,
     specs: ociSpecs,
     events: options.events,

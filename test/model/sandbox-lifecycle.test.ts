@@ -86,6 +86,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "removeTree",
         "makeCgroup",
         "removeCgroup",
+        "connectNetwork",
+        "disconnectNetwork",
       ),
     }),
   },
@@ -240,7 +242,7 @@ function spec(id: string) {
   return {
     id,
     hostname: id,
-    netnsPath: "",
+    netnsPath: `/run/netns/${id}`,
     dns: { servers: [], searches: [], options: [] },
     pidMode: "container" as const,
     cgroupParent: "",

@@ -18,7 +18,7 @@ import { FakeKeeperHost } from "./fake-keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "./fake-vmm/driver.ts";
 
 /** Steps of the host that a test may have fail, once each. */
-export type HostFault = "makeDirectory" | "apply" | "release" | "removeTree" | "makeCgroup" | "removeCgroup";
+export type HostFault = "makeDirectory" | "apply" | "release" | "removeTree" | "makeCgroup" | "removeCgroup" | "connectNetwork" | "disconnectNetwork";
 
 export class MemoryHost {
   /** Names of everything that exists and somebody has to undo. */
@@ -70,6 +70,11 @@ export class MemoryHost {
         enter: async () => undefined,
         remove: async (directories) =>
           this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`)),
+      },
+      networks: {
+        admit: () => undefined,
+        connect: async (_, { id }) => this.make("connectNetwork", `network ${id}`),
+        disconnect: async ({ id }) => this.undo("disconnectNetwork", (name) => name === `network ${id}`),
       },
       users: new UserPool(1000, 100),
       specs: ociSpecs,

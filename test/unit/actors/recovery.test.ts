@@ -55,6 +55,7 @@ function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
     },
     rootfs: { release: ({ containerId }) => note(`release ${containerId}`) },
     cgroups: { remove: ([first]) => note(`rmdir ${first}`) },
+    networks: { disconnect: ({ id }) => note(`disconnect ${id}`) },
   };
   return { done, undo };
 }
