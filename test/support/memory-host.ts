@@ -18,7 +18,15 @@ import { FakeKeeperHost } from "./fake-keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "./fake-vmm/driver.ts";
 
 /** Steps of the host that a test may have fail, once each. */
-export type HostFault = "makeDirectory" | "apply" | "release" | "removeTree" | "makeCgroup" | "removeCgroup" | "connectNetwork" | "disconnectNetwork";
+export type HostFault =
+  | "makeDirectory"
+  | "apply"
+  | "release"
+  | "removeTree"
+  | "makeCgroup"
+  | "removeCgroup"
+  | "connectNetwork"
+  | "disconnectNetwork";
 
 export class MemoryHost {
   /** Names of everything that exists and somebody has to undo. */
