@@ -12,7 +12,7 @@ import { check } from "../../native/runtime/check.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import { loadModule, readText } from "../../native/runtime/files.ts";
 import type { Logger } from "../../native/runtime/log.ts";
-import { killAllCgroups, mountCgroups, removeAllCgroups } from "./cgroup.ts";
+import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "./cgroup.ts";
 import { nextPass } from "./deferred.ts";
 import { CONTAINERS, SANDBOX } from "./places.ts";
 
@@ -92,6 +92,7 @@ function prepareContainers(timeline: Timeline): void {
     mount("tmpfs", "/run", sys.MS_NOSUID | sys.MS_NODEV, "mode=755");
     mountCgroups();
   }
+  keepControllersInUse();
   for (const path of [SANDBOX, CONTAINERS]) sys.mkdir(path, 0o755);
   timeline.mark("cgroups");
 }
