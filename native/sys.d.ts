@@ -422,8 +422,14 @@ declare module "sys" {
   export function setClock(seconds: number, nanoseconds: number): Result;
   /** getrandom(2). */
   export function getrandom(buffer: ArrayBuffer, offset: number, length: number): Result;
-  /** RNDADDENTROPY on an open /dev/random: bytes that count as 8 bits of entropy each. */
-  export function addEntropy(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
+  /** RNDADDENTROPY on an open /dev/random: bytes that hold so many bits of entropy, at most 8 each. */
+  export function addEntropy(
+    fd: number,
+    buffer: ArrayBuffer,
+    offset: number,
+    length: number,
+    bits: number,
+  ): Result;
   /** RNDRESEEDCRNG on an open /dev/random: needed after a clone, or it repeats its template's numbers. */
   export function reseed(fd: number): Result;
 

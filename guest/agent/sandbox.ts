@@ -9,6 +9,7 @@
 import * as sys from "sys";
 import { check, failure } from "../../native/runtime/check.ts";
 import { makeDirectories, readText, withFile, writeText } from "../../native/runtime/files.ts";
+import { encode } from "../../native/runtime/text-codec.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import { type SandboxSetup, SHARE_TAG } from "../../src/protocol/guest-messages.ts";
 import type { AgentContext } from "./context.ts";
@@ -173,14 +174,15 @@ function setClock(now: number): void {
   check(sys.setClock(Math.floor(now / 1000), (now % 1000) * 1_000_000), "set the clock");
 }
 
-/** A clone wakes with its template's random pool: what the host sends is credited, and the pool reseeded. */
+/**
+ * A clone wakes with its template's random pool: what the host sends is credited, and the pool reseeded. Hex goes in as
+ * it is, four bits a digit: the pool hashes whatever it gets.
+ */
 function addEntropy(hex: string): void {
-  const bytes = new Uint8Array(Math.floor(hex.length / 2));
-  for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16);
-  }
+  const text = encode(hex);
+  const bits = 4 * text.length;
   withFile("/dev/random", sys.O_RDWR, (fd) => {
-    if (bytes.length > 0) check(sys.addEntropy(fd, bytes.buffer, 0, bytes.length), "add entropy");
+    if (bits > 0) check(sys.addEntropy(fd, text.buffer, 0, text.length, bits), "add entropy");
     check(sys.reseed(fd), "reseed the random pool");
   });
 }

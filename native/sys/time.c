@@ -36,11 +36,13 @@ SYS_FUNCTION(f_getrandom) {
 SYS_FUNCTION(f_add_entropy) {
   int fd;
   struct sys_bytes bytes;
-  SYS_ARGS("fb", &fd, &bytes);
+  int64_t bits;
+  SYS_ARGS("fbn", &fd, &bytes, &bits);
   if (bytes.length > MAX_ENTROPY) return JS_ThrowRangeError(ctx, "at most %d bytes at once", MAX_ENTROPY);
+  if (bits > (int64_t)bytes.length * 8) return JS_ThrowRangeError(ctx, "a byte holds 8 bits");
   struct rand_pool_info *pool = malloc(sizeof *pool + MAX_ENTROPY);
   if (!pool) return JS_ThrowOutOfMemory(ctx);
-  pool->entropy_count = (int)bytes.length * 8;
+  pool->entropy_count = (int)bits;
   pool->buf_size = (int)bytes.length;
   memcpy(pool->buf, bytes.data, bytes.length);
   JSValue result = sys_result(ctx, ioctl(fd, RNDADDENTROPY, pool));
@@ -57,7 +59,7 @@ SYS_FUNCTION(f_reseed) {
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setClock", 2, f_set_clock),
     JS_CFUNC_DEF("getrandom", 3, f_getrandom),
-    JS_CFUNC_DEF("addEntropy", 4, f_add_entropy),
+    JS_CFUNC_DEF("addEntropy", 5, f_add_entropy),
     JS_CFUNC_DEF("reseed", 1, f_reseed),
 };
 SYS_GROUP(sys_time_group, functions);

@@ -97,10 +97,12 @@ verify("time", "clock and entropy", () => {
     ok(Math.abs(Date.now() - before) < 5000, "no jump");
     equal(sys.setClock(0, 2_000_000_000), -sys.EINVAL, "bad nanoseconds");
     const random = check(sys.open("/dev/random", sys.O_RDWR), "open");
-    equal(sys.addEntropy(random, new ArrayBuffer(32), 0, 0), 0, "no entropy is none");
+    equal(sys.addEntropy(random, new ArrayBuffer(32), 0, 0, 0), 0, "no entropy is none");
+    equal(sys.addEntropy(random, new ArrayBuffer(32), 0, 32, 0), 0, "bytes without entropy");
+    throws(() => sys.addEntropy(random, new ArrayBuffer(32), 0, 8, 65), "RangeError", "too many bits");
     equal(sys.reseed(random), 0, "reseed");
     equal(
-      sys.addEntropy(check(sys.open("/dev/null", sys.O_RDWR), "open"), buffer, 0, 8),
+      sys.addEntropy(check(sys.open("/dev/null", sys.O_RDWR), "open"), buffer, 0, 8, 64),
       -sys.ENOTTY,
       "not random",
     );
