@@ -35,10 +35,14 @@ const INTERVAL_MS = 250;
 const PRESSURE_INTERVAL_MS = 5_000;
 /** A VM that is alive answers within a millisecond; one that is being paged in may take longer. */
 const PING_MS = 500;
+/** What a VM answered when its start was expected still holds when the start comes, a moment later. */
+const FRESH_MS = 1_000;
 const ID_BYTES = 5;
 
 export class Pool implements WarmVms {
   private readonly warm: SandboxRuntime[] = [];
+  /** What warm VMs were asked when a start was expected. */
+  private readonly asked = new WeakMap<SandboxRuntime, Answer>();
   private readonly actor: Actor<typeof poolMachine>;
   private watch: NodeJS.Timeout | undefined;
 
@@ -95,21 +99,29 @@ export class Pool implements WarmVms {
     });
   }
 
+  expect(shape: VmShape): void {
+    const next = this.warm.find((runtime) => fits(runtime, shape) && this.freshAnswer(runtime) === undefined);
+    if (next !== undefined) this.asked.set(next, { at: this.host.now(), alive: answers(next) });
+  }
+
   async take(shape: VmShape): Promise<SandboxRuntime | undefined> {
     for (let next = this.pick(shape); next !== undefined; next = this.pick(shape)) {
       this.actor.send({ type: "pool.lost", count: 1 });
-      if (await answers(next)) return next;
+      if (await (this.freshAnswer(next) ?? answers(next))) return next;
       this.host.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
       this.end(next);
     }
     return undefined;
   }
 
-  private pick({ vcpus, memoryBytes }: VmShape): SandboxRuntime | undefined {
-    const index = this.warm.findIndex(
-      ({ shape }) => shape.vcpus === vcpus && shape.memoryBytes === memoryBytes,
-    );
+  private pick(shape: VmShape): SandboxRuntime | undefined {
+    const index = this.warm.findIndex((runtime) => fits(runtime, shape));
     return index < 0 ? undefined : this.warm.splice(index, 1)[0];
+  }
+
+  private freshAnswer(runtime: SandboxRuntime): Promise<boolean> | undefined {
+    const asked = this.asked.get(runtime);
+    return asked !== undefined && this.host.now() - asked.at < FRESH_MS ? asked.alive : undefined;
   }
 
   /** Makes one warm VM. What fails on the way leaves nothing. */
@@ -177,6 +189,15 @@ export class Pool implements WarmVms {
     this.host.logger.warn({ pressure }, "memory is short: the pool is drained");
     this.actor.send({ type: "pool.pressure" });
   }
+}
+
+interface Answer {
+  readonly at: number;
+  readonly alive: Promise<boolean>;
+}
+
+function fits({ shape }: SandboxRuntime, { vcpus, memoryBytes }: VmShape): boolean {
+  return shape.vcpus === vcpus && shape.memoryBytes === memoryBytes;
 }
 
 async function answers(runtime: SandboxRuntime): Promise<boolean> {

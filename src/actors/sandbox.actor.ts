@@ -106,6 +106,11 @@ export class SandboxRuntime {
     return { vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus), memoryBytes: this.memoryBytes };
   }
 
+  /** The source of VMs that the pod asks for. */
+  private get askedBoot(): string | undefined {
+    return this.spec.annotations[BOOT_ANNOTATION];
+  }
+
   /** Guest memory: what the pod's limits ask for and the guest's own needs, but never less than configured. */
   private get memoryBytes(): number {
     const { defaultMemoryBytes } = this.host;
@@ -118,7 +123,8 @@ export class SandboxRuntime {
   provision(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
       const { host } = this;
-      // its containers follow
+      // its start and its containers follow
+      host.supply.expect(this.shape, this.askedBoot);
       host.rootfs.warm?.();
       this.held.open(await host.openJournal(this.id));
       signal.throwIfAborted();
@@ -152,11 +158,7 @@ export class SandboxRuntime {
   /** Takes a warm VM or waits for a turn. */
   acquire(signal: AbortSignal): Promise<{ source: VmSource }> {
     return this.track(async () => {
-      this.acquired = await this.host.supply.acquire(
-        this.shape,
-        this.spec.annotations[BOOT_ANNOTATION],
-        signal,
-      );
+      this.acquired = await this.host.supply.acquire(this.shape, this.askedBoot, signal);
       if (signal.aborted) await this.giveBack();
       signal.throwIfAborted();
       this.source = this.acquired.source;

@@ -39,6 +39,8 @@ export interface WarmVm {
 
 /** The pool as a start sees it. */
 export interface WarmVms {
+  /** A start will follow: sees now that the next VM answers, which also wakes it. */
+  expect(shape: VmShape): void;
   /** A warm VM of this shape that answers now; undefined = there is none. */
   take(shape: VmShape): Promise<WarmVm | undefined>;
 }
@@ -76,9 +78,14 @@ export class VmSupply {
     this.activity = new Activity(options.now);
   }
 
+  /** What can be done before a start, when its sandbox is made. */
+  expect(shape: VmShape, asked: string | undefined): void {
+    if (mayBeWarm(asked)) this.pool?.expect(shape);
+  }
+
   /** Decides for a sandbox and waits for its turn. Rejects with Cancelled. */
   async acquire(shape: VmShape, asked: string | undefined, signal: AbortSignal): Promise<Acquired> {
-    if (asked === undefined || asked === "pool") {
+    if (mayBeWarm(asked)) {
       const warm = await this.pool?.take(shape);
       if (warm !== undefined) return { source: "pool", warm, lease: undefined, endTurn: () => undefined };
     }
@@ -91,4 +98,8 @@ export class VmSupply {
       throw error;
     }
   }
+}
+
+function mayBeWarm(asked: string | undefined): boolean {
+  return asked === undefined || asked === "pool";
 }

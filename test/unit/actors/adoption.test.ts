@@ -23,7 +23,7 @@ async function adopted(...faults: HostFault[]) {
   const memory = new MemoryHost();
   const warm = new SandboxRuntime(SPEC, memory.host);
   await warm.warmUp(signal);
-  memory.host.supply.pool = { take: async () => warm };
+  memory.host.supply.pool = { expect: () => undefined, take: async () => warm };
   const pod = new SandboxRuntime({ ...SPEC, id: "pod-1", netnsPath: "/run/netns/pod-1" }, memory.host);
   await pod.provision(signal);
   await pod.acquire(signal);
