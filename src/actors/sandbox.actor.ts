@@ -121,21 +121,24 @@ export class SandboxRuntime {
   }
 
   provision(signal: AbortSignal): Promise<void> {
-    return this.track(async () => {
-      const { host } = this;
-      // its start and its containers follow
-      host.supply.expect(this.shape, this.askedBoot);
-      host.rootfs.warm?.();
-      this.held.open(await host.openJournal(this.id));
-      signal.throwIfAborted();
-      await this.held.make({ kind: "directory", path: this.directory }, () =>
-        host.files.makeDirectory(this.directory, 0o711),
-      );
-      signal.throwIfAborted();
-      const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
-      await this.held.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
-      this.cgroupProcs = procs;
-    });
+    const { supply, rootfs } = this.host;
+    // its start and its containers follow
+    supply.expect(this.shape, this.askedBoot);
+    rootfs.warm?.();
+    return this.track(() => supply.provisions.during(signal, () => this.makeHostResources(signal)));
+  }
+
+  private async makeHostResources(signal: AbortSignal): Promise<void> {
+    const { host } = this;
+    this.held.open(await host.openJournal(this.id));
+    signal.throwIfAborted();
+    await this.held.make({ kind: "directory", path: this.directory }, () =>
+      host.files.makeDirectory(this.directory, 0o711),
+    );
+    signal.throwIfAborted();
+    const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
+    await this.held.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
+    this.cgroupProcs = procs;
   }
 
   /** For the pool: a VM that runs, is set up and belongs to no sandbox; without a cgroup, which comes with the pod. */

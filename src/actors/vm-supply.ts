@@ -61,6 +61,8 @@ export interface VmSupplyOptions {
   readonly now: () => number;
 }
 
+/** More at once would only lengthen the turns of the event loop: it is one thread that makes them. */
+const PARALLEL_PROVISIONS = 4;
 /** A guest that takes longer for a container is slow by itself, or hostile: it must not hold up the others. */
 const LONGEST_GUEST_TURN_MS = 2_000;
 
@@ -68,6 +70,8 @@ export class VmSupply {
   readonly turns: Turns;
   /** For what keeps a guest's processors busy: fifty guests that take turns on two cores lose less to each other. */
   readonly guestTurns: Turns;
+  /** For the many small steps that the main thread takes for a sandbox: fifty at once end in the same turn of its loop. */
+  readonly provisions = new Turns(PARALLEL_PROVISIONS);
   readonly activity: Activity;
   /** Set by the pool, which needs the supply itself. */
   pool: WarmVms | undefined;
