@@ -224,6 +224,12 @@ declare module "sys" {
    * Use `forkChild` of native/runtime/child.ts: the child must never return into the loop.
    */
   export function fork(flags: number, cgroupFd?: number): Result;
+  /**
+   * vfork(2) with the flags and the cgroup of {@link fork}, for a forked child that leaves the rest to one of its own: goes
+   * on as that process, a sibling of the caller and in its memory, and returns its pid as the caller's PID namespace counts
+   * it. The caller itself ends with status 0 when the new process has been executed or has ended.
+   */
+  export function handOver(flags: number, cgroupFd?: number): Result;
   /** _exit(2). */
   export function _exit(status: number): never;
   /** execve(2) of exactly `path`. Returns only on failure. Descriptors made by `sys` are closed by it. */
@@ -433,6 +439,14 @@ declare module "sys" {
   /** RNDRESEEDCRNG on an open /dev/random: needed after a clone, or it repeats its template's numbers. */
   export function reseed(fd: number): Result;
 
+  // ---------------------------------------------------------------- memory (native/sys/memory.c)
+
+  /**
+   * Makes the pages that this process uses its own, and present: after a fork the first use of each would be a fault, and
+   * most often a copy.
+   */
+  export function populateMemory(): Result;
+
   // ---------------------------------------------------------------- text (native/sys/text.c)
 
   /** UTF-8 of `text`; lone surrogates become U+FFFD. */
@@ -450,6 +464,10 @@ declare module "sys" {
   export function setTick(tick: (() => void) | null): void;
   /** What the engine has allocated, in bytes, and its limit. */
   export function memoryUsage(): { allocated: number; used: number; objects: number; limit: number };
+  /** Plain objects, arrays and primitives as bytes for {@link deserialize}, cheaper than JSON. Throws for cycles and functions. */
+  export function serialize(value: unknown): ArrayBuffer;
+  /** What {@link serialize} was given, in this process or a copy of it. For no other's bytes: they are not checked. */
+  export function deserialize(buffer: ArrayBuffer, offset: number, length: number): unknown;
 
   // ---------------------------------------------------------------- constants (native/sys/constants.c)
 

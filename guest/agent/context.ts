@@ -5,6 +5,7 @@ import type { ChildReaper } from "../../native/runtime/child.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import type { Peer } from "../../src/protocol/peer.ts";
+import type { PreparedChildren } from "./prepared-child.ts";
 import type { PreparedDisks } from "./prepared-disks.ts";
 
 export interface AgentContext {
@@ -15,4 +16,5 @@ export interface AgentContext {
   /** Resolves when disks can be used. */
   readonly disksReady: Promise<void>;
   readonly disks: PreparedDisks;
+  readonly children: PreparedChildren;
 }

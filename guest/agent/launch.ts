@@ -21,11 +21,15 @@ const END = 0x0a;
 
 /** The child's half. */
 export class LaunchChild {
-  constructor(private readonly socket: number) {}
+  /** `pid`: as the agent counts it, where the agent cannot know. */
+  constructor(
+    private readonly socket: number,
+    private readonly pid: number | undefined,
+  ) {}
 
   /** Tells that everything is prepared; `master` ≥ 0 is handed over. */
   ready(master: number): void {
-    const line = encode("{}\n");
+    const line = encode(this.pid === undefined ? "{}\n" : `{"pid":${this.pid}}\n`);
     const fds = master < 0 ? [] : [master];
     check(sys.sendFds(this.socket, line.buffer, 0, line.length, fds), "report to the agent");
     if (master >= 0) sys.close(master);
@@ -38,7 +42,7 @@ export class LaunchChild {
 
   /** Tells why there will be no process, and leaves. */
   fail(error: unknown): never {
-    const line = encode(`${JSON.stringify({ error: describe(error) })}\n`);
+    const line = encode(`${JSON.stringify({ error: describe(error), pid: this.pid })}\n`);
     sys.write(this.socket, line.buffer, 0, line.length);
     sys._exit(NOT_EXECUTED);
   }
@@ -54,6 +58,7 @@ export class Launch {
   readonly #executed = deferred<void>();
   #length = 0;
   #master = -1;
+  #pid: number | undefined;
   #isReady = false;
   #isStarted = false;
   #closed = false;
@@ -77,6 +82,11 @@ export class Launch {
   /** The terminal's master, or -1, once the child is prepared; rejects with the reason why it is not. */
   get ready(): Promise<number> {
     return this.#ready.promise;
+  }
+
+  /** What the child has said of its pid. */
+  get pid(): number | undefined {
+    return this.#pid;
   }
 
   /** Lets the process start. Resolves when execve(2) has succeeded, rejects with its error. */
@@ -132,7 +142,10 @@ export class Launch {
       const message: unknown = JSON.parse(decode(this.#bytes.subarray(0, end)));
       this.#bytes.copyWithin(0, end + 1, this.#length);
       this.#length -= end + 1;
-      if (isRecord(message) && message["error"] !== undefined) return this.#close(errorOf(message["error"]));
+      if (isRecord(message)) {
+        if (typeof message["pid"] === "number") this.#pid = message["pid"];
+        if (message["error"] !== undefined) return this.#close(errorOf(message["error"]));
+      }
       this.#isReady = true;
       this.#ready.resolve(this.#master);
     }

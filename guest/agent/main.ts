@@ -14,6 +14,7 @@ import { bootLink, bootRest, Timeline } from "./boot.ts";
 import { Channel } from "./channel.ts";
 import { Containers } from "./containers.ts";
 import { powerOff } from "./power.ts";
+import { PreparedChildren } from "./prepared-child.ts";
 import { PreparedDisks } from "./prepared-disks.ts";
 import { requestHandler } from "./requests.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -44,7 +45,8 @@ const channel = new Channel({
 });
 const disksReady = ready.everything;
 const disks = new PreparedDisks({ loop, logger, disksReady });
-const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks };
+const children = new PreparedChildren(loop, reaper);
+const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, children };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
@@ -53,6 +55,7 @@ handle = requestHandler({
   sandbox,
   containers,
   prepareDisk: (params) => disks.prepare(params),
+  prepareChild: () => children.prepare(),
   ready,
   powerOff: () => powerOff(context, channel),
 });

@@ -5,7 +5,8 @@
  * launch socket. The order is runc's, so that errors come when and as containerd expects them.
  */
 import * as sys from "sys";
-import { check, failure } from "../../native/runtime/check.ts";
+import { check, errnoOf, failure } from "../../native/runtime/check.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestProcess } from "../../src/protocol/guest-messages.ts";
 import { commandError, findCommand } from "./command.ts";
 import { type ContainerRoot, enterRoot } from "./container-root.ts";
@@ -26,11 +27,13 @@ export interface ChildPlan {
   readonly stdio: readonly number[];
   /** The child's end of the launch socket. */
   readonly launch: number;
+  /** The child's pid as the agent counts it, where the agent cannot know. */
+  readonly pid?: number;
 }
 
 /** Never returns: ends in execve(2) or in the launch socket's report. */
 export function runChild(plan: ChildPlan): never {
-  const launch: LaunchChild = new LaunchChild(keepDescriptors(plan));
+  const launch: LaunchChild = new LaunchChild(keepDescriptors(plan), plan.pid);
   const { args } = plan.process;
   try {
     const { path, env } = prepare(plan, launch);
@@ -84,6 +87,13 @@ function prepare(plan: ChildPlan, launch: LaunchChild): { path: string; env: rea
   launch.ready(master);
   launch.awaitStart();
   return { path, env };
+}
+
+/** Why a process could not be made: what fork(2) says once a PID namespace's first process has ended is told apart. */
+export function birthError(cause: unknown): unknown {
+  if (errnoOf(cause) !== sys.ENOMEM) return cause;
+  const reason = "its first process has ended";
+  return new BlazarError("ContainerNotRunning", { operation: "enter a PID namespace", reason, cause });
 }
 
 /** Namespaces that differ from the agent's own; that of PIDs came with the fork. */

@@ -5,7 +5,7 @@
  * output. Whatever happens, `exited` comes once and last.
  */
 import * as sys from "sys";
-import { check, errnoOf } from "../../native/runtime/check.ts";
+import { check } from "../../native/runtime/check.ts";
 import { type ExitStatus, forkChild, shellStatus } from "../../native/runtime/child.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { GuestProcess, GuestStdio } from "../../src/protocol/guest-messages.ts";
@@ -13,7 +13,7 @@ import type { ContainerRoot } from "./container-root.ts";
 import type { AgentContext } from "./context.ts";
 import { deferred, nextPass } from "./deferred.ts";
 import { Launch } from "./launch.ts";
-import { runChild } from "./process-child.ts";
+import { birthError, runChild } from "./process-child.ts";
 import { ProcessStdio } from "./stdio.ts";
 
 export type ProcessState = "created" | "running" | "exited";
@@ -41,33 +41,23 @@ export class ContainerProcess {
   #state: ProcessState = "created";
   #isGone = false;
 
-  private constructor(context: AgentContext, plan: ProcessPlan) {
+  private constructor(context: AgentContext, { launch, stdio, onEnd }: Begun, pid: number) {
     this.#context = context;
-    const [childSocket, socket] = Launch.pair();
-    this.#launch = new Launch(context.loop, socket);
-    this.stdio = new ProcessStdio(context.loop, context.peer, plan.stdio, plan.process.terminal);
-    try {
-      this.stdio.open();
-      this.pid = fork(plan, this.stdio.childEnds, childSocket);
-    } catch (error) {
-      this.#launch.abandon();
-      this.stdio.close();
-      throw error;
-    } finally {
-      sys.close(childSocket);
-    }
-    this.stdio.closeChildEnds();
-    context.reaper.onExit(this.pid, (status) => void this.#end(status, plan.onEnd));
+    this.#launch = launch;
+    this.stdio = stdio;
+    this.pid = pid;
+    context.reaper.onExit(pid, (status) => void this.#end(status, onEnd));
   }
 
-  /** Forks and waits until the child has set itself up. Throws its reason if it could not; then nothing is left. */
+  /** Waits until the process's child has set itself up. Throws its reason if it could not; then nothing is left. */
   static async create(context: AgentContext, plan: ProcessPlan): Promise<ContainerProcess> {
-    const process = new ContainerProcess(context, plan);
+    const begun = begin(context, plan);
+    const process = new ContainerProcess(context, begun, begun.pid ?? (await pidOf(context, begun)));
     try {
       // the agent itself is protected from the guest's out-of-memory killer; what it starts must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
-      process.stdio.connect(await process.#launch.ready);
+      process.stdio.connect(await begun.launch.ready);
       return process;
     } catch (error) {
       await process.discard();
@@ -134,6 +124,60 @@ export class ContainerProcess {
   }
 }
 
+/** A process that is being made. */
+interface Begun {
+  readonly launch: Launch;
+  readonly stdio: ProcessStdio;
+  readonly onEnd: () => boolean;
+  /** Undefined where it is made by a prepared child, and tells its pid itself. */
+  readonly pid: number | undefined;
+}
+
+/** Has the process made, by the child that waits for it or by a fork. Throws, leaving nothing. */
+function begin(context: AgentContext, plan: ProcessPlan): Begun {
+  const [childSocket, socket] = Launch.pair();
+  const launch = new Launch(context.loop, socket);
+  const stdio = new ProcessStdio(context.loop, context.peer, plan.stdio, plan.process.terminal);
+  try {
+    stdio.open();
+    const ordered = order(context, plan, stdio.childEnds, childSocket);
+    const pid = ordered ? undefined : fork(plan, stdio.childEnds, childSocket);
+    stdio.closeChildEnds();
+    return { launch, stdio, onEnd: plan.onEnd, pid };
+  } catch (error) {
+    launch.abandon();
+    stdio.close();
+    throw error;
+  } finally {
+    sys.close(childSocket);
+  }
+}
+
+function order(context: AgentContext, plan: ProcessPlan, stdio: readonly number[], launch: number): boolean {
+  const { process, root, cgroup, pidNamespace } = plan;
+  if (typeof root === "number") return false;
+  return context.children.give({ process, root, stdio, launch, cgroup, pidNamespace });
+}
+
+/** The pid of a process that a prepared child makes. Throws why there will be none; then nothing is left. */
+async function pidOf(context: AgentContext, { launch, stdio }: Begun): Promise<number> {
+  try {
+    await launch.ready;
+    return checkedPid(launch.pid);
+  } catch (error) {
+    // it ends by itself
+    if (launch.pid !== undefined) context.reaper.onExit(launch.pid, () => undefined);
+    launch.abandon();
+    stdio.close();
+    throw error;
+  }
+}
+
+function checkedPid(pid: number | undefined): number {
+  if (pid !== undefined) return pid;
+  throw new BlazarError("Internal", { operation: "make a process", reason: "it has not told its pid" });
+}
+
 /** Forks into the plan's namespaces; only the PID namespace has to be chosen before. */
 function fork(plan: ProcessPlan, stdio: readonly number[], launch: number): number {
   const flags =
@@ -148,10 +192,7 @@ function fork(plan: ProcessPlan, stdio: readonly number[], launch: number): numb
     check(sys.setns(plan.pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
     return forkChild(options, child);
   } catch (cause) {
-    // what fork(2) says once a namespace's first process has ended
-    if (errnoOf(cause) !== sys.ENOMEM) throw cause;
-    const reason = "its first process has ended";
-    throw new BlazarError("ContainerNotRunning", { operation: "enter a PID namespace", reason, cause });
+    throw birthError(cause);
   } finally {
     sys.setns(own, sys.CLONE_NEWPID);
     sys.close(own);

@@ -19,6 +19,7 @@ export interface RequestTargets {
   readonly sandbox: Sandbox;
   readonly containers: Containers;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
+  readonly prepareChild: () => Promise<void>;
   readonly ready: Readiness;
   /** Powers the machine off once the answer has been sent. */
   readonly powerOff: () => void;
@@ -58,7 +59,7 @@ function checkedParams(op: GuestOp, params: unknown): unknown {
   }
 }
 
-function handlersOf({ sandbox, containers, prepareDisk, powerOff }: RequestTargets): Handlers {
+function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }: RequestTargets): Handlers {
   let setUp: Promise<void> = Promise.resolve();
   let ending = false;
   const live = (): void => {
@@ -84,6 +85,11 @@ function handlersOf({ sandbox, containers, prepareDisk, powerOff }: RequestTarge
     "disk.prepare": async (params) => {
       live();
       await prepareDisk(params);
+      return {};
+    },
+    "child.prepare": async () => {
+      live();
+      await prepareChild();
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),

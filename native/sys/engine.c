@@ -1,5 +1,5 @@
 /*
- * The engine seen from TypeScript: the function that the main loop calls, and memory figures.
+ * The engine seen from TypeScript: the function that the main loop calls, memory figures, and values as bytes.
  */
 #include "sys.h"
 
@@ -38,8 +38,26 @@ SYS_FUNCTION(f_memory_usage) {
   return object;
 }
 
+SYS_FUNCTION(f_serialize) {
+  size_t size;
+  (void)this_val, (void)argc;
+  uint8_t *bytes = JS_WriteObject(ctx, &size, argv[0], 0);
+  if (!bytes) return JS_EXCEPTION;
+  JSValue buffer = JS_NewArrayBufferCopy(ctx, bytes, size);
+  js_free(ctx, bytes);
+  return buffer;
+}
+
+SYS_FUNCTION(f_deserialize) {
+  struct sys_bytes bytes;
+  SYS_ARGS("b", &bytes);
+  return JS_ReadObject(ctx, bytes.data, bytes.length, 0);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setTick", 1, f_set_tick),
     JS_CFUNC_DEF("memoryUsage", 0, f_memory_usage),
+    JS_CFUNC_DEF("serialize", 1, f_serialize),
+    JS_CFUNC_DEF("deserialize", 3, f_deserialize),
 };
 SYS_GROUP(sys_engine_group, functions);

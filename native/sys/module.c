@@ -8,13 +8,13 @@
 extern const struct sys_group sys_mount_group, sys_files_group, sys_content_group, sys_descriptors_group,
     sys_process_group, sys_signals_group, sys_privileges_group, sys_tty_group, sys_poll_group, sys_socket_group,
     sys_network_group, sys_time_group, sys_text_group, sys_engine_group, sys_constants_group, sys_errors_group,
-    sys_errno_group;
+    sys_errno_group, sys_memory_group;
 
 static const struct sys_group *const groups[] = {
     &sys_mount_group,      &sys_files_group, &sys_content_group, &sys_descriptors_group, &sys_process_group,
     &sys_signals_group,    &sys_privileges_group, &sys_tty_group, &sys_poll_group,       &sys_socket_group,
     &sys_network_group,    &sys_time_group,  &sys_text_group,    &sys_engine_group,      &sys_constants_group,
-    &sys_errors_group,     &sys_errno_group,
+    &sys_errors_group,     &sys_errno_group, &sys_memory_group,
 };
 #define GROUP_COUNT (sizeof groups / sizeof *groups)
 

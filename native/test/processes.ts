@@ -3,6 +3,7 @@ import * as sys from "sys";
 import { type ExitStatus, forkChild, shellStatus, spawnChild } from "../runtime/child.ts";
 import { readText } from "../runtime/files.ts";
 import { watchSignals } from "../runtime/signals.ts";
+import { encode } from "../runtime/text-codec.ts";
 import {
   checkValue,
   equal,
@@ -60,6 +61,42 @@ verify(GROUP, "an end before anybody asks is kept", async () => {
   const pid = forkChild({}, () => 5);
   await exitOf(forkChild({}, () => 0));
   equal(await exitOf(pid), { code: 5 }, "status");
+});
+
+verify(GROUP, "a child hands over to a sibling in its own memory", async () => {
+  for (const flags of [0, sys.CLONE_NEWPID]) {
+    const [reader, writer] = checkValue(sys.pipe2(0), "pipe");
+    const first = forkChild({}, () => {
+      const pid = sys.handOver(flags);
+      const line = encode(`${pid} ${sys.getpid()} ${sys.getppid()}`);
+      sys.write(writer, line.buffer, 0, line.length);
+      return 7;
+    });
+    sys.close(writer);
+    const [pid = 0, own = 0, parent = 0] = readToEnd(reader).split(" ").map(Number);
+    sys.close(reader);
+    ok(pid > 0 && pid !== first, `a new process: ${pid}`);
+    equal([own, parent], flags === 0 ? [pid, sys.getpid()] : [1, 0], "its own pids");
+    equal([await exitOf(pid), await exitOf(first)], [{ code: 7 }, { code: 0 }], "status");
+  }
+});
+
+verify(GROUP, "what cannot hand over goes on", async () => {
+  const pid = forkChild({}, () => (sys.handOver(0, 0) < 0 ? 5 : 6));
+  equal(await exitOf(pid), { code: 5 }, "descriptor 0 is no cgroup");
+});
+
+verify(GROUP, "memory that was populated has no more faults", () => {
+  const memory = new Uint8Array(1 << 20).fill(1);
+  const faults = (): number => Number(readText("/proc/self/stat").split(") ")[1]?.split(" ")[7]);
+  inChild(() => {
+    equal(sys.populateMemory(), 0, "populate");
+    const before = faults();
+    for (let offset = 0; offset < memory.length; offset += 4096) memory[offset] = 2;
+    ok(faults() - before < 50, `${faults() - before} faults for 256 pages`);
+    equal(memory[1], 1, "content");
+  });
+  equal(memory[0], 1, "the parent's");
 });
 
 verify(GROUP, "spawnChild gives the pid once execve has worked", async () => {

@@ -1,7 +1,7 @@
 /** UTF-8 and JSON, the hostile kind too. */
 import * as sys from "sys";
 import { decode, encode, parseJsonBytes } from "../runtime/text-codec.ts";
-import { equal, throws, verify } from "./harness.ts";
+import { equal, ok, throws, verify } from "./harness.ts";
 
 const GROUP = "text";
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
@@ -64,4 +64,17 @@ verify(GROUP, "deep nesting is refused, not survived by luck", () => {
     { a: 2 },
     "the reviver",
   );
+});
+
+verify("text", "values go through bytes as they are", () => {
+  const value = {
+    text: "é\u{1f600}\ud800",
+    list: [0, -1, 2 ** 40, 1.5, true, null, undefined],
+    nested: { "": {} },
+  };
+  const bytes = sys.serialize(value);
+  const again = sys.deserialize(bytes, 0, bytes.byteLength);
+  equal(JSON.stringify(again), JSON.stringify(value), "copy");
+  ok((again as typeof value).list[6] === undefined, "undefined is not null");
+  throws(() => sys.serialize(() => 0), "TypeError", "a function");
 });

@@ -12,6 +12,7 @@ import { type PoolActor, poolMachine } from "../machines/pool.machine.ts";
 import type { Host } from "./host.ts";
 import { rehearse } from "./rehearsal.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
+import { prepareChild } from "./spare-child.ts";
 import type { WarmVms } from "./vm-supply.ts";
 
 export interface PoolSettings {
@@ -132,6 +133,7 @@ export class Pool implements WarmVms {
       await runtime.warmUp(signal);
       await rehearse(runtime, this.settings.rehearsalRoot, signal);
       await runtime.plugSpare(signal);
+      await prepareChild(runtime.liveGuest, this.host, signal);
       signal.throwIfAborted();
     } catch (error) {
       this.end(runtime);

@@ -5,11 +5,13 @@
  */
 
 import { filter, firstValueFrom, timeout } from "rxjs";
+import type { Deadlines } from "../contracts/deadlines.ts";
 import { capabilityMask } from "../protocol/capabilities.ts";
 import { ContainerRuntime, ProcessRecord } from "./container.actor.ts";
 import type { GuestLink } from "./guest-link.ts";
-import type { TranslatedContainer } from "./host.ts";
+import type { Host, TranslatedContainer } from "./host.ts";
 import type { SandboxRuntime } from "./sandbox.actor.ts";
+import { prepareChild } from "./spare-child.ts";
 
 /** Any number that no task has. */
 const PID = 1;
@@ -21,6 +23,7 @@ const ROUNDS = ["container", "sandbox"] as const;
 /** Runs `/bin/true` of `root` in the VM and removes every trace. Throws what a container's creation throws. */
 export async function rehearse(runtime: SandboxRuntime, root: string, signal: AbortSignal): Promise<void> {
   for (const pidNamespace of ROUNDS) {
+    await prepareChild(runtime.liveGuest, runtime.host, signal);
     await rehearseOnce(runtime, root, { ...SPEC, create: { ...SPEC.create, pidNamespace } }, signal);
   }
 }
@@ -79,12 +82,14 @@ const CAPABILITIES = capabilityMask([
  */
 export async function rehearseInTemplate(
   guest: GuestLink,
-  deadlineMs: number,
+  host: Pick<Host, "logger"> & { readonly deadlines: Pick<Deadlines, "guestRequest"> },
   signal: AbortSignal,
 ): Promise<void> {
   const id = "template-rehearsal";
+  const deadlineMs = host.deadlines.guestRequest;
   const limits = { deadlineMs, signal };
   for (const pidNamespace of ROUNDS) {
+    await prepareChild(guest, host, signal);
     const rootfs = { kind: "builtin", path: "", diskSerial: "", filesystem: "", readonly: false } as const;
     const process = { ...SPEC.create.process, args: ["/bin/busybox", "true"] };
     const exit = firstValueFrom(

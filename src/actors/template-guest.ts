@@ -11,6 +11,7 @@ import type { GuestHello, SandboxSetup } from "../protocol/guest-messages.ts";
 import { GuestLink } from "./guest-link.ts";
 import type { Host } from "./host.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
+import { prepareChild } from "./spare-child.ts";
 import { prepareSpare } from "./spare-disk.ts";
 
 /** What it needs of the {@link Host}. */
@@ -52,8 +53,9 @@ export async function prepareTemplateGuest(
       { ...TEMPLATE_SETUP, now: Date.now() },
       { deadlineMs: guestRequest, signal },
     );
-    await rehearseInTemplate(guest, guestRequest, signal);
+    await rehearseInTemplate(guest, host, signal);
     if (disk !== undefined) await prepareSpare(guest, disk, host, signal);
+    await prepareChild(guest, host, signal);
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {

@@ -188,6 +188,8 @@ export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
   "sandbox.setup": { params: sandboxSetup, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
+  /** Forks the agent for the next container's first process, ahead of demand. Nothing to do if that is done. */
+  "child.prepare": { params: nothing, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },

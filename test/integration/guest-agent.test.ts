@@ -38,6 +38,12 @@ const NO_STDIO: GuestStdio = { stdin: 0, stdout: 0, stderr: 0 };
 let guest: BareGuest;
 let directory = "";
 let containers = 0;
+/** Containers' first processes are made by a child that the agent has prepared, or else by a fork. */
+let prepares = false;
+const WAYS: [string, boolean][] = [
+  ["by a fork", false],
+  ["by a prepared child", true],
+];
 
 function processOf(args: string[], more: Partial<GuestProcess> = {}): GuestProcess {
   return {
@@ -81,6 +87,11 @@ function newId(): string {
   return `c${containers}`;
 }
 
+async function create(spec: ContainerCreate): Promise<void> {
+  if (prepares) await guest.request("child.prepare", {});
+  await guest.request("container.create", spec);
+}
+
 /** Runs a shell script in a container to its end and deletes it. */
 async function run(
   script: string | string[],
@@ -92,7 +103,7 @@ async function run(
   const { stream: stderr, output: errors } = guest.output();
   const args = typeof script === "string" ? ["sh", "-c", script] : script;
   const stdio = { stdin: 0, stdout, stderr };
-  await guest.request("container.create", specOf(id, processOf(args, process), { stdio, ...more }));
+  await create(specOf(id, processOf(args, process), { stdio, ...more }));
   await guest.request("process.start", { id, execId: "" });
   const { status, oomKilled } = await guest.exit(id);
   await Promise.all([output.ended, errors.ended]);
@@ -109,7 +120,7 @@ async function start(
   const id = newId();
   const { stream: stdout, output } = guest.output();
   const stdio = { stdin: 0, stdout, stderr: 0 };
-  await guest.request("container.create", specOf(id, processOf(args, process), { stdio, ...more }));
+  await create(specOf(id, processOf(args, process), { stdio, ...more }));
   await guest.request("process.start", { id, execId: "" });
   return { id, output };
 }
@@ -184,6 +195,12 @@ describe("the guest agent", () => {
     expect(stdout).toContain("inet 127.0.0.1/8");
     expect(stdout).toContain("inet6 ::1/128");
   });
+});
+
+describe.each(WAYS)("the guest agent's containers, made %s,", (_way, way) => {
+  beforeAll(() => {
+    prepares = way;
+  });
 
   it("keeps stdout and stderr apart and tells the exit code", async () => {
     const result = await run("echo out; echo err >&2; exit 7");
@@ -195,7 +212,7 @@ describe("the guest agent", () => {
     await guest.request("process.signal", { id, execId: "", signal: 9, all: false });
     expect(await guest.exit(id)).toMatchObject({ status: 137, oomKilled: false });
     await remove(id);
-    await guest.request("container.create", specOf("waits", processOf(["true"])));
+    await create(specOf("waits", processOf(["true"])));
     await guest.request("process.signal", { id: "waits", execId: "", signal: 9, all: false });
     expect(await guest.exit("waits")).toMatchObject({ status: 137 });
     await remove("waits");
@@ -203,7 +220,7 @@ describe("the guest agent", () => {
 
   it("refuses to create what cannot be executed, names it and leaves nothing", async () => {
     const attempt = (args: string[], more: Partial<ContainerCreate> = {}): Promise<unknown> =>
-      guest.request("container.create", specOf("nope", processOf(args), more));
+      create(specOf("nope", processOf(args), more));
     await expect(attempt(["no-such-program"])).rejects.toMatchObject({
       code: "CommandNotFound",
       details: { subject: "no-such-program", reason: expect.stringMatching(/no such file or directory/i) },
@@ -213,7 +230,7 @@ describe("the guest agent", () => {
     await expect(attempt(["/etc"])).rejects.toMatchObject({ code: "CommandNotExecutable" });
     await expect(attempt([])).rejects.toMatchObject({ code: "InvalidSpec" });
     // the id, its cgroup and its mounts are free again
-    await guest.request("container.create", specOf("nope", processOf(["true"])));
+    await create(specOf("nope", processOf(["true"])));
     await remove("nope");
   });
 
@@ -224,12 +241,11 @@ describe("the guest agent", () => {
         () => expect.unreachable(),
         () => undefined,
       );
-    await makeRoot("garbage");
-    await writeFile(path.join(guest.share, "garbage/bin/garbage"), "\u0001\u0002 not a program", {
-      mode: 0o755,
-    });
-    const rootfs = { ...LAYERS, path: "garbage" };
-    await guest.request("container.create", specOf("garbage", processOf(["garbage"]), { rootfs }));
+    const name = `garbage-${way}`;
+    const root = await makeRoot(name);
+    await writeFile(path.join(root, "bin/garbage"), "\u0001\u0002 not a program", { mode: 0o755 });
+    const rootfs = { ...LAYERS, path: name };
+    await create(specOf("garbage", processOf(["garbage"]), { rootfs }));
     await expect(guest.request("process.start", { id: "garbage", execId: "" })).rejects.toMatchObject({
       code: "CommandNotExecutable",
     });
@@ -272,7 +288,7 @@ describe("the guest agent", () => {
       columns: 100,
       env: ["PATH=/bin:/usr/bin", "PS1=> "],
     });
-    await guest.request("container.create", specOf(id, process, { stdio: { stdin, stdout, stderr: 0 } }));
+    await create(specOf(id, process, { stdio: { stdin, stdout, stderr: 0 } }));
     await guest.request("process.start", { id, execId: "" });
     sender.write(Buffer.from("stty size; tty; ls -l /dev/console | cut -c1\n"));
     await output.until((text) => /30 100\r\n\/dev\/pts\/0\r\nc\r\n/.test(text));
@@ -416,7 +432,11 @@ describe("the guest agent's streams", () => {
   });
 });
 
-describe("the guest agent's namespaces and limits", () => {
+describe.each(WAYS)("the guest agent's namespaces and limits, %s,", (_way, way) => {
+  beforeAll(() => {
+    prepares = way;
+  });
+
   it("put containers into one PID namespace where asked, and reap its orphans", async () => {
     const { id } = await start(["sleep", "1234"], { pidNamespace: "sandbox" });
     const script = "(sleep 0.1 &) ; sleep 0.4; ps -o pid,stat,comm,args; ls /proc/1/root/; echo root $?";
@@ -524,9 +544,13 @@ describe("the guest agent's namespaces and limits", () => {
   });
 });
 
-describe("the guest agent's mounts", () => {
+describe.each(WAYS)("the guest agent's mounts, %s,", (_way, way) => {
+  beforeAll(() => {
+    prepares = way;
+  });
+
   it("bind directories and files of the share", async () => {
-    await mkdir(path.join(guest.share, "volume"));
+    await mkdir(path.join(guest.share, "volume"), { recursive: true });
     await writeFile(path.join(guest.share, "volume/data"), "data\n");
     const bind = (source: string, destination: string): ContainerCreate["mounts"][number] => ({
       type: "bind",
@@ -538,8 +562,7 @@ describe("the guest agent's mounts", () => {
     const { stdout } = await run("cat /new/place/data /etc/resolv.conf", { mounts });
     expect(stdout).toBe("data\ndata\n");
     for (const source of ["../etc", "/etc", "volume/../..", "nothing"]) {
-      const creation = guest.request(
-        "container.create",
+      const creation = create(
         specOf("bad", processOf(["true"]), { mounts: [...MOUNTS, bind(source, "/x")] }),
       );
       await expect(creation).rejects.toMatchObject({ code: "MountFailed" });
@@ -547,14 +570,15 @@ describe("the guest agent's mounts", () => {
   });
 
   it("never leave the root of a hostile image", async () => {
-    const root = await makeRoot("hostile");
+    const name = `hostile-${way}`;
+    const root = await makeRoot(name);
     await rm(path.join(root, "etc"), { recursive: true });
     await rm(path.join(root, "proc"), { recursive: true });
     await symlink("../../../../../run/sandbox", path.join(root, "etc"));
     await symlink("/run", path.join(root, "proc"));
     await symlink("/sys/fs/cgroup", path.join(root, "dev"));
     await symlink("../../../../bin/true", path.join(root, "sys"));
-    const rootfs = { ...LAYERS, path: "hostile" };
+    const rootfs = { ...LAYERS, path: name };
     await run("true", { rootfs }).catch(() => undefined);
     await run("true", { rootfs, mounts: [] }).catch(() => undefined);
     // the guest's own places are what they were
@@ -565,9 +589,51 @@ describe("the guest agent's mounts", () => {
   it("refuse roots that are not in the share", async () => {
     for (const bad of ["../image", "/etc", "image/../..", "a:b"]) {
       const rootfs = { ...LAYERS, path: bad };
-      const creation = guest.request("container.create", specOf("bad", processOf(["true"]), { rootfs }));
+      const creation = create(specOf("bad", processOf(["true"]), { rootfs }));
       await expect(creation).rejects.toMatchObject({ code: "InvalidRootfs" });
     }
+  });
+});
+
+describe("a child that was prepared ahead", () => {
+  beforeAll(() => {
+    prepares = true;
+  });
+  afterAll(() => {
+    prepares = false;
+  });
+
+  it("makes a process that is as new as a forked one", async () => {
+    await guest.request("child.prepare", {});
+    const before = Number((await run("cut -d. -f1 /proc/uptime")).stdout);
+    const { id, output } = await start(["sh", "-c", "cat /proc/1/stat; exec sleep 1000"]);
+    const stat = await output.until((text) => text.includes("\n"));
+    const ticks = Number(stat.slice(stat.lastIndexOf(")")).split(" ")[20]);
+    expect(ticks).toBeGreaterThanOrEqual(before * 100);
+    await guest.request("process.signal", { id, execId: "", signal: 9, all: true });
+    await remove(id);
+  });
+
+  it("is there once, however often it was asked for", async () => {
+    await Promise.all([1, 2, 3].map(() => guest.request("child.prepare", {})));
+    const runs = [1, 2, 3].map((each) => run(`echo ${each}`));
+    expect((await Promise.all(runs)).map(({ stdout }) => stdout)).toEqual(["1\n", "2\n", "3\n"]);
+  });
+
+  it("leaves to a fork what it cannot be told at once", async () => {
+    const env = ["PATH=/bin:/usr/bin", `LONG=${"x".repeat(100_000)}`];
+    const { stdout, status } = await run("echo $LONG | wc -c", {}, { env });
+    expect({ stdout, status }).toEqual({ stdout: "100001\n", status: 0 });
+  });
+
+  it("leaves no process of its own behind", async () => {
+    const { id } = await start(["sleep", "1000"]);
+    const { pids } = await guest.request("container.pids", { id });
+    expect(pids).toHaveLength(1);
+    expect((await exec(id, "ls /proc | grep -c '^[0-9]'")).status).toBe(0);
+    await guest.request("process.signal", { id, execId: "", signal: 9, all: true });
+    expect(await guest.exit(id)).toMatchObject({ status: 137 });
+    await remove(id);
   });
 });
 

@@ -213,6 +213,7 @@ export class FakeGuest {
       this.preparedDisks.add(diskSerial);
       return {};
     },
+    "child.prepare": () => ({}),
     "clock.adjust": ({ by }) => {
       this.clockMoved += by;
       return { now: Math.round((this.options.now ?? Date.now)() + this.clockMoved) };

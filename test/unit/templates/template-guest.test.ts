@@ -49,6 +49,20 @@ describe("a guest that becomes a template", () => {
     expect([...vm.guest.preparedDisks]).toEqual(["spare"]);
   });
 
+  it("has a child that waits for the first container, last of all", async () => {
+    const vm = await launch({});
+    await prepareTemplateGuest(host, vm, "spare", signal);
+    const asked = vm.guest.requests.map(({ op }) => op);
+    expect(asked.slice(-3)).toEqual(["disk.prepare", "child.prepare", "ping"]);
+    // and one for each rehearsal
+    expect(asked.filter((op) => op === "child.prepare")).toHaveLength(3);
+  });
+
+  it("is a template, too, if it cannot prepare a child", async () => {
+    const vm = await launch({ hangs: new Set(["child.prepare"]) });
+    expect(await prepareTemplateGuest(host, vm, undefined, signal)).toMatchObject({ role: "guest" });
+  });
+
   it("is a template, too, if it cannot prepare its disk", async () => {
     const vm = await launch({ hangs: new Set(["disk.prepare"]) });
     expect(await prepareTemplateGuest(host, vm, "spare", signal)).toMatchObject({ role: "guest" });
