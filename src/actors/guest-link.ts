@@ -5,7 +5,7 @@
  * ids. Everything a guest says is checked before it goes further, because the guest is hostile: a violation of
  * the protocol closes this link, and with it the sandbox, and touches no other.
  */
-import { type Observable, ReplaySubject } from "rxjs";
+import { Observable, Subject } from "rxjs";
 import { BlazarError, reasonOf } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { ByteLink } from "../contracts/vmm.ts";
@@ -46,7 +46,9 @@ const MAX_LOG_LINES = 200;
 
 /** A live link to a guest. Made by {@link connectGuest}. */
 export class GuestLink {
-  private readonly subject = new ReplaySubject<GuestEvent>(BUFFERED_EVENTS);
+  private readonly subject = new Subject<GuestEvent>();
+  /** What came while nobody listened; not all of it, as a pod may live for years. */
+  private unheard: GuestEvent[] = [];
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
   private nextStream = 1;
@@ -55,8 +57,16 @@ export class GuestLink {
   private refused: ((error: BlazarError) => void) | undefined;
   /** What the agent said of itself; rejects when the link is lost before. */
   readonly hello: Promise<GuestHello>;
-  /** The guest's events; completes after `lost`. */
-  readonly events$: Observable<GuestEvent> = this.subject.asObservable();
+  /** The guest's events, first those that nobody has heard yet; completes after `lost`. */
+  readonly events$ = new Observable<GuestEvent>((subscriber) => {
+    const { unheard, lost } = this;
+    this.unheard = [];
+    for (const event of unheard) subscriber.next(event);
+    if (lost === undefined) return this.subject.subscribe(subscriber);
+    subscriber.next({ type: "lost", error: lost });
+    subscriber.complete();
+    return undefined;
+  });
 
   constructor(
     private readonly link: ByteLink,
@@ -173,12 +183,18 @@ export class GuestLink {
   private onEvent(event: string, params: unknown): void {
     switch (event) {
       case "process.exited":
-        return this.subject.next({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
+        return this.tell({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
       case "agent.log":
         return this.log(params);
       default:
         throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
     }
+  }
+
+  private tell(event: GuestEvent): void {
+    if (this.subject.observed) return this.subject.next(event);
+    this.unheard.push(event);
+    if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
   }
 
   private log(params: unknown): void {
