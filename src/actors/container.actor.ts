@@ -8,7 +8,7 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { StdioPaths } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
-import type { TaskCreateRequest } from "../contracts/task.ts";
+import type { RootfsMount, TaskCreateRequest } from "../contracts/task.ts";
 import type { Vm } from "../contracts/vmm.ts";
 import type { ProcessContext } from "../machines/process.machine.ts";
 import type { ContainerCreate, GuestProcess } from "../protocol/guest-messages.ts";
@@ -88,8 +88,16 @@ export interface ContainerObserver {
 const DRAIN_MS = 5_000;
 const SIGKILL = 9;
 
+/** What a container is made from. */
+interface Asked {
+  readonly mounts: RootfsMount[];
+  readonly translated: TranslatedContainer;
+}
+
 export class ContainerRuntime {
   readonly id: string;
+  readonly bundle: string;
+  readonly namespace: string | undefined;
   readonly logger: Logger;
   readonly processes = new Map<string, ProcessRecord>();
   private plan: RootfsPlan | undefined;
@@ -98,24 +106,32 @@ export class ContainerRuntime {
   /** Short and unique in the VM: container ids are longer than a SCSI serial may be. */
   private diskId: string;
   private creating: Promise<void> = Promise.resolve();
+  /** What is to be created; dropped afterwards, because specs are large. */
+  private asked: Asked | undefined;
 
   constructor(
     readonly sandbox: ContainerHome,
-    readonly request: TaskCreateRequest,
-    readonly translated: TranslatedContainer,
+    request: TaskCreateRequest,
+    translated: TranslatedContainer,
     /** Id of the container whose PID namespace is joined, or "". */
     private readonly pidTarget: string,
     readonly init: ProcessRecord,
     private readonly observer: ContainerObserver,
   ) {
     this.id = request.id;
+    this.bundle = request.bundle;
+    this.namespace = request.namespace;
+    this.asked = { mounts: request.rootfs, translated };
     this.diskId = `d${init.pid.toString(36)}`;
     this.processes.set("", init);
     this.logger = sandbox.logger.child({ container: request.id });
   }
 
   create(signal: AbortSignal): Promise<void> {
-    this.creating = this.sandbox.track(() => this.createSteps(signal));
+    const { asked } = this;
+    this.asked = undefined;
+    if (asked === undefined) return Promise.reject(createdBefore(this.id));
+    this.creating = this.sandbox.track(() => this.createSteps(asked, signal));
     return this.creating;
   }
 
@@ -254,7 +270,7 @@ export class ContainerRuntime {
     if (failure === undefined) this.observer.exited(this, record, oomKilled);
   }
 
-  private async createSteps(signal: AbortSignal): Promise<void> {
+  private async createSteps({ mounts, translated }: Asked, signal: AbortSignal): Promise<void> {
     const { host, journal } = this.sandbox;
     const steps: Record<string, number> = {};
     const started = performance.now();
@@ -263,7 +279,7 @@ export class ContainerRuntime {
     };
     const plan = await host.rootfs.plan({
       containerId: this.id,
-      mounts: this.request.rootfs,
+      mounts,
       shareDirectory: this.sandbox.shareDirectory,
       scratchDirectory: host.scratchDirectory,
       owner: this.sandbox.user,
@@ -290,7 +306,7 @@ export class ContainerRuntime {
     const what = { operation: "wait for the guest's clock", subject: this.id };
     await abortable(this.sandbox.clock, signal, what);
     passed("clock");
-    const request = this.guestRequest(plan, relay);
+    const request = this.guestRequest(translated, plan, relay);
     await host.supply.guestTurns.during(signal, () => {
       passed("turn");
       return this.sandbox.liveGuest.request("container.create", request, { deadlineMs, signal });
@@ -299,8 +315,11 @@ export class ContainerRuntime {
     this.logger.debug({ steps }, "container created; steps in ms since its start");
   }
 
-  private guestRequest(plan: RootfsPlan, relay: StdioRelay): ContainerCreate {
-    const { create, rootReadonly } = this.translated;
+  private guestRequest(
+    { create, rootReadonly }: TranslatedContainer,
+    plan: RootfsPlan,
+    relay: StdioRelay,
+  ): ContainerCreate {
     return {
       ...create,
       id: this.id,
@@ -336,6 +355,14 @@ export class ContainerRuntime {
       .find(({ resource }) => resource.kind === "stdio" && resource.id === id);
     if (open !== undefined) await this.sandbox.journal.undone(open.ref);
   }
+}
+
+function createdBefore(id: string): BlazarError {
+  return new BlazarError("IllegalTransition", {
+    operation: "create the container",
+    subject: id,
+    reason: "that was tried before",
+  });
 }
 
 /** What is not there any more need not be undone. */

@@ -205,6 +205,7 @@ export class SandboxRuntime {
   /** The start is over, one way or the other: the next one may have its turn. */
   endTurn(): void {
     this.acquired?.endTurn();
+    this.cgroupProcs = [];
   }
 
   /** Makes a warm VM of the pool this sandbox's own: its resources first in this journal, then out of its own. */

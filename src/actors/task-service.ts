@@ -185,7 +185,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       terminal: record.terminal,
       exitStatus: record.exit?.exitStatus ?? 0,
       ...(record.exit === undefined ? {} : { exitedAt: record.exit.exitedAt }),
-      bundle: container.request.bundle,
+      bundle: container.bundle,
     };
   }
 
@@ -346,7 +346,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   private publish(container: ContainerRuntime, event: EventBody): void {
-    const namespace = container.request.namespace ?? "k8s.io";
+    const namespace = container.namespace ?? "k8s.io";
     this.host.events.publish({ ...event, namespace, containerId: container.id } as TaskEvent);
   }
 }

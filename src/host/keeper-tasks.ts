@@ -13,10 +13,12 @@ import { encodeFrame, type Frame, FrameType } from "../protocol/frame.ts";
 /** Answers kept per connection: more calls than containerd ever has open on one. */
 const REMEMBERED_ANSWERS = 16;
 
+const RUNNING = Symbol("running");
+
 interface Connection {
   readonly abort: AbortController;
-  /** By number of the request: being answered, or the encoded answer. */
-  readonly requests: Map<number, "running" | Uint8Array>;
+  /** By number of the request: being answered, or the encoded answer (latin1: a string is a third of a buffer). */
+  readonly requests: Map<number, typeof RUNNING | string>;
 }
 
 export class TaskRelay {
@@ -60,9 +62,9 @@ export class TaskRelay {
     const { stream, sequence } = frame;
     const { requests } = this.connection(stream);
     const state = requests.get(sequence);
-    if (state === "running") return;
-    if (state !== undefined) return this.send(state);
-    requests.set(sequence, "running");
+    if (state === RUNNING) return;
+    if (state !== undefined) return this.send(Buffer.from(state, "latin1"));
+    requests.set(sequence, RUNNING);
     this.answer(stream, sequence, frame.payload.slice());
   }
 
@@ -94,13 +96,13 @@ export class TaskRelay {
     const frame = encodeFrame(FrameType.TaskResponse, number, sequence, response);
     // Deleted first, so that the map's order is the order of the answers.
     connection.requests.delete(sequence);
-    connection.requests.set(sequence, frame);
+    connection.requests.set(sequence, latin1(frame));
     this.forgetOldest(connection);
     this.send(frame);
   }
 
   private forgetOldest({ requests }: Connection): void {
-    const answered = [...requests].filter(([, state]) => state !== "running");
+    const answered = [...requests].filter(([, state]) => state !== RUNNING);
     for (const [sequence] of answered.slice(0, Math.max(0, answered.length - REMEMBERED_ANSWERS)))
       requests.delete(sequence);
   }
@@ -113,4 +115,8 @@ export class TaskRelay {
     }
     return connection;
   }
+}
+
+function latin1({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("latin1");
 }

@@ -89,7 +89,7 @@ async function greet(
     watch.check();
     return qmp;
   });
-  const died = process.exited.then(() => "died" as const);
+  const died = process.exited.then(asDied);
   try {
     const first = await Promise.race([ready, died]);
     if (first !== "died") {
@@ -109,6 +109,14 @@ async function greet(
     throw reason;
   }
 }
+
+/** Not a closure: what waits for the exit is kept as long as the VM lives. */
+function asDied(): "died" {
+  return "died";
+}
+
+/** Why the signal of a launch that is over aborts: one for all, as without a reason each would get an exception. */
+const OVER = "the launch is over";
 
 /** Times a launch, and calls it off by the caller's signal or the deadline. */
 class LaunchWatch {
@@ -157,7 +165,7 @@ class LaunchWatch {
   end(): void {
     clearTimeout(this.#timer);
     this.caller?.removeEventListener("abort", this.#onAbort);
-    this.#controller.abort();
+    this.#controller.abort(OVER);
   }
 
   #stop(why: "cancelled" | "late"): void {
