@@ -95,14 +95,14 @@ export function wireCore(options: CoreOptions): Core {
     maxThreads: config.storage.worker_threads,
     keepOne: true,
     firstIdleMs: START_IS_OVER_MS,
-    onIdle: (pool) => idleMemory.giveBack(pool, pool.started > 0),
+    onIdle: (pool) => idleMemory.giveBack(pool),
   });
   const templateMemory = new WorkerPool<MemoryTasks>({
     file: join(import.meta.dirname, "workers", "memory.worker.mjs"),
     maxThreads: 1,
     // a template is made once
     idleTimeoutMs: 500,
-    onIdle: () => idleMemory.giveBack(workers, true),
+    onIdle: () => idleMemory.giveBack(workers, { threadEnded: true }),
   });
   const files = new LocalHostFiles(workers);
   const root = process.getuid?.() === 0;

@@ -24,7 +24,7 @@ export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
 
 /** Told when there has been nothing to do for a while. */
 export interface IdlePool<Tasks extends TaskMap<Tasks>> extends TaskRunner<Tasks> {
-  /** Threads that have been started since the last time. */
+  /** Threads that have been started so far. */
   readonly started: number;
 }
 
@@ -84,6 +84,11 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     return this.#pool !== undefined;
   }
 
+  /** How many threads have been started so far. */
+  get started(): number {
+    return this.#started;
+  }
+
   /** Lets running tasks finish, then ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -99,15 +104,22 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     this.#idle = setTimeout(
       () => {
         this.#wasIdle = true;
-        const started = this.#started;
-        this.#started = 0;
-        onIdle({ started, run: (name, input) => this.#runNow(name, input) }).catch(
-          this.#options.onThreadError ?? (() => undefined),
-        );
+        onIdle(this.#unnoticed()).catch(this.#options.onThreadError ?? (() => undefined));
       },
       this.#wasIdle ? wait : (firstIdleMs ?? wait),
     );
     this.#idle.unref();
+  }
+
+  /** This pool, for tasks that do not make it busy. */
+  #unnoticed(): IdlePool<Tasks> {
+    const started = () => this.#started;
+    return {
+      get started() {
+        return started();
+      },
+      run: (name, input) => this.#runNow(name, input),
+    };
   }
 
   get #idleTimeoutMs(): number {

@@ -61,7 +61,7 @@ describe("a worker pool", () => {
     await pool.close();
   });
 
-  test("tells when it has become idle and how many threads were started, and lets more be done then", async () => {
+  test("tells when it has become idle and how many threads were started so far, and lets more be done then", async () => {
     let told = later<readonly [number, number]>();
     const pool = new WorkerPool<Tasks>({
       file,
@@ -74,7 +74,7 @@ describe("a worker pool", () => {
     expect(await told.promise).toEqual([1, 42]);
     told = later();
     expect(await pool.run("double", 4)).toBe(8);
-    expect(await told.promise).toEqual([0, 42]);
+    expect(await told.promise).toEqual([1, 42]);
     await pool.close();
   });
 
