@@ -28,14 +28,18 @@ export interface OpenFilesLimit {
 }
 
 /** Prepares this process, a fresh fork, to become the one of `spec`. Throws BlazarErrors that name what failed. */
-export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit): Command {
+export function prepareChild(
+  spec: ProcessSpawn,
+  openFiles: OpenFilesLimit,
+  forkControl: number | undefined,
+): Command {
   check(sys.setsid(), "start a session");
   for (const path of spec.cgroups) {
     const result = sys.writeFile(path, "0", sys.O_WRONLY);
     if (result < 0) throw failure(result, "HostResource", "enter a cgroup", path);
   }
   // Before the limits: the keeper may have more descriptors than its children may.
-  placeFiles(spec.files);
+  placeFiles(spec, forkControl);
   sys.prlimit(0, sys.RLIMIT_NOFILE, openFiles.soft, openFiles.hard);
   applyLimits(spec);
   adjustOomScore(spec.oomScoreAdj);
@@ -74,14 +78,18 @@ function adjustOomScore(score: number | undefined): void {
 }
 
 /** Opens everything out of the way first: a file's number may be one that the keeper uses. */
-function placeFiles(files: ProcessSpawn["files"]): void {
+function placeFiles(spec: ProcessSpawn, forkControl: number | undefined): void {
   check(
     sys.closeRange(3, LAST_DESCRIPTOR, sys.CLOSE_RANGE_CLOEXEC),
     "keep the keeper's descriptors to itself",
   );
   sys.umask(0);
   const parked = new Map<number, number>();
-  for (const { fd, path, flags, mode } of files) parked.set(fd, park(path, flags, mode));
+  for (const { fd, path, flags, mode } of spec.files) parked.set(fd, park(path, flags, mode));
+  if (spec.forkControl !== undefined && forkControl !== undefined) {
+    const moved = sys.fcntl(forkControl, F_DUPFD_CLOEXEC, FIRST_PARKED);
+    parked.set(spec.forkControl, check(moved, "move the descriptor for forks"));
+  }
   for (const fd of [0, 1, 2]) if (!parked.has(fd)) parked.set(fd, park("/dev/null", sys.O_RDWR, 0));
   for (const [fd, from] of parked) check(sys.dup2(from, fd), "place a file", `fd ${fd}`);
 }

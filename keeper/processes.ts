@@ -17,10 +17,13 @@ import type {
   ProcessSpawn,
 } from "../src/protocol/keeper-messages.ts";
 import { type OpenFilesLimit, prepareChild } from "./child.ts";
+import { ForkControl, parentOf } from "./fork-control.ts";
 
 interface Child {
   readonly identity: ProcessIdentity;
   exited?: KeeperProcessExited;
+  /** By which it is asked to fork. */
+  forks?: ForkControl | undefined;
   /** execve(2) has not succeeded yet. */
   starting: boolean;
 }
@@ -54,26 +57,51 @@ export class Processes {
 
   /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
   async spawn(spec: ProcessSpawn): Promise<ProcessIdentity> {
+    if (spec.fork !== undefined) return await this.#fork(spec.id, spec.fork);
     this.#validate(spec);
     const { loop, openFiles } = this.#options;
+    const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
     let child: Child | undefined;
     try {
       await spawnChild(
         loop,
         {},
-        () => prepareChild(spec, openFiles),
+        () => prepareChild(spec, openFiles, pair?.child),
         (pid) => {
           child = this.#register(spec.id, pid);
         },
       );
+      if (child !== undefined && pair !== undefined) child.forks = new ForkControl(loop, pair.own);
     } catch (error) {
       if (child !== undefined) this.#children.delete(spec.id);
+      if (pair !== undefined) sys.close(pair.own);
       throw named(error, spec);
+    } finally {
+      if (pair !== undefined) sys.close(pair.child);
     }
     if (child === undefined) throw new Error("a child that was never registered");
     child.starting = false;
     // It may have ended before the pipe told that it had begun.
     if (child.exited !== undefined) this.#options.onExit(child.exited);
+    return child.identity;
+  }
+
+  /** A sibling of the process that it is forked from, and as such a child of this one. */
+  async #fork(id: string, { of, words }: NonNullable<ProcessSpawn["fork"]>): Promise<ProcessIdentity> {
+    const operation = "fork a process";
+    this.#refuseKnown(id, operation);
+    const original = this.#children.get(of);
+    if (original === undefined) throw refused("ProcessNotFound", operation, of, "no such process");
+    if (original.forks === undefined || original.exited !== undefined)
+      throw refused("ProcessNotRunning", operation, of, "it cannot fork, or has ended");
+    const pid = await original.forks.fork(words);
+    // the word of a process that this one has started, not of this one
+    const known = [...this.#children.values()].some((child) => child.identity.pid === pid && !child.exited);
+    if (known || parentOf(pid) !== sys.getpid())
+      throw refused("HostResource", operation, of, `its fork ${pid} is no child of the keeper`);
+    this.#refuseKnown(id, operation);
+    const child = this.#register(id, pid);
+    child.starting = false;
     return child.identity;
   }
 
@@ -96,9 +124,13 @@ export class Processes {
 
   #validate({ id, argv }: ProcessSpawn): void {
     const operation = "start a process";
-    if (this.#children.has(id)) throw refused("ProcessExists", operation, id, "there is one of this name");
+    this.#refuseKnown(id, operation);
     if (argv[0]?.startsWith("/") !== true)
       throw refused("InvalidArgument", operation, id, `${argv[0] ?? "nothing"} is no absolute path`);
+  }
+
+  #refuseKnown(id: string, operation: string): void {
+    if (this.#children.has(id)) throw refused("ProcessExists", operation, id, "there is one of this name");
   }
 
   #register(id: string, pid: number): Child {
@@ -110,6 +142,7 @@ export class Processes {
 
   #ended(id: string, child: Child, { code, signal }: ExitStatus): void {
     child.exited = { id, code: code ?? -1, signal: signal ?? 0 };
+    child.forks?.close();
     if (!child.starting && this.#children.get(id) === child) this.#options.onExit(child.exited);
   }
 }
@@ -140,7 +173,13 @@ function named(error: unknown, spec: ProcessSpawn): unknown {
 }
 
 function refused(
-  code: "ProcessNotFound" | "ProcessNotRunning" | "ProcessExists" | "IllegalTransition" | "InvalidArgument",
+  code:
+    | "ProcessNotFound"
+    | "ProcessNotRunning"
+    | "ProcessExists"
+    | "IllegalTransition"
+    | "InvalidArgument"
+    | "HostResource",
   operation: string,
   subject: string,
   reason: string,

@@ -15,6 +15,7 @@ import { type Progress, streamProgress } from "./progress.ts";
 import { busyboxStep } from "./steps/busybox.ts";
 import { type Containerd, containerdStep } from "./steps/containerd.ts";
 import { type EmptyExt4, emptyExt4Step } from "./steps/empty-ext4.ts";
+import { forkLibraryStep } from "./steps/fork-library.ts";
 import { initramfsStep } from "./steps/initramfs.ts";
 import { kernelStep } from "./steps/kernel.ts";
 import { packagesStep } from "./steps/packages.ts";
@@ -38,6 +39,8 @@ export interface Artifacts {
   readonly agent: string;
   /** The keeper's static binary. */
   readonly keeper: string;
+  /** What makes a VMM forkable; null where it could not be built. */
+  readonly forkLibrary: string | null;
   /** The guest's kernel, uncompressed ELF. */
   readonly vmlinux: string;
   /** The guest's kernel modules, with `order`. */
@@ -93,12 +96,15 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);
   const agent = await perform(programStep(cache, quickjs, "agent", "guest/agent/main.ts"), progress);
   const keeper = await perform(programStep(cache, quickjs, "keeper", "keeper/main.ts"), progress);
+  const withoutForks = "emulated VMs are cloned and not forked, which is slower";
+  const forkLibrary = await attempt(forkLibraryStep(cache), progress, withoutForks);
   const initramfs = await perform(await initramfsStep(cache, { agent, kernel, busybox }), progress);
   const made: Artifacts = {
     cache: cache.directory,
     quickjs,
     agent: agent.binary,
     keeper: keeper.binary,
+    forkLibrary,
     vmlinux: kernel.vmlinux,
     modules: kernel.modules,
     initramfs,

@@ -25,6 +25,12 @@ interface PoolState {
   readonly warm: boolean;
 }
 
+/** What it tells under `forks`. */
+interface ForksState {
+  readonly wanted: boolean;
+  readonly ready: boolean;
+}
+
 /** The keys for a pool that keeps so many VMs. */
 export function poolConfig(size: number): NodeConfig {
   if (size === 0) return { pool: { min: 0, max: 0 } };
@@ -74,9 +80,15 @@ export async function untilTemplateIsBuilt(
     const late = performance.now() > deadline;
     if (outcome instanceof BlazarError) {
       if (late) throw outcome;
-    } else if (outcome?.boot !== "cold" || late) return outcome;
+    } else if ((outcome?.boot !== "cold" && (await forksAreReady(node))) || late) return outcome;
     await delay(TEMPLATE_POLL_MS);
   }
+}
+
+/** Where VMs are forks, the one that they are forked from is made in the pause after the first pod. */
+async function forksAreReady(node: BenchNode): Promise<boolean> {
+  const forks = (await node.metrics()).parts["forks"] as ForksState | undefined;
+  return forks === undefined || !forks.wanted || forks.ready;
 }
 
 async function tryPod(node: BenchNode, variant: Variant): Promise<PodFacts | BlazarError | undefined> {

@@ -212,7 +212,7 @@ async function answers(runtime: SandboxRuntime): Promise<boolean> {
 }
 
 /** A sandbox's spec for a VM that has no sandbox yet. */
-function poolSpec(id: string) {
+export function poolSpec(id: string) {
   return {
     id,
     hostname: "",

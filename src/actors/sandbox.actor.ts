@@ -11,7 +11,7 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
-import type { Vm, VmmEvent, VmShape } from "../contracts/vmm.ts";
+import type { OriginalVm, Vm, VmmEvent, VmShape, VmSpec } from "../contracts/vmm.ts";
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
@@ -63,6 +63,8 @@ export class SandboxRuntime {
   constructor(
     readonly spec: SandboxSpec,
     readonly host: Host,
+    /** Others are to be forked from its VM. */
+    private readonly forkable = false,
   ) {
     this.id = spec.id;
     this.directory = join(host.stateDirectory, "sandboxes", spec.id);
@@ -150,12 +152,22 @@ export class SandboxRuntime {
     );
     this.acquired = await host.supply.acquire(this.shape, "clone", signal);
     try {
+      if (this.forkable && this.acquired.lease === undefined) throw this.notAcquired("clone a template");
       await (this.acquired.lease === undefined ? this.launch(signal) : this.fork(signal));
       await this.connectAgent(signal);
       await this.setUpGuest(signal);
     } finally {
       this.endTurn();
     }
+  }
+
+  /** Lets go of the guest, once it is as others shall be: the VM is only forked from now on. */
+  async becomeOriginal(signal: AbortSignal): Promise<OriginalVm> {
+    const { forks } = this.host.driver.templates ?? {};
+    if (forks === undefined) throw this.notAcquired("fork a VM");
+    await this.clock;
+    this.guest?.close();
+    return forks.original(this.liveVm, signal);
   }
 
   /** Takes a warm VM or waits for a turn. */
@@ -241,7 +253,7 @@ export class SandboxRuntime {
     if (lease === undefined) return Promise.reject(this.notAcquired("clone a template"));
     return this.track(async () => {
       try {
-        return await this.start(lease.template.directory, signal);
+        return await this.start(lease.template.directory, signal, this.acquired?.original);
       } finally {
         lease.release();
       }
@@ -407,25 +419,30 @@ export class SandboxRuntime {
     return promise;
   }
 
-  private async start(template: string | undefined, signal: AbortSignal): Promise<{ pid: number }> {
+  private async start(
+    template: string | undefined,
+    signal: AbortSignal,
+    original?: OriginalVm,
+  ): Promise<{ pid: number }> {
     await this.prepareVm(signal);
     const spare = template === undefined ? undefined : await this.intendSpare();
     const resource = { kind: "process" as const, id: this.id };
     const ref = await this.journal.intend(resource);
+    let forked: Vm | undefined;
     try {
-      this.vm = await this.host.driver.launch(
-        {
-          ...this.shape,
-          id: this.id,
-          directory: this.vmDirectory,
-          shareDirectory: this.shareDirectory,
-          user: this.user,
-          cgroups: this.cgroupProcs,
-          template,
-          disk: spare?.disk.path,
-        },
-        signal,
-      );
+      const spec = {
+        ...this.shape,
+        id: this.id,
+        directory: this.vmDirectory,
+        shareDirectory: this.shareDirectory,
+        user: this.user,
+        cgroups: this.cgroupProcs,
+        template,
+        disk: spare?.disk.path,
+        forkable: this.forkable,
+      };
+      forked = await this.forkOf(original, spec, signal);
+      this.vm = forked ?? (await this.host.driver.launch(spec, signal));
     } catch (error) {
       // the driver leaves nothing of a launch that failed
       await Promise.all([ref, spare?.ref].map((each) => each && this.journal.undone(each)));
@@ -433,8 +450,26 @@ export class SandboxRuntime {
     }
     this.spare = spare?.disk;
     await this.journal.amend(ref, { ...resource, ...this.vm.identity });
-    this.enter(this.connectNetwork());
-    return { pid: this.vm.identity.pid };
+    const { pid } = this.vm.identity;
+    // a fork is born where its original is; meanwhile its guest is set up
+    const moved = forked && this.host.cgroups.enter(this.cgroupProcs, pid);
+    this.enter(this.connectNetwork(), ...(moved === undefined ? [] : [moved]));
+    return { pid };
+  }
+
+  /** Undefined where there is nothing to fork, or it could not be forked: then the VM is a clone. */
+  private async forkOf(
+    original: OriginalVm | undefined,
+    spec: VmSpec,
+    signal: AbortSignal,
+  ): Promise<Vm | undefined> {
+    try {
+      return await original?.fork(spec, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.logger.warn({ err: error }, "the VM could not be forked and is cloned");
+      return undefined;
+    }
   }
 
   /** Steps that go on while the guest starts or is set up; they are awaited with its set-up. */

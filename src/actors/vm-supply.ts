@@ -5,7 +5,7 @@
  * (`pool`, `clone`, `cold`), for benchmarks and for finding out. Clones and boots wait for their turn.
  */
 import type { TemplateLease, TemplateStore } from "../contracts/templates.ts";
-import type { Vm, VmShape } from "../contracts/vmm.ts";
+import type { OriginalVm, Vm, VmShape } from "../contracts/vmm.ts";
 import type { VmSource } from "../machines/sandbox.machine.ts";
 import { Activity } from "./activity.ts";
 import type { GuestLink } from "./guest-link.ts";
@@ -45,11 +45,19 @@ export interface WarmVms {
   take(shape: VmShape): Promise<WarmVm | undefined>;
 }
 
+/** The VM that others are forked from, as a start sees it. */
+export interface Originals {
+  /** One of this shape; undefined = there is none (yet). */
+  take(shape: VmShape): OriginalVm | undefined;
+}
+
 /** What a start was given; {@link Acquired.end} gives the turn back. */
 export interface Acquired {
   readonly source: VmSource;
   readonly warm: WarmVm | undefined;
   readonly lease: TemplateLease | undefined;
+  /** A VM of the same template that can be forked; without one it is cloned. */
+  readonly original?: OriginalVm | undefined;
   readonly endTurn: EndTurn;
 }
 
@@ -75,6 +83,8 @@ export class VmSupply {
   readonly activity: Activity;
   /** Set by the pool, which needs the supply itself. */
   pool: WarmVms | undefined;
+  /** Set by whoever keeps one, likewise. */
+  originals: Originals | undefined;
 
   constructor(private readonly options: VmSupplyOptions) {
     this.turns = new Turns(options.parallelStarts);
@@ -96,7 +106,9 @@ export class VmSupply {
     const endTurn = await this.turns.take(signal);
     try {
       const lease = asked === "cold" ? undefined : await this.options.templates?.use(shape);
-      return { source: lease === undefined ? "cold" : "clone", warm: undefined, lease, endTurn };
+      if (lease === undefined) return { source: "cold", warm: undefined, lease, endTurn };
+      const original = this.originals?.take(shape);
+      return { source: "clone", warm: undefined, lease, original, endTurn };
     } catch (error) {
       endTurn();
       throw error;

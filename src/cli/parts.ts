@@ -11,6 +11,8 @@ import type { Config } from "./config/schema.ts";
 /** Absolute paths of everything that a daemon starts or copies. */
 export interface Parts {
   readonly keeper: string;
+  /** What makes a VMM forkable; undefined = VMs are never forked. */
+  readonly forkLibrary: string | undefined;
   readonly kernel: string;
   readonly initramfs: string;
   readonly emptyImage: { readonly image: string; readonly extents: string };
@@ -22,6 +24,7 @@ export interface Parts {
 
 interface Manifest {
   readonly keeper: string;
+  readonly forkLibrary?: string | null;
   readonly vmlinux: string;
   readonly initramfs: string;
   readonly busybox: { readonly binary: string };
@@ -40,6 +43,9 @@ export async function locateParts(config: Config): Promise<Parts> {
   const image = config.storage.empty_image ?? built?.emptyExt4.image;
   const parts = {
     keeper: await present("the keeper", "keeper.binary", config.keeper.binary ?? built?.keeper),
+    forkLibrary: config.template.fork
+      ? (config.template.fork_library ?? built?.forkLibrary ?? undefined)
+      : undefined,
     kernel: await present("the guest kernel", "vmm.kernel", config.vmm.kernel ?? built?.vmlinux),
     initramfs: await present(
       "the guest initramfs",

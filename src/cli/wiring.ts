@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import type { Host } from "../actors/host.ts";
 import { FileJournal } from "../actors/journal.ts";
+import { OriginalKeeper } from "../actors/original.actor.ts";
 import { Pool } from "../actors/pool.actor.ts";
 import { recover } from "../actors/recovery.ts";
 import { SandboxRegistry } from "../actors/sandbox-registry.ts";
@@ -163,10 +164,23 @@ function parallelStarts(config: Config): number {
 
 /** The pool of a daemon, with a root for its rehearsals made from what set-up has built. */
 async function wirePool(config: Config, parts: Parts, host: Host): Promise<Pool> {
-  const rehearsalRoot = join(config.daemon.state_directory, "rehearsal");
+  const rehearsalRoot = rehearsals(config);
   if (config.pool.max > 0) await makeRehearsalRoot(rehearsalRoot, parts.busybox);
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
   return new Pool(host, { min, max, memoryLimit, pressureLimit, rehearsalRoot, pressure: memoryPressure });
+}
+
+/** What keeps a VM to fork others from; undefined where nothing can be forked. */
+async function wireOriginals(config: Config, parts: Parts, host: Host): Promise<OriginalKeeper | undefined> {
+  if (!config.template.enabled || !(await host.driver.templates?.forks?.possible())) return undefined;
+  const rehearsalRoot = rehearsals(config);
+  await makeRehearsalRoot(rehearsalRoot, parts.busybox);
+  const { pressure_limit: pressureLimit } = config.pool;
+  return new OriginalKeeper(host, { rehearsalRoot, pressureLimit, pressure: memoryPressure });
+}
+
+function rehearsals(config: Config): string {
+  return join(config.daemon.state_directory, "rehearsal");
 }
 
 /** Like an image: with an /etc that lacks the files that a sandbox adds, and with the mount points that images have. */
@@ -197,6 +211,7 @@ function qemuDriver(
     ownUser: process.getuid?.() === 0 ? { uid, gid: uid } : undefined,
     sealMemory: (file) => sealMemory(templateMemory, file),
     images,
+    forkLibrary: parts.forkLibrary,
   });
 }
 
@@ -243,9 +258,14 @@ export async function wireDaemon(
   const pool = await wirePool(config, parts, core.host);
   core.host.supply.pool = pool;
   const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
+  let originals: OriginalKeeper | undefined;
   const metrics = new MetricsFile({
     file: join(state, "metrics.json"),
-    parts: { sandboxes: () => core.sandboxes.size, pool: () => ({ warm: pool.isFull, size: pool.size }) },
+    parts: {
+      sandboxes: () => core.sandboxes.size,
+      pool: () => ({ warm: pool.isFull, size: pool.size }),
+      forks: () => ({ wanted: originals !== undefined, ready: originals?.isThere === true }),
+    },
     logger,
   });
   return {
@@ -257,13 +277,16 @@ export async function wireDaemon(
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await controller.listen(socket);
       pool.start();
+      originals = await wireOriginals(config, parts, core.host);
+      core.host.supply.originals = originals;
+      originals?.start();
       logger.info(
         { socket, taskSocket, vmm: core.host.driver.name, version, acceleration },
         "blazard is ready",
       );
     },
     async drain() {
-      await pool.close();
+      await Promise.all([pool.close(), originals?.close()]);
       await core.sandboxes.drain();
       await controller.drain(DRAIN_GRACE_MS);
       await events.close();

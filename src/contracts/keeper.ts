@@ -51,6 +51,21 @@ export interface ProcessSpawn {
   readonly oomScoreAdj?: number | undefined;
   /** False: no transparent huge pages, whatever it asks for (prctl(2), PR_SET_THP_DISABLE). */
   readonly hugePages?: boolean | undefined;
+  /** The descriptor by which it can be asked to fork (native/fork); others can then be its {@link fork}s. */
+  readonly forkControl?: number | undefined;
+  /**
+   * Not a program of its own but a fork of a running process, which must have a {@link forkControl}; whatever else is said
+   * here but the id is ignored.
+   */
+  readonly fork?: ProcessFork | undefined;
+}
+
+/** What a process is asked for that can fork. */
+export interface ProcessFork {
+  /** The process's id. */
+  readonly of: string;
+  /** As native/fork/vmm-fork.c takes them, without NUL. */
+  readonly words: readonly string[];
 }
 
 /** What identifies a process beyond the reuse of its pid. */

@@ -33,6 +33,28 @@ export interface VmSpec {
    * directory that the VMM's user may go through. The file belongs to whoever asked; a launch that fails removes it.
    */
   readonly disk?: string | undefined;
+  /** The clone is for {@link ForkDriver.original}: it runs nothing of anybody's. */
+  readonly forkable?: boolean | undefined;
+}
+
+/**
+ * A VM that others are forked from, as processes are: they go on where it was paused, with what an emulating VMM has
+ * translated. It has served nobody and never runs again. It is ended like any VM, which leaves its forks alone.
+ */
+export interface OriginalVm {
+  /**
+   * Makes a VM; `spec` is a clone's, of the original's shape. Its guest runs already.
+   * @throws BlazarError as `launch`; nothing is left then
+   */
+  fork(spec: VmSpec, signal?: AbortSignal): Promise<Vm>;
+}
+
+/** How a driver forks VMs. */
+export interface ForkDriver {
+  /** Whether it can on this host: only emulated guests can be forked, and only they gain by it. */
+  possible(signal?: AbortSignal): Promise<boolean>;
+  /** Makes an original of a clone that was launched as `forkable`, is as its forks shall be and has no link to its agent. */
+  original(vm: Vm, signal: AbortSignal): Promise<OriginalVm>;
 }
 
 /** What of a VM a template is made for; clones of another shape need another template. */
@@ -67,6 +89,8 @@ export interface TemplateDriver {
   ): Promise<readonly { readonly step: string; readonly ms: number }[]>;
   /** Checks that a template's files are whole; `deep` reads all of the memory. Throws DataLoss kinds, NotFound. */
   verify(directory: string, deep: boolean): Promise<void>;
+  /** Undefined where the driver cannot fork VMs. */
+  readonly forks?: ForkDriver | undefined;
   /** Lets go of what the driver keeps of a template in memory for its clones; living clones are not touched. */
   forget(directory: string): Promise<void>;
 }

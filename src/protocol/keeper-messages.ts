@@ -32,6 +32,10 @@ export const processSpawn = object({
   oomScoreAdj: optional(integer(-1000, 1000)),
   /** False: none for it (PR_SET_THP_DISABLE). Absent: what the host has set. */
   hugePages: optional(boolean),
+  /** One end of a socket pair in the child, by which it is asked to fork; the keeper keeps the other. */
+  forkControl: optional(integer(3, 255)),
+  /** A fork of the process with the id `of`, which has a `forkControl`; only `id` counts of the rest. */
+  fork: optional(object({ of: string, words: array(string, 32) })),
 });
 export type ProcessSpawn = ReturnType<typeof processSpawn>;
 

@@ -7,7 +7,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GuestLink } from "../../src/actors/guest-link.ts";
 import { silentLogger } from "../../src/contracts/logger.ts";
-import type { Vm, VmShape, VmSpec } from "../../src/contracts/vmm.ts";
+import type { OriginalVm, Vm, VmShape, VmSpec } from "../../src/contracts/vmm.ts";
 import { nodeText } from "../../src/host/node-text.ts";
 import { type SealedFile, sealMemory } from "../../src/host/sealed-memory.ts";
 import { HostLayerImages } from "../../src/host/storage/layer-images.ts";
@@ -61,6 +61,7 @@ export class TemplateBench {
       sealMemory: (file) => this.#seal(file),
       images: this.images,
       ownUser: qemu.user(),
+      forkLibrary: qemu.built.forkLibrary ?? undefined,
     });
   }
 
@@ -133,10 +134,28 @@ export class TemplateBench {
     return { ...spec, ...SHAPE, shareDirectory, template, disk: diskOf(spec) };
   }
 
-  async clone(template: string): Promise<Guest> {
+  clone(template: string, more: Partial<VmSpec> = {}): Promise<Guest> {
+    return this.guest(template, (spec) => this.driver.launch({ ...spec, ...more }));
+  }
+
+  /** A clone that has run a container and is forked from now on. */
+  async original(template: string): Promise<OriginalVm & { readonly vm: Vm }> {
+    const { forks } = this.templates;
+    if (forks === undefined) throw new Error("the driver does not fork");
+    const { vm, link, share, setUp: name, run: runs } = await this.clone(template, { forkable: true });
+    await mkdir(join(share, "shared"));
+    await name("original");
+    await runs("true");
+    link.close();
+    const original = await forks.original(vm, new AbortController().signal);
+    return { vm, fork: (spec, signal) => original.fork(spec, signal) };
+  }
+
+  /** A VM that is launched as a clone of `template` would be. */
+  async guest(template: string, launch: (spec: VmSpec) => Promise<Vm>): Promise<Guest> {
     const spec = await this.cloneSpec(template);
     const started = performance.now();
-    const vm = await this.driver.launch(spec);
+    const vm = await launch(spec);
     this.vms.push(vm);
     const link = await greet(vm);
     const helloMs = performance.now() - started;

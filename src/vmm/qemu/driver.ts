@@ -19,6 +19,7 @@ import type { HostFacts } from "./process.ts";
 import type { VmmParent } from "./running-process.ts";
 import { QemuTemplates, type SealedMemory } from "./template-driver.ts";
 import { readTscKhz } from "./tsc.ts";
+import { VmForks } from "./vm-forks.ts";
 
 /** QEMU answers commands in microseconds, unless a disk holds it up. */
 const COMMAND_MS = 10_000;
@@ -46,6 +47,8 @@ export interface QemuDriverOptions {
   readonly sealMemory?: ((file: string) => Promise<SealedMemory>) | undefined;
   /** Makes the disks of templates and of their clones; undefined = they have none. */
   readonly images?: LayerImages | undefined;
+  /** What makes a VMM forkable (native/fork), to be preloaded; undefined = clones are never forks. */
+  readonly forkLibrary?: string | undefined;
 }
 
 interface Ready {
@@ -62,10 +65,12 @@ export class QemuDriver implements VmmDriver {
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
-    const { sealMemory, images, ownUser } = options;
+    const { sealMemory, images, ownUser, forkLibrary } = options;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Ready> => this.#prepared(signal);
-    this.templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
+    const forks =
+      forkLibrary === undefined ? undefined : new VmForks({ library: forkLibrary, images, prepared });
+    this.templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser, forks });
   }
 
   async probe(

@@ -5,6 +5,7 @@
  * before the caller hears of it. The keeper's spawn is therefore waited for even after an abort.
  */
 import { BlazarError } from "../../contracts/errors.ts";
+import type { ProcessFork, ProcessSpawn } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
 import { QmpClient } from "../../host/qmp.ts";
@@ -39,14 +40,53 @@ export async function launchVm(
   signal?: AbortSignal,
   source: MemorySource = { kind: "own" },
 ): Promise<QemuVm> {
+  const paths = checkedPaths(spec);
+  const process = vmmProcess({ ...launcher, spec, paths, acceleration, source }, launcher.facts);
+  const run: Run = source.kind === "cloned" ? (qmp, ...rest) => restore(qmp, STATE, ...rest) : undefined;
+  return start(launcher, { process, paths, acceleration, run }, signal);
+}
+
+/** A VM that is a fork of another one, which is paused. */
+export async function forkVm(
+  launcher: Launcher,
+  spec: VmSpec,
+  acceleration: Acceleration,
+  fork: ProcessFork,
+  signal?: AbortSignal,
+): Promise<QemuVm> {
+  const paths = checkedPaths(spec);
+  const nothing = { argv: [], env: [], cwd: "/", groups: [], capabilities: [], files: [] };
+  const process = { ...nothing, id: spec.id, cgroups: [], rlimits: [], fork };
+  const run: Run = async (qmp, step) => {
+    await qmp.execute("cont");
+    step("running");
+  };
+  return start(launcher, { process, paths, acceleration, run }, signal);
+}
+
+/** Has a guest go on, unless it does so by itself. */
+type Run = ((qmp: QmpClient, step: (name: string) => void, signal: AbortSignal) => Promise<void>) | undefined;
+
+interface Start {
+  readonly process: ProcessSpawn;
+  readonly paths: VmPaths;
+  readonly acceleration: Acceleration;
+  readonly run: Run;
+}
+
+function checkedPaths(spec: VmSpec): VmPaths {
   checkSpec(spec);
-  const paths = vmPaths(spec.directory);
-  const watch = new LaunchWatch(spec.id, launcher.launchMs, signal);
+  return vmPaths(spec.directory);
+}
+
+async function start(launcher: Launcher, what: Start, signal: AbortSignal | undefined): Promise<QemuVm> {
+  const { paths, acceleration } = what;
+  const watch = new LaunchWatch(what.process.id, launcher.launchMs, signal);
   try {
     watch.check();
-    const process = await spawn(launcher, spec, paths, acceleration, source);
+    const process = await spawn(launcher, what);
     watch.step("spawned");
-    const qmp = await greet(launcher, process, paths, watch, source.kind === "cloned");
+    const qmp = await greet(launcher, process, paths, watch, what.run);
     const { deadlines, logger } = launcher;
     return new QemuVm({ process, qmp, paths, acceleration, timeline: watch.timeline, deadlines, logger });
   } finally {
@@ -54,19 +94,9 @@ export async function launchVm(
   }
 }
 
-async function spawn(
-  launcher: Launcher,
-  spec: VmSpec,
-  paths: VmPaths,
-  acceleration: Acceleration,
-  source: MemorySource,
-): Promise<RunningProcess> {
-  const { keeper, facts } = launcher;
+async function spawn({ keeper }: Launcher, { process, paths }: Start): Promise<RunningProcess> {
   try {
-    const identity = await keeper.spawn(
-      vmmProcess({ ...launcher, spec, paths, acceleration, source }, facts),
-    );
-    return new RunningProcess(keeper, spec.id, identity);
+    return new RunningProcess(keeper, process.id, await keeper.spawn(process));
   } catch (error) {
     // another VM's, if it has the same id
     if (!(error instanceof BlazarError && error.code === "ProcessExists")) await removeVmFiles(paths);
@@ -80,12 +110,12 @@ async function greet(
   process: RunningProcess,
   paths: VmPaths,
   watch: LaunchWatch,
-  cloned: boolean,
+  run: Run,
 ): Promise<QmpClient> {
   const connecting = QmpClient.connect(paths.control, watch.signal);
   const ready = connecting.then(async (qmp) => {
     watch.step("answering");
-    if (cloned) await restore(qmp, STATE, (step) => watch.step(step), watch.signal);
+    await run?.(qmp, (step) => watch.step(step), watch.signal);
     watch.check();
     return qmp;
   });

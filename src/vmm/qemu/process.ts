@@ -19,6 +19,9 @@ const MEMORY = 5;
 const DISK = 7;
 /** A clone's devices' state. */
 export const STATE = 6;
+/** By which an original is asked to fork, and what makes it able to; see vm-forks.ts. */
+const FORK_CONTROL = 8;
+const FORK_LIBRARY = 9;
 
 /** Where a VM's memory comes from, in the host's paths. */
 export type MemorySource =
@@ -32,6 +35,8 @@ export type MemorySource =
       readonly state: string;
       /** The clone's own copy; its VM's user may open it. */
       readonly disk?: VmDisk | undefined;
+      /** Preloaded into a VMM that others are forked from. */
+      readonly forkLibrary?: string | undefined;
     };
 
 export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
@@ -53,23 +58,33 @@ export interface HostFacts {
 export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
   const { spec, paths, acceleration } = input;
   const confined = spec.user !== undefined;
+  const library = forkLibrary(input.source);
   const images = confined
     ? { kernel: descriptorPath(KERNEL), initramfs: descriptorPath(INITRAMFS) }
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
     argv: commandLine({ ...input, ...images, memory: guestMemory(input.source), disk: disk(input.source) }),
-    env: ["LC_ALL=C"],
+    env: ["LC_ALL=C", ...(library === undefined ? [] : forkEnvironment())],
     cwd: "/",
     uid: spec.user?.uid,
     gid: spec.user?.gid,
     groups: acceleration === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
-    capabilities: capabilities(spec),
-    files: [...logFiles(paths.log), ...(confined ? imageFiles(input) : []), ...memoryFiles(input.source)],
+    // forks are users of their own
+    capabilities: [...capabilities(spec), ...(library && confined ? ["CAP_SETUID", "CAP_SETGID"] : [])],
+    files: [
+      ...logFiles(paths.log),
+      ...(confined ? imageFiles(input) : []),
+      ...memoryFiles(input.source),
+      ...(library === undefined
+        ? []
+        : [{ fd: FORK_LIBRARY, path: library, flags: constants.O_RDONLY, mode: 0 }]),
+    ],
     cgroups: spec.cgroups,
     rlimits: limits(facts),
     // QEMU asks for them for translated code: clearing them takes a clone longer than all its other page faults
     hugePages: false,
+    forkControl: library === undefined ? undefined : FORK_CONTROL,
   };
 }
 
@@ -78,7 +93,16 @@ function descriptorPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
-function capabilities(spec: VmSpec): string[] {
+function forkLibrary(source: MemorySource = OWN): string | undefined {
+  return source.kind === "cloned" ? source.forkLibrary : undefined;
+}
+
+function forkEnvironment(): string[] {
+  return [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`];
+}
+
+/** What a VMM with a user of its own may do beyond that. */
+export function capabilities(spec: VmSpec): string[] {
   return spec.user !== undefined && spec.shareDirectory !== undefined ? ["CAP_DAC_READ_SEARCH"] : [];
 }
 

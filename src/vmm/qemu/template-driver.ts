@@ -21,6 +21,7 @@ import {
   TEMPLATE_DISK,
   type TemplateGround,
 } from "./template-identity.ts";
+import type { VmForks } from "./vm-forks.ts";
 
 /** A file that nobody can write to, and that other processes of this user can open. */
 export interface SealedMemory {
@@ -36,6 +37,8 @@ export interface QemuTemplatesOptions {
   readonly images: LayerImages | undefined;
   /** Whom a template's VM runs as. */
   readonly user: VmSpec["user"];
+  /** Makes VMs that others are forked from; undefined = there are none. */
+  readonly forks: VmForks | undefined;
 }
 
 /** A template that clones can be made of. */
@@ -61,6 +64,10 @@ export class QemuTemplates implements TemplateDriver {
 
   constructor(options: QemuTemplatesOptions) {
     this.#options = options;
+  }
+
+  get forks(): VmForks | undefined {
+    return this.#options.forks;
   }
 
   get diskId(): string | undefined {
@@ -111,7 +118,11 @@ export class QemuTemplates implements TemplateDriver {
       const { launcher, acceleration } = await this.#options.prepared(signal);
       const disk = await this.#copyDisk(manifest, spec, template);
       try {
-        return await launchVm(launcher, spec, acceleration, signal, { ...source, disk });
+        const forks = spec.forkable ? this.#options.forks : undefined;
+        const from = { ...source, disk, forkLibrary: forks?.library };
+        const vm = await launchVm(launcher, spec, acceleration, signal, from);
+        forks?.launched(vm, { spec, launcher, disk });
+        return vm;
       } catch (error) {
         if (disk !== undefined) await rm(disk.path, { force: true });
         throw error;

@@ -1,0 +1,43 @@
+/**
+ * Step: the library that makes a VMM forkable (native/fork/vmm-fork.c), preloaded into the host's QEMU.
+ *
+ * It is the only native part that is built for the host's libc and not for musl. The C must be free of warnings.
+ */
+import path from "node:path";
+import { type Cache, contentKey, filesForKey } from "../cache.ts";
+import { run } from "../command.ts";
+import { repoRoot } from "../paths.ts";
+import type { Step } from "../steps.ts";
+
+const KIND = "fork-library";
+const NAME = "vmm-fork.so";
+const FLAGS = [
+  ...["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"],
+  ...["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,now", "-s"],
+];
+
+/** Its result is the library's path. */
+export function forkLibraryStep(cache: Cache): Step<string> {
+  const source = path.join(repoRoot(), "native", "fork", "vmm-fork.c");
+  const find = async (): Promise<string> =>
+    contentKey(["1", ...FLAGS, ...(await filesForKey(repoRoot(), [source]))]);
+  const ensure = async (key: string): Promise<string> => {
+    const directory = await cache.ensure(KIND, key, async (partial) => {
+      await run("gcc", [...FLAGS, source, "-o", path.join(partial, NAME)]);
+    });
+    return path.join(directory, NAME);
+  };
+  return {
+    name: "fork library",
+    why: "compiles native/fork, by which VMMs are forked",
+    upToDate: async () => {
+      const key = await find();
+      return cache.has(KIND, key) ? await ensure(key) : undefined;
+    },
+    run: async () => {
+      const library = await ensure(await find());
+      await cache.prune(KIND);
+      return library;
+    },
+  };
+}
