@@ -12,6 +12,8 @@ import { encode } from "../native/runtime/text-codec.ts";
 import { BlazarError } from "../src/contracts/errors.ts";
 
 const ANSWER_BYTES = 4;
+/** A fork takes milliseconds; a process that is alive but does not listen must not hold up whoever asks. */
+const ANSWER_WITHIN_MS = 5_000;
 /** As in native/fork/vmm-fork.c. */
 const MAX_REQUEST_BYTES = 16384;
 
@@ -22,6 +24,7 @@ interface Waiter {
 
 export class ForkControl {
   readonly #fd: number;
+  readonly #loop: EventLoop;
   readonly #watch: Watch;
   readonly #waiting: Waiter[] = [];
   readonly #answer = new Uint8Array(ANSWER_BYTES);
@@ -31,6 +34,7 @@ export class ForkControl {
   /** Takes over the descriptor. */
   constructor(loop: EventLoop, fd: number) {
     this.#fd = fd;
+    this.#loop = loop;
     this.#watch = loop.watch(fd, { readable: () => this.#read() });
   }
 
@@ -59,15 +63,21 @@ export class ForkControl {
       this.close();
       throw broken("the process does not read what it is asked");
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.#waiting.push(waiter);
+      this.#loop.setTimer(ANSWER_WITHIN_MS, () => {
+        if (this.#waiting.includes(waiter)) this.close("the process does not answer");
+      });
+    });
   }
 
-  close(): void {
+  close(reason = "the process has gone away"): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch.stop();
     sys.close(this.#fd);
-    for (const waiter of this.#waiting.splice(0)) waiter.reject(broken("the process has gone away"));
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(broken(reason));
   }
 
   #read(): void {

@@ -6,7 +6,7 @@
  */
 import { type Actor, createActor, fromPromise } from "xstate";
 import { BlazarError } from "../contracts/errors.ts";
-import type { OriginalVm, VmShape } from "../contracts/vmm.ts";
+import type { OriginalVm, Vm, VmShape, VmSpec } from "../contracts/vmm.ts";
 import { poolMachine } from "../machines/pool.machine.ts";
 import type { Host } from "./host.ts";
 import { poolSpec } from "./pool.actor.ts";
@@ -19,6 +19,8 @@ const INTERVAL_MS = 250;
 const QUIET_MS = 300;
 const PRESSURE_INTERVAL_MS = 5_000;
 const ID_BYTES = 5;
+/** Forks that failed in a row. */
+const GIVE_UP_AFTER = 3;
 
 export interface OriginalSettings {
   /** A root with a static `/bin/true`, for the rehearsal. */
@@ -35,6 +37,7 @@ interface Made {
 
 export class OriginalKeeper implements Originals {
   private made: Made | undefined;
+  private failures = 0;
   private readonly actor: Actor<typeof poolMachine>;
   private watch: NodeJS.Timeout | undefined;
 
@@ -79,10 +82,15 @@ export class OriginalKeeper implements Originals {
     });
   }
 
-  take({ vcpus, memoryBytes }: VmShape): OriginalVm | undefined {
+  take({ vcpus, memoryBytes }: VmShape, template: string): OriginalVm | undefined {
     const { host, made } = this;
+    if (made === undefined || this.failures >= GIVE_UP_AFTER) return undefined;
     if (vcpus !== host.defaultVcpus || memoryBytes !== host.defaultMemoryBytes) return undefined;
-    return made?.original;
+    if (made.runtime.template === template) return made.original;
+    // what templates depend on has changed, a kernel for example
+    this.forget();
+    this.end(made.runtime);
+    return undefined;
   }
 
   private async make(signal: AbortSignal): Promise<void> {
@@ -96,7 +104,7 @@ export class OriginalKeeper implements Originals {
       await rehearse(runtime, this.settings.rehearsalRoot, signal);
       const original = await runtime.becomeOriginal(signal);
       signal.throwIfAborted();
-      this.made = { runtime, original };
+      this.made = { runtime, original: { fork: (spec, abort) => this.fork(original, spec, abort) } };
     } catch (error) {
       this.end(runtime);
       // that its template is not there yet is no news
@@ -110,10 +118,27 @@ export class OriginalKeeper implements Originals {
 
   private died(runtime: SandboxRuntime): void {
     if (this.made?.runtime !== runtime) return;
-    this.made = undefined;
-    this.actor.send({ type: "pool.lost", count: 1 });
+    this.forget();
     this.host.logger.warn({ vm: runtime.id }, "the VM that others are forked from has ended by itself");
     this.end(runtime);
+  }
+
+  private forget(): void {
+    this.made = undefined;
+    this.actor.send({ type: "pool.lost", count: 1 });
+  }
+
+  /** Where forking does not work, every start would try it, be told so, and be slower. */
+  private async fork(original: OriginalVm, spec: VmSpec, signal: AbortSignal | undefined): Promise<Vm> {
+    try {
+      const vm = await original.fork(spec, signal);
+      this.failures = 0;
+      return vm;
+    } catch (error) {
+      if (signal?.aborted !== true && ++this.failures === GIVE_UP_AFTER)
+        this.host.logger.error({ err: error }, "VMs cannot be forked here: until a restart they are cloned");
+      throw error;
+    }
   }
 
   private async drain(): Promise<void> {

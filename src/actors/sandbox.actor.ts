@@ -52,6 +52,8 @@ export class SandboxRuntime {
   clock: Promise<void> = Promise.resolve();
   /** Where the VM came from, once that is decided. */
   source: VmSource | undefined;
+  /** Key of the template that the VM is a clone of. */
+  template: string | undefined;
   /** What the start was given; see vm-supply.ts. */
   private acquired: Acquired | undefined;
   private vmPrepared = false;
@@ -253,6 +255,7 @@ export class SandboxRuntime {
     if (lease === undefined) return Promise.reject(this.notAcquired("clone a template"));
     return this.track(async () => {
       try {
+        this.template = lease.template.key;
         return await this.start(lease.template.directory, signal, this.acquired?.original);
       } finally {
         lease.release();

@@ -47,8 +47,8 @@ export interface WarmVms {
 
 /** The VM that others are forked from, as a start sees it. */
 export interface Originals {
-  /** One of this shape; undefined = there is none (yet). */
-  take(shape: VmShape): OriginalVm | undefined;
+  /** One of this shape and of the template with this key; undefined = there is none (yet). */
+  take(shape: VmShape, template: string): OriginalVm | undefined;
 }
 
 /** What a start was given; {@link Acquired.end} gives the turn back. */
@@ -107,7 +107,7 @@ export class VmSupply {
     try {
       const lease = asked === "cold" ? undefined : await this.options.templates?.use(shape);
       if (lease === undefined) return { source: "cold", warm: undefined, lease, endTurn };
-      const original = this.originals?.take(shape);
+      const original = this.originals?.take(shape, lease.template.key);
       return { source: "clone", warm: undefined, lease, original, endTurn };
     } catch (error) {
       endTurn();

@@ -6,6 +6,7 @@ import { createConnection } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { artifacts } from "../../setup/artifacts.ts";
 import type { ProcessSpawn, StdioBinding } from "../../src/contracts/keeper.ts";
 import { silentLogger } from "../../src/contracts/logger.ts";
 import { startKeeper } from "../../src/host/keeper-process.ts";
@@ -138,6 +139,77 @@ describe("the keeper", () => {
     it("runs without huge pages where asked", async () => {
       const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), hugePages: false });
       expect(await readFile(`/proc/${pid}/status`, "utf8")).toMatch(/^THP_enabled:\s+0$/m);
+    });
+
+    describe("that fork", () => {
+      const original: ProcessSpawn = {
+        ...shell("original", ""),
+        argv: ["/bin/sleep", "60"],
+        env: [`LD_PRELOAD=${artifacts().forkLibrary}`, "BLAZAR_FORK_FD=8"],
+        forkControl: 8,
+      };
+      const forkOf = (of: string, id: string, words = ["", "", "0", "/nowhere"]): ProcessSpawn => ({
+        ...shell(id, ""),
+        fork: { of, words },
+      });
+
+      it("has the forks as its children, each with an end of its own", async () => {
+        const { keeper } = bench;
+        const first = await keeper.spawn(original);
+        const ids = ["one", "two", "three"];
+        const forks = await Promise.all(ids.map((id) => keeper.spawn(forkOf("original", id))));
+        expect(new Set([first, ...forks].map(({ pid }) => pid)).size).toBe(4);
+        for (const { pid, startTime } of forks) {
+          const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+          const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+          expect([fields[1], fields[19]]).toEqual([String(bench.pid), String(startTime)]);
+        }
+        await keeper.signal("two", 9);
+        expect(await keeper.exited("two")).toEqual({ id: "two", code: -1, signal: 9 });
+        await keeper.signal("original", 9);
+        await keeper.exited("original");
+        await keeper.signal("one", 15);
+        expect(await keeper.exited("one")).toMatchObject({ signal: 15 });
+        await expect(keeper.spawn(forkOf("original", "late"))).rejects.toMatchObject({
+          code: "ProcessNotRunning",
+        });
+      });
+
+      it("refuses what cannot be forked, and a name that is taken", async () => {
+        const { keeper } = bench;
+        await expect(keeper.spawn(forkOf("nobody", "fork"))).rejects.toMatchObject({
+          code: "ProcessNotFound",
+        });
+        await keeper.spawn(shell("plain", "sleep 60"));
+        await expect(keeper.spawn(forkOf("plain", "fork"))).rejects.toMatchObject({
+          code: "ProcessNotRunning",
+        });
+        await expect(keeper.spawn(forkOf("plain", "plain"))).rejects.toMatchObject({ code: "ProcessExists" });
+        expect(keeper.inventory().processes.map(({ id }) => id)).toEqual(["plain"]);
+      });
+
+      it("says why a process does not fork, whether it answers or ends", async () => {
+        const { keeper } = bench;
+        await keeper.spawn(original);
+        await expect(keeper.spawn(forkOf("original", "fork", ["too few"]))).rejects.toMatchObject({
+          code: "HostResource",
+        });
+        // it has the socket, but nothing in it that reads
+        await keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
+        const waiting = keeper.spawn(forkOf("mute", "fork"));
+        waiting.catch(() => undefined);
+        await keeper.signal("mute", 9);
+        await expect(waiting).rejects.toMatchObject({ code: "HostResource" });
+      });
+
+      it("does not wait for ever for one that does not answer", async () => {
+        await bench.keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
+        const [first, second] = [forkOf("mute", "one"), forkOf("mute", "two")];
+        const waiting = [bench.keeper.spawn(first), bench.keeper.spawn(second)];
+        for (const result of await Promise.allSettled(waiting))
+          expect(result).toMatchObject({ status: "rejected", reason: { code: "HostResource" } });
+        await expect(bench.keeper.spawn(first)).rejects.toMatchObject({ code: "HostResource" });
+      }, 15_000);
     });
 
     it("starts and reaps many at once", async () => {

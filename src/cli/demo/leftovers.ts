@@ -9,6 +9,9 @@ import { basename, join } from "node:path";
 import { mountPointsBelow } from "../../workers/mountinfo.ts";
 import { runProgram } from "./child.ts";
 
+/** The VM that others are forked from stays as long as its node. */
+const OF_THE_NODE = /^original-/;
+
 /** Something that should not be there any more. */
 export interface Leftover {
   readonly kind: "process" | "mount" | "file" | "socket" | "cgroup";
@@ -123,7 +126,7 @@ async function filesOfPods(node: NodeDirectories): Promise<string[]> {
   const lists = await Promise.all(
     directories.map(async (directory) => {
       const names = await readdir(directory).catch(() => []);
-      return names.map((name) => join(directory, name));
+      return names.filter((name) => !OF_THE_NODE.test(name)).map((name) => join(directory, name));
     }),
   );
   return lists.flat();
