@@ -12,6 +12,7 @@ import type { Host } from "./host.ts";
 import { poolSpec } from "./pool.actor.ts";
 import { rehearse } from "./rehearsal.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
+import { prepareChild } from "./spare-child.ts";
 import type { Originals } from "./vm-supply.ts";
 
 const INTERVAL_MS = 250;
@@ -102,6 +103,7 @@ export class OriginalKeeper implements Originals {
     try {
       await runtime.warmUp(signal);
       await rehearse(runtime, this.settings.rehearsalRoot, signal);
+      await prepareChild(runtime.liveGuest, this.host, signal);
       const original = await runtime.becomeOriginal(signal);
       signal.throwIfAborted();
       this.made = { runtime, original: { fork: (spec, abort) => this.fork(original, spec, abort) } };
