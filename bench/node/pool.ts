@@ -8,7 +8,7 @@ import type { NodeConfig } from "../../src/cli/demo/private-node.ts";
 import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
 import type { BenchNode } from "./bench-node.ts";
 import { type PodFacts, podFacts, startPod } from "./pod.ts";
-import type { Variant } from "./variants.ts";
+import { BLAZAR, type Variant } from "./variants.ts";
 
 const POLL_MS = 50;
 /** A rehearsed clone takes about a second under software emulation. */
@@ -64,7 +64,7 @@ export async function untilPoolIsWarm(node: BenchNode, signal: AbortSignal): Pro
 }
 
 /**
- * Runs pods until one did not have to boot: then the template is built. A pod that fails is tried again, too, for
+ * Runs pods until one did not have to boot: then the template is built, and the VM is there that others are forked from. A pod that fails is tried again, too, for
  * containerd may be waiting between two attempts to reach a daemon that was restarted. Returns the last pod's facts;
  * after the deadline whatever they are, or throws why no pod ran at all.
  */
@@ -80,7 +80,11 @@ export async function untilTemplateIsBuilt(
     const late = performance.now() > deadline;
     if (outcome instanceof BlazarError) {
       if (late) throw outcome;
-    } else if ((outcome?.boot !== "cold" && (await forksAreReady(node))) || late) return outcome;
+    } else if (late) {
+      return outcome;
+    } else if (outcome?.boot !== "cold" && (variant.handler !== BLAZAR || (await forksAreReady(node)))) {
+      return outcome;
+    }
     await delay(TEMPLATE_POLL_MS);
   }
 }
