@@ -84,8 +84,22 @@ const IGNORED: ReadonlySet<string> = new Set([
   "loop",
 ]);
 
+/** What has been read before: most containers have the same mounts, and a prepared child knows those of the last one. */
+const known = new Map<string, MountOptions>();
+const MAX_KNOWN = 64;
+
 /** Reads the options of a mount. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
+  // with their number, no list that can be mounted has the key of another
+  const key = `${options.length}\0${options.join("\0")}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const parsed = parse(options);
+  if (known.size < MAX_KNOWN) known.set(key, parsed);
+  return parsed;
+}
+
+function parse(options: readonly string[]): MountOptions {
   const data: string[] = [];
   let flags = 0;
   let recursive = false;

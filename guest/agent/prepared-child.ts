@@ -11,10 +11,11 @@ import * as sys from "sys";
 import { check, checkValue } from "../../native/runtime/check.ts";
 import { type ChildReaper, forkChild } from "../../native/runtime/child.ts";
 import type { EventLoop, Watch } from "../../native/runtime/event-loop.ts";
-import type { GuestProcess } from "../../src/protocol/guest-messages.ts";
+import type { GuestMount, GuestProcess } from "../../src/protocol/guest-messages.ts";
 import type { ContainerRoot } from "./container-root.ts";
 import { deferred } from "./deferred.ts";
 import { LaunchChild } from "./launch.ts";
+import { parseMountOptions } from "./mount-options.ts";
 import { birthError, runChild } from "./process-child.ts";
 
 /** Fits a socket's buffer, so that it is sent at once or not at all. */
@@ -43,12 +44,13 @@ export class PreparedChild {
   readonly #ready = deferred<boolean>();
   #isReady = false;
 
-  constructor(loop: EventLoop, reaper: ChildReaper) {
+  /** `likely`: mounts that its container probably has. */
+  constructor(loop: EventLoop, reaper: ChildReaper, likely: readonly GuestMount[]) {
     const [child, own] = checkValue(sys.socketpair(0), "make a socket pair");
     check(sys.setNonblock(own, true), "make a socket non-blocking");
     let pid: number;
     try {
-      pid = forkChild({}, () => awaitOrder(child));
+      pid = forkChild({}, () => awaitOrder(child, likely));
     } catch (error) {
       sys.close(own);
       throw error;
@@ -98,6 +100,8 @@ export class PreparedChild {
 /** The one that waits, if any. */
 export class PreparedChildren {
   #child: PreparedChild | undefined;
+  /** Of the last container. */
+  #mounts: readonly GuestMount[] = [];
 
   constructor(
     private readonly loop: EventLoop,
@@ -107,7 +111,7 @@ export class PreparedChildren {
   /** Has one wait for the next container. */
   async prepare(): Promise<void> {
     if (this.#child !== undefined) return;
-    const child = new PreparedChild(this.loop, this.reaper);
+    const child = new PreparedChild(this.loop, this.reaper, this.#mounts);
     this.#child = child;
     if (!(await child.ready)) {
       if (this.#child === child) this.#child = undefined;
@@ -121,18 +125,20 @@ export class PreparedChildren {
   give(order: Order): boolean {
     const child = this.#child;
     this.#child = undefined;
+    this.#mounts = order.root.mounts;
     return child?.give(order) ?? false;
   }
 }
 
 /** In the child. Returns if there is no order. */
-function awaitOrder(socket: number): number {
+function awaitOrder(socket: number, likely: readonly GuestMount[]): number {
   const kept = check(sys.fcntl(socket, sys.F_DUPFD_CLOEXEC, ORDERS_FD + 1), "keep a descriptor");
   check(sys.dup3(kept, ORDERS_FD, sys.O_CLOEXEC), "keep a descriptor");
   // the agent's others hold ports and pipes open
   sys.closeRange(ORDERS_FD + 1, 0xffff_ffff, 0);
   // holds for the process that it becomes, too, until that is executed: they share the memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
+  for (const { options } of likely) parseMountOptions(options);
   const buffer = new Uint8Array(MAX_ORDER_BYTES).fill(1);
   sys.populateMemory();
   if (sys.write(ORDERS_FD, new ArrayBuffer(1), 0, 1) !== 1) return 0;

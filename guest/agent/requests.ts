@@ -80,7 +80,7 @@ function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }
       // one after the other
       setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
       await setUp;
-      return {};
+      return { now: adjustClock(0) };
     },
     "disk.prepare": async (params) => {
       live();

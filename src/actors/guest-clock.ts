@@ -20,16 +20,30 @@ export interface ClockPorts {
   readonly logger: Pick<Logger, "debug" | "warn">;
 }
 
-/** Adjusts until the guest's clock is known to be within the tolerance. Rejects with what `adjust` rejects with. */
-export async function synchronizeClock({ adjust, now, logger }: ClockPorts): Promise<void> {
+/** A reading of the guest's clock, made at some time between a question and its answer. Milliseconds since the epoch. */
+export interface ClockExchange {
+  readonly asked: number;
+  readonly guest: number;
+  readonly answered: number;
+}
+
+/**
+ * Adjusts until the guest's clock is known to be within the tolerance. Rejects with what `adjust` rejects with.
+ * @param first what is known already, from an answer to something else
+ */
+export async function synchronizeClock(
+  { adjust, now, logger }: ClockPorts,
+  first?: ClockExchange,
+): Promise<void> {
+  const ask = async (by: number): Promise<ClockExchange> => {
+    const asked = now();
+    return { asked, guest: await adjust(by), answered: now() };
+  };
   let by = 0;
   let offset = 0;
   let uncertainty = 0;
   for (let round = 1; round <= MAX_ROUNDS; round++) {
-    const asked = now();
-    const guest = await adjust(by);
-    const answered = now();
-    // the answer was made at some time between the two
+    const { asked, guest, answered } = round === 1 && first !== undefined ? first : await ask(by);
     offset = guest - (asked + answered) / 2;
     uncertainty = (answered - asked) / 2;
     if (Math.abs(offset) + uncertainty <= CLOCK_TOLERANCE_MS) {

@@ -15,7 +15,7 @@ import type { OriginalVm, Vm, VmmEvent, VmShape, VmSpec } from "../contracts/vmm
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
-import { synchronizeClock } from "./guest-clock.ts";
+import { type ClockExchange, synchronizeClock } from "./guest-clock.ts";
 import { hostsFile, resolvConf } from "./guest-files.ts";
 import { GuestLink } from "./guest-link.ts";
 import { HeldResources } from "./held-resources.ts";
@@ -315,20 +315,23 @@ export class SandboxRuntime {
         shmBytes: Math.floor(this.memoryBytes / SHM_SHARE),
       };
       const limits = { deadlineMs: host.deadlines.guestSetup, signal };
-      await host.supply.guestTurns.during(signal, () =>
-        this.liveGuest.request("sandbox.setup", { ...setup, now: host.now() }, limits),
-      );
-      this.clock = this.setClock();
+      const exchange = await host.supply.guestTurns.during(signal, async () => {
+        const asked = host.now();
+        const answer = await this.liveGuest.request("sandbox.setup", { ...setup, now: asked }, limits);
+        return { asked, guest: answer.now, answered: host.now() };
+      });
+      this.clock = this.setClock(exchange);
       await this.entering;
     });
   }
 
   /** A start does not wait for it, and neither does what takes a sandbox down: with its link it is over. */
-  private async setClock(): Promise<void> {
+  private async setClock(first: ClockExchange): Promise<void> {
     const { host, logger } = this;
     const limits = { deadlineMs: host.deadlines.guestRequest };
     const adjust = async (by: number) => (await this.liveGuest.request("clock.adjust", { by }, limits)).now;
-    await synchronizeClock({ adjust, now: () => host.now(), logger }).catch((error: unknown) =>
+    const ports = { adjust, now: () => host.now(), logger };
+    await synchronizeClock(ports, first).catch((error: unknown) =>
       logger.warn({ err: error }, "the guest could not be asked for its clock"),
     );
   }

@@ -186,7 +186,8 @@ const nothing: Check<Record<string, never>> = object({});
 /** Every request of the daemon: name → check of its params and of its result. */
 export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
-  "sandbox.setup": { params: sandboxSetup, result: nothing },
+  /** Answer: what the clock shows then. */
+  "sandbox.setup": { params: sandboxSetup, result: clockReading },
   "disk.prepare": { params: diskPrepare, result: nothing },
   /** Forks the agent for the next container's first process, ahead of demand. Nothing to do if that is done. */
   "child.prepare": { params: nothing, result: nothing },

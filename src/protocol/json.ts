@@ -32,7 +32,10 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Returns `value` as a T or throws FrameMalformed naming `path`. */
+/**
+ * Returns `value` as a T or throws FrameMalformed naming `path`. What is checked is a message's own: parts that have to be
+ * changed are changed in place, as a copy would cost the agent more than the check.
+ */
 export type Check<T> = (value: unknown, path: string) => T;
 
 function fail(path: string, expected: string): never {
@@ -83,13 +86,17 @@ export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
   return (value, path) => {
     if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
     const list = value as unknown[];
-    const checked: T[] = [];
+    let index = 0;
     try {
-      for (let index = 0; index < list.length; index++) checked.push(item(list[index], ""));
+      for (; index < list.length; index++) {
+        const each = list[index];
+        const checked = item(each, "");
+        if (checked !== each) list[index] = checked;
+      }
     } catch (error) {
-      throw within(`${path}[${checked.length}]`, error);
+      throw within(`${path}[${index}]`, error);
     }
-    return checked;
+    return list as T[];
   };
 }
 
@@ -101,24 +108,25 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
 type Shape = Record<string, Check<unknown>>;
 type Of<S extends Shape> = { [K in keyof S]: ReturnType<S[K]> };
 
-/** An object with these fields; others are dropped. */
+/** An object with these fields; others stay, but nobody knows of them. */
 export function object<S extends Shape>(shape: S): Check<Of<S>> {
   const names = Object.keys(shape);
   const checks = Object.values(shape);
   return (value, path) => {
     if (!isRecord(value)) fail(path, "an object");
     const record = value as Record<string, unknown>;
-    const checked: Record<string, unknown> = {};
     let at = "";
     try {
       for (let index = 0; index < names.length; index++) {
         at = names[index] as string;
-        checked[at] = (checks[index] as Check<unknown>)(record[at], "");
+        const each = record[at];
+        const checked = (checks[index] as Check<unknown>)(each, "");
+        if (checked !== each) record[at] = checked;
       }
     } catch (error) {
       throw within(`${path}.${at}`, error);
     }
-    return checked as Of<S>;
+    return record as Of<S>;
   };
 }
 

@@ -199,13 +199,17 @@ export class FakeGuest {
     return GUEST_REQUESTS[name].result(result, "result");
   }
 
+  private clock(): number {
+    return Math.round((this.options.now ?? Date.now)() + this.clockMoved);
+  }
+
   private readonly handlers: Handlers = {
     ping: () => ({}),
     "sandbox.setup": (params) => {
       if (this.containers.size > 0)
         throw failure("IllegalTransition", "set up the sandbox", "", "it has containers");
       this.setup = params;
-      return {};
+      return { now: this.clock() };
     },
     "disk.prepare": ({ diskSerial }) => {
       if (this.preparedDisks.has(diskSerial))
@@ -216,7 +220,7 @@ export class FakeGuest {
     "child.prepare": () => ({}),
     "clock.adjust": ({ by }) => {
       this.clockMoved += by;
-      return { now: Math.round((this.options.now ?? Date.now)() + this.clockMoved) };
+      return { now: this.clock() };
     },
     "container.create": (params) => this.create(params),
     "container.delete": ({ id }) => {

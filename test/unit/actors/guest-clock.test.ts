@@ -34,6 +34,19 @@ describe("a guest's clock", () => {
     expect(asked).toEqual([0]);
   });
 
+  it("is not asked for if an answer to something else shows that it is right", async () => {
+    const { ports, asked } = guest({ offset: -3, there: 1, back: 1 });
+    await synchronizeClock(ports, { asked: 1_000_000, guest: 1_000_004, answered: 1_000_010 });
+    expect(asked).toEqual([]);
+  });
+
+  it("is moved by what an answer to something else shows", async () => {
+    const { ports, asked, error } = guest({ offset: -60, there: 1, back: 1 });
+    await synchronizeClock(ports, { asked: 1_000_000, guest: 999_945, answered: 1_000_010 });
+    expect(asked).toEqual([60]);
+    expect(error()).toBe(0);
+  });
+
   it.each([
     { offset: -60, there: 2, back: 2 },
     { offset: 86_400_000, there: 1, back: 6 },
