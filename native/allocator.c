@@ -4,7 +4,8 @@
  * The engine asks for a block's size at each malloc and free, and a guest without KVM pays for every
  * instruction: here each is a dozen or two. A page holds blocks of one size; its free ones are a list, the last
  * freed first, so that a forked child writes to few pages. Empty pages serve any size; beyond a few, the
- * kernel gets them back. What is large, or comes when the arena is full, is libc's, with its size in front.
+ * kernel gets them back. What is large, or comes when the arena is full, is libc's, with its size in front; a few that
+ * have been freed are kept, as libc would unmap each at once.
  * One thread only.
  */
 #include "allocator.h"
@@ -21,6 +22,8 @@
 #define ARENA_BYTES (ARENA_PAGES * PAGE_BYTES)
 #define KEPT_PAGES 32
 #define MAX_SMALL 2048
+#define KEPT_LARGE 4
+#define MAX_KEPT ((size_t)32768)
 #define NONE 0 /* page 0 is never used */
 
 /* Few, for each touches a page of its own; the largest divide a page without much rest. */
@@ -42,10 +45,11 @@ struct page {
 
 struct large {
   size_t size;
-  size_t unused; /* keeps the alignment */
+  size_t capacity;
 };
 
 static char *arena;
+static struct large *kept[KEPT_LARGE];
 static struct page pages[ARENA_PAGES];
 static uint16_t with_room[CLASSES]; /* the first page of each size's list */
 static uint16_t free_page;
@@ -119,9 +123,39 @@ static int add_page(unsigned class) {
   return 0;
 }
 
+/* A kept block that is not far too large, or NULL. */
+static struct large *take_kept(size_t size) {
+  for (unsigned i = 0; i < KEPT_LARGE; i++) {
+    struct large *large = kept[i];
+    if (!large || large->capacity < size || large->capacity / 4 > size) continue;
+    kept[i] = NULL;
+    return large;
+  }
+  return NULL;
+}
+
+static void release_large(struct large *large) {
+  for (unsigned i = 0; i < KEPT_LARGE && large->capacity <= MAX_KEPT; i++) {
+    if (kept[i]) continue;
+    kept[i] = large;
+    return;
+  }
+  free(large);
+}
+
+/* Whole pages, so that one fits the next that is about as large. */
+static size_t capacity_for(size_t size) {
+  return size > MAX_KEPT ? size : ((sizeof(struct large) + size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - sizeof(struct large);
+}
+
 static void *allocate_large(size_t size) {
-  struct large *large = size > SIZE_MAX / 2 ? NULL : malloc(sizeof *large + size);
-  if (!large) return NULL;
+  struct large *large = take_kept(size);
+  if (!large) {
+    size_t capacity = capacity_for(size);
+    large = size > SIZE_MAX / 2 ? NULL : malloc(sizeof *large + capacity);
+    if (!large) return NULL;
+    large->capacity = capacity;
+  }
   large->size = size;
   return large + 1;
 }
@@ -169,7 +203,7 @@ static __attribute__((noinline)) void rearrange(struct page *page, int was_full)
 
 static inline void release(void *pointer) {
   if (!is_small(pointer)) {
-    free((struct large *)pointer - 1);
+    release_large((struct large *)pointer - 1);
     return;
   }
   struct page *page = page_of(pointer);
@@ -211,8 +245,13 @@ static void js_release(JSMallocState *state, void *pointer) {
 }
 
 static void *resize_large(void *pointer, size_t size) {
-  struct large *large = size > SIZE_MAX / 2 ? NULL : realloc((struct large *)pointer - 1, sizeof *large + size);
-  if (!large) return NULL;
+  struct large *large = (struct large *)pointer - 1;
+  size_t capacity = capacity_for(size);
+  if (capacity != large->capacity) {
+    large = size > SIZE_MAX / 2 ? NULL : realloc(large, sizeof *large + capacity);
+    if (!large) return NULL;
+    large->capacity = capacity;
+  }
   large->size = size;
   return large + 1;
 }

@@ -16,20 +16,24 @@
 
 /* Reads all of `fd` into *out (to be freed): the length, or -1 with errno. */
 static ssize_t read_all(int fd, size_t max, uint8_t **out) {
-  size_t length = 0, capacity = 0;
-  uint8_t *bytes = NULL;
+  uint8_t first[FIRST_READ]; /* most files fit: a block of this size is a mapping of its own for libc */
+  size_t length = 0, capacity = sizeof first;
+  uint8_t *bytes = first;
   for (;;) {
     if (length == capacity) {
-      capacity = capacity ? capacity * 2 : FIRST_READ;
-      uint8_t *grown = realloc(bytes, capacity);
+      uint8_t *grown = realloc(bytes == first ? NULL : bytes, capacity * 2);
       if (!grown) break;
+      if (bytes == first) memcpy(grown, first, length);
       bytes = grown;
+      capacity *= 2;
     }
     ssize_t count = read(fd, bytes + length, capacity - length);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) break;
     if (count == 0) {
-      *out = bytes;
+      *out = bytes == first ? malloc(length + 1) : bytes;
+      if (!*out) return -1;
+      if (bytes == first) memcpy(*out, first, length);
       return (ssize_t)length;
     }
     length += (size_t)count;
@@ -39,7 +43,7 @@ static ssize_t read_all(int fd, size_t max, uint8_t **out) {
     }
   }
   int error = errno;
-  free(bytes);
+  if (bytes != first) free(bytes);
   errno = error;
   return -1;
 }

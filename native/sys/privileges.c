@@ -56,13 +56,20 @@ SYS_FUNCTION(f_setresgid) {
 
 SYS_FUNCTION(f_setgroups) {
   (void)this_val, (void)argc;
-  int64_t *wide = calloc(MAX_GROUPS, sizeof *wide);
-  gid_t *groups = calloc(MAX_GROUPS, sizeof *groups);
+  int64_t length;
+  JSValue property = JS_GetPropertyStr(ctx, argv[0], "length");
+  int failed = JS_ToInt64(ctx, &length, property) < 0;
+  JS_FreeValue(ctx, property);
+  if (failed) return JS_EXCEPTION;
+  /* one too many is refused by the parser, which says what is wrong */
+  int capacity = length < 0 ? 0 : length < MAX_GROUPS ? (int)length : MAX_GROUPS;
+  int64_t *wide = malloc(((size_t)capacity + 1) * sizeof *wide);
+  gid_t *groups = malloc(((size_t)capacity + 1) * sizeof *groups);
   JSValue result = JS_EXCEPTION;
   if (!wide || !groups) {
     JS_ThrowOutOfMemory(ctx);
   } else {
-    int count = sys_integers(ctx, argv[0], 0, UINT_MAX, wide, MAX_GROUPS);
+    int count = sys_integers(ctx, argv[0], 0, UINT_MAX, wide, capacity);
     for (int i = 0; i < count; i++) groups[i] = (gid_t)wide[i];
     if (count >= 0) result = sys_result(ctx, syscall(SYS_setgroups, count, groups));
   }
