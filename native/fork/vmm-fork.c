@@ -9,7 +9,8 @@
  * use malloc or stdio: one of them may hold their locks. What it does not understand ends the copy, never the original.
  *
  * A request: its length (4 bytes), then strings that end with NUL: uid, gid ("" = keep), mask of capabilities to keep, the
- * directory for sockets, and pairs of a file that is open and the one that takes its place. The answer: pid or -errno (4 bytes).
+ * directory for sockets, the name that the command line shall show (as much of it as fits), and pairs of a file that is
+ * open and the one that takes its place. The answer: pid or -errno (4 bytes).
  */
 #include <errno.h>
 #include <dlfcn.h>
@@ -67,6 +68,7 @@ static volatile bool is_copy;
 static bool broken; /* a thread did not stop in time, and may yet */
 static int control = -1;
 static struct sock_fprog filter;
+static char *shown_name; /* in the command line, of which ps(1) shows what is there */
 
 static void wait_on(uint32_t *word, uint32_t value, const struct timespec *limit) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, limit, NULL, 0);
@@ -169,6 +171,11 @@ static void __attribute__((noreturn)) give_up(const char *what, const char *name
   end = stpcpy(end, "\n");
   if (write(STDERR_FILENO, line, (size_t)(end - line)) < 0) syscall(SYS_exit_group, CONFUSED);
   for (;;) syscall(SYS_exit_group, CONFUSED);
+}
+
+static void show_name(const char *name) {
+  if (shown_name == NULL || *name == '\0') return;
+  for (char *at = shown_name; *at != '\0'; at++) *at = *name != '\0' ? *name++ : ' ';
 }
 
 /* As another user, with the named capabilities and no others. Before there are threads: they inherit it. */
@@ -292,7 +299,8 @@ static void __attribute__((noreturn)) become_whole(char **words, int count, int 
   *tid_of((char *)(void *)pthread_self()) = (pid_t)syscall(SYS_gettid);
   setsid();
   become(words[0], words[1], words[2]);
-  renew_descriptors(words[3], words + 4, count - 4);
+  renew_descriptors(words[3], words + 5, count - 5);
+  show_name(words[4]);
   close(control);
   if (filter.len > 0) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up("prctl", "no new privileges");
@@ -340,7 +348,7 @@ static void *serve(void *nothing) {
     int32_t answer = -EINVAL;
     if (request[size - 1] == '\0')
       for (char *word = request; word < request + size && count < MAX_WORDS; word += strlen(word) + 1) words[count++] = word;
-    if (count >= 4 && count % 2 == 0) answer = fork_whole(words, count);
+    if (count >= 5 && count % 2 == 1) answer = fork_whole(words, count);
     if (!transfer(&answer, sizeof answer, true)) break;
   }
   close(control);
@@ -376,7 +384,10 @@ __attribute__((visibility("default"))) int seccomp_load(const void *context) {
   return result;
 }
 
-__attribute__((constructor)) static void begin(void) {
+/* glibc calls it with main's arguments. */
+__attribute__((constructor)) static void begin(int count, char **arguments) {
+  for (int index = 1; index + 1 < count; index++)
+    if (strcmp(arguments[index], "-name") == 0) shown_name = arguments[index + 1];
   const char *number = getenv("BLAZAR_FORK_FD");
   if (number == NULL) return;
   control = (int)strtol(number, NULL, 10);

@@ -148,7 +148,7 @@ describe("the keeper", () => {
         env: [`LD_PRELOAD=${artifacts().forkLibrary}`, "BLAZAR_FORK_FD=8"],
         forkControl: 8,
       };
-      const forkOf = (of: string, id: string, words = ["", "", "0", "/nowhere"]): ProcessSpawn => ({
+      const forkOf = (of: string, id: string, words = ["", "", "0", "/nowhere", ""]): ProcessSpawn => ({
         ...shell(id, ""),
         fork: { of, words },
       });

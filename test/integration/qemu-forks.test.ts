@@ -103,6 +103,15 @@ describe("a fork of a VM", () => {
     expect(vm.timeline.map(({ step }) => step)).toEqual(["spawned", "answering", "running"]);
   });
 
+  it("shows in its command line what its name begins with", async () => {
+    const { vm } = await fork();
+    const words = (await readFile(`/proc/${vm.identity.pid}/cmdline`, "utf8")).split("\0");
+    const name = words[words.indexOf("-name") + 1]?.trim() ?? "";
+    expect(name.length).toBeGreaterThan(5);
+    expect(vm.id.startsWith(name)).toBe(true);
+    expect(await readFile(`/proc/${original.vm.identity.pid}/cmdline`, "utf8")).toContain(original.vm.id);
+  });
+
   it("has no file of another VM's open", async () => {
     const guests = await several(2);
     const [theirs, ...own] = await Promise.all(

@@ -111,7 +111,7 @@ function words({ files }: Original, spec: VmSpec): string[] {
   return [
     ...[user?.uid ?? "", user?.gid ?? ""].map(String),
     capabilityMask(capabilities(spec)).toString(16),
-    directory,
+    ...[directory, spec.id],
     ...pairs.flatMap(([from, to]) => (from === undefined || to === undefined ? [] : [from, to])),
   ];
 }
