@@ -12,6 +12,7 @@ import { check } from "../../native/runtime/check.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import { loadModule, readText } from "../../native/runtime/files.ts";
 import type { Logger } from "../../native/runtime/log.ts";
+import { BlazarError } from "../../src/contracts/errors.ts";
 import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "./cgroup.ts";
 import { nextPass } from "./deferred.ts";
 import { CONTAINERS, SANDBOX } from "./places.ts";
@@ -43,14 +44,12 @@ export function bootLink(timeline: Timeline): string[] {
     killPredecessors();
     return [];
   }
+  const order = modulesInOrder();
   leaveInitramfs();
   mount("proc", "/proc", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
   mount("sysfs", "/sys", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
   mount("devtmpfs", "/dev", sys.MS_NOSUID, "mode=755");
   timeline.mark("mounts");
-  const order = readText(`${MODULES}/order`)
-    .split("\n")
-    .filter((name) => name !== "");
   const last = order.findIndex((name) => CONSOLE_MODULE.test(name));
   for (const name of order.slice(0, last + 1)) loadModule(`${MODULES}/${name}`);
   timeline.mark("console");
@@ -107,6 +106,22 @@ async function loadModules(loop: EventLoop, logger: Logger, modules: readonly st
       logger.warn("a kernel module could not be loaded", { name, error });
     }
   }
+}
+
+/** Only an initramfs of ours has the list: whoever starts the agent by hand, as root on a host, is told before anything is mounted. */
+function modulesInOrder(): string[] {
+  const path = `${MODULES}/order`;
+  if (typeof sys.lstat(path) === "number") {
+    throw new BlazarError("InvalidArgument", {
+      operation: "boot the guest",
+      subject: path,
+      reason: "there is no such file: this is not the initramfs of a guest",
+      remedy: "the agent is started by the guest's kernel, never by hand",
+    });
+  }
+  return readText(path)
+    .split("\n")
+    .filter((name) => name !== "");
 }
 
 function isRestart(): boolean {

@@ -54,3 +54,11 @@ test("the empty layer's extents are all of it: a file system rebuilt from them i
     await rm(directory, { recursive: true });
   }
 });
+
+test("the agent refuses to run where there is no guest, before it mounts anything", async () => {
+  // with mounts of its own, and for a while only, in case that it does not
+  const { status, stderr } = await outcome("unshare", ["--mount", "timeout", "5", artifacts().agent]);
+  expect(stderr).toContain("not the initramfs of a guest");
+  expect(status).not.toBe(0);
+  expect(status).not.toBe(124);
+});
