@@ -97,7 +97,9 @@ export class Processes {
     const pid = await original.forks.fork(words);
     // the word of a process that this one has started, not of this one
     const known = [...this.#children.values()].some((child) => child.identity.pid === pid && !child.exited);
-    if (known || parentOf(pid) !== sys.getpid())
+    // one that could not go on has ended already
+    const own = parentOf(pid) === sys.getpid() || this.#options.reaper.hasEnded(pid);
+    if (known || !own)
       throw refused("HostResource", operation, of, `its fork ${pid} is no child of the keeper`);
     this.#refuseKnown(id, operation);
     const child = this.#register(id, pid);

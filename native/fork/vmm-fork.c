@@ -249,7 +249,9 @@ static void renew_socket(int place, int flags, const char *directory) {
 /* What may be shared: nobody writes to it, or nothing comes of it. */
 static bool is_harmless(int place, int flags, const char *target) {
   struct stat status;
-  if (strcmp(target, "/dev/null") == 0 || strcmp(target, "anon_inode:[signalfd]") == 0) return true;
+  static const char *const known[] = {"/dev/null", "/dev/urandom", "anon_inode:[signalfd]"};
+  for (size_t index = 0; index < sizeof known / sizeof *known; index++)
+    if (strcmp(target, known[index]) == 0) return true;
   if (fstat(place, &status) < 0) return false;
   if (S_ISREG(status.st_mode) && (flags & O_ACCMODE) == O_RDONLY) return true;
   /* a template's memory, that cannot be written to */

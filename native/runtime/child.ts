@@ -204,6 +204,11 @@ export class ChildReaper {
     this.#loop.defer(() => callback(status));
   }
 
+  /** Whether a child with this pid has ended and nobody has asked about it yet. */
+  hasEnded(pid: number): boolean {
+    return this.#unclaimed.has(pid);
+  }
+
   /** Gives up on a process; its end is reaped all the same. */
   forget(pid: number): void {
     this.#waiting.delete(pid);

@@ -56,7 +56,9 @@ async function threads(pid: number): Promise<Map<string, string>[]> {
 async function files(pid: number): Promise<string[]> {
   const all = await readdir(`/proc/${pid}/fd`);
   const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
-  return targets.filter((target) => target.startsWith("/") && !/^\/(dev\/null|memfd:)|\.so$/.test(target));
+  return targets.filter(
+    (target) => target.startsWith("/") && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
+  );
 }
 
 describe("a fork of a VM", () => {

@@ -138,7 +138,8 @@ function devices(paths: VmPaths): string[] {
     ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
     ...["-device", `virtserialport,bus=ports.0,chardev=agent,name=${AGENT_PORT_NAME}`],
     ...["-device", `virtio-scsi-device,id=${DISK_CONTROLLER}`],
-    ...["-object", "rng-builtin,id=entropy", "-device", "virtio-rng-device,rng=entropy"],
+    // the host's own: rng-builtin takes from a generator within QEMU, whose state a fork would have from its original
+    ...["-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-device,rng=entropy"],
   ];
 }
 
