@@ -70,7 +70,7 @@ export interface VmSupplyOptions {
 }
 
 /** More at once would only lengthen the turns of the event loop: it is one thread that makes them. */
-const PARALLEL_PROVISIONS = 4;
+const PARALLEL_PROVISIONS = 2;
 /** A guest that takes longer for a container is slow by itself, or hostile: it must not hold up the others. */
 const LONGEST_GUEST_TURN_MS = 2_000;
 

@@ -7,7 +7,7 @@
  */
 
 /** How much of a turn calls may take before the next one has to wait; a single one may take longer. */
-const BUDGET_MS = 2;
+const BUDGET_MS = 1;
 
 export class TurnBudget {
   readonly #waiting: (() => void)[] = [];

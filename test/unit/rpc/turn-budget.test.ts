@@ -26,15 +26,15 @@ function setUp() {
 describe("a turn's budget", () => {
   it("runs work at once while the turn is young", async () => {
     const { budget, work, done } = setUp();
-    const first = budget.run(work("a", 1));
-    const second = budget.run(work("b", 0.5));
+    const first = budget.run(work("a", 0.5));
+    const second = budget.run(work("b", 0.25));
     expect(done).toEqual(["a", "b"]);
     expect(await Promise.all([first, second])).toEqual(["a", "b"]);
   });
 
   it("puts off what comes when it is spent, in order, as much as each turn takes", async () => {
     const { budget, work, turn, done, pending } = setUp();
-    const all = ["a", "b", "c", "d", "e"].map((name) => budget.run(work(name, 1.5)));
+    const all = ["a", "b", "c", "d", "e"].map((name) => budget.run(work(name, 0.75)));
     expect(done).toEqual(["a", "b"]);
     turn();
     expect(done).toEqual(["a", "b", "c", "d"]);
