@@ -9,7 +9,7 @@ describe("the daemon's scheduling weight", () => {
     const file = join(await temporaryDirectory(), "autogroup");
     await writeFile(file, "");
     await raiseSchedulingWeight({ debug: () => undefined }, file);
-    expect(await readFile(file, "utf8")).toBe("-10");
+    expect(await readFile(file, "utf8")).toBe("-20");
   });
 
   it("stays where there are no autogroups, with a line in the log", async () => {
