@@ -1,30 +1,17 @@
 /** A warm VM becomes a pod's own: cgroup and network in one step each, undone in one step each. */
 import { describe, expect, it } from "vitest";
+import { poolSpec } from "../../../src/actors/pool.actor.ts";
 import { SandboxRuntime } from "../../../src/actors/sandbox.actor.ts";
 import { type HostFault, MemoryHost } from "../../support/memory-host.ts";
 
-const SPEC = {
-  id: "pool-1",
-  hostname: "",
-  netnsPath: "",
-  dns: { servers: [], searches: [], options: [] },
-  pidMode: "pod" as const,
-  cgroupParent: "",
-  name: "",
-  namespace: "",
-  uid: "",
-  attempt: 0,
-  labels: {},
-  annotations: {},
-};
 const { signal } = new AbortController();
 
 async function adopted(...faults: HostFault[]) {
   const memory = new MemoryHost();
-  const warm = new SandboxRuntime(SPEC, memory.host);
+  const warm = new SandboxRuntime(poolSpec("pool-1"), memory.host);
   await warm.warmUp(signal);
   memory.host.supply.pool = { expect: () => undefined, take: async () => warm };
-  const pod = new SandboxRuntime({ ...SPEC, id: "pod-1", netnsPath: "/run/netns/pod-1" }, memory.host);
+  const pod = new SandboxRuntime({ ...poolSpec("pod-1"), netnsPath: "/run/netns/pod-1" }, memory.host);
   await pod.provision(signal);
   await pod.acquire(signal);
   for (const fault of faults) memory.faults.add(fault);

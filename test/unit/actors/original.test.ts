@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Host } from "../../../src/actors/host.ts";
 import { OriginalKeeper } from "../../../src/actors/original.actor.ts";
+import { poolSpec } from "../../../src/actors/pool.actor.ts";
 import { SandboxRuntime } from "../../../src/actors/sandbox.actor.ts";
 import { VmSupply } from "../../../src/actors/vm-supply.ts";
 import { BlazarError } from "../../../src/contracts/errors.ts";
@@ -9,19 +10,6 @@ import type { TemplateLease } from "../../../src/contracts/templates.ts";
 import type { TemplateDriver, VmSpec } from "../../../src/contracts/vmm.ts";
 import { MemoryHost } from "../../support/memory-host.ts";
 
-const POD = {
-  hostname: "",
-  netnsPath: "",
-  dns: { servers: [], searches: [], options: [] },
-  pidMode: "pod" as const,
-  cgroupParent: "",
-  name: "",
-  namespace: "",
-  uid: "",
-  attempt: 0,
-  labels: {},
-  annotations: {},
-};
 const { signal } = new AbortController();
 
 class Bench {
@@ -77,7 +65,7 @@ class Bench {
   }
 
   async pod(): Promise<SandboxRuntime> {
-    const pod = new SandboxRuntime({ ...POD, id: `pod-${++this.pods}` }, this.host);
+    const pod = new SandboxRuntime(poolSpec(`pod-${++this.pods}`), this.host);
     await pod.provision(signal);
     await pod.acquire(signal);
     await pod.fork(signal);

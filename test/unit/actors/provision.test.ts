@@ -1,21 +1,8 @@
 /** Many sandboxes that are made at once: a few at a time, so that the event loop's turns stay short. */
 import { describe, expect, it } from "vitest";
+import { poolSpec } from "../../../src/actors/pool.actor.ts";
 import { SandboxRuntime } from "../../../src/actors/sandbox.actor.ts";
 import { MemoryHost } from "../../support/memory-host.ts";
-
-const SPEC = {
-  hostname: "",
-  netnsPath: "",
-  dns: { servers: [], searches: [], options: [] },
-  pidMode: "pod" as const,
-  cgroupParent: "",
-  name: "",
-  namespace: "",
-  uid: "",
-  attempt: 0,
-  labels: {},
-  annotations: {},
-};
 
 /** A host on which making a directory takes until `go` is called; tells how many are being made. */
 function slowHost() {
@@ -37,10 +24,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 describe("sandboxes that are made at once", () => {
   it("are made a few at a time, all of them in the end", async () => {
     const { host, waiting } = slowHost();
-    const sandboxes = Array.from(
-      { length: 20 },
-      (_, i) => new SandboxRuntime({ ...SPEC, id: `s${i}` }, host),
-    );
+    const sandboxes = Array.from({ length: 20 }, (_, i) => new SandboxRuntime(poolSpec(`s${i}`), host));
     const made = Promise.all(sandboxes.map((each) => each.provision(new AbortController().signal)));
     let most = 0;
     for (let done = 0; done < sandboxes.length; done++) {
@@ -55,9 +39,9 @@ describe("sandboxes that are made at once", () => {
 
   it("are not made any more if they are given up while they wait", async () => {
     const { host, waiting } = slowHost();
-    const first = Array.from({ length: 10 }, (_, i) => new SandboxRuntime({ ...SPEC, id: `s${i}` }, host));
+    const first = Array.from({ length: 10 }, (_, i) => new SandboxRuntime(poolSpec(`s${i}`), host));
     const made = Promise.all(first.map((each) => each.provision(new AbortController().signal)));
-    const late = new SandboxRuntime({ ...SPEC, id: "late" }, host);
+    const late = new SandboxRuntime(poolSpec("late"), host);
     const giveUp = new AbortController();
     const outcome = expect(late.provision(giveUp.signal)).rejects.toMatchObject({ code: "Cancelled" });
     giveUp.abort();

@@ -1,5 +1,6 @@
 /** The spare disk of a warm VM: plugged in, prepared by its guest, given to one container and to no other. */
 import { describe, expect, it } from "vitest";
+import { poolSpec } from "../../../src/actors/pool.actor.ts";
 import { SandboxRuntime } from "../../../src/actors/sandbox.actor.ts";
 import { BlazarError } from "../../../src/contracts/errors.ts";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
@@ -7,25 +8,11 @@ import type { GuestFaults } from "../../support/fake-guest.ts";
 import { MemoryHost } from "../../support/memory-host.ts";
 
 const ID = "pool-1";
-const SPEC = {
-  id: ID,
-  hostname: "",
-  netnsPath: "",
-  dns: { servers: [], searches: [], options: [] },
-  pidMode: "pod" as const,
-  cgroupParent: "",
-  name: ID,
-  namespace: "",
-  uid: "",
-  attempt: 0,
-  labels: {},
-  annotations: {},
-};
 const { signal } = new AbortController();
 
 async function warm(faults: GuestFaults = {}) {
   const memory = new MemoryHost({ guest: () => ({ faults }) });
-  const runtime = new SandboxRuntime(SPEC, memory.host);
+  const runtime = new SandboxRuntime(poolSpec(ID), memory.host);
   await runtime.warmUp(signal);
   await runtime.plugSpare(signal);
   const files = () =>
