@@ -3,11 +3,12 @@
  * it or with each other that one could harm another by. One template and one original for all.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { OriginalVm, Vm } from "../../src/contracts/vmm.ts";
 import { hashMemory } from "../../src/vmm/qemu/template-files.ts";
+import { expectIsolated, markShare } from "../support/isolation.ts";
 import { type Guest, TemplateBench } from "../support/template-bench.ts";
 
 const FORKS = 3;
@@ -33,8 +34,7 @@ afterEach(async () => {
 
 async function fork(from: OriginalVm = original): Promise<Guest> {
   const guest = await bench.guest(template, (spec) => from.fork(spec));
-  await mkdir(join(guest.share, "shared"));
-  await writeFile(join(guest.share, "shared", "name"), guest.vm.id);
+  await markShare(guest);
   forks.push(guest);
   return guest;
 }
@@ -64,24 +64,7 @@ async function files(pid: number): Promise<string[]> {
 describe("a fork of a VM", () => {
   it("has its own name, share, time and memory, and random numbers that no other one has", async () => {
     const guests = await several(FORKS);
-    await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
-    const script = (index: number): string =>
-      [
-        `echo ${index} > /dev/shm/${index}`,
-        "echo $(hostname) $(cat /shared/name) $(date +%s)",
-        "head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'",
-      ].join("; ");
-    const said = await Promise.all(guests.map((guest, index) => guest.run(script(index))));
-    for (const [index, text] of said.entries()) {
-      const [hostname, shared, time] = (text.split("\n")[0] ?? "").split(" ");
-      expect([hostname, shared]).toEqual([`guest-${index}`, guests[index]?.vm.id]);
-      expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(30);
-    }
-    const random = said.map((text) => text.split("\n")[1]);
-    for (const bytes of random) expect(bytes).toMatch(/^[0-9a-f]{64}$/);
-    expect(new Set(random).size).toBe(FORKS);
-    const seen = await Promise.all(guests.map((guest) => guest.run("ls /dev/shm")));
-    expect(seen.map((text) => text.trim())).toEqual(guests.map((_, index) => String(index)));
+    await expectIsolated(guests);
     await bench.templates.verify(template, true);
   });
 

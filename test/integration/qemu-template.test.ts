@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { hashMemory, templatePaths } from "../../src/vmm/qemu/template-files.ts";
+import { expectIsolated, markShare } from "../support/isolation.ts";
 import { type Guest, SHAPE, TemplateBench } from "../support/template-bench.ts";
 
 const CLONES = 4;
@@ -110,28 +111,8 @@ describe("a clone", () => {
   it("has its own memory, name, share and time, and random numbers that no other one has", async () => {
     const before = await hashMemory(mapped());
     const guests = await clones(CLONES);
-    for (const [index, { share }] of guests.entries()) {
-      await mkdir(join(share, "shared"));
-      await writeFile(join(share, "shared", "name"), `share-${index}`);
-    }
-    await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
-    const script = (index: number): string =>
-      [
-        `echo ${index} > /dev/shm/${index}`,
-        "echo $(hostname) $(cat /shared/name) $(date +%s)",
-        "head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'",
-      ].join("; ");
-    const said = await Promise.all(guests.map((guest, index) => guest.run(script(index))));
-    for (const [index, text] of said.entries()) {
-      const [hostname, shared, time] = (text.split("\n")[0] ?? "").split(" ");
-      expect([hostname, shared]).toEqual([`guest-${index}`, `share-${index}`]);
-      expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(30);
-    }
-    const random = said.map((text) => text.split("\n")[1]);
-    for (const bytes of random) expect(bytes).toMatch(/^[0-9a-f]{64}$/);
-    expect(new Set(random).size).toBe(CLONES);
-    const seen = await Promise.all(guests.map((guest) => guest.run("ls /dev/shm")));
-    expect(seen.map((text) => text.trim())).toEqual(guests.map((_, index) => String(index)));
+    await Promise.all(guests.map(markShare));
+    await expectIsolated(guests);
     expect(await hashMemory(mapped())).toBe(before);
     await bench.templates.verify(template, true);
   });
