@@ -1,0 +1,181 @@
+/** What a container sees and may do: namespaces, limits, identity, paths and mounts. */
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { capabilityMask } from "../../../src/protocol/capabilities.ts";
+import type { ContainerCreate } from "../../../src/protocol/guest-messages.ts";
+import { type AgentBench, LAYERS, MOUNTS, processOf, specOf, WAYS } from "../../support/agent-bench.ts";
+
+export function describeNamespaces(bench: AgentBench): void {
+  describe.each(WAYS)("the guest agent's namespaces and limits, %s,", (_way, way) => {
+    beforeAll(() => {
+      bench.prepares = way;
+    });
+
+    it("put containers into one PID namespace where asked, and reap its orphans", async () => {
+      const { id } = await bench.stay(["sleep", "1234"], { pidNamespace: "sandbox" });
+      const script = "(sleep 0.1 &) ; sleep 0.4; ps -o pid,stat,comm,args; ls /proc/1/root/; echo root $?";
+      const { stdout } = await bench.run(script, { pidNamespace: "sandbox" });
+      expect(stdout).toMatch(/\b1 S\s+pause/);
+      expect(stdout).toContain("sleep 1234");
+      expect(stdout).not.toMatch(/\bZ\b/);
+      expect(stdout).not.toContain("rootfs");
+      expect(bench.guest.hasExited(id)).toBe(false);
+      await bench.remove(id);
+    });
+
+    it("end everything in a container with its first process, in the shared namespace, too", async () => {
+      const { id, output } = await bench.stay(["sh", "-c", "sleep 555 & echo up; read line"], {
+        pidNamespace: "sandbox",
+      });
+      await output.ended;
+      expect((await bench.guest.exit(id)).status).not.toBe(137);
+      const { stdout } = await bench.run("ps", { pidNamespace: "sandbox" });
+      expect(stdout).not.toContain("sleep 555");
+      await bench.remove(id);
+    });
+
+    it("join another container's PID namespace", async () => {
+      const { id } = await bench.stay(["sleep", "4321"]);
+      const { stdout } = await bench.run("cat /proc/1/cmdline", { pidNamespace: "target", pidTarget: id });
+      expect(stdout).toBe("sleep\u00004321\u0000");
+      await bench.remove(id);
+    });
+
+    it("share /dev/shm", async () => {
+      const { id } = await bench.stay(["sh", "-c", "echo shared > /dev/shm/x; echo up; exec sleep 100"]);
+      const { stdout } = await bench.run("sleep 0.2; cat /dev/shm/x; df -k /dev/shm | tail -1");
+      expect(stdout).toContain("shared\n");
+      expect(stdout).toMatch(/\b1024\b/);
+      await bench.remove(id);
+    });
+
+    it("apply limits, mask, directory and home, and let a user open its own stderr again", async () => {
+      const script = "ulimit -n; ulimit -Hn; umask; pwd; echo $HOME; echo again > /dev/stderr";
+      const process = {
+        uid: 7,
+        gid: 8,
+        umask: 0o27,
+        cwd: "/made/for/it",
+        rlimits: [{ type: "RLIMIT_NOFILE", soft: 123, hard: 456 }],
+      };
+      const { stdout, stderr } = await bench.run(script, { rootfs: LAYERS }, process);
+      expect(stdout).toBe("123\n456\n0027\n/made/for/it\n/home/user\n");
+      expect(stderr).toBe("again\n");
+    });
+
+    it("apply identity and capabilities", async () => {
+      const capabilities = {
+        bounding: capabilityMask(["CAP_CHOWN", "CAP_KILL"]),
+        effective: capabilityMask(["CAP_KILL"]),
+        permitted: capabilityMask(["CAP_KILL"]),
+        inheritable: capabilityMask(["CAP_KILL"]),
+        ambient: capabilityMask(["CAP_KILL"]),
+      };
+      const script = "grep -E '^(Cap|NoNewPrivs|Groups)' /proc/self/status; id";
+      const { stdout } = await bench.run(
+        script,
+        {},
+        { uid: 7, gid: 8, additionalGids: [9, 10], capabilities },
+      );
+      expect(stdout).toContain("CapInh:\t0000000000000020\n");
+      expect(stdout).toContain("CapPrm:\t0000000000000020\n");
+      expect(stdout).toContain("CapEff:\t0000000000000020\n");
+      expect(stdout).toContain("CapBnd:\t0000000000000021\n");
+      expect(stdout).toContain("CapAmb:\t0000000000000020\n");
+      expect(stdout).toContain("NoNewPrivs:\t1\n");
+      expect(stdout).toContain("uid=7 gid=8 groups=9");
+    });
+
+    it("say that memory has run out", async () => {
+      const result = await bench.run(["sh", "-c", "tail /dev/zero"], { cgroup: { "memory.max": "8388608" } });
+      expect(result).toMatchObject({ status: 137, oomKilled: true });
+    });
+
+    it("hide and protect paths, and set sysctls", async () => {
+      const { stdout } = await bench.run(
+        "wc -c < /proc/kcore; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/domainname; cat /proc/sys/net/ipv4/ip_forward",
+        {
+          maskedPaths: ["/proc/kcore", "/sys/firmware", "/proc/nothing"],
+          readonlyPaths: ["/proc/sys", "/proc/missing"],
+          sysctl: { "net.ipv4.ip_forward": "1" },
+        },
+      );
+      expect(stdout).toBe("0\n0\n1\n");
+    });
+
+    it("make a root read-only", async () => {
+      const { stdout, stderr } = await bench.run(
+        "touch /x; cat /etc/hostname; touch /dev/shm/y && echo shm",
+        {
+          rootfs: { ...LAYERS, readonly: true },
+        },
+      );
+      expect(stderr).toContain("Read-only file system");
+      expect(stdout).toBe("pod-1\nshm\n");
+    });
+
+    it("give only the container's own cgroup", async () => {
+      const { stdout } = await bench.run(
+        "cat /proc/self/cgroup; ls /sys/fs/cgroup | grep -c memory.max; cat /sys/fs/cgroup/pids.max",
+        {
+          cgroup: { "pids.max": "33" },
+        },
+      );
+      expect(stdout).toBe("0::/\n1\n33\n");
+    });
+  });
+}
+
+export function describeMounts(bench: AgentBench): void {
+  describe.each(WAYS)("the guest agent's mounts, %s,", (_way, way) => {
+    beforeAll(() => {
+      bench.prepares = way;
+    });
+
+    it("bind directories and files of the share", async () => {
+      await mkdir(path.join(bench.guest.share, "volume"), { recursive: true });
+      await writeFile(path.join(bench.guest.share, "volume/data"), "data\n");
+      const bind = (source: string, destination: string): ContainerCreate["mounts"][number] => ({
+        type: "bind",
+        source,
+        destination,
+        options: ["rbind", "rprivate", "ro"],
+      });
+      const mounts = [...MOUNTS, bind("volume", "/new/place"), bind("volume/data", "/etc/resolv.conf")];
+      const { stdout } = await bench.run("cat /new/place/data /etc/resolv.conf", { mounts });
+      expect(stdout).toBe("data\ndata\n");
+      for (const source of ["../etc", "/etc", "volume/../..", "nothing"]) {
+        const creation = bench.create(
+          specOf("bad", processOf(["true"]), { mounts: [...MOUNTS, bind(source, "/x")] }),
+        );
+        await expect(creation).rejects.toMatchObject({ code: "MountFailed" });
+      }
+    });
+
+    it("never leave the root of a hostile image", async () => {
+      const name = `hostile-${way}`;
+      const root = await bench.makeRoot(name);
+      await rm(path.join(root, "etc"), { recursive: true });
+      await rm(path.join(root, "proc"), { recursive: true });
+      await symlink("../../../../../run/sandbox", path.join(root, "etc"));
+      await symlink("/run", path.join(root, "proc"));
+      await symlink("/sys/fs/cgroup", path.join(root, "dev"));
+      await symlink("../../../../bin/true", path.join(root, "sys"));
+      const rootfs = { ...LAYERS, path: name };
+      await bench.run("true", { rootfs }).catch(() => undefined);
+      await bench.run("true", { rootfs, mounts: [] }).catch(() => undefined);
+      // the guest's own places are what they were
+      const { status, stdout } = await bench.run("cat /etc/hostname; ls /proc/self/status");
+      expect({ status, stdout }).toEqual({ status: 0, stdout: "pod-1\n/proc/self/status\n" });
+    });
+
+    it("refuse roots that are not in the share", async () => {
+      for (const bad of ["../image", "/etc", "image/../..", "a:b"]) {
+        const rootfs = { ...LAYERS, path: bad };
+        const creation = bench.create(specOf("bad", processOf(["true"]), { rootfs }));
+        await expect(creation).rejects.toMatchObject({ code: "InvalidRootfs" });
+      }
+    });
+  });
+}
