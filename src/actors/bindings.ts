@@ -46,7 +46,7 @@ export function bindSandboxMachine(index: RuntimeIndex): typeof sandboxMachine {
     actors: {
       provision: effect((sandbox, signal) => sandbox.provision(signal)),
       acquire: effect((sandbox, signal) => sandbox.acquire(signal)),
-      adopt: effect((sandbox) => sandbox.adopt()),
+      adopt: effect((sandbox, signal) => sandbox.adopt(signal)),
       fork: effect((sandbox, signal) => sandbox.fork(signal)),
       launch: effect((sandbox, signal) => sandbox.launch(signal)),
       connectAgent: effect((sandbox, signal) => sandbox.connectAgent(signal)),

@@ -13,7 +13,7 @@ import type { Host } from "./host.ts";
 import { rehearse } from "./rehearsal.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
 import { prepareChild } from "./spare-child.ts";
-import type { WarmVms } from "./vm-supply.ts";
+import { answers, type WarmVms } from "./vm-supply.ts";
 
 export interface PoolSettings {
   readonly min: number;
@@ -34,16 +34,10 @@ const QUIET_MS = 300;
 const PATIENCE_MS = 3_000;
 const INTERVAL_MS = 250;
 const PRESSURE_INTERVAL_MS = 5_000;
-/** A VM that is alive answers within a millisecond; one that is being paged in may take longer. */
-const PING_MS = 500;
-/** What a VM answered when its start was expected still holds when the start comes, a moment later. */
-const FRESH_MS = 1_000;
 const ID_BYTES = 5;
 
 export class Pool implements WarmVms {
   private readonly warm: SandboxRuntime[] = [];
-  /** What warm VMs were asked when a start was expected. */
-  private readonly asked = new WeakMap<SandboxRuntime, Answer>();
   private readonly actor: Actor<typeof poolMachine>;
   private watch: NodeJS.Timeout | undefined;
 
@@ -100,29 +94,20 @@ export class Pool implements WarmVms {
     });
   }
 
-  expect(shape: VmShape): void {
-    const next = this.warm.find((runtime) => fits(runtime, shape) && this.freshAnswer(runtime) === undefined);
-    if (next !== undefined) this.asked.set(next, { at: this.host.now(), alive: answers(next) });
+  reserve(shape: VmShape): SandboxRuntime | undefined {
+    const index = this.warm.findIndex((runtime) => fits(runtime, shape));
+    if (index < 0) return undefined;
+    this.actor.send({ type: "pool.lost", count: 1 });
+    return this.warm.splice(index, 1)[0];
   }
 
   async take(shape: VmShape): Promise<SandboxRuntime | undefined> {
-    for (let next = this.pick(shape); next !== undefined; next = this.pick(shape)) {
-      this.actor.send({ type: "pool.lost", count: 1 });
-      if (await (this.freshAnswer(next) ?? answers(next))) return next;
+    for (let next = this.reserve(shape); next !== undefined; next = this.reserve(shape)) {
+      if (await answers(next)) return next;
       this.host.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
       this.end(next);
     }
     return undefined;
-  }
-
-  private pick(shape: VmShape): SandboxRuntime | undefined {
-    const index = this.warm.findIndex((runtime) => fits(runtime, shape));
-    return index < 0 ? undefined : this.warm.splice(index, 1)[0];
-  }
-
-  private freshAnswer(runtime: SandboxRuntime): Promise<boolean> | undefined {
-    const asked = this.asked.get(runtime);
-    return asked !== undefined && this.host.now() - asked.at < FRESH_MS ? asked.alive : undefined;
   }
 
   /** Makes one warm VM. What fails on the way leaves nothing. */
@@ -193,22 +178,8 @@ export class Pool implements WarmVms {
   }
 }
 
-interface Answer {
-  readonly at: number;
-  readonly alive: Promise<boolean>;
-}
-
 function fits({ shape }: SandboxRuntime, { vcpus, memoryBytes }: VmShape): boolean {
   return shape.vcpus === vcpus && shape.memoryBytes === memoryBytes;
-}
-
-async function answers(runtime: SandboxRuntime): Promise<boolean> {
-  try {
-    await runtime.liveGuest.request("ping", {}, { deadlineMs: PING_MS });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** A sandbox's spec for a VM that has no sandbox yet. */

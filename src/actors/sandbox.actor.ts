@@ -15,24 +15,22 @@ import type { OriginalVm, Vm, VmmEvent, VmShape, VmSpec } from "../contracts/vmm
 import { failureOf } from "../machines/failure.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
-import { type ClockExchange, synchronizeClock } from "./guest-clock.ts";
-import { hostsFile, resolvConf } from "./guest-files.ts";
 import { GuestLink } from "./guest-link.ts";
+import { type GuestSetUp, setUpGuest } from "./guest-set-up.ts";
+import { HeadStart } from "./head-start.ts";
 import { HeldResources } from "./held-resources.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { prepareSpare } from "./spare-disk.ts";
-import { type Acquired, BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
+import { type Acquired, BOOT_ANNOTATION, type SpareDisk, type WarmVm } from "./vm-supply.ts";
 
-/** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
-const ENTROPY_BYTES = 64;
 const VM_NAME_BYTES = 6;
 /** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */
 const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
-/** Half of the memory, as the kernel's own default for tmpfs. */
-const SHM_SHARE = 2;
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
+/** A warm guest that takes longer is given up and another VM taken. */
+const WARM_SET_UP_MS = 2_000;
 
 export class SandboxRuntime {
   readonly id: string;
@@ -54,6 +52,9 @@ export class SandboxRuntime {
   source: VmSource | undefined;
   /** Key of the template that the VM is a clone of. */
   template: string | undefined;
+  /** Until its VM is given up, for whatever reason. */
+  private headStart: HeadStart | undefined;
+  private readonly unwanted = new Set<WarmVm>();
   /** What the start was given; see vm-supply.ts. */
   private acquired: Acquired | undefined;
   private vmPrepared = false;
@@ -127,9 +128,16 @@ export class SandboxRuntime {
   provision(signal: AbortSignal): Promise<void> {
     const { supply, rootfs } = this.host;
     // its start and its containers follow
-    supply.expect(this.shape, this.askedBoot);
+    this.headStart = this.beginStart();
     rootfs.warm?.();
     return this.track(() => supply.provisions.during(signal, () => this.makeHostResources(signal)));
+  }
+
+  private beginStart(): HeadStart | undefined {
+    const warm = this.host.supply.reserve(this.shape, this.askedBoot);
+    if (warm?.guest === undefined) return undefined;
+    const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
+    return new HeadStart(warm, warm.guest, setUp, this.host.now);
   }
 
   private async makeHostResources(signal: AbortSignal): Promise<void> {
@@ -175,12 +183,33 @@ export class SandboxRuntime {
   /** Takes a warm VM or waits for a turn. */
   acquire(signal: AbortSignal): Promise<{ source: VmSource }> {
     return this.track(async () => {
-      this.acquired = await this.host.supply.acquire(this.shape, this.askedBoot, signal);
+      const warm = await this.reserved();
+      this.acquired =
+        warm === undefined
+          ? await this.host.supply.acquire(this.shape, this.askedBoot, signal)
+          : { source: "pool", warm, lease: undefined, endTurn: () => undefined };
       if (signal.aborted) await this.giveBack();
       signal.throwIfAborted();
       this.source = this.acquired.source;
       return { source: this.source };
     });
+  }
+
+  /** The warm VM of the head start, unless that came to nothing. */
+  private async reserved(): Promise<WarmVm | undefined> {
+    const { headStart } = this;
+    if (headStart === undefined || (await headStart.usable())) return headStart?.warm;
+    const err = await headStart.ready.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    this.logger.warn({ err }, "a warm VM could not be set up for the sandbox and is ended");
+    this.headStart = undefined;
+    // what is left of it is tried again when the sandbox goes
+    await this.discard(headStart.warm).catch((error: unknown) =>
+      this.logger.error({ err: error }, "could not end a warm VM cleanly"),
+    );
+    return undefined;
   }
 
   /**
@@ -223,7 +252,7 @@ export class SandboxRuntime {
   }
 
   /** Makes a warm VM of the pool this sandbox's own: its resources first in this journal, then out of its own. */
-  adopt(): Promise<{ pid: number }> {
+  adopt(signal: AbortSignal): Promise<{ pid: number }> {
     return this.track(async () => {
       const warm = this.acquired?.warm;
       if (warm === undefined) throw this.notAcquired("adopt a warm VM");
@@ -241,12 +270,27 @@ export class SandboxRuntime {
         // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
         const moved = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
         this.enter(moved, this.connectNetwork());
+        await this.headStarted(signal);
         return { pid: this.liveVm.identity.pid };
       } catch (error) {
         await this.dropVm();
         throw error;
       }
     });
+  }
+
+  /** Waits for the set-up of an adopted guest, so that another VM is taken if it fails. */
+  private async headStarted(signal: AbortSignal): Promise<void> {
+    const { headStart } = this;
+    if (headStart === undefined) return;
+    const cancel = () => headStart.cancel();
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      await headStart.ready;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
   }
 
   /** Starts a clone of the template that was acquired. */
@@ -302,38 +346,16 @@ export class SandboxRuntime {
 
   setUpGuest(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
-      const { host, spec } = this;
-      const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
-      const setup = {
-        sandboxId: this.id,
-        hostname,
-        hosts: hostsFile(hostname),
-        resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
-        entropy: host.randomHex(ENTROPY_BYTES),
-        share: true,
-        sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
-        shmBytes: Math.floor(this.memoryBytes / SHM_SHARE),
-      };
-      const limits = { deadlineMs: host.deadlines.guestSetup, signal };
-      const exchange = await host.supply.guestTurns.during(signal, async () => {
-        const asked = host.now();
-        const answer = await this.liveGuest.request("sandbox.setup", { ...setup, now: asked }, limits);
-        return { asked, guest: answer.now, answered: host.now() };
-      });
-      this.clock = this.setClock(exchange);
+      const setUp =
+        this.headStart?.ready ?? this.setUp(this.liveGuest, this.host.deadlines.guestSetup, signal);
+      this.clock = (await setUp).clock;
       await this.entering;
     });
   }
 
-  /** A start does not wait for it, and neither does what takes a sandbox down: with its link it is over. */
-  private async setClock(first: ClockExchange): Promise<void> {
-    const { host, logger } = this;
-    const limits = { deadlineMs: host.deadlines.guestRequest };
-    const adjust = async (by: number) => (await this.liveGuest.request("clock.adjust", { by }, limits)).now;
-    const ports = { adjust, now: () => host.now(), logger };
-    await synchronizeClock(ports, first).catch((error: unknown) =>
-      logger.warn({ err: error }, "the guest could not be asked for its clock"),
-    );
+  private setUp(guest: GuestLink, deadlineMs: number, signal: AbortSignal): Promise<GuestSetUp> {
+    const { spec, memoryBytes, host, logger } = this;
+    return setUpGuest(guest, { spec, memoryBytes, host, logger, deadlineMs, signal });
   }
 
   /** The VMM's events, as the chart takes them; never errors. */
@@ -349,7 +371,9 @@ export class SandboxRuntime {
 
   /** The guest's events, as the chart takes them; never errors. */
   guestEvents$(): Observable<SandboxEvent> {
-    return this.liveGuest.events$.pipe(
+    // a link that is lost by now says so
+    const { events$ } = this.guest ?? this.liveGuest;
+    return events$.pipe(
       map((event): SandboxEvent => {
         if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
         const { id, execId, status, oomKilled } = event.exit;
@@ -409,6 +433,7 @@ export class SandboxRuntime {
   private async finishSteps(): Promise<void> {
     await this.idle();
     await Promise.all([...this.containers.values()].map((container) => container.closeStdio()));
+    await this.discard();
     if (!this.held.isOpen) return;
     await this.held.undo(() => true);
     await this.held.close();
@@ -515,8 +540,11 @@ export class SandboxRuntime {
 
   /** Gives up an adopted VM, so that another one can be started; its directories stay in the journal until the end. */
   private async dropVm(): Promise<void> {
+    this.headStart = undefined;
     this.guest?.close();
     await this.vm?.kill();
+    await this.entering.catch(() => undefined);
+    await this.held.undo(({ kind }) => kind === "network");
     if (this.user !== undefined) this.host.users?.release(this.user);
     this.vm = undefined;
     this.guest = undefined;
@@ -529,11 +557,22 @@ export class SandboxRuntime {
 
   /** What was acquired and not used goes back where it came from. */
   private async giveBack(): Promise<void> {
-    const { acquired } = this;
+    const { acquired, headStart } = this;
     this.acquired = undefined;
+    this.headStart = undefined;
     acquired?.lease?.release();
     acquired?.endTurn();
-    await acquired?.warm?.destroy();
+    headStart?.cancel();
+    await this.discard(acquired?.warm ?? headStart?.warm);
+  }
+
+  /** Ends a warm VM that is not wanted any more, and those that could not be ended before. */
+  private async discard(warm?: WarmVm): Promise<void> {
+    if (warm !== undefined) this.unwanted.add(warm);
+    for (const each of this.unwanted) {
+      await each.destroy();
+      this.unwanted.delete(each);
+    }
   }
 
   /** Ends a VM that no chart drives: a warm one that is not wanted any more. Throws what could not be undone. */

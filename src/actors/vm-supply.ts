@@ -39,8 +39,8 @@ export interface WarmVm {
 
 /** The pool as a start sees it. */
 export interface WarmVms {
-  /** A start will follow: sees now that the next VM answers, which also wakes it. */
-  expect(shape: VmShape): void;
+  /** A warm VM of this shape, for a start that will follow; it may turn out not to answer. undefined = there is none. */
+  reserve(shape: VmShape): WarmVm | undefined;
   /** A warm VM of this shape that answers now; undefined = there is none. */
   take(shape: VmShape): Promise<WarmVm | undefined>;
 }
@@ -73,6 +73,8 @@ export interface VmSupplyOptions {
 const PARALLEL_PROVISIONS = 2;
 /** A guest that takes longer for a container is slow by itself, or hostile: it must not hold up the others. */
 const LONGEST_GUEST_TURN_MS = 2_000;
+/** A VM that is alive answers within a millisecond; one that is being paged in may take longer. */
+const PING_MS = 500;
 
 export class VmSupply {
   readonly turns: Turns;
@@ -92,9 +94,9 @@ export class VmSupply {
     this.activity = new Activity(options.now);
   }
 
-  /** What can be done before a start, when its sandbox is made. */
-  expect(shape: VmShape, asked: string | undefined): void {
-    if (mayBeWarm(asked)) this.pool?.expect(shape);
+  /** A warm VM for a sandbox that is being made; undefined = there is none, or another source is asked for. */
+  reserve(shape: VmShape, asked: string | undefined): WarmVm | undefined {
+    return mayBeWarm(asked) ? this.pool?.reserve(shape) : undefined;
   }
 
   /** Decides for a sandbox and waits for its turn. Rejects with Cancelled. */
@@ -113,6 +115,16 @@ export class VmSupply {
       endTurn();
       throw error;
     }
+  }
+}
+
+/** Whether a warm VM's guest is alive. */
+export async function answers({ guest }: WarmVm): Promise<boolean> {
+  try {
+    await guest?.request("ping", {}, { deadlineMs: PING_MS });
+    return guest !== undefined;
+  } catch {
+    return false;
   }
 }
 

@@ -307,7 +307,8 @@ export const sandboxMachine = sandboxSetup.createMachine({
           },
         },
         adopting: {
-          description: "A VM of the pool, booted and rehearsed, becomes the sandbox's.",
+          description:
+            "A VM of the pool becomes the sandbox's: its guest's set-up began when the sandbox was made.",
           invoke: {
             src: "adopt",
             input,
@@ -389,7 +390,8 @@ export const sandboxMachine = sandboxSetup.createMachine({
           },
         },
         settingUp: {
-          description: "The agent takes over host name, share, entropy and clock.",
+          description:
+            "The agent takes over host name, share, entropy and clock; an adopted one has done so already.",
           entry: sandboxSetup.spawnChild("agent", { id: "agent", input }),
           invoke: {
             src: "setUpGuest",

@@ -14,6 +14,7 @@ import { criSpec } from "../support/cri-spec.ts";
 import type { GuestFaults } from "../support/fake-guest.ts";
 import type { VmFaults } from "../support/fake-vmm/vm.ts";
 import { type HostFault, MemoryHost } from "../support/memory-host.ts";
+import { WarmStock } from "../support/warm-stock.ts";
 
 const SANDBOXES = ["s1", "s2"];
 const CONTAINERS = ["c1", "c2"];
@@ -149,8 +150,25 @@ class Run {
   readonly wrong: unknown[] = [];
   private calls = 0;
 
+  /** VMs in a pool are faultless until they are in it. */
+  static async withWarmVms(count: number, vm: VmFaults, guest: GuestFaults): Promise<Run> {
+    const run = new Run(vm, guest);
+    run.faultless = true;
+    const [stock] = await Promise.all([WarmStock.of(run.memory, count), run.pass(10)]);
+    run.faultless = false;
+    stock.fault(guest);
+    run.stock = stock;
+    return run;
+  }
+
+  private stock: WarmStock | undefined;
+  private faultless = false;
+
   constructor(vm: VmFaults, guest: GuestFaults) {
-    this.memory = new MemoryHost({ faults: () => ({ ...vm }), guest: () => ({ faults: { ...guest } }) });
+    this.memory = new MemoryHost({
+      faults: () => (this.faultless ? {} : { ...vm }),
+      guest: () => ({ faults: this.faultless ? {} : { ...guest } }),
+    });
     this.sandboxes = new SandboxRegistry(this.memory.host);
     this.tasks = new ContainerTasks(this.memory.host, this.sandboxes);
   }
@@ -182,6 +200,7 @@ class Run {
       for (const id of this.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
       await this.pass(2_000_000);
     }
+    await Promise.all([this.stock?.end(), this.pass(2_000_000)]);
   }
 
   private fault(step: Extract<Step, { fault: string }>): void {
@@ -283,10 +302,11 @@ describe("sandboxes", () => {
     vi.useRealTimers();
   });
 
-  test.prop([vmFaults, guestFaults, fc.array(step, { minLength: 1, maxLength: 40 })], { numRuns: 300 })(
+  const someSteps = fc.array(step, { minLength: 1, maxLength: 40 });
+  test.prop([vmFaults, guestFaults, fc.nat(2), someSteps], { numRuns: 400 })(
     "answer every call once and leave nothing, whatever is asked and whatever breaks",
-    async (vm, guest, steps) => {
-      const run = new Run(vm, guest);
+    async (vm, guest, warm, steps) => {
+      const run = await Run.withWarmVms(warm, vm, guest);
       for (const each of steps) {
         run.take(each);
         await run.pass("time" in each ? each.time : 0);

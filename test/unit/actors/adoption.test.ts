@@ -10,12 +10,12 @@ async function adopted(...faults: HostFault[]) {
   const memory = new MemoryHost();
   const warm = new SandboxRuntime(poolSpec("pool-1"), memory.host);
   await warm.warmUp(signal);
-  memory.host.supply.pool = { expect: () => undefined, take: async () => warm };
+  memory.host.supply.pool = { reserve: () => warm, take: async () => undefined };
   const pod = new SandboxRuntime({ ...poolSpec("pod-1"), netnsPath: "/run/netns/pod-1" }, memory.host);
   await pod.provision(signal);
   await pod.acquire(signal);
   for (const fault of faults) memory.faults.add(fault);
-  await pod.adopt();
+  await pod.adopt(signal);
   return { memory, pod };
 }
 

@@ -1,4 +1,4 @@
-/** The warm pool hands out only VMs that answer, and has asked already when a start is expected. */
+/** The warm pool hands out only VMs that answer, and reserves each for one sandbox. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Pool } from "../../../src/actors/pool.actor.ts";
 import type { SandboxRuntime } from "../../../src/actors/sandbox.actor.ts";
@@ -32,29 +32,25 @@ async function warmPool() {
 }
 
 describe("the warm pool", () => {
-  it("asks a VM once whether it is alive, when its start is expected", async () => {
-    const { pool, shape, pings } = await warmPool();
-    pool.expect(shape);
-    pool.expect(shape);
-    const taken = [await pool.take(shape), await pool.take(shape)];
-    expect(taken.map((each) => each && pings(each))).toEqual([1, 1]);
-    await Promise.all(taken.map((each) => each?.destroy()));
-  });
-
-  it("asks one whose start nobody expected when it is taken", async () => {
+  it("asks a VM whether it is alive when it is taken", async () => {
     const { pool, shape, pings } = await warmPool();
     const taken = await pool.take(shape);
     expect(taken && pings(taken)).toBe(1);
     await taken?.destroy();
   });
 
-  it("does not trust an answer that is old", async () => {
-    const { memory, pool, shape, pings } = await warmPool();
-    pool.expect(shape);
-    vi.spyOn(memory.host, "now").mockImplementation(() => Date.now() + 60_000);
-    const taken = await pool.take(shape);
-    expect(taken && pings(taken)).toBe(2);
-    await taken?.destroy();
+  it("reserves each VM for one sandbox, and asks it nothing", async () => {
+    const { pool, shape, pings } = await warmPool();
+    const reserved = [pool.reserve(shape), pool.reserve(shape), pool.reserve(shape)];
+    expect(reserved.map((each) => each && pings(each))).toEqual([0, 0, undefined]);
+    expect(reserved[0]).not.toBe(reserved[1]);
+    await Promise.all(reserved.map((each) => each?.destroy()));
+  });
+
+  it("reserves none of another shape", async () => {
+    const { pool, shape } = await warmPool();
+    expect(pool.reserve({ ...shape, vcpus: shape.vcpus + 1 })).toBeUndefined();
+    expect(pool.size).toBe(2);
   });
 
   it("ends one that did not answer, and hands out the next", async () => {
@@ -62,7 +58,6 @@ describe("the warm pool", () => {
     const [first, second] = memory.driver.launches.map(({ id }) => memory.driver.vm(id));
     if (first === undefined || second === undefined) throw new Error("two VMs were launched");
     first.guest.faults.hangs = new Set(["ping"]);
-    pool.expect(shape);
     const taken = await pool.take(shape);
     expect(taken && guestOf(taken)).toBe(second.guest);
     await vi.waitFor(() => expect(memory.driver.running).not.toContain(first.id));

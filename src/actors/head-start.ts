@@ -1,0 +1,55 @@
+/**
+ * What a start is given before it is asked for: a warm VM, whose guest is set up while its sandbox is still being made.
+ *
+ * containerd's Create and Start are milliseconds apart, and a guest's set-up takes most of a start from the pool. The VM
+ * keeps its own journal until it is adopted; whoever has the head start ends it if there is no adoption.
+ */
+import type { GuestLink } from "./guest-link.ts";
+import type { GuestSetUp } from "./guest-set-up.ts";
+import { answers, type WarmVm } from "./vm-supply.ts";
+
+/** That a guest was set up proves that it is alive, for so long. */
+const FRESH_MS = 1_000;
+
+/** Sets a guest up for one certain pod. */
+export type SetUp = (guest: GuestLink, signal: AbortSignal) => Promise<GuestSetUp>;
+
+export class HeadStart {
+  /** Rejects with what the set-up rejects with, Cancelled after {@link cancel}. */
+  readonly ready: Promise<GuestSetUp>;
+  private readonly giveUp = new AbortController();
+  private readyAt: number | undefined;
+  private failed = false;
+
+  constructor(
+    readonly warm: WarmVm,
+    guest: GuestLink,
+    setUp: SetUp,
+    private readonly now: () => number,
+  ) {
+    this.ready = setUp(guest, this.giveUp.signal);
+    this.ready.then(
+      () => {
+        this.readyAt = now();
+      },
+      () => {
+        this.failed = true;
+      },
+    );
+    void warm.vm?.exited.then(() => {
+      this.failed = true;
+    });
+  }
+
+  /** False: the VM is to be ended and another one taken. A set-up that still goes on may yet fail. */
+  async usable(): Promise<boolean> {
+    if (this.failed || this.warm.guest?.alive !== true) return false;
+    if (this.readyAt === undefined || this.now() - this.readyAt < FRESH_MS) return true;
+    return answers(this.warm);
+  }
+
+  /** Ends a set-up that still goes on; the VM stays. */
+  cancel(): void {
+    this.giveUp.abort();
+  }
+}
