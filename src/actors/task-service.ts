@@ -312,7 +312,10 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     this.publish(container, { type: "delete", pid: container.init.pid, ...exit });
   }
 
+  /** Whoever waits for one of its processes waits for nothing: it ends now, if it has not ended before. */
   private drop(container: ContainerRuntime): void {
+    const exit = { exitStatus: 128 + SIGKILL, exitedAt: new Date(this.host.now()) };
+    for (const record of container.processes.values()) record.end(exit);
     if (this.containers.get(container.id) === container) this.containers.delete(container.id);
     container.sandbox.containers.delete(container.id);
   }
