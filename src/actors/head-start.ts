@@ -36,14 +36,14 @@ export class HeadStart {
         this.failed = true;
       },
     );
-    void warm.vm?.exited.then(() => {
-      this.failed = true;
-    });
   }
 
   /** False: the VM is to be ended and another one taken. A set-up that still goes on may yet fail. */
   async usable(): Promise<boolean> {
-    if (this.failed || this.warm.guest?.alive !== true) return false;
+    const { vm, guest } = this.warm;
+    // not a callback of its own: that would keep the warm VM's handles for as long as the pod lives
+    const exit = await Promise.race([vm?.exited, undefined]);
+    if (this.failed || exit !== undefined || guest?.alive !== true) return false;
     if (this.readyAt === undefined || this.now() - this.readyAt < FRESH_MS) return true;
     return answers(this.warm);
   }

@@ -17,12 +17,13 @@ import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { GuestLink } from "./guest-link.ts";
 import { type GuestSetUp, setUpGuest } from "./guest-set-up.ts";
-import { HeadStart } from "./head-start.ts";
+import type { SetUp } from "./head-start.ts";
 import { HeldResources } from "./held-resources.ts";
 import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { prepareSpare } from "./spare-disk.ts";
-import { type Acquired, BOOT_ANNOTATION, type SpareDisk, type WarmVm } from "./vm-supply.ts";
+import { VmClaim, type WantedVm } from "./vm-claim.ts";
+import { BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
 
 const VM_NAME_BYTES = 6;
 /** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */
@@ -52,11 +53,8 @@ export class SandboxRuntime {
   source: VmSource | undefined;
   /** Key of the template that the VM is a clone of. */
   template: string | undefined;
-  /** Until its VM is given up, for whatever reason. */
-  private headStart: HeadStart | undefined;
-  private readonly unwanted = new Set<WarmVm>();
-  /** What the start was given; see vm-supply.ts. */
-  private acquired: Acquired | undefined;
+  private readonly claim: VmClaim;
+  private adopting: Promise<unknown> = Promise.resolve();
   private vmPrepared = false;
   private readonly held: HeldResources;
   private cgroupProcs: readonly string[] = [];
@@ -76,6 +74,7 @@ export class SandboxRuntime {
     this.shareDirectory = spec.sharedDirectory ?? join(this.directory, "share");
     this.logger = host.logger.child({ sandbox: spec.id });
     this.held = new HeldResources(spec.id, host, this.logger);
+    this.claim = new VmClaim(spec.id, host.supply, this.logger);
   }
 
   get journal(): Journal {
@@ -111,9 +110,8 @@ export class SandboxRuntime {
     return { vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus), memoryBytes: this.memoryBytes };
   }
 
-  /** The source of VMs that the pod asks for. */
-  private get askedBoot(): string | undefined {
-    return this.spec.annotations[BOOT_ANNOTATION];
+  private get wanted(): WantedVm {
+    return { shape: this.shape, boot: this.spec.annotations[BOOT_ANNOTATION] };
   }
 
   /** Guest memory: what the pod's limits ask for and the guest's own needs, but never less than configured. */
@@ -128,16 +126,10 @@ export class SandboxRuntime {
   provision(signal: AbortSignal): Promise<void> {
     const { supply, rootfs } = this.host;
     // its start and its containers follow
-    this.headStart = this.beginStart();
+    const setUp: SetUp = (guest, setUpSignal) => this.setUp(guest, WARM_SET_UP_MS, setUpSignal);
+    this.claim.begin(this.wanted, setUp, this.host.now);
     rootfs.warm?.();
     return this.track(() => supply.provisions.during(signal, () => this.makeHostResources(signal)));
-  }
-
-  private beginStart(): HeadStart | undefined {
-    const warm = this.host.supply.reserve(this.shape, this.askedBoot);
-    if (warm?.guest === undefined) return undefined;
-    const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
-    return new HeadStart(warm, warm.guest, setUp, this.host.now);
   }
 
   private async makeHostResources(signal: AbortSignal): Promise<void> {
@@ -160,10 +152,9 @@ export class SandboxRuntime {
     await this.held.make({ kind: "directory", path: this.directory }, () =>
       host.files.makeDirectory(this.directory, 0o711),
     );
-    this.acquired = await host.supply.acquire(this.shape, "clone", signal);
+    const { source } = await this.claim.acquire({ shape: this.shape, boot: "clone" }, signal);
     try {
-      if (this.forkable && this.acquired.lease === undefined) throw this.notAcquired("clone a template");
-      await (this.acquired.lease === undefined ? this.launch(signal) : this.fork(signal));
+      await (this.forkable || source === "clone" ? this.fork(signal) : this.launch(signal));
       await this.connectAgent(signal);
       await this.setUpGuest(signal);
     } finally {
@@ -174,7 +165,7 @@ export class SandboxRuntime {
   /** Lets go of the guest, once it is as others shall be: the VM is only forked from now on. */
   async becomeOriginal(signal: AbortSignal): Promise<OriginalVm> {
     const { forks } = this.host.driver.templates ?? {};
-    if (forks === undefined) throw this.notAcquired("fork a VM");
+    if (forks === undefined) throw cannotFork(this.id);
     await this.clock;
     this.guest?.close();
     return forks.original(this.liveVm, signal);
@@ -183,33 +174,10 @@ export class SandboxRuntime {
   /** Takes a warm VM or waits for a turn. */
   acquire(signal: AbortSignal): Promise<{ source: VmSource }> {
     return this.track(async () => {
-      const warm = await this.reserved();
-      this.acquired =
-        warm === undefined
-          ? await this.host.supply.acquire(this.shape, this.askedBoot, signal)
-          : { source: "pool", warm, lease: undefined, endTurn: () => undefined };
-      if (signal.aborted) await this.giveBack();
-      signal.throwIfAborted();
-      this.source = this.acquired.source;
-      return { source: this.source };
+      const { source } = await this.claim.acquire(this.wanted, signal);
+      this.source = source;
+      return { source };
     });
-  }
-
-  /** The warm VM of the head start, unless that came to nothing. */
-  private async reserved(): Promise<WarmVm | undefined> {
-    const { headStart } = this;
-    if (headStart === undefined || (await headStart.usable())) return headStart?.warm;
-    const err = await headStart.ready.then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    this.logger.warn({ err }, "a warm VM could not be set up for the sandbox and is ended");
-    this.headStart = undefined;
-    // what is left of it is tried again when the sandbox goes
-    await this.discard(headStart.warm).catch((error: unknown) =>
-      this.logger.error({ err: error }, "could not end a warm VM cleanly"),
-    );
-    return undefined;
   }
 
   /**
@@ -247,60 +215,48 @@ export class SandboxRuntime {
 
   /** The start is over, one way or the other: the next one may have its turn. */
   endTurn(): void {
-    this.acquired?.endTurn();
+    this.claim.endTurn();
     this.cgroupProcs = [];
   }
 
   /** Makes a warm VM of the pool this sandbox's own: its resources first in this journal, then out of its own. */
   adopt(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.track(async () => {
-      const warm = this.acquired?.warm;
-      if (warm === undefined) throw this.notAcquired("adopt a warm VM");
-      await this.held.takeOver(warm.journal);
-      this.acquired = undefined;
-      this.vm = warm.vm;
-      this.guest = warm.guest;
-      this.user = warm.user;
-      this.vmDirectory = warm.vmDirectory;
-      this.shareDirectory = warm.shareDirectory;
-      this.spare = warm.spare;
-      this.vmPrepared = true;
-      try {
-        await warm.surrender();
-        // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
-        const moved = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
-        this.enter(moved, this.connectNetwork());
-        await this.headStarted(signal);
-        return { pid: this.liveVm.identity.pid };
-      } catch (error) {
-        await this.dropVm();
-        throw error;
-      }
-    });
+    const adopted = this.track(() => this.adoptSteps(signal));
+    this.adopting = adopted.catch(() => undefined);
+    return adopted;
   }
 
-  /** Waits for the set-up of an adopted guest, so that another VM is taken if it fails. */
-  private async headStarted(signal: AbortSignal): Promise<void> {
-    const { headStart } = this;
-    if (headStart === undefined) return;
-    const cancel = () => headStart.cancel();
-    if (signal.aborted) cancel();
-    signal.addEventListener("abort", cancel, { once: true });
+  private async adoptSteps(signal: AbortSignal): Promise<{ pid: number }> {
+    const { warm } = this.claim;
+    await this.held.takeOver(warm.journal);
+    this.claim.adopted();
+    this.vm = warm.vm;
+    this.guest = warm.guest;
+    this.user = warm.user;
+    this.vmDirectory = warm.vmDirectory;
+    this.shareDirectory = warm.shareDirectory;
+    this.spare = warm.spare;
+    this.vmPrepared = true;
     try {
-      await headStart.ready;
-    } finally {
-      signal.removeEventListener("abort", cancel);
+      await warm.surrender();
+      // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
+      const moved = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+      this.enter(moved, this.connectNetwork());
+      await this.claim.headStarted(signal);
+      return { pid: this.liveVm.identity.pid };
+    } catch (error) {
+      await this.dropVm();
+      throw error;
     }
   }
 
   /** Starts a clone of the template that was acquired. */
   fork(signal: AbortSignal): Promise<{ pid: number }> {
-    const lease = this.acquired?.lease;
-    if (lease === undefined) return Promise.reject(this.notAcquired("clone a template"));
     return this.track(async () => {
+      const { lease, original } = this.claim;
       try {
         this.template = lease.template.key;
-        return await this.start(lease.template.directory, signal, this.acquired?.original);
+        return await this.start(lease.template.directory, signal, original);
       } finally {
         lease.release();
       }
@@ -346,8 +302,7 @@ export class SandboxRuntime {
 
   setUpGuest(signal: AbortSignal): Promise<void> {
     return this.track(async () => {
-      const setUp =
-        this.headStart?.ready ?? this.setUp(this.liveGuest, this.host.deadlines.guestSetup, signal);
+      const setUp = this.claim.setUp ?? this.setUp(this.liveGuest, this.host.deadlines.guestSetup, signal);
       this.clock = (await setUp).clock;
       await this.entering;
     });
@@ -399,13 +354,14 @@ export class SandboxRuntime {
 
   async endVmm(): Promise<void> {
     await this.idle();
-    await this.giveBack();
-    await this.vm?.kill();
-    this.guest?.close();
-    for (const container of this.containers.values()) container.guestGone();
-    const isProcess = (resource: HostResource) => resource.kind === "process";
-    // killed is reaped: then there is nothing to look for
-    await (this.vm === undefined ? this.held.undo(isProcess) : this.held.gone(isProcess));
+    try {
+      await this.claim.giveUp();
+    } finally {
+      await this.vm?.kill();
+      this.guest?.close();
+      for (const container of this.containers.values()) container.guestGone();
+      await (this.vm === undefined ? this.held.undo(isProcess) : this.held.gone(isProcess));
+    }
   }
 
   async tearDownNetwork(): Promise<void> {
@@ -433,7 +389,7 @@ export class SandboxRuntime {
   private async finishSteps(): Promise<void> {
     await this.idle();
     await Promise.all([...this.containers.values()].map((container) => container.closeStdio()));
-    await this.discard();
+    await this.claim.giveUp();
     if (!this.held.isOpen) return;
     await this.held.undo(() => true);
     await this.held.close();
@@ -455,6 +411,8 @@ export class SandboxRuntime {
     signal: AbortSignal,
     original?: OriginalVm,
   ): Promise<{ pid: number }> {
+    // one that was too late is undone first
+    await this.adopting;
     await this.prepareVm(signal);
     const spare = template === undefined ? undefined : await this.intendSpare();
     const resource = { kind: "process" as const, id: this.id };
@@ -540,10 +498,11 @@ export class SandboxRuntime {
 
   /** Gives up an adopted VM, so that another one can be started; its directories stay in the journal until the end. */
   private async dropVm(): Promise<void> {
-    this.headStart = undefined;
+    this.claim.forgetHeadStart();
     this.guest?.close();
     await this.vm?.kill();
     await this.entering.catch(() => undefined);
+    await this.held.gone(isProcess);
     await this.held.undo(({ kind }) => kind === "network");
     if (this.user !== undefined) this.host.users?.release(this.user);
     this.vm = undefined;
@@ -555,26 +514,6 @@ export class SandboxRuntime {
     this.shareDirectory = join(this.directory, "share");
   }
 
-  /** What was acquired and not used goes back where it came from. */
-  private async giveBack(): Promise<void> {
-    const { acquired, headStart } = this;
-    this.acquired = undefined;
-    this.headStart = undefined;
-    acquired?.lease?.release();
-    acquired?.endTurn();
-    headStart?.cancel();
-    await this.discard(acquired?.warm ?? headStart?.warm);
-  }
-
-  /** Ends a warm VM that is not wanted any more, and those that could not be ended before. */
-  private async discard(warm?: WarmVm): Promise<void> {
-    if (warm !== undefined) this.unwanted.add(warm);
-    for (const each of this.unwanted) {
-      await each.destroy();
-      this.unwanted.delete(each);
-    }
-  }
-
   /** Ends a VM that no chart drives: a warm one that is not wanted any more. Throws what could not be undone. */
   async destroy(): Promise<void> {
     if (!this.journalOpen) return;
@@ -582,11 +521,20 @@ export class SandboxRuntime {
     await this.finish();
   }
 
-  private notAcquired(operation: string): BlazarError {
-    return new BlazarError("IllegalTransition", { operation, subject: this.id, reason: "none was acquired" });
-  }
-
   private async idle(): Promise<void> {
     await Promise.allSettled([...this.underWay]);
   }
+}
+
+/** A VMM that was killed is reaped: then there is nothing to look for. */
+function isProcess({ kind }: HostResource): boolean {
+  return kind === "process";
+}
+
+function cannotFork(id: string): BlazarError {
+  return new BlazarError("IllegalTransition", {
+    operation: "fork a VM",
+    subject: id,
+    reason: "its driver has no forks",
+  });
 }
