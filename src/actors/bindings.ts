@@ -7,7 +7,8 @@ import { fromEventObservable, fromPromise } from "xstate";
 import { containerMachine } from "../machines/container.machine.ts";
 import type { EffectInput } from "../machines/effects.ts";
 import { processMachine } from "../machines/process.machine.ts";
-import { type SandboxEvent, sandboxMachine } from "../machines/sandbox.machine.ts";
+import { sandboxMachine } from "../machines/sandbox.machine.ts";
+import type { SandboxEvent } from "../machines/sandbox.setup.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import type { SandboxRuntime } from "./sandbox.actor.ts";
 

@@ -16,12 +16,8 @@ import type {
 } from "../contracts/sandbox.ts";
 import type { ContainerActor } from "../machines/container.machine.ts";
 import { errorOf } from "../machines/failure.ts";
-import {
-  containerActorId,
-  type SandboxEvent,
-  type SandboxSnapshot,
-  type sandboxMachine,
-} from "../machines/sandbox.machine.ts";
+import type { SandboxSnapshot, sandboxMachine } from "../machines/sandbox.machine.ts";
+import { containerActorId, type SandboxEvent } from "../machines/sandbox.setup.ts";
 import { bindSandboxMachine } from "./bindings.ts";
 import type { Host } from "./host.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";

@@ -13,7 +13,7 @@ import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
 import type { OriginalVm, Vm, VmmEvent, VmShape, VmSpec } from "../contracts/vmm.ts";
 import { failureOf } from "../machines/failure.ts";
-import type { SandboxEvent, VmSource } from "../machines/sandbox.machine.ts";
+import type { SandboxEvent, VmSource } from "../machines/sandbox.setup.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { GuestLink } from "./guest-link.ts";
 import { type GuestSetUp, setUpGuest } from "./guest-set-up.ts";

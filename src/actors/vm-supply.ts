@@ -6,7 +6,7 @@
  */
 import type { TemplateLease, TemplateStore } from "../contracts/templates.ts";
 import type { OriginalVm, Vm, VmShape } from "../contracts/vmm.ts";
-import type { VmSource } from "../machines/sandbox.machine.ts";
+import type { VmSource } from "../machines/sandbox.setup.ts";
 import { Activity } from "./activity.ts";
 import type { GuestLink } from "./guest-link.ts";
 import type { Journal } from "./journal.ts";

@@ -5,7 +5,8 @@ import { createActor, fromEventObservable, fromPromise, SimulatedClock } from "x
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { BlazarError } from "../../../src/contracts/errors.ts";
 import type { EffectInput } from "../../../src/machines/effects.ts";
-import { type SandboxEvent, sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
+import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
+import type { SandboxEvent } from "../../../src/machines/sandbox.setup.ts";
 
 const EFFECTS = [
   "provision",

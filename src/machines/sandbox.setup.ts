@@ -1,0 +1,132 @@
+/**
+ * What the chart of a sandbox is written in: its events and context, the effects and actions it names, its deadlines.
+ */
+import { assign, emit, setup, stopChild } from "xstate";
+import type { Deadlines } from "../contracts/deadlines.ts";
+import { containerMachine } from "./container.machine.ts";
+import { eventStub, promiseStub } from "./effects.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
+
+/** Where a sandbox's VM comes from: the warm pool, a copy of a template, or a boot. */
+export type VmSource = "pool" | "clone" | "cold";
+
+export interface SandboxInput {
+  readonly sandboxId: string;
+  readonly deadlines: Deadlines;
+}
+
+export interface SandboxContext extends SandboxInput {
+  /** Host pid of the VMM; 0 before it runs and after it has ended. */
+  readonly pid: number;
+  /** Why the sandbox is on its way out, unless it was asked to. */
+  readonly failure: Failure | undefined;
+  /** Clean-up steps that failed or passed their deadline; the reconciler comes back to them. */
+  readonly leftovers: readonly string[];
+  /** Shutdown was asked for, or nobody will: go on from stopped to removed. */
+  readonly removing: boolean;
+  /** The agent's link is up and the guest can be asked to shut down. */
+  readonly guestAlive: boolean;
+}
+
+export type SandboxEvent =
+  | { readonly type: "sandbox.start" }
+  | { readonly type: "sandbox.stop" }
+  | { readonly type: "sandbox.shutdown" }
+  | { readonly type: "sandbox.pause" }
+  | { readonly type: "sandbox.resume" }
+  | { readonly type: "container.add"; readonly containerId: string }
+  | { readonly type: "container.gone"; readonly containerId: string }
+  | { readonly type: "vmm.paused" }
+  | { readonly type: "vmm.resumed" }
+  | { readonly type: "vmm.guestShutdown"; readonly reason: string }
+  | { readonly type: "vmm.guestPanicked" }
+  | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number }
+  | { readonly type: "guest.lost"; readonly failure: Failure }
+  | {
+      readonly type: "guest.processExited";
+      readonly containerId: string;
+      readonly execId: string;
+      readonly status: number;
+      readonly oomKilled: boolean;
+    };
+
+/** Told to whoever watches a sandbox: the step of a clean-up that has to be looked at again. */
+export type SandboxEmitted = { readonly type: "leftover"; readonly step: string };
+
+/** The actor id of a container's child actor. */
+export function containerActorId(containerId: string): `container/${string}` {
+  return `container/${containerId}`;
+}
+
+export const sandboxSetup = setup({
+  types: {
+    input: {} as SandboxInput,
+    context: {} as SandboxContext,
+    events: {} as SandboxEvent,
+    emitted: {} as SandboxEmitted,
+    children: {} as { vmm: "vmm"; agent: "agent"; [container: `container/${string}`]: "container" },
+  },
+  actors: {
+    provision: promiseStub<void>("provision"),
+    acquire: promiseStub<{ source: VmSource }>("acquire"),
+    adopt: promiseStub<{ pid: number }>("adopt"),
+    fork: promiseStub<{ pid: number }>("fork"),
+    launch: promiseStub<{ pid: number }>("launch"),
+    connectAgent: promiseStub<void>("connectAgent"),
+    setUpGuest: promiseStub<void>("setUpGuest"),
+    pause: promiseStub<void>("pause"),
+    resume: promiseStub<void>("resume"),
+    stopContainers: promiseStub<void>("stopContainers"),
+    shutDownGuest: promiseStub<void>("shutDownGuest"),
+    endVmm: promiseStub<void>("endVmm"),
+    tearDownNetwork: promiseStub<void>("tearDownNetwork"),
+    tearDownStorage: promiseStub<void>("tearDownStorage"),
+    vmm: eventStub<SandboxEvent>("vmm"),
+    agent: eventStub<SandboxEvent>("agent"),
+    container: containerMachine,
+  },
+  actions: {
+    fail: assign((_, params: { readonly failure: Failure }) => ({ failure: params.failure })),
+    failed: assign({
+      failure: ({ context }, params: { readonly error: unknown }) =>
+        context.failure ?? failureOf(params.error),
+    }),
+    overdue: assign({
+      failure: ({ context }, params: { readonly wait: keyof Deadlines; readonly what: string }) =>
+        context.failure ?? overdue(params.what, context.deadlines[params.wait]),
+    }),
+    /** Lets the next start have its turn; bound in actors/. */
+    endTurn: () => undefined,
+    /** Says why the quick way was not taken; bound in actors/. */
+    reportFallback: (_, _params: { readonly error: unknown }) => undefined,
+    removeAfterwards: assign({ removing: true }),
+    vmmGone: assign({ pid: 0, guestAlive: false }),
+    leaveBehind: assign({
+      leftovers: ({ context }, params: { readonly step: string }) => [...context.leftovers, params.step],
+    }),
+    reportLeftover: emit((_, params: { readonly step: string }) => ({
+      type: "leftover" as const,
+      step: params.step,
+    })),
+    forgetContainer: stopChild((_, params: { readonly containerId: string }) =>
+      containerActorId(params.containerId),
+    ),
+  },
+  guards: {
+    removing: ({ context }) => context.removing,
+    guestAlive: ({ context }) => context.guestAlive,
+  },
+  delays: {
+    provision: ({ context }) => context.deadlines.provision,
+    startQueue: ({ context }) => context.deadlines.startQueue,
+    adopt: ({ context }) => context.deadlines.adopt,
+    launch: ({ context }) => context.deadlines.launch,
+    agentHello: ({ context }) => context.deadlines.agentHello,
+    guestSetup: ({ context }) => context.deadlines.guestSetup,
+    stopContainers: ({ context }) => context.deadlines.stopContainers,
+    guestShutdown: ({ context }) => context.deadlines.guestShutdown,
+    vmmExit: ({ context }) => context.deadlines.vmmExit,
+    networkTeardown: ({ context }) => context.deadlines.networkTeardown,
+    storageTeardown: ({ context }) => context.deadlines.storageTeardown,
+  },
+});
