@@ -22,9 +22,10 @@ export const MACHINE = "microvm,rtc=on,pit=off";
 
 /**
  * The emulated processor: all that QEMU can do, but not what is slow when emulated. With `erms` the kernel clears and
- * copies pages byte by byte (`rep stosb`), each byte a turn of a loop; 5-level page tables are one more load a walk.
+ * copies pages byte by byte (`rep stosb`), each byte a turn of a loop; 5-level page tables are one more load a walk; and
+ * with protection keys each write to their register, at a fork, an execve or a change to the idle task, empties QEMU's TLB.
  */
-export const EMULATED_CPU = "max,erms=off,la57=off";
+export const EMULATED_CPU = "max,erms=off,la57=off,pku=off,pks=off";
 
 /** Where a guest's memory is. */
 export type GuestMemory =
