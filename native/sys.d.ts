@@ -227,7 +227,8 @@ declare module "sys" {
   /**
    * vfork(2) with the flags and the cgroup of {@link fork}, for a forked child that leaves the rest to one of its own: goes
    * on as that process, a sibling of the caller and in its memory, and returns its pid as the caller's PID namespace counts
-   * it. The caller itself ends with status 0 when the new process has been executed or has ended.
+   * it. When the new process has been executed or has ended, the caller closes its descriptors and, a moment later, ends
+   * with status 0: so the memory is not torn down within the execve.
    */
   export function handOver(flags: number, cgroupFd?: number): Result;
   /** _exit(2). */

@@ -12,6 +12,8 @@ import { CGROUPS } from "./places.ts";
 const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset"];
 /** No container can be called so: their names begin with a letter or a digit. */
 const KEPT = `${CGROUPS}/.kept`;
+/** Of those that were made ahead; a number follows. A cgroup cannot be renamed, and containers do not see its name. */
+const PREPARED = `${CGROUPS}/.prepared-`;
 const FILE_NAME = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
 
 /** Mounts the hierarchy and lets containers have controllers. */
@@ -42,17 +44,25 @@ export class Cgroup {
     readonly descriptor: number,
   ) {}
 
-  /** Makes a container's cgroup and writes its files. Throws, leaving nothing. */
-  static create(id: string, files: Readonly<Record<string, string>>): Cgroup {
-    const path = `${CGROUPS}/${id}`;
+  /** Makes an empty one. Throws, leaving nothing. */
+  static make(path: string): Cgroup {
     check(sys.mkdir(path, 0o755), "make a cgroup", path);
     const cgroup = new Cgroup(path, sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
     try {
       check(cgroup.descriptor, "open a cgroup", path);
-      for (const [name, value] of Object.entries(files)) cgroup.write(name, value);
       return cgroup;
     } catch (error) {
       cgroup.remove();
+      throw error;
+    }
+  }
+
+  /** Writes its files. Throws; then it is gone. */
+  configure(files: Readonly<Record<string, string>>): void {
+    try {
+      for (const [name, value] of Object.entries(files)) this.write(name, value);
+    } catch (error) {
+      this.remove();
       throw error;
     }
   }
@@ -93,6 +103,25 @@ export class Cgroup {
     const removed = removeTree(this.path);
     if (removed && this.descriptor >= 0) sys.close(this.descriptor);
     return removed;
+  }
+}
+
+/** Makes the containers' cgroups, one of them ahead of its container. */
+export class Cgroups {
+  #prepared: Cgroup | undefined;
+  #count = 0;
+
+  /** Makes one for the next container, unless that is done. Throws. */
+  prepare(): void {
+    this.#prepared ??= Cgroup.make(`${PREPARED}${this.#count++}`);
+  }
+
+  /** Makes a container's cgroup and writes its files. Throws, leaving nothing. */
+  create(id: string, files: Readonly<Record<string, string>>): Cgroup {
+    const cgroup = this.#prepared ?? Cgroup.make(`${CGROUPS}/${id}`);
+    this.#prepared = undefined;
+    cgroup.configure(files);
+    return cgroup;
   }
 }
 

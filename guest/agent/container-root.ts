@@ -13,6 +13,7 @@ import { makeDevices } from "./devices.ts";
 import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
 import { SHARE } from "./places.ts";
+import { isMadeAhead, type PreparedDevices, suits } from "./prepared-devices.ts";
 
 /** Everything the root is made of. Paths are the agent's. */
 export interface ContainerRoot {
@@ -47,9 +48,14 @@ const FILESYSTEMS: ReadonlySet<string> = new Set([
   "cgroup2",
 ]);
 
-/** Makes the root and moves into it; cwd is "/" afterwards. Throws; the child then ends. */
-export function enterRoot(root: ContainerRoot): void {
-  const mounts = root.mounts.map((mount) => prepare(mount, root.sharedMemory));
+/**
+ * Makes the root and moves into it; cwd is "/" afterwards. Throws; the child then ends.
+ * @param devices are used if they are what the root asks for, else let go of
+ */
+export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void {
+  const ready = devices !== undefined && suits(devices, root) ? devices : undefined;
+  if (devices !== undefined && ready === undefined) sys.close(devices.tree);
+  const mounts = prepareMounts(root, ready);
   const named = new Set(root.mounts.map((mount) => mount.destination));
   const files = Object.entries(root.files)
     .filter(([destination]) => !named.has(destination))
@@ -63,7 +69,7 @@ export function enterRoot(root: ContainerRoot): void {
   const points = new MountPoints();
   for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
   for (const mount of mounts) attach(points, mount);
-  if (!mounts.some(({ mount, options }) => mount.destination === "/dev" && isBind(mount, options)))
+  if (ready === undefined && !mounts.some(({ mount, options }) => isDeviceBind(mount, options)))
     makeDevices(points);
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
@@ -83,6 +89,25 @@ function isInProc(destination: string): boolean {
 
 function isBind(mount: GuestMount, options: MountOptions): boolean {
   return options.bind || mount.type === "bind";
+}
+
+function isDeviceBind(mount: GuestMount, options: MountOptions): boolean {
+  return mount.destination === "/dev" && isBind(mount, options);
+}
+
+function prepareMounts(
+  { mounts, sharedMemory }: ContainerRoot,
+  devices: PreparedDevices | undefined,
+): Prepared[] {
+  if (devices === undefined) return mounts.map((mount) => prepare(mount, sharedMemory));
+  const prepared: Prepared[] = [];
+  for (const mount of mounts) {
+    if (!isMadeAhead(mount)) prepared.push(prepare(mount, sharedMemory));
+    else if (mount.destination === "/dev") {
+      prepared.push({ mount, options: parseMountOptions(mount.options), tree: devices.tree });
+    }
+  }
+  return prepared;
 }
 
 function prepare(mount: GuestMount, sharedMemory: string): Prepared {

@@ -7,7 +7,7 @@
 import * as sys from "sys";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { ContainerCreate, ProcessExec } from "../../src/protocol/guest-messages.ts";
-import { Cgroup } from "./cgroup.ts";
+import type { Cgroup } from "./cgroup.ts";
 import type { AgentContext } from "./context.ts";
 import { poll } from "./deferred.ts";
 import { ContainerProcess } from "./process.ts";
@@ -55,7 +55,7 @@ export class Container {
     try {
       const root = await mountRoot(context, params.id, params.rootfs);
       undo.add("release the root", () => root.release());
-      const cgroup = Cgroup.create(params.id, params.cgroup);
+      const cgroup = context.cgroups.create(params.id, params.cgroup);
       undo.add("remove the cgroup", () => empty(context, cgroup));
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),

@@ -5,6 +5,7 @@ import type { ChildReaper } from "../../native/runtime/child.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import type { Peer } from "../../src/protocol/peer.ts";
+import type { Cgroups } from "./cgroup.ts";
 import type { PreparedChildren } from "./prepared-child.ts";
 import type { PreparedDisks } from "./prepared-disks.ts";
 
@@ -17,4 +18,5 @@ export interface AgentContext {
   readonly disksReady: Promise<void>;
   readonly disks: PreparedDisks;
   readonly children: PreparedChildren;
+  readonly cgroups: Cgroups;
 }

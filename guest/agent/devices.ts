@@ -31,10 +31,13 @@ export function makeDevices(points: MountPoints): void {
   const dev = points.tryMake("/dev", true);
   if (dev === -sys.EROFS) return;
   if (dev < 0) throw failure(dev, "MountFailed", "make a directory in the container", "/dev");
-  points.inDirectory(dev, () => {
-    for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);
-    for (const [name, target] of LINKS) tolerate(sys.symlink(target, name), name);
-  });
+  points.inDirectory(dev, makeNodes);
+}
+
+/** In the working directory. */
+export function makeNodes(): void {
+  for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);
+  for (const [name, target] of LINKS) tolerate(sys.symlink(target, name), name);
 }
 
 function tolerate(result: number, name: string): void {

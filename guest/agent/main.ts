@@ -11,6 +11,7 @@ import { readText } from "../../native/runtime/files.ts";
 import type { ProcessExited } from "../../src/protocol/guest-messages.ts";
 import { createAgentLogger } from "./agent-log.ts";
 import { bootLink, bootRest, Timeline } from "./boot.ts";
+import { Cgroups } from "./cgroup.ts";
 import { Channel } from "./channel.ts";
 import { Containers } from "./containers.ts";
 import { powerOff } from "./power.ts";
@@ -46,7 +47,8 @@ const channel = new Channel({
 const disksReady = ready.everything;
 const disks = new PreparedDisks({ loop, logger, disksReady });
 const children = new PreparedChildren(loop, reaper);
-const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, children };
+const cgroups = new Cgroups();
+const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, children, cgroups };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
@@ -55,7 +57,10 @@ handle = requestHandler({
   sandbox,
   containers,
   prepareDisk: (params) => disks.prepare(params),
-  prepareChild: () => children.prepare(),
+  prepareChild: async () => {
+    cgroups.prepare();
+    await children.prepare();
+  },
   ready,
   powerOff: () => powerOff(context, channel),
 });

@@ -13,6 +13,8 @@ export const SHARED_MEMORY = "/run/sandbox/shm";
 export const CONTAINERS = "/run/containers";
 /** Mounts of disks that no container has yet; see prepared-disks.ts. */
 export const DISKS = "/run/disks";
+/** Where mounts are put together before they are detached; nothing stays mounted. */
+export const STAGING = "/run/staging";
 /** An empty directory, the root of helpers that need no files. */
 export const EMPTY = "/run/empty";
 /** The built-in root: busybox. */

@@ -3,7 +3,7 @@
  *
  * Forking an agent is a good part of what a container's start costs an emulated guest: page tables, then a fault and a copy
  * for each page that parent or child writes to. This child has done all of that when its order comes. It then makes the
- * container's first process by handOver, in its own memory, and ends when that has been executed. So the process is as
+ * container's first process by handOver, in its own memory, and ends soon after that has been executed. So the process is as
  * new as any other: its pid, start time, namespaces and cgroup are those of the moment. One that is not there, or does not
  * take the order, is replaced by a fork (process.ts).
  */
@@ -11,11 +11,12 @@ import * as sys from "sys";
 import { check, checkValue } from "../../native/runtime/check.ts";
 import { type ChildReaper, forkChild } from "../../native/runtime/child.ts";
 import type { EventLoop, Watch } from "../../native/runtime/event-loop.ts";
-import type { GuestMount, GuestProcess } from "../../src/protocol/guest-messages.ts";
+import type { GuestProcess } from "../../src/protocol/guest-messages.ts";
 import type { ContainerRoot } from "./container-root.ts";
 import { deferred } from "./deferred.ts";
 import { LaunchChild } from "./launch.ts";
 import { parseMountOptions } from "./mount-options.ts";
+import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./prepared-devices.ts";
 import { birthError, runChild } from "./process-child.ts";
 
 /** Fits a socket's buffer, so that it is sent at once or not at all. */
@@ -42,10 +43,11 @@ export class PreparedChild {
   readonly #socket: number;
   readonly #watch: Watch;
   readonly #ready = deferred<boolean>();
+  readonly #gone = deferred<void>();
   #isReady = false;
 
-  /** `likely`: mounts that its container probably has. */
-  constructor(loop: EventLoop, reaper: ChildReaper, likely: readonly GuestMount[]) {
+  /** `likely`: what its container probably has. */
+  constructor(loop: EventLoop, reaper: ChildReaper, likely: DeviceMounts) {
     const [child, own] = checkValue(sys.socketpair(0), "make a socket pair");
     check(sys.setNonblock(own, true), "make a socket non-blocking");
     let pid: number;
@@ -58,7 +60,7 @@ export class PreparedChild {
       sys.close(child);
     }
     // whatever becomes of it: its end is claimed
-    reaper.onExit(pid, () => undefined);
+    reaper.onExit(pid, () => this.#gone.resolve());
     this.#socket = own;
     this.#watch = loop.watch(own, { readable: () => this.#greeted() });
   }
@@ -66,6 +68,11 @@ export class PreparedChild {
   /** True when it waits for its order, false if it has ended. */
   get ready(): Promise<boolean> {
     return this.#ready.promise;
+  }
+
+  /** Resolves when it has ended. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
   }
 
   /** Hands an order over, the last thing done with it. False if it does not take it. */
@@ -101,7 +108,8 @@ export class PreparedChild {
 export class PreparedChildren {
   #child: PreparedChild | undefined;
   /** Of the last container. */
-  #mounts: readonly GuestMount[] = [];
+  #last: DeviceMounts = { mounts: [], sharedMemory: "" };
+  #lastGone: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly loop: EventLoop,
@@ -110,8 +118,10 @@ export class PreparedChildren {
 
   /** Has one wait for the next container. */
   async prepare(): Promise<void> {
+    // the last one stays for a moment after its work: no template shall be taken of that
+    await this.#lastGone;
     if (this.#child !== undefined) return;
-    const child = new PreparedChild(this.loop, this.reaper, this.#mounts);
+    const child = new PreparedChild(this.loop, this.reaper, this.#last);
     this.#child = child;
     if (!(await child.ready)) {
       if (this.#child === child) this.#child = undefined;
@@ -125,25 +135,28 @@ export class PreparedChildren {
   give(order: Order): boolean {
     const child = this.#child;
     this.#child = undefined;
-    this.#mounts = order.root.mounts;
-    return child?.give(order) ?? false;
+    this.#last = order.root;
+    if (child === undefined) return false;
+    this.#lastGone = child.gone;
+    return child.give(order);
   }
 }
 
 /** In the child. Returns if there is no order. */
-function awaitOrder(socket: number, likely: readonly GuestMount[]): number {
+function awaitOrder(socket: number, likely: DeviceMounts): number {
   const kept = check(sys.fcntl(socket, sys.F_DUPFD_CLOEXEC, ORDERS_FD + 1), "keep a descriptor");
   check(sys.dup3(kept, ORDERS_FD, sys.O_CLOEXEC), "keep a descriptor");
   // the agent's others hold ports and pipes open
   sys.closeRange(ORDERS_FD + 1, 0xffff_ffff, 0);
   // holds for the process that it becomes, too, until that is executed: they share the memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
-  for (const { options } of likely) parseMountOptions(options);
+  for (const { options } of likely.mounts) parseMountOptions(options);
+  const devices = prepareDevices(likely);
   const buffer = new Uint8Array(MAX_ORDER_BYTES).fill(1);
   sys.populateMemory();
   if (sys.write(ORDERS_FD, new ArrayBuffer(1), 0, 1) !== 1) return 0;
   const order = receive(ORDERS_FD, buffer);
-  return order === undefined ? 0 : follow(order);
+  return order === undefined ? 0 : follow(order, devices);
 }
 
 function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undefined {
@@ -162,9 +175,10 @@ function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undef
 }
 
 /** Becomes the container's first process. */
-function follow({ process, root, stdio, launch, cgroup, pidNamespace }: Order): never {
+function follow(order: Order, devices: PreparedDevices | undefined): never {
+  const { process, root, stdio, launch, cgroup, pidNamespace } = order;
   const pid = becomeFirst(cgroup, pidNamespace, new LaunchChild(launch, undefined));
-  runChild({ process, root, stdio, launch, pid });
+  runChild({ process, root, stdio, launch, pid, devices });
 }
 
 function becomeFirst(cgroup: number, pidNamespace: "new" | number, launch: LaunchChild): number {

@@ -13,10 +13,13 @@ import { type ContainerRoot, enterRoot } from "./container-root.ts";
 import { applyCredentials, applyLimits, giveStdio, withHome } from "./credentials.ts";
 import { LaunchChild } from "./launch.ts";
 import { MountPoints } from "./mount-points.ts";
+import type { PreparedDevices } from "./prepared-devices.ts";
 import { openTerminal } from "./terminal.ts";
 
 /** The launch socket's number in the child, after stdio. */
 const LAUNCH_FD = 3;
+/** That of a prepared /dev, if there is one. */
+const DEVICES_FD = 4;
 
 /** What a child makes of itself. */
 export interface ChildPlan {
@@ -29,6 +32,8 @@ export interface ChildPlan {
   readonly launch: number;
   /** The child's pid as the agent counts it, where the agent cannot know. */
   readonly pid?: number;
+  /** A /dev that may suit the root. */
+  readonly devices?: PreparedDevices | undefined;
 }
 
 /** Never returns: ends in execve(2) or in the launch socket's report. */
@@ -36,7 +41,8 @@ export function runChild(plan: ChildPlan): never {
   const launch: LaunchChild = new LaunchChild(keepDescriptors(plan), plan.pid);
   const { args } = plan.process;
   try {
-    const { path, env } = prepare(plan, launch);
+    const { devices } = plan;
+    const { path, env } = prepare(plan, launch, devices && { ...devices, tree: DEVICES_FD });
     const result = sys.execve(path, args, env);
     launch.fail(commandError(args[0] ?? "", -result, ""));
   } catch (error) {
@@ -45,24 +51,27 @@ export function runChild(plan: ChildPlan): never {
 }
 
 /**
- * Keeps stdio and the launch socket and closes the rest: the agent's descriptors hold other containers' pipes
- * open. Returns the socket's new number.
+ * Keeps stdio, the launch socket and a prepared /dev and closes the rest: the agent's descriptors hold other containers'
+ * pipes open. Returns the socket's new number.
  */
-function keepDescriptors({ stdio, launch }: ChildPlan): number {
-  // out of the way first: any of them may have a number below 4 already
-  const high = [...stdio, launch].map((fd) =>
-    check(sys.fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"),
-  );
+function keepDescriptors({ stdio, launch, devices }: ChildPlan): number {
+  // out of the way first: any of them may have a number below 5 already
+  const kept = devices === undefined ? [...stdio, launch] : [...stdio, launch, devices.tree];
+  const high = kept.map((fd) => check(sys.fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
   for (const [target, fd] of high.entries()) sys.dup2(fd, target);
   sys.setCloexec(LAUNCH_FD, true);
-  sys.closeRange(LAUNCH_FD + 1, 0xffff_ffff, 0);
+  sys.closeRange(kept.length, 0xffff_ffff, 0);
   return LAUNCH_FD;
 }
 
 const F_DUPFD_CLOEXEC = 1030;
 const HIGH_FD = 16;
 
-function prepare(plan: ChildPlan, launch: LaunchChild): { path: string; env: readonly string[] } {
+function prepare(
+  plan: ChildPlan,
+  launch: LaunchChild,
+  devices: PreparedDevices | undefined,
+): { path: string; env: readonly string[] } {
   const { process, root } = plan;
   sys.umask(0);
   // until execve(2) this is a copy of the agent: nobody in the container may look into it
@@ -71,7 +80,7 @@ function prepare(plan: ChildPlan, launch: LaunchChild): { path: string; env: rea
   if (typeof root === "number") joinContainer(root);
   else {
     check(sys.unshare(sys.CLONE_NEWCGROUP), "make a cgroup namespace");
-    enterRoot(root);
+    enterRoot(root, devices);
   }
   const isFirst = typeof root !== "number";
   const points = new MountPoints();

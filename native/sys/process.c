@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -24,6 +25,8 @@
   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
    CLONE_PARENT)
 #define MAX_CPUS 1024
+/* Longer than an execve(2) and the answer to whoever waits for it take. */
+#define LINGER_MS 200
 
 static long clone_into(uint32_t flags, int cgroup) {
   if (cgroup < 0) return syscall(SYS_clone, (unsigned long)flags | SIGCHLD, 0, 0, 0, 0);
@@ -48,22 +51,35 @@ SYS_FUNCTION(f_fork) {
 
 /*
  * vfork(2) into a cgroup and namespaces: 0 in the child, an error in the parent. The parent does not come back: when it
- * wakes its child has used its stack, so that it touches registers only, and ends.
+ * wakes its child has used its stack, so that it touches registers only. It lets go of what its descriptors hold open and
+ * stays for a moment before it ends: the memory is torn down by whoever is the last to leave it, which would be the child
+ * within its execve(2), while somebody waits for that.
  */
 static long share_memory(struct clone_args *arguments) {
 #ifdef __x86_64__
+  static const struct timespec moment = {.tv_nsec = LINGER_MS * 1000000L};
   long result;
   __asm__ volatile(
       "syscall\n\t"
       "test %%rax, %%rax\n\t"
       "jle 1f\n\t"
+      "mov %[close_range], %%eax\n\t"
+      "xor %%edi, %%edi\n\t"
+      "mov $-1, %%esi\n\t"
+      "xor %%edx, %%edx\n\t"
+      "syscall\n\t"
+      "mov %[nanosleep], %%eax\n\t"
+      "mov %[moment], %%rdi\n\t"
+      "xor %%esi, %%esi\n\t"
+      "syscall\n\t"
       "mov %[exit], %%eax\n\t"
       "xor %%edi, %%edi\n\t"
       "syscall\n"
       "1:"
       : "=a"(result)
-      : "a"(SYS_clone3), "D"(arguments), "S"(sizeof *arguments), [exit] "i"(SYS_exit_group)
-      : "rcx", "r11", "memory");
+      : "a"(SYS_clone3), "D"(arguments), "S"(sizeof *arguments), [exit] "i"(SYS_exit_group),
+        [close_range] "i"(SYS_close_range), [nanosleep] "i"(SYS_nanosleep), [moment] "r"(&moment)
+      : "rcx", "r11", "rdx", "memory");
   return result;
 #else
   (void)arguments;

@@ -156,6 +156,12 @@ const SPEC: TranslatedContainer = {
         options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
       },
       {
+        type: "tmpfs",
+        source: "shm",
+        destination: "/dev/shm",
+        options: ["nosuid", "noexec", "nodev", "mode=1777"],
+      },
+      {
         type: "mqueue",
         source: "mqueue",
         destination: "/dev/mqueue",

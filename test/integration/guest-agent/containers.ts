@@ -7,6 +7,7 @@ import {
   type AgentBench,
   BUILTIN,
   LAYERS,
+  MOUNTS,
   NO_STDIO,
   processOf,
   specOf,
@@ -214,6 +215,52 @@ export function describePreparedChildren(bench: AgentBench): void {
       await Promise.all([1, 2, 3].map(() => bench.guest.request("child.prepare", {})));
       const runs = [1, 2, 3].map((each) => bench.run(`echo ${each}`));
       expect((await Promise.all(runs)).map(({ stdout }) => stdout)).toEqual(["1\n", "2\n", "3\n"]);
+    });
+
+    /** What a container sees of its devices, without what differs from mount to mount. */
+    async function devices(more: Partial<ContainerCreate> = {}): Promise<string[]> {
+      const script =
+        "cut -d' ' -f4- /proc/self/mountinfo; cd /dev; stat -c '%n %F %a %u %g %t %T %N' * pts/*";
+      const { stdout } = await bench.run(script, more);
+      return stdout.split("\n").sort();
+    }
+
+    it("has made the /dev that its container asks for, and no other one is given to it", async () => {
+      const option = (from: string, to: string) => ({
+        mounts: MOUNTS.map((mount) => ({
+          ...mount,
+          options: mount.options.map((each) => (each === from ? to : each)),
+        })),
+      });
+      const extra = (...more: ContainerCreate["mounts"]) => ({ mounts: [...MOUNTS, ...more] });
+      const tmpfs = (destination: string) => ({ type: "tmpfs", source: "tmpfs", destination, options: [] });
+      for (const more of [
+        {},
+        option("size=65536k", "size=1024k"),
+        option("ptmxmode=0666", "ptmxmode=0600"),
+        extra(tmpfs("/tmp")),
+        extra(tmpfs("/dev/net")),
+        extra(tmpfs("/tmp/../dev/fd")),
+        { mounts: MOUNTS.filter(({ type }) => type !== "mqueue") },
+        { mounts: [...MOUNTS].reverse() },
+        { mounts: MOUNTS.slice(0, 1) },
+      ]) {
+        bench.prepares = false;
+        const forked = await devices(more);
+        expect(forked.join("\n")).toContain("null character special file 666 0 0 1 3");
+        // the usual one is what a child prepares for
+        await bench.run("true");
+        bench.prepares = true;
+        expect(await devices(more)).toEqual(forked);
+      }
+    });
+
+    it("has a cgroup that is new to its container", async () => {
+      const script =
+        "cat /proc/self/cgroup; cd /sys/fs/cgroup; cat pids.max memory.max; head -1 cgroup.procs";
+      const limited = await bench.run(script, { cgroup: { "pids.max": "17" } });
+      expect(limited.stdout).toBe("0::/\n17\nmax\n1\n");
+      expect((await bench.run(script)).stdout).toBe("0::/\nmax\nmax\n1\n");
     });
 
     it("leaves to a fork what it cannot be told at once", async () => {
