@@ -1,5 +1,5 @@
 /**
- * What a start is given before it is asked for: a warm VM, whose guest is set up while its sandbox is still being made.
+ * What a start is given before it is asked for: a warm VM, which is made the pod's while its sandbox is still being made.
  *
  * containerd's Create and Start are milliseconds apart, and a guest's set-up takes most of a start from the pool. The VM
  * keeps its own journal until it is adopted; whoever has the head start ends it if there is no adoption.
@@ -17,6 +17,8 @@ export type SetUp = (guest: GuestLink, signal: AbortSignal) => Promise<GuestSetU
 export class HeadStart {
   /** Rejects with what the set-up rejects with, Cancelled after {@link cancel}. */
   readonly ready: Promise<GuestSetUp>;
+  /** The VM's way into the sandbox's control groups, once it has begun. */
+  entered: Promise<void> | undefined;
   private readonly giveUp = new AbortController();
   private readyAt: number | undefined;
   private failed = false;
@@ -46,6 +48,14 @@ export class HeadStart {
     if (this.failed || exit !== undefined || guest?.alive !== true) return false;
     if (this.readyAt === undefined || this.now() - this.readyAt < FRESH_MS) return true;
     return answers(this.warm);
+  }
+
+  /** Moves the VM into control groups, which waits for the kernel's grace periods: it begins before anybody waits for it. */
+  enter(move: (pid: number) => Promise<void>): void {
+    const { vm } = this.warm;
+    if (vm === undefined) return;
+    this.entered = move(vm.identity.pid);
+    this.entered.catch(() => undefined);
   }
 
   /** Ends a set-up that still goes on; the VM stays. */

@@ -143,6 +143,7 @@ export class SandboxRuntime {
     const { directories, procs } = await host.cgroups.plan(this.id, this.spec.cgroupParent);
     await this.held.make({ kind: "cgroups", directories }, () => host.cgroups.make(directories));
     this.cgroupProcs = procs;
+    this.claim.enter((pid) => host.cgroups.enter(procs, pid));
   }
 
   /** For the pool: a VM that runs, is set up and belongs to no sandbox; without a cgroup, which comes with the pod. */
@@ -239,11 +240,12 @@ export class SandboxRuntime {
     this.vmPrepared = true;
     try {
       await warm.surrender();
+      const { pid } = this.liveVm.identity;
       // moving between cgroups waits for the kernel's grace periods: meanwhile the guest is set up
-      const moved = this.host.cgroups.enter(this.cgroupProcs, this.liveVm.identity.pid);
+      const moved = this.claim.entered ?? this.host.cgroups.enter(this.cgroupProcs, pid);
       this.enter(moved, this.connectNetwork());
       await this.claim.headStarted(signal);
-      return { pid: this.liveVm.identity.pid };
+      return { pid };
     } catch (error) {
       await this.dropVm();
       throw error;

@@ -40,10 +40,20 @@ export class VmClaim {
     return this.head?.ready;
   }
 
+  /** The move of the head start's VM into the sandbox's control groups; undefined if it has not begun. */
+  get entered(): Promise<void> | undefined {
+    return this.head?.entered;
+  }
+
   /** Reserves a warm VM if there is one, and has its guest set up from now on. */
   begin({ shape, boot }: WantedVm, setUp: SetUp, now: () => number): void {
     const warm = this.supply.reserve(shape, boot);
     if (warm?.guest !== undefined) this.head = new HeadStart(warm, warm.guest, setUp, now);
+  }
+
+  /** The sandbox's control groups are there. */
+  enter(move: (pid: number) => Promise<void>): void {
+    this.head?.enter(move);
   }
 
   /** Decides where the VM comes from, and waits for a turn unless it is warm. Rejects with Cancelled. */
@@ -112,6 +122,7 @@ export class VmClaim {
     given?.lease?.release();
     given?.endTurn();
     head?.cancel();
+    await head?.entered?.catch(() => undefined);
     await this.discard(given?.warm ?? head?.warm);
   }
 
@@ -125,6 +136,7 @@ export class VmClaim {
     );
     this.logger.warn({ err }, "a warm VM could not be set up for the sandbox and is ended");
     this.head = undefined;
+    await head.entered?.catch(() => undefined);
     // what is left of it is tried again when the sandbox goes
     await this.discard(head.warm).catch((error: unknown) =>
       this.logger.error({ err: error }, "could not end a warm VM cleanly"),

@@ -86,6 +86,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "release",
         "removeTree",
         "makeCgroup",
+        "enterCgroup",
         "removeCgroup",
         "connectNetwork",
         "disconnectNetwork",

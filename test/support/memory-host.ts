@@ -3,6 +3,7 @@
  *
  * What exists "on the host" at any time is in {@link MemoryHost.resources}: after every sandbox is removed it must be empty.
  */
+import { dirname } from "node:path";
 import type { Host } from "../../src/actors/host.ts";
 import type { HostResource, Journal } from "../../src/actors/journal.ts";
 import { UserPool } from "../../src/actors/user-pool.ts";
@@ -24,6 +25,7 @@ export type HostFault =
   | "release"
   | "removeTree"
   | "makeCgroup"
+  | "enterCgroup"
   | "removeCgroup"
   | "connectNetwork"
   | "disconnectNetwork";
@@ -75,9 +77,14 @@ export class MemoryHost {
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
         },
-        enter: async () => undefined,
-        remove: async (directories) =>
-          this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`)),
+        enter: async (procs, pid) => {
+          this.maybeFail("enterCgroup", procs.join(" "));
+          for (const file of procs) this.grouped.set(pid, dirname(file));
+        },
+        remove: async (directories) => {
+          this.refuseBusy(directories);
+          this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`));
+        },
       },
       networks: {
         admit: () => undefined,
@@ -107,6 +114,20 @@ export class MemoryHost {
   }
 
   private counter = 0;
+  /** Where processes have gone, by pid. */
+  private readonly grouped = new Map<number, string>();
+
+  /** The control group of a VM; undefined = the one that it was started in. */
+  groupOf(id: string): string | undefined {
+    return this.grouped.get(this.driver.vm(id).identity.pid);
+  }
+
+  /** As the kernel does: a group with a process in it stays. */
+  private refuseBusy(directories: readonly string[]): void {
+    const busy = this.driver.running.find((id) => directories.includes(this.groupOf(id) ?? ""));
+    if (busy === undefined) return;
+    throw new BlazarError("HostResource", { operation: "removeCgroup", subject: busy, reason: "EBUSY" });
+  }
 
   /** Everything that is still there, VMs, stdio and journals included. */
   remains(): string[] {

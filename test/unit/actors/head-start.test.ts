@@ -37,6 +37,22 @@ describe("the head start of a pod", () => {
     expect(await end()).toEqual([]);
   });
 
+  it("moves the VM into the sandbox's control groups before the start is asked for", async () => {
+    const { memory, sandboxes, end } = await node();
+    await sandboxes.create(spec());
+    expect(memory.groupOf("pool-0")).toBe("/cgroup/pod");
+    await sandboxes.start("pod");
+    expect(await end()).toEqual([]);
+  });
+
+  it("does not start a pod whose VM cannot be moved there", async () => {
+    const { memory, sandboxes, end } = await node();
+    memory.faults.add("enterCgroup");
+    await sandboxes.create(spec());
+    await expect(sandboxes.start("pod")).rejects.toMatchObject({ code: "HostResource" });
+    expect(await end()).toEqual([]);
+  });
+
   it("is not given to a pod that asks for another boot", async () => {
     const { stock, sandboxes, end } = await node();
     await sandboxes.create(spec({ annotations: { [BOOT_ANNOTATION]: "cold" } }));
