@@ -53,8 +53,8 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
 const RUNS: Readonly<Record<Suite, number>> = { start: 30, serial: 50, parallel: 5, memory: 1, density: 1 };
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
-  serial: 15,
-  parallel: 1,
+  serial: 40,
+  parallel: 3,
   memory: 1,
   density: 1,
 };
