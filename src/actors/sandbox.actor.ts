@@ -6,14 +6,14 @@
  * were cut short, so that nothing is made behind their back, and do what they can whatever has failed.
  */
 import { join } from "node:path";
-import { catchError, map, Observable, of } from "rxjs";
+import type { Observable } from "rxjs";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
-import type { OriginalVm, Vm, VmmEvent, VmShape, VmSpec } from "../contracts/vmm.ts";
-import { failureOf } from "../machines/failure.ts";
+import type { OriginalVm, Vm, VmShape, VmSpec } from "../contracts/vmm.ts";
 import type { SandboxEvent, VmSource } from "../machines/sandbox.setup.ts";
+import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import type { ContainerRuntime } from "./container.actor.ts";
 import { GuestLink } from "./guest-link.ts";
 import { type GuestSetUp, setUpGuest } from "./guest-set-up.ts";
@@ -23,11 +23,10 @@ import type { Host } from "./host.ts";
 import type { HostResource, Journal } from "./journal.ts";
 import { prepareSpare } from "./spare-disk.ts";
 import { VmClaim, type WantedVm } from "./vm-claim.ts";
+import { shapeOf } from "./vm-shape.ts";
 import { BOOT_ANNOTATION, type SpareDisk } from "./vm-supply.ts";
 
 const VM_NAME_BYTES = 6;
-/** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */
-const GUEST_OVERHEAD_BYTES = 96 * 1024 * 1024;
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
 /** A warm guest that takes longer is given up and another VM taken. */
@@ -107,20 +106,11 @@ export class SandboxRuntime {
 
   /** What the VM has to be like. */
   get shape(): VmShape {
-    return { vcpus: Math.max(this.spec.vcpus ?? 0, this.host.defaultVcpus), memoryBytes: this.memoryBytes };
+    return shapeOf(this.spec, this.host);
   }
 
   private get wanted(): WantedVm {
     return { shape: this.shape, boot: this.spec.annotations[BOOT_ANNOTATION] };
-  }
-
-  /** Guest memory: what the pod's limits ask for and the guest's own needs, but never less than configured. */
-  private get memoryBytes(): number {
-    const { defaultMemoryBytes } = this.host;
-    const asked = this.spec.memoryBytes;
-    return asked === undefined
-      ? defaultMemoryBytes
-      : Math.max(defaultMemoryBytes, asked + GUEST_OVERHEAD_BYTES);
   }
 
   provision(signal: AbortSignal): Promise<void> {
@@ -311,32 +301,19 @@ export class SandboxRuntime {
   }
 
   private setUp(guest: GuestLink, deadlineMs: number, signal: AbortSignal): Promise<GuestSetUp> {
-    const { spec, memoryBytes, host, logger } = this;
+    const { spec, host, logger } = this;
+    const { memoryBytes } = this.shape;
     return setUpGuest(guest, { spec, memoryBytes, host, logger, deadlineMs, signal });
   }
 
   /** The VMM's events, as the chart takes them; never errors. */
   vmmEvents$(): Observable<SandboxEvent> {
-    const vm = this.liveVm;
-    return new Observable<VmmEvent>((observer) => vm.events.subscribe(observer)).pipe(
-      catchError((error: unknown) => {
-        this.logger.error({ err: error }, "the VMM's event stream failed; the sandbox is given up");
-        return of<VmmEvent>({ type: "vmm.exited", code: -1, signal: 0 });
-      }),
-    );
+    return vmmEvents$(this.liveVm, this.logger);
   }
 
   /** The guest's events, as the chart takes them; never errors. */
   guestEvents$(): Observable<SandboxEvent> {
-    // a link that is lost by now says so
-    const { events$ } = this.guest ?? this.liveGuest;
-    return events$.pipe(
-      map((event): SandboxEvent => {
-        if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
-        const { id, execId, status, oomKilled } = event.exit;
-        return { type: "guest.processExited", containerId: id, execId, status, oomKilled };
-      }),
-    );
+    return guestEvents$(this.guest ?? this.liveGuest);
   }
 
   /** Kills what runs, and lets the last output reach its FIFO. */
