@@ -177,6 +177,8 @@ declare module "sys" {
   export function lsetxattr(path: string, name: string, value: ArrayBuffer, flags: number): Result;
   /** lgetxattr(2). */
   export function lgetxattr(path: string, name: string): ArrayBuffer | Failure;
+  /** llistxattr(2): how many bytes the names take, 0 = it has none. */
+  export function llistxattr(path: string): Result;
   /** What statfs(2) tells, in blocks of `blockSize` bytes. */
   export interface StatFs {
     /** Magic number: 0xef53 ext4, 0x01021994 tmpfs, 0x01021997 9p, 0x63677270 cgroup2, … */

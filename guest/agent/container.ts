@@ -53,7 +53,9 @@ export class Container {
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
-      const root = await mountRoot(context, params.id, params.rootfs);
+      const covered = new Set(Object.keys(sandbox.files));
+      for (const { destination } of params.mounts) covered.delete(destination);
+      const root = await mountRoot(context, params.id, params.rootfs, covered);
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params.id, params.cgroup);
       undo.add("remove the cgroup", () => empty(context, cgroup));

@@ -13,6 +13,7 @@ import type { Logger } from "../../native/runtime/log.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
 import type { DiskPrepare } from "../../src/protocol/guest-messages.ts";
 import { findDisk, mountDisk } from "./disks.ts";
+import { makeFilePlaces } from "./file-places.ts";
 import { DISKS } from "./places.ts";
 import { UndoList } from "./undo.ts";
 
@@ -27,6 +28,8 @@ export interface PreparedDisk {
   readonly device: string;
   /** Where it is mounted. */
   readonly path: string;
+  /** It has places for the sandbox's files; see file-places.ts. */
+  readonly places: boolean;
 }
 
 /** What finding disks takes. */
@@ -90,16 +93,18 @@ async function prepare(tools: DiskTools, serial: string, filesystem: string): Pr
     undo.add("remove the disk's directory", () => void sys.rmdir(path));
     mountDisk(device, path, filesystem);
     undo.add("unmount the disk", () => void sys.umount2(path, sys.MNT_DETACH));
-    useOnce(path);
-    return { device, path };
+    return { device, path, places: useOnce(path) };
   } catch (error) {
     await undo.run();
     throw error;
   }
 }
 
-/** Has the filesystem read what the first writes of a container need: bitmaps, inode tables, directories. */
-function useOnce(path: string): void {
+/**
+ * Has the filesystem read what the first writes of a container need: bitmaps, inode tables, directories.
+ * @returns whether it has places for the sandbox's files
+ */
+function useOnce(path: string): boolean {
   for (const name of LAYER_DIRECTORIES) makeDirectories(`${path}/${name}`);
   for (const name of LAYER_DIRECTORIES) {
     const file = `${path}/${name}/first`;
@@ -107,8 +112,10 @@ function useOnce(path: string): void {
     withFile(file, sys.O_RDONLY, (fd) => check(sys.fsync(fd), "write to the disk", file));
     check(sys.unlink(file), "write to the disk", file);
   }
+  const places = makeFilePlaces(`${path}/upper`);
   // nothing is left to be written behind: a template is taken of the machine as it is
   withFile(path, sys.O_RDONLY, (fd) => check(sys.syncfs(fd), "write to the disk", path));
+  return places;
 }
 
 function notFree(operation: string, subject: string, reason: string): BlazarError {

@@ -13,6 +13,7 @@ import type { GuestRootfs } from "../../src/protocol/guest-messages.ts";
 import { unpackImage } from "./archive.ts";
 import type { AgentContext } from "./context.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
+import { filePlacesFit, removeFilePlaces } from "./file-places.ts";
 import { checkedOptionPath, checkedSharePath } from "./names.ts";
 import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
 import { LAYER_DIRECTORIES, type PreparedDisk } from "./prepared-disks.ts";
@@ -27,15 +28,19 @@ export interface MountedRoot {
   release(): Promise<void>;
 }
 
-/** Mounts a root. Throws, leaving nothing. */
+/**
+ * Mounts a root. Throws, leaving nothing.
+ * @param covered places in it that the sandbox's files go to
+ */
 export async function mountRoot(
   context: AgentContext,
   id: string,
   rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
 ): Promise<MountedRoot> {
   const undo = new UndoList(context.logger.child({ container: id }));
   try {
-    return await mount(context, id, rootfs, undo);
+    return await mount(context, id, rootfs, covered, undo);
   } catch (error) {
     await undo.run();
     throw error;
@@ -46,6 +51,7 @@ async function mount(
   context: AgentContext,
   id: string,
   rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
   undo: UndoList,
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
@@ -59,8 +65,9 @@ async function mount(
     if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
     await attachDisk(context, rootfs, root, undo);
   } else {
-    const layer = await writableLayer(context, rootfs, `${directory}/layer`, undo);
+    const { path: layer, places } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
     const lower = await lowerDirectories(context, rootfs, layer);
+    if (places && !filePlacesFit(lower, covered)) removeFilePlaces(`${layer}/upper`);
     mountOverlay(layer, lower, root);
     undo.add("unmount the root", () => unmount(root));
   }
@@ -79,20 +86,23 @@ function forgetShare(): void {
     sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
 }
 
+/** What a container writes to. */
+type WritableLayer = Pick<PreparedDisk, "path" | "places">;
+
 /** Mounts what the container writes to, and says where. */
 async function writableLayer(
   context: AgentContext,
   rootfs: GuestRootfs,
   place: string,
   undo: UndoList,
-): Promise<string> {
+): Promise<WritableLayer> {
   const prepared = rootfs.diskSerial === "" ? undefined : await claimDisk(context, rootfs, undo);
-  if (prepared !== undefined) return prepared.path;
+  if (prepared !== undefined) return prepared;
   makeDirectories(place);
   undo.add(`remove ${place}`, () => void sys.rmdir(place));
   if (rootfs.diskSerial === "") attachMemory(place, undo);
   else await attachDisk(context, rootfs, place, undo);
-  return place;
+  return { path: place, places: false };
 }
 
 /** Makes a disk this container's; what was mounted ahead of it is now its to unmount. */

@@ -227,6 +227,12 @@ SYS_FUNCTION(f_lgetxattr) {
   return result;
 }
 
+SYS_FUNCTION(f_llistxattr) {
+  const char *path;
+  SYS_ARGS("s", &path);
+  return sys_result(ctx, llistxattr(path, NULL, 0));
+}
+
 SYS_FUNCTION(f_statfs) {
   const char *path;
   struct statfs fs;
@@ -256,6 +262,6 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("readdir", 1, f_readdir),     JS_CFUNC_DEF("chdir", 1, f_chdir),
     JS_CFUNC_DEF("getcwd", 0, f_getcwd),       JS_CFUNC_DEF("umask", 1, f_umask),
     JS_CFUNC_DEF("lsetxattr", 4, f_lsetxattr), JS_CFUNC_DEF("lgetxattr", 2, f_lgetxattr),
-    JS_CFUNC_DEF("statfs", 1, f_statfs),
+    JS_CFUNC_DEF("llistxattr", 1, f_llistxattr), JS_CFUNC_DEF("statfs", 1, f_statfs),
 };
 SYS_GROUP(sys_files_group, functions);

@@ -75,6 +75,7 @@ verify(GROUP, "device nodes and extended attributes", () => {
   const value = checkValue(sys.lgetxattr(at("f"), "trusted.blazar"), "lgetxattr");
   equal(decode(new Uint8Array(value)), "v", "xattr");
   equal(sys.lgetxattr(at("f"), "trusted.none"), -sys.ENODATA, "no xattr");
+  equal(sys.llistxattr(at("f")), "trusted.blazar".length + 1, "its names");
 });
 
 verify(GROUP, "reads and writes take a part of a buffer", () => {

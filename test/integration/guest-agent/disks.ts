@@ -1,5 +1,5 @@
 /** Roots and writable layers that come on disks and in archives. */
-import { truncate, writeFile } from "node:fs/promises";
+import { chmod, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { artifacts } from "../../../setup/artifacts.ts";
@@ -45,6 +45,31 @@ export function describeDisks(bench: AgentBench): void {
       // it is a disk like any other again
       await prepare();
       expect((await bench.run("cat /tmp/kept", { rootfs })).stdout).toBe("kept\n");
+    });
+
+    it("see an /etc as their image has it, whatever was made in it ahead", async () => {
+      const script = "stat -c '%n %F %a %u %g' /etc /etc/*; cat /etc/hosts /etc/resolv.conf; ls -a /etc";
+      const images: [string, (etc: string) => Promise<unknown>][] = [
+        ["plain", () => Promise.resolve()],
+        ["strict", (etc) => chmod(etc, 0o750)],
+        ["named", (etc) => writeFile(path.join(etc, "hosts"), "the image's own\n", { mode: 0o600 })],
+        ["linked", (etc) => rm(etc, { recursive: true }).then(() => symlink("tmp", etc))],
+        ["without", (etc) => rm(etc, { recursive: true })],
+      ];
+      for (const [name, change] of images) {
+        const root = await bench.makeRoot(`etc-${name}`);
+        await change(path.join(root, "etc"));
+        const rootfs = { ...LAYERS, path: `etc-${name}` };
+        const plain = await bench.run(script, { rootfs });
+        const file = path.join(bench.directory, `etc-${name}.ext4`);
+        copyEmptyImage(artifacts().emptyExt4, file, undefined);
+        const disk = { diskSerial: `etc-${name}`, filesystem: "ext4" };
+        await bench.guest.plugDisk(disk.diskSerial, file);
+        await bench.guest.request("disk.prepare", disk);
+        const prepared = await bench.run(script, { rootfs: { ...rootfs, ...disk } });
+        expect([name, prepared]).toEqual([name, plain]);
+        expect([name, plain.stdout]).toEqual([name, expect.stringContaining("/etc/hosts regular file")]);
+      }
     });
 
     it("find a disk by themselves that could not be prepared", async () => {
