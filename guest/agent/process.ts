@@ -18,6 +18,8 @@ import { ProcessStdio } from "./stdio.ts";
 
 export type ProcessState = "created" | "running" | "exited";
 
+const NO_TERMINAL = -1;
+
 export interface ProcessPlan {
   readonly process: GuestProcess;
   readonly stdio: GuestStdio;
@@ -57,7 +59,8 @@ export class ContainerProcess {
       // the agent itself is protected from the guest's out-of-memory killer; what it starts must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
-      process.stdio.connect(await begun.launch.ready);
+      const master = await begun.launch.ready;
+      if (plan.process.terminal) process.stdio.connect(master);
       return process;
     } catch (error) {
       await process.discard();
@@ -143,6 +146,8 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
     const ordered = order(context, plan, stdio.childEnds, childSocket);
     const pid = ordered ? undefined : fork(plan, stdio.childEnds, childSocket);
     stdio.closeChildEnds();
+    // while the child is busy, mostly with waiting for the share
+    if (!plan.process.terminal) stdio.connect(NO_TERMINAL);
     return { launch, stdio, onEnd: plan.onEnd, pid };
   } catch (error) {
     launch.abandon();

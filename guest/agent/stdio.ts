@@ -1,7 +1,7 @@
 /**
  * A process's standard streams: pipes or a terminal on its side, streams of the link on the other.
  *
- * Made before the fork, connected when the child is ready, ended when the process has ended. A stream id of 0
+ * Made before the fork, connected after it (a terminal when the child has made it), ended when the process has. A stream id of 0
  * is /dev/null.
  */
 import * as sys from "sys";
