@@ -83,6 +83,8 @@ export function oneOf<const T extends string>(...values: readonly T[]): Check<T>
 }
 
 export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
+  // most of what messages hold: without a call each, which the agent pays for
+  const strings = (item as Check<unknown>) === string;
   return (value, path) => {
     if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
     const list = value as unknown[];
@@ -90,6 +92,7 @@ export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
     try {
       for (; index < list.length; index++) {
         const each = list[index];
+        if (strings && typeof each === "string" && each.length <= MAX_STRING) continue;
         const checked = item(each, "");
         if (checked !== each) list[index] = checked;
       }
@@ -120,7 +123,9 @@ export function object<S extends Shape>(shape: S): Check<Of<S>> {
       for (let index = 0; index < names.length; index++) {
         at = names[index] as string;
         const each = record[at];
-        const checked = (checks[index] as Check<unknown>)(each, "");
+        const check = checks[index] as Check<unknown>;
+        if (check === string && typeof each === "string" && each.length <= MAX_STRING) continue;
+        const checked = check(each, "");
         if (checked !== each) record[at] = checked;
       }
     } catch (error) {
