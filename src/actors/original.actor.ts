@@ -13,11 +13,10 @@ import { poolSpec } from "./pool.actor.ts";
 import { rehearse } from "./rehearsal.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
 import { prepareChild } from "./spare-child.ts";
+import { until } from "./until.ts";
 import type { Originals } from "./vm-supply.ts";
 
 const INTERVAL_MS = 250;
-/** A pause between starts is one after this long. */
-const QUIET_MS = 300;
 const PRESSURE_INTERVAL_MS = 5_000;
 const ID_BYTES = 5;
 /** Forks that failed in a row. */
@@ -50,7 +49,8 @@ export class OriginalKeeper implements Originals {
       poolMachine.provide({
         actors: {
           awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ signal }) =>
-            this.awaitPause(signal),
+            // an idle daemon that never started anything has none
+            this.host.supply.pause(signal, { afterFirst: true }),
           ),
           fill: fromPromise<void, undefined>(({ signal }) => this.make(signal)),
           drain: fromPromise<void, undefined>(() => this.drain()),
@@ -74,13 +74,7 @@ export class OriginalKeeper implements Originals {
   async close(): Promise<void> {
     clearInterval(this.watch);
     this.actor.send({ type: "pool.close" });
-    await new Promise<void>((resolve) => {
-      const look = () => {
-        if (this.actor.getSnapshot().status !== "active") resolve();
-      };
-      this.actor.subscribe({ next: look, complete: look });
-      look();
-    });
+    await until(this.actor, () => false);
   }
 
   take({ vcpus, memoryBytes }: VmShape, template: string): OriginalVm | undefined {
@@ -156,21 +150,6 @@ export class OriginalKeeper implements Originals {
   private notEnded(runtime: SandboxRuntime, error: unknown): void {
     const text = "could not end a VM that others are forked from; the next start undoes the rest";
     this.host.logger.error({ vm: runtime.id, err: error }, text);
-  }
-
-  /** An idle daemon that never started anything has none. */
-  private async awaitPause(signal: AbortSignal): Promise<void> {
-    const { activity, turns } = this.host.supply;
-    while (!signal.aborted) {
-      const { idleMs } = activity;
-      const quiet = idleMs >= QUIET_MS && Number.isFinite(idleMs);
-      if (quiet && turns.running === 0 && turns.queued === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3).unref());
-    }
-    throw new BlazarError("Cancelled", {
-      operation: "make a VM to fork",
-      reason: "it is not wanted any more",
-    });
   }
 
   private async checkPressure(): Promise<void> {

@@ -6,13 +6,13 @@
  * does not answer any more is never handed out.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import { BlazarError } from "../contracts/errors.ts";
 import type { VmShape } from "../contracts/vmm.ts";
 import { type PoolActor, poolMachine } from "../machines/pool.machine.ts";
 import type { Host } from "./host.ts";
 import { rehearse } from "./rehearsal.ts";
 import { SandboxRuntime } from "./sandbox.actor.ts";
 import { prepareChild } from "./spare-child.ts";
+import { until } from "./until.ts";
 import { answers, type WarmVms } from "./vm-supply.ts";
 
 export interface PoolSettings {
@@ -28,8 +28,6 @@ export interface PoolSettings {
   readonly pressure: () => Promise<number | undefined>;
 }
 
-/** A pause between starts is one after this long: a pod's containers follow its sandbox. */
-const QUIET_MS = 300;
 /** Under sustained load there is no pause: `min` is made up for after this long nevertheless. */
 const PATIENCE_MS = 3_000;
 const INTERVAL_MS = 250;
@@ -51,7 +49,7 @@ export class Pool implements WarmVms {
       poolMachine.provide({
         actors: {
           awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ input, signal }) =>
-            this.awaitPause(input.urgent, signal),
+            this.host.supply.pause(signal, input.urgent ? { patienceMs: PATIENCE_MS } : {}),
           ),
           fill: fromPromise<void, undefined>(({ signal }) => this.fill(signal)),
           drain: fromPromise<void, undefined>(() => this.drain()),
@@ -85,13 +83,7 @@ export class Pool implements WarmVms {
   async close(): Promise<void> {
     clearInterval(this.watch);
     this.actor.send({ type: "pool.close" });
-    await new Promise<void>((resolve) => {
-      const look = () => {
-        if (this.actor.getSnapshot().status !== "active") resolve();
-      };
-      this.actor.subscribe({ next: look, complete: look });
-      look();
-    });
+    await until(this.actor, () => false);
   }
 
   reserve(shape: VmShape): SandboxRuntime | undefined {
@@ -156,18 +148,6 @@ export class Pool implements WarmVms {
         "could not end a warm VM cleanly; the next start undoes the rest",
       );
     });
-  }
-
-  /** Waits until nobody starts anything; below min not for ever, but never before somebody who waits for a turn. */
-  private async awaitPause(urgent: boolean, signal: AbortSignal): Promise<void> {
-    const { activity, turns } = this.host.supply;
-    const patience = urgent ? this.host.now() + PATIENCE_MS : Number.POSITIVE_INFINITY;
-    while (!signal.aborted) {
-      const quiet = activity.idleMs >= QUIET_MS && turns.running === 0 && turns.queued === 0;
-      if (quiet || (this.host.now() >= patience && turns.queued === 0)) return;
-      await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3).unref());
-    }
-    throw new BlazarError("Cancelled", { operation: "fill the pool", reason: "it is not wanted any more" });
   }
 
   private async checkPressure(): Promise<void> {

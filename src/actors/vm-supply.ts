@@ -4,6 +4,7 @@
  * The quickest way that fits is taken; a pod may ask for a certain one by the annotation `io.blazar.boot`
  * (`pool`, `clone`, `cold`), for benchmarks and for finding out. Clones and boots wait for their turn.
  */
+import { BlazarError } from "../contracts/errors.ts";
 import type { TemplateLease, TemplateStore } from "../contracts/templates.ts";
 import type { OriginalVm, Vm, VmShape } from "../contracts/vmm.ts";
 import type { VmSource } from "../machines/sandbox.setup.ts";
@@ -69,6 +70,8 @@ export interface VmSupplyOptions {
   readonly now: () => number;
 }
 
+/** A pause between starts is one after this long: a pod's containers follow its sandbox. */
+const QUIET_MS = 300;
 /** More at once would only lengthen the turns of the event loop: it is one thread that makes them. */
 const PARALLEL_PROVISIONS = 2;
 /** A guest that takes longer for a container is slow by itself, or hostile: it must not hold up the others. */
@@ -99,6 +102,26 @@ export class VmSupply {
     return mayBeWarm(asked) ? this.pool?.reserve(shape) : undefined;
   }
 
+  /** Waits until nobody starts anything, and nobody has for a moment. Rejects with Cancelled. */
+  async pause(signal: AbortSignal, options: PauseOptions = {}): Promise<void> {
+    const { patienceMs = Number.POSITIVE_INFINITY, afterFirst = false } = options;
+    const { activity, turns } = this;
+    const patience = this.options.now() + patienceMs;
+    while (!signal.aborted) {
+      const { idleMs } = activity;
+      const quiet = idleMs >= QUIET_MS && (Number.isFinite(idleMs) || !afterFirst);
+      if (turns.queued === 0) {
+        if (quiet && turns.running === 0) return;
+        if (this.options.now() >= patience) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 3).unref());
+    }
+    throw new BlazarError("Cancelled", {
+      operation: "wait for a pause",
+      reason: "it is not wanted any more",
+    });
+  }
+
   /** Decides for a sandbox and waits for its turn. Rejects with Cancelled. */
   async acquire(shape: VmShape, asked: string | undefined, signal: AbortSignal): Promise<Acquired> {
     if (mayBeWarm(asked)) {
@@ -116,6 +139,14 @@ export class VmSupply {
       throw error;
     }
   }
+}
+
+/** When the node counts as doing nothing else. */
+export interface PauseOptions {
+  /** After this long, in milliseconds, it is enough that nobody waits for a turn; default: never. */
+  readonly patienceMs?: number;
+  /** Not before something has been started at all. */
+  readonly afterFirst?: boolean;
 }
 
 /** Whether a warm VM's guest is alive. */
