@@ -123,15 +123,17 @@ export class Pool implements WarmVms {
       { vm: runtime.id, ms: this.host.now() - started, size: this.warm.length },
       "a VM is warm",
     );
-    void runtime.vm?.exited.then(() => this.died(runtime));
+    const { id, vm } = runtime;
+    // by its id: the VM may live for years as a pod's, and would keep its warm handles with it
+    void vm?.exited.then(() => this.died(id));
   }
 
-  private died(runtime: SandboxRuntime): void {
-    const index = this.warm.indexOf(runtime);
-    if (index < 0) return;
-    this.warm.splice(index, 1);
+  private died(id: string): void {
+    const index = this.warm.findIndex((runtime) => runtime.id === id);
+    const [runtime] = index < 0 ? [] : this.warm.splice(index, 1);
+    if (runtime === undefined) return;
     this.actor.send({ type: "pool.lost", count: 1 });
-    this.host.logger.warn({ vm: runtime.id }, "a warm VM has ended by itself");
+    this.host.logger.warn({ vm: id }, "a warm VM has ended by itself");
     this.end(runtime);
   }
 
