@@ -54,7 +54,7 @@ const RUNS: Readonly<Record<Suite, number>> = { start: 30, serial: 50, parallel:
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
   serial: 40,
-  parallel: 3,
+  parallel: 2,
   memory: 1,
   density: 1,
 };
