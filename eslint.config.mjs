@@ -13,6 +13,7 @@ export default tseslint.config(
   {
     files: [
       "src/**/*.ts",
+      "lab/**/*.ts",
       "test/**/*.ts",
       "setup/**/*.ts",
       "bench/**/*.ts",

@@ -6,8 +6,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
-import { command as runCommand } from "../setup/entry.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
+import { command as runCommand } from "../setup/lib/entry.ts";
+import { blazarError } from "../src/contracts/errors.ts";
 import { report } from "./commands/report.ts";
 import { type BenchCommand, runBench } from "./commands/run.ts";
 import { parseHandlers } from "./node/variants.ts";
@@ -47,9 +47,7 @@ function seed(text: string): number {
 async function bench(name: BenchCommand, flags: Flags): Promise<void> {
   const interrupted = new AbortController();
   const interrupt = (): void =>
-    interrupted.abort(
-      new BlazarError("Cancelled", { operation: "run the benchmark", reason: "a signal has come" }),
-    );
+    interrupted.abort(blazarError("Cancelled", "run the benchmark", "a signal has come"));
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const { runs, pods, containerdConfig } = flags;
   await runBench(name, {

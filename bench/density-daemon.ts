@@ -4,8 +4,8 @@
  * Everything else is real: RPC, charts, journals, cgroups, keeper, FIFOs, mounts. What the fakes take themselves is
  * part of this process's memory, so that what is measured here is an upper bound.
  */
-import { serve } from "../src/cli/serve.ts";
-import { wireDaemon } from "../src/cli/wiring.ts";
+import { serve } from "../src/daemon/serve.ts";
+import { wireDaemon } from "../src/daemon/wiring.ts";
 import { FakeVmmDriver } from "../test/support/fake-vmm/driver.ts";
 
 const [config] = process.argv.slice(2);

@@ -1,5 +1,5 @@
 /** The keeper's command line. Pure; it has no configuration beside it. */
-import { BlazarError } from "../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 export interface Arguments {
   /** Where the daemon connects. */
@@ -43,10 +43,5 @@ function mode(text: string): number {
 }
 
 function invalid(option: string, reason: string): BlazarError {
-  return new BlazarError("InvalidArgument", {
-    operation: "read the command line",
-    subject: option,
-    reason,
-    remedy: USAGE,
-  });
+  return blazarError("InvalidArgument", "read the command line", reason, { subject: option, remedy: USAGE });
 }

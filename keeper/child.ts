@@ -10,9 +10,9 @@ import { check, failure } from "../native/runtime/check.ts";
 import type { Command } from "../native/runtime/child.ts";
 import { writeControl } from "../native/runtime/files.ts";
 import { limitValue, RESOURCE_LIMITS } from "../native/runtime/resource-limits.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
-import { capabilityMask } from "../src/protocol/capabilities.ts";
-import type { ProcessSpawn } from "../src/protocol/keeper-messages.ts";
+import { BlazarError, blazarError } from "../src/contracts/errors.ts";
+import { capabilityMask } from "../src/protocol/guest/capabilities.ts";
+import type { ProcessSpawn } from "../src/protocol/keeper/messages.ts";
 
 /** fcntl(2): a duplicate, close-on-exec, from a number on. */
 const F_DUPFD_CLOEXEC = 1030;
@@ -56,11 +56,7 @@ function applyLimits({ rlimits }: ProcessSpawn): void {
   for (const { type, soft, hard } of rlimits) {
     const resource = RESOURCE_LIMITS[type];
     if (resource === undefined) {
-      throw new BlazarError("InvalidArgument", {
-        operation: "set a resource limit",
-        subject: type,
-        reason: "no such limit",
-      });
+      throw blazarError("InvalidArgument", "set a resource limit", "no such limit", { subject: type });
     }
     const result = sys.prlimit(0, resource, limitValue(soft), limitValue(hard));
     if (result < 0) throw failure(result, "HostResource", "set a resource limit", `${type}=${soft}:${hard}`);

@@ -37,36 +37,36 @@ interface Link {
 }
 
 export class ControlServer {
-  readonly #options: ControlServerOptions;
-  readonly #listener: Listener;
-  readonly #silent = new Set<Link>();
-  #current: Link | undefined;
+  private readonly options: ControlServerOptions;
+  private readonly listener: Listener;
+  private readonly silent = new Set<Link>();
+  private current: Link | undefined;
 
   constructor(options: ControlServerOptions) {
-    this.#options = options;
+    this.options = options;
     const { path, mode, loop, log } = options;
-    this.#listener = new Listener({ path, mode, loop, log, onConnection: (fd) => this.#accepted(fd) });
+    this.listener = new Listener({ path, mode, loop, log, onConnection: (fd) => this.accepted(fd) });
   }
 
   /** True while a daemon is connected. */
   get linked(): boolean {
-    return this.#current !== undefined;
+    return this.current !== undefined;
   }
 
   /** Drops the daemon's connection. */
   disconnect(): void {
-    if (this.#current !== undefined) this.#close(this.#current);
+    if (this.current !== undefined) this.drop(this.current);
   }
 
   /** Sends what is queued, then calls `done`; the socket is gone. */
   close(done: () => void): void {
-    this.#listener.close();
-    if (this.#current === undefined) done();
-    else this.#current.writer.end(done);
+    this.listener.close();
+    if (this.current === undefined) done();
+    else this.current.writer.end(done);
   }
 
-  #accepted(fd: number): void {
-    const { loop, log } = this.#options;
+  private accepted(fd: number): void {
+    const { loop, log } = this.options;
     const peer = sys.peerCredentials(fd);
     const { euid } = sys.getids();
     if (typeof peer === "number" || (peer.uid !== 0 && peer.uid !== euid)) {
@@ -77,42 +77,42 @@ export class ControlServer {
     const watch = loop.watch(fd);
     const writer = new QueuedWriter({ fd, watch, limit: MAX_QUEUED_BYTES });
     const link: Link = { fd, watch, writer };
-    watch.setReadable(() => this.#read(link));
-    this.#silent.add(link);
-    const [oldest] = this.#silent;
-    if (this.#silent.size > MAX_SILENT && oldest !== undefined) this.#close(oldest);
+    watch.setReadable(() => this.read(link));
+    this.silent.add(link);
+    const [oldest] = this.silent;
+    if (this.silent.size > MAX_SILENT && oldest !== undefined) this.drop(oldest);
   }
 
-  #read(link: Link): void {
+  private read(link: Link): void {
     const count = sys.read(link.fd, buffer.buffer, 0, buffer.length);
     if (count === -sys.EAGAIN) return;
-    if (count <= 0) return this.#close(link);
-    if (this.#silent.delete(link)) this.#attach(link);
-    this.#options.onReceive(buffer.subarray(0, count));
+    if (count <= 0) return this.drop(link);
+    if (this.silent.delete(link)) this.attach(link);
+    this.options.onReceive(buffer.subarray(0, count));
   }
 
-  #attach(link: Link): void {
-    const { log, onAttach } = this.#options;
-    if (this.#current !== undefined) {
+  private attach(link: Link): void {
+    const { log, onAttach } = this.options;
+    if (this.current !== undefined) {
       log.warn("a newer connection replaces the daemon's");
-      this.#close(this.#current);
+      this.drop(this.current);
     }
-    this.#current = link;
-    onAttach((frame) => this.#send(link, frame));
+    this.current = link;
+    onAttach((frame) => this.send(link, frame));
   }
 
-  #send(link: Link, frame: Uint8Array): void {
-    if (link !== this.#current || link.writer.write(frame)) return;
-    this.#options.log.error("the daemon takes nothing any more: its connection is closed");
-    this.#close(link);
+  private send(link: Link, frame: Uint8Array): void {
+    if (link !== this.current || link.writer.write(frame)) return;
+    this.options.log.error("the daemon takes nothing any more: its connection is closed");
+    this.drop(link);
   }
 
-  #close(link: Link): void {
-    this.#silent.delete(link);
+  private drop(link: Link): void {
+    this.silent.delete(link);
     link.watch.stop();
     sys.close(link.fd);
-    if (link !== this.#current) return;
-    this.#current = undefined;
-    this.#options.onDetach();
+    if (link !== this.current) return;
+    this.current = undefined;
+    this.options.onDetach();
   }
 }

@@ -8,8 +8,8 @@
 import * as sys from "sys";
 import type { Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
-import type { StreamHandler } from "../src/protocol/peer.ts";
-import { StreamSender, type StreamSenderOptions } from "../src/protocol/stream.ts";
+import type { StreamHandler } from "../src/protocol/wire/peer.ts";
+import { StreamSender, type StreamSenderOptions } from "../src/protocol/wire/stream.ts";
 import { type FifoStreamOptions, STDIO_WINDOW_BYTES } from "./fifo-output.ts";
 
 /** One read of a pass. Shared: what is read is copied by the sender at once. */
@@ -19,69 +19,69 @@ export class FifoInput implements StreamHandler, StreamSenderOptions {
   readonly stream: number;
   readonly send: (frame: Uint8Array) => void;
   readonly capacity = STDIO_WINDOW_BYTES;
-  readonly #sender: StreamSender;
-  readonly #watch: Watch;
-  readonly #log: Logger;
-  #open = true;
-  #ending = false;
+  private readonly sender: StreamSender;
+  private readonly watch: Watch;
+  private readonly log: Logger;
+  private open = true;
+  private ending = false;
 
   constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
     this.stream = stream;
     this.send = send;
-    this.#log = log;
-    this.#sender = new StreamSender(this);
-    this.#watch = loop.watch(fd, { readable: () => this.#read() });
+    this.log = log;
+    this.sender = new StreamSender(this);
+    this.watch = loop.watch(fd, { readable: () => this.read() });
   }
 
   acknowledged(offset: number, window: number): void {
-    this.#sender.acknowledged(offset, window);
+    this.sender.acknowledged(offset, window);
   }
 
   detached(): void {
-    this.#sender.detached();
+    this.sender.detached();
   }
 
   /** For the sender. */
   onRoom(): void {
-    if (this.#open) this.#watch.setReadable(() => this.#read());
+    if (this.open) this.watch.setReadable(() => this.read());
   }
 
   /** What is in the FIFO now is the last of it. */
   finish(): void {
-    this.#ending = true;
-    this.#finishIfDrained();
+    this.ending = true;
+    this.finishIfDrained();
   }
 
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#watch.stop();
-    sys.close(this.#watch.fd);
+    if (!this.open) return;
+    this.open = false;
+    this.watch.stop();
+    sys.close(this.watch.fd);
   }
 
-  #read(): void {
-    const room = Math.min(this.#sender.room, buffer.length);
+  private read(): void {
+    const room = Math.min(this.sender.room, buffer.length);
     if (room === 0) {
-      this.#watch.setReadable(null);
+      this.watch.setReadable(null);
       return;
     }
-    const { fd } = this.#watch;
+    const { fd } = this.watch;
     const count = sys.read(fd, buffer.buffer, 0, room);
-    if (count === -sys.EAGAIN) return this.#finishIfDrained();
+    if (count === -sys.EAGAIN) return this.finishIfDrained();
     if (count < 0) {
-      this.#log.error("a stdin FIFO cannot be read: it ends here", { stream: this.stream, errno: -count });
-      return this.#end();
+      this.log.error("a stdin FIFO cannot be read: it ends here", { stream: this.stream, errno: -count });
+      return this.sendEnd();
     }
-    this.#sender.write(buffer.subarray(0, count));
-    this.#finishIfDrained();
+    this.sender.write(buffer.subarray(0, count));
+    this.finishIfDrained();
   }
 
-  #finishIfDrained(): void {
-    if (this.#open && this.#ending && sys.pendingBytes(this.#watch.fd) <= 0) this.#end();
+  private finishIfDrained(): void {
+    if (this.open && this.ending && sys.pendingBytes(this.watch.fd) <= 0) this.sendEnd();
   }
 
-  #end(): void {
+  private sendEnd(): void {
     this.close();
-    this.#sender.finish();
+    this.sender.finish();
   }
 }

@@ -9,7 +9,7 @@ import { check, checkValue } from "../native/runtime/check.ts";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import { readText } from "../native/runtime/files.ts";
 import { encode } from "../native/runtime/text-codec.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 const ANSWER_BYTES = 4;
 /** A fork takes milliseconds; a process that is alive but does not listen must not hold up whoever asks. */
@@ -23,19 +23,19 @@ interface Waiter {
 }
 
 export class ForkControl {
-  readonly #fd: number;
-  readonly #loop: EventLoop;
-  readonly #watch: Watch;
-  readonly #waiting: Waiter[] = [];
-  readonly #answer = new Uint8Array(ANSWER_BYTES);
-  #length = 0;
-  #closed = false;
+  private readonly fd: number;
+  private readonly loop: EventLoop;
+  private readonly watch: Watch;
+  private readonly waiting: Waiter[] = [];
+  private readonly answer = new Uint8Array(ANSWER_BYTES);
+  private length = 0;
+  private closed = false;
 
   /** Takes over the descriptor. */
   constructor(loop: EventLoop, fd: number) {
-    this.#fd = fd;
-    this.#loop = loop;
-    this.#watch = loop.watch(fd, { readable: () => this.#read() });
+    this.fd = fd;
+    this.loop = loop;
+    this.watch = loop.watch(fd, { readable: () => this.read() });
   }
 
   /** The child's end and the keeper's own. */
@@ -49,14 +49,14 @@ export class ForkControl {
     const body = encode(words.map((word) => `${word}\0`).join(""));
     if (words.some((word) => word.includes("\0")) || body.length > MAX_REQUEST_BYTES) {
       const reason = "a word of the request has a NUL in it, or there is too much of it";
-      throw new BlazarError("InvalidArgument", { operation: "fork a process", reason });
+      throw blazarError("InvalidArgument", "fork a process", reason);
     }
-    if (this.#closed) throw broken("the process does not listen any more");
+    if (this.closed) throw broken("the process does not listen any more");
     const message = new Uint8Array(ANSWER_BYTES + body.length);
     new DataView(message.buffer).setUint32(0, body.length, true);
     message.set(body, ANSWER_BYTES);
     const written = check(
-      sys.write(this.#fd, message.buffer, 0, message.length),
+      sys.write(this.fd, message.buffer, 0, message.length),
       "ask a process to fork itself",
     );
     if (written !== message.length) {
@@ -65,30 +65,30 @@ export class ForkControl {
     }
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject };
-      this.#waiting.push(waiter);
-      this.#loop.setTimer(ANSWER_WITHIN_MS, () => {
-        if (this.#waiting.includes(waiter)) this.close("the process does not answer");
+      this.waiting.push(waiter);
+      this.loop.setTimer(ANSWER_WITHIN_MS, () => {
+        if (this.waiting.includes(waiter)) this.close("the process does not answer");
       });
     });
   }
 
   close(reason = "the process has gone away"): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#watch.stop();
-    sys.close(this.#fd);
-    for (const waiter of this.#waiting.splice(0)) waiter.reject(broken(reason));
+    if (this.closed) return;
+    this.closed = true;
+    this.watch.stop();
+    sys.close(this.fd);
+    for (const waiter of this.waiting.splice(0)) waiter.reject(broken(reason));
   }
 
-  #read(): void {
-    const size = sys.read(this.#fd, this.#answer.buffer, this.#length, ANSWER_BYTES - this.#length);
+  private read(): void {
+    const size = sys.read(this.fd, this.answer.buffer, this.length, ANSWER_BYTES - this.length);
     if (size === -sys.EAGAIN) return;
     if (size <= 0) return this.close();
-    this.#length += size;
-    if (this.#length < ANSWER_BYTES) return;
-    this.#length = 0;
-    const answer = new DataView(this.#answer.buffer).getInt32(0, true);
-    const waiter = this.#waiting.shift();
+    this.length += size;
+    if (this.length < ANSWER_BYTES) return;
+    this.length = 0;
+    const answer = new DataView(this.answer.buffer).getInt32(0, true);
+    const waiter = this.waiting.shift();
     if (waiter === undefined) return this.close();
     if (answer > 0) waiter.resolve(answer);
     else waiter.reject(broken(`it says errno ${-answer}`));
@@ -107,5 +107,5 @@ export function parentOf(pid: number): number | undefined {
 }
 
 function broken(reason: string): BlazarError {
-  return new BlazarError("HostResource", { operation: "fork a process", reason });
+  return blazarError("HostResource", "fork a process", reason);
 }

@@ -5,10 +5,10 @@
  * once, where the link's other frames would close the link.
  */
 import type { Logger } from "../native/runtime/log.ts";
-import type { StreamHandler } from "../src/protocol/peer.ts";
+import type { StreamHandler } from "../src/protocol/wire/peer.ts";
 
 export class IsolatedStream implements StreamHandler {
-  #reported = false;
+  private reported = false;
 
   constructor(
     private readonly stream: number,
@@ -20,7 +20,7 @@ export class IsolatedStream implements StreamHandler {
     try {
       this.inner.data?.(offset, bytes);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -28,7 +28,7 @@ export class IsolatedStream implements StreamHandler {
     try {
       this.inner.end?.(offset);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -36,7 +36,7 @@ export class IsolatedStream implements StreamHandler {
     try {
       this.inner.acknowledged?.(offset, window);
     } catch (error) {
-      this.#report(error);
+      this.report(error);
     }
   }
 
@@ -48,9 +48,9 @@ export class IsolatedStream implements StreamHandler {
     this.inner.detached?.();
   }
 
-  #report(error: unknown): void {
-    if (this.#reported) return;
-    this.#reported = true;
+  private report(error: unknown): void {
+    if (this.reported) return;
+    this.reported = true;
     this.log.error("a stream broke the protocol: its frame is dropped", { stream: this.stream, error });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The keeper: puts processes, FIFOs and Task connections behind the daemon's link.
  *
- * It does what the daemon asks (protocol/keeper-messages.ts) and remembers it; a daemon that comes later learns
+ * It does what the daemon asks (protocol/keeper/messages.ts) and remembers it; a daemon that comes later learns
  * all of it from the hello. Events are only for a daemon that is connected: the next one's hello says the same.
  */
 import * as sys from "sys";
@@ -10,16 +10,16 @@ import { ChildReaper } from "../native/runtime/child.ts";
 import type { EventLoop } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import { textCodec } from "../native/runtime/text-codec.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
-import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/frame.ts";
+import { blazarError } from "../src/contracts/errors.ts";
 import {
   KEEPER_REQUESTS,
   type KeeperEventName,
   type KeeperHello,
   type KeeperOp,
   type KeeperParams,
-} from "../src/protocol/keeper-messages.ts";
-import { Peer } from "../src/protocol/peer.ts";
+} from "../src/protocol/keeper/messages.ts";
+import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/wire/frame.ts";
+import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
 import { Processes } from "./processes.ts";
 import { Stdio } from "./stdio.ts";
@@ -39,100 +39,100 @@ export interface KeeperOptions {
 type Handlers = { [Op in KeeperOp]: (params: KeeperParams<Op>) => unknown };
 
 export class Keeper {
-  readonly #options: KeeperOptions;
-  readonly #peer: Peer;
-  readonly #control: ControlServer;
-  readonly #tasks: TaskServer;
-  readonly #processes: Processes;
-  readonly #stdio: Stdio;
-  readonly #handlers: Handlers;
+  private readonly options: KeeperOptions;
+  private readonly peer: Peer;
+  private readonly control: ControlServer;
+  private readonly tasks: TaskServer;
+  private readonly processes: Processes;
+  private readonly stdio: Stdio;
+  private readonly handlers: Handlers;
 
   constructor(options: KeeperOptions) {
-    this.#options = options;
+    this.options = options;
     const { loop, log, socketMode: mode } = options;
-    this.#peer = this.#makePeer();
-    const send = (frame: Uint8Array): void => this.#peer.send(frame);
-    this.#processes = new Processes({
+    this.peer = this.makePeer();
+    const send = (frame: Uint8Array): void => this.peer.send(frame);
+    this.processes = new Processes({
       loop,
       reaper: new ChildReaper(loop),
       openFiles: raiseOpenFiles(),
-      onExit: (exited) => this.#emit("process.exited", exited),
+      onExit: (exited) => this.emit("process.exited", exited),
     });
-    this.#stdio = new Stdio({
+    this.stdio = new Stdio({
       loop,
       log,
       send,
-      openStream: (id, handler) => this.#peer.openStream(id, handler),
-      closeStream: (id) => this.#peer.closeStream(id),
+      openStream: (id, handler) => this.peer.openStream(id, handler),
+      closeStream: (id) => this.peer.closeStream(id),
     });
-    this.#handlers = this.#makeHandlers();
-    this.#tasks = new TaskServer({
+    this.handlers = this.makeHandlers();
+    this.tasks = new TaskServer({
       path: options.task,
       mode,
       loop,
       log,
       send,
-      onOpened: (connection) => this.#emit("task.opened", { connection }),
-      onClosed: (connection) => this.#emit("task.closed", { connection }),
+      onOpened: (connection) => this.emit("task.opened", { connection }),
+      onClosed: (connection) => this.emit("task.closed", { connection }),
     });
-    this.#control = this.#listen();
+    this.control = this.listen();
   }
 
   /** What would be lost if the keeper ended now; "" if nothing. */
   get holding(): string {
-    const [processes, streams] = [this.#processes.running, this.#stdio.size];
+    const [processes, streams] = [this.processes.running, this.stdio.size];
     return processes + streams === 0 ? "" : `${processes} processes run, stdio of ${streams} is open`;
   }
 
   /** Removes the sockets, sends what is queued, then `onEnd`. */
   end(): void {
-    this.#tasks.close();
-    this.#control.close(this.#options.onEnd);
+    this.tasks.close();
+    this.control.close(this.options.onEnd);
   }
 
-  #listen(): ControlServer {
-    const { control: path, socketMode: mode, loop, log } = this.#options;
+  private listen(): ControlServer {
+    const { control: path, socketMode: mode, loop, log } = this.options;
     try {
       return new ControlServer({
         path,
         mode,
         loop,
         log,
-        onAttach: (transport) => this.#peer.attach(transport),
-        onReceive: (bytes) => this.#peer.receive(bytes),
-        onDetach: () => this.#peer.detach(),
+        onAttach: (transport) => this.peer.attach(transport),
+        onReceive: (bytes) => this.peer.receive(bytes),
+        onDetach: () => this.peer.detach(),
       });
     } catch (error) {
-      this.#tasks.close();
+      this.tasks.close();
       throw error;
     }
   }
 
-  #makePeer(): Peer {
-    const { log, loop } = this.#options;
+  private makePeer(): Peer {
+    const { log, loop } = this.options;
     return new Peer({
       session: randomId(),
       text: textCodec,
       maxFrameBytes: KEEPER_MAX_FRAME_BYTES,
-      helloBody: () => this.#hello(),
+      helloBody: () => this.hello(),
       onHello: (_, sameSession) => {
         log.info(sameSession ? "the daemon is back" : "a daemon is here");
         // After the events and the streams' first acks, which follow the hello at once.
-        loop.defer(() => this.#tasks.replay());
+        loop.defer(() => this.tasks.replay());
       },
-      onRequest: (op, params) => this.#request(op, params),
+      onRequest: (op, params) => this.request(op, params),
       onEvent: () => undefined,
-      onExtension: (frame) => this.#extension(frame),
+      onExtension: (frame) => this.extension(frame),
       ownsStreams: false,
       onViolation: (error) => {
         log.error("the daemon broke the protocol: its connection is closed", { error });
-        this.#control.disconnect();
+        this.control.disconnect();
       },
     });
   }
 
-  #makeHandlers(): Handlers {
-    const [processes, stdio] = [this.#processes, this.#stdio];
+  private makeHandlers(): Handlers {
+    const [processes, stdio] = [this.processes, this.stdio];
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
@@ -141,66 +141,59 @@ export class Keeper {
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),
       "stdio.close": ({ id }) => stdio.close(id),
-      shutdown: () => this.#shutdown(),
+      shutdown: () => this.shutdown(),
     };
   }
 
-  #hello(): KeeperHello {
+  private hello(): KeeperHello {
     return {
       role: "keeper",
-      keeper: this.#options.version,
+      keeper: this.options.version,
       pid: sys.getpid(),
-      processes: this.#processes.list(),
-      stdio: this.#stdio.list(),
-      connections: this.#tasks.list(),
+      processes: this.processes.list(),
+      stdio: this.stdio.list(),
+      connections: this.tasks.list(),
     };
   }
 
-  #request(op: string, params: unknown): unknown {
+  private request(op: string, params: unknown): unknown {
     if (!isOp(op)) {
-      throw new BlazarError("Unimplemented", {
-        operation: "answer the daemon",
+      throw blazarError("Unimplemented", "answer the daemon", "this keeper does not know it", {
         subject: op,
-        reason: "this keeper does not know it",
         remedy: "use a keeper and a blazard of the same release",
       });
     }
-    return this.#handle(op, params);
+    return this.handle(op, params);
   }
 
-  #handle<Op extends KeeperOp>(op: Op, params: unknown): unknown {
+  private handle<Op extends KeeperOp>(op: Op, params: unknown): unknown {
     const check = KEEPER_REQUESTS[op].params as (value: unknown, path: string) => KeeperParams<Op>;
-    return this.#handlers[op](check(params, op));
+    return this.handlers[op](check(params, op));
   }
 
-  #extension(frame: Frame): void {
-    if (frame.type === FrameType.TaskResponse) return this.#tasks.answer(frame);
-    throw new BlazarError("FrameUnexpected", {
-      operation: "handle a frame",
-      reason: `type ${frame.type} from the daemon`,
-    });
+  private extension(frame: Frame): void {
+    if (frame.type === FrameType.TaskResponse) return this.tasks.answer(frame);
+    throw blazarError("FrameUnexpected", "handle a frame", `type ${frame.type} from the daemon`);
   }
 
-  #emit(event: KeeperEventName, params: unknown): void {
-    if (!this.#control.linked) return;
+  private emit(event: KeeperEventName, params: unknown): void {
+    if (!this.control.linked) return;
     try {
-      this.#peer.emit(event, params);
+      this.peer.emit(event, params);
     } catch (error) {
-      this.#options.log.error("the daemon handles no events: its connection is closed", { error });
-      this.#control.disconnect();
+      this.options.log.error("the daemon handles no events: its connection is closed", { error });
+      this.control.disconnect();
     }
   }
 
-  #shutdown(): void {
+  private shutdown(): void {
     if (this.holding !== "") {
-      throw new BlazarError("IllegalTransition", {
-        operation: "end the keeper",
-        reason: this.holding,
+      throw blazarError("IllegalTransition", "end the keeper", this.holding, {
         remedy: "stop the pods first",
       });
     }
     // In a later pass, the first being this one: the answer is queued by then, and goes out before the end.
-    const { loop } = this.#options;
+    const { loop } = this.options;
     loop.defer(() => loop.defer(() => this.end()));
   }
 }

@@ -8,7 +8,7 @@ import * as sys from "sys";
 import { check, failure } from "../native/runtime/check.ts";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 const BACKLOG = 128;
 /** How long to leave connections waiting when descriptors have run out. */
@@ -24,31 +24,31 @@ export interface ListenerOptions {
 }
 
 export class Listener {
-  readonly #options: ListenerOptions;
-  readonly #watch: Watch;
+  private readonly options: ListenerOptions;
+  private readonly watch: Watch;
 
   /** Throws a BlazarError that says who is in the way. */
   constructor(options: ListenerOptions) {
-    this.#options = options;
+    this.options = options;
     const fd = listen(options.path, options.mode);
-    this.#watch = options.loop.watch(fd, { readable: () => this.#accept() });
+    this.watch = options.loop.watch(fd, { readable: () => this.accept() });
   }
 
   /** Stops listening and removes the file. */
   close(): void {
-    this.#watch.stop();
-    sys.close(this.#watch.fd);
-    sys.unlink(this.#options.path);
+    this.watch.stop();
+    sys.close(this.watch.fd);
+    sys.unlink(this.options.path);
   }
 
-  #accept(): void {
-    const fd = sys.accept4(this.#watch.fd);
-    if (fd >= 0) return this.#options.onConnection(fd);
+  private accept(): void {
+    const fd = sys.accept4(this.watch.fd);
+    if (fd >= 0) return this.options.onConnection(fd);
     if (fd === -sys.EAGAIN || fd === -sys.ECONNRESET) return;
-    const { log, loop, path } = this.#options;
+    const { log, loop, path } = this.options;
     log.error("a connection cannot be accepted", { path, error: failure(fd, "ResourceExhausted", "accept") });
-    this.#watch.setReadable(null);
-    loop.setTimer(RETRY_ACCEPT_MS, () => this.#watch.setReadable(() => this.#accept()));
+    this.watch.setReadable(null);
+    loop.setTimer(RETRY_ACCEPT_MS, () => this.watch.setReadable(() => this.accept()));
   }
 }
 
@@ -57,10 +57,8 @@ function listen(path: string, mode: number): number {
   const first = sys.unixListen(path, mode, BACKLOG);
   if (first !== -sys.EADDRINUSE) {
     if (first === -sys.ENOENT) {
-      throw new BlazarError("InvalidArgument", {
-        operation,
+      throw blazarError("InvalidArgument", operation, "its directory does not exist", {
         subject: path,
-        reason: "its directory does not exist",
         remedy: "make it, with mode 0700",
       });
     }
@@ -82,5 +80,5 @@ function requireStale(path: string): void {
 }
 
 function inTheWay(subject: string, reason: string, remedy: string): BlazarError {
-  return new BlazarError("HostResource", { operation: "listen", subject, reason, remedy });
+  return blazarError("HostResource", "listen", reason, { subject, remedy });
 }

@@ -9,13 +9,13 @@ import { check } from "../native/runtime/check.ts";
 import { type ChildReaper, type ExitStatus, spawnChild } from "../native/runtime/child.ts";
 import type { EventLoop } from "../native/runtime/event-loop.ts";
 import { processStartTime } from "../native/runtime/files.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
+import { BlazarError, blazarError } from "../src/contracts/errors.ts";
 import type {
   KeeperHello,
   KeeperProcessExited,
   ProcessIdentity,
   ProcessSpawn,
-} from "../src/protocol/keeper-messages.ts";
+} from "../src/protocol/keeper/messages.ts";
 import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
 
@@ -36,30 +36,30 @@ export interface ProcessesOptions {
 }
 
 export class Processes {
-  readonly #options: ProcessesOptions;
-  readonly #children = new Map<string, Child>();
+  private readonly options: ProcessesOptions;
+  private readonly children = new Map<string, Child>();
 
   constructor(options: ProcessesOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   /** Processes that run. */
   get running(): number {
     let count = 0;
-    for (const child of this.#children.values()) if (child.exited === undefined) count++;
+    for (const child of this.children.values()) if (child.exited === undefined) count++;
     return count;
   }
 
   /** For the hello. */
   list(): KeeperHello["processes"] {
-    return [...this.#children].map(([id, { identity, exited }]) => ({ id, identity, exited }));
+    return [...this.children].map(([id, { identity, exited }]) => ({ id, identity, exited }));
   }
 
   /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
   async spawn(spec: ProcessSpawn): Promise<ProcessIdentity> {
-    if (spec.fork !== undefined) return await this.#fork(spec.id, spec.fork);
-    this.#validate(spec);
-    const { loop, openFiles } = this.#options;
+    if (spec.fork !== undefined) return await this.fork(spec.id, spec.fork);
+    this.validate(spec);
+    const { loop, openFiles } = this.options;
     const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
     let child: Child | undefined;
     try {
@@ -68,12 +68,12 @@ export class Processes {
         {},
         () => prepareChild(spec, openFiles, pair?.child),
         (pid) => {
-          child = this.#register(spec.id, pid);
+          child = this.register(spec.id, pid);
         },
       );
       if (child !== undefined && pair !== undefined) child.forks = new ForkControl(loop, pair.own);
     } catch (error) {
-      if (child !== undefined) this.#children.delete(spec.id);
+      if (child !== undefined) this.children.delete(spec.id);
       if (pair !== undefined) sys.close(pair.own);
       throw named(error, spec);
     } finally {
@@ -82,34 +82,34 @@ export class Processes {
     if (child === undefined) throw new Error("a child that was never registered");
     child.starting = false;
     // It may have ended before the pipe told that it had begun.
-    if (child.exited !== undefined) this.#options.onExit(child.exited);
+    if (child.exited !== undefined) this.options.onExit(child.exited);
     return child.identity;
   }
 
   /** A sibling of the process that it is forked from, and as such a child of this one. */
-  async #fork(id: string, { of, words }: NonNullable<ProcessSpawn["fork"]>): Promise<ProcessIdentity> {
+  private async fork(id: string, { of, words }: NonNullable<ProcessSpawn["fork"]>): Promise<ProcessIdentity> {
     const operation = "fork a process";
-    this.#refuseKnown(id, operation);
-    const original = this.#children.get(of);
+    this.refuseKnown(id, operation);
+    const original = this.children.get(of);
     if (original === undefined) throw refused("ProcessNotFound", operation, of, "no such process");
     if (original.forks === undefined || original.exited !== undefined)
       throw refused("ProcessNotRunning", operation, of, "it cannot fork, or has ended");
     const pid = await original.forks.fork(words);
     // the word of a process that this one has started, not of this one
-    const known = [...this.#children.values()].some((child) => child.identity.pid === pid && !child.exited);
+    const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
     // one that could not go on has ended already
-    const own = parentOf(pid) === sys.getpid() || this.#options.reaper.hasEnded(pid);
+    const own = parentOf(pid) === sys.getpid() || this.options.reaper.hasEnded(pid);
     if (known || !own)
       throw refused("HostResource", operation, of, `its fork ${pid} is no child of the keeper`);
-    this.#refuseKnown(id, operation);
-    const child = this.#register(id, pid);
+    this.refuseKnown(id, operation);
+    const child = this.register(id, pid);
     child.starting = false;
     return child.identity;
   }
 
   /** Throws ProcessNotFound or ProcessNotRunning. */
   signal(id: string, signal: number): void {
-    const child = this.#children.get(id);
+    const child = this.children.get(id);
     if (child === undefined) throw refused("ProcessNotFound", "signal a process", id, "no such process");
     if (child.exited !== undefined)
       throw refused("ProcessNotRunning", "signal a process", id, "it has ended");
@@ -118,34 +118,34 @@ export class Processes {
 
   /** Throws IllegalTransition while it runs. */
   forget(id: string): void {
-    const child = this.#children.get(id);
+    const child = this.children.get(id);
     if (child !== undefined && child.exited === undefined)
       throw refused("IllegalTransition", "forget a process", id, "it still runs");
-    this.#children.delete(id);
+    this.children.delete(id);
   }
 
-  #validate({ id, argv }: ProcessSpawn): void {
+  private validate({ id, argv }: ProcessSpawn): void {
     const operation = "start a process";
-    this.#refuseKnown(id, operation);
+    this.refuseKnown(id, operation);
     if (argv[0]?.startsWith("/") !== true)
       throw refused("InvalidArgument", operation, id, `${argv[0] ?? "nothing"} is no absolute path`);
   }
 
-  #refuseKnown(id: string, operation: string): void {
-    if (this.#children.has(id)) throw refused("ProcessExists", operation, id, "there is one of this name");
+  private refuseKnown(id: string, operation: string): void {
+    if (this.children.has(id)) throw refused("ProcessExists", operation, id, "there is one of this name");
   }
 
-  #register(id: string, pid: number): Child {
+  private register(id: string, pid: number): Child {
     const child: Child = { identity: { pid, startTime: processStartTime(pid) ?? 0 }, starting: true };
-    this.#children.set(id, child);
-    this.#options.reaper.onExit(pid, (status) => this.#ended(id, child, status));
+    this.children.set(id, child);
+    this.options.reaper.onExit(pid, (status) => this.ended(id, child, status));
     return child;
   }
 
-  #ended(id: string, child: Child, { code, signal }: ExitStatus): void {
+  private ended(id: string, child: Child, { code, signal }: ExitStatus): void {
     child.exited = { id, code: code ?? -1, signal: signal ?? 0 };
     child.forks?.close();
-    if (!child.starting && this.#children.get(id) === child) this.#options.onExit(child.exited);
+    if (!child.starting && this.children.get(id) === child) this.options.onExit(child.exited);
   }
 }
 
@@ -156,22 +156,15 @@ function named(error: unknown, spec: ProcessSpawn): unknown {
   const subject = spec.argv[0];
   const { reason } = error.details;
   if (error.code === "CommandNotFound") {
-    return new BlazarError("VmmNotInstalled", {
-      operation,
+    return blazarError("VmmNotInstalled", operation, reason, {
       subject,
-      reason,
       remedy: "install it, or set the path of the one to use",
       cause: error,
     });
   }
   if (error.code !== "CommandNotExecutable") return error;
   const denied = reason.includes("EACCES") || reason.includes("EPERM");
-  return new BlazarError(denied ? "PermissionDenied" : "VmmFailed", {
-    operation,
-    subject,
-    reason,
-    cause: error,
-  });
+  return blazarError(denied ? "PermissionDenied" : "VmmFailed", operation, reason, { subject, cause: error });
 }
 
 function refused(
@@ -186,5 +179,5 @@ function refused(
   subject: string,
   reason: string,
 ): BlazarError {
-  return new BlazarError(code, { operation, subject, reason });
+  return blazarError(code, operation, reason, { subject });
 }

@@ -8,9 +8,9 @@ import * as sys from "sys";
 import { failure } from "../native/runtime/check.ts";
 import type { EventLoop } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
-import type { KeeperHello, StdioOpen } from "../src/protocol/keeper-messages.ts";
-import type { StreamHandler } from "../src/protocol/peer.ts";
+import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
+import type { KeeperHello, StdioOpen } from "../src/protocol/keeper/messages.ts";
+import type { StreamHandler } from "../src/protocol/wire/peer.ts";
 import { FifoInput } from "./fifo-input.ts";
 import { FifoOutput, type FifoStreamOptions } from "./fifo-output.ts";
 import { IsolatedStream } from "./isolated-stream.ts";
@@ -32,22 +32,22 @@ export interface StdioOptions {
 type End = { readonly path: string; readonly stream: number };
 
 export class Stdio {
-  readonly #options: StdioOptions;
-  readonly #sets = new Map<string, StdioSet>();
-  readonly #streams = new Set<number>();
+  private readonly options: StdioOptions;
+  private readonly sets = new Map<string, StdioSet>();
+  private readonly streams = new Set<number>();
 
   constructor(options: StdioOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   /** Open sets. */
   get size(): number {
-    return this.#sets.size;
+    return this.sets.size;
   }
 
   /** For the hello. */
   list(): KeeperHello["stdio"] {
-    return [...this.#sets.values()].map(({ open, outputs }) => ({
+    return [...this.sets.values()].map(({ open, outputs }) => ({
       open,
       ended: outputs.every((output) => output.ended),
     }));
@@ -55,58 +55,58 @@ export class Stdio {
 
   /** Throws InvalidArgument for a path that is no FIFO or an id that is open otherwise. */
   open(wanted: StdioOpen): void {
-    const present = this.#sets.get(wanted.id);
+    const present = this.sets.get(wanted.id);
     if (present !== undefined) {
       if (!same(present.open, wanted)) throw invalid(wanted.id, "it is open with other paths or streams");
       return;
     }
     const { stdin, stdout, stderr } = wanted;
-    for (const end of [stdin, stdout, stderr]) this.#validate(wanted.id, end);
+    for (const end of [stdin, stdout, stderr]) this.validate(wanted.id, end);
     const fds = openAll([stdin, stdout, stderr].map(({ path }) => path));
-    const input = fds[0] === undefined ? undefined : new FifoInput(this.#streamOptions(stdin, fds[0]));
-    if (input !== undefined) this.#register(stdin.stream, input);
+    const input = fds[0] === undefined ? undefined : new FifoInput(this.streamOptions(stdin, fds[0]));
+    if (input !== undefined) this.register(stdin.stream, input);
     const outputs: FifoOutput[] = [];
     for (const [end, fd] of [[stdout, fds[1]] as const, [stderr, fds[2]] as const]) {
       if (fd === undefined) continue;
-      const output = new FifoOutput(this.#streamOptions(end, fd));
+      const output = new FifoOutput(this.streamOptions(end, fd));
       outputs.push(output);
-      this.#register(end.stream, output);
+      this.register(end.stream, output);
     }
-    this.#sets.set(wanted.id, { open: wanted, input, outputs });
+    this.sets.set(wanted.id, { open: wanted, input, outputs });
   }
 
   /** The process's input is what is in the FIFO now. An unknown id is fine. */
   closeInput(id: string): void {
-    this.#sets.get(id)?.input?.finish();
+    this.sets.get(id)?.input?.finish();
   }
 
   /** Closes everything of it. An unknown id is fine. */
   close(id: string): void {
-    const set = this.#sets.get(id);
+    const set = this.sets.get(id);
     if (set === undefined) return;
-    this.#sets.delete(id);
+    this.sets.delete(id);
     set.input?.close();
     for (const output of set.outputs) output.close();
     for (const { stream } of [set.open.stdin, set.open.stdout, set.open.stderr]) {
-      this.#streams.delete(stream);
-      this.#options.closeStream(stream);
+      this.streams.delete(stream);
+      this.options.closeStream(stream);
     }
   }
 
-  #validate(id: string, { path, stream }: End): void {
+  private validate(id: string, { path, stream }: End): void {
     if ((path === "") !== (stream === 0))
       throw invalid(id, `path "${path}" does not go with stream ${stream}`);
-    if (this.#streams.has(stream)) throw invalid(id, `stream ${stream} is in use`);
+    if (this.streams.has(stream)) throw invalid(id, `stream ${stream} is in use`);
   }
 
-  #streamOptions({ stream }: End, fd: number): FifoStreamOptions {
-    const { loop, log, send } = this.#options;
+  private streamOptions({ stream }: End, fd: number): FifoStreamOptions {
+    const { loop, log, send } = this.options;
     return { fd, stream, loop, log, send };
   }
 
-  #register(stream: number, handler: StreamHandler): void {
-    const { log, openStream } = this.#options;
-    this.#streams.add(stream);
+  private register(stream: number, handler: StreamHandler): void {
+    const { log, openStream } = this.options;
+    this.streams.add(stream);
     openStream(stream, new IsolatedStream(stream, handler, log));
   }
 }
@@ -153,5 +153,5 @@ function same(a: StdioOpen, b: StdioOpen): boolean {
 }
 
 function invalid(subject: string, reason: string): BlazarError {
-  return new BlazarError("InvalidArgument", { operation: "open stdio", subject, reason });
+  return blazarError("InvalidArgument", "open stdio", reason, { subject });
 }

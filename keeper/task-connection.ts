@@ -8,7 +8,7 @@
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
-import { encodeFrame, FrameType } from "../src/protocol/frame.ts";
+import { encodeFrame, FrameType } from "../src/protocol/wire/frame.ts";
 import { TtrpcDecoder, type TtrpcMessage, TtrpcType } from "./ttrpc-decoder.ts";
 
 /** Unanswered requests of a connection, and answers that containerd has not taken: beyond it, no reading. */
@@ -34,91 +34,91 @@ export class TaskConnection implements QueuedWriterOptions {
   readonly watch: Watch;
   /** Reading less bounds what waits. */
   readonly limit = Number.MAX_SAFE_INTEGER;
-  readonly #options: TaskConnectionOptions;
-  readonly #decoder = new TtrpcDecoder();
-  readonly #writer: QueuedWriter;
+  private readonly options: TaskConnectionOptions;
+  private readonly decoder = new TtrpcDecoder();
+  private readonly writer: QueuedWriter;
   /** Encoded TaskRequests by number. */
-  readonly #unanswered = new Map<number, Uint8Array>();
-  #unansweredBytes = 0;
-  #next = 1;
-  #open = true;
-  #reading = false;
+  private readonly unanswered = new Map<number, Uint8Array>();
+  private unansweredBytes = 0;
+  private next = 1;
+  private open = true;
+  private reading = false;
 
   constructor(options: TaskConnectionOptions) {
-    this.#options = options;
+    this.options = options;
     this.number = options.number;
     this.fd = options.fd;
     this.watch = options.loop.watch(options.fd);
-    this.#writer = new QueuedWriter(this);
-    this.#readIfRoomy();
+    this.writer = new QueuedWriter(this);
+    this.readIfRoomy();
   }
 
   /** Bytes of requests without an answer. */
   get waiting(): number {
-    return this.#unansweredBytes;
+    return this.unansweredBytes;
   }
 
   /** Sends every unanswered request, to a daemon that has just come. */
   replay(): void {
-    for (const frame of this.#unanswered.values()) this.#options.send(frame);
+    for (const frame of this.unanswered.values()) this.options.send(frame);
   }
 
   /** The daemon's answer to a request; one that nobody waits for is dropped. */
   answer(request: number, message: Uint8Array): void {
-    const frame = this.#unanswered.get(request);
+    const frame = this.unanswered.get(request);
     if (frame === undefined) return;
-    this.#unanswered.delete(request);
-    this.#unansweredBytes -= frame.length;
-    this.#writer.write(message.slice());
-    this.#readIfRoomy();
+    this.unanswered.delete(request);
+    this.unansweredBytes -= frame.length;
+    this.writer.write(message.slice());
+    this.readIfRoomy();
   }
 
   /** For the writer. */
   onProgress(): void {
-    this.#readIfRoomy();
+    this.readIfRoomy();
   }
 
   /** For the writer. */
   onError(error: Error): void {
-    this.#close(error);
+    this.close(error);
   }
 
-  #readIfRoomy(): void {
-    const roomy = this.#unansweredBytes < MAX_WAITING_BYTES && this.#writer.pending < MAX_WAITING_BYTES;
-    if (!this.#open || roomy === this.#reading) return;
-    this.#reading = roomy;
-    this.watch.setReadable(roomy ? () => this.#read() : null);
+  private readIfRoomy(): void {
+    const roomy = this.unansweredBytes < MAX_WAITING_BYTES && this.writer.pending < MAX_WAITING_BYTES;
+    if (!this.open || roomy === this.reading) return;
+    this.reading = roomy;
+    this.watch.setReadable(roomy ? () => this.read() : null);
   }
 
-  #read(): void {
+  private read(): void {
     const count = sys.read(this.fd, buffer.buffer, 0, buffer.length);
     if (count === -sys.EAGAIN) return;
-    if (count <= 0) return this.#close(undefined);
+    if (count <= 0) return this.close(undefined);
     try {
-      this.#decoder.push(buffer.subarray(0, count), (message) => this.#received(message));
+      this.decoder.push(buffer.subarray(0, count), (message) => this.received(message));
     } catch (error) {
-      return this.#close(error);
+      return this.close(error);
     }
-    this.#readIfRoomy();
+    this.readIfRoomy();
   }
 
-  #received({ type, bytes }: TtrpcMessage): void {
-    const sequence = this.#next++;
+  private received({ type, bytes }: TtrpcMessage): void {
+    const sequence = this.next++;
     const frame = encodeFrame(FrameType.TaskRequest, this.number, sequence, bytes);
     // Stream data (type 3) has no answer of its own.
     if (type === TtrpcType.Request) {
-      this.#unanswered.set(sequence, frame);
-      this.#unansweredBytes += frame.length;
+      this.unanswered.set(sequence, frame);
+      this.unansweredBytes += frame.length;
     }
-    this.#options.send(frame);
+    this.options.send(frame);
   }
 
-  #close(error: unknown): void {
-    if (!this.#open) return;
-    this.#open = false;
+  private close(error: unknown): void {
+    if (!this.open) return;
+    this.open = false;
     this.watch.stop();
     sys.close(this.fd);
-    this.#unanswered.clear();
-    this.#options.onClosed(error);
+    this.unanswered.clear();
+    this.options.onClosed(error);
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { EventLoop } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
-import type { Frame } from "../src/protocol/frame.ts";
+import type { Frame } from "../src/protocol/wire/frame.ts";
 import { Listener } from "./listener.ts";
 import { TaskConnection } from "./task-connection.ts";
 
@@ -21,51 +21,51 @@ export interface TaskServerOptions {
 }
 
 export class TaskServer {
-  readonly #options: TaskServerOptions;
-  readonly #listener: Listener;
-  readonly #connections = new Map<number, TaskConnection>();
-  #next = 1;
+  private readonly options: TaskServerOptions;
+  private readonly listener: Listener;
+  private readonly connections = new Map<number, TaskConnection>();
+  private next = 1;
 
   constructor(options: TaskServerOptions) {
-    this.#options = options;
+    this.options = options;
     const { path, mode, loop, log } = options;
-    this.#listener = new Listener({ path, mode, loop, log, onConnection: (fd) => this.#accepted(fd) });
+    this.listener = new Listener({ path, mode, loop, log, onConnection: (fd) => this.accepted(fd) });
   }
 
   /** For the hello. */
   list(): number[] {
-    return [...this.#connections.keys()];
+    return [...this.connections.keys()];
   }
 
   /** A daemon has come: it gets everything that has no answer yet. */
   replay(): void {
-    for (const connection of this.#connections.values()) connection.replay();
+    for (const connection of this.connections.values()) connection.replay();
   }
 
   /** A TaskResponse of the daemon. */
   answer({ stream, sequence, payload }: Frame): void {
-    this.#connections.get(stream)?.answer(sequence, payload);
+    this.connections.get(stream)?.answer(sequence, payload);
   }
 
   close(): void {
-    this.#listener.close();
+    this.listener.close();
   }
 
-  #accepted(fd: number): void {
-    const { loop, log, send, onOpened, onClosed } = this.#options;
-    const number = this.#next++;
+  private accepted(fd: number): void {
+    const { loop, log, send, onOpened, onClosed } = this.options;
+    const number = this.next++;
     const connection = new TaskConnection({
       fd,
       number,
       loop,
       send,
       onClosed: (error) => {
-        this.#connections.delete(number);
+        this.connections.delete(number);
         if (error !== undefined) log.warn("a Task connection was closed", { connection: number, error });
         onClosed(number);
       },
     });
-    this.#connections.set(number, connection);
+    this.connections.set(number, connection);
     onOpened(number);
   }
 }

@@ -4,7 +4,7 @@
  * Header, big endian: `u32 length` of the payload, `u32 stream`, `u8 type` (1 request, 2 response, 3 data),
  * `u8 flags` (containerd/ttrpc PROTOCOL.md). Buffers at most one message. It must not look into payloads.
  */
-import { BlazarError } from "../src/contracts/errors.ts";
+import { blazarError } from "../src/contracts/errors.ts";
 
 /** Bytes before the payload. */
 export const TTRPC_HEADER_BYTES = 10;
@@ -68,16 +68,14 @@ function parseHeader(bytes: Uint8Array): { length: number; type: number } {
   const length = view.getUint32(0);
   const type = view.getUint8(8);
   if (type !== TtrpcType.Request && type !== TtrpcType.Data) {
-    throw new BlazarError("FrameMalformed", {
-      operation: "read a ttrpc message",
-      reason: `unknown type ${type}`,
-    });
+    throw blazarError("FrameMalformed", "read a ttrpc message", `unknown type ${type}`);
   }
   if (length > TTRPC_MAX_PAYLOAD_BYTES) {
-    throw new BlazarError("FrameTooLong", {
-      operation: "read a ttrpc message",
-      reason: `it announces ${length} bytes, ${TTRPC_MAX_PAYLOAD_BYTES} are allowed`,
-    });
+    throw blazarError(
+      "FrameTooLong",
+      "read a ttrpc message",
+      `it announces ${length} bytes, ${TTRPC_MAX_PAYLOAD_BYTES} are allowed`,
+    );
   }
   return { length, type };
 }

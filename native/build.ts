@@ -9,11 +9,11 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { build, type Message, type Plugin } from "esbuild";
-import { contentKey, filesForKey } from "../setup/cache.ts";
-import { run } from "../setup/command.ts";
-import { repoRoot } from "../setup/paths.ts";
+import { contentKey, filesForKey } from "../setup/lib/cache.ts";
+import { run } from "../setup/lib/command.ts";
+import { repoRoot } from "../setup/lib/paths.ts";
 import type { QuickJs } from "../setup/steps/quickjs.ts";
-import { BlazarError } from "../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 /** What to build. */
 export interface RuntimeProgram {
@@ -167,10 +167,8 @@ async function nativeFiles(root: string): Promise<string[]> {
 function bundleFailed(entry: string, error: { errors?: Message[] }): BlazarError {
   const first = error.errors?.[0];
   const place = first?.location ? ` (${first.location.file}:${first.location.line})` : "";
-  return new BlazarError("Internal", {
-    operation: "bundle for QuickJS",
+  return blazarError("Internal", "bundle for QuickJS", `${first?.text ?? String(error)}${place}`, {
     subject: entry,
-    reason: `${first?.text ?? String(error)}${place}`,
     remedy: "mend the source; agent and keeper may import std, os, sys and nothing of Node",
     cause: error,
   });

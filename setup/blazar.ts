@@ -1,6 +1,6 @@
 /** `npm run blazar -- ARGS`: the product from this checkout, set up and bundled first. */
-import { command } from "./entry.ts";
-import { runProduct } from "./product.ts";
+import { command } from "./lib/entry.ts";
+import { runProduct } from "./lib/product.ts";
 
 await command(async () => {
   await runProduct(process.argv.slice(2));

@@ -8,8 +8,8 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { command } from "./entry.ts";
-import { nodeBin, repoRoot } from "./paths.ts";
+import { command } from "./lib/entry.ts";
+import { nodeBin, repoRoot } from "./lib/paths.ts";
 
 interface Check {
   readonly name: string;
@@ -20,7 +20,7 @@ interface Check {
 }
 
 /** What dependency-cruiser looks at, as far as it exists. */
-const LAYERED = ["src", "guest", "keeper", "native", "setup", "test", "bench"].filter((name) =>
+const LAYERED = ["src", "lab", "guest", "keeper", "native", "setup", "test", "bench"].filter((name) =>
   existsSync(path.join(repoRoot(), name)),
 );
 

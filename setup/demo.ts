@@ -1,8 +1,9 @@
-/** `npm run demo`: sets up whatever is missing and runs the demo (src/cli). */
-import { command } from "./entry.ts";
-import { runProduct } from "./product.ts";
+/** `npm run demo`: sets up and bundles what is missing, then shows a pod on a private containerd (lab/demo.ts). */
+import { demo } from "../lab/demo.ts";
+import { command } from "./lib/entry.ts";
+import { prepareProduct } from "./lib/product.ts";
 
 await command(async () => {
-  await runProduct(["demo", ...process.argv.slice(2)]);
-  return Number(process.exitCode ?? 0);
+  await prepareProduct();
+  return demo({ json: process.argv.includes("--json") });
 });

@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nodeBin, repoRoot } from "./paths.ts";
+import { nodeBin, repoRoot } from "./lib/paths.ts";
 
 const protoDirectory = join(repoRoot(), "proto");
 const outputDirectory = join(repoRoot(), "src", "rpc", "generated");

@@ -7,13 +7,13 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { ensureArtifacts } from "./artifacts.ts";
-import { passThrough } from "./command.ts";
-import { buildDist } from "./dist.ts";
-import { command } from "./entry.ts";
-import { nodeBin, repoRoot } from "./paths.ts";
-import { streamProgress } from "./progress.ts";
-import { type Counts, closingLine, countResults } from "./test-report.ts";
+import { passThrough } from "./lib/command.ts";
+import { buildDist } from "./lib/dist.ts";
+import { command } from "./lib/entry.ts";
+import { nodeBin, repoRoot } from "./lib/paths.ts";
+import { streamProgress } from "./lib/progress.ts";
+import { type Counts, closingLine, countResults } from "./lib/test-report.ts";
+import { ensureArtifacts } from "./steps/artifacts.ts";
 
 async function runVitest(args: readonly string[], report: string): Promise<number> {
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];

@@ -1,7 +1,7 @@
 /**
  * The CLI's entry: parses the command line, hands over to a command in cli/, and turns errors into exit codes.
  *
- * A command's module is loaded when it is called, and each is a bundle of its own (setup/dist.ts): `blazar --version`
+ * A command's module is loaded when it is called, and each is a bundle of its own (setup/lib/dist.ts): `blazar --version`
  * does not pay for gRPC, and a daemon does not keep the text of all other commands in memory.
  */
 import { Command } from "commander";
@@ -27,7 +27,7 @@ function program(): Command {
     .description("run the daemon: Controller and Task services for containerd")
     .option("--config <file>", "TOML configuration, see docs/configuration.md")
     .action(async (options: { config?: string }) => {
-      const { runDaemon } = await import("./cli/daemon.ts");
+      const { runDaemon } = await import("./cli/serve.ts");
       process.exitCode = await runDaemon(options);
     });
   cli
@@ -45,14 +45,6 @@ function program(): Command {
     .action(async (command: string[], options: RunOptions) => {
       const { run } = await import("./cli/run.ts");
       process.exitCode = await run(command, options);
-    });
-  cli
-    .command("demo")
-    .description("show a pod in a microVM through a private containerd, from its start to its end")
-    .option("--json", "print one JSON object as the last line")
-    .action(async (options: { json?: boolean }) => {
-      const { demo } = await import("./cli/demo.ts");
-      process.exitCode = await demo(options);
     });
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
   return cli;

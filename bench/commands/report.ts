@@ -5,7 +5,7 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { repoRoot } from "../../setup/paths.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
 import { drawFigures } from "../output/figures.ts";
 import { measuredPart, withMeasuredPart } from "../output/performance-page.ts";
 import { newestResults, readResults } from "../output/results.ts";

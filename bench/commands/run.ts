@@ -2,11 +2,11 @@
  * Runs suites and hands on what they found: tables, the file of samples, figures, the last line.
  */
 import { join } from "node:path";
-import { ensureArtifacts } from "../../setup/artifacts.ts";
-import { buildDist } from "../../setup/dist.ts";
-import { repoRoot } from "../../setup/paths.ts";
-import { streamProgress } from "../../setup/progress.ts";
-import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { buildDist } from "../../setup/lib/dist.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
+import { streamProgress } from "../../setup/lib/progress.ts";
+import { ensureArtifacts } from "../../setup/steps/artifacts.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { describeMachine, versions } from "../node/machine.ts";
 import { handlerVariant, startVariants } from "../node/variants.ts";
 import { drawFigures } from "../output/figures.ts";
@@ -154,9 +154,10 @@ async function publish(
 }
 
 function notRoot(): BlazarError {
-  return new BlazarError("PermissionDenied", {
-    operation: "run the benchmark",
-    reason: "containerd needs root, and this is another user",
-    remedy: "run it as root",
-  });
+  return blazarError(
+    "PermissionDenied",
+    "run the benchmark",
+    "containerd needs root, and this is another user",
+    { remedy: "run it as root" },
+  );
 }

@@ -14,9 +14,9 @@ import {
 } from "../../src/rpc/generated/containerd/services/sandbox/v1/controller.ts";
 import { CreateTaskRequest, TaskDefinition } from "../../src/rpc/generated/containerd/task/v3/task.ts";
 import { PodSandboxConfig } from "../../src/rpc/generated/runtime/v1/cri.ts";
-import { callUnary } from "../../src/rpc/grpc-unary.ts";
-import { bindMethod, TtrpcDispatcher } from "../../src/rpc/task/ttrpc-dispatcher.ts";
-import { TtrpcServer } from "../../src/rpc/task/ttrpc-server.ts";
+import { callUnary } from "../../src/rpc/grpc/unary.ts";
+import { bindMethod, TtrpcDispatcher } from "../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcServer } from "../../src/rpc/ttrpc/server.ts";
 import { TtrpcClient } from "../../test/support/ttrpc-client.ts";
 
 /** What containerd has on disk for a container before it calls. */

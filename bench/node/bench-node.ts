@@ -8,14 +8,14 @@ import { chmod, copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Artifacts } from "../../setup/artifacts.ts";
-import { programFile } from "../../setup/dist.ts";
-import { repoRoot } from "../../setup/paths.ts";
-import type { CriClient } from "../../src/cli/cri/client.ts";
-import { PAUSE_IMAGE } from "../../src/cli/demo/private-containerd.ts";
-import { type NodeConfig, PrivateNode } from "../../src/cli/demo/private-node.ts";
-import { busyboxImage, type ImageSpec, writeImage } from "../../src/cli/image-builder.ts";
-import { BlazarError } from "../../src/contracts/errors.ts";
+import type { CriClient } from "../../lab/cri/client.ts";
+import { PAUSE_IMAGE } from "../../lab/demo/private-containerd.ts";
+import { type NodeConfig, PrivateNode } from "../../lab/demo/private-node.ts";
+import { busyboxImage, type ImageSpec, writeImage } from "../../lab/image-builder.ts";
+import { programFile } from "../../setup/lib/dist.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
+import type { Artifacts } from "../../setup/steps/artifacts.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
 import { allProcesses, descendants, type ProcessInfo, programOf } from "./memory.ts";
 
@@ -153,11 +153,12 @@ export class BenchNode {
       if (!command.includes(this.node.stateDirectory)) continue;
       if ((await programOf(pid)).endsWith("/keeper")) return pid;
     }
-    throw new BlazarError("ProcessNotFound", {
-      operation: "find the keeper",
-      subject: this.node.stateDirectory,
-      reason: "no process of that name has this directory in its command line",
-    });
+    throw blazarError(
+      "ProcessNotFound",
+      "find the keeper",
+      "no process of that name has this directory in its command line",
+      { subject: this.node.stateDirectory },
+    );
   }
 
   private async importImages({ busybox }: Artifacts): Promise<void> {
@@ -218,17 +219,16 @@ async function readMetrics(file: string): Promise<Metrics | undefined> {
 }
 
 function noMetrics(pid: number): BlazarError {
-  return new BlazarError("DeadlineExceeded", {
-    operation: "ask blazard for its figures",
-    subject: `process ${pid}`,
-    reason: `it has written none within ${METRICS_TIMEOUT_MS / 1000} s of SIGUSR2`,
-  });
+  return blazarError(
+    "DeadlineExceeded",
+    "ask blazard for its figures",
+    `it has written none within ${METRICS_TIMEOUT_MS / 1000} s of SIGUSR2`,
+    { subject: `process ${pid}` },
+  );
 }
 
 function noContainerd(): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: "start the benchmark's node",
-    reason: "set-up has no containerd",
+  return blazarError("DependencyMissing", "start the benchmark's node", "set-up has no containerd", {
     remedy: "see the warnings of: npm run setup",
   });
 }

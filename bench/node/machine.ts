@@ -4,9 +4,9 @@
 import { readFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import type { Artifacts } from "../../setup/artifacts.ts";
-import { repoRoot } from "../../setup/paths.ts";
-import { runProgram } from "../../src/cli/demo/child.ts";
+import { runProgram } from "../../lab/demo/child.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
+import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import type { Machine } from "../output/results.ts";
 
 const MIB = 2 ** 20;

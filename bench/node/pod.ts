@@ -4,7 +4,7 @@
  * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's; no
  * process is started for a figure. What the daemon says of the pod is asked for afterwards, uncounted.
  */
-import { creationSteps, podTimeline } from "../../src/cli/demo/pod-timeline.ts";
+import { creationSteps, podTimeline } from "../../lab/demo/pod-timeline.ts";
 import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { type BenchNode, IMAGE } from "./bench-node.ts";
 import { BLAZAR, type BootPath, bootPathOf, type Variant } from "./variants.ts";

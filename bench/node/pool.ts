@@ -4,8 +4,8 @@
  * All of it is uncounted: a figure is taken when the pool is as full as it gets and no template is being built.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import type { NodeConfig } from "../../src/cli/demo/private-node.ts";
-import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import type { NodeConfig } from "../../lab/demo/private-node.ts";
+import { BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import type { BenchNode } from "./bench-node.ts";
 import { type PodFacts, podFacts, startPod } from "./pod.ts";
 import { BLAZAR, type Variant } from "./variants.ts";
@@ -42,10 +42,11 @@ async function poolIsWarm(node: BenchNode): Promise<boolean> {
   const { parts } = await node.metrics();
   const pool = parts["pool"] as PoolState | undefined;
   if (pool !== undefined) return pool.warm;
-  throw new BlazarError("Unimplemented", {
-    operation: "ask the pool whether it is warm",
-    reason: "this daemon tells nothing of a pool",
-  });
+  throw blazarError(
+    "Unimplemented",
+    "ask the pool whether it is warm",
+    "this daemon tells nothing of a pool",
+  );
 }
 
 /** Waits until the pool is warm. Throws DeadlineExceeded, Unimplemented. */
@@ -54,10 +55,11 @@ export async function untilPoolIsWarm(node: BenchNode, signal: AbortSignal): Pro
   while (!(await poolIsWarm(node))) {
     signal.throwIfAborted();
     if (performance.now() > deadline) {
-      throw new BlazarError("DeadlineExceeded", {
-        operation: "wait for the pool",
-        reason: `it is not warm after ${WARM_TIMEOUT_MS / 1000} s`,
-      });
+      throw blazarError(
+        "DeadlineExceeded",
+        "wait for the pool",
+        `it is not warm after ${WARM_TIMEOUT_MS / 1000} s`,
+      );
     }
     await delay(POLL_MS);
   }

@@ -4,7 +4,7 @@
  * The daemon takes the way from the pod annotation `io.blazar.boot` and tells the way it took in PodSandboxStatus
  * (verbose, `boot`). A variant that the daemon does not have is reported as absent, never replaced by another.
  */
-import { BlazarError } from "../../src/contracts/errors.ts";
+import { blazarError } from "../../src/contracts/errors.ts";
 
 /** How a pod's VM comes about: taken from the pool, cloned from the template, booted. */
 export type BootPath = "pool" | "clone" | "cold";
@@ -50,12 +50,12 @@ export function parseHandlers(list: string): string[] {
   const names = list.split(",").map((name) => name.trim());
   const bad = names.find((name, index) => name === "" || names.indexOf(name) !== index);
   if (bad === undefined) return names;
-  throw new BlazarError("InvalidArgument", {
-    operation: "read --handlers",
-    subject: list,
-    reason: bad === "" ? "a name is empty" : `${bad} is there twice`,
-    remedy: "give names of containerd's runtime handlers, as in blazar,runc",
-  });
+  throw blazarError(
+    "InvalidArgument",
+    "read --handlers",
+    bad === "" ? "a name is empty" : `${bad} is there twice`,
+    { subject: list, remedy: "give names of containerd's runtime handlers, as in blazar,runc" },
+  );
 }
 
 /** The path that a pod has taken, out of its status. A daemon that does not say has no other than to boot. */

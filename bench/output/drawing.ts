@@ -10,7 +10,7 @@ import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { initWasm, Resvg } from "@resvg/resvg-wasm";
 import { parseHTML } from "linkedom";
-import { repoRoot } from "../../setup/paths.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
 import { INK, MUTED, PAPER, styleSheet, withLightColours } from "./theme.ts";
 
 export interface LegendEntry {

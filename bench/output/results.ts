@@ -7,7 +7,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import type { LoopDelay } from "../../src/observe/loop-delay.ts";
 import type { Memory } from "../node/memory.ts";
 import type { Step } from "../node/pod.ts";
@@ -115,10 +115,8 @@ export async function readResults(file: string): Promise<Results> {
   try {
     return header.parse(JSON.parse(await readFile(file, "utf8"))) as unknown as Results;
   } catch (cause) {
-    throw new BlazarError("InvalidArgument", {
-      operation: "read the results",
+    throw blazarError("InvalidArgument", "read the results", reasonOf(cause), {
       subject: file,
-      reason: reasonOf(cause),
       remedy: "give a file that a run of this benchmark has written",
       cause,
     });
@@ -133,10 +131,8 @@ export async function newestResults(directory: string): Promise<string> {
     const results = await readResults(file);
     if (results.command === "all" && !results.quick) return file;
   }
-  throw new BlazarError("InvalidArgument", {
-    operation: "find results",
+  throw blazarError("InvalidArgument", "find results", "there is no file of a full run", {
     subject: directory,
-    reason: "there is no file of a full run",
     remedy: "run: npm run bench -- all",
   });
 }

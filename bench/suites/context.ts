@@ -1,7 +1,7 @@
 /**
  * What every suite is given, and where it notes what could not be measured.
  */
-import type { Artifacts } from "../../setup/artifacts.ts";
+import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import type { Progress } from "../output/progress.ts";
 import type { Absence } from "../output/results.ts";
 import type { Random } from "../stats/random.ts";

@@ -5,7 +5,7 @@
  * for each measurement, so that no idle VMs of one disturb another; a pod that does not count comes first. A
  * measurement in which a pod failed does not count.
  */
-import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
 import { startPod } from "../node/pod.ts";
 import { poolConfig, untilPoolIsWarm, untilTemplateIsBuilt } from "../node/pool.ts";
@@ -91,9 +91,10 @@ async function measure(
 }
 
 function failure(failed: number, pods: number, cause: unknown): BlazarError {
-  return new BlazarError("Internal", {
-    operation: `start ${pods} pods at once`,
-    reason: `${failed} of them failed, the first because: ${reasonOf(cause)}`,
-    cause,
-  });
+  return blazarError(
+    "Internal",
+    `start ${pods} pods at once`,
+    `${failed} of them failed, the first because: ${reasonOf(cause)}`,
+    { cause },
+  );
 }

@@ -4,10 +4,10 @@
 import type { ChildReaper } from "../../native/runtime/child.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
-import type { Peer } from "../../src/protocol/peer.ts";
-import type { Cgroups } from "./cgroup.ts";
-import type { PreparedChildren } from "./prepared-child.ts";
-import type { PreparedDisks } from "./prepared-disks.ts";
+import type { Peer } from "../../src/protocol/wire/peer.ts";
+import type { Cgroups } from "./container/cgroup.ts";
+import type { PreparedChildren } from "./prepared/child.ts";
+import type { PreparedDisks } from "./prepared/disks.ts";
 
 export interface AgentContext {
   readonly loop: EventLoop;

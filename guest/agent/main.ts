@@ -8,17 +8,17 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
-import type { ProcessExited } from "../../src/protocol/guest-messages.ts";
-import { createAgentLogger } from "./agent-log.ts";
-import { bootLink, bootRest, Timeline } from "./boot.ts";
-import { Cgroups } from "./cgroup.ts";
-import { Channel } from "./channel.ts";
-import { Containers } from "./containers.ts";
-import { powerOff } from "./power.ts";
-import { PreparedChildren } from "./prepared-child.ts";
-import { PreparedDisks } from "./prepared-disks.ts";
-import { requestHandler } from "./requests.ts";
-import { Sandbox } from "./sandbox.ts";
+import type { ProcessExited } from "../../src/protocol/guest/messages.ts";
+import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
+import { powerOff } from "./boot/power.ts";
+import { Sandbox } from "./boot/sandbox.ts";
+import { Cgroups } from "./container/cgroup.ts";
+import { Containers } from "./container/containers.ts";
+import { createAgentLogger } from "./link/agent-log.ts";
+import { Channel } from "./link/channel.ts";
+import { requestHandler } from "./link/requests.ts";
+import { PreparedChildren } from "./prepared/child.ts";
+import { PreparedDisks } from "./prepared/disks.ts";
 
 /** Told to the daemon; the same release as the daemon's. */
 const AGENT_VERSION = "0.1.0";

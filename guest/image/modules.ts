@@ -6,7 +6,7 @@
  * from the modules themselves. The guest has no modprobe: the order file is all it follows. Must not pull
  * in a module that nothing wanted needs.
  */
-import { BlazarError } from "../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 
 /** What a guest needs, the console first: the agent can answer before the rest is loaded. */
 export const WANTED_MODULES: readonly string[] = [
@@ -96,10 +96,10 @@ async function dependencies(source: ModuleSource, file: string): Promise<string[
 }
 
 function missing(name: string, neededBy: string): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: "choose the guest's kernel modules",
-    subject: name,
-    reason: `needed by ${neededBy}, but the kernel package has no such module`,
-    remedy: "check the list in guest/image/modules.ts against the kernel's version",
-  });
+  return blazarError(
+    "DependencyMissing",
+    "choose the guest's kernel modules",
+    `needed by ${neededBy}, but the kernel package has no such module`,
+    { subject: name, remedy: "check the list in guest/image/modules.ts against the kernel's version" },
+  );
 }

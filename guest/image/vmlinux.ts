@@ -7,7 +7,7 @@
  */
 import { spawn } from "node:child_process";
 import { gunzipSync } from "node:zlib";
-import { BlazarError } from "../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 
 const SETUP_SECTORS = 0x1f1;
 const HEADER_MAGIC = 0x202;
@@ -58,9 +58,7 @@ export async function extractVmlinux(image: Buffer): Promise<Buffer> {
 }
 
 function unusable(reason: string): BlazarError {
-  return new BlazarError("InvalidArgument", {
-    operation: "take the ELF kernel out of the Debian kernel image",
-    reason,
+  return blazarError("InvalidArgument", "take the ELF kernel out of the Debian kernel image", reason, {
     remedy: "remove the kernel from the cache and run again; if it stays, the package has changed its form",
   });
 }

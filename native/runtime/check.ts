@@ -6,7 +6,7 @@
  */
 import * as std from "std";
 import * as sys from "sys";
-import { BlazarError, type ErrorCode } from "../../src/contracts/errors.ts";
+import { type BlazarError, blazarError, type ErrorCode } from "../../src/contracts/errors.ts";
 
 /** The cause of an error that the kernel reported. */
 export class SystemError extends Error {
@@ -38,7 +38,7 @@ export function checkValue<T>(result: T | number, operation: string, subject?: s
 /** The error of a result below 0, under the code that the caller finds right. */
 export function failure(result: number, code: ErrorCode, operation: string, subject?: string): BlazarError {
   const cause = new SystemError(-result);
-  return new BlazarError(code, { operation, subject, reason: cause.message, cause });
+  return blazarError(code, operation, cause.message, { subject, cause });
 }
 
 /** The errno behind an error, if the kernel was its origin. */

@@ -6,7 +6,13 @@
  * by execve(2) or _exit(2), whatever is thrown. Follows clone(2), waitpid(2), signalfd(2).
  */
 import * as sys from "sys";
-import { BlazarError, ERROR_KINDS, type ErrorCode, reasonOf } from "../../src/contracts/errors.ts";
+import {
+  BlazarError,
+  blazarError,
+  ERROR_KINDS,
+  type ErrorCode,
+  reasonOf,
+} from "../../src/contracts/errors.ts";
 import { check, checkValue, failure } from "./check.ts";
 import type { EventLoop } from "./event-loop.ts";
 import { createLogger } from "./log.ts";
@@ -156,14 +162,14 @@ function parseReport(text: string): BlazarError {
       return typeof value === "string" ? value : undefined;
     };
     const code = field("code") ?? "";
-    return new BlazarError(isErrorCode(code) ? code : "Internal", {
-      operation: field("operation") ?? "start a process",
-      subject: field("subject"),
-      reason: field("reason") ?? "unknown",
-      remedy: field("remedy"),
-    });
+    return blazarError(
+      isErrorCode(code) ? code : "Internal",
+      field("operation") ?? "start a process",
+      field("reason") ?? "unknown",
+      { subject: field("subject"), remedy: field("remedy") },
+    );
   } catch (cause) {
-    return new BlazarError("Internal", { operation: "start a process", reason: text, cause });
+    return blazarError("Internal", "start a process", text, { cause });
   }
 }
 
@@ -178,16 +184,16 @@ const REAPED_PER_PASS = 32;
 
 /** Reaps every child of the process. One per program. */
 export class ChildReaper {
-  readonly #loop: EventLoop;
-  readonly #waiting = new Map<number, (status: ExitStatus) => void>();
-  readonly #unclaimed = new Map<number, ExitStatus>();
-  readonly #stop: () => void;
+  private readonly loop: EventLoop;
+  private readonly waiting = new Map<number, (status: ExitStatus) => void>();
+  private readonly unclaimed = new Map<number, ExitStatus>();
+  private readonly stopWatching: () => void;
 
   constructor(loop: EventLoop) {
-    this.#loop = loop;
-    this.#stop = watchSignals(loop, [sys.SIGCHLD], () => this.#reap());
+    this.loop = loop;
+    this.stopWatching = watchSignals(loop, [sys.SIGCHLD], () => this.reap());
     // children may have ended before SIGCHLD was blocked
-    loop.defer(() => this.#reap());
+    loop.defer(() => this.reap());
   }
 
   /**
@@ -195,51 +201,51 @@ export class ChildReaper {
    * fork: pids are reused, and ends that nobody asked about are forgotten in time.
    */
   onExit(pid: number, callback: (status: ExitStatus) => void): void {
-    const status = this.#unclaimed.get(pid);
+    const status = this.unclaimed.get(pid);
     if (status === undefined) {
-      this.#waiting.set(pid, callback);
+      this.waiting.set(pid, callback);
       return;
     }
-    this.#unclaimed.delete(pid);
-    this.#loop.defer(() => callback(status));
+    this.unclaimed.delete(pid);
+    this.loop.defer(() => callback(status));
   }
 
   /** Whether a child with this pid has ended and nobody has asked about it yet. */
   hasEnded(pid: number): boolean {
-    return this.#unclaimed.has(pid);
+    return this.unclaimed.has(pid);
   }
 
   /** Gives up on a process; its end is reaped all the same. */
   forget(pid: number): void {
-    this.#waiting.delete(pid);
+    this.waiting.delete(pid);
   }
 
   /** Stops watching SIGCHLD. */
   stop(): void {
-    this.#stop();
+    this.stopWatching();
   }
 
   /** One SIGCHLD may stand for many ends: reap until nobody is left. */
-  #reap(): void {
+  private reap(): void {
     for (let count = 0; count < REAPED_PER_PASS; count++) {
       const [pid, code, signal] = sys.waitpid(-1, sys.WNOHANG);
       if (pid <= 0) return;
-      this.#settle(pid, signal > 0 ? { code: undefined, signal } : { code, signal: undefined });
+      this.settle(pid, signal > 0 ? { code: undefined, signal } : { code, signal: undefined });
     }
-    this.#loop.defer(() => this.#reap());
+    this.loop.defer(() => this.reap());
   }
 
-  #settle(pid: number, status: ExitStatus): void {
-    const callback = this.#waiting.get(pid);
+  private settle(pid: number, status: ExitStatus): void {
+    const callback = this.waiting.get(pid);
     if (callback !== undefined) {
-      this.#waiting.delete(pid);
-      this.#loop.defer(() => callback(status));
+      this.waiting.delete(pid);
+      this.loop.defer(() => callback(status));
       return;
     }
-    this.#unclaimed.delete(pid);
-    this.#unclaimed.set(pid, status);
-    if (this.#unclaimed.size <= MAX_UNCLAIMED) return;
-    const oldest = this.#unclaimed.keys().next().value;
-    if (oldest !== undefined) this.#unclaimed.delete(oldest);
+    this.unclaimed.delete(pid);
+    this.unclaimed.set(pid, status);
+    if (this.unclaimed.size <= MAX_UNCLAIMED) return;
+    const oldest = this.unclaimed.keys().next().value;
+    if (oldest !== undefined) this.unclaimed.delete(oldest);
   }
 }

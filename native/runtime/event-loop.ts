@@ -50,26 +50,26 @@ interface LoopTimer extends HeapTimer, Timer {
 }
 
 export class EventLoop {
-  readonly #epoll: number;
-  readonly #buffer = new ArrayBuffer(BATCH * BYTES_PER_EVENT);
-  readonly #events = new Int32Array(this.#buffer);
-  readonly #registrations = new Map<number, Registration>();
-  readonly #timers = new TimerHeap<LoopTimer>();
-  readonly #logger: Logger;
-  readonly #now: () => number;
-  #deferred: (() => void)[] = [];
-  #nextToken = 1;
-  #nextOrder = 0;
+  private readonly epoll: number;
+  private readonly buffer = new ArrayBuffer(BATCH * BYTES_PER_EVENT);
+  private readonly events = new Int32Array(this.buffer);
+  private readonly registrations = new Map<number, Registration>();
+  private readonly timers = new TimerHeap<LoopTimer>();
+  private readonly logger: Logger;
+  private readonly clock: () => number;
+  private deferred: (() => void)[] = [];
+  private nextToken = 1;
+  private nextOrder = 0;
 
   constructor(options: EventLoopOptions = {}) {
-    this.#epoll = check(sys.epollCreate(), "make an event loop");
-    this.#logger = options.logger ?? createLogger("loop");
-    this.#now = options.now ?? os.now;
+    this.epoll = check(sys.epollCreate(), "make an event loop");
+    this.logger = options.logger ?? createLogger("loop");
+    this.clock = options.now ?? os.now;
   }
 
   /** Milliseconds of the loop's clock, from an arbitrary start. */
   now(): number {
-    return this.#now();
+    return this.clock();
   }
 
   /**
@@ -77,9 +77,9 @@ export class EventLoop {
    * handler set the descriptor is not polled at all (an ended peer would wake the loop for ever).
    */
   watch(fd: number, handlers: { readable?: ReadyHandler; writable?: ReadyHandler } = {}): Watch {
-    const token = this.#token();
-    const watch = new LevelWatch(fd, token, this.#epoll, () => this.#registrations.delete(token));
-    this.#registrations.set(token, watch);
+    const token = this.token();
+    const watch = new LevelWatch(fd, token, this.epoll, () => this.registrations.delete(token));
+    this.registrations.set(token, watch);
     try {
       watch.setReadable(handlers.readable ?? null);
       watch.setWritable(handlers.writable ?? null);
@@ -96,13 +96,13 @@ export class EventLoop {
    * the returned watch, if set, come after it: a reconnect is noticed before anything queued is written.
    */
   watchEdges(fd: number, handler: (events: number) => void): Watch {
-    const token = this.#token();
-    const watch = new EdgeWatch(fd, token, this.#epoll, handler, () => this.#registrations.delete(token));
-    this.#registrations.set(token, watch);
+    const token = this.token();
+    const watch = new EdgeWatch(fd, token, this.epoll, handler, () => this.registrations.delete(token));
+    this.registrations.set(token, watch);
     try {
       watch.start();
     } catch (error) {
-      this.#registrations.delete(token);
+      this.registrations.delete(token);
       throw error;
     }
     return watch;
@@ -110,21 +110,21 @@ export class EventLoop {
 
   /** Calls `handler` once, after `milliseconds` at the earliest, never in the pass that set it. */
   setTimer(milliseconds: number, handler: () => void): Timer {
-    const due = this.#now() + Math.max(0, milliseconds);
+    const due = this.clock() + Math.max(0, milliseconds);
     const timer: LoopTimer = {
       due,
-      order: this.#nextOrder++,
+      order: this.nextOrder++,
       index: -1,
       handler,
-      cancel: () => this.#timers.remove(timer),
+      cancel: () => this.timers.remove(timer),
     };
-    this.#timers.add(timer);
+    this.timers.add(timer);
     return timer;
   }
 
   /** Calls `handler` in the next pass, after the descriptors' handlers. */
   defer(handler: () => void): void {
-    this.#deferred.push(handler);
+    this.deferred.push(handler);
   }
 
   /** Hands the loop to the runtime, which runs it as soon as the program's top level has returned. */
@@ -139,119 +139,119 @@ export class EventLoop {
 
   /** One pass: waits for the first event or timer, then runs what is ready. */
   pass(): void {
-    const count = check(sys.epollWait(this.#epoll, this.#timeout(), this.#buffer), "wait for events");
+    const count = check(sys.epollWait(this.epoll, this.timeout(), this.buffer), "wait for events");
     for (let index = 0; index < count; index++) {
-      const token = (this.#events[2 * index] ?? 0) >>> 0;
-      const events = this.#events[2 * index + 1] ?? 0;
+      const token = (this.events[2 * index] ?? 0) >>> 0;
+      const events = this.events[2 * index + 1] ?? 0;
       // may be gone: a handler of this pass stopped it
-      const registration = this.#registrations.get(token);
-      if (registration !== undefined) this.#guard("descriptor", () => registration.dispatch(events));
+      const registration = this.registrations.get(token);
+      if (registration !== undefined) this.guard("descriptor", () => registration.dispatch(events));
     }
-    this.#runTimers();
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    for (const handler of deferred) this.#guard("deferred", handler);
+    this.runTimers();
+    const deferred = this.deferred;
+    this.deferred = [];
+    for (const handler of deferred) this.guard("deferred", handler);
   }
 
   /** Numbers are not reused before 2^32 registrations, so a stale event cannot meet a new descriptor. */
-  #token(): number {
+  private token(): number {
     do {
-      this.#nextToken = (this.#nextToken + 1) >>> 0;
-    } while (this.#registrations.has(this.#nextToken));
-    return this.#nextToken;
+      this.nextToken = (this.nextToken + 1) >>> 0;
+    } while (this.registrations.has(this.nextToken));
+    return this.nextToken;
   }
 
-  #timeout(): number {
-    if (this.#deferred.length > 0) return 0;
-    const first = this.#timers.first();
+  private timeout(): number {
+    if (this.deferred.length > 0) return 0;
+    const first = this.timers.first();
     if (first === undefined) return -1;
-    return Math.min(Math.max(0, Math.ceil(first.due - this.#now())), 0x7fff_ffff);
+    return Math.min(Math.max(0, Math.ceil(first.due - this.clock())), 0x7fff_ffff);
   }
 
-  #runTimers(): void {
-    const now = this.#now();
-    const limit = this.#nextOrder;
+  private runTimers(): void {
+    const now = this.clock();
+    const limit = this.nextOrder;
     for (;;) {
-      const first = this.#timers.first();
+      const first = this.timers.first();
       if (first === undefined || first.due > now || first.order >= limit) return;
-      this.#timers.remove(first);
-      this.#guard("timer", first.handler);
+      this.timers.remove(first);
+      this.guard("timer", first.handler);
     }
   }
 
-  #guard(kind: string, handler: () => void): void {
+  private guard(kind: string, handler: () => void): void {
     try {
       handler();
     } catch (error) {
-      this.#logger.error("a handler threw", { kind, error });
+      this.logger.error("a handler threw", { kind, error });
     }
   }
 }
 
 class LevelWatch implements Watch, Registration {
   readonly fd: number;
-  readonly #token: number;
-  readonly #epoll: number;
-  readonly #forget: () => void;
-  #readable: ReadyHandler | null = null;
-  #writable: ReadyHandler | null = null;
-  #interest = 0;
-  #stopped = false;
+  private readonly token: number;
+  private readonly epoll: number;
+  private readonly forget: () => void;
+  private readable: ReadyHandler | null = null;
+  private writable: ReadyHandler | null = null;
+  private interest = 0;
+  private stopped = false;
 
   constructor(fd: number, token: number, epoll: number, forget: () => void) {
     this.fd = fd;
-    this.#token = token;
-    this.#epoll = epoll;
-    this.#forget = forget;
+    this.token = token;
+    this.epoll = epoll;
+    this.forget = forget;
   }
 
   setReadable(handler: ReadyHandler | null): void {
-    this.#readable = handler;
-    this.#update();
+    this.readable = handler;
+    this.update();
   }
 
   setWritable(handler: ReadyHandler | null): void {
-    this.#writable = handler;
-    this.#update();
+    this.writable = handler;
+    this.update();
   }
 
   stop(): void {
-    if (this.#stopped) return;
-    this.#readable = null;
-    this.#writable = null;
-    this.#update();
-    this.#stopped = true;
-    this.#forget();
+    if (this.stopped) return;
+    this.readable = null;
+    this.writable = null;
+    this.update();
+    this.stopped = true;
+    this.forget();
   }
 
   dispatch(events: number): void {
-    if ((events & (sys.EPOLLIN | FAILED)) !== 0) this.#readable?.();
+    if ((events & (sys.EPOLLIN | FAILED)) !== 0) this.readable?.();
     // asked for again: the first handler may have stopped this watch
-    if ((events & (sys.EPOLLOUT | FAILED)) !== 0) this.#writable?.();
+    if ((events & (sys.EPOLLOUT | FAILED)) !== 0) this.writable?.();
   }
 
-  #update(): void {
-    if (this.#stopped) return;
-    const wanted = (this.#readable ? sys.EPOLLIN : 0) | (this.#writable ? sys.EPOLLOUT : 0);
-    if (wanted === this.#interest) return;
+  private update(): void {
+    if (this.stopped) return;
+    const wanted = (this.readable ? sys.EPOLLIN : 0) | (this.writable ? sys.EPOLLOUT : 0);
+    if (wanted === this.interest) return;
     const operation =
-      wanted === 0 ? sys.EPOLL_CTL_DEL : this.#interest === 0 ? sys.EPOLL_CTL_ADD : sys.EPOLL_CTL_MOD;
-    const result = sys.epollCtl(this.#epoll, operation, this.fd, wanted, this.#token);
+      wanted === 0 ? sys.EPOLL_CTL_DEL : this.interest === 0 ? sys.EPOLL_CTL_ADD : sys.EPOLL_CTL_MOD;
+    const result = sys.epollCtl(this.epoll, operation, this.fd, wanted, this.token);
     // a descriptor that was closed first has left epoll by itself
     if (operation !== sys.EPOLL_CTL_DEL) check(result, "watch a descriptor", `fd ${this.fd}`);
-    this.#interest = wanted;
+    this.interest = wanted;
   }
 }
 
 class EdgeWatch implements Watch, Registration {
   readonly fd: number;
-  readonly #token: number;
-  readonly #epoll: number;
-  readonly #handler: (events: number) => void;
-  readonly #forget: () => void;
-  #readable: ReadyHandler | null = null;
-  #writable: ReadyHandler | null = null;
-  #stopped = false;
+  private readonly token: number;
+  private readonly epoll: number;
+  private readonly handler: (events: number) => void;
+  private readonly forget: () => void;
+  private readable: ReadyHandler | null = null;
+  private writable: ReadyHandler | null = null;
+  private stopped = false;
 
   constructor(
     fd: number,
@@ -261,42 +261,42 @@ class EdgeWatch implements Watch, Registration {
     forget: () => void,
   ) {
     this.fd = fd;
-    this.#token = token;
-    this.#epoll = epoll;
-    this.#handler = handler;
-    this.#forget = forget;
+    this.token = token;
+    this.epoll = epoll;
+    this.handler = handler;
+    this.forget = forget;
   }
 
   start(): void {
     const events = sys.EPOLLIN | sys.EPOLLOUT | sys.EPOLLET;
     check(
-      sys.epollCtl(this.#epoll, sys.EPOLL_CTL_ADD, this.fd, events, this.#token),
+      sys.epollCtl(this.epoll, sys.EPOLL_CTL_ADD, this.fd, events, this.token),
       "watch a descriptor",
       `fd ${this.fd}`,
     );
   }
 
   setReadable(handler: ReadyHandler | null): void {
-    this.#readable = handler;
+    this.readable = handler;
   }
 
   setWritable(handler: ReadyHandler | null): void {
-    this.#writable = handler;
+    this.writable = handler;
   }
 
   stop(): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    this.#readable = null;
-    this.#writable = null;
-    sys.epollCtl(this.#epoll, sys.EPOLL_CTL_DEL, this.fd, 0, this.#token);
-    this.#forget();
+    if (this.stopped) return;
+    this.stopped = true;
+    this.readable = null;
+    this.writable = null;
+    sys.epollCtl(this.epoll, sys.EPOLL_CTL_DEL, this.fd, 0, this.token);
+    this.forget();
   }
 
   dispatch(events: number): void {
-    this.#handler(events);
+    this.handler(events);
     // asked for again each time: the one before may have stopped this watch
-    if ((events & sys.EPOLLIN) !== 0) this.#readable?.();
-    if ((events & sys.EPOLLOUT) !== 0) this.#writable?.();
+    if ((events & sys.EPOLLIN) !== 0) this.readable?.();
+    if ((events & sys.EPOLLOUT) !== 0) this.writable?.();
   }
 }

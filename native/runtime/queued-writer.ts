@@ -26,129 +26,129 @@ export interface QueuedWriterOptions {
 }
 
 export class QueuedWriter {
-  readonly #options: QueuedWriterOptions;
-  readonly #limit: number;
-  #queue: Uint8Array[] = [];
-  #head = 0;
+  private readonly options: QueuedWriterOptions;
+  private readonly limit: number;
+  private queue: Uint8Array[] = [];
+  private head = 0;
   /** Bytes of the first chunk that are written already. */
-  #offset = 0;
-  #pending = 0;
-  #waiting = false;
-  #thirsty = false;
-  #failed = false;
-  #ending: (() => void) | undefined;
+  private offset = 0;
+  private pendingBytes = 0;
+  private waiting = false;
+  private thirsty = false;
+  private failed = false;
+  private ending: (() => void) | undefined;
 
   constructor(options: QueuedWriterOptions) {
-    this.#options = options;
-    this.#limit = options.limit ?? DEFAULT_LIMIT;
+    this.options = options;
+    this.limit = options.limit ?? DEFAULT_LIMIT;
   }
 
   /** Bytes that wait. */
   get pending(): number {
-    return this.#pending;
+    return this.pendingBytes;
   }
 
   /** Whether a writer that can choose should go on: less than half of the limit waits. */
   get roomy(): boolean {
-    return !this.#failed && this.#pending < this.#limit / 2;
+    return !this.failed && this.pendingBytes < this.limit / 2;
   }
 
   /** Writes or queues a chunk, which belongs to the writer from then on. False: refused, wait for `onDrain`. */
   write(chunk: Uint8Array): boolean {
-    if (this.#failed || this.#ending !== undefined) return false;
-    if (this.#pending > 0 && this.#pending + chunk.byteLength > this.#limit) {
-      this.#thirsty = true;
+    if (this.failed || this.ending !== undefined) return false;
+    if (this.pendingBytes > 0 && this.pendingBytes + chunk.byteLength > this.limit) {
+      this.thirsty = true;
       return false;
     }
     if (chunk.byteLength === 0) return true;
-    this.#queue.push(chunk);
-    this.#pending += chunk.byteLength;
-    if (!this.#waiting) this.#flush();
-    if (this.#pending >= this.#limit / 2) this.#thirsty = true;
+    this.queue.push(chunk);
+    this.pendingBytes += chunk.byteLength;
+    if (!this.waiting) this.flush();
+    if (this.pendingBytes >= this.limit / 2) this.thirsty = true;
     return true;
   }
 
   /** Calls `done` when everything that waits is written (or has failed); accepts nothing more. */
   end(done: () => void): void {
-    this.#ending = done;
-    if (this.#pending === 0 || this.#failed) this.#finish();
+    this.ending = done;
+    if (this.pendingBytes === 0 || this.failed) this.finish();
   }
 
   /** Drops what waits and starts anew: the other end has gone and may come back. */
   reset(): void {
-    this.#clear();
-    this.#failed = false;
-    this.#thirsty = false;
-    this.#wait(false);
+    this.clear();
+    this.failed = false;
+    this.thirsty = false;
+    this.wait(false);
   }
 
   /** Writes what the kernel takes: until EAGAIN, or an edge-triggered watch would never call again. */
-  #flush(): void {
+  private flush(): void {
     let written = 0;
     for (;;) {
-      const chunk = this.#queue[this.#head];
+      const chunk = this.queue[this.head];
       if (chunk === undefined) break;
-      const length = chunk.byteLength - this.#offset;
-      const start = chunk.byteOffset + this.#offset;
-      const result = sys.write(this.#options.fd, chunk.buffer as ArrayBuffer, start, length);
+      const length = chunk.byteLength - this.offset;
+      const start = chunk.byteOffset + this.offset;
+      const result = sys.write(this.options.fd, chunk.buffer as ArrayBuffer, start, length);
       if (result === -sys.EAGAIN) break;
       if (result < 0) {
-        this.#fail(result);
+        this.fail(result);
         return;
       }
       written += result;
-      this.#pending -= result;
-      this.#offset += result;
-      if (result === length) this.#shift();
+      this.pendingBytes -= result;
+      this.offset += result;
+      if (result === length) this.shift();
     }
-    this.#wait(this.#pending > 0);
-    if (written > 0) this.#options.onProgress?.(written);
-    if (this.#pending === 0) this.#finish();
-    if (this.#thirsty && this.#pending <= this.#limit / 2) {
-      this.#thirsty = false;
-      this.#options.onDrain?.();
+    this.wait(this.pendingBytes > 0);
+    if (written > 0) this.options.onProgress?.(written);
+    if (this.pendingBytes === 0) this.finish();
+    if (this.thirsty && this.pendingBytes <= this.limit / 2) {
+      this.thirsty = false;
+      this.options.onDrain?.();
     }
   }
 
-  #shift(): void {
-    this.#offset = 0;
+  private shift(): void {
+    this.offset = 0;
     // what is written must not be kept until the array is cut
-    this.#queue[this.#head++] = NOTHING;
+    this.queue[this.head++] = NOTHING;
     // amortised: shifting an array of many small chunks one by one is quadratic
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head > 32 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
+    if (this.head === this.queue.length) {
+      this.queue = [];
+      this.head = 0;
+    } else if (this.head > 32 && this.head * 2 > this.queue.length) {
+      this.queue = this.queue.slice(this.head);
+      this.head = 0;
     }
   }
 
-  #wait(on: boolean): void {
-    if (on === this.#waiting) return;
-    this.#waiting = on;
-    this.#options.watch.setWritable(on ? () => this.#flush() : null);
+  private wait(on: boolean): void {
+    if (on === this.waiting) return;
+    this.waiting = on;
+    this.options.watch.setWritable(on ? () => this.flush() : null);
   }
 
-  #fail(result: number): void {
-    this.#failed = true;
-    this.#clear();
-    this.#wait(false);
-    this.#finish();
-    this.#options.onError?.(failure(result, "LinkClosed", "write", `fd ${this.#options.fd}`));
+  private fail(result: number): void {
+    this.failed = true;
+    this.clear();
+    this.wait(false);
+    this.finish();
+    this.options.onError?.(failure(result, "LinkClosed", "write", `fd ${this.options.fd}`));
   }
 
-  #finish(): void {
-    const done = this.#ending;
+  private finish(): void {
+    const done = this.ending;
     if (done === undefined) return;
-    this.#ending = () => undefined;
+    this.ending = () => undefined;
     done();
   }
 
-  #clear(): void {
-    this.#queue = [];
-    this.#head = 0;
-    this.#offset = 0;
-    this.#pending = 0;
+  private clear(): void {
+    this.queue = [];
+    this.head = 0;
+    this.offset = 0;
+    this.pendingBytes = 0;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * UTF-8 for QuickJS, which has no TextEncoder and no TextDecoder; fits the `TextCodec` of protocol/json.ts.
+ * UTF-8 for QuickJS, which has no TextEncoder and no TextDecoder; fits the `TextCodec` of protocol/wire/json.ts.
  *
  * Decoding follows the WHATWG Encoding Standard: it never throws, ill-formed bytes become U+FFFD.
  */

@@ -12,61 +12,61 @@ export interface HeapTimer {
 }
 
 export class TimerHeap<T extends HeapTimer> {
-  readonly #items: T[] = [];
+  private readonly items: T[] = [];
 
   get size(): number {
-    return this.#items.length;
+    return this.items.length;
   }
 
   /** The timer that is due first. */
   first(): T | undefined {
-    return this.#items[0];
+    return this.items[0];
   }
 
   add(timer: T): void {
-    timer.index = this.#items.length;
-    this.#items.push(timer);
-    this.#up(timer);
+    timer.index = this.items.length;
+    this.items.push(timer);
+    this.up(timer);
   }
 
   /** Takes a timer out; nothing happens if it is not in. */
   remove(timer: T): void {
     const { index } = timer;
-    if (this.#items[index] !== timer) return;
+    if (this.items[index] !== timer) return;
     timer.index = -1;
-    const last = this.#items.pop();
+    const last = this.items.pop();
     if (last === undefined || last === timer) return;
-    this.#place(last, index);
-    this.#up(last);
-    this.#down(last);
+    this.place(last, index);
+    this.up(last);
+    this.down(last);
   }
 
-  #place(timer: T, index: number): void {
-    this.#items[index] = timer;
+  private place(timer: T, index: number): void {
+    this.items[index] = timer;
     timer.index = index;
   }
 
-  #up(timer: T): void {
+  private up(timer: T): void {
     while (timer.index > 0) {
       const { index } = timer;
       const parentIndex = (index - 1) >> 1;
-      const parent = this.#items[parentIndex];
+      const parent = this.items[parentIndex];
       if (parent === undefined || !before(timer, parent)) return;
-      this.#place(parent, index);
-      this.#place(timer, parentIndex);
+      this.place(parent, index);
+      this.place(timer, parentIndex);
     }
   }
 
-  #down(timer: T): void {
+  private down(timer: T): void {
     for (;;) {
       const { index } = timer;
-      const left = this.#items[2 * index + 1];
-      const right = this.#items[2 * index + 2];
+      const left = this.items[2 * index + 1];
+      const right = this.items[2 * index + 2];
       const child = right !== undefined && left !== undefined && before(right, left) ? right : left;
       if (child === undefined || !before(child, timer)) return;
       const childIndex = child.index;
-      this.#place(child, index);
-      this.#place(timer, childIndex);
+      this.place(child, index);
+      this.place(timer, childIndex);
     }
   }
 }

@@ -7,10 +7,10 @@
  */
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { AptRoot } from "../apt-root.ts";
-import { type Cache, contentKey } from "../cache.ts";
-import { run } from "../command.ts";
-import type { Step } from "../steps.ts";
+import { AptRoot } from "../lib/apt-root.ts";
+import { type Cache, contentKey } from "../lib/cache.ts";
+import { run } from "../lib/command.ts";
+import type { Step } from "./steps.ts";
 
 /** A static busybox. */
 export interface Busybox {

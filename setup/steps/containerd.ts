@@ -7,12 +7,12 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { BlazarError } from "../../src/contracts/errors.ts";
-import { AptRoot } from "../apt-root.ts";
-import type { Cache } from "../cache.ts";
-import { run } from "../command.ts";
-import type { Progress } from "../progress.ts";
-import type { Step } from "../steps.ts";
+import { blazarError } from "../../src/contracts/errors.ts";
+import { AptRoot } from "../lib/apt-root.ts";
+import type { Cache } from "../lib/cache.ts";
+import { run } from "../lib/command.ts";
+import type { Progress } from "../lib/progress.ts";
+import type { Step } from "./steps.ts";
 
 /** An unpacked containerd. */
 export interface Containerd {
@@ -66,12 +66,12 @@ async function newest(cache: Cache, progress: Progress): Promise<Containerd> {
   const apt = await AptRoot.open(path.join(cache.directory, "apt", SUITE), SUITE, "deb");
   const version = await apt.version("containerd");
   if (!USABLE.test(version)) {
-    throw new BlazarError("DependencyMissing", {
-      operation: `use containerd of Debian ${SUITE}`,
-      subject: version,
-      reason: "only 2.1 and later 2.x versions are known to work",
-      remedy: "see docs/ for the versions that were tested",
-    });
+    throw blazarError(
+      "DependencyMissing",
+      `use containerd of Debian ${SUITE}`,
+      "only 2.1 and later 2.x versions are known to work",
+      { subject: version, remedy: "see docs/ for the versions that were tested" },
+    );
   }
   progress.line(`  containerd ${version}`);
   return await ensure(cache, version, apt);

@@ -8,11 +8,11 @@
  */
 import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { BlazarError } from "../../src/contracts/errors.ts";
-import { type Cache, contentKey } from "../cache.ts";
-import { run } from "../command.ts";
-import type { Step } from "../steps.ts";
+import { blazarError } from "../../src/contracts/errors.ts";
+import { type Cache, contentKey } from "../lib/cache.ts";
+import { run } from "../lib/command.ts";
 import { findProgram } from "./packages.ts";
+import type { Step } from "./steps.ts";
 
 /** The empty image. */
 export interface EmptyExt4 {
@@ -136,10 +136,8 @@ async function dataRanges(image: string): Promise<[number, number][]> {
   const numbers = archive.slice(member + TAR_BLOCK).split("\n");
   const count = Number(numbers[0]);
   if (!Number.isSafeInteger(count) || count < 1) {
-    throw new BlazarError("StorageFailed", {
-      operation: "find the data of the empty image",
+    throw blazarError("StorageFailed", "find the data of the empty image", "tar lists no data in it", {
       subject: image,
-      reason: "tar lists no data in it",
       remedy: "check that tar is GNU tar and the cache's file system has sparse files",
     });
   }

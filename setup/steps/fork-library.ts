@@ -4,10 +4,10 @@
  * It is the only native part that is built for the host's libc and not for musl. The C must be free of warnings.
  */
 import path from "node:path";
-import { type Cache, contentKey, filesForKey } from "../cache.ts";
-import { run } from "../command.ts";
-import { repoRoot } from "../paths.ts";
-import type { Step } from "../steps.ts";
+import { type Cache, contentKey, filesForKey } from "../lib/cache.ts";
+import { run } from "../lib/command.ts";
+import { repoRoot } from "../lib/paths.ts";
+import type { Step } from "./steps.ts";
 
 const KIND = "fork-library";
 const NAME = "vmm-fork.so";

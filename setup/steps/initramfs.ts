@@ -8,12 +8,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { writeCpio } from "../../guest/image/cpio.ts";
 import { initramfsEntries } from "../../guest/image/initramfs.ts";
-import { type Cache, contentKey, filesForKey } from "../cache.ts";
-import { repoRoot } from "../paths.ts";
-import type { Step } from "../steps.ts";
+import { type Cache, contentKey, filesForKey } from "../lib/cache.ts";
+import { repoRoot } from "../lib/paths.ts";
 import type { Busybox } from "./busybox.ts";
 import type { GuestKernel } from "./kernel.ts";
 import type { Program } from "./program.ts";
+import type { Step } from "./steps.ts";
 
 /** What the image is made of. */
 export interface InitramfsParts {

@@ -16,11 +16,11 @@ import {
   WANTED_MODULES,
 } from "../../guest/image/modules.ts";
 import { extractVmlinux } from "../../guest/image/vmlinux.ts";
-import { BlazarError } from "../../src/contracts/errors.ts";
-import { AptRoot } from "../apt-root.ts";
-import { type Cache, contentKey } from "../cache.ts";
-import { run } from "../command.ts";
-import type { Step } from "../steps.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { AptRoot } from "../lib/apt-root.ts";
+import { type Cache, contentKey } from "../lib/cache.ts";
+import { run } from "../lib/command.ts";
+import type { Step } from "./steps.ts";
 
 /** An unpacked kernel. */
 export interface GuestKernel {
@@ -83,10 +83,8 @@ async function copyModules(tree: string, target: string): Promise<void> {
 }
 
 function noKernel(reason: string): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: "find the kernel package behind",
+  return blazarError("DependencyMissing", "find the kernel package behind", reason, {
     subject: META_PACKAGE,
-    reason,
     remedy: `check with: apt-cache show ${META_PACKAGE} on Debian ${SUITE}`,
   });
 }

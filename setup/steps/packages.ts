@@ -7,10 +7,10 @@
  */
 import { existsSync } from "node:fs";
 import { delimiter } from "node:path";
-import { BlazarError } from "../../src/contracts/errors.ts";
-import { run } from "../command.ts";
-import type { Progress } from "../progress.ts";
-import type { Step } from "../steps.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { run } from "../lib/command.ts";
+import type { Progress } from "../lib/progress.ts";
+import type { Step } from "./steps.ts";
 
 interface DebianPackage {
   readonly name: string;
@@ -94,19 +94,20 @@ async function install(names: readonly string[], progress: Progress): Promise<vo
 }
 
 function notRoot(names: readonly string[]): BlazarError {
-  return new BlazarError("PermissionDenied", {
-    operation: "install",
+  return blazarError("PermissionDenied", "install", "packages are missing and this is not root", {
     subject: names.join(" "),
-    reason: "packages are missing and this is not root",
     remedy: `as root: apt-get update && apt-get install --no-install-recommends ${names.join(" ")}`,
   });
 }
 
 function notThere(items: readonly DebianPackage[]): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: "find after the installation",
-    subject: items.map((item) => item.proof).join(", "),
-    reason: `apt installed ${items.map((item) => item.name).join(", ")} without error, but it is not there`,
-    remedy: "check that this is Debian 12 or newer on amd64",
-  });
+  return blazarError(
+    "DependencyMissing",
+    "find after the installation",
+    `apt installed ${items.map((item) => item.name).join(", ")} without error, but it is not there`,
+    {
+      subject: items.map((item) => item.proof).join(", "),
+      remedy: "check that this is Debian 12 or newer on amd64",
+    },
+  );
 }

@@ -7,9 +7,9 @@
  */
 import path from "node:path";
 import { bundleProgram, linkProgram, type ProgramBundle } from "../../native/build.ts";
-import type { Cache } from "../cache.ts";
-import type { Step } from "../steps.ts";
+import type { Cache } from "../lib/cache.ts";
 import type { QuickJs } from "./quickjs.ts";
+import type { Step } from "./steps.ts";
 
 /** A built program. */
 export interface Program {

@@ -10,12 +10,12 @@ import type { PodNetworks } from "../contracts/network.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
-import type { ContainerCreate, GuestProcess } from "../protocol/guest-messages.ts";
-import type { TextCodec } from "../protocol/json.ts";
-import type { Journal } from "./journal.ts";
-import type { StdioHost } from "./stdio-relay.ts";
-import type { UserPool } from "./user-pool.ts";
-import type { VmSupply } from "./vm-supply.ts";
+import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.ts";
+import type { TextCodec } from "../protocol/wire/json.ts";
+import type { StdioHost } from "./container/stdio-relay.ts";
+import type { Journal } from "./resources/journal.ts";
+import type { VmSupply } from "./supply/vm-supply.ts";
+import type { UserPool } from "./vm/users.ts";
 
 /** A container's spec, reduced to what the guest has to do; its root, stdio and id are added later. */
 export interface TranslatedContainer {

@@ -2,7 +2,7 @@
  * Waits for a snapshot of an actor: how calls that want an answer meet charts that only take events.
  */
 import type { AnyActorRef, SnapshotFrom } from "xstate";
-import { BlazarError } from "../contracts/errors.ts";
+import { blazarError } from "../contracts/errors.ts";
 
 /**
  * Resolves with the first snapshot, the present one included, for which `reached` holds, or with the last one
@@ -29,13 +29,7 @@ export function until<Actor extends AnyActorRef>(
     };
     const abort = () =>
       finish(() =>
-        reject(
-          new BlazarError("Cancelled", {
-            operation: "wait",
-            subject: actor.id,
-            reason: "the caller has given up",
-          }),
-        ),
+        reject(blazarError("Cancelled", "wait", "the caller has given up", { subject: actor.id })),
       );
     let subscription: { unsubscribe(): void } | undefined;
     if (signal?.aborted) return abort();

@@ -1,8 +1,8 @@
 /**
  * The options `--memory` and `--cpus` of commands that start a VM.
  */
-import { BlazarError } from "../contracts/errors.ts";
-import { parseSize } from "./config/schema.ts";
+import { type BlazarError, blazarError } from "../contracts/errors.ts";
+import { parseSize } from "../daemon/config/schema.ts";
 
 /** What a VM shall have; undefined = as configured. */
 export interface Machine {
@@ -40,5 +40,5 @@ function cpus(given: string | undefined): number | undefined {
 }
 
 function invalid(subject: string, reason: string): BlazarError {
-  return new BlazarError("InvalidArgument", { operation: "read the command line", subject, reason });
+  return blazarError("InvalidArgument", "read the command line", reason, { subject });
 }

@@ -6,18 +6,18 @@
  * the VM, the keeper and the temporary directory are gone at the end.
  */
 import { pino } from "pino";
-import { BlazarError } from "../contracts/errors.ts";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
-import { type ImageConfig, readImageConfig } from "../host/oci-image.ts";
+import type { Core } from "../daemon/wiring.ts";
+import { type ImageConfig, readImageConfig } from "../oci/image.ts";
+import { ErrorLog } from "../standalone/error-log.ts";
+import { CONNECTED, LocalStdio } from "../standalone/local-stdio.ts";
+import { prepareShare, type RootSource, StandaloneRootfsStore } from "../standalone/rootfs-store.ts";
+import { runId, Session } from "../standalone/session.ts";
+import { RunSignals } from "../standalone/signals.ts";
+import { composeSpec, NO_DEFAULTS } from "../standalone/spec.ts";
+import { followWindowSize, rawInput, type Terminal } from "../standalone/terminal.ts";
 import { readMachine } from "./machine.ts";
-import { ErrorLog } from "./standalone/error-log.ts";
-import { CONNECTED, LocalStdio } from "./standalone/local-stdio.ts";
-import { prepareShare, type RootSource, StandaloneRootfsStore } from "./standalone/rootfs-store.ts";
-import { runId, Session } from "./standalone/session.ts";
-import { RunSignals } from "./standalone/signals.ts";
-import { composeSpec, NO_DEFAULTS } from "./standalone/spec.ts";
-import { followWindowSize, rawInput, type Terminal } from "./standalone/terminal.ts";
-import type { Core } from "./wiring.ts";
 
 /** The command line's options, as commander gives them. */
 export interface RunOptions {
@@ -146,8 +146,7 @@ async function boot(core: Core, id: string, sharedDirectory: string | undefined,
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => undefined);
   const aborted = new Promise<never>((_, reject) => {
-    const abort = () =>
-      reject(new BlazarError("Cancelled", { operation: "run the command", reason: "a signal has come" }));
+    const abort = () => reject(blazarError("Cancelled", "run the command", "a signal has come"));
     if (signal.aborted) abort();
     else signal.addEventListener("abort", abort, { once: true });
   });
@@ -188,5 +187,5 @@ function environment(given: readonly string[]): string[] {
 }
 
 function invalid(subject: string, reason: string, remedy?: string): BlazarError {
-  return new BlazarError("InvalidArgument", { operation: "read the command line", subject, reason, remedy });
+  return blazarError("InvalidArgument", "read the command line", reason, { subject, remedy });
 }

@@ -8,14 +8,14 @@ import { pino } from "pino";
 import { BlazarError, reasonOf } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
+import { loadConfig } from "../daemon/config/load.ts";
+import type { Config } from "../daemon/config/schema.ts";
+import { openTemplateStore } from "../daemon/template-store.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";
-import type { GuestHello } from "../protocol/guest-messages.ts";
-import { loadConfig } from "./config/load.ts";
-import type { Config } from "./config/schema.ts";
+import type { GuestHello } from "../protocol/guest/messages.ts";
+import { Session } from "../standalone/session.ts";
 import { LineLog } from "./line-log.ts";
 import { type Machine, readMachine } from "./machine.ts";
-import { Session } from "./standalone/session.ts";
-import { openTemplateStore } from "./template-store.ts";
 import { keyOf, stepTable, templateTable } from "./template-tables.ts";
 
 /** What all of them take. */

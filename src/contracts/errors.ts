@@ -98,15 +98,7 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/**
- * The error class of every module.
- *
- * @example
- * throw new BlazarError("VmmNotInstalled", {
- *   operation: "start the VMM", subject: "qemu-system-x86_64",
- *   reason: "no such program in PATH", remedy: "install the package qemu-system-x86",
- * });
- */
+/** The error class of every module. {@link blazarError} makes one. */
 export class BlazarError extends Error {
   override readonly name = "BlazarError";
   readonly code: ErrorCode;
@@ -128,6 +120,23 @@ export class BlazarError extends Error {
     if (error instanceof BlazarError) return error;
     return new BlazarError(code, { ...details, reason: reasonOf(error), cause: error });
   }
+}
+
+/**
+ * Makes an error: what could not be done, and why; `about` says on what, what to do, and what caused it.
+ *
+ * @example
+ * throw blazarError("VmmNotInstalled", "start the VMM", "no such program in PATH", {
+ *   subject: "qemu-system-x86_64", remedy: "install the package qemu-system-x86",
+ * });
+ */
+export function blazarError(
+  code: ErrorCode,
+  operation: string,
+  reason: string,
+  about: Omit<ErrorDetails, "operation" | "reason"> = {},
+): BlazarError {
+  return new BlazarError(code, { operation, reason, ...about });
 }
 
 /** The text of anything that was thrown. */

@@ -2,8 +2,8 @@
  * The keeper port: what the daemon asks of the process that outlives it.
  *
  * The keeper holds what a dead daemon must not take with it: the VMMs as their parent, the containers' FIFOs
- * and containerd's Task connections. Implementations: `host/keeper-client.ts` (the real one) and
- * `test/support/fake-keeper.ts`; both pass `test/support/keeper-conformance.ts`. Everything in here survives
+ * and containerd's Task connections. Implementations: `host/keeper/client.ts` (the real one) and
+ * `test/support/fake-keeper/keeper.ts`; both pass `test/support/conformance/keeper.ts`. Everything in here survives
  * a restart of the daemon: a new one finds processes and stdio by the ids that the old one gave them.
  */
 

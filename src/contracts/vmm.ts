@@ -2,7 +2,7 @@
  * The port to a virtual machine monitor (QEMU today; Cloud Hypervisor, Firecracker … later).
  *
  * A driver turns a {@link VmSpec} into a running {@link Vm} and knows nothing of sandboxes, containers or
- * containerd. Every driver, the fake one included, passes test/support/vmm-conformance.ts. A failed or aborted
+ * containerd. Every driver, the fake one included, passes test/support/conformance/vmm.ts. A failed or aborted
  * `launch` leaves nothing behind: no process, no socket, no file.
  */
 import type { EventSource } from "./event-source.ts";

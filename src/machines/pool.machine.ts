@@ -2,7 +2,7 @@
  * The life of the warm pool: empty → filling → warm → draining.
  *
  * It makes one VM at a time, in the pauses between starts; below `min` it does not wait for a pause. VMs that were taken or
- * have died are made up for. Memory pressure and shutdown drain it. Pure: the VMs are in actors/pool.actor.ts.
+ * have died are made up for. Memory pressure and shutdown drain it. Pure: the VMs are in actors/supply/pool.actor.ts.
  */
 import { type ActorRefFrom, assign, setup } from "xstate";
 import { promiseStub } from "./effects.ts";

@@ -1,7 +1,7 @@
 /**
  * The life of a sandbox: creating → created → booting → ready → stopping → stopped → removed.
  *
- * Pure: every effect is a named stub here and bound in actors/sandbox-registry.ts. Every wait has a deadline
+ * Pure: every effect is a named stub here and bound in actors/sandbox/registry.ts. Every wait has a deadline
  * of contracts/deadlines.ts; Stop and Shutdown are taken in every state; a failure in creating or booting
  * cleans up by itself and removes the sandbox, because containerd does no rollback (containerd#sandbox API).
  */

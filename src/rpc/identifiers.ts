@@ -4,7 +4,7 @@
  * Ids become names of directories, cgroups and sockets, so they follow containerd's own rule for
  * identifiers and nothing else gets past the adapters.
  */
-import { BlazarError } from "../contracts/errors.ts";
+import { blazarError } from "../contracts/errors.ts";
 
 const IDENTIFIER = /^[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*$/;
 const MAX_LENGTH = 128;
@@ -13,9 +13,7 @@ const MAX_LENGTH = 128;
 export function checkIdentifier(id: string, what: string, operation: string): string {
   if (id !== "" && id.length <= MAX_LENGTH && IDENTIFIER.test(id)) return id;
   const shown = id.length > MAX_LENGTH ? `${id.slice(0, 32)}… (${id.length} characters)` : JSON.stringify(id);
-  throw new BlazarError("InvalidArgument", {
-    operation,
-    reason: `${what} ${shown} is not an identifier`,
+  throw blazarError("InvalidArgument", operation, `${what} ${shown} is not an identifier`, {
     remedy: `use letters and digits, joined by ".", "_" or "-", up to ${MAX_LENGTH} characters`,
   });
 }

@@ -8,10 +8,10 @@
 
 /** Something of the daemon's that happens once; whoever waits for it is told. */
 export class Ending {
-  readonly #listeners = new Set<() => void>();
+  private readonly listeners = new Set<() => void>();
 
   constructor(private readonly source: AbortSignal) {
-    source.addEventListener("abort", () => this.#tell(), { once: true });
+    source.addEventListener("abort", () => this.tell(), { once: true });
   }
 
   get reached(): boolean {
@@ -20,35 +20,35 @@ export class Ending {
 
   /** Calls `listener` when it happens, unless the returned function is called before. It must not have happened yet. */
   listen(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
-  #tell(): void {
-    const listeners = [...this.#listeners];
-    this.#listeners.clear();
+  private tell(): void {
+    const listeners = [...this.listeners];
+    this.listeners.clear();
     for (const listener of listeners) listener();
   }
 }
 
 /** A call under way, as its method sees it. */
 export class PendingCall {
-  #controller: AbortController | undefined;
-  #reason: Error | undefined;
+  private controller: AbortController | undefined;
+  private reason: Error | undefined;
 
   /** Aborts when nobody waits for the answer any more. */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    if (this.controller === undefined) {
+      this.controller = new AbortController();
+      if (this.reason !== undefined) this.controller.abort(this.reason);
     }
-    return this.#controller.signal;
+    return this.controller.signal;
   }
 
   /** Nobody waits any more; the first reason counts. */
   giveUp(reason: Error): void {
-    if (this.#reason !== undefined) return;
-    this.#reason = reason;
-    this.#controller?.abort(reason);
+    if (this.reason !== undefined) return;
+    this.reason = reason;
+    this.controller?.abort(reason);
   }
 }

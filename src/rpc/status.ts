@@ -6,7 +6,7 @@
  * No other module may name a status code in order to report an error.
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { BlazarError, type ErrorCode, type ErrorKind, reasonOf } from "../contracts/errors.ts";
+import { BlazarError, blazarError, type ErrorCode, type ErrorKind, reasonOf } from "../contracts/errors.ts";
 import type { Status } from "./generated/google/rpc/status.ts";
 
 /** The wire code of every kind of failure. */
@@ -84,7 +84,7 @@ export function toTtrpcStatus(error: unknown): Status {
 
 /** What a neighbour answered, as an error of ours. `operation` says what it was asked for. */
 export function fromStatus(code: number, message: string, operation: string, cause?: unknown): BlazarError {
-  return new BlazarError(REMOTE_CODES[kindOfStatus(code)], { operation, reason: message, cause });
+  return blazarError(REMOTE_CODES[kindOfStatus(code)], operation, message, { cause });
 }
 
 /** Whether grpc-js made this error out of a status. */

@@ -10,9 +10,9 @@
 const BUDGET_MS = 1;
 
 export class TurnBudget {
-  readonly #waiting: (() => void)[] = [];
-  #spent = 0;
-  #scheduled = false;
+  private readonly waiting: (() => void)[] = [];
+  private spent = 0;
+  private scheduled = false;
 
   constructor(
     private readonly now: () => number = () => performance.now(),
@@ -22,39 +22,39 @@ export class TurnBudget {
 
   /** Runs `work` now or in a later turn. What it throws, the promise rejects with. */
   run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#waiting.length === 0 && this.#spent < BUDGET_MS) return this.#measure(work);
+    if (this.waiting.length === 0 && this.spent < BUDGET_MS) return this.measure(work);
     return new Promise((resolve, reject) => {
-      this.#waiting.push(() => {
-        this.#measure(work).then(resolve, reject);
+      this.waiting.push(() => {
+        this.measure(work).then(resolve, reject);
       });
-      this.#schedule();
+      this.schedule();
     });
   }
 
-  #measure<T>(work: () => Promise<T>): Promise<T> {
+  private measure<T>(work: () => Promise<T>): Promise<T> {
     const started = this.now();
-    this.#schedule();
+    this.schedule();
     try {
       return work();
     } finally {
-      this.#spent += this.now() - started;
+      this.spent += this.now() - started;
     }
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.nextTurn(() => this.#turn());
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.nextTurn(() => this.turn());
   }
 
-  #turn(): void {
-    this.#scheduled = false;
-    this.#spent = 0;
-    while (this.#spent < BUDGET_MS) {
-      const next = this.#waiting.shift();
+  private turn(): void {
+    this.scheduled = false;
+    this.spent = 0;
+    while (this.spent < BUDGET_MS) {
+      const next = this.waiting.shift();
       if (next === undefined) return;
       next();
     }
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.waiting.length > 0) this.schedule();
   }
 }

@@ -8,7 +8,7 @@
 import { chmod, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import path from "node:path";
-import { BlazarError, reasonOf } from "../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
 
 /** Bytes that sun_path holds, without its final NUL. */
 const MAX_PATH_BYTES = 107;
@@ -86,11 +86,5 @@ function checkLength(socketPath: string): void {
 }
 
 function failure(subject: string, reason: string, remedy?: string, cause?: unknown): BlazarError {
-  return new BlazarError("HostResource", {
-    operation: "listen on the unix socket",
-    subject,
-    reason,
-    remedy,
-    cause,
-  });
+  return blazarError("HostResource", "listen on the unix socket", reason, { subject, remedy, cause });
 }

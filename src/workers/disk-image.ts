@@ -20,7 +20,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { BlazarError } from "../contracts/errors.ts";
+import { blazarError } from "../contracts/errors.ts";
 
 /** Where the empty image is, and the JSON file that lists its data: `{size, extents: [[offset, length], …]}`. */
 export interface EmptyImage {
@@ -76,10 +76,8 @@ export function adoptImage(path: string, owner: Owner | undefined): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return false;
   if (!found.isFile()) {
-    throw new BlazarError("StorageFailed", {
-      operation: "reuse the container's writable layer",
+    throw blazarError("StorageFailed", "reuse the container's writable layer", "it is not a regular file", {
       subject: path,
-      reason: "it is not a regular file",
     });
   }
   if (owner !== undefined) lchownSync(path, owner.uid, owner.gid);
@@ -112,12 +110,12 @@ function readExtents(file: string): { size: number; extents: [number, number][] 
   const isExtent = (each: unknown): each is [number, number] =>
     Array.isArray(each) && each.length === 2 && each.every((part) => Number.isSafeInteger(part) && part >= 0);
   if (typeof size !== "number" || !Array.isArray(extents) || !extents.every(isExtent)) {
-    throw new BlazarError("StorageFailed", {
-      operation: "read the empty image's list of data",
-      subject: file,
-      reason: "it is not {size, extents: [[offset, length], …]}",
-      remedy: "run: npm run setup",
-    });
+    throw blazarError(
+      "StorageFailed",
+      "read the empty image's list of data",
+      "it is not {size, extents: [[offset, length], …]}",
+      { subject: file, remedy: "run: npm run setup" },
+    );
   }
   return { size, extents };
 }

@@ -5,7 +5,7 @@
  * holes. Whoever opens the memfd again may map it privately, and change neither its bytes nor its size.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
-import { BlazarError } from "../contracts/errors.ts";
+import { blazarError } from "../contracts/errors.ts";
 import {
   addSeals,
   copyRange,
@@ -64,10 +64,8 @@ function copyData(from: number, to: number, file: string): void {
 
 function check(errno: number, file: string): void {
   if (errno === 0) return;
-  throw new BlazarError("HostResource", {
-    operation: OPERATION,
+  throw blazarError("HostResource", OPERATION, describeErrno(errno), {
     subject: file,
-    reason: describeErrno(errno),
     remedy: "see whether the host has memory for it",
   });
 }

@@ -6,7 +6,7 @@
  * before anything is made. Pure; the worker and the planner must agree, so both use this.
  */
 import path from "node:path";
-import { BlazarError } from "../contracts/errors.ts";
+import { blazarError } from "../contracts/errors.ts";
 
 /** One page less the terminating NUL. */
 export const MOUNT_DATA_LIMIT = 4095;
@@ -22,12 +22,12 @@ export interface OverlayData {
 /** @param lower at least two absolute paths, the topmost first. Throws InvalidRootfs, MountOptionsTooLong. */
 export function overlayData(lower: readonly string[], subject: string): OverlayData {
   if (lower.length > OVERLAY_LAYERS_LIMIT) {
-    throw new BlazarError("InvalidRootfs", {
-      operation: "stack the layers",
-      subject,
-      reason: `the image has ${lower.length} layers and the kernel's overlay takes ${OVERLAY_LAYERS_LIMIT}`,
-      remedy: "squash the image",
-    });
+    throw blazarError(
+      "InvalidRootfs",
+      "stack the layers",
+      `the image has ${lower.length} layers and the kernel's overlay takes ${OVERLAY_LAYERS_LIMIT}`,
+      { subject, remedy: "squash the image" },
+    );
   }
   const absolute = lowerOption(lower);
   if (Buffer.byteLength(absolute) <= MOUNT_DATA_LIMIT) return { data: absolute, directory: undefined };
@@ -37,14 +37,13 @@ export function overlayData(lower: readonly string[], subject: string): OverlayD
   const relative = lowerOption([top, ...others.map((layer) => path.relative(directory, layer))]);
   const bytes = Buffer.byteLength(relative);
   if (bytes <= MOUNT_DATA_LIMIT) return { data: relative, directory };
-  throw new BlazarError("MountOptionsTooLong", {
-    operation: "stack the layers",
-    subject,
-    reason:
-      `the overlay's options for ${lower.length} layers take ${bytes} bytes even relative to ${directory}, ` +
+  throw blazarError(
+    "MountOptionsTooLong",
+    "stack the layers",
+    `the overlay's options for ${lower.length} layers take ${bytes} bytes even relative to ${directory}, ` +
       `and mount(2) takes ${MOUNT_DATA_LIMIT}`,
-    remedy: "squash the image, or give containerd's root a shorter path",
-  });
+    { subject, remedy: "squash the image, or give containerd's root a shorter path" },
+  );
 }
 
 function lowerOption(layers: readonly string[]): string {

@@ -15,7 +15,7 @@ import {
   rmSync,
 } from "node:fs";
 import { BlazarError } from "../contracts/errors.ts";
-import { integer, object } from "../protocol/json.ts";
+import { integer, object } from "../protocol/wire/json.ts";
 import { type ImageContent, type Owner, unfinishedName, writeAll, writeImage } from "./disk-image.ts";
 import { describeErrno, nextData } from "./libc.ts";
 

@@ -7,7 +7,7 @@
  */
 import { lstatSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
-import { BlazarError } from "../contracts/errors.ts";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
@@ -114,11 +114,7 @@ export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>
       if (points.length === 0) return undefined;
       for (const point of points) unmountOne(point);
     }
-    throw new BlazarError("MountFailed", {
-      operation: "unmount",
-      subject: directory,
-      reason: "mounts keep coming back",
-    });
+    throw blazarError("MountFailed", "unmount", "mounts keep coming back", { subject: directory });
   });
 
 /** Its parent without symlinks: mountinfo knows none. The directory itself may be gone, its name may be covered. */

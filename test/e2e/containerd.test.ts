@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { writeImage } from "../../src/cli/image-builder.ts";
+import { writeImage } from "../../lab/image-builder.ts";
 import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { TestNode, until } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { chown } from "node:fs/promises";
 import { release } from "node:os";
 import { describe, expect, it } from "vitest";
-import type { DemoResult } from "../../src/cli/demo/report.ts";
+import type { DemoResult } from "../../lab/demo/report.ts";
 import { blazarProgram, built } from "../support/e2e/program.ts";
 import { asNobody, installForEverybody, NOBODY } from "../support/e2e/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

@@ -7,7 +7,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { busyboxImage, writeImage } from "../../src/cli/image-builder.ts";
+import { busyboxImage, writeImage } from "../../lab/image-builder.ts";
 import { TestNode } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";
 import {
@@ -17,7 +17,7 @@ import {
   IMAGE_DIRECTORY,
   imageFiles,
   parseChecks,
-} from "../support/fs-semantics.ts";
+} from "../support/fs-semantics/run.ts";
 
 const IMAGE = "localhost/blazar/fs-semantics:latest";
 const PAGE = "docs/storage.md";

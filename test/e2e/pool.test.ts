@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { processesOf } from "../../src/cli/demo/leftovers.ts";
+import { processesOf } from "../../lab/demo/leftovers.ts";
 import { TestNode, type TestPod, until } from "../support/e2e/node.ts";
 
 let node: TestNode;

@@ -4,7 +4,7 @@
  * guest-agent/ are told from here, after the sandbox is set up and before the machine is powered off.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { AgentBench, processOf, specOf } from "../support/agent-bench.ts";
+import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";
 import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts";
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
 import { describeDisks } from "./guest-agent/disks.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildRuntime } from "../../native/build.ts";
-import { artifacts } from "../../setup/artifacts.ts";
+import { artifacts } from "../../setup/steps/artifacts.ts";
 
 const GROUPS = [
   "arguments",

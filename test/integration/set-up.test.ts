@@ -4,9 +4,9 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { artifacts } from "../../setup/artifacts.ts";
-import { run } from "../../setup/command.ts";
-import { repoRoot } from "../../setup/paths.ts";
+import { run } from "../../setup/lib/command.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
+import { artifacts } from "../../setup/steps/artifacts.ts";
 import { readExtents } from "../../setup/steps/empty-ext4.ts";
 
 function outcome(

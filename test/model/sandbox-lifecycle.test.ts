@@ -7,14 +7,14 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import { afterEach, beforeEach, describe, expect, vi } from "vitest";
-import { SandboxRegistry } from "../../src/actors/sandbox-registry.ts";
-import { ContainerTasks } from "../../src/actors/task-service.ts";
-import { BlazarError } from "../../src/contracts/errors.ts";
+import { ContainerTasks } from "../../src/actors/container/task-service.ts";
+import { SandboxRegistry } from "../../src/actors/sandbox/registry.ts";
+import { BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import { criSpec } from "../support/cri-spec.ts";
-import type { GuestFaults } from "../support/fake-guest.ts";
+import type { GuestFaults } from "../support/fake-guest/guest.ts";
 import type { VmFaults } from "../support/fake-vmm/vm.ts";
-import { type HostFault, MemoryHost } from "../support/memory-host.ts";
-import { WarmStock } from "../support/warm-stock.ts";
+import { type HostFault, MemoryHost } from "../support/memory-host/host.ts";
+import { WarmStock } from "../support/memory-host/warm-stock.ts";
 
 const SANDBOXES = ["s1", "s2"];
 const CONTAINERS = ["c1", "c2"];
@@ -108,8 +108,8 @@ const vmFaults: fc.Arbitrary<VmFaults> = fc.oneof(
       { agentLink: "closes" },
       { agentLink: "refuses" },
       { attachDisk: "hangs" },
-      { attachDisk: new BlazarError("QmpFailed", { operation: "attach", reason: "no" }) },
-      { detachDisk: new BlazarError("QmpFailed", { operation: "detach", reason: "no" }) },
+      { attachDisk: blazarError("QmpFailed", "attach", "no") },
+      { detachDisk: blazarError("QmpFailed", "detach", "no") },
     ),
   },
 );
@@ -132,10 +132,7 @@ const guestFaults: fc.Arbitrary<GuestFaults> = fc.oneof(
       { breaks: new Set(["process.start"]) },
       {
         fails: {
-          "container.create": new BlazarError("CommandNotFound", {
-            operation: "run",
-            reason: "no such file",
-          }),
+          "container.create": blazarError("CommandNotFound", "run", "no such file"),
         },
       },
     ),

@@ -10,7 +10,6 @@ import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
-import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/frame.ts";
 import {
   AGENT_PORT_NAME,
   GUEST_REQUESTS,
@@ -22,9 +21,10 @@ import {
   type ProcessExited,
   processExited,
   SHARE_TAG,
-} from "../../src/protocol/guest-messages.ts";
-import { Peer } from "../../src/protocol/peer.ts";
-import { StreamReceiver, StreamSender } from "../../src/protocol/stream.ts";
+} from "../../src/protocol/guest/messages.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
+import { Peer } from "../../src/protocol/wire/peer.ts";
+import { StreamReceiver, StreamSender } from "../../src/protocol/wire/stream.ts";
 import { EMULATED_CPU, MACHINE } from "../../src/vmm/qemu/command-line.ts";
 
 const REATTACH_AFTER_MS = 100;
@@ -64,12 +64,12 @@ export class BareGuest {
   /** What the agent broke after its hello; each is answered by a new link. */
   readonly violations: Error[] = [];
   hello: GuestHello | undefined;
-  #socket: net.Socket | undefined;
-  #nextStream = 1;
-  #isKilled = false;
-  #greeted: ((ok: boolean) => void) | undefined;
-  readonly #exits = new Map<string, ProcessExited>();
-  readonly #exitWaiters = new Map<string, (event: ProcessExited) => void>();
+  private socket: net.Socket | undefined;
+  private nextStream = 1;
+  private isKilled = false;
+  private greeted: ((ok: boolean) => void) | undefined;
+  private readonly exits = new Map<string, ProcessExited>();
+  private readonly exitWaiters = new Map<string, (event: ProcessExited) => void>();
   readonly exited: Promise<void>;
 
   private constructor(
@@ -85,20 +85,20 @@ export class BareGuest {
       helloBody: () => ({ role: "daemon" }),
       onHello: (hello) => {
         this.hello = guestHello(hello.body, "hello");
-        this.#greeted?.(true);
-        this.#greeted = undefined;
+        this.greeted?.(true);
+        this.greeted = undefined;
       },
       onRequest: () => {
         throw new Error("a guest asks for nothing");
       },
-      onEvent: (event, params) => this.#event(event, params),
+      onEvent: (event, params) => this.event(event, params),
       ownsStreams: true,
       onViolation: (error) => {
-        const wasGreeted = this.#greeted === undefined;
+        const wasGreeted = this.greeted === undefined;
         this.disconnect();
         if (!wasGreeted) return;
         this.violations.push(error);
-        this.#comeBack();
+        this.comeBack();
       },
     });
   }
@@ -159,32 +159,32 @@ export class BareGuest {
    * closed and made again a little later: the guest may not have noticed yet that the one before is gone.
    */
   async connect(): Promise<void> {
-    while (!(await this.#attach())) await new Promise((resolve) => setTimeout(resolve, REATTACH_AFTER_MS));
+    while (!(await this.attach())) await new Promise((resolve) => setTimeout(resolve, REATTACH_AFTER_MS));
   }
 
   /** As a daemon would, unless the test has connected by itself meanwhile. */
-  #comeBack(): void {
+  private comeBack(): void {
     setTimeout(() => {
-      if (this.#socket === undefined && !this.#isKilled) this.connect().catch(() => undefined);
+      if (this.socket === undefined && !this.isKilled) this.connect().catch(() => undefined);
     }, REATTACH_AFTER_MS);
   }
 
-  async #attach(): Promise<boolean> {
+  private async attach(): Promise<boolean> {
     const socket = await connectWhenThere(path.join(this.directory, "agent.sock"), this.vmm);
-    this.#socket = socket;
+    this.socket = socket;
     const greeted = new Promise<boolean>((resolve) => {
-      this.#greeted = resolve;
+      this.greeted = resolve;
     });
     socket.on("data", (chunk) => {
-      if (this.#socket === socket) this.peer.receive(chunk);
+      if (this.socket === socket) this.peer.receive(chunk);
     });
     socket.on("error", () => undefined);
     socket.on("close", () => {
-      if (this.#socket === socket) this.disconnect();
+      if (this.socket === socket) this.disconnect();
     });
     this.peer.attach((frame) => socket.write(frame));
     // what a hung-up link has left behind may look like the start of a long frame
-    const late = setTimeout(() => this.#socket === socket && this.disconnect(), HELLO_WITHIN_MS);
+    const late = setTimeout(() => this.socket === socket && this.disconnect(), HELLO_WITHIN_MS);
     try {
       return await greeted;
     } finally {
@@ -193,17 +193,17 @@ export class BareGuest {
   }
 
   disconnect(): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
+    const socket = this.socket;
+    this.socket = undefined;
     this.peer.detach();
     socket?.destroy();
-    this.#greeted?.(false);
-    this.#greeted = undefined;
+    this.greeted?.(false);
+    this.greeted = undefined;
   }
 
   /** Puts bytes on the link that no Peer would send. */
   sendRaw(bytes: Uint8Array): void {
-    this.#socket?.write(bytes);
+    this.socket?.write(bytes);
   }
 
   async request<Op extends GuestOp>(op: Op, params: GuestParams<Op>): Promise<GuestResult<Op>> {
@@ -213,7 +213,7 @@ export class BareGuest {
 
   /** Opens a stream from the guest. */
   output(): { stream: number; output: Output } {
-    const stream = this.#nextStream++;
+    const stream = this.nextStream++;
     const chunks: Uint8Array[] = [];
     const watchers = new Set<() => void>();
     let end: () => void = () => undefined;
@@ -255,14 +255,14 @@ export class BareGuest {
 
   /** Opens a stream from the guest that nobody reads: it gives no credit. */
   deafOutput(): number {
-    const stream = this.#nextStream++;
+    const stream = this.nextStream++;
     this.peer.openStream(stream, {});
     return stream;
   }
 
   /** Opens a stream to the guest. */
   input(): { stream: number; sender: StreamSender } {
-    const stream = this.#nextStream++;
+    const stream = this.nextStream++;
     const sender = new StreamSender({ stream, send: (frame) => this.peer.send(frame), capacity: 64 << 20 });
     this.peer.openStream(stream, {
       acknowledged: (offset, window) => sender.acknowledged(offset, window),
@@ -274,27 +274,27 @@ export class BareGuest {
   /** Resolves when the process has ended, at once if it has. */
   exit(id: string, execId = ""): Promise<ProcessExited> {
     const key = `${id}/${execId}`;
-    const event = this.#exits.get(key);
+    const event = this.exits.get(key);
     if (event !== undefined) return Promise.resolve(event);
-    return new Promise((resolve) => this.#exitWaiters.set(key, resolve));
+    return new Promise((resolve) => this.exitWaiters.set(key, resolve));
   }
 
   hasExited(id: string, execId = ""): boolean {
-    return this.#exits.has(`${id}/${execId}`);
+    return this.exits.has(`${id}/${execId}`);
   }
 
   /** Plugs a raw image in as a SCSI disk. */
   async plugDisk(serial: string, file: string): Promise<void> {
-    await this.#qmp("blockdev-add", {
+    await this.qmp("blockdev-add", {
       "node-name": serial,
       driver: "raw",
       file: { driver: "file", filename: file },
     });
-    await this.#qmp("device_add", { driver: "scsi-hd", id: serial, drive: serial, bus: "scsi.0", serial });
+    await this.qmp("device_add", { driver: "scsi-hd", id: serial, drive: serial, bus: "scsi.0", serial });
   }
 
   async kill(): Promise<void> {
-    this.#isKilled = true;
+    this.isKilled = true;
     this.disconnect();
     if (this.vmm.exitCode === null && this.vmm.signalCode === null) {
       this.vmm.kill("SIGKILL");
@@ -302,16 +302,16 @@ export class BareGuest {
     }
   }
 
-  #event(event: string, params: unknown): void {
+  private event(event: string, params: unknown): void {
     if (event !== "process.exited") return;
     const exit = processExited(params, event);
     const key = `${exit.id}/${exit.execId}`;
-    this.#exits.set(key, exit);
-    this.#exitWaiters.get(key)?.(exit);
-    this.#exitWaiters.delete(key);
+    this.exits.set(key, exit);
+    this.exitWaiters.get(key)?.(exit);
+    this.exitWaiters.delete(key);
   }
 
-  async #qmp(execute: string, parameters: unknown): Promise<void> {
+  private async qmp(execute: string, parameters: unknown): Promise<void> {
     const socket = await connectWhenThere(path.join(this.directory, "qmp.sock"), this.vmm);
     try {
       let replies = 0;

@@ -9,34 +9,34 @@ export interface CapturedLine {
 
 export class CapturedLogger implements Logger {
   readonly lines: CapturedLine[];
-  readonly #fields: LogFields;
+  private readonly fields: LogFields;
 
   constructor(lines: CapturedLine[] = [], fields: LogFields = {}) {
     this.lines = lines;
-    this.#fields = fields;
+    this.fields = fields;
   }
 
   debug(fields: LogFields, message: string): void {
-    this.#add("debug", fields, message);
+    this.add("debug", fields, message);
   }
 
   info(fields: LogFields, message: string): void {
-    this.#add("info", fields, message);
+    this.add("info", fields, message);
   }
 
   warn(fields: LogFields, message: string): void {
-    this.#add("warn", fields, message);
+    this.add("warn", fields, message);
   }
 
   error(fields: LogFields, message: string): void {
-    this.#add("error", fields, message);
+    this.add("error", fields, message);
   }
 
   child(fields: LogFields): Logger {
-    return new CapturedLogger(this.lines, { ...this.#fields, ...fields });
+    return new CapturedLogger(this.lines, { ...this.fields, ...fields });
   }
 
-  #add(level: CapturedLine["level"], fields: LogFields, message: string): void {
-    this.lines.push({ level, fields: { ...this.#fields, ...fields }, message });
+  private add(level: CapturedLine["level"], fields: LogFields, message: string): void {
+    this.lines.push({ level, fields: { ...this.fields, ...fields }, message });
   }
 }

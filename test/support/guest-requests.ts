@@ -1,5 +1,5 @@
 /** Parameters of requests to a guest that tests do not care about, filled in. */
-import type { ContainerCreate, GuestProcess, SandboxSetup } from "../../src/protocol/guest-messages.ts";
+import type { ContainerCreate, GuestProcess, SandboxSetup } from "../../src/protocol/guest/messages.ts";
 
 /** A process of root's that inherits what the guest gives. */
 export function guestProcess(args: readonly string[], more: Partial<GuestProcess> = {}): GuestProcess {

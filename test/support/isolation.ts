@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Guest } from "./template-bench.ts";
+import type { Guest } from "./bench/template.ts";
 
 const CLOCK_OFF_BY_SECONDS = 30;
 

@@ -3,8 +3,8 @@
  * with a program of the test's own.
  */
 import { execFileSync } from "node:child_process";
-import { busyboxImage, type ImageSpec } from "../../src/cli/image-builder.ts";
-import type { TarFile } from "../../src/cli/tar-writer.ts";
+import { busyboxImage, type ImageSpec } from "../../lab/image-builder.ts";
+import type { TarFile } from "../../lab/tar-writer.ts";
 
 /** @param busybox a static one */
 export async function testImage(

@@ -5,7 +5,7 @@
 import { connect, type Socket } from "node:net";
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Request, Response } from "../../src/rpc/generated/ttrpc/ttrpc.ts";
-import { encodeFrame, FRAME_REQUEST, FrameDecoder } from "../../src/rpc/task/ttrpc-codec.ts";
+import { encodeFrame, FRAME_REQUEST, FrameDecoder } from "../../src/rpc/ttrpc/codec.ts";
 
 /** What the server answered instead of a result. */
 class TtrpcError extends Error {
@@ -56,26 +56,26 @@ export function decodeResponse<Res>(method: CalledMethod<never, Res>, payload: U
 }
 
 export class TtrpcClient {
-  readonly #socket: Socket;
-  readonly #service: string;
-  readonly #pending = new Map<number, PromiseWithResolver>();
-  #nextStream = 1;
+  private readonly socket: Socket;
+  private readonly service: string;
+  private readonly pending = new Map<number, PromiseWithResolver>();
+  private nextStream = 1;
 
   constructor(path: string, service: string) {
-    this.#service = service;
-    this.#socket = connect(path);
+    this.service = service;
+    this.socket = connect(path);
     const decoder = new FrameDecoder();
-    this.#socket.on("data", (chunk) => {
+    this.socket.on("data", (chunk) => {
       for (const frame of decoder.push(chunk)) {
-        const pending = this.#pending.get(frame.streamId);
-        this.#pending.delete(frame.streamId);
+        const pending = this.pending.get(frame.streamId);
+        this.pending.delete(frame.streamId);
         if (frame.payload !== undefined) pending?.resolve(frame.payload);
       }
     });
-    this.#socket.on("error", () => undefined);
-    this.#socket.on("close", () => {
-      for (const { reject } of this.#pending.values()) reject(new Error("the connection was closed"));
-      this.#pending.clear();
+    this.socket.on("error", () => undefined);
+    this.socket.on("close", () => {
+      for (const { reject } of this.pending.values()) reject(new Error("the connection was closed"));
+      this.pending.clear();
     });
   }
 
@@ -84,25 +84,25 @@ export class TtrpcClient {
     request: Req,
     options: TtrpcCallOptions = {},
   ): Promise<Res> {
-    const streamId = this.#nextStream;
-    this.#nextStream += 2;
+    const streamId = this.nextStream;
+    this.nextStream += 2;
     const payload = new Promise<Uint8Array>((resolve, reject) => {
-      this.#pending.set(streamId, { resolve, reject });
+      this.pending.set(streamId, { resolve, reject });
     });
-    this.#socket.write(encodeRequest(streamId, this.#service, method, request, options));
+    this.socket.write(encodeRequest(streamId, this.service, method, request, options));
     return decodeResponse(method, await payload);
   }
 
   /** Sends bytes as they are, and resolves to the answer on the stream they name. */
   raw(streamId: number, bytes: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      this.#pending.set(streamId, { resolve, reject });
-      this.#socket.write(bytes);
+      this.pending.set(streamId, { resolve, reject });
+      this.socket.write(bytes);
     });
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.socket.destroy();
   }
 }
 

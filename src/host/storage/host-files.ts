@@ -6,7 +6,7 @@
  */
 import { chmod, chown, lstat, mkdir, readFile, realpath } from "node:fs/promises";
 import path from "node:path";
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
 import { mountPointsBelow } from "../../workers/mountinfo.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
@@ -15,10 +15,10 @@ import type { TaskRunner } from "./worker-pool.ts";
 
 /** Files of this host. */
 export class LocalHostFiles implements HostFiles {
-  readonly #workers: TaskRunner<RootfsTasks>;
+  private readonly workers: TaskRunner<RootfsTasks>;
 
   constructor(workers: TaskRunner<RootfsTasks>) {
-    this.#workers = workers;
+    this.workers = workers;
   }
 
   async makeDirectory(
@@ -30,11 +30,12 @@ export class LocalHostFiles implements HostFiles {
       await mkdir(directory, { recursive: true, mode });
       const found = await lstat(directory);
       if (!found.isDirectory()) {
-        throw new BlazarError("StorageFailed", {
-          operation: "make the directory",
-          subject: directory,
-          reason: "there is a symlink or a file of that name",
-        });
+        throw blazarError(
+          "StorageFailed",
+          "make the directory",
+          "there is a symlink or a file of that name",
+          { subject: directory },
+        );
       }
       // mkdir's mode is cut by the umask and says nothing of a directory that was there already
       if ((found.mode & 0o7777) !== mode) await chmod(directory, mode);
@@ -47,7 +48,7 @@ export class LocalHostFiles implements HostFiles {
 
   async unmountBelow(directory: string): Promise<void> {
     const found = await mountsBelow(directory);
-    if (found.length > 0) await this.#workers.run("unmountBelow", directory);
+    if (found.length > 0) await this.workers.run("unmountBelow", directory);
   }
 
   async removeTree(directory: string): Promise<void> {

@@ -4,7 +4,7 @@
  * Knows overlayfs and its single-layer binds, native, blockfile and erofs. An option that would change what the
  * layers mean is refused, never dropped. Pure: looks at no file.
  */
-import { BlazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import { splitLayers } from "../../workers/overlay-data.ts";
 
@@ -121,10 +121,8 @@ function absolute(path: string, what: string): string {
 }
 
 function invalid(subject: string, reason: string, remedy?: string): BlazarError {
-  return new BlazarError("InvalidRootfs", {
-    operation: "read the root filesystem's mounts",
+  return blazarError("InvalidRootfs", "read the root filesystem's mounts", reason, {
     subject: subject === "" ? undefined : subject,
-    reason,
     remedy,
   });
 }

@@ -8,7 +8,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rmdir, unlink } from "node:fs/promises";
 import path from "node:path";
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 
 /** Deeper trees are nobody's share: each level holds a descriptor. */
 const MAX_DEPTH = 128;
@@ -57,7 +57,7 @@ async function removeChildren(
 }
 
 function refusal(subject: string, reason: string): BlazarError {
-  return new BlazarError("StorageFailed", { operation: "remove the directory", subject, reason });
+  return blazarError("StorageFailed", "remove the directory", reason, { subject });
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

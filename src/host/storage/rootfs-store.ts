@@ -7,7 +7,7 @@
  */
 import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
-import { BlazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import type { EmptyImage } from "../../workers/disk-image.ts";
 import { maskLayer, UPPER_IMAGE } from "../../workers/mask-layer.ts";
@@ -27,28 +27,29 @@ const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /** Root filesystems on this host. */
 export class HostRootfsStore implements RootfsStore {
-  readonly #workers: TaskRunner<RootfsTasks>;
-  readonly #empty: EmptyImage;
+  private readonly workers: TaskRunner<RootfsTasks>;
+  private readonly empty: EmptyImage;
 
   constructor(options: HostRootfsStoreOptions) {
-    this.#workers = options.workers;
-    this.#empty = options.empty;
+    this.workers = options.workers;
+    this.empty = options.empty;
   }
 
   warm(): void {
-    if (this.#workers.isAwake === true) return;
+    if (this.workers.isAwake === true) return;
     // whoever needs it will be told
-    this.#workers.run("warm", undefined).catch(() => undefined);
+    this.workers.run("warm", undefined).catch(() => undefined);
   }
 
   async plan(request: RootfsRequest): Promise<RootfsPlan> {
     const { containerId, shareDirectory, owner } = request;
     if (!CONTAINER_ID.test(containerId)) {
-      throw new BlazarError("InvalidArgument", {
-        operation: "plan the root filesystem",
-        subject: containerId,
-        reason: "a container's id has letters, digits, dot, dash and underscore, 128 at most",
-      });
+      throw blazarError(
+        "InvalidArgument",
+        "plan the root filesystem",
+        "a container's id has letters, digits, dot, dash and underscore, 128 at most",
+        { subject: containerId },
+      );
     }
     const directory = path.join(shareDirectory, containerId);
     const snapshot = readSnapshot(request.mounts);
@@ -71,14 +72,14 @@ export class HostRootfsStore implements RootfsStore {
 
   async apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void> {
     throwIfCancelled(plan, signal);
-    await this.#workers.run("applyRootfs", { plan, empty: this.#empty });
+    await this.workers.run("applyRootfs", { plan, empty: this.empty });
     if (signal?.aborted !== true) return;
     await this.release(plan);
     throwIfCancelled(plan, signal);
   }
 
   async makeSpare(image: string, owner: RootfsPlan["owner"]): Promise<void> {
-    await this.#workers.run("makeImage", { image, owner, empty: this.#empty });
+    await this.workers.run("makeImage", { image, owner, empty: this.empty });
   }
 
   async moveSpare(plan: RootfsPlan, spare: string): Promise<boolean> {
@@ -96,7 +97,7 @@ export class HostRootfsStore implements RootfsStore {
   }
 
   async release(plan: RootfsPlan): Promise<void> {
-    const { leftover } = await this.#workers.run("releaseRootfs", plan);
+    const { leftover } = await this.workers.run("releaseRootfs", plan);
     if (leftover) await removeTree(plan.directory);
   }
 }
@@ -157,21 +158,18 @@ async function stackLayers(
 }
 
 function unusable(subject: string, cause: unknown): BlazarError {
-  return new BlazarError("InvalidRootfs", {
-    operation: "read the snapshot",
-    subject,
-    reason: cause instanceof Error ? cause.message : String(cause),
-    remedy: "remove the image and pull it again",
-    cause,
-  });
+  return blazarError(
+    "InvalidRootfs",
+    "read the snapshot",
+    cause instanceof Error ? cause.message : String(cause),
+    { subject, remedy: "remove the image and pull it again", cause },
+  );
 }
 
 function throwIfCancelled(plan: RootfsPlan, signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return;
-  throw new BlazarError("Cancelled", {
-    operation: "prepare the root filesystem",
+  throw blazarError("Cancelled", "prepare the root filesystem", "the caller gave up", {
     subject: plan.containerId,
-    reason: "the caller gave up",
     cause: signal.reason,
   });
 }

@@ -7,7 +7,7 @@
  * task's work when it is done.
  */
 import type { Piscina } from "piscina";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Outcome } from "../../workers/outcome.ts";
 import { unwrap } from "../../workers/outcome.ts";
 
@@ -51,142 +51,140 @@ const ENDED_AFTER_MS = 500;
 
 /** Threads that run the tasks of one worker file. */
 export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Tasks> {
-  readonly #options: WorkerPoolOptions<Tasks>;
-  #pool: Promise<Piscina> | undefined;
-  #closed = false;
-  #running = 0;
-  #idle: NodeJS.Timeout | undefined;
-  #wasIdle = false;
-  #started = 0;
+  private readonly options: WorkerPoolOptions<Tasks>;
+  private pool: Promise<Piscina> | undefined;
+  private closed = false;
+  private running = 0;
+  private idle: NodeJS.Timeout | undefined;
+  private wasIdle = false;
+  private startedCount = 0;
   /** A task has come back: the worker file is sound. */
-  #proven = false;
-  readonly #waiting = new Set<(error: unknown) => void>();
+  private proven = false;
+  private readonly waiting = new Set<(error: unknown) => void>();
 
   constructor(options: WorkerPoolOptions<Tasks>) {
-    this.#options = options;
+    this.options = options;
   }
 
   async run<Name extends keyof Tasks & string>(
     name: Name,
     input: Input<Tasks[Name]>,
   ): Promise<Result<Tasks[Name]>> {
-    if (this.#closed) throw this.#failure(name, "the pool is closed");
-    clearTimeout(this.#idle);
-    this.#running++;
+    if (this.closed) throw this.failure(name, "the pool is closed");
+    clearTimeout(this.idle);
+    this.running++;
     try {
-      return await this.#runNow(name, input);
+      return await this.runNow(name, input);
     } finally {
-      if (--this.#running === 0) this.#waitForIdle();
+      if (--this.running === 0) this.waitForIdle();
     }
   }
 
   get isAwake(): boolean {
-    return this.#pool !== undefined;
+    return this.pool !== undefined;
   }
 
   /** How many threads have been started so far. */
   get started(): number {
-    return this.#started;
+    return this.startedCount;
   }
 
   /** Lets running tasks finish, then ends the threads. */
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#idle);
-    const pool = await this.#pool;
+    this.closed = true;
+    clearTimeout(this.idle);
+    const pool = await this.pool;
     await pool?.close();
   }
 
-  #waitForIdle(): void {
-    const { onIdle, firstIdleMs } = this.#options;
-    if (onIdle === undefined || this.#closed) return;
-    const wait = this.#idleTimeoutMs + ENDED_AFTER_MS;
-    this.#idle = setTimeout(
+  private waitForIdle(): void {
+    const { onIdle, firstIdleMs } = this.options;
+    if (onIdle === undefined || this.closed) return;
+    const wait = this.idleTimeoutMs + ENDED_AFTER_MS;
+    this.idle = setTimeout(
       () => {
-        this.#wasIdle = true;
-        onIdle(this.#unnoticed()).catch(this.#options.onThreadError ?? (() => undefined));
+        this.wasIdle = true;
+        onIdle(this.unnoticed()).catch(this.options.onThreadError ?? (() => undefined));
       },
-      this.#wasIdle ? wait : (firstIdleMs ?? wait),
+      this.wasIdle ? wait : (firstIdleMs ?? wait),
     );
-    this.#idle.unref();
+    this.idle.unref();
   }
 
   /** This pool, for tasks that do not make it busy. */
-  #unnoticed(): IdlePool<Tasks> {
-    const started = () => this.#started;
+  private unnoticed(): IdlePool<Tasks> {
+    const started = () => this.startedCount;
     return {
       get started() {
         return started();
       },
-      run: (name, input) => this.#runNow(name, input),
+      run: (name, input) => this.runNow(name, input),
     };
   }
 
-  get #idleTimeoutMs(): number {
-    return this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  private get idleTimeoutMs(): number {
+    return this.options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
   }
 
-  async #runNow<Name extends keyof Tasks & string>(
+  private async runNow<Name extends keyof Tasks & string>(
     name: Name,
     input: Input<Tasks[Name]>,
   ): Promise<Result<Tasks[Name]>> {
-    this.#pool ??= this.#start();
+    this.pool ??= this.start();
     let outcome: Outcome<unknown>;
     try {
-      outcome = await this.#runIn(await this.#pool, name, input);
+      outcome = await this.runIn(await this.pool, name, input);
     } catch (cause) {
-      throw this.#failure(name, reasonOf(cause), cause);
+      throw this.failure(name, reasonOf(cause), cause);
     }
     return unwrap(outcome) as Result<Tasks[Name]>;
   }
 
-  async #runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
+  private async runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
     let giveUp: (error: unknown) => void = () => undefined;
     const hopeless = new Promise<never>((_, reject) => {
       giveUp = reject;
     });
-    this.#waiting.add(giveUp);
+    this.waiting.add(giveUp);
     try {
       const outcome: Outcome<unknown> = await Promise.race([pool.run(input, { name }), hopeless]);
-      this.#proven = true;
+      this.proven = true;
       return outcome;
     } finally {
-      this.#waiting.delete(giveUp);
+      this.waiting.delete(giveUp);
     }
   }
 
-  async #start(): Promise<Piscina> {
+  private async start(): Promise<Piscina> {
     const { Piscina } = await import("piscina");
     const pool = new Piscina({
-      filename: this.#options.file,
-      minThreads: this.#options.keepOne === true ? 1 : 0,
-      maxThreads: this.#options.maxThreads ?? 2,
-      idleTimeout: this.#idleTimeoutMs,
+      filename: this.options.file,
+      minThreads: this.options.keepOne === true ? 1 : 0,
+      maxThreads: this.options.maxThreads ?? 2,
+      idleTimeout: this.idleTimeoutMs,
       // waiting on a futex would save microseconds and keep an idle thread from being ended in time
       atomics: "disabled",
       recordTiming: false,
     });
     pool.on("workerCreate", () => {
-      this.#started++;
+      this.startedCount++;
     });
-    pool.on("error", (error: unknown) => this.#threadDied(pool, error));
+    pool.on("error", (error: unknown) => this.threadDied(pool, error));
     return pool;
   }
 
   /** A thread ended without a task. If none has ever worked, piscina would start and lose them for ever. */
-  #threadDied(pool: Piscina, error: unknown): void {
-    this.#options.onThreadError?.(error);
-    if (this.#proven) return;
-    for (const reject of this.#waiting) reject(error);
-    this.#pool = undefined;
+  private threadDied(pool: Piscina, error: unknown): void {
+    this.options.onThreadError?.(error);
+    if (this.proven) return;
+    for (const reject of this.waiting) reject(error);
+    this.pool = undefined;
     pool.destroy().catch(() => undefined);
   }
 
-  #failure(name: string, reason: string, cause?: unknown): BlazarError {
-    return new BlazarError("Internal", {
-      operation: `run the task ${name} in a worker`,
-      subject: this.#options.file,
-      reason,
+  private failure(name: string, reason: string, cause?: unknown): BlazarError {
+    return blazarError("Internal", `run the task ${name} in a worker`, reason, {
+      subject: this.options.file,
       cause,
     });
   }

@@ -4,7 +4,7 @@
  * Keeps the memory of failures too: what has failed is not tried again behind a start for a while, and longer each
  * time. It knows nothing of what a build does.
  */
-import { BlazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
@@ -115,5 +115,5 @@ function unlessAborted<T>(work: Promise<T>, key: string, signal: AbortSignal | u
 }
 
 function cancelled(key: string, reason: string): BlazarError {
-  return new BlazarError("Cancelled", { operation: "build a template", subject: key, reason });
+  return blazarError("Cancelled", "build a template", reason, { subject: key });
 }

@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { type FileHandle, open } from "node:fs/promises";
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 
 const OPERATION = "lock a file";
 /** flock(1)'s status for "somebody else has it", chosen apart from those for its own failures. */
@@ -73,10 +73,8 @@ function flock(file: FileHandle, options: readonly string[], signal: AbortSignal
 }
 
 function missing(cause: Error): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: OPERATION,
+  return blazarError("DependencyMissing", OPERATION, cause.message, {
     subject: "flock",
-    reason: cause.message,
     remedy: "install the package util-linux",
     cause,
   });
@@ -84,9 +82,9 @@ function missing(cause: Error): BlazarError {
 
 function failed(path: string, reason: string): BlazarError {
   const remedy = "check that the directory is on a file system with locks";
-  return new BlazarError("HostResource", { operation: OPERATION, subject: path, reason, remedy });
+  return blazarError("HostResource", OPERATION, reason, { subject: path, remedy });
 }
 
 function cancelled(path: string): BlazarError {
-  return new BlazarError("Cancelled", { operation: OPERATION, subject: path, reason: "it was called off" });
+  return blazarError("Cancelled", OPERATION, "it was called off", { subject: path });
 }

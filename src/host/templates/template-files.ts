@@ -16,7 +16,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Template } from "../../contracts/templates.ts";
 import type { TemplateIdentity, VmShape } from "../../contracts/vmm.ts";
 
@@ -52,10 +52,8 @@ export class TemplateFiles {
     try {
       await mkdir(this.root, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw new BlazarError("HostResource", {
-        operation: "make the templates' directory",
+      throw blazarError("HostResource", "make the templates' directory", reasonOf(error), {
         subject: this.root,
-        reason: reasonOf(error),
         remedy: "set template.directory to one that can be written",
         cause: error,
       });
@@ -95,12 +93,12 @@ export class TemplateFiles {
     } catch (error) {
       // removed by another process meanwhile
       if ((await stat(path).catch(absent)) === undefined) return undefined;
-      throw new BlazarError("TemplateBroken", {
-        operation: "read a template's description",
-        subject: key,
-        reason: reasonOf(error).split("\n")[0] ?? "",
-        cause: error,
-      });
+      throw blazarError(
+        "TemplateBroken",
+        "read a template's description",
+        reasonOf(error).split("\n")[0] ?? "",
+        { subject: key, cause: error },
+      );
     }
   }
 

@@ -4,7 +4,7 @@
  * Templates are shared by all Blazar processes that use the same directory (`template.directory`): one is built once,
  * under a lock, and one in use anywhere is not dropped. Nothing found on disk is trusted before it was checked once.
  */
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { BuiltTemplate, Template, TemplateLease, TemplateStore } from "../../contracts/templates.ts";
 import type { TemplateDriver, TemplateIdentity, Vm, VmmDriver, VmShape } from "../../contracts/vmm.ts";
@@ -254,7 +254,7 @@ export class LocalTemplateStore implements TemplateStore {
     const { name, templates } = this.options.driver;
     if (templates !== undefined) return templates;
     const reason = `the VMM driver ${name} cannot clone VMs`;
-    throw new BlazarError("Unimplemented", { operation: "use templates", reason });
+    throw blazarError("Unimplemented", "use templates", reason);
   }
 
   /** What stands in the way of every use is told once, not once a start. */
@@ -302,22 +302,23 @@ function total(templates: readonly Template[]): number {
 
 function cancelled(key: string): BlazarError {
   const reason = "it was called off";
-  return new BlazarError("Cancelled", { operation: "build a template", subject: key, reason });
+  return blazarError("Cancelled", "build a template", reason, { subject: key });
 }
 
 function notFound(operation: string, key: string): BlazarError {
   const remedy = "see: blazar template ls";
-  return new BlazarError("TemplateNotFound", { operation, subject: key, reason: "there is none", remedy });
+  return blazarError("TemplateNotFound", operation, "there is none", { subject: key, remedy });
 }
 
 function inUse(operation: string, key: string): BlazarError {
-  return new BlazarError("TemplateInUse", { operation, subject: key, reason: "VMs are cloned from it" });
+  return blazarError("TemplateInUse", operation, "VMs are cloned from it", { subject: key });
 }
 
 function noRoom(bytes: number, limit: number): BlazarError {
-  return new BlazarError("ResourceExhausted", {
-    operation: "make room for a template",
-    reason: `with those in use it would be ${bytes} bytes, the limit is ${limit}`,
-    remedy: "raise template.disk_limit",
-  });
+  return blazarError(
+    "ResourceExhausted",
+    "make room for a template",
+    `with those in use it would be ${bytes} bytes, the limit is ${limit}`,
+    { remedy: "raise template.disk_limit" },
+  );
 }

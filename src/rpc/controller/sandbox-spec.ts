@@ -6,7 +6,7 @@
  * that fill only the store's record. Without either, the sandbox gets defaults. Must not look at the host.
  */
 import * as z from "zod/mini";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { ControllerCreateRequest } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
@@ -56,10 +56,8 @@ function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): Pod
     const metadata = sandbox?.extensions[METADATA_EXTENSION];
     if (metadata !== undefined) return configOfMetadata(metadata);
   } catch (cause) {
-    throw new BlazarError("InvalidSpec", {
-      operation: "read the pod's configuration",
+    throw blazarError("InvalidSpec", "read the pod's configuration", reasonOf(cause), {
       subject: sandboxId,
-      reason: reasonOf(cause),
       cause,
     });
   }

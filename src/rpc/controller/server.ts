@@ -25,29 +25,29 @@ export interface ControllerServerOptions {
 }
 
 export class ControllerServer {
-  readonly #server: Server;
-  readonly #draining = new AbortController();
-  readonly #closing = new AbortController();
-  #socket: BoundSocket | undefined;
+  private readonly server: Server;
+  private readonly draining = new AbortController();
+  private readonly closing = new AbortController();
+  private socket: BoundSocket | undefined;
 
   constructor(options: ControllerServerOptions) {
-    this.#server = new Server({ "grpc.enable_channelz": 0 });
-    this.#server.addService(
+    this.server = new Server({ "grpc.enable_channelz": 0 });
+    this.server.addService(
       ControllerService,
       createControllerService({
         ...options,
         turns: options.turns ?? new TurnBudget(),
-        draining: this.#draining.signal,
-        closing: this.#closing.signal,
+        draining: this.draining.signal,
+        closing: this.closing.signal,
       }),
     );
   }
 
   /** Listens on `path`, replacing a dead daemon's socket. @throws BlazarError `HostResource` */
   async listen(path: string): Promise<void> {
-    this.#socket = await bindUnixSocket(path, (privatePath) => {
+    this.socket = await bindUnixSocket(path, (privatePath) => {
       return new Promise((resolve, reject) => {
-        this.#server.bindAsync(`unix:${privatePath}`, ServerCredentials.createInsecure(), (error) => {
+        this.server.bindAsync(`unix:${privatePath}`, ServerCredentials.createInsecure(), (error) => {
           if (error === null) resolve();
           else reject(error);
         });
@@ -60,17 +60,17 @@ export class ControllerServer {
    * answered Unavailable too.
    */
   async drain(graceMs: number): Promise<void> {
-    await this.#socket?.remove();
-    this.#draining.abort();
-    if (graceMs === 0) this.#closing.abort();
+    await this.socket?.remove();
+    this.draining.abort();
+    if (graceMs === 0) this.closing.abort();
     const finished = new Promise<void>((resolve) => {
-      this.#server.tryShutdown(() => resolve());
+      this.server.tryShutdown(() => resolve());
     });
     if (await isWithin(finished, graceMs)) return;
-    this.#closing.abort();
+    this.closing.abort();
     // a peer that does not hang up may keep its connection: not our end
     await isWithin(finished, LAST_ANSWERS_MS);
-    this.#server.forceShutdown();
+    this.server.forceShutdown();
   }
 
   /** Ends at once: calls in flight are answered Unavailable. */

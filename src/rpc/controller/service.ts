@@ -7,7 +7,7 @@
  * after Unavailable and takes any other error for the sandbox's end, for good.
  */
 import type { handleUnaryCall } from "@grpc/grpc-js";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxPhase, SandboxService } from "../../contracts/sandbox.ts";
 import type {
@@ -144,20 +144,12 @@ function whenReached(ending: Ending, act: () => void): () => void {
 }
 
 function askAgain(operation: string, sandboxId: string, reason: string, cause?: unknown): BlazarError {
-  return new BlazarError("ShuttingDown", {
-    operation,
-    subject: sandboxId,
-    reason,
-    remedy: "call again",
-    cause,
-  });
+  return blazarError("ShuttingDown", operation, reason, { subject: sandboxId, remedy: "call again", cause });
 }
 
 function refuse(operation: string, sandboxId: string): never {
-  throw new BlazarError("Unimplemented", {
-    operation,
+  throw blazarError("Unimplemented", operation, "this version of Blazar does not do that yet", {
     subject: sandboxId,
-    reason: "this version of Blazar does not do that yet",
   });
 }
 
@@ -210,11 +202,7 @@ function unaryHandlers({ logger, closing }: ControllerOptions) {
 }
 
 function callerLeft(method: string, sandboxId: string): BlazarError {
-  return new BlazarError("Cancelled", {
-    operation: `answer ${method}`,
-    subject: sandboxId,
-    reason: "the caller has given up",
-  });
+  return blazarError("Cancelled", `answer ${method}`, "the caller has given up", { subject: sandboxId });
 }
 
 function logFailure(logger: Logger, method: string, sandbox: string, err: unknown): void {

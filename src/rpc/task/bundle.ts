@@ -10,7 +10,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
 
 const SANDBOX_FILE = "sandbox";
 const SPEC_FILE = "config.json";
@@ -42,12 +42,7 @@ function readSpec(directory: string): unknown {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as unknown;
   } catch (cause) {
-    throw new BlazarError("InvalidSpec", {
-      operation: "read the container's spec",
-      subject: file,
-      reason: reasonOf(cause),
-      cause,
-    });
+    throw blazarError("InvalidSpec", "read the container's spec", reasonOf(cause), { subject: file, cause });
   }
 }
 

@@ -5,7 +5,7 @@
  * try again as task.v2; calls that are not there yet answer Unimplemented with a sentence, and never an
  * empty success (an empty Stats fails all of ListContainerStats).
  */
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { ProcessState, ProcessStatus, TaskService } from "../../contracts/task.ts";
 import {
   type CreateTaskRequest,
@@ -17,8 +17,8 @@ import { Status } from "../generated/containerd/types/task.ts";
 import type { Empty } from "../generated/google/protobuf/empty.ts";
 import { checkIdentifier } from "../identifiers.ts";
 import { toTimestamp } from "../timestamps.ts";
+import { type BoundMethod, bindMethod, type TtrpcCall, type TtrpcService } from "../ttrpc/dispatcher.ts";
 import { readBundle } from "./bundle.ts";
-import { type BoundMethod, bindMethod, type TtrpcCall, type TtrpcService } from "./ttrpc-dispatcher.ts";
 
 const EMPTY: Empty = {};
 /** Where containerd puts its namespace into a ttrpc call. */
@@ -104,11 +104,12 @@ async function create(tasks: TaskService, request: CreateTaskRequest, call: Ttrp
   const { id, bundle, rootfs, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(id, "the container id", "create the container");
   if (request.checkpoint !== "") {
-    throw new BlazarError("UnsupportedSpec", {
-      operation: "create the container",
-      subject: id,
-      reason: "it is to be restored from a checkpoint, which no sandbox here can do",
-    });
+    throw blazarError(
+      "UnsupportedSpec",
+      "create the container",
+      "it is to be restored from a checkpoint, which no sandbox here can do",
+      { subject: id },
+    );
   }
   const { sandboxId, spec } = readBundle(bundle);
   const namespace = call.metadata.get(NAMESPACE_KEY);
@@ -133,12 +134,7 @@ async function create(tasks: TaskService, request: CreateTaskRequest, call: Ttrp
 
 function neverUnimplemented(error: unknown, id: string): unknown {
   if (!(error instanceof BlazarError) || error.kind !== "unimplemented") return error;
-  return new BlazarError("UnsupportedSpec", {
-    operation: "create the container",
-    subject: id,
-    reason: error.message,
-    cause: error,
-  });
+  return blazarError("UnsupportedSpec", "create the container", error.message, { subject: id, cause: error });
 }
 
 async function exec(tasks: TaskService, request: ExecProcessRequest): Promise<void> {
@@ -179,9 +175,10 @@ function toStateResponse(state: ProcessState): StateResponse {
 }
 
 function refuse(action: string, id: string): never {
-  throw new BlazarError("Unimplemented", {
-    operation: `${action} the container`,
-    subject: id,
-    reason: "this version of Blazar does not do that yet",
-  });
+  throw blazarError(
+    "Unimplemented",
+    `${action} the container`,
+    "this version of Blazar does not do that yet",
+    { subject: id },
+  );
 }

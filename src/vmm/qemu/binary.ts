@@ -8,7 +8,7 @@ import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 
 /** The oldest QEMU that the command line is known to work with. */
 const LEAST_MAJOR = 7;
@@ -20,12 +20,12 @@ export async function locateBinary(name: string, path = process.env["PATH"] ?? "
   for (const candidate of candidates) {
     if (isAbsolute(candidate) && (await isProgram(candidate))) return candidate;
   }
-  throw new BlazarError("VmmNotInstalled", {
-    operation: "find QEMU",
-    subject: name,
-    reason: isAbsolute(name) ? "there is no such program" : "it is in no directory of PATH",
-    remedy: "install the package qemu-system-x86 or set vmm.binary in the configuration",
-  });
+  throw blazarError(
+    "VmmNotInstalled",
+    "find QEMU",
+    isAbsolute(name) ? "there is no such program" : "it is in no directory of PATH",
+    { subject: name, remedy: "install the package qemu-system-x86 or set vmm.binary in the configuration" },
+  );
 }
 
 /** The version, as `7.2.22`. Throws VmmFailed. */
@@ -59,10 +59,8 @@ async function isProgram(path: string): Promise<boolean> {
 }
 
 function failed(binary: string, reason: string, cause?: unknown): BlazarError {
-  return new BlazarError("VmmFailed", {
-    operation: "ask QEMU for its version",
+  return blazarError("VmmFailed", "ask QEMU for its version", reason, {
     subject: binary,
-    reason,
     remedy: "run it by hand with --version",
     cause,
   });

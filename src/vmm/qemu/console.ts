@@ -6,8 +6,8 @@
  */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import type { QmpClient } from "../../host/qmp.ts";
 import { CONSOLE_BYTES, CONSOLE_ID } from "./command-line.ts";
+import type { QmpClient } from "./qmp/client.ts";
 
 const TAIL_BYTES = 8 * 1024;
 const TAIL_LINES = 40;
@@ -15,7 +15,7 @@ const READ_MS = 2000;
 
 /** Keeps the end of a guest's console; reading QEMU's ring buffer empties it. */
 export class ConsoleTail {
-  #text = "";
+  private text = "";
 
   constructor(private readonly qmp: QmpClient) {}
 
@@ -23,8 +23,8 @@ export class ConsoleTail {
   async read(): Promise<string> {
     const args = { device: CONSOLE_ID, size: CONSOLE_BYTES, format: "utf8" };
     const fresh = await this.qmp.execute("ringbuf-read", args, READ_MS).catch(() => "");
-    if (typeof fresh === "string") this.#text = (this.#text + fresh).slice(-TAIL_BYTES);
-    return lastLines(this.#text);
+    if (typeof fresh === "string") this.text = (this.text + fresh).slice(-TAIL_BYTES);
+    return lastLines(this.text);
   }
 }
 

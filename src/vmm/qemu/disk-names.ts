@@ -5,7 +5,7 @@
  * guest finds it by.
  */
 import { createHash } from "node:crypto";
-import { BlazarError } from "../../contracts/errors.ts";
+import { blazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vmm.ts";
 
 const VALID_ID = /^[a-z0-9-]{1,31}$/;
@@ -16,11 +16,7 @@ export const DISK_CONTROLLER = "disks";
 /** Throws InvalidArgument. */
 export function diskNames(id: string): { readonly node: string; readonly device: string } {
   if (VALID_ID.test(id)) return { node: nodeName(id), device: `disk-${id}` };
-  throw new BlazarError("InvalidArgument", {
-    operation: "name a disk",
-    subject: id,
-    reason: "an id is 1 to 31 of a-z, 0-9 and -",
-  });
+  throw blazarError("InvalidArgument", "name a disk", "an id is 1 to 31 of a-z, 0-9 and -", { subject: id });
 }
 
 /** QEMU allows 31 characters and a letter first, so the id itself does not fit. */

@@ -4,11 +4,11 @@
  * A failed attach takes the image back out. The image is let go of only when QEMU has said so (DEVICE_DELETED, then
  * blockdev-del).
  */
-import { BlazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vmm.ts";
-import { type QmpClient, type QmpEvent, qmpRefusal } from "../../host/qmp.ts";
-import { isRecord } from "../../protocol/json.ts";
+import { isRecord } from "../../protocol/wire/json.ts";
 import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
+import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 export interface DiskDeadlines {
   /** For each command. */
@@ -90,9 +90,7 @@ function isDeletionOf(event: QmpEvent, device: string): boolean {
 }
 
 function stillThere(device: string, deadlineMs: number): BlazarError {
-  return new BlazarError("DeadlineExceeded", {
-    operation: "unplug a disk",
+  return blazarError("DeadlineExceeded", "unplug a disk", `QEMU still had it after ${deadlineMs} ms`, {
     subject: device,
-    reason: `QEMU still had it after ${deadlineMs} ms`,
   });
 }

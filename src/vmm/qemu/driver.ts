@@ -6,20 +6,20 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { BlazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmmDriver, VmSpec } from "../../contracts/vmm.ts";
+import { type AccelerationChoice, chooseAcceleration } from "../common/acceleration.ts";
+import { bootOnce } from "../common/probe-boot.ts";
+import type { VmmParent } from "../common/running-process.ts";
 import { abortable } from "./abortable.ts";
-import { type AccelerationChoice, chooseAcceleration } from "./acceleration.ts";
 import { binaryVersion, locateBinary } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
-import { bootOnce } from "./probe-boot.ts";
 import type { HostFacts } from "./process.ts";
-import type { VmmParent } from "./running-process.ts";
-import { QemuTemplates, type SealedMemory } from "./template-driver.ts";
-import { readTscKhz } from "./tsc.ts";
-import { VmForks } from "./vm-forks.ts";
+import { VmForks } from "./tcg/forks.ts";
+import { readTscKhz } from "./tcg/tsc.ts";
+import { QemuTemplates, type SealedMemory } from "./templates/driver.ts";
 
 /** QEMU answers commands in microseconds, unless a disk holds it up. */
 const COMMAND_MS = 10_000;
@@ -60,14 +60,14 @@ interface Ready {
 export class QemuDriver implements VmmDriver {
   readonly name = "qemu";
   readonly templates: QemuTemplates | undefined;
-  readonly #options: QemuDriverOptions;
-  #ready: Promise<Ready> | undefined;
+  private readonly options: QemuDriverOptions;
+  private ready: Promise<Ready> | undefined;
 
   constructor(options: QemuDriverOptions) {
-    this.#options = options;
+    this.options = options;
     const { sealMemory, images, ownUser, forkLibrary } = options;
     if (sealMemory === undefined) return;
-    const prepared = (signal?: AbortSignal): Promise<Ready> => this.#prepared(signal);
+    const prepared = (signal?: AbortSignal): Promise<Ready> => this.prepared(signal);
     const forks =
       forkLibrary === undefined ? undefined : new VmForks({ library: forkLibrary, images, prepared });
     this.templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser, forks });
@@ -76,38 +76,36 @@ export class QemuDriver implements VmmDriver {
   async probe(
     signal?: AbortSignal,
   ): Promise<{ readonly version: string; readonly acceleration: Acceleration }> {
-    const { version, acceleration } = await this.#prepared(signal);
+    const { version, acceleration } = await this.prepared(signal);
     return { version, acceleration };
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
     const { template } = spec;
-    if (template !== undefined) return this.#clone(spec, template, signal);
-    const { launcher, acceleration } = await this.#prepared(signal);
+    if (template !== undefined) return this.clone(spec, template, signal);
+    const { launcher, acceleration } = await this.prepared(signal);
     return launchVm(launcher, spec, acceleration, signal);
   }
 
-  #clone(spec: VmSpec, template: string, signal: AbortSignal | undefined): Promise<Vm> {
+  private clone(spec: VmSpec, template: string, signal: AbortSignal | undefined): Promise<Vm> {
     if (this.templates !== undefined) return this.templates.clone(spec, template, signal);
-    throw new BlazarError("Unimplemented", {
-      operation: "clone a VM",
+    throw blazarError("Unimplemented", "clone a VM", "this driver was set up without templates", {
       subject: spec.id,
-      reason: "this driver was set up without templates",
     });
   }
 
   /** Prepares once, for all who ask; a failure is forgotten, since an operator may mend it. */
-  #prepared(signal: AbortSignal | undefined): Promise<Ready> {
-    this.#ready ??= this.#prepare().catch((error: unknown) => {
-      this.#ready = undefined;
+  private prepared(signal: AbortSignal | undefined): Promise<Ready> {
+    this.ready ??= this.prepare().catch((error: unknown) => {
+      this.ready = undefined;
       throw error;
     });
-    return abortable("prepare QEMU", this.#ready, signal);
+    return abortable("prepare QEMU", this.ready, signal);
   }
 
-  async #prepare(): Promise<Ready> {
-    const { keeper, kernel, initramfs, deadlines, logger } = this.#options;
-    const binary = await locateBinary(this.#options.binary);
+  private async prepare(): Promise<Ready> {
+    const { keeper, kernel, initramfs, deadlines, logger } = this.options;
+    const binary = await locateBinary(this.options.binary);
     const version = await binaryVersion(binary);
     await Promise.all([kernel, initramfs].map(checkImage));
     const tscKhz = await readTscKhz();
@@ -122,7 +120,7 @@ export class QemuDriver implements VmmDriver {
       deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
       logger,
     };
-    const acceleration = await this.#accelerate(launcher, version);
+    const acceleration = await this.accelerate(launcher, version);
     if (acceleration === "tcg" && tscKhz === undefined) {
       logger.warn({}, "the host's TSC frequency is not known: emulated guests may hang while they boot");
     }
@@ -130,8 +128,8 @@ export class QemuDriver implements VmmDriver {
     return { launcher, version, acceleration };
   }
 
-  #accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
-    const { acceleration, cacheDirectory, logger, kernel, initramfs, ownUser } = this.#options;
+  private accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
+    const { acceleration, cacheDirectory, logger, kernel, initramfs, ownUser } = this.options;
     return chooseAcceleration({
       choice: acceleration,
       version,
@@ -153,10 +151,8 @@ async function checkImage(path: string): Promise<void> {
 }
 
 function missingImage(path: string, reason: string, cause?: unknown): BlazarError {
-  return new BlazarError("DependencyMissing", {
-    operation: "find the guest's kernel and initramfs",
+  return blazarError("DependencyMissing", "find the guest's kernel and initramfs", reason, {
     subject: path,
-    reason,
     remedy: "run: npm run setup",
     cause,
   });

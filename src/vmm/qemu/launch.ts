@@ -4,17 +4,17 @@
  * A launch that is called off or fails leaves nothing: the process is killed and reaped, its files are removed,
  * before the caller hears of it. The keeper's spawn is therefore waited for even after an abort.
  */
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ProcessFork, ProcessSpawn } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
-import { QmpClient } from "../../host/qmp.ts";
-import { restore } from "./clone-restore.ts";
+import { RunningProcess, type VmmParent } from "../common/running-process.ts";
 import { logTail } from "./console.ts";
 import { removeVmFiles, type VmPaths, vmPaths } from "./paths.ts";
 import { type HostFacts, type MemorySource, STATE, vmmProcess } from "./process.ts";
-import { RunningProcess, type VmmParent } from "./running-process.ts";
+import { QmpClient } from "./qmp/client.ts";
 import { checkSpec } from "./spec.ts";
+import { restore } from "./templates/restore.ts";
 import { QemuVm, type VmDeadlines } from "./vm.ts";
 
 /** A QEMU that dies closes its sockets a little before it is reaped. */
@@ -151,39 +151,39 @@ const OVER = "the launch is over";
 /** Times a launch, and calls it off by the caller's signal or the deadline. */
 class LaunchWatch {
   readonly timeline: { step: string; ms: number }[] = [];
-  readonly #controller = new AbortController();
-  readonly #started = performance.now();
-  readonly #timer: NodeJS.Timeout;
-  readonly #onAbort = (): void => this.#stop("cancelled");
-  #why: "cancelled" | "late" | undefined;
+  private readonly controller = new AbortController();
+  private readonly started = performance.now();
+  private readonly timer: NodeJS.Timeout;
+  private readonly onAbort = (): void => this.stop("cancelled");
+  private why: "cancelled" | "late" | undefined;
 
   constructor(
     private readonly id: string,
     private readonly launchMs: number,
     private readonly caller: AbortSignal | undefined,
   ) {
-    this.#timer = setTimeout(() => this.#stop("late"), launchMs);
-    caller?.addEventListener("abort", this.#onAbort, { once: true });
-    if (caller?.aborted === true) this.#stop("cancelled");
+    this.timer = setTimeout(() => this.stop("late"), launchMs);
+    caller?.addEventListener("abort", this.onAbort, { once: true });
+    if (caller?.aborted === true) this.stop("cancelled");
   }
 
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return this.controller.signal;
   }
 
   step(name: string): void {
-    this.timeline.push({ step: name, ms: performance.now() - this.#started });
+    this.timeline.push({ step: name, ms: performance.now() - this.started });
   }
 
   /** Throws if the launch has been called off. */
   check(): void {
-    const reason = this.#reason();
+    const reason = this.reason();
     if (reason !== undefined) throw reason;
   }
 
   /** What an error of a launch means. */
   async explain(error: unknown, process: RunningProcess, paths: VmPaths): Promise<unknown> {
-    const reason = this.#reason();
+    const reason = this.reason();
     if (reason !== undefined) return reason;
     // a QEMU that dies may have the connection refused, reset or ended, whichever comes first
     if (!(error instanceof BlazarError && ["QmpFailed", "LinkClosed"].includes(error.code))) return error;
@@ -193,21 +193,21 @@ class LaunchWatch {
 
   /** No timer and no listener is left; whoever still waits for {@link signal} is let go. */
   end(): void {
-    clearTimeout(this.#timer);
-    this.caller?.removeEventListener("abort", this.#onAbort);
-    this.#controller.abort(OVER);
+    clearTimeout(this.timer);
+    this.caller?.removeEventListener("abort", this.onAbort);
+    this.controller.abort(OVER);
   }
 
-  #stop(why: "cancelled" | "late"): void {
-    this.#why ??= why;
-    this.#controller.abort();
+  private stop(why: "cancelled" | "late"): void {
+    this.why ??= why;
+    this.controller.abort();
   }
 
-  #reason(): BlazarError | undefined {
+  private reason(): BlazarError | undefined {
     const details = { operation: "start the VMM", subject: this.id };
-    if (this.#why === "cancelled")
+    if (this.why === "cancelled")
       return new BlazarError("Cancelled", { ...details, reason: "it was called off" });
-    if (this.#why !== "late") return undefined;
+    if (this.why !== "late") return undefined;
     return new BlazarError("DeadlineExceeded", {
       ...details,
       reason: `QEMU did not answer in ${this.launchMs} ms`,
@@ -219,9 +219,10 @@ async function diedAtStart(process: RunningProcess, paths: VmPaths): Promise<Bla
   const { code, signal } = await process.exited;
   const how = signal > 0 ? `signal ${signal}` : `status ${code}`;
   const log = await logTail(paths.log);
-  return new BlazarError("VmmFailed", {
-    operation: "start the VMM",
-    subject: process.id,
-    reason: log === "" ? `QEMU ended with ${how} and said nothing` : `QEMU ended with ${how}: ${log}`,
-  });
+  return blazarError(
+    "VmmFailed",
+    "start the VMM",
+    log === "" ? `QEMU ended with ${how} and said nothing` : `QEMU ended with ${how}: ${log}`,
+    { subject: process.id },
+  );
 }

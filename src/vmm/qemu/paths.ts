@@ -5,7 +5,7 @@
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { checkUnixPath } from "../../host/unix-socket.ts";
+import { checkUnixPath } from "../../lib/unix-socket.ts";
 
 export interface VmPaths {
   /** QMP, the control connection. */

@@ -2,7 +2,7 @@
  * What a VmSpec must be for QEMU to start from it: checked before anything is made.
  */
 import { isAbsolute } from "node:path";
-import { BlazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { VmSpec } from "../../contracts/vmm.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -27,5 +27,5 @@ export function checkSpec(spec: VmSpec): void {
 }
 
 function invalid(spec: VmSpec, reason: string): BlazarError {
-  return new BlazarError("InvalidArgument", { operation: "start the VMM", subject: spec.id, reason });
+  return blazarError("InvalidArgument", "start the VMM", reason, { subject: spec.id });
 }

@@ -6,16 +6,16 @@
  * breaks is of no use and is killed. Nothing here decides what becomes of a sandbox.
  */
 import { Observable, Subject } from "rxjs";
-import { BlazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vmm.ts";
-import { type QmpClient, type QmpEvent, qmpRefusal } from "../../host/qmp.ts";
-import { connectUnix } from "../../host/unix-socket.ts";
-import { AgentLink } from "./agent-link.ts";
+import { connectUnix } from "../../lib/unix-socket.ts";
+import { AgentLink } from "../common/agent-link.ts";
+import type { RunningProcess, VmmExit } from "../common/running-process.ts";
 import { ConsoleTail, logTail, showsPanic } from "./console.ts";
 import { attachDisk, type DiskDeadlines, detachDisk } from "./disks.ts";
 import { removeVmFiles, type VmPaths } from "./paths.ts";
-import type { RunningProcess, VmmExit } from "./running-process.ts";
+import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 /** How long a QEMU whose control connection has ended may take to end, too. */
 const EXIT_GRACE_MS = 2000;
@@ -42,172 +42,168 @@ export class QemuVm implements Vm {
   readonly timeline: readonly { readonly step: string; readonly ms: number }[];
   readonly exited: Promise<VmmExit>;
   readonly events: Observable<VmmEvent>;
-  readonly #options: QemuVmOptions;
-  readonly #live = new Subject<VmmEvent>();
-  readonly #console: ConsoleTail;
-  #agentTaken = false;
-  #link: ByteLink | undefined;
-  #paused = false;
-  #ending = false;
-  #killing: Promise<void> | undefined;
-  #lastWords: string | undefined;
+  private readonly options: QemuVmOptions;
+  private readonly live = new Subject<VmmEvent>();
+  private readonly console: ConsoleTail;
+  private agentTaken = false;
+  private link: ByteLink | undefined;
+  private paused = false;
+  private ending = false;
+  private killing: Promise<void> | undefined;
+  private lastWords: string | undefined;
 
   constructor(options: QemuVmOptions) {
     const { process, qmp } = options;
-    this.#options = options;
+    this.options = options;
     this.id = process.id;
     this.identity = process.identity;
     this.acceleration = options.acceleration;
     this.timeline = options.timeline;
-    this.#console = new ConsoleTail(qmp);
+    this.console = new ConsoleTail(qmp);
     this.events = new Observable((subscriber) => {
-      if (process.exit === undefined) return this.#live.subscribe(subscriber);
+      if (process.exit === undefined) return this.live.subscribe(subscriber);
       subscriber.next({ type: "vmm.exited", ...process.exit });
       subscriber.complete();
       return undefined;
     });
-    this.exited = process.exited.then((exit) => this.#onExit(exit));
-    qmp.events$.subscribe((event) => this.#onQmpEvent(event));
-    void qmp.closed.then((reason) => this.#onControlLost(reason));
+    this.exited = process.exited.then((exit) => this.onExit(exit));
+    qmp.events$.subscribe((event) => this.onQmpEvent(event));
+    void qmp.closed.then((reason) => this.onControlLost(reason));
   }
 
   async connectAgent(signal?: AbortSignal): Promise<ByteLink> {
-    if (this.#agentTaken) {
-      throw new BlazarError("IllegalTransition", {
-        operation: "connect to the guest's agent",
-        subject: this.id,
-        reason: "its port is in use, and takes one connection at a time",
-      });
+    if (this.agentTaken) {
+      throw blazarError(
+        "IllegalTransition",
+        "connect to the guest's agent",
+        "its port is in use, and takes one connection at a time",
+        { subject: this.id },
+      );
     }
-    this.#agentTaken = true;
+    this.agentTaken = true;
     try {
-      const socket = await this.#alive("connect to the guest's agent", () =>
-        connectUnix(this.#options.paths.agent, signal),
+      const socket = await this.alive("connect to the guest's agent", () =>
+        connectUnix(this.options.paths.agent, signal),
       );
       const link = new AgentLink(socket, () => {
-        this.#link = undefined;
-        this.#agentTaken = false;
+        this.link = undefined;
+        this.agentTaken = false;
       });
-      this.#link = link;
+      this.link = link;
       return link;
     } catch (error) {
-      this.#agentTaken = false;
+      this.agentTaken = false;
       throw error;
     }
   }
 
   attachDisk(disk: VmDisk): Promise<void> {
-    const { qmp, deadlines } = this.#options;
-    return this.#alive("attach a disk", () => attachDisk(qmp, disk, deadlines));
+    const { qmp, deadlines } = this.options;
+    return this.alive("attach a disk", () => attachDisk(qmp, disk, deadlines));
   }
 
   detachDisk(id: string): Promise<void> {
-    const { qmp, deadlines } = this.#options;
-    return this.#alive("detach a disk", () => detachDisk(qmp, id, deadlines));
+    const { qmp, deadlines } = this.options;
+    return this.alive("detach a disk", () => detachDisk(qmp, id, deadlines));
   }
 
   pause(): Promise<void> {
-    return this.#alive("pause the VM", () => this.#command("stop"));
+    return this.alive("pause the VM", () => this.command("stop"));
   }
 
   resume(): Promise<void> {
-    return this.#alive("resume the VM", () => this.#command("cont"));
+    return this.alive("resume the VM", () => this.command("cont"));
   }
 
   /** Runs commands that the port does not know. */
   control<T>(operation: string, work: (qmp: QmpClient) => Promise<T>): Promise<T> {
-    return this.#alive(operation, () => work(this.#options.qmp));
+    return this.alive(operation, () => work(this.options.qmp));
   }
 
   kill(): Promise<void> {
-    this.#killing ??= this.#kill().catch((error: unknown) => {
-      this.#killing = undefined;
+    this.killing ??= this.killSteps().catch((error: unknown) => {
+      this.killing = undefined;
       throw error;
     });
-    return this.#killing;
+    return this.killing;
   }
 
   async diagnostics(): Promise<string> {
-    if (this.#lastWords !== undefined) return this.#lastWords;
-    const [console, log] = await Promise.all([this.#console.read(), logTail(this.#options.paths.log)]);
+    if (this.lastWords !== undefined) return this.lastWords;
+    const [console, log] = await Promise.all([this.console.read(), logTail(this.options.paths.log)]);
     return [section("the guest's console", console), section("QEMU", log)].filter(Boolean).join("\n");
   }
 
-  async #kill(): Promise<void> {
-    this.#ending = true;
-    const { process, qmp, paths, deadlines } = this.#options;
+  private async killSteps(): Promise<void> {
+    this.ending = true;
+    const { process, qmp, paths, deadlines } = this.options;
     await process.kill(deadlines.exitMs);
-    this.#lastWords ??= await this.diagnostics();
+    this.lastWords ??= await this.diagnostics();
     qmp.close();
-    this.#link?.close();
+    this.link?.close();
     await removeVmFiles(paths);
   }
 
-  async #command(command: string): Promise<void> {
-    await this.#options.qmp.execute(command, undefined, this.#options.deadlines.commandMs);
+  private async command(command: string): Promise<void> {
+    await this.options.qmp.execute(command, undefined, this.options.deadlines.commandMs);
   }
 
   /** Runs what needs a living QEMU; what fails because it has ended says so. */
-  async #alive<T>(operation: string, work: () => Promise<T>): Promise<T> {
-    const { process } = this.#options;
-    if (process.exit !== undefined) throw this.#gone(operation, process.exit);
+  private async alive<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    const { process } = this.options;
+    if (process.exit !== undefined) throw this.gone(operation, process.exit);
     try {
       return await work();
     } catch (error) {
       const exit = connectionLost(error) ? await process.exitWithin(EXIT_GRACE_MS) : undefined;
-      throw exit === undefined ? error : this.#gone(operation, exit, error);
+      throw exit === undefined ? error : this.gone(operation, exit, error);
     }
   }
 
-  #gone(operation: string, exit: VmmExit, cause?: unknown): BlazarError {
+  private gone(operation: string, exit: VmmExit, cause?: unknown): BlazarError {
     const how = exit.signal > 0 ? `signal ${exit.signal}` : `status ${exit.code}`;
-    return new BlazarError("VmmExited", {
-      operation,
-      subject: this.id,
-      reason: `QEMU has ended (${how})`,
-      cause,
-    });
+    return blazarError("VmmExited", operation, `QEMU has ended (${how})`, { subject: this.id, cause });
   }
 
-  #onExit(exit: VmmExit): VmmExit {
-    this.#ending = true;
-    this.#link?.close();
-    this.#live.next({ type: "vmm.exited", ...exit });
-    this.#live.complete();
+  private onExit(exit: VmmExit): VmmExit {
+    this.ending = true;
+    this.link?.close();
+    this.live.next({ type: "vmm.exited", ...exit });
+    this.live.complete();
     return exit;
   }
 
-  #onQmpEvent({ event, data }: QmpEvent): void {
-    if (this.#ending) return;
-    if (event === "STOP") return this.#setPaused(true);
-    if (event === "RESUME") return this.#setPaused(false);
-    if (event === "GUEST_PANICKED") void this.#guestEnded("guest-panic");
-    if (event === "SHUTDOWN" && data["guest"] === true) void this.#guestEnded(String(data["reason"]));
+  private onQmpEvent({ event, data }: QmpEvent): void {
+    if (this.ending) return;
+    if (event === "STOP") return this.setPaused(true);
+    if (event === "RESUME") return this.setPaused(false);
+    if (event === "GUEST_PANICKED") void this.guestEnded("guest-panic");
+    if (event === "SHUTDOWN" && data["guest"] === true) void this.guestEnded(String(data["reason"]));
   }
 
-  #setPaused(paused: boolean): void {
-    if (this.#paused === paused) return;
-    this.#paused = paused;
-    this.#live.next({ type: paused ? "vmm.paused" : "vmm.resumed" });
+  private setPaused(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    this.live.next({ type: paused ? "vmm.paused" : "vmm.resumed" });
   }
 
-  async #guestEnded(reason: string): Promise<void> {
-    this.#ending = true;
-    this.#lastWords = await this.diagnostics();
-    const panicked = reason === "guest-panic" || showsPanic(this.#lastWords);
-    this.#live.next(panicked ? { type: "vmm.guestPanicked" } : { type: "vmm.guestShutdown", reason });
-    await this.#command("quit").catch(() => undefined);
-    await this.#killUnlessGone("QEMU does not quit after its guest has ended");
+  private async guestEnded(reason: string): Promise<void> {
+    this.ending = true;
+    this.lastWords = await this.diagnostics();
+    const panicked = reason === "guest-panic" || showsPanic(this.lastWords);
+    this.live.next(panicked ? { type: "vmm.guestPanicked" } : { type: "vmm.guestShutdown", reason });
+    await this.command("quit").catch(() => undefined);
+    await this.killUnlessGone("QEMU does not quit after its guest has ended");
   }
 
-  async #onControlLost(reason: BlazarError): Promise<void> {
-    if (this.#ending) return;
-    await this.#killUnlessGone(reason.message);
+  private async onControlLost(reason: BlazarError): Promise<void> {
+    if (this.ending) return;
+    await this.killUnlessGone(reason.message);
   }
 
-  async #killUnlessGone(why: string): Promise<void> {
-    const { process, deadlines, logger } = this.#options;
-    if ((await process.exitWithin(EXIT_GRACE_MS)) !== undefined || this.#killing !== undefined) return;
+  private async killUnlessGone(why: string): Promise<void> {
+    const { process, deadlines, logger } = this.options;
+    if ((await process.exitWithin(EXIT_GRACE_MS)) !== undefined || this.killing !== undefined) return;
     logger.error({ vm: this.id, pid: this.identity.pid, why }, "killing a QEMU that cannot be controlled");
     await process
       .kill(deadlines.exitMs)

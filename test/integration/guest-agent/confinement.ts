@@ -2,9 +2,9 @@
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { capabilityMask } from "../../../src/protocol/capabilities.ts";
-import type { ContainerCreate } from "../../../src/protocol/guest-messages.ts";
-import { type AgentBench, LAYERS, MOUNTS, processOf, specOf, WAYS } from "../../support/agent-bench.ts";
+import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
+import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
+import { type AgentBench, LAYERS, MOUNTS, processOf, specOf, WAYS } from "../../support/bench/agent.ts";
 
 export function describeNamespaces(bench: AgentBench): void {
   describe.each(WAYS)("the guest agent's namespaces and limits, %s,", (_way, way) => {

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ContainerCreate } from "../../../src/protocol/guest-messages.ts";
+import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
 import {
   type AgentBench,
   BUILTIN,
@@ -12,7 +12,7 @@ import {
   processOf,
   specOf,
   WAYS,
-} from "../../support/agent-bench.ts";
+} from "../../support/bench/agent.ts";
 
 export function describeContainers(bench: AgentBench): void {
   describe.each(WAYS)("the guest agent's containers, made %s,", (_way, way) => {

@@ -2,11 +2,11 @@
 import { chmod, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { artifacts } from "../../../setup/artifacts.ts";
-import { buildImage } from "../../../src/cli/image-builder.ts";
-import { writeTar } from "../../../src/cli/tar-writer.ts";
+import { buildImage } from "../../../lab/image-builder.ts";
+import { writeTar } from "../../../lab/tar-writer.ts";
+import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
-import { type AgentBench, BUILTIN, LAYERS, processOf, specOf } from "../../support/agent-bench.ts";
+import { type AgentBench, BUILTIN, LAYERS, processOf, specOf } from "../../support/bench/agent.ts";
 import { awkwardLayer, testImage, whiteout, withLayers } from "../../support/oci-image.ts";
 
 export function describeDisks(bench: AgentBench): void {

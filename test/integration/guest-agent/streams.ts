@@ -1,7 +1,7 @@
 /** Streams and the link that carries them: what floods, breaks and nonsense must not bring about. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { encodeFrame, FrameType } from "../../../src/protocol/frame.ts";
-import { type AgentBench, NO_STDIO, processOf, specOf } from "../../support/agent-bench.ts";
+import { encodeFrame, FrameType } from "../../../src/protocol/wire/frame.ts";
+import { type AgentBench, NO_STDIO, processOf, specOf } from "../../support/bench/agent.ts";
 
 export function describeStreams(bench: AgentBench): void {
   describe("the guest agent's streams", () => {

@@ -1,7 +1,7 @@
 /**
  * The generated pages and parts of pages in docs/: `npm run generate` writes them, a unit test compares them.
  */
-import { configurationPage } from "../../../src/cli/config/document.ts";
+import { configurationPage } from "../../../src/daemon/config/document.ts";
 import { containerMachine } from "../../../src/machines/container.machine.ts";
 import { poolMachine } from "../../../src/machines/pool.machine.ts";
 import { processMachine } from "../../../src/machines/process.machine.ts";

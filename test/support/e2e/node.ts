@@ -7,10 +7,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import type { CriClient } from "../../../src/cli/cri/client.ts";
-import { type Leftover, podLeftovers, processesOf } from "../../../src/cli/demo/leftovers.ts";
-import { PAUSE_IMAGE } from "../../../src/cli/demo/private-containerd.ts";
-import { PrivateNode, type PrivateNodeOptions } from "../../../src/cli/demo/private-node.ts";
+import type { CriClient } from "../../../lab/cri/client.ts";
+import { type Leftover, podLeftovers, processesOf } from "../../../lab/demo/leftovers.ts";
+import { PAUSE_IMAGE } from "../../../lab/demo/private-containerd.ts";
+import { PrivateNode, type PrivateNodeOptions } from "../../../lab/demo/private-node.ts";
 import {
   ContainerState,
   type ContainerStatus,

@@ -1,9 +1,9 @@
 /** Where the product and its parts are, for tests that run it as an operator does. */
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type Artifacts, artifacts } from "../../../setup/artifacts.ts";
-import { programFile } from "../../../setup/dist.ts";
-import { busyboxImage, type ImageProcess, writeImage } from "../../../src/cli/image-builder.ts";
+import { busyboxImage, type ImageProcess, writeImage } from "../../../lab/image-builder.ts";
+import { programFile } from "../../../setup/lib/dist.ts";
+import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 
 /** The bundle that `npm test` has built. */
 export function blazarProgram(): string {

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { chmod, chown, cp, readdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
-import { processesOf } from "../../../src/cli/demo/leftovers.ts";
+import { processesOf } from "../../../lab/demo/leftovers.ts";
 import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
 import { temporaryDirectory } from "../temporary-directory.ts";
 import { until } from "./node.ts";

@@ -5,7 +5,7 @@
  * nothing more either way.
  */
 import type { ByteLink } from "../../../src/contracts/vmm.ts";
-import type { GuestTransport } from "../fake-guest.ts";
+import type { GuestTransport } from "../fake-guest/guest.ts";
 
 type Handlers = Parameters<ByteLink["open"]>[0];
 

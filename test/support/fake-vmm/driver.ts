@@ -4,9 +4,9 @@
  * It passes the same conformance suite as the real drivers. It keeps every VM that it ever launched, so that a test can
  * hold one by its guest, end it from outside, or see what is left.
  */
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { VmmDriver, VmSpec } from "../../../src/contracts/vmm.ts";
-import type { FakeGuestOptions } from "../fake-guest.ts";
+import type { FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeVm, type VmFaults } from "./vm.ts";
 
 export interface FakeVmmOptions {
@@ -115,5 +115,5 @@ function cancelled(subject: string): BlazarError {
 }
 
 function failure(code: BlazarError["code"], subject: string, reason: string): BlazarError {
-  return new BlazarError(code, { operation: "start the VMM", subject, reason });
+  return blazarError(code, "start the VMM", reason, { subject });
 }

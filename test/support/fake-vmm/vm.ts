@@ -5,9 +5,9 @@
  * scheduler.
  */
 import { Observable, Subject } from "rxjs";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vmm.ts";
-import { FakeGuest, type FakeGuestOptions } from "../fake-guest.ts";
+import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
 
 /** What is wrong with a VM. May be changed while it runs. */
@@ -188,6 +188,6 @@ export class FakeVm implements Vm {
   }
 
   private error(code: BlazarError["code"], operation: string, reason: string): BlazarError {
-    return new BlazarError(code, { operation, subject: this.id, reason });
+    return blazarError(code, operation, reason, { subject: this.id });
   }
 }

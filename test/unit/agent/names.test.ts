@@ -1,7 +1,7 @@
 /** Names that become paths in the guest, and capability names. */
 import { describe, expect, it } from "vitest";
-import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/names.ts";
-import { capabilityMask } from "../../../src/protocol/capabilities.ts";
+import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/container/names.ts";
+import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
 
 describe("names from the host", () => {
   it.each(["a", "0", "f".repeat(64), "pod_1-x.y"])("take %s as an id", (id) => {

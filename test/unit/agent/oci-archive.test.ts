@@ -1,6 +1,6 @@
 /** Which layers an image archive has, whoever wrote it. */
 import { describe, expect, it } from "vitest";
-import { type ArchiveIndex, findLayers } from "../../../guest/agent/oci-archive.ts";
+import { type ArchiveIndex, findLayers } from "../../../guest/agent/image/oci-archive.ts";
 
 /** An archive of JSON members and empty blobs; a member's offset is its place in the list. */
 function archive(members: Record<string, unknown>): ArchiveIndex {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { repoRoot } from "../../../setup/paths.ts";
+import { repoRoot } from "../../../setup/lib/paths.ts";
 import { DeleteResponse } from "../../../src/rpc/generated/containerd/task/v3/task.ts";
 
 const SHIM = join(repoRoot(), "deploy", "containerd-shim-blazar-v1");

@@ -1,10 +1,10 @@
 /** The fake keeper against the promises of the real one. */
 import { describe, expect, it, vi } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import type { OutputStream, StdioPaths } from "../../../src/contracts/keeper.ts";
-import { FakeKeeperHost } from "../../support/fake-keeper.ts";
-import type { FakeStdio } from "../../support/fake-keeper-stdio.ts";
-import { describeKeeper, type KeeperBench, StdioRecorder, shell } from "../../support/keeper-conformance.ts";
+import { describeKeeper, type KeeperBench, StdioRecorder, shell } from "../../support/conformance/keeper.ts";
+import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
+import type { FakeStdio } from "../../support/fake-keeper/stdio.ts";
 
 function scripted(argv: readonly string[]): { code: number } | undefined {
   const exit = /^exit (\d+)$/.exec(argv[2] ?? "");
@@ -50,7 +50,7 @@ describe("the fake's faults", () => {
   it("fails a spawn on demand, and leaves nothing of it", async () => {
     const host = new FakeKeeperHost({
       onSpawn: () => {
-        throw new BlazarError("VmmNotInstalled", { operation: "start a process", reason: "no such file" });
+        throw blazarError("VmmNotInstalled", "start a process", "no such file");
       },
     });
     const keeper = host.connect();

@@ -3,7 +3,7 @@ import { Subject } from "rxjs";
 import { describe, expect, it } from "vitest";
 import { createActor, fromEventObservable, fromPromise, SimulatedClock } from "xstate";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import type { EffectInput } from "../../../src/machines/effects.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import type { SandboxEvent } from "../../../src/machines/sandbox.setup.ts";
@@ -132,7 +132,7 @@ class Bench {
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
-const boom = new BlazarError("VmmFailed", { operation: "start the VMM", reason: "boom" });
+const boom = blazarError("VmmFailed", "start the VMM", "boom");
 
 describe("a sandbox", () => {
   it("goes from creating over created and booting to ready", async () => {

@@ -7,7 +7,7 @@ import {
   type Frame,
   FrameDecoder,
   FrameType,
-} from "../../../src/protocol/frame.ts";
+} from "../../../src/protocol/wire/frame.ts";
 
 const frames = fc.array(
   fc.record({

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
-import { nodeText } from "../../../src/host/node-text.ts";
-import { encodeFrame, FrameType } from "../../../src/protocol/frame.ts";
-import { Peer, type PeerOptions } from "../../../src/protocol/peer.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import { nodeText } from "../../../src/lib/node-text.ts";
+import { encodeFrame, FrameType } from "../../../src/protocol/wire/frame.ts";
+import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
 
 interface Side {
   peer: Peer;
@@ -23,8 +23,7 @@ function side(session: string, ownsStreams: boolean, options: Partial<PeerOption
     onHello: () => undefined,
     onRequest: (op, params) => {
       requests.push(op);
-      if (op === "fail")
-        throw new BlazarError("ContainerNotFound", { operation: "find it", subject: "c1", reason: "gone" });
+      if (op === "fail") throw blazarError("ContainerNotFound", "find it", "gone", { subject: "c1" });
       return params;
     },
     onEvent: (event) => events.push(event),
@@ -122,7 +121,7 @@ describe("two peers", () => {
   it("fail open requests when the link is given up", async () => {
     const { host } = await connected();
     const { result } = host.peer.request("echo", 1);
-    host.peer.close(new BlazarError("GuestLost", { operation: "talk", reason: "dead" }));
+    host.peer.close(blazarError("GuestLost", "talk", "dead"));
     await expect(result).rejects.toMatchObject({ code: "GuestLost" });
   });
 });

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { Client, credentials, status } from "@grpc/grpc-js";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { SandboxService } from "../../../src/contracts/sandbox.ts";
 import { ControllerServer } from "../../../src/rpc/controller/server.ts";
@@ -13,8 +13,8 @@ import {
 } from "../../../src/rpc/generated/containerd/services/sandbox/v1/controller.ts";
 import type { DeepPartial } from "../../../src/rpc/generated/containerd/types/types.ts";
 import { NamespaceMode, PodSandboxConfig } from "../../../src/rpc/generated/runtime/v1/cri.ts";
-import { callUnary, type UnaryMethod, type UnaryOptions } from "../../../src/rpc/grpc-unary.ts";
-import { FakeSandboxService } from "../../support/fake-sandbox-service.ts";
+import { callUnary, type UnaryMethod, type UnaryOptions } from "../../../src/rpc/grpc/unary.ts";
+import { FakeSandboxService } from "../../support/fake-services/sandbox-service.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const TASK_ADDRESS = "ttrpc+unix:///run/blazar/task.sock";
@@ -240,13 +240,9 @@ describe("the other Controller methods", () => {
   });
 
   it.each<[keyof SandboxService, BlazarError, status]>([
-    [
-      "start",
-      new BlazarError("VmmNotInstalled", { operation: "x", reason: "y" }),
-      status.FAILED_PRECONDITION,
-    ],
-    ["start", new BlazarError("GuestNotReady", { operation: "x", reason: "y" }), status.DEADLINE_EXCEEDED],
-    ["stop", new BlazarError("HostResource", { operation: "x", reason: "y" }), status.INTERNAL],
+    ["start", blazarError("VmmNotInstalled", "x", "y"), status.FAILED_PRECONDITION],
+    ["start", blazarError("GuestNotReady", "x", "y"), status.DEADLINE_EXCEEDED],
+    ["stop", blazarError("HostResource", "x", "y"), status.INTERNAL],
   ])("translate what %s fails with", async (method, error, code) => {
     const { sandboxes, call } = await serve();
     await call(ControllerService.create, createRequest());

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import { EventPublisher } from "../../../src/rpc/events/publisher.ts";
 import {
@@ -12,8 +12,8 @@ import {
 } from "../../../src/rpc/generated/containerd/events/task.ts";
 import { EventsDefinition } from "../../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
 import type { Envelope } from "../../../src/rpc/generated/containerd/types/types.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/task/ttrpc-dispatcher.ts";
-import { TtrpcServer } from "../../../src/rpc/task/ttrpc-server.ts";
+import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcServer } from "../../../src/rpc/ttrpc/server.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -26,26 +26,26 @@ interface Received {
 class EventsRecorder {
   readonly received: Received[] = [];
   readonly refused = new Set<string>();
-  #server: TtrpcServer | undefined;
+  private server: TtrpcServer | undefined;
 
   /** @param path of containerd's gRPC socket */
   async listen(path: string): Promise<void> {
     const forward = bindMethod(EventsDefinition.methods.forward, ({ envelope }, { metadata }) => {
       if (envelope === undefined || this.refused.has(envelope.topic)) {
-        throw new BlazarError("InvalidArgument", { operation: "forward", reason: "no such event" });
+        throw blazarError("InvalidArgument", "forward", "no such event");
       }
       this.received.push({ namespace: metadata.get("containerd-namespace-ttrpc"), envelope });
       return {};
     });
     const logger = new CapturedLogger();
     const events = { name: EventsDefinition.fullName, methods: [forward] };
-    this.#server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
-    await this.#server.listen(`${path}.ttrpc`);
+    this.server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
+    await this.server.listen(`${path}.ttrpc`);
   }
 
   async close(): Promise<void> {
-    await this.#server?.close();
-    this.#server = undefined;
+    await this.server?.close();
+    this.server = undefined;
   }
 
   get topics(): string[] {

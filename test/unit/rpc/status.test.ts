@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
-import { BlazarError, ERROR_KINDS, type ErrorCode } from "../../../src/contracts/errors.ts";
+import { BlazarError, blazarError, ERROR_KINDS, type ErrorCode } from "../../../src/contracts/errors.ts";
 import {
   fromStatus,
   kindOfStatus,
@@ -12,7 +12,7 @@ import {
 const codes = Object.keys(ERROR_KINDS) as ErrorCode[];
 
 function errorOf(code: ErrorCode): BlazarError {
-  return new BlazarError(code, { operation: "do it", subject: "x", reason: "it broke", remedy: "mend it" });
+  return blazarError(code, "do it", "it broke", { subject: "x", remedy: "mend it" });
 }
 
 describe("the status mapping", () => {

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import { EventsDefinition } from "../../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/task/ttrpc-dispatcher.ts";
-import { TtrpcServer } from "../../../src/rpc/task/ttrpc-server.ts";
-import { TtrpcClient } from "../../../src/rpc/ttrpc-client.ts";
+import { TtrpcClient } from "../../../src/rpc/ttrpc/client.ts";
+import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcServer } from "../../../src/rpc/ttrpc/server.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -42,7 +42,7 @@ describe("a ttrpc client", () => {
 
   it("fails with what the other end says", async () => {
     const { listen, call } = await setUp(() => {
-      throw new BlazarError("InvalidArgument", { operation: "forward", reason: "no such topic" });
+      throw blazarError("InvalidArgument", "forward", "no such topic");
     });
     const server = await listen();
     onTestFinished(() => server.close());

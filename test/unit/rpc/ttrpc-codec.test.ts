@@ -8,7 +8,7 @@ import {
   FrameDecoder,
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
-} from "../../../src/rpc/task/ttrpc-codec.ts";
+} from "../../../src/rpc/ttrpc/codec.ts";
 
 const frameArbitrary = fc.record({
   streamId: fc.integer({ min: 0, max: 0xffffffff }),

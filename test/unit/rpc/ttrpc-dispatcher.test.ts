@@ -3,15 +3,15 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { CreateTaskRequest, TaskDefinition } from "../../../src/rpc/generated/containerd/task/v3/task.ts";
 import { Status } from "../../../src/rpc/generated/containerd/types/task.ts";
 import { Response } from "../../../src/rpc/generated/ttrpc/ttrpc.ts";
 import { createTaskService } from "../../../src/rpc/task/service.ts";
-import { decodeFrame, encodeFrame, FRAME_RESPONSE } from "../../../src/rpc/task/ttrpc-codec.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/task/ttrpc-dispatcher.ts";
-import { FakeTaskService } from "../../support/fake-task-service.ts";
+import { decodeFrame, encodeFrame, FRAME_RESPONSE } from "../../../src/rpc/ttrpc/codec.ts";
+import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { FakeTaskService } from "../../support/fake-services/task-service.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import {
   type CalledMethod,
@@ -119,7 +119,7 @@ describe("Task.Create", () => {
   it("never answers Unimplemented, or containerd would try again as task.v2", async () => {
     const { tasks, call } = setUp();
     const bundle = await makeBundle({ "config.json": "{}" });
-    tasks.failWith("create", new BlazarError("Unimplemented", { operation: "use it", reason: "not yet" }));
+    tasks.failWith("create", blazarError("Unimplemented", "use it", "not yet"));
     const refused = call(methods.create, createRequest(bundle));
     await expect(refused).rejects.toMatchObject({
       code: status.INVALID_ARGUMENT,

@@ -6,10 +6,10 @@ import { silentLogger } from "../../../src/contracts/logger.ts";
 import { TaskDefinition } from "../../../src/rpc/generated/containerd/task/v3/task.ts";
 import { Response } from "../../../src/rpc/generated/ttrpc/ttrpc.ts";
 import { createTaskService } from "../../../src/rpc/task/service.ts";
-import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../../../src/rpc/task/ttrpc-codec.ts";
-import { TtrpcDispatcher } from "../../../src/rpc/task/ttrpc-dispatcher.ts";
-import { TtrpcServer } from "../../../src/rpc/task/ttrpc-server.ts";
-import { FakeTaskService } from "../../support/fake-task-service.ts";
+import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../../../src/rpc/ttrpc/codec.ts";
+import { TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcServer } from "../../../src/rpc/ttrpc/server.ts";
+import { FakeTaskService } from "../../support/fake-services/task-service.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { TtrpcClient } from "../../support/ttrpc-client.ts";
 

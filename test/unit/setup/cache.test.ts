@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, utimes, writeFil
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Cache, contentKey } from "../../../setup/cache.ts";
-import { withLock } from "../../../setup/lock.ts";
+import { Cache, contentKey } from "../../../setup/lib/cache.ts";
+import { withLock } from "../../../setup/lib/lock.ts";
 import { findExtents } from "../../../setup/steps/empty-ext4.ts";
 
 let directory: string;

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { acquireSettings } from "../../../setup/apt-root.ts";
-import { findMirror } from "../../../setup/debian-mirror.ts";
+import { acquireSettings } from "../../../setup/lib/apt-root.ts";
+import { findMirror } from "../../../setup/lib/debian-mirror.ts";
 
 let apt: string;
 beforeEach(async () => {

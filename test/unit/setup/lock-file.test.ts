@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { repoRoot } from "../../../setup/paths.ts";
+import { repoRoot } from "../../../setup/lib/paths.ts";
 
 interface Lock {
   readonly packages: Readonly<

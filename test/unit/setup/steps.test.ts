@@ -1,9 +1,9 @@
 /** What a person sees of set-up: silence when all is there, a report when a step cannot work. */
 import { describe, expect, test } from "vitest";
-import { run } from "../../../setup/command.ts";
-import type { Progress } from "../../../setup/progress.ts";
-import { attempt, perform, type Step } from "../../../setup/steps.ts";
-import { closingLine, countResults } from "../../../setup/test-report.ts";
+import { run } from "../../../setup/lib/command.ts";
+import type { Progress } from "../../../setup/lib/progress.ts";
+import { closingLine, countResults } from "../../../setup/lib/test-report.ts";
+import { attempt, perform, type Step } from "../../../setup/steps/steps.ts";
 
 function recorder(): Progress & { readonly lines: string[] } {
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 /** The fake driver keeps the promises of the port: what is tested on it holds for a real one. */
 import type { VmSpec } from "../../../src/contracts/vmm.ts";
+import { type VmmBench, vmmConformance } from "../../support/conformance/vmm.ts";
 import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
-import { type VmmBench, vmmConformance } from "../../support/vmm-conformance.ts";
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -1,13 +1,13 @@
 /** The guest in memory behaves as the agent does, and misbehaves as it is told. */
 import { describe, expect, it } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import type { VmSpec } from "../../../src/contracts/vmm.ts";
-import { StreamReceiver, StreamSender } from "../../../src/protocol/stream.ts";
-import type { FakeGuestOptions } from "../../support/fake-guest.ts";
+import { StreamReceiver, StreamSender } from "../../../src/protocol/wire/stream.ts";
+import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";
+import type { FakeGuestOptions } from "../../support/fake-guest/guest.ts";
 import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
 import type { FakeVm, VmFaults } from "../../support/fake-vmm/vm.ts";
 import { containerCreate, guestProcess, sandboxSetup } from "../../support/guest-requests.ts";
-import { type Greeted, greet, record } from "../../support/vmm-conformance.ts";
 
 const SPEC: VmSpec = {
   id: "vm",
@@ -152,7 +152,7 @@ describe("a container of the fake guest", () => {
 });
 
 describe("a faulty guest", () => {
-  const broken = new BlazarError("GuestFailed", { operation: "set up", reason: "told so" });
+  const broken = blazarError("GuestFailed", "set up", "told so");
 
   it("refuses, hangs, answers nonsense or noise, or breaks the link, by request", async () => {
     const refusing = await start({ faults: { fails: { "sandbox.setup": broken } } });

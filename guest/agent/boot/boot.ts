@@ -1,0 +1,155 @@
+/**
+ * From the kernel's hand-over to an agent that can work: mounts, a root that pivot_root(2) accepts, modules.
+ *
+ * In two parts, so that the agent can greet the host as early as possible: first what the link needs, then, while
+ * the host prepares its first request, everything else. A restarted agent finds the first part done and cleans up
+ * after its predecessor.
+ */
+import * as os from "os";
+import * as std from "std";
+import * as sys from "sys";
+import { check } from "../../../native/runtime/check.ts";
+import type { EventLoop } from "../../../native/runtime/event-loop.ts";
+import { loadModule, readText } from "../../../native/runtime/files.ts";
+import type { Logger } from "../../../native/runtime/log.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "../container/cgroup.ts";
+import { nextPass } from "../link/deferred.ts";
+import { CONTAINERS, SANDBOX } from "../root/places.ts";
+
+const MODULES = "/modules";
+/** The last module of the first part. */
+const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
+/** The last of those that the share and the containers' roots need. */
+const SHARE_MODULE = /^overlay\.ko$/;
+const OPEN_FILES = 1_048_576;
+const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
+
+/** When each step of the start was done, in milliseconds of the monotonic clock. */
+export class Timeline {
+  readonly steps: Record<string, number> = {};
+
+  mark(step: string): void {
+    this.steps[step] = Math.round(os.now());
+  }
+}
+
+/** The first part. Returns the modules that are still to be loaded. Throws what no agent can go on from. */
+export function bootLink(timeline: Timeline): string[] {
+  timeline.mark("agent");
+  if (isRestart()) {
+    // the new engine's root is the initramfs itself; ".." of it leads up to what the first one mounted there
+    check(sys.chdir("/.."), "find the predecessor's root");
+    check(sys.chroot("."), "enter the predecessor's root");
+    killPredecessors();
+    return [];
+  }
+  const order = modulesInOrder();
+  leaveInitramfs();
+  mount("proc", "/proc", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
+  mount("sysfs", "/sys", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC);
+  mount("devtmpfs", "/dev", sys.MS_NOSUID, "mode=755");
+  timeline.mark("mounts");
+  const last = order.findIndex((name) => CONSOLE_MODULE.test(name));
+  for (const name of order.slice(0, last + 1)) loadModule(`${MODULES}/${name}`);
+  timeline.mark("console");
+  return order.slice(last + 1);
+}
+
+/** What the second part makes possible, step by step. */
+export interface Readiness {
+  /** The sandbox can be set up: there are cgroups, 9p and overlayfs. */
+  readonly share: Promise<void>;
+  /** All modules are loaded. */
+  readonly everything: Promise<void>;
+}
+
+/** The second part: one module a pass of the loop, so that what is ready already can be used. */
+export function bootRest(
+  loop: EventLoop,
+  logger: Logger,
+  timeline: Timeline,
+  modules: readonly string[],
+): Readiness {
+  const last = modules.findIndex((name) => SHARE_MODULE.test(name));
+  const share = nextPass(loop)
+    .then(() => prepareContainers(timeline))
+    .then(() => loadModules(loop, logger, modules.slice(0, last + 1)))
+    .then(() => timeline.mark("share"));
+  const everything = share
+    .then(() => loadModules(loop, logger, modules.slice(last + 1)))
+    .then(() => timeline.mark("modules"));
+  // requests wait for these and tell what is wrong
+  everything.catch((error: unknown) => logger.error("the guest could not be booted", { error }));
+  return { share, everything };
+}
+
+function prepareContainers(timeline: Timeline): void {
+  sys.prlimit(0, sys.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
+  sys.writeFile("/proc/self/oom_score_adj", "-999", sys.O_WRONLY);
+  if (!isRestart()) {
+    mount("tmpfs", "/run", sys.MS_NOSUID | sys.MS_NODEV, "mode=755");
+    mountCgroups();
+  }
+  keepControllersInUse();
+  for (const path of [SANDBOX, CONTAINERS]) sys.mkdir(path, 0o755);
+  timeline.mark("cgroups");
+}
+
+async function loadModules(loop: EventLoop, logger: Logger, modules: readonly string[]): Promise<void> {
+  for (const name of modules) {
+    await nextPass(loop);
+    try {
+      loadModule(`${MODULES}/${name}`);
+    } catch (error) {
+      // one device less; what needs it says so
+      logger.warn("a kernel module could not be loaded", { name, error });
+    }
+  }
+}
+
+/** Only an initramfs of ours has the list: whoever starts the agent by hand, as root on a host, is told before anything is mounted. */
+function modulesInOrder(): string[] {
+  const path = `${MODULES}/order`;
+  if (typeof sys.lstat(path) === "number") {
+    throw blazarError(
+      "InvalidArgument",
+      "boot the guest",
+      "there is no such file: this is not the initramfs of a guest",
+      { subject: path, remedy: "the agent is started by the guest's kernel, never by hand" },
+    );
+  }
+  return readText(path)
+    .split("\n")
+    .filter((name) => name !== "");
+}
+
+function isRestart(): boolean {
+  return (std.getenv(RESTARTS) ?? "0") !== "0";
+}
+
+/** pivot_root(2) refuses to leave the initramfs: a bind mount of it, moved over it, is a root like any other. */
+function leaveInitramfs(): void {
+  check(sys.mount("/", "/mnt", null, sys.MS_BIND), "bind the initramfs");
+  check(sys.chdir("/mnt"), "enter the bound initramfs");
+  check(sys.mount(".", "/", null, sys.MS_MOVE), "move the bound initramfs");
+  check(sys.chroot("."), "enter the moved initramfs");
+  check(sys.chdir("/"), "enter the moved initramfs");
+}
+
+function mount(type: string, target: string, flags: number, data: string | null = null): void {
+  check(sys.mount(type, target, type, flags, data), "mount", target);
+}
+
+/** Containers of a dead agent can't be spoken to any more: the host learns of that by the new session. */
+function killPredecessors(): void {
+  killAllCgroups();
+  // all but PID 1 and this process
+  sys.kill(-1, sys.SIGKILL);
+  const mounts = readText("/proc/self/mounts", 1 << 22)
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((target) => target.startsWith("/run/"));
+  for (const target of mounts.reverse()) sys.umount2(target, sys.MNT_DETACH);
+  removeAllCgroups();
+}

@@ -1,0 +1,190 @@
+/**
+ * One container: what it is made of, and how it ends.
+ *
+ * When its first process ends, everything else in it is killed: by the kernel in a PID namespace of its own, by
+ * its cgroup in a shared one. Deleting it waits for all of that and gives the disk back.
+ */
+import * as sys from "sys";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { ContainerCreate, ProcessExec } from "../../../src/protocol/guest/messages.ts";
+import type { SandboxEnvironment } from "../boot/sandbox.ts";
+import type { AgentContext } from "../context.ts";
+import { poll } from "../link/deferred.ts";
+import { ContainerProcess } from "../process/process.ts";
+import { type MountedRoot, mountRoot } from "../root/rootfs.ts";
+import type { Cgroup } from "./cgroup.ts";
+import { UndoList } from "./undo.ts";
+
+/** How long killed processes may take to be gone: longer means that the kernel is stuck with one of them. */
+const GONE_WITHIN_MS = 10_000;
+
+/** What a container takes from its sandbox. */
+export interface ContainerSurroundings {
+  readonly sandbox: SandboxEnvironment;
+  /** `new`, or a descriptor that is closed here. */
+  readonly pidNamespace: "new" | number;
+}
+
+export class Container {
+  readonly execs = new Map<string, ContainerProcess>();
+  private readonly context: AgentContext;
+  private readonly cgroup: Cgroup;
+  private readonly root: MountedRoot;
+  private readonly starting = new Set<string>();
+  private deleted: Promise<void> | undefined;
+
+  private constructor(
+    readonly id: string,
+    readonly init: ContainerProcess,
+    context: AgentContext,
+    cgroup: Cgroup,
+    root: MountedRoot,
+  ) {
+    this.context = context;
+    this.cgroup = cgroup;
+    this.root = root;
+  }
+
+  /** Makes everything, up to the first process waiting for its start. Throws, leaving nothing. */
+  static async create(
+    context: AgentContext,
+    params: ContainerCreate,
+    { sandbox, pidNamespace }: ContainerSurroundings,
+  ): Promise<Container> {
+    const undo = new UndoList(context.logger.child({ container: params.id }));
+    try {
+      const covered = new Set(Object.keys(sandbox.files));
+      for (const { destination } of params.mounts) covered.delete(destination);
+      const root = await mountRoot(context, params.id, params.rootfs, covered);
+      undo.add("release the root", () => root.release());
+      const cgroup = context.cgroups.create(params.id, params.cgroup);
+      undo.add("remove the cgroup", () => empty(context, cgroup));
+      const init = await ContainerProcess.create(context, {
+        process: checkedProcess(params.process),
+        stdio: params.stdio,
+        root: {
+          rootfs: root.path,
+          readonly: params.rootfs.readonly,
+          mounts: params.mounts,
+          files: sandbox.files,
+          sharedMemory: sandbox.sharedMemory,
+          maskedPaths: params.maskedPaths,
+          readonlyPaths: params.readonlyPaths,
+          sysctl: params.sysctl,
+        },
+        cgroup: cgroup.descriptor,
+        pidNamespace,
+        onEnd: () => {
+          cgroup.kill();
+          return true;
+        },
+      });
+      return new Container(params.id, init, context, cgroup, root);
+    } catch (error) {
+      await undo.run();
+      throw error;
+    } finally {
+      if (pidNamespace !== "new") sys.close(pidNamespace);
+    }
+  }
+
+  /** Starts a further process. Throws ProcessExists, ContainerNotRunning, or why it could not be executed. */
+  async exec(params: ProcessExec): Promise<ContainerProcess> {
+    const { execId } = params;
+    if (execId === "" || this.execs.has(execId) || this.starting.has(execId)) {
+      throw blazarError("ProcessExists", "execute a process", "there is one with this id", {
+        subject: `${this.id}/${execId}`,
+      });
+    }
+    if (this.init.state === "exited" || this.deleted !== undefined)
+      throw this.notRunning("execute a process");
+    this.starting.add(execId);
+    try {
+      const process = await this.join(params);
+      this.execs.set(execId, process);
+      return process;
+    } finally {
+      this.starting.delete(execId);
+    }
+  }
+
+  pids(): number[] {
+    return this.cgroup.pids();
+  }
+
+  oomKilled(): boolean {
+    return this.cgroup.oomKills() > 0;
+  }
+
+  signalAll(signal: number): void {
+    if (signal === sys.SIGKILL) return this.cgroup.kill();
+    for (const pid of this.cgroup.pids()) sys.kill(pid, signal);
+  }
+
+  /** Kills what is left, gives everything back. Requests that cross each other share one deletion. */
+  delete(): Promise<void> {
+    this.deleted ??= this.deleteSteps();
+    return this.deleted;
+  }
+
+  /** The PID namespace of its processes. The descriptor belongs to the caller. Throws ContainerNotRunning. */
+  openPidNamespace(): number {
+    const fd = sys.open(`/proc/${this.init.pid}/ns/pid`, sys.O_RDONLY);
+    if (fd < 0 || this.init.state === "exited") throw this.notRunning("join its PID namespace");
+    return fd;
+  }
+
+  private notRunning(operation: string): BlazarError {
+    return blazarError("ContainerNotRunning", operation, "the container has ended", { subject: this.id });
+  }
+
+  private async join(params: ProcessExec): Promise<ContainerProcess> {
+    const pidNamespace = this.openPidNamespace();
+    const creation = ContainerProcess.create(this.context, {
+      process: checkedProcess(params.process),
+      stdio: params.stdio,
+      root: this.init.pid,
+      cgroup: this.cgroup.descriptor,
+      pidNamespace,
+      onEnd: () => false,
+    }).finally(() => sys.close(pidNamespace));
+    const process = await creation;
+    try {
+      await process.start();
+      return process;
+    } catch (error) {
+      await process.discard();
+      throw error;
+    }
+  }
+
+  private async deleteSteps(): Promise<void> {
+    const processes = [this.init, ...this.execs.values()];
+    this.cgroup.kill();
+    await Promise.all(processes.map((process) => process.exited));
+    for (const process of processes) process.stdio.close();
+    await empty(this.context, this.cgroup);
+    await this.root.release();
+  }
+}
+
+/** Kills what is in a cgroup and removes it. */
+async function empty(context: AgentContext, cgroup: Cgroup): Promise<void> {
+  cgroup.kill();
+  const removed = await poll(context.loop, GONE_WITHIN_MS, () => (cgroup.remove() ? true : undefined));
+  if (removed !== true) context.logger.warn("a cgroup could not be emptied", { path: cgroup.path });
+}
+
+function checkedProcess<P extends { args: readonly string[]; env: readonly string[]; cwd: string }>(
+  process: P,
+): P {
+  const texts = [...process.args, ...process.env, process.cwd];
+  const problem =
+    process.args.length === 0
+      ? "it has no args"
+      : texts.some((text) => text.includes("\0"))
+        ? "an argument or a variable has a NUL in it"
+        : undefined;
+  if (problem === undefined) return process;
+  throw blazarError("InvalidSpec", "read a process", problem);
+}

@@ -1,0 +1,165 @@
+/**
+ * The containers of the sandbox and their processes: create, start, exec, signal, delete.
+ *
+ * A container is its mounted root, its cgroup and its first process; all come and go together. Ids are taken
+ * from the first word of a create to the last of a delete, so that requests that cross each other find either
+ * all of a container or nothing.
+ */
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type {
+  ContainerCreate,
+  PidResult,
+  ProcessExec,
+  ProcessExited,
+  ProcessSignal,
+} from "../../../src/protocol/guest/messages.ts";
+import type { Sandbox } from "../boot/sandbox.ts";
+import type { AgentContext } from "../context.ts";
+import { deferred } from "../link/deferred.ts";
+import type { ContainerProcess } from "../process/process.ts";
+import { Container } from "./container.ts";
+import { checkedId } from "./names.ts";
+
+/** An id that is being made or unmade; `settled` resolves when it is one or the other. */
+interface Entry {
+  container: Container | undefined;
+  readonly settled: Promise<void>;
+}
+
+export class Containers {
+  private readonly context: AgentContext;
+  private readonly sandbox: Sandbox;
+  private readonly exited: (event: ProcessExited) => void;
+  private readonly entries = new Map<string, Entry>();
+
+  constructor(context: AgentContext, sandbox: Sandbox, exited: (event: ProcessExited) => void) {
+    this.context = context;
+    this.sandbox = sandbox;
+    this.exited = exited;
+  }
+
+  get count(): number {
+    return this.entries.size;
+  }
+
+  async create(params: ContainerCreate): Promise<PidResult> {
+    const id = checkedId(params.id);
+    if (this.entries.has(id)) {
+      throw blazarError("ContainerExists", "create a container", "there is one with this id", {
+        subject: id,
+      });
+    }
+    const settled = deferred<void>();
+    const entry: Entry = { container: undefined, settled: settled.promise };
+    this.entries.set(id, entry);
+    try {
+      const container = await Container.create(this.context, params, {
+        sandbox: this.sandbox.environment(),
+        pidNamespace: this.pidNamespace(params),
+      });
+      entry.container = container;
+      this.report(container.id, "", container.init, () => container.oomKilled());
+      return { pid: container.init.pid };
+    } catch (error) {
+      this.entries.delete(id);
+      throw error;
+    } finally {
+      settled.resolve();
+    }
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.entries.get(id)?.settled;
+    const container = this.container(id);
+    await container.delete();
+    this.entries.delete(id);
+  }
+
+  pids(id: string): { pids: number[] } {
+    return { pids: this.container(id).pids() };
+  }
+
+  async start(id: string, execId: string): Promise<PidResult> {
+    const process = this.process(id, execId);
+    await process.start();
+    return { pid: process.pid };
+  }
+
+  async exec(params: ProcessExec): Promise<PidResult> {
+    const container = this.container(params.id);
+    const process = await container.exec(params);
+    this.report(params.id, params.execId, process, () => container.oomKilled());
+    return { pid: process.pid };
+  }
+
+  async deleteProcess(id: string, execId: string): Promise<void> {
+    if (execId === "") {
+      throw blazarError(
+        "InvalidArgument",
+        "forget a process",
+        "the first process is forgotten with its container",
+        { subject: id },
+      );
+    }
+    const process = this.process(id, execId);
+    if (process.state !== "exited") {
+      throw blazarError("IllegalTransition", "forget a process", "it still runs", {
+        subject: `${id}/${execId}`,
+      });
+    }
+    process.stdio.close();
+    this.container(id).execs.delete(execId);
+  }
+
+  signal({ id, execId, signal, all }: ProcessSignal): void {
+    if (!all) return this.process(id, execId).signal(signal);
+    this.container(id).signalAll(signal);
+  }
+
+  resize(id: string, execId: string, rows: number, columns: number): void {
+    this.process(id, execId).stdio.resize(rows, columns);
+  }
+
+  /** Ends and forgets every container. */
+  async deleteAll(): Promise<void> {
+    const ids = [...this.entries.keys()];
+    await Promise.all(
+      ids.map((id) =>
+        this.delete(id).catch((error: unknown) => {
+          this.context.logger.warn("a container could not be deleted", { container: id, error });
+        }),
+      ),
+    );
+  }
+
+  private container(id: string): Container {
+    const container = this.entries.get(id)?.container;
+    if (container !== undefined) return container;
+    throw blazarError("ContainerNotFound", "find a container", "there is none with this id", {
+      subject: id.slice(0, 128),
+    });
+  }
+
+  private process(id: string, execId: string): ContainerProcess {
+    const container = this.container(id);
+    if (execId === "") return container.init;
+    const process = container.execs.get(execId);
+    if (process !== undefined) return process;
+    throw blazarError("ProcessNotFound", "find a process", "there is none with this id", {
+      subject: `${id}/${execId.slice(0, 128)}`,
+    });
+  }
+
+  private report(id: string, execId: string, process: ContainerProcess, oomKilled: () => boolean): void {
+    void process.exited.then((status) => {
+      this.exited({ id, execId, status, oomKilled: oomKilled() });
+    });
+  }
+
+  /** The PID namespace a new container is born in. The descriptor belongs to the caller. */
+  private pidNamespace(params: ContainerCreate): "new" | number {
+    if (params.pidNamespace === "container") return "new";
+    if (params.pidNamespace === "sandbox") return this.sandbox.openPidNamespace();
+    return this.container(params.pidTarget).openPidNamespace();
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The first process of a shared PID namespace: it holds the namespace open and reaps what is orphaned in it.
+ *
+ * A forked copy of the agent that has left the guest's files behind: its root is an empty directory, so that
+ * /proc/1/root leads a container nowhere. It is what the pause process is elsewhere, without an image.
+ */
+import * as sys from "sys";
+import { check } from "../../../native/runtime/check.ts";
+import { forkChild } from "../../../native/runtime/child.ts";
+import { makeDirectories } from "../../../native/runtime/files.ts";
+import type { AgentContext } from "../context.ts";
+import { EMPTY } from "../root/places.ts";
+
+export class PidNamespaceHolder {
+  private readonly pid: number;
+  private readonly ended: Promise<void>;
+
+  /** Forks it. Throws. */
+  constructor(context: AgentContext) {
+    makeDirectories(EMPTY);
+    const pid = forkChild({ flags: sys.CLONE_NEWPID | sys.CLONE_NEWNS }, hold);
+    sys.writeFile(`/proc/${pid}/oom_score_adj`, "-998", sys.O_WRONLY);
+    this.pid = pid;
+    this.ended = new Promise((resolve) => context.reaper.onExit(pid, () => resolve()));
+  }
+
+  /** A descriptor of the namespace. */
+  open(): number {
+    return check(sys.open(`/proc/${this.pid}/ns/pid`, sys.O_RDONLY), "open the sandbox's PID namespace");
+  }
+
+  /** Kills it, and with it whatever is still in the namespace. */
+  async end(): Promise<void> {
+    sys.kill(this.pid, sys.SIGKILL);
+    await this.ended;
+  }
+}
+
+/** In the child. */
+function hold(): number {
+  sys.prctl(sys.PR_SET_DUMPABLE, 0);
+  sys.setsid();
+  sys.writeFile("/proc/self/comm", "pause", sys.O_WRONLY);
+  check(sys.mount(EMPTY, EMPTY, null, sys.MS_BIND), "bind the empty root", EMPTY);
+  check(sys.chdir(EMPTY), "enter the empty root", EMPTY);
+  check(sys.pivotRoot(".", "."), "pivot into the empty root", EMPTY);
+  check(sys.umount2(".", sys.MNT_DETACH), "leave the guest's root");
+  check(sys.chdir("/"), "enter the empty root", "/");
+  check(sys.closeRange(0, 0xffff_ffff, 0), "close the agent's descriptors");
+  const signals = check(sys.signalfd([sys.SIGCHLD]), "watch children");
+  for (;;) {
+    sys.poll1(signals, sys.POLLIN, -1);
+    sys.readSignal(signals);
+    while (sys.waitpid(-1, sys.WNOHANG)[0] > 0);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The talk between the agent and a child on its way from clone(2) to execve(2), over a socket pair.
+ *
+ * The child says once that it is ready (with its terminal's master, if it has one) or why it cannot be; the
+ * agent answers with a byte when the process may start; then the socket closes by execve, or the child says why
+ * that failed. The child's half blocks and uses no loop; the agent's half never blocks.
+ */
+import * as sys from "sys";
+import { check, checkValue } from "../../../native/runtime/check.ts";
+import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import { decode, encode } from "../../../native/runtime/text-codec.ts";
+import {
+  BlazarError,
+  blazarError,
+  ERROR_KINDS,
+  type ErrorCode,
+  reasonOf,
+} from "../../../src/contracts/errors.ts";
+import { isRecord } from "../../../src/protocol/wire/json.ts";
+import { deferred } from "../link/deferred.ts";
+
+const NOT_EXECUTED = 127;
+/** What is said of a success fits; a report of a failure may take more. */
+const FIRST_REPORT_BYTES = 256;
+const MAX_REPORT_BYTES = 64 * 1024;
+const END = 0x0a;
+
+/** The child's half. */
+export class LaunchChild {
+  /** `pid`: as the agent counts it, where the agent cannot know. */
+  constructor(
+    private readonly socket: number,
+    private readonly pid: number | undefined,
+  ) {}
+
+  /** Tells that everything is prepared; `master` ≥ 0 is handed over. */
+  ready(master: number): void {
+    const line = encode(this.pid === undefined ? "{}\n" : `{"pid":${this.pid}}\n`);
+    const fds = master < 0 ? [] : [master];
+    check(sys.sendFds(this.socket, line.buffer, 0, line.length, fds), "report to the agent");
+    if (master >= 0) sys.close(master);
+  }
+
+  /** Waits until the process may start; leaves if the agent has given it up. */
+  awaitStart(): void {
+    if (sys.read(this.socket, new ArrayBuffer(1), 0, 1) !== 1) sys._exit(NOT_EXECUTED);
+  }
+
+  /** Tells why there will be no process, and leaves. */
+  fail(error: unknown): never {
+    const line = encode(`${JSON.stringify({ error: describe(error), pid: this.pid })}\n`);
+    sys.write(this.socket, line.buffer, 0, line.length);
+    sys._exit(NOT_EXECUTED);
+  }
+}
+
+/** The agent's half. */
+export class Launch {
+  private readonly loop: EventLoop;
+  private readonly socket: number;
+  private readonly watch: Watch;
+  private bytes = new Uint8Array(FIRST_REPORT_BYTES);
+  private readonly readiness = deferred<number>();
+  private readonly executed = deferred<void>();
+  private length = 0;
+  private master = -1;
+  private childPid: number | undefined;
+  private isReady = false;
+  private isStarted = false;
+  private closed = false;
+
+  constructor(loop: EventLoop, socket: number) {
+    this.loop = loop;
+    this.socket = socket;
+    // either may fail while nobody looks at it yet
+    this.readiness.promise.catch(() => undefined);
+    this.executed.promise.catch(() => undefined);
+    this.watch = loop.watch(socket, { readable: () => void this.receive() });
+  }
+
+  /** A socket pair for a child: its end, which blocks, and the agent's. */
+  static pair(): [child: number, agent: number] {
+    const [child, agent] = checkValue(sys.socketpair(0), "make a socket pair");
+    check(sys.setNonblock(agent, true), "make a socket non-blocking");
+    return [child, agent];
+  }
+
+  /** The terminal's master, or -1, once the child is prepared; rejects with the reason why it is not. */
+  get ready(): Promise<number> {
+    return this.readiness.promise;
+  }
+
+  /** What the child has said of its pid. */
+  get pid(): number | undefined {
+    return this.childPid;
+  }
+
+  /** Lets the process start. Resolves when execve(2) has succeeded, rejects with its error. */
+  start(): Promise<void> {
+    this.isStarted = true;
+    const result = sys.write(this.socket, new ArrayBuffer(1), 0, 1);
+    if (result < 0) this.close(died());
+    return this.executed.promise;
+  }
+
+  /**
+   * The child has been reaped: what it has said is all there is. It may have been executed and have ended before the
+   * loop came to look at the socket.
+   */
+  settle(): void {
+    while (!this.closed && this.receive());
+    this.abandon();
+  }
+
+  /** Gives the child up: one that waits for its start leaves. */
+  abandon(): void {
+    this.close(died());
+  }
+
+  /** One read; false if nothing was there. */
+  private receive(): boolean {
+    const room = this.bytes.length - this.length;
+    const received = sys.recvFds(this.socket, this.bytes.buffer, this.length, room);
+    if (received === -sys.EAGAIN) return false;
+    const [count, master] = typeof received === "number" ? [0, undefined] : received;
+    if (master !== undefined) this.master = master;
+    if (count === undefined || count === 0) {
+      this.ended();
+      return true;
+    }
+    this.length += count;
+    this.readLines();
+    if (this.length === MAX_REPORT_BYTES) this.close(died());
+    else if (this.length === this.bytes.length) this.grow();
+    return true;
+  }
+
+  private grow(): void {
+    const bytes = new Uint8Array(MAX_REPORT_BYTES);
+    bytes.set(this.bytes);
+    this.bytes = bytes;
+  }
+
+  private readLines(): void {
+    for (;;) {
+      const end = this.bytes.subarray(0, this.length).indexOf(END);
+      if (end < 0) return;
+      const message: unknown = JSON.parse(decode(this.bytes.subarray(0, end)));
+      this.bytes.copyWithin(0, end + 1, this.length);
+      this.length -= end + 1;
+      if (isRecord(message)) {
+        if (typeof message["pid"] === "number") this.childPid = message["pid"];
+        if (message["error"] !== undefined) return this.close(errorOf(message["error"]));
+      }
+      this.isReady = true;
+      this.readiness.resolve(this.master);
+    }
+  }
+
+  /** The socket is closed: by execve if the child was let go on, else by its death. */
+  private ended(): void {
+    if (!this.isReady || !this.isStarted) return this.close(died());
+    this.executed.resolve();
+    this.close(undefined);
+  }
+
+  private close(error: BlazarError | undefined): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.watch.stop();
+    sys.close(this.socket);
+    if (error === undefined) return;
+    if (!this.isReady && this.master >= 0) sys.close(this.master);
+    this.readiness.reject(error);
+    // the child still has to be reaped: whoever waits should find it gone
+    this.loop.defer(() => this.executed.reject(error));
+  }
+}
+
+function died(): BlazarError {
+  return blazarError("GuestFailed", "start a process", "it was killed while it was being set up", {
+    remedy: "look for a memory limit that is too small to start anything",
+  });
+}
+
+function describe(error: unknown): Record<string, unknown> {
+  if (!(error instanceof BlazarError)) return { reason: reasonOf(error) };
+  const { operation, subject, reason, remedy } = error.details;
+  const cut = (text: string | undefined): string | undefined => text?.slice(0, 4096);
+  return { code: error.code, operation, subject: cut(subject), reason: cut(reason), remedy };
+}
+
+function errorOf(value: unknown): BlazarError {
+  const fields = isRecord(value) ? value : {};
+  const text = (name: string): string | undefined => {
+    const field = fields[name];
+    return typeof field === "string" ? field : undefined;
+  };
+  const code = text("code") ?? "";
+  return blazarError(
+    Object.hasOwn(ERROR_KINDS, code) ? (code as ErrorCode) : "GuestFailed",
+    text("operation") ?? "set up a process",
+    text("reason") ?? "it failed without a word",
+    { subject: text("subject"), remedy: text("remedy") },
+  );
+}

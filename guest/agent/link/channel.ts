@@ -1,0 +1,180 @@
+/**
+ * The link to the daemon: the guest's half of a virtio-serial port (virtio spec 1.2, 5.3 Console Device).
+ *
+ * The port is watched edge-triggered: with no host attached it reads as ended for ever, and a level-triggered
+ * watch would spin. A hang-up and a return of the host are one edge each. What the host breaks is answered by
+ * closing and opening the port, which drops what is in flight; the second hello then makes the host reconnect.
+ */
+import * as sys from "sys";
+import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import type { Logger } from "../../../native/runtime/log.ts";
+import { QueuedWriter } from "../../../native/runtime/queued-writer.ts";
+import { textCodec } from "../../../native/runtime/text-codec.ts";
+import type { BlazarError } from "../../../src/contracts/errors.ts";
+import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
+import { delay } from "./deferred.ts";
+
+const PORTS = "/sys/class/virtio-ports";
+/** A port gives a page at a time. */
+const READ_BYTES = 32 * 1024;
+/** Reads in one pass of the loop; an edge is not repeated, so the rest follows in the next pass. */
+const READS_PER_PASS = 16;
+/** Far beyond what streams' credits and open requests add up to; nothing more is read while half of it waits. */
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+const REOPEN_AFTER_MS = 20;
+const MAX_PORT_PAUSE_MS = 50;
+
+export interface ChannelOptions {
+  readonly loop: EventLoop;
+  readonly logger: Logger;
+  readonly session: string;
+  readonly helloBody: () => unknown;
+  readonly onRequest: (op: string, params: unknown) => unknown;
+}
+
+interface Port {
+  readonly fd: number;
+  readonly watch: Watch;
+  readonly writer: QueuedWriter;
+}
+
+export class Channel {
+  readonly peer: Peer;
+  private readonly loop: EventLoop;
+  private readonly logger: Logger;
+  private readonly buffer = new Uint8Array(READ_BYTES);
+  private port: Port | undefined;
+  /** The host is there. */
+  private attached = false;
+  /** Reading goes on when the host has taken what waits for it. */
+  private choked = false;
+
+  constructor(options: ChannelOptions) {
+    this.loop = options.loop;
+    this.logger = options.logger;
+    this.peer = new Peer({
+      session: options.session,
+      text: textCodec,
+      maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+      helloBody: options.helloBody,
+      onHello: (hello, same) => this.logger.debug("the host is attached", { session: hello.session, same }),
+      onRequest: options.onRequest,
+      onEvent: (event) => this.logger.warn("an event from the host, which has none", { event }),
+      ownsStreams: false,
+      onViolation: (error) => this.violated(error),
+    });
+  }
+
+  /** Opens the port, which may take a moment to appear after its module. */
+  async open(): Promise<void> {
+    for (let pause = 1; !this.tryOpen(); pause = Math.min(pause * 2, MAX_PORT_PAUSE_MS)) {
+      await delay(this.loop, pause);
+    }
+  }
+
+  private tryOpen(): boolean {
+    const path = findPort();
+    const fd = path === undefined ? -sys.ENOENT : sys.open(path, sys.O_RDWR | sys.O_NONBLOCK);
+    if (fd < 0) return false;
+    const watch = this.loop.watchEdges(fd, (events) => this.edge(events));
+    const writer = new QueuedWriter({
+      fd,
+      watch,
+      limit: MAX_QUEUED_BYTES,
+      onDrain: () => this.drained(),
+      onError: (error) => this.logger.warn("the link does not take frames", { error }),
+    });
+    this.port = { fd, watch, writer };
+    return true;
+  }
+
+  /** Calls `done` when all that was said has been handed to the host, or can't be. */
+  whenFlushed(done: () => void): void {
+    const pending = this.attached ? (this.port?.writer.pending ?? 0) : 0;
+    if (pending === 0) done();
+    else this.loop.setTimer(1, () => this.whenFlushed(done));
+  }
+
+  private edge(events: number): void {
+    if ((events & sys.EPOLLHUP) !== 0) return this.hungUp();
+    if (!this.attached) {
+      this.attached = true;
+      this.peer.attach((frame) => this.send(frame));
+    }
+    this.read();
+  }
+
+  private send(frame: Uint8Array): void {
+    const port = this.port;
+    if (port === undefined || port.writer.write(frame)) return;
+    this.logger.error("the host does not read: the link is reset", { queued: port.writer.pending });
+    this.reopen();
+  }
+
+  private read(): void {
+    for (let count = 0; count < READS_PER_PASS; count++) {
+      const port = this.port;
+      if (port === undefined || !this.attached) return;
+      if (!port.writer.roomy) {
+        this.choked = true;
+        return;
+      }
+      const size = sys.read(port.fd, this.buffer.buffer, 0, READ_BYTES);
+      if (size === -sys.EAGAIN) return;
+      if (size <= 0) return this.hungUp();
+      this.peer.receive(this.buffer.subarray(0, size));
+    }
+    this.loop.defer(() => this.read());
+  }
+
+  private drained(): void {
+    if (!this.choked) return;
+    this.choked = false;
+    this.loop.defer(() => this.read());
+  }
+
+  /**
+   * Drops what the host has left behind half-said, and waits for it to come back. Once only: what arrives while it
+   * seems to be away is the next host's hello, which can overtake the device's word that it is there.
+   */
+  private hungUp(): void {
+    const port = this.port;
+    if (!this.attached || port === undefined) return;
+    this.detach();
+    port.writer.reset();
+    while (sys.read(port.fd, this.buffer.buffer, 0, READ_BYTES) > 0);
+  }
+
+  private detach(): void {
+    this.attached = false;
+    this.choked = false;
+    this.peer.detach();
+  }
+
+  private violated(error: BlazarError): void {
+    this.logger.error("the host broke the protocol: the link is reset", { error });
+    this.reopen();
+  }
+
+  private reopen(): void {
+    const port = this.port;
+    if (port === undefined) return;
+    this.port = undefined;
+    port.watch.stop();
+    sys.close(port.fd);
+    this.detach();
+    this.loop.setTimer(REOPEN_AFTER_MS, () => void this.open());
+  }
+}
+
+function findPort(): string | undefined {
+  const names = sys.readdir(PORTS);
+  if (typeof names === "number") return undefined;
+  const port = names.find((name) => {
+    const text = sys.readFile(`${PORTS}/${name}/name`, 256);
+    return typeof text === "string" && text.trim() === AGENT_PORT_NAME;
+  });
+  return port === undefined ? undefined : `/dev/${port}`;
+}

@@ -1,0 +1,120 @@
+/**
+ * The daemon's requests: checked against the protocol, then handed to who does the work.
+ *
+ * The one table of what the agent can do; GUEST_REQUESTS says what each request and answer looks like.
+ */
+import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import {
+  type DiskPrepare,
+  GUEST_REQUESTS,
+  type GuestOp,
+  type GuestParams,
+  type GuestResult,
+} from "../../../src/protocol/guest/messages.ts";
+import type { Readiness } from "../boot/boot.ts";
+import { adjustClock, type Sandbox } from "../boot/sandbox.ts";
+import type { Containers } from "../container/containers.ts";
+
+export interface RequestTargets {
+  readonly sandbox: Sandbox;
+  readonly containers: Containers;
+  readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
+  readonly prepareChild: () => Promise<void>;
+  readonly ready: Readiness;
+  /** Powers the machine off once the answer has been sent. */
+  readonly powerOff: () => void;
+}
+
+type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
+
+/** What a Peer calls for each request. */
+export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
+  const handlers = handlersOf(targets);
+  return async (op, params) => {
+    if (!isGuestOp(op)) {
+      throw blazarError("Unimplemented", "answer a request", "unknown", { subject: op.slice(0, 64) });
+    }
+    const checked = checkedParams(op, params);
+    // A template is taken once a ping has been answered: it has to have everything. What needs a disk waits for it.
+    await (op === "ping" ? targets.ready.everything : targets.ready.share);
+    return await (handlers[op] as (params: unknown) => unknown)(checked);
+  };
+}
+
+function isGuestOp(op: string): op is GuestOp {
+  return Object.hasOwn(GUEST_REQUESTS, op);
+}
+
+function checkedParams(op: GuestOp, params: unknown): unknown {
+  try {
+    return GUEST_REQUESTS[op].params(params, "params");
+  } catch (cause) {
+    if (!(cause instanceof BlazarError)) throw cause;
+    const { subject, reason } = cause.details;
+    throw blazarError("InvalidArgument", `answer ${op}`, reason, { subject, cause });
+  }
+}
+
+function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }: RequestTargets): Handlers {
+  let setUp: Promise<void> = Promise.resolve();
+  let ending = false;
+  const live = (): void => {
+    if (!ending) return;
+    throw blazarError("SandboxNotReady", "answer a request", "the sandbox is ending");
+  };
+  return {
+    ping: () => ({}),
+    "sandbox.setup": async (params) => {
+      live();
+      if (containers.count > 0) {
+        const reason = "it has containers";
+        throw blazarError("IllegalTransition", "set up the sandbox", reason);
+      }
+      // one after the other
+      setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
+      await setUp;
+      return { now: adjustClock(0) };
+    },
+    "disk.prepare": async (params) => {
+      live();
+      await prepareDisk(params);
+      return {};
+    },
+    "child.prepare": async () => {
+      live();
+      await prepareChild();
+      return {};
+    },
+    "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
+    "container.create": async (params) => {
+      live();
+      return await containers.create(params);
+    },
+    "container.delete": async ({ id }) => {
+      await containers.delete(id);
+      return {};
+    },
+    "container.pids": ({ id }) => containers.pids(id),
+    "process.start": ({ id, execId }) => containers.start(id, execId),
+    "process.exec": (params) => containers.exec(params),
+    "process.delete": async ({ id, execId }) => {
+      await containers.deleteProcess(id, execId);
+      return {};
+    },
+    "process.signal": (params) => {
+      containers.signal(params);
+      return {};
+    },
+    "process.resize": ({ id, execId, rows, columns }) => {
+      containers.resize(id, execId, rows, columns);
+      return {};
+    },
+    "sandbox.shutdown": async () => {
+      ending = true;
+      await containers.deleteAll();
+      await sandbox.tearDown();
+      powerOff();
+      return {};
+    },
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * A child that is forked before its container is known: in warm machines and in templates.
+ *
+ * Forking an agent is a good part of what a container's start costs an emulated guest: page tables, then a fault and a copy
+ * for each page that parent or child writes to. This child has done all of that when its order comes. It then makes the
+ * container's first process by handOver, in its own memory, and ends soon after that has been executed. So the process is as
+ * new as any other: its pid, start time, namespaces and cgroup are those of the moment. One that is not there, or does not
+ * take the order, is replaced by a fork (process.ts).
+ */
+import * as sys from "sys";
+import { check, checkValue } from "../../../native/runtime/check.ts";
+import { type ChildReaper, forkChild } from "../../../native/runtime/child.ts";
+import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
+import { LaunchChild } from "../container/launch.ts";
+import { deferred } from "../link/deferred.ts";
+import { birthError, runChild } from "../process/child.ts";
+import type { ContainerRoot } from "../root/container-root.ts";
+import { parseMountOptions } from "../root/mount-options.ts";
+import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./devices.ts";
+
+/** Fits a socket's buffer, so that it is sent at once or not at all. */
+const MAX_ORDER_BYTES = 64 * 1024;
+const LENGTH_BYTES = 4;
+/** The order's socket in the child, after stdio. */
+const ORDERS_FD = 3;
+
+/** What the child is to become; of a container's first process only. */
+export interface Order {
+  readonly process: GuestProcess;
+  readonly root: ContainerRoot;
+  /** Descriptors; the sender keeps its own. */
+  readonly stdio: readonly number[];
+  readonly launch: number;
+  readonly cgroup: number;
+  readonly pidNamespace: "new" | number;
+}
+
+/** The part of an order that is no descriptor. */
+type OrderValues = Pick<Order, "process" | "root">;
+
+export class PreparedChild {
+  private readonly socket: number;
+  private readonly watch: Watch;
+  private readonly readiness = deferred<boolean>();
+  private readonly departure = deferred<void>();
+  private isReady = false;
+
+  /** `likely`: what its container probably has. */
+  constructor(loop: EventLoop, reaper: ChildReaper, likely: DeviceMounts) {
+    const [child, own] = checkValue(sys.socketpair(0), "make a socket pair");
+    check(sys.setNonblock(own, true), "make a socket non-blocking");
+    let pid: number;
+    try {
+      pid = forkChild({}, () => awaitOrder(child, likely));
+    } catch (error) {
+      sys.close(own);
+      throw error;
+    } finally {
+      sys.close(child);
+    }
+    // whatever becomes of it: its end is claimed
+    reaper.onExit(pid, () => this.departure.resolve());
+    this.socket = own;
+    this.watch = loop.watch(own, { readable: () => this.greeted() });
+  }
+
+  /** True when it waits for its order, false if it has ended. */
+  get ready(): Promise<boolean> {
+    return this.readiness.promise;
+  }
+
+  /** Resolves when it has ended. */
+  get gone(): Promise<void> {
+    return this.departure.promise;
+  }
+
+  /** Hands an order over, the last thing done with it. False if it does not take it. */
+  give({ process, root, stdio, launch, cgroup, pidNamespace }: Order): boolean {
+    const values = new Uint8Array(sys.serialize({ process, root } satisfies OrderValues));
+    const bytes = new Uint8Array(LENGTH_BYTES + values.length);
+    new DataView(bytes.buffer).setUint32(0, values.length);
+    bytes.set(values, LENGTH_BYTES);
+    const fds = [launch, cgroup, ...stdio, ...(pidNamespace === "new" ? [] : [pidNamespace])];
+    const taken =
+      this.isReady &&
+      bytes.length <= MAX_ORDER_BYTES &&
+      sys.sendFds(this.socket, bytes.buffer, 0, bytes.length, fds) === bytes.length;
+    this.end();
+    return taken;
+  }
+
+  /** Lets it go: without an order, it ends. */
+  end(): void {
+    this.watch.stop();
+    sys.close(this.socket);
+    this.readiness.resolve(false);
+  }
+
+  private greeted(): void {
+    this.watch.setReadable(null);
+    this.isReady = sys.read(this.socket, new ArrayBuffer(1), 0, 1) === 1;
+    this.readiness.resolve(this.isReady);
+  }
+}
+
+/** The one that waits, if any. */
+export class PreparedChildren {
+  private child: PreparedChild | undefined;
+  /** Of the last container. */
+  private last: DeviceMounts = { mounts: [], sharedMemory: "" };
+  private lastGone: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly reaper: ChildReaper,
+  ) {}
+
+  /** Has one wait for the next container. */
+  async prepare(): Promise<void> {
+    // the last one stays for a moment after its work: no template shall be taken of that
+    await this.lastGone;
+    if (this.child !== undefined) return;
+    const child = new PreparedChild(this.loop, this.reaper, this.last);
+    this.child = child;
+    if (!(await child.ready)) {
+      if (this.child === child) this.child = undefined;
+      return;
+    }
+    // what it has copied is the agent's alone again, but for a fault at the first write
+    sys.populateMemory();
+  }
+
+  /** Hands an order to it. False where a fork has to do. */
+  give(order: Order): boolean {
+    const child = this.child;
+    this.child = undefined;
+    this.last = order.root;
+    if (child === undefined) return false;
+    this.lastGone = child.gone;
+    return child.give(order);
+  }
+}
+
+/** In the child. Returns if there is no order. */
+function awaitOrder(socket: number, likely: DeviceMounts): number {
+  const kept = check(sys.fcntl(socket, sys.F_DUPFD_CLOEXEC, ORDERS_FD + 1), "keep a descriptor");
+  check(sys.dup3(kept, ORDERS_FD, sys.O_CLOEXEC), "keep a descriptor");
+  // the agent's others hold ports and pipes open
+  sys.closeRange(ORDERS_FD + 1, 0xffff_ffff, 0);
+  // holds for the process that it becomes, too, until that is executed: they share the memory
+  sys.prctl(sys.PR_SET_DUMPABLE, 0);
+  for (const { options } of likely.mounts) parseMountOptions(options);
+  const devices = prepareDevices(likely);
+  const buffer = new Uint8Array(MAX_ORDER_BYTES).fill(1);
+  sys.populateMemory();
+  if (sys.write(ORDERS_FD, new ArrayBuffer(1), 0, 1) !== 1) return 0;
+  const order = receive(ORDERS_FD, buffer);
+  return order === undefined ? 0 : follow(order, devices);
+}
+
+function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undefined {
+  const first = sys.recvFds(socket, buffer.buffer, 0, buffer.length);
+  if (typeof first === "number") return undefined;
+  const [count = 0, launch = -1, cgroup = -1, stdin = -1, stdout = -1, stderr = -1, pidNamespace] = first;
+  const view = new DataView(buffer.buffer);
+  for (let length = count; length < LENGTH_BYTES || length < LENGTH_BYTES + view.getUint32(0); ) {
+    const more = length === 0 ? 0 : sys.read(socket, buffer.buffer, length, buffer.length - length);
+    if (more <= 0) return undefined;
+    length += more;
+  }
+  const values = sys.deserialize(buffer.buffer, LENGTH_BYTES, view.getUint32(0)) as OrderValues;
+  const stdio = [stdin, stdout, stderr];
+  return { ...values, stdio, launch, cgroup, pidNamespace: pidNamespace ?? "new" };
+}
+
+/** Becomes the container's first process. */
+function follow(order: Order, devices: PreparedDevices | undefined): never {
+  const { process, root, stdio, launch, cgroup, pidNamespace } = order;
+  const pid = becomeFirst(cgroup, pidNamespace, new LaunchChild(launch, undefined));
+  runChild({ process, root, stdio, launch, pid, devices });
+}
+
+function becomeFirst(cgroup: number, pidNamespace: "new" | number, launch: LaunchChild): number {
+  try {
+    if (pidNamespace !== "new") check(sys.setns(pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
+    const flags = sys.CLONE_NEWNS | (pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
+    return check(sys.handOver(flags, cgroup), "make the container's first process");
+  } catch (error) {
+    return launch.fail(birthError(error));
+  }
+}

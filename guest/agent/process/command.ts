@@ -1,0 +1,53 @@
+/**
+ * From `args[0]` to the file that execve(2) takes, as a shell and runc look it up.
+ *
+ * Runs in the child: inside the container's root, in its working directory and with its final credentials, so
+ * that "not found" and "permission denied" mean what the process itself would see.
+ */
+import * as sys from "sys";
+import { reasonOfErrno } from "../../../native/runtime/check.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const EXECUTE = 1;
+
+/** The path to execute. Throws CommandNotFound or CommandNotExecutable. */
+export function findCommand(name: string, env: readonly string[]): string {
+  if (name.includes("/")) {
+    const problem = executable(name);
+    if (problem !== 0) throw commandError(name, problem, "");
+    return name;
+  }
+  let worst = sys.ENOENT;
+  for (const directory of name === "" ? [] : searchPath(env).split(":")) {
+    const candidate = `${directory === "" ? "." : directory}/${name}`;
+    const problem = executable(candidate);
+    if (problem === 0) return candidate;
+    if (problem !== sys.ENOENT && problem !== sys.ENOTDIR) worst = problem;
+  }
+  throw commandError(name, worst, worst === sys.ENOENT ? "executable file not found in $PATH: " : "");
+}
+
+/** What execve(2) said of a command. */
+export function commandError(name: string, errno: number, hint: string): BlazarError {
+  const missing = errno === sys.ENOENT || errno === sys.ENOTDIR;
+  return blazarError(
+    missing ? "CommandNotFound" : "CommandNotExecutable",
+    "run the command",
+    `${hint}${reasonOfErrno(errno)}`,
+    { subject: name },
+  );
+}
+
+function searchPath(env: readonly string[]): string {
+  const entry = env.find((each) => each.startsWith("PATH="));
+  return entry === undefined ? DEFAULT_PATH : entry.slice("PATH=".length);
+}
+
+/** 0 if the file can be executed, else an errno. */
+function executable(path: string): number {
+  const stat = sys.stat(path);
+  if (typeof stat === "number") return -stat;
+  if ((stat.mode & sys.S_IFMT) === sys.S_IFDIR) return sys.EISDIR;
+  return -sys.access(path, EXECUTE);
+}

@@ -1,0 +1,71 @@
+/**
+ * Limits, identity and privileges of a process, applied in the child in the only order that works:
+ * bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
+ */
+import * as sys from "sys";
+import { check, failure } from "../../../native/runtime/check.ts";
+import { limitValue, RESOURCE_LIMITS } from "../../../native/runtime/resource-limits.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
+
+const KEEP_ID = 0xffff_ffff;
+
+const DEFAULT_UMASK = 0o022;
+/** What a service manager gives containerd, and containerd a container; the agent's own is higher. */
+const DEFAULT_OPEN_FILES: [soft: number, hard: number] = [1024, 524_288];
+
+/** Applies resource limits; for the child itself. Throws InvalidSpec. */
+export function applyLimits(process: GuestProcess): void {
+  if (!process.rlimits.some(({ type }) => type === "RLIMIT_NOFILE")) {
+    check(sys.prlimit(0, sys.RLIMIT_NOFILE, ...DEFAULT_OPEN_FILES), "set the default limit of open files");
+  }
+  for (const { type, soft, hard } of process.rlimits) {
+    const resource = RESOURCE_LIMITS[type];
+    if (resource === undefined) {
+      throw blazarError("InvalidSpec", "set a resource limit", "no such limit", { subject: type });
+    }
+    const result = sys.prlimit(0, resource, limitValue(soft), limitValue(hard));
+    if (result < 0) throw failure(result, "InvalidSpec", "set a resource limit", `${type}=${soft}:${hard}`);
+  }
+}
+
+/** Becomes the process's user, with its capabilities and nothing more. Throws. */
+export function applyCredentials(process: GuestProcess): void {
+  const sets = process.capabilities;
+  if (sets !== undefined) {
+    check(sys.limitBounding(sets.bounding), "limit the bounding capabilities");
+    check(sys.prctl(sys.PR_SET_KEEPCAPS, 1), "keep capabilities across a change of user");
+  }
+  check(sys.setgroups(process.additionalGids), "set the supplementary groups");
+  check(sys.setresgid(process.gid, process.gid, process.gid), "set the group", String(process.gid));
+  check(sys.setresuid(process.uid, process.uid, process.uid), "set the user", String(process.uid));
+  if (sets !== undefined) {
+    check(sys.capset(sets.effective, sets.permitted, sets.inheritable), "set the capabilities");
+    check(sys.setAmbient(sets.ambient), "set the ambient capabilities");
+  }
+  if (process.noNewPrivileges) check(sys.prctl(sys.PR_SET_NO_NEW_PRIVS, 1), "forbid new privileges");
+  sys.umask(process.umask ?? DEFAULT_UMASK);
+}
+
+/** Gives stdin, stdout and stderr to the user, so that it can open /dev/stdout and its like again. */
+export function giveStdio(uid: number): void {
+  if (uid === 0) return;
+  for (const fd of [0, 1, 2]) {
+    const stat = sys.fstat(fd);
+    // /dev/null is everybody's already, and the guest's own
+    if (typeof stat === "number" || (stat.rdevMajor === 1 && stat.rdevMinor === 3)) continue;
+    sys.fchown(fd, uid, KEEP_ID);
+  }
+}
+
+/** `env` with HOME from the container's passwd(5) if it names none. */
+export function withHome(env: readonly string[], uid: number): string[] {
+  if (env.some((entry) => entry.startsWith("HOME="))) return [...env];
+  const stat = sys.stat("/etc/passwd");
+  // a hostile image could have a FIFO there, which would hold up the container's making for ever
+  const regular = typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFREG;
+  const passwd = regular ? sys.readFile("/etc/passwd", 1 << 20) : "";
+  const lines = typeof passwd === "string" ? passwd.split("\n") : [];
+  const home = lines.map((line) => line.split(":")).find((fields) => fields[2] === String(uid))?.[5];
+  return [...env, `HOME=${home === undefined || home === "" ? "/" : home}`];
+}

@@ -1,0 +1,123 @@
+/**
+ * From a process's stdout, stderr or terminal to a stream of the link.
+ *
+ * Reads only while the stream has room, so a process that nobody reads blocks on its pipe and slows nobody else.
+ * After the process has ended, what the pipe holds is taken whatever the room: its end must not wait for a
+ * reader. Owns the descriptor.
+ */
+import * as sys from "sys";
+import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import type { Peer } from "../../../src/protocol/wire/peer.ts";
+import { StreamSender } from "../../../src/protocol/wire/stream.ts";
+import { deferred } from "../link/deferred.ts";
+
+const READ_BYTES = 32 * 1024;
+/** What an ended process may leave behind at most: the largest pipe that one can ask for. */
+const MAX_LEFTOVER_BYTES = 1024 * 1024;
+/** One for all: it is filled and emptied within a handler. */
+const buffer = new Uint8Array(READ_BYTES);
+
+export class OutputPump {
+  private readonly loop: EventLoop;
+  private readonly peer: Peer;
+  private readonly fd: number;
+  private readonly stream: number;
+  private readonly watch: Watch;
+  /** Absent where nobody wants the output: then it is read and dropped. */
+  private readonly sender: StreamSender | undefined;
+  private readonly ended = deferred<void>();
+  private open = true;
+  private heedRoom = true;
+
+  /** `fd` must be non-blocking. Stream 0 drops what is read. */
+  constructor(loop: EventLoop, peer: Peer, fd: number, stream: number) {
+    this.loop = loop;
+    this.peer = peer;
+    this.fd = fd;
+    this.stream = stream;
+    this.sender = stream === 0 ? undefined : this.openSender();
+    this.watch = loop.watch(fd);
+    this.listen(true);
+  }
+
+  /** Takes what is in the pipe now, although others may still hold it open, and ends the stream. */
+  finishNow(): void {
+    if (!this.open) return;
+    this.heedRoom = false;
+    let left = Math.min(MAX_LEFTOVER_BYTES, Math.max(0, sys.pendingBytes(this.fd)));
+    while (this.open && left > 0) {
+      const count = this.read(Math.min(left, READ_BYTES));
+      if (count <= 0) break;
+      left -= count;
+    }
+    this.end();
+  }
+
+  /** Reads on until the last writer has closed, for at most `milliseconds`, then as {@link finishNow}. */
+  async finishWithin(milliseconds: number): Promise<void> {
+    if (!this.open) return;
+    this.heedRoom = false;
+    let taken = 0;
+    while (this.open && taken < MAX_LEFTOVER_BYTES) {
+      const count = this.read(READ_BYTES);
+      if (count <= 0) break;
+      taken += count;
+    }
+    if (!this.open) return;
+    this.listen(true);
+    const timer = this.loop.setTimer(milliseconds, () => this.finishNow());
+    await this.ended.promise;
+    timer.cancel();
+  }
+
+  /** Forgets the stream, sent or not. */
+  close(): void {
+    this.end();
+    this.peer.closeStream(this.stream);
+  }
+
+  private openSender(): StreamSender {
+    const stream = this.stream;
+    const sender = new StreamSender({
+      stream,
+      send: (frame) => this.peer.send(frame),
+      onRoom: () => this.listen(true),
+      onFinished: () => this.peer.closeStream(stream),
+    });
+    this.peer.openStream(stream, {
+      acknowledged: (offset, window) => sender.acknowledged(offset, window),
+      detached: () => sender.detached(),
+    });
+    return sender;
+  }
+
+  private listen(on: boolean): void {
+    if (!this.open) return;
+    this.watch.setReadable(on ? () => this.readable() : null);
+  }
+
+  private readable(): void {
+    const room = this.heedRoom ? (this.sender?.room ?? READ_BYTES) : READ_BYTES;
+    const most = Math.min(room, READ_BYTES);
+    if (most === 0) return this.listen(false);
+    this.read(most);
+  }
+
+  /** One read; ends the stream where the pipe has ended. */
+  private read(most: number): number {
+    const count = sys.read(this.fd, buffer.buffer, 0, most);
+    if (count > 0) this.sender?.write(buffer.subarray(0, count));
+    // a terminal whose last slave is closed says EIO
+    else if (count !== -sys.EAGAIN) this.end();
+    return count;
+  }
+
+  private end(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.watch.stop();
+    sys.close(this.fd);
+    this.sender?.finish();
+    this.ended.resolve();
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Disks that the host plugs in: found by their SCSI serial number, mounted, and let go.
+ *
+ * The serial is in VPD page 0x80 of the device (SPC-4, unit serial number). A disk shows up some milliseconds
+ * after the host has plugged it in, so finding one waits for it: the driver finds what is there when it is loaded,
+ * and is told of everything later.
+ */
+import * as sys from "sys";
+import { failure } from "../../../native/runtime/check.ts";
+import type { EventLoop } from "../../../native/runtime/event-loop.ts";
+import { decode } from "../../../native/runtime/text-codec.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import { poll } from "../link/deferred.ts";
+
+const APPEARS_WITHIN_MS = 10_000;
+/** An ended container's mount namespace is torn down by the kernel a moment after its last process. */
+const RELEASED_WITHIN_MS = 2_000;
+const VPD_HEADER_BYTES = 4;
+/**
+ * ext4(5), and fs/ext4/super.c for the second. The empty layer's inode tables were never written: writing them would only
+ * fill the sparse file. Its bitmaps are as empty, and a kernel thread that reads all of them ahead would be started by
+ * each mount, and go on in every clone of a template.
+ */
+const EXT4_OPTIONS = "noinit_itable,no_prefetch_block_bitmaps";
+const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
+
+/** The device file of the disk with this serial. Throws StorageFailed if none appears. */
+export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
+  const probe = (): string | undefined => scsiDevices().find((device) => serialOf(device) === serial);
+  const device = await poll(loop, APPEARS_WITHIN_MS, probe);
+  // the disk's own driver takes it up a while after the bus has
+  const file = device && (await poll(loop, APPEARS_WITHIN_MS, () => fileOf(device)));
+  if (file !== undefined) return file;
+  throw blazarError(
+    "StorageFailed",
+    "find a disk",
+    `no disk with this serial number has appeared within ${APPEARS_WITHIN_MS} ms`,
+    { subject: serial, remedy: "plug it in (device_add scsi-hd,serial=…) before the container is created" },
+  );
+}
+
+/** Mounts a disk; one that can only be read is mounted read-only. Throws MountFailed. */
+export function mountDisk(device: string, target: string, filesystem: string): void {
+  const type = filesystem === "" ? "ext4" : filesystem;
+  if (!FILESYSTEM.test(type)) {
+    const reason = "no such name of a filesystem";
+    throw blazarError("InvalidRootfs", "mount a disk", reason, { subject: filesystem });
+  }
+  const flags = sys.MS_NOATIME | sys.MS_NODIRATIME;
+  const data = type === "ext4" ? EXT4_OPTIONS : null;
+  let result = sys.mount(device, target, type, flags, data);
+  if (result === -sys.EROFS || result === -sys.EACCES) {
+    result = sys.mount(device, target, type, flags | sys.MS_RDONLY, data);
+  }
+  if (result < 0) throw failure(result, "MountFailed", `mount a disk as ${type}`, device);
+}
+
+/** Resolves once no mount holds the disk, so that the host may unplug it; false if one still does. */
+export async function diskReleased(loop: EventLoop, device: string): Promise<boolean> {
+  const released = await poll(loop, RELEASED_WITHIN_MS, () => {
+    // the kernel gives a mounted disk to nobody else exclusively
+    const fd = sys.open(device, sys.O_RDONLY | sys.O_EXCL);
+    if (fd === -sys.EBUSY) return undefined;
+    if (fd >= 0) sys.close(fd);
+    return true;
+  });
+  return released ?? false;
+}
+
+/** Addresses of all SCSI devices, `0:0:1:0`. */
+function scsiDevices(): string[] {
+  const names = sys.readdir("/sys/bus/scsi/devices");
+  return typeof names === "number" ? [] : names.filter((name) => /^\d+:\d+:\d+:\d+$/.test(name));
+}
+
+/** The device's file, once it can be opened: the kernel makes it a moment before. */
+function fileOf(device: string): string | undefined {
+  const names = sys.readdir(`/sys/bus/scsi/devices/${device}/block`);
+  if (typeof names === "number" || names[0] === undefined) return undefined;
+  const file = `/dev/${names[0]}`;
+  const fd = sys.open(file, sys.O_RDONLY);
+  if (fd < 0) return undefined;
+  sys.close(fd);
+  return file;
+}
+
+function serialOf(device: string): string {
+  const page = sys.readFileBytes(`/sys/bus/scsi/devices/${device}/vpd_pg80`, 4096);
+  if (typeof page === "number") return "";
+  return decode(new Uint8Array(page).subarray(VPD_HEADER_BYTES)).replaceAll("\0", "").trim();
+}

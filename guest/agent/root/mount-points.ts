@@ -1,0 +1,106 @@
+/**
+ * Finding and making the places in a container's root where something is mounted.
+ *
+ * For the cloned child after pivot_root: every path is resolved by openat2(2) below the root, without magic
+ * links (/proc/PID/root of a shared PID namespace would lead out), and missing parts are made one by one from
+ * the descriptor of the part before.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../../native/runtime/check.ts";
+
+const RESOLVE = sys.RESOLVE_IN_ROOT | sys.RESOLVE_NO_MAGICLINKS;
+
+/** What mount(2) takes beside the place. */
+export interface Filesystem {
+  readonly type: string;
+  readonly source: string;
+  readonly flags: number;
+  readonly data: string;
+}
+
+export class MountPoints {
+  private readonly root = check(sys.open("/", sys.O_PATH | sys.O_DIRECTORY), "open the container's root");
+
+  /** An O_PATH descriptor of what is there, or -1 if nothing is. */
+  find(path: string): number {
+    const fd = sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    if (fd === -sys.ENOENT || fd === -sys.ENOTDIR) return -1;
+    return check(fd, "find a path in the container", path);
+  }
+
+  /** An O_PATH descriptor of a directory (or file), which is made if it is missing. */
+  make(path: string, directory: boolean): number {
+    const fd = this.tryMake(path, directory);
+    if (fd < 0) throw failure(fd, "MountFailed", "make a mount point in the container", path);
+    return fd;
+  }
+
+  /** As {@link make}; a negative errno where the root does not take it. */
+  tryMake(path: string, directory: boolean): number {
+    const fd = sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    return fd === -sys.ENOENT ? this.create(path, directory) : fd;
+  }
+
+  /** Mounts a filesystem of the kernel on a directory, which is made if it is missing. */
+  mountFilesystem(path: string, filesystem: Filesystem): void {
+    this.mountAt(this.make(path, true), path, filesystem);
+  }
+
+  /** The same on a directory that has been found: closes it. `path` is for errors. */
+  mountAt(directory: number, path: string, filesystem: Filesystem): void {
+    const { type, source, flags, data } = filesystem;
+    this.inDirectory(directory, () => {
+      const result = sys.mount(source, ".", type, flags, data);
+      if (result < 0) throw failure(result, "MountFailed", `mount ${type} in the container`, path);
+    });
+  }
+
+  /** Sets MS_SHARED and its like on what is mounted at a place. */
+  setPropagation(path: string, propagation: number): void {
+    const point = this.find(path);
+    if (point < 0) return;
+    const recursive = (propagation & sys.MS_REC) === 0 ? 0 : sys.AT_RECURSIVE;
+    const type = propagation & ~sys.MS_REC;
+    const result = sys.mountSetattr(point, "", sys.AT_EMPTY_PATH | recursive, 0, 0, type);
+    check(result, "set the propagation of a mount", path);
+    sys.close(point);
+  }
+
+  /** Runs `action` with `directory` as the working directory and closes it; relative names mean what is in it. */
+  inDirectory(directory: number, action: () => void): void {
+    check(sys.fchdir(directory), "enter a directory of the container");
+    action();
+    check(sys.chdir("/"), "return to the container's root");
+    sys.close(directory);
+  }
+
+  private create(path: string, directory: boolean): number {
+    const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+    const name = parts.pop() ?? ".";
+    const parent = `/${parts.join("/")}`;
+    let made = this.createPart(parent, name, directory);
+    if (made === -sys.ENOENT && parts.length > 0) {
+      // the usual case is that only the last part is missing
+      const above = this.create(parent, true);
+      if (above < 0) return above;
+      sys.close(above);
+      made = this.createPart(parent, name, directory);
+    }
+    return made < 0 ? made : sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+  }
+
+  private createPart(parent: string, name: string, directory: boolean): number {
+    const at = sys.openat2(this.root, parent, sys.O_PATH | sys.O_DIRECTORY, 0, RESOLVE);
+    if (at < 0) return at;
+    let result = sys.fchdir(at);
+    if (result >= 0) {
+      result = directory
+        ? sys.mkdir(name, 0o755)
+        : sys.open(name, sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW, 0o644);
+      if (!directory && result >= 0) sys.close(result);
+    }
+    sys.close(at);
+    sys.chdir("/");
+    return result;
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * A container's root: layers of the share, the built-in root, a disk or an unpacked archive, put together in the
+ * agent's mount namespace, so that it can be taken apart when the container is deleted.
+ *
+ * Every root but a disk's own is an overlay (kernel: filesystems/overlayfs) whose upper directory lies on the
+ * container's disk or, without one, on a tmpfs of its own.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../../native/runtime/check.ts";
+import { makeDirectories } from "../../../native/runtime/files.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { GuestRootfs } from "../../../src/protocol/guest/messages.ts";
+import { checkedOptionPath, checkedSharePath } from "../container/names.ts";
+import { UndoList } from "../container/undo.ts";
+import type { AgentContext } from "../context.ts";
+import { unpackImage } from "../image/archive.ts";
+import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/disks.ts";
+import { diskReleased, findDisk, mountDisk } from "./disks.ts";
+import { filePlacesFit, removeFilePlaces } from "./file-places.ts";
+import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
+
+const FORGET_ROUNDS = 3;
+
+export interface MountedRoot {
+  /** A mount point, the container's "/". */
+  readonly path: string;
+  /** Unmounts everything; the disk is free afterwards. */
+  release(): Promise<void>;
+}
+
+/**
+ * Mounts a root. Throws, leaving nothing.
+ * @param covered places in it that the sandbox's files go to
+ */
+export async function mountRoot(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
+): Promise<MountedRoot> {
+  const undo = new UndoList(context.logger.child({ container: id }));
+  try {
+    return await mount(context, id, rootfs, covered, undo);
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
+
+async function mount(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
+  undo: UndoList,
+): Promise<MountedRoot> {
+  const directory = `${CONTAINERS}/${id}`;
+  const root = `${directory}/root`;
+  if (rootfs.kind === "layers") undo.add("forget the layers", forgetShare);
+  for (const path of [directory, root]) {
+    makeDirectories(path);
+    undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  }
+  if (rootfs.kind === "disk") {
+    if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
+    await attachDisk(context, rootfs, root, undo);
+  } else {
+    const { path: layer, places } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
+    const lower = await lowerDirectories(context, rootfs, layer);
+    if (places && !filePlacesFit(lower, covered)) removeFilePlaces(`${layer}/upper`);
+    mountOverlay(layer, lower, root);
+    undo.add("unmount the root", () => unmount(root));
+  }
+  return { path: root, release: () => undo.run() };
+}
+
+/**
+ * Drops what the kernel remembers of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+ *
+ * With cache=loose it remembers them for ever, by the host's device and inode numbers. The device number of a container's
+ * layers is free when they are unmounted: the next container's would be taken for them, and looked for where they no
+ * longer are. A name that was just used is spared the first time.
+ */
+function forgetShare(): void {
+  for (let round = 0; round < FORGET_ROUNDS; round++)
+    sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
+}
+
+/** What a container writes to. */
+type WritableLayer = Pick<PreparedDisk, "path" | "places">;
+
+/** Mounts what the container writes to, and says where. */
+async function writableLayer(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  place: string,
+  undo: UndoList,
+): Promise<WritableLayer> {
+  const prepared = rootfs.diskSerial === "" ? undefined : await claimDisk(context, rootfs, undo);
+  if (prepared !== undefined) return prepared;
+  makeDirectories(place);
+  undo.add(`remove ${place}`, () => void sys.rmdir(place));
+  if (rootfs.diskSerial === "") attachMemory(place, undo);
+  else await attachDisk(context, rootfs, place, undo);
+  return { path: place, places: false };
+}
+
+/** Makes a disk this container's; what was mounted ahead of it is now its to unmount. */
+async function claimDisk(
+  context: AgentContext,
+  { diskSerial }: GuestRootfs,
+  undo: UndoList,
+): Promise<PreparedDisk | undefined> {
+  const prepared = await context.disks.claim(diskSerial);
+  undo.add("release the disk", () => context.disks.release(diskSerial));
+  if (prepared === undefined) return undefined;
+  const { device, path } = prepared;
+  undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  undo.add("unmount the disk", () => unmountDisk(context, device, path));
+  return prepared;
+}
+
+function preparedRoot({ diskSerial }: GuestRootfs): BlazarError {
+  const reason = "it was prepared as a writable layer";
+  return blazarError("InvalidRootfs", "mount a disk as a root", reason, { subject: diskSerial });
+}
+
+async function unmountDisk(context: AgentContext, device: string, target: string): Promise<void> {
+  unmount(target);
+  if (!(await diskReleased(context.loop, device))) {
+    context.logger.warn("a disk is still in use after its container's end", { device });
+  }
+}
+
+async function attachDisk(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  target: string,
+  undo: UndoList,
+): Promise<void> {
+  await context.disksReady;
+  const device = await findDisk(context.loop, rootfs.diskSerial);
+  mountDisk(device, target, rootfs.filesystem);
+  undo.add("unmount the disk", () => unmountDisk(context, device, target));
+}
+
+function attachMemory(target: string, undo: UndoList): void {
+  const result = sys.mount("layer", target, "tmpfs", sys.MS_NOATIME, "mode=755");
+  if (result < 0) throw failure(result, "MountFailed", "mount a tmpfs for the writable layer", target);
+  undo.add("unmount the writable layer", () => unmount(target));
+}
+
+/** Lower directories, the uppermost first. Relative ones lie in the layer. */
+async function lowerDirectories(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  layer: string,
+): Promise<string[]> {
+  switch (rootfs.kind) {
+    case "builtin":
+      return [BUILTIN_ROOT];
+    case "archive":
+      return await unpackImage(context, `${SHARE}/${checkedSharePath(rootfs.path)}`, layer);
+    default:
+      return [existingDirectory(`${SHARE}/${checkedOptionPath(checkedSharePath(rootfs.path))}`)];
+  }
+}
+
+function existingDirectory(path: string): string {
+  const stat = sys.lstat(path);
+  if (typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFDIR) return path;
+  throw blazarError(
+    "InvalidRootfs",
+    "find the container's layers",
+    typeof stat === "number" ? "there is no such directory in the share" : "it is not a directory",
+    { subject: path },
+  );
+}
+
+function mountOverlay(layer: string, lower: readonly string[], root: string): void {
+  // relative names keep many layers within the 4,095 bytes that mount(2) takes
+  check(sys.chdir(layer), "enter the writable layer", layer);
+  try {
+    for (const name of LAYER_DIRECTORIES) {
+      const made = sys.mkdir(name, 0o755);
+      if (made < 0 && made !== -sys.EEXIST)
+        throw failure(made, "StorageFailed", "prepare the writable layer", name);
+    }
+    const data = `lowerdir=${lower.join(":")},upperdir=upper,workdir=work`;
+    const result = sys.mount("overlay", root, "overlay", 0, data);
+    if (result === -sys.E2BIG)
+      throw failure(result, "MountOptionsTooLong", "mount the container's root", root);
+    if (result < 0) throw failure(result, "MountFailed", "mount the container's root", root);
+  } finally {
+    sys.chdir("/");
+  }
+}
+
+/** Detaches: what a dying process still holds goes with it. */
+function unmount(path: string): void {
+  check(sys.umount2(path, sys.MNT_DETACH), "unmount", path);
+}

@@ -1,0 +1,254 @@
+/**
+ * The demo's main scene: a hostNetwork pod with two containers in one microVM, through CRI, as kubelet would do it.
+ *
+ * Every claim on the screen is checked: a guest that has the host's kernel, an exit code that is not the command's
+ * or a line that is not in the log is a failure. The node is private and is gone at the end.
+ */
+import { mkdir, readFile } from "node:fs/promises";
+import { release } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import type { CriClient } from "../cri/client.ts";
+import { busyboxImage, writeImage } from "../image-builder.ts";
+import { nodeLeftovers, podLeftovers } from "./leftovers.ts";
+import type { Materials } from "./materials.ts";
+import { creationSteps, podTimeline } from "./pod-timeline.ts";
+import { PrivateNode } from "./private-node.ts";
+import type { Report } from "./report.ts";
+
+const IMAGE = "localhost/blazar/demo:latest";
+const LOG_TIMEOUT_MS = 30_000;
+const EXEC_CODE = 7;
+const SHELL_CODE = 3;
+
+const GREETER =
+  "echo \"hello from a microVM: Linux $(uname -r)\"; echo 'this went to stderr' >&2; exec sleep 3600";
+const NEIGHBOUR = "echo boot $(cat /proc/sys/kernel/random/boot_id); exec sleep 3600";
+
+/** Shows it all. Throws what cannot be gone on from; the node is cleaned up whatever happens. */
+export async function showPod(materials: Materials, report: Report, signal: AbortSignal): Promise<void> {
+  const { containerd } = materials;
+  if (containerd === undefined) return;
+  report.heading("A node of its own: keeper, blazard, containerd");
+  report.fact("the first start", "tries once whether KVM works, by booting a guest: up to 15 s");
+  const node = await report.step(`start blazard and containerd ${containerd.version}`, () =>
+    PrivateNode.start({
+      program: process.argv[1] ?? "",
+      containerd: containerd.bin,
+      prefix: "blazar-demo-",
+    }),
+  );
+  const ids: string[] = [];
+  try {
+    report.fact("directory", node.directory);
+    await importImage(materials, node, report);
+    signal.throwIfAborted();
+    await new PodScene(node, report, ids, signal).play();
+  } finally {
+    await clearAway(node, ids, report);
+  }
+}
+
+async function importImage(materials: Materials, node: PrivateNode, report: Report): Promise<void> {
+  await report.step("build an OCI image of busybox, import it", async () => {
+    const file = join(node.directory, "image.tar");
+    await writeImage(file, await busyboxImage(IMAGE, materials.busybox, materials.applets));
+    await node.containerd.importImage(file, IMAGE);
+  });
+}
+
+/** After the scene, and after whatever went wrong in it. */
+async function clearAway(node: PrivateNode, ids: readonly string[], report: Report): Promise<void> {
+  report.heading("Nothing is left");
+  try {
+    report.leftovers(await podLeftovers(ids, node));
+    report.fact("of the pod", "processes, mounts, sockets, cgroups and files were looked for by their ids");
+  } catch (error) {
+    report.fail(reasonOf(error));
+  }
+  await report.step("stop containerd, blazard and keeper", () => node.stop());
+  report.leftovers(await nodeLeftovers(node.directory));
+  report.fact("of the node", "processes, mounts, sockets and files were looked for by its directory");
+}
+
+class PodScene {
+  private readonly cri: CriClient;
+  private readonly config: Parameters<CriClient["runPodSandbox"]>[0];
+  private readonly logs: string;
+
+  constructor(
+    private readonly node: PrivateNode,
+    private readonly report: Report,
+    private readonly ids: string[],
+    private readonly signal: AbortSignal,
+  ) {
+    this.cri = node.cri;
+    this.logs = join(node.directory, "logs");
+    this.config = {
+      metadata: { name: "demo", uid: "blazar-demo", namespace: "default", attempt: 0 },
+      logDirectory: this.logs,
+      linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
+    };
+  }
+
+  async play(): Promise<void> {
+    const { report } = this;
+    await mkdir(this.logs);
+    report.heading("A pod: two containers in one microVM");
+    const pod = await this.startPod();
+    try {
+      const greeter = await this.startContainer(pod, "greeter", GREETER);
+      report.set({ containerStartMs: report.lastMs });
+      const neighbour = await this.startContainer(pod, "neighbour", NEIGHBOUR);
+      this.signal.throwIfAborted();
+      await this.showKernels(greeter, neighbour);
+      this.signal.throwIfAborted();
+      report.heading("Commands in a running container");
+      await this.showExecSync(greeter);
+      await this.showShell(greeter);
+    } finally {
+      await this.removePod(pod);
+    }
+  }
+
+  private async startPod(): Promise<string> {
+    const { report, cri } = this;
+    const pod = await report.step("RunPodSandbox", () => cri.runPodSandbox(this.config, "blazar"));
+    this.ids.push(pod);
+    report.set({ podStartMs: report.lastMs });
+    const { timeline, acceleration } = podTimeline(await cri.podSandboxStatus(pod, true));
+    report.parts(timeline);
+    report.fact("VMM", `QEMU, ${acceleration === "kvm" ? "KVM" : "software emulation (no usable KVM)"}`);
+    return pod;
+  }
+
+  private async startContainer(pod: string, name: string, script: string): Promise<string> {
+    const { report, cri } = this;
+    const parts: { step: string; ms: number }[] = [];
+    const timed = async <T>(step: string, work: Promise<T>): Promise<T> => {
+      const started = performance.now();
+      const result = await work;
+      parts.push({ step, ms: performance.now() - started });
+      return result;
+    };
+    const config = {
+      metadata: { name, attempt: 0 },
+      image: { image: IMAGE },
+      command: ["sh", "-c", script],
+      logPath: `${name}.log`,
+    };
+    const id = await report.step(`start the container ${name}`, async () => {
+      const created = await timed("CreateContainer", cri.createContainer(pod, config, this.config));
+      this.ids.push(created);
+      await timed("StartContainer", cri.startContainer(created));
+      return created;
+    });
+    report.parts([...parts, ...(await creationSteps(this.node.blazardLog, id))]);
+    return id;
+  }
+
+  /** The containers' own words, out of the log files that kubelet reads, against what the host says. */
+  private async showKernels(greeter: string, neighbour: string): Promise<void> {
+    const { report, cri } = this;
+    const log = await this.logLines("greeter", 2);
+    const hello = expect(log.find(({ stream }) => stream === "stdout")?.text, "a line of stdout in the log");
+    const aside = expect(log.find(({ stream }) => stream === "stderr")?.text, "a line of stderr in the log");
+    const [boot] = await this.logLines("neighbour", 1);
+    const other = await cri.execSync(greeter, ["cat", "/proc/sys/kernel/random/boot_id"]);
+    const guestBoot = Buffer.from(other.stdout).toString().trim();
+    const hostBoot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+    const guest = Buffer.from((await cri.execSync(neighbour, ["uname", "-r"])).stdout)
+      .toString()
+      .trim();
+    const host = release();
+    report.set({ guestKernel: guest, hostKernel: host });
+    report.heading("Whose kernel?");
+    report.fact("uname -r on the host", host);
+    report.fact("uname -r in the pod", guest);
+    report.fact("greeter.log, stdout", hello);
+    report.fact("greeter.log, stderr", aside);
+    report.fact("boot id of the host", hostBoot);
+    report.fact("of both containers", guestBoot);
+    check(hello.includes(guest), `the log says "${hello}", and the guest's kernel is ${guest}`);
+    check(boot?.text === `boot ${guestBoot}`, "the two containers are not in one microVM");
+    check(guestBoot !== hostBoot && guestBoot !== "", "the containers run on the host's kernel");
+  }
+
+  private async showExecSync(container: string): Promise<void> {
+    const { report, cri } = this;
+    const script = `echo out of $(hostname); echo err >&2; exit ${EXEC_CODE}`;
+    const result = await report.step("ExecSync", () => cri.execSync(container, ["sh", "-c", script]));
+    report.set({ execMs: report.lastMs });
+    const [stdout, stderr] = [result.stdout, result.stderr].map((bytes) =>
+      Buffer.from(bytes).toString().trim(),
+    );
+    report.fact("sh -c", script);
+    report.fact("stdout", stdout ?? "");
+    report.fact("stderr", stderr ?? "");
+    report.fact("exit code", String(result.exitCode));
+    check(
+      stdout?.startsWith("out of ") === true && stderr === "err",
+      "ExecSync's output is not the command's",
+    );
+    check(result.exitCode === EXEC_CODE, `ExecSync's exit code is ${result.exitCode}, not ${EXEC_CODE}`);
+  }
+
+  /** A shell with a terminal, over the streaming URL, as `kubectl exec -it` has it. */
+  private async showShell(container: string): Promise<void> {
+    const { report, cri } = this;
+    const screen = new PassThrough();
+    const chunks: Buffer[] = [];
+    screen.on("data", (chunk: Buffer) => chunks.push(chunk));
+    const code = await report.step("an interactive shell (tty)", async () => {
+      const shell = await cri.exec(container, ["sh"], {
+        tty: true,
+        stdin: new PassThrough(),
+        stdout: screen,
+      });
+      shell.resize(100, 30);
+      await shell.write(`stty size; tty; echo $((6 * 7))\n`);
+      await shell.write(`exit ${SHELL_CODE}\n`);
+      return await shell.exitCode;
+    });
+    const text = Buffer.concat(chunks).toString().replaceAll("\r", "");
+    const lines = text.split("\n").filter((line) => line.trim() !== "");
+    report.fact("its screen", lines.join("\n"));
+    check(lines.includes("42"), "the shell's answer is not on its screen");
+    check(code === SHELL_CODE, `the shell's exit code is ${code}, not ${SHELL_CODE}`);
+  }
+
+  private async removePod(pod: string): Promise<void> {
+    const { report, cri } = this;
+    report.heading("The end");
+    await report.step("StopPodSandbox", () => cri.stopPodSandbox(pod));
+    await report.step("RemovePodSandbox", () => cri.removePodSandbox(pod));
+  }
+
+  /** The container's log once it has so many lines (CRI's format: time, stream, F or P, text). */
+  private async logLines(name: string, count: number): Promise<{ stream: string; text: string }[]> {
+    const deadline = performance.now() + LOG_TIMEOUT_MS;
+    for (;;) {
+      const content = await readFile(join(this.logs, `${name}.log`), "utf8");
+      const lines = content.split("\n").filter((line) => line !== "");
+      if (lines.length >= count) {
+        return lines.map((line) => {
+          const [, stream = "", , ...words] = line.split(" ");
+          return { stream, text: words.join(" ") };
+        });
+      }
+      check(performance.now() < deadline, `${name}.log has ${lines.length} lines, not ${count}`);
+      await new Promise((next) => setTimeout(next, 10));
+    }
+  }
+}
+
+function check(holds: boolean, otherwise: string): void {
+  if (!holds) throw blazarError("Internal", "show the demo", otherwise);
+}
+
+function expect(value: string | undefined, what: string): string {
+  check(value !== undefined, `there is no ${what}`);
+  return value ?? "";
+}

@@ -1,0 +1,207 @@
+/**
+ * A whole node in one directory: keeper, blazard and containerd as real processes, private to whoever starts it.
+ *
+ * The demo shows it, the end-to-end tests drive it. {@link PrivateNode.stop} leaves no process, mount or file of it,
+ * whatever has happened before, because everything that it started names the directory in its command line.
+ */
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { blazarError } from "../../src/contracts/errors.ts";
+import type { CriClient } from "../cri/client.ts";
+import { Daemon, runProgram } from "./child.ts";
+import { mountsBelow, processesOf, unmount } from "./leftovers.ts";
+import { answers, PrivateContainerd } from "./private-containerd.ts";
+
+/** Keys of blazard's configuration, by section. */
+export type NodeConfig = Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>>;
+
+export interface PrivateNodeOptions {
+  /** The bundled product, `dist/blazar.mjs`; `deploy/` is beside its directory. */
+  readonly program: string;
+  /** Where containerd's programs are. */
+  readonly containerd: string;
+  /** Further keys of blazard's configuration, by section; they win over the node's own. */
+  readonly config?: NodeConfig;
+  /** What runs blazard, its options and what is added to its environment; default: the Node that runs this. */
+  readonly node?: {
+    readonly program: string;
+    readonly args: readonly string[];
+    readonly env: Readonly<Record<string, string>>;
+  };
+  /** TOML added to containerd's configuration, such as further runtime handlers. */
+  readonly containerdConfig?: string;
+  /** Whether the states of blazard and containerd are on tmpfs, as /run is (needs root); default: where the rest is. */
+  readonly stateInMemory?: boolean;
+  /** Start of the directory's name in the temporary directory. */
+  readonly prefix?: string;
+}
+
+/** The first start may have to find out by a boot whether KVM works. */
+const READY_TIMEOUT_MS = 120_000;
+const STOP_TIMEOUT_MS = 60_000;
+
+export class PrivateNode {
+  private readonly options: PrivateNodeOptions;
+  readonly directory: string;
+  private config: NodeConfig;
+  private blazard: Daemon | undefined;
+  private runningContainerd: PrivateContainerd | undefined;
+
+  private constructor(options: PrivateNodeOptions, directory: string) {
+    this.options = options;
+    this.config = options.config ?? {};
+    this.directory = directory;
+  }
+
+  /** Starts everything, in the order that containerd needs. Throws what went wrong, having cleaned up. */
+  static async start(options: PrivateNodeOptions): Promise<PrivateNode> {
+    const node = new PrivateNode(options, await mkdtemp(join(tmpdir(), options.prefix ?? "blazar-node-")));
+    try {
+      // VMMs are other users and have to reach what is theirs
+      await chmod(node.directory, 0o711);
+      await node.startAll();
+      return node;
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
+  }
+
+  get containerd(): PrivateContainerd {
+    return this.runningContainerd ?? notRunning("containerd");
+  }
+
+  get cri(): CriClient {
+    return this.containerd.cri;
+  }
+
+  /** Of the blazard that runs now. */
+  get blazardPid(): number {
+    return (this.blazard ?? notRunning("blazard")).pid;
+  }
+
+  /** blazard's own directory: sandboxes, journals, sockets. */
+  get stateDirectory(): string {
+    return join(this.directory, "blazar");
+  }
+
+  get scratchDirectory(): string {
+    return join(this.directory, "scratch");
+  }
+
+  get containerdDirectory(): string {
+    return join(this.directory, "containerd");
+  }
+
+  get blazardLog(): string {
+    return join(this.directory, "blazard.log");
+  }
+
+  /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds, with other keys if there are any. */
+  async restartBlazard(how: { readonly kill?: boolean; readonly config?: NodeConfig } = {}): Promise<void> {
+    this.config = how.config ?? this.config;
+    if (how.kill === true) await this.blazard?.kill();
+    else await this.blazard?.stop();
+    this.blazard = await this.startBlazard();
+  }
+
+  /** Ends everything and removes the directory. May be called in any state; goes on whatever fails. */
+  async stop(): Promise<void> {
+    const failures: unknown[] = [];
+    const attempt = async (step: () => Promise<unknown> | undefined) => {
+      await step()?.catch((error: unknown) => failures.push(error));
+    };
+    // blazard first: containerd then hears of the ends, and its own clean-up has somebody to ask
+    await attempt(() => this.blazard?.stop());
+    await attempt(() => this.runningContainerd?.stop());
+    await attempt(() => this.killRemaining());
+    await attempt(() => unmount(this.directory));
+    await attempt(() => rm(this.directory, { recursive: true, force: true, maxRetries: 3 }));
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Processes and mounts that exist because of this node; after {@link stop} there are none. */
+  async remains(): Promise<string[]> {
+    const processes = await processesOf([this.directory]);
+    const mounts = await mountsBelow(this.directory);
+    return [...processes.map(({ pid, command }) => `process ${pid}: ${command}`), ...mounts];
+  }
+
+  private async startAll(): Promise<void> {
+    if (this.options.stateInMemory === true) {
+      await mountMemory(this.stateDirectory);
+      await mountMemory(join(this.containerdDirectory, "state"));
+    }
+    this.blazard = await this.startBlazard();
+    this.runningContainerd = await PrivateContainerd.start({
+      binaries: this.options.containerd,
+      directory: this.containerdDirectory,
+      blazarSocket: join(this.stateDirectory, "blazar.sock"),
+      shimDirectory: join(dirname(dirname(this.options.program)), "deploy"),
+      extraConfig: this.options.containerdConfig,
+    });
+  }
+
+  private async startBlazard(): Promise<Daemon> {
+    const config = join(this.directory, "blazar.toml");
+    await mkdir(this.scratchDirectory, { recursive: true, mode: 0o711 });
+    await writeFile(config, this.configuration());
+    const socket = join(this.stateDirectory, "blazar.sock");
+    await rm(socket, { force: true });
+    const runtime = this.options.node ?? { program: process.execPath, args: [], env: {} };
+    return Daemon.start({
+      name: "blazard",
+      program: runtime.program,
+      args: [...runtime.args, this.options.program, "serve", "--config", config],
+      env: { ...process.env, ...runtime.env },
+      logFile: this.blazardLog,
+      ready: () => answers(socket),
+      readyTimeoutMs: READY_TIMEOUT_MS,
+      stopTimeoutMs: STOP_TIMEOUT_MS,
+    });
+  }
+
+  private configuration(): string {
+    const own = {
+      daemon: {
+        state_directory: this.stateDirectory,
+        containerd_socket: join(this.containerdDirectory, "state", "containerd.sock"),
+        log_level: "debug",
+      },
+      storage: { scratch_directory: this.scratchDirectory },
+      // building one behind the first pod would slow down what is shown; it stays in here where somebody wants one
+      template: { enabled: false, directory: join(this.directory, "templates") },
+    };
+    const given = this.config;
+    const sections = new Set([...Object.keys(own), ...Object.keys(given)]);
+    return [...sections]
+      .map((name) => {
+        const keys = { ...own[name as keyof typeof own], ...given[name] };
+        const lines = Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+        return `[${name}]\n${lines.join("\n")}\n`;
+      })
+      .join("\n");
+  }
+
+  /** Keeper, VMMs and runc's shims, should any be left. */
+  private async killRemaining(): Promise<void> {
+    for (const { pid } of await processesOf([this.directory])) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
+  }
+}
+
+/** A tmpfs in place of a directory, made if it is not there; whoever stops the node unmounts it. */
+export async function mountMemory(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  await runProgram("mount", ["-t", "tmpfs", "-o", "mode=711", "blazar-state", directory]);
+}
+
+function notRunning(name: string): never {
+  throw blazarError("IllegalTransition", `use ${name}`, "it does not run");
+}

@@ -1,0 +1,93 @@
+/**
+ * Child processes of set-up: run to the end, output captured, failure told with its tail.
+ *
+ * Nothing here goes through a shell. A child that fails becomes a BlazarError whose subject is the command
+ * as one would type it and whose cause keeps the last lines it printed. Must not decide what to do about it.
+ */
+import { type SpawnOptions, spawn } from "node:child_process";
+import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+
+/** How many of a failed child's last lines are worth showing. */
+const TAIL_LINES = 25;
+
+/** How a child is run. */
+export interface CommandOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** What the operator can do when it fails. */
+  readonly remedy?: string;
+}
+
+/** A command as one would type it, for messages. */
+function commandLine(command: string, args: readonly string[]): string {
+  const words = [command, ...args].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`));
+  const line = words.join(" ");
+  return line.length > 400 ? `${line.slice(0, 400)} …` : line;
+}
+
+/** The last lines of a child's output. */
+function tail(output: string, lines = TAIL_LINES): string {
+  return output.trimEnd().split("\n").slice(-lines).join("\n");
+}
+
+/** What a failed child printed last; the cause of the error that {@link run} throws. */
+export class CommandOutput extends Error {
+  override readonly name = "CommandOutput";
+}
+
+/**
+ * Runs a program to its end and returns its standard output.
+ * @throws BlazarError `DependencyMissing` if it cannot be started, `HostResource` if it fails
+ */
+export function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const stdout: Buffer[] = [];
+    const all: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout.push(chunk);
+      all.push(chunk);
+    });
+    child.stderr.on("data", (chunk: Buffer) => all.push(chunk));
+    const details = { operation: "run", subject: commandLine(command, args), remedy: options.remedy };
+    child.on("error", (error) => {
+      reject(new BlazarError("DependencyMissing", { ...details, reason: reasonOf(error), cause: error }));
+    });
+    child.on("close", (status, signal) => {
+      if (status === 0) return resolve(Buffer.concat(stdout).toString());
+      const reason = signal === null ? `exit status ${status}` : `ended by ${signal}`;
+      const cause = new CommandOutput(tail(Buffer.concat(all).toString()));
+      reject(new BlazarError("HostResource", { ...details, reason, cause }));
+    });
+  });
+}
+
+/** Runs a program on this process's own terminal and returns its exit status (128 + n after signal n). */
+export function passThrough(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: "inherit", ...options });
+    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+    // a terminal sends SIGINT to the whole group: this process must only outlive the child
+    const ignore = (): void => {};
+    process.on("SIGINT", ignore).on("SIGTERM", forward).on("SIGHUP", forward);
+    const done = (): void => {
+      process.off("SIGINT", ignore).off("SIGTERM", forward).off("SIGHUP", forward);
+    };
+    child.on("error", (error) => {
+      done();
+      reject(error);
+    });
+    child.on("close", (status, signal) => {
+      done();
+      resolve(status ?? 128 + (signal === "SIGKILL" ? 9 : 15));
+    });
+  });
+}

@@ -1,0 +1,213 @@
+/**
+ * The daemon's end of the link to one guest's agent, on top of a VM's byte link.
+ *
+ * Owns the Peer of one VM: requests with a deadline and an abort signal, events as a stream, allotment of stream
+ * ids. Everything a guest says is checked before it goes further, because the guest is hostile: a violation of
+ * the protocol closes this link, and with it the sandbox, and touches no other.
+ */
+import { Observable, Subject } from "rxjs";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { ByteLink } from "../../contracts/vmm.ts";
+import {
+  GUEST_EVENTS,
+  GUEST_REQUESTS,
+  type GuestHello,
+  type GuestOp,
+  type GuestParams,
+  type GuestResult,
+  guestHello,
+  type ProcessExited,
+} from "../../protocol/guest/messages.ts";
+import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import type { TextCodec } from "../../protocol/wire/json.ts";
+import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
+
+/** What a guest reports by itself. `lost` is the last event. */
+export type GuestEvent =
+  | { readonly type: "processExited"; readonly exit: ProcessExited }
+  | { readonly type: "lost"; readonly error: BlazarError };
+
+export interface GuestLinkOptions {
+  /** Whose guest it is, for messages. */
+  readonly sandboxId: string;
+  /** Identifies this life of the daemon to the agent. */
+  readonly session: string;
+  readonly text: TextCodec;
+  readonly logger: Logger;
+}
+
+/** Events kept for a subscriber that comes late; the agent is told to wait by then. */
+const BUFFERED_EVENTS = 4096;
+/** Bytes of a guest's log line that are passed on. */
+const MAX_LOG_CHARACTERS = 1024;
+/** Log lines a guest may write over its life: it must not fill the host's log. */
+const MAX_LOG_LINES = 200;
+
+/** A live link to a guest. Made by {@link connectGuest}. */
+export class GuestLink {
+  private readonly subject = new Subject<GuestEvent>();
+  /** What came while nobody listened; not all of it, as a pod may live for years. */
+  private unheard: GuestEvent[] = [];
+  private readonly peer: Peer;
+  private lost: BlazarError | undefined;
+  private nextStream = 1;
+  private logLines = 0;
+  private greeted: ((hello: GuestHello) => void) | undefined;
+  private refused: ((error: BlazarError) => void) | undefined;
+  /** What the agent said of itself; rejects when the link is lost before. */
+  readonly hello: Promise<GuestHello>;
+  /** The guest's events, first those that nobody has heard yet; completes after `lost`. */
+  readonly events$ = new Observable<GuestEvent>((subscriber) => {
+    const { unheard, lost } = this;
+    this.unheard = [];
+    for (const event of unheard) subscriber.next(event);
+    if (lost === undefined) return this.subject.subscribe(subscriber);
+    subscriber.next({ type: "lost", error: lost });
+    subscriber.complete();
+    return undefined;
+  });
+
+  constructor(
+    private readonly link: ByteLink,
+    private readonly options: GuestLinkOptions,
+  ) {
+    this.hello = new Promise((resolve, reject) => {
+      this.greeted = resolve;
+      this.refused = reject;
+    });
+    this.hello.catch(() => undefined);
+    this.peer = new Peer({
+      session: options.session,
+      text: options.text,
+      maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+      ownsStreams: true,
+      helloBody: () => ({ role: "host" }),
+      onHello: (hello) => this.onHello(hello),
+      onRequest: (op) =>
+        Promise.reject(this.error("Unimplemented", `answer ${op}`, "a guest may not ask the host")),
+      onEvent: (event, params) => this.onEvent(event, params),
+      onViolation: (error) => this.close(error),
+    });
+    link.open({
+      onData: (bytes) => this.peer.receive(bytes),
+      onClose: (error) =>
+        this.close(
+          this.error(
+            "GuestLost",
+            "talk to the guest",
+            error ? reasonOf(error) : "its agent's link was closed",
+          ),
+        ),
+    });
+    this.peer.attach((frame) => this.link.write(frame));
+  }
+
+  /** True until the link is lost or closed. */
+  get alive(): boolean {
+    return this.lost === undefined;
+  }
+
+  /**
+   * Asks the agent and waits for its checked answer.
+   * @throws BlazarError what the agent says, GuestLost, DeadlineExceeded after `deadlineMs`, Cancelled by `signal`
+   */
+  async request<Op extends GuestOp>(
+    op: Op,
+    params: GuestParams<Op>,
+    limits: { readonly deadlineMs: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<GuestResult<Op>> {
+    if (this.lost !== undefined) throw this.lost;
+    if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
+    const { id, result } = this.peer.request(op, params);
+    const overdue = () =>
+      this.peer.abandon(
+        id,
+        this.error("DeadlineExceeded", `ask for ${op}`, `no answer within ${limits.deadlineMs} ms`),
+      );
+    const cancelled = () =>
+      this.peer.abandon(id, this.error("Cancelled", `ask for ${op}`, "the caller has given up"));
+    const timer = setTimeout(overdue, limits.deadlineMs);
+    limits.signal?.addEventListener("abort", cancelled, { once: true });
+    try {
+      return GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+    } finally {
+      clearTimeout(timer);
+      limits.signal?.removeEventListener("abort", cancelled);
+    }
+  }
+
+  /** A stream id that this link has never used. */
+  allotStream(): number {
+    return this.nextStream++;
+  }
+
+  openStream(id: number, handler: StreamHandler): void {
+    this.peer.openStream(id, handler);
+  }
+
+  closeStream(id: number): void {
+    this.peer.closeStream(id);
+  }
+
+  /** Puts an encoded frame of a stream on the link. */
+  sendFrame(frame: Uint8Array): void {
+    this.peer.send(frame);
+  }
+
+  sendData(stream: number, offset: number, bytes: Uint8Array): void {
+    this.peer.send(encodeFrame(FrameType.Data, stream, offset, bytes));
+  }
+
+  sendEnd(stream: number, offset: number): void {
+    this.peer.send(encodeFrame(FrameType.Eof, stream, offset));
+  }
+
+  /** Gives the link up; idempotent. Open requests fail with `error`, which is also the last event. */
+  close(
+    error: BlazarError = this.error("GuestLost", "talk to the guest", "the link was closed by the daemon"),
+  ): void {
+    if (this.lost !== undefined) return;
+    this.lost = error;
+    this.peer.close(error);
+    this.refused?.(error);
+    this.link.close();
+    this.subject.next({ type: "lost", error });
+    this.subject.complete();
+  }
+
+  private onHello(hello: Hello): void {
+    this.greeted?.(guestHello(hello.body, "hello"));
+  }
+
+  private onEvent(event: string, params: unknown): void {
+    switch (event) {
+      case "process.exited":
+        return this.tell({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
+      case "agent.log":
+        return this.log(params);
+      default:
+        throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
+    }
+  }
+
+  private tell(event: GuestEvent): void {
+    if (this.subject.observed) return this.subject.next(event);
+    this.unheard.push(event);
+    if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
+  }
+
+  private log(params: unknown): void {
+    const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
+    if (this.logLines++ >= MAX_LOG_LINES) return;
+    this.options.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
+  }
+
+  private error(
+    code: "Unimplemented" | "GuestLost" | "DeadlineExceeded" | "Cancelled" | "FrameUnexpected",
+    operation: string,
+    reason: string,
+  ): BlazarError {
+    return blazarError(code, operation, reason, { subject: this.options.sandboxId });
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * What a guest is told before containers can run in it: names, files, entropy, share and time.
+ *
+ * The same for a guest that has just booted, for a clone's, and for a warm one that becomes a pod's.
+ */
+import type { Logger } from "../../contracts/logger.ts";
+import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { Host } from "../host.ts";
+import { type ClockExchange, type ClockPorts, synchronizeClock } from "./clock.ts";
+import { hostsFile, resolvConf } from "./files.ts";
+import type { GuestLink } from "./link.ts";
+
+/** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
+const ENTROPY_BYTES = 64;
+/** Half of the memory, as the kernel's own default for tmpfs. */
+const SHM_SHARE = 2;
+
+/** What a set-up needs beside the guest. */
+export interface GuestSetUpOptions {
+  readonly spec: SandboxSpec;
+  readonly memoryBytes: number;
+  readonly host: Pick<Host, "deadlines" | "hostResolvConf" | "now" | "randomHex" | "supply">;
+  readonly logger: Logger;
+  /** Longest that the guest may take, in milliseconds, once it is its turn. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A guest that has been set up. */
+export interface GuestSetUp {
+  /** Resolves when the guest's clock is as right as it gets: no container runs before that. Never rejects. */
+  readonly clock: Promise<void>;
+}
+
+/** @throws BlazarError what the agent says, GuestLost, DeadlineExceeded, Cancelled by the signal */
+export async function setUpGuest(
+  guest: GuestLink,
+  { spec, memoryBytes, host, logger, deadlineMs, signal }: GuestSetUpOptions,
+): Promise<GuestSetUp> {
+  const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
+  const setup = {
+    sandboxId: spec.id,
+    hostname,
+    hosts: hostsFile(hostname),
+    resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
+    entropy: host.randomHex(ENTROPY_BYTES),
+    share: true,
+    sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
+    shmBytes: Math.floor(memoryBytes / SHM_SHARE),
+  };
+  const exchange = await host.supply.guestTurns.during(signal, async () => {
+    const asked = host.now();
+    const answer = await guest.request("sandbox.setup", { ...setup, now: asked }, { deadlineMs, signal });
+    return { asked, guest: answer.now, answered: host.now() };
+  });
+  const { deadlines, now } = host;
+  const limits = { deadlineMs: deadlines.guestRequest };
+  const adjust = async (by: number) => (await guest.request("clock.adjust", { by }, limits)).now;
+  return { clock: setClock({ adjust, now, logger }, exchange) };
+}
+
+/** A start does not wait for it, and neither does what takes a sandbox down: with its link it is over. */
+async function setClock(ports: ClockPorts, first: ClockExchange): Promise<void> {
+  await synchronizeClock(ports, first).catch((error: unknown) =>
+    ports.logger.warn({ err: error }, "the guest could not be asked for its clock"),
+  );
+}

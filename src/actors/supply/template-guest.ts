@@ -1,0 +1,79 @@
+/**
+ * Brings a guest into the state in which a template is taken of it: agent up, answering, and nobody connected.
+ *
+ * It greets the agent under a session of its own: an agent remembers the answers it gave in a session, and would take a
+ * clone's first requests for repeated ones if the daemon that talks to the clone had built the template, too.
+ */
+import type { Deadlines } from "../../contracts/deadlines.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import type { Vm } from "../../contracts/vmm.ts";
+import type { GuestHello, SandboxSetup } from "../../protocol/guest/messages.ts";
+import { GuestLink } from "../guest/link.ts";
+import { prepareChild } from "../guest/spare-child.ts";
+import { prepareSpare } from "../guest/spare-disk.ts";
+import type { Host } from "../host.ts";
+import { rehearseInTemplate } from "./rehearsal.ts";
+
+/** What it needs of the {@link Host}. */
+export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
+  readonly deadlines: Pick<Deadlines, "agentHello" | "guestRequest">;
+};
+
+/**
+ * Waits for the agent's hello, has it prepare what clones need and lets go of it.
+ * @param disk the VM's disk, which becomes the writable layer of each clone's first container
+ * @returns what the agent has said of itself
+ * @throws BlazarError GuestNotReady, GuestLost, Cancelled
+ */
+export async function prepareTemplateGuest(
+  host: TemplateGuestHost,
+  vm: Vm,
+  disk: string | undefined,
+  signal: AbortSignal,
+): Promise<GuestHello> {
+  const { agentHello, guestRequest } = host.deadlines;
+  const guest = new GuestLink(await vm.connectAgent(signal), {
+    sandboxId: vm.id,
+    session: `${host.session}-template-${vm.id}`,
+    text: host.text,
+    logger: host.logger.child({ template: vm.id }),
+  });
+  const giveUp = (code: "GuestNotReady" | "Cancelled", reason: string) => () =>
+    guest.close(blazarError(code, "wait for the guest's agent", reason, { subject: vm.id }));
+  const timer = setTimeout(giveUp("GuestNotReady", `no hello within ${agentHello} ms`), agentHello);
+  const onAbort = giveUp("Cancelled", "it was called off");
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (signal.aborted) onAbort();
+    const hello = await guest.hello;
+    clearTimeout(timer);
+    // what every sandbox needs is there before the first clone: it only has to change names
+    await guest.request(
+      "sandbox.setup",
+      { ...TEMPLATE_SETUP, now: Date.now() },
+      { deadlineMs: guestRequest, signal },
+    );
+    await rehearseInTemplate(guest, host, signal);
+    if (disk !== undefined) await prepareSpare(guest, disk, host, signal);
+    await prepareChild(guest, host, signal);
+    await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
+    return hello;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+    guest.close();
+  }
+}
+
+/** Mounts and namespaces that serve every sandbox. No share: a 9p mount cannot be saved. */
+const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
+  sandboxId: "template",
+  hostname: "",
+  hosts: "",
+  resolvConf: "",
+  entropy: "",
+  share: false,
+  sharedPidNamespace: true,
+  // resized by each sandbox
+  shmBytes: 64 * 2 ** 20,
+};

@@ -1,0 +1,30 @@
+/**
+ * What VMMs and guests report, as the events of a sandbox's chart. The streams never error: a chart has to be told.
+ */
+import { catchError, map, Observable, of } from "rxjs";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Vm, VmmEvent } from "../../contracts/vmm.ts";
+import { failureOf } from "../../machines/failure.ts";
+import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
+import type { GuestLink } from "../guest/link.ts";
+
+/** A stream that fails is the end of the VMM, as far as anybody can tell. */
+export function vmmEvents$(vm: Vm, logger: Logger): Observable<SandboxEvent> {
+  return new Observable<VmmEvent>((observer) => vm.events.subscribe(observer)).pipe(
+    catchError((error: unknown) => {
+      logger.error({ err: error }, "the VMM's event stream failed; the sandbox is given up");
+      return of<VmmEvent>({ type: "vmm.exited", code: -1, signal: 0 });
+    }),
+  );
+}
+
+/** A link that is lost by now says so first. */
+export function guestEvents$({ events$ }: GuestLink): Observable<SandboxEvent> {
+  return events$.pipe(
+    map((event): SandboxEvent => {
+      if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
+      const { id, execId, status, oomKilled } = event.exit;
+      return { type: "guest.processExited", containerId: id, execId, status, oomKilled };
+    }),
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * Reads the configuration file: TOML, checked key by key against schema.ts.
+ *
+ * An error names the file, the key as the operator wrote it, what is wrong and, for an unknown key, the nearest
+ * one that exists. A missing file is an error only if it was named.
+ */
+import { readFile } from "node:fs/promises";
+import { parse, TomlError } from "smol-toml";
+import * as z from "zod/mini";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { CONFIG_SCHEMA, type Config, type ConfigKey } from "./schema.ts";
+
+const OPERATION = "read the configuration";
+const SECTIONS: Readonly<Record<string, Readonly<Record<string, ConfigKey>>>> = CONFIG_SCHEMA;
+
+/** Reads `file`; undefined = all defaults. Throws InvalidConfig. */
+export async function loadConfig(file: string | undefined): Promise<Config> {
+  if (file === undefined) return parseConfig("", "(defaults)");
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw BlazarError.wrap(error, "InvalidConfig", { operation: OPERATION, subject: file });
+  }
+  return parseConfig(text, file);
+}
+
+/** Checks the text of a configuration file; `file` is for messages. Throws InvalidConfig. */
+export function parseConfig(text: string, file: string): Config {
+  const given = parseToml(text, file);
+  for (const name of Object.keys(given))
+    if (!(name in SECTIONS)) throw unknown(file, `[${name}]`, nearest(name, Object.keys(SECTIONS)));
+  const sections = Object.entries(SECTIONS).map(([name, keys]) => [
+    name,
+    readSection(given[name], name, keys, file),
+  ]);
+  return Object.fromEntries(sections) as unknown as Config;
+}
+
+function parseToml(text: string, file: string): Record<string, unknown> {
+  try {
+    return parse(text);
+  } catch (error) {
+    const line = error instanceof TomlError ? ` at line ${error.line}, column ${error.column}` : "";
+    throw invalid(file, `it is no TOML${line}: ${reasonOf(error).split("\n")[0]}`);
+  }
+}
+
+function readSection(
+  value: unknown,
+  section: string,
+  keys: Readonly<Record<string, ConfigKey>>,
+  file: string,
+): Record<string, unknown> {
+  if (value !== undefined && (typeof value !== "object" || value === null || Array.isArray(value))) {
+    throw invalid(file, `${section} must be a table: [${section}]`);
+  }
+  const given = (value ?? {}) as Record<string, unknown>;
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(keys, name))
+      throw unknown(file, `${section}.${name}`, nearest(name, Object.keys(keys)));
+  }
+  return Object.fromEntries(
+    Object.entries(keys).map(([name, key]) => [name, readKey(given[name], `${section}.${name}`, key, file)]),
+  );
+}
+
+function readKey(value: unknown, name: string, key: ConfigKey, file: string): unknown {
+  const used = value ?? key.fallback;
+  if (used === undefined) return undefined;
+  const result = z.safeParse(key.schema, used);
+  if (result.success) return result.data;
+  const shown = JSON.stringify(value)?.slice(0, 80);
+  throw invalid(
+    file,
+    `${name} = ${shown}: it must be ${key.type} (${result.error.issues[0]?.message ?? "wrong type"})`,
+  );
+}
+
+/** The known name that takes the fewest edits to reach, if it is near enough to be meant. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    .map((each) => ({ each, distance: editDistance(name, each) }))
+    .sort((a, b) => a.distance - b.distance);
+  return best !== undefined && best.distance <= Math.max(2, Math.floor(name.length / 2))
+    ? best.each
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function unknown(file: string, name: string, near: string | undefined): BlazarError {
+  return invalid(file, `there is no ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
+}
+
+function invalid(file: string, reason: string): BlazarError {
+  return blazarError("InvalidConfig", OPERATION, reason, {
+    subject: file,
+    remedy: "see docs/configuration.md",
+  });
+}

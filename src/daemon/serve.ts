@@ -1,0 +1,43 @@
+/**
+ * `blazar serve`: the daemon, from its sockets to its end.
+ *
+ * Order of the start: configuration, keeper, clean-up after a dead predecessor, sockets. SIGTERM and SIGINT
+ * drain: no new calls, sandboxes are ended (running VMs cannot be taken over by a next daemon yet), then exit 0.
+ */
+import type { Logger } from "../contracts/logger.ts";
+import { loadConfig } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { raiseSchedulingWeight } from "./tuning/scheduling.ts";
+
+/** A wired daemon, ready to be driven by {@link serve}. */
+export interface Daemon {
+  readonly logger: Logger;
+  /** Undoes what a dead daemon left, then opens the sockets. */
+  start(): Promise<void>;
+  /** Refuses new calls, ends sandboxes, closes the sockets. */
+  drain(): Promise<void>;
+}
+
+/** Wires a daemon; see main.ts. */
+export type WireDaemon = (config: Config) => Promise<Daemon>;
+
+/** Runs a daemon until a signal ends it; the returned number is the exit code. */
+export async function serve(
+  options: { readonly config?: string | undefined },
+  wire: WireDaemon,
+): Promise<number> {
+  const config = await loadConfig(options.config);
+  const daemon = await wire(config);
+  await raiseSchedulingWeight(daemon.logger);
+  await daemon.start();
+  const signal = await nextSignal();
+  daemon.logger.info({ signal }, "draining: sandboxes are ended, then blazard exits");
+  await daemon.drain();
+  return 0;
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}

@@ -1,0 +1,25 @@
+/**
+ * The store of templates as the configuration wants it, on a driver and the guest's side of a template.
+ */
+import { prepareTemplateGuest, type TemplateGuestHost } from "../actors/supply/template-guest.ts";
+import type { TemplateStore } from "../contracts/templates.ts";
+import type { VmmDriver } from "../contracts/vmm.ts";
+import { LocalTemplateStore } from "../host/templates/template-store.ts";
+import type { GuestHello } from "../protocol/guest/messages.ts";
+import type { Config } from "./config/schema.ts";
+
+/** Opens the store; touches nothing until it is asked. `onGuest` hears what a new template's agent says of itself. */
+export function openTemplateStore(
+  config: Config["template"],
+  host: TemplateGuestHost & { readonly driver: VmmDriver },
+  onGuest: (hello: GuestHello) => void = () => undefined,
+): TemplateStore {
+  return new LocalTemplateStore({
+    driver: host.driver,
+    directory: config.directory,
+    diskLimitBytes: config.disk_limit,
+    prepare: async (vm, signal) =>
+      onGuest(await prepareTemplateGuest(host, vm, host.driver.templates?.diskId, signal)),
+    logger: host.logger,
+  });
+}

@@ -1,0 +1,120 @@
+/**
+ * The unix socket under the daemon's peer towards the keeper: connects, and connects again when it is lost.
+ *
+ * The first connection has a deadline; a lost one is retried for as long as the daemon lives, more and more
+ * slowly if it never lasts (two daemons that displace each other must not spin). It knows no messages.
+ */
+import { createConnection, type Socket } from "node:net";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Peer } from "../../protocol/wire/peer.ts";
+
+const FIRST_RETRY_MS = 20;
+const SLOWEST_RETRY_MS = 1_000;
+/** A link that has lasted this long was a good one. */
+const STABLE_MS = 5_000;
+
+export interface KeeperLinkOptions {
+  /** The keeper's control socket. */
+  readonly path: string;
+  readonly peer: Peer;
+  readonly log: Logger;
+  /** Milliseconds for the first hello to arrive. */
+  readonly connectTimeoutMs: number;
+  /** The link has gone down. */
+  readonly onDown: () => void;
+}
+
+export class KeeperLink {
+  private socket: Socket | undefined;
+  private retry: NodeJS.Timeout | undefined;
+  private delay = FIRST_RETRY_MS;
+  private closed = false;
+  private lastError: unknown;
+  private waiting: { resolve(): void; reject(error: BlazarError): void } | undefined;
+
+  constructor(private readonly options: KeeperLinkOptions) {}
+
+  /** Resolves at the first hello. Throws KeeperLost when the time is over, ProtocolVersion at once. */
+  async open(): Promise<void> {
+    const { connectTimeoutMs } = this.options;
+    const greeted = new Promise<void>((resolve, reject) => {
+      this.waiting = { resolve, reject };
+    });
+    const timer = setTimeout(() => this.waiting?.reject(this.unreachable()), connectTimeoutMs);
+    this.connect();
+    try {
+      await greeted;
+    } catch (error) {
+      this.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.waiting = undefined;
+    }
+  }
+
+  /** The keeper has said hello. */
+  greeted(): void {
+    this.waiting?.resolve();
+  }
+
+  /** The keeper broke the protocol: drop the connection. */
+  violated(error: BlazarError): void {
+    this.lastError = error;
+    this.options.log.error({ err: error }, "the keeper broke the protocol");
+    if (error.code === "ProtocolVersion") this.waiting?.reject(error);
+    this.socket?.destroy();
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.retry);
+    this.socket?.destroy();
+  }
+
+  private connect(): void {
+    const { path, peer } = this.options;
+    const socket = createConnection({ path });
+    let since = 0;
+    this.socket = socket;
+    socket.on("connect", () => {
+      since = performance.now();
+      peer.attach((frame) => socket.write(frame));
+    });
+    socket.on("data", (chunk) => {
+      if (this.socket === socket && !socket.destroyed) peer.receive(chunk);
+    });
+    socket.on("error", (error) => {
+      this.lastError = error;
+    });
+    socket.on("close", () => this.down(since === 0 ? 0 : performance.now() - since));
+  }
+
+  private down(lastedMs: number): void {
+    const { peer, log, onDown, path } = this.options;
+    const wasUp = peer.attached;
+    peer.detach();
+    if (wasUp) onDown();
+    if (this.closed) return;
+    if (wasUp) log.warn({ path, err: this.lastError }, "the keeper's link is down: connecting again");
+    if (lastedMs >= STABLE_MS) this.delay = FIRST_RETRY_MS;
+    this.retry = setTimeout(() => this.connect(), this.delay);
+    this.delay = Math.min(this.delay * 2, SLOWEST_RETRY_MS);
+  }
+
+  private unreachable(): BlazarError {
+    return blazarError(
+      "KeeperLost",
+      "connect to the keeper",
+      this.lastError instanceof Error
+        ? this.lastError.message
+        : `no hello within ${this.options.connectTimeoutMs} ms`,
+      {
+        subject: this.options.path,
+        remedy: "see that blazar-keeper runs and that its control socket is the configured one",
+        cause: this.lastError,
+      },
+    );
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * What the daemon knows of the keeper's children: who they are, how they ended, who waits for that.
+ *
+ * Fed by the keeper's hello and its `process.exited` events; the keeper stays the only source of truth, and a
+ * record lives as long as the keeper's own. It sends nothing.
+ */
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { KeeperInventory, ProcessExit, ProcessIdentity } from "../../contracts/keeper.ts";
+
+interface KnownProcess {
+  identity?: ProcessIdentity;
+  exit?: ProcessExit;
+  readonly waiters: { resolve(exit: ProcessExit): void; reject(error: BlazarError): void }[];
+}
+
+export class KeeperProcesses {
+  private readonly known = new Map<string, KnownProcess>();
+
+  started(id: string, identity: ProcessIdentity): void {
+    this.record(id).identity = identity;
+  }
+
+  ended(exit: ProcessExit): void {
+    const record = this.record(exit.id);
+    if (record.exit !== undefined) return;
+    record.exit = exit;
+    for (const waiter of record.waiters.splice(0)) waiter.resolve(exit);
+  }
+
+  exited(id: string): Promise<ProcessExit> {
+    const record = this.known.get(id);
+    if (record === undefined) {
+      return Promise.reject(
+        blazarError("ProcessNotFound", "wait for a process", "the keeper does not know it", { subject: id }),
+      );
+    }
+    if (record.exit !== undefined) return Promise.resolve(record.exit);
+    return new Promise((resolve, reject) => record.waiters.push({ resolve, reject }));
+  }
+
+  forget(id: string): void {
+    const record = this.known.get(id);
+    this.known.delete(id);
+    if (record === undefined || record.waiters.length === 0) return;
+    const error = blazarError("ProcessNotFound", "wait for a process", "it was forgotten", { subject: id });
+    for (const waiter of record.waiters) waiter.reject(error);
+  }
+
+  /** The keeper is another one (or none): nobody will ever say how these ended. */
+  lost(error: BlazarError): void {
+    const records = [...this.known.values()];
+    this.known.clear();
+    for (const record of records) for (const waiter of record.waiters) waiter.reject(error);
+  }
+
+  inventory(): KeeperInventory["processes"] {
+    const processes = [];
+    for (const [id, { identity, exit }] of this.known) {
+      if (identity !== undefined) processes.push({ id, identity, ...(exit === undefined ? {} : { exit }) });
+    }
+    return processes;
+  }
+
+  private record(id: string): KnownProcess {
+    let record = this.known.get(id);
+    if (record === undefined) {
+      record = { waiters: [] };
+      this.known.set(id, record);
+    }
+    return record;
+  }
+}

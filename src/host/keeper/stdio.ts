@@ -1,0 +1,194 @@
+/**
+ * The daemon's end of a process's stdio in the keeper: offsets pass through, what is unacknowledged is kept.
+ *
+ * The guest numbers the output, the keeper acknowledges what has reached the FIFO, and the daemon between them
+ * only holds what is on its way, so that a lost link to the keeper needs nothing from the guest. The guest is
+ * hostile: its gaps, overruns and false acks are thrown back at the caller and never reach the keeper.
+ */
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
+import type { StdioOpen } from "../../protocol/keeper/messages.ts";
+import { encodeAck, encodeFrame, FrameType } from "../../protocol/wire/frame.ts";
+import type { Peer } from "../../protocol/wire/peer.ts";
+
+/** Frames of one output stream towards the keeper. */
+class RelayedOutput {
+  /** Sent or waiting, not yet acknowledged; `end` = offset after the frame. */
+  private readonly kept: { readonly end: number; readonly frame: Uint8Array }[] = [];
+  private received = 0;
+  private ended = false;
+  private lastAck: { offset: number; window: number } | undefined;
+  /** The keeper has said where to go on since the link came up. */
+  private live = false;
+
+  constructor(
+    private readonly name: OutputStream,
+    private readonly stream: number,
+    private readonly peer: Peer,
+    private readonly handlers: () => StdioHandlers | undefined,
+  ) {
+    peer.openStream(stream, {
+      acknowledged: (offset, window) => this.acknowledged(offset, window),
+      detached: () => {
+        this.live = false;
+      },
+    });
+  }
+
+  data(offset: number, bytes: Uint8Array): void {
+    const limit = this.lastAck === undefined ? 0 : this.lastAck.offset + this.lastAck.window;
+    if (offset > this.received) throw this.unexpected(`offset ${offset}, expected ${this.received}`);
+    if (offset + bytes.length > limit)
+      throw this.unexpected(`${bytes.length} bytes at ${offset} pass the credit`);
+    const fresh = bytes.subarray(Math.min(bytes.length, this.received - offset));
+    if (fresh.length === 0) return;
+    if (this.ended) throw this.unexpected("bytes after the end");
+    const frame = encodeFrame(FrameType.Data, this.stream, this.received, fresh);
+    this.received += fresh.length;
+    this.keep(frame, this.received);
+  }
+
+  end(offset: number): void {
+    if (this.ended) return;
+    if (offset !== this.received) throw this.unexpected(`end at ${offset}, expected ${this.received}`);
+    this.ended = true;
+    this.keep(encodeFrame(FrameType.Eof, this.stream, offset), offset + 1);
+  }
+
+  /** New handlers have come: tell them where the stream stands. */
+  report(): void {
+    if (this.lastAck === undefined) return;
+    this.handlers()?.acknowledged(this.name, this.lastAck.offset, this.lastAck.window);
+  }
+
+  close(): void {
+    this.peer.closeStream(this.stream);
+    this.kept.length = 0;
+  }
+
+  private keep(frame: Uint8Array, end: number): void {
+    this.kept.push({ end, frame });
+    if (this.live) this.peer.send(frame);
+  }
+
+  private acknowledged(offset: number, window: number): void {
+    this.lastAck = { offset, window };
+    while (this.kept[0] !== undefined && this.kept[0].end <= offset) this.kept.shift();
+    // An offset beyond what this daemon has seen: an earlier one brought the stream there.
+    this.received = this.ended ? this.received : Math.max(this.received, offset);
+    if (!this.live) {
+      this.live = true;
+      for (const { frame } of this.kept) this.peer.send(frame);
+    }
+    this.report();
+  }
+
+  private unexpected(reason: string): BlazarError {
+    return blazarError("FrameUnexpected", "relay output", reason, { subject: this.name });
+  }
+}
+
+/** Input from the keeper towards the guest. */
+class RelayedInput {
+  private ack: { offset: number; window: number } | undefined;
+  /** Highest offset that the keeper has sent; unknown for a stream of an earlier daemon until it sends. */
+  private seen: number | undefined;
+
+  constructor(
+    private readonly stream: number,
+    private readonly peer: Peer,
+    adopted: boolean,
+    private readonly handlers: () => StdioHandlers | undefined,
+  ) {
+    this.seen = adopted ? undefined : 0;
+    peer.openStream(stream, {
+      data: (offset, bytes) => {
+        this.seen = Math.max(this.seen ?? 0, offset + bytes.length);
+        this.handlers()?.input(offset, bytes);
+      },
+      end: (offset) => {
+        this.seen = Math.max(this.seen ?? 0, offset + 1);
+        this.handlers()?.inputEnd(offset);
+      },
+      attached: () => this.sendAck(),
+    });
+  }
+
+  acknowledge(offset: number, window: number): void {
+    if (this.seen !== undefined && offset > this.seen) {
+      throw blazarError(
+        "FrameUnexpected",
+        "relay input",
+        `an ack of offset ${offset}, ${this.seen} were sent`,
+        { subject: "stdin" },
+      );
+    }
+    this.ack = { offset, window };
+    this.sendAck();
+  }
+
+  /** The keeper ignores what names a stream that it has not opened yet. */
+  sendAck(): void {
+    if (this.ack !== undefined) this.peer.send(encodeAck(this.stream, this.ack.offset, this.ack.window));
+  }
+
+  close(): void {
+    this.peer.closeStream(this.stream);
+  }
+}
+
+/** The streams of one process; exists from the request (or the keeper's hello) until closed. */
+export class StdioChannel {
+  private handlers: StdioHandlers | undefined;
+  private readonly outputs = new Map<OutputStream, RelayedOutput>();
+  private readonly inputStream: RelayedInput | undefined;
+
+  constructor(
+    readonly open: StdioOpen,
+    peer: Peer,
+    adopted: boolean,
+  ) {
+    const handlers = (): StdioHandlers | undefined => this.handlers;
+    const { stdin, stdout, stderr } = open;
+    if (stdin.stream !== 0) this.inputStream = new RelayedInput(stdin.stream, peer, adopted, handlers);
+    if (stdout.stream !== 0)
+      this.outputs.set("stdout", new RelayedOutput("stdout", stdout.stream, peer, handlers));
+    if (stderr.stream !== 0)
+      this.outputs.set("stderr", new RelayedOutput("stderr", stderr.stream, peer, handlers));
+  }
+
+  /** Whoever serves the process from now on. */
+  bind(handlers: StdioHandlers): void {
+    this.handlers = handlers;
+    handlers.attached?.();
+    for (const output of this.outputs.values()) output.report();
+    this.inputStream?.sendAck();
+  }
+
+  /** The link to the keeper came up or went down. */
+  linkChanged(up: boolean): void {
+    if (up) this.handlers?.attached?.();
+    else this.handlers?.detached?.();
+  }
+
+  output(name: OutputStream): RelayedOutput {
+    const output = this.outputs.get(name);
+    if (output === undefined) throw this.absent(name);
+    return output;
+  }
+
+  get input(): RelayedInput {
+    if (this.inputStream === undefined) throw this.absent("stdin");
+    return this.inputStream;
+  }
+
+  close(): void {
+    this.handlers = undefined;
+    this.inputStream?.close();
+    for (const output of this.outputs.values()) output.close();
+  }
+
+  private absent(name: string): BlazarError {
+    return blazarError("FrameUnexpected", "relay stdio", `it has no ${name}`, { subject: this.open.id });
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * An OCI `process` object to the guest's process: config.md#process of the OCI runtime spec.
+ *
+ * Used for a container's init process and, by containerd's Exec, for further ones. Rules are runc's: args must not
+ * be empty, cwd must be absolute. Profiles of the host's security modules mean nothing in the guest and are
+ * reported as warnings.
+ */
+import { capabilityMask } from "../../protocol/guest/capabilities.ts";
+import type { GuestProcess } from "../../protocol/guest/messages.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "./schema.ts";
+
+/** @throws BlazarError `InvalidSpec` */
+export function translateProcess(value: unknown): {
+  readonly process: GuestProcess;
+  readonly warnings: readonly string[];
+} {
+  const process = readSpec(processSchema, value, "process");
+  const translated = guestProcess(process);
+  refuseLarge(translated, "process");
+  return { process: translated, warnings: processWarnings(process) };
+}
+
+/** What a request to the guest may take, less its envelope and the caller's fields. */
+const MOST_BYTES = GUEST_MAX_FRAME_BYTES - 16 * 1024;
+
+/** A request is one frame: what does not fit into one would break the link instead of failing the call. */
+export function refuseLarge(request: object, field: string): void {
+  const bytes = Buffer.byteLength(JSON.stringify(request));
+  if (bytes > MOST_BYTES)
+    throw invalidSpec(field, `it takes ${bytes} bytes, and the guest is told ${MOST_BYTES} at most`);
+}
+
+export function guestProcess(process: OciProcess): GuestProcess {
+  const { user, consoleSize } = process;
+  return {
+    args: checkArgs(process.args),
+    env: atMost(process.env ?? [], 8192, "process.env"),
+    cwd: checkCwd(process.cwd),
+    terminal: process.terminal ?? false,
+    rows: cells(consoleSize?.height),
+    columns: cells(consoleSize?.width),
+    uid: user?.uid ?? 0,
+    gid: user?.gid ?? 0,
+    additionalGids: atMost(user?.additionalGids ?? [], 1024, "process.user.additionalGids"),
+    umask: user?.umask ?? undefined,
+    noNewPrivileges: process.noNewPrivileges ?? false,
+    capabilities: capabilities(process.capabilities),
+    rlimits: rlimits(process.rlimits ?? []),
+    oomScoreAdj: process.oomScoreAdj ?? undefined,
+  };
+}
+
+export function processWarnings(process: OciProcess): string[] {
+  const warnings: string[] = [];
+  const ignored = ["ioPriority", "scheduler", "execCPUAffinity"] as const;
+  for (const field of ignored) {
+    if (!isEmpty(process[field])) warnings.push(`process.${field} is not supported`);
+  }
+  if (!isEmpty(process.apparmorProfile) && process.apparmorProfile !== "unconfined")
+    warnings.push(
+      `the AppArmor profile ${process.apparmorProfile} is the host's and does not hold in the guest`,
+    );
+  if (!isEmpty(process.selinuxLabel))
+    warnings.push(`the SELinux label ${process.selinuxLabel} is the host's and does not hold in the guest`);
+  return warnings;
+}
+
+function checkArgs(args: readonly string[] | null | undefined): string[] {
+  if (args === undefined || args === null || args.length === 0)
+    throw invalidSpec("process.args", "process.args is empty");
+  if (args[0] === "") throw invalidSpec("process.args[0]", "the command is empty");
+  return atMost(args, 8192, "process.args");
+}
+
+function checkCwd(cwd: string | null | undefined): string {
+  if (cwd === undefined || cwd === null || cwd === "") throw invalidSpec("process.cwd", "it is empty");
+  if (!cwd.startsWith("/")) throw invalidSpec("process.cwd", `"${cwd}" is not an absolute path`);
+  return cwd;
+}
+
+/** The guest's own limits on lists (protocol/guest/messages.ts), told by the field's name. */
+export function atMost<Item>(items: readonly Item[], most: number, field: string): Item[] {
+  if (items.length > most) throw invalidSpec(field, `${items.length} entries are more than ${most}`);
+  return [...items];
+}
+
+/** A window's size; nonsense is as good as unknown. */
+function cells(count: number | null | undefined): number {
+  return count !== undefined && count !== null && Number.isInteger(count) && count > 0 && count <= 65_535
+    ? count
+    : 0;
+}
+
+function capabilities(sets: OciProcess["capabilities"]): GuestProcess["capabilities"] {
+  if (sets === undefined || sets === null) return undefined;
+  return {
+    bounding: capabilityMask(sets.bounding ?? []),
+    effective: capabilityMask(sets.effective ?? []),
+    permitted: capabilityMask(sets.permitted ?? []),
+    inheritable: capabilityMask(sets.inheritable ?? []),
+    ambient: capabilityMask(sets.ambient ?? []),
+  };
+}
+
+function rlimits(limits: NonNullable<OciProcess["rlimits"]>): GuestProcess["rlimits"] {
+  const seen = new Set<string>();
+  return atMost(limits, 32, "process.rlimits").map(({ type, soft, hard }) => {
+    if (seen.has(type)) throw invalidSpec("process.rlimits", `${type} is given twice`);
+    seen.add(type);
+    if (limitValue(soft, type) > limitValue(hard, type))
+      throw invalidSpec("process.rlimits", `the soft ${type} is above the hard one`);
+    return { type, soft: wireLimit(soft, type), hard: wireLimit(hard, type) };
+  });
+}
+
+/** RLIM_INFINITY is 2^64-1, which JSON's numbers only come close to; so is everything that a file cannot reach. */
+function limitValue(value: number, type: string): number {
+  if (value > Number.MAX_SAFE_INTEGER || value === -1) return Number.POSITIVE_INFINITY;
+  if (!Number.isInteger(value) || value < 0)
+    throw invalidSpec("process.rlimits", `${value} is no limit for ${type}`);
+  return value;
+}
+
+function wireLimit(value: number, type: string): number {
+  const limit = limitValue(value, type);
+  return limit === Number.POSITIVE_INFINITY ? -1 : limit;
+}

@@ -1,0 +1,166 @@
+/**
+ * The part of an OCI runtime spec that is read: opencontainers/runtime-spec, config.md and config-linux.md.
+ *
+ * Shapes only; what a value means is decided in process.ts, mounts.ts, resources.ts and translate.ts. Absent and
+ * null are the same, as in Go's JSON. Fields that are not listed are unknown to the translator and have no effect.
+ */
+import * as z from "zod/mini";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+
+/** Text for a system call: a NUL would cut it short. */
+const text = z.string().check(z.refine((value) => !value.includes("\0"), "must not contain a NUL byte"));
+/** A number that JSON carries as 64 bits; beyond 2^53 only its size matters. */
+const wide = z.number();
+const uint32 = z.int().check(z.gte(0), z.lte(0xffff_ffff));
+const texts = z.nullish(z.array(text));
+
+const capabilitySet = z.nullish(
+  z.array(z.string().check(z.regex(/^CAP_[A-Z0-9_]{1,40}$/, "must be like CAP_KILL"))),
+);
+
+export const processSchema = z.object({
+  terminal: z.nullish(z.boolean()),
+  consoleSize: z.nullish(z.object({ height: z.nullish(wide), width: z.nullish(wide) })),
+  user: z.nullish(
+    z.object({
+      uid: z.nullish(uint32),
+      gid: z.nullish(uint32),
+      umask: z.nullish(z.int().check(z.gte(0), z.lte(0o777))),
+      additionalGids: z.nullish(z.array(uint32)),
+    }),
+  ),
+  args: texts,
+  env: texts,
+  cwd: z.nullish(text),
+  capabilities: z.nullish(
+    z.object({
+      bounding: capabilitySet,
+      effective: capabilitySet,
+      permitted: capabilitySet,
+      inheritable: capabilitySet,
+      ambient: capabilitySet,
+    }),
+  ),
+  rlimits: z.nullish(
+    z.array(z.object({ type: z.string().check(z.regex(/^RLIMIT_[A-Z]{1,20}$/)), soft: wide, hard: wide })),
+  ),
+  noNewPrivileges: z.nullish(z.boolean()),
+  oomScoreAdj: z.nullish(z.int().check(z.gte(-1000), z.lte(1000))),
+  apparmorProfile: z.nullish(z.string()),
+  selinuxLabel: z.nullish(z.string()),
+  ioPriority: z.optional(z.unknown()),
+  scheduler: z.optional(z.unknown()),
+  execCPUAffinity: z.optional(z.unknown()),
+});
+export type OciProcess = z.output<typeof processSchema>;
+
+const mountSchema = z.object({
+  destination: text,
+  type: z.nullish(text),
+  source: z.nullish(text),
+  options: texts,
+  uidMappings: z.nullish(z.array(z.unknown())),
+  gidMappings: z.nullish(z.array(z.unknown())),
+});
+export type OciMount = z.output<typeof mountSchema>;
+
+const namespaceSchema = z.object({ type: z.string(), path: z.nullish(z.string()) });
+export type OciNamespace = z.output<typeof namespaceSchema>;
+
+export const resourcesSchema = z.object({
+  memory: z.nullish(
+    z.object({
+      limit: z.nullish(wide),
+      reservation: z.nullish(wide),
+      swap: z.nullish(wide),
+      disableOOMKiller: z.nullish(z.boolean()),
+    }),
+  ),
+  cpu: z.nullish(
+    z.object({
+      shares: z.nullish(wide),
+      quota: z.nullish(wide),
+      burst: z.nullish(wide),
+      period: z.nullish(wide),
+      realtimeRuntime: z.nullish(wide),
+      realtimePeriod: z.nullish(wide),
+      cpus: z.nullish(z.string()),
+      mems: z.nullish(z.string()),
+      idle: z.nullish(wide),
+    }),
+  ),
+  pids: z.nullish(z.object({ limit: z.nullish(wide) })),
+  hugepageLimits: z.nullish(z.array(z.unknown())),
+  blockIO: z.nullish(z.record(z.string(), z.unknown())),
+  network: z.nullish(z.record(z.string(), z.unknown())),
+  rdma: z.nullish(z.record(z.string(), z.unknown())),
+  unified: z.nullish(z.record(z.string(), text)),
+});
+export type OciResources = z.output<typeof resourcesSchema>;
+
+const deviceSchema = z.object({ path: z.string() });
+
+export const specSchema = z.object({
+  ociVersion: z.nullish(z.string()),
+  process: z.nullish(processSchema),
+  root: z.nullish(z.object({ readonly: z.nullish(z.boolean()) })),
+  mounts: z.nullish(z.array(mountSchema)),
+  hooks: z.nullish(z.record(z.string(), z.nullish(z.array(z.unknown())))),
+  linux: z.nullish(
+    z.object({
+      uidMappings: z.nullish(z.array(z.unknown())),
+      gidMappings: z.nullish(z.array(z.unknown())),
+      namespaces: z.nullish(z.array(namespaceSchema)),
+      devices: z.nullish(z.array(deviceSchema)),
+      netDevices: z.nullish(z.record(z.string(), z.unknown())),
+      sysctl: z.nullish(z.record(z.string(), text)),
+      resources: z.nullish(resourcesSchema),
+      rootfsPropagation: z.nullish(z.string()),
+      seccomp: z.optional(z.unknown()),
+      maskedPaths: texts,
+      readonlyPaths: texts,
+      mountLabel: z.nullish(z.string()),
+      intelRdt: z.optional(z.unknown()),
+      personality: z.optional(z.unknown()),
+    }),
+  ),
+});
+export type OciSpec = z.output<typeof specSchema>;
+
+/** Checks a parsed JSON value. Throws InvalidSpec naming the first field that is wrong. */
+export function readSpec<Schema extends z.ZodMiniType>(
+  schema: Schema,
+  value: unknown,
+  prefix: string,
+): z.output<Schema> {
+  const result = z.safeParse(schema, value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw invalidSpec(
+    fieldName(prefix, issue?.path ?? []),
+    issue?.message ?? "not as the OCI runtime spec says",
+  );
+}
+
+export function invalidSpec(field: string, reason: string): BlazarError {
+  const subject = field === "" ? undefined : field;
+  return blazarError("InvalidSpec", "read the OCI spec", reason, { subject });
+}
+
+export function unsupportedSpec(field: string, reason: string, remedy?: string): BlazarError {
+  return blazarError("UnsupportedSpec", "obey the OCI spec", reason, { subject: field, remedy });
+}
+
+/** Absent, null and empty are the same to the spec. */
+export function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === "") return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+function fieldName(prefix: string, path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, key) => {
+    if (typeof key === "number") return `${name}[${key}]`;
+    return name === "" ? String(key) : `${name}.${String(key)}`;
+  }, prefix);
+}

@@ -1,0 +1,159 @@
+/**
+ * A bundle's config.json (OCI runtime spec) to what the guest is asked for.
+ *
+ * Three fates of a field: obeyed; ignored with a warning, where leaving it out makes the container less
+ * comfortable but not less safe inside its own VM; refused, where the container would run without something that it
+ * was promised (docs/oci-spec.md lists them). Takes any JSON value and throws nothing but BlazarErrors.
+ */
+
+import { BlazarError } from "../../contracts/errors.ts";
+import type { ContainerCreate } from "../../protocol/guest/messages.ts";
+import { containerCreate } from "../../protocol/guest/messages.ts";
+import { translateMounts } from "./mounts.ts";
+import { atMost, guestProcess, processWarnings, refuseLarge, translateProcess } from "./process.ts";
+import { guestResources } from "./resources.ts";
+import {
+  invalidSpec,
+  isEmpty,
+  type OciNamespace,
+  type OciSpec,
+  readSpec,
+  specSchema,
+  unsupportedSpec,
+} from "./schema.ts";
+
+/** A container's spec, reduced to what the guest has to do; its root, stdio and id are the caller's. */
+export interface TranslatedSpec {
+  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
+  readonly rootReadonly: boolean;
+  /** Task pid of the container whose PID namespace is joined; set if `create.pidNamespace` is `target`. */
+  readonly pidTarget: number | undefined;
+  /** What of the spec is ignored, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** Both translations, as the actors take them. */
+export const ociSpecs = { container: translateSpec, process: translateProcess };
+
+/** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
+export function translateSpec(value: unknown): TranslatedSpec {
+  const spec = readSpec(specSchema, value, "");
+  refuseUnsupported(spec);
+  if (isEmpty(spec.process)) throw invalidSpec("process", "there is none, so there is nothing to run");
+  const process = spec.process ?? {};
+  const linux = spec.linux ?? {};
+  const { mounts, warnings } = translateMounts(spec.mounts ?? []);
+  const resources = guestResources(linux.resources ?? {});
+  const { pidNamespace, pidTarget } = translatePidNamespace(linux.namespaces ?? []);
+  const create: TranslatedSpec["create"] = {
+    process: guestProcess(process),
+    mounts,
+    pidNamespace,
+    maskedPaths: paths(linux.maskedPaths, "linux.maskedPaths"),
+    readonlyPaths: paths(linux.readonlyPaths, "linux.readonlyPaths"),
+    sysctl: sysctls(linux.sysctl ?? {}),
+    cgroup: resources.cgroup,
+  };
+  refuseUnspeakable(create);
+  return {
+    create,
+    rootReadonly: spec.root?.readonly ?? false,
+    pidTarget,
+    warnings: [...processWarnings(process), ...warnings, ...resources.warnings, ...linuxWarnings(linux)],
+  };
+}
+
+type Linux = NonNullable<OciSpec["linux"]>;
+
+function refuseUnsupported({ ociVersion, hooks, linux }: OciSpec): void {
+  if (ociVersion !== undefined && ociVersion !== null && !/^1\./.test(ociVersion))
+    throw invalidSpec("ociVersion", `version ${ociVersion} is not 1.x`);
+  for (const [name, list] of Object.entries(hooks ?? {})) {
+    if (!isEmpty(list))
+      throw unsupportedSpec(`hooks.${name}`, "hooks run on the host and cannot see a container in a VM");
+  }
+  const mapsUsers = !isEmpty(linux?.uidMappings) || !isEmpty(linux?.gidMappings);
+  if (mapsUsers || linux?.namespaces?.some(({ type }) => type === "user") === true)
+    throw unsupportedSpec("linux.namespaces", "user namespaces are not supported", "set hostUsers: true");
+  if (!isEmpty(linux?.netDevices))
+    throw unsupportedSpec("linux.netDevices", "network devices cannot be moved in");
+}
+
+function linuxWarnings(linux: Linux): string[] {
+  const warnings: string[] = [];
+  if (!isEmpty(linux.seccomp)) warnings.push("the seccomp profile is not applied inside the guest");
+  if (!isEmpty(linux.mountLabel))
+    warnings.push("linux.mountLabel is the host's and does not hold in the guest");
+  for (const field of ["intelRdt", "personality"] as const) {
+    if (!isEmpty(linux[field])) warnings.push(`linux.${field} is not supported`);
+  }
+  if (linux.rootfsPropagation === "shared" || linux.rootfsPropagation === "rshared")
+    warnings.push("mounts of the container do not propagate to the host");
+  const devices = (linux.devices ?? [])
+    .map((device) => device.path)
+    .filter((path) => !GUEST_DEVICES.has(path));
+  if (devices.length > 0) {
+    const shown = devices.slice(0, 5).join(", ");
+    const more = devices.length > 5 ? ` and ${devices.length - 5} more` : "";
+    warnings.push(`the host's devices are not in the guest: ${shown}${more}`);
+  }
+  return warnings;
+}
+
+/** The OCI spec's default devices, which the guest makes in every container. */
+const GUEST_DEVICES = new Set(
+  ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`),
+);
+
+/**
+ * No PID namespace or one with a path is somebody else's: the sandbox's or that of a target container. CRI names
+ * the sandbox's pid in the paths of the namespaces that every pod shares, which tells the two apart.
+ */
+function translatePidNamespace(
+  namespaces: readonly OciNamespace[],
+): Pick<TranslatedSpec, "pidTarget"> & Pick<TranslatedSpec["create"], "pidNamespace"> {
+  const pathOf = (type: string): string =>
+    namespaces.find((namespace) => namespace.type === type)?.path ?? "";
+  const own = namespaces.find(({ type }) => type === "pid");
+  if (own !== undefined && isEmpty(own.path)) return { pidNamespace: "container", pidTarget: undefined };
+  const pid = processOf(pathOf("pid"));
+  const shared = ["ipc", "uts", "network"].map((type) => processOf(pathOf(type)));
+  const known = shared.filter((each) => each !== undefined);
+  if (pid === undefined || known.length === 0 || known.includes(pid))
+    return { pidNamespace: "sandbox", pidTarget: undefined };
+  return { pidNamespace: "target", pidTarget: pid };
+}
+
+/** The pid in `/proc/<pid>/ns/<type>`. */
+function processOf(path: string): number | undefined {
+  const [, digits] = /^\/proc\/(\d{1,10})\/ns\/[a-z]+$/.exec(path) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+function paths(list: readonly string[] | null | undefined, field: string): string[] {
+  const found = atMost(list ?? [], 256, field);
+  const relative = found.find((path) => !path.startsWith("/"));
+  if (relative !== undefined) throw invalidSpec(field, `"${relative}" is not an absolute path`);
+  return found;
+}
+
+function sysctls(given: Readonly<Record<string, string>>): Record<string, string> {
+  for (const name of Object.keys(given)) {
+    if (!/^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+$/.test(name))
+      throw invalidSpec("linux.sysctl", `"${name}" is not a sysctl's name`);
+  }
+  return { ...given };
+}
+
+/** The guest checks what it gets by the same rules: what it would refuse is refused here, by a better name. */
+function refuseUnspeakable(create: TranslatedSpec["create"]): void {
+  const rootfs = { kind: "layers", path: "", diskSerial: "", filesystem: "", readonly: false };
+  const stdio = { stdin: 0, stdout: 0, stderr: 0 };
+  try {
+    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio }, "spec");
+  } catch (error) {
+    if (!(error instanceof BlazarError)) throw error;
+    throw invalidSpec(error.details.subject ?? "", error.details.reason);
+  }
+  refuseLarge(create, "");
+}

@@ -1,0 +1,224 @@
+/**
+ * What the daemon and the guest agent say to each other: requests, events and hellos, with their checks.
+ *
+ * The daemon asks, the agent answers; the agent reports what happens by itself as events. A spec in here is
+ * already reduced to what the guest has to do: the host reads the OCI spec (opencontainers/runtime-spec) and
+ * refuses what is not supported; the guest knows nothing of containerd. Stream ids are allotted by the daemon.
+ */
+
+import {
+  array,
+  boolean,
+  type Check,
+  integer,
+  object,
+  oneOf,
+  optional,
+  record,
+  string,
+} from "../wire/json.ts";
+import { ALL_CAPABILITIES } from "./capabilities.ts";
+
+/** Name of the virtio-serial port, in /sys/class/virtio-ports. */
+export const AGENT_PORT_NAME = "blazar.agent.0";
+/** 9p mount tag of the sandbox's share. */
+export const SHARE_TAG = "blazar";
+
+const id = string;
+const uint32 = integer(0, 0xffff_ffff);
+const signal = integer(1, 64);
+
+/** What the agent says of itself in its hello. */
+export const guestHello = object({
+  role: oneOf("guest"),
+  agent: string,
+  kernel: string,
+  /** Milliseconds of the guest's monotonic clock at which each step of its start was done. */
+  timeline: record(integer()),
+});
+export type GuestHello = ReturnType<typeof guestHello>;
+
+/** `sandbox.setup`: once, before any container. */
+export const sandboxSetup = object({
+  sandboxId: id,
+  hostname: string,
+  /** Contents of /etc/hosts and /etc/resolv.conf for each container. */
+  hosts: string,
+  resolvConf: string,
+  /** Wall clock, milliseconds since the epoch. */
+  now: integer(),
+  /** Hex, from the host's random source; credited, then the guest's pool is reseeded. */
+  entropy: string,
+  /** True mounts the 9p share (read-only) at its place in the guest. */
+  share: boolean,
+  /** One PID namespace for all containers of the sandbox. */
+  sharedPidNamespace: boolean,
+  /** Bytes of /dev/shm that the containers share. */
+  shmBytes: integer(0),
+});
+export type SandboxSetup = ReturnType<typeof sandboxSetup>;
+
+/** `clock.adjust`: moves the wall clock by so many milliseconds, and tells what it shows then. */
+export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
+/** Milliseconds since the epoch. */
+export const clockReading = object({ now: integer() });
+
+/** A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. */
+export const guestMount = object({
+  type: string,
+  source: string,
+  destination: string,
+  options: array(string, 64),
+});
+export type GuestMount = ReturnType<typeof guestMount>;
+
+/** Where a container's root comes from. */
+export const guestRootfs = object({
+  /** `layers`: overlay over a path in the share. `disk`: the disk itself. `builtin`: overlay over the image's own
+   * small root. `archive`: an OCI image tar in the share, unpacked by the guest into the writable layer. */
+  kind: oneOf("layers", "disk", "builtin", "archive"),
+  /** Path below the share for `layers` and `archive`; else "". */
+  path: string,
+  /** SCSI serial of the disk that carries the writable layer (or, for `disk`, the root); "" = a tmpfs. */
+  diskSerial: string,
+  /** Filesystem of that disk. */
+  filesystem: string,
+  readonly: boolean,
+});
+export type GuestRootfs = ReturnType<typeof guestRootfs>;
+
+/**
+ * `disk.prepare`: waits for a disk, mounts it as the writable layer of a container to come and keeps it. The container
+ * that names it as its `diskSerial` takes the mount instead of finding and mounting the disk; one can, once.
+ */
+export const diskPrepare = object({
+  /** SCSI serial, `[a-z0-9-]{1,31}`. */
+  diskSerial: string,
+  filesystem: string,
+});
+export type DiskPrepare = ReturnType<typeof diskPrepare>;
+
+/** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
+export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
+export type GuestStdio = ReturnType<typeof guestStdio>;
+
+const capabilitySet = integer(0, ALL_CAPABILITIES);
+
+/** A process to run: the part of an OCI `process` that the guest obeys. */
+export const guestProcess = object({
+  args: array(string, 8192),
+  env: array(string, 8192),
+  cwd: string,
+  terminal: boolean,
+  rows: integer(0, 65_535),
+  columns: integer(0, 65_535),
+  uid: uint32,
+  gid: uint32,
+  additionalGids: array(uint32, 1024),
+  umask: optional(integer(0, 0o777)),
+  noNewPrivileges: boolean,
+  /** Masks, bit n for capability n of capabilities(7); undefined leaves them alone. */
+  capabilities: optional(
+    object({
+      bounding: capabilitySet,
+      effective: capabilitySet,
+      permitted: capabilitySet,
+      inheritable: capabilitySet,
+      ambient: capabilitySet,
+    }),
+  ),
+  /** `type` as `RLIMIT_NOFILE`; -1 = unlimited. */
+  rlimits: array(object({ type: string, soft: integer(-1), hard: integer(-1) }), 32),
+  oomScoreAdj: optional(integer(-1000, 1000)),
+});
+export type GuestProcess = ReturnType<typeof guestProcess>;
+
+/** `container.create`: namespaces, root and mounts; its process waits for `process.start`. Answer: {@link pidResult}. */
+export const containerCreate = object({
+  id,
+  rootfs: guestRootfs,
+  process: guestProcess,
+  stdio: guestStdio,
+  mounts: array(guestMount, 1024),
+  /** `sandbox`: the shared one. `container`: its own. `target`: that of the container `pidTarget`. */
+  pidNamespace: oneOf("sandbox", "container", "target"),
+  pidTarget: string,
+  maskedPaths: array(string, 256),
+  readonlyPaths: array(string, 256),
+  sysctl: record(string),
+  /** cgroup v2 files to write, by name: `memory.max` → "268435456". */
+  cgroup: record(string),
+});
+export type ContainerCreate = ReturnType<typeof containerCreate>;
+
+/** `process.exec`: a further process in a running container, started at once. Answer: {@link pidResult}. */
+export const processExec = object({ id, execId: id, process: guestProcess, stdio: guestStdio });
+export type ProcessExec = ReturnType<typeof processExec>;
+
+/** `process.start`: lets a created container's process go on to its execve. execId "" = the init process. */
+export const processRef = object({ id, execId: string });
+
+/** `process.signal`; `all` = every process of the container. */
+export const processSignal = object({ id, execId: string, signal, all: boolean });
+export type ProcessSignal = ReturnType<typeof processSignal>;
+
+/** `process.resize`: window size of its terminal, in cells. */
+export const processResize = object({
+  id,
+  execId: string,
+  rows: integer(0, 65_535),
+  columns: integer(0, 65_535),
+});
+
+/** `container.delete`, `container.pids`. Delete kills what is left, unmounts and forgets. */
+export const containerRef = object({ id });
+
+/** A pid as the guest's root PID namespace counts it. */
+export const pidResult = object({ pid: integer(1) });
+export type PidResult = ReturnType<typeof pidResult>;
+export const pidsResult = object({ pids: array(integer(1)) });
+
+/** Event `process.exited`: after its output streams have been handed over for sending. */
+export const processExited = object({
+  id,
+  execId: string,
+  /** 0–255, or 128 + signal. */
+  status: integer(0, 255),
+  oomKilled: boolean,
+});
+export type ProcessExited = ReturnType<typeof processExited>;
+
+/** Event `agent.log`: something an operator should know of. */
+export const agentLog = object({ level: oneOf("debug", "info", "warn", "error"), message: string });
+export type AgentLog = ReturnType<typeof agentLog>;
+
+const nothing: Check<Record<string, never>> = object({});
+
+/** Every request of the daemon: name → check of its params and of its result. */
+export const GUEST_REQUESTS = {
+  ping: { params: nothing, result: nothing },
+  /** Answer: what the clock shows then. */
+  "sandbox.setup": { params: sandboxSetup, result: clockReading },
+  "disk.prepare": { params: diskPrepare, result: nothing },
+  /** Forks the agent for the next container's first process, ahead of demand. Nothing to do if that is done. */
+  "child.prepare": { params: nothing, result: nothing },
+  "clock.adjust": { params: clockAdjust, result: clockReading },
+  "container.create": { params: containerCreate, result: pidResult },
+  "container.delete": { params: containerRef, result: nothing },
+  "container.pids": { params: containerRef, result: pidsResult },
+  "process.start": { params: processRef, result: pidResult },
+  "process.exec": { params: processExec, result: pidResult },
+  /** Forgets an exec process that has ended. */
+  "process.delete": { params: processRef, result: nothing },
+  "process.signal": { params: processSignal, result: nothing },
+  "process.resize": { params: processResize, result: nothing },
+  /** Kills every container, syncs, answers, then powers the machine off. */
+  "sandbox.shutdown": { params: nothing, result: nothing },
+} as const satisfies Record<string, { params: Check<unknown>; result: Check<unknown> }>;
+
+export type GuestOp = keyof typeof GUEST_REQUESTS;
+export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["params"]>;
+export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
+
+/** Every event of the agent. */
+export const GUEST_EVENTS = { "process.exited": processExited, "agent.log": agentLog } as const;

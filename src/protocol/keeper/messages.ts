@@ -1,0 +1,111 @@
+/**
+ * What the daemon and the keeper say to each other beside the Task relay and the stdio bytes.
+ *
+ * The keeper does what it is told and remembers it: processes it has spawned, FIFOs it holds open, Task
+ * connections that containerd has opened. It decides nothing. Stream ids are allotted by the daemon and mean
+ * the same to a later daemon, which finds them in the keeper's hello.
+ */
+import { array, boolean, type Check, integer, object, oneOf, optional, string } from "../wire/json.ts";
+
+const uint32 = integer(0, 0xffff_ffff);
+
+/** `process.spawn`: starts a VMM (or a helper of one) as the keeper's child. */
+export const processSpawn = object({
+  /** The daemon's name for it; unique while it is remembered. */
+  id: string,
+  /** Absolute path of the program, then its arguments. */
+  argv: array(string, 1024),
+  env: array(string, 256),
+  cwd: string,
+  /** Absent: keep the keeper's own (an unprivileged keeper). */
+  uid: optional(uint32),
+  gid: optional(uint32),
+  groups: array(uint32, 64),
+  /** The only capabilities it keeps, ambient: names as in capabilities(7). Ignored without `uid`. */
+  capabilities: array(string, 64),
+  /** Files opened in the child before privileges are dropped. Flags as in open(2), numeric. */
+  files: array(object({ fd: integer(0, 255), path: string, flags: uint32, mode: integer(0, 0o777) }), 64),
+  /** cgroup.procs files that the child enters before execve. */
+  cgroups: array(string, 64),
+  /** -1 = unlimited. */
+  rlimits: array(object({ type: string, soft: integer(-1), hard: integer(-1) }), 32),
+  oomScoreAdj: optional(integer(-1000, 1000)),
+  /** False: none for it (PR_SET_THP_DISABLE). Absent: what the host has set. */
+  hugePages: optional(boolean),
+  /** One end of a socket pair in the child, by which it is asked to fork; the keeper keeps the other. */
+  forkControl: optional(integer(3, 255)),
+  /** A fork of the process with the id `of`, which has a `forkControl`; only `id` counts of the rest. */
+  fork: optional(object({ of: string, words: array(string, 32) })),
+});
+export type ProcessSpawn = ReturnType<typeof processSpawn>;
+
+/** What identifies a process beyond the reuse of its pid: field 22 of /proc/PID/stat, in clock ticks. */
+export const processIdentity = object({ pid: integer(1), startTime: integer(0) });
+export type ProcessIdentity = ReturnType<typeof processIdentity>;
+
+/** Event `process.exited`; repeated in hellos until `process.forget`. */
+export const keeperProcessExited = object({
+  id: string,
+  /** Exit code, or -1 if a signal ended it. */
+  code: integer(-1, 255),
+  signal: integer(0, 64),
+});
+export type KeeperProcessExited = ReturnType<typeof keeperProcessExited>;
+
+export const keeperProcessRef = object({ id: string });
+export const keeperProcessSignal = object({ id: string, signal: integer(1, 64) });
+
+/** `stdio.open`: opens the FIFOs O_RDWR and serves them as streams; a stream id of 0 with path "" = none. */
+export const stdioOpen = object({
+  id: string,
+  stdin: object({ path: string, stream: uint32 }),
+  stdout: object({ path: string, stream: uint32 }),
+  stderr: object({ path: string, stream: uint32 }),
+});
+export type StdioOpen = ReturnType<typeof stdioOpen>;
+
+/** `stdio.close`: closes all that is open of it (containerd waits for that end of file) and forgets it. */
+export const stdioRef = object({ id: string });
+
+/** What the keeper knows, in its hello: a daemon that was restarted starts from this. */
+export const keeperHello = object({
+  role: oneOf("keeper"),
+  keeper: string,
+  pid: integer(1),
+  processes: array(object({ id: string, identity: processIdentity, exited: optional(keeperProcessExited) })),
+  stdio: array(object({ open: stdioOpen, ended: boolean })),
+  /** Open Task connections. */
+  connections: array(uint32),
+});
+export type KeeperHello = ReturnType<typeof keeperHello>;
+
+/** Events `task.opened`, `task.closed`: containerd has opened or closed a Task connection. */
+export const taskConnection = object({ connection: uint32 });
+
+const nothing: Check<Record<string, never>> = object({});
+
+/** Every request of the daemon: name → check of its params and of its result. */
+export const KEEPER_REQUESTS = {
+  ping: { params: nothing, result: nothing },
+  "process.spawn": { params: processSpawn, result: processIdentity },
+  "process.signal": { params: keeperProcessSignal, result: nothing },
+  "process.forget": { params: keeperProcessRef, result: nothing },
+  "stdio.open": { params: stdioOpen, result: nothing },
+  /** Ends the input stream: closes the keeper's end of stdin only. */
+  "stdio.closeInput": { params: stdioRef, result: nothing },
+  "stdio.close": { params: stdioRef, result: nothing },
+  /** Ends the keeper if it has no processes and no streams; else FailedPrecondition. */
+  shutdown: { params: nothing, result: nothing },
+} as const satisfies Record<string, { params: Check<unknown>; result: Check<unknown> }>;
+
+export type KeeperOp = keyof typeof KEEPER_REQUESTS;
+export type KeeperParams<Op extends KeeperOp> = ReturnType<(typeof KEEPER_REQUESTS)[Op]["params"]>;
+export type KeeperResult<Op extends KeeperOp> = ReturnType<(typeof KEEPER_REQUESTS)[Op]["result"]>;
+
+/** Every event of the keeper. */
+export const KEEPER_EVENTS = {
+  "process.exited": keeperProcessExited,
+  "task.opened": taskConnection,
+  "task.closed": taskConnection,
+} as const;
+export type KeeperEventName = keyof typeof KEEPER_EVENTS;

@@ -1,0 +1,146 @@
+/**
+ * JSON over bytes and the checks that both ends apply to what the other one says.
+ *
+ * The text codec is injected, because QuickJS has no TextEncoder. A `Check<T>` takes an unknown value and
+ * returns it as a T or throws FrameMalformed with the path of what is wrong. This is deliberately not zod: it
+ * also runs in the guest agent, whose whole engine has 1.4 MB.
+ */
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+
+/** Text to UTF-8 and back; `decode` must not throw on invalid bytes. */
+export interface TextCodec {
+  encode(text: string): Uint8Array;
+  decode(bytes: Uint8Array): string;
+  /** JSON.parse of UTF-8, where the engine can do without a string in between. Throws at ill-formed UTF-8, too. */
+  parseJson?(bytes: Uint8Array): unknown;
+}
+
+/** Parses JSON from bytes. Throws FrameMalformed. */
+export function parseJson(text: TextCodec, bytes: Uint8Array): unknown {
+  try {
+    return text.parseJson === undefined ? JSON.parse(text.decode(bytes)) : text.parseJson(bytes);
+  } catch (error) {
+    throw blazarError("FrameMalformed", "read a message", reasonOf(error), { cause: error });
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Returns `value` as a T or throws FrameMalformed naming `path`. What is checked is a message's own: parts that have to be
+ * changed are changed in place, as a copy would cost the agent more than the check.
+ */
+export type Check<T> = (value: unknown, path: string) => T;
+
+function fail(path: string, expected: string): never {
+  throw blazarError("FrameMalformed", "read a message", `expected ${expected}`, { subject: path });
+}
+
+/**
+ * The error of a part's check, under the path of the whole. Parts are checked under "", and paths are put together
+ * only on the way out of a failure: most messages have none, and each text costs the agent an allocation.
+ */
+function within(path: string, error: unknown): unknown {
+  if (!(error instanceof BlazarError)) return error;
+  const { details } = error;
+  return new BlazarError(error.code, { ...details, subject: `${path}${details.subject ?? ""}` });
+}
+
+/** Longest string of a message: a hosts file or a script fits. */
+const MAX_STRING = 256 * 1024;
+
+export const string: Check<string> = (value, path) => {
+  if (typeof value === "string" && value.length <= MAX_STRING) return value;
+  return fail(path, `a string of at most ${MAX_STRING} characters`);
+};
+
+export const boolean: Check<boolean> = (value, path) =>
+  typeof value === "boolean" ? value : fail(path, "true or false");
+
+/** A safe integer from `least` to `most`. */
+export function integer(least = 0, most = Number.MAX_SAFE_INTEGER): Check<number> {
+  return (value, path) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most
+      ? value
+      : fail(path, `an integer from ${least} to ${most}`);
+}
+
+export function oneOf<const T extends string>(...values: readonly T[]): Check<T> {
+  return (value, path) => {
+    const known: readonly unknown[] = values;
+    return known.includes(value) ? (value as T) : fail(path, `one of ${values.join(", ")}`);
+  };
+}
+
+export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
+  // most of what messages hold: without a call each, which the agent pays for
+  const strings = (item as Check<unknown>) === string;
+  return (value, path) => {
+    if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
+    const list = value as unknown[];
+    let index = 0;
+    try {
+      for (; index < list.length; index++) {
+        const each = list[index];
+        if (strings && typeof each === "string" && each.length <= MAX_STRING) continue;
+        const checked = item(each, "");
+        if (checked !== each) list[index] = checked;
+      }
+    } catch (error) {
+      throw within(`${path}[${index}]`, error);
+    }
+    return list as T[];
+  };
+}
+
+/** Absent (or null) stays absent. */
+export function optional<T>(check: Check<T>): Check<T | undefined> {
+  return (value, path) => (value === undefined || value === null ? undefined : check(value, path));
+}
+
+type Shape = Record<string, Check<unknown>>;
+type Of<S extends Shape> = { [K in keyof S]: ReturnType<S[K]> };
+
+/** An object with these fields; others stay, but nobody knows of them. */
+export function object<S extends Shape>(shape: S): Check<Of<S>> {
+  const names = Object.keys(shape);
+  const checks = Object.values(shape);
+  return (value, path) => {
+    if (!isRecord(value)) fail(path, "an object");
+    const record = value as Record<string, unknown>;
+    let at = "";
+    try {
+      for (let index = 0; index < names.length; index++) {
+        at = names[index] as string;
+        const each = record[at];
+        const check = checks[index] as Check<unknown>;
+        if (check === string && typeof each === "string" && each.length <= MAX_STRING) continue;
+        const checked = check(each, "");
+        if (checked !== each) record[at] = checked;
+      }
+    } catch (error) {
+      throw within(`${path}.${at}`, error);
+    }
+    return record as Of<S>;
+  };
+}
+
+/** An object used as a map from any string. */
+export function record<T>(item: Check<T>): Check<Record<string, T>> {
+  return (value, path) => {
+    if (!isRecord(value)) fail(path, "an object");
+    let at = "";
+    try {
+      const entries = Object.entries(value as object).map(([key, each]) => {
+        at = key;
+        return [key, item(each, "")] as const;
+      });
+      // not by assignment: a key may be "__proto__"
+      return Object.fromEntries(entries);
+    } catch (error) {
+      throw within(`${path}.${at}`, error);
+    }
+  };
+}

@@ -1,0 +1,388 @@
+/**
+ * One end of a link: hello, requests and responses, events, and the raw frames of streams.
+ *
+ * The same class serves the daemon (towards guests and the keeper), the guest agent and the keeper. It
+ * outlives its transport: after a reconnect it resends unanswered requests and unacknowledged events, and
+ * answers a request that it has answered before from memory, so that nothing is lost or done twice. It keeps
+ * no timer and does no I/O. Every violation of the protocol ends in `onViolation`, which must close the link.
+ */
+import { BlazarError, blazarError, ERROR_KINDS, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
+import {
+  ackWindow,
+  encodeAck,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  FrameType,
+  withSequence,
+} from "./frame.ts";
+import { isRecord, parseJson, type TextCodec } from "./json.ts";
+
+/** Version of the protocol; both ends refuse another major one. */
+export const PROTOCOL_VERSION = 1;
+/** Answered requests remembered, for a peer that resends after a reconnect. */
+const REMEMBERED_RESPONSES = 256;
+/** Unacknowledged events kept; more means that nobody has listened for very long. */
+const MAX_RETAINED_EVENTS = 65_536;
+
+/** Streams not opened yet whose first ack is kept, where the other end allots streams. */
+const MAX_EARLY_ACKS = 1024;
+
+/** First message either way. `body` is the role's own (see guest-messages.ts, keeper-messages.ts). */
+export interface Hello {
+  readonly version: number;
+  /** Identifies one life of the sending process: a new one has forgotten everything. */
+  readonly session: string;
+  /** Number of the last event handled of the receiver's current session; 0 if none. */
+  readonly eventsHandled: number;
+  readonly body: unknown;
+}
+
+/** What a stream's owner wants to know. Offsets as in stream.ts. */
+export interface StreamHandler {
+  data?(offset: number, bytes: Uint8Array): void;
+  end?(offset: number): void;
+  acknowledged?(offset: number, window: number): void;
+  /** The link is up: receivers send their first ack. */
+  attached?(): void;
+  detached?(): void;
+}
+
+export interface PeerOptions {
+  /** Identifies this life of this process. */
+  readonly session: string;
+  readonly text: TextCodec;
+  /** Largest frame to accept, in bytes. */
+  readonly maxFrameBytes: number;
+  /** The body of this end's hello, made anew at each attach. */
+  readonly helloBody: () => unknown;
+  /** The peer has said hello; throw to refuse it. Streams may be opened here. */
+  readonly onHello: (hello: Hello, sameSession: boolean) => void;
+  /** Answers a request: the result, or a throw. */
+  readonly onRequest: (op: string, params: unknown) => unknown;
+  readonly onEvent: (event: string, params: unknown) => void;
+  /** A frame of an extension type (the keeper's Task frames). Without it they are a violation. */
+  readonly onExtension?: (frame: Frame) => void;
+  /** True where the other end may only use streams that this end has opened. */
+  readonly ownsStreams: boolean;
+  /** The peer broke the protocol: close the link. */
+  readonly onViolation: (error: BlazarError) => void;
+}
+
+interface PendingRequest {
+  readonly frame: Uint8Array;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: BlazarError) => void;
+}
+
+export class Peer {
+  private readonly decoder: FrameDecoder;
+  private transport: ((frame: Uint8Array) => void) | undefined;
+  private greeted = false;
+  private peerSession = "";
+  private nextRequest = 1;
+  private readonly pending = new Map<number, PendingRequest>();
+  private readonly responses = new Map<number, Uint8Array | "running">();
+  private nextEvent = 1;
+  private readonly events = new Map<number, Uint8Array>();
+  private eventsHandled = 0;
+  private readonly streams = new Map<number, StreamHandler>();
+  private highestStream = 0;
+  /** The allotting end says how much may come as soon as it opens a stream; this end opens it a little later. */
+  private readonly earlyAcks = new Map<number, { offset: number; window: number }>();
+
+  constructor(private readonly options: PeerOptions) {
+    this.decoder = new FrameDecoder(options.maxFrameBytes);
+  }
+
+  /** True between the peer's hello and {@link detach}. */
+  get attached(): boolean {
+    return this.greeted;
+  }
+
+  /** A transport is there: says hello. Everything else waits for the peer's hello. */
+  attach(transport: (frame: Uint8Array) => void): void {
+    this.detach();
+    this.transport = transport;
+    const { session, helloBody } = this.options;
+    const hello: Hello = {
+      version: PROTOCOL_VERSION,
+      session,
+      eventsHandled: this.eventsHandled,
+      body: helloBody(),
+    };
+    transport(this.json(FrameType.Hello, 0, hello));
+  }
+
+  /** The transport is gone. Requests and events wait for the next one. */
+  detach(): void {
+    if (this.transport === undefined) return;
+    this.transport = undefined;
+    this.greeted = false;
+    this.decoder.reset();
+    this.earlyAcks.clear();
+    for (const stream of [...this.streams.values()]) stream.detached?.();
+  }
+
+  /** The other end will not come back: fails every open request. */
+  close(error: BlazarError): void {
+    this.detach();
+    const open = [...this.pending.values()];
+    this.pending.clear();
+    for (const request of open) request.reject(error);
+  }
+
+  /** Feeds bytes from the transport. */
+  receive(chunk: Uint8Array): void {
+    const transport = this.transport;
+    try {
+      this.decoder.push(chunk, (frame) => {
+        if (this.transport === transport) this.dispatch(frame);
+      });
+    } catch (error) {
+      this.options.onViolation(BlazarError.wrap(error, "FrameMalformed", { operation: "handle a frame" }));
+    }
+  }
+
+  /** Sends a request; it survives reconnects. `id` is for {@link abandon}. */
+  request(op: string, params: unknown): { id: number; result: Promise<unknown> } {
+    const id = this.nextRequest++;
+    const frame = this.json(FrameType.Request, id, { op, params });
+    const result = new Promise<unknown>((resolve, reject) => {
+      this.pending.set(id, { frame, resolve, reject });
+    });
+    this.send(frame);
+    return { id, result };
+  }
+
+  /** Stops waiting for a request; a late response is ignored. */
+  abandon(id: number, error: BlazarError): void {
+    const request = this.pending.get(id);
+    this.pending.delete(id);
+    request?.reject(error);
+  }
+
+  /** Sends an event; it is kept until the other end has handled it. */
+  emit(event: string, params: unknown): void {
+    if (this.events.size >= MAX_RETAINED_EVENTS) {
+      throw blazarError("ResourceExhausted", "keep an event", "too many unacknowledged", { subject: event });
+    }
+    const number = this.nextEvent++;
+    const frame = this.json(FrameType.Event, number, { event, params });
+    this.events.set(number, frame);
+    this.send(frame);
+  }
+
+  /** Registers a stream's owner. If the link is up, `attached` is called at once. */
+  openStream(id: number, handler: StreamHandler): void {
+    this.streams.set(id, handler);
+    this.highestStream = Math.max(this.highestStream, id);
+    if (this.greeted) handler.attached?.();
+    const early = this.earlyAcks.get(id);
+    if (early === undefined) return;
+    this.earlyAcks.delete(id);
+    handler.acknowledged?.(early.offset, early.window);
+  }
+
+  closeStream(id: number): void {
+    this.streams.delete(id);
+  }
+
+  /** Puts an encoded frame of a stream or an extension on the link; dropped while detached. */
+  send(frame: Uint8Array): void {
+    if (this.greeted) this.transport?.(frame);
+  }
+
+  private dispatch(frame: Frame): void {
+    if (frame.type === FrameType.Hello) return this.greet(frame);
+    if (!this.greeted) throw unexpected("a frame before the hello");
+    switch (frame.type) {
+      case FrameType.Request:
+        return this.requested(frame);
+      case FrameType.Response:
+        return this.responded(frame);
+      case FrameType.Event:
+        return this.evented(frame);
+      case FrameType.Data:
+        return this.stream(frame)?.data?.(frame.sequence, frame.payload);
+      case FrameType.Eof:
+        return this.stream(frame)?.end?.(frame.sequence);
+      case FrameType.Ack:
+        if (frame.stream === 0) return this.eventsAcknowledged(frame.sequence);
+        return this.streamAcknowledged(frame);
+      default:
+        if (this.options.onExtension === undefined) throw unexpected(`type ${frame.type} on this link`);
+        return this.options.onExtension(frame);
+    }
+  }
+
+  private greet(frame: Frame): void {
+    // A host that reconnects faster than the guest's poll sees it shows up as a second hello only: start over.
+    // Towards a guest, it means that the agent has restarted and lost its containers.
+    if (this.greeted && this.options.ownsStreams)
+      throw unexpected("a second hello: the other end has restarted");
+    if (this.greeted && this.transport !== undefined) this.attach(this.transport);
+    this.hello(frame);
+  }
+
+  private hello(frame: Frame): void {
+    const hello = this.parse(frame);
+    const { version, session, eventsHandled } = hello;
+    if (typeof version !== "number" || typeof session !== "string" || typeof eventsHandled !== "number") {
+      throw blazarError("FrameMalformed", "read a hello", "version, session or eventsHandled is missing");
+    }
+    if (version !== PROTOCOL_VERSION) {
+      throw blazarError(
+        "ProtocolVersion",
+        "greet the other end",
+        `it speaks version ${version} of the protocol, this end speaks ${PROTOCOL_VERSION}`,
+        { remedy: "use a keeper and a guest image of the same release as blazard" },
+      );
+    }
+    const sameSession = session === this.peerSession;
+    if (!sameSession) this.forgetPeer(session);
+    this.greeted = true;
+    this.options.onHello({ version, session, eventsHandled, body: hello["body"] }, sameSession);
+    this.eventsAcknowledged(eventsHandled);
+    for (const request of this.pending.values()) this.send(request.frame);
+    for (const event of this.events.values()) this.send(event);
+    for (const stream of [...this.streams.values()]) stream.attached?.();
+  }
+
+  private forgetPeer(session: string): void {
+    this.peerSession = session;
+    this.eventsHandled = 0;
+    this.responses.clear();
+    this.renumberEvents();
+  }
+
+  /** A new life of the other end counts events from 1: what it has not handled comes first. */
+  private renumberEvents(): void {
+    const kept = [...this.events.values()];
+    this.events.clear();
+    this.nextEvent = 1;
+    for (const event of kept) {
+      const number = this.nextEvent++;
+      this.events.set(number, withSequence(event, number));
+    }
+  }
+
+  private requested(frame: Frame): void {
+    const id = frame.sequence;
+    const known = this.responses.get(id);
+    if (known === "running") return;
+    if (known !== undefined) return this.send(known);
+    const { op, params } = this.parse(frame);
+    if (typeof op !== "string") throw unexpected("a request without an op");
+    this.responses.set(id, "running");
+    const session = this.peerSession;
+    const answer = (body: unknown): void => {
+      if (session === this.peerSession) this.respond(id, body);
+    };
+    new Promise((resolve) => resolve(this.options.onRequest(op, params))).then(
+      (result) => answer({ ok: true, result: result ?? null }),
+      (error: unknown) => answer({ ok: false, error: encodeError(error, op) }),
+    );
+  }
+
+  private respond(id: number, body: unknown): void {
+    const response = this.json(FrameType.Response, id, body);
+    this.responses.set(id, response);
+    if (this.responses.size > REMEMBERED_RESPONSES) {
+      for (const [old, state] of this.responses) {
+        if (state === "running") continue;
+        this.responses.delete(old);
+        break;
+      }
+    }
+    this.send(response);
+  }
+
+  private responded(frame: Frame): void {
+    const request = this.pending.get(frame.sequence);
+    if (request === undefined) {
+      if (frame.sequence >= this.nextRequest)
+        throw unexpected(`a response to request ${frame.sequence}, never sent`);
+      return;
+    }
+    const body = this.parse(frame);
+    this.pending.delete(frame.sequence);
+    if (body["ok"] === true) request.resolve(body["result"]);
+    else request.reject(decodeError(body["error"]));
+  }
+
+  private evented(frame: Frame): void {
+    if (frame.sequence > this.eventsHandled + 1) {
+      throw unexpected(`event ${frame.sequence}, expected ${this.eventsHandled + 1}`);
+    }
+    if (frame.sequence > this.eventsHandled) {
+      const { event, params } = this.parse(frame);
+      if (typeof event !== "string") throw unexpected("an event without a name");
+      this.eventsHandled = frame.sequence;
+      this.options.onEvent(event, params);
+    }
+    this.send(encodeAck(0, this.eventsHandled, 0));
+  }
+
+  private eventsAcknowledged(number: number): void {
+    if (number >= this.nextEvent) return;
+    for (const event of this.events.keys()) {
+      if (event > number) break;
+      this.events.delete(event);
+    }
+  }
+
+  private streamAcknowledged(frame: Frame): void {
+    const window = ackWindow(frame);
+    const handler = this.stream(frame);
+    if (handler !== undefined) return handler.acknowledged?.(frame.sequence, window);
+    if (this.options.ownsStreams) return;
+    this.earlyAcks.delete(frame.stream);
+    this.earlyAcks.set(frame.stream, { offset: frame.sequence, window });
+    const oldest = this.earlyAcks.keys().next().value;
+    if (this.earlyAcks.size > MAX_EARLY_ACKS && oldest !== undefined) this.earlyAcks.delete(oldest);
+  }
+
+  private stream(frame: Frame): StreamHandler | undefined {
+    const handler = this.streams.get(frame.stream);
+    if (handler === undefined && this.options.ownsStreams && frame.stream > this.highestStream) {
+      throw unexpected(`stream ${frame.stream}, never opened`);
+    }
+    return handler;
+  }
+
+  private parse(frame: Frame): Record<string, unknown> {
+    const value = parseJson(this.options.text, frame.payload);
+    if (!isRecord(value)) throw unexpected("a message that is not an object");
+    return value;
+  }
+
+  private json(type: FrameType, sequence: number, value: unknown): Uint8Array {
+    return encodeFrame(type, 0, sequence, this.options.text.encode(JSON.stringify(value)));
+  }
+}
+
+function unexpected(reason: string): BlazarError {
+  return blazarError("FrameUnexpected", "handle a frame", reason);
+}
+
+function encodeError(error: unknown, op: string): Record<string, unknown> {
+  const known = BlazarError.wrap(error, "Internal", { operation: op });
+  const { operation, subject, reason, remedy } = known.details;
+  return { code: known.code, operation, subject, reason, remedy };
+}
+
+function decodeError(value: unknown): BlazarError {
+  const fields = isRecord(value) ? value : {};
+  const text = (name: string): string | undefined => {
+    const field = fields[name];
+    return typeof field === "string" ? field.slice(0, 4096) : undefined;
+  };
+  const code = text("code") ?? "";
+  return blazarError(
+    code in ERROR_KINDS ? (code as ErrorCode) : "GuestFailed",
+    text("operation") ?? "answer a request",
+    text("reason") ?? reasonOf(value),
+    { subject: text("subject"), remedy: text("remedy") },
+  );
+}

@@ -1,0 +1,204 @@
+/**
+ * The two ends of one byte stream over frames: retention and replay, credit and de-duplication.
+ *
+ * Offsets count from 0 over the whole life of the stream, across reconnects; the end of the stream takes one
+ * offset (as TCP's FIN does). A sender keeps what is not acknowledged; after an attach it sends nothing until
+ * the receiver's first ack says where to go on. A relay between the two passes offsets through unchanged.
+ * Flow control is the receiver's credit: a stream that floods fills its own window only.
+ */
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import { encodeAck, encodeFrame, FrameType, MAX_DATA_BYTES } from "./frame.ts";
+
+/** Bytes that a receiver lets a sender be ahead, unless it says otherwise. */
+export const DEFAULT_WINDOW_BYTES = 128 * 1024;
+
+export interface StreamSenderOptions {
+  readonly stream: number;
+  /** Puts one encoded frame on the link; must not block. Called only while attached. */
+  readonly send: (frame: Uint8Array) => void;
+  /** Called when {@link StreamSender.room} has become positive again. */
+  readonly onRoom?: () => void;
+  /** Called once, when the receiver has consumed everything, the end included. */
+  readonly onFinished?: () => void;
+  /** Most bytes to retain; a writer that heeds `room` never passes it. Default {@link DEFAULT_WINDOW_BYTES}. */
+  readonly capacity?: number;
+}
+
+/** The sending end of a stream. */
+export class StreamSender {
+  private readonly chunks: Uint8Array[] = [];
+  /** Offset of the first retained byte: everything below is consumed. */
+  private base = 0;
+  /** Offset after the last byte written. */
+  private end = 0;
+  /** Offset of the next byte to send; -1 until the receiver's first ack since the attach. */
+  private next = -1;
+  private limit = 0;
+  private ended = false;
+  private finished = false;
+  private readonly capacity: number;
+
+  constructor(private readonly options: StreamSenderOptions) {
+    this.capacity = options.capacity ?? DEFAULT_WINDOW_BYTES;
+  }
+
+  /** Bytes that may be written now without passing the capacity. */
+  get room(): number {
+    return Math.max(0, this.capacity - (this.end - this.base));
+  }
+
+  /** Takes a copy of `bytes`. */
+  write(bytes: Uint8Array): void {
+    if (this.ended || bytes.length === 0) return;
+    // not slice(): that of a Node Buffer is a view
+    this.chunks.push(new Uint8Array(bytes));
+    this.end += bytes.length;
+    this.flush();
+  }
+
+  /** No more bytes will come. */
+  finish(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.flush();
+  }
+
+  /** The link is gone: hold everything until the next attach's first ack. */
+  detached(): void {
+    this.next = -1;
+  }
+
+  /** Handles an ack. Throws FrameUnexpected if it acknowledges what was never sent. */
+  acknowledged(offset: number, window: number): void {
+    const last = this.end + (this.ended ? 1 : 0);
+    if (offset > last) throw unexpected(this.options.stream, `an ack of offset ${offset}, ${last} were sent`);
+    const wasFull = this.room === 0;
+    this.release(Math.min(offset, this.end));
+    if (this.next < 0) this.next = Math.max(offset, this.base);
+    this.limit = Math.max(this.limit, offset + window);
+    if (this.ended && offset > this.end && !this.finished) {
+      this.finished = true;
+      this.options.onFinished?.();
+      return;
+    }
+    this.flush();
+    if (wasFull && this.room > 0) this.options.onRoom?.();
+  }
+
+  private release(offset: number): void {
+    while (this.base < offset) {
+      const first = this.chunks[0];
+      if (first === undefined) break;
+      const done = Math.min(first.length, offset - this.base);
+      if (done === first.length) this.chunks.shift();
+      else this.chunks[0] = first.subarray(done);
+      this.base += done;
+    }
+  }
+
+  private flush(): void {
+    if (this.next < 0) return;
+    let at = this.base;
+    for (const chunk of this.chunks) {
+      this.sendWithin(chunk, at);
+      at += chunk.length;
+    }
+    if (this.ended && this.next === this.end) {
+      this.options.send(encodeFrame(FrameType.Eof, this.options.stream, this.end));
+      this.next = this.end + 1;
+    }
+  }
+
+  /** Sends what of a chunk that starts at offset `start` is neither sent yet nor beyond the credit. */
+  private sendWithin(chunk: Uint8Array, start: number): void {
+    const stop = Math.min(start + chunk.length, this.limit);
+    while (this.next >= start && this.next < stop) {
+      const size = Math.min(stop - this.next, MAX_DATA_BYTES);
+      const part = chunk.subarray(this.next - start, this.next - start + size);
+      this.options.send(encodeFrame(FrameType.Data, this.options.stream, this.next, part));
+      this.next += size;
+    }
+  }
+}
+
+export interface StreamReceiverOptions {
+  readonly stream: number;
+  /** Puts one encoded frame on the link; must not block. */
+  readonly send: (frame: Uint8Array) => void;
+  /** New bytes, in order, each once. A view: copy to keep. Report them by {@link StreamReceiver.consumed}. */
+  readonly onData: (bytes: Uint8Array) => void;
+  /** The end, once, after the last byte. Report it by {@link StreamReceiver.consumedEnd}. */
+  readonly onEnd: () => void;
+  readonly window?: number;
+  /** Where to start: what an earlier life of this end had consumed. Default 0. */
+  readonly offset?: number;
+}
+
+/** The receiving end of a stream. */
+export class StreamReceiver {
+  private received: number;
+  private done: number;
+  private acked = 0;
+  private ended = false;
+  private readonly window: number;
+
+  constructor(private readonly options: StreamReceiverOptions) {
+    this.window = options.window ?? DEFAULT_WINDOW_BYTES;
+    this.received = options.offset ?? 0;
+    this.done = this.received;
+  }
+
+  /** Offset below which everything is consumed; what to go on from after a reconnect. */
+  get position(): number {
+    return this.done;
+  }
+
+  /** The link is up (again): tell the sender where to go on and how much may come. */
+  attached(): void {
+    this.acknowledge();
+  }
+
+  /** Handles a Data frame. Throws FrameUnexpected at a gap, past the credit or after the end. */
+  data(offset: number, bytes: Uint8Array): void {
+    if (offset > this.received)
+      throw unexpected(this.options.stream, `offset ${offset}, expected ${this.received}`);
+    if (offset + bytes.length > this.acked + this.window) {
+      throw unexpected(this.options.stream, `${bytes.length} bytes at ${offset} pass the credit`);
+    }
+    const fresh = bytes.subarray(Math.min(bytes.length, this.received - offset));
+    if (fresh.length === 0) return;
+    if (this.ended) throw unexpected(this.options.stream, "bytes after the end");
+    this.received += fresh.length;
+    this.options.onData(fresh);
+  }
+
+  /** Handles an Eof frame. Throws FrameUnexpected unless it stands right after the last byte. */
+  end(offset: number): void {
+    if (this.ended) return;
+    if (offset !== this.received)
+      throw unexpected(this.options.stream, `end at ${offset}, expected ${this.received}`);
+    this.ended = true;
+    this.options.onEnd();
+  }
+
+  /** `count` more bytes have reached their destination. */
+  consumed(count: number): void {
+    this.done += count;
+    if (this.done - this.acked >= this.window / 4) this.acknowledge();
+  }
+
+  /** The end has reached its destination, too. */
+  consumedEnd(): void {
+    this.done = this.received + 1;
+    this.acknowledge();
+  }
+
+  private acknowledge(): void {
+    this.acked = this.done;
+    this.options.send(encodeAck(this.options.stream, this.done, this.window));
+  }
+}
+
+function unexpected(stream: number, reason: string): BlazarError {
+  return blazarError("FrameUnexpected", "read a stream", reason, { subject: `stream ${stream}` });
+}

@@ -1,0 +1,194 @@
+/**
+ * This process's own stdin, stdout and stderr as the stdio of a container's process.
+ *
+ * Stands where the keeper stands under containerd, with the same promises: offsets from 0, credit for output only
+ * once it is written (so that a slow reader slows the guest and nothing piles up), input at the guest's pace. Must
+ * never end stdout or stderr: they are not ours.
+ */
+import type { Readable, Writable } from "node:stream";
+import type { StdioHost } from "../actors/container/stdio-relay.ts";
+import { blazarError } from "../contracts/errors.ts";
+import type { OutputStream, StdioBinding, StdioHandlers, StdioPaths } from "../contracts/keeper.ts";
+import { ackWindow, FrameDecoder, FrameType, KEEPER_MAX_FRAME_BYTES } from "../protocol/wire/frame.ts";
+import { StreamReceiver, StreamSender } from "../protocol/wire/stream.ts";
+
+/** What stands for a path in a request: the stream of this name is connected. */
+export const CONNECTED = "local";
+
+/** Where a process's stdio goes. */
+export interface LocalStreams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** Whoever read the output has gone away (EPIPE). Called once a stream; what comes afterwards is dropped. */
+  readonly onBroken?: (stream: OutputStream) => void;
+}
+
+/** There is one stream in each of these conversations, so its number says nothing. */
+const STREAM = 1;
+
+/** One process's stdio at a time: there is only one terminal. */
+export class LocalStdio implements StdioHost {
+  private readonly streams: LocalStreams;
+  private input: LocalInput | undefined;
+
+  constructor(streams: LocalStreams) {
+    this.streams = streams;
+  }
+
+  openStdio(_id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {
+    const { stdin, stdout, stderr, onBroken } = this.streams;
+    const output = (name: OutputStream, target: Writable) =>
+      new LocalOutput(target, {
+        acknowledged: (offset, window) => handlers.acknowledged(name, offset, window),
+        broken: () => onBroken?.(name),
+      });
+    const outputs = new Map<OutputStream, LocalOutput>();
+    if (paths.stdout !== "") outputs.set("stdout", output("stdout", stdout));
+    if (paths.stderr !== "") outputs.set("stderr", output("stderr", stderr));
+    const input = paths.stdin === "" ? undefined : new LocalInput(stdin, handlers);
+    this.input = input;
+    for (const each of outputs.values()) each.open();
+    return Promise.resolve({
+      data: (name, offset, bytes) => connected(outputs.get(name), name).data(offset, bytes),
+      end: (name, offset) => connected(outputs.get(name), name).end(offset),
+      acknowledgeInput: (offset, window) => connected(input, "stdin").acknowledged(offset, window),
+      closeInput: () => Promise.resolve(input?.finish()),
+      close: () => {
+        input?.close();
+        for (const each of outputs.values()) each.close();
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** Lets go of stdin, so that this process can end. */
+  close(): void {
+    this.input?.close();
+  }
+}
+
+function connected<Stream>(stream: Stream | undefined, name: string): Stream {
+  if (stream !== undefined) return stream;
+  throw blazarError("FrameUnexpected", "relay stdio", `there is no ${name}`);
+}
+
+/** The receiving end of an output, at the pace of whoever reads it from us. */
+class LocalOutput {
+  private readonly target: Writable;
+  private readonly receiver: StreamReceiver;
+  private readonly onBroken: () => void;
+  private readonly onError = () => this.break();
+  private writing = 0;
+  private ended = false;
+  private broken = false;
+
+  constructor(
+    target: Writable,
+    report: { acknowledged(offset: number, window: number): void; broken(): void },
+  ) {
+    this.target = target;
+    this.onBroken = report.broken;
+    const decoder = new FrameDecoder(KEEPER_MAX_FRAME_BYTES);
+    this.receiver = new StreamReceiver({
+      stream: STREAM,
+      send: (bytes) =>
+        decoder.push(bytes, (frame) => {
+          const [offset, window] = [frame.sequence, ackWindow(frame)];
+          // never from within the call that brought the bytes: the keeper's acks come later, too
+          queueMicrotask(() => report.acknowledged(offset, window));
+        }),
+      onData: (bytes) => this.write(bytes),
+      onEnd: () => {
+        this.ended = true;
+        this.settle();
+      },
+    });
+    target.on("error", this.onError);
+  }
+
+  open(): void {
+    this.receiver.attached();
+  }
+
+  data(offset: number, bytes: Uint8Array): void {
+    this.receiver.data(offset, bytes);
+  }
+
+  end(offset: number): void {
+    this.receiver.end(offset);
+  }
+
+  close(): void {
+    // a late EPIPE must not become an uncaught error: the listener stays while something is on its way
+    if (this.writing === 0) this.target.off("error", this.onError);
+  }
+
+  private write(bytes: Uint8Array): void {
+    if (this.broken) return this.receiver.consumed(bytes.length);
+    this.writing++;
+    this.target.write(Buffer.from(bytes), (error) => {
+      this.writing--;
+      if (error) this.break();
+      this.receiver.consumed(bytes.length);
+      this.settle();
+    });
+  }
+
+  private settle(): void {
+    if (this.ended && this.writing === 0) this.receiver.consumedEnd();
+  }
+
+  private break(): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.onBroken();
+  }
+}
+
+/** The sending end of the input: reads no more than the guest has room for. */
+class LocalInput {
+  private readonly source: Readable;
+  private readonly sender: StreamSender;
+  private readonly onData = (chunk: Buffer | string) => this.read(Buffer.from(chunk));
+  private readonly onEnd = () => this.finish();
+  private closed = false;
+
+  constructor(source: Readable, handlers: Pick<StdioHandlers, "input" | "inputEnd">) {
+    this.source = source;
+    const decoder = new FrameDecoder(KEEPER_MAX_FRAME_BYTES);
+    this.sender = new StreamSender({
+      stream: STREAM,
+      send: (bytes) =>
+        decoder.push(bytes, ({ type, sequence, payload }) => {
+          if (type === FrameType.Eof) handlers.inputEnd(sequence);
+          else handlers.input(sequence, payload);
+        }),
+      onRoom: () => {
+        if (!this.closed) source.resume();
+      },
+    });
+    source.on("data", this.onData).on("end", this.onEnd).on("close", this.onEnd).on("error", this.onEnd);
+  }
+
+  acknowledged(offset: number, window: number): void {
+    this.sender.acknowledged(offset, window);
+  }
+
+  /** No more input will come. */
+  finish(): void {
+    this.sender.finish();
+    this.close();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.source.off("data", this.onData).off("end", this.onEnd).off("close", this.onEnd);
+    this.source.pause();
+  }
+
+  private read(chunk: Buffer): void {
+    this.sender.write(chunk);
+    if (this.sender.room === 0) this.source.pause();
+  }
+}

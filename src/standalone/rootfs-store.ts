@@ -1,0 +1,106 @@
+/**
+ * The RootfsStore of a standalone run: a directory or an image archive shared as it is, and a private disk to
+ * write to.
+ *
+ * Nothing is mounted, so that no privilege is needed: the guest overlays a directory and unpacks an archive itself.
+ * Must not write into what it shares.
+ */
+import { constants } from "node:fs";
+import { access, copyFile, link, mkdir, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
+import type { RootfsPlan, RootfsRequest, RootfsStore } from "../contracts/storage.ts";
+import { copyEmptyImage, type EmptyImage } from "../workers/disk-image.ts";
+
+/** What the guest gets as its root. */
+export type RootSource =
+  | { readonly kind: "builtin" }
+  | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "archive"; readonly path: string };
+
+/** The name of an archive in its share. */
+const ARCHIVE = "image.tar";
+
+/** What is to be shared with the guest for a source; undefined = nothing. */
+export interface Share {
+  readonly directory: string | undefined;
+  /** As the guest is told. */
+  readonly guest: Pick<RootfsPlan["guest"], "kind" | "path">;
+}
+
+/**
+ * Checks the source and makes what has to be shared with the guest, below `directory` if it has to be made.
+ * @throws BlazarError `InvalidRootfs`
+ */
+export async function prepareShare(source: RootSource, directory: string): Promise<Share> {
+  if (source.kind === "builtin") return { directory: undefined, guest: { kind: "builtin", path: "" } };
+  const path = resolve(source.path);
+  await check(path, source.kind);
+  if (source.kind === "directory") return { directory: path, guest: { kind: "layers", path: "" } };
+  // the guest sees the whole share: a directory of its own keeps the archive's neighbours from it
+  const share = join(directory, "image");
+  await mkdir(share, { mode: 0o755 });
+  const shared = join(share, ARCHIVE);
+  await link(path, shared).catch(() => copyFile(path, shared, constants.COPYFILE_FICLONE));
+  return { directory: share, guest: { kind: "archive", path: ARCHIVE } };
+}
+
+async function check(path: string, kind: "directory" | "archive"): Promise<void> {
+  const operation = kind === "directory" ? "share the root directory" : "read the image archive";
+  const wrong = (reason: string, cause?: unknown) =>
+    blazarError("InvalidRootfs", operation, reason, { subject: path, cause });
+  const found = await stat(path).catch((error: unknown) => {
+    throw wrong(
+      (error as NodeJS.ErrnoException).code === "ENOENT" ? "it is not there" : String(error),
+      error,
+    );
+  });
+  if (kind === "directory" && !found.isDirectory()) throw wrong("it is not a directory");
+  if (kind === "archive" && !found.isFile()) throw wrong("it is not a file");
+  const mode = kind === "directory" ? constants.R_OK | constants.X_OK : constants.R_OK;
+  await access(path, mode).catch((error: unknown) => {
+    throw wrong("it may not be read", error);
+  });
+}
+
+/** One container's root, with its writable layer in the run's own directory. */
+export class StandaloneRootfsStore implements RootfsStore {
+  private readonly guest: Share["guest"];
+  private readonly empty: EmptyImage;
+
+  constructor(options: { readonly guest: Share["guest"]; readonly empty: EmptyImage }) {
+    this.guest = options.guest;
+    this.empty = options.empty;
+  }
+
+  plan({ containerId, scratchDirectory, owner }: RootfsRequest): Promise<RootfsPlan> {
+    const directory = join(scratchDirectory, containerId);
+    return Promise.resolve({
+      containerId,
+      directory,
+      layers: undefined,
+      disk: { path: join(directory, "layer.ext4"), filesystem: "ext4", owned: true, readonly: false },
+      guest: { ...this.guest, readonly: false },
+      owner,
+    });
+  }
+
+  async apply(plan: RootfsPlan): Promise<void> {
+    try {
+      await mkdir(plan.directory, { mode: 0o711 });
+      // a few kilobytes into a sparse file: not worth a thread
+      copyEmptyImage(this.empty, plan.disk.path, plan.owner);
+    } catch (error) {
+      await this.release(plan);
+      throw BlazarError.wrap(error, "StorageFailed", {
+        operation: "make the writable layer",
+        subject: plan.disk.path,
+        remedy: "check that the temporary directory has room (TMPDIR names another one)",
+      });
+    }
+  }
+
+  async release(plan: RootfsPlan): Promise<void> {
+    await rm(plan.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * The host's end of the agent's port: a unix socket as a {@link ByteLink}.
+ *
+ * What comes before the consumer is set stays in the kernel. What a guest does not read is kept up to a bound and
+ * then ends the link: its writer has ignored `false` for long. It knows nothing of frames.
+ */
+import type net from "node:net";
+import { blazarError } from "../../contracts/errors.ts";
+import type { ByteLink } from "../../contracts/vmm.ts";
+
+/** Bytes that may wait for a guest that does not read. */
+export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
+
+type Handlers = Parameters<ByteLink["open"]>[0];
+
+export class AgentLink implements ByteLink {
+  private socket: net.Socket;
+  private handlers: Handlers | undefined;
+  private closed = false;
+  private error: Error | undefined;
+  private readonly onClosed: () => void;
+
+  /** Takes the socket over. `onClosed` comes once, when it is gone. */
+  constructor(socket: net.Socket, onClosed: () => void) {
+    this.socket = socket;
+    this.onClosed = onClosed;
+    socket.pause();
+    socket.on("error", (error) => {
+      this.error ??= error;
+    });
+    socket.on("close", () => this.ended());
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.closed || this.socket.destroyed) return false;
+    if (this.socket.writableLength + bytes.length > MAX_QUEUED_BYTES) {
+      this.error ??= blazarError(
+        "ResourceExhausted",
+        "send to the guest's agent",
+        `it has not read ${this.socket.writableLength} bytes`,
+      );
+      this.socket.destroy();
+      return false;
+    }
+    return this.socket.write(bytes);
+  }
+
+  open(handlers: Handlers): void {
+    this.handlers = handlers;
+    if (this.closed) return queueMicrotask(() => this.tell());
+    this.socket.on("data", (bytes: Buffer) => handlers.onData(bytes));
+    this.socket.on("drain", () => handlers.onDrain?.());
+    this.socket.on("end", () => this.socket.destroy());
+    this.socket.resume();
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  private ended(): void {
+    this.closed = true;
+    this.onClosed();
+    this.tell();
+  }
+
+  private tell(): void {
+    const handlers = this.handlers;
+    this.handlers = undefined;
+    handlers?.onClose(this.error);
+  }
+}

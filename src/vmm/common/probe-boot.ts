@@ -1,0 +1,88 @@
+/**
+ * A boot for its own sake: a small VM that is thrown away as soon as its agent has sent one valid frame.
+ *
+ * It ends early when the VM stops by itself, which is what KVM does when it meets an instruction it cannot run.
+ */
+import { chown, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { ByteLink, Vm, VmmEvent, VmSpec } from "../../contracts/vmm.ts";
+import { FrameDecoder, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+
+const MEMORY_BYTES = 256 * 1024 * 1024;
+
+/** Launches by `launch` and resolves when the agent has spoken. Rejects with GuestNotReady after `deadlineMs`. */
+export async function bootOnce(
+  launch: (spec: VmSpec) => Promise<Vm>,
+  deadlineMs: number,
+  user?: VmSpec["user"],
+): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "blazar-probe-"));
+  try {
+    if (user !== undefined) await chown(directory, user.uid, user.gid);
+    const vm = await launch({
+      id: basename(directory),
+      directory,
+      vcpus: 1,
+      memoryBytes: MEMORY_BYTES,
+      shareDirectory: undefined,
+      user,
+      cgroups: [],
+    });
+    try {
+      await agentSpeaks(vm, deadlineMs);
+    } finally {
+      await vm.kill();
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function agentSpeaks(vm: Vm, deadlineMs: number): Promise<void> {
+  const link = await vm.connectAgent();
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(notReady(vm.id, `it said nothing in ${deadlineMs} ms`)),
+      deadlineMs,
+    );
+    const fail = (reason: string): void => {
+      clearTimeout(timer);
+      reject(notReady(vm.id, reason));
+    };
+    vm.events.subscribe({
+      next: (event: VmmEvent) => fail(`it ended first (${event.type})`),
+      error: () => fail("its events broke off"),
+      complete: () => undefined,
+    });
+    hear(link, resolve, fail, timer);
+  }).finally(() => link.close());
+}
+
+/** Waits for one frame. */
+function hear(
+  link: ByteLink,
+  heard: () => void,
+  fail: (reason: string) => void,
+  timer: NodeJS.Timeout,
+): void {
+  const decoder = new FrameDecoder(GUEST_MAX_FRAME_BYTES);
+  link.open({
+    onData: (bytes) => {
+      try {
+        decoder.push(bytes, () => {
+          clearTimeout(timer);
+          heard();
+        });
+      } catch {
+        fail("it sent noise");
+      }
+    },
+    onClose: () => fail("its port was closed"),
+  });
+}
+
+function notReady(id: string, reason: string): BlazarError {
+  return blazarError("GuestNotReady", "boot a guest", reason, { subject: id });
+}

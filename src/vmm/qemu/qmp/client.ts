@@ -1,0 +1,210 @@
+/**
+ * A client of QEMU's machine protocol (QMP, docs/interop/qmp-spec in QEMU): JSON, a message a line.
+ *
+ * It greets, negotiates, matches answers to commands by id and hands out events in order. The other end is
+ * taken for hostile: a line that is too long, is no JSON or answers nothing closes the connection with QmpFailed,
+ * and no answer is waited for beyond its deadline. It knows no command of QEMU's but `qmp_capabilities`.
+ */
+import type net from "node:net";
+import { Observable, Subject } from "rxjs";
+import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import { awaitUnix } from "../../../lib/unix-socket.ts";
+import { isRecord } from "../../../protocol/wire/json.ts";
+import { QmpLines } from "./lines.ts";
+
+/** Something QEMU tells by itself. */
+export interface QmpEvent {
+  readonly event: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** The cause of a QmpFailed when QEMU has refused a command. */
+export interface QmpRefusal {
+  /** QEMU's class: `GenericError`, `DeviceNotFound`, `CommandNotFound`, … */
+  readonly class: string;
+  readonly description: string;
+}
+
+/** Events kept for the first subscriber; more before anybody listens is a violation. */
+const MAX_BACKLOG = 256;
+/** Commands without an answer; QEMU handles one at a time, so more means that it hangs. */
+const MAX_OPEN_COMMANDS = 256;
+
+type Settle = (answer: Record<string, unknown> | BlazarError) => void;
+
+export class QmpClient {
+  /** In order, each once; completes when the connection has ended. What comes before the first subscriber waits. */
+  readonly events$: Observable<QmpEvent>;
+  /** Resolves with the reason when the connection has ended. */
+  readonly closed: Promise<BlazarError>;
+  private socket: net.Socket;
+  private subject = new Subject<QmpEvent>();
+  private backlog: QmpEvent[] | undefined = [];
+  private lines = new QmpLines();
+  private open = new Map<number, Settle>();
+  private nextId = 1;
+  private ended: BlazarError | undefined;
+  private resolveClosed: (reason: BlazarError) => void = () => undefined;
+  private greeted: (() => void) | undefined;
+
+  private constructor(socket: net.Socket, greeted: () => void) {
+    this.socket = socket;
+    this.greeted = greeted;
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    this.events$ = new Observable((subscriber) => {
+      const backlog = this.backlog ?? [];
+      this.backlog = undefined;
+      for (const event of backlog) subscriber.next(event);
+      return this.subject.subscribe(subscriber);
+    });
+    socket.on("data", (bytes: Buffer) => this.received(bytes));
+    socket.on("error", (error) => this.end(failed("it broke", error)));
+    socket.on("close", () => this.end(failed("QEMU closed it")));
+  }
+
+  /** Waits until QEMU listens at `path`, then greets. Rejects with QmpFailed, or Cancelled at the abort. */
+  static async connect(path: string, signal: AbortSignal): Promise<QmpClient> {
+    const socket = await awaitUnix(path, signal);
+    return new Promise((resolve, reject) => {
+      const give = (error: BlazarError): void => {
+        client.end(error);
+        reject(error);
+      };
+      const onAbort = (): void => give(cancelled(path));
+      const client = new QmpClient(socket, () => {
+        client.execute("qmp_capabilities").then(() => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(client);
+        }, give);
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      void client.closed.then((error) => {
+        signal.removeEventListener("abort", onAbort);
+        reject(error);
+      });
+    });
+  }
+
+  /**
+   * Runs a command and resolves with what it returns. Rejects with QmpFailed (with a {@link QmpRefusal} as the
+   * cause if QEMU said no) or, after `deadlineMs`, with DeadlineExceeded; a late answer is dropped.
+   */
+  execute(command: string, args?: Readonly<Record<string, unknown>>, deadlineMs?: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.ended !== undefined) return reject(this.ended);
+      if (this.open.size >= MAX_OPEN_COMMANDS) {
+        return reject(failed(`${MAX_OPEN_COMMANDS} commands are without an answer`, undefined, command));
+      }
+      const id = this.nextId++;
+      const timer =
+        deadlineMs === undefined
+          ? undefined
+          : setTimeout(() => reject(late(command, deadlineMs)), deadlineMs);
+      this.open.set(id, (answer) => {
+        clearTimeout(timer);
+        if (answer instanceof BlazarError) reject(answer);
+        else if ("return" in answer) resolve(answer["return"]);
+        else reject(refused(command, answer["error"]));
+      });
+      const message =
+        args === undefined ? { execute: command, id } : { execute: command, arguments: args, id };
+      this.socket.write(`${JSON.stringify(message)}\n`);
+    });
+  }
+
+  /** Ends the connection; open commands fail. */
+  close(): void {
+    this.end(failed("it was closed"));
+  }
+
+  private received(bytes: Buffer): void {
+    try {
+      this.lines.push(bytes, (line) => {
+        if (this.ended === undefined) this.message(JSON.parse(line));
+      });
+    } catch (error) {
+      this.end(error instanceof BlazarError ? error : failed("QEMU sent a line that is not JSON", error));
+    }
+  }
+
+  private message(message: unknown): void {
+    if (!isRecord(message)) throw failed("QEMU sent a message that is not an object");
+    if (this.greeted !== undefined) return this.greeting(message, this.greeted);
+    if (typeof message["event"] === "string") {
+      const data = message["data"];
+      return this.event({ event: message["event"], data: isRecord(data) ? data : {} });
+    }
+    const id = message["id"];
+    const settle = typeof id === "number" ? this.open.get(id) : undefined;
+    if (typeof id !== "number" || settle === undefined || !("return" in message || "error" in message)) {
+      throw failed("QEMU answered what was not asked");
+    }
+    this.open.delete(id);
+    settle(message);
+  }
+
+  private greeting(message: Record<string, unknown>, greeted: () => void): void {
+    if (!isRecord(message["QMP"])) throw failed("QEMU did not greet");
+    this.greeted = undefined;
+    greeted();
+  }
+
+  private event(event: QmpEvent): void {
+    if (this.backlog === undefined) return this.subject.next(event);
+    if (this.backlog.length >= MAX_BACKLOG) throw failed(`more than ${MAX_BACKLOG} events at the start`);
+    this.backlog.push(event);
+  }
+
+  private end(reason: BlazarError): void {
+    if (this.ended !== undefined) return;
+    this.ended = reason;
+    this.socket.destroy();
+    const open = [...this.open.values()];
+    this.open.clear();
+    for (const settle of open) settle(reason);
+    this.subject.complete();
+    this.resolveClosed(reason);
+  }
+}
+
+/** What QEMU said no with, if that is what this error is. */
+export function qmpRefusal(error: unknown): QmpRefusal | undefined {
+  const cause = error instanceof BlazarError ? error.details.cause : undefined;
+  if (!isRecord(cause)) return undefined;
+  const { class: name, description } = cause;
+  return typeof name === "string" && typeof description === "string"
+    ? { class: name, description }
+    : undefined;
+}
+
+function refused(command: string, error: unknown): BlazarError {
+  const fields = isRecord(error) ? error : {};
+  const refusal: QmpRefusal = {
+    class: String(fields["class"]).slice(0, 100),
+    description: String(fields["desc"]).slice(0, 2000),
+  };
+  return failed(refusal.description, refusal, command);
+}
+
+function failed(reason: string, cause?: unknown, command?: string): BlazarError {
+  const detail = cause instanceof Error ? `: ${reasonOf(cause)}` : "";
+  return blazarError(
+    "QmpFailed",
+    command === undefined ? "use QEMU's control connection" : "run a QMP command",
+    `${reason}${detail}`,
+    { subject: command, cause },
+  );
+}
+
+function late(command: string, deadlineMs: number): BlazarError {
+  return blazarError("DeadlineExceeded", "run a QMP command", `no answer in ${deadlineMs} ms`, {
+    subject: command,
+  });
+}
+
+function cancelled(path: string): BlazarError {
+  return blazarError("Cancelled", "greet QEMU", "it was called off", { subject: path });
+}

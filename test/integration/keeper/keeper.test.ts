@@ -1,0 +1,178 @@
+/** The keeper's binary against the promises that the daemon builds on, and against what breaks others. */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { createConnection } from "node:net";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { StdioBinding } from "../../../src/contracts/keeper.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import { startKeeper } from "../../../src/host/keeper/process.ts";
+import { keeperBinary, RealKeeper } from "../../support/bench/keeper.ts";
+import { describeKeeper, StdioRecorder, shell, ttrpc } from "../../support/conformance/keeper.ts";
+
+describeKeeper("the real one", () => RealKeeper.start());
+
+describe("the keeper", () => {
+  let bench: RealKeeper;
+  beforeEach(async () => {
+    bench = await RealKeeper.start();
+  });
+  afterEach(async () => {
+    await bench.dispose();
+  });
+
+  describe("towards daemons", () => {
+    it("closes the link of one that sends nonsense, and serves the next", async () => {
+      const { pid } = await bench.keeper.spawn(shell("vm", "sleep 60"));
+      await bench.killDaemon();
+      const intruder = createConnection({ path: bench.control });
+      intruder.on("error", () => undefined);
+      intruder.resume();
+      const closed = new Promise((resolve) => intruder.once("close", resolve));
+      intruder.write("this is no frame at all, whatever it may be");
+      await closed;
+      const next = await bench.restartDaemon();
+      expect(next.inventory().processes[0]?.identity.pid).toBe(pid);
+    });
+
+    it("serves the newest; a probe that says nothing disturbs nobody", async () => {
+      const probe = createConnection({ path: bench.control });
+      await new Promise((resolve) => probe.once("connect", resolve));
+      await bench.keeper.spawn(shell("vm", "exit 0"));
+      expect(bench.keeper.connected).toBe(true);
+      probe.destroy();
+    });
+
+    it("repeats a request whose answer was lost with the link, but does it once", async () => {
+      const spawned = bench.keeper.spawn(shell("vm", "sleep 60"));
+      // Another connection displaces the daemon's, and leaves; the daemon's client comes back by itself.
+      const other = createConnection({ path: bench.control });
+      other.on("error", () => undefined);
+      other.write("x");
+      const identity = await spawned;
+      other.destroy();
+      await vi.waitFor(() => expect(bench.keeper.connected).toBe(true), { timeout: 5_000 });
+      expect(bench.keeper.inventory().processes).toEqual([{ id: "vm", identity }]);
+    });
+  });
+
+  describe("as a program", () => {
+    it("refuses to start where another keeper answers", async () => {
+      const options = {
+        binary: await keeperBinary(),
+        control: bench.control,
+        task: bench.task,
+        log: silentLogger,
+      };
+      await expect(startKeeper(options)).rejects.toMatchObject({ code: "HostResource" });
+      const args = ["--control", path.join(bench.directory, "other.sock"), "--task", bench.task];
+      const failed = promisify(execFile)(options.binary, args);
+      await expect(failed).rejects.toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining("another process answers on it"),
+      });
+      expect(bench.keeper.connected).toBe(true);
+    });
+
+    it("takes over the sockets of a dead one, and reports bad arguments", async () => {
+      process.kill(bench.pid, "SIGKILL");
+      await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
+      await bench.keeper.close();
+      const { pid } = await startKeeper({
+        binary: await keeperBinary(),
+        control: bench.control,
+        task: bench.task,
+        log: silentLogger,
+      });
+      const keeper = await bench.restartDaemon();
+      expect(keeper.pid).toBe(pid);
+      await keeper.shutdown();
+      const failed = promisify(execFile)(await keeperBinary(), ["--control", "relative"]);
+      await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("usage:") });
+    });
+
+    it("is missed by a daemon that finds another one in its place", async () => {
+      await bench.keeper.spawn(shell("vm", "sleep 60"));
+      const exit = bench.keeper.exited("vm").catch((error: unknown) => error);
+      const [vm] = bench.keeper.inventory().processes;
+      process.kill(bench.pid, "SIGKILL");
+      await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
+      const { pid } = await startKeeper({
+        binary: await keeperBinary(),
+        control: bench.control,
+        task: bench.task,
+        log: silentLogger,
+      });
+      expect(await exit).toMatchObject({ code: "KeeperLost" });
+      expect(bench.keeper.pid).toBe(pid);
+      expect(bench.keeper.inventory().processes).toEqual([]);
+      // The VM has outlived its keeper; the journal's undo is what finds it.
+      if (vm !== undefined) process.kill(vm.identity.pid, "SIGKILL");
+      await bench.keeper.spawn(shell("vm", "exit 3"));
+      expect((await bench.keeper.exited("vm")).code).toBe(3);
+      await bench.keeper.shutdown();
+    });
+
+    it("ends at SIGTERM when it holds nothing, and removes its sockets", async () => {
+      process.kill(bench.pid, "SIGTERM");
+      await vi.waitFor(async () => expect(await bench.log()).toContain("the keeper ends"));
+      await vi.waitFor(async () => {
+        const { stdout } = await promisify(execFile)("ls", [bench.directory]);
+        expect(stdout).toBe("keeper.log\n");
+      });
+    });
+
+    it("stays at SIGTERM while a VM runs, and leaves it alone when the signal is repeated", async () => {
+      const { pid } = await bench.keeper.spawn(shell("vm", "sleep 60"));
+      process.kill(bench.pid, "SIGTERM");
+      await vi.waitFor(async () => expect(await bench.log()).toContain("not ending, 1 processes run"));
+      expect(bench.keeper.connected).toBe(true);
+      process.kill(bench.pid, "SIGTERM");
+      await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
+      process.kill(pid, 0);
+      process.kill(pid, "SIGKILL");
+    });
+  });
+
+  it("stays below 4 MB with fifty pods, and does not grow", async () => {
+    bench.keeper.onTaskMessage(async (message) => message);
+    const pods = Array.from({ length: 50 }, (_, index) => index);
+    for (const pod of pods) await bench.keeper.spawn(shell(`vm-${pod}`, "exec sleep 600"));
+    const callers = await Promise.all(Array.from({ length: 200 }, () => bench.connectTask()));
+    const round = async (number: number): Promise<StdioBinding[]> => {
+      for (const caller of callers) await caller.call(ttrpc("State"));
+      const open: StdioBinding[] = [];
+      for (const pod of pods) {
+        const id = `${number}-${pod}`;
+        const paths = await bench.fifos(id, ["stdin", "stdout", "stderr"]);
+        const recorder = new StdioRecorder();
+        const stdio = await bench.keeper.openStdio(id, paths, recorder);
+        open.push(stdio);
+        await recorder.acked("stdout", 0);
+        stdio.data("stdout", 0, Buffer.alloc(30_000, "o"));
+        stdio.end("stdout", 30_000);
+        expect((await bench.readToEnd(paths.stdout)).length).toBe(30_000);
+      }
+      return open;
+    };
+    let open = await round(0);
+    let first = 0;
+    for (let number = 1; number < 5; number++) {
+      await Promise.all(open.map((stdio) => stdio.close()));
+      open = await round(number);
+      if (number === 1) first = await pss(bench.pid);
+    }
+    const last = await pss(bench.pid);
+    process.stderr.write(`keeper PSS at 50 pods: ${first} KB, after 3 rounds more ${last} KB\n`);
+    expect(last).toBeLessThan(4 * 1024);
+    // the engine collects cycles when there is half as much again as after the last time
+    expect(last - first).toBeLessThan(640);
+  });
+});
+
+/** In KB. */
+async function pss(pid: number): Promise<number> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
+  return Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1]);
+}

@@ -1,0 +1,216 @@
+/** The keeper's binary as parent of VMMs: how it starts, forks and reaps them, and what it leaves them of its own. */
+import { constants } from "node:fs";
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { artifacts } from "../../../setup/steps/artifacts.ts";
+import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
+import { RealKeeper } from "../../support/bench/keeper.ts";
+import { shell } from "../../support/conformance/keeper.ts";
+
+const root = process.getuid?.() === 0;
+
+describe("the keeper", () => {
+  let bench: RealKeeper;
+  beforeEach(async () => {
+    bench = await RealKeeper.start();
+  });
+  afterEach(async () => {
+    await bench.dispose();
+  });
+
+  /** A process that waits, so that /proc can be read. */
+  async function sleeper(extra: Partial<ProcessSpawn>): Promise<Map<string, string>> {
+    const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), ...extra });
+    const status = await readFile(`/proc/${pid}/status`, "utf8");
+    return new Map(status.split("\n").map((line) => line.split(":\t", 2) as [string, string]));
+  }
+
+  describe("as parent of VMMs", () => {
+    it("identifies a process by pid and start time", async () => {
+      const { pid, startTime } = await bench.keeper.spawn(shell("vm", "sleep 60"));
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      expect(fields[19]).toBe(String(startTime));
+      expect(fields[1]).toBe(String(bench.pid));
+      // A session of its own: a terminal's signals do not reach it.
+      expect(fields[3]).toBe(String(pid));
+    });
+
+    it.runIf(root)("drops every privilege but those that are listed", async () => {
+      const status = await sleeper({
+        uid: 65_534,
+        gid: 65_533,
+        groups: [1234],
+        capabilities: ["CAP_DAC_READ_SEARCH", "CAP_CHOWN"],
+      });
+      expect(status.get("Uid")).toBe("65534\t65534\t65534\t65534");
+      expect(status.get("Gid")).toBe("65533\t65533\t65533\t65533");
+      expect(status.get("Groups")?.trim()).toBe("1234");
+      const mask = "0000000000000005";
+      for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
+        expect([set, status.get(set)]).toEqual([set, mask]);
+      expect(status.get("NoNewPrivs")).toBe("1");
+    });
+
+    it("gives a process only the descriptors that it is meant to have", async () => {
+      const output = path.join(bench.directory, "out");
+      const flags = constants.O_WRONLY | constants.O_CREAT;
+      await bench.keeper.spawn({
+        ...shell("vm", "ls /proc/self/fd; readlink /proc/self/fd/0; cat <&7"),
+        files: [
+          { fd: 1, path: output, flags, mode: 0o640 },
+          { fd: 7, path: "/proc/self/comm", flags: constants.O_RDONLY, mode: 0 },
+        ],
+      });
+      expect((await bench.keeper.exited("vm")).code).toBe(0);
+      const lines = (await readFile(output, "utf8")).trim().split("\n");
+      // 3 is ls's own, of the directory.
+      expect(lines).toEqual(["0", "1", "2", "3", "7", "/dev/null", expect.any(String)]);
+    });
+
+    it("starts with default signals, limits as asked for and its own environment", async () => {
+      const output = path.join(bench.directory, "out");
+      const flags = constants.O_WRONLY | constants.O_CREAT;
+      await bench.keeper.spawn({
+        ...shell("vm", "ulimit -n; pwd; env; grep Sig[BI] /proc/self/status"),
+        env: ["PATH=/usr/bin:/bin", "ONLY=this"],
+        cwd: bench.directory,
+        rlimits: [{ type: "RLIMIT_NOFILE", soft: 99, hard: 99 }],
+        files: [{ fd: 1, path: output, flags, mode: 0o600 }],
+      });
+      await bench.keeper.exited("vm");
+      const text = await readFile(output, "utf8");
+      expect(text).toMatch(/^99\n/);
+      expect(text).toContain(`${bench.directory}\n`);
+      expect(text).toContain("ONLY=this\n");
+      expect(text).not.toContain("HOME=");
+      expect(text).toMatch(/SigBlk:\s0+\n/);
+      expect(text).toMatch(/SigIgn:\s0+\n/);
+    });
+
+    it("names a program that is missing or cannot be executed", async () => {
+      const missing = bench.keeper.spawn({ ...shell("a", ""), argv: ["/no/such/qemu"] });
+      await expect(missing).rejects.toMatchObject({
+        code: "VmmNotInstalled",
+        message: expect.stringContaining("/no/such/qemu"),
+      });
+      const file = path.join(bench.directory, "program");
+      await writeFile(file, "");
+      await chmod(file, 0o600);
+      const denied = bench.keeper.spawn({ ...shell("b", ""), argv: [file] });
+      await expect(denied).rejects.toMatchObject({
+        code: "PermissionDenied",
+        message: expect.stringContaining(file),
+      });
+      const relative = bench.keeper.spawn({ ...shell("c", ""), argv: ["qemu"] });
+      await expect(relative).rejects.toMatchObject({ code: "InvalidArgument" });
+      expect((await bench.restartDaemon()).inventory().processes).toEqual([]);
+    });
+
+    it("says which preparation of a process failed", async () => {
+      const attempts: [Partial<ProcessSpawn>, string, string][] = [
+        [{ cwd: "/no/such/directory" }, "InvalidArgument", "/no/such/directory"],
+        [{ cgroups: ["/no/such/cgroup.procs"] }, "HostResource", "/no/such/cgroup.procs"],
+        [{ files: [{ fd: 5, path: "/no/such/file", flags: 0, mode: 0 }] }, "HostResource", "/no/such/file"],
+        [{ rlimits: [{ type: "RLIMIT_NONE", soft: 1, hard: 1 }] }, "InvalidArgument", "RLIMIT_NONE"],
+      ];
+      for (const [extra, code, subject] of attempts) {
+        const spawned = bench.keeper.spawn({ ...shell("vm", "exit 0"), ...extra });
+        await expect(spawned).rejects.toMatchObject({ code, message: expect.stringContaining(subject) });
+      }
+    });
+
+    it("runs without CAP_SYS_RESOURCE: an OOM score that it may not set is left alone", async () => {
+      const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), oomScoreAdj: -900 });
+      const score = Number(await readFile(`/proc/${pid}/oom_score_adj`, "utf8"));
+      const own = Number(await readFile(`/proc/${bench.pid}/oom_score_adj`, "utf8"));
+      expect([own, -900]).toContain(score);
+    });
+
+    it("runs without huge pages where asked", async () => {
+      const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), hugePages: false });
+      expect(await readFile(`/proc/${pid}/status`, "utf8")).toMatch(/^THP_enabled:\s+0$/m);
+    });
+
+    describe("that fork", () => {
+      const original: ProcessSpawn = {
+        ...shell("original", ""),
+        argv: ["/bin/sleep", "60"],
+        env: [`LD_PRELOAD=${artifacts().forkLibrary}`, "BLAZAR_FORK_FD=8"],
+        forkControl: 8,
+      };
+      const forkOf = (of: string, id: string, words = ["", "", "0", "/nowhere", ""]): ProcessSpawn => ({
+        ...shell(id, ""),
+        fork: { of, words },
+      });
+
+      it("has the forks as its children, each with an end of its own", async () => {
+        const { keeper } = bench;
+        const first = await keeper.spawn(original);
+        const ids = ["one", "two", "three"];
+        const forks = await Promise.all(ids.map((id) => keeper.spawn(forkOf("original", id))));
+        expect(new Set([first, ...forks].map(({ pid }) => pid)).size).toBe(4);
+        for (const { pid, startTime } of forks) {
+          const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+          const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+          expect([fields[1], fields[19]]).toEqual([String(bench.pid), String(startTime)]);
+        }
+        await keeper.signal("two", 9);
+        expect(await keeper.exited("two")).toEqual({ id: "two", code: -1, signal: 9 });
+        await keeper.signal("original", 9);
+        await keeper.exited("original");
+        await keeper.signal("one", 15);
+        expect(await keeper.exited("one")).toMatchObject({ signal: 15 });
+        await expect(keeper.spawn(forkOf("original", "late"))).rejects.toMatchObject({
+          code: "ProcessNotRunning",
+        });
+      });
+
+      it("refuses what cannot be forked, and a name that is taken", async () => {
+        const { keeper } = bench;
+        await expect(keeper.spawn(forkOf("nobody", "fork"))).rejects.toMatchObject({
+          code: "ProcessNotFound",
+        });
+        await keeper.spawn(shell("plain", "sleep 60"));
+        await expect(keeper.spawn(forkOf("plain", "fork"))).rejects.toMatchObject({
+          code: "ProcessNotRunning",
+        });
+        await expect(keeper.spawn(forkOf("plain", "plain"))).rejects.toMatchObject({ code: "ProcessExists" });
+        expect(keeper.inventory().processes.map(({ id }) => id)).toEqual(["plain"]);
+      });
+
+      it("says why a process does not fork, whether it answers or ends", async () => {
+        const { keeper } = bench;
+        await keeper.spawn(original);
+        await expect(keeper.spawn(forkOf("original", "fork", ["too few"]))).rejects.toMatchObject({
+          code: "HostResource",
+        });
+        // it has the socket, but nothing in it that reads
+        await keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
+        const waiting = keeper.spawn(forkOf("mute", "fork"));
+        waiting.catch(() => undefined);
+        await keeper.signal("mute", 9);
+        await expect(waiting).rejects.toMatchObject({ code: "HostResource" });
+      });
+
+      it("does not wait for ever for one that does not answer", async () => {
+        await bench.keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
+        const [first, second] = [forkOf("mute", "one"), forkOf("mute", "two")];
+        const waiting = [bench.keeper.spawn(first), bench.keeper.spawn(second)];
+        for (const result of await Promise.allSettled(waiting))
+          expect(result).toMatchObject({ status: "rejected", reason: { code: "HostResource" } });
+        await expect(bench.keeper.spawn(first)).rejects.toMatchObject({ code: "HostResource" });
+      }, 15_000);
+    });
+
+    it("starts and reaps many at once", async () => {
+      const ids = Array.from({ length: 50 }, (_, index) => `vm-${index}`);
+      await Promise.all(ids.map((id, index) => bench.keeper.spawn(shell(id, `exit ${index}`))));
+      const exits = await Promise.all(ids.map((id) => bench.keeper.exited(id)));
+      expect(exits.map(({ code }) => code)).toEqual(ids.map((_, index) => index));
+      await Promise.all(ids.map((id) => bench.keeper.forget(id)));
+      expect((await bench.restartDaemon()).inventory().processes).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,182 @@
+/**
+ * VMs that are forks of another one's process, with real guests: that they go on where it was, and share nothing with
+ * it or with each other that one could harm another by. One template and one original for all.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, readlink, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { OriginalVm, Vm } from "../../../src/contracts/vmm.ts";
+import { hashMemory } from "../../../src/vmm/common/template-files.ts";
+import { type Guest, TemplateBench } from "../../support/bench/template.ts";
+import { expectIsolated, markShare } from "../../support/isolation.ts";
+
+const FORKS = 3;
+const SPARE = "spare";
+const root = process.getuid?.() === 0;
+
+let bench: TemplateBench;
+let template = "";
+let original: OriginalVm & { readonly vm: Vm };
+const forks: Guest[] = [];
+
+beforeAll(async () => {
+  bench = await TemplateBench.start();
+  template = await bench.directory();
+  await bench.build(template);
+  original = await bench.original(template);
+});
+
+afterAll(() => bench.dispose());
+afterEach(async () => {
+  await Promise.all(forks.splice(0).map(({ vm }) => vm.kill()));
+});
+
+async function fork(from: OriginalVm = original): Promise<Guest> {
+  const guest = await bench.guest(template, (spec) => from.fork(spec));
+  await markShare(guest);
+  forks.push(guest);
+  return guest;
+}
+
+function several(count: number): Promise<Guest[]> {
+  return Promise.all(Array.from({ length: count }, () => fork()));
+}
+
+/** Field → value, of /proc/PID/task/TID/status, of every thread. */
+async function threads(pid: number): Promise<Map<string, string>[]> {
+  const ids = await readdir(`/proc/${pid}/task`);
+  const texts = await Promise.all(ids.map((id) => readFile(`/proc/${pid}/task/${id}/status`, "utf8")));
+  return texts.map(
+    (text) => new Map(text.split("\n").map((line) => line.split(":\t", 2) as [string, string])),
+  );
+}
+
+/** What its descriptors are of, without those of which nothing can come. */
+async function files(pid: number): Promise<string[]> {
+  const all = await readdir(`/proc/${pid}/fd`);
+  const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
+  return targets.filter(
+    (target) => target.startsWith("/") && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
+  );
+}
+
+describe("a fork of a VM", () => {
+  it("has its own name, share, time and memory, and random numbers that no other one has", async () => {
+    const guests = await several(FORKS);
+    await expectIsolated(guests);
+    await bench.templates.verify(template, true);
+  });
+
+  it("writes to a disk of its own, that is mounted already", async () => {
+    const guests = await several(2);
+    await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
+    const write = (index: number): string => `ls /tmp; mkdir -p /tmp; echo ${index} > /tmp/own; sync`;
+    const wrote = await Promise.all(guests.map((guest, index) => guest.run(write(index), SPARE)));
+    expect(wrote.map((text) => text.includes("own"))).toEqual([false, false]);
+    const read = guests.map((guest) => guest.run("cat /tmp/own", SPARE));
+    expect(await Promise.all(read)).toEqual(["0\n", "1\n"]);
+  });
+
+  it("takes disks, pauses and goes on like any VM", async () => {
+    const { vm, link } = await fork();
+    await vm.attachDisk({ id: "more", path: await bench.qemu.diskImage(), readonly: false });
+    await vm.detachDisk("more");
+    await vm.pause();
+    await vm.resume();
+    await link.request("ping", {}, { deadlineMs: 5000 });
+    expect(vm.timeline.map(({ step }) => step)).toEqual(["spawned", "answering", "running"]);
+  });
+
+  it("shows in its command line what its name begins with", async () => {
+    const { vm } = await fork();
+    const words = (await readFile(`/proc/${vm.identity.pid}/cmdline`, "utf8")).split("\0");
+    const name = words[words.indexOf("-name") + 1]?.trim() ?? "";
+    expect(name.length).toBeGreaterThan(5);
+    expect(vm.id.startsWith(name)).toBe(true);
+    expect(await readFile(`/proc/${original.vm.identity.pid}/cmdline`, "utf8")).toContain(original.vm.id);
+  });
+
+  it("has no file of another VM's open", async () => {
+    const guests = await several(2);
+    const [theirs, ...own] = await Promise.all(
+      [original.vm, ...guests.map(({ vm }) => vm)].map(({ identity }) => files(identity.pid)),
+    );
+    for (const [index, open] of own.entries()) {
+      const others = [...(theirs ?? []), ...(own[1 - index] ?? [])];
+      expect(open.length).toBeGreaterThan(0);
+      expect(open.filter((file) => others.includes(file))).toEqual([]);
+    }
+  });
+
+  it.runIf(root)("is confined in all of its threads as a VMM is that was started", async () => {
+    const [clone, guest] = await Promise.all([bench.clone(template), fork()]);
+    const of = async ({ vm }: Guest): Promise<unknown[]> =>
+      (await threads(vm.identity.pid)).map((thread) =>
+        ["CapPrm", "CapEff", "Seccomp", "Seccomp_filters", "NoNewPrivs", "Groups"].map((name) =>
+          thread.get(name)?.trim(),
+        ),
+      );
+    const [started, forked] = await Promise.all([of(clone), of(guest)]);
+    expect(new Set(forked.map(String))).toEqual(new Set(started.map(String)));
+    const users = new Set((await threads(guest.vm.identity.pid)).map((thread) => thread.get("Uid")));
+    const [theirs] = await threads(original.vm.identity.pid);
+    expect(users.size).toBe(1);
+    expect(users).not.toContain(theirs?.get("Uid"));
+    await clone.vm.kill();
+  });
+
+  it("shares the memory that it does not change, and cannot change it for others", async () => {
+    const [mapped] = bench.sealed;
+    const path = mapped ?? join(template, "memory");
+    const before = await hashMemory(path);
+    const [one, two] = await several(2);
+    if (one === undefined || two === undefined) throw new Error("no forks");
+    await Promise.all([one.setUp("one"), two.setUp("two")]);
+    expect((await one.run("hostname")).trim()).toBe("one");
+    expect((await two.run("hostname")).trim()).toBe("two");
+    expect(await hashMemory(path)).toBe(before);
+  });
+
+  it("goes on when its original or another fork ends", async () => {
+    const other = await bench.original(template);
+    const [one, two] = [await fork(other), await fork(other)];
+    await other.vm.kill();
+    await two.vm.kill();
+    await one.setUp("survivor");
+    expect((await one.run("hostname")).trim()).toBe("survivor");
+    await expect(fork(other)).rejects.toMatchObject({ code: expect.stringMatching(/^ProcessNot/) });
+  });
+
+  it("leaves nothing if it cannot be made, and its original makes others", async () => {
+    const spec = await bench.cloneSpec(template);
+    await rm(spec.directory, { recursive: true });
+    await expect(original.fork(spec)).rejects.toMatchObject({ code: "VmmFailed" });
+    expect(existsSync(spec.disk)).toBe(false);
+    await mkdir(dirname(spec.directory), { recursive: true });
+    const { link } = await fork();
+    await link.request("ping", {}, { deadlineMs: 5000 });
+  });
+
+  it.each([0, 1, 3, 6, 10])("called off after %i ms leaves nothing", async (ms) => {
+    const spec = await bench.cloneSpec(template);
+    try {
+      await (await original.fork(spec, AbortSignal.timeout(ms))).kill();
+    } catch (error) {
+      expect(error).toMatchObject({ code: "Cancelled" });
+      expect(existsSync(spec.disk)).toBe(false);
+    }
+    const left = await bench.qemu.leftovers();
+    expect(left.filter((name) => name.includes(spec.id))).toEqual([]);
+  });
+
+  it("is not made with another shape, nor of a VM that was not launched for it", async () => {
+    const spec = await bench.cloneSpec(template);
+    const larger = { ...spec, memoryBytes: 2 * spec.memoryBytes };
+    await expect(original.fork(larger)).rejects.toMatchObject({ code: "InvalidArgument" });
+    const clone = await bench.clone(template);
+    const making = bench.templates.forks?.original(clone.vm, new AbortController().signal);
+    await expect(making).rejects.toMatchObject({ code: "InvalidArgument" });
+    await clone.vm.kill();
+  });
+});

@@ -1,0 +1,23 @@
+/** Clones of a template against the promises of the port: they are VMs like all others. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
+import { TemplateBench } from "../../support/bench/template.ts";
+import { vmmConformance } from "../../support/conformance/vmm.ts";
+
+let template = "";
+
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), "blazar-template-"));
+  const bench = await TemplateBench.start();
+  try {
+    await bench.build(template);
+  } finally {
+    await bench.dispose();
+  }
+});
+
+afterAll(() => rm(template, { recursive: true, force: true }));
+
+vmmConformance("qemu, clones", async () => (await TemplateBench.start()).conformance(template));

@@ -1,0 +1,141 @@
+import { chmodSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { artifacts } from "../../../setup/steps/artifacts.ts";
+import type { RootfsPlan } from "../../../src/contracts/storage.ts";
+import { HostRootfsStore } from "../../../src/host/storage/rootfs-store.ts";
+import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
+import { translateSpec } from "../../../src/oci/spec/translate.ts";
+import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
+import { BareGuest } from "../../support/bare-guest.ts";
+import { criSpec } from "../../support/cri-spec.ts";
+import {
+  buildFsSemantics,
+  type CheckResult,
+  parseChecks,
+  writeImageFiles,
+} from "../../support/fs-semantics/run.ts";
+import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+/** What overlayfs itself does not promise; the same as on the host (storage-semantics.test.ts) but for the first. */
+const OVERLAY_DEVIATIONS = [
+  // overlayfs has O_TMPFILE since Linux 6.3, the guest's kernel is 6.1
+  "unlinked/file_without_name_is_named_later",
+  "attribute/handle_can_be_had",
+  "image/reader_sees_a_later_write",
+  "image/directory_is_renamed",
+  "image/hard_links_stay_together",
+];
+
+describe.skipIf(!isRoot)("a container's root in a guest", () => {
+  let base: string;
+  let bundle: WorkerBundle;
+  let pool: WorkerPool<RootfsTasks>;
+  let store: HostRootfsStore;
+  let guest: BareGuest;
+  let plan: RootfsPlan;
+
+  beforeAll(async () => {
+    const { vmlinux, initramfs, emptyExt4 } = artifacts();
+    base = await mkdtemp(path.join(tmpdir(), "blazar-storage-guest-"));
+    bundle = await bundleWorker("rootfs");
+    pool = new WorkerPool<RootfsTasks>({ file: bundle.file });
+    store = new HostRootfsStore({ workers: pool, empty: emptyExt4 });
+    for (const name of ["lower/fs-image", "program", "upper", "scratch", "vm"])
+      mkdirSync(path.join(base, name), { recursive: true });
+    mkdirSync(path.join(base, "program/work"));
+    await writeImageFiles(path.join(base, "lower/fs-image"));
+    copyFileSync(await buildFsSemantics(base), path.join(base, "program/fs-semantics"));
+    chmodSync(path.join(base, "program/fs-semantics"), 0o755);
+    guest = await BareGuest.launch({ directory: path.join(base, "vm"), vmlinux, initramfs });
+    await guest.connect();
+    plan = await store.plan({
+      containerId: "c1",
+      mounts: [
+        {
+          type: "overlay",
+          source: "overlay",
+          target: "",
+          options: [
+            `upperdir=${base}/upper`,
+            `workdir=${base}/scratch`,
+            `lowerdir=${base}/program:${base}/lower`,
+          ],
+        },
+      ],
+      shareDirectory: guest.share,
+      scratchDirectory: path.join(base, "scratch"),
+      owner: undefined,
+    });
+  });
+
+  afterAll(async () => {
+    await guest.kill();
+    await store.release(plan);
+    await pool.close();
+    await bundle.remove();
+    expect(existsSync(plan.directory)).toBe(false);
+    await rm(base, { recursive: true });
+  });
+
+  test("behaves as overlayfs on the host does, and its writes stay on its own disk", async () => {
+    await store.apply(plan);
+    await guest.plugDisk("d1", plan.disk.path);
+    await guest.request("sandbox.setup", {
+      sandboxId: "s1",
+      hostname: "pod",
+      hosts: "",
+      resolvConf: "",
+      now: Date.now(),
+      entropy: "00".repeat(64),
+      share: true,
+      sharedPidNamespace: false,
+      shmBytes: 1 << 20,
+    });
+    const checks = await runChecks();
+    expect(checks.length).toBeGreaterThan(100);
+    const failed = checks.filter(({ ok, name }) => !ok && !OVERLAY_DEVIATIONS.includes(name));
+    expect(failed).toEqual([]);
+    expect((await stat(plan.disk.path)).blocks * 512).toBeGreaterThan(1 << 20);
+    expect(existsSync(path.join(base, "program/work", "fs-semantics.1"))).toBe(false);
+  }, 300_000);
+
+  /** In a container as CRI describes it, with the capabilities that some checks are about. */
+  async function runChecks(): Promise<CheckResult[]> {
+    const spec = criSpec();
+    Object.assign(spec.process, {
+      user: { uid: 0, gid: 0 },
+      args: ["/fs-semantics", "/work", "/fs-image"],
+      noNewPrivileges: false,
+      oomScoreAdj: 0,
+      capabilities: null,
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 65_536, soft: 1024 }],
+    });
+    Object.assign(spec.linux, { resources: {} });
+    const { create } = translateSpec(spec);
+    const [out, err] = [guest.output(), guest.output()];
+    await guest.request("container.create", {
+      ...create,
+      id: "c1",
+      pidTarget: "",
+      rootfs: {
+        kind: plan.guest.kind,
+        path: plan.guest.path,
+        diskSerial: "d1",
+        filesystem: plan.disk.filesystem,
+        readonly: false,
+      },
+      stdio: { stdin: 0, stdout: out.stream, stderr: err.stream },
+    });
+    await guest.request("process.start", { id: "c1", execId: "" });
+    await Promise.all([out.output.ended, err.output.ended]);
+    expect(err.output.text()).toBe("");
+    const checks = parseChecks(out.output.text());
+    await guest.request("container.delete", { id: "c1" });
+    return checks;
+  }
+});

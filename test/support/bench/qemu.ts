@@ -1,0 +1,130 @@
+/**
+ * The real QEMU under the real keeper, for the conformance suite and the integration tests of the driver.
+ *
+ * As root each VM gets a user of its own, as it does in the daemon. Everything lies in one directory and is gone after
+ * `dispose`, processes included.
+ */
+import { execFile } from "node:child_process";
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vmm.ts";
+import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
+import type { VmmBench } from "../conformance/vmm.ts";
+import { RealKeeper } from "./keeper.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const MEMORY_BYTES = 192 * MEBIBYTE;
+const DISK_BYTES = 16 * MEBIBYTE;
+const FIRST_UID = 61_000;
+const UIDS = 1000;
+const SIGKILL = 9;
+/** Of a VMM that never answers. */
+const SHORT_LAUNCH_MS = 500;
+
+/** Answers `--version` as QEMU does, and otherwise nothing at all. */
+const MUTE_QEMU = `#!/bin/sh
+[ "$1" = --version ] && exec echo "QEMU emulator version 9.0.0"
+exec sleep 600
+`;
+
+export class QemuBench implements VmmBench {
+  readonly hangEndsWith = "DeadlineExceeded";
+  readonly driver: QemuDriver;
+  readonly failing: QemuDriver;
+  readonly hanging: QemuDriver;
+  private nextUid = FIRST_UID + (process.pid % UIDS);
+  private images = 0;
+
+  private constructor(
+    readonly directory: string,
+    readonly keeper: RealKeeper,
+    readonly built: Artifacts,
+  ) {
+    this.driver = this.driverWith({});
+    this.failing = this.driverWith({ kernel: join(directory, "no-kernel") });
+    this.hanging = this.driverWith({
+      binary: join(directory, "mute-qemu"),
+      deadlines: { launch: SHORT_LAUNCH_MS, vmmExit: 5000 },
+    });
+  }
+
+  static async start(): Promise<QemuBench> {
+    const directory = await mkdtemp(join(tmpdir(), "blazar-qemu-"));
+    await chmod(directory, 0o711);
+    await mkdir(join(directory, "vms"), { mode: 0o711 });
+    await writeFile(join(directory, "no-kernel"), "this is not a kernel");
+    await writeFile(join(directory, "mute-qemu"), MUTE_QEMU, { mode: 0o755 });
+    return new QemuBench(directory, await RealKeeper.start(), artifacts());
+  }
+
+  /** A driver like the bench's, but for these options. */
+  driverWith(options: Partial<QemuDriverOptions>): QemuDriver {
+    return new QemuDriver({
+      keeper: this.keeper.keeper,
+      binary: "qemu-system-x86_64",
+      kernel: this.built.vmlinux,
+      initramfs: this.built.initramfs,
+      acceleration: "tcg",
+      deadlines: { launch: 30_000, vmmExit: 10_000 },
+      logger: silentLogger,
+      cacheDirectory: join(this.directory, "cache"),
+      ...options,
+    });
+  }
+
+  async spec(id: string): Promise<VmSpec> {
+    const [directory, shareDirectory] = [join(this.directory, "vms", id), join(this.directory, "shares", id)];
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(shareDirectory, { recursive: true, mode: 0o700 });
+    const user = this.user();
+    if (user !== undefined) await chown(directory, user.uid, user.gid);
+    return { id, directory, vcpus: 1, memoryBytes: MEMORY_BYTES, shareDirectory, user, cgroups: [] };
+  }
+
+  /** A sparse image that every VM may open. */
+  async diskImage(): Promise<string> {
+    const path = join(this.directory, `disk-${this.images++}.img`);
+    await writeFile(path, "");
+    await truncate(path, DISK_BYTES);
+    await chmod(path, 0o666);
+    return path;
+  }
+
+  /** A copy of set-up's empty ext4 image, as sparse as that one. */
+  async emptyLayer(): Promise<string> {
+    const path = join(this.directory, `layer-${this.images++}.ext4`);
+    await promisify(execFile)("cp", ["--sparse=always", this.built.emptyExt4.image, path]);
+    await chmod(path, 0o666);
+    return path;
+  }
+
+  async killFromOutside(vm: Vm): Promise<void> {
+    process.kill(vm.identity.pid, SIGKILL);
+  }
+
+  async leftovers(): Promise<readonly string[]> {
+    const processes = this.keeper.keeper.inventory().processes.map(({ id }) => `process ${id}`);
+    const directories = await readdir(join(this.directory, "vms"));
+    const files = await Promise.all(
+      directories.map(async (id) =>
+        (await readdir(join(this.directory, "vms", id))).map((file) => `${id}/${file}`),
+      ),
+    );
+    return [...processes, ...files.flat()];
+  }
+
+  async dispose(): Promise<void> {
+    await this.keeper.dispose();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  user(): VmSpec["user"] {
+    if (process.getuid?.() !== 0) return undefined;
+    const uid = this.nextUid++;
+    return { uid, gid: uid };
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * Templates of real guests for tests: a driver with sealed memory under the real keeper, one template, and clones of it
+ * with a link to their agents.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { GuestLink } from "../../../src/actors/guest/link.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import type { OriginalVm, Vm, VmShape, VmSpec } from "../../../src/contracts/vmm.ts";
+import { HostLayerImages } from "../../../src/host/storage/layer-images.ts";
+import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
+import { type SealedFile, sealMemory } from "../../../src/host/templates/sealed-memory.ts";
+import { nodeText } from "../../../src/lib/node-text.ts";
+import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
+import { StreamReceiver } from "../../../src/protocol/wire/stream.ts";
+import type { QemuDriver } from "../../../src/vmm/qemu/driver.ts";
+import type { MemoryTasks } from "../../../src/workers/memory.worker.ts";
+import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
+import type { VmmBench } from "../conformance/vmm.ts";
+import { containerCreate, sandboxSetup } from "../guest-requests.ts";
+import { bundleWorker, type WorkerBundle } from "../worker-bundle.ts";
+import { QemuBench } from "./qemu.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const REQUEST_MS = 30_000;
+const ENTROPY_BYTES = 64;
+export const SHAPE: VmShape = { vcpus: 1, memoryBytes: 192 * MEBIBYTE };
+
+/** A clone whose agent has said hello. */
+export interface Guest {
+  readonly vm: Vm;
+  readonly link: GuestLink;
+  readonly share: string;
+  /** From the launch to the agent's hello. */
+  readonly helloMs: number;
+  /** Gives it a name, the time and entropy, and mounts its share. */
+  setUp(name: string): Promise<void>;
+  /** Where its own disk is on the host. */
+  readonly disk: string;
+  /** Runs a shell script in a container and returns what it prints; by default its writable layer is in memory. */
+  run(script: string, diskSerial?: string): Promise<string>;
+}
+
+export class TemplateBench {
+  readonly driver: QemuDriver;
+  /** Paths of the sealed copies that the driver has asked for, those it has closed left out. */
+  readonly sealed = new Set<string>();
+  readonly vms: Vm[] = [];
+  readonly images: HostLayerImages;
+  private count = 0;
+
+  private constructor(
+    readonly qemu: QemuBench,
+    private readonly bundles: readonly WorkerBundle[],
+    private readonly workers: WorkerPool<MemoryTasks>,
+    private readonly layers: WorkerPool<RootfsTasks>,
+  ) {
+    this.images = new HostLayerImages(layers, qemu.built.emptyExt4);
+    this.driver = qemu.driverWith({
+      sealMemory: (file) => this.seal(file),
+      images: this.images,
+      ownUser: qemu.user(),
+      forkLibrary: qemu.built.forkLibrary ?? undefined,
+    });
+  }
+
+  /** The bench of the conformance suite, whose VMs are clones of `template`. */
+  conformance(template: string): VmmBench {
+    const { qemu, driver } = this;
+    return {
+      driver: {
+        name: driver.name,
+        templates: driver.templates,
+        probe: (signal) => driver.probe(signal),
+        launch: (spec, signal) => driver.launch({ ...spec, template, disk: diskOf(spec) }, signal),
+      },
+      failing: qemu.failing,
+      hanging: qemu.hanging,
+      hangEndsWith: qemu.hangEndsWith,
+      clones: true,
+      spec: (id) => qemu.spec(id),
+      diskImage: () => qemu.diskImage(),
+      killFromOutside: (vm) => qemu.killFromOutside(vm),
+      leftovers: () => qemu.leftovers(),
+      dispose: () => this.dispose(),
+    };
+  }
+
+  static async start(): Promise<TemplateBench> {
+    const [memory, rootfs] = await Promise.all([bundleWorker("memory"), bundleWorker("rootfs")]);
+    const workers = new WorkerPool<MemoryTasks>({ file: memory.file, maxThreads: 1 });
+    const layers = new WorkerPool<RootfsTasks>({ file: rootfs.file, maxThreads: 1 });
+    return new TemplateBench(await QemuBench.start(), [memory, rootfs], workers, layers);
+  }
+
+  get templates(): NonNullable<QemuDriver["templates"]> {
+    const { templates } = this.driver;
+    if (templates === undefined) throw new Error("the driver has no templates");
+    return templates;
+  }
+
+  /** An empty directory, closed to VMMs as the daemon's are. */
+  async directory(): Promise<string> {
+    const path = join(this.qemu.directory, "templates", `t${this.count++}`);
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return path;
+  }
+
+  /** Builds a template whose agent has answered. */
+  async build(
+    directory: string,
+    signal = new AbortController().signal,
+  ): Promise<readonly { step: string; ms: number }[]> {
+    const ready = async (vm: Vm): Promise<void> => {
+      const link = await greet(vm);
+      const { diskId } = this.templates;
+      if (diskId === undefined) throw new Error("templates have no disk");
+      // what mounts the clones' writable layers comes with the last of the modules
+      await link.request("ping", {}, { deadlineMs: REQUEST_MS });
+      const disk = { diskSerial: diskId, filesystem: "ext4" };
+      await link.request("disk.prepare", disk, { deadlineMs: REQUEST_MS });
+      link.close();
+    };
+    return this.templates.build(SHAPE, directory, ready, signal);
+  }
+
+  async cloneSpec(
+    template: string,
+  ): Promise<VmSpec & { readonly shareDirectory: string; readonly disk: string }> {
+    const spec = await this.qemu.spec(`clone-${this.count++}`);
+    const { shareDirectory } = spec;
+    if (shareDirectory === undefined) throw new Error("the bench gives no share");
+    return { ...spec, ...SHAPE, shareDirectory, template, disk: diskOf(spec) };
+  }
+
+  clone(template: string, more: Partial<VmSpec> = {}): Promise<Guest> {
+    return this.guest(template, (spec) => this.driver.launch({ ...spec, ...more }));
+  }
+
+  /** A clone that has run a container and is forked from now on. */
+  async original(template: string): Promise<OriginalVm & { readonly vm: Vm }> {
+    const { forks } = this.templates;
+    if (forks === undefined) throw new Error("the driver does not fork");
+    const { vm, link, share, setUp: name, run: runs } = await this.clone(template, { forkable: true });
+    await mkdir(join(share, "shared"));
+    await name("original");
+    await runs("true");
+    link.close();
+    const original = await forks.original(vm, new AbortController().signal);
+    return { vm, fork: (spec, signal) => original.fork(spec, signal) };
+  }
+
+  /** A VM that is launched as a clone of `template` would be. */
+  async guest(template: string, launch: (spec: VmSpec) => Promise<Vm>): Promise<Guest> {
+    const spec = await this.cloneSpec(template);
+    const started = performance.now();
+    const vm = await launch(spec);
+    this.vms.push(vm);
+    const link = await greet(vm);
+    const helloMs = performance.now() - started;
+    const share = spec.shareDirectory;
+    return {
+      vm,
+      link,
+      share,
+      helloMs,
+      setUp: (name) => setUp(link, name),
+      disk: spec.disk,
+      run: (script, diskSerial) => run(link, script, diskSerial),
+    };
+  }
+
+  async killAll(): Promise<void> {
+    await Promise.all(this.vms.splice(0).map((vm) => vm.kill()));
+  }
+
+  private async seal(file: string): Promise<SealedFile> {
+    const { path, close } = await sealMemory(this.workers, file);
+    this.sealed.add(path);
+    return {
+      path,
+      close: async () => {
+        this.sealed.delete(path);
+        await close();
+      },
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.killAll();
+    await Promise.all([this.workers.close(), this.layers.close()]);
+    await Promise.all(this.bundles.map((bundle) => bundle.remove()));
+    await this.qemu.dispose();
+  }
+}
+
+/** Beside the directories of VMs, where nothing may be left. */
+function diskOf(spec: VmSpec): string {
+  return join(spec.directory, "..", "..", `${spec.id}.disk`);
+}
+
+async function greet(vm: Vm): Promise<GuestLink> {
+  const session = randomBytes(16).toString("hex");
+  const link = new GuestLink(await vm.connectAgent(), {
+    sandboxId: vm.id,
+    session,
+    text: nodeText,
+    logger: silentLogger,
+  });
+  await link.hello;
+  return link;
+}
+
+async function setUp(link: GuestLink, name: string): Promise<void> {
+  const entropy = randomBytes(ENTROPY_BYTES).toString("hex");
+  const setup = sandboxSetup({ sandboxId: name, hostname: name, entropy, share: true });
+  await link.request("sandbox.setup", setup, { deadlineMs: REQUEST_MS });
+}
+
+async function run(link: GuestLink, script: string, diskSerial = ""): Promise<string> {
+  const stdout = link.allotStream();
+  const id = `c${stdout}`;
+  const output = collect(link, stdout);
+  await link.request("container.create", container(id, script, stdout, diskSerial), {
+    deadlineMs: REQUEST_MS,
+  });
+  await link.request("process.start", { id, execId: "" }, { deadlineMs: REQUEST_MS });
+  const text = await output;
+  await link.request("container.delete", { id }, { deadlineMs: REQUEST_MS });
+  return text;
+}
+
+function collect(link: GuestLink, stream: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  return new Promise((resolve) => {
+    const receiver = new StreamReceiver({
+      stream,
+      send: (frame) => link.sendFrame(frame),
+      onData: (bytes) => {
+        chunks.push(bytes.slice());
+        receiver.consumed(bytes.length);
+      },
+      onEnd: () => {
+        receiver.consumedEnd();
+        resolve(Buffer.concat(chunks).toString());
+      },
+    });
+    link.openStream(stream, {
+      data: (offset, bytes) => receiver.data(offset, bytes),
+      end: (offset) => receiver.end(offset),
+      attached: () => receiver.attached(),
+    });
+  });
+}
+
+/** A container on the guest's own small root, with the sandbox's shared memory and what its share has to show. */
+function container(id: string, script: string, stdout: number, diskSerial: string): ContainerCreate {
+  const plain = containerCreate(id, ["sh", "-c", script]);
+  const shared = { type: "bind", source: "shared", destination: "/shared", options: ["rbind", "ro"] };
+  const memory = { type: "tmpfs", source: "shm", destination: "/dev/shm", options: ["nosuid", "nodev"] };
+  const rootfs = { ...plain.rootfs, diskSerial, filesystem: diskSerial === "" ? "" : "ext4" };
+  return {
+    ...plain,
+    rootfs,
+    stdio: { stdin: 0, stdout, stderr: 0 },
+    mounts: [...plain.mounts, memory, shared],
+  };
+}

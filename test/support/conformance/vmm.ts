@@ -1,0 +1,397 @@
+/**
+ * What every {@link VmmDriver} must do, as a vitest suite: the doc comments of src/contracts/vmm.ts, run.
+ *
+ * A driver brings a bench: itself, two of its kind that cannot start VMs, a place for VMs and a look at what is left of
+ * them. What a guest sees of a disk or a share is for the integration tests of each driver.
+ */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ErrorCode } from "../../../src/contracts/errors.ts";
+import type { ByteLink, Vm, VmDisk, VmmDriver, VmmEvent, VmSpec } from "../../../src/contracts/vmm.ts";
+import { nodeText } from "../../../src/lib/node-text.ts";
+import { guestHello } from "../../../src/protocol/guest/messages.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
+
+/** A driver and what the suite needs around it. */
+export interface VmmBench {
+  readonly driver: VmmDriver;
+  /** Its VMM ends as soon as it is started. */
+  readonly failing: VmmDriver;
+  /** Its VMM starts and never answers. The launch deadline is over within the test's. */
+  readonly hanging: VmmDriver;
+  /** Of {@link hanging}: what a launch ends with by itself; undefined = only the caller's signal ends it. */
+  readonly hangEndsWith: ErrorCode | undefined;
+  /** True where VMs are clones of one: their agents, woken in the same moment, have one session. */
+  readonly clones?: boolean;
+  /** A VM that may be launched, with a directory of its own. */
+  spec(id: string): Promise<VmSpec>;
+  /** An image for {@link VmDisk}. */
+  diskImage(): Promise<string>;
+  /** Ends the VMM as the kernel's out-of-memory killer does. */
+  killFromOutside(vm: Vm): Promise<void>;
+  /** What is there of VMs: living processes, and files in the directories of {@link spec}. */
+  leftovers(): Promise<readonly string[]>;
+  dispose(): Promise<void>;
+}
+
+const SIGKILL = 9;
+
+/** Defines the suite. `makeBench` is called for each test. */
+export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>): void {
+  describe(`VMM driver ${name}`, () => {
+    let bench: VmmBench;
+    beforeEach(async () => {
+      bench = await makeBench();
+    });
+    afterEach(async () => {
+      await bench.dispose();
+    });
+
+    launching(() => bench);
+    connecting(() => bench);
+    running(() => bench);
+    ending(() => bench);
+  });
+}
+
+function launching(bench: () => VmmBench): void {
+  describe("launching", () => {
+    it("tells its version and acceleration, the same each time", async () => {
+      const first = await bench().driver.probe();
+      expect(first.version).not.toBe("");
+      expect(["kvm", "tcg"]).toContain(first.acceleration);
+      expect(await bench().driver.probe()).toEqual(first);
+    });
+
+    it("yields a VM with an identity, an acceleration and a timeline", async () => {
+      const { driver } = bench();
+      const vm = await driver.launch(await bench().spec("vm"));
+      expect(vm.id).toBe("vm");
+      expect(vm.identity.pid).toBeGreaterThan(0);
+      expect(vm.identity.startTime).toBeGreaterThan(0);
+      expect(vm.acceleration).toBe((await driver.probe()).acceleration);
+      expect(vm.timeline.length).toBeGreaterThan(0);
+      const times = vm.timeline.map(({ ms }) => ms);
+      expect(times).toEqual([...times].sort((a, b) => a - b));
+      await vm.kill();
+    });
+
+    it("runs several VMs at once, each with its own agent", async () => {
+      const specs = await Promise.all(["a", "b", "c"].map((id) => bench().spec(id)));
+      const vms = await Promise.all(specs.map((spec) => bench().driver.launch(spec)));
+      expect(new Set(vms.map(({ identity }) => identity.pid)).size).toBe(3);
+      const agents = await Promise.all(vms.map((vm) => greet(vm)));
+      expect(new Set(agents.map(({ session }) => session)).size).toBe(bench().clones === true ? 1 : 3);
+      await Promise.all(vms.map((vm) => vm.kill()));
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("fails when the VMM ends at once, and leaves nothing", async () => {
+      const { failing } = bench();
+      await expect(failing.launch(await bench().spec("vm"))).rejects.toMatchObject({ code: "VmmFailed" });
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("gives up on a VMM that never answers, and leaves nothing", async () => {
+      const { hanging, hangEndsWith } = bench();
+      if (hangEndsWith === undefined) return;
+      await expect(hanging.launch(await bench().spec("vm"))).rejects.toMatchObject({ code: hangEndsWith });
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("is called off by a signal while the VMM does not answer, and leaves nothing", async () => {
+      const abort = new AbortController();
+      const launched = bench().hanging.launch(await bench().spec("vm"), abort.signal);
+      setImmediate(() => abort.abort());
+      await expect(launched).rejects.toMatchObject({ code: "Cancelled" });
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("is called off at every point of a start that would have worked, and leaves nothing", async () => {
+      for (const turns of [0, 1, 3, 10]) {
+        const abort = new AbortController();
+        const launched = bench().driver.launch(await bench().spec(`vm-${turns}`), abort.signal);
+        const outcome = launched.then(
+          (vm) => vm.kill(),
+          (error: unknown) => expect(error).toMatchObject({ code: "Cancelled" }),
+        );
+        for (let turn = 0; turn < turns; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+        abort.abort();
+        await outcome;
+      }
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("does not start anything for a signal that has aborted before", async () => {
+      const launched = bench().driver.launch(await bench().spec("vm"), AbortSignal.abort());
+      await expect(launched).rejects.toMatchObject({ code: "Cancelled" });
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("refuses an id that a living VM has, and does not disturb that one", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const again = bench().driver.launch(await bench().spec("vm"));
+      await expect(again).rejects.toMatchObject({ code: "ProcessExists" });
+      await greet(vm);
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("takes an id again once its VM is gone", async () => {
+      for (let round = 0; round < 2; round++) {
+        const vm = await bench().driver.launch(await bench().spec("vm"));
+        await vm.kill();
+      }
+      expect(await bench().leftovers()).toEqual([]);
+    });
+  });
+}
+
+function connecting(bench: () => VmmBench): void {
+  describe("the agent's link", () => {
+    it("carries bytes both ways", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const { link, peer } = await greet(vm);
+      await expect(peer.request("ping", {}).result).resolves.toEqual({});
+      link.close();
+      await vm.kill();
+    });
+
+    it("is one at a time, and can be had again after a close", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const first = await greet(vm);
+      await expect(vm.connectAgent()).rejects.toMatchObject({ code: "IllegalTransition" });
+      first.link.close();
+      await first.closed;
+      const second = await greet(vm);
+      expect(second.session).toBe(first.session);
+      await expect(second.peer.request("ping", {}).result).resolves.toEqual({});
+      await vm.kill();
+    });
+
+    it("tells of its close once, whoever closes it", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const mine = await greet(vm);
+      mine.link.close();
+      mine.link.close();
+      await mine.closed;
+      const theirs = await greet(vm);
+      await vm.kill();
+      await theirs.closed;
+      expect([mine.closes(), theirs.closes()]).toEqual([1, 1]);
+      expect(theirs.link.write(new Uint8Array(1))).toBe(false);
+    });
+
+    it("tells a consumer that comes after the close", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const link = await vm.connectAgent();
+      await vm.kill();
+      await new Promise<void>((resolve) => link.open({ onData: () => undefined, onClose: () => resolve() }));
+    });
+
+    it("is called off by a signal", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      await expect(vm.connectAgent(AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
+      await greet(vm);
+      await vm.kill();
+    });
+  });
+}
+
+function running(bench: () => VmmBench): void {
+  describe("a running VM", () => {
+    it("takes disks and lets go of them, as often as asked", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const disk: VmDisk = { id: "c1-upper", path: await bench().diskImage(), readonly: false };
+      const longest: VmDisk = {
+        id: "0123456789abcdef0123456789abcde",
+        path: await bench().diskImage(),
+        readonly: true,
+      };
+      await Promise.all([vm.attachDisk(disk), vm.attachDisk(longest)]);
+      await Promise.all([vm.detachDisk(disk.id), vm.detachDisk(longest.id)]);
+      await vm.attachDisk(disk);
+      await vm.detachDisk(disk.id);
+      await vm.detachDisk(disk.id);
+      await vm.detachDisk("never-there");
+      await vm.kill();
+    });
+
+    it("refuses a disk of an id that it has, or that no disk may have", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const disk: VmDisk = { id: "c1", path: await bench().diskImage(), readonly: false };
+      await vm.attachDisk(disk);
+      await expect(vm.attachDisk({ ...disk, path: await bench().diskImage() })).rejects.toMatchObject({
+        code: "QmpFailed",
+      });
+      await expect(vm.attachDisk({ ...disk, id: "C1,x" })).rejects.toMatchObject({ code: "InvalidArgument" });
+      await vm.detachDisk("c1");
+      await vm.kill();
+    });
+
+    it("pauses and resumes, and tells each change once", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const events = record(vm);
+      await vm.pause();
+      await vm.pause();
+      await vm.resume();
+      await vm.resume();
+      await vm.kill();
+      await events.ended;
+      expect(events.types()).toEqual(["vmm.paused", "vmm.resumed", "vmm.exited"]);
+    });
+
+    it("has something to say for error messages, also when it is gone", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      expect(typeof (await vm.diagnostics())).toBe("string");
+      await vm.kill();
+      expect(typeof (await vm.diagnostics())).toBe("string");
+    });
+
+    it("ends when its guest powers off, after telling so", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const events = record(vm);
+      const { peer } = await greet(vm);
+      await peer.request("sandbox.shutdown", {}).result;
+      await events.ended;
+      expect(events.all[0]).toMatchObject({ type: "vmm.guestShutdown", reason: "guest-shutdown" });
+      expect(events.all[1]).toEqual({ type: "vmm.exited", code: 0, signal: 0 });
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
+    });
+  });
+}
+
+function ending(bench: () => VmmBench): void {
+  describe("the end of a VM", () => {
+    it("comes by kill, as often as asked, and leaves nothing", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      await Promise.all([vm.kill(), vm.kill()]);
+      await vm.kill();
+      expect(await vm.exited).toEqual({ code: -1, signal: SIGKILL });
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("is told as the last event, to whoever listens and whoever comes late", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const early = record(vm);
+      await vm.kill();
+      await early.ended;
+      const late = record(vm);
+      await late.ended;
+      for (const { all } of [early, late])
+        expect(all).toEqual([{ type: "vmm.exited", code: -1, signal: SIGKILL }]);
+    });
+
+    it("is noticed when it comes from outside, and the rest is cleared up by kill", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const events = record(vm);
+      const { closed } = await greet(vm);
+      await bench().killFromOutside(vm);
+      await events.ended;
+      await closed;
+      expect(events.all).toEqual([{ type: "vmm.exited", code: -1, signal: SIGKILL }]);
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
+    it("fails what is asked of it afterwards with VmmExited", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      await bench().killFromOutside(vm);
+      await vm.exited;
+      const disk: VmDisk = { id: "c1", path: "/nowhere", readonly: true };
+      const calls = [
+        vm.pause(),
+        vm.resume(),
+        vm.attachDisk(disk),
+        vm.detachDisk("c1"),
+        vm.connectAgent().then(() => undefined),
+      ];
+      for (const call of calls) await expect(call).rejects.toMatchObject({ code: "VmmExited" });
+      await vm.kill();
+    });
+
+    it("fails what is under way with VmmExited", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const image = await bench().diskImage();
+      const attaching = vm.attachDisk({ id: "c1", path: image, readonly: false }).then(
+        () => "attached",
+        (error: unknown) => (error as { code: ErrorCode }).code,
+      );
+      await vm.kill();
+      expect(["attached", "VmmExited"]).toContain(await attaching);
+    });
+
+    it("leaves the other VMs alone", async () => {
+      const [a, b] = await Promise.all(
+        ["a", "b"].map(async (id) => bench().driver.launch(await bench().spec(id))),
+      );
+      if (a === undefined || b === undefined) throw new Error("two VMs were launched");
+      await bench().killFromOutside(a);
+      await a.exited;
+      await b.pause();
+      await b.resume();
+      await greet(b);
+      await Promise.all([a.kill(), b.kill()]);
+      expect(await bench().leftovers()).toEqual([]);
+    });
+  });
+}
+
+/** Everything a VM tells from now on. */
+export function record(vm: Vm): { all: VmmEvent[]; types(): string[]; readonly ended: Promise<void> } {
+  const all: VmmEvent[] = [];
+  const ended = new Promise<void>((resolve, reject) => {
+    vm.events.subscribe({ next: (event) => all.push(event), error: reject, complete: resolve });
+  });
+  return { all, types: () => all.map(({ type }) => type), ended };
+}
+
+/** The host's end of a link whose agent has said hello. */
+export interface Greeted {
+  readonly link: ByteLink;
+  readonly peer: Peer;
+  /** Identifies the agent's life. */
+  readonly session: string;
+  readonly closed: Promise<void>;
+  /** How often the close was told. */
+  closes(): number;
+}
+
+/** Connects to a VM's agent and waits for its hello, which is checked. */
+export async function greet(
+  vm: Vm,
+  onEvent: (event: string, params: unknown) => void = () => undefined,
+): Promise<Greeted> {
+  const link = await vm.connectAgent();
+  return new Promise((resolve, reject) => {
+    let closes = 0;
+    let onClosed: () => void = () => undefined;
+    const closed = new Promise<void>((done) => {
+      onClosed = done;
+    });
+    const peer: Peer = new Peer({
+      session: "conformance",
+      text: nodeText,
+      maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+      ownsStreams: true,
+      helloBody: () => ({ role: "host" }),
+      onHello: ({ session, body }) => {
+        guestHello(body, "hello");
+        resolve({ link, peer, session, closed, closes: () => closes });
+      },
+      onRequest: () => Promise.reject(new Error("a guest asks for nothing")),
+      onEvent,
+      onViolation: reject,
+    });
+    link.open({
+      onData: (bytes) => peer.receive(bytes),
+      onClose: () => {
+        closes++;
+        onClosed();
+        reject(new Error("the link was closed before the agent's hello"));
+      },
+    });
+    peer.attach((frame) => link.write(frame));
+  });
+}

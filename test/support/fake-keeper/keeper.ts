@@ -1,0 +1,272 @@
+/**
+ * A keeper in memory: the {@link Keeper} port with no process, no FIFO and no socket behind it.
+ *
+ * {@link FakeKeeperHost} is what outlives a daemon; each `connect()` is the client of one daemon's life. It passes
+ * the same conformance suite as the real one, moves on microtasks only (simulated clocks do not hold it up),
+ * and has the faults that tests need: spawns that fail, processes that end at will, readers that stall, a link
+ * that goes down.
+ */
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type {
+  Keeper,
+  KeeperInventory,
+  OutputStream,
+  ProcessExit,
+  ProcessIdentity,
+  ProcessSpawn,
+  StdioBinding,
+  StdioHandlers,
+  StdioPaths,
+  TaskMessageHandler,
+} from "../../../src/contracts/keeper.ts";
+import { FakeStdio } from "./stdio.ts";
+import { FakeTaskConnection } from "./tasks.ts";
+
+const SIGKILL = 9;
+const SIGTERM = 15;
+
+interface FakeProcess {
+  readonly spec: ProcessSpawn;
+  readonly identity: ProcessIdentity;
+  exit?: ProcessExit;
+  readonly signals: number[];
+}
+
+/** Hooks of a test. */
+export interface FakeKeeperHooks {
+  /** Called for each spawn, before the process exists: throw to make it fail, await to delay it. */
+  onSpawn?: (spec: ProcessSpawn) => void | Promise<void>;
+  /** What a new process does; undefined = runs until a signal or {@link FakeKeeperHost.exit}. */
+  behaviour?: (spec: ProcessSpawn) => { code?: number; signal?: number } | undefined;
+  /** Called for each signal; true = the process ignores it. By default TERM and KILL end it. */
+  onSignal?: (id: string, signal: number) => boolean;
+}
+
+/** The part that outlives the daemons. */
+export class FakeKeeperHost {
+  readonly processes = new Map<string, FakeProcess>();
+  readonly stdio = new Map<string, FakeStdio>();
+  readonly tasks = new Map<number, FakeTaskConnection>();
+  ended = false;
+  client: FakeKeeper | undefined;
+  private nextPid = 4_000_000;
+  private nextConnection = 1;
+
+  constructor(readonly hooks: FakeKeeperHooks = {}) {}
+
+  /** A daemon connects; the client of an earlier one is dead from now on. */
+  connect(): FakeKeeper {
+    this.client?.displaced();
+    this.client = new FakeKeeper(this);
+    return this.client;
+  }
+
+  /** Ends a process, as if by itself (code) or by somebody's signal. */
+  exit(id: string, how: { code?: number; signal?: number } = {}): void {
+    const process = this.processes.get(id);
+    if (process === undefined || process.exit !== undefined) return;
+    const signal = how.signal ?? 0;
+    process.exit = { id, signal, code: signal === 0 ? (how.code ?? 0) : -1 };
+    this.client?.reported(process.exit);
+  }
+
+  /** The ids of the processes that run. */
+  get running(): string[] {
+    return [...this.processes.values()].filter(({ exit }) => exit === undefined).map(({ spec }) => spec.id);
+  }
+
+  /** containerd opens a Task connection. */
+  openTask(): FakeTaskConnection {
+    const connection = new FakeTaskConnection(this.nextConnection++, (closed) =>
+      this.tasks.delete(closed.number),
+    );
+    this.tasks.set(connection.number, connection);
+    this.client?.serve(connection);
+    return connection;
+  }
+
+  spawn(spec: ProcessSpawn): ProcessIdentity {
+    if (this.processes.has(spec.id)) {
+      throw blazarError("ProcessExists", "start a process", "the keeper has one of this name", {
+        subject: spec.id,
+      });
+    }
+    const pid = this.nextPid++;
+    const identity = { pid, startTime: pid };
+    this.processes.set(spec.id, { spec, identity, signals: [] });
+    return identity;
+  }
+
+  signal(id: string, signal: number): void {
+    const process = this.processes.get(id);
+    if (process === undefined) throw missing("ProcessNotFound", id, "the keeper does not know it");
+    if (process.exit !== undefined) throw missing("ProcessNotRunning", id, "it has ended");
+    process.signals.push(signal);
+    const ignored = this.hooks.onSignal?.(id, signal) ?? (signal !== SIGKILL && signal !== SIGTERM);
+    if (!ignored) this.exit(id, { signal });
+  }
+}
+
+/** One daemon's client of a {@link FakeKeeperHost}. */
+export class FakeKeeper implements Keeper {
+  readonly pid = 3_999_999;
+  private up = true;
+  private waitingForLink: (() => void)[] = [];
+  private readonly waiters = new Map<
+    string,
+    { resolve(exit: ProcessExit): void; reject(error: BlazarError): void }[]
+  >();
+  private handler: TaskMessageHandler | undefined;
+
+  constructor(private readonly host: FakeKeeperHost) {}
+
+  get connected(): boolean {
+    return this.up;
+  }
+
+  /** The link goes down: requests wait, acks stop. */
+  disconnect(): void {
+    this.up = false;
+    for (const stdio of this.host.stdio.values()) stdio.detached();
+  }
+
+  /** The link comes back. */
+  reconnect(): void {
+    this.up = true;
+    for (const stdio of this.host.stdio.values()) stdio.attached();
+    for (const go of this.waitingForLink.splice(0)) go();
+  }
+
+  inventory(): KeeperInventory {
+    const processes = [...this.host.processes.values()].map(({ spec, identity, exit }) => ({
+      id: spec.id,
+      identity,
+      ...(exit === undefined ? {} : { exit }),
+    }));
+    return { processes, stdio: [...this.host.stdio.keys()] };
+  }
+
+  async spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity> {
+    await this.link();
+    const { onSpawn, behaviour } = this.host.hooks;
+    if (signal?.aborted) throw cancelled(spec.id);
+    await onSpawn?.(spec);
+    if (signal?.aborted) throw cancelled(spec.id);
+    const identity = this.host.spawn(spec);
+    const fate = behaviour?.(spec);
+    if (fate !== undefined) queueMicrotask(() => this.host.exit(spec.id, fate));
+    return identity;
+  }
+
+  async signal(id: string, signal: number): Promise<void> {
+    await this.link();
+    this.host.signal(id, signal);
+  }
+
+  async forget(id: string): Promise<void> {
+    await this.link();
+    const process = this.host.processes.get(id);
+    if (process === undefined) return;
+    if (process.exit === undefined) throw missing("IllegalTransition", id, "it still runs");
+    this.host.processes.delete(id);
+  }
+
+  exited(id: string): Promise<ProcessExit> {
+    const process = this.host.processes.get(id);
+    if (process === undefined) {
+      return Promise.reject(missing("ProcessNotFound", id, "the keeper does not know it"));
+    }
+    if (process.exit !== undefined) return Promise.resolve(process.exit);
+    return new Promise((resolve, reject) => {
+      this.waiters.set(id, [...(this.waiters.get(id) ?? []), { resolve, reject }]);
+    });
+  }
+
+  async openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {
+    await this.link();
+    let stdio = this.host.stdio.get(id);
+    if (stdio === undefined) {
+      stdio = new FakeStdio(id, paths);
+      this.host.stdio.set(id, stdio);
+    }
+    stdio.requireSamePaths(paths);
+    stdio.bind(handlers);
+    return this.binding(id, stdio);
+  }
+
+  onTaskMessage(handler: TaskMessageHandler): void {
+    this.handler = handler;
+    for (const connection of this.host.tasks.values()) this.serve(connection);
+  }
+
+  async close(): Promise<void> {
+    this.displaced();
+  }
+
+  async shutdown(): Promise<void> {
+    if (this.host.running.length > 0 || this.host.stdio.size > 0) {
+      throw missing("IllegalTransition", "keeper", "it has processes or open stdio");
+    }
+    this.host.ended = true;
+    this.displaced();
+  }
+
+  /** For the host: a process has ended. */
+  reported(exit: ProcessExit): void {
+    const waiters = this.waiters.get(exit.id) ?? [];
+    this.waiters.delete(exit.id);
+    for (const waiter of waiters) waiter.resolve(exit);
+  }
+
+  /** For the host: a connection wants its messages answered. */
+  serve(connection: FakeTaskConnection): void {
+    if (this.handler !== undefined) connection.serve(this.handler);
+  }
+
+  /** For the host: this daemon is dead, as far as the keeper goes. */
+  displaced(): void {
+    if (this.host.client !== this) return;
+    this.host.client = undefined;
+    this.up = false;
+    for (const stdio of this.host.stdio.values()) stdio.unbind();
+    for (const connection of this.host.tasks.values()) connection.unserved();
+    const lost = blazarError("KeeperLost", "reach the keeper", "this end has closed the link");
+    for (const waiters of this.waiters.values()) for (const waiter of waiters) waiter.reject(lost);
+    this.waiters.clear();
+  }
+
+  private binding(id: string, stdio: FakeStdio): StdioBinding {
+    return {
+      data: (stream: OutputStream, offset, bytes) => stdio.output(stream).data(offset, bytes),
+      end: (stream, offset) => stdio.output(stream).end(offset),
+      acknowledgeInput: (offset, window) => stdio.acknowledgeInput(offset, window),
+      closeInput: async () => {
+        await this.link();
+        stdio.closeInput();
+      },
+      close: async () => {
+        await this.link();
+        stdio.close();
+        if (this.host.stdio.get(id) === stdio) this.host.stdio.delete(id);
+      },
+    };
+  }
+
+  /** Waits for the link, as the real client's requests do. */
+  private async link(): Promise<void> {
+    if (this.host.client !== this) throw missing("KeeperLost", "keeper", "this end has closed the link");
+    if (!this.up) await new Promise<void>((resolve) => this.waitingForLink.push(resolve));
+  }
+}
+
+function missing(
+  code: "ProcessNotFound" | "ProcessNotRunning" | "IllegalTransition" | "KeeperLost",
+  subject: string,
+  reason: string,
+): BlazarError {
+  return blazarError(code, "ask the keeper", reason, { subject });
+}
+
+function cancelled(subject: string): BlazarError {
+  return blazarError("Cancelled", "start a process", "the caller gave up", { subject });
+}

@@ -1,0 +1,124 @@
+/**
+ * Sandboxes that exist only in a Map: the port's rules (unknown ids, double creation, waits) without a VM.
+ * Tests end a sandbox with `end` and break a method with `failWith`.
+ */
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type {
+  SandboxPlatform,
+  SandboxService,
+  SandboxSpec,
+  SandboxStatus,
+} from "../../../src/contracts/sandbox.ts";
+
+interface Exit {
+  exitStatus: number;
+  exitedAt: Date;
+}
+
+interface FakeSandbox {
+  spec: SandboxSpec;
+  status: SandboxStatus;
+  ended: Promise<Exit>;
+  end: (exit: Exit) => void;
+}
+
+export class FakeSandboxService implements SandboxService {
+  readonly created: SandboxSpec[] = [];
+  readonly stopTimeouts: number[] = [];
+  readonly createdAt = new Date("2024-05-06T07:08:09.123Z");
+  private readonly sandboxes = new Map<string, FakeSandbox>();
+  private failures = new Map<string, unknown>();
+  private startGate: Promise<void> = Promise.resolve();
+
+  /** Makes every later call of a method reject with `error`. */
+  failWith(method: keyof SandboxService, error: unknown): void {
+    this.failures.set(method, error);
+  }
+
+  /** Makes Start hang until the gate resolves or the call is cancelled. */
+  holdStart(gate: Promise<void>): void {
+    this.startGate = gate;
+  }
+
+  /** Ends a sandbox as if its VM had gone. */
+  end(id: string, exitStatus: number, exitedAt: Date): void {
+    const sandbox = this.get(id);
+    Object.assign(sandbox.status, { phase: "stopped", exitStatus, exitedAt });
+    sandbox.end({ exitStatus, exitedAt });
+  }
+
+  async create(spec: SandboxSpec): Promise<void> {
+    this.maybeFail("create");
+    if (this.sandboxes.has(spec.id)) {
+      throw blazarError("SandboxExists", "create the sandbox", "it exists already", { subject: spec.id });
+    }
+    this.created.push(spec);
+    let end: (exit: Exit) => void = () => undefined;
+    const ended = new Promise<Exit>((resolve) => {
+      end = resolve;
+    });
+    const status: SandboxStatus = {
+      id: spec.id,
+      phase: "created",
+      pid: 0,
+      createdAt: this.createdAt,
+      info: { driver: "fake" },
+    };
+    this.sandboxes.set(spec.id, { spec, status, ended, end });
+  }
+
+  async start(id: string, signal?: AbortSignal): Promise<{ pid: number; createdAt: Date }> {
+    this.maybeFail("start");
+    const { status } = this.get(id);
+    await Promise.race([this.startGate, cancelled(signal)]);
+    Object.assign(status, { phase: "ready", pid: 4711 });
+    return { pid: 4711, createdAt: this.createdAt };
+  }
+
+  platform(id: string): SandboxPlatform {
+    this.maybeFail("platform");
+    this.get(id);
+    return { os: "linux", architecture: "amd64", variant: "" };
+  }
+
+  async stop(id: string, timeoutMs: number): Promise<void> {
+    this.maybeFail("stop");
+    this.stopTimeouts.push(timeoutMs);
+    if (this.get(id).status.phase !== "stopped") this.end(id, 0, new Date());
+  }
+
+  async wait(id: string, signal: AbortSignal): Promise<Exit> {
+    this.maybeFail("wait");
+    return Promise.race([this.get(id).ended, cancelled(signal)]);
+  }
+
+  status(id: string): SandboxStatus {
+    this.maybeFail("status");
+    return this.get(id).status;
+  }
+
+  async shutdown(id: string): Promise<void> {
+    this.maybeFail("shutdown");
+    this.get(id);
+    this.sandboxes.delete(id);
+  }
+
+  private get(id: string): FakeSandbox {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox !== undefined) return sandbox;
+    throw blazarError("SandboxNotFound", "find the sandbox", "there is none", { subject: id });
+  }
+
+  private maybeFail(method: keyof SandboxService): void {
+    if (this.failures.has(method)) throw this.failures.get(method);
+  }
+}
+
+/** Rejects when `signal` aborts; never, without one. */
+export function cancelled(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    const fail = (): void => reject(blazarError("Cancelled", "wait", "the caller went away"));
+    if (signal?.aborted === true) fail();
+    signal?.addEventListener("abort", fail, { once: true });
+  });
+}

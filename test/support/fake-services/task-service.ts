@@ -1,0 +1,160 @@
+/**
+ * Containers that exist only in a Map: the Task port without guests. Tests end a process with `end` and
+ * break a method with `failWith`.
+ */
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type {
+  ProcessState,
+  TaskCreateRequest,
+  TaskExecRequest,
+  TaskService,
+} from "../../../src/contracts/task.ts";
+import { cancelled } from "./sandbox-service.ts";
+
+interface Exit {
+  exitStatus: number;
+  exitedAt: Date;
+}
+
+interface FakeProcess {
+  state: ProcessState;
+  ended: Promise<Exit>;
+  end: (exit: Exit) => void;
+}
+
+export class FakeTaskService implements TaskService {
+  readonly created: TaskCreateRequest[] = [];
+  readonly execs: TaskExecRequest[] = [];
+  /** Calls that change something and answer nothing: `kill c1 e1 9 true`, … */
+  readonly calls: string[] = [];
+  /** How many waits are pending. */
+  waiting = 0;
+  private readonly processes = new Map<string, FakeProcess>();
+  private readonly failures = new Map<string, unknown>();
+  private nextPid = 1000;
+
+  failWith(method: keyof TaskService, error: unknown): void {
+    this.failures.set(method, error);
+  }
+
+  end(id: string, execId: string, exitStatus: number, exitedAt = new Date()): void {
+    const found = this.get(id, execId);
+    Object.assign(found.state, { status: "stopped", exitStatus, exitedAt });
+    found.end({ exitStatus, exitedAt });
+  }
+
+  async create(request: TaskCreateRequest): Promise<{ pid: number }> {
+    this.maybeFail("create");
+    this.created.push(request);
+    return { pid: this.add(request.id, "", request, request.bundle) };
+  }
+
+  async start(id: string, execId: string): Promise<{ pid: number }> {
+    this.maybeFail("start");
+    const { state } = this.get(id, execId);
+    state.status = "running";
+    return { pid: state.pid };
+  }
+
+  async exec(id: string, execId: string, request: TaskExecRequest): Promise<void> {
+    this.maybeFail("exec");
+    this.execs.push(request);
+    this.add(id, execId, request, this.get(id, "").state.bundle);
+  }
+
+  state(id: string, execId: string): ProcessState {
+    this.maybeFail("state");
+    return this.get(id, execId).state;
+  }
+
+  async wait(id: string, execId: string, signal?: AbortSignal): Promise<Exit> {
+    this.maybeFail("wait");
+    this.waiting++;
+    try {
+      return await Promise.race([this.get(id, execId).ended, cancelled(signal)]);
+    } finally {
+      this.waiting--;
+    }
+  }
+
+  async kill(id: string, execId: string, signal: number, all: boolean): Promise<void> {
+    this.record("kill", id, execId, signal, all);
+  }
+
+  async delete(id: string, execId: string): Promise<Exit & { pid: number }> {
+    this.maybeFail("delete");
+    const { state } = this.get(id, execId);
+    this.processes.delete(key(id, execId));
+    return { pid: state.pid, exitStatus: state.exitStatus, exitedAt: state.exitedAt ?? new Date(0) };
+  }
+
+  async pids(id: string): Promise<number[]> {
+    this.maybeFail("pids");
+    return [this.get(id, "").state.pid];
+  }
+
+  async closeIO(id: string, execId: string): Promise<void> {
+    this.record("closeIO", id, execId);
+  }
+
+  async resizePty(id: string, execId: string, width: number, height: number): Promise<void> {
+    this.record("resizePty", id, execId, width, height);
+  }
+
+  connect(id: string): { taskPid: number; version: string } {
+    this.maybeFail("connect");
+    return { taskPid: this.get(id, "").state.pid, version: "3" };
+  }
+
+  shutdown(id: string): void {
+    this.calls.push(`shutdown ${id}`);
+  }
+
+  private record(method: keyof TaskService, id: string, execId: string, ...rest: unknown[]): void {
+    this.maybeFail(method);
+    this.get(id, execId);
+    this.calls.push([method, id, execId, ...rest].join(" "));
+  }
+
+  private add(id: string, execId: string, io: Omit<TaskExecRequest, "process">, bundle: string): number {
+    let end: (exit: Exit) => void = () => undefined;
+    const ended = new Promise<Exit>((resolve) => {
+      end = resolve;
+    });
+    const pid = this.nextPid++;
+    const { stdin, stdout, stderr, terminal } = io;
+    const state: ProcessState = {
+      id,
+      execId,
+      pid,
+      bundle,
+      stdin,
+      stdout,
+      stderr,
+      terminal,
+      status: "created",
+      exitStatus: 0,
+    };
+    this.processes.set(key(id, execId), { state, ended, end });
+    return pid;
+  }
+
+  private get(id: string, execId: string): FakeProcess {
+    const found = this.processes.get(key(id, execId));
+    if (found !== undefined) return found;
+    throw blazarError(
+      execId === "" ? "ContainerNotFound" : "ProcessNotFound",
+      "find the process",
+      "there is none",
+      { subject: key(id, execId) },
+    );
+  }
+
+  private maybeFail(method: keyof TaskService): void {
+    if (this.failures.has(method)) throw this.failures.get(method);
+  }
+}
+
+function key(id: string, execId: string): string {
+  return `${id}/${execId}`;
+}

@@ -1,0 +1,86 @@
+/** A guest's link: its events reach whoever listens, whenever that is, and are kept for nobody else. */
+import { expect, test } from "vitest";
+import { GuestLink } from "../../../../src/actors/guest/link.ts";
+import type { ByteLink } from "../../../../src/contracts/vmm.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../../../src/protocol/wire/frame.ts";
+import { Peer } from "../../../../src/protocol/wire/peer.ts";
+import { CapturedLogger } from "../../../support/captured-logger.ts";
+
+const text = {
+  encode: (value: string) => new TextEncoder().encode(value),
+  decode: (bytes: Uint8Array) => new TextDecoder().decode(bytes),
+};
+
+/** A link whose guest says what a test has it say; everything arrives at once. */
+function linked() {
+  const guest = new Peer({
+    session: "guest",
+    text,
+    maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+    ownsStreams: false,
+    helloBody: () => ({ role: "guest", agent: "1", kernel: "6", timeline: {} }),
+    onHello: () => undefined,
+    onRequest: () => undefined,
+    onEvent: () => undefined,
+    onViolation: (error) => {
+      throw error;
+    },
+  });
+  let toHost: ((bytes: Uint8Array) => void) | undefined;
+  const wire: ByteLink = {
+    write: (bytes) => {
+      guest.receive(bytes);
+      return true;
+    },
+    open: ({ onData }) => {
+      toHost = onData;
+    },
+    close: () => undefined,
+  };
+  const link = new GuestLink(wire, {
+    sandboxId: "pod",
+    session: "host",
+    text,
+    logger: new CapturedLogger(),
+  });
+  link.hello.catch(() => undefined);
+  guest.attach((frame) => toHost?.(frame));
+  const exits = (id: string) => guest.emit("process.exited", { id, execId: "", status: 0, oomKilled: false });
+  return { link, exits };
+}
+
+/** What a new listener is told: ids of containers, or "lost". */
+function listener(link: GuestLink) {
+  const heard: string[] = [];
+  const subscription = link.events$.subscribe({
+    next: (event) => heard.push(event.type === "lost" ? "lost" : event.exit.id),
+    complete: () => heard.push("end"),
+  });
+  return { heard, leave: () => subscription.unsubscribe() };
+}
+
+test("what a guest tells before anybody listens is heard by the first who does, once", () => {
+  const { link, exits } = linked();
+  exits("early");
+  const first = listener(link);
+  exits("then");
+  const second = listener(link);
+  expect([first.heard, second.heard]).toEqual([["early", "then"], []]);
+});
+
+test("what is told between two listeners is heard by the second", () => {
+  const { link, exits } = linked();
+  const first = listener(link);
+  exits("first's");
+  first.leave();
+  exits("between");
+  expect(listener(link).heard).toEqual(["between"]);
+});
+
+test("who comes after the loss of a guest hears what is left, of the loss and no more", () => {
+  const { link, exits } = linked();
+  exits("unheard");
+  link.close();
+  expect(listener(link).heard).toEqual(["unheard", "lost", "end"]);
+  expect(listener(link).heard).toEqual(["lost", "end"]);
+});

@@ -1,0 +1,82 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fc, test } from "@fast-check/vitest";
+import { describe, expect, it } from "vitest";
+import { FileJournal, type HostResource, readJournal } from "../../../../src/actors/resources/journal.ts";
+import { temporaryDirectory } from "../../../support/temporary-directory.ts";
+
+const directory: HostResource = { kind: "directory", path: "/run/blazar/sandboxes/s1" };
+const vmm: HostResource = { kind: "process", id: "s1" };
+
+async function fresh() {
+  const path = join(await temporaryDirectory(), "s1.jsonl");
+  return { path, journal: await FileJournal.create(path, "s1", () => 1000) };
+}
+
+describe("a journal", () => {
+  it("has the intent in the file before it answers", async () => {
+    const { path, journal } = await fresh();
+    await journal.intend(directory);
+    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual([{ ref: 1, resource: directory }]);
+    await journal.close();
+  });
+
+  it("knows what is intended and not undone, as it was amended last", async () => {
+    const { path, journal } = await fresh();
+    const first = await journal.intend(directory);
+    const second = await journal.intend(vmm);
+    await journal.amend(second, { ...vmm, pid: 12, startTime: 34 });
+    await journal.undone(first);
+    const expected = [{ ref: second, resource: { ...vmm, pid: 12, startTime: 34 } }];
+    expect(journal.outstanding()).toEqual(expected);
+    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual(expected);
+    await journal.close();
+  });
+
+  it("is removed by close when nothing is outstanding, and kept otherwise", async () => {
+    const clean = await fresh();
+    await clean.journal.undone(await clean.journal.intend(directory));
+    await clean.journal.close();
+    await expect(readFile(clean.path)).rejects.toThrow(/ENOENT/);
+    const dirty = await fresh();
+    await dirty.journal.intend(directory);
+    await dirty.journal.close();
+    expect(await readFile(dirty.path, "utf8")).toContain("intent");
+  });
+
+  it("refuses to share its file with another one", async () => {
+    const { path, journal } = await fresh();
+    await expect(FileJournal.create(path, "s1")).rejects.toMatchObject({ code: "HostResource" });
+    await journal.close();
+  });
+
+  it("keeps the times of transitions", async () => {
+    const { path, journal } = await fresh();
+    journal.transition("creating", 12);
+    const ref = await journal.intend(directory);
+    expect(readJournal(await readFile(path, "utf8")).entries[1]).toEqual({
+      type: "transition",
+      at: 1000,
+      state: "creating",
+      ms: 12,
+    });
+    await journal.undone(ref);
+    await journal.close();
+  });
+
+  it("torn at any byte still tells what was written before", async () => {
+    const { path, journal } = await fresh();
+    await journal.intend(directory);
+    await journal.intend(vmm);
+    const text = await readFile(path, "utf8");
+    const whole = text.indexOf("\n", text.indexOf('"ref":1')) + 1;
+    for (let cut = whole; cut < text.length; cut++) {
+      expect(readJournal(text.slice(0, cut)).outstanding[0]).toEqual({ ref: 1, resource: directory });
+    }
+    await journal.close();
+  });
+
+  test.prop([fc.string()])("made of anything is read without a throw", (text) => {
+    expect(readJournal(text).outstanding).toBeInstanceOf(Array);
+  });
+});

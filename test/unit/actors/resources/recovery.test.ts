@@ -1,0 +1,115 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { FileJournal, type HostResource } from "../../../../src/actors/resources/journal.ts";
+import { recover } from "../../../../src/actors/resources/recovery.ts";
+import type { UndoPorts } from "../../../../src/actors/resources/undo.ts";
+import { blazarError } from "../../../../src/contracts/errors.ts";
+import type { KeeperInventory } from "../../../../src/contracts/keeper.ts";
+import type { RootfsPlan } from "../../../../src/contracts/storage.ts";
+import { CapturedLogger } from "../../../support/captured-logger.ts";
+import { temporaryDirectory } from "../../../support/temporary-directory.ts";
+
+const plan: RootfsPlan = {
+  containerId: "c1",
+  directory: "/share/c1",
+  layers: undefined,
+  disk: { path: "/disk", filesystem: "ext4", owned: true, readonly: false, kept: false },
+  guest: { kind: "layers", path: "c1/rootfs", readonly: false },
+  owner: undefined,
+};
+const directory: HostResource = { kind: "directory", path: "/run/s1" };
+const cgroups: HostResource = { kind: "cgroups", directories: ["/sys/fs/cgroup/x"] };
+const rootfs: HostResource = { kind: "rootfs", plan };
+const paths = { stdin: "", stdout: "/fifo", stderr: "" };
+
+/** Ports that note what they are asked, around a keeper that holds what is given. */
+function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
+  const done: string[] = [];
+  const note = async (what: string) => {
+    if (what === failing) throw blazarError("HostResource", "undo", "busy");
+    done.push(what);
+  };
+  const undo: UndoPorts = {
+    keeper: {
+      inventory: () => ({ processes: [], stdio: [], ...inventory }),
+      signal: (id, signal) => note(`signal ${id} ${signal}`),
+      exited: async (id) => ({ id, code: -1, signal: 9 }),
+      forget: (id) => note(`forget ${id}`),
+      openStdio: async (id) => {
+        await note(`open ${id}`);
+        const nothing = () => undefined;
+        return {
+          data: nothing,
+          end: nothing,
+          acknowledgeInput: nothing,
+          closeInput: async () => undefined,
+          close: () => note(`close ${id}`),
+        };
+      },
+    },
+    files: {
+      makeDirectory: async () => undefined,
+      unmountBelow: async () => undefined,
+      removeTree: (path) => note(`rm ${path}`),
+    },
+    rootfs: { release: ({ containerId }) => note(`release ${containerId}`) },
+    cgroups: { remove: ([first]) => note(`rmdir ${first}`) },
+    networks: { disconnect: ({ id }) => note(`disconnect ${id}`) },
+  };
+  return { done, undo };
+}
+
+/** What a daemon leaves that dies after these intents. */
+async function leave(...resources: HostResource[]) {
+  const folder = await temporaryDirectory();
+  const journal = await FileJournal.create(join(folder, "s1.jsonl"), "s1");
+  for (const resource of resources) await journal.intend(resource);
+  await journal.close();
+  return folder;
+}
+
+describe("the recovery of a dead daemon's sandboxes", () => {
+  it("undoes what has no undo, newest first, removes the journal and says what it did", async () => {
+    const folder = await leave(directory, cgroups, rootfs);
+    const { done, undo } = ports();
+    const logger = new CapturedLogger();
+    await recover(folder, undo, logger);
+    expect(done).toEqual(["release c1", "rmdir /sys/fs/cgroup/x", "rm /run/s1"]);
+    expect(await readdir(folder)).toEqual([]);
+    expect(logger.lines[0]?.fields["undone"]).toEqual([
+      "root of container c1",
+      "cgroups /sys/fs/cgroup/x",
+      "directory /run/s1",
+    ]);
+  });
+
+  it("kills VMMs that the keeper still has and closes stdio that it still holds", async () => {
+    const folder = await leave({ kind: "process", id: "s1" }, { kind: "stdio", id: "c1/", paths });
+    const identity = { pid: 12, startTime: 3 };
+    const { done, undo } = ports({ processes: [{ id: "s1", identity }], stdio: ["c1/"] });
+    await recover(folder, undo, new CapturedLogger());
+    expect(done).toEqual(["open c1/", "close c1/", "signal s1 9", "forget s1"]);
+  });
+
+  it("leaves a process alone that has only the pid of ours", async () => {
+    const folder = await leave({ kind: "process", id: "s1", pid: process.pid, startTime: 1 });
+    const { undo } = ports();
+    await recover(folder, undo, new CapturedLogger());
+    // this very process is still here to tell
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("keeps the journal of what could not be undone, and goes on with the rest", async () => {
+    const folder = await leave(directory, cgroups);
+    const { done, undo } = ports({}, "rmdir /sys/fs/cgroup/x");
+    const logger = new CapturedLogger();
+    await recover(folder, undo, logger);
+    expect(done).toEqual(["rm /run/s1"]);
+    expect(await readdir(folder)).toEqual(["s1.jsonl"]);
+    expect(logger.lines.at(-1)).toMatchObject({
+      level: "error",
+      fields: { resource: "cgroups /sys/fs/cgroup/x" },
+    });
+  });
+});

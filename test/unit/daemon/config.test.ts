@@ -1,0 +1,74 @@
+import { fc, test } from "@fast-check/vitest";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
+import { BlazarError } from "../../../src/contracts/errors.ts";
+import { nearest, parseConfig } from "../../../src/daemon/config/load.ts";
+import { CONFIG_SCHEMA } from "../../../src/daemon/config/schema.ts";
+
+const refusal = (text: string): string => {
+  try {
+    parseConfig(text, "/etc/blazar.toml");
+  } catch (error) {
+    expect(error).toBeInstanceOf(BlazarError);
+    expect(error).toMatchObject({ code: "InvalidConfig", details: { subject: "/etc/blazar.toml" } });
+    return (error as BlazarError).message;
+  }
+  throw new Error("it was taken");
+};
+
+describe("a configuration", () => {
+  it("that is empty has every default", () => {
+    const config = parseConfig("", "f");
+    expect(config.deadlines).toEqual(DEFAULT_DEADLINES);
+    expect(config.vmm).toMatchObject({ vcpus: 1, memory: 256 * 2 ** 20, acceleration: "auto" });
+    expect(config.daemon).toMatchObject({ state_directory: "/run/blazar", socket: undefined });
+  });
+
+  it("overrides key by key", () => {
+    const config = parseConfig('[vmm]\nmemory = "1GiB"\nvcpus = 4\n[deadlines]\nlaunch = 5\n', "f");
+    expect(config.vmm).toMatchObject({ memory: 2 ** 30, vcpus: 4, acceleration: "auto" });
+    expect(config.deadlines).toEqual({ ...DEFAULT_DEADLINES, launch: 5 });
+  });
+
+  it("with an unknown key is refused by name, with the nearest known one", () => {
+    expect(refusal('[vmm]\nmemroy = "1G"')).toContain("there is no vmm.memroy; did you mean memory?");
+    expect(refusal("[vm]\nvcpus = 1")).toContain("there is no [vm]; did you mean vmm?");
+    expect(refusal("[vmm]\nxylophone_of_doom = 1")).toMatch(/there is no vmm\.xylophone_of_doom;(?! did)/);
+    expect(refusal("[vmm]\nconstructor = 1")).toContain("there is no vmm.constructor");
+  });
+
+  it.each([
+    ["[vmm]\nvcpus = 0", "vmm.vcpus = 0"],
+    ['[vmm]\nvcpus = "two"', "vmm.vcpus"],
+    ['[vmm]\nmemory = "much"', "256M"],
+    ['[daemon]\nstate_directory = "run"', "absolute path"],
+    ['[daemon]\nlog_level = "loud"', "daemon.log_level"],
+    ["[keeper]\nstart = 1", "keeper.start"],
+    ["[deadlines]\nlaunch = -1", "deadlines.launch"],
+    ["vmm = 3", "vmm must be a table"],
+    ["[vmm", "at line 1"],
+  ])("%j is refused and says %j", (text, words) => {
+    expect(refusal(text)).toContain(words);
+  });
+
+  test.prop([fc.string()])("made of anything is taken or refused by InvalidConfig", (text) => {
+    try {
+      parseConfig(text, "f");
+    } catch (error) {
+      expect(error).toMatchObject({ code: "InvalidConfig" });
+    }
+  });
+
+  it("has a type and a meaning for every key", () => {
+    for (const keys of Object.values(CONFIG_SCHEMA)) {
+      for (const key of Object.values(keys)) expect(key.type.length * key.doc.length).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe("the nearest name", () => {
+  it("is none where nothing is near", () => {
+    expect(nearest("abc", ["memory", "kernel"])).toBeUndefined();
+    expect(nearest("kernal", ["memory", "kernel"])).toBe("kernel");
+  });
+});

@@ -1,0 +1,168 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { expandParent, HostCgroups } from "../../../src/host/cgroups/host-cgroups.ts";
+
+let base: string;
+let waited: number[];
+
+beforeEach(async () => {
+  base = await mkdtemp(path.join(tmpdir(), "blazar-cgroups-"));
+  waited = [];
+});
+afterEach(() => rm(base, { recursive: true }));
+
+/** Directories that stand for mounted hierarchies, by name and the options that the kernel shows. */
+function mounted(hierarchies: Record<string, string>, type = "cgroup"): HostCgroups {
+  const lines = Object.entries(hierarchies).map(([name, options], index) => {
+    mkdirSync(path.join(base, name), { recursive: true });
+    return `${30 + index} 29 0:${index} / ${base}/${name} rw - ${type} ${type} ${options}`;
+  });
+  const mountinfo = path.join(base, "mountinfo");
+  writeFileSync(mountinfo, `${lines.join("\n")}\n`, { flag: "a" });
+  return new HostCgroups({ mountinfo, delay: async (ms) => waited.push(ms) });
+}
+
+const V1 = { "cpu,cpuacct": "rw,cpu,cpuacct", memory: "rw,memory", systemd: "rw,xattr,name=systemd" };
+
+describe("cgroup v1", () => {
+  test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {
+    const cgroups = mounted(V1);
+    expect(await cgroups.plan("s1", "")).toEqual({
+      directories: ["cpu,cpuacct/blazar", "cpu,cpuacct/blazar/s1", "memory/blazar", "memory/blazar/s1"].map(
+        (each) => `${base}/${each}`,
+      ),
+      procs: ["cpu,cpuacct/blazar/s1", "memory/blazar/s1"].map((each) => `${base}/${each}/cgroup.procs`),
+    });
+    expect(existsSync(path.join(base, "memory/blazar"))).toBe(false);
+  });
+
+  test("making and removing leaves nothing, also of the group that sandboxes share", async () => {
+    const cgroups = mounted(V1);
+    const [one, two] = [await cgroups.plan("s1", ""), await cgroups.plan("s2", "")];
+    await cgroups.make(one.directories);
+    await cgroups.make(two.directories);
+    await cgroups.remove(one.directories);
+    expect(await readdir(path.join(base, "memory/blazar"))).toEqual(["s2"]);
+    await cgroups.remove(two.directories);
+    await cgroups.remove(two.directories);
+    expect(await readdir(path.join(base, "memory"))).toEqual([]);
+    expect(waited).toEqual([]);
+  });
+
+  test("kubelet's groups stay; a missing parent is made and goes again", async () => {
+    const cgroups = mounted(V1);
+    mkdirSync(path.join(base, "memory/kubepods/pod1"), { recursive: true });
+    const { directories } = await cgroups.plan("s1", "/kubepods/pod1");
+    expect(directories).toContain(`${base}/cpu,cpuacct/kubepods`);
+    expect(directories).not.toContain(`${base}/memory/kubepods`);
+    await cgroups.make(directories);
+    await cgroups.remove(directories);
+    expect(existsSync(path.join(base, "memory/kubepods/pod1"))).toBe(true);
+    expect(existsSync(path.join(base, "cpu,cpuacct/kubepods"))).toBe(false);
+  });
+
+  test("CPUs and memory nodes are those of the group above", async () => {
+    const cgroups = mounted({ cpuset: "rw,cpuset" });
+    for (const directory of ["", "blazar", "blazar/s1"]) {
+      mkdirSync(path.join(base, "cpuset", directory), { recursive: true });
+      for (const name of ["cpuset.cpus", "cpuset.mems"])
+        writeFileSync(path.join(base, "cpuset", directory, name), directory === "" ? "0-3\n" : "\n");
+    }
+    await cgroups.make((await cgroups.plan("s1", "")).directories);
+    expect(readFileSync(path.join(base, "cpuset/blazar/s1/cpuset.cpus"), "utf8")).toBe("0-3\n");
+    expect(readFileSync(path.join(base, "cpuset/blazar/s1/cpuset.mems"), "utf8")).toBe("0-3\n");
+  });
+
+  test("v2 mounted beside v1, for systemd, is left alone", async () => {
+    mounted({ memory: "rw,memory" });
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    expect((await cgroups.plan("s1", "")).procs).toEqual([`${base}/memory/blazar/s1/cgroup.procs`]);
+  });
+});
+
+describe("cgroup v2", () => {
+  test("a sandbox has one group, and the groups above hand their controllers down", async () => {
+    const cgroups = mounted({ unified: "rw,nsdelegate" }, "cgroup2");
+    const { directories, procs } = await cgroups.plan("s1", "");
+    expect(directories).toEqual([`${base}/unified/blazar`, `${base}/unified/blazar/s1`]);
+    expect(procs).toEqual([`${base}/unified/blazar/s1/cgroup.procs`]);
+    writeFileSync(path.join(base, "unified/cgroup.controllers"), "cpu memory pids hugetlb\n");
+    writeFileSync(path.join(base, "unified/cgroup.subtree_control"), "cpu memory\n");
+    await cgroups.make(directories);
+    // a plain file keeps only what was written last
+    expect(readFileSync(path.join(base, "unified/cgroup.subtree_control"), "utf8")).toBe("+pids");
+  });
+});
+
+test("a host without control groups is told so", async () => {
+  const cgroups = mounted({ tmp: "rw" }, "tmpfs");
+  await expect(cgroups.plan("s1", "")).rejects.toMatchObject({ code: "DependencyMissing" });
+});
+
+describe("removing", () => {
+  test("waits for a group that is still busy, for a bounded time", async () => {
+    const cgroups = mounted({ memory: "rw,memory" });
+    const { directories } = await cgroups.plan("s1", "");
+    await cgroups.make(directories);
+    mkdirSync(path.join(base, "memory/blazar/s1/inner"));
+    await expect(cgroups.remove(directories)).rejects.toMatchObject({ code: "HostResource" });
+    expect(waited.reduce((sum, each) => sum + each)).toBe(2000);
+  });
+
+  test("goes on when the last process has left", async () => {
+    const cgroups = mounted({ memory: "rw,memory" });
+    const { directories } = await cgroups.plan("s1", "");
+    await cgroups.make(directories);
+    const inner = path.join(base, "memory/blazar/s1/inner");
+    mkdirSync(inner);
+    const patient = new HostCgroups({
+      mountinfo: path.join(base, "mountinfo"),
+      delay: async () => rmdirSync(inner),
+    });
+    await patient.remove(directories);
+    expect(await readdir(path.join(base, "memory"))).toEqual([]);
+  });
+
+  test.each(["/", "/etc", "memory", "memory/../outside", "memory/", "other/blazar"])(
+    "refuses %s",
+    async (given) => {
+      const cgroups = mounted({ memory: "rw,memory" });
+      mkdirSync(path.join(base, "outside"));
+      mkdirSync(path.join(base, "other/blazar"), { recursive: true });
+      const directory = given.startsWith("/") ? given : `${base}/${given}`;
+      await expect(cgroups.remove([directory])).rejects.toMatchObject({ code: "InvalidArgument" });
+      await expect(cgroups.make([directory])).rejects.toMatchObject({ code: "InvalidArgument" });
+      expect(existsSync(path.join(base, "outside"))).toBe(true);
+      expect(existsSync(path.join(base, "other/blazar"))).toBe(true);
+    },
+  );
+});
+
+describe("a parent", () => {
+  test.each([
+    ["/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
+    ["kubepods/pod1/", "/kubepods/pod1"],
+    ["system.slice", "/system.slice"],
+    [
+      "kubepods-burstable-pod1_2.slice",
+      "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice",
+    ],
+    ["/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
+  ])("%s is %s", (parent, group) => {
+    expect(expandParent(parent)).toBe(group);
+  });
+
+  test.each(["/", "//", "..", "/a/../b", "/a/./b", "a\0b", "/cgroup.procs", "a--b.slice", "-.slice"])(
+    "%j is refused",
+    (parent) => {
+      expect(() => expandParent(parent)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+    },
+  );
+
+  test.each(["..", "a/b", "", "x".repeat(200)])("the sandbox id %j is refused", async (id) => {
+    await expect(mounted(V1).plan(id, "")).rejects.toMatchObject({ code: "InvalidArgument" });
+  });
+});

@@ -1,0 +1,325 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { BlazarError } from "../../../src/contracts/errors.ts";
+import { translateProcess } from "../../../src/oci/spec/process.ts";
+import { translateResources, weightOfShares } from "../../../src/oci/spec/resources.ts";
+import { translateSpec } from "../../../src/oci/spec/translate.ts";
+import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
+import { containerCreate, guestProcess } from "../../../src/protocol/guest/messages.ts";
+import { criSpec, mount, SANDBOX_PID } from "../../support/cri-spec.ts";
+
+const ROOTFS = { kind: "layers", path: "c1/rootfs", diskSerial: "d1", filesystem: "ext4", readonly: false };
+const STDIO = { stdin: 0, stdout: 1, stderr: 2 };
+
+/** What the guest makes of it. */
+function guestAccepts(create: object): unknown {
+  return containerCreate({ ...create, id: "c1", pidTarget: "", rootfs: ROOTFS, stdio: STDIO }, "create");
+}
+
+describe("an ordinary CRI spec", () => {
+  const { create, rootReadonly, pidTarget, warnings } = translateSpec(criSpec());
+
+  test("is understood by the guest without a warning", () => {
+    expect(warnings).toEqual([]);
+    expect(guestAccepts(create)).toMatchObject(create);
+    expect(rootReadonly).toBe(false);
+    expect(pidTarget).toBeUndefined();
+  });
+
+  test("keeps the process", () => {
+    expect(create.process).toMatchObject({
+      args: ["/bin/sh", "-c", "echo hello; sleep 60"],
+      uid: 1000,
+      gid: 1000,
+      additionalGids: [1000, 2000],
+      cwd: "/",
+      terminal: false,
+      noNewPrivileges: true,
+      oomScoreAdj: 1000,
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 1024, hard: -1 }],
+    });
+    const netRaw = capabilityMask(["CAP_NET_RAW"]);
+    expect((create.process.capabilities?.bounding ?? 0) & netRaw).toBe(netRaw);
+    expect(create.process.capabilities?.ambient).toBe(0);
+  });
+
+  test("keeps the kernel's filesystems and drops the files that the sandbox has", () => {
+    expect(create.mounts.map(({ destination, type }) => `${type} ${destination}`)).toEqual([
+      ...[
+        "proc /proc",
+        "tmpfs /dev",
+        "devpts /dev/pts",
+        "tmpfs /dev/shm",
+        "mqueue /dev/mqueue",
+        "sysfs /sys",
+      ],
+      "cgroup /sys/fs/cgroup",
+    ]);
+  });
+
+  test("turns limits into files of cgroup v2", () => {
+    expect(create.cgroup).toEqual({
+      "memory.max": "268435456",
+      "cpu.max": "50000 100000",
+      "cpu.weight": String(weightOfShares(512)),
+    });
+  });
+});
+
+describe("mounts", () => {
+  test("a volume of the host is refused, naming both ends", () => {
+    const spec = criSpec();
+    spec.mounts.push(mount("/data", "bind", "/var/lib/volumes/db", ["rbind", "rw"]));
+    expect(() => translateSpec(spec)).toThrow(
+      "cannot obey the OCI spec (mounts[8]): the host's /var/lib/volumes/db cannot be mounted at /data yet; " +
+        "volumes come with a later release",
+    );
+    expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
+  });
+
+  test.each(["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc//hosts", "/etc/x/../hosts"])(
+    "the sandbox's own %s is left out in silence",
+    (destination) => {
+      const spec = { ...criSpec(), mounts: [mount(destination, "bind", "/somewhere", ["rbind"])] };
+      expect(translateSpec(spec)).toMatchObject({ create: { mounts: [] }, warnings: [] });
+    },
+  );
+
+  test("a bind of /dev/shm becomes the sandbox's shared memory", () => {
+    const spec = { ...criSpec(), mounts: [mount("/dev/shm", "bind", "/run/shm-of-pod", ["rbind", "ro"])] };
+    expect(translateSpec(spec).create.mounts).toMatchObject([{ type: "tmpfs", destination: "/dev/shm" }]);
+  });
+
+  test("cgroups are read-only even where the spec says rw", () => {
+    const spec = { ...criSpec(), mounts: [mount("/sys/fs/cgroup", "cgroup2", "cgroup", ["rw", "nosuid"])] };
+    const { create, warnings } = translateSpec(spec);
+    expect(create.mounts[0]).toMatchObject({ type: "cgroup", options: expect.arrayContaining(["ro"]) });
+    expect(warnings).toEqual([expect.stringContaining("/sys/fs/cgroup")]);
+  });
+
+  test.each(["nfs", "overlay", "hugetlbfs", ""])("the type %j is refused", (type) => {
+    const spec = { ...criSpec(), mounts: [mount("/x", type, "x", [])] };
+    expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
+  });
+
+  test("a relative destination is refused", () => {
+    const spec = { ...criSpec(), mounts: [mount("x", "tmpfs", "x", [])] };
+    expect(codeOf(() => translateSpec(spec))).toBe("InvalidSpec");
+  });
+});
+
+describe("the PID namespace", () => {
+  const withPid = (pid: { type: string; path?: string } | undefined) => {
+    const spec = criSpec();
+    spec.linux.namespaces = spec.linux.namespaces.filter(({ type }) => type !== "pid");
+    if (pid !== undefined) spec.linux.namespaces.push(pid);
+    const { create, pidTarget } = translateSpec(spec);
+    return [create.pidNamespace, pidTarget];
+  };
+
+  test("is the container's own without a path", () => {
+    expect(withPid({ type: "pid" })).toEqual(["container", undefined]);
+    expect(withPid({ type: "pid", path: "" })).toEqual(["container", undefined]);
+  });
+
+  test("is the sandbox's where the path names the sandbox, or nothing is said", () => {
+    expect(withPid({ type: "pid", path: `/proc/${SANDBOX_PID}/ns/pid` })).toEqual(["sandbox", undefined]);
+    expect(withPid(undefined)).toEqual(["sandbox", undefined]);
+  });
+
+  test("is another container's where the path names another task", () => {
+    expect(withPid({ type: "pid", path: "/proc/777/ns/pid" })).toEqual(["target", 777]);
+  });
+});
+
+describe("what cannot be had", () => {
+  test.each<[string, (spec: ReturnType<typeof criSpec>) => void, string]>([
+    ["args missing", (spec) => delete spec.process["args"], "process.args is empty"],
+    ["args empty", (spec) => Object.assign(spec.process, { args: [] }), "process.args is empty"],
+    ["args null", (spec) => Object.assign(spec.process, { args: null }), "process.args is empty"],
+    [
+      "an argument that is no text",
+      (spec) => Object.assign(spec.process, { args: ["a", 1] }),
+      "process.args[1]",
+    ],
+    ["a NUL in the environment", (spec) => Object.assign(spec.process, { env: ["A=\0"] }), "process.env[0]"],
+    ["a relative cwd", (spec) => Object.assign(spec.process, { cwd: "x" }), "not an absolute path"],
+    ["no cwd", (spec) => delete spec.process["cwd"], "process.cwd"],
+    ["a negative uid", (spec) => Object.assign(spec.process, { user: { uid: -1 } }), "process.user.uid"],
+    ["a wrong OCI version", (spec) => Object.assign(spec, { ociVersion: "2.0" }), "2.0"],
+    ["no process", (spec) => Object.assign(spec, { process: null }), "nothing to run"],
+    ["a sysctl outside", (spec) => Object.assign(spec.linux, { sysctl: { "../x": "1" } }), "../x"],
+    [
+      "a soft limit above the hard one",
+      (spec) => Object.assign(spec.process, { rlimits: [{ type: "RLIMIT_CORE", soft: 2, hard: 1 }] }),
+      "RLIMIT_CORE",
+    ],
+    [
+      "a huge environment",
+      (spec) => Object.assign(spec.process, { env: Array(10).fill("x".repeat(200_000)) }),
+      "at most",
+    ],
+  ])("%s is an invalid spec, and the message says where", (_, change, message) => {
+    const spec = criSpec();
+    change(spec);
+    expect(() => translateSpec(spec)).toThrow(message);
+    expect(codeOf(() => translateSpec(spec))).toBe("InvalidSpec");
+  });
+
+  test.each<[string, (spec: ReturnType<typeof criSpec>) => void]>([
+    ["hooks", (spec) => Object.assign(spec, { hooks: { createRuntime: [{ path: "/bin/hook" }] } })],
+    ["a user namespace", (spec) => spec.linux.namespaces.push({ type: "user" })],
+    ["id mappings", (spec) => Object.assign(spec.linux, { uidMappings: [{ containerID: 0 }] })],
+    ["net devices", (spec) => Object.assign(spec.linux, { netDevices: { eth1: {} } })],
+  ])("%s are refused", (_, change) => {
+    const spec = criSpec();
+    change(spec);
+    expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
+  });
+
+  test("empty hooks and mappings are none", () => {
+    const spec = Object.assign(criSpec(), { hooks: { prestart: [], poststop: null } });
+    Object.assign(spec.linux, { uidMappings: [], devices: null, sysctl: null });
+    expect(translateSpec(spec).warnings).toEqual([]);
+  });
+
+  test("what is ignored is told, a sentence each", () => {
+    const spec = criSpec();
+    Object.assign(spec.process, {
+      apparmorProfile: "cri-containerd.apparmor.d",
+      selinuxLabel: "a:b",
+      scheduler: {},
+    });
+    Object.assign(spec.linux, {
+      seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
+      rootfsPropagation: "rshared",
+      devices: ["null", "kvm", "fuse", "sda", "sdb", "sdc", "sdd"].map((name) => ({ path: `/dev/${name}` })),
+      resources: { cpu: { cpus: "0-1" }, hugepageLimits: [{ limit: 1 }], blockIO: { weight: 1 } },
+    });
+    expect(translateSpec(spec).warnings).toEqual([
+      "the AppArmor profile cri-containerd.apparmor.d is the host's and does not hold in the guest",
+      "the SELinux label a:b is the host's and does not hold in the guest",
+      "CPU and memory node sets are the host's: the guest's CPUs are not pinned by them",
+      "linux.resources.hugepageLimits is not supported",
+      "linux.resources.blockIO is not supported",
+      "the seccomp profile is not applied inside the guest",
+      "mounts of the container do not propagate to the host",
+      "the host's devices are not in the guest: /dev/kvm, /dev/fuse, /dev/sda, /dev/sdb, /dev/sdc and 1 more",
+    ]);
+  });
+});
+
+describe("resources", () => {
+  test.each([
+    [{ memory: { limit: -1 } }, { "memory.max": "max" }],
+    [{ memory: { limit: 0, reservation: 4096 } }, { "memory.low": "4096" }],
+    [{ cpu: { quota: -1, period: 100_000 } }, { "cpu.max": "max 100000" }],
+    [{ cpu: { quota: 25_000 } }, { "cpu.max": "25000 100000" }],
+    [{ cpu: { shares: 1024 } }, { "cpu.weight": "39" }],
+    [{ pids: { limit: 100 } }, { "pids.max": "100" }],
+    [{ pids: { limit: -1 } }, { "pids.max": "max" }],
+    [{ unified: { "memory.high": "1000" } }, { "memory.high": "1000" }],
+    [{ memory: null, cpu: null, pids: null }, {}],
+  ])("%j become %j", (resources, cgroup) => {
+    expect(translateResources(resources)).toEqual({ cgroup, warnings: [] });
+  });
+
+  test("shares span the whole range of weights", () => {
+    expect([2, 1024, 262_144].map(weightOfShares)).toEqual([1, 39, 10_000]);
+    expect([0, 1, 1_000_000].map(weightOfShares)).toEqual([1, 1, 10_000]);
+  });
+
+  test.each(["../memory.max", "cgroup.procs", "cgroup.kill", "memory"])("the file %s is refused", (name) => {
+    expect(codeOf(() => translateResources({ unified: { [name]: "1" } }))).toBe("InvalidSpec");
+  });
+});
+
+describe("an exec's process", () => {
+  test("has its terminal and window", () => {
+    const { process } = translateProcess({
+      terminal: true,
+      consoleSize: { height: 24, width: 80 },
+      args: ["sh"],
+      cwd: "/tmp",
+      user: { uid: 0, gid: 0, umask: 18 },
+    });
+    expect(process).toMatchObject({ terminal: true, rows: 24, columns: 80, umask: 0o22, env: [] });
+    expect(process.capabilities).toBeUndefined();
+  });
+});
+
+describe("any JSON at all", () => {
+  test("is translated into what the guest accepts or refused by a BlazarError", () => {
+    fc.assert(fc.property(fc.jsonValue(), (value) => holds(() => translateSpec(value))));
+    fc.assert(fc.property(fc.jsonValue(), (value) => holdsProcess(value)));
+  });
+
+  test("also where it begins as a proper spec", () => {
+    const paths = leafPaths(criSpec());
+    const mutation = fc.record({
+      path: fc.constantFrom(...paths),
+      value: fc.oneof(
+        fc.jsonValue(),
+        fc.constantFrom("__proto__", -1, 1e300, "", "\0", null, [], {}),
+        fc.nat(),
+      ),
+    });
+    fc.assert(
+      fc.property(fc.array(mutation, { minLength: 1, maxLength: 4 }), (mutations) => {
+        const spec = criSpec();
+        for (const { path, value } of mutations) set(spec, path, value);
+        holds(() => translateSpec(spec));
+        holdsProcess(spec.process);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+function holds(translate: () => ReturnType<typeof translateSpec>): void {
+  try {
+    const { create, warnings } = translate();
+    guestAccepts(JSON.parse(JSON.stringify(create)));
+    expect(warnings.every((warning) => typeof warning === "string")).toBe(true);
+  } catch (error) {
+    expect(error).toBeInstanceOf(BlazarError);
+    expect((error as BlazarError).code).toMatch(/^(InvalidSpec|UnsupportedSpec)$/);
+  }
+}
+
+function holdsProcess(value: unknown): void {
+  try {
+    guestProcess(JSON.parse(JSON.stringify(translateProcess(value).process)), "process");
+  } catch (error) {
+    expect(error).toBeInstanceOf(BlazarError);
+    expect((error as BlazarError).code).toBe("InvalidSpec");
+  }
+}
+
+type Path = readonly (string | number)[];
+
+function leafPaths(value: unknown, path: Path = []): Path[] {
+  if (typeof value !== "object" || value === null) return [path];
+  const keys = Array.isArray(value) ? value.keys() : Object.keys(value);
+  return [
+    ...(path.length > 0 ? [path] : []),
+    ...[...keys].flatMap((key) => leafPaths(Reflect.get(value, key), [...path, key])),
+  ];
+}
+
+function set(target: object, path: Path, value: unknown): void {
+  const [key, ...rest] = path;
+  if (key === undefined) return;
+  const next: unknown = Reflect.get(target, key);
+  if (rest.length > 0 && typeof next === "object" && next !== null) set(next, rest, value);
+  else Reflect.set(target, key, value);
+}
+
+function codeOf(task: () => unknown): string {
+  try {
+    task();
+  } catch (error) {
+    if (error instanceof BlazarError) return error.code;
+  }
+  return "nothing";
+}

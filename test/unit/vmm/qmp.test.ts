@@ -1,0 +1,194 @@
+/** The QMP client against a server that behaves, and against one that does not. */
+import { setImmediate } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkUnixPath } from "../../../src/lib/unix-socket.ts";
+import { QmpClient, type QmpEvent, qmpRefusal } from "../../../src/vmm/qemu/qmp/client.ts";
+import { MAX_QMP_LINE_BYTES, QmpLines } from "../../../src/vmm/qemu/qmp/lines.ts";
+import { FakeQmp } from "../../support/fake-vmm/qmp.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const NEVER = new AbortController().signal;
+
+let server: FakeQmp;
+beforeEach(async () => {
+  server = new FakeQmp(await temporaryDirectory());
+});
+afterEach(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+async function connected(): Promise<QmpClient> {
+  await server.listen();
+  return QmpClient.connect(server.path, NEVER);
+}
+
+describe("connecting", () => {
+  it("waits until somebody listens, then negotiates", async () => {
+    const connecting = QmpClient.connect(server.path, NEVER);
+    await setImmediate();
+    await server.listen();
+    const client = await connecting;
+    expect(server.commands.map(({ execute }) => execute)).toEqual(["qmp_capabilities"]);
+    client.close();
+  });
+
+  it("is called off while nobody listens", async () => {
+    const abort = new AbortController();
+    const connecting = QmpClient.connect(server.path, abort.signal);
+    await setImmediate();
+    abort.abort();
+    await expect(connecting).rejects.toMatchObject({ code: "Cancelled" });
+  });
+
+  it("is called off while the server does not greet, and lets go of the socket", async () => {
+    server.greeting = "";
+    await server.listen();
+    const abort = new AbortController();
+    const connecting = QmpClient.connect(server.path, abort.signal);
+    while (server.connection === undefined) await setImmediate();
+    const gone = new Promise((resolve) => server.connection?.once("close", resolve));
+    server.connection.resume();
+    abort.abort();
+    await expect(connecting).rejects.toMatchObject({ code: "Cancelled" });
+    await gone;
+  });
+
+  it("fails if the server greets with something else, or refuses the negotiation", async () => {
+    server.greeting = '{"hello": 1}\n';
+    await server.listen();
+    await expect(QmpClient.connect(server.path, NEVER)).rejects.toMatchObject({ code: "QmpFailed" });
+    server.greeting = '{"QMP": {}}\n';
+    server.answer = ({ id }) => ({ error: { class: "CommandNotFound", desc: "no" }, id });
+    await expect(QmpClient.connect(server.path, NEVER)).rejects.toMatchObject({ code: "QmpFailed" });
+  });
+
+  it("fails if the server hangs up before it greets", async () => {
+    server.greeting = "";
+    await server.listen();
+    const connecting = QmpClient.connect(server.path, NEVER);
+    while (server.connection === undefined) await setImmediate();
+    server.connection.destroy();
+    await expect(connecting).rejects.toMatchObject({ code: "QmpFailed" });
+  });
+});
+
+describe("commands", () => {
+  it("are answered by id, in whatever order", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const [first, second] = [client.execute("one"), client.execute("two", { a: 1 })];
+    while (server.commands.length < 3) await setImmediate();
+    const [, one, two] = server.commands;
+    expect(two).toMatchObject({ execute: "two", arguments: { a: 1 } });
+    server.say({ return: 2, id: two?.id }, { return: 1, id: one?.id });
+    expect(await Promise.all([first, second])).toEqual([1, 2]);
+    client.close();
+  });
+
+  it("that QEMU refuses say why", async () => {
+    const client = await connected();
+    server.answer = ({ id }) => ({ error: { class: "DeviceNotFound", desc: "Device 'x' not found" }, id });
+    const error: unknown = await client.execute("device_del").catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "QmpFailed" });
+    expect(String(error)).toContain("Device 'x' not found");
+    expect(qmpRefusal(error)).toEqual({ class: "DeviceNotFound", description: "Device 'x' not found" });
+    client.close();
+  });
+
+  it("end at their deadline, and a late answer harms nobody", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    await expect(client.execute("slow", undefined, 5)).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    server.say({ return: {}, id: server.commands.at(-1)?.id });
+    server.answer = ({ id }) => ({ return: "fine", id });
+    expect(await client.execute("next", undefined, 5000)).toBe("fine");
+    client.close();
+  });
+
+  it("fail when the connection ends, and so do later ones", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const open = client.execute("one");
+    server.connection?.destroy();
+    await expect(open).rejects.toMatchObject({ code: "QmpFailed" });
+    await expect(client.execute("two")).rejects.toMatchObject({ code: "QmpFailed" });
+    expect(qmpRefusal(await client.closed)).toBeUndefined();
+  });
+
+  it("are bounded in number", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const open = Array.from({ length: 256 }, () => client.execute("x").catch(() => undefined));
+    await expect(client.execute("one too many")).rejects.toMatchObject({ code: "QmpFailed" });
+    client.close();
+    await Promise.all(open);
+  });
+});
+
+describe("events", () => {
+  it("come in order, those before the first subscriber included, and complete at the end", async () => {
+    await server.listen();
+    server.answer = ({ id }) => {
+      server.say({ event: "EARLY", timestamp: {} });
+      return { return: {}, id };
+    };
+    const client = await QmpClient.connect(server.path, NEVER);
+    const events: QmpEvent[] = [];
+    const completed = new Promise<void>((resolve) => {
+      client.events$.subscribe({ next: (event) => events.push(event), complete: resolve });
+    });
+    server.say({ event: "STOP" }, { event: "SHUTDOWN", data: { guest: true } });
+    server.connection?.end();
+    await completed;
+    expect(events).toEqual([
+      { event: "EARLY", data: {} },
+      { event: "STOP", data: {} },
+      { event: "SHUTDOWN", data: { guest: true } },
+    ]);
+  });
+
+  it("that nobody takes are bounded", async () => {
+    const client = await connected();
+    server.say(...Array.from({ length: 300 }, () => ({ event: "X" })));
+    expect(await client.closed).toMatchObject({ code: "QmpFailed" });
+  });
+});
+
+describe("a server that breaks the protocol", () => {
+  const violations: [string, string | Uint8Array][] = [
+    ["noise", new Uint8Array([0xff, 0xfe, 0x00, 10])],
+    ["a number", "7\n"],
+    ["an answer to nothing", '{"return": {}, "id": 4711}\n'],
+    ["an answer without an id", '{"return": {}}\n'],
+    ["an answer that says nothing", '{"id": 1}\n'],
+    ["a line without an end", "x".repeat(MAX_QMP_LINE_BYTES + 1)],
+  ];
+  it.each(violations)("is cut off: %s", async (_name, bytes) => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const open = client.execute("one");
+    server.raw(bytes);
+    await expect(open).rejects.toMatchObject({ code: "QmpFailed" });
+    await client.closed;
+  });
+});
+
+describe("lines", () => {
+  it("are the same however the bytes come", () => {
+    const bytes = Buffer.from('{"a":1}\r\n\r\n{"b":"ä"}\n');
+    for (let size = 1; size <= bytes.length; size++) {
+      const [lines, seen] = [new QmpLines(), [] as string[]];
+      for (let at = 0; at < bytes.length; at += size) {
+        lines.push(bytes.subarray(at, at + size), (line) => seen.push(line));
+      }
+      expect(seen).toEqual(['{"a":1}', '{"b":"ä"}']);
+    }
+  });
+});
+
+describe("socket paths", () => {
+  it("have a limit, which is said with the path", () => {
+    expect(() => checkUnixPath(`/${"x".repeat(106)}`)).not.toThrow();
+    expect(() => checkUnixPath(`/${"x".repeat(107)}`)).toThrow(/108 bytes.*shorter state directory/);
+  });
+});

@@ -1,0 +1,220 @@
+/** A VM whose QEMU is a script: events, disks and ends that the real one shows too rarely. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vmm.ts";
+import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
+import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
+import { CapturedLogger } from "../../support/captured-logger.ts";
+import { record } from "../../support/conformance/vmm.ts";
+import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
+import { FakeQmp, type ReceivedCommand } from "../../support/fake-vmm/qmp.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const SIGKILL = 9;
+
+let qmp: FakeQmp;
+let keeper: FakeKeeperHost;
+let logger: CapturedLogger;
+let spec: VmSpec;
+beforeEach(async () => {
+  const directory = await temporaryDirectory();
+  qmp = new FakeQmp(directory);
+  keeper = new FakeKeeperHost();
+  logger = new CapturedLogger();
+  spec = {
+    id: "vm",
+    directory,
+    vcpus: 1,
+    memoryBytes: 256 * 1024 * 1024,
+    shareDirectory: undefined,
+    user: undefined,
+    cgroups: [],
+  };
+});
+afterEach(async () => {
+  await qmp[Symbol.asyncDispose]();
+});
+
+async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
+  await qmp.listen();
+  const launcher: Launcher = {
+    keeper: parent,
+    binary: "/usr/bin/qemu",
+    kernel: "/k",
+    initramfs: "/i",
+    tscKhz: undefined,
+    facts: { maxOpenFiles: undefined, kvmGroup: undefined },
+    launchMs: 5000,
+    deadlines: { commandMs: 1000, detachMs: 50, exitMs: 1000 },
+    logger,
+  };
+  return launchVm(launcher, spec, "tcg");
+}
+
+/** Commands without the negotiation. */
+function commands(): string[] {
+  return qmp.commands.map(({ execute }) => execute).filter((name) => name !== "qmp_capabilities");
+}
+
+describe("a guest that ends", () => {
+  function console(text: string): void {
+    qmp.answer = ({ execute, id }) => {
+      if (execute === "quit") queueMicrotask(() => keeper.exit("vm", { code: 0 }));
+      return { return: execute === "ringbuf-read" ? text : {}, id };
+    };
+  }
+
+  it("by itself is told with QEMU's reason, and QEMU is told to quit", async () => {
+    const vm = await launch();
+    console("bye\n");
+    const events = record(vm);
+    qmp.say({ event: "SHUTDOWN", data: { guest: true, reason: "guest-shutdown" } }, { event: "STOP" });
+    await events.ended;
+    expect(events.all).toEqual([
+      { type: "vmm.guestShutdown", reason: "guest-shutdown" },
+      { type: "vmm.exited", code: 0, signal: 0 },
+    ]);
+    expect(commands()).toEqual(["ringbuf-read", "quit"]);
+    expect(await vm.diagnostics()).toContain("bye");
+  });
+
+  it("by a panic is told so, and its last words outlive it", async () => {
+    const vm = await launch();
+    console("\u001b[31mKernel panic - not syncing: oops\n");
+    const events = record(vm);
+    qmp.say({ event: "SHUTDOWN", data: { guest: true, reason: "guest-reset" } });
+    await events.ended;
+    expect(events.types()).toEqual(["vmm.guestPanicked", "vmm.exited"]);
+    expect(await vm.diagnostics()).toBe("the guest's console:\nKernel panic - not syncing: oops");
+  });
+
+  it("under a QEMU that does not quit takes that one with it", async () => {
+    const vm = await launch();
+    const events = record(vm);
+    qmp.say({ event: "SHUTDOWN", data: { guest: true, reason: "guest-shutdown" } });
+    await events.ended;
+    expect(events.all.at(-1)).toEqual({ type: "vmm.exited", code: -1, signal: SIGKILL });
+    expect(logger.lines.some(({ level }) => level === "error")).toBe(true);
+  });
+});
+
+describe("a QEMU", () => {
+  it("whose control connection hangs up, or breaks the protocol, is killed", async () => {
+    const vm = await launch();
+    const command = vm.pause().catch((error: unknown) => (error as BlazarError).code);
+    qmp.raw("noise\n");
+    expect(await vm.exited).toEqual({ code: -1, signal: SIGKILL });
+    expect(["QmpFailed", "VmmExited", undefined]).toContain(await command);
+    await expect(vm.resume()).rejects.toMatchObject({ code: "VmmExited" });
+  });
+
+  it("that dies while a command is under way fails it with VmmExited", async () => {
+    const vm = await launch();
+    qmp.answer = () => undefined;
+    const command = vm.pause();
+    keeper.exit("vm", { signal: SIGKILL });
+    qmp.connection?.destroy();
+    await expect(command).rejects.toMatchObject({ code: "VmmExited" });
+  });
+
+  it("tells each pause and each resume once, and not the resume of its own start", async () => {
+    const vm = await launch();
+    const events = record(vm);
+    const stop = { event: "STOP" };
+    const go = { event: "RESUME" };
+    qmp.say(go, stop, stop, go, go, stop);
+    await vm.pause();
+    expect(events.types()).toEqual(["vmm.paused", "vmm.resumed", "vmm.paused"]);
+    await vm.kill();
+  });
+
+  it("that the keeper has lost is noticed and ended all the same", async () => {
+    const lost = (): Promise<never> =>
+      Promise.reject(blazarError("KeeperLost", "ask the keeper", "it is gone"));
+    const parent = { spawn: lost, signal: lost, exited: lost, forget: lost };
+    const process = new RunningProcess(parent, "vm", { pid: 0x7fff_ffff, startTime: 1 });
+    await process.kill(1000);
+    expect(process.exit).toEqual({ code: -1, signal: 0 });
+  });
+
+  it("leaves no socket and no memory of it at the keeper", async () => {
+    const vm = await launch();
+    await vm.kill();
+    expect(existsSync(join(spec.directory, "qmp.sock"))).toBe(false);
+    expect(keeper.processes.size).toBe(0);
+  });
+});
+
+describe("a disk", () => {
+  const disk = { id: "c1", path: "/image", readonly: true };
+  const refusal = (id: number, name: string, desc: string): object => ({ error: { class: name, desc }, id });
+
+  it("is an image and a device with the id as its serial number", async () => {
+    const vm = await launch();
+    await vm.attachDisk(disk);
+    const [add, device] = qmp.commands.slice(-2) as [ReceivedCommand, ReceivedCommand];
+    expect(add).toMatchObject({ execute: "blockdev-add", arguments: { "read-only": true } });
+    expect(String(add.arguments?.["node-name"]).length).toBeLessThanOrEqual(31);
+    expect(device).toMatchObject({
+      execute: "device_add",
+      arguments: { driver: "scsi-hd", serial: "c1", drive: add.arguments?.["node-name"] },
+    });
+    await vm.kill();
+  });
+
+  it("that cannot be plugged in gives its image back", async () => {
+    const vm = await launch();
+    qmp.answer = ({ execute, id }) =>
+      execute === "device_add" ? refusal(id, "GenericError", "bus full") : { return: {}, id };
+    await expect(vm.attachDisk(disk)).rejects.toThrow("bus full");
+    expect(commands()).toEqual(["blockdev-add", "device_add", "blockdev-del"]);
+    await vm.kill();
+  });
+
+  it("is let go of only when the device is gone", async () => {
+    const vm = await launch();
+    qmp.answer = ({ execute, id }) => {
+      if (execute === "device_del") {
+        qmp.say({ event: "DEVICE_DELETED", data: { device: "disk-other", path: "/x" } });
+        qmp.say({ return: {}, id }, { event: "DEVICE_DELETED", data: { device: "disk-c1", path: "/y" } });
+        return undefined;
+      }
+      return { return: {}, id };
+    };
+    await vm.detachDisk("c1");
+    expect(commands()).toEqual(["device_del", "blockdev-del"]);
+    await vm.kill();
+  });
+
+  it("that the guest does not let go of ends in a deadline, and keeps its image", async () => {
+    const vm = await launch();
+    await expect(vm.detachDisk("c1")).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    expect(commands()).toEqual(["device_del"]);
+    await vm.kill();
+  });
+
+  it("whose unplugging was given up can be asked to go again", async () => {
+    const vm = await launch();
+    qmp.answer = ({ execute, id }) => {
+      if (execute !== "device_del") return { return: {}, id };
+      setImmediate(() => qmp.say({ event: "DEVICE_DELETED", data: { device: "disk-c1" } }));
+      return refusal(id, "GenericError", "Device disk-c1 is already in the process of unplug");
+    };
+    await vm.detachDisk("c1");
+    expect(commands()).toEqual(["device_del", "blockdev-del"]);
+    await vm.kill();
+  });
+
+  it("that is half gone goes the rest of the way, and one that is gone is no error", async () => {
+    const vm = await launch();
+    qmp.answer = ({ execute, id }) =>
+      execute === "device_del"
+        ? refusal(id, "DeviceNotFound", "Device 'disk-c1' not found")
+        : refusal(id, "GenericError", "Failed to find node with node-name='n1'");
+    await vm.detachDisk("c1");
+    expect(commands()).toEqual(["device_del", "blockdev-del"]);
+    await vm.kill();
+  });
+});
