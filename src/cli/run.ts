@@ -8,6 +8,7 @@
 import { pino } from "pino";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { readMachine } from "../daemon/config/machine.ts";
 import type { Core } from "../daemon/wiring.ts";
 import { type ImageConfig, readImageConfig } from "../oci/image.ts";
 import { ErrorLog } from "../standalone/error-log.ts";
@@ -17,7 +18,6 @@ import { runId, Session } from "../standalone/session.ts";
 import { RunSignals } from "../standalone/signals.ts";
 import { composeSpec, NO_DEFAULTS } from "../standalone/spec.ts";
 import { followWindowSize, rawInput, type Terminal } from "../standalone/terminal.ts";
-import { readMachine } from "./machine.ts";
 
 /** The command line's options, as commander gives them. */
 export interface RunOptions {

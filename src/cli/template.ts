@@ -9,13 +9,13 @@ import { BlazarError, reasonOf } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import { loadConfig } from "../daemon/config/load.ts";
+import { type Machine, readMachine } from "../daemon/config/machine.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { openTemplateStore } from "../daemon/template-store.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest/messages.ts";
 import { Session } from "../standalone/session.ts";
 import { LineLog } from "./line-log.ts";
-import { type Machine, readMachine } from "./machine.ts";
 import { keyOf, stepTable, templateTable } from "./template-tables.ts";
 
 /** What all of them take. */

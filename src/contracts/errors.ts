@@ -54,6 +54,7 @@ export const ERROR_KINDS = {
   VmmNotInstalled: "failedPrecondition",
   VmmFailed: "internal",
   VmmExited: "unavailable",
+  VmNotFound: "notFound",
   QmpFailed: "internal",
   TemplateNotFound: "notFound",
   TemplateBroken: "dataLoss",

@@ -51,20 +51,17 @@ export interface ProcessSpawn {
   readonly oomScoreAdj?: number | undefined;
   /** False: no transparent huge pages, whatever it asks for (prctl(2), PR_SET_THP_DISABLE). */
   readonly hugePages?: boolean | undefined;
-  /** The descriptor by which it can be asked to fork (native/fork); others can then be its {@link fork}s. */
+  /** The descriptor by which it can be asked to fork (native/fork); {@link Keeper.fork} needs it. */
   readonly forkControl?: number | undefined;
-  /**
-   * Not a program of its own but a fork of a running process, which must have a {@link forkControl}; whatever else is said
-   * here but the id is ignored.
-   */
-  readonly fork?: ProcessFork | undefined;
 }
 
-/** What a process is asked for that can fork. */
+/** A copy of a running process, made by that process itself. */
 export interface ProcessFork {
-  /** The process's id. */
-  readonly of: string;
-  /** As native/fork/vmm-fork.c takes them, without NUL. */
+  /** The daemon's name for the copy, as in {@link ProcessSpawn.id}. */
+  readonly id: string;
+  /** Id of the process that is copied; it was spawned with a {@link ProcessSpawn.forkControl}. */
+  readonly original: string;
+  /** What the original is told, each without NUL; only the two of them understand it. */
   readonly words: readonly string[];
 }
 
@@ -165,6 +162,11 @@ export interface Keeper {
    * ProcessExists, InvalidArgument, HostResource.
    */
   spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity>;
+  /**
+   * Has a process fork itself; the copy is the keeper's child like any other. Aborts as {@link spawn}. Fails with
+   * ProcessNotFound or ProcessNotRunning (the original), ProcessExists, InvalidArgument, HostResource.
+   */
+  fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity>;
   /** Sends a signal. Fails with ProcessNotFound (unknown id) or ProcessNotRunning (it has ended). */
   signal(id: string, signal: number): Promise<void>;
   /** Forgets a process that has ended; an unknown id is fine. Fails with IllegalTransition while it runs. */

@@ -5,7 +5,7 @@
  * One call each way, whether the VM was booted for the pod, cloned or warm, so that it can be a step beside others.
  */
 import type { SandboxSpec } from "./sandbox.ts";
-import type { Vm } from "./vmm.ts";
+import type { Vm } from "./vm.ts";
 
 /** What it needs to know of a pod. */
 export type NetworkedPod = Pick<SandboxSpec, "id" | "netnsPath">;

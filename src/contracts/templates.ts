@@ -4,7 +4,8 @@
  * The store decides which templates are kept, where and for how long; a driver's TemplateDriver (vmm.ts) makes and
  * checks them. Whoever starts VMs asks with `use` and boots when there is none: no start ever waits for a build.
  */
-import type { TemplateIdentity, VmShape } from "./vmm.ts";
+import type { VmShape } from "./vm.ts";
+import type { TemplateIdentity } from "./vmm.ts";
 
 /** A whole template on disk. */
 export interface Template {

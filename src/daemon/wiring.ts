@@ -34,7 +34,7 @@ import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
 import { sealMemory } from "../host/templates/sealed-memory.ts";
 import { keptText } from "../lib/kept-text.ts";
-import { nodeText } from "../lib/node-text.ts";
+import { nodeText } from "../lib/text.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
 import { ociSpecs } from "../oci/spec/translate.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";

@@ -6,41 +6,45 @@
  */
 import net from "node:net";
 import { BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
+import { cancelled, onAbort, pause } from "./async.ts";
 
 /** sizeof(sun_path) less its NUL. */
-export const MAX_UNIX_PATH_BYTES = 107;
+const MAX_UNIX_PATH_BYTES = 107;
 
 const FIRST_RETRY_MS = 2;
 const LAST_RETRY_MS = 4;
 
+/** Why no socket can have this path; undefined if one can. */
+export function unixPathProblem(path: string): string | undefined {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= MAX_UNIX_PATH_BYTES) return undefined;
+  return `its path has ${bytes} bytes, the kernel allows ${MAX_UNIX_PATH_BYTES}`;
+}
+
 /** Throws InvalidArgument if no socket can have this path. */
 export function checkUnixPath(path: string): void {
-  const bytes = Buffer.byteLength(path);
-  if (bytes <= MAX_UNIX_PATH_BYTES) return;
-  throw blazarError(
-    "InvalidArgument",
-    "make a unix socket",
-    `its path has ${bytes} bytes, the kernel allows ${MAX_UNIX_PATH_BYTES}`,
-    { subject: path, remedy: "choose a shorter state directory" },
-  );
+  const problem = unixPathProblem(path);
+  if (problem === undefined) return;
+  const remedy = "choose a shorter state directory";
+  throw blazarError("InvalidArgument", "make a unix socket", problem, { subject: path, remedy });
 }
 
 /** Connects once. Rejects with LinkClosed, or Cancelled when `signal` aborts. */
 export function connectUnix(path: string, signal?: AbortSignal): Promise<net.Socket> {
+  const what = { operation: "connect", subject: path };
   return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) return reject(cancelled(path));
+    if (signal?.aborted === true) return reject(cancelled(what));
     const socket = net.connect(path);
     const settle = (error?: BlazarError): void => {
-      signal?.removeEventListener("abort", onAbort);
+      forget();
       socket.removeListener("error", onError);
       if (error === undefined) return resolve(socket);
       socket.destroy();
       reject(error);
     };
-    const onAbort = (): void => settle(cancelled(path));
     const onError = (cause: Error): void =>
       settle(blazarError("LinkClosed", "connect", reasonOf(cause), { subject: path, cause }));
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const forget = onAbort(signal, () => settle(cancelled(what)));
     socket.once("error", onError);
     socket.once("connect", () => settle());
   });
@@ -62,21 +66,4 @@ function notYetListening(error: unknown): boolean {
   const cause = error instanceof BlazarError ? error.details.cause : undefined;
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
   return code === "ENOENT" || code === "ECONNREFUSED" || code === "EAGAIN";
-}
-
-/** Resolves after a while, or early at an abort, which the next attempt reports. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
-}
-
-function cancelled(path: string): BlazarError {
-  return blazarError("Cancelled", "connect", "it was called off", { subject: path });
 }

@@ -9,7 +9,7 @@ import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { RootfsPlan } from "../../contracts/storage.ts";
 import type { RootfsMount, TaskCreateRequest } from "../../contracts/task.ts";
-import type { Vm } from "../../contracts/vmm.ts";
+import type { Vm } from "../../contracts/vm.ts";
 import type { ProcessContext } from "../../machines/process.machine.ts";
 import type { ContainerCreate, GuestProcess } from "../../protocol/guest/messages.ts";
 import { abortable } from "../abortable.ts";

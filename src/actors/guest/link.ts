@@ -8,7 +8,7 @@
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { ByteLink } from "../../contracts/vmm.ts";
+import type { ByteLink } from "../../contracts/vm.ts";
 import {
   GUEST_EVENTS,
   GUEST_REQUESTS,

@@ -6,7 +6,8 @@
  */
 import { type Actor, createActor, fromPromise } from "xstate";
 import { BlazarError } from "../../contracts/errors.ts";
-import type { OriginalVm, Vm, VmShape, VmSpec } from "../../contracts/vmm.ts";
+import type { Vm, VmShape, VmSpec } from "../../contracts/vm.ts";
+import type { OriginalVm } from "../../contracts/vmm.ts";
 import { poolMachine } from "../../machines/pool.machine.ts";
 import { prepareChild } from "../guest/spare-child.ts";
 import type { Host } from "../host.ts";

@@ -6,7 +6,7 @@
  * does not answer any more is never handed out.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import type { VmShape } from "../../contracts/vmm.ts";
+import type { VmShape } from "../../contracts/vm.ts";
 import { type PoolActor, poolMachine } from "../../machines/pool.machine.ts";
 import { prepareChild } from "../guest/spare-child.ts";
 import type { Host } from "../host.ts";

@@ -6,7 +6,7 @@
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
-import type { Vm } from "../../contracts/vmm.ts";
+import type { Vm } from "../../contracts/vm.ts";
 import type { GuestHello, SandboxSetup } from "../../protocol/guest/messages.ts";
 import { GuestLink } from "../guest/link.ts";
 import { prepareChild } from "../guest/spare-child.ts";

@@ -7,7 +7,8 @@
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { TemplateLease } from "../../contracts/templates.ts";
-import type { OriginalVm, VmShape } from "../../contracts/vmm.ts";
+import type { VmShape } from "../../contracts/vm.ts";
+import type { OriginalVm } from "../../contracts/vmm.ts";
 import type { GuestSetUp } from "../guest/setup.ts";
 import { HeadStart, type SetUp } from "./head-start.ts";
 import type { Acquired, VmSupply, WarmVm } from "./vm-supply.ts";

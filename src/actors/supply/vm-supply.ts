@@ -6,7 +6,8 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { TemplateLease, TemplateStore } from "../../contracts/templates.ts";
-import type { OriginalVm, Vm, VmShape } from "../../contracts/vmm.ts";
+import type { Vm, VmShape } from "../../contracts/vm.ts";
+import type { OriginalVm } from "../../contracts/vmm.ts";
 import type { VmSource } from "../../machines/sandbox.setup.ts";
 import type { GuestLink } from "../guest/link.ts";
 import type { Journal } from "../resources/journal.ts";

@@ -3,7 +3,7 @@
  */
 import { catchError, map, Observable, of } from "rxjs";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Vm, VmmEvent } from "../../contracts/vmm.ts";
+import type { Vm, VmmEvent } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { GuestLink } from "../guest/link.ts";

@@ -2,7 +2,7 @@
  * What a pod's VM has to be like: processors and memory, by the pod's limits and the node's configuration.
  */
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
-import type { VmShape } from "../../contracts/vmm.ts";
+import type { VmShape } from "../../contracts/vm.ts";
 import type { Host } from "../host.ts";
 
 /** What the guest's kernel, agent and page tables take of the memory that a pod's limits promise to its containers. */

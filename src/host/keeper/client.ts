@@ -19,7 +19,7 @@ import type {
   TaskMessageHandler,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { nodeText } from "../../lib/node-text.ts";
+import { nodeText } from "../../lib/text.ts";
 import { KEEPER_EVENTS, keeperHello, type StdioOpen } from "../../protocol/keeper/messages.ts";
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import { type Hello, Peer } from "../../protocol/wire/peer.ts";

@@ -18,7 +18,8 @@ import { join } from "node:path";
 import * as z from "zod/mini";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Template } from "../../contracts/templates.ts";
-import type { TemplateIdentity, VmShape } from "../../contracts/vmm.ts";
+import type { VmShape } from "../../contracts/vm.ts";
+import type { TemplateIdentity } from "../../contracts/vmm.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
 const TEMPORARY = /^\.(new|old)-/;

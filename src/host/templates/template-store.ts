@@ -7,7 +7,8 @@
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { BuiltTemplate, Template, TemplateLease, TemplateStore } from "../../contracts/templates.ts";
-import type { TemplateDriver, TemplateIdentity, Vm, VmmDriver, VmShape } from "../../contracts/vmm.ts";
+import type { Vm, VmShape } from "../../contracts/vm.ts";
+import type { TemplateDriver, TemplateIdentity, VmmDriver } from "../../contracts/vmm.ts";
 import { Builds } from "./builds.ts";
 import { lock } from "./file-lock.ts";
 import { Leases } from "./leases.ts";

@@ -7,9 +7,9 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
+import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import { TurnBudget } from "../turn-budget.ts";
-import { type BoundSocket, bindUnixSocket } from "../unix-socket.ts";
 import { createControllerService } from "./service.ts";
 
 /** How long the last answers may take on their way out. */

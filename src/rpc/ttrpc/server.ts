@@ -8,9 +8,9 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { Response } from "../generated/ttrpc/ttrpc.ts";
 import { toTtrpcStatus } from "../status.ts";
-import { type BoundSocket, bindUnixSocket } from "../unix-socket.ts";
 import {
   encodeFrame,
   FRAME_RESPONSE,

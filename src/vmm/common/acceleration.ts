@@ -11,7 +11,7 @@ import { access, mkdir, readFile, rename, stat, writeFile } from "node:fs/promis
 import { join } from "node:path";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration } from "../../contracts/vmm.ts";
+import type { Acceleration } from "../../contracts/vm.ts";
 
 /** What the operator asks for. */
 export type AccelerationChoice = "auto" | Acceleration;

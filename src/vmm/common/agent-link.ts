@@ -6,7 +6,7 @@
  */
 import type net from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
-import type { ByteLink } from "../../contracts/vmm.ts";
+import type { ByteLink } from "../../contracts/vm.ts";
 
 /** Bytes that may wait for a guest that does not read. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;

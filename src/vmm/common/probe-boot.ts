@@ -7,7 +7,7 @@ import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { ByteLink, Vm, VmmEvent, VmSpec } from "../../contracts/vmm.ts";
+import type { ByteLink, Vm, VmmEvent, VmSpec } from "../../contracts/vm.ts";
 import { FrameDecoder, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 
 const MEMORY_BYTES = 256 * 1024 * 1024;

@@ -4,7 +4,7 @@
  * The device set is the same for every VM, the share aside. Whatever differs between guest and host, or could
  * hurt the host, is decided here: acceleration, clock, seccomp. It must not look at the host.
  */
-import type { Acceleration, VmDisk, VmSpec } from "../../contracts/vmm.ts";
+import type { Acceleration, VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest/messages.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
 import type { VmPaths } from "./paths.ts";

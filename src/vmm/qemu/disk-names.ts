@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { blazarError } from "../../contracts/errors.ts";
-import type { VmDisk } from "../../contracts/vmm.ts";
+import type { VmDisk } from "../../contracts/vm.ts";
 
 const VALID_ID = /^[a-z0-9-]{1,31}$/;
 

@@ -5,7 +5,7 @@
  * blockdev-del).
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { VmDisk } from "../../contracts/vmm.ts";
+import type { VmDisk } from "../../contracts/vm.ts";
 import { isRecord } from "../../protocol/wire/json.ts";
 import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";

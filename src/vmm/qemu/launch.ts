@@ -7,7 +7,7 @@
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ProcessFork, ProcessSpawn } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, VmSpec } from "../../contracts/vmm.ts";
+import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
 import { RunningProcess, type VmmParent } from "../common/running-process.ts";
 import { logTail } from "./console.ts";
 import { removeVmFiles, type VmPaths, vmPaths } from "./paths.ts";

@@ -7,7 +7,7 @@
  */
 import { constants } from "node:fs";
 import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
-import type { VmDisk, VmSpec } from "../../contracts/vmm.ts";
+import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { type CommandLineInput, commandLine, type GuestMemory, type Protection } from "./command-line.ts";
 
 const STDOUT = 1;

@@ -3,7 +3,7 @@
  */
 import { isAbsolute } from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { VmSpec } from "../../contracts/vmm.ts";
+import type { VmSpec } from "../../contracts/vm.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** The kernel and its initramfs alone take most of this. */

@@ -8,7 +8,7 @@
 import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vmm.ts";
+import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vm.ts";
 import { connectUnix } from "../../lib/unix-socket.ts";
 import { AgentLink } from "../common/agent-link.ts";
 import type { RunningProcess, VmmExit } from "../common/running-process.ts";

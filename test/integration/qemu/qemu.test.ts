@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Vm, VmDisk } from "../../../src/contracts/vmm.ts";
+import type { Vm, VmDisk } from "../../../src/contracts/vm.ts";
 import type { ProcessExited } from "../../../src/protocol/guest/messages.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
 import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";

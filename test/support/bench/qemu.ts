@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
-import type { Vm, VmSpec } from "../../../src/contracts/vmm.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { RealKeeper } from "./keeper.ts";

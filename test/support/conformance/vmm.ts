@@ -6,8 +6,9 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmDriver, VmmEvent, VmSpec } from "../../../src/contracts/vmm.ts";
-import { nodeText } from "../../../src/lib/node-text.ts";
+import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
+import type { VmmDriver } from "../../../src/contracts/vmm.ts";
+import { nodeText } from "../../../src/lib/text.ts";
 import { guestHello } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";

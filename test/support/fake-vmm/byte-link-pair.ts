@@ -4,7 +4,7 @@
  * Bytes travel by the scheduler, in order, and are copied, as a socket would. A link whose host end is closed carries
  * nothing more either way.
  */
-import type { ByteLink } from "../../../src/contracts/vmm.ts";
+import type { ByteLink } from "../../../src/contracts/vm.ts";
 import type { GuestTransport } from "../fake-guest/guest.ts";
 
 type Handlers = Parameters<ByteLink["open"]>[0];

@@ -5,7 +5,8 @@
  * hold one by its guest, end it from outside, or see what is left.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { VmmDriver, VmSpec } from "../../../src/contracts/vmm.ts";
+import type { VmSpec } from "../../../src/contracts/vm.ts";
+import type { VmmDriver } from "../../../src/contracts/vmm.ts";
 import type { FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeVm, type VmFaults } from "./vm.ts";
 

@@ -6,7 +6,7 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vmm.ts";
+import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
 

@@ -12,7 +12,7 @@ import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
-import { nodeText } from "../../../src/lib/node-text.ts";
+import { nodeText } from "../../../src/lib/text.ts";
 import { ociSpecs } from "../../../src/oci/spec/translate.ts";
 import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";

@@ -1,6 +1,6 @@
 /** What a peer does when the other end comes back as a new process: nothing of its memory may be assumed. */
 import { describe, expect, it } from "vitest";
-import { nodeText } from "../../../src/lib/node-text.ts";
+import { nodeText } from "../../../src/lib/text.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
 

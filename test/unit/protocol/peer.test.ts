@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import { nodeText } from "../../../src/lib/node-text.ts";
+import { nodeText } from "../../../src/lib/text.ts";
 import { encodeFrame, FrameType } from "../../../src/protocol/wire/frame.ts";
 import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
 

@@ -1,7 +1,7 @@
 /** What QEMU is started with: confinement, clock, share, and nothing of the host's by accident. */
 import { constants } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { VmSpec } from "../../../src/contracts/vmm.ts";
+import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { type CommandLineInput, commandLine, kernelArguments } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
 import { type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";

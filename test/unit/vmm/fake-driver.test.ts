@@ -1,5 +1,5 @@
 /** The fake driver keeps the promises of the port: what is tested on it holds for a real one. */
-import type { VmSpec } from "../../../src/contracts/vmm.ts";
+import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { type VmmBench, vmmConformance } from "../../support/conformance/vmm.ts";
 import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
 

@@ -1,7 +1,7 @@
 /** The guest in memory behaves as the agent does, and misbehaves as it is told. */
 import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { VmSpec } from "../../../src/contracts/vmm.ts";
+import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { StreamReceiver, StreamSender } from "../../../src/protocol/wire/stream.ts";
 import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";
 import type { FakeGuestOptions } from "../../support/fake-guest/guest.ts";

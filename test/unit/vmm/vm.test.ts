@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { Vm, VmSpec } from "../../../src/contracts/vmm.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";

@@ -10,7 +10,8 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { TemplateIdentity, Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vmm.ts";
+import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
+import type { TemplateIdentity } from "../../../contracts/vmm.ts";
 import {
   hashMemory,
   removeTemplateFiles,

@@ -8,14 +8,8 @@
 import { rm } from "node:fs/promises";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type {
-  TemplateDriver,
-  TemplateIdentity,
-  Vm,
-  VmDisk,
-  VmShape,
-  VmSpec,
-} from "../../../contracts/vmm.ts";
+import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
+import type { TemplateDriver, TemplateIdentity } from "../../../contracts/vmm.ts";
 import {
   checkTemplate,
   type TemplateManifest,

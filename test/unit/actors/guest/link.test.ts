@@ -1,7 +1,7 @@
 /** A guest's link: its events reach whoever listens, whenever that is, and are kept for nobody else. */
 import { expect, test } from "vitest";
 import { GuestLink } from "../../../../src/actors/guest/link.ts";
-import type { ByteLink } from "../../../../src/contracts/vmm.ts";
+import type { ByteLink } from "../../../../src/contracts/vm.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../../src/protocol/wire/peer.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";

@@ -7,7 +7,8 @@ import { poolSpec } from "../../../../src/actors/supply/pool.actor.ts";
 import { VmSupply } from "../../../../src/actors/supply/vm-supply.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { TemplateLease } from "../../../../src/contracts/templates.ts";
-import type { TemplateDriver, VmSpec } from "../../../../src/contracts/vmm.ts";
+import type { VmSpec } from "../../../../src/contracts/vm.ts";
+import type { TemplateDriver } from "../../../../src/contracts/vmm.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 
 const { signal } = new AbortController();

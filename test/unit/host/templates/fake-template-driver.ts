@@ -4,7 +4,8 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError, blazarError } from "../../../../src/contracts/errors.ts";
 import type { BuildStep } from "../../../../src/contracts/templates.ts";
-import type { TemplateDriver, TemplateIdentity, Vm, VmShape } from "../../../../src/contracts/vmm.ts";
+import type { Vm, VmShape } from "../../../../src/contracts/vm.ts";
+import type { TemplateDriver, TemplateIdentity } from "../../../../src/contracts/vmm.ts";
 
 const FILE = "memory";
 

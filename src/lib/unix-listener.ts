@@ -6,12 +6,9 @@
  * also replaces a dead predecessor's file. A live one's is left alone. Must not create the parent directory.
  */
 import { chmod, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
-import { connect } from "node:net";
 import path from "node:path";
 import { BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
-
-/** Bytes that sun_path holds, without its final NUL. */
-const MAX_PATH_BYTES = 107;
+import { connectUnix, unixPathProblem } from "./unix-socket.ts";
 
 /** A socket that is bound and in its place. */
 export interface BoundSocket {
@@ -59,15 +56,10 @@ async function refuseIfInUse(target: string): Promise<void> {
   }
 }
 
-function answers(target: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(target);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
+async function answers(target: string): Promise<boolean> {
+  const socket = await connectUnix(target).catch(() => undefined);
+  socket?.destroy();
+  return socket !== undefined;
 }
 
 async function removeIfSame(target: string, ino: number, dev: number): Promise<void> {
@@ -76,13 +68,8 @@ async function removeIfSame(target: string, ino: number, dev: number): Promise<v
 }
 
 function checkLength(socketPath: string): void {
-  const bytes = Buffer.byteLength(socketPath);
-  if (bytes <= MAX_PATH_BYTES) return;
-  throw failure(
-    socketPath,
-    `the path has ${bytes} bytes, a unix socket's may have ${MAX_PATH_BYTES}`,
-    "use a shorter one",
-  );
+  const problem = unixPathProblem(socketPath);
+  if (problem !== undefined) throw failure(socketPath, problem, "use a shorter one");
 }
 
 function failure(subject: string, reason: string, remedy?: string, cause?: unknown): BlazarError {

@@ -1,8 +1,8 @@
 /**
  * The options `--memory` and `--cpus` of commands that start a VM.
  */
-import { type BlazarError, blazarError } from "../contracts/errors.ts";
-import { parseSize } from "../daemon/config/schema.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import { parseSize } from "./schema.ts";
 
 /** What a VM shall have; undefined = as configured. */
 export interface Machine {

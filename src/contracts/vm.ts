@@ -1,0 +1,103 @@
+/**
+ * A virtual machine, as the daemon asks for it and as it runs; who makes one is in vmm.ts.
+ *
+ * A VM knows nothing of sandboxes and containers. Its guest is whoever speaks on the agent's port, and may be hostile.
+ */
+import type { EventSource } from "./event-source.ts";
+
+export type Acceleration = "kvm" | "tcg";
+
+/** What a VM shall be. All paths are absolute. */
+export interface VmSpec {
+  /** Names the VM at the keeper and in logs; unique among living VMs. */
+  readonly id: string;
+  /** Exists, belongs to this VM alone; sockets and logs go in here. */
+  readonly directory: string;
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  /** Host directory exported to the guest read-only over 9p under protocol's SHARE_TAG; undefined = no share. */
+  readonly shareDirectory: string | undefined;
+  /** The user the VMM runs as; undefined = the daemon's own (standalone, not root). */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  /** cgroup.procs files that the VMM enters before it starts. */
+  readonly cgroups: readonly string[];
+  readonly source: VmSource;
+}
+
+/** Where a VM comes from. */
+export type VmSource =
+  /** The guest's kernel boots. */
+  | { readonly kind: "boot" }
+  /** A private copy-on-write copy of a template (see {@link TemplateDriver}) of the same vcpus and memory; its guest runs. */
+  | {
+      readonly kind: "clone";
+      /** The template's directory. */
+      readonly template: string;
+      /**
+       * Where the clone gets its copy of the template's disk (see {@link TemplateDriver.diskId}): a name that is free, in a
+       * directory that the VMM's user may go through. The file belongs to whoever asked; a launch that fails removes it.
+       */
+      readonly disk: string | undefined;
+    }
+  /** A copy of a paused VM's process (see vm-forks.ts), of the same vcpus and memory; its guest runs. */
+  | {
+      readonly kind: "fork";
+      /** Id of the VM that it is forked from. */
+      readonly original: string;
+      /** As for a clone. */
+      readonly disk: string | undefined;
+    };
+
+/** What of a VM a template is made for; clones of another shape need another template. */
+export type VmShape = Pick<VmSpec, "vcpus" | "memoryBytes">;
+
+/** A disk on the VM's virtio-scsi bus. */
+export interface VmDisk {
+  /** Unique in the VM; `[a-z0-9-]{1,31}`. The guest finds it as SCSI serial (VPD page 0x80). */
+  readonly id: string;
+  /** A raw image that the VMM's user may open. */
+  readonly path: string;
+  readonly readonly: boolean;
+}
+
+/** What a VMM reports by itself. `exited` is the last event, after which the source completes. */
+export type VmmEvent =
+  | { readonly type: "vmm.paused" }
+  | { readonly type: "vmm.resumed" }
+  | { readonly type: "vmm.guestShutdown"; readonly reason: string }
+  | { readonly type: "vmm.guestPanicked" }
+  | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number };
+
+/** A duplex byte link, as to the guest's agent port. Writes are queued, never block. */
+export interface ByteLink {
+  /** Queues bytes; false asks to wait for `onDrain`. */
+  write(bytes: Uint8Array): boolean;
+  /** Sets the one consumer. `onClose` comes once, also after {@link close}. */
+  open(handlers: { onData(bytes: Uint8Array): void; onDrain?(): void; onClose(error?: Error): void }): void;
+  close(): void;
+}
+
+/** A running VM. Methods reject with BlazarError: VmmExited once it is gone, QmpFailed, DeadlineExceeded. */
+export interface Vm {
+  readonly id: string;
+  /** Host pid of the VMM and its start time (field 22 of /proc/PID/stat): what tells it from a reused pid. */
+  readonly identity: { readonly pid: number; readonly startTime: number };
+  readonly acceleration: Acceleration;
+  /** Replays `vmm.exited` to late subscribers; other events are not replayed. */
+  readonly events: EventSource<VmmEvent>;
+  /** Milliseconds from `launch` to each named step, in order. */
+  readonly timeline: readonly { readonly step: string; readonly ms: number }[];
+  /** Connects to the agent's port. One link at a time; may be called again after a close. */
+  connectAgent(signal?: AbortSignal): Promise<ByteLink>;
+  attachDisk(disk: VmDisk): Promise<void>;
+  /** Resolves when the VMM has let go of the image. NotFound is success. */
+  detachDisk(id: string): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the VMM at once (SIGKILL) and resolves when it is reaped and its files are removed. Idempotent. */
+  kill(): Promise<void>;
+  /** Resolves when the VMM has ended and been reaped, however it came. Never rejects. */
+  readonly exited: Promise<{ readonly code: number; readonly signal: number }>;
+  /** Last lines of the guest's console and the VMM's stderr, for error messages. */
+  diagnostics(): Promise<string>;
+}

@@ -1,0 +1,41 @@
+/**
+ * What /proc says of a process (proc_pid_stat(5)). A pid alone names nobody: it is given out again, so a process is
+ * known by its pid and its start time together.
+ */
+import { readFile } from "node:fs/promises";
+
+/** What tells a process from a later one with the same pid. */
+export interface ProcessKey {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, in clock ticks since the boot. */
+  readonly startTime: number;
+}
+
+export interface ProcessStat {
+  /** Field 3: `R`, `S`, `D`, `Z`, … */
+  readonly state: string;
+  readonly startTime: number;
+}
+
+/** Fields are counted from 1 in the manual; the first after the name is the third. */
+const FIRST_FIELD = 3;
+const START_TIME = 22;
+
+/** Undefined if there is no such process. */
+export async function processStat(pid: number): Promise<ProcessStat | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
+  return stat === undefined ? undefined : parseProcessStat(stat);
+}
+
+/** The name in parentheses may hold anything, spaces and parentheses included. */
+export function parseProcessStat(stat: string): ProcessStat | undefined {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, startTime] = [fields[0], Number(fields[START_TIME - FIRST_FIELD])];
+  return state === undefined || !Number.isInteger(startTime) ? undefined : { state, startTime };
+}
+
+/** True while this very process runs; a zombie does not. */
+export async function isAlive({ pid, startTime }: ProcessKey): Promise<boolean> {
+  const stat = await processStat(pid);
+  return stat?.startTime === startTime && stat.state !== "Z" && stat.state !== "X";
+}
