@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { readMachine } from "../daemon/config/machine.ts";
-import type { Core } from "../daemon/wiring.ts";
+import type { Core } from "../daemon/core.ts";
 import { type ImageConfig, readImageConfig } from "../oci/image.ts";
 import { ErrorLog } from "../standalone/error-log.ts";
 import { CONNECTED, LocalStdio } from "../standalone/local-stdio.ts";
