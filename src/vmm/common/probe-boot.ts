@@ -29,6 +29,7 @@ export async function bootOnce(
       shareDirectory: undefined,
       user,
       cgroups: [],
+      source: { kind: "boot" },
     });
     try {
       await agentSpeaks(vm, deadlineMs);

@@ -11,7 +11,7 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper, ProcessIdentity } from "../../contracts/keeper.ts";
 
 /** The part of the keeper that a driver needs. */
-export type VmmParent = Pick<Keeper, "spawn" | "signal" | "exited" | "forget">;
+export type VmmParent = Pick<Keeper, "spawn" | "fork" | "signal" | "exited" | "forget">;
 
 export interface VmmExit {
   /** -1 if a signal ended it, or if nobody knows. */

@@ -5,13 +5,14 @@
  * before the caller hears of it. The keeper's spawn is therefore waited for even after an abort.
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { ProcessFork, ProcessSpawn } from "../../contracts/keeper.ts";
+import type { ProcessFork, ProcessIdentity } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
+import type { VmSpec } from "../../contracts/vm.ts";
 import { RunningProcess, type VmmParent } from "../common/running-process.ts";
+import type { Accelerator } from "./accelerator.ts";
 import { logTail } from "./console.ts";
 import { removeVmFiles, type VmPaths, vmPaths } from "./paths.ts";
-import { type HostFacts, type MemorySource, STATE, vmmProcess } from "./process.ts";
+import { type Extra, type HostFacts, type MemorySource, STATE, vmmProcess } from "./process.ts";
 import { QmpClient } from "./qmp/client.ts";
 import { checkSpec } from "./spec.ts";
 import { restore } from "./templates/restore.ts";
@@ -20,57 +21,60 @@ import { QemuVm, type VmDeadlines } from "./vm.ts";
 /** A QEMU that dies closes its sockets a little before it is reaped. */
 const EXIT_GRACE_MS = 1000;
 
-/** All that launches have in common. */
+/** What all launches of a driver have in common. */
 export interface Launcher {
   readonly keeper: VmmParent;
   readonly binary: string;
+  /** QEMU's, as `7.2.22`. */
+  readonly version: string;
+  readonly accelerator: Accelerator;
   readonly kernel: string;
   readonly initramfs: string;
-  readonly tscKhz: number | undefined;
   readonly facts: HostFacts;
   readonly launchMs: number;
   readonly deadlines: VmDeadlines;
   readonly logger: Logger;
 }
 
+/** A VM whose QEMU is started: one that boots, or a clone. */
 export async function launchVm(
   launcher: Launcher,
   spec: VmSpec,
-  acceleration: Acceleration,
   signal?: AbortSignal,
   source: MemorySource = { kind: "own" },
+  extra?: Extra,
 ): Promise<QemuVm> {
   const paths = checkedPaths(spec);
-  const process = vmmProcess({ ...launcher, spec, paths, acceleration, source }, launcher.facts);
+  const process = vmmProcess({ ...launcher, spec, paths, source, extra }, launcher.facts);
+  const make = (): Promise<ProcessIdentity> => launcher.keeper.spawn(process);
   const run: Run = source.kind === "cloned" ? (qmp, ...rest) => restore(qmp, STATE, ...rest) : undefined;
-  return start(launcher, { process, paths, acceleration, run }, signal);
+  return start(launcher, { id: spec.id, make, paths, run }, signal);
 }
 
-/** A VM that is a fork of another one, which is paused. */
+/** A VM whose process is a fork of another VM's, which is paused. */
 export async function forkVm(
   launcher: Launcher,
   spec: VmSpec,
-  acceleration: Acceleration,
   fork: ProcessFork,
   signal?: AbortSignal,
 ): Promise<QemuVm> {
   const paths = checkedPaths(spec);
-  const nothing = { argv: [], env: [], cwd: "/", groups: [], capabilities: [], files: [] };
-  const process = { ...nothing, id: spec.id, cgroups: [], rlimits: [], fork };
+  const make = (): Promise<ProcessIdentity> => launcher.keeper.fork(fork);
   const run: Run = async (qmp, step) => {
     await qmp.execute("cont");
     step("running");
   };
-  return start(launcher, { process, paths, acceleration, run }, signal);
+  return start(launcher, { id: spec.id, make, paths, run }, signal);
 }
 
 /** Has a guest go on, unless it does so by itself. */
 type Run = ((qmp: QmpClient, step: (name: string) => void, signal: AbortSignal) => Promise<void>) | undefined;
 
 interface Start {
-  readonly process: ProcessSpawn;
+  readonly id: string;
+  /** Has the keeper make the process. */
+  readonly make: () => Promise<ProcessIdentity>;
   readonly paths: VmPaths;
-  readonly acceleration: Acceleration;
   readonly run: Run;
 }
 
@@ -80,23 +84,24 @@ function checkedPaths(spec: VmSpec): VmPaths {
 }
 
 async function start(launcher: Launcher, what: Start, signal: AbortSignal | undefined): Promise<QemuVm> {
-  const { paths, acceleration } = what;
-  const watch = new LaunchWatch(what.process.id, launcher.launchMs, signal);
+  const { paths } = what;
+  const watch = new LaunchWatch(what.id, launcher.launchMs, signal);
   try {
     watch.check();
     const process = await spawn(launcher, what);
     watch.step("spawned");
     const qmp = await greet(launcher, process, paths, watch, what.run);
-    const { deadlines, logger } = launcher;
+    const { deadlines, logger, accelerator } = launcher;
+    const acceleration = accelerator.name;
     return new QemuVm({ process, qmp, paths, acceleration, timeline: watch.timeline, deadlines, logger });
   } finally {
     watch.end();
   }
 }
 
-async function spawn({ keeper }: Launcher, { process, paths }: Start): Promise<RunningProcess> {
+async function spawn({ keeper }: Launcher, { id, make, paths }: Start): Promise<RunningProcess> {
   try {
-    return new RunningProcess(keeper, process.id, await keeper.spawn(process));
+    return new RunningProcess(keeper, id, await make());
   } catch (error) {
     // another VM's, if it has the same id
     if (!(error instanceof BlazarError && error.code === "ProcessExists")) await removeVmFiles(paths);

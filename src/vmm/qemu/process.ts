@@ -19,9 +19,8 @@ const MEMORY = 5;
 const DISK = 7;
 /** A clone's devices' state. */
 export const STATE = 6;
-/** By which an original is asked to fork, and what makes it able to; see vm-forks.ts. */
-const FORK_CONTROL = 8;
-const FORK_LIBRARY = 9;
+/** The first that an {@link Extra} may take. */
+export const FIRST_EXTRA = 8;
 
 /** Where a VM's memory comes from, in the host's paths. */
 export type MemorySource =
@@ -35,13 +34,21 @@ export type MemorySource =
       readonly state: string;
       /** The clone's own copy; its VM's user may open it. */
       readonly disk?: VmDisk | undefined;
-      /** Preloaded into a VMM that others are forked from. */
-      readonly forkLibrary?: string | undefined;
     };
+
+/** What a VMM has beyond what every VMM has: what is preloaded into one that others are forked from (tcg/). */
+export interface Extra {
+  readonly env: readonly string[];
+  readonly files: readonly SpawnFile[];
+  /** Kept only by a VMM with a user of its own. */
+  readonly capabilities: readonly string[];
+  readonly forkControl: number;
+}
 
 export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
   /** Default: its own. */
   readonly source?: MemorySource;
+  readonly extra?: Extra | undefined;
 }
 
 const OWN: MemorySource = { kind: "own" };
@@ -56,49 +63,37 @@ export interface HostFacts {
 
 /** What the keeper shall start. */
 export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
-  const { spec, paths, acceleration } = input;
+  const { spec, paths, accelerator, extra } = input;
   const confined = spec.user !== undefined;
-  const library = forkLibrary(input.source);
   const images = confined
     ? { kernel: descriptorPath(KERNEL), initramfs: descriptorPath(INITRAMFS) }
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
     argv: commandLine({ ...input, ...images, memory: guestMemory(input.source), disk: disk(input.source) }),
-    env: ["LC_ALL=C", ...(library === undefined ? [] : forkEnvironment())],
+    env: ["LC_ALL=C", ...(extra?.env ?? [])],
     cwd: "/",
     uid: spec.user?.uid,
     gid: spec.user?.gid,
-    groups: acceleration === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
-    // forks are users of their own
-    capabilities: [...capabilities(spec), ...(library && confined ? ["CAP_SETUID", "CAP_SETGID"] : [])],
+    groups: accelerator.name === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
+    capabilities: [...capabilities(spec), ...(confined ? (extra?.capabilities ?? []) : [])],
     files: [
       ...logFiles(paths.log),
       ...(confined ? imageFiles(input) : []),
       ...memoryFiles(input.source),
-      ...(library === undefined
-        ? []
-        : [{ fd: FORK_LIBRARY, path: library, flags: constants.O_RDONLY, mode: 0 }]),
+      ...(extra?.files ?? []),
     ],
     cgroups: spec.cgroups,
     rlimits: limits(facts),
     // QEMU asks for them for translated code: clearing them takes a clone longer than all its other page faults
     hugePages: false,
-    forkControl: library === undefined ? undefined : FORK_CONTROL,
+    forkControl: extra?.forkControl,
   };
 }
 
 /** Opening it opens the descriptor's file anew, with no look at the directories above it (proc(5)). */
-function descriptorPath(fd: number): string {
+export function descriptorPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
-}
-
-function forkLibrary(source: MemorySource = OWN): string | undefined {
-  return source.kind === "cloned" ? source.forkLibrary : undefined;
-}
-
-function forkEnvironment(): string[] {
-  return [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`];
 }
 
 /** What a VMM with a user of its own may do beyond that. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { commandLine, type GuestMemory } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
 import { type MemorySource, type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 
 const INPUT: ProcessInput = {
   binary: "/usr/bin/qemu",
@@ -15,12 +16,12 @@ const INPUT: ProcessInput = {
     shareDirectory: "/run/share",
     user: { uid: 61_000, gid: 61_000 },
     cgroups: [],
+    source: { kind: "boot" },
   },
   paths: vmPaths("/run/x"),
-  acceleration: "tcg",
+  accelerator: emulation(2_600_000),
   kernel: "/cache/vmlinux",
   initramfs: "/cache/initramfs",
-  tscKhz: 2_600_000,
 };
 const SAVED: MemorySource = { kind: "saved", memory: "/t/memory" };
 const SEALED: MemorySource = {

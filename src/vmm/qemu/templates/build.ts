@@ -21,9 +21,9 @@ import {
   writeManifest,
 } from "../../common/template-files.ts";
 import { memoryFileBytes } from "../command-line.ts";
-import { launchVm } from "../launch.ts";
+import { type Launcher, launchVm } from "../launch.ts";
 import type { QemuVm } from "../vm.ts";
-import { TEMPLATE_DISK, type TemplateGround } from "./identity.ts";
+import { TEMPLATE_DISK } from "./identity.ts";
 import { saveState } from "./state.ts";
 
 /** A guest that was spoken to notices that its host is gone, and finishes what its kernel has put off. */
@@ -35,7 +35,7 @@ export interface BuildStep {
 }
 
 export interface BuildOptions {
-  readonly ground: TemplateGround;
+  readonly launcher: Launcher;
   readonly identity: TemplateIdentity;
   readonly shape: VmShape;
   readonly directory: string;
@@ -92,7 +92,7 @@ async function build(options: BuildOptions, scratch: string): Promise<BuildStep[
 }
 
 async function boot(options: BuildOptions, scratch: string): Promise<QemuVm> {
-  const { ground, shape, user, directory, signal } = options;
+  const { launcher, shape, user, directory, signal } = options;
   const { memory } = templatePaths(directory);
   const shareDirectory = join(scratch, "share");
   await mkdir(shareDirectory);
@@ -107,8 +107,9 @@ async function boot(options: BuildOptions, scratch: string): Promise<QemuVm> {
   const disk = await makeDisk(options);
   const { vcpus, memoryBytes } = shape;
   const id = basename(scratch);
-  const spec = { id, directory: scratch, vcpus, memoryBytes, shareDirectory, user, cgroups: [] };
-  return launchVm(ground.launcher, spec, ground.acceleration, signal, { kind: "saved", memory, disk });
+  const source = { kind: "boot" } as const;
+  const spec = { id, directory: scratch, vcpus, memoryBytes, shareDirectory, user, cgroups: [], source };
+  return launchVm(launcher, spec, signal, { kind: "saved", memory, disk });
 }
 
 async function makeDisk({ images, directory, user }: BuildOptions): Promise<VmDisk | undefined> {

@@ -8,20 +8,20 @@
 import { rm } from "node:fs/promises";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
+import type { Vm, VmDisk, VmShape, VmSource, VmSpec } from "../../../contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity } from "../../../contracts/vmm.ts";
+import { abortable } from "../../../lib/async.ts";
 import {
   checkTemplate,
   type TemplateManifest,
   templateError,
   templatePaths,
 } from "../../common/template-files.ts";
-import { abortable } from "../abortable.ts";
-import { launchVm } from "../launch.ts";
-import type { MemorySource } from "../process.ts";
-import type { VmForks } from "../tcg/forks.ts";
+import { type Launcher, launchVm } from "../launch.ts";
+import type { Extra, MemorySource } from "../process.ts";
+import type { QemuVm } from "../vm.ts";
 import { type BuildStep, buildTemplate } from "./build.ts";
-import { FileHashes, fileStamp, identifyTemplate, TEMPLATE_DISK, type TemplateGround } from "./identity.ts";
+import { FileHashes, fileStamp, identifyTemplate, TEMPLATE_DISK } from "./identity.ts";
 
 /** A file that nobody can write to, and that other processes of this user can open. */
 export interface SealedMemory {
@@ -30,21 +30,32 @@ export interface SealedMemory {
 }
 
 export interface QemuTemplatesOptions {
-  readonly prepared: (signal?: AbortSignal) => Promise<TemplateGround>;
+  readonly prepared: (signal?: AbortSignal) => Promise<Launcher>;
   /** Copies a file into memory and seals it. */
   readonly sealMemory: (file: string) => Promise<SealedMemory>;
   /** Makes the disks of templates and of their clones; undefined = they have none. */
   readonly images: LayerImages | undefined;
   /** Whom a template's VM runs as. */
   readonly user: VmSpec["user"];
-  /** Makes VMs that others are forked from; undefined = there are none. */
-  readonly forks: VmForks | undefined;
 }
+
+/** A clone that runs. */
+export interface Clone {
+  readonly vm: QemuVm;
+  readonly launcher: Launcher;
+  /** Its own copy of the template's disk; undefined = templates have none. */
+  readonly disk: VmDisk | undefined;
+}
+
+/** Where a clone comes from. */
+export type CloneSource = VmSource & { readonly kind: "clone" };
+
+type ClonedMemory = MemorySource & { readonly kind: "cloned" };
 
 /** A template that clones can be made of. */
 interface Loaded {
   readonly manifest: TemplateManifest;
-  readonly source: MemorySource & { readonly kind: "cloned" };
+  readonly memory: ClonedMemory;
   readonly close: () => Promise<void>;
 }
 
@@ -66,10 +77,6 @@ export class QemuTemplates implements TemplateDriver {
     this.options = options;
   }
 
-  get forks(): VmForks | undefined {
-    return this.options.forks;
-  }
-
   get diskId(): string | undefined {
     return this.options.images && TEMPLATE_DISK;
   }
@@ -85,9 +92,9 @@ export class QemuTemplates implements TemplateDriver {
     signal: AbortSignal,
   ): Promise<BuildStep[]> {
     const { user, images, prepared } = this.options;
-    const ground = await prepared(signal);
-    const identity = await this.identityOf(ground, shape);
-    return buildTemplate({ ground, identity, shape, directory, user, images, ready, signal });
+    const launcher = await prepared(signal);
+    const identity = await this.identityOf(launcher, shape);
+    return buildTemplate({ launcher, identity, shape, directory, user, images, ready, signal });
   }
 
   async verify(directory: string, deep: boolean): Promise<void> {
@@ -102,8 +109,9 @@ export class QemuTemplates implements TemplateDriver {
     await this.closeIfUnused(entry);
   }
 
-  /** Launches a VM as a clone of `template`. Throws TemplateNotFound, TemplateBroken, and what a launch throws. */
-  async clone(spec: VmSpec, template: string, signal?: AbortSignal): Promise<Vm> {
+  /** Launches a VM as a clone. Throws TemplateNotFound, TemplateBroken, and what a launch throws. */
+  async clone(spec: VmSpec, source: CloneSource, signal?: AbortSignal, extra?: Extra): Promise<Clone> {
+    const { template } = source;
     if (spec.shareDirectory === undefined) {
       throw blazarError("InvalidArgument", "clone a VM", "it has no share, and templates have one", {
         subject: spec.id,
@@ -111,16 +119,14 @@ export class QemuTemplates implements TemplateDriver {
     }
     const entry = await this.acquire(template);
     try {
-      const { manifest, source } = await abortable("load a template", entry.loaded, signal);
+      const what = { operation: "load a template", subject: template };
+      const { manifest, memory } = await abortable(entry.loaded, signal, what);
       checkShape(manifest, spec, template);
-      const { launcher, acceleration } = await this.options.prepared(signal);
-      const disk = await this.copyDisk(manifest, spec, template);
+      const launcher = await this.options.prepared(signal);
+      const disk = await this.copyDisk(manifest, spec, source);
       try {
-        const forks = spec.forkable ? this.options.forks : undefined;
-        const from = { ...source, disk, forkLibrary: forks?.library };
-        const vm = await launchVm(launcher, spec, acceleration, signal, from);
-        forks?.launched(vm, { spec, launcher, disk });
-        return vm;
+        const vm = await launchVm(launcher, spec, signal, { ...memory, disk }, extra);
+        return { vm, launcher, disk };
       } catch (error) {
         if (disk !== undefined) await rm(disk.path, { force: true });
         throw error;
@@ -136,25 +142,21 @@ export class QemuTemplates implements TemplateDriver {
   /** A clone's own, to which it writes; its template's is a file that no VMM opens. */
   private async copyDisk(
     manifest: TemplateManifest,
-    spec: VmSpec,
-    template: string,
+    { id, user }: VmSpec,
+    { template, disk: path }: CloneSource,
   ): Promise<VmDisk | undefined> {
     const { images } = this.options;
     if (manifest.diskSha256 === undefined || images === undefined) return undefined;
-    if (spec.disk === undefined) {
-      throw blazarError(
-        "InvalidArgument",
-        "clone a VM",
-        "it has no place for its disk, and the template has one",
-        { subject: spec.id },
-      );
+    if (path === undefined) {
+      const reason = "it has no place for its disk, and the template has one";
+      throw blazarError("InvalidArgument", "clone a VM", reason, { subject: id });
     }
-    await images.unpack(templatePaths(template).disk, spec.disk, spec.user);
-    return { id: TEMPLATE_DISK, path: spec.disk, readonly: false };
+    await images.unpack(templatePaths(template).disk, path, user);
+    return { id: TEMPLATE_DISK, path, readonly: false };
   }
 
-  private identityOf(ground: TemplateGround, shape: VmShape): Promise<TemplateIdentity> {
-    return identifyTemplate(ground, shape, this.hashes, this.options.images);
+  private identityOf(launcher: Launcher, shape: VmShape): Promise<TemplateIdentity> {
+    return identifyTemplate(launcher, shape, this.hashes, this.options.images);
   }
 
   private async acquire(directory: string): Promise<Entry> {
@@ -176,19 +178,19 @@ export class QemuTemplates implements TemplateDriver {
 
   private async load(directory: string): Promise<Loaded> {
     const manifest = await checkTemplate(directory, false);
-    const ground = await this.options.prepared();
-    const current = await this.identityOf(ground, manifest);
+    const launcher = await this.options.prepared();
+    const current = await this.identityOf(launcher, manifest);
     if (current.key !== manifest.identity.key) {
       throw templateError("TemplateBroken", directory, `it is out of date: ${difference(manifest, current)}`);
     }
-    const { memory, state } = templatePaths(directory);
-    if (opensReadOnly(ground.version)) {
-      const source = { kind: "cloned", memory, state, protection: "readonly" } as const;
-      return { manifest, source, close: () => Promise.resolve() };
+    const { memory: file, state } = templatePaths(directory);
+    if (opensReadOnly(launcher.version)) {
+      const memory = { kind: "cloned", memory: file, state, protection: "readonly" } as const;
+      return { manifest, memory, close: () => Promise.resolve() };
     }
-    const sealed = await this.options.sealMemory(memory);
-    const source = { kind: "cloned", memory: sealed.path, state, protection: "sealed" } as const;
-    return { manifest, source, close: () => sealed.close() };
+    const sealed = await this.options.sealMemory(file);
+    const memory = { kind: "cloned", memory: sealed.path, state, protection: "sealed" } as const;
+    return { manifest, memory, close: () => sealed.close() };
   }
 
   private async closeIfUnused(entry: Entry): Promise<void> {

@@ -9,10 +9,11 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { Acceleration, VmShape } from "../../../contracts/vm.ts";
+import type { VmShape } from "../../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../../contracts/vmm.ts";
 import { sha256 } from "../../common/template-files.ts";
-import { commandLine, EMULATED_CPU, kernelArguments } from "../command-line.ts";
+import type { Accelerator } from "../accelerator.ts";
+import { commandLine, kernelArguments } from "../command-line.ts";
 import type { Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
 
@@ -21,12 +22,6 @@ export const TEMPLATE_DISK = "spare";
 /** Raised when templates are made or loaded in another way. */
 const LAYOUT = "2";
 const KEY_DIGITS = 32;
-
-export interface TemplateGround {
-  readonly launcher: Launcher;
-  readonly version: string;
-  readonly acceleration: Acceleration;
-}
 
 /** Hashes of files by path; one per driver. */
 export class FileHashes {
@@ -44,12 +39,12 @@ export class FileHashes {
 }
 
 export async function identifyTemplate(
-  ground: TemplateGround,
+  launcher: Launcher,
   shape: VmShape,
   hashes: FileHashes,
   images: Pick<LayerImages, "identity"> | undefined,
 ): Promise<TemplateIdentity> {
-  const { launcher, version, acceleration } = ground;
+  const { accelerator, version } = launcher;
   const [binary, kernel, initramfs] = await Promise.all([
     fileStamp(launcher.binary),
     hashes.of(launcher.kernel),
@@ -58,21 +53,21 @@ export async function identifyTemplate(
   const parts: Record<string, string> = {
     layout: LAYOUT,
     vmm: `${launcher.binary} ${version} ${binary}`,
-    acceleration,
-    cpu: acceleration === "kvm" ? await hostCpu() : EMULATED_CPU,
+    acceleration: accelerator.name,
+    cpu: accelerator.name === "kvm" ? await hostCpu() : accelerator.cpu,
     kernel,
     initramfs,
-    "command line": kernelArguments(acceleration, launcher.tscKhz),
+    "command line": kernelArguments(accelerator),
     vcpus: String(shape.vcpus),
     memory: String(shape.memoryBytes),
-    devices: devices(ground, shape, images !== undefined),
+    devices: devices(accelerator, shape, images !== undefined),
     disk: (await images?.identity()) ?? "none",
   };
   return { key: sha256(Buffer.from(JSON.stringify(parts))).slice(0, KEY_DIGITS), parts };
 }
 
 /** The whole command line, without what differs from VM to VM. */
-function devices({ launcher, acceleration }: TemplateGround, shape: VmShape, hasDisk: boolean): string {
+function devices(accelerator: Accelerator, shape: VmShape, hasDisk: boolean): string {
   const args = commandLine({
     binary: "qemu",
     spec: {
@@ -82,14 +77,14 @@ function devices({ launcher, acceleration }: TemplateGround, shape: VmShape, has
       shareDirectory: "/share",
       user: undefined,
       cgroups: [],
+      source: { kind: "boot" },
     },
     paths: vmPaths("/vm"),
-    acceleration,
+    accelerator,
     memory: { kind: "saved", path: "/memory" },
     disk: hasDisk ? { id: TEMPLATE_DISK, path: "/disk", readonly: false } : undefined,
     kernel: "kernel",
     initramfs: "initramfs",
-    tscKhz: launcher.tscKhz,
   });
   return args.slice(1).join(" ");
 }
