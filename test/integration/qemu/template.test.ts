@@ -176,20 +176,22 @@ describe("a clone", () => {
       await (await bench.driver.launch(spec, AbortSignal.timeout(ms))).kill();
     } catch (error) {
       expect(error).toMatchObject({ code: "Cancelled" });
-      expect(existsSync(spec.disk)).toBe(false);
+      expect(existsSync(spec.source.disk)).toBe(false);
     }
     expect(await bench.qemu.leftovers()).toEqual([]);
   });
 
   it("is not made without a place for its disk, and one that is not made leaves none", async () => {
     const spec = await bench.cloneSpec(template);
-    await expect(bench.driver.launch({ ...spec, disk: undefined })).rejects.toMatchObject({
+    await expect(
+      bench.driver.launch({ ...spec, source: { ...spec.source, disk: undefined } }),
+    ).rejects.toMatchObject({
       code: "InvalidArgument",
     });
     await expect(bench.driver.launch(spec, AbortSignal.timeout(5))).rejects.toMatchObject({
       code: "Cancelled",
     });
-    expect(existsSync(spec.disk)).toBe(false);
+    expect(existsSync(spec.source.disk)).toBe(false);
   });
 
   it("is not made without a share, which its template has", async () => {
