@@ -6,11 +6,11 @@
  */
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest/messages.ts";
+import { wholeMebibytes } from "../common/spec.ts";
+import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
-import type { VmPaths } from "./paths.ts";
 
-const MEBIBYTE = 1024 * 1024;
 /** What QEMU keeps of the guest's console; older bytes are overwritten, so that a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
 /** QMP name of the console's ring buffer. */
@@ -76,16 +76,6 @@ function machine({ spec, accelerator, memory = OWN }: CommandLineInput): string[
     // a guest that ends stays until its console has been read; see vm.ts
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
   ];
-}
-
-/** QEMU gets memory in these. */
-function wholeMebibytes(bytes: number): number {
-  return Math.ceil(bytes / MEBIBYTE);
-}
-
-/** Size of the file that a guest's memory is in. */
-export function memoryFileBytes(memoryBytes: number): number {
-  return wholeMebibytes(memoryBytes) * MEBIBYTE;
 }
 
 function memoryBackend(memory: GuestMemory): string {

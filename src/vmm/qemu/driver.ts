@@ -4,21 +4,21 @@
  * It finds out once what this host has (QEMU, KVM, TSC, limits) and then turns specs into VMs; the VMs are the
  * keeper's children. It keeps no list of them: whoever launched one owns it. It knows nothing of sandboxes.
  */
-import { readFile, stat } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmSpec } from "../../contracts/vm.ts";
 import type { VmmDriver } from "../../contracts/vmm.ts";
 import { abortable } from "../../lib/async.ts";
 import { type AccelerationChoice, chooseAcceleration } from "../common/acceleration.ts";
+import { readHostFacts } from "../common/confinement.ts";
+import { checkGuestImages } from "../common/guest-images.ts";
 import { bootOnce } from "../common/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
 import { type Accelerator, KVM } from "./accelerator.ts";
-import { binaryVersion, locateBinary } from "./binary.ts";
+import { locateQemu, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
-import type { HostFacts } from "./process.ts";
 import { emulation } from "./tcg/emulation.ts";
 import { TcgForks } from "./tcg/forks.ts";
 import { readTscKhz } from "./tcg/tsc.ts";
@@ -29,8 +29,6 @@ const COMMAND_MS = 10_000;
 const DETACH_MS = 10_000;
 /** A boot with KVM takes well under a second; a host under load gets this. */
 const PROBE_MS = 10_000;
-/** Most files that a share's guest may have open. */
-const OPEN_FILES = 65_536;
 
 export interface QemuDriverOptions {
   readonly keeper: VmmParent;
@@ -104,17 +102,18 @@ export class QemuDriver implements VmmDriver {
 
   private async prepare(): Promise<Launcher> {
     const { keeper, kernel, initramfs, deadlines, logger } = this.options;
-    const binary = await locateBinary(this.options.binary);
-    const version = await binaryVersion(binary);
-    await Promise.all([kernel, initramfs].map(checkImage));
+    const binary = await locateQemu(this.options.binary);
+    const version = await qemuVersion(binary);
+    await checkGuestImages([kernel, initramfs]);
     const withKvm: Launcher = {
       keeper,
+      vmm: "QEMU",
       binary,
       version,
       accelerator: KVM,
       kernel,
       initramfs,
-      facts: await hostFacts(),
+      facts: await readHostFacts(),
       launchMs: deadlines.launch,
       deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
       logger,
@@ -149,31 +148,4 @@ export class QemuDriver implements VmmDriver {
 function without(what: string, { id, source }: VmSpec): BlazarError {
   const reason = `this driver was made without ${what}`;
   return blazarError("Unimplemented", `${source.kind} a VM`, reason, { subject: id });
-}
-
-async function checkImage(path: string): Promise<void> {
-  try {
-    if ((await stat(path)).isFile()) return;
-  } catch (cause) {
-    throw missingImage(path, reasonOf(cause), cause);
-  }
-  throw missingImage(path, "it is not a file");
-}
-
-function missingImage(path: string, reason: string, cause?: unknown): BlazarError {
-  return blazarError("DependencyMissing", "find the guest's kernel and initramfs", reason, {
-    subject: path,
-    remedy: "run: npm run setup",
-    cause,
-  });
-}
-
-async function hostFacts(): Promise<HostFacts> {
-  const limits = await readFile("/proc/self/limits", "latin1").catch(() => "");
-  const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1];
-  const kvm = await stat("/dev/kvm").catch(() => undefined);
-  return {
-    maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
-    kvmGroup: kvm?.gid,
-  };
 }

@@ -7,12 +7,12 @@ import { mkdir, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Vm } from "../../../src/contracts/vm.ts";
-import { hashMemory } from "../../../src/vmm/common/template-files.ts";
+import { hashMemory } from "../../../src/vmm/common/templates/files.ts";
 import { type Guest, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 
 const FORKS = 3;
-const SPARE = "spare";
+const PREPARED = "prepared";
 const root = process.getuid?.() === 0;
 
 let bench: TemplateBench;
@@ -72,9 +72,9 @@ describe("a fork of a VM", () => {
     const guests = await several(2);
     await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
     const write = (index: number): string => `ls /tmp; mkdir -p /tmp; echo ${index} > /tmp/own; sync`;
-    const wrote = await Promise.all(guests.map((guest, index) => guest.run(write(index), SPARE)));
+    const wrote = await Promise.all(guests.map((guest, index) => guest.run(write(index), PREPARED)));
     expect(wrote.map((text) => text.includes("own"))).toEqual([false, false]);
-    const read = guests.map((guest) => guest.run("cat /tmp/own", SPARE));
+    const read = guests.map((guest) => guest.run("cat /tmp/own", PREPARED));
     expect(await Promise.all(read)).toEqual(["0\n", "1\n"]);
   });
 

@@ -11,8 +11,8 @@ import { onAbort } from "../../../src/lib/async.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeForks } from "./forks.ts";
-import { FakeTemplates, type Inherited } from "./templates.ts";
-import { FakeVm, type VmFaults } from "./vm.ts";
+import { FakeTemplates } from "./templates.ts";
+import { FakeVm, type Inherited, type VmFaults } from "./vm.ts";
 
 export interface FakeVmmOptions {
   /** What is wrong with a VM to be; called once a launch. `spec.source` says whether it boots, is a clone or a fork. */

@@ -7,8 +7,8 @@
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
-import { type Inherited, inheritedFrom } from "./templates.ts";
-import type { FakeVm } from "./vm.ts";
+import { inheritedFrom } from "./templates.ts";
+import type { FakeVm, Inherited } from "./vm.ts";
 
 interface Original {
   readonly vm: FakeVm;

@@ -9,14 +9,7 @@ import type { BuildStep } from "../../../src/contracts/templates.ts";
 import type { Vm, VmShape, VmSpec } from "../../../src/contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity } from "../../../src/contracts/vmm.ts";
 import { abortable } from "../../../src/lib/async.ts";
-import type { FakeVm } from "./vm.ts";
-
-/** What a clone or a fork has from the VM that it comes from. */
-export interface Inherited {
-  /** Names the life of the agent: clones of one template say the same. */
-  readonly agent: string;
-  readonly preparedDisks: readonly string[];
-}
+import { FAKE_TEMPLATE_DISK, type FakeVm, type Inherited } from "./vm.ts";
 
 /** A template that clones can be made of. */
 export interface FakeTemplate extends Inherited {
@@ -31,9 +24,6 @@ export interface TemplateFaults {
   build?: BlazarError | "hangs";
   verify?: BlazarError;
 }
-
-/** Id of the disk that a template's guest has. */
-export const FAKE_TEMPLATE_DISK = "spare";
 
 const KEY_DIGITS = 32;
 

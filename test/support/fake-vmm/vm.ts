@@ -10,7 +10,6 @@ import type { ByteLink, Vm, VmDisk, VmmEvent, VmSource, VmSpec } from "../../../
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
-import { FAKE_TEMPLATE_DISK, type Inherited } from "./templates.ts";
 
 /** What is wrong with a VM. May be changed while it runs. */
 export interface VmFaults {
@@ -25,6 +24,16 @@ export interface VmFaults {
   /** SIGKILL does not end it until {@link FakeVm.die}. */
   unkillable?: boolean;
 }
+
+/** What a clone or a fork has from the VM that it comes from. */
+export interface Inherited {
+  /** Names the life of the agent: clones of one template say the same. */
+  readonly agent: string;
+  readonly preparedDisks: readonly string[];
+}
+
+/** Id of the disk that a template's guest has. */
+export const FAKE_TEMPLATE_DISK = "prepared";
 
 export interface FakeVmOptions {
   readonly spec: VmSpec;

@@ -2,11 +2,11 @@
 import { constants } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
+import { checkSpec } from "../../../src/vmm/common/spec.ts";
 import { KVM } from "../../../src/vmm/qemu/accelerator.ts";
 import { type CommandLineInput, commandLine, kernelArguments } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
 import { type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
-import { checkSpec } from "../../../src/vmm/qemu/spec.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -20,6 +20,7 @@ const SPEC: VmSpec = {
   cgroups: ["/sys/fs/cgroup/x/cgroup.procs"],
   source: { kind: "boot" },
 };
+const LIMITS = { mostVcpus: 240 };
 const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108 };
 
 function input(
@@ -132,16 +133,17 @@ describe("a spec", () => {
     ["a relative cgroup", { cgroups: ["x"] }],
     ["no processor", { vcpus: 0 }],
     ["half a processor", { vcpus: 0.5 }],
+    ["more processors than the VMM can have", { vcpus: 241 }],
     ["a relative template", { source: { kind: "clone", template: "x", disk: undefined } }],
     ["a relative disk", { source: { kind: "fork", original: "vm", disk: "x" } }],
     ["too little memory", { memoryBytes: MEBIBYTE }],
   ])("is refused with %s", (_name, wrong) => {
-    expect(() => checkSpec({ ...SPEC, ...wrong })).toThrow(
+    expect(() => checkSpec({ ...SPEC, ...wrong }, LIMITS)).toThrow(
       expect.objectContaining({ code: "InvalidArgument" }),
     );
   });
 
   it("is fine otherwise", () => {
-    expect(() => checkSpec(SPEC)).not.toThrow();
+    expect(() => checkSpec(SPEC, LIMITS)).not.toThrow();
   });
 });

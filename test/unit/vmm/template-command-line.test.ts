@@ -72,24 +72,24 @@ describe("a template and its clones", () => {
 });
 
 describe("a template's disk", () => {
-  const spare = { id: "spare", path: "/scratch/spare", readonly: false };
+  const prepared = { id: "prepared", path: "/scratch/prepared", readonly: false };
 
   it("is the same device in its clones, with the image of each its own", () => {
     const [saved, cloned] = [SAVED, SEALED].map(
-      (source) => vmmProcess({ ...INPUT, source: { ...source, disk: spare } }, FACTS).argv,
+      (source) => vmmProcess({ ...INPUT, source: { ...source, disk: prepared } }, FACTS).argv,
     );
     const deviceOf = (argv: readonly string[] = []) => argv.find((arg) => arg.startsWith("scsi-hd,"));
-    expect(deviceOf(saved)).toContain("bus=disks.0,id=disk-spare");
+    expect(deviceOf(saved)).toContain("bus=disks.0,id=disk-prepared");
     expect(deviceOf(cloned)).toBe(deviceOf(saved));
     const imageOf = (argv: readonly string[] = []): unknown =>
       JSON.parse(argv[argv.indexOf("-blockdev") + 1] ?? "{}");
-    expect(imageOf(cloned)).toMatchObject({ file: { filename: "/scratch/spare" } });
+    expect(imageOf(cloned)).toMatchObject({ file: { filename: "/scratch/prepared" } });
     expect(imageOf(saved)).toMatchObject({ file: { filename: "/proc/self/fd/7" } });
   });
 
   it("is opened by name by a clone, so that nothing keeps the file when the disk is gone", () => {
-    const { files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: spare } }, FACTS);
-    expect(files.map(({ path }) => path)).not.toContain("/scratch/spare");
+    const { files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: prepared } }, FACTS);
+    expect(files.map(({ path }) => path)).not.toContain("/scratch/prepared");
   });
 });
 

@@ -43,6 +43,7 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
   await qmp.listen();
   const launcher: Launcher = {
     keeper: parent,
+    vmm: "QEMU",
     binary: "/usr/bin/qemu",
     version: "9.0.0",
     accelerator: emulation(undefined),

@@ -7,22 +7,19 @@
  */
 import { constants } from "node:fs";
 import { realpath, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { pause, throwIfAborted } from "../../../lib/async.ts";
 import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
+import { capabilities, descriptorPath } from "../../common/confinement.ts";
+import { SETTLE_MS } from "../../common/templates/build.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
-import { capabilities, descriptorPath, type Extra, FIRST_EXTRA } from "../process.ts";
+import { type Extra, FIRST_EXTRA } from "../process.ts";
 import type { Clone, QemuTemplates } from "../templates/driver.ts";
 
-/** A guest that was spoken to notices that its host is gone, and finishes what its kernel has put off. */
-const SETTLE_MS = 200;
-/** In the original's directory: what is on its disk. */
-const PACKED_DISK = "disk.packed";
 /** By which an original is asked to fork. */
 const FORK_CONTROL = FIRST_EXTRA;
 const FORK_LIBRARY = FIRST_EXTRA + 1;
@@ -47,7 +44,8 @@ interface Original extends Launched {
     readonly log: string | undefined;
     readonly disk: string | undefined;
   };
-  readonly packed: string;
+  /** What was on its disk when it was paused. */
+  readonly packedDisk: string;
 }
 
 type ForkSource = VmSource & { readonly kind: "fork" };
@@ -82,12 +80,12 @@ export class TcgForks implements VmForks {
     throwIfAborted(signal, { operation: "complete an original", subject: vm.id });
     // From now on neither its memory nor its disk change.
     await vm.pause();
-    const packed = join(spec.directory, PACKED_DISK);
-    if (disk !== undefined) await this.options.images?.pack(disk.path, packed);
+    const { packedDisk, log: logFile } = vmPaths(spec.directory);
+    if (disk !== undefined) await this.options.images?.pack(disk.path, packedDisk);
     const [share, log, image] = await Promise.all(
-      [spec.shareDirectory, vmPaths(spec.directory).log, disk?.path].map((path) => path && realpath(path)),
+      [spec.shareDirectory, logFile, disk?.path].map((path) => path && realpath(path)),
     );
-    this.originals.set(vm.id, { ...how, packed, files: { share, log, disk: image } });
+    this.originals.set(vm.id, { ...how, packedDisk, files: { share, log, disk: image } });
     void vm.exited.then(() => {
       if (this.originals.get(vm.id)?.vm === vm) this.originals.delete(vm.id);
     });
@@ -101,7 +99,7 @@ export class TcgForks implements VmForks {
     throwIfAborted(signal, { operation: "fork a VM", subject: spec.id });
     const { disk } = source;
     if (original.files.disk !== undefined && disk !== undefined)
-      await this.options.images?.unpack(original.packed, disk, spec.user);
+      await this.options.images?.unpack(original.packedDisk, disk, spec.user);
     try {
       const request = { id: spec.id, original: source.original, words: words(original, spec, source) };
       return await forkVm(original.launcher, spec, request, signal);
