@@ -25,7 +25,8 @@ import {
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
 import { StreamReceiver, StreamSender } from "../../src/protocol/wire/stream.ts";
-import { EMULATED_CPU, MACHINE } from "../../src/vmm/qemu/command-line.ts";
+import { MACHINE } from "../../src/vmm/qemu/command-line.ts";
+import { EMULATED_CPU } from "../../src/vmm/qemu/tcg/emulation.ts";
 
 const REATTACH_AFTER_MS = 100;
 const HELLO_WITHIN_MS = 1000;

@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { writeCpio } from "../../../guest/image/cpio.ts";
 import { commandLine } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { type CheckResult, parseChecks } from "../fs-semantics/run.ts";
 
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
@@ -82,12 +83,12 @@ export async function runHostileGuest(options: {
       shareDirectory: share,
       user: undefined,
       cgroups: [],
+      source: { kind: "boot" },
     },
     paths: vmPaths(directory),
-    acceleration: "tcg",
+    accelerator: emulation(await tscKhz()),
     kernel: vmlinux,
     initramfs,
-    tscKhz: await tscKhz(),
   });
   // its output by file, not by QMP; registers by /dev/mem; and no pause at the end
   const changed = args.map((arg, index) => {

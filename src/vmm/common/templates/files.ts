@@ -1,16 +1,17 @@
 /**
  * A template's files: the guest's memory, its devices' state, what is on its disk, and the manifest that says what they are.
  *
- * The manifest is written last and renamed into place: a directory without one holds no template. What is read
- * here may have been cut short or changed by anybody, so that it is checked before a VM is made of it.
+ * The manifest is written last and renamed into place: a directory without one holds no template. The files may have been
+ * cut short or changed by anybody, so they are checked before a VM is made of them.
  */
 import { createHash } from "node:crypto";
 import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlazarError, blazarError, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
-import type { TemplateIdentity } from "../../contracts/vmm.ts";
-import { integer, object, optional, record, string } from "../../protocol/wire/json.ts";
-import { memoryFileBytes } from "../qemu/command-line.ts";
+import { type BlazarError, blazarError, type ErrorCode, reasonOf } from "../../../contracts/errors.ts";
+import type { TemplateIdentity } from "../../../contracts/vmm.ts";
+import { integer, object, optional, record, string } from "../../../protocol/wire/json.ts";
+import { memoryFileBytes } from "../spec.ts";
+import { sha256 } from "./fingerprints.ts";
 
 /** Memory is read in pieces of this size; those that hold nothing but zeros are left out of its hash. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -109,10 +110,6 @@ export async function removeTemplateFiles(directory: string): Promise<void> {
   await Promise.all(
     paths.flatMap((path) => [path, unfinished(path)]).map((path) => rm(path, { force: true })),
   );
-}
-
-export function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** SHA-256 over a sparse file: offset and bytes of each piece that is not all zeros. */
