@@ -78,18 +78,18 @@ export class HostRootfsStore implements RootfsStore {
     throwIfCancelled(plan, signal);
   }
 
-  async makeSpare(image: string, owner: RootfsPlan["owner"]): Promise<void> {
+  async prepareDisk(image: string, owner: RootfsPlan["owner"]): Promise<void> {
     await this.workers.run("makeImage", { image, owner, empty: this.empty });
   }
 
-  async moveSpare(plan: RootfsPlan, spare: string): Promise<boolean> {
+  async placeDisk(plan: RootfsPlan, prepared: string): Promise<boolean> {
     const { disk } = plan;
     // apply takes over what is there already only where layers outlive their container
     if (!disk.owned || disk.kept !== true) return false;
     try {
       // link(2) and not rename(2): it fails where there is one already
-      await link(spare, disk.path);
-      await unlink(spare);
+      await link(prepared, disk.path);
+      await unlink(prepared);
       return true;
     } catch {
       return false;
