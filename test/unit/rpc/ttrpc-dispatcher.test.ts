@@ -10,7 +10,8 @@ import { Status } from "../../../src/rpc/generated/containerd/types/task.ts";
 import { Response } from "../../../src/rpc/generated/ttrpc/ttrpc.ts";
 import { createTaskService } from "../../../src/rpc/task/service.ts";
 import { decodeFrame, encodeFrame, FRAME_RESPONSE } from "../../../src/rpc/ttrpc/codec.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { bindMethod } from "../../../src/rpc/ttrpc/service.ts";
 import { FakeTaskService } from "../../support/fake-services/task-service.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import {
