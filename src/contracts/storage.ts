@@ -52,7 +52,7 @@ export interface RootfsStore {
   plan(request: RootfsRequest): Promise<RootfsPlan>;
   /** Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed. */
   apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void>;
-  /** Makes a prepared disk: an empty writable layer, to be plugged in before its container is known. */
+  /** Makes a prepared disk: an empty writable layer that is plugged in before its container is known. */
   prepareDisk?(path: string, owner: { readonly uid: number; readonly gid: number } | undefined): Promise<void>;
   /**
    * Moves a prepared disk to where the plan wants its disk, before {@link apply}; whoever has it open keeps it. False, and
