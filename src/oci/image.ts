@@ -146,9 +146,6 @@ function parseJson(text: string, name: string): unknown {
 }
 
 function invalid(file: string, reason: string, cause: unknown): BlazarError {
-  return blazarError("InvalidRootfs", "read the image", reason, {
-    subject: file,
-    remedy: "give an uncompressed tar of an OCI image layout or of docker save",
-    cause,
-  });
+  const remedy = "give an uncompressed tar of an OCI image layout or of docker save";
+  return blazarError("InvalidRootfs", "read the image", reason, { subject: file, remedy, cause });
 }

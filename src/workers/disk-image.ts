@@ -22,7 +22,7 @@ import {
 } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
 
-/** The empty image's path, and that of the JSON file with its data: `{size, extents: [[offset, length], …]}`. */
+/** The paths of the empty image and of the JSON file that lists its data: `{size, extents: [[offset, length], …]}`. */
 export interface EmptyImage {
   readonly image: string;
   readonly extents: string;

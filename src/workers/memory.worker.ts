@@ -65,10 +65,8 @@ function copyData(from: number, to: number, file: string): void {
 
 function check(errno: number, file: string): void {
   if (errno === 0) return;
-  throw blazarError("HostResource", OPERATION, describeErrno(errno), {
-    subject: file,
-    remedy: "check whether the host has enough free memory",
-  });
+  const remedy = "check whether the host has enough free memory";
+  throw blazarError("HostResource", OPERATION, describeErrno(errno), { subject: file, remedy });
 }
 
 /** The tasks by name, as the pool calls them. */

@@ -106,8 +106,9 @@ const GUEST_DEVICES = new Set(
 );
 
 /**
- * A PID namespace without a path is the container's own. None, or one with a path, is the sandbox's or that of a target
- * container. CRI names the sandbox's pid in the paths of the namespaces that a pod shares: any other pid is a target's.
+ * A PID namespace without a path is the container's own. Without one, or with a path, the container joins the sandbox's
+ * or a target container's. CRI puts the sandbox's pid into the paths of the namespaces that the whole pod shares, so
+ * another pid is the target's.
  */
 function translatePidNamespace(
   namespaces: readonly OciNamespace[],

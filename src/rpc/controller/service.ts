@@ -135,7 +135,6 @@ async function wait(
 }
 
 function refuse(operation: string, sandboxId: string): never {
-  throw blazarError("Unimplemented", operation, "this version of Blazar does not do that yet", {
-    subject: sandboxId,
-  });
+  const reason = "this version of Blazar does not do that yet";
+  throw blazarError("Unimplemented", operation, reason, { subject: sandboxId });
 }
