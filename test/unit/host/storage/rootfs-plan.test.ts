@@ -6,8 +6,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BlazarError } from "../../../../src/contracts/errors.ts";
 import type { RootfsMount } from "../../../../src/contracts/task.ts";
-import { readSnapshot } from "../../../../src/host/storage/plan.ts";
 import { HostRootfsStore } from "../../../../src/host/storage/rootfs-store.ts";
+import { readSnapshot } from "../../../../src/host/storage/snapshot.ts";
 
 function mount(type: string, source: string, options: string[], target = ""): RootfsMount {
   return { type, source, target, options };

@@ -1,14 +1,15 @@
 /**
- * Reads what a containerd snapshotter wants mounted as a container's root (Task.Create's `rootfs`).
+ * Reads the mounts that a snapshotter gives for a container's root: `rootfs` of Task.Create.
  *
- * Knows overlayfs and its single-layer binds, native, blockfile and erofs. An option that would change what the
- * layers mean is refused, never dropped. Pure: looks at no file.
+ * Knows the snapshotters overlayfs, native, blockfile and erofs. Another mount type is a row of {@link READERS}, another
+ * harmless option a word in {@link HARMLESS}. An option that would change what the layers mean is refused, never dropped.
+ * Pure: looks at no file.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import { splitLayers } from "../../workers/overlay-data.ts";
 
-/** What a snapshot is made of. */
+/** A snapshot: directories to stack, or a disk image. */
 export type Snapshot =
   | {
       readonly kind: "layers";
@@ -20,7 +21,7 @@ export type Snapshot =
     }
   | { readonly kind: "disk"; readonly path: string; readonly filesystem: string; readonly readonly: boolean };
 
-/** Options that say nothing about the layers' content: flags, and what the host's upper would need. */
+/** Options that do not change what the layers contain. Some are for a writable overlay, which the host has not. */
 const HARMLESS = new Set(
   ["ro", "rw", "bind", "rbind", "private", "rprivate", "slave", "rslave", "shared", "rshared"].concat(
     ["nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "strictatime", "loop"],
@@ -30,7 +31,15 @@ const HARMLESS = new Set(
   ),
 );
 
-const DISK_FILESYSTEMS = new Set(["ext4", "erofs"]);
+/** By the mount's type. A disk is attached to the VM, and the guest's kernel mounts it: it must know the filesystem. */
+const READERS: Readonly<Record<string, (mount: RootfsMount) => Snapshot>> = {
+  overlay: readOverlay,
+  bind: readBind,
+  ext4: readDisk,
+  erofs: readDisk,
+};
+
+const OTHER_SNAPSHOTTERS = "use the overlayfs, native or blockfile snapshotter";
 
 /** @throws BlazarError `InvalidRootfs` */
 export function readSnapshot(mounts: readonly RootfsMount[]): Snapshot {
@@ -38,22 +47,15 @@ export function readSnapshot(mounts: readonly RootfsMount[]): Snapshot {
   if (mount === undefined) throw invalid("", "containerd gave no mount");
   if (others.length > 0) {
     const types = mounts.map((each) => each.type).join(", ");
-    throw invalid(
-      mount.source,
-      `a root of ${mounts.length} mounts (${types}) is not supported`,
-      "use the overlayfs, native or blockfile snapshotter",
-    );
+    const reason = `a root of ${mounts.length} mounts (${types}) is not supported`;
+    throw invalid(mount.source, reason, OTHER_SNAPSHOTTERS);
   }
   if (mount.target !== "" && mount.target !== "/")
     throw invalid(mount.source, `a mount below the root (at ${mount.target}) is not supported`);
-  if (mount.type === "overlay") return readOverlay(mount);
-  if (mount.type === "bind" || (mount.type === "" && isBind(mount))) return readBind(mount);
-  if (DISK_FILESYSTEMS.has(mount.type)) return readDisk(mount);
-  throw invalid(
-    mount.source,
-    `the mount type "${mount.type}" is not supported`,
-    "use the overlayfs, native or blockfile snapshotter",
-  );
+  const type = mount.type === "" && isBind(mount) ? "bind" : mount.type;
+  const read = Object.hasOwn(READERS, type) ? READERS[type] : undefined;
+  if (read !== undefined) return read(mount);
+  throw invalid(mount.source, `the mount type "${mount.type}" is not supported`, OTHER_SNAPSHOTTERS);
 }
 
 function readOverlay(mount: RootfsMount): Snapshot {
@@ -121,8 +123,6 @@ function absolute(path: string, what: string): string {
 }
 
 function invalid(subject: string, reason: string, remedy?: string): BlazarError {
-  return blazarError("InvalidRootfs", "read the root filesystem's mounts", reason, {
-    subject: subject === "" ? undefined : subject,
-    remedy,
-  });
+  const about = { subject: subject === "" ? undefined : subject, remedy };
+  return blazarError("InvalidRootfs", "read the root filesystem's mounts", reason, about);
 }
