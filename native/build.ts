@@ -1,10 +1,10 @@
 /**
  * Builds a program for the native runtime: TypeScript → one JavaScript module → QuickJS bytecode → a static
- * musl binary with the C of native/*.c and native/sys/*.c.
+ * musl binary with the C of native/*.c and native/sys/.
  *
- * The C is compiled with _GNU_SOURCE and must be free of warnings. Contract with main.c: the bytecode is `program_bytecode`/`program_bytecode_size`, the system-call module
- * registers itself by `js_init_module_sys`. The program sees std, os and sys, and nothing of Node. Must keep
- * the bytecode's debug information: stack traces name lines.
+ * The C is compiled with _GNU_SOURCE and must be free of warnings. main.c expects the bytecode under the names
+ * `program_bytecode` and `program_bytecode_size`; the module of system calls is `js_init_module_sys`. The program
+ * sees std, os and sys, and nothing of Node. Must keep the bytecode's debug information: stack traces name lines.
  */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -47,6 +47,7 @@ const CFLAGS = [
   "-fdata-sections",
 ];
 const LDFLAGS = ["-static", "-Wl,--gc-sections", "-s"];
+const C_FILE = /\.[ch]$/;
 /** Change it when the recipe below changes in a way that its inputs do not show. */
 const RECIPE = "1";
 
@@ -63,6 +64,7 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
     platform: "neutral",
     external: ["std", "os"],
     plugins: [systemCalls(root)],
+    define: { BLAZAR_VERSION: JSON.stringify(await productVersion(root)) },
     logLevel: "silent",
     // a name that `sys` does not have
     logOverride: { "import-is-undefined": "error" },
@@ -75,9 +77,20 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
   return { name, code, key };
 }
 
+/** The version in package.json, the only place where it is written. */
+async function productVersion(root: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as {
+    version: string;
+  };
+  return version;
+}
+
 /**
- * Resolves `sys` to its exports by name, so that `sys.open` becomes a variable of the bundle: the engine would look
- * it up among hundreds in the module's namespace, each time.
+ * Resolves `sys` to its exports by name, so that `sys.open` becomes a variable of the bundle. Otherwise the engine
+ * would look each call up among hundreds of names in the module's namespace.
+ *
+ * The names are those that native/sys/**.d.ts declare, found by regular expression: a function has a line of its
+ * own, a constant is in capitals and has the type `number` or `bigint`.
  */
 function systemCalls(root: string): Plugin {
   return {
@@ -87,7 +100,8 @@ function systemCalls(root: string): Plugin {
         namespace === "sys" ? { path: "sys", external: true } : { path: "sys", namespace: "sys" },
       );
       onLoad({ filter: /^sys$/, namespace: "sys" }, async () => {
-        const types = await readFile(path.join(root, "native", "sys.d.ts"), "utf8");
+        const files = await filesBelow(path.join(root, "native", "sys"), /\.d\.ts$/);
+        const types = (await Promise.all(files.map((file) => readFile(file, "utf8")))).join("\n");
         const functions = [...types.matchAll(/^ {2}export function (\w+)/gm)];
         const constants = [...types.matchAll(/\b([A-Z][A-Z0-9_]+): (?:number|bigint)[,;]/g)];
         const names = [...functions, ...constants].map((match) => match[1]);
@@ -150,17 +164,22 @@ async function compileAll(sources: readonly string[], quickjs: QuickJs, work: st
   return objects;
 }
 
-/** The runtime's C sources and headers. */
+/** The runtime's C sources and headers: native/*.c and all of native/sys, but not native/fork and native/test. */
 async function nativeFiles(root: string): Promise<string[]> {
-  const directories = [path.join(root, "native"), path.join(root, "native", "sys")];
-  const files = await Promise.all(
-    directories.map(async (directory) =>
-      (await readdir(directory)).map((name) => path.join(directory, name)),
-    ),
-  );
-  return files
-    .flat()
-    .filter((file) => /\.[ch]$/.test(file))
+  const directory = path.join(root, "native");
+  const own = (await readdir(directory)).filter((name) => C_FILE.test(name));
+  return [
+    ...own.map((name) => path.join(directory, name)),
+    ...(await filesBelow(path.join(directory, "sys"), C_FILE)),
+  ].sort();
+}
+
+/** The files of a directory and its subdirectories whose names match, sorted. */
+async function filesBelow(directory: string, pattern: RegExp): Promise<string[]> {
+  const names = await readdir(directory, { recursive: true });
+  return names
+    .filter((name) => pattern.test(name))
+    .map((name) => path.join(directory, name))
     .sort();
 }
 

@@ -20,9 +20,6 @@ import { requestHandler } from "./link/requests.ts";
 import { PreparedChildren } from "./prepared/child.ts";
 import { PreparedDisks } from "./prepared/disks.ts";
 
-/** Told to the daemon; the same release as the daemon's. */
-const AGENT_VERSION = "0.1.0";
-
 const timeline = new Timeline();
 const modules = bootLink(timeline);
 const logger = createAgentLogger((event) => channel.peer.emit("agent.log", event));
@@ -38,7 +35,7 @@ const channel = new Channel({
   session: readText("/proc/sys/kernel/random/uuid").trim(),
   helloBody: () => ({
     role: "guest",
-    agent: AGENT_VERSION,
+    agent: BLAZAR_VERSION,
     kernel: sys.uname().release,
     timeline: timeline.steps,
   }),

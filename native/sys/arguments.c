@@ -4,7 +4,7 @@
  * Only primitives are converted, so that no user code runs in between. Lists are arrays, whose getters may
  * run user code: callers parse them before they take a buffer's address.
  */
-#include "sys.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 /* Of linux/mount.h, linux/netlink.h and linux/close_range.h, which clash with musl's headers or are newer. */
 #define MOUNT_ATTR_RDONLY 0x1

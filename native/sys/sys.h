@@ -2,7 +2,7 @@
  * What the files of the `sys` module share: argument parsing and results.
  *
  * Every function checks each argument here before it touches the kernel: wrong type or range throws, a
- * refusal of the kernel is returned as -errno (native/sys.d.ts). No function may call back into JavaScript
+ * refusal of the kernel is returned as -errno (sys.d.ts). No function may call back into JavaScript
  * between taking a buffer's address and using it.
  */
 #ifndef BLAZAR_SYS_H

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 /* One ioctl on a throw-away socket: the result, errno kept. */
 static int configure(unsigned long request, void *argument) {
@@ -118,4 +118,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("addDefaultRoute", 1, f_add_default_route),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
 };
-SYS_GROUP(sys_network_group, functions);
+SYS_GROUP(sys_interfaces_group, functions);

@@ -15,7 +15,7 @@
 
 #include <linux/vm_sockets.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define STREAM (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 #define MAX_FDS 32
@@ -221,4 +221,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("vsockListen", 2, f_vsock_listen),
     JS_CFUNC_DEF("vsockConnect", 2, f_vsock_connect),
 };
-SYS_GROUP(sys_socket_group, functions);
+SYS_GROUP(sys_sockets_group, functions);

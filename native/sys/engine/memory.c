@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define FIRST_READ 4096
 

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_GROUPS 65536
 #define MAX_CAPABILITIES 64

@@ -1,7 +1,7 @@
 /*
  * The engine seen from TypeScript: the function that the main loop calls, memory figures, and values as bytes.
  */
-#include "sys.h"
+#include "sys/sys.h"
 
 static JSValue tick; /* valid if ticking */
 static int ticking;

@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_EVENTS 256
 
@@ -66,4 +66,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("epollWait", 3, f_epoll_wait),     JS_CFUNC_DEF("poll1", 3, f_poll1),
     JS_CFUNC_DEF("eventfd", 1, f_eventfd),
 };
-SYS_GROUP(sys_poll_group, functions);
+SYS_GROUP(sys_polling_group, functions);

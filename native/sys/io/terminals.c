@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441
@@ -73,4 +73,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setControllingTty", 1, f_set_controlling_tty),
     JS_CFUNC_DEF("isatty", 1, f_isatty),
 };
-SYS_GROUP(sys_tty_group, functions);
+SYS_GROUP(sys_terminals_group, functions);

@@ -12,7 +12,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_ENTROPY 4096
 
@@ -62,4 +62,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("addEntropy", 5, f_add_entropy),
     JS_CFUNC_DEF("reseed", 1, f_reseed),
 };
-SYS_GROUP(sys_time_group, functions);
+SYS_GROUP(sys_clock_group, functions);

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_JSON_DEPTH 256
 

@@ -1,6 +1,6 @@
 /*
- * Mounts and kernel modules: mount(2), umount2(2), pivot_root(2), chroot(2), mount_setattr(2),
- * open_tree(2), move_mount(2), finit_module(2).
+ * Mounts: mount(2), umount2(2), pivot_root(2), chroot(2), mount_setattr(2),
+ * open_tree(2), move_mount(2).
  *
  * musl has no wrappers for the newer calls, so their structures and numbers are the kernel's.
  */
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_MOUNT_DATA 4095 /* one page with its NUL; the kernel cuts what is longer without a word */
 
@@ -71,14 +71,6 @@ SYS_FUNCTION(f_move_mount) {
   return sys_result(ctx, syscall(SYS_move_mount, from, from_path, to, to_path, flags));
 }
 
-SYS_FUNCTION(f_finit_module) {
-  const char *parameters;
-  int fd;
-  uint32_t flags;
-  SYS_ARGS("fsu", &fd, &parameters, &flags);
-  return sys_result(ctx, syscall(SYS_finit_module, fd, parameters, flags));
-}
-
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("mount", 5, f_mount),
     JS_CFUNC_DEF("umount2", 2, f_umount2),
@@ -87,6 +79,5 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("mountSetattr", 6, f_mount_setattr),
     JS_CFUNC_DEF("openTree", 3, f_open_tree),
     JS_CFUNC_DEF("moveMount", 5, f_move_mount),
-    JS_CFUNC_DEF("finitModule", 3, f_finit_module),
 };
-SYS_GROUP(sys_mount_group, functions);
+SYS_GROUP(sys_mounts_group, functions);

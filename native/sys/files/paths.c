@@ -17,7 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define MAX_XATTR 65536 /* XATTR_SIZE_MAX of the kernel */
 
@@ -264,4 +264,4 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("lsetxattr", 4, f_lsetxattr), JS_CFUNC_DEF("lgetxattr", 2, f_lgetxattr),
     JS_CFUNC_DEF("llistxattr", 1, f_llistxattr), JS_CFUNC_DEF("statfs", 1, f_statfs),
 };
-SYS_GROUP(sys_files_group, functions);
+SYS_GROUP(sys_paths_group, functions);

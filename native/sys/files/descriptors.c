@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 #define RETRY(result, expression)    \
   do {                               \
