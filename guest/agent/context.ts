@@ -6,8 +6,8 @@ import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import type { Peer } from "../../src/protocol/wire/peer.ts";
 import type { Cgroups } from "./container/cgroup.ts";
-import type { PreparedChildren } from "./prepared/child.ts";
-import type { PreparedDisks } from "./prepared/disks.ts";
+import type { PreparedChildren } from "./prepared/prepared-child.ts";
+import type { PreparedDisks } from "./prepared/prepared-disks.ts";
 
 export interface AgentContext {
   readonly loop: EventLoop;

@@ -12,10 +12,10 @@ import { check } from "../../../native/runtime/check.ts";
 import type { EventLoop } from "../../../native/runtime/event-loop.ts";
 import { loadModule, readText } from "../../../native/runtime/files.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
+import { nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "../container/cgroup.ts";
-import { nextPass } from "../link/deferred.ts";
-import { CONTAINERS, SANDBOX } from "../root/places.ts";
+import { CONTAINERS, SANDBOX } from "../guest-paths.ts";
 
 const MODULES = "/modules";
 /** The last module of the first part. */

@@ -7,7 +7,7 @@
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { CGROUPS } from "../root/places.ts";
+import { CGROUPS } from "../guest-paths.ts";
 
 const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset"];
 /** No container can be called so: their names begin with a letter or a digit. */

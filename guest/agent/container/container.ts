@@ -5,15 +5,15 @@
  * its cgroup in a shared one. Deleting it waits for all of that and gives the disk back.
  */
 import * as sys from "sys";
+import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, ProcessExec } from "../../../src/protocol/guest/messages.ts";
-import type { SandboxEnvironment } from "../boot/sandbox.ts";
 import type { AgentContext } from "../context.ts";
-import { poll } from "../link/deferred.ts";
 import { ContainerProcess } from "../process/process.ts";
-import { type MountedRoot, mountRoot } from "../root/rootfs.ts";
+import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
+import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
+import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
-import { UndoList } from "./undo.ts";
 
 /** How long killed processes may take to be gone: longer means that the kernel is stuck with one of them. */
 const GONE_WITHIN_MS = 10_000;

@@ -5,6 +5,8 @@
  * from the first word of a create to the last of a delete, so that requests that cross each other find either
  * all of a container or nothing.
  */
+
+import { deferred } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
   ContainerCreate,
@@ -13,12 +15,11 @@ import type {
   ProcessExited,
   ProcessSignal,
 } from "../../../src/protocol/guest/messages.ts";
-import type { Sandbox } from "../boot/sandbox.ts";
 import type { AgentContext } from "../context.ts";
-import { deferred } from "../link/deferred.ts";
+import { checkedId } from "../path-checks.ts";
 import type { ContainerProcess } from "../process/process.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 import { Container } from "./container.ts";
-import { checkedId } from "./names.ts";
 
 /** An id that is being made or unmade; `settled` resolves when it is one or the other. */
 interface Entry {

@@ -8,13 +8,13 @@
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
+import { delay } from "../../../native/runtime/promises.ts";
 import { QueuedWriter } from "../../../native/runtime/queued-writer.ts";
 import { textCodec } from "../../../native/runtime/text-codec.ts";
 import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
-import { delay } from "./deferred.ts";
 
 const PORTS = "/sys/class/virtio-ports";
 /** A port gives a page at a time. */

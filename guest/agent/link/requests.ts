@@ -12,8 +12,8 @@ import {
   type GuestResult,
 } from "../../../src/protocol/guest/messages.ts";
 import type { Readiness } from "../boot/boot.ts";
-import { adjustClock, type Sandbox } from "../boot/sandbox.ts";
 import type { Containers } from "../container/containers.ts";
+import { adjustClock, type Sandbox } from "../sandbox/sandbox.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;

@@ -7,9 +7,9 @@
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import { deferred } from "../../../native/runtime/promises.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamSender } from "../../../src/protocol/wire/stream.ts";
-import { deferred } from "../link/deferred.ts";
 
 const READ_BYTES = 32 * 1024;
 /** What an ended process may leave behind at most: the largest pipe that one can ask for. */

@@ -6,14 +6,14 @@
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
-import { type ExitStatus, forkChild, shellStatus } from "../../../native/runtime/child.ts";
+import { cloneChild, type ExitStatus, shellStatus } from "../../../native/runtime/child.ts";
+import { deferred, nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess, GuestStdio } from "../../../src/protocol/guest/messages.ts";
-import { Launch } from "../container/launch.ts";
 import type { AgentContext } from "../context.ts";
-import { deferred, nextPass } from "../link/deferred.ts";
-import type { ContainerRoot } from "../root/container-root.ts";
-import { birthError, runChild } from "./child.ts";
+import type { ContainerRoot } from "../root/enter-root.ts";
+import { Launch } from "./launch.ts";
+import { birthError, runChild } from "./process-child.ts";
 import { ProcessStdio } from "./stdio.ts";
 
 export type ProcessState = "created" | "running" | "exited";
@@ -189,12 +189,12 @@ function fork(plan: ProcessPlan, stdio: readonly number[], launch: number): numb
     (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
   const child = (): number => runChild({ process: plan.process, root: plan.root, stdio, launch });
   const options = { flags, cgroupFd: plan.cgroup };
-  if (plan.pidNamespace === "new") return forkChild(options, child);
+  if (plan.pidNamespace === "new") return cloneChild(options, child);
   const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");
   try {
     // setns(2) decides where children are born, not where the caller is
     check(sys.setns(plan.pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
-    return forkChild(options, child);
+    return cloneChild(options, child);
   } catch (cause) {
     throw birthError(cause);
   } finally {

@@ -8,9 +8,9 @@
 import * as sys from "sys";
 import { failure } from "../../../native/runtime/check.ts";
 import type { EventLoop } from "../../../native/runtime/event-loop.ts";
+import { poll } from "../../../native/runtime/promises.ts";
 import { decode } from "../../../native/runtime/text-codec.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { poll } from "../link/deferred.ts";
 
 const APPEARS_WITHIN_MS = 10_000;
 /** An ended container's mount namespace is torn down by the kernel a moment after its last process. */

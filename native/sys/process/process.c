@@ -1,9 +1,9 @@
 /*
- * Processes: clone(2), execve(2), waitpid(2), namespaces, limits, host name, reboot(2).
+ * Processes and namespaces: clone(2), clone3(2), execve(2), waitpid(2), pidfd_open(2), unshare(2), setns(2).
  *
- * A forked child goes on in JavaScript, so there is no C "spawn" with a dozen options: TypeScript does the
- * set-up between `fork` and `execve`. Raw clone(2) is used because musl's fork takes no flags; musl's
- * record of the thread id is stale in the child, which matters to nothing here but abort(3) (main.c).
+ * A cloned child goes on in JavaScript: TypeScript does everything between `clone` and `execve`, so there is no C "spawn"
+ * with a dozen options. Raw clone(2) is used because musl's fork takes no flags. musl's record of the thread id is stale
+ * in the child, which matters only to abort(3); main.c has its own.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -16,10 +16,10 @@
 
 #include "sys/sys.h"
 
-#define FORK_FLAGS                                                                                   \
+#define CLONE_FLAGS                                                                                   \
   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
    CLONE_PARENT)
-/* Longer than an execve(2) and the answer to whoever waits for it take. */
+/* Longer than an execve(2) takes, and the answer to the request that waits for it. */
 #define LINGER_MS 200
 
 static long clone_into(uint32_t flags, int cgroup) {
@@ -33,21 +33,23 @@ static long clone_into(uint32_t flags, int cgroup) {
   return syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
-SYS_FUNCTION(f_fork) {
+SYS_FUNCTION(f_clone) {
   uint32_t flags;
   int cgroup = -1;
   SYS_ARGS("u|i", &flags, &cgroup);
-  if (flags & ~(uint32_t)FORK_FLAGS) return JS_ThrowRangeError(ctx, "only CLONE_NEW* and CLONE_PARENT may be set");
+  if (flags & ~(uint32_t)CLONE_FLAGS) return JS_ThrowRangeError(ctx, "only CLONE_NEW* and CLONE_PARENT may be set");
   long pid = clone_into(flags, cgroup);
   if (pid == 0) sys_reset_signals();
   return sys_result(ctx, pid);
 }
 
 /*
- * vfork(2) into a cgroup and namespaces: 0 in the child, an error in the parent. The parent does not come back: when it
- * wakes its child has used its stack, so that it touches registers only. It lets go of what its descriptors hold open and
- * stays for a moment before it ends: the memory is torn down by whoever is the last to leave it, which would be the child
- * within its execve(2), while somebody waits for that.
+ * vfork(2) into a cgroup and namespaces. Returns 0 in the child and an error in the parent; on success the parent never
+ * returns. When it wakes, the child has used the parent's stack, so it touches registers only.
+ *
+ * The parent closes its descriptors, so that nothing stays open because of it, and waits a moment before it ends. The last
+ * process to leave the shared memory has to tear it down. Without the wait that would be the child, within an execve(2)
+ * that somebody waits for.
  */
 static long share_memory(struct clone_args *arguments) {
 #ifdef __x86_64__
@@ -82,11 +84,11 @@ static long share_memory(struct clone_args *arguments) {
 }
 
 SYS_FUNCTION(f_hand_over) {
-  static pid_t child; /* shared with it */
+  static pid_t child; /* the child sees it, too: the memory is shared */
   uint32_t flags;
   int cgroup = -1;
   SYS_ARGS("u|i", &flags, &cgroup);
-  if (flags & ~(uint32_t)FORK_FLAGS) return JS_ThrowRangeError(ctx, "only CLONE_NEW* and CLONE_PARENT may be set");
+  if (flags & ~(uint32_t)CLONE_FLAGS) return JS_ThrowRangeError(ctx, "only CLONE_NEW* and CLONE_PARENT may be set");
   struct clone_args arguments = {
       .flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID |
                (cgroup < 0 ? 0 : CLONE_INTO_CGROUP),
@@ -155,7 +157,7 @@ SYS_FUNCTION(f_pidfd_send_signal) {
   return sys_result(ctx, syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0));
 }
 
-/* Raw: musl's getpid() is not cached, but a namespace's child must see what the kernel says. */
+/* Raw, like clone: the pid must be the kernel's in any PID namespace. */
 SYS_FUNCTION(f_getpid) {
   SYS_UNUSED;
   return JS_NewInt32(ctx, (int32_t)syscall(SYS_getpid));
@@ -191,7 +193,7 @@ SYS_FUNCTION(f_setns) {
 }
 
 static const JSCFunctionListEntry functions[] = {
-    JS_CFUNC_DEF("fork", 2, f_fork),
+    JS_CFUNC_DEF("clone", 2, f_clone),
     JS_CFUNC_DEF("handOver", 2, f_hand_over),
     JS_CFUNC_DEF("_exit", 1, f__exit),
     JS_CFUNC_DEF("execve", 3, f_execve),

@@ -4,17 +4,17 @@
 
 declare module "sys" {
   /**
-   * clone(2) with fork semantics: 0 in the child, which goes on in JavaScript; the pid in the parent.
-   * `flags` may hold `CLONE_NEW*` and `CLONE_PARENT`, nothing else. In the child all signals are at their
+   * clone(2) of the whole process, as fork(2) does it: 0 in the child, which goes on in JavaScript; the pid in the
+   * parent. `flags` may hold `CLONE_NEW*` and `CLONE_PARENT`, nothing else. In the child all signals are at their
    * default and unblocked. `cgroupFd` ≥ 0 starts the child in that cgroup2 directory (CLONE_INTO_CGROUP).
-   * Use `forkChild` of native/runtime/child.ts: the child must never return into the loop.
+   * Use `cloneChild` of native/runtime/child.ts: the child must never return into the loop.
    */
-  export function fork(flags: number, cgroupFd?: number): Result;
+  export function clone(flags: number, cgroupFd?: number): Result;
   /**
-   * vfork(2) with the flags and the cgroup of {@link fork}, for a forked child that leaves the rest to one of its own: goes
-   * on as that process, a sibling of the caller and in its memory, and returns its pid as the caller's PID namespace counts
-   * it. When the new process has been executed or has ended, the caller closes its descriptors and, a moment later, ends
-   * with status 0: so the memory is not torn down within the execve.
+   * vfork(2) with the flags and the cgroup of {@link clone}, for a child that hands its work over to a new process. Goes
+   * on as the new process: a sibling of the caller, in the caller's memory. Returns its own pid, as the caller's PID
+   * namespace counts it. The caller itself does not return: when the new process has executed or ended, the caller closes
+   * its descriptors and, a moment later, ends with status 0. So the memory is not torn down within the execve.
    */
   export function handOver(flags: number, cgroupFd?: number): Result;
   /** _exit(2). */

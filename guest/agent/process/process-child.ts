@@ -8,12 +8,12 @@ import * as sys from "sys";
 import { check, errnoOf, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
-import { LaunchChild } from "../container/launch.ts";
-import type { PreparedDevices } from "../prepared/devices.ts";
-import { type ContainerRoot, enterRoot } from "../root/container-root.ts";
+import type { PreparedDevices } from "../prepared/prepared-devices.ts";
+import { type ContainerRoot, enterRoot } from "../root/enter-root.ts";
 import { MountPoints } from "../root/mount-points.ts";
 import { commandError, findCommand } from "./command.ts";
 import { applyCredentials, applyLimits, giveStdio, withHome } from "./credentials.ts";
+import { LaunchChild } from "./launch.ts";
 import { openTerminal } from "./terminal.ts";
 
 /** The launch socket's number in the child, after stdio. */

@@ -9,9 +9,9 @@ import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
-import { makeNodes } from "../root/devices.ts";
+import { STAGING } from "../guest-paths.ts";
+import { makeNodes } from "../root/device-nodes.ts";
 import { parseMountOptions } from "../root/mount-options.ts";
-import { STAGING } from "../root/places.ts";
 
 /** What of a container's root decides about its /dev: see there. */
 export interface DeviceMounts {

@@ -1,39 +1,39 @@
 /**
- * The talk between the agent and a child on its way from clone(2) to execve(2), over a socket pair.
+ * The conversation between the agent and a child on its way from clone(2) to execve(2), over a socket pair.
  *
- * The child says once that it is ready (with its terminal's master, if it has one) or why it cannot be; the
- * agent answers with a byte when the process may start; then the socket closes by execve, or the child says why
- * that failed. The child's half blocks and uses no loop; the agent's half never blocks.
+ * First the child says that it is ready, and hands over its terminal's master if it has one; or it says why it cannot be.
+ * The agent answers with a byte when the process may start. Then execve closes the socket, or the child says why execve
+ * failed. The child's half blocks and uses no loop; the agent's half never blocks.
  */
 import * as sys from "sys";
 import { check, checkValue } from "../../../native/runtime/check.ts";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import { deferred } from "../../../native/runtime/promises.ts";
 import { decode, encode } from "../../../native/runtime/text-codec.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import {
-  BlazarError,
-  blazarError,
-  ERROR_KINDS,
-  type ErrorCode,
-  reasonOf,
-} from "../../../src/contracts/errors.ts";
+  type ErrorFallback,
+  errorFromRecord,
+  errorToRecord,
+} from "../../../src/protocol/wire/error-record.ts";
 import { isRecord } from "../../../src/protocol/wire/json.ts";
-import { deferred } from "../link/deferred.ts";
 
 const NOT_EXECUTED = 127;
-/** What is said of a success fits; a report of a failure may take more. */
+/** A report of success fits; a report of a failure may need more. */
 const FIRST_REPORT_BYTES = 256;
 const MAX_REPORT_BYTES = 64 * 1024;
 const END = 0x0a;
+const START_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "set up a process" };
 
 /** The child's half. */
 export class LaunchChild {
-  /** `pid`: as the agent counts it, where the agent cannot know. */
+  /** `pid`: the child's pid in the agent's PID namespace, where the agent does not know it yet. */
   constructor(
     private readonly socket: number,
     private readonly pid: number | undefined,
   ) {}
 
-  /** Tells that everything is prepared; `master` ≥ 0 is handed over. */
+  /** Tells the agent that everything is prepared; hands over the terminal's master if there is one (≥ 0). */
   ready(master: number): void {
     const line = encode(this.pid === undefined ? "{}\n" : `{"pid":${this.pid}}\n`);
     const fds = master < 0 ? [] : [master];
@@ -41,14 +41,14 @@ export class LaunchChild {
     if (master >= 0) sys.close(master);
   }
 
-  /** Waits until the process may start; leaves if the agent has given it up. */
+  /** Waits until the process may start; exits if the agent has given it up. */
   awaitStart(): void {
     if (sys.read(this.socket, new ArrayBuffer(1), 0, 1) !== 1) sys._exit(NOT_EXECUTED);
   }
 
-  /** Tells why there will be no process, and leaves. */
+  /** Tells the agent why there will be no process, and exits. */
   fail(error: unknown): never {
-    const line = encode(`${JSON.stringify({ error: describe(error), pid: this.pid })}\n`);
+    const line = encode(`${JSON.stringify({ error: errorToRecord(error, START_FAILURE), pid: this.pid })}\n`);
     sys.write(this.socket, line.buffer, 0, line.length);
     sys._exit(NOT_EXECUTED);
   }
@@ -72,7 +72,7 @@ export class Launch {
   constructor(loop: EventLoop, socket: number) {
     this.loop = loop;
     this.socket = socket;
-    // either may fail while nobody looks at it yet
+    // either may reject before anybody waits for it
     this.readiness.promise.catch(() => undefined);
     this.executed.promise.catch(() => undefined);
     this.watch = loop.watch(socket, { readable: () => void this.receive() });
@@ -85,12 +85,12 @@ export class Launch {
     return [child, agent];
   }
 
-  /** The terminal's master, or -1, once the child is prepared; rejects with the reason why it is not. */
+  /** The terminal's master, or -1, once the child is prepared. Rejects with the reason why it could not be. */
   get ready(): Promise<number> {
     return this.readiness.promise;
   }
 
-  /** What the child has said of its pid. */
+  /** The pid that the child has reported. */
   get pid(): number | undefined {
     return this.childPid;
   }
@@ -104,20 +104,20 @@ export class Launch {
   }
 
   /**
-   * The child has been reaped: what it has said is all there is. It may have been executed and have ended before the
-   * loop came to look at the socket.
+   * The child has been reaped, so no more reports will come. It may have executed and ended before the loop looked at
+   * the socket: reports that have arrived are still read.
    */
   settle(): void {
     while (!this.closed && this.receive());
     this.abandon();
   }
 
-  /** Gives the child up: one that waits for its start leaves. */
+  /** Gives the child up: if it waits for its start, it exits. */
   abandon(): void {
     this.close(died());
   }
 
-  /** One read; false if nothing was there. */
+  /** Reads once; false if nothing was there. */
   private receive(): boolean {
     const room = this.bytes.length - this.length;
     const received = sys.recvFds(this.socket, this.bytes.buffer, this.length, room);
@@ -150,14 +150,15 @@ export class Launch {
       this.length -= end + 1;
       if (isRecord(message)) {
         if (typeof message["pid"] === "number") this.childPid = message["pid"];
-        if (message["error"] !== undefined) return this.close(errorOf(message["error"]));
+        if (message["error"] !== undefined)
+          return this.close(errorFromRecord(message["error"], START_FAILURE));
       }
       this.isReady = true;
       this.readiness.resolve(this.master);
     }
   }
 
-  /** The socket is closed: by execve if the child was let go on, else by its death. */
+  /** The child's end is closed: by execve if the child was allowed to start, else by its death. */
   private ended(): void {
     if (!this.isReady || !this.isStarted) return this.close(died());
     this.executed.resolve();
@@ -172,7 +173,7 @@ export class Launch {
     if (error === undefined) return;
     if (!this.isReady && this.master >= 0) sys.close(this.master);
     this.readiness.reject(error);
-    // the child still has to be reaped: whoever waits should find it gone
+    // in a later pass, when the child has been reaped: the caller should find it gone
     this.loop.defer(() => this.executed.reject(error));
   }
 }
@@ -181,26 +182,4 @@ function died(): BlazarError {
   return blazarError("GuestFailed", "start a process", "it was killed while it was being set up", {
     remedy: "look for a memory limit that is too small to start anything",
   });
-}
-
-function describe(error: unknown): Record<string, unknown> {
-  if (!(error instanceof BlazarError)) return { reason: reasonOf(error) };
-  const { operation, subject, reason, remedy } = error.details;
-  const cut = (text: string | undefined): string | undefined => text?.slice(0, 4096);
-  return { code: error.code, operation, subject: cut(subject), reason: cut(reason), remedy };
-}
-
-function errorOf(value: unknown): BlazarError {
-  const fields = isRecord(value) ? value : {};
-  const text = (name: string): string | undefined => {
-    const field = fields[name];
-    return typeof field === "string" ? field : undefined;
-  };
-  const code = text("code") ?? "";
-  return blazarError(
-    Object.hasOwn(ERROR_KINDS, code) ? (code as ErrorCode) : "GuestFailed",
-    text("operation") ?? "set up a process",
-    text("reason") ?? "it failed without a word",
-    { subject: text("subject"), remedy: text("remedy") },
-  );
 }

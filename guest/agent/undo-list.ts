@@ -3,7 +3,7 @@
  *
  * Each step is tried, whatever the others do; failures are logged, for nobody waits for them.
  */
-import type { Logger } from "../../../native/runtime/log.ts";
+import type { Logger } from "../../native/runtime/log.ts";
 
 export class UndoList {
   private readonly steps: { name: string; undo: () => void | Promise<void> }[] = [];

@@ -6,10 +6,10 @@
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
-import { forkChild } from "../../../native/runtime/child.ts";
+import { cloneChild } from "../../../native/runtime/child.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import type { AgentContext } from "../context.ts";
-import { EMPTY } from "../root/places.ts";
+import { EMPTY } from "../guest-paths.ts";
 
 export class PidNamespaceHolder {
   private readonly pid: number;
@@ -18,7 +18,7 @@ export class PidNamespaceHolder {
   /** Forks it. Throws. */
   constructor(context: AgentContext) {
     makeDirectories(EMPTY);
-    const pid = forkChild({ flags: sys.CLONE_NEWPID | sys.CLONE_NEWNS }, hold);
+    const pid = cloneChild({ flags: sys.CLONE_NEWPID | sys.CLONE_NEWNS }, hold);
     sys.writeFile(`/proc/${pid}/oom_score_adj`, "-998", sys.O_WRONLY);
     this.pid = pid;
     this.ended = new Promise((resolve) => context.reaper.onExit(pid, () => resolve()));

@@ -4,7 +4,7 @@
  * The host is trusted with the guest, yet a slip there must not overwrite the guest's own files: whatever is
  * joined to a path is checked here first.
  */
-import { blazarError } from "../../../src/contracts/errors.ts";
+import { blazarError } from "../../src/contracts/errors.ts";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 /** Characters that overlayfs's options give a meaning to. */

@@ -10,14 +10,14 @@ import { check, failure } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestRootfs } from "../../../src/protocol/guest/messages.ts";
-import { checkedOptionPath, checkedSharePath } from "../container/names.ts";
-import { UndoList } from "../container/undo.ts";
 import type { AgentContext } from "../context.ts";
-import { unpackImage } from "../image/archive.ts";
-import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/disks.ts";
+import { BUILTIN_ROOT, CONTAINERS, SHARE } from "../guest-paths.ts";
+import { unpackImage } from "../image/unpack-image.ts";
+import { checkedOptionPath, checkedSharePath } from "../path-checks.ts";
+import { filePlacesFit, removeFilePlaces } from "../prepared/file-mount-points.ts";
+import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks.ts";
+import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
-import { filePlacesFit, removeFilePlaces } from "./file-places.ts";
-import { BUILTIN_ROOT, CONTAINERS, SHARE } from "./places.ts";
 
 const FORGET_ROUNDS = 3;
 

@@ -1,7 +1,7 @@
 /**
  * A promise and the functions that settle it, and small waits on the agent's loop.
  */
-import type { EventLoop } from "../../../native/runtime/event-loop.ts";
+import type { EventLoop } from "./event-loop.ts";
 
 export interface Deferred<T> {
   readonly promise: Promise<T>;

@@ -12,10 +12,10 @@ import { makeDirectories, readText, withFile, writeText } from "../../../native/
 import { encode } from "../../../native/runtime/text-codec.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { type SandboxSetup, SHARE_TAG } from "../../../src/protocol/guest/messages.ts";
-import { PidNamespaceHolder } from "../container/holder.ts";
-import { UndoList } from "../container/undo.ts";
 import type { AgentContext } from "../context.ts";
-import { SANDBOX, SHARE, SHARED_MEMORY } from "../root/places.ts";
+import { SANDBOX, SHARE, SHARED_MEMORY } from "../guest-paths.ts";
+import { UndoList } from "../undo-list.ts";
+import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
 
 const SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
 

@@ -9,11 +9,11 @@ import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
-import { isMadeAhead, type PreparedDevices, suits } from "../prepared/devices.ts";
-import { makeDevices } from "./devices.ts";
+import { SHARE } from "../guest-paths.ts";
+import { isMadeAhead, type PreparedDevices, suits } from "../prepared/prepared-devices.ts";
+import { makeDevices } from "./device-nodes.ts";
 import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
-import { SHARE } from "./places.ts";
 
 /** Everything the root is made of. Paths are the agent's. */
 export interface ContainerRoot {

@@ -6,15 +6,15 @@
  */
 import * as sys from "sys";
 import { check, checkValue, failure } from "../../../native/runtime/check.ts";
-import { type ExitStatus, forkChild } from "../../../native/runtime/child.ts";
+import { cloneChild, type ExitStatus } from "../../../native/runtime/child.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import { decode, textCodec } from "../../../native/runtime/text-codec.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { AgentContext } from "../context.ts";
-import { BUILTIN_ROOT } from "../root/places.ts";
-import { unpackLayer } from "./layer-unpack.ts";
+import { BUILTIN_ROOT } from "../guest-paths.ts";
 import { type ArchiveIndex, type Extent, findLayers } from "./oci-archive.ts";
 import { paddedSize, TAR_BLOCK, TarHeaders } from "./tar-format.ts";
+import { unpackLayer } from "./unpack-layer.ts";
 
 const BUSYBOX = `${BUILTIN_ROOT}/bin/busybox`;
 const MAX_MEMBERS = 100_000;
@@ -142,11 +142,11 @@ async function unpack(
       sys.close(reader);
       return has(GZIP) ? gunzip(archive, layer, writer) : copy(archive, layer, writer);
     };
-    children.push(ended(context, forkChild({}, feed)));
+    children.push(ended(context, cloneChild({}, feed)));
     children.push(
       ended(
         context,
-        forkChild({}, () => unpackChild(reader, errorWriter, target)),
+        cloneChild({}, () => unpackChild(reader, errorWriter, target)),
       ),
     );
   } finally {

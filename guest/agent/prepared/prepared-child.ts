@@ -9,15 +9,15 @@
  */
 import * as sys from "sys";
 import { check, checkValue } from "../../../native/runtime/check.ts";
-import { type ChildReaper, forkChild } from "../../../native/runtime/child.ts";
+import { type ChildReaper, cloneChild } from "../../../native/runtime/child.ts";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import { deferred } from "../../../native/runtime/promises.ts";
 import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
-import { LaunchChild } from "../container/launch.ts";
-import { deferred } from "../link/deferred.ts";
-import { birthError, runChild } from "../process/child.ts";
-import type { ContainerRoot } from "../root/container-root.ts";
+import { LaunchChild } from "../process/launch.ts";
+import { birthError, runChild } from "../process/process-child.ts";
+import type { ContainerRoot } from "../root/enter-root.ts";
 import { parseMountOptions } from "../root/mount-options.ts";
-import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./devices.ts";
+import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./prepared-devices.ts";
 
 /** Fits a socket's buffer, so that it is sent at once or not at all. */
 const MAX_ORDER_BYTES = 64 * 1024;
@@ -52,7 +52,7 @@ export class PreparedChild {
     check(sys.setNonblock(own, true), "make a socket non-blocking");
     let pid: number;
     try {
-      pid = forkChild({}, () => awaitOrder(child, likely));
+      pid = cloneChild({}, () => awaitOrder(child, likely));
     } catch (error) {
       sys.close(own);
       throw error;

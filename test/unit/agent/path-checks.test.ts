@@ -1,6 +1,6 @@
 /** Names that become paths in the guest, and capability names. */
 import { describe, expect, it } from "vitest";
-import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/container/names.ts";
+import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/path-checks.ts";
 import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
 
 describe("names from the host", () => {

@@ -12,10 +12,10 @@ import { makeDirectories, withFile, writeText } from "../../../native/runtime/fi
 import type { Logger } from "../../../native/runtime/log.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { DiskPrepare } from "../../../src/protocol/guest/messages.ts";
-import { UndoList } from "../container/undo.ts";
+import { DISKS } from "../guest-paths.ts";
 import { findDisk, mountDisk } from "../root/disks.ts";
-import { makeFilePlaces } from "../root/file-places.ts";
-import { DISKS } from "../root/places.ts";
+import { UndoList } from "../undo-list.ts";
+import { makeFilePlaces } from "./file-mount-points.ts";
 
 /** What the overlay of a container finds in its writable layer; overlay's own names for them. */
 export const LAYER_DIRECTORIES = ["upper", "work"] as const;
