@@ -1,5 +1,5 @@
 /**
- * What every part of the agent may use: the loop, the children's ends, the link and the log.
+ * What every part of the agent may use: the loop, the reaper of children, the link, the log, and what is prepared.
  */
 import type { ChildReaper } from "../../native/runtime/child.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
@@ -14,7 +14,7 @@ export interface AgentContext {
   readonly reaper: ChildReaper;
   readonly peer: Peer;
   readonly logger: Logger;
-  /** Resolves when disks can be used. */
+  /** Resolves when the kernel modules for disks are loaded. */
   readonly disksReady: Promise<void>;
   readonly disks: PreparedDisks;
   readonly children: PreparedChildren;

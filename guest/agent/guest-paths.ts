@@ -1,7 +1,7 @@
 /**
  * The guest's own directories: the one list of paths that the agent's modules agree on.
  *
- * Everything the agent makes is below /run, a tmpfs of its own; nothing of it is visible in a container.
+ * Everything that the agent makes is below /run, which is a tmpfs. No container sees any of it.
  */
 
 /** The share of the sandbox, read-only. */
@@ -11,9 +11,9 @@ export const SANDBOX = "/run/sandbox";
 export const SHARED_MEMORY = "/run/sandbox/shm";
 /** One directory for each container. */
 export const CONTAINERS = "/run/containers";
-/** Mounts of disks that no container has yet; see prepared-disks.ts. */
+/** Mounts of prepared disks (prepared/prepared-disks.ts). */
 export const DISKS = "/run/disks";
-/** Where mounts are put together before they are detached; nothing stays mounted. */
+/** Where mounts are assembled before they are detached; nothing stays mounted here. */
 export const STAGING = "/run/staging";
 /** An empty directory, the root of helpers that need no files. */
 export const EMPTY = "/run/empty";

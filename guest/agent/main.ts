@@ -1,8 +1,8 @@
 /**
  * The guest agent: boots the guest, then does what the daemon asks for over the link.
  *
- * Composition only. PID 1 is the runtime's supervisor (native/supervisor.c); this is its child, started anew if it
- * should crash.
+ * Composition only. PID 1 is the runtime's supervisor (native/supervisor.c). The agent is PID 1's child, and PID 1
+ * starts it again if it crashes.
  */
 import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
@@ -28,7 +28,7 @@ const reaper = new ChildReaper(loop);
 const ready = bootRest(loop, logger, timeline, modules);
 
 let handle: (op: string, params: unknown) => Promise<unknown> = () =>
-  Promise.reject(new Error("not composed yet"));
+  Promise.reject(new Error("the agent is not composed yet"));
 const channel = new Channel({
   loop,
   logger,

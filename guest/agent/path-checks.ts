@@ -1,13 +1,13 @@
 /**
- * Names from the host that become paths in the guest: container ids and paths below the share.
+ * Checks of names from the host that become paths in the guest: container ids and paths below the share.
  *
- * The host is trusted with the guest, yet a slip there must not overwrite the guest's own files: whatever is
- * joined to a path is checked here first.
+ * The host may do with the guest what it likes, but a mistake of the host must not overwrite the guest's own files. So
+ * every name is checked here before it is joined to a path.
  */
 import { blazarError } from "../../src/contracts/errors.ts";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-/** Characters that overlayfs's options give a meaning to. */
+/** Characters that separate or escape something in overlayfs's options. */
 const OPTION_CHARACTERS = /[,:\\\n]/;
 
 /** Returns `id` if it can be a directory's name. Throws InvalidArgument. */
@@ -31,13 +31,13 @@ export function checkedSharePath(path: string): string {
   });
 }
 
-/** Refuses a path that would be read as something else among overlayfs's options. Throws InvalidRootfs. */
+/** Returns `path` if overlayfs's options can hold it as it is. Throws InvalidRootfs. */
 export function checkedOptionPath(path: string): string {
   if (!OPTION_CHARACTERS.test(path)) return path;
   throw blazarError(
     "InvalidRootfs",
     "name a layer",
-    "',', ':' and '\\' cannot stand in the path of a layer",
+    "the path of a layer must not contain ',', ':', '\\' or a line break",
     { subject: path.slice(0, 256) },
   );
 }

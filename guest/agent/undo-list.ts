@@ -1,7 +1,7 @@
 /**
- * What has to be undone, newest first: the agent's handlers leave nothing half-made.
+ * Steps that undo what a handler has made, run newest first, so that a failed handler leaves nothing half made.
  *
- * Each step is tried, whatever the others do; failures are logged, for nobody waits for them.
+ * Every step is run, even if others fail. Failures are only logged: nobody waits for them.
  */
 import type { Logger } from "../../native/runtime/log.ts";
 

@@ -1,8 +1,8 @@
 /**
- * The first process of a shared PID namespace: it holds the namespace open and reaps what is orphaned in it.
+ * The first process of a shared PID namespace: it holds the namespace open and reaps the orphans in it.
  *
- * A forked copy of the agent that has left the guest's files behind: its root is an empty directory, so that
- * /proc/1/root leads a container nowhere. It is what the pause process is elsewhere, without an image.
+ * It is a child of the agent and plays the part of a pause container, without an image. Its root is an empty directory, so
+ * that /proc/1/root leads a container nowhere.
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
@@ -15,7 +15,7 @@ export class PidNamespaceHolder {
   private readonly pid: number;
   private readonly ended: Promise<void>;
 
-  /** Forks it. Throws. */
+  /** Starts the process. Throws. */
   constructor(context: AgentContext) {
     makeDirectories(EMPTY);
     const pid = cloneChild({ flags: sys.CLONE_NEWPID | sys.CLONE_NEWNS }, hold);
@@ -24,12 +24,12 @@ export class PidNamespaceHolder {
     this.ended = new Promise((resolve) => context.reaper.onExit(pid, () => resolve()));
   }
 
-  /** A descriptor of the namespace. */
+  /** Opens the namespace. The caller closes the descriptor. */
   open(): number {
     return check(sys.open(`/proc/${this.pid}/ns/pid`, sys.O_RDONLY), "open the sandbox's PID namespace");
   }
 
-  /** Kills it, and with it whatever is still in the namespace. */
+  /** Kills the process; with it the kernel kills all others in the namespace. */
   async end(): Promise<void> {
     sys.kill(this.pid, sys.SIGKILL);
     await this.ended;

@@ -1,10 +1,10 @@
 /**
- * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, the files under /etc, the
- * share and, where asked for, one PID namespace.
+ * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, files under /etc, the share, and
+ * one PID namespace if the host asks for it.
  *
- * A machine holds one sandbox, so the guest's own UTS, IPC and network namespaces are the sandbox's: nothing has
- * to hold them and no container has to join them. Set-up may be repeated while there is no container, which is
- * what a clone of a rehearsed machine does.
+ * A machine holds one sandbox, so the guest's own UTS, IPC and network namespaces are the sandbox's. Nothing has to hold
+ * them open, and no container has to join them. The setup may be repeated while there is no container: a guest that was
+ * set up in a template or in the pool becomes the sandbox of a pod this way.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
@@ -27,7 +27,7 @@ export interface SandboxEnvironment {
   readonly sharedMemory: string;
 }
 
-/** What a container takes for the machine's boot id, random(4). */
+/** The machine's boot id (random(4)); each container sees a file of the sandbox in its place. */
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export class Sandbox {
@@ -35,7 +35,7 @@ export class Sandbox {
   private readonly undo: UndoList;
   private current: SandboxEnvironment | undefined;
   private holder: PidNamespaceHolder | undefined;
-  /** What the present mounts and namespaces were made for. */
+  /** The setup that the present mounts and namespaces were made for. */
   private last: SandboxSetup | undefined;
 
   constructor(context: AgentContext) {
@@ -43,7 +43,7 @@ export class Sandbox {
     this.undo = new UndoList(context.logger);
   }
 
-  /** Sets everything up, anew if need be. Throws, leaving nothing. */
+  /** Sets the sandbox up, also when it was set up before. Throws, leaving nothing. */
   async setUp(setup: SandboxSetup): Promise<void> {
     if (this.last !== undefined && this.current !== undefined && (setup.share || !this.last.share)) {
       return this.change(setup, this.last, this.current);
@@ -57,20 +57,20 @@ export class Sandbox {
     }
   }
 
-  /** Lets go of mounts and namespaces. */
+  /** Removes mounts and namespaces. */
   async tearDown(): Promise<void> {
     this.current = undefined;
     this.holder = undefined;
     await this.undo.run();
   }
 
-  /** Throws SandboxNotReady before the set-up. */
+  /** Throws SandboxNotReady before {@link setUp}. */
   environment(): SandboxEnvironment {
     if (this.current !== undefined) return this.current;
     throw blazarError("SandboxNotReady", "create a container", "the sandbox has not been set up");
   }
 
-  /** The shared PID namespace. The descriptor belongs to the caller. Throws InvalidSpec where there is none. */
+  /** Opens the shared PID namespace; the caller closes the descriptor. Throws InvalidSpec if there is none. */
   openPidNamespace(): number {
     if (this.holder !== undefined) return this.holder.open();
     throw blazarError(
@@ -87,8 +87,8 @@ export class Sandbox {
   }
 
   /**
-   * A guest that was set up before, in a template or for the pool, changes hands: names are new, mounts and namespaces
-   * stay. A PID namespace that is not asked for is in nobody's way.
+   * Makes a guest that was set up before, in a template or for the pool, the sandbox of another pod. Names are new; mounts
+   * and namespaces stay. A PID namespace that the new pod does not ask for does no harm.
    */
   private change(setup: SandboxSetup, last: SandboxSetup, { sharedMemory }: SandboxEnvironment): void {
     this.identify(setup);
@@ -99,7 +99,7 @@ export class Sandbox {
     this.current = { files: this.writeFiles(setup), sharedMemory };
   }
 
-  /** What tells this guest from others, and from what it was. */
+  /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
   private identify(setup: SandboxSetup): void {
     setClock(setup.now);
     addEntropy(setup.entropy);
@@ -109,7 +109,7 @@ export class Sandbox {
   private makeAll(setup: SandboxSetup): void {
     this.last = setup;
     this.identify(setup);
-    // with the link come 127.0.0.1 and ::1
+    // this brings 127.0.0.1 and ::1, too
     check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
@@ -126,7 +126,7 @@ export class Sandbox {
       "resolv.conf": setup.resolvConf,
     };
     const files: Record<string, string> = { [BOOT_ID]: `${SANDBOX}/boot_id` };
-    // the kernel's own is a template's, the same in all of its clones; this one comes from the new entropy
+    // the kernel's boot id is the same in all clones of a template; this one comes from the new entropy
     writeText(`${SANDBOX}/boot_id`, readText("/proc/sys/kernel/random/uuid"));
     for (const [name, text] of Object.entries(contents)) {
       if (text === "") continue;
@@ -162,7 +162,7 @@ export class Sandbox {
   }
 }
 
-/** Moves the wall clock by so many milliseconds; returns what it shows then. */
+/** Moves the wall clock by so many milliseconds; returns the time that it shows then. */
 export function adjustClock(by: number): number {
   if (by !== 0) setClock(Date.now() + by);
   return Date.now();
@@ -173,8 +173,8 @@ function setClock(now: number): void {
 }
 
 /**
- * A clone wakes with its template's random pool: what the host sends is credited, and the pool reseeded. Hex goes in as
- * it is, four bits a digit: the pool hashes whatever it gets.
+ * Credits the host's entropy and reseeds the random pool: a clone wakes with the pool of its template. The hex digits go
+ * in undecoded, four bits each, because the pool hashes whatever it gets.
  */
 function addEntropy(hex: string): void {
   const text = encode(hex);
