@@ -1,5 +1,5 @@
 /**
- * A promise and the functions that settle it, and small waits on the agent's loop.
+ * A promise with the functions that settle it, and small waits on the event loop.
  */
 import type { EventLoop } from "./event-loop.ts";
 
@@ -19,7 +19,7 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** Resolves when all that is pending now has been done, and every descriptor that is ready had its turn. */
+/** Resolves in the next pass of the loop, after the handlers of all descriptors that are ready. */
 export function nextPass(loop: EventLoop): Promise<void> {
   return new Promise((resolve) => loop.defer(resolve));
 }
@@ -32,8 +32,8 @@ export function delay(loop: EventLoop, milliseconds: number): Promise<void> {
 }
 
 /**
- * Asks `probe` again and again, ever more seldom, until it gives something: for what the kernel does by itself
- * and tells nobody about. Undefined when `milliseconds` have passed.
+ * Calls `probe` until it returns a value, with growing pauses: for changes that the kernel does not announce. Gives
+ * undefined when `milliseconds` have passed.
  */
 export async function poll<T>(
   loop: EventLoop,

@@ -1,8 +1,8 @@
 /**
- * The child's way from clone(2) to execve(2), for a container's first process and for execs.
+ * What a child does between clone(2) and execve(2), for a container's first process and for execs.
  *
- * Runs in a copy of the agent's engine: synchronous system calls only, no loop, every failure told over the
- * launch socket. The order is runc's, so that errors come when and as containerd expects them.
+ * Runs in a copy of the agent's engine: synchronous system calls only, no loop. It reports every failure over the launch
+ * socket. Its steps have runc's order, so that containerd gets the errors that it expects.
  */
 import * as sys from "sys";
 import { check, errnoOf, failure } from "../../../native/runtime/check.ts";
@@ -18,10 +18,10 @@ import { openTerminal } from "./terminal.ts";
 
 /** The launch socket's number in the child, after stdio. */
 const LAUNCH_FD = 3;
-/** That of a prepared /dev, if there is one. */
+/** The number of a prepared /dev in the child, if there is one. */
 const DEVICES_FD = 4;
 
-/** What a child makes of itself. */
+/** What a child shall become. */
 export interface ChildPlan {
   readonly process: GuestProcess;
   /** A new root, or the namespaces of a running container by its first process's pid. */
@@ -30,13 +30,13 @@ export interface ChildPlan {
   readonly stdio: readonly number[];
   /** The child's end of the launch socket. */
   readonly launch: number;
-  /** The child's pid as the agent counts it, where the agent cannot know. */
+  /** The child's pid in the agent's PID namespace, where the agent does not know it. */
   readonly pid?: number;
-  /** A /dev that may suit the root. */
+  /** A prepared /dev, which may suit the root. */
   readonly devices?: PreparedDevices | undefined;
 }
 
-/** Never returns: ends in execve(2) or in the launch socket's report. */
+/** Never returns: executes the command, or reports over the launch socket why it cannot. */
 export function runChild(plan: ChildPlan): never {
   const launch: LaunchChild = new LaunchChild(keepDescriptors(plan), plan.pid);
   const { args } = plan.process;
@@ -51,11 +51,11 @@ export function runChild(plan: ChildPlan): never {
 }
 
 /**
- * Keeps stdio, the launch socket and a prepared /dev and closes the rest: the agent's descriptors hold other containers'
- * pipes open. Returns the socket's new number.
+ * Keeps stdio, the launch socket and a prepared /dev, and closes all other descriptors: they hold other containers' pipes
+ * open. Returns the socket's new number.
  */
 function keepDescriptors({ stdio, launch, devices }: ChildPlan): number {
-  // out of the way first: any of them may have a number below 5 already
+  // first to high numbers: any of them may have a number below 5 already
   const kept = devices === undefined ? [...stdio, launch] : [...stdio, launch, devices.tree];
   const high = kept.map((fd) => check(sys.fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
   for (const [target, fd] of high.entries()) sys.dup2(fd, target);
@@ -74,7 +74,7 @@ function prepare(
 ): { path: string; env: readonly string[] } {
   const { process, root } = plan;
   sys.umask(0);
-  // until execve(2) this is a copy of the agent: nobody in the container may look into it
+  // until execve(2) this is a copy of the agent, and no process of the container may look into its memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
   check(sys.setsid(), "start a session");
   if (typeof root === "number") joinContainer(root);
@@ -98,14 +98,14 @@ function prepare(
   return { path, env };
 }
 
-/** Why a process could not be made: what fork(2) says once a PID namespace's first process has ended is told apart. */
+/** The error of a failed clone. ENOMEM is how clone(2) says that the PID namespace's first process has ended. */
 export function birthError(cause: unknown): unknown {
   if (errnoOf(cause) !== sys.ENOMEM) return cause;
-  const reason = "its first process has ended";
+  const reason = "the first process of the namespace has ended";
   return blazarError("ContainerNotRunning", "enter a PID namespace", reason, { cause });
 }
 
-/** Namespaces that differ from the agent's own; that of PIDs came with the fork. */
+/** Joins the namespaces that differ from the agent's. The child was cloned into the PID namespace already. */
 function joinContainer(pid: number): void {
   for (const name of ["cgroup", "mnt"]) {
     const path = `/proc/${pid}/ns/${name}`;
@@ -113,11 +113,11 @@ function joinContainer(pid: number): void {
     if (fd < 0) throw failure(fd, "ContainerNotRunning", "join a container's namespace", name);
     check(sys.setns(fd, 0), "join a container's namespace", name);
     sys.close(fd);
-    // after "mnt" there is no such path any more: it comes last
+    // "mnt" comes last: after it, the agent's /proc is out of reach
   }
 }
 
-/** As runc does it, a missing working directory is made for the first process only. */
+/** Enters the working directory. As runc does, it makes a missing one for the first process only. */
 function enterDirectory(cwd: string, points: MountPoints, create: boolean): void {
   const directory = cwd === "" ? "/" : cwd;
   let result = sys.chdir(directory);

@@ -1,5 +1,5 @@
 /**
- * A pseudo-terminal from the container's own devpts: pty(7), pts(4).
+ * A pseudo terminal from the container's own devpts: pty(7), pts(4).
  *
  * The child opens it, so that every path is resolved in the container's root, and sends the master to the agent.
  */
@@ -8,8 +8,8 @@ import { check, failure } from "../../../native/runtime/check.ts";
 import type { MountPoints } from "../root/mount-points.ts";
 
 /**
- * Makes a terminal the child's controlling one and its stdio; the child must lead its session.
- * Returns the master. `console` = also put it at /dev/console. Throws.
+ * Opens a terminal as this process's controlling terminal and stdio; the process must lead its session. With `console`,
+ * the terminal is mounted at /dev/console, too. Returns the master. Throws.
  */
 export function openTerminal(rows: number, columns: number, console: MountPoints | undefined): number {
   const master = sys.open("/dev/pts/ptmx", sys.O_RDWR | sys.O_NOCTTY);
