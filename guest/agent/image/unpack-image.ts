@@ -1,8 +1,9 @@
 /**
  * Unpacks an image archive of the share into layer directories that overlayfs can stack.
  *
- * For each layer a child that has made the layer's directory its root unpacks (layer-unpack.ts); gzip is undone
- * by the built-in root's busybox in between. The archive itself is never copied.
+ * For each layer, one child feeds the layer's bytes to another, whose root is the layer's directory and which unpacks them
+ * (unpack-layer.ts). The feeder is the built-in root's busybox if the layer is compressed with gzip. The archive itself is
+ * never copied.
  */
 import * as sys from "sys";
 import { check, checkValue, failure } from "../../../native/runtime/check.ts";
@@ -75,8 +76,8 @@ function indexOf(fd: number): ArchiveIndex {
     throw blazarError(
       "InvalidRootfs",
       "read the image archive",
-      `it is no uncompressed tar: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { remedy: "give the image's tar as it is, not compressed as a whole", cause },
+      `it is not an uncompressed tar: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { remedy: "give the image's tar uncompressed; only its layers may be compressed", cause },
     );
   }
   return {
@@ -89,7 +90,7 @@ function plainName(name: string): string {
   return name.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
 }
 
-/** A relative link's target, as a name of the archive. */
+/** The target of a relative link, as a name in the archive. */
 function joined(name: string, target: string): string {
   const parts = name.split("/").slice(0, -1);
   for (const part of target.split("/")) {
@@ -129,7 +130,7 @@ async function unpack(
     throw blazarError(
       "InvalidRootfs",
       "unpack the image",
-      "a layer is compressed with zstd, which the guest cannot undo",
+      "a layer is compressed with zstd, which the guest cannot decompress",
       { remedy: "convert the image to gzip layers (skopeo copy --dest-compress-format gzip)" },
     );
   }
@@ -138,7 +139,7 @@ async function unpack(
   const children: Promise<ExitStatus>[] = [];
   try {
     const feed = (): number => {
-      // or it would never learn that the other side has given up
+      // while this end is open, a write would not fail when the other child has ended
       sys.close(reader);
       return has(GZIP) ? gunzip(archive, layer, writer) : copy(archive, layer, writer);
     };
@@ -173,7 +174,7 @@ function readError(fd: number): string {
   return count > 0 ? decode(bytes.subarray(0, count)) : "";
 }
 
-/** In a child: busybox reads the archive from the layer's first byte on; gzip knows its own end. */
+/** In a child: busybox reads the archive from the layer's first byte on, and stops where the gzip stream ends. */
 function gunzip(archive: string, layer: Extent, output: number): number {
   const input = check(sys.open(archive, sys.O_RDONLY), "open the image archive", archive);
   check(sys.lseek(input, layer.offset, 0), "find a layer", archive);
@@ -182,7 +183,7 @@ function gunzip(archive: string, layer: Extent, output: number): number {
   return check(sys.execve(BUSYBOX, ["busybox", "gunzip", "-c"], []), "execute busybox", BUSYBOX);
 }
 
-/** In a child: an uncompressed layer as it is. */
+/** In a child: copies an uncompressed layer. */
 function copy(archive: string, layer: Extent, output: number): number {
   const input = check(sys.open(archive, sys.O_RDONLY), "open the image archive", archive);
   check(sys.lseek(input, layer.offset, 0), "find a layer", archive);
@@ -194,7 +195,7 @@ function copy(archive: string, layer: Extent, output: number): number {
   return 0;
 }
 
-/** In a child: the layer's directory is all there is. */
+/** In a child: unpacks, with the layer's directory as its root. */
 function unpackChild(input: number, errors: number, target: string): number {
   try {
     check(sys.chroot(target), "enter the layer", target);

@@ -1,9 +1,9 @@
 /**
  * Unpacks one layer of an image into a directory, in the form that overlayfs wants (image-spec, layer.md).
  *
- * Runs in a child that has made the directory its root, so that no name and no symlink of the archive leads out
- * of it. Owners, times, extended attributes and hard links are kept; whiteouts become overlayfs's own: a 0:0
- * character device for `.wh.NAME`, the attribute trusted.overlay.opaque for `.wh..wh..opq`.
+ * Runs in a child whose root is the directory, so that no name and no symlink of the archive leads out of it. Owners,
+ * times, extended attributes and hard links are kept. Whiteouts get overlayfs's form: a 0:0 character device for
+ * `.wh.NAME`, the attribute trusted.overlay.opaque for `.wh..wh..opq`.
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
@@ -36,19 +36,19 @@ export function unpackLayer(fd: number, text: TextCodec): void {
     input.skip(rest);
     if (entry.type === "directory") directoryTimes.set(path, entry.modifiedMs);
   }
-  // whatever comes after the end mark (padding to a record) has to be read, or the decompressor fails
+  // padding after the end mark has to be read, too, or the decompressor fails
   while (input.drain() > 0);
   for (const [path, modifiedMs] of directoryTimes) sys.lutimes(path, modifiedMs, modifiedMs);
 }
 
-/** "/" and the name's parts; names with ".." are refused, as every unpacker does. */
+/** The path of a member. Names with ".." are refused, as by every unpacker. */
 function memberPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) throw new Error(`${name}: a name with ".."`);
+  if (parts.includes("..")) throw new Error(`${name}: the name contains ".."`);
   return `/${parts.join("/")}`;
 }
 
-/** Makes one member; returns how many bytes of its data are still to be read. */
+/** Makes one member. Returns how many bytes of its data are still to be read. */
 function write(entry: TarEntry, path: string, input: Input): number {
   const left = paddedSize(entry.size);
   if (entry.type === "other" || path === "/.") return left;
@@ -70,7 +70,7 @@ function whiteout(parent: string, base: string): void {
     check(sys.lsetxattr(directory, "trusted.overlay.opaque", yes, 0), "mark a directory opaque", directory);
     return;
   }
-  // .wh..wh.* other than the opaque mark belong to aufs
+  // other names that start with .wh..wh. belong to aufs
   if (base.startsWith(".wh..wh.")) return;
   const path = `${parent}/${base.slice(WHITEOUT.length)}`;
   remove(path);
@@ -122,14 +122,14 @@ function makeDirectory(path: string): void {
   check(sys.mkdir(path, 0o755), "make a directory", path);
 }
 
-/** Directories that the archive leaves out. */
+/** Makes the directories that the archive leaves out. */
 function makeParents(path: string): void {
   if (path === "" || typeof sys.lstat(path) !== "number") return;
   makeParents(path.slice(0, path.lastIndexOf("/")));
   makeDirectory(path);
 }
 
-/** Removes what stands where a member goes; a directory only if it is empty. */
+/** Removes what is at the member's path; a directory only if it is empty. */
 function remove(path: string): void {
   if (sys.unlink(path) === -sys.EISDIR) sys.rmdir(path);
 }
@@ -146,20 +146,20 @@ function writeFile(entry: TarEntry, path: string, input: Input): void {
   sys.close(fd);
 }
 
-/** Owner first: chown(2) clears setuid and file capabilities. */
+/** Sets owner, mode, attributes and times. The owner comes first: chown(2) clears setuid and file capabilities. */
 function finish(entry: TarEntry, path: string): void {
   check(sys.lchown(path, entry.uid, entry.gid), "set an owner", path);
   if (entry.type !== "symlink") check(sys.chmod(path, entry.mode), "set a mode", path);
   for (const [name, value] of entry.attributes) {
     const bytes = value.slice().buffer;
     const result = sys.lsetxattr(path, name, bytes, 0);
-    // a tmpfs has no user attributes: that is written down, and no reason to fail
+    // a tmpfs has no user attributes: a documented limit, and no reason to fail
     if (result !== -sys.EOPNOTSUPP) check(result, "set an extended attribute", `${path} ${name}`);
   }
   sys.lutimes(path, entry.modifiedMs, entry.modifiedMs);
 }
 
-/** Blocking, buffered reads of the archive. */
+/** Buffered, blocking reads of the archive. */
 class Input {
   private readonly buffer = new ArrayBuffer(COPY_BYTES);
   private start = 0;
@@ -198,13 +198,13 @@ class Input {
     for (let left = size; left > 0; ) left -= this.take(left).length;
   }
 
-  /** Forgets what is there; 0 at the end. */
+  /** Drops the buffer and reads again; 0 at the end. */
   drain(): number {
     this.start = this.end = 0;
     return this.refill();
   }
 
-  /** Up to `most` bytes, a view that the next call invalidates. Throws at the end. */
+  /** Up to `most` bytes; the next call invalidates the view. Throws at the end. */
   private take(most: number): Uint8Array {
     if (this.start === this.end && this.refill() === 0)
       throw new Error("the layer ends in the middle of a file");

@@ -1,11 +1,11 @@
 /**
- * A child that is forked before its container is known: in warm machines and in templates.
+ * The prepared child: a child of the agent that is cloned before its container is known, in warm VMs and in templates.
  *
- * Forking an agent is a good part of what a container's start costs an emulated guest: page tables, then a fault and a copy
- * for each page that parent or child writes to. This child has done all of that when its order comes. It then makes the
- * container's first process by handOver, in its own memory, and ends soon after that has been executed. So the process is as
- * new as any other: its pid, start time, namespaces and cgroup are those of the moment. One that is not there, or does not
- * take the order, is replaced by a fork (process.ts).
+ * A clone costs an emulated guest a good part of a container's start: page tables, then a fault and a copy for each page
+ * that parent or child writes to. The prepared child has all of that behind it when its order comes. It makes the
+ * container's first process by `handOver`, in its own memory, and ends soon after. So the process is as new as any other:
+ * pid, start time, namespaces and cgroup are those of the moment. If there is no prepared child, or it cannot take the
+ * order, the agent clones itself (process.ts).
  */
 import * as sys from "sys";
 import { check, checkValue } from "../../../native/runtime/check.ts";
@@ -19,24 +19,24 @@ import type { ContainerRoot } from "../root/enter-root.ts";
 import { parseMountOptions } from "../root/mount-options.ts";
 import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./prepared-devices.ts";
 
-/** Fits a socket's buffer, so that it is sent at once or not at all. */
+/** Fits the buffer of a socket, so that an order is sent whole or not at all. */
 const MAX_ORDER_BYTES = 64 * 1024;
 const LENGTH_BYTES = 4;
 /** The order's socket in the child, after stdio. */
 const ORDERS_FD = 3;
 
-/** What the child is to become; of a container's first process only. */
+/** What the child shall become: always a container's first process. */
 export interface Order {
   readonly process: GuestProcess;
   readonly root: ContainerRoot;
-  /** Descriptors; the sender keeps its own. */
+  /** Descriptors, here and below; the sender still has to close its own. */
   readonly stdio: readonly number[];
   readonly launch: number;
   readonly cgroup: number;
   readonly pidNamespace: "new" | number;
 }
 
-/** The part of an order that is no descriptor. */
+/** The parts of an order that are not descriptors. */
 type OrderValues = Pick<Order, "process" | "root">;
 
 export class PreparedChild {
@@ -46,7 +46,7 @@ export class PreparedChild {
   private readonly departure = deferred<void>();
   private isReady = false;
 
-  /** `likely`: what its container probably has. */
+  /** `likely`: the mounts that its container will probably have. */
   constructor(loop: EventLoop, reaper: ChildReaper, likely: DeviceMounts) {
     const [child, own] = checkValue(sys.socketpair(0), "make a socket pair");
     check(sys.setNonblock(own, true), "make a socket non-blocking");
@@ -59,23 +59,23 @@ export class PreparedChild {
     } finally {
       sys.close(child);
     }
-    // whatever becomes of it: its end is claimed
+    // always, or the reaper would keep its exit status
     reaper.onExit(pid, () => this.departure.resolve());
     this.socket = own;
     this.watch = loop.watch(own, { readable: () => this.greeted() });
   }
 
-  /** True when it waits for its order, false if it has ended. */
+  /** Resolves with true when the child waits for its order, with false if it has ended. */
   get ready(): Promise<boolean> {
     return this.readiness.promise;
   }
 
-  /** Resolves when it has ended. */
+  /** Resolves when the child has ended. */
   get gone(): Promise<void> {
     return this.departure.promise;
   }
 
-  /** Hands an order over, the last thing done with it. False if it does not take it. */
+  /** Hands the order over; nothing else may be done with the child afterwards. False if the child cannot take it. */
   give({ process, root, stdio, launch, cgroup, pidNamespace }: Order): boolean {
     const values = new Uint8Array(sys.serialize({ process, root } satisfies OrderValues));
     const bytes = new Uint8Array(LENGTH_BYTES + values.length);
@@ -90,7 +90,7 @@ export class PreparedChild {
     return taken;
   }
 
-  /** Lets it go: without an order, it ends. */
+  /** Closes the socket: a child that has no order ends then. */
   end(): void {
     this.watch.stop();
     sys.close(this.socket);
@@ -104,10 +104,10 @@ export class PreparedChild {
   }
 }
 
-/** The one that waits, if any. */
+/** Prepares a child for the next container, and gives it the order. */
 export class PreparedChildren {
   private child: PreparedChild | undefined;
-  /** Of the last container. */
+  /** The mounts of the last container: the next one probably has the same. */
   private last: DeviceMounts = { mounts: [], sharedMemory: "" };
   private lastGone: Promise<void> = Promise.resolve();
 
@@ -116,9 +116,9 @@ export class PreparedChildren {
     private readonly reaper: ChildReaper,
   ) {}
 
-  /** Has one wait for the next container. */
+  /** Prepares a child for the next container, unless there is one. */
   async prepare(): Promise<void> {
-    // the last one stays for a moment after its work: no template shall be taken of that
+    // the last child stays for a moment after its work, and no template shall contain it
     await this.lastGone;
     if (this.child !== undefined) return;
     const child = new PreparedChild(this.loop, this.reaper, this.last);
@@ -127,11 +127,11 @@ export class PreparedChildren {
       if (this.child === child) this.child = undefined;
       return;
     }
-    // what it has copied is the agent's alone again, but for a fault at the first write
+    // pages that the child has copied belong to the agent alone again; this takes the fault of each first write
     sys.populateMemory();
   }
 
-  /** Hands an order to it. False where a fork has to do. */
+  /** Hands the order to the prepared child. False if the agent has to clone itself instead. */
   give(order: Order): boolean {
     const child = this.child;
     this.child = undefined;
@@ -142,13 +142,13 @@ export class PreparedChildren {
   }
 }
 
-/** In the child. Returns if there is no order. */
+/** In the child. Returns only if no order comes. */
 function awaitOrder(socket: number, likely: DeviceMounts): number {
   const kept = check(sys.fcntl(socket, sys.F_DUPFD_CLOEXEC, ORDERS_FD + 1), "keep a descriptor");
   check(sys.dup3(kept, ORDERS_FD, sys.O_CLOEXEC), "keep a descriptor");
-  // the agent's others hold ports and pipes open
+  // the agent's other descriptors hold ports and pipes open
   sys.closeRange(ORDERS_FD + 1, 0xffff_ffff, 0);
-  // holds for the process that it becomes, too, until that is executed: they share the memory
+  // holds for the container's process, too, until it is executed: it shares this memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
   for (const { options } of likely.mounts) parseMountOptions(options);
   const devices = prepareDevices(likely);

@@ -1,9 +1,9 @@
 /**
- * Writable layers that are mounted before their container is known: in warm machines and in templates.
+ * Prepared disks: writable layers that are mounted before their container is known, in warm VMs and in templates.
  *
  * Finding a disk and mounting its filesystem is most of what a container's start costs an emulated guest. Each prepared
- * mount is given to one container, once; a disk that was not prepared, or could not be, is found and mounted by the
- * container itself (rootfs.ts). No disk is ever given to two containers.
+ * disk is given to one container, once. A disk that is not prepared is found and mounted when its container is created
+ * (root/mount-root.ts). No disk is ever given to two containers.
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
@@ -15,28 +15,28 @@ import type { DiskPrepare } from "../../../src/protocol/guest/messages.ts";
 import { DISKS } from "../guest-paths.ts";
 import { findDisk, mountDisk } from "../root/disks.ts";
 import { UndoList } from "../undo-list.ts";
-import { makeFilePlaces } from "./file-mount-points.ts";
+import { makeFileMountPoints } from "./file-mount-points.ts";
 
-/** What the overlay of a container finds in its writable layer; overlay's own names for them. */
+/** The directories in a writable layer that overlayfs needs, by overlayfs's names. */
 export const LAYER_DIRECTORIES = ["upper", "work"] as const;
-/** As the host's ids of disks are; it becomes part of a path here. */
+/** The form of the host's ids of disks. Checked because a serial becomes part of a path here. */
 const SERIAL = /^[a-z0-9-]{1,31}$/;
-/** More than an inode can hold by itself. */
+/** More bytes than fit into an inode, so that a data block is allocated. */
 const FIRST_WRITE = "x".repeat(4096);
 
 export interface PreparedDisk {
   readonly device: string;
   /** Where it is mounted. */
   readonly path: string;
-  /** It has places for the sandbox's files; see file-places.ts. */
-  readonly places: boolean;
+  /** Whether its upper directory has mount points for the sandbox's files (file-mount-points.ts). */
+  readonly mountPoints: boolean;
 }
 
-/** What finding disks takes. */
+/** What preparing a disk needs. */
 export interface DiskTools {
   readonly loop: EventLoop;
   readonly logger: Logger;
-  /** Resolves when disks can be used. */
+  /** Resolves when the kernel modules for disks are loaded. */
   readonly disksReady: Promise<void>;
 }
 
@@ -46,10 +46,10 @@ export class PreparedDisks {
 
   constructor(private readonly tools: DiskTools) {}
 
-  /** Waits for the disk, mounts it and makes it ready for an overlay. Throws, leaving nothing. */
+  /** Waits for the disk to appear, mounts it and prepares it for an overlay. Throws, leaving nothing. */
   async prepare({ diskSerial, filesystem }: DiskPrepare): Promise<void> {
     if (!SERIAL.test(diskSerial)) {
-      const reason = "a serial number is 1 to 31 of a-z, 0-9 and -";
+      const reason = "a serial number has 1 to 31 characters out of a-z, 0-9 and -";
       throw blazarError("InvalidArgument", "prepare a disk", reason, { subject: diskSerial });
     }
     if (this.prepared.has(diskSerial)) throw notFree("prepare a disk", diskSerial, "it is prepared already");
@@ -65,14 +65,14 @@ export class PreparedDisks {
   }
 
   /**
-   * Gives a disk to a container, until {@link release}. Undefined = it is not prepared and is the container's to find.
-   * Throws IllegalTransition if another one has it.
+   * Gives a disk to a container, until {@link release}. Undefined if the disk is not prepared: then the caller has to find
+   * and mount it. Throws IllegalTransition if another container has the disk.
    */
   async claim(serial: string): Promise<PreparedDisk | undefined> {
     if (this.claimed.has(serial)) throw notFree("use a disk", serial, "another container uses it");
     this.claimed.add(serial);
     const prepared = this.prepared.get(serial);
-    // one that could not be prepared has told its own caller why
+    // a failed preparation has been reported to the host that asked for it
     const disk = await prepared?.catch(() => undefined);
     this.prepared.delete(serial);
     return disk;
@@ -93,7 +93,7 @@ async function prepare(tools: DiskTools, serial: string, filesystem: string): Pr
     undo.add("remove the disk's directory", () => void sys.rmdir(path));
     mountDisk(device, path, filesystem);
     undo.add("unmount the disk", () => void sys.umount2(path, sys.MNT_DETACH));
-    return { device, path, places: useOnce(path) };
+    return { device, path, mountPoints: useOnce(path) };
   } catch (error) {
     await undo.run();
     throw error;
@@ -101,8 +101,9 @@ async function prepare(tools: DiskTools, serial: string, filesystem: string): Pr
 }
 
 /**
- * Has the filesystem read what the first writes of a container need: bitmaps, inode tables, directories.
- * @returns whether it has places for the sandbox's files
+ * Writes once to the filesystem, so that it reads now what a container's first writes need: bitmaps, inode tables,
+ * directories. Also makes mount points for the sandbox's files.
+ * @returns whether it made them
  */
 function useOnce(path: string): boolean {
   for (const name of LAYER_DIRECTORIES) makeDirectories(`${path}/${name}`);
@@ -112,10 +113,10 @@ function useOnce(path: string): boolean {
     withFile(file, sys.O_RDONLY, (fd) => check(sys.fsync(fd), "write to the disk", file));
     check(sys.unlink(file), "write to the disk", file);
   }
-  const places = makeFilePlaces(`${path}/upper`);
-  // nothing is left to be written behind: a template is taken of the machine as it is
+  const made = makeFileMountPoints(`${path}/upper`);
+  // nothing may be left to be written later: a template contains the guest as it is now
   withFile(path, sys.O_RDONLY, (fd) => check(sys.syncfs(fd), "write to the disk", path));
-  return places;
+  return made;
 }
 
 function notFree(operation: string, subject: string, reason: string): BlazarError {

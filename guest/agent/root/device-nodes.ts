@@ -1,8 +1,8 @@
 /**
  * The device nodes and links that every container has (OCI runtime-spec, config-linux: default devices).
  *
- * For the cloned child after pivot_root, umask 0. A root that already has a node keeps it; one that takes no
- * new files goes without. /dev/console belongs to the terminal (terminal.ts).
+ * Runs in the child after pivot_root, with umask 0. A node that the root already has stays as it is; a read-only root gets
+ * no nodes. /dev/console belongs to the terminal (process/terminal.ts).
  */
 import * as sys from "sys";
 import { failure } from "../../../native/runtime/check.ts";
@@ -34,7 +34,7 @@ export function makeDevices(points: MountPoints): void {
   points.inDirectory(dev, makeNodes);
 }
 
-/** In the working directory. */
+/** Makes the nodes and links in the working directory. */
 export function makeNodes(): void {
   for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);
   for (const [name, target] of LINKS) tolerate(sys.symlink(target, name), name);

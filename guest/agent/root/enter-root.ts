@@ -1,9 +1,9 @@
 /**
- * What a container's first process sees as its file system: run in the cloned child, in its own mount namespace.
+ * Builds the file system that a container's processes see, and enters it. Runs in the child, in its own mount namespace.
  *
- * Sources are picked up as detached trees while the guest's own root is still there (open_tree(2)); then comes
- * pivot_root(2), and only after it is anything mounted, onto descriptors that openat2(2) found below the new
- * root. So no symlink of a hostile image can lead a mount, or the making of a mount point, out of the container.
+ * First it detaches the sources of mounts (open_tree(2)), while the guest's own root is still there. Then comes
+ * pivot_root(2). Only after that does it mount anything, onto descriptors that openat2(2) found below the new root. So no
+ * symlink of a hostile image can lead a mount, or the making of a mount point, out of the container.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
@@ -15,29 +15,29 @@ import { makeDevices } from "./device-nodes.ts";
 import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
 
-/** Everything the root is made of. Paths are the agent's. */
+/** Everything that the root is made of. `rootfs`, `files` and `sharedMemory` are paths in the guest's root. */
 export interface ContainerRoot {
   readonly rootfs: string;
   readonly readonly: boolean;
   readonly mounts: readonly GuestMount[];
-  /** Files that go over a place in the container unless `mounts` names that place: destination → the agent's path. */
+  /** Destination → file that is mounted there, unless `mounts` has that destination. */
   readonly files: Readonly<Record<string, string>>;
-  /** The sandbox's shared memory; takes the place of a tmpfs at /dev/shm. "" = none. */
+  /** The sandbox's shared memory, which replaces a tmpfs at /dev/shm. "" = none. */
   readonly sharedMemory: string;
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
 }
 
-/** A mount whose source is in hand. */
-interface Prepared {
+/** A mount whose source is detached already, if it has one. */
+interface PendingMount {
   readonly mount: GuestMount;
   readonly options: MountOptions;
   /** A detached tree, or -1 for a filesystem that is made in place. */
   readonly tree: number;
 }
 
-/** Kernel filesystems that a container may have, and the data they get beside the spec's. */
+/** Filesystems that a container may mount. */
 const FILESYSTEMS: ReadonlySet<string> = new Set([
   "proc",
   "sysfs",
@@ -49,13 +49,13 @@ const FILESYSTEMS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes the root and moves into it; cwd is "/" afterwards. Throws; the child then ends.
- * @param devices are used if they are what the root asks for, else let go of
+ * Makes the root and enters it; the working directory is "/" afterwards. If it throws, the child has to end.
+ * @param devices a prepared /dev, which is used if it is what the root asks for, else closed
  */
 export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void {
   const ready = devices !== undefined && suits(devices, root) ? devices : undefined;
   if (devices !== undefined && ready === undefined) sys.close(devices.tree);
-  const mounts = prepareMounts(root, ready);
+  const mounts = pendingMounts(root, ready);
   const named = new Set(root.mounts.map((mount) => mount.destination));
   const files = Object.entries(root.files)
     .filter(([destination]) => !named.has(destination))
@@ -74,7 +74,7 @@ export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void 
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
   maskAll(points, root.maskedPaths);
-  // last, or the container's own /proc and its read-only parts would cover them
+  // last, or the container's /proc and its read-only parts would cover these files
   if (named.has("/proc")) {
     for (const [destination, tree] of files) if (isInProc(destination)) attachFile(points, destination, tree);
   }
@@ -95,29 +95,30 @@ function isDeviceBind(mount: GuestMount, options: MountOptions): boolean {
   return mount.destination === "/dev" && isBind(mount, options);
 }
 
-function prepareMounts(
+function pendingMounts(
   { mounts, sharedMemory }: ContainerRoot,
   devices: PreparedDevices | undefined,
-): Prepared[] {
-  if (devices === undefined) return mounts.map((mount) => prepare(mount, sharedMemory));
-  const prepared: Prepared[] = [];
+): PendingMount[] {
+  if (devices === undefined) return mounts.map((mount) => pendingMount(mount, sharedMemory));
+  const pending: PendingMount[] = [];
   for (const mount of mounts) {
-    if (!isMadeAhead(mount)) prepared.push(prepare(mount, sharedMemory));
+    if (!isMadeAhead(mount)) pending.push(pendingMount(mount, sharedMemory));
     else if (mount.destination === "/dev") {
-      prepared.push({ mount, options: parseMountOptions(mount.options), tree: devices.tree });
+      pending.push({ mount, options: parseMountOptions(mount.options), tree: devices.tree });
     }
   }
-  return prepared;
+  return pending;
 }
 
-function prepare(mount: GuestMount, sharedMemory: string): Prepared {
+function pendingMount(mount: GuestMount, sharedMemory: string): PendingMount {
   const options = parseMountOptions(mount.options);
   if (!mount.destination.startsWith("/")) throw unsupported(mount, "its destination is not an absolute path");
   if (mount.destination === "/dev/shm" && mount.type === "tmpfs" && sharedMemory !== "") {
     return { mount, options, tree: withAttributes(cloneTree(sys.AT_FDCWD, sharedMemory), options, mount) };
   }
   if (!isBind(mount, options)) {
-    if (!FILESYSTEMS.has(mount.type)) throw unsupported(mount, "no such filesystem for a container");
+    if (!FILESYSTEMS.has(mount.type))
+      throw unsupported(mount, "a container cannot have a filesystem of this type");
     return { mount, options, tree: -1 };
   }
   const share = check(sys.open(SHARE, sys.O_PATH | sys.O_DIRECTORY), "open the share", SHARE);
@@ -152,7 +153,7 @@ function withAttributes(tree: number, options: MountOptions, mount: GuestMount):
   return tree;
 }
 
-function attach(points: MountPoints, { mount, options, tree }: Prepared): void {
+function attach(points: MountPoints, { mount, options, tree }: PendingMount): void {
   if (tree >= 0) attachTree(points, mount.destination, tree);
   else points.mountFilesystem(mount.destination, filesystemOf(mount, options));
   if (options.propagation !== 0) points.setPropagation(mount.destination, options.propagation);
@@ -160,7 +161,7 @@ function attach(points: MountPoints, { mount, options, tree }: Prepared): void {
 
 function filesystemOf(mount: GuestMount, options: MountOptions): Filesystem {
   const { type } = mount;
-  // the guest has cgroup v2 only, whatever the host's spec says; its options mean nothing there
+  // the guest has cgroup v2 only; options for a host's cgroup v1 mean nothing to it
   if (type === "cgroup" || type === "cgroup2") {
     const flags = mount.options.includes("rw") ? options.flags : options.flags | sys.MS_RDONLY;
     return { type: "cgroup2", source: "cgroup", flags, data: "" };
@@ -179,7 +180,7 @@ function attachTree(points: MountPoints, destination: string, tree: number): voi
   moveTree(tree, point, destination);
 }
 
-/** As attachTree, but a root that cannot take the mount point goes without the file. */
+/** The same for a file of the sandbox; a root that cannot have the mount point goes without the file. */
 function attachFile(points: MountPoints, destination: string, tree: number): void {
   const point = points.tryMake(destination, false);
   if (point >= 0) moveTree(tree, point, destination);
@@ -235,7 +236,7 @@ function mask(points: MountPoints, path: string, nothing: number): void {
   moveTree(check(tree, "clone /dev/null to mask a path", path), point, path);
 }
 
-/** An image may have put anything there. */
+/** Checked, because an image may have anything at /dev/null. */
 function isNullDevice(fd: number): boolean {
   const stat = fd < 0 ? fd : sys.fstat(fd);
   if (typeof stat === "number") return false;
@@ -246,7 +247,7 @@ function writeSysctl(sysctl: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(sysctl)) {
     const parts = name.includes("/") ? name.split("/") : name.split(".");
     if (parts.includes("..") || parts.includes("")) {
-      throw blazarError("InvalidSpec", "set a sysctl", "no such name", { subject: name });
+      throw blazarError("InvalidSpec", "set a sysctl", "this is not the name of a sysctl", { subject: name });
     }
     const result = sys.writeFile(`/proc/sys/${parts.join("/")}`, value, sys.O_WRONLY);
     if (result < 0) throw failure(result, "InvalidSpec", "set a sysctl", `${name}=${value}`);

@@ -1,9 +1,9 @@
 /**
- * A container's root: layers of the share, the built-in root, a disk or an unpacked archive, put together in the
- * agent's mount namespace, so that it can be taken apart when the container is deleted.
+ * Mounts a container's root: layers of the share, the built-in root, a disk, or an unpacked archive.
  *
- * Every root but a disk's own is an overlay (kernel: filesystems/overlayfs) whose upper directory lies on the
- * container's disk or, without one, on a tmpfs of its own.
+ * It is mounted in the agent's mount namespace, so that the agent can unmount it when the container is deleted. A disk can
+ * be a root by itself. Every other root is an overlay (kernel: filesystems/overlayfs), whose upper directory lies on the
+ * container's disk or, without one, on a tmpfs.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
@@ -14,7 +14,7 @@ import type { AgentContext } from "../context.ts";
 import { BUILTIN_ROOT, CONTAINERS, SHARE } from "../guest-paths.ts";
 import { unpackImage } from "../image/unpack-image.ts";
 import { checkedOptionPath, checkedSharePath } from "../path-checks.ts";
-import { filePlacesFit, removeFilePlaces } from "../prepared/file-mount-points.ts";
+import { fileMountPointsFit, removeFileMountPoints } from "../prepared/file-mount-points.ts";
 import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks.ts";
 import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
@@ -22,15 +22,15 @@ import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 const FORGET_ROUNDS = 3;
 
 export interface MountedRoot {
-  /** A mount point, the container's "/". */
+  /** The mount point that becomes the container's "/". */
   readonly path: string;
-  /** Unmounts everything; the disk is free afterwards. */
+  /** Unmounts everything. Afterwards the disk is free. */
   release(): Promise<void>;
 }
 
 /**
  * Mounts a root. Throws, leaving nothing.
- * @param covered places in it that the sandbox's files go to
+ * @param covered destinations in it that the sandbox's files are mounted at
  */
 export async function mountRoot(
   context: AgentContext,
@@ -56,7 +56,7 @@ async function mount(
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
   const root = `${directory}/root`;
-  if (rootfs.kind === "layers") undo.add("forget the layers", forgetShare);
+  if (rootfs.kind === "layers") undo.add("drop cached names of the share", forgetShare);
   for (const path of [directory, root]) {
     makeDirectories(path);
     undo.add(`remove ${path}`, () => void sys.rmdir(path));
@@ -65,9 +65,9 @@ async function mount(
     if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
     await attachDisk(context, rootfs, root, undo);
   } else {
-    const { path: layer, places } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
+    const { path: layer, mountPoints } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
     const lower = await lowerDirectories(context, rootfs, layer);
-    if (places && !filePlacesFit(lower, covered)) removeFilePlaces(`${layer}/upper`);
+    if (mountPoints && !fileMountPointsFit(lower, covered)) removeFileMountPoints(`${layer}/upper`);
     mountOverlay(layer, lower, root);
     undo.add("unmount the root", () => unmount(root));
   }
@@ -75,21 +75,22 @@ async function mount(
 }
 
 /**
- * Drops what the kernel remembers of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+ * Drops the kernel's cache of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
  *
- * With cache=loose it remembers them for ever, by the host's device and inode numbers. The device number of a container's
- * layers is free when they are unmounted: the next container's would be taken for them, and looked for where they no
- * longer are. A name that was just used is spared the first time.
+ * With cache=loose, 9p caches names for ever, by the host's device and inode numbers. Once a container's layers are
+ * unmounted on the host, their device number is free, and the next container's layers may get it. The kernel would take
+ * the new files for the old ones and look for them in the old place. Several rounds, because the kernel spares a name
+ * that was just used the first time.
  */
 function forgetShare(): void {
   for (let round = 0; round < FORGET_ROUNDS; round++)
     sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
 }
 
-/** What a container writes to. */
-type WritableLayer = Pick<PreparedDisk, "path" | "places">;
+/** Where a container writes to. */
+type WritableLayer = Pick<PreparedDisk, "path" | "mountPoints">;
 
-/** Mounts what the container writes to, and says where. */
+/** Mounts the container's writable layer, unless it is prepared. */
 async function writableLayer(
   context: AgentContext,
   rootfs: GuestRootfs,
@@ -102,10 +103,10 @@ async function writableLayer(
   undo.add(`remove ${place}`, () => void sys.rmdir(place));
   if (rootfs.diskSerial === "") attachMemory(place, undo);
   else await attachDisk(context, rootfs, place, undo);
-  return { path: place, places: false };
+  return { path: place, mountPoints: false };
 }
 
-/** Makes a disk this container's; what was mounted ahead of it is now its to unmount. */
+/** Gives the disk to this container. A prepared disk is unmounted with the container's root. */
 async function claimDisk(
   context: AgentContext,
   { diskSerial }: GuestRootfs,
@@ -121,14 +122,14 @@ async function claimDisk(
 }
 
 function preparedRoot({ diskSerial }: GuestRootfs): BlazarError {
-  const reason = "it was prepared as a writable layer";
+  const reason = "the disk was prepared as a writable layer";
   return blazarError("InvalidRootfs", "mount a disk as a root", reason, { subject: diskSerial });
 }
 
 async function unmountDisk(context: AgentContext, device: string, target: string): Promise<void> {
   unmount(target);
   if (!(await diskReleased(context.loop, device))) {
-    context.logger.warn("a disk is still in use after its container's end", { device });
+    context.logger.warn("a disk is still in use after the end of its container", { device });
   }
 }
 
@@ -150,7 +151,7 @@ function attachMemory(target: string, undo: UndoList): void {
   undo.add("unmount the writable layer", () => unmount(target));
 }
 
-/** Lower directories, the uppermost first. Relative ones lie in the layer. */
+/** The overlay's lower directories, the uppermost first. Relative names are below the writable layer. */
 async function lowerDirectories(
   context: AgentContext,
   rootfs: GuestRootfs,
@@ -172,13 +173,13 @@ function existingDirectory(path: string): string {
   throw blazarError(
     "InvalidRootfs",
     "find the container's layers",
-    typeof stat === "number" ? "there is no such directory in the share" : "it is not a directory",
+    typeof stat === "number" ? "the share has no such directory" : "it is not a directory",
     { subject: path },
   );
 }
 
 function mountOverlay(layer: string, lower: readonly string[], root: string): void {
-  // relative names keep many layers within the 4,095 bytes that mount(2) takes
+  // relative names, so that the options of many layers fit the 4,095 bytes that mount(2) takes
   check(sys.chdir(layer), "enter the writable layer", layer);
   try {
     for (const name of LAYER_DIRECTORIES) {
@@ -196,7 +197,7 @@ function mountOverlay(layer: string, lower: readonly string[], root: string): vo
   }
 }
 
-/** Detaches: what a dying process still holds goes with it. */
+/** Detaches the mount, so that a dying process that still holds it does no harm. */
 function unmount(path: string): void {
   check(sys.umount2(path, sys.MNT_DETACH), "unmount", path);
 }
