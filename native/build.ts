@@ -51,7 +51,7 @@ const C_FILE = /\.[ch]$/;
 /** Change it when the recipe below changes in a way that its inputs do not show. */
 const RECIPE = "1";
 
-/** Bundles a program's TypeScript. Fast: a set-up with nothing to do is mostly this. */
+/** Bundles a program's TypeScript. It is fast: a `npm run setup` with nothing to do is mostly this. */
 export async function bundleProgram(name: string, entry: string, quickjs: QuickJs): Promise<ProgramBundle> {
   const root = repoRoot();
   const result = await build({
@@ -66,7 +66,7 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
     plugins: [systemCalls(root)],
     define: { BLAZAR_VERSION: JSON.stringify(await productVersion(root)) },
     logLevel: "silent",
-    // a name that `sys` does not have
+    // using a name that `sys` does not have is an error
     logOverride: { "import-is-undefined": "error" },
   }).catch((error: { errors?: Message[] }) => {
     throw bundleFailed(entry, error);
@@ -119,7 +119,7 @@ export async function linkProgram(bundle: ProgramBundle, quickjs: QuickJs, outpu
     const module = `${bundle.name}.js`;
     const bytecode = path.join(work, "bytecode.c");
     await writeFile(path.join(work, module), bundle.code);
-    // the module's name is the one in stack traces: it must not tell where it was built.
+    // The module's name appears in stack traces, so it must not say where it was built.
     // -m: a module; -c: C source of the bytecode only; -M: the C module that the import resolves to
     const arguments_ = ["-c", "-m", "-N", "program_bytecode", "-M", "sys,sys", "-o", bytecode, module];
     await run(quickjs.compiler, arguments_, { cwd: work });
@@ -140,9 +140,9 @@ export async function buildRuntime(program: RuntimeProgram): Promise<void> {
   await linkProgram(bundle, program.quickjs, program.output);
 }
 
-/** Two at a time: the machines this is for have few cores. */
+/** Compiles two files at a time, because the machines that this runs on have few cores. */
 async function compileAll(sources: readonly string[], quickjs: QuickJs, work: string): Promise<string[]> {
-  // the engine's headers are a system's, so that -Werror concerns this project's code only
+  // the engine's headers count as system headers, so that -Werror concerns this project's code only
   const includes = [
     "-isystem",
     quickjs.include,

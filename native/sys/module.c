@@ -1,5 +1,5 @@
 /*
- * Registration of the `sys` module: the list of its groups, one a file.
+ * Registers the `sys` module. Each C file below native/sys has one group of functions, listed here.
  */
 #include "sys/sys.h"
 

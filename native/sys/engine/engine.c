@@ -1,9 +1,9 @@
 /*
- * The engine seen from TypeScript: the function that the main loop calls, memory figures, and values as bytes.
+ * The engine itself: the function that the main loop calls, memory figures, and values as bytes.
  */
 #include "sys/sys.h"
 
-static JSValue tick; /* valid if ticking */
+static JSValue tick; /* valid while `ticking` is set */
 static int ticking;
 static size_t memory_limit;
 

@@ -1,8 +1,8 @@
 /*
- * A process's own memory, ahead of its use: madvise(2) with MADV_POPULATE_*, proc(5)'s maps and pagemap.
+ * Makes the pages of this process present ahead of their use: madvise(2) with MADV_POPULATE_*; maps and pagemap of proc(5).
  *
- * After a fork the first write to each page is a fault and a copy, in the child and in its parent; the first use of
- * each page of the program is a fault, too. Here they come when nobody waits for them.
+ * After a clone, the first write to each page is a fault and a copy, in the child and in its parent. The first use of each
+ * page of the program is a fault, too. This takes the faults while nobody waits for them.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 #define PRESENT (UINT64_C(1) << 63)
 #define BATCH 512
 
-/* What is not present stays so: the engine's arena is far larger than what of it is used. */
+/* Pages that are not present stay so: the engine's arena is far larger than the part in use. */
 static void populate_present(int pagemap, uintptr_t start, uintptr_t end) {
   uint64_t entries[BATCH];
   while (start < end) {
@@ -38,7 +38,7 @@ static void populate_present(int pagemap, uintptr_t start, uintptr_t end) {
   }
 }
 
-/* One line of maps: `start-end perms …`. */
+/* Handles one line of maps: `start-end perms …`. */
 static void populate_mapping(int pagemap, const char *line) {
   char *rest;
   uintptr_t start = strtoul(line, &rest, 16);
@@ -47,7 +47,7 @@ static void populate_mapping(int pagemap, const char *line) {
   if (strlen(rest) < 5 || rest[4] != 'p') return;
   if (rest[2] == 'w')
     populate_present(pagemap, start, end);
-  else if (rest[1] == 'r') /* refused for what the kernel maps itself, which needs no faults */
+  else if (rest[1] == 'r') /* the kernel refuses it for its own mappings, which cause no faults */
     madvise((void *)start, end - start, MADV_POPULATE_READ);
 }
 

@@ -4,8 +4,8 @@
 
 declare module "sys" {
   /**
-   * Makes the pages that this process uses its own, and present: after a fork the first use of each would be a fault, and
-   * most often a copy.
+   * Makes the pages that this process uses present, and its own. After a clone, the first use of each would be a fault,
+   * and most often a copy.
    */
   export function populateMemory(): Result;
 }

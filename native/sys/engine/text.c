@@ -1,8 +1,8 @@
 /*
- * UTF-8 and JSON between buffers and strings; the engine has no TextEncoder or TextDecoder.
+ * UTF-8 and JSON between buffers and strings. The engine has no TextEncoder or TextDecoder.
  *
- * Decoding follows the WHATWG Encoding Standard: each maximal ill-formed part becomes one U+FFFD. JSON is
- * checked before the engine sees it: its parser recurses without a limit and trusts the bytes.
+ * Decoding follows the WHATWG Encoding Standard: each maximal ill-formed part becomes one U+FFFD. JSON is checked before
+ * the engine parses it, because the engine's parser recurses without a limit and trusts the bytes.
  */
 #include <string.h>
 
@@ -38,7 +38,7 @@ static int sequence(const uint8_t *p, const uint8_t *end) {
   return length;
 }
 
-/* Where the first byte may be that is not ASCII; eight at a time. */
+/* Skips eight bytes at a time while all are ASCII. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
   for (uint64_t eight; end - p >= (ptrdiff_t)sizeof eight; p += sizeof eight) {
     memcpy(&eight, p, sizeof eight);
@@ -81,7 +81,7 @@ JSValue sys_text(JSContext *ctx, const uint8_t *bytes, size_t length) {
   return text;
 }
 
-/* Copies the engine's UTF-8, in which a lone surrogate is three bytes as well. */
+/* Copies the engine's UTF-8, in which a lone surrogate has three bytes, like U+FFFD. */
 static void copy_text(uint8_t *out, const char *text, size_t length) {
   memcpy(out, text, length);
   for (size_t i = 0; i + 2 < length; i++)
@@ -161,7 +161,7 @@ SYS_FUNCTION(f_json_parse) {
   return value;
 }
 
-/* The engine's own JSON.parse, which would overflow the C stack on a hostile text: called after a check. */
+/* The engine's own JSON.parse, after a check: a hostile text would overflow the C stack. */
 static JSValue parse_checked(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv, int magic,
                              JSValue *data) {
   size_t length;

@@ -1,8 +1,8 @@
 /*
  * Whole files: readFile, readFileBytes, writeFile.
  *
- * Files of /proc and /sys report size 0, so a file is read until its end. Opened non-blocking: a FIFO that
- * somebody put in a file's place must not hang the one thread there is.
+ * Files of /proc and /sys report size 0, so a file is read until its end. It is opened non-blocking: if somebody has put a
+ * FIFO in a file's place, the program's only thread must not hang.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 
 #define FIRST_READ 4096
 
-/* Reads all of `fd` into *out (to be freed): the length, or -1 with errno. */
+/* Reads all of `fd` into *out, which the caller frees. Returns the length, or -1 with errno. */
 static ssize_t read_all(int fd, size_t max, uint8_t **out) {
-  uint8_t first[FIRST_READ]; /* most files fit: a block of this size is a mapping of its own for libc */
+  uint8_t first[FIRST_READ]; /* most files fit; for a block of this size, libc would make a mapping */
   size_t length = 0, capacity = sizeof first;
   uint8_t *bytes = first;
   for (;;) {
@@ -90,11 +90,11 @@ SYS_FUNCTION(f_write_file) {
   if (argc < 2 || !JS_IsString(argv[1])) return JS_ThrowTypeError(ctx, "argument 2 must be a string");
   struct sys_call last = {.ctx = ctx};
   if (sys_parse(&last, argc - 2, argv + 2, "|uu", &flags, &mode) < 0) return JS_EXCEPTION;
-  const char *text = JS_ToCStringLen(ctx, &length, argv[1]); /* content, unlike a name, may hold NUL */
+  const char *text = JS_ToCStringLen(ctx, &length, argv[1]); /* unlike a name, content may contain NUL */
   if (!text) return JS_EXCEPTION;
   int error = 0, fd = sys_open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
   if (fd < 0) error = errno;
-  /* one write(2) for what a control file takes as one message, the empty one included */
+  /* one write(2), also for the empty text: a control file takes each as one message */
   while (!error && (done < length || length == 0)) {
     ssize_t count = write(fd, text + done, length - done);
     if (count < 0 && errno != EINTR) error = errno;

@@ -3,10 +3,10 @@
  */
 
 declare module "sys" {
-  /** The whole file as text (invalid UTF-8 becomes U+FFFD), at most `max` bytes: longer is -EFBIG. Works on /proc. */
+  /** The whole file as text; ill-formed UTF-8 becomes U+FFFD. More than `max` bytes are -EFBIG. Works on /proc. */
   export function readFile(path: string, max: number): string | Failure;
-  /** The whole file as bytes, with the same limit. */
+  /** The same as bytes. */
   export function readFileBytes(path: string, max: number): ArrayBuffer | Failure;
-  /** Opens with `flags` (default O_WRONLY|O_CREAT|O_TRUNC), writes all of `text`, closes. For /proc and cgroups pass O_WRONLY. */
+  /** Writes a file. `flags` are those of open(2), by default O_WRONLY|O_CREAT|O_TRUNC; /proc and cgroups need O_WRONLY. */
   export function writeFile(path: string, text: string, flags?: number, mode?: number): Result;
 }

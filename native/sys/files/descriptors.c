@@ -1,8 +1,8 @@
 /*
- * What is done through descriptors: open(2), openat2(2), read(2), write(2), dup(2), pipe(2), fcntl(2),
- * fchmod(2), ftruncate(2), fsync(2), sendfile(2), memfd_create(2), …
+ * Open files and other descriptors: open(2), openat2(2), read(2), write(2), dup(2), pipe(2), fcntl(2), fchmod(2),
+ * ftruncate(2), fsync(2), sendfile(2), memfd_create(2), …
  *
- * Close-on-exec is the default: a descriptor that slips into a container's process or a VMM is a hole.
+ * Close-on-exec is the default: a descriptor that leaks into a container's process or a VMM is a security hole.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -201,7 +201,7 @@ SYS_FUNCTION(f_fcntl) {
   int fd, command;
   uint32_t argument;
   SYS_ARGS("fiu", &fd, &command, &argument);
-  switch (command) { /* the others take pointers: a number would be used as an address */
+  switch (command) { /* other commands take pointers: a number would be used as an address */
     case F_DUPFD_CLOEXEC:
     case F_GETFD:
     case F_SETFD:

@@ -7,7 +7,7 @@
 declare module "sys" {
   /** open(2); O_CLOEXEC is added unless `flags` holds `O_INHERIT`. */
   export function open(path: string, flags: number, mode?: number): Descriptor;
-  /** openat2(2) with `RESOLVE_*`; the way to walk into a tree that a hostile guest or image wrote. */
+  /** openat2(2) with `RESOLVE_*`: the safe way into a tree that a hostile guest or image has written. */
   export function openat2(
     directory: number,
     path: string,
@@ -45,7 +45,7 @@ declare module "sys" {
   export function fchmod(fd: number, mode: number): Result;
   /** fchown(2). */
   export function fchown(fd: number, uid: number, gid: number): Result;
-  /** truncate by descriptor: ftruncate(2). */
+  /** ftruncate(2). */
   export function ftruncate(fd: number, length: number): Result;
   /** fallocate(2). */
   export function fallocate(fd: number, mode: number, offset: number, length: number): Result;
@@ -65,15 +65,15 @@ declare module "sys" {
   export function memfdCreate(name: string, flags: number): Descriptor;
   /** Turns close-on-exec on or off: fcntl(2) F_SETFD. */
   export function setCloexec(fd: number, on: boolean): Result;
-  /** Turns O_NONBLOCK on or off: fcntl(2) F_SETFL. Belongs to the open file, not to the descriptor: shared after dup and fork. */
+  /** Turns O_NONBLOCK on or off: fcntl(2) F_SETFL. The flag belongs to the open file, so dup and clone share it. */
   export function setNonblock(fd: number, on: boolean): Result;
-  /** fcntl(2) of the `F_*` below, which take an integer; others throw. */
+  /** fcntl(2) with an `F_*` of constants.d.ts, all of which take an integer; others throw. */
   export function fcntl(fd: number, command: number, argument: number): Result;
   /** flock(2): `LOCK_EX | LOCK_NB`, … */
   export function flock(fd: number, operation: number): Result;
   /** dup(2), but close-on-exec. */
   export function dup(fd: number): Descriptor;
-  /** dup2(2): `to` is *not* close-on-exec; for a forked child that places its stdio. Equal numbers lose the flag too. */
+  /** dup2(2), for a child that places its stdio: `to` is *not* close-on-exec, even if the numbers are equal. */
   export function dup2(from: number, to: number): Descriptor;
   /** dup3(2) with O_CLOEXEC or 0. */
   export function dup3(from: number, to: number, flags: number): Descriptor;

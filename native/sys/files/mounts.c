@@ -2,7 +2,7 @@
  * Mounts: mount(2), umount2(2), pivot_root(2), chroot(2), mount_setattr(2),
  * open_tree(2), move_mount(2).
  *
- * musl has no wrappers for the newer calls, so their structures and numbers are the kernel's.
+ * musl has no wrappers for the newer calls, so they are made by number, with the kernel's structures.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 #include "sys/sys.h"
 
-#define MAX_MOUNT_DATA 4095 /* one page with its NUL; the kernel cuts what is longer without a word */
+#define MAX_MOUNT_DATA 4095 /* a page without its NUL; the kernel cuts longer data silently */
 
 /* struct mount_attr of linux/mount.h, which cannot be included beside sys/mount.h. */
 struct mount_attributes {

@@ -1,7 +1,7 @@
 /*
  * Names and metadata of files: mkdir(2), unlink(2), chmod(2), stat(2), readdir(3), xattr(7), statfs(2), …
  *
- * What goes through an open descriptor is in descriptors.c.
+ * Functions that take an open descriptor are in descriptors.c, but for fstat(2).
  */
 #include <dirent.h>
 #include <errno.h>

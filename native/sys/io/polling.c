@@ -1,8 +1,8 @@
 /*
  * Waiting for descriptors: epoll(7), poll(2), eventfd(2).
  *
- * epoll's data is 32 bits of the caller's, not the descriptor: the loop gives every registration a number
- * of its own, so that an event of a closed descriptor cannot reach its successor of the same number.
+ * The caller chooses epoll's 32 bits of data; they are not the descriptor. The loop gives every registration a number of
+ * its own, so that an event of a closed descriptor cannot reach the next descriptor with the same number.
  */
 #include <errno.h>
 #include <poll.h>
@@ -36,7 +36,7 @@ SYS_FUNCTION(f_epoll_wait) {
   if (!buffer && JS_HasException(ctx)) return JS_EXCEPTION;
   int32_t *out = (int32_t *)(void *)buffer; /* malloc'ed by the engine: aligned */
   size_t max = size / (2 * sizeof *out);
-  if (max == 0) return JS_ThrowRangeError(ctx, "the buffer holds not one event");
+  if (max == 0) return JS_ThrowRangeError(ctx, "the buffer is too small for an event");
   int count = epoll_wait(epoll, events, max > MAX_EVENTS ? MAX_EVENTS : (int)max, timeout);
   if (count < 0) return errno == EINTR ? JS_NewInt32(ctx, 0) : sys_result(ctx, -1);
   for (int i = 0; i < count; i++) {

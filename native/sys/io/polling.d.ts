@@ -18,7 +18,7 @@ declare module "sys" {
    * interruption counts as 0 events. The buffer's size bounds the events of a pass (at most 256).
    */
   export function epollWait(epoll: number, timeoutMs: number, buffer: ArrayBuffer): Result;
-  /** poll(2) of one descriptor: revents, 0 when the time is over. fd -1 just sleeps. */
+  /** poll(2) of one descriptor: its revents, or 0 when the time is over. With fd -1 it only sleeps. */
   export function poll1(fd: number, events: number, timeoutMs: number): Result;
   /** eventfd(2), non-blocking. */
   export function eventfd(initial: number): Descriptor;

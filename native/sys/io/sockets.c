@@ -1,7 +1,7 @@
 /*
- * Unix and vsock stream sockets: unix(7), vsock(7), descriptors in messages (SCM_RIGHTS).
+ * Unix and vsock stream sockets: unix(7), vsock(7), and descriptors in messages (SCM_RIGHTS).
  *
- * Every socket is close-on-exec and, but for socketpair, non-blocking: there is one thread.
+ * Every socket is close-on-exec. All but those of socketpair are non-blocking, because a program has one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define STREAM (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 #define MAX_FDS 32
 
-/* Closes `fd` with errno kept, for the error path of a half-made socket. */
+/* Closes a half-made socket and keeps errno. Returns -1. */
 static int abandon(int fd) {
   int error = errno;
   close(fd);
@@ -149,7 +149,7 @@ SYS_FUNCTION(f_send_fds) {
   return sys_result(ctx, sent);
 }
 
-/* The descriptors of a received message into fds: how many. */
+/* Stores the descriptors of a received message in fds. Returns how many there are. */
 static int received_fds(struct msghdr *message, int *fds) {
   int count = 0;
   for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {

@@ -34,6 +34,6 @@ declare module "sys" {
   ): number[] | Failure;
   /** A non-blocking listening vsock(7) stream socket on any CID. */
   export function vsockListen(port: number, backlog: number): Descriptor;
-  /** A non-blocking vsock(7) stream socket, connecting: -EINPROGRESS never leaves, wait for writable and ask `socketError`. */
+  /** A non-blocking vsock(7) stream socket that is connecting. Wait until it is writable, then ask `socketError`. */
   export function vsockConnect(cid: number, port: number): Descriptor;
 }

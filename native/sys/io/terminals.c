@@ -1,8 +1,8 @@
 /*
- * Terminals: ioctl_tty(2) on pseudo terminals.
+ * Pseudo terminals: ioctl_tty(2).
  *
- * The agent opens a container's own /dev/pts/ptmx with `open`; the slave is opened through the master
- * (TIOCGPTPEER), since its path would lead into another mount namespace.
+ * A child of the agent opens the container's own /dev/pts/ptmx with `open`. The slave is opened through the master
+ * (TIOCGPTPEER), because its path might lead elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 /*
  * Clock and entropy: clock_settime(2), getrandom(2), random(4).
  *
- * A clone of a template wakes with the template's clock and random pool; both must be replaced before
- * anything runs in it.
+ * A clone of a template wakes with the template's clock and random pool. Both must be set anew before a pod runs in it.
  */
 #include <errno.h>
 #include <linux/random.h>

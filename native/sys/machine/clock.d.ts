@@ -7,7 +7,7 @@ declare module "sys" {
   export function setClock(seconds: number, nanoseconds: number): Result;
   /** getrandom(2). */
   export function getrandom(buffer: ArrayBuffer, offset: number, length: number): Result;
-  /** RNDADDENTROPY on an open /dev/random: bytes that hold so many bits of entropy, at most 8 each. */
+  /** RNDADDENTROPY on an open /dev/random: bytes with so many bits of entropy, at most 8 bits a byte. */
   export function addEntropy(
     fd: number,
     buffer: ArrayBuffer,
@@ -15,6 +15,6 @@ declare module "sys" {
     length: number,
     bits: number,
   ): Result;
-  /** RNDRESEEDCRNG on an open /dev/random: needed after a clone, or it repeats its template's numbers. */
+  /** RNDRESEEDCRNG on an open /dev/random. Without it, a clone of a template repeats the template's numbers. */
   export function reseed(fd: number): Result;
 }

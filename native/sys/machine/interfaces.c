@@ -1,8 +1,8 @@
 /*
- * The few settings of an interface that a guest needs before anything else: netdevice(7), ioctl(2).
+ * The settings of an interface that a guest needs first: netdevice(7), ioctl(2); and netlink(7) sockets.
  *
- * IPv4 only and no more than `lo` needs; addresses, routes and neighbours of a pod go over netlink(7),
- * whose messages TypeScript writes on the socket made here.
+ * IPv4 only, and little more than `lo` needs. Addresses, routes and neighbours of a pod go over netlink: TypeScript writes
+ * the messages, to the socket that is made here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #include "sys/sys.h"
 
-/* One ioctl on a throw-away socket: the result, errno kept. */
+/* Makes one ioctl(2) call on a throw-away socket. Returns its result, and keeps its errno. */
 static int configure(unsigned long request, void *argument) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;

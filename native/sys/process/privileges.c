@@ -1,8 +1,8 @@
 /*
- * Who a process is and what it may do: setuid(2), setgroups(2), capabilities(7), seccomp(2).
+ * Ids, capabilities and system call filters: setuid(2), setgroups(2), capabilities(7), seccomp(2).
  *
- * The ids are set by raw system calls: musl's wrappers synchronise threads, and a forked engine has one.
- * The order of the calls is the caller's (native/runtime/privileges.ts).
+ * Ids are set by raw system calls: musl's wrappers synchronise threads, and a cloned engine has only one. The caller
+ * decides the order of the calls (guest/agent/process/credentials.ts, keeper/child.ts).
  */
 #include <errno.h>
 #include <limits.h>
@@ -61,7 +61,7 @@ SYS_FUNCTION(f_setgroups) {
   int failed = JS_ToInt64(ctx, &length, property) < 0;
   JS_FreeValue(ctx, property);
   if (failed) return JS_EXCEPTION;
-  /* one too many is refused by the parser, which says what is wrong */
+  /* a list that is too long is refused by sys_integers, which says what is wrong */
   int capacity = length < 0 ? 0 : length < MAX_GROUPS ? (int)length : MAX_GROUPS;
   int64_t *wide = malloc(((size_t)capacity + 1) * sizeof *wide);
   gid_t *groups = malloc(((size_t)capacity + 1) * sizeof *groups);
@@ -112,7 +112,7 @@ SYS_FUNCTION(f_limit_bounding) {
   for (unsigned long capability = 0; capability < MAX_CAPABILITIES; capability++) {
     if (keep >> capability & 1 || prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
     int error = errno, present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-    if (present < 0) break; /* EINVAL: the kernel knows no more */
+    if (present < 0) break; /* EINVAL: the kernel has no more capabilities */
     if (present) return sys_failure(ctx, error);
   }
   return JS_NewInt32(ctx, 0);

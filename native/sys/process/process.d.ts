@@ -21,7 +21,7 @@ declare module "sys" {
   export function _exit(status: number): never;
   /** execve(2) of exactly `path`. Returns only on failure. Descriptors made by `sys` are closed by it. */
   export function execve(path: string, argv: readonly string[], env: readonly string[]): Failure;
-  /** waitpid(2): [pid, exit code or -1, signal or 0]; pid 0 if nobody has ended (WNOHANG), negative is -errno. */
+  /** waitpid(2): [pid, exit code or -1, signal or 0]. With WNOHANG, pid 0 means that no child has ended; < 0 is -errno. */
   export function waitpid(pid: number, options: number): [pid: number, code: number, signal: number];
   /** kill(2). */
   export function kill(pid: number, signal: number): Result;

@@ -1,7 +1,7 @@
 /*
  * Signals: signalfd(2), sigprocmask(2), sigaction(2).
  *
- * No JavaScript ever runs in a signal handler: signals are blocked and read from a descriptor.
+ * JavaScript never runs in a signal handler: signals are blocked, and read from a descriptor.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +20,7 @@ static int to_set(JSContext *ctx, JSValueConst array, sigset_t *set) {
   return count;
 }
 
-/* Signals whose action may not be the default one, bit 0 is signal 1: at first, any that the caller has left. */
+/* Signals whose action may differ from the default; bit 0 is signal 1. At first all of them: the caller may have set any. */
 static uint64_t altered = UINT64_MAX;
 
 int sys_ignore_signal(int signal) {

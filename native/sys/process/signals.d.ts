@@ -5,7 +5,7 @@
 declare module "sys" {
   /** Blocks the signals and makes a non-blocking signalfd(2) for them. */
   export function signalfd(signals: readonly number[]): Descriptor;
-  /** What a signalfd tells of one signal. */
+  /** One signal, as signalfd(2) describes it. */
   export interface SignalInfo {
     readonly signal: number;
     readonly pid: number;
@@ -17,8 +17,8 @@ declare module "sys" {
   export function readSignal(fd: number): SignalInfo | Failure;
   /** sigprocmask(2) SIG_BLOCK. */
   export function blockSignals(signals: readonly number[]): Result;
-  /** Every signal to its default action and unblocked; `fork` does it in the child by itself. */
+  /** Sets every signal to its default action and unblocks it. `clone` does the same in the child. */
   export function resetSignals(): Result;
-  /** Ignores a signal (SIG_IGN survives execve; a forked child is reset). The runtime ignores SIGPIPE. */
+  /** Ignores a signal. SIG_IGN survives execve, but `clone` resets it in the child. The runtime ignores SIGPIPE. */
   export function ignoreSignal(signal: number): Result;
 }

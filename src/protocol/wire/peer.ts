@@ -14,11 +14,11 @@ import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
 /** Version of the protocol; both ends refuse another major one. */
 export const PROTOCOL_VERSION = 1;
-/** Answered requests remembered, for a peer that resends after a reconnect. */
+/** Responses that are remembered, for a peer that resends its requests after a reconnect. */
 const REMEMBERED_RESPONSES = 256;
-/** Unacknowledged events kept; more means that nobody has listened for very long. */
+/** Unacknowledged events that are kept. More of them mean that nobody has listened for very long. */
 const MAX_RETAINED_EVENTS = 65_536;
-/** What a response says that reports a failure without saying which. */
+/** Stands for the parts of an error that a failed response lacks. */
 const REMOTE_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "answer a request" };
 
 /** What {@link Peer.openStream} takes. */
@@ -27,9 +27,9 @@ export type { StreamHandler };
 /** First message either way. `body` is the role's own (guest/messages.ts, keeper/messages.ts). */
 export interface Hello {
   readonly version: number;
-  /** Identifies one life of the sending process: a new one has forgotten everything. */
+  /** Identifies one life of the sending process. Another session has forgotten everything. */
   readonly session: string;
-  /** Number of the last event handled of the receiver's current session; 0 if none. */
+  /** Number of the last event that the sender has handled in the receiver's session; 0 if none. */
   readonly eventsHandled: number;
   readonly body: unknown;
 }
@@ -84,7 +84,7 @@ export class Peer {
     return this.greeted;
   }
 
-  /** A transport is there: says hello. Everything else waits for the peer's hello. */
+  /** A transport is there: sends the hello. Everything else waits for the peer's hello. */
   attach(transport: (frame: Uint8Array) => void): void {
     this.detach();
     this.transport = transport;
@@ -194,10 +194,10 @@ export class Peer {
   }
 
   private greet(frame: Frame): void {
-    // A host that reconnects faster than the guest's poll sees it shows up as a second hello only: start over.
-    // Towards a guest, it means that the agent has restarted and lost its containers.
+    // If a host reconnects before the guest notices the hang-up, a second hello is all that the guest sees: it starts
+    // over. For the host, a second hello means that the agent has restarted and lost its containers.
     if (this.greeted && this.options.ownsStreams)
-      throw unexpected("a second hello: the other end has restarted");
+      throw unexpected("a second hello, so the other end has restarted");
     if (this.greeted && this.transport !== undefined) this.attach(this.transport);
     this.hello(frame);
   }
@@ -233,7 +233,7 @@ export class Peer {
     this.renumberEvents();
   }
 
-  /** A new life of the other end counts events from 1: what it has not handled comes first. */
+  /** A new life of the other end counts events from 1, beginning with those that are not acknowledged. */
   private renumberEvents(): void {
     const kept = [...this.events.values()];
     this.events.clear();

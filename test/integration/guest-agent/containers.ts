@@ -1,4 +1,4 @@
-/** Containers and their processes: life, exit, terminal and input, whichever way the first one is made. */
+/** Containers and their processes: life, exit, terminal and input, for both ways to make the first process. */
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
