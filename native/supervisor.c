@@ -70,7 +70,7 @@ void supervise(int argc, char **argv, int (*engine)(int, char **)) {
     time_t started = time(NULL);
     int status = 0;
     pid_t pid = start_engine(argc, argv, engine, restarts);
-    if (pid < 0) dprintf(STDERR_FILENO, "{\"level\":\"error\",\"msg\":\"fork failed\",\"errno\":%d}\n", errno);
+    if (pid < 0) dprintf(STDERR_FILENO, "{\"level\":\"error\",\"msg\":\"the engine could not be started\",\"errno\":%d}\n", errno);
     while (pid > 0 && !reap(pid, &status))
       if (sigwaitinfo(&watched, NULL) == SIGTERM) power_off();
     if (pid > 0) report(pid, status);

@@ -1,4 +1,4 @@
-/** Bad arguments throw TypeError or RangeError; refusals of the kernel are -errno. */
+/** Wrong arguments throw TypeError or RangeError; refusals of the kernel are -errno. */
 import * as sys from "sys";
 import { equal, ok, throws, verify } from "./harness.ts";
 

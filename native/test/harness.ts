@@ -1,8 +1,8 @@
 /**
  * A small test harness for the native runtime: tests by group, one JSON line each on stdout.
  *
- * `{"group": …, "test": …, "ok": true}` or `"ok": false` with `"error"`. What would change the whole process
- * (namespaces, privileges) runs `inChild`. Waits are blocking or in the loop, with deadlines.
+ * A line is `{"group": …, "test": …, "ok": true}`, or has `"ok": false` with `"error"`. A test that changes the whole
+ * process (namespaces, privileges) runs `inChild`. Waits block or run in the loop, and have deadlines.
  */
 import * as sys from "sys";
 import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
@@ -84,7 +84,7 @@ function show(value: unknown): string {
   );
 }
 
-/** Runs `body` in a forked child (in new namespaces, if asked) and fails with what it threw. Blocks. */
+/** Runs `body` in a child, in new namespaces if asked, and fails with the error that it threw. Blocks. */
 export function inChild(body: () => void, flags = 0): void {
   const [reader, writer] = checkValue(sys.pipe2(0), "make a pipe");
   const pid = cloneChild({ flags }, () => {

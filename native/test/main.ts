@@ -1,7 +1,7 @@
 /**
- * The native runtime's own test program: run by test/integration/native.test.ts as `native-test DIRECTORY`.
+ * The test program of the native runtime; test/integration/native.test.ts runs it as `native-test DIRECTORY`.
  *
- * Needs root. Other first arguments than a directory play one scene each, for what ends or replaces the process.
+ * Needs root. Any other first argument plays one scene, for behaviour that ends or replaces the process.
  */
 import * as std from "std";
 import * as sys from "sys";

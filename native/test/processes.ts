@@ -25,13 +25,13 @@ function exitOf(pid: number): Promise<ExitStatus> {
   });
 }
 
-verify(GROUP, "fork, exec and wait", () => {
+verify(GROUP, "clone, execute and wait", () => {
   equal(execute("/bin/echo", "a", "b c"), { code: 0, output: "a b c\n" }, "echo");
   equal(execute("/bin/false").code, 1, "false");
   equal(execute("/nonexistent").code, 127, "execve returned");
 });
 
-verify(GROUP, "a throw in a forked child ends it with 70", async () => {
+verify(GROUP, "a throw in a child ends it with 70", async () => {
   const pid = cloneChild({}, () => {
     sys.close(2);
     throw new Error("on purpose");

@@ -103,7 +103,7 @@ export class Containers {
     }
     const process = this.process(id, execId);
     if (process.state !== "exited") {
-      throw blazarError("IllegalTransition", "delete a process", "it is still running", {
+      throw blazarError("IllegalTransition", "delete a process", "the process is still running", {
         subject: `${id}/${execId}`,
       });
     }

@@ -93,7 +93,7 @@ function parse(archive: ArchiveIndex, name: string): unknown {
 
 function unusable(reason: string): BlazarError {
   return blazarError("InvalidRootfs", "read the image archive", reason, {
-    remedy: "give an image as `docker save`, `skopeo copy … oci-archive:` or `ctr images export` write it",
+    remedy: "use an image written by `docker save`, `skopeo copy … oci-archive:` or `ctr images export`",
   });
 }
 

@@ -52,8 +52,10 @@ export class PreparedDisks {
       const reason = "a serial number has 1 to 31 characters out of a-z, 0-9 and -";
       throw blazarError("InvalidArgument", "prepare a disk", reason, { subject: diskSerial });
     }
-    if (this.prepared.has(diskSerial)) throw notFree("prepare a disk", diskSerial, "it is prepared already");
-    if (this.claimed.has(diskSerial)) throw notFree("prepare a disk", diskSerial, "a container uses it");
+    if (this.prepared.has(diskSerial))
+      throw notFree("prepare a disk", diskSerial, "the disk is prepared already");
+    if (this.claimed.has(diskSerial))
+      throw notFree("prepare a disk", diskSerial, "a container uses the disk");
     const work = prepare(this.tools, diskSerial, filesystem);
     this.prepared.set(diskSerial, work);
     try {
@@ -69,7 +71,7 @@ export class PreparedDisks {
    * and mount it. Throws IllegalTransition if another container has the disk.
    */
   async claim(serial: string): Promise<PreparedDisk | undefined> {
-    if (this.claimed.has(serial)) throw notFree("use a disk", serial, "another container uses it");
+    if (this.claimed.has(serial)) throw notFree("use a disk", serial, "another container uses the disk");
     this.claimed.add(serial);
     const prepared = this.prepared.get(serial);
     // a failed preparation has been reported to the host that asked for it

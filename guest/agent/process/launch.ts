@@ -23,7 +23,7 @@ const NOT_EXECUTED = 127;
 const FIRST_REPORT_BYTES = 256;
 const MAX_REPORT_BYTES = 64 * 1024;
 const END = 0x0a;
-const START_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "set up a process" };
+const START_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "start a process" };
 
 /** The child's half. */
 export class LaunchChild {
@@ -179,7 +179,12 @@ export class Launch {
 }
 
 function died(): BlazarError {
-  return blazarError("GuestFailed", "start a process", "it was killed while it was being set up", {
-    remedy: "look for a memory limit that is too small to start anything",
-  });
+  return blazarError(
+    "GuestFailed",
+    "start a process",
+    "its child was killed before it could execute the command",
+    {
+      remedy: "look for a memory limit that is too small to start a process",
+    },
+  );
 }

@@ -86,7 +86,7 @@ export class ContainerProcess {
       throw blazarError(
         "IllegalTransition",
         "start a process",
-        this.phase === "running" ? "it is running already" : "it has ended",
+        this.phase === "running" ? "the process is running already" : "the process has ended",
       );
     }
     this.phase = "running";

@@ -21,7 +21,8 @@ export function openTerminal(rows: number, columns: number, console: MountPoints
   if (rows > 0 && columns > 0) check(sys.setWindowSize(master, rows, columns), "set a window size");
   check(sys.setControllingTty(slave), "take a controlling terminal");
   for (const fd of [0, 1, 2]) check(sys.dup2(slave, fd), "take a terminal for stdio");
-  if (console !== undefined) putConsole(console, check(sys.ptyNumber(master), "number a terminal"));
+  if (console !== undefined)
+    putConsole(console, check(sys.ptyNumber(master), "get the number of a terminal"));
   if (slave > 2) sys.close(slave);
   return master;
 }

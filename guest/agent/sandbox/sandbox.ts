@@ -76,7 +76,7 @@ export class Sandbox {
     throw blazarError(
       "InvalidSpec",
       "join the sandbox's PID namespace",
-      "the sandbox was set up without one",
+      "the sandbox was set up without a shared PID namespace",
     );
   }
 
