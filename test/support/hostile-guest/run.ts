@@ -1,8 +1,8 @@
 /**
  * A guest that attacks its share: QEMU as the driver starts it, with test/support/hostile-guest as its only program.
  *
- * The program drives the 9p device itself, so that no well-behaved kernel stands between it and the host. The layer
- * that it tries its teeth on is made here; who mounts it into the share is the test's business.
+ * The program drives the 9p device itself, so that no well-behaved kernel stands between it and the host. The layer that
+ * it attacks is made here; the test mounts it into the share.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
