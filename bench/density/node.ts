@@ -8,14 +8,15 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { Daemon, runProgram } from "../../lab/demo/child.ts";
-import { processesOf, unmount } from "../../lab/demo/leftovers.ts";
-import { answers } from "../../lab/demo/private-containerd.ts";
-import { mountMemory } from "../../lab/demo/private-node.ts";
+import { answersAt, Daemon } from "../../lab/host/daemon.ts";
+import { mountMemory, unmountBelow } from "../../lab/host/mounts.ts";
+import { killProcessesOf, processesOf } from "../../lab/host/processes.ts";
+import { runProgram } from "../../lab/host/program.ts";
+import { toml } from "../../lab/node/blazard-config.ts";
 import { bundleOptions } from "../../setup/lib/dist.ts";
 import { distDirectory, repoRoot } from "../../setup/lib/paths.ts";
 import { criSpec } from "../../test/support/cri-spec.ts";
-import { runtimeOfBlazard } from "../node/bench-node.ts";
+import { runtimeOfBlazard } from "../node/runtime.ts";
 import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
 
 const READY_TIMEOUT_MS = 30_000;
@@ -41,7 +42,13 @@ export class DensityNode {
       const eventSocket = join(directory, "events.sock");
       const events = await takeEvents(eventSocket);
       const config = join(directory, "blazar.toml");
-      await writeFile(config, configuration(state, eventSocket, join(directory, "scratch")));
+      await writeFile(
+        config,
+        toml({
+          daemon: { state_directory: state, containerd_socket: eventSocket },
+          storage: { scratch_directory: join(directory, "scratch") },
+        }),
+      );
       await makeImage(directory);
       const { program, args, env } = await runtimeOfBlazard(directory);
       const daemon = await Daemon.start({
@@ -50,7 +57,7 @@ export class DensityNode {
         args: [...args, await bundleDaemon(), config],
         env: { ...process.env, ...env },
         logFile: join(directory, "daemon.log"),
-        ready: () => answers(socket),
+        ready: () => answersAt(socket),
         readyTimeoutMs: READY_TIMEOUT_MS,
         stopTimeoutMs: STOP_TIMEOUT_MS,
       });
@@ -114,17 +121,6 @@ export class DensityNode {
   }
 }
 
-function configuration(state: string, events: string, scratch: string): string {
-  return [
-    "[daemon]",
-    `state_directory = ${JSON.stringify(state)}`,
-    `containerd_socket = ${JSON.stringify(events)}`,
-    "[storage]",
-    `scratch_directory = ${JSON.stringify(scratch)}`,
-    "",
-  ].join("\n");
-}
-
 /** The one layer of every container. */
 async function makeImage(directory: string): Promise<void> {
   await mkdir(join(directory, "image", "bin"), { recursive: true });
@@ -153,13 +149,7 @@ async function bundleDaemon(): Promise<string> {
 }
 
 async function clear(directory: string): Promise<void> {
-  for (const { pid } of await processesOf([directory])) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-  }
-  await unmount(directory);
+  await killProcessesOf(directory);
+  await unmountBelow(directory);
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }

@@ -4,7 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { runProgram } from "../../lab/demo/child.ts";
+import { runProgram } from "../../lab/host/program.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import type { Machine } from "../output/results.ts";

@@ -4,8 +4,8 @@
  * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's; no
  * process is started for a figure. What the daemon says of the pod is asked for afterwards, uncounted.
  */
-import { creationSteps, podTimeline } from "../../lab/demo/pod-timeline.ts";
-import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { creationSteps, podTimeline } from "../../lab/node/pod-timeline.ts";
+import { hostNetworkPod } from "../../lab/node/pods.ts";
 import { type BenchNode, IMAGE } from "./bench-node.ts";
 import { BLAZAR, type BootPath, bootPathOf, type Variant } from "./variants.ts";
 
@@ -37,11 +37,7 @@ let serial = 0;
 export async function startPod(node: BenchNode, variant: Variant): Promise<StartedPod> {
   const { cri } = node;
   const name = `bench-${++serial}`;
-  const config = {
-    metadata: { name, uid: `uid-${name}`, namespace: "default", attempt: 0 },
-    annotations: { ...variant.annotations },
-    linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
-  };
+  const config = hostNetworkPod(name, { annotations: { ...variant.annotations } });
   const container = {
     metadata: { name: "main", attempt: 0 },
     image: { image: IMAGE },

@@ -4,7 +4,7 @@
  * All of it is uncounted: a figure is taken when the pool is as full as it gets and no template is being built.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import type { NodeConfig } from "../../lab/demo/private-node.ts";
+import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import type { BenchNode } from "./bench-node.ts";
 import { type PodFacts, podFacts, startPod } from "./pod.ts";
