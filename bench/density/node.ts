@@ -1,8 +1,8 @@
 /**
- * The daemon of a density run, and what containerd would have on disk for its pods, in one directory.
+ * The daemon of a density run and the files that containerd would make for its pods, in one directory.
  *
- * The daemon is bench/density-daemon.ts, bundled beside the product (it shares its workers), on a copy of the Node
- * binary of its own. {@link DensityNode.stop} leaves nothing behind.
+ * The daemon is bench/density-daemon.ts, bundled beside the product because it uses the product's workers. It runs on
+ * its own copy of the Node binary. {@link DensityNode.stop} leaves nothing behind.
  */
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -79,7 +79,7 @@ export class DensityNode {
     return found[0]?.pid ?? 0;
   }
 
-  /** What containerd has on disk for each container before it calls; not a part of any figure. */
+  /** Makes the files that containerd has for each container before it calls; no part of any figure. */
   async prepare(ids: readonly string[]): Promise<void> {
     const fifos: string[] = [];
     for (const id of ids) {
@@ -127,7 +127,7 @@ async function makeImage(directory: string): Promise<void> {
   await writeFile(join(directory, "image", "bin", "sh"), "");
 }
 
-/** An ordinary container's spec, of its own pod, without volumes of a kubelet that is not there. */
+/** An ordinary container's spec in its own pod, without the volumes that only a kubelet makes. */
 function specOf(id: string): object {
   const spec = criSpec();
   return {

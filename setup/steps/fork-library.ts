@@ -16,7 +16,7 @@ const FLAGS = [
   ...["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,now", "-s"],
 ];
 
-/** Its result is the library's path. */
+/** The step; yields the library's path. */
 export function forkLibraryStep(cache: Cache): Step<string> {
   const source = path.join(repoRoot(), "native", "fork", "vmm-fork.c");
   const find = async (): Promise<string> =>
