@@ -1,51 +1,37 @@
 /**
- * Four kinds of tests. `unit` and `model` need nothing but the npm packages and run in parallel; `integration`
- * boots real VMs, `e2e` real containerds: two cores carry one such file at a time, so these come last and
- * one by one, with deadlines that fit software emulation.
+ * Four kinds of tests (test/README.md). `unit` and `model` need only the npm packages and run in parallel.
+ *
+ * `integration` boots real VMs and `e2e` real containerds. Two cores carry one such file at a time, so they come last
+ * and one by one. Their deadlines fit software emulation.
  */
 import { defineConfig } from "vitest/config";
+import { versionDefine } from "./setup/lib/version.ts";
 
 const SECOND = 1000;
+/** No deadline. */
+const NONE = 0;
+/** `npm run test:model -- --runs N` asks for any number of histories. */
+const MODEL_TIMEOUT = process.env["BLAZAR_MODEL_RUNS"] === undefined ? 120 * SECOND : NONE;
+
+/** A project whose tests are in the folder of its name. @param place among the projects; equal ones run together */
+function project(name: string, place: number, testTimeout: number) {
+  return { name, include: [`test/${name}/**/*.test.ts`], testTimeout, sequence: { groupOrder: place } };
+}
+
+/** One file at a time, on real VMs. */
+function heavyProject(name: string, place: number, timeout: number) {
+  return { ...project(name, place, timeout), hookTimeout: timeout, fileParallelism: false };
+}
+
+const define = versionDefine();
 
 export default defineConfig({
   test: {
     projects: [
-      {
-        test: {
-          name: "unit",
-          include: ["test/unit/**/*.test.ts"],
-          testTimeout: 10 * SECOND,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        test: {
-          name: "model",
-          include: ["test/model/**/*.test.ts"],
-          testTimeout: 120 * SECOND,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        test: {
-          name: "integration",
-          include: ["test/integration/**/*.test.ts"],
-          testTimeout: 120 * SECOND,
-          hookTimeout: 120 * SECOND,
-          fileParallelism: false,
-          sequence: { groupOrder: 2 },
-        },
-      },
-      {
-        test: {
-          name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
-          testTimeout: 180 * SECOND,
-          hookTimeout: 180 * SECOND,
-          fileParallelism: false,
-          sequence: { groupOrder: 3 },
-        },
-      },
+      { define, test: project("unit", 0, 10 * SECOND) },
+      { define, test: project("model", 1, MODEL_TIMEOUT) },
+      { define, test: heavyProject("integration", 2, 120 * SECOND) },
+      { define, test: heavyProject("e2e", 3, 180 * SECOND) },
     ],
   },
 });

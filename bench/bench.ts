@@ -1,19 +1,19 @@
 /**
  * `npm run bench -- COMMAND`: measures this checkout against the plain runc handler of the same containerd.
  *
- * Sets up what is missing, bundles the product, runs the suites, prints tables, keeps every sample in a file, draws
- * the figures. Needs root and a quiet machine. Progress goes to stderr; with `--json` stdout has one line.
+ * It sets up what is missing, bundles the product, runs the suites, prints tables, writes every sample to a file and
+ * draws the figures. Needs root and a quiet machine. Progress goes to stderr; with `--json` stdout has one line.
  */
 import { readFile } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { command as runCommand } from "../setup/lib/entry.ts";
-import { blazarError } from "../src/contracts/errors.ts";
+import { cancelled } from "../src/lib/async.ts";
 import { report } from "./commands/report.ts";
 import { type BenchCommand, runBench } from "./commands/run.ts";
 import { parseHandlers } from "./node/variants.ts";
 
 const COMMANDS: Readonly<Record<BenchCommand, string>> = {
-  start: "one pod at a time: from the pool, from a clone, from a cold boot, and the other handlers",
+  start: "one pod at a time: from the pool, by a clone, by a cold boot, and the other handlers",
   serial: "one pod at a time, each handler as it is",
   parallel: "many pods at once, with a pool of as many VMs and with none",
   memory: "memory of daemon and keeper against the others' shims, as pods are added",
@@ -31,7 +31,7 @@ interface Flags {
   readonly containerdConfig?: string;
 }
 
-/** A seed for whoever gives none; printed, so that the order can be had again. */
+/** The default seed is below this. It is printed, so that a run can be repeated in its order. */
 const SEEDS = 2 ** 31;
 
 function count(text: string): number {
@@ -46,8 +46,8 @@ function seed(text: string): number {
 
 async function bench(name: BenchCommand, flags: Flags): Promise<void> {
   const interrupted = new AbortController();
-  const interrupt = (): void =>
-    interrupted.abort(blazarError("Cancelled", "run the benchmark", "a signal has come"));
+  const reason = cancelled({ operation: "run the benchmark" }, "a signal has come");
+  const interrupt = (): void => interrupted.abort(reason);
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const { runs, pods, containerdConfig } = flags;
   await runBench(name, {

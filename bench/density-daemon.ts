@@ -1,8 +1,8 @@
 /**
- * blazard as it is, but for its driver: VMs and guests in memory, in this process (test/support/fake-vmm).
+ * blazard on a fake driver: VMs and guests are in the memory of this process (test/support/fake-vmm).
  *
- * Everything else is real: RPC, charts, journals, cgroups, keeper, FIFOs, mounts. What the fakes take themselves is
- * part of this process's memory, so that what is measured here is an upper bound.
+ * Everything else is real: RPC, charts, journals, cgroups, keeper, FIFOs, mounts. The fakes take memory, too, so the
+ * measured memory is an upper bound.
  */
 import { serve } from "../src/daemon/serve.ts";
 import { wireDaemon } from "../src/daemon/wiring.ts";

@@ -1,9 +1,8 @@
 /**
- * `npm run check [-- NAME…]`: format, lint, types, layers, unused code and forgotten promises, for people and
- * CI alike.
+ * `npm run check [-- NAME…]`: format, lint, types, layers, unused code and forgotten promises, for people and CI.
  *
- * Each is a child of its own, two at a time, its output shown when it ends and only if it failed. Needs the
- * npm packages and nothing else of set-up. Must not change a file: `npm run format` does that.
+ * Checks run two at a time, each as a child process; the output of a failed one is shown at its end. Needs only the npm
+ * packages. Must not change a file: `npm run format` does that.
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -1,9 +1,10 @@
-/** `npm run demo`: sets up and bundles what is missing, then shows a pod on a private containerd (lab/demo.ts). */
-import { demo } from "../lab/demo.ts";
+/** `npm run demo [-- --json]`: sets up and bundles what is missing, then runs the lab's demo on the bundle. */
+import { demo } from "../lab/demo/demo.ts";
+import { programFile } from "./lib/dist.ts";
 import { command } from "./lib/entry.ts";
 import { prepareProduct } from "./lib/product.ts";
 
 await command(async () => {
   await prepareProduct();
-  return demo({ json: process.argv.includes("--json") });
+  return demo({ program: programFile(), json: process.argv.includes("--json") });
 });

@@ -1,9 +1,9 @@
 /**
  * `npm run generate`: writes src/rpc/generated from proto/.
  *
- * Runs buf and ts-proto out of node_modules, without the network. Services become grpc-js stubs, except
- * Task and Events: they are spoken over ttrpc, so they get a table from method names to codecs. The output is committed;
- * run this after every change of proto/. `--check` fails if the committed output is not current.
+ * Runs buf and ts-proto out of node_modules, without the network. Services become grpc-js stubs. Task and Events are
+ * spoken over ttrpc: they become a table from method names to codecs. The output is committed, so run this after every
+ * change of proto/. `--check` fails if the committed output is not current.
  */
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

@@ -1,8 +1,8 @@
 /**
  * `npm test [-- VITEST ARGS]`: set-up, bundle, every test, and a closing line with the counts.
  *
- * The counts come from vitest's JSON report; the exit code is vitest's own. A run without a report counts as
- * one failure: it must never look like a green one.
+ * The counts come from vitest's JSON report, the exit code from vitest. A run without a report counts as one failure:
+ * it must never look like a green one.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

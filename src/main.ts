@@ -1,15 +1,18 @@
 /**
- * The CLI's entry: parses the command line, hands over to a command in cli/, and turns errors into exit codes.
+ * The CLI's entry: parses the command line, calls a command in cli/, and turns errors into exit codes.
  *
- * A command's module is loaded when it is called, and each is a bundle of its own (setup/lib/dist.ts): `blazar --version`
- * does not pay for gRPC, and a daemon does not keep the text of all other commands in memory.
+ * Each command is a bundle of its own (setup/lib/dist.ts), loaded when it is called. So `blazar --version` does not
+ * load gRPC, and a daemon does not keep the text of all other commands in memory.
  */
 import { Command } from "commander";
 import type { RunOptions } from "./cli/run.ts";
 import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
 import { reasonOf } from "./contracts/errors.ts";
 
-/** Exit code of a command that failed by itself, as sysexits(3) EX_SOFTWARE; a run command's own code passes through. */
+/** The version in package.json; put in its place when this file is bundled (setup/lib/dist.ts). */
+declare const BLAZAR_VERSION: string;
+
+/** Exit code of a command that failed by itself (sysexits(3), EX_SOFTWARE). The code of a command in a VM passes through. */
 const FAILED = 70;
 
 /** A repeatable option's values, in order. */
@@ -21,7 +24,7 @@ function program(): Command {
   const cli = new Command("blazar").description(
     "Runs Kubernetes pods in microVMs, as a remote sandboxer of containerd.",
   );
-  cli.version("0.1.0").showHelpAfterError().enablePositionalOptions();
+  cli.version(BLAZAR_VERSION).showHelpAfterError().enablePositionalOptions();
   cli
     .command("serve")
     .description("run the daemon: Controller and Task services for containerd")
@@ -84,7 +87,7 @@ try {
   await program().parseAsync(process.argv);
 } catch (error) {
   process.stderr.write(`blazar: ${reasonOf(error)}\n`);
-  // by name: the class of a command's bundle is another one than ours would be
+  // by name: each bundle has a BlazarError class of its own
   if (error instanceof Error && error.name !== "BlazarError") process.stderr.write(`${error.stack ?? ""}\n`);
   process.exitCode = FAILED;
 }

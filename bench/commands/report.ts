@@ -1,7 +1,7 @@
 /**
  * `report`: figures and docs/performance.md out of results files, without measuring anything.
  *
- * The page's part between the two markers is replaced; what people have written around it stays.
+ * Only the part between the page's two markers is replaced; the text around it is written by people.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 /**
- * Runs suites and hands on what they found: tables, the file of samples, figures, the last line.
+ * Runs suites and publishes their results: tables, the file of samples, figures, the last line.
  */
 import { join } from "node:path";
 import { buildDist } from "../../setup/lib/dist.ts";
@@ -23,7 +23,7 @@ import { blazarFirst, runSeries } from "../suites/series.ts";
 
 type Suite = "start" | "serial" | "parallel" | "memory" | "density";
 
-/** A suite, or those of the claim together. */
+/** A suite, or all but `start`. */
 export type BenchCommand = Suite | "all";
 
 export interface RunOptions {
@@ -71,7 +71,7 @@ export function resultsDirectory(): string {
   return join(repoRoot(), "bench", "results");
 }
 
-/** Measures, prints, keeps. Throws what makes measuring impossible; what a suite lacks is in the results. */
+/** Measures, prints and writes. Throws if nothing can be measured; a single failure is noted in the results. */
 export async function runBench(command: BenchCommand, options: RunOptions): Promise<Results> {
   if (process.getuid?.() !== 0) throw notRoot();
   const artifacts = await ensureArtifacts();
@@ -154,10 +154,6 @@ async function publish(
 }
 
 function notRoot(): BlazarError {
-  return blazarError(
-    "PermissionDenied",
-    "run the benchmark",
-    "containerd needs root, and this is another user",
-    { remedy: "run it as root" },
-  );
+  const reason = "containerd needs root, and this is another user";
+  return blazarError("PermissionDenied", "run the benchmark", reason, { remedy: "run it as root" });
 }

@@ -1,8 +1,8 @@
 /**
- * containerd's part towards a sandboxer, without containerd: for each pod Create, Start and Wait of the sandbox, then
- * Create, Wait and Start of a container's task on a connection of its own, as facts about containerd 2.1 have it.
+ * Calls a sandboxer as containerd 2.1 does, without containerd.
  *
- * Also takes the daemon's events, as containerd does. Owns its connections; makes no files.
+ * For each pod: Create, Start and Wait of the sandbox; then Create, Wait and Start of a container's task, on a
+ * connection of its own. It also takes the daemon's events. It owns its connections and makes no files.
  */
 import { setMaxListeners } from "node:events";
 import { Client, credentials } from "@grpc/grpc-js";
@@ -84,7 +84,7 @@ export class Caller {
   }
 }
 
-/** A socket that takes the daemon's events and forgets them; `socket` is what containerd's own would be called. */
+/** Takes the daemon's events and drops them. @param socket the name that containerd's own socket would have */
 export async function takeEvents(socket: string): Promise<{ close(): void }> {
   const logger = pino({ level: "silent" });
   const events = bindService(EventsDefinition, { forward: () => ({}) });

@@ -1,21 +1,22 @@
 /**
- * The daemon of a density run, and what containerd would have on disk for its pods, in one directory.
+ * The daemon of a density run and the files that containerd would make for its pods, in one directory.
  *
- * The daemon is bench/density-daemon.ts, bundled beside the product (it shares its workers), on a copy of the Node
- * binary of its own. {@link DensityNode.stop} leaves nothing behind.
+ * The daemon is bench/density-daemon.ts, bundled beside the product because it uses the product's workers. It runs on
+ * its own copy of the Node binary. {@link DensityNode.stop} leaves nothing behind.
  */
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { Daemon, runProgram } from "../../lab/demo/child.ts";
-import { processesOf, unmount } from "../../lab/demo/leftovers.ts";
-import { answers } from "../../lab/demo/private-containerd.ts";
-import { mountMemory } from "../../lab/demo/private-node.ts";
+import { answersAt, Daemon } from "../../lab/host/daemon.ts";
+import { mountMemory, unmountBelow } from "../../lab/host/mounts.ts";
+import { killProcessesOf, processesOf } from "../../lab/host/processes.ts";
+import { runProgram } from "../../lab/host/program.ts";
+import { toml } from "../../lab/node/blazard-config.ts";
 import { bundleOptions } from "../../setup/lib/dist.ts";
 import { distDirectory, repoRoot } from "../../setup/lib/paths.ts";
 import { criSpec } from "../../test/support/cri-spec.ts";
-import { runtimeOfBlazard } from "../node/bench-node.ts";
+import { runtimeOfBlazard } from "../node/runtime.ts";
 import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
 
 const READY_TIMEOUT_MS = 30_000;
@@ -41,7 +42,13 @@ export class DensityNode {
       const eventSocket = join(directory, "events.sock");
       const events = await takeEvents(eventSocket);
       const config = join(directory, "blazar.toml");
-      await writeFile(config, configuration(state, eventSocket, join(directory, "scratch")));
+      await writeFile(
+        config,
+        toml({
+          daemon: { state_directory: state, containerd_socket: eventSocket },
+          storage: { scratch_directory: join(directory, "scratch") },
+        }),
+      );
       await makeImage(directory);
       const { program, args, env } = await runtimeOfBlazard(directory);
       const daemon = await Daemon.start({
@@ -50,7 +57,7 @@ export class DensityNode {
         args: [...args, await bundleDaemon(), config],
         env: { ...process.env, ...env },
         logFile: join(directory, "daemon.log"),
-        ready: () => answers(socket),
+        ready: () => answersAt(socket),
         readyTimeoutMs: READY_TIMEOUT_MS,
         stopTimeoutMs: STOP_TIMEOUT_MS,
       });
@@ -72,7 +79,7 @@ export class DensityNode {
     return found[0]?.pid ?? 0;
   }
 
-  /** What containerd has on disk for each container before it calls; not a part of any figure. */
+  /** Makes the files that containerd has for each container before it calls; no part of any figure. */
   async prepare(ids: readonly string[]): Promise<void> {
     const fifos: string[] = [];
     for (const id of ids) {
@@ -114,24 +121,13 @@ export class DensityNode {
   }
 }
 
-function configuration(state: string, events: string, scratch: string): string {
-  return [
-    "[daemon]",
-    `state_directory = ${JSON.stringify(state)}`,
-    `containerd_socket = ${JSON.stringify(events)}`,
-    "[storage]",
-    `scratch_directory = ${JSON.stringify(scratch)}`,
-    "",
-  ].join("\n");
-}
-
 /** The one layer of every container. */
 async function makeImage(directory: string): Promise<void> {
   await mkdir(join(directory, "image", "bin"), { recursive: true });
   await writeFile(join(directory, "image", "bin", "sh"), "");
 }
 
-/** An ordinary container's spec, of its own pod, without volumes of a kubelet that is not there. */
+/** An ordinary container's spec in its own pod, without the volumes that only a kubelet makes. */
 function specOf(id: string): object {
   const spec = criSpec();
   return {
@@ -153,13 +149,7 @@ async function bundleDaemon(): Promise<string> {
 }
 
 async function clear(directory: string): Promise<void> {
-  for (const { pid } of await processesOf([directory])) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-  }
-  await unmount(directory);
+  await killProcessesOf(directory);
+  await unmountBelow(directory);
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }

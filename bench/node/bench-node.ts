@@ -1,30 +1,25 @@
 /**
- * The node that is measured: keeper, blazard and containerd of its own, with the images that pods need.
- *
- * blazard runs as its unit runs it (Node's options out of deploy/blazar.service), on a copy of the Node binary that
- * nothing else maps: otherwise this process, npm and set-up would share its text and hide half of its memory.
+ * The node that is measured: the lab's private node with blazard run as its unit runs it, and the pods' images.
  */
-import { chmod, copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { CriClient } from "../../lab/cri/client.ts";
-import { PAUSE_IMAGE } from "../../lab/demo/private-containerd.ts";
-import { type NodeConfig, PrivateNode } from "../../lab/demo/private-node.ts";
-import { busyboxImage, type ImageSpec, writeImage } from "../../lab/image-builder.ts";
+import { allProcesses, descendants, type ProcessInfo, programOf } from "../../lab/host/processes.ts";
+import { busyboxImage, pauseImage } from "../../lab/images/busybox.ts";
+import type { NodeConfig } from "../../lab/node/blazard-config.ts";
+import { removeAllPods, removePod } from "../../lab/node/pods.ts";
+import { PrivateNode } from "../../lab/node/private-node.ts";
 import { programFile } from "../../setup/lib/dist.ts";
-import { repoRoot } from "../../setup/lib/paths.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
-import { allProcesses, descendants, type ProcessInfo, programOf } from "./memory.ts";
+import { runtimeOfBlazard } from "./runtime.ts";
 
 /** What the pods' containers run. */
 export const IMAGE = "localhost/blazar/bench:latest";
 
-const METRICS_TIMEOUT_MS = 10_000;
-const POLL_MS = 10;
-/** Any handler's; blazar's own is a script that ends at once. */
+/** Shims of any handler but blazar's, which is a script that ends at once. */
 const SHIM = /containerd-shim-(?!blazar)/;
 
 export interface BenchNodeOptions {
@@ -63,7 +58,7 @@ export class BenchNode {
         program: programFile(),
         containerd: artifacts.containerd.bin,
         prefix: "blazar-bench-node-",
-        // as a node has them: a journal on a disk waits for the disk's own journal
+        // as on a node: on a disk, each line of a journal waits for the disk
         stateInMemory: process.getuid?.() === 0,
         node: await runtimeOfBlazard(directory),
         config: withTemplates(config, directory),
@@ -98,19 +93,8 @@ export class BenchNode {
   }
 
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
-  async metrics(): Promise<Metrics> {
-    const file = join(this.node.stateDirectory, "metrics.json");
-    const pid = this.node.blazardPid;
-    const before = await readMetrics(file);
-    process.kill(pid, "SIGUSR2");
-    const deadline = performance.now() + METRICS_TIMEOUT_MS;
-    for (;;) {
-      const now = await readMetrics(file);
-      if (now !== undefined && now.pid === pid && (before?.pid !== pid || now.sequence > before.sequence))
-        return now;
-      if (performance.now() > deadline) throw noMetrics(pid);
-      await delay(POLL_MS);
-    }
+  metrics(): Promise<Metrics> {
+    return this.node.metrics();
   }
 
   /** Who is who among the node's processes. */
@@ -138,14 +122,12 @@ export class BenchNode {
   }
 
   /** Stops and removes every pod that is there. */
-  async removeAllPods(): Promise<void> {
-    const pods = await this.cri.listPodSandboxes();
-    await Promise.all(pods.map(({ id }) => this.removePod(id)));
+  removeAllPods(): Promise<void> {
+    return removeAllPods(this.cri);
   }
 
-  async removePod(id: string): Promise<void> {
-    await this.cri.stopPodSandbox(id);
-    await this.cri.removePodSandbox(id);
+  removePod(id: string): Promise<void> {
+    return removePod(this.cri, id);
   }
 
   private async keeperPid(all: readonly ProcessInfo[]): Promise<number> {
@@ -153,78 +135,20 @@ export class BenchNode {
       if (!command.includes(this.node.stateDirectory)) continue;
       if ((await programOf(pid)).endsWith("/keeper")) return pid;
     }
-    throw blazarError(
-      "ProcessNotFound",
-      "find the keeper",
-      "no process of that name has this directory in its command line",
-      { subject: this.node.stateDirectory },
-    );
+    const reason = "no process of that name has the state directory in its command line";
+    throw blazarError("ProcessNotFound", "find the keeper", reason, { subject: this.node.stateDirectory });
   }
 
   private async importImages({ busybox }: Artifacts): Promise<void> {
-    const applets = (await readFile(busybox.applets, "utf8")).split("\n").filter((line) => line !== "");
-    const names = applets.map((path) => path.slice(path.lastIndexOf("/") + 1));
-    const image = await busyboxImage(IMAGE, busybox.binary, names);
-    await this.import(image);
-    await this.import({ ...image, name: PAUSE_IMAGE, process: { Entrypoint: ["/bin/sleep", "2147483647"] } });
-  }
-
-  private async import(image: ImageSpec): Promise<void> {
-    const file = join(this.directory, "image.tar");
-    await writeImage(file, image);
-    await this.node.containerd.importImage(file, image.name);
-    await rm(file);
+    const image = await busyboxImage(IMAGE, busybox);
+    await this.node.containerd.importImage(image);
+    await this.node.containerd.importImage(pauseImage(image));
   }
 }
 
-/** Templates of its own, that outlive a restart of the daemon and not the run. */
+/** Templates are in the run's directory: they outlive a restart of the daemon, but not the run. */
 function withTemplates(config: NodeConfig | undefined, directory: string): NodeConfig {
   return { ...config, template: { enabled: true, directory: join(directory, "templates") } };
-}
-
-/** How blazard is run. */
-export interface Runtime {
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
-
-/** A copy of the Node binary in a directory, with the options and the environment of blazard's unit. */
-export async function runtimeOfBlazard(directory: string): Promise<Runtime> {
-  const program = join(directory, "node");
-  await copyFile(process.execPath, program);
-  const unit = await readFile(join(repoRoot(), "deploy", "blazar.service"), "utf8");
-  return { program, ...settingsOfUnit(unit) };
-}
-
-/** Node's options and the variables in a unit (systemd.service(5), systemd.exec(5)). */
-export function settingsOfUnit(unit: string): Omit<Runtime, "program"> {
-  const [, options = ""] = /^ExecStart=\S*node((?: --\S+)*) /m.exec(unit) ?? [];
-  const assignments = [...unit.matchAll(/^Environment=(.*)$/gm)].flatMap(([, line = ""]) => line.split(" "));
-  const env = assignments
-    .filter((assignment) => assignment.includes("="))
-    .map((assignment) => [
-      assignment.slice(0, assignment.indexOf("=")),
-      assignment.slice(assignment.indexOf("=") + 1),
-    ]);
-  return {
-    args: options.split(" ").filter((option) => option !== ""),
-    env: Object.fromEntries(env) as Record<string, string>,
-  };
-}
-
-async function readMetrics(file: string): Promise<Metrics | undefined> {
-  const text = await readFile(file, "utf8").catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as Metrics);
-}
-
-function noMetrics(pid: number): BlazarError {
-  return blazarError(
-    "DeadlineExceeded",
-    "ask blazard for its figures",
-    `it has written none within ${METRICS_TIMEOUT_MS / 1000} s of SIGUSR2`,
-    { subject: `process ${pid}` },
-  );
 }
 
 function noContainerd(): BlazarError {

@@ -1,11 +1,10 @@
 /**
- * What the figures depend on: the machine and the versions. Names of hosts and users are left out.
+ * The machine and the versions, which the figures depend on. Names of hosts and users are left out.
  */
-import { readFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
-import { join } from "node:path";
-import { runProgram } from "../../lab/demo/child.ts";
+import { runProgram } from "../../lab/host/program.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
+import { productVersion } from "../../setup/lib/version.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import type { Machine } from "../output/results.ts";
 
@@ -24,11 +23,8 @@ export function describeMachine(acceleration: string): Machine {
 
 /** Versions of everything that a start passes through. */
 export async function versions({ containerd }: Artifacts): Promise<Record<string, string>> {
-  const { version } = JSON.parse(await readFile(join(repoRoot(), "package.json"), "utf8")) as {
-    version: string;
-  };
   return {
-    blazar: version,
+    blazar: productVersion(),
     commit: await firstLine("git", ["-C", repoRoot(), "rev-parse", "--short", "HEAD"]),
     node: process.version,
     containerd: containerd?.version ?? "none",

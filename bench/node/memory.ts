@@ -1,23 +1,17 @@
 /**
  * Memory of processes as proc(5) has it: proportional (PSS) and anonymous, from smaps_rollup.
  *
- * The daemon is to be counted as if it were the only Node process of the machine. Its Node binary is a copy of its
- * own (bench-node.ts), so that no other process shares its text; what remains shared with this process are the C++
- * libraries of Node, and those are counted in full here. A process that has ended meanwhile counts nothing.
+ * The daemon is counted as if it were the only Node process of the machine. It runs on its own copy of the Node
+ * binary (runtime.ts), so that no other process shares its text. It still shares the C++ libraries of Node with this
+ * process: those are counted in full. A process that has ended meanwhile counts nothing.
  */
-import { readdir, readFile, readlink } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 
 /** In bytes. */
 export interface Memory {
   readonly pss: number;
   readonly anonymous: number;
-}
-
-export interface ProcessInfo {
-  readonly pid: number;
-  readonly parent: number;
-  readonly command: string;
 }
 
 /** Libraries that only Node maps here. The C library is everybody's. */
@@ -68,41 +62,4 @@ export function sharedLibraryBytes(smaps: string): number {
 function field(text: string, name: string): number {
   const [, kib] = new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text) ?? [];
   return Number(kib ?? 0) * KIB;
-}
-
-/** Every process of the machine. */
-export async function allProcesses(): Promise<ProcessInfo[]> {
-  const names = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(names.map((name) => readProcess(Number(name))));
-  return found.filter((each) => each !== undefined);
-}
-
-async function readProcess(pid: number): Promise<ProcessInfo | undefined> {
-  try {
-    const [command, status] = await Promise.all([
-      readFile(join("/proc", String(pid), "cmdline"), "utf8"),
-      readFile(join("/proc", String(pid), "status"), "utf8"),
-    ]);
-    const [, parent] = /^PPid:\s+(\d+)$/m.exec(status) ?? [];
-    return { pid, parent: Number(parent ?? 0), command: command.replaceAll("\0", " ").trim() };
-  } catch {
-    return undefined;
-  }
-}
-
-/** Everything below some processes, without themselves. */
-export function descendants(processes: readonly ProcessInfo[], roots: readonly number[]): ProcessInfo[] {
-  const found: ProcessInfo[] = [];
-  let parents = new Set(roots);
-  while (parents.size > 0) {
-    const children = processes.filter(({ parent }) => parents.has(parent));
-    found.push(...children);
-    parents = new Set(children.map(({ pid }) => pid));
-  }
-  return found;
-}
-
-/** The program file of a process; "" if it is gone. */
-export function programOf(pid: number): Promise<string> {
-  return readlink(`/proc/${pid}/exe`).catch(() => "");
 }

@@ -1,11 +1,11 @@
 /**
  * One sample: a hostNetwork pod and its container, from RunPodSandbox until StartContainer has returned.
  *
- * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's; no
- * process is started for a figure. What the daemon says of the pod is asked for afterwards, uncounted.
+ * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's, and no
+ * process is started for a figure. The daemon's own facts are asked for afterwards, uncounted.
  */
-import { creationSteps, podTimeline } from "../../lab/demo/pod-timeline.ts";
-import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { creationSteps, podTimeline } from "../../lab/node/pod-timeline.ts";
+import { hostNetworkPod } from "../../lab/node/pods.ts";
 import { type BenchNode, IMAGE } from "./bench-node.ts";
 import { BLAZAR, type BootPath, bootPathOf, type Variant } from "./variants.ts";
 
@@ -24,7 +24,7 @@ export interface StartedPod {
   readonly calls: readonly Step[];
 }
 
-/** What the daemon tells of a pod of its own. */
+/** What blazard tells of a pod. */
 export interface PodFacts {
   readonly boot: BootPath;
   readonly acceleration: string;
@@ -33,15 +33,11 @@ export interface PodFacts {
 
 let serial = 0;
 
-/** Starts a pod; its container sleeps. If something fails, what was made of it is removed. */
+/** Starts a pod whose container sleeps. If a step fails, the pod is removed. */
 export async function startPod(node: BenchNode, variant: Variant): Promise<StartedPod> {
   const { cri } = node;
   const name = `bench-${++serial}`;
-  const config = {
-    metadata: { name, uid: `uid-${name}`, namespace: "default", attempt: 0 },
-    annotations: { ...variant.annotations },
-    linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
-  };
+  const config = hostNetworkPod(name, { annotations: { ...variant.annotations } });
   const container = {
     metadata: { name: "main", attempt: 0 },
     image: { image: IMAGE },
@@ -71,7 +67,7 @@ export async function startPod(node: BenchNode, variant: Variant): Promise<Start
   }
 }
 
-/** Undefined for other handlers, which say nothing of it. */
+/** Undefined for other handlers. */
 export async function podFacts(
   node: BenchNode,
   variant: Variant,

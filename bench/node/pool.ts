@@ -1,11 +1,12 @@
 /**
- * What the benchmark knows of the daemon's templates and its pool: configuration, and waiting until they are there.
+ * The daemon's templates and pool: how the benchmark configures them, and waits until they are there.
  *
- * All of it is uncounted: a figure is taken when the pool is as full as it gets and no template is being built.
+ * Nothing of it is counted: a figure is taken when the pool is full and no template is being built.
  */
-import { setTimeout as delay } from "node:timers/promises";
-import type { NodeConfig } from "../../lab/demo/private-node.ts";
+import { until } from "../../lab/host/until.ts";
+import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { pause } from "../../src/lib/async.ts";
 import type { BenchNode } from "./bench-node.ts";
 import { type PodFacts, podFacts, startPod } from "./pod.ts";
 import { BLAZAR, type Variant } from "./variants.ts";
@@ -16,16 +17,16 @@ const WARM_TIMEOUT_MS = 300_000;
 /** A template is built behind the first start, by a boot of its own. */
 const TEMPLATE_TIMEOUT_MS = 120_000;
 const TEMPLATE_POLL_MS = 1_000;
-/** Guest memory is promised to a warm VM, not taken: the limit must not be what decides. */
+/** MiB of the limit for each warm VM: so much that the limit never decides. */
 const MEMORY_OF_ONE = 512;
 
-/** What the daemon tells of its pool, under `pool` in its metrics. */
+/** The pool, under `pool` in the daemon's metrics. */
 interface PoolState {
   /** As many VMs as configured are ready and rehearsed. */
   readonly warm: boolean;
 }
 
-/** What it tells under `forks`. */
+/** The originals that VMs are forked from, under `forks` in the daemon's metrics. */
 interface ForksState {
   readonly wanted: boolean;
   readonly ready: boolean;
@@ -42,33 +43,21 @@ async function poolIsWarm(node: BenchNode): Promise<boolean> {
   const { parts } = await node.metrics();
   const pool = parts["pool"] as PoolState | undefined;
   if (pool !== undefined) return pool.warm;
-  throw blazarError(
-    "Unimplemented",
-    "ask the pool whether it is warm",
-    "this daemon tells nothing of a pool",
-  );
+  const reason = "this daemon tells nothing of a pool";
+  throw blazarError("Unimplemented", "ask the pool whether it is warm", reason);
 }
 
 /** Waits until the pool is warm. Throws DeadlineExceeded, Unimplemented. */
 export async function untilPoolIsWarm(node: BenchNode, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + WARM_TIMEOUT_MS;
-  while (!(await poolIsWarm(node))) {
-    signal.throwIfAborted();
-    if (performance.now() > deadline) {
-      throw blazarError(
-        "DeadlineExceeded",
-        "wait for the pool",
-        `it is not warm after ${WARM_TIMEOUT_MS / 1000} s`,
-      );
-    }
-    await delay(POLL_MS);
-  }
+  const patience = { timeoutMs: WARM_TIMEOUT_MS, pollMs: POLL_MS, signal };
+  await until("a warm pool", async () => ((await poolIsWarm(node)) ? true : undefined), patience);
 }
 
 /**
- * Runs pods until one did not have to boot: then the template is built, and the VM is there that others are forked from. A pod that fails is tried again, too, for
- * containerd may be waiting between two attempts to reach a daemon that was restarted. Returns the last pod's facts;
- * after the deadline whatever they are, or throws why no pod ran at all.
+ * Runs pods until one did not have to boot. Then the template is built, and the original too, where VMs are forked.
+ *
+ * A pod that fails is tried again: after a restart of the daemon, containerd may pause before it connects anew. Returns
+ * the last pod's facts. After the deadline it returns whatever they are, or throws why no pod ran at all.
  */
 export async function untilTemplateIsBuilt(
   node: BenchNode,
@@ -87,11 +76,11 @@ export async function untilTemplateIsBuilt(
     } else if (outcome?.boot !== "cold" && (variant.handler !== BLAZAR || (await forksAreReady(node)))) {
       return outcome;
     }
-    await delay(TEMPLATE_POLL_MS);
+    await pause(TEMPLATE_POLL_MS, signal);
   }
 }
 
-/** Where VMs are forks, the one that they are forked from is made in the pause after the first pod. */
+/** Where VMs are forked, the original is made in the pause after the first pod. */
 async function forksAreReady(node: BenchNode): Promise<boolean> {
   const forks = (await node.metrics()).parts["forks"] as ForksState | undefined;
   return forks === undefined || !forks.wanted || forks.ready;

@@ -1,12 +1,12 @@
 /**
- * What is compared: a runtime handler, and for blazar also how the pod's VM comes about.
+ * What is compared: a runtime handler, and for blazar also where the pod's VM comes from.
  *
- * The daemon takes the way from the pod annotation `io.blazar.boot` and tells the way it took in PodSandboxStatus
- * (verbose, `boot`). A variant that the daemon does not have is reported as absent, never replaced by another.
+ * The pod annotation `io.blazar.boot` asks for a path; PodSandboxStatus (verbose, `boot`) tells which one was taken. A
+ * path that the daemon does not have is reported as absent, never replaced by another.
  */
 import { blazarError } from "../../src/contracts/errors.ts";
 
-/** How a pod's VM comes about: taken from the pool, cloned from the template, booted. */
+/** Where a pod's VM comes from: the pool, the template (by a clone or a fork), a boot. */
 export type BootPath = "pool" | "clone" | "cold";
 
 /** One column of a table, one line of a figure. */
@@ -58,7 +58,7 @@ export function parseHandlers(list: string): string[] {
   );
 }
 
-/** The path that a pod has taken, out of its status. A daemon that does not say has no other than to boot. */
+/** The path that a pod has taken, out of its status. A daemon that does not say can only boot. */
 export function bootPathOf(info: Readonly<Record<string, string>>): BootPath {
   const said = BOOT_PATHS.find((path) => path === info["boot"]);
   return said ?? "cold";

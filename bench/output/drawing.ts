@@ -1,8 +1,8 @@
 /**
- * A figure from a plot: the frame with title and legend, as SVG and as PNG.
+ * Draws a figure: a plot in a frame with title and legend, as SVG and as PNG.
  *
- * Observable Plot draws into linkedom's document, resvg (WebAssembly) sets the PNG with DejaVu Sans from npm: no
- * browser, no font of the machine. Must not know what is shown.
+ * Observable Plot draws into linkedom's document; resvg (WebAssembly) makes the PNG with DejaVu Sans from npm. So it
+ * needs no browser and no font of the machine. Must not know what is shown.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";

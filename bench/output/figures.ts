@@ -1,8 +1,7 @@
 /**
- * The figures of the claim, from a results file: distribution in series and in parallel, memory over pods, and where
- * the time of a start goes.
+ * The figures of a results file: distributions in series and in parallel, memory over pods, the parts of a start.
  *
- * What others have published is a dashed line with its label, never a series.
+ * Published figures of other systems are dashed lines with a label, never a series.
  */
 import * as Plot from "@observablehq/plot";
 import { cdf } from "../stats/summary.ts";

@@ -1,9 +1,8 @@
 /**
- * The JSON object that a run prints as its last line: the figures that budgets are about, and nothing else.
+ * The JSON object that a run prints as its last line: the figures that have budgets, and nothing else.
  *
- * What was not measured is null; a ratio is always blazar's (or the first name's) over the other's.
+ * A figure that was not measured is null. A ratio is blazar's figure, or the first name's, over the other's.
  */
-
 import { BASELINE, BLAZAR } from "../node/variants.ts";
 import { ratioOfMedians } from "../stats/ratio.ts";
 import { median, slope, summarize } from "../stats/summary.ts";

@@ -1,5 +1,5 @@
 /**
- * What is said while a run goes on: one line that changes on a terminal, a line now and then elsewhere.
+ * The progress of a run: on a terminal one line that changes, elsewhere a line now and then.
  *
  * Always on stderr: stdout is for the result.
  */
@@ -16,12 +16,12 @@ export class Progress {
 
   constructor(private readonly out: Writable & { readonly isTTY?: boolean } = process.stderr) {}
 
-  /** News that stay. */
+  /** A line that stays. */
   line(text: string): void {
     this.write(`${this.clock()} ${text}`);
   }
 
-  /** Where a suite is. */
+  /** How far a suite is. */
   at(suite: string, done: number, total: number, news: string): void {
     const text = `${this.clock()} ${suite} ${done}/${total}  ${news}`;
     if (this.out.isTTY === true) {

@@ -1,5 +1,5 @@
 /**
- * What others have published, for reference lines only: measured by them, on their hardware, mostly with KVM.
+ * Figures that other projects have published, for reference lines only: on their hardware, mostly with KVM.
  *
  * Never part of a ratio or a table of this benchmark.
  */

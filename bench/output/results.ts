@@ -1,8 +1,8 @@
 /**
- * A run's results as they are kept: every raw sample, the machine, the versions, the seed.
+ * The results of a run, as a file: every raw sample, the machine, the versions, the seed.
  *
- * One JSON file for each run, `bench/results/<date>-<host>.json`. The host is what the figures depend on (cores and
- * acceleration), never a name. Everything printed, drawn or written about a run is made from this file alone.
+ * There is one JSON file for each run, `bench/results/<date>-<host>.json`. The host is given as cores and acceleration,
+ * never by name. Everything printed, drawn or written about a run is made from this file alone.
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ export interface ParallelSample {
   readonly loopDelay: LoopDelay | null;
 }
 
-/** Who manages so many pods, and what it takes. Bytes. */
+/** The memory of what manages so many pods, in bytes. */
 export interface MemorySample {
   readonly handler: string;
   readonly pods: number;
@@ -70,7 +70,7 @@ export interface Machine {
   readonly acceleration: string;
 }
 
-/** What could not be measured, and why. */
+/** A measurement that was not possible, and why. */
 export interface Absence {
   readonly what: string;
   readonly why: string;
@@ -137,7 +137,7 @@ export async function newestResults(directory: string): Promise<string> {
   });
 }
 
-/** A microsecond is more than any of these clocks can tell. */
+/** To the microsecond: none of the clocks is more precise. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1000) / 1000 : value;
 }

@@ -1,9 +1,9 @@
 /**
- * Where the time of a start goes, as a few consecutive parts that add up: what blazard tells of its own states, and
- * what is left of each call is containerd's and the wire's.
+ * The parts of a start, in order, which add up to its time: blazard's own steps, and the rest of each call.
  *
- * Medians part by part: their sum is close to the median of the whole, not equal to it. The daemon's figures are of
- * whole milliseconds.
+ * The rest is containerd's and the wire's. Each part has its own median, so their sum is only close to the median of the
+ * whole. A step of a sandbox is named by the path of its chart's state; the names of earlier charts are known, too,
+ * because older results are drawn again. The daemon reports whole milliseconds.
  */
 import { median } from "../stats/summary.ts";
 import type { SeriesSample } from "./results.ts";
@@ -14,13 +14,13 @@ export interface Part {
   readonly ms: number;
 }
 
-/** What the daemon's steps are called in the figure; the call that each is a part of. */
+/** Names in the figure for states of the sandbox's chart. All others keep their own, without `booting.`. */
 const SANDBOX_STEPS: Readonly<Record<string, string>> = {
   creating: "sandbox: provisioning",
   created: "containerd, between Create and Start",
 };
 const CONTAINER_PREFIX = "create: ";
-/** Steps of the VMM lie within the sandbox's states: counted once. */
+/** The VMM's steps lie within the sandbox's states, and must not be counted twice. */
 const WITHIN_OTHERS = "vmm: ";
 /** containerd's work, the wire, and for other handlers the call as a whole. */
 const REST = ", all else";
@@ -31,6 +31,9 @@ const ORDER = [
   "sandbox: queued",
   "sandbox: adopting",
   "sandbox: forking",
+  "sandbox: cloning",
+  "sandbox: booting",
+  // its name in results before the chart vm-boot
   "sandbox: coldBooting",
   "sandbox: awaitingAgent",
   "sandbox: settingUp",
@@ -44,10 +47,11 @@ const ORDER = [
   "container: guest",
   `StartContainer${REST}`,
 ];
-/** Parts below this share of every start they are in are one. */
+/** Parts that are below this share of every start become one part. */
 const SMALL = 0.03;
 const SMALL_PARTS = "small steps";
-const AFTER_THE_START = /^(ready|stopp)/;
+/** States in which a start is over. */
+const AFTER_THE_START = /^(booting\.)?(ready|stopp|failed)/;
 
 /** The parts of each variant's start, in order. */
 export function partsOf(samples: readonly SeriesSample[]): Part[] {
@@ -84,7 +88,7 @@ function placeOf(part: string): number {
   if (part === SMALL_PARTS) return ORDER.length;
   const place = ORDER.indexOf(part);
   if (place >= 0) return place;
-  // a step that is new to this list: before what is left of its call
+  // a step that the list does not know comes before the rest of its call
   return ORDER.indexOf(part.startsWith("sandbox: ") ? `RunPodSandbox${REST}` : `StartContainer${REST}`) - 0.5;
 }
 

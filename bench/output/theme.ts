@@ -1,9 +1,9 @@
 /**
- * Colours of the figures: named, so that one drawing is legible on light and on dark paper.
+ * Colours of the figures, by name, so that one drawing is legible on light and on dark paper.
  *
- * In an SVG the names are CSS variables, chosen by `prefers-color-scheme` (which also holds inside an <img>); for a
- * PNG they are replaced by the light values. The first colours are Okabe and Ito's, told apart by colour-blind
- * people too, in a lighter variant on dark paper.
+ * In an SVG the names are CSS variables; `prefers-color-scheme` chooses their values, even inside an <img>. In a PNG the
+ * light values replace them. The first colours are Okabe and Ito's, which colour-blind people can tell apart; on dark
+ * paper they are lighter.
  */
 
 interface Colours {

@@ -1,7 +1,7 @@
 /**
- * Chance that can be repeated: a small seeded generator (mulberry32) for the order of runs and for the bootstrap.
+ * Random numbers that can be repeated: a small seeded generator (mulberry32), for the order of runs and the bootstrap.
  *
- * Not for secrets. Two generators of one seed give the same numbers on every machine.
+ * Two generators of one seed give the same numbers on every machine. Not for secrets.
  */
 
 /** Numbers in [0, 1). */

@@ -1,9 +1,9 @@
 /**
- * How much slower or faster, and whether that is known: the ratio of two medians with a bootstrap interval.
+ * The ratio of two medians with a bootstrap interval: how much slower or faster, and whether that may be chance.
  *
- * Percentile bootstrap (Efron): both lists are drawn again with replacement, independently, and the middle 95 % of
- * the ratios are the interval. An interval that holds 1 means that the difference is not significant. Pure; the same
- * seed gives the same interval.
+ * Percentile bootstrap (Efron): both lists are drawn again with replacement, independently; the middle 95 % of the
+ * ratios are the interval. If the interval holds 1, the difference is not significant. Pure; the same seed gives the same
+ * interval.
  */
 import { type Random, seeded } from "./random.ts";
 import { median, percentile } from "./summary.ts";

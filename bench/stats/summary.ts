@@ -1,5 +1,5 @@
 /**
- * What a list of samples comes to: percentiles, the empirical distribution, a straight line through points.
+ * Sums up a list of samples: percentiles, the empirical distribution, a straight line through points.
  *
  * Percentiles are by linear interpolation between order statistics (Hyndman and Fan's type 7, as in R and NumPy).
  * Pure; empty lists have no figures (null), never zero.

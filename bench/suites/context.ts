@@ -1,5 +1,5 @@
 /**
- * What every suite is given, and where it notes what could not be measured.
+ * What every suite is given: the node's parts, the run's options, and lists that it adds to.
  */
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import type { Progress } from "../output/progress.ts";
@@ -19,7 +19,7 @@ export interface SuiteContext {
   /** Fewer points where a suite has a choice. */
   readonly quick: boolean;
   readonly containerdConfig: string | undefined;
-  /** What could not be measured; suites add to it. */
+  /** Measurements that were not possible; suites add to it. */
   readonly absent: Absence[];
   /** Facts for the machine's description that only a pod can tell; suites add to it. */
   readonly learned: { acceleration: string };

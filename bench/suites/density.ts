@@ -1,10 +1,11 @@
 /**
- * A thousand pods in one daemon, on the fake driver: whether memory and the time of a start stay what they are.
+ * A thousand pods in one daemon, on the fake driver: do memory and the time of a start stay the same?
  *
- * A start is everything from Controller.Create to the answer of Task.Start, containerd left out; the guests answer at
- * once. Memory is taken when nobody has asked for anything for a while.
+ * A start goes from Controller.Create to the answer of Task.Start, without containerd; the guests answer at once. Memory
+ * is read when the daemon is idle.
  */
-import { setTimeout as delay } from "node:timers/promises";
+
+import { pause } from "../../src/lib/async.ts";
 import { DensityNode } from "../density/node.ts";
 import { type Memory, memoryOf, memoryOfOnlyNode } from "../node/memory.ts";
 import type { Density, DensityPoint } from "../output/results.ts";
@@ -32,7 +33,7 @@ export async function runDensity({ pods, progress, signal }: SuiteContext): Prom
       startMs.push(performance.now() - begin);
       progress.at(SUITE, count, pods, `${startMs.at(-1)?.toFixed(1)} ms`);
       if (!stops.has(count)) continue;
-      await delay(IDLE_MS);
+      await pause(IDLE_MS);
       points.push(await measure(node, count));
     }
     progress.line(`${SUITE}: ending ${pods} sandboxes`);

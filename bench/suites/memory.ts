@@ -1,11 +1,11 @@
 /**
- * What managing pods takes in memory: the daemon and its keeper against one shim a pod, as pods are added.
+ * The memory that managing pods takes: the daemon and its keeper against one shim a pod, as pods are added.
  *
- * Measured idle (nobody has asked for anything for a while, and nothing changes any more) and right after load
- * (commands run in every pod). What the sandboxes themselves take, VMMs or containers, is kept apart.
+ * Measured when idle (no request for a while, and no change any more) and right after load (commands in every pod). The
+ * memory of the sandboxes themselves, VMMs or containers, is kept apart.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../../src/contracts/errors.ts";
+import { pause } from "../../src/lib/async.ts";
 import { BenchNode } from "../node/bench-node.ts";
 import { type Memory, memoryOfAll, memoryOfOnlyNode } from "../node/memory.ts";
 import { type StartedPod, startPod } from "../node/pod.ts";
@@ -20,9 +20,9 @@ const COUNTS = [1, 5, 10, 20, 30, 50, 100, 200];
 const QUICK_COUNTS = [1, 10, 30, 50];
 const EXECS_PER_POD = 2;
 const EXECS_AT_ONCE = 4;
-/** Idle: nobody has asked for anything for so long, in which the daemon has given back what it does not need. */
+/** Idle: no request for so long. In that time the daemon gives back the memory that it does not need. */
 export const IDLE_MS = 10_000;
-/** And two readings this far apart differ by less than this. */
+/** Then two readings at this distance must differ by less than {@link SETTLED_BYTES}. */
 const SETTLE_MS = 1_000;
 const SETTLED_BYTES = 256 * 1024;
 const SETTLE_ATTEMPTS = 8;
@@ -60,7 +60,7 @@ async function growPods(node: BenchNode, handler: string, context: SuiteContext)
       pods.push(pod);
       progress.at(`${SUITE} ${handler}`, pods.length, most, "pods");
     }
-    await delay(IDLE_MS);
+    await pause(IDLE_MS);
     samples.push(await settled(() => measure(node, handler, count, "idle")));
     await load(node, pods);
     samples.push(await measure(node, handler, count, "loaded"));
@@ -92,7 +92,7 @@ async function measure(
 async function settled(measureOnce: () => Promise<MemorySample>): Promise<MemorySample> {
   let before = await measureOnce();
   for (let attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {
-    await delay(SETTLE_MS);
+    await pause(SETTLE_MS);
     const now = await measureOnce();
     const change = Math.abs(managers(now).pss - managers(before).pss);
     if (change < SETTLED_BYTES) return now;

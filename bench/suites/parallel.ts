@@ -1,9 +1,9 @@
 /**
  * Many pods at once: the wall time until all run, and each pod's own time.
  *
- * blazar is measured twice, with a pool of as many VMs and with none. The daemon is restarted with the pool's size
- * for each measurement, so that no idle VMs of one disturb another; a pod that does not count comes first. A
- * measurement in which a pod failed does not count.
+ * blazar is measured twice: with a pool of as many VMs, and without a pool. The daemon is restarted for each
+ * measurement, so that idle VMs of one never disturb another. Pods that wait for the template come first, uncounted. A
+ * measurement in which a pod fails does not count.
  */
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
@@ -91,10 +91,6 @@ async function measure(
 }
 
 function failure(failed: number, pods: number, cause: unknown): BlazarError {
-  return blazarError(
-    "Internal",
-    `start ${pods} pods at once`,
-    `${failed} of them failed, the first because: ${reasonOf(cause)}`,
-    { cause },
-  );
+  const reason = `${failed} of them failed, the first because: ${reasonOf(cause)}`;
+  return blazarError("Internal", `start ${pods} pods at once`, reason, { cause });
 }

@@ -1,8 +1,8 @@
 /**
- * Pods one after another: each variant once a round, in an order that is shuffled anew each round.
+ * Pods one after another: each variant once a round, in a new random order each round.
  *
- * Before each sample the pool is waited for, whatever the variant: its refilling would disturb the others. Each
- * variant runs once before anything counts. A sample that took another path than asked for is not counted.
+ * Before each sample of any variant the pool must be full, because its refilling would disturb the sample. Each variant
+ * runs once before anything counts. A sample that took another path than asked for does not count.
  */
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { BenchNode } from "../node/bench-node.ts";
@@ -35,7 +35,7 @@ export async function runSeries(
 
 class Series {
   private readonly samples: SeriesSample[] = [];
-  /** Only then is there a pool to wait for. */
+  /** blazar is among the handlers, so there is a pool to wait for. */
   private readonly blazar: boolean;
 
   constructor(

@@ -1,10 +1,9 @@
 /**
- * A small typed client of the Container Runtime Interface, over grpc-js, for the demo, the benchmark and the
- * tests: what kubelet and crictl do, as promises.
+ * A small typed client of the Container Runtime Interface, over grpc-js: what kubelet and crictl do, as promises.
  *
- * One method per RPC, with ids in and the useful part of the answer out. Requests may leave out whatever is
- * empty. Failures are BlazarErrors that name the call; `kind` tells what containerd answered. Streaming
- * (exec, attach) is in streaming.ts.
+ * One method for each RPC: it takes ids and returns the useful part of the answer. Requests may leave out empty fields.
+ * A failure is a BlazarError that names the call, with containerd's answer in its code. Streams (exec, attach) are in
+ * streaming.ts.
  */
 import { Client, credentials } from "@grpc/grpc-js";
 import {
@@ -220,7 +219,7 @@ export class CriClient {
     await this.call(images.removeImage, { image: ImageSpec.fromPartial({ image }) });
   }
 
-  /** @param extraSeconds what the call itself may wait for, beyond the client's own patience */
+  /** @param extraSeconds how long the call itself may wait, in addition to the client's own timeout */
   private async call<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, extraSeconds = 0): Promise<Res> {
     try {
       const timeoutMs = this.timeoutMs + extraSeconds * 1000;

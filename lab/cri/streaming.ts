@@ -1,14 +1,15 @@
 /**
  * The streams of a CRI exec or attach, over a WebSocket with the subprotocol v4.channel.k8s.io.
  *
- * Every message is one byte of channel number and then data: 0 stdin, 1 stdout, 2 stderr, 3 the outcome as
- * the JSON of a Kubernetes Status, 4 the terminal's size. The subprotocol cannot end stdin alone: a command
- * that reads to the end of its input needs a terminal and ^D, or a client that speaks SPDY.
+ * A message is one byte of channel number, then data. Channels: 0 stdin, 1 stdout, 2 stderr, 3 the outcome as the JSON
+ * of a Kubernetes Status, 4 the terminal's size. The subprotocol cannot end stdin alone: a command that reads to the
+ * end of its input needs a terminal and ^D, or a client that speaks SPDY.
  */
 import type { Readable, Writable } from "node:stream";
 import WebSocket from "ws";
 import * as z from "zod/mini";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { onAbort } from "../../src/lib/async.ts";
 
 const SUBPROTOCOL = "v4.channel.k8s.io";
 const STDIN = 0;
@@ -19,14 +20,14 @@ const RESIZE = 4;
 /** How long the server may take to accept the connection. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** What to connect a remote process to. Output without a stream is dropped; nothing given is ever ended. */
+/** The streams that a remote process is connected to. Output without a stream is dropped; no stream is ended here. */
 export interface RemoteStreams {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
   /** A terminal on the other side: stdout and stderr come as one. */
   readonly tty?: boolean;
-  /** Breaks the connection; the remote process then gets what its runtime does on a lost client. */
+  /** Breaks the connection; the runtime then does to the process what it does when a client is lost. */
   readonly signal?: AbortSignal;
 }
 
@@ -58,12 +59,10 @@ export async function openRemoteProcess(
   exitCode.catch(() => undefined);
   await opened(socket, operation);
   const stopInput = forwardInput(socket, streams.stdin);
-  const abort = (): void => socket.terminate();
-  if (streams.signal?.aborted === true) abort();
-  else streams.signal?.addEventListener("abort", abort, { once: true });
+  const forget = onAbort(streams.signal, () => socket.terminate());
   socket.once("close", () => {
     stopInput();
-    streams.signal?.removeEventListener("abort", abort);
+    forget();
   });
   return {
     exitCode,

@@ -1,49 +1,56 @@
 /**
  * The demo's main scene: a hostNetwork pod with two containers in one microVM, through CRI, as kubelet would do it.
  *
- * Every claim on the screen is checked: a guest that has the host's kernel, an exit code that is not the command's
- * or a line that is not in the log is a failure. The node is private and is gone at the end.
+ * Every claim on the screen is checked. A guest with the host's kernel, a wrong exit code or a line missing in the
+ * log is a failure. The node is private and is gone at the end.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
-import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import type { CriClient } from "../cri/client.ts";
-import { busyboxImage, writeImage } from "../image-builder.ts";
-import { nodeLeftovers, podLeftovers } from "./leftovers.ts";
-import type { Materials } from "./materials.ts";
-import { creationSteps, podTimeline } from "./pod-timeline.ts";
-import { PrivateNode } from "./private-node.ts";
+import { execText, typeIntoShell } from "../cri/commands.ts";
+import { type LogLine, readContainerLog } from "../cri/container-log.ts";
+import { until } from "../host/until.ts";
+import { busyboxImage } from "../images/busybox.ts";
+import { nodeLeftovers, podLeftovers } from "../node/leftovers.ts";
+import { creationSteps, podTimeline } from "../node/pod-timeline.ts";
+import { hostNetworkPod } from "../node/pods.ts";
+import { PrivateNode } from "../node/private-node.ts";
 import type { Report } from "./report.ts";
 
 const IMAGE = "localhost/blazar/demo:latest";
-const LOG_TIMEOUT_MS = 30_000;
+const LOG_PATIENCE = { timeoutMs: 30_000, pollMs: 10 };
+const TERMINAL_SIZE = [100, 30] as const;
 const EXEC_CODE = 7;
 const SHELL_CODE = 3;
 
 const GREETER =
   "echo \"hello from a microVM: Linux $(uname -r)\"; echo 'this went to stderr' >&2; exec sleep 3600";
-const NEIGHBOUR = "echo boot $(cat /proc/sys/kernel/random/boot_id); exec sleep 3600";
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+const NEIGHBOUR = `echo boot $(cat ${BOOT_ID}); exec sleep 3600`;
 
-/** Shows it all. Throws what cannot be gone on from; the node is cleaned up whatever happens. */
-export async function showPod(materials: Materials, report: Report, signal: AbortSignal): Promise<void> {
-  const { containerd } = materials;
-  if (containerd === undefined) return;
+/** Shows it all. Throws the first failure; the node is cleaned up whatever happens. @param program the bundled product */
+export async function showPod(
+  built: Artifacts,
+  program: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containerd } = built;
+  if (containerd === null) return;
   report.heading("A node of its own: keeper, blazard, containerd");
   report.fact("the first start", "tries once whether KVM works, by booting a guest: up to 15 s");
   const node = await report.step(`start blazard and containerd ${containerd.version}`, () =>
-    PrivateNode.start({
-      program: process.argv[1] ?? "",
-      containerd: containerd.bin,
-      prefix: "blazar-demo-",
-    }),
+    PrivateNode.start({ program, containerd: containerd.bin, prefix: "blazar-demo-" }),
   );
   const ids: string[] = [];
   try {
     report.fact("directory", node.directory);
-    await importImage(materials, node, report);
+    await report.step("build an OCI image of busybox, import it", async () =>
+      node.containerd.importImage(await busyboxImage(IMAGE, built.busybox)),
+    );
     signal.throwIfAborted();
     await new PodScene(node, report, ids, signal).play();
   } finally {
@@ -51,15 +58,7 @@ export async function showPod(materials: Materials, report: Report, signal: Abor
   }
 }
 
-async function importImage(materials: Materials, node: PrivateNode, report: Report): Promise<void> {
-  await report.step("build an OCI image of busybox, import it", async () => {
-    const file = join(node.directory, "image.tar");
-    await writeImage(file, await busyboxImage(IMAGE, materials.busybox, materials.applets));
-    await node.containerd.importImage(file, IMAGE);
-  });
-}
-
-/** After the scene, and after whatever went wrong in it. */
+/** After the scene, whether it went well or not. */
 async function clearAway(node: PrivateNode, ids: readonly string[], report: Report): Promise<void> {
   report.heading("Nothing is left");
   try {
@@ -86,11 +85,7 @@ class PodScene {
   ) {
     this.cri = node.cri;
     this.logs = join(node.directory, "logs");
-    this.config = {
-      metadata: { name: "demo", uid: "blazar-demo", namespace: "default", attempt: 0 },
-      logDirectory: this.logs,
-      linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
-    };
+    this.config = hostNetworkPod("demo", { logDirectory: this.logs });
   }
 
   async play(): Promise<void> {
@@ -149,19 +144,16 @@ class PodScene {
     return id;
   }
 
-  /** The containers' own words, out of the log files that kubelet reads, against what the host says. */
+  /** Compares what the containers wrote to the log files that kubelet reads with what the host says. */
   private async showKernels(greeter: string, neighbour: string): Promise<void> {
     const { report, cri } = this;
     const log = await this.logLines("greeter", 2);
     const hello = expect(log.find(({ stream }) => stream === "stdout")?.text, "a line of stdout in the log");
     const aside = expect(log.find(({ stream }) => stream === "stderr")?.text, "a line of stderr in the log");
     const [boot] = await this.logLines("neighbour", 1);
-    const other = await cri.execSync(greeter, ["cat", "/proc/sys/kernel/random/boot_id"]);
-    const guestBoot = Buffer.from(other.stdout).toString().trim();
-    const hostBoot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-    const guest = Buffer.from((await cri.execSync(neighbour, ["uname", "-r"])).stdout)
-      .toString()
-      .trim();
+    const guestBoot = (await execText(cri, greeter, ["cat", BOOT_ID])).stdout.trim();
+    const hostBoot = (await readFile(BOOT_ID, "utf8")).trim();
+    const guest = (await execText(cri, neighbour, ["uname", "-r"])).stdout.trim();
     const host = release();
     report.set({ guestKernel: guest, hostKernel: host });
     report.heading("Whose kernel?");
@@ -179,41 +171,29 @@ class PodScene {
   private async showExecSync(container: string): Promise<void> {
     const { report, cri } = this;
     const script = `echo out of $(hostname); echo err >&2; exit ${EXEC_CODE}`;
-    const result = await report.step("ExecSync", () => cri.execSync(container, ["sh", "-c", script]));
+    const { code, ...output } = await report.step("ExecSync", () => execText(cri, container, script));
     report.set({ execMs: report.lastMs });
-    const [stdout, stderr] = [result.stdout, result.stderr].map((bytes) =>
-      Buffer.from(bytes).toString().trim(),
-    );
+    const [stdout, stderr] = [output.stdout.trim(), output.stderr.trim()];
     report.fact("sh -c", script);
-    report.fact("stdout", stdout ?? "");
-    report.fact("stderr", stderr ?? "");
-    report.fact("exit code", String(result.exitCode));
-    check(
-      stdout?.startsWith("out of ") === true && stderr === "err",
-      "ExecSync's output is not the command's",
-    );
-    check(result.exitCode === EXEC_CODE, `ExecSync's exit code is ${result.exitCode}, not ${EXEC_CODE}`);
+    report.fact("stdout", stdout);
+    report.fact("stderr", stderr);
+    report.fact("exit code", String(code));
+    const right = stdout.startsWith("out of ") && stderr === "err";
+    check(right, "ExecSync's output is not the command's");
+    check(code === EXEC_CODE, `ExecSync's exit code is ${code}, not ${EXEC_CODE}`);
   }
 
-  /** A shell with a terminal, over the streaming URL, as `kubectl exec -it` has it. */
+  /** A shell with a terminal, as `kubectl exec -it` has it. */
   private async showShell(container: string): Promise<void> {
     const { report, cri } = this;
-    const screen = new PassThrough();
-    const chunks: Buffer[] = [];
-    screen.on("data", (chunk: Buffer) => chunks.push(chunk));
-    const code = await report.step("an interactive shell (tty)", async () => {
-      const shell = await cri.exec(container, ["sh"], {
-        tty: true,
-        stdin: new PassThrough(),
-        stdout: screen,
-      });
-      shell.resize(100, 30);
-      await shell.write(`stty size; tty; echo $((6 * 7))\n`);
-      await shell.write(`exit ${SHELL_CODE}\n`);
-      return await shell.exitCode;
-    });
-    const text = Buffer.concat(chunks).toString().replaceAll("\r", "");
-    const lines = text.split("\n").filter((line) => line.trim() !== "");
+    const typed = ["stty size; tty; echo $((6 * 7))\n", `exit ${SHELL_CODE}\n`];
+    const { code, stdout } = await report.step("an interactive shell (tty)", () =>
+      typeIntoShell(cri, container, typed, TERMINAL_SIZE),
+    );
+    const lines = stdout
+      .replaceAll("\r", "")
+      .split("\n")
+      .filter((line) => line.trim() !== "");
     report.fact("its screen", lines.join("\n"));
     check(lines.includes("42"), "the shell's answer is not on its screen");
     check(code === SHELL_CODE, `the shell's exit code is ${code}, not ${SHELL_CODE}`);
@@ -226,21 +206,13 @@ class PodScene {
     await report.step("RemovePodSandbox", () => cri.removePodSandbox(pod));
   }
 
-  /** The container's log once it has so many lines (CRI's format: time, stream, F or P, text). */
-  private async logLines(name: string, count: number): Promise<{ stream: string; text: string }[]> {
-    const deadline = performance.now() + LOG_TIMEOUT_MS;
-    for (;;) {
-      const content = await readFile(join(this.logs, `${name}.log`), "utf8");
-      const lines = content.split("\n").filter((line) => line !== "");
-      if (lines.length >= count) {
-        return lines.map((line) => {
-          const [, stream = "", , ...words] = line.split(" ");
-          return { stream, text: words.join(" ") };
-        });
-      }
-      check(performance.now() < deadline, `${name}.log has ${lines.length} lines, not ${count}`);
-      await new Promise((next) => setTimeout(next, 10));
-    }
+  /** The container's log once it has so many lines. */
+  private logLines(name: string, count: number): Promise<LogLine[]> {
+    const enough = async (): Promise<LogLine[] | undefined> => {
+      const lines = await readContainerLog(join(this.logs, `${name}.log`));
+      return lines.length >= count ? lines : undefined;
+    };
+    return until(`${count} lines in ${name}.log`, enough, LOG_PATIENCE);
   }
 }
 

@@ -1,12 +1,12 @@
 /**
- * What the demo has to say: lines for people as they come, and the figures for the JSON object at the end.
+ * What the demo prints: lines for people while it goes on, and the figures for the JSON object at its end.
  *
- * Colours only on a terminal that wants them (NO_COLOR). Must not decide what is right; scenes do.
+ * Colours are used only on a terminal and without NO_COLOR. Must not decide what is right; the scenes do.
  */
 import type { Writable } from "node:stream";
-import type { Leftover } from "./leftovers.ts";
+import type { Leftover } from "../node/leftovers.ts";
 
-/** A timed step. `level` 1 = part of the step of level 0 before it, as the sandboxer itself has measured it. */
+/** A timed step. One of level 1 is a part of the step of level 0 before it, measured by the sandboxer itself. */
 export interface Step {
   readonly step: string;
   readonly ms: number;
@@ -55,7 +55,7 @@ export class Report {
     return this.error === undefined;
   }
 
-  /** Does the work, times it and says so. */
+  /** Does the work, times it and prints a line. */
   async step<T>(name: string, work: () => Promise<T>): Promise<T> {
     const started = performance.now();
     const result = await work();

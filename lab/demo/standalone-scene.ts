@@ -1,5 +1,5 @@
 /**
- * The demo where containerd cannot be had: `blazar run`, as a real child process, with its streams and exit code.
+ * The demo where containerd cannot be used: `blazar run` as a real child process, with its streams and exit code.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,22 +7,28 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { blazarError } from "../../src/contracts/errors.ts";
-import { nodeLeftovers } from "./leftovers.ts";
+import { onAbort } from "../../src/lib/async.ts";
+import { nodeLeftovers } from "../node/leftovers.ts";
 import type { Report } from "./report.ts";
 
 const CODE = 7;
 
-/** Shows it. @param reason why containerd is not used */
-export async function showStandalone(reason: string, report: Report, signal: AbortSignal): Promise<void> {
+/** Shows it. @param reason why containerd is not used. @param program the bundled product */
+export async function showStandalone(
+  reason: string,
+  program: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
   report.set({ mode: "standalone" });
   report.heading("Standalone: a command in a fresh microVM, without containerd");
   report.fact("why not the pod", reason);
-  // every file and process of the runs is below it, so that what is left can be found
+  // the run makes every file below this directory: what is left is then found
   const directory = await mkdtemp(join(tmpdir(), "blazar-demo-"));
   try {
     const script = `cat; echo oops >&2; uname -r; exit ${CODE}`;
     const { code, stdout, stderr } = await report.step(`blazar run -- sh -c '${script}'`, () =>
-      runBlazar(directory, ["run", "--", "sh", "-c", script], "this came from stdin\n", signal),
+      runBlazar(directory, [program, "run", "--", "sh", "-c", script], "this came from stdin\n", signal),
     );
     report.set({ podStartMs: report.lastMs });
     const [echoed = "", guest = ""] = stdout.split("\n");
@@ -47,12 +53,11 @@ async function runBlazar(
   input: string,
   signal: AbortSignal,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [process.argv[1] ?? "", ...args], {
+  const child = spawn(process.execPath, args, {
     stdio: "pipe",
     env: { ...process.env, TMPDIR: directory },
   });
-  const interrupt = () => child.kill("SIGTERM");
-  signal.addEventListener("abort", interrupt, { once: true });
+  const forget = onAbort(signal, () => child.kill("SIGTERM"));
   const collect = (stream: NodeJS.ReadableStream): (() => string) => {
     const chunks: Buffer[] = [];
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -61,6 +66,6 @@ async function runBlazar(
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   child.stdin.end(input);
   const [code] = await once(child, "close");
-  signal.removeEventListener("abort", interrupt);
+  forget();
   return { code: Number(code), stdout: stdout(), stderr: stderr() };
 }

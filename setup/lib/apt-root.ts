@@ -1,9 +1,8 @@
 /**
- * A private APT root: packages of another Debian release, fetched and verified by apt itself, with nothing
- * installed and the machine's own package lists left alone (apt.conf(5), apt-get(8) `download`).
+ * A private APT root: packages of another Debian release, fetched and verified by apt (apt.conf(5), apt-get(8)).
  *
- * The root has its own state, cache and sources; transport settings (proxies, validity checks,
- * credentials) are the machine's. Must never run dpkg.
+ * It has its own state, cache and sources, so the machine's package lists stay as they are. Transport settings (proxies,
+ * validity checks, credentials) are the machine's. Nothing is installed; must never run dpkg.
  */
 import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";

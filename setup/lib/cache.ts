@@ -1,9 +1,8 @@
 /**
- * The cache of built things: `<cache>/<kind>/<key>/`, the key being a hash of everything that went in.
+ * The cache of built things: `<cache>/<kind>/<key>/`. The key is a hash of everything that an entry is made of.
  *
- * An entry is filled under a temporary name and renamed when it is whole, so a crash leaves no half entry;
- * leftovers of a crash are removed by the next holder of the lock. An entry never changes once it has its
- * name. Must be called with the lock held (lock.ts).
+ * An entry is filled under a temporary name and renamed when it is whole, so a crash leaves no half entry. The next
+ * holder of the lock removes what a crash has left. A named entry never changes. Callers must hold the lock (lock.ts).
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";

@@ -1,11 +1,12 @@
 /**
- * Child processes of set-up: run to the end, output captured, failure told with its tail.
+ * Child processes of set-up: run to the end, with their output captured.
  *
- * Nothing here goes through a shell. A child that fails becomes a BlazarError whose subject is the command
- * as one would type it and whose cause keeps the last lines it printed. Must not decide what to do about it.
+ * Nothing goes through a shell. A child that fails becomes a BlazarError: its subject is the command as one would type
+ * it, its cause has the last lines that the child printed. Must not decide what to do about a failure.
  */
 import { type SpawnOptions, spawn } from "node:child_process";
-import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { constants } from "node:os";
+import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
 
 /** How many of a failed child's last lines are worth showing. */
 const TAIL_LINES = 25;
@@ -30,7 +31,7 @@ function tail(output: string, lines = TAIL_LINES): string {
   return output.trimEnd().split("\n").slice(-lines).join("\n");
 }
 
-/** What a failed child printed last; the cause of the error that {@link run} throws. */
+/** The last lines of a failed child; the cause of the error that {@link run} throws. */
 export class CommandOutput extends Error {
   override readonly name = "CommandOutput";
 }
@@ -53,15 +54,15 @@ export function run(command: string, args: readonly string[], options: CommandOp
       all.push(chunk);
     });
     child.stderr.on("data", (chunk: Buffer) => all.push(chunk));
-    const details = { operation: "run", subject: commandLine(command, args), remedy: options.remedy };
-    child.on("error", (error) => {
-      reject(new BlazarError("DependencyMissing", { ...details, reason: reasonOf(error), cause: error }));
+    const details = { subject: commandLine(command, args), remedy: options.remedy };
+    child.on("error", (cause) => {
+      reject(blazarError("DependencyMissing", "run", reasonOf(cause), { ...details, cause }));
     });
     child.on("close", (status, signal) => {
       if (status === 0) return resolve(Buffer.concat(stdout).toString());
       const reason = signal === null ? `exit status ${status}` : `ended by ${signal}`;
       const cause = new CommandOutput(tail(Buffer.concat(all).toString()));
-      reject(new BlazarError("HostResource", { ...details, reason, cause }));
+      reject(blazarError("HostResource", "run", reason, { ...details, cause }));
     });
   });
 }
@@ -75,7 +76,7 @@ export function passThrough(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: "inherit", ...options });
     const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-    // a terminal sends SIGINT to the whole group: this process must only outlive the child
+    // a terminal sends SIGINT to the child, too: this process only waits for the child's end
     const ignore = (): void => {};
     process.on("SIGINT", ignore).on("SIGTERM", forward).on("SIGHUP", forward);
     const done = (): void => {
@@ -87,7 +88,7 @@ export function passThrough(
     });
     child.on("close", (status, signal) => {
       done();
-      resolve(status ?? 128 + (signal === "SIGKILL" ? 9 : 15));
+      resolve(status ?? 128 + constants.signals[signal ?? "SIGTERM"]);
     });
   });
 }

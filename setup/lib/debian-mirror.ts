@@ -1,10 +1,8 @@
 /**
- * Which Debian mirror this machine uses, read from its own apt sources (sources.list(5): one-line and
- * deb822 format).
+ * Finds the Debian mirror of this machine in its apt sources (sources.list(5): one-line and deb822 format).
  *
- * Set-up fetches packages of other Debian releases from the same place the machine gets its own, so proxies
- * and local mirrors go on working. Must not name a mirror of its own, but for Debian's public one when the
- * machine's sources have none (it is not Debian, or its sources are kept elsewhere).
+ * Set-up fetches packages of other Debian releases from the mirror that the machine uses itself. So proxies and local
+ * mirrors go on working. Only if the sources name no mirror, Debian's public one is used.
  */
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";

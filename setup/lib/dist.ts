@@ -1,11 +1,10 @@
 /**
- * Bundles the product: src/main.ts to dist/blazar.mjs, what it imports for a command to dist/<command>.mjs, each
- * src/workers/*.worker.ts to dist/workers/.
+ * Bundles the product: src/main.ts to dist/blazar.mjs, each command of src/cli to dist/<command>.mjs, each worker of
+ * src/workers to dist/workers/.
  *
- * One ESM file each, because a bundle loads faster and keeps 12 MB less in memory than the module tree; one for each
- * command, because the text of whatever is loaded stays in memory. Two packages stay outside and are found in
- * node_modules at run time: koffi is native code, piscina starts its own worker file. Files are written aside and
- * renamed: a daemon may be starting from the old ones.
+ * A bundle loads faster than the module tree and keeps 12 MB less in memory. Each command is a bundle of its own,
+ * because the text of everything that is loaded stays in memory. koffi (native code) and piscina (it starts its own
+ * worker file) stay outside, in node_modules. Files are renamed into place: a daemon may be starting from the old ones.
  */
 import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -13,11 +12,12 @@ import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
+import { versionDefine } from "./version.ts";
 
 /** Resolved at run time, from node_modules beside dist/. */
 const EXTERNAL = ["koffi", "piscina"];
 
-/** Modules that main.ts imports when their command is called. */
+/** Modules of src/cli that main.ts imports when their command is called. */
 const COMMANDS = ["run", "serve", "template"];
 
 /** main.ts finds a command's bundle beside its own. */
@@ -33,8 +33,8 @@ const COMMAND_BUNDLES: Plugin = {
 };
 
 /**
- * grpc-js asks for it when a server publishes channelz or ORCA, which blazard's does not; with protobufjs it would be
- * an eighth of the daemon's text.
+ * grpc-js imports it for servers that publish channelz or ORCA; blazard does not. With protobufjs it would be an eighth
+ * of the daemon's text.
  */
 const NEVER_LOADED: Plugin = {
   name: "what is never loaded is not bundled",
@@ -54,9 +54,9 @@ const BANNER = [
 ].join("\n");
 
 /**
- * How a program of the product is bundled; for those that are bundled beside it, too. V8 keeps a bundle's text as long
- * as the process lives and compiles what it meets of it: without white space, and with the rxjs that can be shaken
- * (`node` would take its CommonJS), the idle daemon has 4.5 MB less. Names stay: stack traces are read.
+ * How a program of the product is bundled, and any program beside it. V8 keeps a bundle's text as long as the process
+ * lives. Without white space, and with rxjs as ES modules (of which unused parts are left out), the idle daemon takes
+ * 4.5 MB less. Names stay as they are: people read stack traces.
  */
 export function bundleOptions() {
   return {
@@ -71,6 +71,7 @@ export function bundleOptions() {
     external: EXTERNAL,
     plugins: [COMMAND_BUNDLES, NEVER_LOADED],
     banner: { js: BANNER },
+    define: versionDefine(),
     sourcemap: "linked",
     logLevel: "warning",
   } satisfies BuildOptions;
@@ -99,7 +100,7 @@ export async function buildDist(progress: Progress): Promise<void> {
   }).catch((cause: unknown) => {
     throw blazarError("Internal", "bundle the product", "esbuild found the errors above", {
       subject: "src/main.ts",
-      remedy: "mend them; npm run check shows more",
+      remedy: "fix them; npm run check shows more",
       cause,
     });
   });

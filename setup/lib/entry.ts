@@ -1,12 +1,12 @@
 /**
- * How a set-up command ends: errors that were foreseen print their message only, others their stack.
+ * How a set-up command ends: a foreseen error prints its message only, any other its stack.
  *
- * Must be the last thing an entry calls.
+ * Must be the last call of an entry.
  */
 import { BlazarError } from "../../src/contracts/errors.ts";
 import { StepFailure } from "../steps/steps.ts";
 
-/** Runs a command's body and sets the exit code from what it returns. */
+/** Runs a command's body; the number that it returns is the exit code. */
 export async function command(body: () => Promise<number>): Promise<void> {
   try {
     process.exitCode = await body();

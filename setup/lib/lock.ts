@@ -1,9 +1,8 @@
 /**
  * One set-up at a time on one cache: flock(2) on `<cache>/lock`.
  *
- * Node has no flock, so flock(1) locks a descriptor that it inherits: the lock belongs to the open file and
- * ends with this process, however that ends; nothing stale can stay behind. Must not be held while the
- * product itself runs.
+ * Node has no flock, so flock(1) locks a descriptor that it inherits. The lock belongs to the open file: it ends with
+ * this process, and cannot become stale. Must not be held while the product itself runs.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";

@@ -1,9 +1,8 @@
 /**
  * Where things are: the checkout, the cache outside of it, the build's output.
  *
- * Set-up code is bundled before it runs, so its own location says nothing: the root comes from BLAZAR_ROOT
- * (set by run.mjs) or, under vitest, from the nearest package.json above the working directory. Must not
- * create anything.
+ * Set-up code is bundled before it runs, so its own location does not tell. The root comes from BLAZAR_ROOT (run.mjs
+ * sets it); under vitest it is the nearest directory above with setup/run.mjs. Must not create anything.
  */
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";

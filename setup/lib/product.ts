@@ -1,8 +1,7 @@
 /**
- * Runs the product from this checkout: set-up, bundle, then dist/blazar.mjs in this very process.
+ * Runs the product from this checkout: set-up, bundle, then dist/blazar.mjs in this same process.
  *
- * In this process, so that terminal, signals and exit code are the product's own. Must print nothing to
- * stdout: that is the product's.
+ * So terminal, signals and exit code are the product's own. Must print nothing to stdout, which is the product's.
  */
 import { pathToFileURL } from "node:url";
 import { ensureArtifacts } from "../steps/artifacts.ts";

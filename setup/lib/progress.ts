@@ -1,9 +1,8 @@
 /**
- * What set-up shows while it works: one line when a step begins, its elapsed time while it lasts, one line
- * when it ends.
+ * Set-up's progress: a line when a step begins, its elapsed time while it lasts, a line when it ends.
  *
- * Everything goes to stderr, so that a command's stdout stays its own (`npm run demo -- --json`). Must stay
- * silent about steps that have nothing to do.
+ * Everything goes to stderr, because stdout is for a command's own output (`npm run demo -- --json`). Must say nothing
+ * about steps that have nothing to do.
  */
 
 /** How often a long step says that it is still at it. */

@@ -1,12 +1,12 @@
 /**
  * Counts of a test run, out of vitest's JSON report.
  *
- * A file that fails before its tests are known has no tests to count, yet the run failed: then at least one
- * failure is counted. Must never say less than vitest's exit status does.
+ * A file that fails while it is loaded has no tests to count, yet the run has failed: then one failure is counted. Must
+ * never report a failed run as a green one.
  */
 import { z } from "zod/mini";
 
-/** What became of the tests. */
+/** How many tests ended how. */
 export interface Counts {
   readonly passed: number;
   readonly failed: number;

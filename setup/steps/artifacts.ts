@@ -1,8 +1,8 @@
 /**
- * All that set-up builds, as one record; made by {@link ensureArtifacts}, kept as `<cache>/current.json`.
+ * Everything that set-up builds, as one record: {@link ensureArtifacts} makes it and keeps it in `<cache>/current.json`.
  *
- * The manifest is written last and in one piece, so whoever reads it (`blazar serve` for its defaults, tests,
- * benchmarks) sees a complete set or the one before. Must hold absolute paths only.
+ * The manifest is written last and in one piece: its readers (`blazar serve`, tests, benchmark) see this complete set
+ * or the previous one. Must hold absolute paths only.
  */
 import { readFileSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";
@@ -39,7 +39,7 @@ export interface Artifacts {
   readonly agent: string;
   /** The keeper's static binary. */
   readonly keeper: string;
-  /** What makes a VMM forkable; null where it could not be built. */
+  /** The library that makes a VMM forkable; null if it could not be built. */
   readonly forkLibrary: string | null;
   /** The guest's kernel, uncompressed ELF. */
   readonly vmlinux: string;
@@ -51,7 +51,7 @@ export interface Artifacts {
   readonly emptyExt4: EmptyExt4;
   /** A static busybox and the list of its applets. */
   readonly busybox: { readonly binary: string; readonly applets: string };
-  /** The private containerd; null where it could not be had. */
+  /** The private containerd; null if there is none for this machine. */
   readonly containerd: Containerd | null;
 }
 

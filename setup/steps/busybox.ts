@@ -1,9 +1,8 @@
 /**
- * Step: a static busybox out of bookworm's busybox-static, for the guest's built-in root file system and the
- * images that demo and tests build.
+ * Step: a static busybox from bookworm's busybox-static, for the guest's built-in root and for images of the lab.
  *
- * Unpacked into the cache, not installed: the package would push the machine's own busybox out. Must stay
- * one file plus the list of its applets.
+ * It is unpacked into the cache, not installed: the package would replace the machine's own busybox. Must stay one file
+ * and the list of its applets.
  */
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";

@@ -1,8 +1,8 @@
 /**
- * Step: the newest containerd 2.x of Debian forky, unpacked into the cache beside whatever the system has.
+ * Step: the newest containerd 2.x of Debian forky, unpacked into the cache.
  *
- * Forky moves, so apt is asked again once a day; offline, or when it has gone past 2.x, the cached version
- * goes on being used. Must never install the package or touch the system's containerd.
+ * Forky changes, so apt is asked once a day. Without an answer, or if forky has left 2.x, the cached version stays in
+ * use. Must never install the package or touch the system's containerd.
  */
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";

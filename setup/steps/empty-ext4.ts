@@ -1,10 +1,9 @@
 /**
- * Step: the empty ext4 image that every container's writable layer starts from, and the list of its few
- * bytes that are not zero (mke2fs(8)).
+ * Step: the empty ext4 image that writable layers start as, and the list of its few bytes that are not zero (mke2fs(8)).
  *
- * It is copied for each container start, so it must be as good as empty: no journal (the layer ends with its
- * VM), no backup superblocks, all metadata left for the kernel to write. Copy it by making a file of `size`
- * and writing the listed extents. Must be made on zeroes, so that the kernel need not zero the inode tables.
+ * It is copied at each container start, so it must be nearly empty: no journal (the layer ends with its VM), no backup
+ * superblocks, metadata left for the kernel to write. To copy it, make a file of `size` and write the listed extents. It
+ * must be made on zeroes: then the kernel need not zero the inode tables.
  */
 import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -22,7 +21,7 @@ export interface EmptyExt4 {
   readonly extents: string;
 }
 
-/** What there is in a sparse image, beside zeroes. */
+/** The parts of a sparse image that are not zero. */
 export interface ImageExtents {
   /** The image's apparent size in bytes. */
   readonly size: number;
@@ -73,9 +72,9 @@ async function build(entry: string, size: string): Promise<void> {
 }
 
 /**
- * Says that the block bitmaps of empty groups are what is on the disk: zeroes, no block in use. mke2fs leaves them to the
- * kernel (BLOCK_UNINIT), which then counts the blocks that each group's inode table takes, one by one, at every mount:
- * a tenth of what the start of a container executes.
+ * Marks the block bitmaps of empty groups as valid: they are zeroes on the disk, no block is in use. mke2fs leaves them
+ * to the kernel (BLOCK_UNINIT). At every mount the kernel would then count the blocks of each group's inode table, one
+ * by one: a tenth of the instructions of a container's start.
  */
 async function vouchForBitmaps(image: string, script: string): Promise<void> {
   const tool = (name: string, args: readonly string[]) => run(findProgram(name) ?? name, args);

@@ -17,7 +17,7 @@ const FLAGS = [
   ...["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,now", "-s"],
 ];
 
-/** Its result is the library's path. */
+/** The step; yields the library's path. */
 export function forkLibraryStep(cache: Cache): Step<string> {
   const source = path.join(repoRoot(), "native", "fork");
   const files = async (): Promise<string[]> =>

@@ -1,8 +1,8 @@
 /**
  * Step: the guest's initramfs, rebuilt when the agent, the modules or busybox change.
  *
- * What is in it says guest/image/initramfs.ts. Must stay uncompressed (facts: decompression under software
- * emulation costs more than it saves).
+ * guest/image/initramfs.ts says what is in it. Must stay uncompressed: under software emulation, decompression costs
+ * more than it saves.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";

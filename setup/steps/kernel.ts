@@ -1,10 +1,9 @@
 /**
- * Step: the guest kernel, from bookworm's generic linux-image-amd64 whatever the host runs: the ELF vmlinux,
- * and the modules that a guest needs in load order.
+ * Step: the guest kernel, from bookworm's generic linux-image-amd64: the ELF vmlinux, and modules in load order.
  *
- * The package is unpacked, never installed. The generic kernel is used because Debian's cloud kernel has no
- * 9p. The newest version is asked for once and kept until the entry is removed. Must not keep the whole
- * package: 400 MB of modules for 5 MB that are used.
+ * It does not depend on the host's kernel. It is the generic one, because Debian's cloud kernel has no 9p. The package
+ * is unpacked, never installed; its version stays until the cache entry is removed. Must not keep the whole package: of
+ * 400 MB of modules 5 MB are used.
  */
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";

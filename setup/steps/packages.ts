@@ -1,9 +1,8 @@
 /**
- * Step: the Debian packages that must be installed on the machine, because they are programs run in place.
+ * Step: the Debian packages that must be installed, because their programs run in place.
  *
- * Presence is judged by the files the packages bring, not by asking apt or dpkg, so a second run costs
- * nothing and a machine that has the programs from elsewhere is fine. Must install nothing that could be
- * unpacked into the cache instead.
+ * A package counts as installed if its files are there; apt and dpkg are not asked. So a second run costs nothing, and
+ * programs from elsewhere will do. Must install nothing that could be unpacked into the cache instead.
  */
 import { existsSync } from "node:fs";
 import { delimiter } from "node:path";

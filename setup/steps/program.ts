@@ -1,9 +1,8 @@
 /**
- * Step: one program of the native runtime (guest agent, keeper), rebuilt when its bundle, the C sources or
- * the engine change.
+ * Step: one program of the native runtime (guest agent, keeper), rebuilt when its bundle, the C or the engine change.
  *
- * The look bundles the TypeScript, which takes milliseconds and is the exact key. Must not decide what the
- * program is: that is artifacts.ts.
+ * The look bundles the TypeScript: that takes milliseconds, and the bundle is the exact key. artifacts.ts decides which
+ * programs there are.
  */
 import path from "node:path";
 import { bundleProgram, linkProgram, type ProgramBundle } from "../../native/build.ts";

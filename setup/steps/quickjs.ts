@@ -1,8 +1,8 @@
 /**
  * Step: QuickJS, compiled once from Debian's source into a static library for musl and the bytecode compiler.
  *
- * The version is fixed: bytecode and library must match, and the source is in trixie only. Debian's patches
- * concern its own build and are not needed. Must not strip debug information: stack traces name lines.
+ * The version is fixed: bytecode and library must match, and only trixie has the source. Debian's patches concern
+ * Debian's build and are not needed. Must not strip debug information: stack traces name lines.
  */
 import { copyFile, mkdir, readdir, rm, symlink } from "node:fs/promises";
 import path from "node:path";

@@ -1,9 +1,9 @@
 /**
  * The steps of set-up: each has a name, a reason, a cheap look whether it is done, and the work.
  *
- * A step's look returns what the step yields when nothing needs doing. A step that fails ends the set-up
- * with a report: which step, what it tried, what came out, what to do; an optional one only warns, saying
- * what will be missing. Must not know any step in particular.
+ * The look returns the step's result if nothing needs doing. A failed step ends the set-up with a report: which step,
+ * what was tried, what came of it, what to do. A failed optional step only warns of what is now missing. Must not know
+ * any step in particular.
  */
 import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { CommandOutput } from "../lib/command.ts";

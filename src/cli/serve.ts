@@ -1,7 +1,8 @@
 /**
- * `blazar serve` as a program of its own: what a daemon needs and nothing else.
+ * `blazar serve`: runs the daemon.
  *
- * Bundled apart (setup/lib/dist.ts), because V8 keeps the text of all that it loads for as long as the process lives.
+ * It is a bundle of its own (setup/lib/dist.ts) that has only what a daemon needs: V8 keeps the text of everything
+ * that it loads for as long as the process lives.
  */
 import { serve } from "../daemon/serve.ts";
 import { wireDaemon } from "../daemon/wiring.ts";

@@ -1,6 +1,8 @@
 /**
- * Where the built parts are (guest kernel, initramfs, keeper, empty layer): as configured, else as set-up's
- * manifest `current.json` in the cache (`BLAZAR_CACHE`, `~/.cache/blazar`) says.
+ * Finds the built parts: guest kernel, initramfs, keeper, empty layer.
+ *
+ * A path in the configuration wins. Otherwise set-up's manifest says where the part is: `current.json` in the cache
+ * (`BLAZAR_CACHE`, or `~/.cache/blazar`).
  */
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -11,14 +13,14 @@ import type { Config } from "./config/schema.ts";
 /** Absolute paths of everything that a daemon starts or copies. */
 export interface Parts {
   readonly keeper: string;
-  /** What makes a VMM forkable; undefined = VMs are never forked. */
+  /** The library that makes a VMM forkable; undefined: VMs are never forked. */
   readonly forkLibrary: string | undefined;
   readonly kernel: string;
   readonly initramfs: string;
   readonly emptyImage: { readonly image: string; readonly extents: string };
   /** A static busybox, for the pool's rehearsals. */
   readonly busybox: string;
-  /** For answers that are worth keeping, such as whether KVM works. */
+  /** A directory for answers that are worth keeping, such as whether KVM works. */
   readonly cache: string;
 }
 
@@ -38,32 +40,26 @@ export function cacheDirectory(): string {
 
 /** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
 export async function locateParts(config: Config): Promise<Parts> {
+  const { keeper, vmm, storage, pool, template } = config;
   const cache = cacheDirectory();
   const built = await readManifest(cache);
-  const image = config.storage.empty_image ?? built?.emptyExt4.image;
-  const parts = {
-    keeper: await present("the keeper", "keeper.binary", config.keeper.binary ?? built?.keeper),
-    forkLibrary: config.template.fork
-      ? (config.template.fork_library ?? built?.forkLibrary ?? undefined)
-      : undefined,
-    kernel: await present("the guest kernel", "vmm.kernel", config.vmm.kernel ?? built?.vmlinux),
-    initramfs: await present(
-      "the guest initramfs",
-      "vmm.initramfs",
-      config.vmm.initramfs ?? built?.initramfs,
-    ),
+  const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
+  return {
+    keeper: await present("the keeper", "keeper.binary", keeper.binary ?? built?.keeper),
+    forkLibrary: template.fork ? (template.fork_library ?? built?.forkLibrary ?? undefined) : undefined,
+    kernel: await present("the guest kernel", "vmm.kernel", vmm.kernel ?? built?.vmlinux),
+    initramfs: await present("the guest initramfs", "vmm.initramfs", vmm.initramfs ?? built?.initramfs),
     emptyImage: {
-      image: await present("the empty layer", "storage.empty_image", image),
-      extents: await present(
-        "the empty layer's extents",
-        "storage.empty_image_extents",
-        config.storage.empty_image_extents ?? built?.emptyExt4.extents,
+      image: await present(
+        "the empty layer",
+        "storage.empty_image",
+        storage.empty_image ?? built?.emptyExt4.image,
       ),
+      extents: await present("the empty layer's extents", "storage.empty_image_extents", extents),
     },
-    busybox: await present("a static busybox", "pool.busybox", config.pool.busybox ?? built?.busybox.binary),
+    busybox: await present("a static busybox", "pool.busybox", pool.busybox ?? built?.busybox.binary),
     cache,
   };
-  return parts;
 }
 
 async function readManifest(cache: string): Promise<Manifest | undefined> {
@@ -76,20 +72,13 @@ async function readManifest(cache: string): Promise<Manifest | undefined> {
 
 async function present(what: string, key: string, path: string | undefined): Promise<string> {
   const remedy = `run \`npm run setup\`, or set ${key}`;
-  const operation = `find ${what}`;
-  if (path === undefined) {
-    throw blazarError("DependencyMissing", operation, "set-up has not run and no path is configured", {
-      remedy,
-    });
-  }
+  const missing = (reason: string, about: { readonly subject?: string; readonly cause?: unknown }) =>
+    blazarError("DependencyMissing", `find ${what}`, reason, { ...about, remedy });
+  if (path === undefined) throw missing("set-up has not run and no path is configured", {});
   try {
     await access(path);
     return path;
-  } catch (error) {
-    throw blazarError("DependencyMissing", operation, "it is not there", {
-      subject: path,
-      remedy,
-      cause: error,
-    });
+  } catch (cause) {
+    throw missing("it is not there", { subject: path, cause });
   }
 }

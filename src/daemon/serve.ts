@@ -1,8 +1,9 @@
 /**
  * `blazar serve`: the daemon, from its sockets to its end.
  *
- * Order of the start: configuration, keeper, clean-up after a dead predecessor, sockets. SIGTERM and SIGINT
- * drain: no new calls, sandboxes are ended (running VMs cannot be taken over by a next daemon yet), then exit 0.
+ * The start has this order: configuration, keeper, clean-up after a previous daemon, sockets. SIGTERM and SIGINT
+ * drain: no new calls are taken, sandboxes are ended, then the daemon exits with 0. Sandboxes are ended because a later
+ * daemon cannot take over running VMs yet.
  */
 import type { Logger } from "../contracts/logger.ts";
 import { loadConfig } from "./config/load.ts";
@@ -12,13 +13,13 @@ import { raiseSchedulingWeight } from "./tuning/scheduling.ts";
 /** A wired daemon, ready to be driven by {@link serve}. */
 export interface Daemon {
   readonly logger: Logger;
-  /** Undoes what a dead daemon left, then opens the sockets. */
+  /** Cleans up after a previous daemon, then opens the sockets. */
   start(): Promise<void>;
   /** Refuses new calls, ends sandboxes, closes the sockets. */
   drain(): Promise<void>;
 }
 
-/** Wires a daemon; see main.ts. */
+/** Puts a daemon together; see wiring.ts. */
 export type WireDaemon = (config: Config) => Promise<Daemon>;
 
 /** Runs a daemon until a signal ends it; the returned number is the exit code. */

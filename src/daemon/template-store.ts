@@ -1,5 +1,5 @@
 /**
- * The store of templates as the configuration wants it, on a driver and the guest's side of a template.
+ * Opens the store of templates that the configuration describes, on a driver.
  */
 import { prepareTemplateGuest, type TemplateGuestHost } from "../actors/supply/template-guest.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
@@ -8,7 +8,7 @@ import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest/messages.ts";
 import type { Config } from "./config/schema.ts";
 
-/** Opens the store; touches nothing until it is asked. `onGuest` hears what a new template's agent says of itself. */
+/** Opens the store, which does nothing until it is asked. @param onGuest gets the hello of a new template's agent */
 export function openTemplateStore(
   config: Config["template"],
   host: TemplateGuestHost & { readonly driver: VmmDriver },

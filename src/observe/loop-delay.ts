@@ -1,12 +1,12 @@
 /**
- * How late the event loop is: a histogram of timer delays (perf_hooks' monitorEventLoopDelay).
+ * Measures how late the event loop is: a histogram of timer delays (perf_hooks' monitorEventLoopDelay).
  *
- * It wakes the loop a hundred times a second, so it runs only after it has been asked for, and each reading starts
- * the next one. A delay is what a timer was late by, its own period taken off.
+ * It wakes the loop a hundred times a second. So it starts only at the first reading, and counts from one reading to
+ * the next. A delay is the time by which a timer was late, without its own period.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 
-/** Delays since the reading before, in milliseconds. */
+/** Delays since the previous reading, in milliseconds. */
 export interface LoopDelay {
   readonly samples: number;
   readonly p50: number;
@@ -20,7 +20,7 @@ const NANOSECONDS = 1e6;
 export class LoopDelayMonitor {
   private histogram: IntervalHistogram | undefined;
 
-  /** What has been measured since the last call, then starts afresh; undefined at the first call, which starts it. */
+  /** The delays since the previous call. The first call starts the measuring and returns undefined. */
   read(): LoopDelay | undefined {
     const { histogram } = this;
     if (histogram === undefined) {

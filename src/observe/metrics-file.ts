@@ -1,9 +1,8 @@
 /**
- * The daemon's own figures as a file, written when it is asked to by a signal (SIGUSR2): `metrics.json` in the state
- * directory, in one piece.
+ * The daemon's own figures as a file: each SIGUSR2 writes `metrics.json` in the state directory, in one piece.
  *
- * Costs nothing until somebody asks. A reader sends the signal and waits for a `sequence` that it has not seen. The
- * event loop's delay counts from the reading before; the first one starts it.
+ * It costs nothing until somebody asks. A reader sends the signal and waits for a `sequence` that it has not seen. The
+ * event loop's delay counts from the previous reading; the first reading starts it.
  */
 import { rename, writeFile } from "node:fs/promises";
 import type { Logger } from "../contracts/logger.ts";
@@ -18,7 +17,7 @@ export interface Metrics {
   /** Null at the first reading. Milliseconds. */
   readonly loopDelay: LoopDelay | null;
   readonly memory: NodeJS.MemoryUsage;
-  /** What the daemon's parts have to say, by part. */
+  /** The figures of the daemon's parts, by part. */
   readonly parts: Readonly<Record<string, unknown>>;
 }
 
@@ -64,7 +63,7 @@ export class MetricsFile {
     await rename(`${file}.new`, file);
   }
 
-  /** Lets go of the signal, whose own effect would now end the process. */
+  /** Stops listening. From now on SIGUSR2 has its default effect: it ends the process. */
   async close(): Promise<void> {
     process.off(SIGNAL, this.onSignal);
     this.loopDelay.stop();

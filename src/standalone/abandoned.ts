@@ -1,21 +1,24 @@
 /**
- * Runs whose process was killed by SIGKILL: nobody was left to clean up, so the next run does.
+ * Cleaning up after runs that were killed by SIGKILL: the next run does it.
  *
- * A run writes down who it is (pid and start time, field 22 of /proc/PID/stat); a directory whose owner is gone is
- * abandoned. Only the same user's directories are touched, and only processes that its keeper says are its own.
+ * A run writes its pid and start time into its directory. A directory whose owner is gone is abandoned. Only the same
+ * user's directories are touched, and only processes that the directory's keeper calls its own.
  */
 import { lstat, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
+import { isAlive, type ProcessKey, processStat } from "../lib/processes.ts";
+import { SIGKILL } from "../lib/signals.ts";
 
 const OWNER_FILE = "owner";
 const KEEPER_TIMEOUT_MS = 1_000;
-const SIGKILL = 9;
 
-/** Says whose the run in `directory` is: this process's. */
+/** Makes this process the owner of the run in `directory`. */
 export async function claim(directory: string): Promise<void> {
-  await writeFile(join(directory, OWNER_FILE), await identityOf("self"), { mode: 0o600 });
+  const { pid } = process;
+  const stat = await processStat(pid);
+  await writeFile(join(directory, OWNER_FILE), `${pid} ${stat?.startTime}`, { mode: 0o600 });
 }
 
 /** Ends what abandoned runs have left: their VMs, keepers and directories. Never rejects. */
@@ -26,19 +29,23 @@ export async function sweepAbandoned(temporary: string, prefix: string, logger: 
     try {
       if (await isAbandoned(directory)) await sweep(directory, logger);
     } catch (error) {
-      logger.warn({ err: error, directory }, "could not clear up after a run that was killed");
+      logger.warn({ err: error, directory }, "could not clean up after a run that was killed");
     }
   }
 }
 
-/** A directory without an owner yet is one that is just being made. */
+/** A directory without an owner is just being made by another run. */
 async function isAbandoned(directory: string): Promise<boolean> {
   const found = await lstat(directory);
   if (!found.isDirectory() || found.uid !== process.getuid?.()) return false;
-  const owner = await readFile(join(directory, OWNER_FILE), "utf8").catch(() => undefined);
-  if (owner === undefined) return false;
-  const [pid = ""] = owner.split(" ");
-  return owner !== (await identityOf(pid).catch(() => ""));
+  const owner = await ownerOf(directory);
+  return owner !== undefined && !(await isAlive(owner));
+}
+
+async function ownerOf(directory: string): Promise<ProcessKey | undefined> {
+  const text = await readFile(join(directory, OWNER_FILE), "utf8").catch(() => undefined);
+  const [, pid, startTime] = /^(\d+) (\d+)$/.exec(text ?? "") ?? [];
+  return pid === undefined ? undefined : { pid: Number(pid), startTime: Number(startTime) };
 }
 
 async function sweep(directory: string, logger: Logger): Promise<void> {
@@ -53,12 +60,5 @@ async function sweep(directory: string, logger: Logger): Promise<void> {
   }
   await keeper?.shutdown();
   await rm(directory, { recursive: true, force: true });
-  logger.info({ directory }, "cleared up after a run that was killed");
-}
-
-/** `<pid> <start time>`. */
-async function identityOf(pid: string): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  const startTime = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  return `${stat.split(" ", 1)[0]} ${startTime}`;
+  logger.info({ directory }, "cleaned up after a run that was killed");
 }

@@ -1,8 +1,8 @@
 /**
- * The log of a run that was not asked to be verbose: errors only, as lines for a person, at the end of the run.
+ * The log of a run that is not verbose: errors only, as lines for a person, at the end of the run.
  *
- * A service's log is JSON for machines; whoever types `blazar run` wants a sentence, once. At the end, because only
- * then is it known which of them the run's own failure says anyway. Holds a bounded number of lines.
+ * Only at the end is it known which of them the run's own failure repeats; those are left out. The number of errors
+ * that are kept is bounded.
  */
 import { reasonOf } from "../contracts/errors.ts";
 import type { LogFields, Logger } from "../contracts/logger.ts";
@@ -34,7 +34,7 @@ export class ErrorLog implements Logger {
     return this;
   }
 
-  /** What there is to tell beside `failure`, which is told by itself; of its twin, only the guest's last words are. */
+  /** The lines to print beside `failure`, which is printed elsewhere. Of the same error, only the guest's diagnostics. */
   report(failure?: unknown): string {
     const known = failure === undefined ? undefined : reasonOf(failure);
     return this.errors

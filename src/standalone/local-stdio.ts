@@ -1,9 +1,8 @@
 /**
  * This process's own stdin, stdout and stderr as the stdio of a container's process.
  *
- * Stands where the keeper stands under containerd, with the same promises: offsets from 0, credit for output only
- * once it is written (so that a slow reader slows the guest and nothing piles up), input at the guest's pace. Must
- * never end stdout or stderr: they are not ours.
+ * It takes the keeper's place and keeps its promises. Offsets count from 0. Output gets new credit only once it is
+ * written, so that a slow reader slows the guest. Input goes at the guest's pace. Must never end stdout or stderr.
  */
 import type { Readable, Writable } from "node:stream";
 import type { StdioHost } from "../actors/container/stdio-relay.ts";
@@ -12,7 +11,7 @@ import type { OutputStream, StdioBinding, StdioHandlers, StdioPaths } from "../c
 import { ackWindow, FrameDecoder, FrameType, KEEPER_MAX_FRAME_BYTES } from "../protocol/wire/frame.ts";
 import { StreamReceiver, StreamSender } from "../protocol/wire/stream.ts";
 
-/** What stands for a path in a request: the stream of this name is connected. */
+/** Instead of a path in a request: the stream of this name is connected. */
 export const CONNECTED = "local";
 
 /** Where a process's stdio goes. */
@@ -20,11 +19,11 @@ export interface LocalStreams {
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Whoever read the output has gone away (EPIPE). Called once a stream; what comes afterwards is dropped. */
+  /** The reader of the output has gone (EPIPE). Called once a stream; later output is dropped. */
   readonly onBroken?: (stream: OutputStream) => void;
 }
 
-/** There is one stream in each of these conversations, so its number says nothing. */
+/** Each sender and receiver has one stream only: any number will do. */
 const STREAM = 1;
 
 /** One process's stdio at a time: there is only one terminal. */
@@ -62,7 +61,7 @@ export class LocalStdio implements StdioHost {
     });
   }
 
-  /** Lets go of stdin, so that this process can end. */
+  /** Stops reading stdin, so that this process can end. */
   close(): void {
     this.input?.close();
   }
@@ -73,7 +72,7 @@ function connected<Stream>(stream: Stream | undefined, name: string): Stream {
   throw blazarError("FrameUnexpected", "relay stdio", `there is no ${name}`);
 }
 
-/** The receiving end of an output, at the pace of whoever reads it from us. */
+/** The receiving end of an output, at the pace of the output's reader. */
 class LocalOutput {
   private readonly target: Writable;
   private readonly receiver: StreamReceiver;
@@ -95,7 +94,7 @@ class LocalOutput {
       send: (bytes) =>
         decoder.push(bytes, (frame) => {
           const [offset, window] = [frame.sequence, ackWindow(frame)];
-          // never from within the call that brought the bytes: the keeper's acks come later, too
+          // not within the call that brought the bytes: the keeper acknowledges later, too
           queueMicrotask(() => report.acknowledged(offset, window));
         }),
       onData: (bytes) => this.write(bytes),
@@ -120,7 +119,7 @@ class LocalOutput {
   }
 
   close(): void {
-    // a late EPIPE must not become an uncaught error: the listener stays while something is on its way
+    // while a write is under way the listener stays: a late EPIPE must not become an uncaught error
     if (this.writing === 0) this.target.off("error", this.onError);
   }
 

@@ -1,9 +1,8 @@
 /**
- * The RootfsStore of a standalone run: a directory or an image archive shared as it is, and a private disk to
- * write to.
+ * The RootfsStore of a standalone run: a directory or an image archive that is shared, and a private disk for writes.
  *
- * Nothing is mounted, so that no privilege is needed: the guest overlays a directory and unpacks an archive itself.
- * Must not write into what it shares.
+ * Nothing is mounted on the host, so no privilege is needed: the guest overlays the directory or unpacks the archive.
+ * Must not write into what is shared.
  */
 import { constants } from "node:fs";
 import { access, copyFile, link, mkdir, rm, stat } from "node:fs/promises";
@@ -12,7 +11,7 @@ import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../contracts/storage.ts";
 import { copyEmptyImage, type EmptyImage } from "../workers/disk-image.ts";
 
-/** What the guest gets as its root. */
+/** Where the root comes from; `builtin` is the busybox in the guest's initramfs. */
 export type RootSource =
   | { readonly kind: "builtin" }
   | { readonly kind: "directory"; readonly path: string }
@@ -21,15 +20,16 @@ export type RootSource =
 /** The name of an archive in its share. */
 const ARCHIVE = "image.tar";
 
-/** What is to be shared with the guest for a source; undefined = nothing. */
+/** What is shared with the guest for a source. */
 export interface Share {
+  /** Undefined: nothing is shared. */
   readonly directory: string | undefined;
-  /** As the guest is told. */
+  /** The root, in the words of the request to the guest. */
   readonly guest: Pick<RootfsPlan["guest"], "kind" | "path">;
 }
 
 /**
- * Checks the source and makes what has to be shared with the guest, below `directory` if it has to be made.
+ * Checks the source, and makes a directory to share below `directory` if there is none yet.
  * @throws BlazarError `InvalidRootfs`
  */
 export async function prepareShare(source: RootSource, directory: string): Promise<Share> {
@@ -37,7 +37,7 @@ export async function prepareShare(source: RootSource, directory: string): Promi
   const path = resolve(source.path);
   await check(path, source.kind);
   if (source.kind === "directory") return { directory: path, guest: { kind: "layers", path: "" } };
-  // the guest sees the whole share: a directory of its own keeps the archive's neighbours from it
+  // the guest sees the whole share: in a directory of its own, the archive has no neighbours
   const share = join(directory, "image");
   await mkdir(share, { mode: 0o755 });
   const shared = join(share, ARCHIVE);
@@ -50,10 +50,8 @@ async function check(path: string, kind: "directory" | "archive"): Promise<void>
   const wrong = (reason: string, cause?: unknown) =>
     blazarError("InvalidRootfs", operation, reason, { subject: path, cause });
   const found = await stat(path).catch((error: unknown) => {
-    throw wrong(
-      (error as NodeJS.ErrnoException).code === "ENOENT" ? "it is not there" : String(error),
-      error,
-    );
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw wrong(missing ? "it is not there" : String(error), error);
   });
   if (kind === "directory" && !found.isDirectory()) throw wrong("it is not a directory");
   if (kind === "archive" && !found.isFile()) throw wrong("it is not a file");
@@ -63,7 +61,7 @@ async function check(path: string, kind: "directory" | "archive"): Promise<void>
   });
 }
 
-/** One container's root, with its writable layer in the run's own directory. */
+/** Makes one container's root, with its writable layer in the run's own directory. */
 export class StandaloneRootfsStore implements RootfsStore {
   private readonly guest: Share["guest"];
   private readonly empty: EmptyImage;
@@ -88,7 +86,7 @@ export class StandaloneRootfsStore implements RootfsStore {
   async apply(plan: RootfsPlan): Promise<void> {
     try {
       await mkdir(plan.directory, { mode: 0o711 });
-      // a few kilobytes into a sparse file: not worth a thread
+      // a few kilobytes into a sparse file: not worth a worker thread
       copyEmptyImage(this.empty, plan.disk.path, plan.owner);
     } catch (error) {
       await this.release(plan);

@@ -1,8 +1,8 @@
 /**
- * What a standalone run works in: a temporary directory, a keeper of its own in it, and the actors.
+ * The surroundings of a standalone run: a temporary directory, a keeper of its own in it, and the actors.
  *
- * Everything it makes lies in the directory or is a child of the keeper; {@link Session.close} takes all of it away,
- * whatever state it is in, and is the only thing that has to be called.
+ * Everything that a session makes is in the directory or is a child of the keeper. {@link Session.close} removes all
+ * of it, in any state, and is the only method that has to be called.
  */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -13,20 +13,20 @@ import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import { parseConfig } from "../daemon/config/load.ts";
-import type { Machine } from "../daemon/config/machine.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { type Core, type CoreOptions, makeStateDirectories, wireCore } from "../daemon/core.ts";
 import { locateParts, type Parts } from "../daemon/parts.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { startKeeper } from "../host/keeper/process.ts";
 import { claim, sweepAbandoned } from "./abandoned.ts";
+import type { Machine } from "./machine.ts";
 
 /** Longest directory whose sockets' paths still fit into sockaddr_un (107 characters). */
 const LONGEST_TEMPORARY_PATH = 40;
 
 const PREFIX = "blazar-run-";
 
-/** Without cgroups: they are root's to give. */
+/** No cgroups: only root may make them. */
 const noCgroups: Cgroups = {
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),
@@ -49,8 +49,8 @@ export class Session {
   ) {}
 
   /**
-   * Makes the directory. The machine is as configured where `machine` does not say, and everything else, too, but the
-   * directories. Throws DependencyMissing naming what set-up has not built.
+   * Makes the directory. All is as in `config`, but for the directories and what `machine` says.
+   * Throws DependencyMissing naming what set-up has not built.
    */
   static async open(
     machine: Machine,
@@ -64,7 +64,7 @@ export class Session {
     const session = new Session(directory, privateConfig(config, machine, directory), parts, logger);
     try {
       await claim(directory);
-      // as root, the VMM is another user and has to reach its own files in there
+      // as root, the VMM runs as another user and must reach its files in the directory
       if (process.getuid?.() === 0) await chmod(directory, 0o711);
       await makeStateDirectories(session.config);
       return session;
@@ -86,7 +86,7 @@ export class Session {
     return this.core;
   }
 
-  /** Ends the VM and the keeper and removes the directory. Goes on whatever fails; never rejects. */
+  /** Ends the VM and the keeper and removes the directory. Each step is tried, whatever failed before; never rejects. */
   async close(): Promise<void> {
     const { core, keeper, directory } = this;
     await this.attempt("end the sandbox", () => core?.sandboxes.drain());
@@ -106,7 +106,7 @@ export class Session {
   }
 }
 
-/** A keeper that still has something to keep refuses to end: then its processes go first, by the pid it knows. */
+/** A keeper with living children refuses to end: they are killed first, by the pids that it knows, then the keeper. */
 async function endKeeper(keeper: Keeper): Promise<void> {
   const { pid } = keeper;
   try {
@@ -136,7 +136,7 @@ function privateConfig(defaults: Config, machine: Machine, directory: string): C
   };
 }
 
-/** An id that names the run's sandbox in the VMM's arguments: people look for it with ps(1). */
+/** The sandbox's id. It is in the VMM's arguments, where people see it in ps(1). */
 export function runId(): string {
   return `run-${randomBytes(3).toString("hex")}`;
 }

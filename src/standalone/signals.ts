@@ -1,19 +1,18 @@
 /**
- * Signals to a standalone run (signal(7)): the command's while it runs, ours before and after.
+ * Signals to a standalone run (signal(7)).
  *
- * Before the command runs, a signal gives the run up; while it runs, each one is passed on, and the third within
- * three seconds kills a command that will not listen; while cleaning up, they are ignored, because cleaning up
- * ends by itself. So nothing is left behind, however impatient the operator.
+ * Before the command runs, a signal calls the run off. While it runs, signals are passed on; the third within three
+ * seconds becomes SIGKILL. During the clean-up they are ignored: it ends by itself, and so nothing is left behind.
  */
 import { constants } from "node:os";
+import { SIGKILL, signalStatus } from "../lib/signals.ts";
 
 const PASSED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 const ENDING: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 const IMPATIENT_SIGNALS = 3;
 const IMPATIENT_MS = 3_000;
-const SIGKILL = 9;
 
-/** Who gets the signals of this process. Made, it owns them until {@link close}. */
+/** Owns the signals of this process from its construction until {@link close}. */
 export class RunSignals {
   private readonly abort = new AbortController();
   private readonly listeners: (readonly [NodeJS.Signals, () => void])[];
@@ -27,22 +26,22 @@ export class RunSignals {
     for (const [name, listener] of this.listeners) process.on(name, listener);
   }
 
-  /** Aborts when a signal has given up a run whose command has not started. */
+  /** Aborts when a signal comes before the command has started. */
   get aborted(): AbortSignal {
     return this.abort.signal;
   }
 
-  /** What a shell would say of a run that was given up: 128 + the signal's number. */
+  /** The exit code of a run that was called off, as of a command that the signal has ended. */
   get exitCode(): number {
-    return 128 + (this.received === undefined ? 0 : constants.signals[this.received]);
+    return signalStatus(this.received === undefined ? 0 : constants.signals[this.received]);
   }
 
-  /** The command runs: from now on signals are its. */
+  /** The command runs: from now on it gets the signals. */
   passTo(target: (signal: number) => void): void {
     this.target = target;
   }
 
-  /** The command has ended: signals mean nothing any more. */
+  /** The command has ended: from now on signals are ignored. */
   ignore(): void {
     this.cleaning = true;
   }

@@ -1,17 +1,17 @@
 /**
  * The OCI spec (runtime-spec, config.md) of a standalone run's one container.
  *
- * Composed from the image's configuration and the command line as the container engines do it: the command line's
- * CMD replaces the image's Cmd, not its Entrypoint. It has no PID namespace of its own: as PID 1 of one, a command
- * without signal handlers would not even notice Ctrl-C (pid_namespaces(7)).
+ * The image's configuration and the command line are put together as container engines do: a command replaces the
+ * image's Cmd, not its Entrypoint. There is no PID namespace: as its PID 1, a command without signal handlers would
+ * ignore Ctrl-C (pid_namespaces(7)).
  */
 import { blazarError } from "../contracts/errors.ts";
 import { commandOf, type ImageConfig } from "../oci/image.ts";
 
-/** A root without a say. */
+/** The configuration of a root that has none. */
 export const NO_DEFAULTS: ImageConfig = { entrypoint: [], cmd: [], env: [], workingDir: "", user: "" };
 
-/** What the command line says. */
+/** The command line's part. */
 export interface Wanted {
   readonly command: readonly string[];
   /** `K=V`; later ones win. */
@@ -64,27 +64,24 @@ export function composeSpec(wanted: Wanted, defaults: ImageConfig): unknown {
 function commandLine(command: readonly string[], defaults: ImageConfig): string[] {
   const args = commandOf(defaults, command);
   if (args.length > 0) return args;
-  throw blazarError("InvalidArgument", "run a command", "none is given, and the root has no default one", {
-    remedy: "blazar run [OPTIONS] -- COMMAND [ARGS…]",
-  });
+  const reason = "none is given, and the root has no default one";
+  const remedy = "blazar run [OPTIONS] -- COMMAND [ARGS…]";
+  throw blazarError("InvalidArgument", "run a command", reason, { remedy });
 }
 
 /** `uid` or `uid:gid`; root may be called by its name. */
 function userOf({ user }: ImageConfig): { uid: number; gid: number } {
   const [, uid, gid] = /^(\d{1,10}|root)(?::(\d{1,10}|root))?$/.exec(user === "" ? "root" : user) ?? [];
   if (uid === undefined) {
-    throw blazarError(
-      "UnsupportedSpec",
-      "run the image",
-      "its user is a name, and only numbers are known outside of the image",
-      { subject: user, remedy: "build the image with a numeric USER" },
-    );
+    const reason = "its user is a name, and only the image's own files know its number";
+    const remedy = "build the image with a numeric USER";
+    throw blazarError("UnsupportedSpec", "run the image", reason, { subject: user, remedy });
   }
   const number = (text: string | undefined) => (text === undefined || text === "root" ? 0 : Number(text));
   return { uid: number(uid), gid: number(gid) };
 }
 
-/** One entry a name, the last one said wins. */
+/** One entry a name; the last one wins. */
 function environment({ env, terminal, term }: Wanted, defaults: ImageConfig, home: string): string[] {
   const base = [PATH, `HOME=${home}`, ...(terminal === undefined ? [] : [`TERM=${term}`])];
   const byName = new Map<string, string>();

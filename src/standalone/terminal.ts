@@ -1,8 +1,8 @@
 /**
  * The terminal of a standalone run with `--tty` (termios(3), tty_ioctl(4)): raw input and the window's size.
  *
- * In raw mode the guest's line discipline does the work: Ctrl-C reaches the command as a byte, not us as a signal.
- * Whoever turns it on must turn it off again, or the operator's shell is left without echo.
+ * In raw mode the guest's line discipline does the work: Ctrl-C goes to the command as a byte, and is no signal here.
+ * The caller must turn raw mode off again, or the operator's shell is left without echo.
  */
 import type { ReadStream } from "node:tty";
 import type { TaskService } from "../contracts/task.ts";
@@ -20,7 +20,7 @@ export function rawInput(stdin: ReadStream): () => void {
   return () => stdin.setRawMode(false);
 }
 
-/** Tells the container each change of our window's size; returns how to stop. */
+/** Tells the container each change of the window's size; returns how to stop. */
 export function followWindowSize(
   started: Terminal,
   container: string,
@@ -36,7 +36,7 @@ export function followWindowSize(
     tasks.resizePty(container, "", columns, rows).catch(() => undefined);
   };
   stdout.on("resize", tell);
-  // it may have changed while the guest was booting
+  // the size may have changed while the guest was booting
   tell();
   return () => stdout.off("resize", tell);
 }

@@ -4,7 +4,8 @@ import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type TestContainer, TestNode, type TestPod, until } from "../support/e2e/node.ts";
+import { until } from "../../lab/host/until.ts";
+import { type TestContainer, TestNode, type TestPod } from "../support/e2e/node.ts";
 
 const CLONES = 50;
 /** Pods that exist at the same time; the machine that tests run on has 24 GB. */
@@ -63,9 +64,9 @@ describe("clones of one template", () => {
 
   it("come with a disk, which the first container gets and no other", async () => {
     const pod = await clone();
-    const spares = async (): Promise<string[]> =>
+    const prepared = async (): Promise<string[]> =>
       (await readdir(node.node.scratchDirectory)).filter((name) => !name.startsWith("original-"));
-    expect(await spares()).toEqual([`${pod.id}.spare`]);
+    expect(await prepared()).toEqual([expect.stringContaining(pod.id)]);
     for (const name of ["first", "second"]) {
       const container = await node.startContainer(
         pod,
@@ -73,7 +74,7 @@ describe("clones of one template", () => {
       );
       await node.waitForLog(container, `/${name}`);
       expect((await node.exec(container, "ls / | grep -E '^(first|second)$'")).stdout).toBe(`${name}\n`);
-      expect(await spares()).toEqual([]);
+      expect(await prepared()).toEqual([]);
     }
   });
 

@@ -1,11 +1,10 @@
 /** Pods in microVMs through the real containerd, as kubelet would ask for them. */
 import { readFile } from "node:fs/promises";
 import { release } from "node:os";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { writeImage } from "../../lab/image-builder.ts";
+import { until } from "../../lab/host/until.ts";
 import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
-import { TestNode, until } from "../support/e2e/node.ts";
+import { TestNode } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";
 import { numberedLayers, testImage, withLayers } from "../support/oci-image.ts";
 
@@ -170,9 +169,7 @@ describe("an image", () => {
   it("with sixty layers shows the topmost file of each name, and all files", async () => {
     const name = "localhost/blazar/layers:latest";
     const image = withLayers(await testImage(built().busybox.binary, name), name, ...numberedLayers(60));
-    const file = join(node.node.directory, "layers.tar");
-    await writeImage(file, image);
-    await node.node.containerd.importImage(file, name);
+    await node.node.containerd.importImage(image);
     const pod = await node.runPod();
     const container = await node.startContainer(pod, "cat /top; ls /layers | wc -l; exec sleep 1000", {
       image: { image: name },
@@ -238,7 +235,7 @@ describe("blazard", () => {
     const vmm = await node.vmmPid(pod);
     await node.node.restartBlazard({ kill: true });
     expect(() => process.kill(vmm, 0)).toThrow(/ESRCH/);
-    expect(await node.blazardLog()).toContain("undid what a daemon that has ended left");
+    expect(await node.blazardLog()).toContain("cleaned up a sandbox left by a previous daemon");
     await node.stopAll();
     const again = await node.runPod();
     const container = await node.startContainer(again, "echo back; exec sleep 1000");

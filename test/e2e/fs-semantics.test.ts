@@ -5,9 +5,8 @@
  * `BLAZAR_WRITE_DOCS=1 npm test -- test/e2e/fs-semantics.test.ts`.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { busyboxImage, writeImage } from "../../lab/image-builder.ts";
+import { busyboxImage } from "../../lab/images/busybox.ts";
 import { TestNode } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";
 import {
@@ -22,7 +21,7 @@ import {
 const IMAGE = "localhost/blazar/fs-semantics:latest";
 const PAGE = "docs/storage.md";
 const TABLE = /(<!-- file semantics: begin[^>]*-->\n)([\s\S]*)(<!-- file semantics: end -->)/;
-/** Files of every kind, capabilities and trusted attributes on them, limits: root's business. Numbers: capabilities(7). */
+/** What the checks need root's rights for: device files, file capabilities, trusted attributes, limits. By number (capabilities(7)). */
 const CAPABILITIES = { SYS_ADMIN: 21, SYS_RESOURCE: 24, MKNOD: 27, SETFCAP: 31 };
 
 let node: TestNode;
@@ -36,18 +35,10 @@ beforeAll(async () => {
 afterAll(() => node.stop());
 
 async function importImage(): Promise<void> {
-  const { busybox } = built();
-  const applets = (await readFile(busybox.applets, "utf8")).split("\n").filter((line) => line !== "");
-  const image = await busyboxImage(
-    IMAGE,
-    busybox.binary,
-    applets.map((path) => basename(path)),
-  );
+  const image = await busyboxImage(IMAGE, built().busybox);
   const program = await readFile(await buildFsSemantics(node.node.directory));
   const layer = [{ path: "bin/fs-semantics", content: program, mode: 0o755 }, ...imageFiles()];
-  const file = join(node.node.directory, "fs-semantics.tar");
-  await writeImage(file, { ...image, layers: [...image.layers, layer] });
-  await node.node.containerd.importImage(file, IMAGE);
+  await node.node.containerd.importImage({ ...image, layers: [...image.layers, layer] });
 }
 
 /** Those that runc can give, because this host has them; a microVM has all, but both shall have the same. */

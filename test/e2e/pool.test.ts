@@ -1,9 +1,8 @@
 /** The warm pool through the real containerd: adopted VMs are as good as booted ones. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { processesOf } from "../../lab/demo/leftovers.ts";
-import { TestNode, type TestPod, until } from "../support/e2e/node.ts";
+import { processesOf } from "../../lab/host/processes.ts";
+import { until } from "../../lab/host/until.ts";
+import { TestNode, type TestPod } from "../support/e2e/node.ts";
 
 let node: TestNode;
 
@@ -19,17 +18,12 @@ afterEach(async () => {
 
 afterAll(() => node.stop());
 
-/** Waits for so many warm VMs, as blazard's log tells of them. */
+/** Waits for so many warm VMs, as blazard's own figures tell of them. */
 async function warm(count: number): Promise<void> {
-  await until(`${count} warm VMs`, async () => ((await warmVms()) >= count ? true : undefined));
-}
-
-async function warmVms(): Promise<number> {
-  const lines = (await readFile(join(node.node.directory, "blazard.log"), "utf8")).split("\n");
-  const sizes = lines
-    .filter((line) => line.includes('"msg":"a VM is warm"'))
-    .map((line) => (JSON.parse(line) as { size: number }).size);
-  return sizes.at(-1) ?? 0;
+  await until(`${count} warm VMs`, async () => {
+    const { pool } = (await node.node.metrics()).parts as { readonly pool: { readonly size: number } };
+    return pool.size >= count ? true : undefined;
+  });
 }
 
 async function sourceOf(pod: TestPod): Promise<string | undefined> {

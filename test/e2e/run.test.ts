@@ -3,9 +3,9 @@ import { cp, mkdir, readFile, readlink, stat, symlink, writeFile } from "node:fs
 import { release } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { runProgram } from "../../lab/demo/child.ts";
-import { processesOf } from "../../lab/demo/leftovers.ts";
-import { until } from "../support/e2e/node.ts";
+import { processesOf } from "../../lab/host/processes.ts";
+import { runProgram } from "../../lab/host/program.ts";
+import { until } from "../../lab/host/until.ts";
 import { blazarProgram, built, writeBusyboxImage } from "../support/e2e/program.ts";
 import { asNobody, installForEverybody, NOBODY, runBlazar, startRun } from "../support/e2e/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

@@ -1,10 +1,10 @@
 /**
- * Images for tests, built on the spot from busybox by the demo's builder: plain, many-layered, with foreign owners,
- * with a program of the test's own.
+ * Images for tests, built on the spot from busybox: plain, with many layers, with foreign owners, with whiteouts.
  */
 import { execFileSync } from "node:child_process";
-import { busyboxImage, type ImageSpec } from "../../lab/image-builder.ts";
-import type { TarFile } from "../../lab/tar-writer.ts";
+import { busyboxImageOf } from "../../lab/images/busybox.ts";
+import type { ImageSpec } from "../../lab/images/image-builder.ts";
+import type { TarFile } from "../../lab/images/tar-writer.ts";
 
 /** @param busybox a static one */
 export async function testImage(
@@ -12,7 +12,7 @@ export async function testImage(
   name = "docker.io/library/blazar-test:1",
 ): Promise<ImageSpec> {
   const applets = execFileSync(busybox, ["--list"], { encoding: "utf8" }).trim().split("\n");
-  return await busyboxImage(name, busybox, applets);
+  return await busyboxImageOf(name, busybox, applets);
 }
 
 /** The image with further layers on top, the lowest first. */

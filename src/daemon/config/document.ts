@@ -1,13 +1,14 @@
 /**
- * `docs/configuration.md` from the configuration's schema, so that the page cannot fall behind.
+ * Writes `docs/configuration.md` from the configuration's schema, so that the page is never out of date.
  */
-import { CONFIG_SCHEMA, type ConfigKey } from "./schema.ts";
+import { CONFIG_SCHEMA } from "./schema.ts";
+import type { ConfigKey } from "./values.ts";
 
 const HEAD = `# Configuration
 
-\`blazar serve --config FILE\` reads TOML. Every key has a default; without \`--config\` all of them hold. A key or
-a table that is not on this page is refused, with the nearest known name. This page is generated from
-\`src/daemon/config/schema.ts\` (\`npm run generate\`).
+\`blazar serve --config FILE\` reads TOML. Every key has a default; without \`--config\` all defaults hold. A key or
+a table that is not on this page is refused, and the error names the nearest known one. Sizes are written as
+\`"256M"\` or as a number of bytes. This page is generated from \`src/daemon/config/schema.ts\` (\`npm run generate\`).
 `;
 
 /** The whole page. */

@@ -1,19 +1,20 @@
 /**
  * Reads the configuration file: TOML, checked key by key against schema.ts.
  *
- * An error names the file, the key as the operator wrote it, what is wrong and, for an unknown key, the nearest
- * one that exists. A missing file is an error only if it was named.
+ * An error names the file, the key as the operator wrote it and what is wrong with it. For an unknown key it names the
+ * nearest one that exists. A missing file is an error only if it was named.
  */
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import * as z from "zod/mini";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { CONFIG_SCHEMA, type Config, type ConfigKey } from "./schema.ts";
+import { CONFIG_SCHEMA, type Config } from "./schema.ts";
+import type { ConfigKey } from "./values.ts";
 
 const OPERATION = "read the configuration";
 const SECTIONS: Readonly<Record<string, Readonly<Record<string, ConfigKey>>>> = CONFIG_SCHEMA;
 
-/** Reads `file`; undefined = all defaults. Throws InvalidConfig. */
+/** Reads `file`; without one, all defaults hold. Throws InvalidConfig. */
 export async function loadConfig(file: string | undefined): Promise<Config> {
   if (file === undefined) return parseConfig("", "(defaults)");
   let text: string;
@@ -42,7 +43,7 @@ function parseToml(text: string, file: string): Record<string, unknown> {
     return parse(text);
   } catch (error) {
     const line = error instanceof TomlError ? ` at line ${error.line}, column ${error.column}` : "";
-    throw invalid(file, `it is no TOML${line}: ${reasonOf(error).split("\n")[0]}`);
+    throw invalid(file, `it is not TOML${line}: ${reasonOf(error).split("\n")[0]}`);
   }
 }
 
@@ -71,13 +72,11 @@ function readKey(value: unknown, name: string, key: ConfigKey, file: string): un
   const result = z.safeParse(key.schema, used);
   if (result.success) return result.data;
   const shown = JSON.stringify(value)?.slice(0, 80);
-  throw invalid(
-    file,
-    `${name} = ${shown}: it must be ${key.type} (${result.error.issues[0]?.message ?? "wrong type"})`,
-  );
+  const problem = result.error.issues[0]?.message ?? "wrong type";
+  throw invalid(file, `${name} = ${shown}: it must be ${key.type} (${problem})`);
 }
 
-/** The known name that takes the fewest edits to reach, if it is near enough to be meant. */
+/** The known name that takes the fewest edits to reach, if they are few enough for a slip of the pen. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const [best] = known
     .map((each) => ({ each, distance: editDistance(name, each) }))

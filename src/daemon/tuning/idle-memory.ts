@@ -1,22 +1,21 @@
 /**
- * What the daemon gives back when it has become idle: the garbage of its heaps, what malloc keeps of freed memory and
- * the program text that only its start, or the start of a worker thread, has touched.
+ * Gives memory back to the kernel when the daemon is idle: when no container was made or removed for a while.
  *
- * Idle means that no container was made or removed for a while. A worker makes the calls, the main heap's pause (20
- * to 40 ms, twice that with compaction) is this thread's. Garbage is collected only where Node was started with
- * --expose-gc, as the unit does.
+ * It gives back the garbage of the heaps, the freed memory that malloc keeps, and program text that only a start has
+ * used. A worker makes the system calls. Collecting the main heap pauses this thread for 20 to 40 ms, for twice as
+ * long with compaction. It needs Node's option --expose-gc, which the unit sets.
  */
 import { setFlagsFromString } from "node:v8";
 import type { Logger } from "../../contracts/logger.ts";
 import type { IdlePool } from "../../host/storage/worker-pool.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 
-/** More of the heap than this is free after a collection: live objects lie scattered, and are worth being moved together. */
+/** If a larger share of the heap is free after a collection, live objects are scattered: moving them together pays. */
 const SPARSE = 1 / 6;
-/** Moving more than this would take too long. */
+/** Moving a larger heap would take too long. */
 const COMPACTED_BYTES = 64 * 2 ** 20;
 
-/** What is known of a heap, in bytes; see process.memoryUsage. */
+/** A heap, in bytes; see process.memoryUsage. */
 interface HeapUsage {
   readonly heapTotal: number;
   readonly heapUsed: number;
@@ -27,7 +26,7 @@ export function isSparse({ heapTotal, heapUsed }: HeapUsage): boolean {
   return heapTotal <= COMPACTED_BYTES && heapTotal - heapUsed > heapTotal * SPARSE;
 }
 
-/** Collects this thread's garbage; V8 by itself only empties pages that are a fifth free. Returns whether it compacted. */
+/** Collects this thread's garbage. Returns whether it compacted; by itself V8 only empties pages that are a fifth free. */
 function collect(gc: () => void): boolean {
   gc();
   if (!isSparse(process.memoryUsage())) return false;
@@ -41,7 +40,7 @@ function collect(gc: () => void): boolean {
 }
 
 export class IdleMemory {
-  /** Threads of the pool whose start has touched no text that is still there. */
+  /** So many threads of the pool had started when text was last dropped. */
   private startsCleanedUp = 0;
 
   constructor(private readonly logger: Pick<Logger, "debug">) {}
@@ -49,8 +48,8 @@ export class IdleMemory {
   /**
    * Gives back what can be spared now.
    *
-   * Text is dropped only after the start of a thread: else a daemon would read again and again what pods need. The thread
-   * that does it is one of those, so its own start does not count the next time.
+   * Text is dropped only if a thread has started since the last time. Otherwise the daemon would read the text that pods
+   * need again and again. The worker that drops it may have started for that; its own start does not count next time.
    * @param since whether a thread has ended that is not one of these workers
    */
   async giveBack(

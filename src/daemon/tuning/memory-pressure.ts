@@ -1,9 +1,9 @@
 /**
- * How much the host waits for memory: pressure stall information (Documentation/accounting/psi.rst).
+ * Measures how short of memory the host is: pressure stall information (Documentation/accounting/psi.rst).
  */
 import { readFile } from "node:fs/promises";
 
-/** Percent of the last ten seconds in which some task waited for memory; undefined where the kernel has no PSI. */
+/** The share of the last ten seconds in which some task waited for memory, in percent; undefined without PSI. */
 export async function memoryPressure(): Promise<number | undefined> {
   const text = await readFile("/proc/pressure/memory", "utf8").catch(() => "");
   const found = /^some avg10=([\d.]+)/m.exec(text)?.[1];

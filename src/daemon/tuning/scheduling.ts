@@ -1,21 +1,21 @@
 /**
- * The daemon's share of the processors among those of fifty VMs that want them all at the same time.
+ * Raises the daemon's share of the processors, so that it runs at once when dozens of VMs are busy.
  *
- * Where the kernel groups processes by session (sched(7), "The autogroup feature"), each VM is a group of its own and
- * the daemon one of many; what it does for a pod is a few milliseconds, and every pod waits for it. Under systemd with
- * control groups for processors CPUWeight= decides instead, and this has no effect.
+ * The daemon works a few milliseconds for each pod, and the pod waits for that. Where the kernel groups processes by
+ * session (sched(7), "The autogroup feature"), each VM is a group and the daemon only one of many. Under systemd with
+ * CPU control groups, CPUWeight= decides instead, and this has no effect.
  */
 import { writeFile } from "node:fs/promises";
 import type { Logger } from "../../contracts/logger.ts";
 
 /**
- * 86 times the weight of others (sched(7), "nice value"), which is a processor whenever the daemon wants one: by nine
- * times it was a third of one among twenty busy VMs, and the event loop waited up to 38 ms for its turn.
+ * 86 times the weight of others (sched(7), "nice value"): a processor whenever the daemon wants one. With nine times,
+ * the daemon had a third of one among twenty busy VMs, and its event loop waited up to 38 ms.
  */
 const AUTOGROUP_NICE = "-20";
 const AUTOGROUP = "/proc/self/autogroup";
 
-/** Raises the weight of this process's session; where that can't be done, it says so and goes on. */
+/** Raises the weight of this process's session. Where that is impossible, it logs a line and goes on. */
 export async function raiseSchedulingWeight(logger: Pick<Logger, "debug">, file = AUTOGROUP): Promise<void> {
   try {
     await writeFile(file, AUTOGROUP_NICE);

@@ -2,8 +2,8 @@
 import { chmod, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { buildImage } from "../../../lab/image-builder.ts";
-import { writeTar } from "../../../lab/tar-writer.ts";
+import { buildImage } from "../../../lab/images/image-builder.ts";
+import { writeTar } from "../../../lab/images/tar-writer.ts";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
 import { type AgentBench, BUILTIN, LAYERS, processOf, specOf } from "../../support/bench/agent.ts";

@@ -1,30 +1,30 @@
 /**
  * A private node with pods, for the end-to-end tests: what kubelet does, in few words.
  *
- * Start one in `beforeAll`, end it in `afterAll` by {@link TestNode.stop}, which leaves nothing behind whatever the
- * tests did. One node serves all tests of a file: a containerd takes longer to start than a pod.
+ * Start one in `beforeAll` and end it in `afterAll` by {@link TestNode.stop}, which leaves nothing behind whatever the
+ * tests did. One node serves all tests of a file, because a containerd takes longer to start than a pod.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
 import type { CriClient } from "../../../lab/cri/client.ts";
-import { type Leftover, podLeftovers, processesOf } from "../../../lab/demo/leftovers.ts";
-import { PAUSE_IMAGE } from "../../../lab/demo/private-containerd.ts";
-import { PrivateNode, type PrivateNodeOptions } from "../../../lab/demo/private-node.ts";
+import { commandWords, execText, type Finished, typeIntoShell } from "../../../lab/cri/commands.ts";
+import { type LogLine, readContainerLog } from "../../../lab/cri/container-log.ts";
+import { processesOf } from "../../../lab/host/processes.ts";
+import { until } from "../../../lab/host/until.ts";
+import { busyboxImage, pauseImage } from "../../../lab/images/busybox.ts";
+import { type Leftover, podLeftovers } from "../../../lab/node/leftovers.ts";
+import { hostNetworkPod, removeAllPods, removePod } from "../../../lab/node/pods.ts";
+import { PrivateNode, type PrivateNodeOptions } from "../../../lab/node/private-node.ts";
 import {
   ContainerState,
   type ContainerStatus,
   type DeepPartial,
-  NamespaceMode,
-  PodSandboxConfig,
+  type PodSandboxConfig,
 } from "../../../src/rpc/generated/runtime/v1/cri.ts";
-import { blazarProgram, built, writeBusyboxImage } from "./program.ts";
+import { blazarProgram, built } from "./program.ts";
 
 /** Busybox: a shell and its applets in /bin. */
 export const BUSYBOX = "localhost/blazar/test:latest";
-
-const DEADLINE_MS = 60_000;
-const POLL_MS = 20;
 
 export type ContainerConfig = Parameters<CriClient["createContainer"]>[1];
 
@@ -42,22 +42,9 @@ export interface TestContainer {
   readonly logFile: string;
 }
 
-/** A line of a CRI log. */
-export interface LogLine {
-  readonly stream: string;
-  readonly text: string;
-}
-
 export interface PodOptions {
   readonly handler?: "blazar" | "runc";
   readonly config?: DeepPartial<PodSandboxConfig>;
-}
-
-/** A finished command. */
-export interface Finished {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 export class TestNode {
@@ -77,7 +64,7 @@ export class TestNode {
     });
     try {
       const test = new TestNode(node);
-      await test.importBusybox(BUSYBOX);
+      await node.containerd.importImage(await busyboxImage(BUSYBOX, built().busybox));
       return test;
     } catch (error) {
       await node.stop();
@@ -94,14 +81,9 @@ export class TestNode {
     return this.ids;
   }
 
-  /** Imports busybox under a name; {@link BUSYBOX} is there already. */
-  async importBusybox(name: string, process?: Parameters<typeof writeBusyboxImage>[2]): Promise<void> {
-    await this.node.containerd.importImage(await writeBusyboxImage(this.node.directory, name, process), name);
-  }
-
-  /** What runc's pods need: an image to rest in. */
-  importPause(): Promise<void> {
-    return this.importBusybox(PAUSE_IMAGE, { Entrypoint: ["/bin/tail", "-f", "/dev/null"] });
+  /** Imports what runc's pods need: an image to rest in. */
+  async importPause(): Promise<void> {
+    await this.node.containerd.importImage(pauseImage(await busyboxImage(BUSYBOX, built().busybox)));
   }
 
   /** Runs a hostNetwork pod without containers. */
@@ -109,21 +91,7 @@ export class TestNode {
     const name = `pod${this.nextName++}`;
     const logs = join(this.node.directory, "logs", name);
     await mkdir(logs, { recursive: true });
-    const config = PodSandboxConfig.fromPartial({
-      metadata: { name, uid: `uid-${name}`, namespace: "default", attempt: 0 },
-      logDirectory: logs,
-      ...options.config,
-      linux: {
-        ...options.config?.linux,
-        securityContext: {
-          ...options.config?.linux?.securityContext,
-          namespaceOptions: {
-            network: NamespaceMode.NODE,
-            ...options.config?.linux?.securityContext?.namespaceOptions,
-          },
-        },
-      },
-    });
+    const config = hostNetworkPod(name, { logDirectory: logs, ...options.config });
     const id = await this.cri.runPodSandbox(config, options.handler ?? "blazar");
     this.ids.push(id);
     return { id, config, logs };
@@ -149,7 +117,7 @@ export class TestNode {
     const config = {
       metadata: { name, attempt: 0 },
       image: { image: BUSYBOX },
-      command: typeof command === "string" ? ["sh", "-c", command] : [...command],
+      command: commandWords(command),
       logPath: `${name}.log`,
       ...more,
     };
@@ -159,34 +127,18 @@ export class TestNode {
   }
 
   /** Runs a command by ExecSync; with a string, a shell runs it. */
-  async exec(container: TestContainer, command: string | readonly string[], timeout = 0): Promise<Finished> {
-    const cmd = typeof command === "string" ? ["sh", "-c", command] : [...command];
-    const { stdout, stderr, exitCode } = await this.cri.execSync(container.id, cmd, timeout);
-    return { code: exitCode, stdout: Buffer.from(stdout).toString(), stderr: Buffer.from(stderr).toString() };
+  exec(container: TestContainer, command: string | readonly string[], timeout = 0): Promise<Finished> {
+    return execText(this.cri, container.id, command, timeout);
   }
 
   /** Runs a shell with a terminal, types into it and waits for its end; `stdout` is its screen. */
-  async typeInto(container: TestContainer, typed: string): Promise<Finished> {
-    const screen = new PassThrough();
-    const chunks: Buffer[] = [];
-    screen.on("data", (chunk: Buffer) => chunks.push(chunk));
-    const streams = { tty: true, stdin: new PassThrough(), stdout: screen };
-    const shell = await this.cri.exec(container.id, ["sh"], streams);
-    await shell.write(typed);
-    const code = await shell.exitCode;
-    return { code, stdout: Buffer.concat(chunks).toString(), stderr: "" };
+  typeInto(container: TestContainer, typed: string): Promise<Finished> {
+    return typeIntoShell(this.cri, container.id, [typed]);
   }
 
-  /** The container's log as it is now (CRI's format: time, stream, F or P, text). */
-  async readLog(container: TestContainer): Promise<LogLine[]> {
-    const content = await readFile(container.logFile, "utf8").catch(() => "");
-    return content
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => {
-        const [, stream = "", , ...words] = line.split(" ");
-        return { stream, text: words.join(" ") };
-      });
+  /** The container's log as it is now. */
+  readLog(container: TestContainer): Promise<LogLine[]> {
+    return readContainerLog(container.logFile);
   }
 
   /** The first line of the log that has this text in it. */
@@ -211,20 +163,13 @@ export class TestNode {
     return found.pid;
   }
 
-  async removePod(pod: TestPod): Promise<void> {
-    await this.cri.stopPodSandbox(pod.id);
-    await this.cri.removePodSandbox(pod.id);
+  removePod(pod: TestPod): Promise<void> {
+    return removePod(this.cri, pod.id);
   }
 
   /** Stops and removes every pod that is there: after each test, so that none sees another's. */
-  async stopAll(): Promise<void> {
-    const pods = await this.cri.listPodSandboxes();
-    await Promise.all(
-      pods.map(async ({ id }) => {
-        await this.cri.stopPodSandbox(id);
-        await this.cri.removePodSandbox(id);
-      }),
-    );
+  stopAll(): Promise<void> {
+    return removeAllPods(this.cri);
   }
 
   /** What is left on the host of everything that was ever made here; call it when all pods are removed. */
@@ -243,16 +188,5 @@ export class TestNode {
     await this.node.stop();
     const remains = await this.node.remains();
     if (remains.length > 0) throw new Error(`left behind: ${remains.join("; ")}`);
-  }
-}
-
-/** Asks until there is an answer; throws naming what was waited for when it takes too long. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = performance.now() + DEADLINE_MS;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`waited for ${what} for ${DEADLINE_MS} ms`);
-    await new Promise((next) => setTimeout(next, POLL_MS));
   }
 }

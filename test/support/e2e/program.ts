@@ -1,7 +1,7 @@
 /** Where the product and its parts are, for tests that run it as an operator does. */
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { busyboxImage, type ImageProcess, writeImage } from "../../../lab/image-builder.ts";
+import { join } from "node:path";
+import { busyboxImage } from "../../../lab/images/busybox.ts";
+import { type ImageProcess, writeImage } from "../../../lab/images/image-builder.ts";
 import { programFile } from "../../../setup/lib/dist.ts";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 
@@ -15,20 +15,14 @@ export function built(): Artifacts {
   return artifacts();
 }
 
-/** Writes an image of busybox into a directory; returns the tar's path. */
+/** Writes an image of busybox into a directory, for `blazar run --image`; returns the tar's path. */
 export async function writeBusyboxImage(
   directory: string,
   name: string,
   process?: ImageProcess,
 ): Promise<string> {
-  const { busybox } = built();
-  const list = (await readFile(busybox.applets, "utf8")).split("\n").filter((line) => line !== "");
-  const image = await busyboxImage(
-    name,
-    busybox.binary,
-    list.map((path) => basename(path)),
-  );
   const file = join(directory, `${name.replaceAll(/[^a-z0-9]+/g, "-")}.tar`);
+  const image = await busyboxImage(name, built().busybox);
   await writeImage(file, process === undefined ? image : { ...image, process });
   return file;
 }

@@ -6,10 +6,10 @@ import { once } from "node:events";
 import { chmod, chown, cp, readdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
-import { processesOf } from "../../../lab/demo/leftovers.ts";
+import { killProcessesOf, processesOf } from "../../../lab/host/processes.ts";
+import { until } from "../../../lab/host/until.ts";
 import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
 import { temporaryDirectory } from "../temporary-directory.ts";
-import { until } from "./node.ts";
 import { blazarProgram, built } from "./program.ts";
 
 /** How a run ended. A run that a signal killed has that signal and no code. */
@@ -24,7 +24,7 @@ export interface RunResult {
 export interface Running {
   readonly child: ChildProcessWithoutNullStreams;
   readonly result: Promise<RunResult>;
-  /** What the run was given as TMPDIR: what it makes lies in there. */
+  /** The run's TMPDIR: everything that it makes is in there. */
   readonly directory: string;
   /** Waits until stdout has this text. */
   stdoutHas(text: string): Promise<void>;
@@ -36,10 +36,10 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that the program is an argument of: `["setpriv", …]`. */
   readonly under?: readonly string[];
-  /** The whole command instead; what it is given is then the caller's business. */
+  /** The whole command, instead of `blazar run` with the arguments. */
   readonly words?: readonly string[];
   readonly program?: string;
-  /** Whose the temporary directory is to be. */
+  /** The owner of the temporary directory. */
   readonly uid?: number;
   /** The temporary directory, if it is not to be one of this run alone. */
   readonly directory?: string;
@@ -76,7 +76,7 @@ export async function startRun(args: readonly string[], options: RunOptions = {}
   onTestFinished(async () => {
     child.kill("SIGTERM");
     await result;
-    for (const { pid } of await processesOf([directory])) process.kill(pid, "SIGKILL");
+    await killProcessesOf(directory);
   });
   const stdoutHas = async (wanted: string) => {
     let ended = false;
@@ -132,7 +132,7 @@ export async function installForEverybody(): Promise<{ program: string; cache: s
     keeper: await copy(keeper),
     vmlinux: await copy(vmlinux),
     initramfs: await copy(initramfs),
-    // sparse and not copied as such: 16 GB would be
+    // a plain copy would fill the holes of a sparse file of 16 GB
     emptyExt4: await shrink(directory, emptyExt4),
     busybox: { binary: await copy(busybox.binary), applets: await copy(busybox.applets) },
     containerd: null,

@@ -10,7 +10,7 @@ import { chmod, link, mkdir, readdir, symlink, writeFile } from "node:fs/promise
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { TarFile } from "../../../lab/tar-writer.ts";
+import type { TarFile } from "../../../lab/images/tar-writer.ts";
 
 /** One line of its output. */
 export interface CheckResult {

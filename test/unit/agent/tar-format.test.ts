@@ -1,7 +1,7 @@
 /** Tar headers as the guest reads them: ustar, pax, GNU, and what is none of these. */
 import { describe, expect, it } from "vitest";
 import { TAR_BLOCK, type TarEntry, TarHeaders } from "../../../guest/agent/image/tar-format.ts";
-import { type TarFile, writeTar } from "../../../lab/tar-writer.ts";
+import { type TarFile, writeTar } from "../../../lab/images/tar-writer.ts";
 
 const text = {
   encode: (value: string) => new TextEncoder().encode(value),

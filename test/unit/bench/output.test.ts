@@ -126,6 +126,34 @@ test("the parts of a start add up to it", () => {
   expect(parts.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(1000);
 });
 
+test("the states of the chart are steps in their order, by their names of now and of older results", () => {
+  const steps = [
+    ...["creating", "created", "booting.queued", "booting.forking", "booting.cloning", "booting.booting"],
+    ...[
+      "booting.coldBooting",
+      "booting.awaitingAgent",
+      "booting.settingUp",
+      "booting.ready",
+      "ready.running",
+    ],
+  ].map((step) => ({ step, ms: 10 }));
+  const calls = [{ step: "RunPodSandbox", ms: 100 }];
+  const parts = partsOf([{ variant: "clone", round: 1, totalMs: 100, calls, steps }]);
+  expect(parts.map(({ part }) => part)).toEqual([
+    "sandbox: provisioning",
+    "containerd, between Create and Start",
+    "sandbox: queued",
+    "sandbox: forking",
+    "sandbox: cloning",
+    "sandbox: booting",
+    "sandbox: coldBooting",
+    "sandbox: awaitingAgent",
+    "sandbox: settingUp",
+    "RunPodSandbox, all else",
+  ]);
+  expect(parts.at(-1)?.ms).toBe(10);
+});
+
 test("parts that are small in every start become one; a part that is large somewhere stays", () => {
   const parts = [
     { variant: "a", part: "x", ms: 98 },

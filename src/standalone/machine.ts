@@ -1,10 +1,10 @@
 /**
  * The options `--memory` and `--cpus` of commands that start a VM.
  */
-import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import { parseSize } from "./schema.ts";
+import { type BlazarError, blazarError } from "../contracts/errors.ts";
+import { parseSize } from "../daemon/config/values.ts";
 
-/** What a VM shall have; undefined = as configured. */
+/** The size of a VM; what is undefined is as configured. */
 export interface Machine {
   readonly vcpus: number | undefined;
   /** Bytes. */
@@ -14,7 +14,7 @@ export interface Machine {
 const LEAST_MEMORY = 128 * 2 ** 20;
 const MOST_CPUS = 64;
 
-/** Reads them. Throws InvalidArgument naming the option. */
+/** Reads the options. Throws InvalidArgument naming the one that is wrong. */
 export function readMachine(options: {
   readonly memory?: string | undefined;
   readonly cpus?: string | undefined;

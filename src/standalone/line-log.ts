@@ -1,5 +1,5 @@
 /**
- * A log for whoever sits before it: warnings and errors, each as a line of plain text when it comes.
+ * A log for the person at the terminal: each warning and error as a line of plain text, as soon as it comes.
  */
 import { reasonOf } from "../contracts/errors.ts";
 import type { LogFields, Logger } from "../contracts/logger.ts";

@@ -1,17 +1,16 @@
 /**
- * A long-running child of the demo or of a test: a daemon with its log in a file, started until it answers, and
- * ended for certain.
+ * A daemon as a child process: its log in a file, started until it answers, and ended for certain.
  *
- * Started in a process group of its own, so that a Ctrl-C in the terminal reaches only us and we end the children in
- * order. Must not be used by the daemon itself.
+ * It gets a process group of its own: a Ctrl-C in the terminal then reaches only this process, which ends the
+ * daemons in order.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { pause, within } from "../../src/lib/async.ts";
+import { connectUnix } from "../../src/lib/unix-socket.ts";
 
 const PROBE_MS = 10;
 /** What is shown of a failed child's log. */
@@ -25,7 +24,7 @@ export interface DaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Standard output and error are appended to it. */
   readonly logFile: string;
-  /** Resolves to true once the daemon answers; asked again and again until then. */
+  /** Whether the daemon answers; asked again and again until it does. */
   readonly ready: () => Promise<boolean>;
   readonly readyTimeoutMs: number;
   /** How long SIGTERM may take, before SIGKILL. */
@@ -37,7 +36,7 @@ export class Daemon {
   private constructor(
     private readonly options: DaemonOptions,
     private readonly child: ChildProcess,
-    private readonly ended: Promise<unknown>,
+    private readonly ended: Promise<true>,
   ) {}
 
   /** Starts it and waits until it answers. Throws HostResource with the end of its log. */
@@ -53,9 +52,11 @@ export class Daemon {
     const ended = once(child, "exit").then(
       ([code, signal]) => {
         failure ??= `it ended with ${signal ?? `status ${code}`}`;
+        return true as const;
       },
       (error: unknown) => {
         failure = reasonOf(error);
+        return true as const;
       },
     );
     const daemon = new Daemon(options, child, ended);
@@ -66,7 +67,7 @@ export class Daemon {
         await daemon.kill();
         throw await daemon.failed(failure);
       }
-      await delay(PROBE_MS);
+      await pause(PROBE_MS);
     }
     return daemon;
   }
@@ -83,11 +84,7 @@ export class Daemon {
   async stop(): Promise<void> {
     if (!this.running) return;
     this.child.kill("SIGTERM");
-    const late = new AbortController();
-    const timeout = delay(this.options.stopTimeoutMs, "late", { signal: late.signal }).catch(() => "");
-    const first = await Promise.race([this.ended, timeout]);
-    late.abort();
-    if (first === "late") await this.kill();
+    if ((await within(this.ended, this.options.stopTimeoutMs)) === undefined) await this.kill();
   }
 
   /** SIGKILL. Resolves when it has ended. */
@@ -99,37 +96,17 @@ export class Daemon {
   private async failed(reason: string): Promise<BlazarError> {
     const { name, program, logFile } = this.options;
     const text = await readFile(logFile, "utf8").catch(() => "");
-    return blazarError(
-      "HostResource",
-      `start ${name}`,
-      `${reason}; the end of its log:\n${text.slice(-SHOWN_LOG_CHARACTERS).trim()}`,
-      { subject: program },
-    );
+    const why = `${reason}; the end of its log:\n${text.slice(-SHOWN_LOG_CHARACTERS).trim()}`;
+    return blazarError("HostResource", `start ${name}`, why, { subject: program });
   }
 }
 
-const execute = promisify(execFile);
-
-/** Runs a program to its end and returns its standard output. Throws HostResource with what it said. */
-export async function runProgram(
-  program: string,
-  args: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly timeoutMs?: number } = {},
-): Promise<string> {
+/** Whether somebody accepts connections at a unix socket. */
+export async function answersAt(socket: string): Promise<boolean> {
   try {
-    const { stdout } = await execute(program, [...args], {
-      env: options.env ?? process.env,
-      timeout: options.timeoutMs ?? 60_000,
-      maxBuffer: 64 * 2 ** 20,
-    });
-    return stdout;
-  } catch (error) {
-    const said = (error as { stderr?: string }).stderr?.trim() ?? "";
-    throw blazarError(
-      "HostResource",
-      `run ${program} ${args.join(" ")}`,
-      said === "" ? reasonOf(error) : said,
-      { cause: error },
-    );
+    (await connectUnix(socket)).destroy();
+    return true;
+  } catch {
+    return false;
   }
 }

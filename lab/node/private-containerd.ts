@@ -1,18 +1,17 @@
 /**
- * A containerd of one's own: its own root, state, sockets and configuration in one directory, beside whatever the
- * machine runs.
+ * A private containerd: root, state, sockets and configuration in one directory, beside whatever the machine runs.
  *
- * For the demo, the tests and the benchmark. It knows the handlers `blazar` (if a blazard is named) and `runc`. The
- * only places outside of the directory that it touches are the cgroups of its containers and runc's shim sockets.
+ * It has the handlers `blazar` (if a blazard is named) and `runc`. Outside of the directory it touches only the
+ * cgroups of its containers and the sockets of runc's shims.
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { createConnection } from "node:net";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { CriClient } from "../cri/client.ts";
-import { Daemon, runProgram } from "./child.ts";
-
-/** The image that runc's pods rest in; import one under this name to use that handler. */
-export const PAUSE_IMAGE = "localhost/blazar/pause:latest";
+import { answersAt, Daemon } from "../host/daemon.ts";
+import { runProgram } from "../host/program.ts";
+import { until } from "../host/until.ts";
+import { type ImageSpec, writeImage } from "../images/image-builder.ts";
+import { type ContainerdConfigOptions, containerdConfig } from "./containerd-config.ts";
 
 export interface PrivateContainerdOptions {
   /** Where containerd, ctr and containerd-shim-runc-v2 are. */
@@ -25,8 +24,8 @@ export interface PrivateContainerdOptions {
   readonly shimDirectory: string;
   /** TOML added at the end of the configuration: further tables, such as another runtime handler's. */
   readonly extraConfig?: string | undefined;
-  /** containerd's log level. */
-  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** containerd's log level; `info` if absent. */
+  readonly logLevel?: ContainerdConfigOptions["logLevel"];
 }
 
 const READY_TIMEOUT_MS = 30_000;
@@ -38,11 +37,13 @@ const SYSTEM_PATH = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", 
 /**
  * @example
  * const containerd = await PrivateContainerd.start({ binaries, directory, blazarSocket, shimDirectory });
- * await containerd.importImage("busybox.tar", "docker.io/library/busybox:latest");
+ * await containerd.importImage(await busyboxImage("localhost/busybox:latest", busybox));
  * const pod = await containerd.cri.runPodSandbox(config, "blazar");
  * await containerd.stop();
  */
 export class PrivateContainerd {
+  private imports = 0;
+
   private constructor(
     private readonly options: PrivateContainerdOptions,
     /** containerd's gRPC socket. */
@@ -58,7 +59,9 @@ export class PrivateContainerd {
     await mkdir(state, { recursive: true, mode: 0o711 });
     await mkdir(join(directory, "cni"), { recursive: true });
     const socket = join(state, "containerd.sock");
-    await writeFile(configFile(directory), configuration(options, socket));
+    const { blazarSocket, extraConfig, logLevel = "info" } = options;
+    const config = containerdConfig({ directory, socket, blazarSocket, logLevel, extraConfig });
+    await writeFile(configFile(directory), config);
     const cri = new CriClient(socket);
     const logFile = join(directory, "containerd.log");
     try {
@@ -81,10 +84,14 @@ export class PrivateContainerd {
     return runProgram(program, ["--address", this.socket, "--namespace", NAMESPACE, ...args]);
   }
 
-  /** Imports an image's tar; resolves when CRI knows it by its name. */
-  async importImage(file: string, name: string): Promise<void> {
+  /** Builds an image and imports it; resolves when CRI knows it by its name. */
+  async importImage(image: ImageSpec): Promise<void> {
+    const file = join(this.options.directory, `import-${this.imports++}.tar`);
+    await writeImage(file, image);
     await this.ctr("images", "import", "--local", file);
-    await until(async () => (await this.cri.imageStatus(name)).image !== undefined);
+    await rm(file);
+    const known = async () => (await this.cri.imageStatus(image.name)).image;
+    await until(`the image ${image.name}`, known, { timeoutMs: READY_TIMEOUT_MS });
   }
 
   /** Ends containerd, by SIGKILL if `kill`, and starts it again on what it finds. */
@@ -95,7 +102,7 @@ export class PrivateContainerd {
     this.daemon = await launch(options, socket, logFile, cri);
   }
 
-  /** Ends containerd and the connection to it. What its containers are, they stay. Harmless when it has ended. */
+  /** Ends containerd and the connection to it. Its containers go on. Harmless when it has ended. */
   async stop(): Promise<void> {
     this.cri.close();
     await this.daemon.stop();
@@ -116,21 +123,9 @@ function launch(
     args: ["--config", configFile(directory)],
     env: { ...process.env, PATH: path, TMPDIR: directory },
     logFile,
-    ready: async () => (await answers(socket)) && (await serves(cri)),
+    ready: async () => (await answersAt(socket)) && (await serves(cri)),
     readyTimeoutMs: READY_TIMEOUT_MS,
     stopTimeoutMs: STOP_TIMEOUT_MS,
-  });
-}
-
-/** Whether somebody accepts connections at a unix socket. */
-export function answers(socket: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const connection = createConnection({ path: socket });
-    connection.on("connect", () => {
-      connection.destroy();
-      resolve(true);
-    });
-    connection.on("error", () => resolve(false));
   });
 }
 
@@ -143,69 +138,6 @@ async function serves(cri: CriClient): Promise<boolean> {
   }
 }
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (!(await condition()) && performance.now() < deadline)
-    await new Promise((next) => setTimeout(next, 10));
-}
-
 function configFile(directory: string): string {
   return join(directory, "config.toml");
-}
-
-/** See facts of containerd's documentation, docs/cri/config.md, and deploy/containerd.toml. */
-function configuration(options: PrivateContainerdOptions, socket: string): string {
-  const { directory, blazarSocket } = options;
-  const state = join(directory, "state");
-  const proxy = `
-[proxy_plugins.blazar]
-  type = 'sandbox'
-  address = '${blazarSocket}'
-`;
-  const handler = `
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
-    runtime_type = 'io.containerd.blazar.v1'
-    sandboxer = 'blazar'
-    pod_annotations = ['io.blazar.*']
-    container_annotations = ['io.blazar.*']
-`;
-  return `version = 3
-root = '${join(directory, "root")}'
-state = '${state}'
-disabled_plugins = [
-  'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
-  'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',
-]
-
-[grpc]
-  address = '${socket}'
-
-[debug]
-  level = '${options.logLevel ?? "info"}'
-${blazarSocket === undefined ? "" : proxy}
-[plugins.'io.containerd.nri.v1.nri']
-  disable = true
-
-[plugins.'io.containerd.internal.v1.opt']
-  path = '${join(directory, "opt")}'
-
-[plugins.'io.containerd.cri.v1.images']
-  snapshotter = 'overlayfs'
-  [plugins.'io.containerd.cri.v1.images'.pinned_images]
-    sandbox = '${PAUSE_IMAGE}'
-
-[plugins.'io.containerd.cri.v1.runtime']
-  netns_mounts_under_state_dir = true
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-${blazarSocket === undefined ? "" : handler}
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-      Root = '${join(state, "runc")}'
-
-  [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ['/usr/lib/cni', '/opt/cni/bin']
-    conf_dir = '${join(directory, "cni")}'
-${options.extraConfig ?? ""}`;
 }

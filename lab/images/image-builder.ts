@@ -1,11 +1,11 @@
 /**
- * Builds a small OCI image on the spot from a static busybox: image-spec's image-layout.md, manifest.md, config.md.
+ * Builds OCI images on the spot, so that nobody needs a registry: image-spec's image-layout.md, manifest.md, config.md.
  *
- * For the demo and the tests, which must not need a registry. The tar goes into containerd by
- * `ctr -n k8s.io images import` under the name in its annotation, and into `blazar run --image` as it is.
+ * The tar goes into containerd by `ctr -n k8s.io images import`, under the name in its annotation, and into
+ * `blazar run --image` as it is.
  */
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { type TarFile, writeTar } from "./tar-writer.ts";
 
@@ -48,22 +48,13 @@ export function buildImage(image: ImageSpec): Buffer {
   };
   const layers = image.layers.map((files) => writeTar(files));
   const architecture = process.arch === "arm64" ? "arm64" : "amd64";
-  const config = store(
-    CONFIG,
-    json({
-      os: "linux",
-      architecture,
-      config: image.process ?? {},
-      rootfs: { type: "layers", diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
-    }),
-  );
+  const rootfs = { type: "layers", diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) };
+  const config = store(CONFIG, json({ os: "linux", architecture, config: image.process ?? {}, rootfs }));
   const layerBlobs = layers.map((layer) =>
     image.gzip === true ? store(`${LAYER}+gzip`, gzipSync(layer)) : store(LAYER, layer),
   );
-  const manifest = store(
-    MANIFEST,
-    json({ schemaVersion: 2, mediaType: MANIFEST, config, layers: layerBlobs }),
-  );
+  const descriptors = { schemaVersion: 2, mediaType: MANIFEST, config, layers: layerBlobs };
+  const manifest = store(MANIFEST, json(descriptors));
   const annotations = {
     "io.containerd.image.name": image.name,
     "org.opencontainers.image.ref.name": image.name.split(":").at(-1) ?? "latest",
@@ -76,40 +67,6 @@ export function buildImage(image: ImageSpec): Buffer {
     { path: "blobs/sha256", type: "directory" },
     ...[...blobs].map(([path, content]) => ({ path, content })),
   ]);
-}
-
-/** A root directory with busybox in it, a name for each applet, and what programs expect to find. */
-export async function busyboxLayer(busybox: string, applets: readonly string[]): Promise<TarFile[]> {
-  const directories = ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var"];
-  return [
-    ...directories.map((path) => ({
-      path,
-      type: "directory" as const,
-      mode: path === "tmp" ? 0o1777 : path === "root" ? 0o700 : 0o755,
-    })),
-    { path: "bin/busybox", content: await readFile(busybox), mode: 0o755 },
-    ...applets
-      .filter((applet) => applet !== "busybox")
-      .map((applet) => ({ path: `bin/${applet}`, type: "symlink" as const, target: "busybox" })),
-    {
-      path: "etc/passwd",
-      content: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    },
-    { path: "etc/group", content: "root:x:0:\nnogroup:x:65534:\n" },
-  ];
-}
-
-/** An image of busybox alone, whose command is a shell. */
-export async function busyboxImage(
-  name: string,
-  busybox: string,
-  applets: readonly string[],
-): Promise<ImageSpec> {
-  return {
-    name,
-    layers: [await busyboxLayer(busybox, applets)],
-    process: { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] },
-  };
 }
 
 function json(value: unknown): Buffer {

@@ -1,7 +1,7 @@
 /**
  * Writes tar archives: ustar (POSIX.1-1988), with a pax header (POSIX.1-2001) for names that do not fit.
  *
- * For the images that the demo and the tests build on the spot. The same entries give the same bytes.
+ * The same entries give the same bytes. Must not read the host's files: callers bring the contents.
  */
 
 /** A member; the path has no leading slash. Mode defaults to 0644, or 0755 for directories; owner to root. */

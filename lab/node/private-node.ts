@@ -1,20 +1,28 @@
 /**
- * A whole node in one directory: keeper, blazard and containerd as real processes, private to whoever starts it.
+ * A private node in one directory: keeper, blazard and containerd as real processes.
  *
- * The demo shows it, the end-to-end tests drive it. {@link PrivateNode.stop} leaves no process, mount or file of it,
- * whatever has happened before, because everything that it started names the directory in its command line.
+ * The demo, the end-to-end tests and the benchmark all use it. {@link PrivateNode.stop} leaves no process, mount or
+ * file behind, whatever has happened before: everything that the node started has its directory in its command line.
  */
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { blazarError } from "../../src/contracts/errors.ts";
+import type { Metrics } from "../../src/observe/metrics-file.ts";
 import type { CriClient } from "../cri/client.ts";
-import { Daemon, runProgram } from "./child.ts";
-import { mountsBelow, processesOf, unmount } from "./leftovers.ts";
-import { answers, PrivateContainerd } from "./private-containerd.ts";
+import { answersAt, Daemon } from "../host/daemon.ts";
+import { mountMemory, mountsBelow, unmountBelow } from "../host/mounts.ts";
+import { killProcessesOf, processesOf } from "../host/processes.ts";
+import { blazardConfig, type NodeConfig } from "./blazard-config.ts";
+import { readMetrics } from "./metrics.ts";
+import { PrivateContainerd } from "./private-containerd.ts";
 
-/** Keys of blazard's configuration, by section. */
-export type NodeConfig = Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>>;
+/** A Node binary, its options, and variables added to its environment. */
+export interface NodeRuntime {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
 
 export interface PrivateNodeOptions {
   /** The bundled product, `dist/blazar.mjs`; `deploy/` is beside its directory. */
@@ -23,15 +31,11 @@ export interface PrivateNodeOptions {
   readonly containerd: string;
   /** Further keys of blazard's configuration, by section; they win over the node's own. */
   readonly config?: NodeConfig;
-  /** What runs blazard, its options and what is added to its environment; default: the Node that runs this. */
-  readonly node?: {
-    readonly program: string;
-    readonly args: readonly string[];
-    readonly env: Readonly<Record<string, string>>;
-  };
+  /** Which Node runs blazard, and how; by default the Node that runs this. */
+  readonly node?: NodeRuntime;
   /** TOML added to containerd's configuration, such as further runtime handlers. */
   readonly containerdConfig?: string;
-  /** Whether the states of blazard and containerd are on tmpfs, as /run is (needs root); default: where the rest is. */
+  /** Puts the states of blazard and containerd on tmpfs, as /run is (needs root). By default they are in the directory. */
   readonly stateInMemory?: boolean;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
@@ -98,6 +102,11 @@ export class PrivateNode {
     return join(this.directory, "blazard.log");
   }
 
+  /** The figures of the blazard that runs now. Throws DeadlineExceeded if it does not write them. */
+  metrics(): Promise<Metrics> {
+    return readMetrics(this.stateDirectory, this.blazardPid);
+  }
+
   /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds, with other keys if there are any. */
   async restartBlazard(how: { readonly kill?: boolean; readonly config?: NodeConfig } = {}): Promise<void> {
     this.config = how.config ?? this.config;
@@ -112,11 +121,12 @@ export class PrivateNode {
     const attempt = async (step: () => Promise<unknown> | undefined) => {
       await step()?.catch((error: unknown) => failures.push(error));
     };
-    // blazard first: containerd then hears of the ends, and its own clean-up has somebody to ask
+    // blazard first: containerd then hears how its pods ended, and can still ask blazard while it cleans up
     await attempt(() => this.blazard?.stop());
     await attempt(() => this.runningContainerd?.stop());
-    await attempt(() => this.killRemaining());
-    await attempt(() => unmount(this.directory));
+    // keeper, VMMs and runc's shims, should any be left
+    await attempt(() => killProcessesOf(this.directory));
+    await attempt(() => unmountBelow(this.directory));
     await attempt(() => rm(this.directory, { recursive: true, force: true, maxRetries: 3 }));
     if (failures.length > 0) throw failures[0];
   }
@@ -146,7 +156,7 @@ export class PrivateNode {
   private async startBlazard(): Promise<Daemon> {
     const config = join(this.directory, "blazar.toml");
     await mkdir(this.scratchDirectory, { recursive: true, mode: 0o711 });
-    await writeFile(config, this.configuration());
+    await writeFile(config, blazardConfig(this, this.config));
     const socket = join(this.stateDirectory, "blazar.sock");
     await rm(socket, { force: true });
     const runtime = this.options.node ?? { program: process.execPath, args: [], env: {} };
@@ -156,50 +166,11 @@ export class PrivateNode {
       args: [...runtime.args, this.options.program, "serve", "--config", config],
       env: { ...process.env, ...runtime.env },
       logFile: this.blazardLog,
-      ready: () => answers(socket),
+      ready: () => answersAt(socket),
       readyTimeoutMs: READY_TIMEOUT_MS,
       stopTimeoutMs: STOP_TIMEOUT_MS,
     });
   }
-
-  private configuration(): string {
-    const own = {
-      daemon: {
-        state_directory: this.stateDirectory,
-        containerd_socket: join(this.containerdDirectory, "state", "containerd.sock"),
-        log_level: "debug",
-      },
-      storage: { scratch_directory: this.scratchDirectory },
-      // building one behind the first pod would slow down what is shown; it stays in here where somebody wants one
-      template: { enabled: false, directory: join(this.directory, "templates") },
-    };
-    const given = this.config;
-    const sections = new Set([...Object.keys(own), ...Object.keys(given)]);
-    return [...sections]
-      .map((name) => {
-        const keys = { ...own[name as keyof typeof own], ...given[name] };
-        const lines = Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
-        return `[${name}]\n${lines.join("\n")}\n`;
-      })
-      .join("\n");
-  }
-
-  /** Keeper, VMMs and runc's shims, should any be left. */
-  private async killRemaining(): Promise<void> {
-    for (const { pid } of await processesOf([this.directory])) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-      }
-    }
-  }
-}
-
-/** A tmpfs in place of a directory, made if it is not there; whoever stops the node unmounts it. */
-export async function mountMemory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o711 });
-  await runProgram("mount", ["-t", "tmpfs", "-o", "mode=711", "blazar-state", directory]);
 }
 
 function notRunning(name: string): never {

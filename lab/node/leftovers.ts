@@ -1,15 +1,16 @@
 /**
- * Looks for what a pod or a node has left on the host: processes, mounts, files, sockets, control groups (proc(5)).
+ * Finds what a pod or a node has left on the host: processes, mounts, files, sockets, control groups (proc(5)).
  *
- * Knows nothing of how things are made; it looks for names: the ids of pods and containers, the node's directory.
- * Looks only, and unmounts where it is told to.
+ * It looks for names: the ids of pods and containers, the node's directory. So it needs not know how things are made.
+ * It changes nothing.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { mountPointsBelow } from "../../src/workers/mountinfo.ts";
-import { runProgram } from "./child.ts";
+import { mountsBelow } from "../host/mounts.ts";
+import { processesOf } from "../host/processes.ts";
+import type { NodePlaces } from "./blazard-config.ts";
 
-/** The VM that others are forked from stays as long as its node. */
+/** An original, the paused VM that others are forked from, stays as long as its node. */
 const OF_THE_NODE = /^original-/;
 
 /** Something that should not be there any more. */
@@ -18,20 +19,8 @@ export interface Leftover {
   readonly what: string;
 }
 
-export interface ProcessFound {
-  readonly pid: number;
-  readonly command: string;
-}
-
-/** Where a node keeps what belongs to single pods. */
-export interface NodeDirectories {
-  readonly stateDirectory: string;
-  readonly scratchDirectory: string;
-  readonly containerdDirectory: string;
-}
-
 /** What is left of pods and containers that have been removed, by their ids, while their node still runs. */
-export async function podLeftovers(ids: readonly string[], node: NodeDirectories): Promise<Leftover[]> {
+export async function podLeftovers(ids: readonly string[], node: NodePlaces): Promise<Leftover[]> {
   const [processes, mounts, sockets, cgroups, files] = await Promise.all([
     processesOf(ids),
     readFile("/proc/self/mountinfo", "utf8"),
@@ -66,29 +55,6 @@ export async function nodeLeftovers(directory: string): Promise<Leftover[]> {
   ];
 }
 
-/** Processes whose command line has one of these strings in it; this one is not among them. */
-export async function processesOf(needles: readonly string[]): Promise<ProcessFound[]> {
-  const names = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(
-    names.map(async (name): Promise<ProcessFound | undefined> => {
-      const command = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
-      const fits = needles.some((needle) => command.includes(needle)) && Number(name) !== process.pid;
-      return fits ? { pid: Number(name), command: command.replaceAll("\0", " ").trim() } : undefined;
-    }),
-  );
-  return found.filter((each) => each !== undefined);
-}
-
-/** Mount points at or below a directory, the innermost first. */
-export async function mountsBelow(directory: string): Promise<string[]> {
-  return mountPointsBelow(await readFile("/proc/self/mountinfo", "utf8"), directory);
-}
-
-/** Unmounts everything below a directory, lazily: for whoever gives up on it. */
-export async function unmount(directory: string): Promise<void> {
-  for (const point of await mountsBelow(directory)) await runProgram("umount", ["--lazy", point]);
-}
-
 function leftover(kind: Leftover["kind"], what: string): Leftover {
   return { kind, what };
 }
@@ -110,7 +76,7 @@ async function cgroupsNamed(ids: readonly string[]): Promise<string[]> {
 }
 
 /** Files that only exist for a pod: none are there when there are no pods. */
-async function filesOfPods(node: NodeDirectories): Promise<string[]> {
+async function filesOfPods(node: NodePlaces): Promise<string[]> {
   const { stateDirectory, scratchDirectory, containerdDirectory } = node;
   const cri = "io.containerd.grpc.v1.cri";
   const directories = [

@@ -1,11 +1,14 @@
 /**
- * Where a pod's start went: what blazard tells of a sandbox in PodSandboxStatus (verbose), as steps in order.
+ * The steps of a pod's start, in order, as blazard reports them: in PodSandboxStatus (verbose) and in its log.
+ *
+ * A step of the sandbox is named by the path of its state, such as `booting.forking`. Must not depend on the names:
+ * they change with the charts, and old results keep the old ones.
  */
 import { readFile } from "node:fs/promises";
 import type { PodSandboxStatusResponse } from "../../src/rpc/generated/runtime/v1/cri.ts";
 
 export interface PodTimeline {
-  /** States of the sandbox's chart on its way up, and the VMM's steps within them. */
+  /** The states of the sandbox's chart on its way up, then the VMM's steps, which lie within these. */
   readonly timeline: readonly { readonly step: string; readonly ms: number }[];
   /** `kvm` or `tcg`. */
   readonly acceleration: string;
@@ -17,7 +20,7 @@ interface Timed {
   readonly ms: number;
 }
 
-/** Reads the facts; what is not there is left out. */
+/** Reads the steps out of the status; those that are missing are left out. */
 export function podTimeline({ info }: PodSandboxStatusResponse): PodTimeline {
   return {
     timeline: [...durations(info["timeline"]), ...sinceLast("vmm", durations(info["vmmTimeline"]))],
@@ -31,7 +34,7 @@ function durations(text: string | undefined): { step: string; ms: number }[] {
   return steps.map(({ step, state, ms }) => ({ step: step ?? state ?? "", ms }));
 }
 
-/** blazard's steps of a container's creation, out of its log; each is counted from the start of the creation. */
+/** The steps of a container's creation, out of blazard's log; none if the log does not have them. */
 export async function creationSteps(
   logFile: string,
   containerId: string,
@@ -44,7 +47,7 @@ export async function creationSteps(
   return sinceLast("create", counted);
 }
 
-/** Each step counted from the one before, instead of from the first one's start. */
+/** From the time since the start to the time since the step before. */
 function sinceLast(
   prefix: string,
   steps: readonly { step: string; ms: number }[],

@@ -1,13 +1,13 @@
 /**
- * What `blazar template` prints for people. Pure.
+ * The tables that `blazar template` prints for people. Pure.
  */
 import type { BuildStep, Template } from "../contracts/templates.ts";
 
-/** Digits of a key that are shown, and that suffice to name one as long as no other begins alike. */
+/** Digits of a key that are shown. They name the template if no other key begins with them. */
 const SHOWN_DIGITS = 12;
 const MEGABYTE = 2 ** 20;
 
-/** One line a template, under a heading; nothing if there is none. */
+/** A heading and one line a template; "" if there is none. */
 export function templateTable(templates: readonly Template[], now: Date): string {
   if (templates.length === 0) return "";
   const rows = templates.map((each) => [
@@ -21,7 +21,7 @@ export function templateTable(templates: readonly Template[], now: Date): string
   return columns([["KEY", "MEMORY", "CPUS", "ON DISK", "BUILT", "USED"], ...rows]);
 }
 
-/** The steps of a build on the host, then those of the guest's boot within. */
+/** The steps of a build on the host, then the steps of the guest's boot during it. */
 export function stepTable(steps: readonly BuildStep[], guest: Readonly<Record<string, number>>): string {
   const total = steps.reduce((sum, { ms }) => sum + ms, 0);
   const host = [...steps.map(({ step, ms }) => [step, milliseconds(ms)]), ["in all", milliseconds(total)]];
@@ -32,7 +32,7 @@ export function stepTable(steps: readonly BuildStep[], guest: Readonly<Record<st
   return parts.join("\n");
 }
 
-/** The one template whose key begins so, out of those there are; undefined if none or several do. */
+/** The one key that begins with `prefix`; undefined if none or several do. */
 export function keyOf(prefix: string, keys: readonly string[]): string | undefined {
   const found = keys.filter((key) => key.startsWith(prefix));
   return found.length === 1 ? found[0] : undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { keyOf, stepTable, templateTable } from "../../../src/cli/template-tables.ts";
+import { keyOf, stepTable, templateTable } from "../../../src/standalone/template-tables.ts";
 
 describe("the table of templates", () => {
   it("shows size, disk use and age", () => {

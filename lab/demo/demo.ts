@@ -1,0 +1,45 @@
+/**
+ * The demo: a pod on a private containerd, from its image to its removal, with timings (`npm run demo`).
+ *
+ * It prints text for people, or with `json` one JSON object on stdout, and then everything else on stderr. It
+ * succeeds only if every step did what it should and nothing is left on the host. Without root, containerd or the
+ * right to mount it shows `blazar run` instead, and says why.
+ */
+import { artifacts } from "../../setup/steps/artifacts.ts";
+import { reasonOf } from "../../src/contracts/errors.ts";
+import { cancelled } from "../../src/lib/async.ts";
+import { reasonAgainstContainerd } from "./materials.ts";
+import { showPod } from "./pod-scene.ts";
+import { Report } from "./report.ts";
+import { showStandalone } from "./standalone-scene.ts";
+
+export interface DemoOptions {
+  /** The bundled product, `dist/blazar.mjs`. */
+  readonly program: string;
+  /** One JSON object instead of text. */
+  readonly json: boolean;
+}
+
+const FAILED = 1;
+
+/** Runs the demo; the returned number is the exit code. */
+export async function demo(options: DemoOptions): Promise<number> {
+  const { json, program } = options;
+  const report = new Report(json ? process.stderr : process.stdout);
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort(cancelled({ operation: "show the demo" }, "a signal has come"));
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  try {
+    const built = artifacts();
+    const reason = await reasonAgainstContainerd(built);
+    if (reason === undefined) await showPod(built, program, report, interrupted.signal);
+    else await showStandalone(reason, program, report, interrupted.signal);
+  } catch (error) {
+    report.fail(reasonOf(error));
+  } finally {
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  }
+  report.close();
+  if (json) process.stdout.write(`${JSON.stringify(report.result())}\n`);
+  return report.ok ? 0 : FAILED;
+}

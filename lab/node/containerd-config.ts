@@ -1,0 +1,77 @@
+/**
+ * The configuration of a private containerd, as TOML of version 3 (containerd's docs/cri/config.md).
+ *
+ * The handler `blazar` is the one of deploy/containerd.toml; `runc` is containerd's own, for comparison.
+ */
+import { join } from "node:path";
+
+/** The image that runc's pods rest in; import one under this name to use that handler. */
+export const PAUSE_IMAGE = "localhost/blazar/pause:latest";
+
+export interface ContainerdConfigOptions {
+  readonly directory: string;
+  /** containerd's gRPC socket. */
+  readonly socket: string;
+  /** blazard's Controller socket; without it there is no handler `blazar`. */
+  readonly blazarSocket: string | undefined;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  /** TOML added at the end, such as another runtime handler's tables. */
+  readonly extraConfig: string | undefined;
+}
+
+/** The whole file, for a containerd whose files are all below `directory`. */
+export function containerdConfig(options: ContainerdConfigOptions): string {
+  const { directory, socket, blazarSocket } = options;
+  const state = join(directory, "state");
+  const proxy = `
+[proxy_plugins.blazar]
+  type = 'sandbox'
+  address = '${blazarSocket}'
+`;
+  const handler = `
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
+    runtime_type = 'io.containerd.blazar.v1'
+    sandboxer = 'blazar'
+    pod_annotations = ['io.blazar.*']
+    container_annotations = ['io.blazar.*']
+`;
+  return `version = 3
+root = '${join(directory, "root")}'
+state = '${state}'
+disabled_plugins = [
+  'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
+  'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',
+]
+
+[grpc]
+  address = '${socket}'
+
+[debug]
+  level = '${options.logLevel}'
+${blazarSocket === undefined ? "" : proxy}
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
+
+[plugins.'io.containerd.internal.v1.opt']
+  path = '${join(directory, "opt")}'
+
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = 'overlayfs'
+  [plugins.'io.containerd.cri.v1.images'.pinned_images]
+    sandbox = '${PAUSE_IMAGE}'
+
+[plugins.'io.containerd.cri.v1.runtime']
+  netns_mounts_under_state_dir = true
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+${blazarSocket === undefined ? "" : handler}
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+    runtime_type = 'io.containerd.runc.v2'
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+      Root = '${join(state, "runc")}'
+
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = ['/usr/lib/cni', '/opt/cni/bin']
+    conf_dir = '${join(directory, "cni")}'
+${options.extraConfig ?? ""}`;
+}

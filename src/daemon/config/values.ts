@@ -1,0 +1,90 @@
+/**
+ * What a configuration key can hold: how a value is checked and converted, and what its type is called in the docs.
+ *
+ * Sizes are written as `256M` or as a number of bytes, times in milliseconds.
+ */
+import * as z from "zod/mini";
+
+/** One key of a section. `Value` is what the daemon gets. */
+export interface ConfigKey<Value = unknown> {
+  /** Checks and converts what TOML gave. */
+  readonly schema: z.ZodMiniType<Value>;
+  /** As it would be written in the file; undefined: found at run time, as `doc` says. */
+  readonly fallback: string | number | boolean | undefined;
+  /** The type in an operator's words. */
+  readonly type: string;
+  readonly doc: string;
+}
+
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+const SIZE = /^(\d{1,9})([KMGT]?)i?B?$/;
+const LONGEST_MS = 3_600_000;
+
+/** Reads `256M`, `1GiB` or a number of bytes; undefined if it is neither. */
+export function parseSize(value: string | number): number | undefined {
+  if (typeof value === "number") return Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+  const [, digits, unit] = SIZE.exec(value.trim()) ?? [];
+  if (digits === undefined) return undefined;
+  return Number(digits) * (UNITS[unit ?? ""] ?? 1);
+}
+
+const absolutePath = z.string().check(z.refine((value) => value.startsWith("/"), "must be an absolute path"));
+const isSize = z.refine<string | number>(
+  (value) => parseSize(value) !== undefined,
+  'must be a size such as "256M" or a number of bytes',
+);
+const sizeInBytes = z.pipe(
+  z.union([z.string(), z.number()]).check(isSize),
+  z.transform((value) => parseSize(value) ?? 0),
+);
+
+export function path(fallback: string, doc: string): ConfigKey<string> {
+  return { schema: absolutePath, type: "absolute path", fallback, doc };
+}
+
+/** A path whose default is found at run time. */
+export function foundPath(doc: string): ConfigKey<string | undefined> {
+  return { schema: absolutePath, type: "absolute path", fallback: undefined, doc };
+}
+
+export function program(fallback: string, doc: string): ConfigKey<string> {
+  return { schema: z.string().check(z.minLength(1)), type: "program name or path", fallback, doc };
+}
+
+export function yesNo(fallback: boolean, doc: string): ConfigKey<boolean> {
+  return { schema: z.boolean(), type: "boolean", fallback, doc };
+}
+
+/** A size; the daemon gets bytes. */
+export function size(fallback: string, doc: string): ConfigKey<number> {
+  return { schema: sizeInBytes, type: "size", fallback, doc };
+}
+
+export function milliseconds(fallback: number, doc: string): ConfigKey<number> {
+  const schema = z.int().check(z.minimum(1), z.maximum(LONGEST_MS));
+  return { schema, type: "milliseconds", fallback, doc };
+}
+
+/** A whole number between two others. */
+export function count(least: number, most: number, fallback: number, doc: string): ConfigKey<number> {
+  return { schema: wholeNumber(least, most), type: "integer", fallback, doc };
+}
+
+export function percent(fallback: number, doc: string): ConfigKey<number> {
+  return { schema: wholeNumber(1, 100), type: "percent", fallback, doc };
+}
+
+/** One of some words. */
+export function word<const Words extends readonly [string, ...string[]]>(
+  words: Words,
+  fallback: Words[number],
+  doc: string,
+): ConfigKey<Words[number]> {
+  const quoted = words.map((each) => `\`${each}\``);
+  const type = [quoted.slice(0, -1).join(", "), quoted.at(-1)].filter((part) => part !== "").join(" or ");
+  return { schema: z.enum(words), type, fallback, doc };
+}
+
+function wholeNumber(least: number, most: number) {
+  return z.int().check(z.minimum(least), z.maximum(most));
+}
