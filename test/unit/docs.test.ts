@@ -27,9 +27,8 @@ describe("generated pages", () => {
 });
 
 describe("written pages", () => {
-  /** What stands in backquotes and begins with a folder of the repository; `*` and `<name>` stand for any name. */
-  const PATH =
-    /`((?:src|test|guest|keeper|native|lab|setup|bench|deploy|docs|proto)\/[\w./-]+)`/g;
+  /** What stands in backquotes and begins with a folder of the repository. A path with `*` or `<name>` is a pattern. */
+  const PATH = /`((?:src|test|guest|keeper|native|lab|setup|bench|deploy|docs|proto)\/[\w./-]+)`/g;
   const LINK = /\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g;
 
   it("the files that they name exist", async () => {
@@ -42,5 +41,27 @@ describe("written pages", () => {
         await access(path).catch(() => missing.push(`${page}: ${path}`));
     }
     expect(missing).toEqual([]);
+  });
+
+  it("every term of the glossary has two sentences, in the order of the alphabet", async () => {
+    const rows = [...(await readFile("docs/glossary.md", "utf8")).matchAll(/^\| \*\*(.+)\*\* \| (.+) \|$/gm)];
+    const terms = rows.map(([, term = ""]) => term);
+    const sorted = [...terms].sort((a, b) => a.localeCompare(b, "en", { sensitivity: "base" }));
+    expect(terms.length).toBeGreaterThan(50);
+    expect(terms).toEqual(sorted);
+    for (const [, term, meaning = ""] of rows)
+      expect(meaning.match(/[.?!](?=\s|$)/g), `the meaning of ${term}`).toHaveLength(2);
+  });
+
+  it("no change takes more than four files", async () => {
+    const rows = (await readFile("docs/changing.md", "utf8"))
+      .split("\n")
+      .filter((row) => row.startsWith("| **"));
+    expect(rows.length).toBeGreaterThanOrEqual(12);
+    for (const row of rows) {
+      const files = row.match(/`(?:src|test|guest|setup|keeper|native)\/[^`]+`/g) ?? [];
+      expect(files.length, row).toBeGreaterThan(0);
+      expect(files.length, row).toBeLessThanOrEqual(4);
+    }
   });
 });

@@ -102,9 +102,7 @@ function rectangle([x, y, width, height]: Place, style: string): string {
 }
 
 function lines(all: readonly string[], [x, y, anchor]: Anchor, size: number, colour: string): string {
-  return all
-    .map((line, index) => text(escaped(line), [x, y + index * LINE, anchor], size, colour))
-    .join("");
+  return all.map((line, index) => text(escaped(line), [x, y + index * LINE, anchor], size, colour)).join("");
 }
 
 function text(content: string, [x, y, anchor]: Anchor, size: number, colour: string, bold = false): string {
