@@ -94,6 +94,8 @@ export interface HostFiles {
   unmountBelow(path: string): Promise<void>;
   /** Unmounts what is below, then removes the tree without following symlinks or crossing into mounts. */
   removeTree(path: string): Promise<void>;
+  /** Removes a file, or what a link of this name is. */
+  removeFile(path: string): Promise<void>;
 }
 
 /** A sandbox's control group, v1 or v2. */

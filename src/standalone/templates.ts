@@ -97,8 +97,8 @@ export class TemplateAdmin {
     let store: TemplateStore | undefined;
     try {
       session = await Session.open(machine, this.logger, this.config);
-      const { host } = await session.start({});
-      store = openTemplateStore(this.config.template, host, onGuest);
+      const { templateHost } = await session.start({});
+      store = openTemplateStore(this.config.template, templateHost, onGuest);
       return await work(store, session.config.vmm, interrupted.signal);
     } catch (error) {
       const calledOff = error instanceof BlazarError && error.code === "Cancelled";

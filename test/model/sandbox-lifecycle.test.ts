@@ -1,22 +1,31 @@
 /**
  * Any order of calls and faults, against the real actors on a host in memory, with simulated time.
  *
- * Three promises hold in each run: every call is answered, once; no answer is anything but a result or a BlazarError; and
- * when everything has been shut down, nothing is left. The model is deliberately no more than that: what each call answers
- * in each state is in the charts' own tests.
+ * The driver boots, clones and forks; there is a pool, and an original; templates come and go. Three promises hold in each
+ * history. Every call is answered, once. No answer is anything but a result or a BlazarError. When everything has been shut
+ * down, nothing is left: no VM, no resource, no journal, no lease on a template, no turn, no user of a VMM. What each call
+ * answers in each state is in the charts' own tests.
+ *
+ * `npm run test:model -- --runs N` takes any number of histories.
  */
 import { fc, test } from "@fast-check/vitest";
 import { afterEach, beforeEach, describe, expect, vi } from "vitest";
-import { ContainerTasks } from "../../src/actors/container/task-service.ts";
-import { SandboxRegistry } from "../../src/actors/sandbox/registry.ts";
+import { BOOT_ANNOTATION } from "../../src/actors/supply/vm-supply.ts";
 import { BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import type { VmSource } from "../../src/contracts/vm.ts";
+import type { Actors } from "../../src/daemon/actors.ts";
 import { criSpec } from "../support/cri-spec.ts";
 import type { GuestFaults } from "../support/fake-guest/guest.ts";
 import type { VmFaults } from "../support/fake-vmm/vm.ts";
 import { type HostFault, MemoryHost } from "../support/memory-host/host.ts";
-import { WarmStock } from "../support/memory-host/warm-stock.ts";
+import { containerRequest, podSpec } from "../support/memory-host/pods.ts";
+import { rehearsable } from "../support/memory-host/warm-stock.ts";
+
+/** Histories of the first property; the second takes a quarter of it. */
+const RUNS = Number(process.env["BLAZAR_MODEL_RUNS"] ?? 2_000);
 
 const SANDBOXES = ["s1", "s2"];
+const BYSTANDER = "bystander";
 const CONTAINERS = ["c1", "c2"];
 const PROCESSES = ["", "e1"];
 
@@ -26,20 +35,25 @@ const execId = fc.constantFrom(...PROCESSES);
 
 /** One thing that happens. */
 type Step =
-  | { call: "create" | "start" | "stop" | "shutdown" | "waitSandbox" | "cancelledStart"; sandbox: string }
+  | { call: "create"; sandbox: string; asked: string | undefined }
+  | { call: "start" | "stop" | "shutdown" | "waitSandbox" | "cancelledStart"; sandbox: string }
   | { call: "createTask"; sandbox: string; container: string }
   | { call: "startTask" | "wait" | "delete" | "closeIO"; container: string; execId: string }
   | { call: "exec" | "pids"; container: string }
   | { call: "kill"; container: string; execId: string; signal: number; all: boolean }
   | { fault: "vmDies" | "guestCrashes"; sandbox: string }
   | { fault: "hostStep"; step: HostFault }
+  /** Of those that no sandbox owns: the pool's and the original. */
+  | { fault: "spareVmDies"; which: number }
+  | { fault: "templates"; are: "gone" | "there" | "other" }
   | { time: number };
 
+/** What a pod asks for; mostly nothing. */
+const way = fc.constantFrom(undefined, undefined, undefined, "pool", "clone", "cold");
+
 const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({ call: fc.constantFrom("create" as const, "start" as const), sandbox }),
-  },
+  { weight: 3, arbitrary: fc.record({ call: fc.constant("create" as const), sandbox, asked: way }) },
+  { weight: 4, arbitrary: fc.record({ call: fc.constant("start" as const), sandbox }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -93,6 +107,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ),
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({ fault: fc.constant("spareVmDies" as const), which: fc.nat(3) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      fault: fc.constant("templates" as const),
+      are: fc.constantFrom("gone" as const, "there" as const, "other" as const),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );
 
@@ -139,36 +164,53 @@ const guestFaults: fc.Arbitrary<GuestFaults> = fc.oneof(
   },
 );
 
+/** What is wrong with VMs of each source, and how many are warm when a history begins. */
+interface World {
+  readonly vm: Readonly<Record<VmSource["kind"], VmFaults>>;
+  readonly guest: GuestFaults;
+  readonly warm: number;
+  /** The node forks, and has an original when the history begins. */
+  readonly forks: boolean;
+}
+
+const FAULTLESS: World = { vm: { boot: {}, clone: {}, fork: {} }, guest: {}, warm: 0, forks: false };
+
 /** One run: the actors, and what became of each call. */
 class Run {
   readonly memory: MemoryHost;
-  readonly sandboxes: SandboxRegistry;
-  readonly tasks: ContainerTasks;
+  readonly actors: Actors;
   readonly open = new Set<string>();
   readonly wrong: unknown[] = [];
   private calls = 0;
+  private faultless = true;
 
-  /** VMs in a pool are faultless until they are in it. */
-  static async withWarmVms(count: number, vm: VmFaults, guest: GuestFaults): Promise<Run> {
-    const run = new Run(vm, guest);
-    run.faultless = true;
-    const [stock] = await Promise.all([WarmStock.of(run.memory, count), run.pass(10)]);
+  /** What is there in the beginning has no faults until then. */
+  static async in(world: World): Promise<Run> {
+    const run = new Run(world);
+    await run.begin(world);
     run.faultless = false;
-    stock.fault(guest);
-    run.stock = stock;
+    for (const id of run.memory.driver.running)
+      Object.assign(run.memory.driver.vm(id).guest.faults, world.guest);
     return run;
   }
 
-  private stock: WarmStock | undefined;
-  private faultless = false;
-
-  constructor(vm: VmFaults, guest: GuestFaults) {
+  private constructor(world: World) {
     this.memory = new MemoryHost({
-      faults: () => (this.faultless ? {} : { ...vm }),
-      guest: () => ({ faults: this.faultless ? {} : { ...guest } }),
+      templates: true,
+      faults: ({ source }) => (this.faultless ? {} : { ...world.vm[source.kind] }),
+      guest: () => ({ ...rehearsable, faults: this.faultless ? {} : { ...world.guest } }),
     });
-    this.sandboxes = new SandboxRegistry(this.memory.host);
-    this.tasks = new ContainerTasks(this.memory.host, this.sandboxes);
+    const { forks } = this.memory.driver;
+    if (forks !== undefined) forks.works = world.forks;
+    this.actors = this.memory.actors({ max: world.warm });
+  }
+
+  private async begin({ warm, forks }: World): Promise<void> {
+    const { pool, original } = this.actors;
+    pool.start();
+    await Promise.all([original?.start(), this.pass(0)]);
+    if (forks) await this.memory.ports.pace.activity.during(async () => undefined);
+    while (pool.size < warm || original?.isThere !== forks) await this.pass(100);
   }
 
   take(step: Step): void {
@@ -195,46 +237,69 @@ class Run {
   async end(): Promise<void> {
     this.memory.faults.clear();
     for (let round = 0; round < 3; round++) {
-      for (const id of this.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
+      for (const id of this.actors.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
       await this.pass(2_000_000);
     }
-    await Promise.all([this.stock?.end(), this.pass(2_000_000)]);
+    const { pool, original } = this.actors;
+    await Promise.all([pool.close(), original?.close(), this.pass(2_000_000)]);
   }
 
   private fault(step: Extract<Step, { fault: string }>): void {
-    if (step.fault === "hostStep") {
-      this.memory.faults.add(step.step);
-      return;
+    if (step.fault === "hostStep") this.memory.faults.add(step.step);
+    else if (step.fault === "templates") this.changeTemplates(step.are);
+    else if (step.fault === "spareVmDies") this.spareVms()[step.which]?.die(-1, 9);
+    else {
+      const vm = this.vmOf(step.sandbox);
+      if (step.fault === "vmDies") vm?.die(-1, 9);
+      else vm?.guest.crash();
     }
-    const vm = this.memory.driver.vms.get(step.sandbox);
-    if (vm === undefined || vm.exit !== undefined) return;
-    if (step.fault === "vmDies") vm.die(-1, 9);
-    else vm.guest.crash();
+  }
+
+  /** The sandbox's VM, whether it was started for it or adopted. */
+  private vmOf(sandbox: string) {
+    const { sandboxes } = this.actors;
+    const known = sandboxes.ids().includes(sandbox) ? sandboxes.status(sandbox).info["vm"] : undefined;
+    const vm = this.memory.driver.vms.get(known || sandbox);
+    return vm?.exit === undefined ? vm : undefined;
+  }
+
+  /** VMs that have journals of their own, and no sandbox. */
+  private spareVms() {
+    const { driver, journals } = this.memory;
+    const own = driver.running.filter((id) => journals.has(id) && !SANDBOXES.includes(id));
+    return own.filter((id) => id !== BYSTANDER).map((id) => driver.vm(id));
+  }
+
+  private changeTemplates(are: "gone" | "there" | "other"): void {
+    const { templates, driver } = this.memory;
+    if (templates !== undefined) templates.empty = are === "gone";
+    if (driver.templates !== undefined && are === "other") driver.templates.kernel += "+";
   }
 
   private async call(step: Extract<Step, { call: string }>): Promise<unknown> {
+    const { sandboxes, tasks } = this.actors;
     switch (step.call) {
       case "create":
-        return this.sandboxes.create(spec(step.sandbox));
+        return sandboxes.create(spec(step.sandbox, step.asked));
       case "start":
-        return this.sandboxes.start(step.sandbox);
+        return sandboxes.start(step.sandbox);
       case "cancelledStart": {
         const controller = new AbortController();
         setTimeout(() => controller.abort(), 1);
-        return this.sandboxes.start(step.sandbox, controller.signal);
+        return sandboxes.start(step.sandbox, controller.signal);
       }
       case "stop":
-        return this.sandboxes.stop(step.sandbox, 1000);
+        return sandboxes.stop(step.sandbox, 1000);
       case "shutdown":
-        return this.sandboxes.shutdown(step.sandbox);
+        return sandboxes.shutdown(step.sandbox);
       case "waitSandbox":
-        return this.sandboxes.wait(step.sandbox, new AbortController().signal);
+        return sandboxes.wait(step.sandbox, new AbortController().signal);
       case "createTask":
-        return this.tasks.create(request(step.sandbox, step.container));
+        return tasks.create(containerRequest(step.sandbox, step.container));
       case "startTask":
-        return this.tasks.start(step.container, step.execId);
+        return tasks.start(step.container, step.execId);
       case "exec":
-        return this.tasks.exec(step.container, "e1", {
+        return tasks.exec(step.container, "e1", {
           process: criSpec().process,
           stdin: "",
           stdout: "/f/o",
@@ -242,52 +307,30 @@ class Run {
           terminal: false,
         });
       case "wait":
-        return this.tasks.wait(step.container, step.execId);
+        return tasks.wait(step.container, step.execId);
       case "delete":
-        return this.tasks.delete(step.container, step.execId);
+        return tasks.delete(step.container, step.execId);
       case "closeIO":
-        return this.tasks.closeIO(step.container, step.execId);
+        return tasks.closeIO(step.container, step.execId);
       case "pids":
-        return this.tasks.pids(step.container);
+        return tasks.pids(step.container);
       case "kill":
-        return this.tasks.kill(step.container, step.execId, step.signal, step.all);
+        return tasks.kill(step.container, step.execId, step.signal, step.all);
     }
   }
 }
 
-function spec(id: string) {
-  return {
-    id,
-    hostname: id,
-    netnsPath: `/run/netns/${id}`,
-    dns: { servers: [], searches: [], options: [] },
-    pidMode: "container" as const,
-    cgroupParent: "",
-    name: id,
-    namespace: "default",
-    uid: id,
-    attempt: 0,
-    labels: {},
-    annotations: {},
-  };
+function spec(id: string, asked?: string) {
+  const annotations = asked === undefined ? {} : { [BOOT_ANNOTATION]: asked };
+  return podSpec(id, { netnsPath: `/run/netns/${id}`, annotations });
 }
 
-function request(sandboxId: string, id: string) {
-  const { mounts, ...rest } = criSpec();
-  // volumes are refused; everything else of an ordinary container is there
-  const ordinary = mounts.filter(({ type }) => type !== "bind");
-  return {
-    sandboxId,
-    id,
-    bundle: `/bundles/${id}`,
-    rootfs: [{ type: "bind", source: "/layer", target: "", options: ["rbind", "ro"] }],
-    stdin: "/f/i",
-    stdout: "/f/o",
-    stderr: "/f/e",
-    terminal: false,
-    spec: { ...rest, mounts: ordinary },
-  };
-}
+const worlds: fc.Arbitrary<World> = fc.record({
+  vm: fc.record({ boot: vmFaults, clone: vmFaults, fork: vmFaults }),
+  guest: guestFaults,
+  warm: fc.nat(2),
+  forks: fc.boolean(),
+});
 
 describe("sandboxes", () => {
   beforeEach(() => {
@@ -301,10 +344,10 @@ describe("sandboxes", () => {
   });
 
   const someSteps = fc.array(step, { minLength: 1, maxLength: 40 });
-  test.prop([vmFaults, guestFaults, fc.nat(2), someSteps], { numRuns: 400 })(
+  test.prop([worlds, someSteps], { numRuns: RUNS })(
     "answer every call once and leave nothing, whatever is asked and whatever breaks",
-    async (vm, guest, warm, steps) => {
-      const run = await Run.withWarmVms(warm, vm, guest);
+    async (world, steps) => {
+      const run = await Run.in(world);
       for (const each of steps) {
         run.take(each);
         await run.pass("time" in each ? each.time : 0);
@@ -313,22 +356,21 @@ describe("sandboxes", () => {
       expect(run.wrong).toEqual([]);
       expect(run.memory.remains()).toEqual([]);
       expect([...run.open]).toEqual([]);
-      expect(run.sandboxes.size).toBe(0);
+      expect(run.actors.sandboxes.size).toBe(0);
     },
   );
 
-  test.prop([fc.array(step, { minLength: 5, maxLength: 40 })], { numRuns: 100 })(
+  test.prop([fc.array(step, { minLength: 5, maxLength: 40 })], { numRuns: Math.ceil(RUNS / 4) })(
     "of one pod never touch those of another",
     async (steps) => {
-      const run = new Run({}, {});
-      const bystander = "bystander";
-      await Promise.all([run.sandboxes.create(spec(bystander)), run.pass(10)]);
-      await Promise.all([run.sandboxes.start(bystander), run.pass(10)]);
+      const run = await Run.in({ ...FAULTLESS, warm: 1, forks: true });
+      await Promise.all([run.actors.sandboxes.create(spec(BYSTANDER)), run.pass(10)]);
+      await Promise.all([run.actors.sandboxes.start(BYSTANDER), run.pass(10)]);
       for (const each of steps) {
         run.take("fault" in each && each.fault === "hostStep" ? { time: 0 } : each);
         await run.pass("time" in each ? each.time : 0);
       }
-      expect(run.sandboxes.status(bystander).phase).toBe("ready");
+      expect(run.actors.sandboxes.status(BYSTANDER).phase).toBe("ready");
       await run.end();
       expect(run.wrong).toEqual([]);
       expect(run.memory.remains()).toEqual([]);

@@ -23,7 +23,7 @@ import type { Pace } from "../supply/pace.ts";
 export interface SandboxPorts extends ResourcePorts {
   readonly backend: Pick<Backend, "open">;
   readonly containers: Pick<ContainerRegistry, "of">;
-  readonly files: Pick<HostFiles, "makeDirectory" | "removeTree">;
+  readonly files: Pick<HostFiles, "makeDirectory" | "removeTree" | "removeFile">;
   readonly cgroups: Cgroups;
   readonly pace: Pick<Pace, "provisions">;
   /** Starts the journal of a new sandbox. */

@@ -4,7 +4,7 @@
  * Looks first, and asks a worker only if there is something to unmount: an idle daemon then needs no thread. Everything
  * else is done by Node's own asynchronous file calls.
  */
-import { chmod, chown, lstat, mkdir, readFile, realpath } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readFile, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
@@ -50,6 +50,10 @@ export class LocalHostFiles implements HostFiles {
   async removeTree(directory: string): Promise<void> {
     await this.unmountBelow(directory);
     await removeTree(directory);
+  }
+
+  async removeFile(file: string): Promise<void> {
+    await rm(file, { force: true });
   }
 }
 

@@ -4,19 +4,20 @@
  * What exists "on the host" at any time is in {@link MemoryHost.resources}: after every sandbox is removed it must be empty.
  */
 import { dirname } from "node:path";
-import type { Host } from "../../../src/actors/host.ts";
-import type { HostResource, Journal } from "../../../src/actors/resources/journal.ts";
-import { VmSupply } from "../../../src/actors/supply/vm-supply.ts";
-import { UserPool } from "../../../src/actors/vm/users.ts";
+import { Pace } from "../../../src/actors/supply/pace.ts";
+import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
+import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import { ociSpecs } from "../../../src/oci/spec/translate.ts";
 import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
+import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
+import { MemoryJournal } from "./journal.ts";
 
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
@@ -30,7 +31,16 @@ export type HostFault =
   | "connectNetwork"
   | "disconnectNetwork";
 
+const NO_POOL: ActorSettings = {
+  min: 0,
+  max: 0,
+  memoryLimit: 2 ** 40,
+  pressureLimit: 100,
+  rehearsalRoot: "/rehearsal",
+};
+
 export class MemoryHost {
+  private readonly users = new CountedUsers();
   /** Names of everything that exists and somebody has to undo. */
   readonly resources = new Set<string>();
   readonly journals = new Map<string, MemoryJournal>();
@@ -38,13 +48,17 @@ export class MemoryHost {
   readonly events: TaskEvent[] = [];
   readonly logger = new CapturedLogger();
   readonly keeper = new FakeKeeperHost();
-  /** Whether a spare disk can be moved to where a container's is wanted. */
-  movesSpares = true;
+  /** Whether a prepared disk can be moved to where a container's is wanted. */
+  placesDisks = true;
   readonly driver: FakeVmmDriver;
-  readonly host: Host;
+  /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
+  readonly templates: FakeTemplateStore | undefined;
+  readonly ports: ActorPorts;
 
   constructor(options: FakeVmmOptions = {}) {
     this.driver = new FakeVmmDriver(options);
+    const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
+    this.templates = templates;
     const client = this.keeper.connect();
     const planOf = (containerId: string, shareDirectory: string): RootfsPlan => ({
       containerId,
@@ -54,22 +68,25 @@ export class MemoryHost {
       guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: false },
       owner: undefined,
     });
-    this.host = {
+    this.ports = {
       driver: this.driver,
-      supply: new VmSupply({ templates: undefined, parallelStarts: 2, now: Date.now }),
+      templates,
+      pressure: async () => undefined,
+      pace: new Pace(2, Date.now),
       keeper: client,
       stdio: client,
       files: {
         makeDirectory: async (path) => this.make("makeDirectory", `directory ${path}`),
         unmountBelow: async () => undefined,
+        removeFile: async (path) => void this.driver.disks.delete(path),
         removeTree: async (path) => this.undo("removeTree", (name) => name.startsWith(`directory ${path}`)),
       },
       rootfs: {
         plan: async ({ containerId, shareDirectory }) => planOf(containerId, shareDirectory),
         apply: async (plan) => this.make("apply", `rootfs ${plan.directory}`),
-        // files: what undoes them is no port
-        makeSpare: async () => undefined,
-        moveSpare: async () => this.movesSpares,
+        prepareDisk: async (path) => void this.driver.disks.add(path),
+        // the snapshot's from then on
+        placeDisk: async (_, path) => this.placesDisks && this.driver.disks.delete(path),
         release: async (plan) => this.undo("release", (name) => name === `rootfs ${plan.directory}`),
       },
       cgroups: {
@@ -91,7 +108,7 @@ export class MemoryHost {
         connect: async (_, { id }) => this.make("connectNetwork", `network ${id}`),
         disconnect: async ({ id }) => this.undo("disconnectNetwork", (name) => name === `network ${id}`),
       },
-      users: new UserPool(1000, 100),
+      users: this.users,
       specs: ociSpecs,
       events: { publish: (event) => this.events.push(event) },
       logger: this.logger,
@@ -103,14 +120,18 @@ export class MemoryHost {
         return journal;
       },
       scratchDirectory: "/scratch",
-      defaultVcpus: 1,
-      defaultMemoryBytes: 2 ** 28,
+      defaultShape: { vcpus: 1, memoryBytes: 2 ** 28 },
       session: "test",
       text: nodeText,
       now: Date.now,
       randomHex: (bytes) => `${++this.counter}`.padStart(2 * bytes, "0"),
       hostResolvConf: async () => "nameserver 192.0.2.1\n",
     };
+  }
+
+  /** Puts the real actors on this host; starts nothing. */
+  actors(settings: Partial<ActorSettings> = {}): Actors {
+    return wireActors(this.ports, { ...NO_POOL, ...settings });
   }
 
   private counter = 0;
@@ -136,7 +157,20 @@ export class MemoryHost {
       ...this.driver.running.map((id) => `VM ${id}`),
       ...[...this.keeper.stdio.keys()].map((id) => `stdio ${id}`),
       ...[...this.journals.keys()].map((id) => `journal ${id}`),
+      ...[...(this.templates?.leases ?? [])].map(({ template }) => `lease on ${template.key}`),
+      ...[...this.driver.disks].map((path) => `disk ${path}`),
+      ...this.turns(),
+      ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
+  }
+
+  /** Turns that nobody gave back. */
+  private turns(): string[] {
+    const { starts, guests, provisions } = this.ports.pace;
+    const each = { starts, guests, provisions };
+    return Object.entries(each).flatMap(([name, { running, queued }]) =>
+      running + queued === 0 ? [] : [`${running} turns of ${name}, ${queued} waiting`],
+    );
   }
 
   private make(fault: HostFault, name: string): void {
@@ -155,35 +189,26 @@ export class MemoryHost {
   }
 }
 
-/** A journal without a file. */
-class MemoryJournal implements Journal {
-  private nextRef = 1;
-  private readonly open = new Map<number, HostResource>();
+/** Users for VMMs whose holders can be seen. */
+class CountedUsers extends VmUsers {
+  private readonly held = new Set<number>();
 
-  constructor(private readonly onClosed: () => void) {}
-
-  async intend(resource: HostResource): Promise<number> {
-    this.open.set(this.nextRef, resource);
-    return this.nextRef++;
+  constructor() {
+    super(1000, 100);
   }
 
-  async amend(ref: number, resource: HostResource): Promise<void> {
-    this.open.set(ref, resource);
+  get inUse(): number[] {
+    return [...this.held];
   }
 
-  async undone(ref: number): Promise<void> {
-    this.open.delete(ref);
+  override take() {
+    const user = super.take();
+    this.held.add(user.uid);
+    return user;
   }
 
-  transition(): void {
-    // nobody reads it
-  }
-
-  outstanding() {
-    return [...this.open].map(([ref, resource]) => ({ ref, resource }));
-  }
-
-  async close(): Promise<void> {
-    if (this.open.size === 0) this.onClosed();
+  override release(user: { readonly uid: number; readonly gid: number }): void {
+    super.release(user);
+    this.held.delete(user.uid);
   }
 }

@@ -1,49 +1,54 @@
 /**
- * Warm VMs that are there from the beginning and are not replaced: the {@link WarmVms} port without a pool's timers.
+ * Actors with warm VMs in their pool, which a test can hold by their guests.
  */
-
-import { SandboxRuntime } from "../../../src/actors/sandbox/sandbox.actor.ts";
-import { poolSpec } from "../../../src/actors/supply/pool.actor.ts";
-import type { WarmVm, WarmVms } from "../../../src/actors/supply/vm-supply.ts";
+import type { Actors } from "../../../src/daemon/actors.ts";
+import { type Deferred, deferred } from "../../../src/lib/async.ts";
 import type { FakeGuest, GuestFaults } from "../fake-guest/guest.ts";
+import type { FakeVm } from "../fake-vmm/vm.ts";
 import type { MemoryHost } from "./host.ts";
 
-export class WarmStock implements WarmVms {
-  readonly guests: readonly FakeGuest[];
-  private readonly ids: readonly string[];
+/** Lets time pass, by the clock that a test has. */
+export type Pass = () => Promise<void>;
 
+const REHEARSAL = "/bin/true";
+
+/** What the guests of a host with a pool do: the rehearsal's program ends, every other runs. */
+export const rehearsable = {
+  script: ({ args }: { readonly args: readonly string[] }) => (args[0] === REHEARSAL ? { exit: 0 } : {}),
+};
+
+export class WarmStock {
   private constructor(
-    private readonly memory: MemoryHost,
-    private readonly warm: SandboxRuntime[],
-  ) {
-    this.ids = warm.map(({ id }) => id);
-    this.guests = this.ids.map((id) => memory.driver.vm(id).guest);
+    readonly actors: Actors,
+    private readonly vms: readonly FakeVm[],
+    private readonly busy: Deferred<void>,
+  ) {}
+
+  /** Fills a pool with `count` VMs of the default size. VMs that are taken are not made up for: the node stays busy. */
+  static async of(memory: MemoryHost, count: number, pass: Pass = aLittle): Promise<WarmStock> {
+    const actors = memory.actors({ max: count });
+    actors.pool.start();
+    while (!actors.pool.isFull) await pass();
+    const busy = deferred<void>();
+    void memory.ports.pace.activity.during(() => busy.promise);
+    return new WarmStock(
+      actors,
+      memory.driver.running.map((id) => memory.driver.vm(id)),
+      busy,
+    );
   }
 
-  /** Makes `count` VMs of the default size and gives them to the host's supply. */
-  static async of(memory: MemoryHost, count: number): Promise<WarmStock> {
-    const warm: SandboxRuntime[] = [];
-    for (let i = 0; i < count; i++) {
-      const runtime = new SandboxRuntime(poolSpec(`pool-${i}`), memory.host);
-      await runtime.warmUp(new AbortController().signal);
-      warm.push(runtime);
-    }
-    const stock = new WarmStock(memory, warm);
-    memory.host.supply.pool = stock;
-    return stock;
+  get ids(): readonly string[] {
+    return this.vms.map(({ id }) => id);
+  }
+
+  get guests(): readonly FakeGuest[] {
+    return this.vms.map(({ guest }) => guest);
   }
 
   /** How many nobody has taken. */
   get left(): number {
-    return this.warm.length;
-  }
-
-  reserve(): WarmVm | undefined {
-    return this.warm.shift();
-  }
-
-  async take(): Promise<WarmVm | undefined> {
-    return this.warm.shift();
+    return this.actors.pool.size;
   }
 
   /** From now on this is wrong with every guest. */
@@ -53,13 +58,18 @@ export class WarmStock implements WarmVms {
 
   /** Every VM dies, as if somebody had killed its process. */
   async kill(): Promise<void> {
-    const vms = this.ids.map((id) => this.memory.driver.vm(id));
-    for (const vm of vms) vm.die(-1, 9);
-    await Promise.all(vms.map(({ exited }) => exited));
+    for (const vm of this.vms) vm.die(-1, 9);
+    await Promise.all(this.vms.map(({ exited }) => exited));
   }
 
-  /** Ends what nobody has taken. */
+  /** Ends everything: pods first, then what nobody has taken. */
   async end(): Promise<void> {
-    await Promise.all(this.warm.splice(0).map((each) => each.destroy()));
+    this.busy.resolve();
+    await this.actors.sandboxes.drain();
+    await this.actors.pool.close();
   }
+}
+
+function aLittle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -18,6 +18,7 @@ function launch(faults: GuestFaults): Promise<FakeVm> {
     shareDirectory: undefined,
     user: undefined,
     cgroups: [],
+    source: { kind: "boot" as const },
   });
 }
 

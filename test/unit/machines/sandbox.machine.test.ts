@@ -1,4 +1,4 @@
-/** The sandbox chart alone: stubbed effects, simulated time. */
+/** The sandbox chart alone, with the chart of its VM's start in it: stubbed effects, simulated time. */
 import { Subject } from "rxjs";
 import { describe, expect, it } from "vitest";
 import { createActor, fromEventObservable, fromPromise, SimulatedClock } from "xstate";
@@ -7,40 +7,37 @@ import { blazarError } from "../../../src/contracts/errors.ts";
 import type { EffectInput } from "../../../src/machines/effects.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import type { SandboxEvent } from "../../../src/machines/sandbox.setup.ts";
+import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
+import type { VmBootEvent } from "../../../src/machines/vm-boot.setup.ts";
 
 const EFFECTS = [
   "provision",
-  "acquire",
-  "adopt",
-  "fork",
-  "launch",
-  "connectAgent",
-  "setUpGuest",
   "stopContainers",
   "shutDownGuest",
   "endVmm",
   "tearDownNetwork",
   "tearDownStorage",
 ] as const;
-type Effect = (typeof EFFECTS)[number];
+const BOOT_EFFECTS = ["acquire", "boot", "connectAgent", "setUpGuest"] as const;
+type Effect = (typeof EFFECTS)[number] | (typeof BOOT_EFFECTS)[number];
 
 /** A chart whose effects end when the test says so. */
 class Bench {
   readonly clock = new SimulatedClock();
   readonly calls: Effect[] = [];
   readonly aborted: Effect[] = [];
-  readonly vmm$ = new Subject<SandboxEvent>();
+  readonly vmm$ = new Subject<VmBootEvent>();
   readonly agent$ = new Subject<SandboxEvent>();
   private readonly open = new Map<
     Effect,
     { resolve: (value: never) => void; reject: (error: unknown) => void }
   >();
-  turnsEnded = 0;
+  bootsEnded = 0;
   readonly actor;
 
   constructor() {
     const effect = (name: Effect) =>
-      fromPromise<never, EffectInput>(
+      fromPromise<never, unknown>(
         ({ signal }) =>
           new Promise((resolve, reject) => {
             this.calls.push(name);
@@ -48,19 +45,22 @@ class Bench {
             signal.addEventListener("abort", () => this.aborted.push(name));
           }),
       );
-    const actors = Object.fromEntries(EFFECTS.map((name) => [name, effect(name)]));
+    const all = (names: readonly Effect[]) => Object.fromEntries(names.map((name) => [name, effect(name)]));
+    const boot = vmBootMachine.provide({
+      actors: { ...all(BOOT_EFFECTS), vmm: fromEventObservable(() => this.vmm$) },
+    });
     this.actor = createActor(
       sandboxMachine.provide({
         actors: {
-          ...actors,
+          ...all(EFFECTS),
+          boot,
           vmm: fromEventObservable<SandboxEvent, EffectInput>(() => this.vmm$),
           agent: fromEventObservable<SandboxEvent, EffectInput>(() => this.agent$),
         },
         actions: {
-          endTurn: () => {
-            this.turnsEnded++;
+          endBoot: () => {
+            this.bootsEnded++;
           },
-          reportFallback: () => undefined,
         },
       }),
       { input: { sandboxId: "s1", deadlines: DEFAULT_DEADLINES }, clock: this.clock },
@@ -70,6 +70,11 @@ class Bench {
 
   get state(): unknown {
     return this.actor.getSnapshot().value;
+  }
+
+  /** The state of the chart that makes the VM; undefined if it does not run. */
+  get boot(): unknown {
+    return this.actor.getSnapshot().children["boot"]?.getSnapshot().value;
   }
 
   get context() {
@@ -95,17 +100,15 @@ class Bench {
     await settle();
   }
 
-  async startWith(source: "pool" | "clone" | "cold"): Promise<void> {
+  async startBoot(): Promise<void> {
     await this.succeed("provision");
     this.send("sandbox.start");
-    await this.succeed("acquire", { source });
+    await this.succeed("acquire", { origin: "boot" });
   }
 
   async becomeReady(): Promise<void> {
-    await this.succeed("provision");
-    this.send("sandbox.start");
-    await this.succeed("acquire", { source: "cold" });
-    await this.succeed("launch", { pid: 4711 });
+    await this.startBoot();
+    await this.succeed("boot", { pid: 4711 });
     await this.succeed("connectAgent");
     await this.succeed("setUpGuest");
   }
@@ -141,15 +144,15 @@ describe("a sandbox", () => {
     await bench.succeed("provision");
     expect(bench.state).toBe("created");
     bench.send("sandbox.start");
-    expect(bench.state).toEqual({ booting: "queued" });
-    await bench.succeed("acquire", { source: "cold" });
-    expect(bench.state).toEqual({ booting: "coldBooting" });
-    await bench.succeed("launch", { pid: 4711 });
-    expect(bench.state).toEqual({ booting: "awaitingAgent" });
+    expect([bench.state, bench.boot]).toEqual(["booting", "queued"]);
+    await bench.succeed("acquire", { origin: "boot" });
+    expect(bench.boot).toBe("booting");
+    await bench.succeed("boot", { pid: 4711 });
+    expect(bench.boot).toBe("awaitingAgent");
     await bench.succeed("connectAgent");
-    expect(bench.state).toEqual({ booting: "settingUp" });
+    expect(bench.boot).toBe("settingUp");
     await bench.succeed("setUpGuest");
-    expect(bench.state).toEqual({ ready: "running" });
+    expect([bench.state, bench.boot]).toEqual([{ ready: "running" }, undefined]);
     expect(bench.context.pid).toBe(4711);
   });
 
@@ -187,14 +190,14 @@ describe("a sandbox", () => {
     ["creating", []],
     ["created", ["provision"]],
     ["queued", ["provision", "start"]],
-    ["coldBooting", ["provision", "start", "acquire"]],
-    ["awaitingAgent", ["provision", "start", "acquire", "launch"]],
-    ["settingUp", ["provision", "start", "acquire", "launch", "connectAgent"]],
+    ["booting", ["provision", "start", "acquire"]],
+    ["awaitingAgent", ["provision", "start", "acquire", "boot"]],
+    ["settingUp", ["provision", "start", "acquire", "boot", "connectAgent"]],
   ] as const)("takes Stop while %s, aborts what is under way and cleans up", async (_, path) => {
     const bench = new Bench();
     for (const step of path) {
       if (step === "start") bench.send("sandbox.start");
-      else await bench.succeed(step, { pid: 1, source: "cold" });
+      else await bench.succeed(step, { pid: 1, origin: "boot" });
     }
     const underWay = bench.calls.at(-1);
     bench.send("sandbox.stop");
@@ -205,80 +208,45 @@ describe("a sandbox", () => {
     expect(bench.calls).toEqual(expect.arrayContaining(["endVmm", "tearDownNetwork", "tearDownStorage"]));
   });
 
-  it.each([
-    ["provision", "provision", []],
-    ["acquire", "startQueue", ["provision", "start"]],
-    ["launch", "launch", ["provision", "start", "acquire"]],
-    ["connectAgent", "agentHello", ["provision", "start", "acquire", "launch"]],
-    ["setUpGuest", "guestSetup", ["provision", "start", "acquire", "launch", "connectAgent"]],
-  ] as const)("gives up %s at its deadline, and removes itself", async (_, deadline, path) => {
+  it("gives up being made at its deadline, and removes itself", async () => {
     const bench = new Bench();
-    for (const step of path) {
-      if (step === "start") bench.send("sandbox.start");
-      else await bench.succeed(step, { pid: 1, source: "cold" });
-    }
-    await bench.pass(DEFAULT_DEADLINES[deadline] - 1);
+    await bench.pass(DEFAULT_DEADLINES.provision - 1);
     expect(bench.context.failure).toBeUndefined();
     await bench.pass(1);
-    expect(bench.context.failure?.code).toBe(
-      deadline === "agentHello" ? "GuestNotReady" : "DeadlineExceeded",
-    );
+    expect(bench.context.failure?.code).toBe("DeadlineExceeded");
     await bench.cleanUp();
     expect(bench.actor.getSnapshot().status).toBe("done");
   });
 
   it("keeps the failure of a boot as the answer, and removes itself", async () => {
     const bench = new Bench();
-    await bench.succeed("provision");
-    bench.send("sandbox.start");
-    await bench.succeed("acquire", { source: "cold" });
-    await bench.fail("launch", boom);
+    await bench.startBoot();
+    await bench.fail("boot", boom);
     expect(bench.context.failure).toMatchObject({ code: "VmmFailed", reason: "boom" });
     await bench.cleanUp();
     expect(bench.actor.getSnapshot().value).toBe("removed");
   });
 
-  it("adopts a warm VM without waiting for an agent", async () => {
-    const bench = new Bench();
-    await bench.startWith("pool");
-    expect(bench.state).toEqual({ booting: "adopting" });
-    await bench.succeed("adopt", { pid: 12 });
-    expect(bench.state).toEqual({ booting: "settingUp" });
-    await bench.succeed("setUpGuest");
-    expect(bench.state).toEqual({ ready: "running" });
-    bench.vmm$.next({ type: "vmm.exited", code: 0, signal: 0 });
-    expect(bench.context.failure?.code).toBe("VmmExited");
-  });
-
-  it("clones a template, and boots where that fails or takes too long", async () => {
-    for (const how of ["fails", "is late"]) {
-      const bench = new Bench();
-      await bench.startWith("clone");
-      expect(bench.state).toEqual({ booting: "forking" });
-      if (how === "fails") await bench.fail("fork", boom);
-      else await bench.pass(DEFAULT_DEADLINES.launch);
-      expect(bench.state).toEqual({ booting: "coldBooting" });
-      expect(bench.context.failure).toBeUndefined();
-    }
-  });
-
-  it("takes the next quick way where a warm VM cannot be adopted", async () => {
-    const bench = new Bench();
-    await bench.startWith("pool");
-    await bench.fail("adopt", boom);
-    expect(bench.state).toEqual({ booting: "forking" });
-  });
-
-  it("ends its turn whether the start succeeds, fails or is stopped", async () => {
+  it("ends its boot whether the start succeeds, fails or is stopped", async () => {
     const ready = new Bench();
     await ready.becomeReady();
     const failed = new Bench();
-    await failed.startWith("cold");
-    await failed.fail("launch", boom);
+    await failed.startBoot();
+    await failed.fail("boot", boom);
     const stopped = new Bench();
-    await stopped.startWith("cold");
+    await stopped.startBoot();
     stopped.send("sandbox.stop");
-    expect([ready.turnsEnded, failed.turnsEnded, stopped.turnsEnded]).toEqual([1, 1, 1]);
+    expect([ready.bootsEnded, failed.bootsEnded, stopped.bootsEnded]).toEqual([1, 1, 1]);
+  });
+
+  it("that is stopped while it boots ends its VM without asking the guest", async () => {
+    const bench = new Bench();
+    await bench.startBoot();
+    await bench.succeed("boot", { pid: 4711 });
+    bench.send("sandbox.stop");
+    await settle();
+    expect(bench.calls.at(-1)).toBe("endVmm");
+    expect(bench.calls).not.toContain("shutDownGuest");
   });
 
   it("ignores the exit of a process that it never had", async () => {

@@ -12,7 +12,7 @@ import type { Check } from "../../../protocol/wire/json.ts";
 /** The ports that looking and undoing need. */
 export interface ResourcePorts {
   readonly keeper: Pick<Keeper, "inventory" | "signal" | "exited" | "forget" | "openStdio">;
-  readonly files: Pick<HostFiles, "removeTree">;
+  readonly files: Pick<HostFiles, "removeTree" | "removeFile">;
   readonly rootfs: Pick<RootfsStore, "release">;
   readonly cgroups: Pick<Cgroups, "remove">;
   readonly networks: Pick<PodNetworks, "disconnect">;

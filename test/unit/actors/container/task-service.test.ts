@@ -1,32 +1,17 @@
 /** Whoever waits for a process is always told of its end, also of one that never was. */
 import { describe, expect, it, vi } from "vitest";
-import { ContainerTasks } from "../../../../src/actors/container/task-service.ts";
-import { SandboxRegistry } from "../../../../src/actors/sandbox/registry.ts";
-import { poolSpec } from "../../../../src/actors/supply/pool.actor.ts";
-import { criSpec } from "../../../support/cri-spec.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
+import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 
 describe("a wait for a container", () => {
   it("ends with the container's creation if that comes to nothing", async () => {
     const memory = new MemoryHost({
       guest: () => ({ faults: { hangs: new Set(["container.create"]) } }),
     });
-    const sandboxes = new SandboxRegistry(memory.host);
-    const tasks = new ContainerTasks(memory.host, sandboxes);
-    await sandboxes.create(poolSpec("pod"));
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
     await sandboxes.start("pod");
-    const { mounts, ...rest } = criSpec();
-    const created = tasks.create({
-      sandboxId: "pod",
-      id: "c1",
-      bundle: "/bundles/c1",
-      rootfs: [{ type: "bind", source: "/layer", target: "", options: ["rbind", "ro"] }],
-      stdin: "",
-      stdout: "/f/o",
-      stderr: "",
-      terminal: false,
-      spec: { ...rest, mounts: mounts.filter(({ type }) => type !== "bind") },
-    });
+    const created = tasks.create(containerRequest("pod", "c1"));
     created.catch(() => undefined);
     const { guest } = memory.driver.vm("pod");
     await vi.waitFor(() => expect(guest.requests.map(({ op }) => op)).toContain("container.create"));
@@ -34,6 +19,34 @@ describe("a wait for a container", () => {
     memory.driver.vm("pod").die(-1, 9);
     expect(await waited).toMatchObject({ exitStatus: 137 });
     await expect(created).rejects.toMatchObject({ code: "GuestLost" });
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
+describe("the journal of a pod", () => {
+  it("has what a later daemon needs to take it over, while it needs it", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    const facts = memory.journals.get("pod")?.facts ?? new Map();
+    expect(facts.get("sandbox")).toEqual(podSpec("pod"));
+    const { identity } = memory.driver.vm("pod");
+    const vm = { id: "pod", ...identity, source: "boot", session: "test" };
+    expect(facts.get("vm")).toMatchObject(vm);
+    const { pid } = await tasks.create(containerRequest("pod", "c1"));
+    expect(facts.get("container/c1")).toMatchObject({ bundle: "/bundles/c1" });
+    const streams = { stdin: 1, stdout: 2, stderr: 3 };
+    const paths = { stdin: "/f/i", stdout: "/f/o", stderr: "/f/e" };
+    expect(facts.get("process/c1/")).toMatchObject({ pid, paths, streams, started: false });
+    await tasks.start("c1", "");
+    expect(facts.get("process/c1/")).toMatchObject({ pid, started: true, exit: undefined });
+    await tasks.kill("c1", "", 9, true);
+    const { exitedAt } = await tasks.wait("c1", "");
+    expect(facts.get("process/c1/")).toMatchObject({ exit: { status: 137, at: exitedAt.getTime() } });
+    await tasks.delete("c1", "");
+    expect([...facts.keys()]).toEqual(["sandbox", "vm"]);
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });

@@ -2,7 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { FileJournal, type HostResource, readJournal } from "../../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
+import { readJournal } from "../../../../src/actors/resources/read-journal.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const directory: HostResource = { kind: "directory", path: "/run/blazar/sandboxes/s1" };
@@ -74,6 +76,30 @@ describe("a journal", () => {
       expect(readJournal(text.slice(0, cut)).outstanding[0]).toEqual({ ref: 1, resource: directory });
     }
     await journal.close();
+  });
+
+  it("keeps the last fact of each name, until it is forgotten", async () => {
+    const { path, journal } = await fresh();
+    const container = { bundle: "/b", namespace: "k8s.io", diskId: "d1" };
+    journal.fact("container/c1", container);
+    journal.fact("container/c2", container);
+    journal.fact("container/c1", { ...container, bundle: "/other" });
+    journal.fact("container/c2", null);
+    const ref = await journal.intend(directory);
+    const { facts } = readJournal(await readFile(path, "utf8"));
+    expect([...facts]).toEqual([["container/c1", { ...container, bundle: "/other" }]]);
+    await journal.undone(ref);
+    await journal.close();
+  });
+
+  it("tells whole lines that it cannot read from a torn last one", () => {
+    const whole = JSON.stringify({ type: "opened", at: 1, sandboxId: "s1" });
+    const unknown = JSON.stringify({ type: "intent", at: 1, ref: 1, resource: { kind: "tap", name: "t0" } });
+    const wrong = JSON.stringify({ type: "intent", at: 1, ref: 2, resource: { kind: "directory", path: 5 } });
+    const { entries, unreadable, outstanding } = readJournal(`${whole}\n${unknown}\n${wrong}\n{"type":"int`);
+    expect(entries).toHaveLength(1);
+    expect(unreadable).toEqual([unknown, wrong]);
+    expect(outstanding).toEqual([]);
   });
 
   test.prop([fc.string()])("made of anything is read without a throw", (text) => {

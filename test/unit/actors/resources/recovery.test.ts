@@ -1,9 +1,10 @@
-import { readdir } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { FileJournal, type HostResource } from "../../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import type { ResourcePorts } from "../../../../src/actors/resources/kinds/kind.ts";
+import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { recover } from "../../../../src/actors/resources/recovery.ts";
-import type { UndoPorts } from "../../../../src/actors/resources/undo.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { KeeperInventory } from "../../../../src/contracts/keeper.ts";
 import type { RootfsPlan } from "../../../../src/contracts/storage.ts";
@@ -20,6 +21,7 @@ const plan: RootfsPlan = {
 };
 const directory: HostResource = { kind: "directory", path: "/run/s1" };
 const cgroups: HostResource = { kind: "cgroups", directories: ["/sys/fs/cgroup/x"] };
+const network: HostResource = { kind: "network", id: "s1", netnsPath: "/run/netns/s1" };
 const rootfs: HostResource = { kind: "rootfs", plan };
 const paths = { stdin: "", stdout: "/fifo", stderr: "" };
 
@@ -30,7 +32,7 @@ function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
     if (what === failing) throw blazarError("HostResource", "undo", "busy");
     done.push(what);
   };
-  const undo: UndoPorts = {
+  const undo: ResourcePorts = {
     keeper: {
       inventory: () => ({ processes: [], stdio: [], ...inventory }),
       signal: (id, signal) => note(`signal ${id} ${signal}`),
@@ -48,11 +50,7 @@ function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
         };
       },
     },
-    files: {
-      makeDirectory: async () => undefined,
-      unmountBelow: async () => undefined,
-      removeTree: (path) => note(`rm ${path}`),
-    },
+    files: { removeTree: (path) => note(`rm ${path}`), removeFile: (path) => note(`unlink ${path}`) },
     rootfs: { release: ({ containerId }) => note(`release ${containerId}`) },
     cgroups: { remove: ([first]) => note(`rmdir ${first}`) },
     networks: { disconnect: ({ id }) => note(`disconnect ${id}`) },
@@ -71,17 +69,39 @@ async function leave(...resources: HostResource[]) {
 
 describe("the recovery of a dead daemon's sandboxes", () => {
   it("undoes what has no undo, newest first, removes the journal and says what it did", async () => {
-    const folder = await leave(directory, cgroups, rootfs);
+    const folder = await leave(directory, network, cgroups, rootfs);
+    const { done, undo } = ports();
+    await recover(folder, undo, new CapturedLogger());
+    expect(done).toEqual(["release c1", "rmdir /sys/fs/cgroup/x", "disconnect s1", "rm /run/s1"]);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("says what was there, and nothing of what was gone already", async () => {
+    const there = join(await temporaryDirectory(), "there");
+    await mkdir(there);
+    const folder = await leave(directory, { kind: "directory", path: there }, network);
+    const logger = new CapturedLogger();
+    await recover(folder, ports().undo, logger);
+    expect(logger.lines[0]?.fields["undone"]).toEqual([
+      "network of s1 (/run/netns/s1)",
+      `directory ${there}`,
+    ]);
+  });
+
+  it("keeps a journal aside that has lines it cannot read, after it has undone the rest", async () => {
+    const folder = await leave(directory);
+    const line = JSON.stringify({ type: "intent", at: 1, ref: 9, resource: { kind: "tap", name: "tap0" } });
+    await appendFile(join(folder, "s1.jsonl"), `${line}\n`);
     const { done, undo } = ports();
     const logger = new CapturedLogger();
     await recover(folder, undo, logger);
-    expect(done).toEqual(["release c1", "rmdir /sys/fs/cgroup/x", "rm /run/s1"]);
-    expect(await readdir(folder)).toEqual([]);
-    expect(logger.lines[0]?.fields["undone"]).toEqual([
-      "root of container c1",
-      "cgroups /sys/fs/cgroup/x",
-      "directory /run/s1",
-    ]);
+    expect(done).toEqual(["rm /run/s1"]);
+    expect(await readdir(folder)).toEqual(["s1.jsonl.unreadable"]);
+    expect(await readFile(join(folder, "s1.jsonl.unreadable"), "utf8")).toContain("tap0");
+    expect(logger.lines.at(-1)).toMatchObject({ level: "error" });
+    // and the next start leaves it alone
+    await recover(folder, undo, logger);
+    expect(await readdir(folder)).toEqual(["s1.jsonl.unreadable"]);
   });
 
   it("kills VMMs that the keeper still has and closes stdio that it still holds", async () => {

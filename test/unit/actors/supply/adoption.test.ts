@@ -1,49 +1,59 @@
-/** A warm VM becomes a pod's own: cgroup and network in one step each, undone in one step each. */
+/** A warm VM becomes a pod's own: with its network, in its journal, undone in one step each. */
 import { describe, expect, it } from "vitest";
-import { SandboxRuntime } from "../../../../src/actors/sandbox/sandbox.actor.ts";
-import { poolSpec } from "../../../../src/actors/supply/pool.actor.ts";
 import { type HostFault, MemoryHost } from "../../../support/memory-host/host.ts";
+import { podSpec } from "../../../support/memory-host/pods.ts";
+import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
-const { signal } = new AbortController();
+const pod = podSpec("pod-1", { netnsPath: "/run/netns/pod-1" });
 
-async function adopted(...faults: HostFault[]) {
-  const memory = new MemoryHost();
-  const warm = new SandboxRuntime(poolSpec("pool-1"), memory.host);
-  await warm.warmUp(signal);
-  memory.host.supply.pool = { reserve: () => warm, take: async () => undefined };
-  const pod = new SandboxRuntime({ ...poolSpec("pod-1"), netnsPath: "/run/netns/pod-1" }, memory.host);
-  await pod.provision(signal);
-  await pod.acquire(signal);
-  for (const fault of faults) memory.faults.add(fault);
-  await pod.adopt(signal);
-  return { memory, pod };
+async function created() {
+  const memory = new MemoryHost({ guest: () => rehearsable });
+  const stock = await WarmStock.of(memory, 1);
+  await stock.actors.sandboxes.create(pod);
+  const fail = (fault: HostFault) => memory.faults.add(fault);
+  return { memory, stock, sandboxes: stock.actors.sandboxes, fail };
 }
 
-describe("a pod that takes a warm VM over", () => {
-  it("is connected to its network when its guest is set up, and leaves it on its own", async () => {
-    const { memory, pod } = await adopted();
-    await pod.setUpGuest(signal);
+describe("a pod that adopts a warm VM", () => {
+  it("is connected to its network when it is ready, and leaves it on its own", async () => {
+    const { memory, stock, sandboxes } = await created();
+    await sandboxes.start(pod.id);
+    expect(sandboxes.status(pod.id).info).toMatchObject({ boot: "pool", vm: stock.ids[0] });
     expect(memory.remains()).toContain("network pod-1");
-    await pod.endVmm();
-    await pod.tearDownNetwork();
+    await sandboxes.stop(pod.id, 0);
     expect(memory.remains()).not.toContain("network pod-1");
-    await pod.destroy();
+    await stock.end();
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("holds what the VM held, in its own journal; the VM's is gone", async () => {
+    const { memory, stock, sandboxes } = await created();
+    const [warm = ""] = stock.ids;
+    const heldBy = (id: string) =>
+      (memory.journals.get(id)?.outstanding() ?? []).map(({ resource }) => resource);
+    const held = heldBy(warm);
+    expect(held.map(({ kind }) => kind)).toContain("process");
+    await sandboxes.start(pod.id);
+    expect(memory.journals.has(warm)).toBe(false);
+    expect(heldBy(pod.id)).toEqual(expect.arrayContaining(held));
+    await stock.end();
     expect(memory.remains()).toEqual([]);
   });
 
   it("does not start without its network, and leaves nothing", async () => {
-    const { memory, pod } = await adopted("connectNetwork");
-    await expect(pod.setUpGuest(signal)).rejects.toMatchObject({ code: "HostResource" });
-    await pod.destroy();
+    const { memory, stock, sandboxes, fail } = await created();
+    fail("connectNetwork");
+    await expect(sandboxes.start(pod.id)).rejects.toMatchObject({ code: "HostResource" });
+    await stock.end();
     expect(memory.remains()).toEqual([]);
   });
 
   it("gives the network back later if it can't at once", async () => {
-    const { memory, pod } = await adopted("disconnectNetwork");
-    await pod.setUpGuest(signal);
-    await pod.endVmm();
-    await expect(pod.tearDownNetwork()).rejects.toMatchObject({ code: "HostResource" });
-    await pod.destroy();
+    const { memory, stock, sandboxes, fail } = await created();
+    await sandboxes.start(pod.id);
+    fail("disconnectNetwork");
+    await sandboxes.stop(pod.id, 0);
+    await stock.end();
     expect(memory.remains()).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { shapeOf } from "../../../../src/actors/vm/shape.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const NODE = { defaultVcpus: 2, defaultMemoryBytes: 256 * MEBIBYTE };
+const NODE = { vcpus: 2, memoryBytes: 256 * MEBIBYTE };
 
 describe("the shape of a pod's VM", () => {
   it("is the node's default for a pod without limits", () => {

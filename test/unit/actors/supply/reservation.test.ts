@@ -1,30 +1,29 @@
 /** A pod's guest is set up while its sandbox is still being made; what comes to nothing leaves nothing. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { SandboxRegistry } from "../../../../src/actors/sandbox/registry.ts";
-import { poolSpec } from "../../../../src/actors/supply/pool.actor.ts";
 import { BOOT_ANNOTATION } from "../../../../src/actors/supply/vm-supply.ts";
 import type { SandboxSpec } from "../../../../src/contracts/sandbox.ts";
 import type { GuestFaults } from "../../../support/fake-guest/guest.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
-import { WarmStock } from "../../../support/memory-host/warm-stock.ts";
+import { podSpec } from "../../../support/memory-host/pods.ts";
+import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
-async function node(warm = 1) {
-  const memory = new MemoryHost();
-  const stock = await WarmStock.of(memory, warm);
-  const sandboxes = new SandboxRegistry(memory.host);
+async function node(pass?: () => Promise<void>) {
+  const memory = new MemoryHost({ guest: () => rehearsable });
+  const stock = await WarmStock.of(memory, 1, pass);
+  const { sandboxes } = stock.actors;
+  const [warmId = ""] = stock.ids;
   const end = async () => {
-    await sandboxes.drain();
     await stock.end();
     return memory.remains();
   };
-  return { memory, stock, sandboxes, end };
+  return { memory, stock, sandboxes, warmId, end };
 }
 
-const spec = (changes: Partial<SandboxSpec> = {}): SandboxSpec => ({ ...poolSpec("pod"), ...changes });
+const spec = (changes: Partial<SandboxSpec> = {}): SandboxSpec => podSpec("pod", changes);
 
 const hung: GuestFaults = { hangs: new Set(["sandbox.setup"]) };
 
-describe("the head start of a pod", () => {
+describe("a warm VM that is reserved for a pod", () => {
   it("sets the guest up before the start is asked for, with what the pod wants", async () => {
     const { stock, sandboxes, end } = await node();
     await sandboxes.create(spec({ hostname: "early" }));
@@ -38,9 +37,9 @@ describe("the head start of a pod", () => {
   });
 
   it("moves the VM into the sandbox's control groups before the start is asked for", async () => {
-    const { memory, sandboxes, end } = await node();
+    const { memory, sandboxes, warmId, end } = await node();
     await sandboxes.create(spec());
-    expect(memory.groupOf("pool-0")).toBe("/cgroup/pod");
+    expect(memory.groupOf(warmId)).toBe("/cgroup/pod");
     await sandboxes.start("pod");
     expect(await end()).toEqual([]);
   });
@@ -110,6 +109,10 @@ describe("the head start of a pod", () => {
   });
 
   describe("as time passes", () => {
+    const tick = async () => {
+      await vi.advanceTimersByTimeAsync(5);
+    };
+
     beforeEach(() => {
       vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
     });
@@ -118,7 +121,7 @@ describe("the head start of a pod", () => {
     });
 
     it("gives way to another VM if its guest hangs when the start comes late", async () => {
-      const { memory, sandboxes, stock, end } = await node();
+      const { memory, sandboxes, stock, end } = await node(tick);
       await sandboxes.create(spec());
       await vi.advanceTimersByTimeAsync(60_000);
       expect(stock.guests[0]?.setup?.sandboxId).toBe("pod");
@@ -132,12 +135,12 @@ describe("the head start of a pod", () => {
     });
 
     it("gives way to another VM if the guest takes too long, its network included", async () => {
-      const { memory, sandboxes, stock, end } = await node();
+      const { memory, sandboxes, stock, warmId, end } = await node(tick);
       stock.fault({ hangs: new Set(["sandbox.setup"]) });
       await sandboxes.create(spec({ netnsPath: "/run/netns/pod" }));
       const started = sandboxes.start("pod");
       await vi.advanceTimersByTimeAsync(1_999);
-      expect(memory.driver.running).toEqual(["pool-0"]);
+      expect(memory.driver.running).toEqual([warmId]);
       await vi.advanceTimersByTimeAsync(1);
       await started;
       expect(sandboxes.status("pod").phase).toBe("ready");

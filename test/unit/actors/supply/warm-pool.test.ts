@@ -1,34 +1,23 @@
 /** The warm pool hands out only VMs that answer, and reserves each for one sandbox. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { SandboxRuntime } from "../../../../src/actors/sandbox/sandbox.actor.ts";
-import { Pool } from "../../../../src/actors/supply/pool.actor.ts";
+import type { GuestVm } from "../../../../src/actors/vm/guest-vm.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
+import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
-const SETTINGS = {
-  min: 2,
-  max: 2,
-  memoryLimit: 1 << 30,
-  rehearsalRoot: "/rehearsal",
-  pressureLimit: 100,
-  pressure: async () => undefined,
-};
+let stock: WarmStock | undefined;
 
-let pool: Pool | undefined;
-
-afterEach(() => pool?.close());
+afterEach(async () => {
+  await stock?.end();
+  stock = undefined;
+});
 
 async function warmPool() {
-  const memory = new MemoryHost({
-    guest: () => ({ script: ({ args }) => (args[0] === "/bin/true" ? { exit: 0 } : {}) }),
-  });
-  pool = new Pool(memory.host, SETTINGS);
-  pool.start();
-  const { defaultVcpus: vcpus, defaultMemoryBytes: memoryBytes } = memory.host;
-  await vi.waitFor(() => expect(pool?.isFull).toBe(true), { timeout: 5_000 });
-  const guestOf = ({ id }: SandboxRuntime) => memory.driver.vm(id).guest;
-  const pings = (runtime: SandboxRuntime) =>
-    guestOf(runtime).requests.filter(({ op }) => op === "ping").length;
-  return { memory, pool, shape: { vcpus, memoryBytes }, guestOf, pings };
+  const memory = new MemoryHost({ guest: () => rehearsable });
+  stock = await WarmStock.of(memory, 2);
+  const { pool } = stock.actors;
+  const guestOf = ({ id }: GuestVm) => memory.driver.vm(id).guest;
+  const pings = (vm: GuestVm) => guestOf(vm).requests.filter(({ op }) => op === "ping").length;
+  return { memory, pool, shape: memory.ports.defaultShape, guestOf, pings };
 }
 
 describe("the warm pool", () => {
@@ -55,12 +44,34 @@ describe("the warm pool", () => {
 
   it("ends one that did not answer, and hands out the next", async () => {
     const { memory, pool, shape, guestOf } = await warmPool();
-    const [first, second] = memory.driver.launches.map(({ id }) => memory.driver.vm(id));
+    const [first, second] = memory.driver.running.map((id) => memory.driver.vm(id));
     if (first === undefined || second === undefined) throw new Error("two VMs were launched");
     first.guest.faults.hangs = new Set(["ping"]);
     const taken = await pool.take(shape);
     expect(taken && guestOf(taken)).toBe(second.guest);
     await vi.waitFor(() => expect(memory.driver.running).not.toContain(first.id));
     await taken?.destroy();
+  });
+
+  it("gives up a VM whose agent never says hello, and leaves nothing of it", async () => {
+    vi.useFakeTimers();
+    try {
+      const memory = new MemoryHost({ faults: () => ({ agentLink: "silent" }) });
+      const { pool } = memory.actors({ min: 1, max: 1 });
+      pool.start();
+      await vi.advanceTimersByTimeAsync(10);
+      expect(memory.ports.pace.starts.running).toBe(1);
+      await vi.advanceTimersByTimeAsync(memory.ports.deadlines.agentHello);
+      expect(memory.logger.lines).toContainEqual(
+        expect.objectContaining({
+          message: "a warm VM could not be made",
+          fields: expect.objectContaining({ err: expect.objectContaining({ code: "GuestNotReady" }) }),
+        }),
+      );
+      await Promise.all([pool.close(), vi.advanceTimersByTimeAsync(1_000)]);
+      expect(memory.remains()).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

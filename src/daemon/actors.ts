@@ -1,0 +1,108 @@
+/**
+ * Puts the actors together on ports, whatever is behind those: a daemon's, a standalone run's or a test's in memory.
+ *
+ * Everything is made in the order in which it is needed, so that nothing has to be set late: the sources of VMs from the
+ * slowest to the quickest, then sandboxes, then containers.
+ */
+import { ContainerRegistry } from "../actors/container/container-registry.ts";
+import { ContainerTasks, type SpecTranslator } from "../actors/container/task-service.ts";
+import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
+import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
+import { OneOriginal, type OriginalSettings } from "../actors/supply/originals.actor.ts";
+import type { Pace } from "../actors/supply/pace.ts";
+import { VmMaker, type VmMakerPorts } from "../actors/supply/vm-maker.ts";
+import { ClonesOnly, FreshVms, PodVms } from "../actors/supply/vm-supply.ts";
+import { type PoolSettings, WarmPool } from "../actors/supply/warm-pool.actor.ts";
+import { VmBackend, type VmBackendPorts } from "../actors/vm/vm-backend.ts";
+import { blazarError } from "../contracts/errors.ts";
+import type { Cgroups, HostFiles } from "../contracts/storage.ts";
+import type { TaskEvents } from "../contracts/task.ts";
+import type { TemplateStore } from "../contracts/templates.ts";
+import type { VmSpec } from "../contracts/vm.ts";
+import type { VmForks } from "../contracts/vm-forks.ts";
+import type { VmmDriver } from "../contracts/vmm.ts";
+
+type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk">;
+type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
+
+/** All that the actors need of the outside world. */
+export interface ActorPorts extends BackendPorts, SandboxesPorts {
+  readonly driver: VmmDriver;
+  readonly pace: Pace;
+  readonly files: HostFiles;
+  readonly cgroups: Cgroups;
+  readonly deadlines: VmBackendPorts["deadlines"];
+  readonly rootfs: VmBackendPorts["rootfs"];
+  readonly networks: RegistryPorts["networks"];
+  readonly stateDirectory: string;
+  readonly now: () => number;
+  readonly specs: SpecTranslator;
+  readonly events: TaskEvents;
+  /** Undefined = every VM boots. */
+  readonly templates: Pick<TemplateStore, "use"> | undefined;
+  /** Present memory pressure in percent; undefined where the kernel does not tell. */
+  readonly pressure: () => Promise<number | undefined>;
+}
+
+/** The settings of the pool and of the original. */
+export type ActorSettings = Omit<PoolSettings & OriginalSettings, "shape" | "pressure">;
+
+export interface Actors {
+  readonly driver: VmmDriver;
+  readonly sandboxes: SandboxRegistry;
+  readonly tasks: ContainerTasks;
+  readonly pool: WarmPool;
+  /** Undefined where nothing is forked. */
+  readonly original: OneOriginal | undefined;
+  /** What the recovery of a previous daemon's sandboxes works with. */
+  readonly resourcePorts: ResourcePorts;
+}
+
+/** Starts nothing. */
+export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
+  const { driver } = given;
+  const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
+  const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
+  const { pool, original, freshVms } = vmSources(ports, settings);
+  const backend = new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
+  const containers = new ContainerRegistry();
+  const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
+  const { pace, specs, now, events } = ports;
+  const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now });
+  const { keeper, files, rootfs, cgroups, networks } = ports;
+  const resourcePorts = { keeper, files, rootfs, cgroups, networks };
+  return { driver, sandboxes, tasks, pool, original, resourcePorts };
+}
+
+type VmPorts = ActorPorts & Pick<VmBackendPorts, "launch" | "templateDisk">;
+
+/** Where VMs come from, from the slowest way to the quickest: each is made by those before it. */
+function vmSources(ports: VmPorts, settings: ActorSettings) {
+  const { driver, pace, templates, pressure, defaultShape: shape } = ports;
+  const host: VmMakerPorts = { ...ports, host: ports };
+  const clones = new FreshVms({ pace, templates, originals: undefined });
+  const { forks } = driver;
+  const makerFor = (id: string) => originalMaker(id, host, forks, clones);
+  const original =
+    templates === undefined || forks === undefined
+      ? undefined
+      : new OneOriginal({ ...ports, forks, makerFor }, { ...settings, shape, pressure });
+  const freshVms = new FreshVms({ pace, templates, originals: original });
+  const maker = new VmMaker(host, freshVms);
+  const pool = new WarmPool({ ...ports, maker }, { ...settings, shape, pressure });
+  return { pool, original, freshVms };
+}
+
+/** Each original's agent is spoken to under a session of its own; see {@link OneOriginal}. */
+function originalMaker(
+  id: string,
+  ports: VmMakerPorts,
+  forks: VmForks | undefined,
+  clones: FreshVms,
+): VmMaker {
+  const launch = async (spec: VmSpec, signal: AbortSignal) => {
+    if (forks !== undefined && spec.source.kind === "clone") return forks.launchOriginal(spec, signal);
+    throw blazarError("IllegalTransition", "make an original", "only a clone can be one", { subject: id });
+  };
+  return new VmMaker({ ...ports, launch, session: `${ports.session}-${id}` }, new ClonesOnly(clones));
+}
