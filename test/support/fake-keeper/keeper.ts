@@ -20,11 +20,9 @@ import type {
   StdioPaths,
   TaskMessageHandler,
 } from "../../../src/contracts/keeper.ts";
+import { SIGKILL, SIGTERM } from "../../../src/lib/signals.ts";
 import { FakeStdio } from "./stdio.ts";
 import { FakeTaskConnection } from "./tasks.ts";
-
-const SIGKILL = 9;
-const SIGTERM = 15;
 
 interface FakeProcess {
   readonly id: string;
