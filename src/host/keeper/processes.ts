@@ -1,8 +1,8 @@
 /**
  * What the daemon knows of the keeper's children: who they are, how they ended, who waits for that.
  *
- * Fed by the keeper's hello and its `process.exited` events; the keeper stays the only source of truth, and a
- * record lives as long as the keeper's own. It sends nothing.
+ * It learns from the keeper's hello and `process.exited` events. The keeper stays the only source of truth, and a record here
+ * lives as long as the keeper's. It sends nothing.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { KeeperInventory, ProcessExit, ProcessIdentity } from "../../contracts/keeper.ts";

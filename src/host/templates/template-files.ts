@@ -9,8 +9,8 @@
  *     .old-XXXXXX             being removed
  *     .lock                   held while one is built
  *
- * Only the daemon's user may look inside: a guest's memory is no reading for others, and VMMs get theirs by descriptor.
- * A template is whole or not there: it appears and goes by rename(2). Nothing here decides which ones are kept.
+ * Only the daemon's user may look inside: a guest's memory is nobody else's to read, and VMMs get their files as descriptors.
+ * A template is whole or not there: it appears and goes by rename(2). Nothing here decides which templates are kept.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";

@@ -1,8 +1,8 @@
 /**
  * The store of templates on this host's disk, for any driver that makes some.
  *
- * Templates are shared by all Blazar processes that use the same directory (`template.directory`): one is built once,
- * under a lock, and one in use anywhere is not dropped. Nothing found on disk is trusted before it was checked once.
+ * All Blazar processes with the same `template.directory` share their templates. A template is built once, under a lock, and
+ * is not dropped while any process uses it. Nothing found on disk is trusted before it was checked once.
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
