@@ -1,6 +1,6 @@
 /**
- * One VM for all tests of the guest agent, and short ways to run something in it: what costs is the boot under emulation. It
- * is made when tests are collected, and started before the first of them.
+ * One VM for all tests of the guest agent, and short ways to run something in it: a boot under software emulation is
+ * what costs. Made when tests are collected, started before the first of them.
  */
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
