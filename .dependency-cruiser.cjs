@@ -67,7 +67,7 @@ module.exports = {
     ),
     forbid(
       "tcg-is-a-room-of-its-own",
-      "What is special to emulation is reached through one port (contracts/vm-forks.ts): only the driver that binds it may import it.",
+      "What is special to emulation is reached through two small ports (contracts/vm-forks.ts, vmm/qemu/accelerator.ts): only the driver that binds them may import it.",
       { path: "^src/", pathNot: "^src/vmm/qemu/(tcg/|driver\\.ts$)" },
       { path: "^src/vmm/qemu/tcg/", dependencyTypesNot: ["type-only"] },
     ),

@@ -1,4 +1,4 @@
-/** The keeper's command line. Pure; it has no configuration beside it. */
+/** The keeper's command line, which is all of its configuration. Pure. */
 import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 export interface Arguments {

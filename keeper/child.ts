@@ -1,9 +1,9 @@
 /**
  * What a spawned process goes through between fork and execve: cgroups, limits, files, privileges.
  *
- * Runs in the forked child only. Follows setsid(2), prlimit(2), capabilities(7): the bounding set goes while
- * CAP_SETPCAP is still there, then groups and ids, then the capability sets. It must throw, never return half
- * done: the parent then says what failed. No PR_SET_PDEATHSIG: a VM outlives a keeper that crashes.
+ * It runs in the forked child only. It follows setsid(2), prlimit(2) and capabilities(7): the bounding set is limited while
+ * CAP_SETPCAP is still there, then come groups and ids, then the capability sets. It must throw and never return half done:
+ * the parent then says what failed. There is no PR_SET_PDEATHSIG: a VM outlives a keeper that crashes.
  */
 import * as sys from "sys";
 import { check, failure } from "../native/runtime/check.ts";

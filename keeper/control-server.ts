@@ -1,9 +1,9 @@
 /**
  * The control socket: the transport of the one daemon that the keeper serves at a time.
  *
- * Only root and the keeper's own user may connect (SO_PEERCRED, unix(7)). A connection counts from its first
- * byte on and then replaces the one before, which may be a dead daemon's; one that says nothing (a probe)
- * disturbs nobody. It knows bytes, not messages.
+ * Only root and the keeper's own user may connect (SO_PEERCRED, unix(7)). With its first byte a connection replaces the one
+ * before, which may be a dead daemon's. A connection that says nothing, such as a probe, disturbs nobody. It knows bytes,
+ * not messages.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";

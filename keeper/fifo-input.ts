@@ -1,9 +1,9 @@
 /**
  * The input stream: what containerd writes to the stdin FIFO, as frames to the daemon.
  *
- * Read only as far as the retention of the sender goes: a process that does not read its input stops
- * containerd's writer. Open O_RDWR, it never sees an end of file: the end is asked for (CloseIO) and comes
- * after what is in the FIFO then.
+ * The FIFO is read only as far as the sender can keep bytes: a process that does not read its input stops containerd's
+ * writer. Because the FIFO is open O_RDWR, there is never an end of file. The daemon asks for the end (CloseIO), which then
+ * comes after what is in the FIFO.
  */
 import * as sys from "sys";
 import type { Watch } from "../native/runtime/event-loop.ts";

@@ -1,9 +1,9 @@
 /**
  * One output stream: frames from the daemon into a FIFO that containerd reads.
  *
- * Acknowledged is what the FIFO has taken: a full one only holds back its own credit. The FIFO is open O_RDWR,
- * so that a containerd that comes and goes raises no EPIPE; it is closed as soon as the stream's end is in,
- * because containerd waits for that end of file (fifo(7)). It is its own set of callbacks: there are hundreds.
+ * What the FIFO has taken is acknowledged: a full FIFO only holds back its own credit. It is open O_RDWR, so a containerd
+ * that comes and goes raises no EPIPE. It is closed as soon as the stream's end is in, because containerd waits for that end
+ * of file (fifo(7)). The object is its own set of callbacks, because there are hundreds of them.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";

@@ -1,8 +1,8 @@
 /**
  * A stream's handler whose failures stay its own.
  *
- * The daemon relays offsets that a guest has chosen: frames that break a stream's rules are dropped and logged
- * once, where the link's other frames would close the link.
+ * The daemon relays offsets that a guest has chosen. A frame that breaks its stream's rules is dropped, and the first is
+ * logged; a broken frame of the daemon's own would close the link.
  */
 import type { Logger } from "../native/runtime/log.ts";
 import type { StreamHandler } from "../src/protocol/wire/peer.ts";

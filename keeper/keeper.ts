@@ -1,8 +1,8 @@
 /**
  * The keeper: puts processes, FIFOs and Task connections behind the daemon's link.
  *
- * It does what the daemon asks (protocol/keeper/messages.ts) and remembers it; a daemon that comes later learns
- * all of it from the hello. Events are only for a daemon that is connected: the next one's hello says the same.
+ * It does what the daemon asks (protocol/keeper/messages.ts) and remembers it. A daemon that comes later learns all of it
+ * from the hello, so events go only to a daemon that is connected.
  */
 import * as sys from "sys";
 import { check } from "../native/runtime/check.ts";

@@ -1,8 +1,8 @@
 /**
  * A listening unix socket: takes over what a dead keeper left, refuses to displace a living one.
  *
- * Follows unix(7): a socket file outlives its process, and only a refused connection proves that nobody
- * answers. A file that is no socket is never removed.
+ * It follows unix(7): a socket's file outlives its process, and only a refused connection proves that nobody answers. A file
+ * that is no socket is never removed.
  */
 import * as sys from "sys";
 import { check, failure } from "../native/runtime/check.ts";

@@ -1,8 +1,8 @@
 /**
  * Entry of the keeper: arguments, signals, exit codes.
  *
- * SIGTERM ends a keeper that holds nothing. One that still holds VMs or stdio logs it and stays: they would be
- * lost with it; a second SIGTERM within a second ends it nevertheless and leaves the VMs running.
+ * SIGTERM ends a keeper that holds nothing. A keeper that still holds VMs or stdio stays and logs why: they would be lost
+ * with it. A second SIGTERM within a second ends it nevertheless and leaves the VMs running.
  */
 import * as std from "std";
 import * as sys from "sys";

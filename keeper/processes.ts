@@ -1,8 +1,8 @@
 /**
- * The keeper's children: started, signalled, reaped, and remembered with their exit until they are forgotten.
+ * The keeper's children: spawned or forked, signalled, reaped, and remembered with their exit until they are forgotten.
  *
- * A process is known by the id that the daemon gave it; a pid is never taken from outside, and no child is
- * reaped unseen, so that a reused pid cannot be hit. It decides nothing.
+ * A process is known by the id that the daemon gave it. No child is reaped unseen and no pid is believed unchecked, so a
+ * signal cannot hit a pid that was given out again. It decides nothing.
  */
 import * as sys from "sys";
 import { check } from "../native/runtime/check.ts";

@@ -1,8 +1,8 @@
 /**
  * The FIFOs of the containers' processes: opened once, served as streams to whichever daemon is there.
  *
- * A set lives from `stdio.open` to `stdio.close`; positions stay with it. Opening it again is how a new daemon
- * takes it up. One stream's broken offsets are that stream's problem, never the link's.
+ * A set of FIFOs lives from `stdio.open` to `stdio.close` and keeps its positions. A new daemon takes it up by opening it
+ * again. Broken offsets harm their own stream, never the link.
  */
 import * as sys from "sys";
 import { failure } from "../native/runtime/check.ts";

@@ -1,9 +1,8 @@
 /**
  * One of containerd's Task connections: requests in, answers out, and the requests that have no answer yet.
  *
- * containerd never reconnects (facts: a dropped connection is an exited container), so that it is kept whatever
- * becomes of the daemon. Bounded by reading no further, both when requests pile up and when containerd does
- * not take its answers.
+ * containerd never reconnects, and takes a dropped connection for an exited container. So the connection is kept, whatever
+ * becomes of the daemon. When requests pile up, or containerd does not take its answers, no more is read.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";

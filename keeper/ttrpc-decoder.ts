@@ -1,8 +1,8 @@
 /**
  * Cuts containerd's ttrpc byte stream into whole messages, which pass through the keeper unread.
  *
- * Header, big endian: `u32 length` of the payload, `u32 stream`, `u8 type` (1 request, 2 response, 3 data),
- * `u8 flags` (containerd/ttrpc PROTOCOL.md). Buffers at most one message. It must not look into payloads.
+ * The header is big endian: `u32 length` of the payload, `u32 stream`, `u8 type` (1 request, 2 response, 3 data), `u8 flags`
+ * (containerd/ttrpc PROTOCOL.md). It keeps at most one message, and must not look into payloads.
  */
 import { blazarError } from "../src/contracts/errors.ts";
 
@@ -71,11 +71,8 @@ function parseHeader(bytes: Uint8Array): { length: number; type: number } {
     throw blazarError("FrameMalformed", "read a ttrpc message", `unknown type ${type}`);
   }
   if (length > TTRPC_MAX_PAYLOAD_BYTES) {
-    throw blazarError(
-      "FrameTooLong",
-      "read a ttrpc message",
-      `it announces ${length} bytes, ${TTRPC_MAX_PAYLOAD_BYTES} are allowed`,
-    );
+    const reason = `it announces ${length} bytes, ${TTRPC_MAX_PAYLOAD_BYTES} are allowed`;
+    throw blazarError("FrameTooLong", "read a ttrpc message", reason);
   }
   return { length, type };
 }

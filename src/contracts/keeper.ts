@@ -1,10 +1,9 @@
 /**
  * The keeper port: what the daemon asks of the process that outlives it.
  *
- * The keeper holds what a dead daemon must not take with it: the VMMs as their parent, the containers' FIFOs
- * and containerd's Task connections. Implementations: `host/keeper/client.ts` (the real one) and
- * `test/support/fake-keeper/keeper.ts`; both pass `test/support/conformance/keeper.ts`. Everything in here survives
- * a restart of the daemon: a new one finds processes and stdio by the ids that the old one gave them.
+ * The keeper holds what a dead daemon must not take with it: the VMMs as their parent, the containers' FIFOs and containerd's
+ * Task connections. A new daemon finds processes and stdio by the ids that the old one gave them. `host/keeper/client.ts` and
+ * `test/support/fake-keeper/keeper.ts` implement the port; both pass `test/support/conformance/keeper.ts`.
  */
 
 /** A file for the child: opened in it, before its privileges are dropped. */
@@ -120,7 +119,7 @@ export interface StdioHandlers {
 /** The daemon's hold of a process's stdio in the keeper. */
 export interface StdioBinding {
   /**
-   * Output from the guest; kept until acknowledged, so that a lost link to the keeper loses nothing. Throws
+   * Output from the guest. It is kept until it is acknowledged: a lost link to the keeper loses nothing. Throws
    * FrameUnexpected at a gap, past the credit or after the end: whoever sent it broke the protocol.
    */
   data(stream: OutputStream, offset: number, bytes: Uint8Array): void;
@@ -144,8 +143,8 @@ export interface TaskMessageContext {
 }
 
 /**
- * Answers one whole ttrpc message (header included) with another; an empty answer sends nothing. A message
- * that a dead daemon left unanswered comes again, so that calls must be idempotent.
+ * Answers one whole ttrpc message (header included) with another; an empty answer sends nothing. A message that a dead
+ * daemon left unanswered comes again: calls must be idempotent.
  */
 export type TaskMessageHandler = (message: Uint8Array, context: TaskMessageContext) => Promise<Uint8Array>;
 

@@ -39,7 +39,10 @@ export type VmSource =
        */
       readonly disk: string | undefined;
     }
-  /** A copy of a paused VM's process (see vm-forks.ts), of the same vcpus and memory; its guest runs. */
+  /**
+   * A copy of a paused VM's process (see vm-forks.ts), of the same vcpus and memory; its guest runs. It starts in its
+   * original's control groups, whatever {@link VmSpec.cgroups} says.
+   */
   | {
       readonly kind: "fork";
       /** Id of the VM that it is forked from. */

@@ -1,9 +1,9 @@
 /**
  * The port to a virtual machine monitor (QEMU today; Cloud Hypervisor, Firecracker … later).
  *
- * A driver turns a {@link VmSpec} into a running {@link Vm} and knows nothing of sandboxes, containers or
- * containerd. Every driver, the fake one included, passes test/support/conformance/vmm.ts. A failed or aborted
- * `launch` leaves nothing behind: no process, no socket, no file.
+ * A driver turns a {@link VmSpec} into a running {@link Vm} and knows nothing of sandboxes, containers or containerd. Every
+ * driver, the fake one included, passes test/support/conformance/vmm.ts, and clones.ts beside it if it clones. A failed or
+ * aborted `launch` leaves nothing behind: no process, no socket, no file.
  */
 import type { Acceleration, Vm, VmShape, VmSpec } from "./vm.ts";
 import type { VmForks } from "./vm-forks.ts";

@@ -1,9 +1,9 @@
 /**
  * The daemon's client of the keeper: the {@link Keeper} port over the frames of `protocol/`.
  *
- * It checks everything that comes, gives every request a deadline, and survives the loss of the link: requests
- * are repeated (the keeper does nothing twice), output that was on its way is sent again, Task requests that
- * nobody has answered come once more. A keeper that was itself restarted has lost everything: KeeperLost.
+ * It checks everything that comes, gives every request a deadline, and survives the loss of the link. Requests are then
+ * repeated (the keeper does nothing twice), output on its way is sent again, and Task requests without an answer come once
+ * more. A keeper that was itself restarted has lost everything: KeeperLost.
  */
 import { randomUUID } from "node:crypto";
 import { blazarError } from "../../contracts/errors.ts";
@@ -20,6 +20,7 @@ import type {
   TaskMessageHandler,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import { nodeText } from "../../lib/text.ts";
 import { KEEPER_EVENTS, keeperHello, type StdioOpen } from "../../protocol/keeper/messages.ts";
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
@@ -29,8 +30,6 @@ import { KeeperProcesses } from "./processes.ts";
 import { KeeperRequests, type Outcome } from "./requests.ts";
 import { StdioChannel } from "./stdio.ts";
 import { TaskRelay } from "./tasks.ts";
-
-const SIGKILL = 9;
 
 export interface KeeperClientOptions {
   /** The keeper's control socket. */

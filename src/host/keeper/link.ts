@@ -1,12 +1,13 @@
 /**
  * The unix socket under the daemon's peer towards the keeper: connects, and connects again when it is lost.
  *
- * The first connection has a deadline; a lost one is retried for as long as the daemon lives, more and more
- * slowly if it never lasts (two daemons that displace each other must not spin). It knows no messages.
+ * The first connection has a deadline. A lost one is retried for as long as the daemon lives, more and more slowly if it
+ * never lasts: two daemons that displace each other must not spin. It knows no messages.
  */
 import { createConnection, type Socket } from "node:net";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { deferred, withDeadline } from "../../lib/async.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
 
 const FIRST_RETRY_MS = 20;
@@ -31,39 +32,32 @@ export class KeeperLink {
   private delay = FIRST_RETRY_MS;
   private closed = false;
   private lastError: unknown;
-  private waiting: { resolve(): void; reject(error: BlazarError): void } | undefined;
+  private readonly firstHello = deferred<void>();
 
   constructor(private readonly options: KeeperLinkOptions) {}
 
   /** Resolves at the first hello. Throws KeeperLost when the time is over, ProtocolVersion at once. */
   async open(): Promise<void> {
     const { connectTimeoutMs } = this.options;
-    const greeted = new Promise<void>((resolve, reject) => {
-      this.waiting = { resolve, reject };
-    });
-    const timer = setTimeout(() => this.waiting?.reject(this.unreachable()), connectTimeoutMs);
     this.connect();
     try {
-      await greeted;
+      await withDeadline(this.firstHello.promise, connectTimeoutMs, () => this.unreachable());
     } catch (error) {
       this.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
-      this.waiting = undefined;
     }
   }
 
   /** The keeper has said hello. */
   greeted(): void {
-    this.waiting?.resolve();
+    this.firstHello.resolve();
   }
 
   /** The keeper broke the protocol: drop the connection. */
   violated(error: BlazarError): void {
     this.lastError = error;
     this.options.log.error({ err: error }, "the keeper broke the protocol");
-    if (error.code === "ProtocolVersion") this.waiting?.reject(error);
+    if (error.code === "ProtocolVersion") this.firstHello.reject(error);
     this.socket?.destroy();
   }
 
@@ -104,17 +98,10 @@ export class KeeperLink {
   }
 
   private unreachable(): BlazarError {
-    return blazarError(
-      "KeeperLost",
-      "connect to the keeper",
-      this.lastError instanceof Error
-        ? this.lastError.message
-        : `no hello within ${this.options.connectTimeoutMs} ms`,
-      {
-        subject: this.options.path,
-        remedy: "see that blazar-keeper runs and that its control socket is the configured one",
-        cause: this.lastError,
-      },
-    );
+    const { path: subject, connectTimeoutMs } = this.options;
+    const cause = this.lastError;
+    const reason = cause instanceof Error ? cause.message : `no hello within ${connectTimeoutMs} ms`;
+    const remedy = "see that blazar-keeper runs and that its control socket is the configured one";
+    return blazarError("KeeperLost", "connect to the keeper", reason, { subject, remedy, cause });
   }
 }

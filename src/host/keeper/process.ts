@@ -1,17 +1,17 @@
 /**
  * Starts a keeper where no service manager does: `blazar serve` on its own, demos, tests.
  *
- * The keeper is detached from this process (its own session, no inherited descriptors but its log file), because
- * it has to outlive it. Under systemd it is a unit and nothing here is used.
+ * The keeper has to outlive this process, so it is detached from it: a session of its own, and no inherited descriptor but
+ * its log file. Under systemd the keeper is a unit, and nothing here is used.
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { createConnection } from "node:net";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { pause } from "../../lib/async.ts";
+import { connectUnix } from "../../lib/unix-socket.ts";
 
 const READY_TIMEOUT_MS = 5_000;
 const PROBE_MS = 10;
@@ -36,14 +36,13 @@ export interface KeeperProcess {
 
 /** Whether a keeper answers on its control socket. Does not disturb the daemon that it serves. */
 export function keeperAnswers(control: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ path: control });
-    socket.on("connect", () => {
+  return connectUnix(control).then(
+    (socket) => {
       socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
+      return true;
+    },
+    () => false,
+  );
 }
 
 /**
@@ -53,9 +52,10 @@ export function keeperAnswers(control: string): Promise<boolean> {
 export async function startKeeper(options: StartKeeperOptions): Promise<KeeperProcess> {
   const { binary, control, task, log } = options;
   if (await keeperAnswers(control)) {
+    const remedy = "connect to it, or end it first";
     throw blazarError("HostResource", "start the keeper", "one answers there already", {
       subject: control,
-      remedy: "connect to it, or end it first",
+      remedy,
     });
   }
   const logFile = options.logFile ?? path.join(path.dirname(control), "keeper.log");
@@ -82,7 +82,7 @@ export async function startKeeper(options: StartKeeperOptions): Promise<KeeperPr
       child.kill("SIGKILL");
       throw await failed(`it did not answer within ${READY_TIMEOUT_MS} ms`, logFile);
     }
-    await delay(PROBE_MS);
+    await pause(PROBE_MS);
   }
   // Another may have come first: then this one has given way.
   if (ended !== undefined || child.pid === undefined) throw await failed(ended ?? "it is gone", logFile);
@@ -91,9 +91,10 @@ export async function startKeeper(options: StartKeeperOptions): Promise<KeeperPr
 }
 
 function notStarted(binary: string, cause: Error): BlazarError {
+  const remedy = "run: npm run setup";
   return blazarError("DependencyMissing", "start the keeper", cause.message, {
     subject: binary,
-    remedy: "run: npm run setup",
+    remedy,
     cause,
   });
 }
@@ -101,7 +102,6 @@ function notStarted(binary: string, cause: Error): BlazarError {
 async function failed(reason: string, logFile: string): Promise<BlazarError> {
   const text = await readFile(logFile, "utf8").catch(() => "");
   const shown = text.slice(-SHOWN_LOG_CHARACTERS).trim();
-  return blazarError("KeeperLost", "start the keeper", shown === "" ? reason : `${reason}: ${shown}`, {
-    subject: logFile,
-  });
+  const said = shown === "" ? reason : `${reason}: ${shown}`;
+  return blazarError("KeeperLost", "start the keeper", said, { subject: logFile });
 }

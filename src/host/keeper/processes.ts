@@ -1,8 +1,8 @@
 /**
  * What the daemon knows of the keeper's children: who they are, how they ended, who waits for that.
  *
- * Fed by the keeper's hello and its `process.exited` events; the keeper stays the only source of truth, and a
- * record lives as long as the keeper's own. It sends nothing.
+ * It learns from the keeper's hello and `process.exited` events. The keeper stays the only source of truth, and a record here
+ * lives as long as the keeper's. It sends nothing.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { KeeperInventory, ProcessExit, ProcessIdentity } from "../../contracts/keeper.ts";
@@ -29,11 +29,7 @@ export class KeeperProcesses {
 
   exited(id: string): Promise<ProcessExit> {
     const record = this.known.get(id);
-    if (record === undefined) {
-      return Promise.reject(
-        blazarError("ProcessNotFound", "wait for a process", "the keeper does not know it", { subject: id }),
-      );
-    }
+    if (record === undefined) return Promise.reject(notFound(id, "the keeper does not know it"));
     if (record.exit !== undefined) return Promise.resolve(record.exit);
     return new Promise((resolve, reject) => record.waiters.push({ resolve, reject }));
   }
@@ -42,7 +38,7 @@ export class KeeperProcesses {
     const record = this.known.get(id);
     this.known.delete(id);
     if (record === undefined || record.waiters.length === 0) return;
-    const error = blazarError("ProcessNotFound", "wait for a process", "it was forgotten", { subject: id });
+    const error = notFound(id, "it was forgotten");
     for (const waiter of record.waiters) waiter.reject(error);
   }
 
@@ -69,4 +65,8 @@ export class KeeperProcesses {
     }
     return record;
   }
+}
+
+function notFound(subject: string, reason: string): BlazarError {
+  return blazarError("ProcessNotFound", "wait for a process", reason, { subject });
 }

@@ -1,10 +1,11 @@
 /**
  * Requests of the daemon to the keeper: typed by `KEEPER_REQUESTS`, checked, each under a deadline.
  *
- * A request waits for the link if it has to and is repeated after its loss; the keeper answers a repeated one
+ * A request waits for the link if it has to, and is repeated after the link was lost; the keeper answers a repeated request
  * from memory. What must not be left half done when its caller gives up goes through `sendOrUndo`.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import { abortable, throwIfAborted, withDeadline } from "../../lib/async.ts";
 import {
   KEEPER_REQUESTS,
   type KeeperOp,
@@ -54,31 +55,23 @@ export class KeeperRequests {
     signal: AbortSignal | undefined,
     outcome: Outcome<KeeperResult<Op>>,
   ): Promise<KeeperResult<Op>> {
-    if (signal?.aborted) throw cancelled(op, subject, signal);
-    let givenUp = false;
+    const what = { operation: op, subject };
+    throwIfAborted(signal, what);
+    let [done, givenUp] = [false, false];
     const answered = this.ask(op, params).result.then((result) => {
+      done = true;
       outcome.done(result);
       if (givenUp) void outcome.undo();
       return result;
     });
-    let release = (): void => undefined;
-    const surrendered = new Promise<never>((_, reject) => {
-      const giveUp = (error: BlazarError): void => {
-        givenUp = true;
-        reject(error);
-      };
-      const aborted = (): void => giveUp(cancelled(op, subject, signal));
-      const timer = setTimeout(() => giveUp(this.late(op, subject)), this.timeoutMs);
-      signal?.addEventListener("abort", aborted, { once: true });
-      release = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
-      };
-    });
+    const late = (): BlazarError => this.late(op, subject);
     try {
-      return await Promise.race([answered, surrendered]);
-    } finally {
-      release();
+      return await withDeadline(abortable(answered, signal, what), this.timeoutMs, late);
+    } catch (error) {
+      givenUp = true;
+      // The answer came between the moment of giving up and this one.
+      if (done) void outcome.undo();
+      throw error;
     }
   }
 
@@ -102,17 +95,10 @@ export class KeeperRequests {
 
   private late(op: KeeperOp, subject: string): BlazarError {
     if (this.peer.attached) {
-      return blazarError("DeadlineExceeded", op, `no answer from the keeper within ${this.timeoutMs} ms`, {
-        subject,
-      });
+      const reason = `no answer from the keeper within ${this.timeoutMs} ms`;
+      return blazarError("DeadlineExceeded", op, reason, { subject });
     }
-    return blazarError("KeeperLost", op, `the keeper could not be reached within ${this.timeoutMs} ms`, {
-      subject,
-      remedy: "see that blazar-keeper runs",
-    });
+    const reason = `the keeper could not be reached within ${this.timeoutMs} ms`;
+    return blazarError("KeeperLost", op, reason, { subject, remedy: "see that blazar-keeper runs" });
   }
-}
-
-function cancelled(op: KeeperOp, subject: string, signal: AbortSignal | undefined): BlazarError {
-  return blazarError("Cancelled", op, "the caller gave up", { subject, cause: signal?.reason });
 }

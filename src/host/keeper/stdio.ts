@@ -1,9 +1,9 @@
 /**
- * The daemon's end of a process's stdio in the keeper: offsets pass through, what is unacknowledged is kept.
+ * The daemon's end of a process's stdio in the keeper: offsets pass through, unacknowledged output is kept.
  *
- * The guest numbers the output, the keeper acknowledges what has reached the FIFO, and the daemon between them
- * only holds what is on its way, so that a lost link to the keeper needs nothing from the guest. The guest is
- * hostile: its gaps, overruns and false acks are thrown back at the caller and never reach the keeper.
+ * The guest numbers the output, and the keeper acknowledges what has reached the FIFO. The daemon between them only holds
+ * what is on its way: after a lost link to the keeper it needs nothing from the guest. The guest is hostile: its gaps,
+ * overruns and false acks are thrown back at the caller and never reach the keeper.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
@@ -116,12 +116,8 @@ class RelayedInput {
 
   acknowledge(offset: number, window: number): void {
     if (this.seen !== undefined && offset > this.seen) {
-      throw blazarError(
-        "FrameUnexpected",
-        "relay input",
-        `an ack of offset ${offset}, ${this.seen} were sent`,
-        { subject: "stdin" },
-      );
+      const reason = `an ack of offset ${offset}, ${this.seen} were sent`;
+      throw blazarError("FrameUnexpected", "relay input", reason, { subject: "stdin" });
     }
     this.ack = { offset, window };
     this.sendAck();

@@ -1,9 +1,8 @@
 /**
  * The daemon's end of the Task relay: hands containerd's ttrpc messages to whoever answers them.
  *
- * The keeper sends every unanswered request again after each attach; one that is being answered is not handed
- * over twice, one whose answer may have been lost with the link is answered from memory. It does not look into
- * the messages.
+ * The keeper sends every unanswered request again after each attach. A request that is being answered is not handed over
+ * twice; one whose answer may have been lost with the link is answered from memory. It does not look into the messages.
  */
 import { reasonOf } from "../../contracts/errors.ts";
 import type { TaskMessageHandler } from "../../contracts/keeper.ts";
@@ -79,10 +78,8 @@ export class TaskRelay {
       (response) => this.answered(number, connection, sequence, response),
       (error: unknown) => {
         connection.requests.delete(sequence);
-        this.log.error(
-          { err: error, connection: number },
-          `a Task request has no answer: ${reasonOf(error)}`,
-        );
+        const text = `a Task request has no answer: ${reasonOf(error)}`;
+        this.log.error({ err: error, connection: number }, text);
       },
     );
   }

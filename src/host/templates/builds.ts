@@ -1,11 +1,12 @@
 /**
- * Builds under way: one a key, joined by all who want it, called off when nobody does any more.
+ * Builds under way: one for each key, joined by all who want it, called off when nobody does any more.
  *
- * Keeps the memory of failures too: what has failed is not tried again behind a start for a while, and longer each
+ * It remembers failures, too: a build that has failed is not tried again behind a start for a while, and for longer each
  * time. It knows nothing of what a build does.
  */
-import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import { abortable, cancelled, throwIfAborted } from "../../lib/async.ts";
 
+const OPERATION = "build a template";
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 
@@ -34,14 +35,14 @@ export class Builds<Result> {
 
   /** Waits for the build of this key, begun with `work` if there is none. Throws what it throws, or Cancelled. */
   async join(key: string, signal: AbortSignal | undefined): Promise<Result> {
-    if (signal?.aborted === true) throw cancelled(key, "the caller has given up");
-    // one that was called off cannot be joined any more: the next begins when it has cleaned up
+    throwIfAborted(signal, { operation: OPERATION, subject: key });
+    // A build that was called off cannot be joined any more: the next begins when that one has cleaned up.
     for (let old = this.underWay.get(key); old?.controller.signal.aborted; old = this.underWay.get(key))
       await old.result.catch(() => undefined);
     const build = this.underWay.get(key) ?? this.begin(key);
     build.waiting++;
     try {
-      return await unlessAborted(build.result, key, signal);
+      return await abortable(build.result, signal, { operation: OPERATION, subject: key });
     } finally {
       build.waiting--;
       if (build.waiting === 0 && !build.behind) build.controller.abort();
@@ -77,7 +78,7 @@ export class Builds<Result> {
   }
 
   private begin(key: string): Build<Result> {
-    if (this.closed) throw cancelled(key, "the daemon is shutting down");
+    if (this.closed) throw cancelled({ operation: OPERATION, subject: key }, "the daemon is shutting down");
     const controller = new AbortController();
     const result = this.work(key, controller.signal).then(
       (value) => {
@@ -91,7 +92,7 @@ export class Builds<Result> {
         throw error;
       },
     );
-    // whoever joined hears of it; a build that all have left has nobody to tell
+    // Whoever joined hears of it; a build that all have left has nobody to tell.
     result.catch(() => undefined);
     const build = { controller, result, waiting: 0, behind: false };
     this.underWay.set(key, build);
@@ -103,17 +104,4 @@ export class Builds<Result> {
     const pauseMs = Math.min(before === undefined ? FIRST_PAUSE_MS : before.pauseMs * 2, LONGEST_PAUSE_MS);
     this.failures.set(key, { pauseMs, until: this.now() + pauseMs });
   }
-}
-
-function unlessAborted<T>(work: Promise<T>, key: string, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(cancelled(key, "the caller has given up"));
-    signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
-function cancelled(key: string, reason: string): BlazarError {
-  return blazarError("Cancelled", "build a template", reason, { subject: key });
 }

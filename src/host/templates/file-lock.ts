@@ -7,6 +7,7 @@
 import { spawn } from "node:child_process";
 import { type FileHandle, open } from "node:fs/promises";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { onAbort, throwIfAborted } from "../../lib/async.ts";
 
 const OPERATION = "lock a file";
 /** flock(1)'s status for "somebody else has it", chosen apart from those for its own failures. */
@@ -41,7 +42,7 @@ async function take(
   });
   try {
     const status = await flock(file, options, signal);
-    if (signal.aborted === true) throw cancelled(path);
+    throwIfAborted(signal, { operation: OPERATION, subject: path });
     if (status === 0) return { release: () => file.close() };
     if (status !== TAKEN) throw failed(path, `flock ended with status ${status}`);
   } catch (error) {
@@ -56,35 +57,24 @@ function flock(file: FileHandle, options: readonly string[], signal: AbortSignal
   return new Promise((resolve, reject) => {
     const args = ["--exclusive", "--conflict-exit-code", String(TAKEN), ...options, "3"];
     const child = spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", file.fd] });
-    const onAbort = (): void => {
-      child.kill("SIGKILL");
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted === true) onAbort();
+    const forget = onAbort(signal, () => void child.kill("SIGKILL"));
     child.on("error", (cause) => {
-      signal.removeEventListener("abort", onAbort);
+      forget();
       reject(missing(cause));
     });
     child.on("close", (status) => {
-      signal.removeEventListener("abort", onAbort);
+      forget();
       resolve(status);
     });
   });
 }
 
 function missing(cause: Error): BlazarError {
-  return blazarError("DependencyMissing", OPERATION, cause.message, {
-    subject: "flock",
-    remedy: "install the package util-linux",
-    cause,
-  });
+  const remedy = "install the package util-linux";
+  return blazarError("DependencyMissing", OPERATION, cause.message, { subject: "flock", remedy, cause });
 }
 
 function failed(path: string, reason: string): BlazarError {
   const remedy = "check that the directory is on a file system with locks";
   return blazarError("HostResource", OPERATION, reason, { subject: path, remedy });
-}
-
-function cancelled(path: string): BlazarError {
-  return blazarError("Cancelled", OPERATION, "it was called off", { subject: path });
 }

@@ -1,10 +1,9 @@
 /**
  * The leases of this process: how many are out on each template, and the mark on disk that tells other processes.
  *
- * The mark is made before the first lease is given and goes after the last one has come back. Marks are written one
- * after the other, since a lease may come and go while one is being written.
+ * The mark is made before the first lease is given and goes after the last one has come back. Marks are written one after
+ * the other, since a lease may come and go while one is being written.
  */
-
 export class Leases {
   private readonly counts = new Map<string, number>();
   private readonly marked = new Set<string>();

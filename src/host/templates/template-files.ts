@@ -9,8 +9,8 @@
  *     .old-XXXXXX             being removed
  *     .lock                   held while one is built
  *
- * Only the daemon's user may look inside: a guest's memory is no reading for others, and VMMs get theirs by descriptor.
- * A template is whole or not there: it appears and goes by rename(2). Nothing here decides which ones are kept.
+ * Only the daemon's user may look inside: a guest's memory is nobody else's to read, and VMMs get their files as descriptors.
+ * A template is whole or not there: it appears and goes by rename(2). Nothing here decides which templates are kept.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
@@ -20,6 +20,7 @@ import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Template } from "../../contracts/templates.ts";
 import type { VmShape } from "../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../contracts/vmm.ts";
+import { isAlive, processStat } from "../../lib/processes.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
 const TEMPORARY = /^\.(new|old)-/;
@@ -53,11 +54,9 @@ export class TemplateFiles {
     try {
       await mkdir(this.root, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw blazarError("HostResource", "make the templates' directory", reasonOf(error), {
-        subject: this.root,
-        remedy: "set template.directory to one that can be written",
-        cause: error,
-      });
+      const remedy = "set template.directory to one that can be written";
+      const about = { subject: this.root, remedy, cause: error };
+      throw blazarError("HostResource", "make the templates' directory", reasonOf(error), about);
     }
   }
 
@@ -80,7 +79,7 @@ export class TemplateFiles {
       const { version, parts, shape, createdAt, ...said } = manifest.parse(
         JSON.parse(await readFile(join(path, "template.json"), "utf8")),
       );
-      if (said.key !== key) throw new Error(`it is that of ${said.key}`);
+      if (said.key !== key) throw new Error(`it describes ${said.key}`);
       const used = await stat(join(path, "used"));
       return {
         key,
@@ -92,14 +91,11 @@ export class TemplateFiles {
         bytes: await allocated(path),
       };
     } catch (error) {
-      // removed by another process meanwhile
+      // Another process has removed it meanwhile.
       if ((await stat(path).catch(absent)) === undefined) return undefined;
-      throw blazarError(
-        "TemplateBroken",
-        "read a template's description",
-        reasonOf(error).split("\n")[0] ?? "",
-        { subject: key, cause: error },
-      );
+      const reason = reasonOf(error).split("\n")[0] ?? "";
+      const operation = "read a template's description";
+      throw blazarError("TemplateBroken", operation, reason, { subject: key, cause: error });
     }
   }
 
@@ -150,7 +146,7 @@ export class TemplateFiles {
 
   /** Tells other processes that this one has leases on it, or no more. False = it is gone. */
   async mark(key: string, held: boolean): Promise<boolean> {
-    const path = join(this.root, key, `in-use.${process.pid}.${await startTime("self")}`);
+    const path = join(this.root, key, `in-use.${process.pid}.${(await processStat(process.pid))?.startTime}`);
     if (!held) {
       await rm(path, { force: true });
       return true;
@@ -170,9 +166,8 @@ export class TemplateFiles {
   }
 
   /**
-   * Takes it out of the store, then off the disk. With `evenIfHeld` false, one that is in use comes back: it is looked at
-   * when nobody can find it any more, so that no lease slips in between.
-   * Returns what happened.
+   * Takes a template out of the store, then off the disk. With `evenIfHeld` false, one that is in use comes back: that is
+   * checked when nobody can find it any more, so that no lease slips in between.
    */
   async remove(key: string, evenIfHeld: boolean): Promise<"removed" | "held" | "absent"> {
     if (!KEY.test(key)) return "absent";
@@ -207,16 +202,9 @@ async function heldIn(directory: string): Promise<boolean> {
   const names = (await readdir(directory).catch(absent)) ?? [];
   for (const name of names) {
     const [, pid, start] = MARKER.exec(name) ?? [];
-    if (pid !== undefined && (await startTime(pid)) === start) return true;
+    if (pid !== undefined && (await isAlive({ pid: Number(pid), startTime: Number(start) }))) return true;
   }
   return false;
-}
-
-/** Field 22 of /proc/PID/stat, proc(5): with the pid, what names a process. Undefined = it is gone. */
-async function startTime(pid: string): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
-  // the name in field 2 may hold anything but ends with the last parenthesis
-  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19];
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

@@ -1,14 +1,15 @@
 /**
  * The store of templates on this host's disk, for any driver that makes some.
  *
- * Templates are shared by all Blazar processes that use the same directory (`template.directory`): one is built once,
- * under a lock, and one in use anywhere is not dropped. Nothing found on disk is trusted before it was checked once.
+ * All Blazar processes with the same `template.directory` share their templates. A template is built once, under a lock, and
+ * is not dropped while any process uses it. Nothing found on disk is trusted before it was checked once.
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { BuiltTemplate, Template, TemplateLease, TemplateStore } from "../../contracts/templates.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity, VmmDriver } from "../../contracts/vmm.ts";
+import { onAbort, throwIfAborted } from "../../lib/async.ts";
 import { Builds } from "./builds.ts";
 import { lock } from "./file-lock.ts";
 import { Leases } from "./leases.ts";
@@ -179,7 +180,7 @@ export class LocalTemplateStore implements TemplateStore {
     );
     try {
       await this.files.sweep();
-      // another process may have built it while this one waited
+      // Another process may have built it while this one waited.
       const found = await this.find(templates, key);
       if (typeof found !== "string") return { ...found, steps: [] };
       return await this.makeLocked(templates, wanted, signal);
@@ -196,8 +197,8 @@ export class LocalTemplateStore implements TemplateStore {
     const { prepare, logger, buildMs = BUILD_MS } = this.options;
     const draft = await this.files.draft();
     try {
-      const limited = deadline(signal, buildMs, identity.key);
-      const steps = await limited.run((each) => templates.build(shape, draft.vm, prepare, each));
+      const build = (limited: AbortSignal) => templates.build(shape, draft.vm, prepare, limited);
+      const steps = await inTime(build, buildMs, signal, identity.key);
       await this.makeRoom(await this.files.size(draft));
       await this.files.publish(draft, identity, shape, new Date(this.now()));
       const template = await this.files.read(identity.key);
@@ -268,42 +269,36 @@ export class LocalTemplateStore implements TemplateStore {
   }
 }
 
-/** Runs work under a signal and a deadline; an overdue one fails as such. */
-function deadline(outer: AbortSignal, ms: number, key: string) {
-  return {
-    async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-      const controller = new AbortController();
-      const onAbort = (): void => controller.abort();
-      outer.addEventListener("abort", onAbort, { once: true });
-      if (outer.aborted) onAbort();
-      let overdue = false;
-      const timer = setTimeout(() => {
-        overdue = true;
-        controller.abort();
-      }, ms);
-      try {
-        const result = await work(controller.signal);
-        if (controller.signal.aborted) throw cancelled(key);
-        return result;
-      } catch (error) {
-        if (!overdue) throw error;
-        const details = { operation: "build a template", subject: key, cause: error };
-        throw new BlazarError("DeadlineExceeded", { ...details, reason: `not done within ${ms} ms` });
-      } finally {
-        clearTimeout(timer);
-        outer.removeEventListener("abort", onAbort);
-      }
-    },
-  };
+/** Runs a build, which is aborted with `signal` or when its time is over, and is waited for in any case. */
+async function inTime<T>(
+  build: (limited: AbortSignal) => Promise<T>,
+  ms: number,
+  signal: AbortSignal,
+  subject: string,
+): Promise<T> {
+  const what = { operation: "build a template", subject };
+  const controller = new AbortController();
+  const forget = onAbort(signal, () => controller.abort());
+  let overdue = false;
+  const timer = setTimeout(() => {
+    overdue = true;
+    controller.abort();
+  }, ms);
+  try {
+    const result = await build(controller.signal);
+    throwIfAborted(controller.signal, what);
+    return result;
+  } catch (cause) {
+    if (!overdue) throw cause;
+    throw blazarError("DeadlineExceeded", what.operation, `not done within ${ms} ms`, { subject, cause });
+  } finally {
+    clearTimeout(timer);
+    forget();
+  }
 }
 
 function total(templates: readonly Template[]): number {
   return templates.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-function cancelled(key: string): BlazarError {
-  const reason = "it was called off";
-  return blazarError("Cancelled", "build a template", reason, { subject: key });
 }
 
 function notFound(operation: string, key: string): BlazarError {
@@ -316,10 +311,8 @@ function inUse(operation: string, key: string): BlazarError {
 }
 
 function noRoom(bytes: number, limit: number): BlazarError {
-  return blazarError(
-    "ResourceExhausted",
-    "make room for a template",
-    `with those in use it would be ${bytes} bytes, the limit is ${limit}`,
-    { remedy: "raise template.disk_limit" },
-  );
+  const reason = `with those in use it would be ${bytes} bytes, the limit is ${limit}`;
+  return blazarError("ResourceExhausted", "make room for a template", reason, {
+    remedy: "raise template.disk_limit",
+  });
 }

@@ -1,9 +1,9 @@
 /**
  * What the daemon and the keeper say to each other beside the Task relay and the stdio bytes.
  *
- * The keeper does what it is told and remembers it: processes it has spawned, FIFOs it holds open, Task
- * connections that containerd has opened. It decides nothing. Stream ids are allotted by the daemon and mean
- * the same to a later daemon, which finds them in the keeper's hello.
+ * The keeper does what it is told and remembers it: processes that it has spawned or forked, FIFOs that it holds open, Task
+ * connections that containerd has opened. It decides nothing. The daemon allots stream ids; they mean the same to a later
+ * daemon, which finds them in the keeper's hello.
  */
 import { array, boolean, type Check, integer, object, oneOf, optional, string } from "../wire/json.ts";
 

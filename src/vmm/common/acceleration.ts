@@ -1,9 +1,9 @@
 /**
  * KVM or emulation: found out by booting a guest, because a /dev/kvm that opens does not mean a KVM that works.
  *
- * `auto` boots once under KVM until the agent speaks; if that fails, VMs are emulated and one warning says why.
- * The answer is kept in the cache and holds for this QEMU, kernel, initramfs and boot of the host. `kvm` insists:
- * what does not work is an error. It starts nothing itself; the boot is the caller's.
+ * `auto` boots once under KVM until the agent speaks. If that fails, VMs are emulated, and one warning says why. The answer is
+ * kept in the cache and holds for this VMM, kernel, initramfs and boot of the host. With `kvm`, a KVM that does not work is an
+ * error. It starts nothing itself; the boot is the caller's.
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
@@ -21,7 +21,7 @@ const SLOW = "VMs are emulated in software (TCG), which is several times slower"
 
 export interface AccelerationProbe {
   readonly choice: AccelerationChoice;
-  /** All that the answer depends on: version of QEMU, paths of kernel and initramfs. */
+  /** All that the answer depends on: version of the VMM, paths of kernel and initramfs. */
   readonly version: string;
   readonly images: readonly string[];
   readonly cacheDirectory: string;

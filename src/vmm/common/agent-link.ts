@@ -1,8 +1,8 @@
 /**
  * The host's end of the agent's port: a unix socket as a {@link ByteLink}.
  *
- * What comes before the consumer is set stays in the kernel. What a guest does not read is kept up to a bound and
- * then ends the link: its writer has ignored `false` for long. It knows nothing of frames.
+ * Bytes that come before the consumer is set stay in the kernel. Bytes that a guest does not read are kept up to a bound, and
+ * then end the link: the writer has ignored `false` for long. It knows nothing of frames.
  */
 import type net from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
@@ -34,11 +34,8 @@ export class AgentLink implements ByteLink {
   write(bytes: Uint8Array): boolean {
     if (this.closed || this.socket.destroyed) return false;
     if (this.socket.writableLength + bytes.length > MAX_QUEUED_BYTES) {
-      this.error ??= blazarError(
-        "ResourceExhausted",
-        "send to the guest's agent",
-        `it has not read ${this.socket.writableLength} bytes`,
-      );
+      const reason = `it has not read ${this.socket.writableLength} bytes`;
+      this.error ??= blazarError("ResourceExhausted", "send to the guest's agent", reason);
       this.socket.destroy();
       return false;
     }

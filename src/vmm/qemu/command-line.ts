@@ -1,8 +1,8 @@
 /**
  * QEMU's command line for a VM: a pure function of what the VM shall be (qemu-system-x86_64(1), microvm machine).
  *
- * The device set is the same for every VM, the share aside. Whatever differs between guest and host, or could
- * hurt the host, is decided here: acceleration, clock, seccomp. It must not look at the host.
+ * The device set is the same for every VM, apart from the share. What could hurt the host is decided here, such as seccomp.
+ * What depends on the accelerator comes as a parameter. It must not look at the host.
  */
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest/messages.ts";
@@ -11,7 +11,7 @@ import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
 
-/** What QEMU keeps of the guest's console; older bytes are overwritten, so that a guest cannot flood the host. */
+/** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
 /** QMP name of the console's ring buffer. */
 export const CONSOLE_ID = "console";
@@ -79,7 +79,7 @@ function machine({ spec, accelerator, memory = OWN }: CommandLineInput): string[
 }
 
 function memoryBackend(memory: GuestMemory): string {
-  // a memfd has no transparent huge pages: a guest costs what it touches and boots a tenth faster under TCG
+  // A memfd has no transparent huge pages: a guest costs what it touches and, emulated, boots a tenth faster.
   if (memory.kind === "own") return "memory-backend-memfd,share=on";
   const file = `memory-backend-file,mem-path=${escaped(memory.path)}`;
   if (memory.kind === "saved") return `${file},share=on`;
@@ -103,7 +103,7 @@ function boot(input: CommandLineInput): string[] {
 
 /** The kernel's command line. */
 export function kernelArguments(accelerator: Accelerator): string {
-  // nobody loads a policy for the other security modules, whose hooks would be called for nothing
+  // Nobody loads a policy for the other security modules: their hooks would be called for nothing.
   const security = "lsm=landlock,lockdown,yama";
   const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests", security];
   return [...common, ...accelerator.kernelArguments].join(" ");
@@ -118,7 +118,7 @@ function devices(paths: VmPaths): string[] {
     ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
     ...["-device", `virtserialport,bus=ports.0,chardev=agent,name=${AGENT_PORT_NAME}`],
     ...["-device", `virtio-scsi-device,id=${DISK_CONTROLLER}`],
-    // the host's own: rng-builtin takes from a generator within QEMU, whose state a fork would have from its original
+    // From the host: rng-builtin has a generator within QEMU, and copies of a process would go on with the same state.
     ...["-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-device,rng=entropy"],
   ];
 }

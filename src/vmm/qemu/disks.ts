@@ -1,8 +1,8 @@
 /**
  * Disks on a running VM: QMP's blockdev-add, device_add scsi-hd and their undoing.
  *
- * A failed attach takes the image back out. The image is let go of only when QEMU has said so (DEVICE_DELETED, then
- * blockdev-del).
+ * A failed attach takes the image back out. A detach is done only when QEMU has said so (DEVICE_DELETED, then blockdev-del):
+ * before that, QEMU may still write to the image.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vm.ts";

@@ -1,8 +1,8 @@
 /**
  * QEMU's microvm machine behind the VmmDriver port.
  *
- * It finds out once what this host has (QEMU, KVM, TSC, limits) and then turns specs into VMs; the VMs are the
- * keeper's children. It keeps no list of them: whoever launched one owns it. It knows nothing of sandboxes.
+ * It finds out once what this host has (QEMU, KVM, limits), and then turns specs into VMs, which are the keeper's children.
+ * It keeps no list of them: whoever launched a VM owns it. This module alone reaches into tcg/. It knows nothing of sandboxes.
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";

@@ -1,8 +1,8 @@
 /**
  * A running QEMU as a {@link Vm}: its QMP connection, its agent's port, its disks and its end.
  *
- * QMP events become VmmEvents. QEMU holds a guest that has ended (`-action shutdown=pause`) until its console has been read,
- * so that a kernel panic leaves its text; then QEMU is told to quit. A QEMU whose control connection breaks is of no use and
+ * QMP events become VmmEvents. QEMU holds a guest that has ended (`-action shutdown=pause`) until its console has been read:
+ * the text of a kernel panic is not lost. Then QEMU is told to quit. A QEMU whose control connection breaks is of no use and
  * is killed. Nothing here decides what becomes of a sandbox.
  */
 import type { Observable } from "rxjs";

@@ -52,7 +52,7 @@ async function threads(pid: number): Promise<Map<string, string>[]> {
   );
 }
 
-/** What its descriptors are of, without those of which nothing can come. */
+/** The files that its descriptors are open on, without the harmless ones. */
 async function files(pid: number): Promise<string[]> {
   const all = await readdir(`/proc/${pid}/fd`);
   const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));

@@ -155,7 +155,7 @@ describe("a launch", () => {
     );
   });
 
-  it("without a kernel says which set-up is missing", async () => {
+  it("without a kernel says what to run", async () => {
     const driver = bench.driverWith({ kernel: "/nowhere/vmlinux" });
     await expect(driver.launch(await bench.spec("vm"))).rejects.toMatchObject({ code: "DependencyMissing" });
   });

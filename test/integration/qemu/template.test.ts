@@ -284,7 +284,7 @@ describe("a template that is not what it was", () => {
   });
 });
 
-/** Of a VMM's mapping of its guest's memory (proc(5), smaps): what is in memory, and what of it is its own. */
+/** How much of a guest's memory its VMM has in memory, and how much of that is its own (proc(5), smaps). */
 async function guestMemory(pid: number): Promise<{ rss: number; privateBytes: number }> {
   const smaps = await readFile(`/proc/${pid}/smaps`, "utf8");
   const mapping = smaps

@@ -199,7 +199,7 @@ export class TemplateBench {
   }
 
   private async spec(): Promise<VmSpec & { readonly shareDirectory: string }> {
-    const spec = await this.qemu.spec(`vm-${this.count++}`);
+    const spec = await this.qemu.spec(`guest-${this.count++}`);
     const { shareDirectory } = spec;
     if (shareDirectory === undefined) throw new Error("the bench gives no share");
     return { ...spec, ...SHAPE, shareDirectory };

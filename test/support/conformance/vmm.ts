@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmmDriver } from "../../../src/contracts/vmm.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import { guestHello } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
@@ -34,8 +35,6 @@ export interface VmmBench {
   leftovers(): Promise<readonly string[]>;
   dispose(): Promise<void>;
 }
-
-const SIGKILL = 9;
 
 /** Defines the suite. `makeBench` is called for each test. */
 export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>): void {

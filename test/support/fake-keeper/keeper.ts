@@ -1,10 +1,9 @@
 /**
  * A keeper in memory: the {@link Keeper} port with no process, no FIFO and no socket behind it.
  *
- * {@link FakeKeeperHost} is what outlives a daemon; each `connect()` is the client of one daemon's life. It passes
- * the same conformance suite as the real one, moves on microtasks only (simulated clocks do not hold it up),
- * and has the faults that tests need: spawns that fail, processes that end at will, readers that stall, a link
- * that goes down.
+ * {@link FakeKeeperHost} outlives a daemon; each `connect()` is the client of one daemon's life. It passes the same
+ * conformance suite as the real one, and moves on microtasks only: simulated clocks do not hold it up. It has the faults that
+ * tests need: spawns and forks that fail, processes that end at will, readers that stall, a link that goes down.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type {
@@ -20,11 +19,9 @@ import type {
   StdioPaths,
   TaskMessageHandler,
 } from "../../../src/contracts/keeper.ts";
+import { SIGKILL, SIGTERM } from "../../../src/lib/signals.ts";
 import { FakeStdio } from "./stdio.ts";
 import { FakeTaskConnection } from "./tasks.ts";
-
-const SIGKILL = 9;
-const SIGTERM = 15;
 
 interface FakeProcess {
   readonly id: string;

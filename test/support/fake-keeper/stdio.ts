@@ -141,12 +141,8 @@ export class FakeStdio {
 
   acknowledgeInput(offset: number, window: number): void {
     if (offset > this.input.length + (this.inputEnded ? 1 : 0)) {
-      throw blazarError(
-        "FrameUnexpected",
-        "relay input",
-        `an ack of offset ${offset}, ${this.sent} were sent`,
-        { subject: "stdin" },
-      );
+      const reason = `an ack of offset ${offset}, ${this.sent} were sent`;
+      throw blazarError("FrameUnexpected", "relay input", reason, { subject: "stdin" });
     }
     if (!this.started) this.sent = offset;
     this.started = true;

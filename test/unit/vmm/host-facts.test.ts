@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type AccelerationProbe, chooseAcceleration } from "../../../src/vmm/common/acceleration.ts";
 import { logTail, printable, showsPanic } from "../../../src/vmm/common/last-words.ts";
-import { locateQemu, qemuVersion } from "../../../src/vmm/qemu/binary.ts";
+import { locateQemu, opensMemoryReadOnly, qemuVersion } from "../../../src/vmm/qemu/binary.ts";
 import { readTscKhz, tscKhz } from "../../../src/vmm/qemu/tcg/tsc.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -46,6 +46,11 @@ describe("the binary", () => {
     const missing = locateQemu("qemu", "/nowhere");
     await expect(missing).rejects.toMatchObject({ code: "VmmNotInstalled" });
     await expect(missing).rejects.toThrow("install the package qemu-system-x86");
+  });
+
+  it("opens a template's memory read-only from 8.2 on", () => {
+    const versions = ["7.2.22", "8.1.5", "8.2.0", "8.10.1", "9.0.0", "10.0.2"];
+    expect(versions.map(opensMemoryReadOnly)).toEqual([false, false, true, true, true, true]);
   });
 
   it("must be a file that can be executed", async () => {

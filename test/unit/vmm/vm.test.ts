@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
@@ -12,8 +13,6 @@ import { record } from "../../support/conformance/vmm.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
 import { FakeQmp, type ReceivedCommand } from "../../support/fake-vmm/qmp.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
-
-const SIGKILL = 9;
 
 let qmp: FakeQmp;
 let keeper: FakeKeeperHost;

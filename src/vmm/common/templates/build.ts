@@ -7,12 +7,12 @@
 import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { BlazarError } from "../../../contracts/errors.ts";
+import { blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { BuildStep } from "../../../contracts/templates.ts";
 import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../../contracts/vmm.ts";
-import { cancelled, pause, throwIfAborted } from "../../../lib/async.ts";
+import { pause, throwIfAborted } from "../../../lib/async.ts";
 import { memoryFileBytes } from "../spec.ts";
 import { TEMPLATE_DISK } from "./clones.ts";
 import { hashMemory, removeTemplateFiles, templatePaths, unfinished, writeManifest } from "./files.ts";
@@ -56,8 +56,8 @@ export async function buildTemplate<V extends Vm>(
   } catch (error) {
     await removeTemplateFiles(directory);
     if (!signal.aborted) throw error;
-    const { code, details } = cancelled({ operation: "build a template", subject: directory });
-    throw new BlazarError(code, { ...details, cause: error });
+    const about = { subject: directory, cause: error };
+    throw blazarError("Cancelled", "build a template", "it was called off", about);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

@@ -97,6 +97,20 @@ export class TcgForks implements VmForks {
     if (original === undefined) throw notFound(spec, source);
     check(spec, source, original);
     throwIfAborted(signal, { operation: "fork a VM", subject: spec.id });
+    try {
+      return await this.fork(original, spec, source, signal);
+    } catch (error) {
+      const ended = this.originals.get(source.original) !== original && signal?.aborted !== true;
+      throw ended || saysGone(error) ? notFound(spec, source, error) : error;
+    }
+  }
+
+  private async fork(
+    original: Original,
+    spec: VmSpec,
+    source: ForkSource,
+    signal: AbortSignal | undefined,
+  ): Promise<Vm> {
     const { disk } = source;
     if (original.files.disk !== undefined && disk !== undefined)
       await this.options.images?.unpack(original.packedDisk, disk, spec.user);
@@ -105,7 +119,7 @@ export class TcgForks implements VmForks {
       return await forkVm(original.launcher, spec, request, signal);
     } catch (error) {
       if (disk !== undefined) await rm(disk, { force: true });
-      throw originalIsGone(error) ? notFound(spec, source, error) : error;
+      throw error;
     }
   }
 
@@ -148,8 +162,8 @@ function words({ files }: Original, spec: VmSpec, source: ForkSource): string[] 
   ];
 }
 
-/** The keeper says this of the process that is to be forked only. */
-function originalIsGone(error: unknown): boolean {
+/** The keeper says this of the process that is to be forked, and of no other. */
+function saysGone(error: unknown): boolean {
   return error instanceof BlazarError && ["ProcessNotFound", "ProcessNotRunning"].includes(error.code);
 }
 

@@ -1,8 +1,8 @@
 /**
  * The frequency of the host's time stamp counter, which an emulated guest sees and cannot measure for itself.
  *
- * The kernel tells it nowhere plainly. In order of trust: its log (refined, then detected), the nominal
- * frequency of cpufreq, and /proc/cpuinfo, whose `cpu MHz` is the TSC's only where nothing scales the clock.
+ * The kernel tells it nowhere plainly. The sources, in order of trust: the kernel's log (refined, then detected), the nominal
+ * frequency of cpufreq, and /proc/cpuinfo. There `cpu MHz` is the counter's frequency only where nothing scales the clock.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";

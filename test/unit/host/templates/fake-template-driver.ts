@@ -2,10 +2,11 @@
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { BlazarError, blazarError } from "../../../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../../../src/contracts/errors.ts";
 import type { BuildStep } from "../../../../src/contracts/templates.ts";
 import type { Vm, VmShape } from "../../../../src/contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity } from "../../../../src/contracts/vmm.ts";
+import { abortable } from "../../../../src/lib/async.ts";
 
 const FILE = "memory";
 
@@ -68,11 +69,10 @@ export class FakeTemplateDriver implements TemplateDriver {
     const { fault } = this;
     if (fault instanceof Error) return Promise.reject(fault);
     if (fault === undefined) return Promise.resolve();
-    return new Promise((resolve, reject) => {
+    const held = new Promise<void>((resolve) => {
       if (fault === "held") this.letGo = resolve;
-      const details = { operation: "build a template", reason: "it was called off" };
-      signal.addEventListener("abort", () => reject(new BlazarError("Cancelled", details)), { once: true });
     });
+    return abortable(held, signal, { operation: "build a template" });
   }
 }
 
