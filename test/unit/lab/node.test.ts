@@ -9,6 +9,7 @@ import { commandWords } from "../../../lab/cri/commands.ts";
 import { readContainerLog } from "../../../lab/cri/container-log.ts";
 import { answersAt, Daemon } from "../../../lab/host/daemon.ts";
 import { killProcessesOf, processesOf } from "../../../lab/host/processes.ts";
+import { runProgram, runToEnd } from "../../../lab/host/program.ts";
 import { until } from "../../../lab/host/until.ts";
 import { blazardConfig } from "../../../lab/node/blazard-config.ts";
 import { containerdConfig } from "../../../lab/node/containerd-config.ts";
@@ -157,6 +158,37 @@ describe("processes", () => {
     await killProcessesOf(mark);
     expect((await exit)[1]).toBe("SIGKILL");
     expect(await processesOf([mark])).toEqual([]);
+  });
+});
+
+describe("a program", () => {
+  const node = [process.execPath, "-e"];
+
+  it("that has to succeed is told with what it wrote to stderr", async () => {
+    expect(await runProgram(process.execPath, ["-e", "console.log('fine')"])).toBe("fine\n");
+    const fails = runProgram(process.execPath, ["-e", "console.error('no luck'); process.exit(2)"]);
+    await expect(fails).rejects.toThrow("no luck");
+  });
+
+  it("that is run to its end gets its input and gives its streams and code", async () => {
+    const script = "process.stdin.pipe(process.stdout); console.error(process.env.A); process.exitCode = 3";
+    const ended = await runToEnd([...node, script], { input: "in", env: { A: "b" } });
+    expect(ended).toEqual({ code: 3, stdout: "in", stderr: "b\n" });
+  });
+
+  it("that is run to its end is ended by a signal", async () => {
+    const script =
+      "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000); console.log('up')";
+    const abort = new AbortController();
+    const mark = `blazar-lab-abort-${process.pid}`;
+    const ended = runToEnd([...node, script, mark], { signal: abort.signal });
+    await until("the child", async () => (await processesOf([mark]))[0]);
+    abort.abort();
+    expect((await ended).code).toBeNull();
+  });
+
+  it("that is not there is told", async () => {
+    await expect(runToEnd(["/no/such/program"])).rejects.toThrow(/ENOENT/);
   });
 });
 
