@@ -136,6 +136,7 @@ export class Keeper {
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
+      "process.fork": (request) => processes.fork(request),
       "process.signal": ({ id, signal }) => processes.signal(id, signal),
       "process.forget": ({ id }) => processes.forget(id),
       "stdio.open": (open) => stdio.open(open),

@@ -13,7 +13,6 @@ import { BlazarError } from "../src/contracts/errors.ts";
 import { parseArguments } from "./arguments.ts";
 import { Keeper } from "./keeper.ts";
 
-const VERSION = "0.1.0";
 const INSIST_MS = 1_000;
 const PRIVATE_UMASK = 0o077;
 const EXIT_USAGE = 2;
@@ -26,7 +25,7 @@ function run(): void {
   const log = createLogger("keeper");
   const loop = new EventLoop({ logger: log });
   const keeper = new Keeper({
-    version: VERSION,
+    version: BLAZAR_VERSION,
     control,
     task,
     socketMode,

@@ -13,6 +13,7 @@ import { BlazarError, blazarError } from "../src/contracts/errors.ts";
 import type {
   KeeperHello,
   KeeperProcessExited,
+  ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
 } from "../src/protocol/keeper/messages.ts";
@@ -57,7 +58,6 @@ export class Processes {
 
   /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
   async spawn(spec: ProcessSpawn): Promise<ProcessIdentity> {
-    if (spec.fork !== undefined) return await this.fork(spec.id, spec.fork);
     this.validate(spec);
     const { loop, openFiles } = this.options;
     const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
@@ -86,21 +86,21 @@ export class Processes {
     return child.identity;
   }
 
-  /** A sibling of the process that it is forked from, and as such a child of this one. */
-  private async fork(id: string, { of, words }: NonNullable<ProcessSpawn["fork"]>): Promise<ProcessIdentity> {
+  /** The copy is a sibling of its original (CLONE_PARENT), and so a child of the keeper. */
+  async fork({ id, original, words }: ProcessFork): Promise<ProcessIdentity> {
     const operation = "fork a process";
     this.refuseKnown(id, operation);
-    const original = this.children.get(of);
-    if (original === undefined) throw refused("ProcessNotFound", operation, of, "no such process");
-    if (original.forks === undefined || original.exited !== undefined)
-      throw refused("ProcessNotRunning", operation, of, "it cannot fork, or has ended");
-    const pid = await original.forks.fork(words);
-    // the word of a process that this one has started, not of this one
+    const parent = this.children.get(original);
+    if (parent === undefined) throw refused("ProcessNotFound", operation, original, "no such process");
+    if (parent.forks === undefined || parent.exited !== undefined)
+      throw refused("ProcessNotRunning", operation, original, "it cannot fork, or has ended");
+    const pid = await parent.forks.fork(words);
+    // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
-    // one that could not go on has ended already
+    // A copy that could not go on has ended already.
     const own = parentOf(pid) === sys.getpid() || this.options.reaper.hasEnded(pid);
     if (known || !own)
-      throw refused("HostResource", operation, of, `its fork ${pid} is no child of the keeper`);
+      throw refused("HostResource", operation, original, `its fork ${pid} is no child of the keeper`);
     this.refuseKnown(id, operation);
     const child = this.register(id, pid);
     child.starting = false;

@@ -1,12 +1,12 @@
 /*
- * The engine's memory: blocks of few sizes in pages of their own.
+ * The engine's memory: blocks of a few sizes, in pages that hold one size each.
  *
- * The engine asks for a block's size at each malloc and free, and a guest without KVM pays for every
- * instruction: here each is a dozen or two. A page holds blocks of one size; its free ones are a list, the last
- * freed first, so that a forked child writes to few pages. Empty pages serve any size; beyond a few, the
- * kernel gets them back. What is large, or comes when the arena is full, is libc's, with its size in front; a few that
- * have been freed are kept, as libc would unmap each at once.
- * One thread only.
+ * The engine asks for a block's size at each malloc and free, and a guest without KVM pays for every instruction. Here
+ * each malloc, free and size takes one or two dozen. The free blocks of a page are a list, the last freed first, so that
+ * a cloned child writes to few pages. An empty page serves any size; beyond a few, the kernel gets empty pages back.
+ *
+ * Large blocks, and all blocks once the arena is full, come from libc and have their size in front. A few freed ones are
+ * kept, because libc would unmap each at once. For one thread only.
  */
 #include "allocator.h"
 
@@ -18,7 +18,7 @@
 #define UNIT 16 /* alignment of all blocks */
 #define PAGE_SHIFT 12
 #define PAGE_BYTES ((size_t)1 << PAGE_SHIFT)
-#define ARENA_PAGES 16384 /* of address space; pages are touched when they are needed */
+#define ARENA_PAGES 16384 /* of address space; a page is touched when it is needed */
 #define ARENA_BYTES (ARENA_PAGES * PAGE_BYTES)
 #define KEPT_PAGES 32
 #define MAX_SMALL 2048
@@ -26,7 +26,7 @@
 #define MAX_KEPT ((size_t)32768)
 #define NONE 0 /* page 0 is never used */
 
-/* Few, for each touches a page of its own; the largest divide a page without much rest. */
+/* Few sizes, because each touches a page of its own. The largest ones divide a page with little left over. */
 static const uint16_t sizes[] = {16,  32,  48,  64,  80,  96,  112, 128, 160,  192, 224,
                                  256, 320, 384, 448, 512, 672, 816, 1024, 1360, 2048};
 #define CLASSES (sizeof sizes / sizeof *sizes)
@@ -35,12 +35,12 @@ struct block {
   struct block *next;
 };
 
-/* Beside the pages, not in them: a page that nobody uses stays untouched. */
+/* Kept apart from the pages, so that a page that is not used is not touched. */
 struct page {
   struct block *free;
   uint16_t used;
   uint16_t size;
-  uint16_t next, previous; /* pages of this size with room, or free pages */
+  uint16_t next, previous; /* in the list of this size's pages with room, or of free pages */
 };
 
 struct large {
@@ -73,7 +73,7 @@ static int set_up(void) {
     for (; unit * UNIT <= sizes[class]; unit++) class_of[unit] = (uint8_t)class;
   arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) return -1;
-  madvise(arena, ARENA_BYTES, MADV_NOHUGEPAGE); /* 2 MB at the first touch would be more than all of it */
+  madvise(arena, ARENA_BYTES, MADV_NOHUGEPAGE); /* a huge page of 2 MB is more than the engine needs in all */
   return 0;
 }
 
@@ -105,7 +105,7 @@ static void give_back(uint16_t index) {
   if (++free_pages > KEPT_PAGES) madvise(arena + ((size_t)index << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED);
 }
 
-/* Puts a page with room first in the list of a class. */
+/* Takes an empty page and puts it first in the list of a class. */
 static int add_page(unsigned class) {
   uint16_t index = take_page();
   if (index == NONE) return -1;
@@ -123,7 +123,7 @@ static int add_page(unsigned class) {
   return 0;
 }
 
-/* A kept block that is not far too large, or NULL. */
+/* A kept block that fits and is not far too large, or NULL. */
 static struct large *take_kept(size_t size) {
   for (unsigned i = 0; i < KEPT_LARGE; i++) {
     struct large *large = kept[i];
@@ -143,7 +143,7 @@ static void release_large(struct large *large) {
   free(large);
 }
 
-/* Whole pages, so that one fits the next that is about as large. */
+/* Rounded up to whole pages, so that a kept block fits the next request of about the same size. */
 static size_t capacity_for(size_t size) {
   return size > MAX_KEPT ? size : ((sizeof(struct large) + size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - sizeof(struct large);
 }
@@ -160,12 +160,12 @@ static void *allocate_large(size_t size) {
   return large + 1;
 }
 
-/* Only the first page of a list may be full: it stays until another is wanted. */
+/* Only the first page of a list may be full. It stays in the list until another page is wanted. */
 static void drop_full(uint16_t *list) {
   if (*list != NONE && !pages[*list].free) unlink_page(list, *list);
 }
 
-/* The first page of the class is full, or there is none. */
+/* For when the first page of the class is full, or there is none. */
 static __attribute__((noinline)) void *allocate_slowly(unsigned class) {
   uint16_t *list = &with_room[class];
   drop_full(list);
@@ -181,21 +181,21 @@ static inline void *allocate(size_t size) {
   if (__builtin_expect(size > MAX_SMALL, 0)) return allocate_large(size);
   unsigned class = class_for(size);
   struct page *page = &pages[with_room[class]];
-  struct block *block = page->free; /* that of NONE is NULL */
+  struct block *block = page->free; /* page NONE has no free blocks */
   if (__builtin_expect(!block, 0)) return allocate_slowly(class);
   page->free = block->next;
   page->used++;
   return block;
 }
 
-/* The page was full, or is empty now. */
+/* Moves a page between lists, because it was full before or is empty now. */
 static __attribute__((noinline)) void rearrange(struct page *page, int was_full) {
   uint16_t *list = &with_room[class_for(page->size)], index = (uint16_t)(page - pages);
   if (was_full && *list != index) {
     drop_full(list);
     link_page(list, index);
   }
-  if (page->used > 0 || (page->next == NONE && page->previous == NONE)) return; /* the last one is kept */
+  if (page->used > 0 || (page->next == NONE && page->previous == NONE)) return; /* the last page of a class is kept */
   unlink_page(list, index);
   page->free = NULL;
   give_back(index);
@@ -224,7 +224,7 @@ static __attribute__((noinline)) void *js_allocate_slowly(JSMallocState *state, 
   return pointer;
 }
 
-/* The common case by itself, so that it needs no stack. */
+/* Only the common case is here, so that it needs no stack frame. */
 static void *js_allocate(JSMallocState *state, size_t size) {
   if (size > MAX_SMALL) return js_allocate_slowly(state, size);
   struct page *page = &pages[with_room[class_for(size)]];

@@ -1,4 +1,4 @@
-/* The engine's memory, for JS_NewRuntime2: see allocator.c. */
+/* The engine's memory, for JS_NewRuntime2 (allocator.c). */
 #ifndef BLAZAR_ALLOCATOR_H
 #define BLAZAR_ALLOCATOR_H
 
@@ -6,7 +6,7 @@
 
 #include "quickjs.h"
 
-/* The same functions at each call, or NULL when there is no memory for them. */
+/* The functions, the same at each call; NULL if there is no memory for the arena. */
 const JSMallocFunctions *blazar_allocator(void);
 
 #endif

@@ -1,10 +1,10 @@
 /**
  * Builds a program for the native runtime: TypeScript → one JavaScript module → QuickJS bytecode → a static
- * musl binary with the C of native/*.c and native/sys/*.c.
+ * musl binary with the C of native/*.c and native/sys/.
  *
- * The C is compiled with _GNU_SOURCE and must be free of warnings. Contract with main.c: the bytecode is `program_bytecode`/`program_bytecode_size`, the system-call module
- * registers itself by `js_init_module_sys`. The program sees std, os and sys, and nothing of Node. Must keep
- * the bytecode's debug information: stack traces name lines.
+ * The C is compiled with _GNU_SOURCE and must be free of warnings. main.c expects the bytecode under the names
+ * `program_bytecode` and `program_bytecode_size`; the module of system calls is `js_init_module_sys`. The program
+ * sees std, os and sys, and nothing of Node. Must keep the bytecode's debug information: stack traces name lines.
  */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -47,10 +47,11 @@ const CFLAGS = [
   "-fdata-sections",
 ];
 const LDFLAGS = ["-static", "-Wl,--gc-sections", "-s"];
+const C_FILE = /\.[ch]$/;
 /** Change it when the recipe below changes in a way that its inputs do not show. */
 const RECIPE = "1";
 
-/** Bundles a program's TypeScript. Fast: a set-up with nothing to do is mostly this. */
+/** Bundles a program's TypeScript. It is fast: a `npm run setup` with nothing to do is mostly this. */
 export async function bundleProgram(name: string, entry: string, quickjs: QuickJs): Promise<ProgramBundle> {
   const root = repoRoot();
   const result = await build({
@@ -63,8 +64,9 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
     platform: "neutral",
     external: ["std", "os"],
     plugins: [systemCalls(root)],
+    define: { BLAZAR_VERSION: JSON.stringify(await productVersion(root)) },
     logLevel: "silent",
-    // a name that `sys` does not have
+    // using a name that `sys` does not have is an error
     logOverride: { "import-is-undefined": "error" },
   }).catch((error: { errors?: Message[] }) => {
     throw bundleFailed(entry, error);
@@ -75,9 +77,20 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
   return { name, code, key };
 }
 
+/** The version in package.json, the only place where it is written. */
+async function productVersion(root: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as {
+    version: string;
+  };
+  return version;
+}
+
 /**
- * Resolves `sys` to its exports by name, so that `sys.open` becomes a variable of the bundle: the engine would look
- * it up among hundreds in the module's namespace, each time.
+ * Resolves `sys` to its exports by name, so that `sys.open` becomes a variable of the bundle. Otherwise the engine
+ * would look each call up among hundreds of names in the module's namespace.
+ *
+ * The names are those that native/sys/**.d.ts declare, found by regular expression: a function has a line of its
+ * own, a constant is in capitals and has the type `number` or `bigint`.
  */
 function systemCalls(root: string): Plugin {
   return {
@@ -87,7 +100,8 @@ function systemCalls(root: string): Plugin {
         namespace === "sys" ? { path: "sys", external: true } : { path: "sys", namespace: "sys" },
       );
       onLoad({ filter: /^sys$/, namespace: "sys" }, async () => {
-        const types = await readFile(path.join(root, "native", "sys.d.ts"), "utf8");
+        const files = await filesBelow(path.join(root, "native", "sys"), /\.d\.ts$/);
+        const types = (await Promise.all(files.map((file) => readFile(file, "utf8")))).join("\n");
         const functions = [...types.matchAll(/^ {2}export function (\w+)/gm)];
         const constants = [...types.matchAll(/\b([A-Z][A-Z0-9_]+): (?:number|bigint)[,;]/g)];
         const names = [...functions, ...constants].map((match) => match[1]);
@@ -105,7 +119,7 @@ export async function linkProgram(bundle: ProgramBundle, quickjs: QuickJs, outpu
     const module = `${bundle.name}.js`;
     const bytecode = path.join(work, "bytecode.c");
     await writeFile(path.join(work, module), bundle.code);
-    // the module's name is the one in stack traces: it must not tell where it was built.
+    // The module's name appears in stack traces, so it must not say where it was built.
     // -m: a module; -c: C source of the bytecode only; -M: the C module that the import resolves to
     const arguments_ = ["-c", "-m", "-N", "program_bytecode", "-M", "sys,sys", "-o", bytecode, module];
     await run(quickjs.compiler, arguments_, { cwd: work });
@@ -126,9 +140,9 @@ export async function buildRuntime(program: RuntimeProgram): Promise<void> {
   await linkProgram(bundle, program.quickjs, program.output);
 }
 
-/** Two at a time: the machines this is for have few cores. */
+/** Compiles two files at a time, because the machines that this runs on have few cores. */
 async function compileAll(sources: readonly string[], quickjs: QuickJs, work: string): Promise<string[]> {
-  // the engine's headers are a system's, so that -Werror concerns this project's code only
+  // the engine's headers count as system headers, so that -Werror concerns this project's code only
   const includes = [
     "-isystem",
     quickjs.include,
@@ -150,17 +164,22 @@ async function compileAll(sources: readonly string[], quickjs: QuickJs, work: st
   return objects;
 }
 
-/** The runtime's C sources and headers. */
+/** The runtime's C sources and headers: native/*.c and all of native/sys, but not native/fork and native/test. */
 async function nativeFiles(root: string): Promise<string[]> {
-  const directories = [path.join(root, "native"), path.join(root, "native", "sys")];
-  const files = await Promise.all(
-    directories.map(async (directory) =>
-      (await readdir(directory)).map((name) => path.join(directory, name)),
-    ),
-  );
-  return files
-    .flat()
-    .filter((file) => /\.[ch]$/.test(file))
+  const directory = path.join(root, "native");
+  const own = (await readdir(directory)).filter((name) => C_FILE.test(name));
+  return [
+    ...own.map((name) => path.join(directory, name)),
+    ...(await filesBelow(path.join(directory, "sys"), C_FILE)),
+  ].sort();
+}
+
+/** The files of a directory and its subdirectories whose names match, sorted. */
+async function filesBelow(directory: string, pattern: RegExp): Promise<string[]> {
+  const names = await readdir(directory, { recursive: true });
+  return names
+    .filter((name) => pattern.test(name))
+    .map((name) => path.join(directory, name))
     .sort();
 }
 

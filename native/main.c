@@ -1,9 +1,9 @@
 /*
- * The runtime of guest agent and keeper: QuickJS with the `sys` module around one compiled program.
+ * The runtime of guest agent and keeper: QuickJS, the `sys` module and one compiled program.
  *
- * The program is TypeScript bundled to one module, compiled by `qjsc -c -m -N program_bytecode -M sys,sys`.
- * As PID 1 it runs under supervisor.c, else plain. A throw at the program's top level ends it with 70
- * (EX_SOFTWARE of sysexits.h); later throws and unhandled rejections are logged and survived.
+ * The program is TypeScript, bundled to one module and compiled by `qjsc -c -m -N program_bytecode -M sys,sys`. As PID 1
+ * it runs under supervisor.c, otherwise alone. An error thrown at the program's top level ends it with status 70
+ * (EX_SOFTWARE of sysexits.h). Later errors and unhandled rejections are logged, and the program goes on.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -22,24 +22,24 @@
 #define BLAZAR_MEMORY_LIMIT (64u << 20)
 #endif
 #ifndef BLAZAR_STACK_SIZE
-#define BLAZAR_STACK_SIZE (512u << 10) /* of the thread's 8 MB: C code below must never run out */
+#define BLAZAR_STACK_SIZE (512u << 10) /* of the thread's 8 MB; the rest is for C functions */
 #endif
 #define EXIT_TOP_LEVEL_THROW 70
 #define MAX_REJECTIONS 64
-#define CALM_AFTER 8 /* ticks that threw in a row */
+#define CALM_AFTER 8 /* after so many failed ticks in a row, the loop is slowed down */
 
 extern const uint8_t program_bytecode[];
 extern const uint32_t program_bytecode_size;
 
-/* Rejected promises that nobody has handled yet: judged when the job queue is empty, not before. */
+/* Rejected promises that are not handled yet. They are logged when the job queue is empty, not before. */
 static struct {
   JSValue promise, reason;
 } rejections[MAX_REJECTIONS];
 static int rejection_count;
 
 /*
- * In place of libc's, whose raise(3) signals the thread id that it remembers: in a child of raw clone(2)
- * that is the parent's.
+ * Replaces libc's abort(3), which signals the thread id that libc remembers. In a child of raw clone(2) that is still the
+ * parent's id.
  */
 _Noreturn void abort(void) {
   signal(SIGABRT, SIG_DFL);
@@ -56,7 +56,7 @@ static void log_value(JSContext *ctx, const char *what, JSValueConst value) {
   JS_FreeCString(ctx, text);
   JS_FreeCString(ctx, trace);
   JS_FreeValue(ctx, stack);
-  JS_FreeValue(ctx, JS_GetException(ctx)); /* of printing itself, when memory is short */
+  JS_FreeValue(ctx, JS_GetException(ctx)); /* printing throws when memory is short */
 }
 
 static void log_exception(JSContext *ctx, const char *what) {
@@ -119,7 +119,7 @@ static JSContext *new_context(int argc, char **argv) {
   return ctx;
 }
 
-/* Runs the program's top level: its promise, or an exception. No module loader: the bundle is all there is. */
+/* Runs the program's top level. Returns its promise, or an exception. There is no module loader: the bundle is whole. */
 static JSValue start_program(JSContext *ctx) {
   JSValue module = JS_ReadObject(ctx, program_bytecode, program_bytecode_size, JS_READ_OBJ_BYTECODE);
   if (JS_IsException(module)) return module;
@@ -130,7 +130,7 @@ static JSValue start_program(JSContext *ctx) {
   return JS_EvalFunction(ctx, module);
 }
 
-/* Whether the top level has failed; its reason is logged. */
+/* Whether the top level has failed. Logs the reason. */
 static int top_level_failed(JSContext *ctx, JSValueConst program) {
   if (JS_IsException(program)) {
     log_exception(ctx, "exception at top level");
@@ -145,8 +145,8 @@ static int top_level_failed(JSContext *ctx, JSValueConst program) {
 
 static int run_engine(int argc, char **argv) {
   int failures = 0;
-  sys_reset_signals();        /* what the caller ignores or blocks is its own affair */
-  sys_ignore_signal(SIGPIPE); /* EPIPE says it where it can be handled; `fork` resets it in the child */
+  sys_reset_signals();        /* do not inherit what the caller ignores or blocks */
+  sys_ignore_signal(SIGPIPE); /* writes report EPIPE instead; `clone` resets it in the child */
   JSContext *ctx = new_context(argc, argv);
   if (!ctx) {
     fprintf(stderr, "cannot start the JavaScript engine: out of memory\n");

@@ -1,10 +1,12 @@
 /**
  * The parts of QuickJS's `std` and `os` modules (2025-04-26) that Blazar's guest agent and keeper use.
  *
- * Deliberately incomplete: what misbehaves is left out, so that using it is a type error. Not here are
- * `os.setReadHandler` and `os.setTimeout` (select(2), unfair: native/runtime/event-loop.ts instead),
- * `os.signal` (loses signals: signalfd), `os.exec` (wrong uid/gid order: native/runtime/child.ts),
- * `std.loadFile` (fails on /proc: `sys.readFile`), Workers (the engine must stay single-threaded: fork).
+ * Functions that misbehave are left out on purpose, so that using them is a type error:
+ * - `os.setReadHandler` and `os.setTimeout` use select(2) and are unfair; use native/runtime/event-loop.ts.
+ * - `os.signal` loses signals; use signalfd (native/runtime/signals.ts).
+ * - `os.exec` sets uid and gid in the wrong order; use native/runtime/child.ts.
+ * - `std.loadFile` fails on /proc; use `sys.readFile`.
+ * - Workers are threads, and a process with threads cannot be cloned by one of them.
  */
 
 declare module "std" {
@@ -17,7 +19,7 @@ declare module "std" {
   export const out: FILE;
   /** stderr, as a stdio stream. */
   export const err: FILE;
-  /** exit(3): runs atexit handlers and flushes stdio. Never in a forked child: `sys._exit`. */
+  /** exit(3): runs atexit handlers and flushes stdio. Never in a child process, which calls `sys._exit`. */
   export function exit(status: number): never;
   /** Runs QuickJS's cycle collector now. */
   export function gc(): void;

@@ -1,8 +1,8 @@
 /*
- * PID 1 of the guest: starts the engine, reaps orphans, starts a crashed engine again.
+ * PID 1 of the guest: starts the engine, reaps orphans, and starts the engine again when it crashes.
  *
- * The kernel panics when PID 1 ends, and the engine may crash: so PID 1 is this loop, which has nothing to
- * go wrong. It must not hold policy: what a restarted engine does about running containers is the agent's.
+ * The kernel panics when PID 1 ends, and the engine may crash. So PID 1 is this loop, in which little can go wrong. It
+ * holds no policy: the agent decides what a restarted engine does about running containers.
  */
 #include "supervisor.h"
 
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define SHORT_LIFE_S 1
-#define PAUSE_NS 200000000L /* before a restart after a short life: a crash loop must not eat the CPU */
+#define PAUSE_NS 200000000L /* before a restart after a short life, so that a crash loop does not use up the CPU */
 
 static pid_t start_engine(int argc, char **argv, int (*engine)(int, char **), int restarts) {
   char count[16];
@@ -45,10 +45,10 @@ static void report(pid_t pid, int status) {
 static void power_off(void) {
   sync();
   reboot(RB_POWER_OFF);
-  _exit(0); /* only where reboot(2) is refused: a test's namespace */
+  _exit(0); /* reached only where reboot(2) is refused, as in a test's namespace */
 }
 
-/* Reaps whatever has ended: whether the engine was among it. */
+/* Reaps all children that have ended. Returns whether the engine was among them. */
 static int reap(pid_t engine, int *engine_status) {
   int status, ended = 0;
   pid_t pid;
@@ -70,7 +70,7 @@ void supervise(int argc, char **argv, int (*engine)(int, char **)) {
     time_t started = time(NULL);
     int status = 0;
     pid_t pid = start_engine(argc, argv, engine, restarts);
-    if (pid < 0) dprintf(STDERR_FILENO, "{\"level\":\"error\",\"msg\":\"fork failed\",\"errno\":%d}\n", errno);
+    if (pid < 0) dprintf(STDERR_FILENO, "{\"level\":\"error\",\"msg\":\"the engine could not be started\",\"errno\":%d}\n", errno);
     while (pid > 0 && !reap(pid, &status))
       if (sigwaitinfo(&watched, NULL) == SIGTERM) power_off();
     if (pid > 0) report(pid, status);

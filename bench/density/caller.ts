@@ -15,8 +15,9 @@ import {
 import { CreateTaskRequest, TaskDefinition } from "../../src/rpc/generated/containerd/task/v3/task.ts";
 import { PodSandboxConfig } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { callUnary } from "../../src/rpc/grpc/unary.ts";
-import { bindMethod, TtrpcDispatcher } from "../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcDispatcher } from "../../src/rpc/ttrpc/dispatcher.ts";
 import { TtrpcServer } from "../../src/rpc/ttrpc/server.ts";
+import { bindService } from "../../src/rpc/ttrpc/service.ts";
 import { TtrpcClient } from "../../test/support/ttrpc-client.ts";
 
 /** What containerd has on disk for a container before it calls. */
@@ -85,9 +86,8 @@ export class Caller {
 
 /** Takes the daemon's events and drops them. @param socket the name that containerd's own socket would have */
 export async function takeEvents(socket: string): Promise<{ close(): void }> {
-  const forward = bindMethod(EventsDefinition.methods.forward, () => ({}));
   const logger = pino({ level: "silent" });
-  const events = { name: EventsDefinition.fullName, methods: [forward] };
+  const events = bindService(EventsDefinition, { forward: () => ({}) });
   const server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
   await server.listen(`${socket}.ttrpc`);
   return { close: () => void server.close() };

@@ -1,7 +1,8 @@
 /**
- * docs/performance.md: the measured part, made from a results file, between two markers.
+ * docs/performance.md: the measured part, made from results files, between two markers.
  *
- * What stands outside of the markers is people's own: where time goes, what was tried.
+ * What stands outside of the markers is written by people, and must stay as it is: what the figures mean, and where the
+ * time goes. What was tried is on a page of its own, docs/performance-notes.md, which nothing generates.
  */
 import { figuresOf } from "./figures.ts";
 import {
@@ -19,8 +20,9 @@ const BEGIN = "<!-- measured: begin (npm run bench -- report writes this part) -
 const END = "<!-- measured: end -->";
 const FRESH = `# Performance
 
-How fast pods start and what managing them costs, against the plain runc handler of the same containerd, in one run on
-one machine. \`npm run bench -- all\` measures, \`npm run bench -- report\` writes the part below; see bench/README.md.
+How fast pods start, and what managing them costs: blazar against the plain runc handler of the same containerd, in one
+run on one machine. \`npm run bench -- all\` measures. \`npm run bench -- report\` writes the part between the marks below.
+[bench/README.md](../bench/README.md) says what a figure is.
 
 `;
 
@@ -63,7 +65,7 @@ function publishedSection(): string {
   return [
     `## For orientation: ${PUBLISHED_LABEL}`,
     "",
-    "Measured by others, elsewhere, mostly with KVM; no ratio above has anything to do with them.",
+    "Others measured these on other machines, mostly with KVM. No ratio above is made with them.",
     "",
     ...lines("in series, p50", "ms", PUBLISHED_SERIAL),
     ...lines("50 pods at once", "ms", PUBLISHED_PARALLEL),

@@ -1,20 +1,20 @@
 /**
- * What every part of the agent may use: the loop, the children's ends, the link and the log.
+ * What every part of the agent may use: the loop, the reaper of children, the link, the log, and what is prepared.
  */
 import type { ChildReaper } from "../../native/runtime/child.ts";
 import type { EventLoop } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import type { Peer } from "../../src/protocol/wire/peer.ts";
 import type { Cgroups } from "./container/cgroup.ts";
-import type { PreparedChildren } from "./prepared/child.ts";
-import type { PreparedDisks } from "./prepared/disks.ts";
+import type { PreparedChildren } from "./prepared/prepared-child.ts";
+import type { PreparedDisks } from "./prepared/prepared-disks.ts";
 
 export interface AgentContext {
   readonly loop: EventLoop;
   readonly reaper: ChildReaper;
   readonly peer: Peer;
   readonly logger: Logger;
-  /** Resolves when disks can be used. */
+  /** Resolves when the kernel modules for disks are loaded. */
   readonly disksReady: Promise<void>;
   readonly disks: PreparedDisks;
   readonly children: PreparedChildren;

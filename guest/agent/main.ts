@@ -1,8 +1,8 @@
 /**
  * The guest agent: boots the guest, then does what the daemon asks for over the link.
  *
- * Composition only. PID 1 is the runtime's supervisor (native/supervisor.c); this is its child, started anew if it
- * should crash.
+ * Composition only. PID 1 is the runtime's supervisor (native/supervisor.c). The agent is PID 1's child, and PID 1
+ * starts it again if it crashes.
  */
 import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
@@ -10,18 +10,15 @@ import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
 import type { ProcessExited } from "../../src/protocol/guest/messages.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
-import { powerOff } from "./boot/power.ts";
-import { Sandbox } from "./boot/sandbox.ts";
+import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
 import { Containers } from "./container/containers.ts";
 import { createAgentLogger } from "./link/agent-log.ts";
 import { Channel } from "./link/channel.ts";
 import { requestHandler } from "./link/requests.ts";
-import { PreparedChildren } from "./prepared/child.ts";
-import { PreparedDisks } from "./prepared/disks.ts";
-
-/** Told to the daemon; the same release as the daemon's. */
-const AGENT_VERSION = "0.1.0";
+import { PreparedChildren } from "./prepared/prepared-child.ts";
+import { PreparedDisks } from "./prepared/prepared-disks.ts";
+import { Sandbox } from "./sandbox/sandbox.ts";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
@@ -31,14 +28,14 @@ const reaper = new ChildReaper(loop);
 const ready = bootRest(loop, logger, timeline, modules);
 
 let handle: (op: string, params: unknown) => Promise<unknown> = () =>
-  Promise.reject(new Error("not composed yet"));
+  Promise.reject(new Error("the agent is not composed yet"));
 const channel = new Channel({
   loop,
   logger,
   session: readText("/proc/sys/kernel/random/uuid").trim(),
   helloBody: () => ({
     role: "guest",
-    agent: AGENT_VERSION,
+    agent: BLAZAR_VERSION,
     kernel: sys.uname().release,
     timeline: timeline.steps,
   }),

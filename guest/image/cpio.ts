@@ -1,10 +1,10 @@
 /**
- * Writes a cpio archive in the "newc" format, the one an initramfs is made of
+ * Writes a cpio archive in the "newc" format, the format of an initramfs
  * (kernel documentation: driver-api/early-userspace/buffer-format).
  *
- * Entries are given in the order the kernel unpacks them; parent directories must come first. Owners are
- * all root and times all zero, so the same input gives the same bytes. Must not compress: under software
- * emulation the guest's decompressor costs more than the bytes do.
+ * The kernel unpacks entries in their order, so parent directories must come first. All owners are root and all times are
+ * zero, so the same input gives the same bytes. Must not compress: under software emulation, decompressing costs more than
+ * reading the bytes.
  */
 
 /** One member of the archive; paths have no leading slash. */

@@ -1,9 +1,9 @@
 /**
- * Puts the guest's initramfs together: the agent as /init, the kernel modules with their load order, and the
- * small built-in root file system that `blazar run` uses when no other is given.
+ * Lists the files of the guest's initramfs: the agent as /init, the kernel modules with their load order, and the small
+ * built-in root file system that `blazar run` uses by default.
  *
- * /modules/order has one file name a line; /rootfs has busybox and its applets. Must stay a pure function of
- * its inputs: the cache keys the image by them.
+ * /modules/order has one file name a line; /rootfs has busybox and its applets. Must stay a pure function of its inputs,
+ * because the cache's key for the image is made from them.
  */
 import type { CpioEntry } from "./cpio.ts";
 import { withoutSignature } from "./module-signature.ts";
@@ -57,7 +57,7 @@ function guestEntries(input: InitramfsInput): CpioEntry[] {
   const order = input.modules.map((module) => `${module.name}\n`).join("");
   return [
     ...GUEST_DIRECTORIES.map((name) => directory(name, name)),
-    // the kernel opens the console for /init before anything could mount a devtmpfs
+    // the kernel opens the console for /init before a devtmpfs can be mounted
     { type: "characterDevice", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
     { type: "characterDevice", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     { type: "file", path: "init", mode: 0o755, data: input.agent },

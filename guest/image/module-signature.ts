@@ -1,8 +1,8 @@
 /**
- * Takes the signature off a kernel module (kernel: include/linux/module_signature.h).
+ * Removes the signature from a kernel module (kernel: include/linux/module_signature.h).
  *
- * The guest's kernel does not insist on signatures, and checking them under software emulation takes a third of
- * the time that the modules load in (190 of 560 ms measured). The image comes from the host, as the kernel does.
+ * The guest's kernel does not require signatures. To check them under software emulation takes a third of the modules'
+ * load time (190 of 560 ms measured). The modules come from the host, like the kernel itself, so nothing is lost.
  */
 
 const MAGIC = Buffer.from("~Module signature appended~\n");
@@ -10,7 +10,7 @@ const MAGIC = Buffer.from("~Module signature appended~\n");
 const STRUCT_BYTES = 12;
 const LENGTH_OFFSET = 8;
 
-/** The module as it was before it was signed; an unsigned one as it is. */
+/** The module without its signature. A module that is not signed is returned as it is. */
 export function withoutSignature(module: Uint8Array): Uint8Array {
   const bytes = Buffer.from(module.buffer, module.byteOffset, module.byteLength);
   const structEnd = bytes.length - MAGIC.length;

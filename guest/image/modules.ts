@@ -2,15 +2,15 @@
  * Which kernel modules the guest gets, and in which order they load (modinfo's `depends` and `softdep`,
  * modules.builtin(5)).
  *
- * Debian's package ships no modules.dep (depmod writes it on installation), so the dependencies are read
- * from the modules themselves. The guest has no modprobe: the order file is all it follows. Must not pull
- * in a module that nothing wanted needs.
+ * Debian's package has no modules.dep, which depmod writes on installation; so the dependencies are read from the modules
+ * themselves. The guest has no modprobe and loads the modules in the order given here. Must not add a module that no
+ * wanted module needs.
  */
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 
-/** What a guest needs, the console first: the agent can answer before the rest is loaded. */
+/** The modules that a guest needs. The console comes first, so that the agent can answer before the rest is loaded. */
 export const WANTED_MODULES: readonly string[] = [
-  // ring before virtio before transport: with built-in transports missing, the order matters
+  // ring, then virtio, then the transport: without built-in transports, the order matters
   "virtio_ring",
   "virtio",
   "virtio_mmio",
@@ -31,7 +31,7 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio_rng",
 ];
 
-/** The kernel's view of its modules, read from an unpacked package. */
+/** The modules of an unpacked kernel package. */
 export interface ModuleSource {
   /** Names of modules that are part of the kernel image. */
   readonly builtin: ReadonlySet<string>;
@@ -84,7 +84,7 @@ export async function loadOrder(source: ModuleSource, wanted: readonly string[])
   return order;
 }
 
-/** Hard dependencies, and soft ones (`pre:`) as far as they name a module and not an alias. */
+/** A module's hard dependencies, and its soft ones (`pre:`) that name a module and not an alias. */
 async function dependencies(source: ModuleSource, file: string): Promise<string[]> {
   const module = await source.read(file);
   const hard = modinfo(module, "depends").flatMap((list) => list.split(",").filter((name) => name !== ""));

@@ -1,9 +1,9 @@
 /**
- * Takes the uncompressed ELF kernel out of a bzImage (kernel documentation: arch/x86/boot, the setup
- * header's payload_offset and payload_length).
+ * Extracts the uncompressed ELF kernel from a bzImage (kernel documentation: arch/x86/boot, the setup header's
+ * payload_offset and payload_length).
  *
- * QEMU enters an ELF vmlinux by PVH, which saves the guest its own decompression: 2.6 seconds under
- * software emulation. Must not guess: the header says where the payload is, its magic how it is packed.
+ * QEMU enters an ELF vmlinux by PVH, so the guest need not decompress itself, which takes 2.6 seconds under software
+ * emulation. Must not guess: the header says where the payload is, and the payload's magic how it is compressed.
  */
 import { spawn } from "node:child_process";
 import { gunzipSync } from "node:zlib";
@@ -20,7 +20,7 @@ const SECTOR = 512;
 
 const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
 
-/** Compressions that Debian has used for kernels, by magic; the payload ends with its size, so trailing bytes must be let pass. */
+/** Compressions that Debian has used for kernels. The payload ends with its size, so trailing bytes must be ignored. */
 const COMPRESSIONS: readonly {
   readonly magic: readonly number[];
   readonly unpack: (data: Buffer) => Promise<Buffer>;
@@ -36,7 +36,7 @@ function bzImagePayload(image: Buffer): Buffer {
     image.length > PAYLOAD_LENGTH + 4 &&
     image.toString("latin1", HEADER_MAGIC, HEADER_MAGIC + 4) === "HdrS" &&
     image.readUInt16LE(PROTOCOL_VERSION) >= PROTOCOL_WITH_PAYLOAD;
-  if (!valid) throw unusable("it is no bzImage of boot protocol 2.08 or newer");
+  if (!valid) throw unusable("it is not a bzImage of boot protocol 2.08 or newer");
   const start = ((image[SETUP_SECTORS] ?? 0) + 1) * SECTOR + image.readUInt32LE(PAYLOAD_OFFSET);
   const end = start + image.readUInt32LE(PAYLOAD_LENGTH);
   if (end > image.length) throw unusable("its payload reaches past its end");
@@ -53,17 +53,17 @@ export async function extractVmlinux(image: Buffer): Promise<Buffer> {
     throw unusable(`its payload has an unknown compression (${payload.toString("hex", 0, 6)})`);
   }
   const kernel = await compression.unpack(payload);
-  if (!kernel.subarray(0, 4).equals(ELF_MAGIC)) throw unusable("what came out of it is no ELF file");
+  if (!kernel.subarray(0, 4).equals(ELF_MAGIC)) throw unusable("its payload is not an ELF file");
   return kernel;
 }
 
 function unusable(reason: string): BlazarError {
-  return blazarError("InvalidArgument", "take the ELF kernel out of the Debian kernel image", reason, {
+  return blazarError("InvalidArgument", "extract the ELF kernel from the Debian kernel image", reason, {
     remedy: "remove the kernel from the cache and run again; if it stays, the package has changed its form",
   });
 }
 
-/** Pipes bytes through a program. The payload's trailing size makes decompressors complain: output decides. */
+/** Pipes bytes through a program. Its status is ignored: the payload's trailing size makes decompressors complain. */
 function filter(command: string, args: readonly string[], input: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["pipe", "pipe", "ignore"] });

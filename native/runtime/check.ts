@@ -1,8 +1,8 @@
 /**
- * From the results of `sys` to values or errors: `-errno` becomes a {@link BlazarError} that says what was
- * being done and to what, with the errno kept as its cause.
+ * Turns results of `sys` into values or errors: `-errno` becomes a {@link BlazarError} that says what was being done, and
+ * to what. Its cause keeps the errno.
  *
- * Names and texts of errors are errno(3)'s and strerror(3)'s.
+ * Names and texts of errors are those of errno(3) and strerror(3).
  */
 import * as std from "std";
 import * as sys from "sys";
@@ -11,9 +11,9 @@ import { type BlazarError, blazarError, type ErrorCode } from "../../src/contrac
 /** The cause of an error that the kernel reported. */
 export class SystemError extends Error {
   override readonly name = "SystemError";
-  /** Positive. */
+  /** The error number, positive. */
   readonly errno: number;
-  /** `"ENOENT"`. */
+  /** Its name, such as `"ENOENT"`. */
   readonly code: string;
 
   constructor(errno: number) {
@@ -23,25 +23,25 @@ export class SystemError extends Error {
   }
 }
 
-/** Passes a result ≥ 0 on; throws a BlazarError (`Internal`, or what the errno says by itself) if it is -errno. */
+/** Returns a result ≥ 0. Throws a BlazarError if the result is -errno, with a code that fits the errno, or `Internal`. */
 export function check(result: number, operation: string, subject?: string): number {
   if (result >= 0) return result;
   throw failure(result, codeOf(-result), operation, subject);
 }
 
-/** The same for functions that answer with a value or with -errno. */
+/** The same for functions that return a value or -errno. */
 export function checkValue<T>(result: T | number, operation: string, subject?: string): Exclude<T, number> {
   if (typeof result === "number") throw failure(result, codeOf(-result), operation, subject);
   return result as Exclude<T, number>;
 }
 
-/** The error of a result below 0, under the code that the caller finds right. */
+/** The error for a result below 0, with the caller's code. */
 export function failure(result: number, code: ErrorCode, operation: string, subject?: string): BlazarError {
   const cause = new SystemError(-result);
   return blazarError(code, operation, cause.message, { subject, cause });
 }
 
-/** The errno behind an error, if the kernel was its origin. */
+/** The errno among an error's causes, if the kernel reported it. */
 export function errnoOf(error: unknown): number | undefined {
   for (let each = error; each instanceof Error; each = each.cause) {
     if (each instanceof SystemError) return each.errno;
@@ -54,7 +54,7 @@ export function reasonOfErrno(errno: number): string {
   return `${std.strerror(errno)} (${nameOfErrno(errno)})`;
 }
 
-/** `"ENOENT"`, or the number as text for those that `sys` does not name. */
+/** The errno's name, or the number as text if `sys` has no name for it. */
 export function nameOfErrno(errno: number): string {
   return sys.errnoName(errno) ?? String(errno);
 }

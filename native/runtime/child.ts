@@ -1,31 +1,29 @@
 /**
- * Child processes: fork that cannot come back, exec with the error of its preparation told to the parent, and
- * the reaper that turns SIGCHLD into one callback a process.
+ * Child processes: clones that never return into the loop, commands whose start reports its errors to the parent, and
+ * the reaper, which turns SIGCHLD into one callback a process.
  *
- * A child goes on in TypeScript in a copy of the whole engine: it must never touch the loop, and it leaves only
- * by execve(2) or _exit(2), whatever is thrown. Follows clone(2), waitpid(2), signalfd(2).
+ * A child goes on in TypeScript, in a copy of the whole engine. It must never touch the loop, and it leaves only by
+ * execve(2) or _exit(2), whatever is thrown. Follows clone(2), waitpid(2), signalfd(2).
  */
 import * as sys from "sys";
-import {
-  BlazarError,
-  blazarError,
-  ERROR_KINDS,
-  type ErrorCode,
-  reasonOf,
-} from "../../src/contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { type ErrorFallback, errorFromRecord, errorToRecord } from "../../src/protocol/wire/error-record.ts";
 import { check, checkValue, failure } from "./check.ts";
 import type { EventLoop } from "./event-loop.ts";
 import { createLogger } from "./log.ts";
 import { watchSignals } from "./signals.ts";
 import { decode, encode } from "./text-codec.ts";
 
-/** Status of a child whose TypeScript threw: EX_SOFTWARE, as of the runtime itself. */
+/** Status of a child whose TypeScript threw: EX_SOFTWARE of sysexits.h, which the runtime uses for itself, too. */
 const CHILD_THREW = 70;
-/** Status of a child that could not be prepared or executed; its parent knows more. */
+/** Status of a child that could not be prepared or executed; the report to its parent says why. */
 const NOT_EXECUTED = 127;
 const REPORT_BYTES = 4096;
-/** Beyond the numbers that `prepare` may place files at. */
+/** Longest text of a report: five of them fit REPORT_BYTES, and so one atomic write to a pipe. */
+const REPORT_TEXT = 256;
+/** The report's descriptor moves here, beyond the numbers that `prepare` may place files at. */
 const FIRST_REPORT_FD = 512;
+const START_FAILURE: ErrorFallback = { code: "Internal", operation: "start a process" };
 
 /** How a process ended: an exit code, or the signal that killed it. */
 export interface ExitStatus {
@@ -38,25 +36,25 @@ export function shellStatus(status: ExitStatus): number {
   return status.code ?? 128 + (status.signal ?? 0);
 }
 
-export interface ForkOptions {
+export interface CloneOptions {
   /** `CLONE_NEW*`, `CLONE_PARENT`. */
   readonly flags?: number;
-  /** A cgroup2 directory to be born in. */
+  /** A cgroup2 directory that the child starts in. */
   readonly cgroupFd?: number;
 }
 
 /**
- * Forks; the child runs `body` and exits with the status it returns, with 70 if it throws. Returns the pid in
- * the parent, and only there.
+ * Clones this process. The child runs `body` and exits with the status that it returns, or with 70 if it throws.
+ * Returns in the parent only, with the child's pid.
  */
-export function forkChild(options: ForkOptions, body: () => number): number {
-  const pid = sys.fork(options.flags ?? 0, options.cgroupFd ?? -1);
-  if (pid !== 0) return check(pid, "fork");
+export function cloneChild(options: CloneOptions, body: () => number): number {
+  const pid = sys.clone(options.flags ?? 0, options.cgroupFd ?? -1);
+  if (pid !== 0) return check(pid, "clone a process");
   let status = CHILD_THREW;
   try {
     status = body();
   } catch (error) {
-    createLogger("child").error("a forked child threw", { error });
+    createLogger("child").error("a child process threw an error", { error });
   } finally {
     sys._exit(status & 0xff);
   }
@@ -72,22 +70,22 @@ export interface Command {
 }
 
 /**
- * Forks, runs `prepare` in the child and executes what it returns. The promise gives the pid once execve(2) has
- * succeeded; it rejects with the BlazarError that `prepare` threw or with execve's, and then the child is gone
- * (its exit still reaches the reaper). `prepare` must throw, not exit.
+ * Clones this process, runs `prepare` in the child and executes the command that it returns. The promise gives the pid
+ * once execve(2) has succeeded. It rejects with the error that `prepare` threw, or with execve's; the child is gone then,
+ * and its exit still reaches the reaper. `prepare` must throw, not exit.
  *
- * @param started called with the pid before anything can be known of the child: the place to register its exit
+ * @param started called with the pid before the child can have reported anything: the place to register its exit
  */
 export function spawnChild(
   loop: EventLoop,
-  options: ForkOptions,
+  options: CloneOptions,
   prepare: () => Command,
   started: (pid: number) => void = () => undefined,
 ): Promise<number> {
   const [reader, writer] = checkValue(sys.pipe2(sys.O_NONBLOCK), "make a pipe for a child's report");
   let pid: number;
   try {
-    pid = forkChild(options, () => execute(prepare, writer));
+    pid = cloneChild(options, () => execute(prepare, writer));
     started(pid);
   } catch (error) {
     sys.close(reader);
@@ -101,7 +99,7 @@ export function spawnChild(
   });
 }
 
-/** In the child: comes back only if it could not execute. */
+/** In the child. Returns only if the command could not be executed. */
 function execute(prepare: () => Command, reportTo: number): number {
   const moved = sys.fcntl(reportTo, sys.F_DUPFD_CLOEXEC, FIRST_REPORT_FD);
   const writer = moved < 0 ? reportTo : moved;
@@ -115,27 +113,12 @@ function execute(prepare: () => Command, reportTo: number): number {
   } catch (thrown) {
     error = thrown;
   }
-  const bytes = encode(describe(error));
+  const bytes = encode(JSON.stringify(errorToRecord(error, START_FAILURE, REPORT_TEXT)));
   sys.write(writer, bytes.buffer, 0, Math.min(bytes.byteLength, REPORT_BYTES));
   return NOT_EXECUTED;
 }
 
-/** A report fits one atomic pipe write: the fields are short, and cut if they are not. */
-function describe(error: unknown): string {
-  const cut = (text: string | undefined): string | undefined => text?.slice(0, 256);
-  if (!(error instanceof BlazarError))
-    return JSON.stringify({ code: "Internal", reason: cut(reasonOf(error)) });
-  const { operation, subject, reason, remedy } = error.details;
-  return JSON.stringify({
-    code: error.code,
-    operation: cut(operation),
-    subject: cut(subject),
-    reason: cut(reason),
-    remedy: cut(remedy),
-  });
-}
-
-/** In the parent: undefined when the pipe closed without a word, which is execve(2)'s success. */
+/** In the parent. Resolves with undefined when the pipe closed without a report: then execve(2) has succeeded. */
 function report(loop: EventLoop, reader: number): Promise<BlazarError | undefined> {
   return new Promise((resolve) => {
     const bytes = new Uint8Array(REPORT_BYTES);
@@ -156,33 +139,18 @@ function report(loop: EventLoop, reader: number): Promise<BlazarError | undefine
 
 function parseReport(text: string): BlazarError {
   try {
-    const fields = JSON.parse(text) as Record<string, unknown>;
-    const field = (name: string): string | undefined => {
-      const value = fields[name];
-      return typeof value === "string" ? value : undefined;
-    };
-    const code = field("code") ?? "";
-    return blazarError(
-      isErrorCode(code) ? code : "Internal",
-      field("operation") ?? "start a process",
-      field("reason") ?? "unknown",
-      { subject: field("subject"), remedy: field("remedy") },
-    );
+    return errorFromRecord(JSON.parse(text), START_FAILURE);
   } catch (cause) {
     return blazarError("Internal", "start a process", text, { cause });
   }
 }
 
-function isErrorCode(text: string): text is ErrorCode {
-  return Object.hasOwn(ERROR_KINDS, text);
-}
-
-/** Ends of processes that nobody has asked about yet; the oldest are forgotten beyond this. */
+/** Exits that nobody has asked about yet; the oldest are forgotten beyond this. */
 const MAX_UNCLAIMED = 256;
 /** Processes reaped in one pass of the loop. */
 const REAPED_PER_PASS = 32;
 
-/** Reaps every child of the process. One per program. */
+/** Reaps every child of this process. A program has one. */
 export class ChildReaper {
   private readonly loop: EventLoop;
   private readonly waiting = new Map<number, (status: ExitStatus) => void>();
@@ -197,8 +165,8 @@ export class ChildReaper {
   }
 
   /**
-   * Calls `callback` once when `pid` has ended, in a later pass if it has already. Register right after the
-   * fork: pids are reused, and ends that nobody asked about are forgotten in time.
+   * Calls `callback` once when `pid` has ended; in a later pass of the loop if it has ended already. Register right
+   * after the clone: pids are reused, and exits that nobody asked about are forgotten in time.
    */
   onExit(pid: number, callback: (status: ExitStatus) => void): void {
     const status = this.unclaimed.get(pid);
@@ -215,7 +183,7 @@ export class ChildReaper {
     return this.unclaimed.has(pid);
   }
 
-  /** Gives up on a process; its end is reaped all the same. */
+  /** Forgets the callback of a process, which is reaped all the same. */
   forget(pid: number): void {
     this.waiting.delete(pid);
   }
@@ -225,7 +193,7 @@ export class ChildReaper {
     this.stopWatching();
   }
 
-  /** One SIGCHLD may stand for many ends: reap until nobody is left. */
+  /** One SIGCHLD may stand for many exits, so this reaps until no child is left that has ended. */
   private reap(): void {
     for (let count = 0; count < REAPED_PER_PASS; count++) {
       const [pid, code, signal] = sys.waitpid(-1, sys.WNOHANG);

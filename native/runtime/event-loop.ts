@@ -1,9 +1,9 @@
 /**
  * The event loop of agent and keeper: epoll(7) and timers, one pass for each call of the runtime's main loop.
  *
- * Fair: in one pass every ready descriptor's handler runs once, and a handler reads or writes once, so that a
- * flooding stream slows nobody else. Nothing that a handler throws ends the loop. Promise jobs run between
- * passes. Must not be entered in a forked child (child.ts sees to that).
+ * It is fair: in one pass the handler of every ready descriptor runs once, and a handler reads or writes once. So a
+ * stream that floods slows nobody else. An error that a handler throws does not end the loop. Promise jobs run between
+ * passes. A child process must not enter the loop; child.ts sees to that.
  */
 import * as os from "os";
 import * as sys from "sys";
@@ -11,7 +11,7 @@ import { check } from "./check.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { type HeapTimer, TimerHeap } from "./timer-heap.ts";
 
-/** Events of one pass; what is ready beyond it comes first in the next. */
+/** Events of one pass. Descriptors that are ready beyond that come first in the next pass. */
 const BATCH = 64;
 const BYTES_PER_EVENT = 8;
 const FAILED = sys.EPOLLERR | sys.EPOLLHUP;
@@ -26,11 +26,11 @@ export interface Watch {
   setReadable(handler: ReadyHandler | null): void;
   /** Sets or pauses the handler for "writable or failed". */
   setWritable(handler: ReadyHandler | null): void;
-  /** Stops watching. To be called before the descriptor is closed, which stays the caller's work. */
+  /** Stops watching. The caller closes the descriptor, after this call. */
   stop(): void;
 }
 
-/** A timer that can still be cancelled; afterwards cancelling does nothing. */
+/** A timer. Cancelling it has no effect once it has run. */
 export interface Timer {
   cancel(): void;
 }
@@ -73,8 +73,8 @@ export class EventLoop {
   }
 
   /**
-   * Watches a descriptor level-triggered: a handler is called in every pass while its condition holds. With no
-   * handler set the descriptor is not polled at all (an ended peer would wake the loop for ever).
+   * Watches a descriptor level-triggered: a handler is called in every pass while its condition holds. Without a handler
+   * the descriptor is not polled at all, because a peer that has ended would wake the loop for ever.
    */
   watch(fd: number, handlers: { readable?: ReadyHandler; writable?: ReadyHandler } = {}): Watch {
     const token = this.token();
@@ -91,9 +91,9 @@ export class EventLoop {
   }
 
   /**
-   * Watches a descriptor edge-triggered for input, output and hang-up, the only way that works for
-   * virtio-serial: the handler gets the events of each edge and must read until EAGAIN or 0. The handlers of
-   * the returned watch, if set, come after it: a reconnect is noticed before anything queued is written.
+   * Watches a descriptor edge-triggered for input, output and hang-up, the only way that works for virtio-serial. The
+   * handler gets the events of each edge, and must read until EAGAIN or 0. It runs before the handlers of the returned
+   * watch, so that a reconnect is noticed before queued bytes are written.
    */
   watchEdges(fd: number, handler: (events: number) => void): Watch {
     const token = this.token();
@@ -108,7 +108,7 @@ export class EventLoop {
     return watch;
   }
 
-  /** Calls `handler` once, after `milliseconds` at the earliest, never in the pass that set it. */
+  /** Calls `handler` once, after `milliseconds` or later, and never in the pass that sets the timer. */
   setTimer(milliseconds: number, handler: () => void): Timer {
     const due = this.clock() + Math.max(0, milliseconds);
     const timer: LoopTimer = {
@@ -143,7 +143,7 @@ export class EventLoop {
     for (let index = 0; index < count; index++) {
       const token = (this.events[2 * index] ?? 0) >>> 0;
       const events = this.events[2 * index + 1] ?? 0;
-      // may be gone: a handler of this pass stopped it
+      // undefined if a handler of this pass has stopped the watch
       const registration = this.registrations.get(token);
       if (registration !== undefined) this.guard("descriptor", () => registration.dispatch(events));
     }
@@ -153,7 +153,7 @@ export class EventLoop {
     for (const handler of deferred) this.guard("deferred", handler);
   }
 
-  /** Numbers are not reused before 2^32 registrations, so a stale event cannot meet a new descriptor. */
+  /** A number that is not used again before 2^32 registrations, so that a stale event cannot reach a new descriptor. */
   private token(): number {
     do {
       this.nextToken = (this.nextToken + 1) >>> 0;
@@ -226,7 +226,7 @@ class LevelWatch implements Watch, Registration {
 
   dispatch(events: number): void {
     if ((events & (sys.EPOLLIN | FAILED)) !== 0) this.readable?.();
-    // asked for again: the first handler may have stopped this watch
+    // the first handler may have stopped this watch, and cleared this one
     if ((events & (sys.EPOLLOUT | FAILED)) !== 0) this.writable?.();
   }
 
@@ -237,7 +237,7 @@ class LevelWatch implements Watch, Registration {
     const operation =
       wanted === 0 ? sys.EPOLL_CTL_DEL : this.interest === 0 ? sys.EPOLL_CTL_ADD : sys.EPOLL_CTL_MOD;
     const result = sys.epollCtl(this.epoll, operation, this.fd, wanted, this.token);
-    // a descriptor that was closed first has left epoll by itself
+    // epoll has forgotten a descriptor that was closed before
     if (operation !== sys.EPOLL_CTL_DEL) check(result, "watch a descriptor", `fd ${this.fd}`);
     this.interest = wanted;
   }
@@ -295,7 +295,7 @@ class EdgeWatch implements Watch, Registration {
 
   dispatch(events: number): void {
     this.handler(events);
-    // asked for again each time: the one before may have stopped this watch
+    // each handler may have stopped this watch, and cleared the next ones
     if ((events & sys.EPOLLIN) !== 0) this.readable?.();
     if ((events & sys.EPOLLOUT) !== 0) this.writable?.();
   }

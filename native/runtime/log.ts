@@ -1,8 +1,8 @@
 /**
- * Logging for the programs on QuickJS: one JSON object a line, on stderr, in pino's field names.
+ * Logging for the programs on QuickJS: one JSON object a line, on stderr, with pino's field names.
  *
- * Never throws and never waits: a line that stderr does not take at once is cut or lost, and the next one
- * says how many were. Time is the wall clock, which a guest's agent sets late.
+ * It never throws and never waits. A line that stderr does not take at once is cut or lost; the next line that is written
+ * says how many were lost. Times are the wall clock's, which a guest's agent sets late.
  */
 import * as sys from "sys";
 import { encode } from "./text-codec.ts";
@@ -12,7 +12,7 @@ const LEVELS = { debug: 20, info: 30, warn: 40, error: 50 } as const;
 
 /** Severity of a line. */
 export type Level = keyof typeof LEVELS;
-/** What a line says beside its message; an Error is written with its code, stack and cause. */
+/** The fields of a line beside its message. An Error is written with its code, stack and cause. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Where the lines go. */
@@ -27,7 +27,7 @@ export interface Logger {
   child(fields: Fields): Logger;
 }
 
-/** A logger of a program's name; lines below `level` are dropped. */
+/** A logger with a program's name. Lines below `level` are dropped. */
 export function createLogger(name: string, level: Level = "info", sink: Sink = writeStderr): Logger {
   return bind(name, LEVELS[level], sink, {});
 }
@@ -56,7 +56,7 @@ function format(line: Fields): string {
   }
 }
 
-/** Errors and BigInts have no JSON of their own. */
+/** JSON for errors and BigInts, which have none of their own. */
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
   if (!(value instanceof Error)) return value;

@@ -1,9 +1,9 @@
 /**
- * Bounded, non-blocking writes to one descriptor: what the kernel does not take at once waits here.
+ * Bounded, non-blocking writes to one descriptor: bytes that the kernel does not take at once wait here.
  *
- * The bound makes a slow reader slow its writer: `write` refuses beyond it and `onDrain` says when to go on.
- * Writes are never cut: a chunk is accepted whole or not at all. A failure is reported once and drops the
- * queue. The descriptor and its watch stay the caller's.
+ * The bound makes a slow reader slow its writer: `write` refuses a chunk beyond it, and `onDrain` says when to go on. A
+ * chunk is accepted whole or not at all. A failure is reported once and drops the queue. The descriptor and its watch
+ * belong to the caller.
  */
 import * as sys from "sys";
 import { failure } from "./check.ts";
@@ -15,13 +15,13 @@ export interface QueuedWriterOptions {
   readonly fd: number;
   /** The loop's watch of the descriptor; level- or edge-triggered. */
   readonly watch: { setWritable(handler: (() => void) | null): void };
-  /** Bytes that may wait. One chunk larger than it is accepted when nothing waits. */
+  /** Bytes that may wait. A single larger chunk is accepted while nothing waits. */
   readonly limit?: number;
   /** Called with the bytes that the kernel has just taken. */
   readonly onProgress?: (written: number) => void;
-  /** Called when a refused or half-full queue is down to half its limit. */
+  /** Called when at most half of the limit waits, after more than that or a refusal. */
   readonly onDrain?: () => void;
-  /** Called once when the kernel refuses for good; nothing is accepted afterwards until `reset`. */
+  /** Called once when a write fails. Nothing is accepted afterwards until `reset`. */
   readonly onError?: (error: Error) => void;
 }
 
@@ -43,7 +43,7 @@ export class QueuedWriter {
     this.limit = options.limit ?? DEFAULT_LIMIT;
   }
 
-  /** Bytes that wait. */
+  /** Bytes that are waiting. */
   get pending(): number {
     return this.pendingBytes;
   }
@@ -53,7 +53,7 @@ export class QueuedWriter {
     return !this.failed && this.pendingBytes < this.limit / 2;
   }
 
-  /** Writes or queues a chunk, which belongs to the writer from then on. False: refused, wait for `onDrain`. */
+  /** Writes or queues a chunk, which the caller must not change afterwards. False if refused: wait for `onDrain`. */
   write(chunk: Uint8Array): boolean {
     if (this.failed || this.ending !== undefined) return false;
     if (this.pendingBytes > 0 && this.pendingBytes + chunk.byteLength > this.limit) {
@@ -68,13 +68,13 @@ export class QueuedWriter {
     return true;
   }
 
-  /** Calls `done` when everything that waits is written (or has failed); accepts nothing more. */
+  /** Calls `done` when everything has been written, or has failed. Accepts nothing more. */
   end(done: () => void): void {
     this.ending = done;
     if (this.pendingBytes === 0 || this.failed) this.finish();
   }
 
-  /** Drops what waits and starts anew: the other end has gone and may come back. */
+  /** Drops what waits and starts anew, because the other end has gone and may come back. */
   reset(): void {
     this.clear();
     this.failed = false;
@@ -82,7 +82,7 @@ export class QueuedWriter {
     this.wait(false);
   }
 
-  /** Writes what the kernel takes: until EAGAIN, or an edge-triggered watch would never call again. */
+  /** Writes until the queue is empty or EAGAIN: before EAGAIN, an edge-triggered watch would not call again. */
   private flush(): void {
     let written = 0;
     for (;;) {
@@ -112,9 +112,9 @@ export class QueuedWriter {
 
   private shift(): void {
     this.offset = 0;
-    // what is written must not be kept until the array is cut
+    // so that a written chunk can be freed before the array is cut
     this.queue[this.head++] = NOTHING;
-    // amortised: shifting an array of many small chunks one by one is quadratic
+    // cut now and then: shifting an array of many small chunks one by one would be quadratic
     if (this.head === this.queue.length) {
       this.queue = [];
       this.head = 0;

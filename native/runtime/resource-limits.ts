@@ -1,7 +1,9 @@
-/** Names of resource limits and their numbers: getrlimit(2). Pure. */
+/**
+ * The names of resource limits and their numbers: getrlimit(2). Pure.
+ */
 import * as sys from "sys";
 
-/** By the OCI runtime specification's names. */
+/** By their names in the OCI runtime specification. */
 export const RESOURCE_LIMITS: Readonly<Record<string, number>> = {
   RLIMIT_CPU: sys.RLIMIT_CPU,
   RLIMIT_FSIZE: sys.RLIMIT_FSIZE,
@@ -21,7 +23,7 @@ export const RESOURCE_LIMITS: Readonly<Record<string, number>> = {
   RLIMIT_RTTIME: sys.RLIMIT_RTTIME,
 };
 
-/** A limit's value for prlimit(2): below 0 is none. */
+/** A limit's value for prlimit(2); a negative number means no limit. */
 export function limitValue(value: number): number | bigint {
   return value < 0 ? sys.RLIM_INFINITY : value;
 }

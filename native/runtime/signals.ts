@@ -1,16 +1,16 @@
 /**
  * Signals as events: signalfd(2) in the loop, no code in signal handlers.
  *
- * A signal that is watched here is blocked for the process; `fork` unblocks it in the child.
+ * A signal that is watched here is blocked for the process. `sys.clone` unblocks it in the child.
  */
 import * as sys from "sys";
 import { check } from "./check.ts";
 import type { EventLoop } from "./event-loop.ts";
 
-/** Signals a pass takes; the rest wait in the kernel. */
+/** Signals that one pass handles; the others wait in the kernel. */
 const PER_PASS = 16;
 
-/** Calls `handler` for each signal of the list, in the loop. Returns what stops it (the signals stay blocked). */
+/** Calls `handler` for each signal of the list, in the loop. Returns a function that stops it; the signals stay blocked. */
 export function watchSignals(
   loop: EventLoop,
   signals: readonly number[],

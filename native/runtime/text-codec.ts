@@ -1,7 +1,7 @@
 /**
- * UTF-8 for QuickJS, which has no TextEncoder and no TextDecoder; fits the `TextCodec` of protocol/wire/json.ts.
+ * UTF-8 for QuickJS, which has no TextEncoder and no TextDecoder. It fits the `TextCodec` of protocol/wire/json.ts.
  *
- * Decoding follows the WHATWG Encoding Standard: it never throws, ill-formed bytes become U+FFFD.
+ * Decoding follows the WHATWG Encoding Standard: it never throws, and ill-formed bytes become U+FFFD.
  */
 import * as sys from "sys";
 
@@ -20,5 +20,5 @@ export function parseJsonBytes(bytes: Uint8Array): unknown {
   return sys.jsonParse(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** All of it as one object. */
+/** The three functions as one object. */
 export const textCodec = { encode, decode, parseJson: parseJsonBytes };

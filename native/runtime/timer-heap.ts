@@ -1,10 +1,10 @@
 /**
- * Timers as a binary heap by due time, first come first served among equals, cancelled in O(log n).
+ * Timers as a binary heap, ordered by due time and then by the order in which they were added. Cancelling is O(log n).
  *
- * Pure: knows neither the clock nor the loop.
+ * Pure: it knows neither the clock nor the loop.
  */
 
-/** A timer in the heap. `index` is the heap's own: -1 when it is not in there. */
+/** A timer in the heap. The heap sets `index`: -1 when the timer is not in the heap. */
 export interface HeapTimer {
   readonly due: number;
   readonly order: number;
@@ -29,7 +29,7 @@ export class TimerHeap<T extends HeapTimer> {
     this.up(timer);
   }
 
-  /** Takes a timer out; nothing happens if it is not in. */
+  /** Takes a timer out. Does nothing if the heap does not have it. */
   remove(timer: T): void {
     const { index } = timer;
     if (this.items[index] !== timer) return;

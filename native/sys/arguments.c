@@ -1,10 +1,10 @@
 /*
- * Argument parsing and results of the `sys` module; see sys.h for the format letters.
+ * Argument parsing and results of the `sys` module. sys.h explains the format letters.
  *
- * Only primitives are converted, so that no user code runs in between. Lists are arrays, whose getters may
- * run user code: callers parse them before they take a buffer's address.
+ * Only primitives are converted, so that no JavaScript runs in between. The getters of an array may run JavaScript, so
+ * callers parse arrays before they take the address of a buffer.
  */
-#include "sys.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +23,7 @@ static int fail_type(JSContext *ctx, int index, const char *wanted) {
 static int to_integer(JSContext *ctx, JSValueConst value, int index, int64_t min, int64_t max, int64_t *out) {
   double number;
   if (JS_VALUE_GET_TAG(value) == JS_TAG_INT && JS_VALUE_GET_INT(value) >= min && JS_VALUE_GET_INT(value) <= max) {
-    *out = JS_VALUE_GET_INT(value); /* nearly all of them, without a way through floating point */
+    *out = JS_VALUE_GET_INT(value); /* nearly all numbers, without floating point */
     return 0;
   }
   if (!JS_IsNumber(value)) return fail_type(ctx, index, "a number");
@@ -72,7 +72,7 @@ static int to_bytes(JSContext *ctx, JSValueConst *argv, int index, struct sys_by
   if (to_integer(ctx, argv[1], index + 1, 0, MAX_SAFE_INTEGER, &offset) < 0) return -1;
   if (to_integer(ctx, argv[2], index + 2, 0, MAX_SAFE_INTEGER, &length) < 0) return -1;
   data = JS_GetArrayBuffer(ctx, &size, argv[0]);
-  if (!data && JS_HasException(ctx)) return -1; /* an empty buffer has no data either, but no exception */
+  if (!data && JS_HasException(ctx)) return -1; /* an empty buffer has no data, but no exception either */
   if (offset > (int64_t)size || length > (int64_t)size - offset) {
     JS_ThrowRangeError(ctx, "[%lld, %lld) is outside of a buffer of %lld bytes", (long long)offset,
                        (long long)(offset + length), (long long)size);

@@ -1,7 +1,7 @@
 /*
- * The kernel's numbers under their own names, so that TypeScript writes none by hand.
+ * The kernel's constants under their own names, so that TypeScript has no numbers written by hand.
  *
- * Those over 2^31 come out negative, as JavaScript's bit operators would make them.
+ * Numbers from 2^31 on become negative, as JavaScript's bit operators would make them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +22,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
-/* Of linux/mount.h, linux/netlink.h and linux/close_range.h, which clash with musl's headers or are newer. */
+/* From linux/mount.h, linux/netlink.h and linux/close_range.h, which clash with musl's headers or are newer. */
 #define MOUNT_ATTR_RDONLY 0x1
 #define MOUNT_ATTR_NOSUID 0x2
 #define MOUNT_ATTR_NODEV 0x4

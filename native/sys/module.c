@@ -1,20 +1,20 @@
 /*
- * Registration of the `sys` module: the list of its groups, one a file.
+ * Registers the `sys` module. Each C file below native/sys has one group of functions, listed here.
  */
-#include "sys.h"
+#include "sys/sys.h"
 
 #include <sys/resource.h>
 
-extern const struct sys_group sys_mount_group, sys_files_group, sys_content_group, sys_descriptors_group,
-    sys_process_group, sys_signals_group, sys_privileges_group, sys_tty_group, sys_poll_group, sys_socket_group,
-    sys_network_group, sys_time_group, sys_text_group, sys_engine_group, sys_constants_group, sys_errors_group,
-    sys_errno_group, sys_memory_group;
+extern const struct sys_group sys_mounts_group, sys_paths_group, sys_content_group, sys_descriptors_group, sys_process_group,
+    sys_limits_group, sys_signals_group, sys_privileges_group, sys_terminals_group, sys_polling_group,
+    sys_sockets_group, sys_interfaces_group, sys_machine_group, sys_clock_group, sys_text_group,
+    sys_engine_group, sys_constants_group, sys_errors_group, sys_errno_group, sys_memory_group;
 
 static const struct sys_group *const groups[] = {
-    &sys_mount_group,      &sys_files_group, &sys_content_group, &sys_descriptors_group, &sys_process_group,
-    &sys_signals_group,    &sys_privileges_group, &sys_tty_group, &sys_poll_group,       &sys_socket_group,
-    &sys_network_group,    &sys_time_group,  &sys_text_group,    &sys_engine_group,      &sys_constants_group,
-    &sys_errors_group,     &sys_errno_group, &sys_memory_group,
+    &sys_mounts_group, &sys_paths_group, &sys_content_group, &sys_descriptors_group, &sys_process_group,
+    &sys_limits_group, &sys_signals_group, &sys_privileges_group, &sys_terminals_group, &sys_polling_group,
+    &sys_sockets_group, &sys_interfaces_group, &sys_machine_group, &sys_clock_group, &sys_text_group,
+    &sys_engine_group, &sys_constants_group, &sys_errors_group, &sys_errno_group, &sys_memory_group,
 };
 #define GROUP_COUNT (sizeof groups / sizeof *groups)
 

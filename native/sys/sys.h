@@ -1,9 +1,9 @@
 /*
- * What the files of the `sys` module share: argument parsing and results.
+ * Argument parsing and results, for all files of the `sys` module.
  *
- * Every function checks each argument here before it touches the kernel: wrong type or range throws, a
- * refusal of the kernel is returned as -errno (native/sys.d.ts). No function may call back into JavaScript
- * between taking a buffer's address and using it.
+ * Every function parses its arguments with sys_parse before it calls the kernel. A wrong type or range throws; a refusal
+ * of the kernel is returned as -errno (sys.d.ts). No function may call back into JavaScript between taking a buffer's
+ * address and using it.
  */
 #ifndef BLAZAR_SYS_H
 #define BLAZAR_SYS_H
@@ -13,14 +13,14 @@
 
 #include "quickjs.h"
 
-/* Our own bit, unused by open(2): do not add O_CLOEXEC. */
+/* Our own bit, which open(2) does not use: do not add O_CLOEXEC. */
 #define O_INHERIT 0x40000000
 
 #define SYS_MAX_STRINGS 4
 #define SYS_FUNCTION(name) static JSValue name(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 #define SYS_UNUSED (void)this_val, (void)argc, (void)argv
 
-/* The strings taken by one call; released when the function returns. */
+/* The strings that one call has taken. They are released when the function returns. */
 struct sys_call {
   JSContext *ctx;
   int count;
@@ -64,21 +64,21 @@ int sys_integers(JSContext *ctx, JSValueConst array, int64_t min, int64_t max, i
 char **sys_strings(JSContext *ctx, JSValueConst array);
 void sys_free_strings(char **strings);
 
-/* The string of UTF-8 bytes; ill-formed ones become U+FFFD. (text.c) */
+/* The string of UTF-8 bytes; ill-formed ones become U+FFFD. (engine/text.c) */
 JSValue sys_text(JSContext *ctx, const uint8_t *bytes, size_t length);
-/* Bounds the nesting that JSON.parse accepts. (text.c) */
+/* Bounds the nesting that JSON.parse accepts. (engine/text.c) */
 int sys_guard_json(JSContext *ctx);
-/* open(2) itself: musl's sets close-on-exec once more, for kernels that did not know the flag. (descriptors.c) */
+/* Raw open(2). musl's sets close-on-exec a second time, for kernels without the flag. (files/descriptors.c) */
 int sys_open(const char *path, uint32_t flags, uint32_t mode);
-/* Ignores a signal until sys_reset_signals; the only way to alter an action. (signals.c) */
+/* Ignores a signal until sys_reset_signals. Nothing else may change a signal's action. (process/signals.c) */
 int sys_ignore_signal(int signal);
-/* All signals to their default action, none blocked. (signals.c) */
+/* Sets all signals to their default action and unblocks them. (process/signals.c) */
 void sys_reset_signals(void);
-/* The function that the main loop calls, or undefined. (engine.c) */
+/* The function that the main loop calls, or undefined. (engine/engine.c) */
 JSValueConst sys_tick(void);
 void sys_set_memory_limit(JSRuntime *runtime, size_t limit);
 
-/* One file's functions; module.c lists the groups. */
+/* The functions of one file. module.c lists the groups. */
 struct sys_group {
   const JSCFunctionListEntry *entries;
   int count;

@@ -1,4 +1,4 @@
-/** Bad arguments throw TypeError or RangeError; refusals of the kernel are -errno. */
+/** Wrong arguments throw TypeError or RangeError; refusals of the kernel are -errno. */
 import * as sys from "sys";
 import { equal, ok, throws, verify } from "./harness.ts";
 
@@ -28,7 +28,7 @@ verify(GROUP, "a wrong range is a RangeError", () => {
   throws(() => sys.mkdir("/a\0b", 0), "RangeError", "NUL in a path");
   throws(() => sys.execve("/bin/true", ["a\0b"], []), "RangeError", "NUL in argv");
   throws(() => sys.mount(null, "/x", null, 2 ** 32), "RangeError", "33 bits of flags");
-  throws(() => sys.fork(0x100), "RangeError", "CLONE_VM");
+  throws(() => sys.clone(0x100), "RangeError", "CLONE_VM");
   throws(() => sys.fcntl(0, 5, 0), "RangeError", "F_GETLK");
   throws(() => sys.prctl(40, 0), "RangeError", "an option that is not offered");
   throws(() => sys.signalfd([0]), "RangeError", "signal 0");

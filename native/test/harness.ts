@@ -1,13 +1,13 @@
 /**
  * A small test harness for the native runtime: tests by group, one JSON line each on stdout.
  *
- * `{"group": …, "test": …, "ok": true}` or `"ok": false` with `"error"`. What would change the whole process
- * (namespaces, privileges) runs `inChild`. Waits are blocking or in the loop, with deadlines.
+ * A line is `{"group": …, "test": …, "ok": true}`, or has `"ok": false` with `"error"`. A test that changes the whole
+ * process (namespaces, privileges) runs `inChild`. Waits block or run in the loop, and have deadlines.
  */
 import * as sys from "sys";
 import { BlazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { check, checkValue } from "../runtime/check.ts";
-import { ChildReaper, forkChild } from "../runtime/child.ts";
+import { ChildReaper, cloneChild } from "../runtime/child.ts";
 import { EventLoop } from "../runtime/event-loop.ts";
 import { writeAll } from "../runtime/files.ts";
 import { decode, encode } from "../runtime/text-codec.ts";
@@ -84,10 +84,10 @@ function show(value: unknown): string {
   );
 }
 
-/** Runs `body` in a forked child (in new namespaces, if asked) and fails with what it threw. Blocks. */
+/** Runs `body` in a child, in new namespaces if asked, and fails with the error that it threw. Blocks. */
 export function inChild(body: () => void, flags = 0): void {
   const [reader, writer] = checkValue(sys.pipe2(0), "make a pipe");
-  const pid = forkChild({ flags }, () => {
+  const pid = cloneChild({ flags }, () => {
     try {
       body();
       return 0;
@@ -120,7 +120,7 @@ export function readToEnd(fd: number): string {
 /** Executes a program with its output caught, and waits. */
 export function execute(path: string, ...args: string[]): { code: number; output: string } {
   const [reader, writer] = checkValue(sys.pipe2(0), "make a pipe");
-  const pid = forkChild({}, () => {
+  const pid = cloneChild({}, () => {
     sys.dup2(writer, STDOUT);
     sys.execve(path, [path, ...args], ["PATH=/bin:/usr/bin"]);
     return 127;

@@ -1,7 +1,7 @@
 /**
- * The native runtime's own test program: run by test/integration/native.test.ts as `native-test DIRECTORY`.
+ * The test program of the native runtime; test/integration/native.test.ts runs it as `native-test DIRECTORY`.
  *
- * Needs root. Other first arguments than a directory play one scene each, for what ends or replaces the process.
+ * Needs root. Any other first argument plays one scene, for behaviour that ends or replaces the process.
  */
 import * as std from "std";
 import * as sys from "sys";
@@ -14,7 +14,7 @@ import "./sockets.ts";
 import "./text.ts";
 import "./loop.ts";
 import "./resilience.ts";
-import { forkChild } from "../runtime/child.ts";
+import { cloneChild } from "../runtime/child.ts";
 import { listDirectory, readTextIfPresent } from "../runtime/files.ts";
 import { loop, runTests } from "./harness.ts";
 
@@ -47,8 +47,8 @@ if (scene === "--throw") {
 
 /** A grandchild that outlives its parent becomes PID 1's, which must reap it. */
 function orphanAChild(): void {
-  forkChild({}, () => {
-    forkChild({}, () => sys.poll1(-1, 0, 10));
+  cloneChild({}, () => {
+    cloneChild({}, () => sys.poll1(-1, 0, 10));
     return 0;
   });
 }

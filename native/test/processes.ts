@@ -1,6 +1,6 @@
 /** Processes, signals, limits. */
 import * as sys from "sys";
-import { type ExitStatus, forkChild, shellStatus, spawnChild } from "../runtime/child.ts";
+import { cloneChild, type ExitStatus, shellStatus, spawnChild } from "../runtime/child.ts";
 import { readText } from "../runtime/files.ts";
 import { watchSignals } from "../runtime/signals.ts";
 import { encode } from "../runtime/text-codec.ts";
@@ -25,14 +25,14 @@ function exitOf(pid: number): Promise<ExitStatus> {
   });
 }
 
-verify(GROUP, "fork, exec and wait", () => {
+verify(GROUP, "clone, execute and wait", () => {
   equal(execute("/bin/echo", "a", "b c"), { code: 0, output: "a b c\n" }, "echo");
   equal(execute("/bin/false").code, 1, "false");
   equal(execute("/nonexistent").code, 127, "execve returned");
 });
 
-verify(GROUP, "a throw in a forked child ends it with 70", async () => {
-  const pid = forkChild({}, () => {
+verify(GROUP, "a throw in a child ends it with 70", async () => {
+  const pid = cloneChild({}, () => {
     sys.close(2);
     throw new Error("on purpose");
   });
@@ -40,7 +40,7 @@ verify(GROUP, "a throw in a forked child ends it with 70", async () => {
 });
 
 verify(GROUP, "a killed child is told apart from one that exits", async () => {
-  const sleeper = forkChild({}, () => sys.poll1(-1, 0, 60_000));
+  const sleeper = cloneChild({}, () => sys.poll1(-1, 0, 60_000));
   const status = exitOf(sleeper);
   equal(sys.kill(sleeper, sys.SIGKILL), 0, "kill");
   equal(await status, { signal: sys.SIGKILL }, "status");
@@ -48,7 +48,7 @@ verify(GROUP, "a killed child is told apart from one that exits", async () => {
 });
 
 verify(GROUP, "many children that end at once are all reaped", async () => {
-  const ends = Array.from({ length: 100 }, (_, index) => exitOf(forkChild({}, () => index)));
+  const ends = Array.from({ length: 100 }, (_, index) => exitOf(cloneChild({}, () => index)));
   const codes = (await Promise.all(ends)).map((status) => status.code);
   equal(
     codes,
@@ -58,15 +58,15 @@ verify(GROUP, "many children that end at once are all reaped", async () => {
 });
 
 verify(GROUP, "an end before anybody asks is kept", async () => {
-  const pid = forkChild({}, () => 5);
-  await exitOf(forkChild({}, () => 0));
+  const pid = cloneChild({}, () => 5);
+  await exitOf(cloneChild({}, () => 0));
   equal(await exitOf(pid), { code: 5 }, "status");
 });
 
 verify(GROUP, "a child hands over to a sibling in its own memory", async () => {
   for (const flags of [0, sys.CLONE_NEWPID]) {
     const [reader, writer] = checkValue(sys.pipe2(0), "pipe");
-    const first = forkChild({}, () => {
+    const first = cloneChild({}, () => {
       const pid = sys.handOver(flags);
       const line = encode(`${pid} ${sys.getpid()} ${sys.getppid()}`);
       sys.write(writer, line.buffer, 0, line.length);
@@ -84,7 +84,7 @@ verify(GROUP, "a child hands over to a sibling in its own memory", async () => {
 });
 
 verify(GROUP, "what cannot hand over goes on", async () => {
-  const pid = forkChild({}, () => (sys.handOver(0, 0) < 0 ? 5 : 6));
+  const pid = cloneChild({}, () => (sys.handOver(0, 0) < 0 ? 5 : 6));
   equal(await exitOf(pid), { code: 5 }, "descriptor 0 is no cgroup");
 });
 
@@ -175,7 +175,7 @@ verify(GROUP, "signals arrive in the loop", async () => {
 });
 
 verify(GROUP, "a pidfd becomes readable at the end and takes signals", async () => {
-  const pid = forkChild({}, () => sys.poll1(-1, 0, 60_000));
+  const pid = cloneChild({}, () => sys.poll1(-1, 0, 60_000));
   const status = exitOf(pid);
   const fd = sys.pidfdOpen(pid);
   ok(fd >= 0, `pidfd_open: ${fd}`);
@@ -203,7 +203,7 @@ verify(GROUP, "limits, sessions, priority, affinity, names", () => {
 });
 
 verify(GROUP, "abort in a child kills the child", () => {
-  const pid = forkChild({}, () => {
+  const pid = cloneChild({}, () => {
     sys.kill(sys.getpid(), sys.SIGABRT);
     return 0;
   });

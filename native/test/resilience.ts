@@ -1,4 +1,4 @@
-/** What the runtime survives. The messages it logs are on stderr, for the caller to look at. */
+/** Errors that the runtime survives. It logs them on stderr, which the caller checks. */
 import * as std from "std";
 import * as sys from "sys";
 import { equal, loop, ok, throws, timer, verify } from "./harness.ts";

@@ -1,4 +1,4 @@
-/** Sockets, descriptors in messages, terminals, the network's and the clock's few calls. */
+/** Sockets, descriptors in messages, terminals, interfaces and the clock. */
 import * as sys from "sys";
 import { readText } from "../runtime/files.ts";
 import { decode, encode } from "../runtime/text-codec.ts";

@@ -1,4 +1,4 @@
-/** UTF-8 and JSON, the hostile kind too. */
+/** UTF-8 and JSON, hostile input included. */
 import * as sys from "sys";
 import { decode, encode, parseJsonBytes } from "../runtime/text-codec.ts";
 import { equal, ok, throws, verify } from "./harness.ts";

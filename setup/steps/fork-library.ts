@@ -1,8 +1,9 @@
 /**
- * Step: the library that makes a VMM forkable (native/fork/vmm-fork.c), preloaded into the host's QEMU.
+ * Step: the library that makes a VMM forkable (native/fork), preloaded into the host's QEMU.
  *
  * It is the only native part that is built for the host's libc and not for musl. The C must be free of warnings.
  */
+import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { type Cache, contentKey, filesForKey } from "../lib/cache.ts";
 import { run } from "../lib/command.ts";
@@ -18,12 +19,15 @@ const FLAGS = [
 
 /** The step; yields the library's path. */
 export function forkLibraryStep(cache: Cache): Step<string> {
-  const source = path.join(repoRoot(), "native", "fork", "vmm-fork.c");
+  const source = path.join(repoRoot(), "native", "fork");
+  const files = async (): Promise<string[]> =>
+    (await readdir(source)).sort().map((name) => path.join(source, name));
   const find = async (): Promise<string> =>
-    contentKey(["1", ...FLAGS, ...(await filesForKey(repoRoot(), [source]))]);
+    contentKey(["1", ...FLAGS, ...(await filesForKey(repoRoot(), await files()))]);
   const ensure = async (key: string): Promise<string> => {
     const directory = await cache.ensure(KIND, key, async (partial) => {
-      await run("gcc", [...FLAGS, source, "-o", path.join(partial, NAME)]);
+      const units = (await files()).filter((file) => file.endsWith(".c"));
+      await run("gcc", [...FLAGS, ...units, "-o", path.join(partial, NAME)]);
     });
     return path.join(directory, NAME);
   };

@@ -52,13 +52,16 @@ export interface RootfsStore {
   plan(request: RootfsRequest): Promise<RootfsPlan>;
   /** Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed. */
   apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void>;
-  /** Makes an empty writable layer ahead of demand, to be plugged in before its container is known. */
-  makeSpare?(path: string, owner: { readonly uid: number; readonly gid: number } | undefined): Promise<void>;
+  /** Makes a prepared disk: an empty writable layer that is plugged in before its container is known. */
+  prepareDisk?(
+    path: string,
+    owner: { readonly uid: number; readonly gid: number } | undefined,
+  ): Promise<void>;
   /**
-   * Moves a spare layer to where the plan wants its disk, before {@link apply}; whoever has it open keeps it. False, and
+   * Moves a prepared disk to where the plan wants its disk, before {@link apply}; whoever has it open keeps it. False, and
    * nothing is moved, where the plan cannot take one (there is an earlier one, or another filesystem).
    */
-  moveSpare?(plan: RootfsPlan, spare: string): Promise<boolean>;
+  placeDisk?(plan: RootfsPlan, path: string): Promise<boolean>;
   /** Undoes a plan; idempotent, also for a half-applied one. */
   release(plan: RootfsPlan): Promise<void>;
 }

@@ -1,8 +1,8 @@
 /**
- * Waiting: with an abort signal, with a deadline, for whichever comes first. Nothing here leaves a timer or a listener.
+ * Waiting with an abort signal, with a deadline, or for a pause.
  *
- * A signal that is aborted already counts like one that aborts now. Work that is given up goes on by itself, and its
- * failure is nobody's unhandled rejection.
+ * A signal that is aborted already counts like one that aborts now. Nothing here leaves a timer or a listener behind.
+ * Work that is given up goes on by itself; if it fails later, that is no unhandled rejection.
  */
 import { type BlazarError, blazarError } from "../contracts/errors.ts";
 
@@ -13,7 +13,7 @@ export interface Waiting {
   readonly subject?: string | undefined;
 }
 
-/** The error of whoever gave up. */
+/** The error of a caller that gave up. */
 export function cancelled({ operation, subject }: Waiting, reason = "it was called off"): BlazarError {
   return blazarError("Cancelled", operation, reason, { subject });
 }
@@ -23,7 +23,7 @@ export function throwIfAborted(signal: AbortSignal | undefined, what: Waiting): 
   if (signal?.aborted === true) throw cancelled(what);
 }
 
-/** Calls `listener` once, at the abort, or at once if that was before. Returns what takes the listener away. */
+/** Calls `listener` once, at the abort, or at once if the signal has aborted. Returns how to take the listener away. */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return () => undefined;
   if (signal.aborted) {
@@ -43,7 +43,7 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, 
   });
 }
 
-/** Settles as `work` does, or rejects with `late()` after so many milliseconds. */
+/** Settles as `work` does, or rejects with `late()` if that takes longer than `ms` milliseconds. */
 export function withDeadline<T>(work: Promise<T>, ms: number, late: () => BlazarError): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(late()), ms);
@@ -51,7 +51,7 @@ export function withDeadline<T>(work: Promise<T>, ms: number, late: () => Blazar
   });
 }
 
-/** The result of `work`, or undefined if there is none after so many milliseconds. Rejects as `work` does, in time. */
+/** Settles as `work` does, or resolves to undefined if that takes longer than `ms` milliseconds. */
 export function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(undefined), ms);
@@ -59,7 +59,7 @@ export function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> 
   });
 }
 
-/** Resolves after so many milliseconds, or early at the abort. Never rejects. */
+/** Resolves after `ms` milliseconds, or at the abort. Never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -79,7 +79,7 @@ export interface Deferred<T> {
   reject(error: unknown): void;
 }
 
-/** A rejection that nobody listens to is not an unhandled one. */
+/** If nobody waits for the promise, its rejection is no unhandled rejection. */
 export function deferred<T>(): Deferred<T> {
   let resolve: (value: T) => void = () => undefined;
   let reject: (error: unknown) => void = () => undefined;

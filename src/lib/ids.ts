@@ -1,10 +1,12 @@
 /**
- * Ids that become names of directories, control groups, processes and sockets: nothing else may be in them.
+ * Ids that become names of directories, control groups, VMs and sockets.
+ *
+ * An id that is a path, an option or too long for a name is refused. Must not know what an id is for.
  */
 import { blazarError } from "../contracts/errors.ts";
 
 const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-/** Characters of a refused id that an error repeats. */
+/** An error shows so many characters of a refused id. */
 const SHOWN = 200;
 
 /** Throws InvalidArgument if `id` cannot be a name. */

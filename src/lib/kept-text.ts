@@ -1,12 +1,12 @@
 /**
- * A small file of the host's that is asked for again and again and hardly ever changes, such as /etc/resolv.conf.
+ * The text of a small file that is needed often and hardly ever changes, such as /etc/resolv.conf.
  *
- * It is read again when stat(2) shows another file or another time of change. Both are done at once: such a file is in
- * memory, and a trip to a thread for each of its four calls costs more than they do.
+ * The file is read again when stat(2) shows another file or another time of change. Both calls are synchronous: the file
+ * is in the kernel's memory, and trips to a thread would cost more than the calls.
  */
 import { readFileSync, statSync } from "node:fs";
 
-/** How to ask for the file's text; "" if it cannot be read. */
+/** Returns a function that gives the file's text, or "" if it cannot be read. */
 export function keptText(file: string): () => Promise<string> {
   let kept = "";
   let version = "";

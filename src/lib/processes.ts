@@ -1,6 +1,7 @@
 /**
- * What /proc says of a process (proc_pid_stat(5)). A pid alone names nobody: it is given out again, so a process is
- * known by its pid and its start time together.
+ * What /proc says about a process: proc_pid_stat(5).
+ *
+ * The kernel uses a pid again after its process has ended. So a process is known by its pid and start time together.
  */
 import { readFile } from "node:fs/promises";
 
@@ -34,7 +35,7 @@ export function parseProcessStat(stat: string): ProcessStat | undefined {
   return state === undefined || !Number.isInteger(startTime) ? undefined : { state, startTime };
 }
 
-/** True while this very process runs; a zombie does not. */
+/** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */
 export async function isAlive({ pid, startTime }: ProcessKey): Promise<boolean> {
   const stat = await processStat(pid);
   return stat?.startTime === startTime && stat.state !== "Z" && stat.state !== "X";

@@ -1,8 +1,8 @@
 /**
- * The text codec of Node's end of a frame link.
+ * The text codec of frame links in Node.
  *
- * Invalid UTF-8 becomes U+FFFD, as on the QuickJS end: what a hostile peer sends must fail a check, not throw
- * from a decoder. It must not keep a stream open between calls.
+ * Invalid UTF-8 becomes U+FFFD, as it does on QuickJS: bytes of a hostile peer must fail a check and not throw from a
+ * decoder. Must not keep state between calls.
  */
 import type { TextCodec } from "../protocol/wire/json.ts";
 

@@ -1,10 +1,10 @@
 /**
- * Work that is under way, so that whoever takes things down can wait for it: nothing is then made behind their back.
+ * Remembers work that is under way. Whoever takes things down waits for it first, so that nothing is made afterwards.
  */
 export class UnderWay {
   private readonly work = new Set<Promise<unknown>>();
 
-  /** Remembers work until it settles. */
+  /** Starts work, and remembers it until it settles. */
   track<T>(start: () => Promise<T>): Promise<T> {
     const promise = start();
     this.work.add(promise);
@@ -13,7 +13,7 @@ export class UnderWay {
     return promise;
   }
 
-  /** Resolves when all that is under way now has settled. Never rejects. */
+  /** Resolves when everything that is under way now has settled. Never rejects. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.work]);
   }

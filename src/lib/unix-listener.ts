@@ -1,19 +1,19 @@
 /**
- * Binding a unix socket so that nobody else can ever connect to it, not even for an instant.
+ * Binds a unix socket that only its owner can ever connect to: unix(7), bind(2).
  *
- * unix(7): bind creates the file under the umask, and the umask belongs to the whole process. So the socket
- * is bound inside a directory of mode 0700, made 0600 there and renamed to where it is expected; the rename
- * also replaces a dead predecessor's file. A live one's is left alone. Must not create the parent directory.
+ * bind(2) makes the file under the umask, which belongs to the whole process. So the socket is bound in a directory of
+ * mode 0700, gets mode 0600 there and is renamed to its place. The rename replaces the socket of a process that has
+ * ended; a socket that somebody listens on is left alone. Must not make the parent directory.
  */
 import { chmod, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
 import { connectUnix, unixPathProblem } from "./unix-socket.ts";
 
-/** A socket that is bound and in its place. */
+/** A bound socket, in its place. */
 export interface BoundSocket {
   readonly path: string;
-  /** Removes the file, unless someone else has put theirs in its place. Close the listener first. */
+  /** Removes the file, unless another process has put its own there. Close the listener first. */
   remove(): Promise<void>;
 }
 

@@ -1,14 +1,13 @@
 /**
- * Connecting to unix sockets (unix(7)): the length limit of their paths, waiting for one to appear, abort.
+ * Connects to unix sockets: unix(7). Checks the length of their paths, and waits until somebody listens.
  *
- * It owns a socket only until it hands it over; a failed or aborted attempt leaves none open. It knows nothing
- * of what is spoken on it.
+ * An attempt that fails or is aborted leaves no socket open. Must not know the protocol of a connection.
  */
 import net from "node:net";
 import { BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
 import { cancelled, onAbort, pause } from "./async.ts";
 
-/** sizeof(sun_path) less its NUL. */
+/** sizeof(sun_path) without its NUL. */
 const MAX_UNIX_PATH_BYTES = 107;
 
 const FIRST_RETRY_MS = 2;
@@ -50,8 +49,10 @@ export function connectUnix(path: string, signal?: AbortSignal): Promise<net.Soc
   });
 }
 
-/** Connects as soon as somebody listens there. Ends only by success, another failure, or the abort. */
+/** Connects as soon as somebody listens there. Rejects at the abort, or at an error other than "nobody listens yet". */
 export async function awaitUnix(path: string, signal: AbortSignal): Promise<net.Socket> {
+  // libuv would cut it off, and nobody would ever listen there
+  checkUnixPath(path);
   for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
     try {
       return await connectUnix(path, signal);

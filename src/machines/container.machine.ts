@@ -6,6 +6,7 @@
  */
 import { type ActorRefFrom, assign, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
+import { SIGKILL, signalStatus } from "../lib/signals.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
 import { processMachine } from "./process.machine.ts";
@@ -90,7 +91,11 @@ const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
 const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
   for (const [id, child] of Object.entries(self.getSnapshot().children)) {
     if (child !== undefined)
-      enqueue.sendTo(id as `process/${string}`, { type: "process.exited", status: 137, oomKilled: false });
+      enqueue.sendTo(id as `process/${string}`, {
+        type: "process.exited",
+        status: signalStatus(SIGKILL),
+        oomKilled: false,
+      });
   }
 });
 
@@ -114,7 +119,8 @@ export const containerMachine = containerSetup.createMachine({
         containerCreate: {
           target: "abandoning",
           actions: assign({
-            failure: ({ context }) => overdue("create the container", context.deadlines.containerCreate),
+            failure: ({ context }) =>
+              overdue({ wait: "containerCreate", what: "create the container" }, context.deadlines),
           }),
         },
       },
@@ -173,7 +179,8 @@ export const containerMachine = containerSetup.createMachine({
         containerDelete: {
           target: "present",
           actions: assign({
-            failure: ({ context }) => overdue("delete the container", context.deadlines.containerDelete),
+            failure: ({ context }) =>
+              overdue({ wait: "containerDelete", what: "delete the container" }, context.deadlines),
           }),
         },
       },

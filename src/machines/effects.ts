@@ -18,8 +18,8 @@ export function promiseStub<Output, Input = EffectInput>(name: string) {
 }
 
 /** A stream of events for the machine that spawned it; must never error, failures are events. */
-export function eventStub<Event extends EventObject>(name: string) {
-  return fromEventObservable<Event, EffectInput>(() => {
+export function eventStub<Event extends EventObject, Input = EffectInput>(name: string) {
+  return fromEventObservable<Event, Input>(() => {
     throw new Error(`event source ${name} is not bound`);
   });
 }

@@ -72,7 +72,7 @@ export const processMachine = setup({
           target: "exited",
           actions: assign(({ context }) => ({
             status: START_FAILED_STATUS,
-            failure: overdue("start the process", context.deadlines.processStart),
+            failure: overdue({ wait: "processStart", what: "start the process" }, context.deadlines),
           })),
         },
       },

@@ -1,16 +1,19 @@
 /**
  * The life of a sandbox: creating → created → booting → ready → stopping → stopped → removed.
  *
- * Pure: every effect is a named stub here and bound in actors/sandbox/registry.ts. Every wait has a deadline
- * of contracts/deadlines.ts; Stop and Shutdown are taken in every state; a failure in creating or booting
- * cleans up by itself and removes the sandbox, because containerd does no rollback (containerd#sandbox API).
+ * Pure: every effect is a named stub here and bound in actors/sandbox/bindings.ts. How the VM comes to be is a chart of its
+ * own (vm-boot). Every wait has a deadline of contracts/deadlines.ts; Stop and Shutdown are taken in every state. A failure in
+ * creating or booting cleans up by itself and removes the sandbox: containerd does no rollback (its sandbox controller).
  */
-import { assign, type SnapshotFrom, stopChild } from "xstate";
+import { type SnapshotFrom, stopChild } from "xstate";
+import { endOf } from "../lib/signals.ts";
 import type { EffectInput } from "./effects.ts";
-import { type Failure, overdue } from "./failure.ts";
-import { containerActorId, type SandboxContext, sandboxSetup } from "./sandbox.setup.ts";
+import type { Failure } from "./failure.ts";
+import { BOOT_ACTOR, containerActorId, type SandboxContext, sandboxSetup } from "./sandbox.setup.ts";
+import { step } from "./step.ts";
+import type { VmBootOutput } from "./vm-boot.setup.ts";
 
-/** A guest may say that anything has ended: what is not known is nobody's business. */
+/** A guest may say that anything has ended: a container that is not known is not looked for. */
 const passExitOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
   if (event.type !== "guest.processExited") return;
   const id = containerActorId(event.containerId);
@@ -34,14 +37,6 @@ const PANICKED: Failure = {
   reason: "the guest's kernel panicked",
 };
 
-/** The VMM runs: its pid is known and its events are listened to. */
-const launched = [
-  sandboxSetup.assign({
-    pid: ({ event }) => (event as unknown as { output: { pid: number } }).output.pid,
-  }),
-  sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
-];
-
 /** A step of the clean-up: its effect, its deadline, and the next step whatever comes of it. */
 function teardown<
   Src extends "stopContainers" | "shutDownGuest" | "endVmm" | "tearDownNetwork" | "tearDownStorage",
@@ -60,6 +55,14 @@ function teardown<
   });
 }
 
+/** Taken in every state on the way up. */
+const onTheWayUp = {
+  "sandbox.stop": { target: "stopping" },
+  "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+} as const;
+
+type BootDone = { event: { output: VmBootOutput } };
+
 export const sandboxMachine = sandboxSetup.createMachine({
   id: "sandbox",
   context: ({ input: given }) => ({
@@ -77,227 +80,62 @@ export const sandboxMachine = sandboxSetup.createMachine({
     },
     "guest.processExited": { actions: passExitOn },
     "vmm.exited": { actions: "vmmGone" },
-    "guest.lost": { actions: assign({ guestAlive: false }) },
+    "guest.lost": { actions: "guestGone" },
   },
   states: {
     creating: {
-      description: "Directories, control groups and the network are made; nothing runs yet.",
-      invoke: {
-        src: "provision",
-        input,
+      description: "Directories and control groups are made; nothing runs yet.",
+      on: onTheWayUp,
+      ...step("provision", input, {
+        deadline: "provision",
+        what: "create the sandbox",
         onDone: "created",
-        onError: {
-          target: "stopping",
-          actions: [{ type: "failed", params: ({ event }) => ({ error: event.error }) }, "removeAfterwards"],
-        },
-      },
-      after: {
-        provision: {
-          target: "stopping",
-          actions: [
-            { type: "overdue", params: { wait: "provision", what: "create the sandbox" } },
-            "removeAfterwards",
-          ],
-        },
-      },
-      on: {
-        "sandbox.stop": { target: "stopping" },
-        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
-      },
+        onFailure: "failing",
+      }),
     },
     created: {
       description: "Waits for Start.",
-      on: {
-        "sandbox.start": { target: "booting" },
-        "sandbox.stop": { target: "stopping" },
-        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
-      },
+      on: { ...onTheWayUp, "sandbox.start": { target: "booting" } },
     },
     booting: {
-      description: "From the VMM's start until containers can run. Any failure removes the sandbox.",
-      initial: "queued",
-      exit: "endTurn",
-      on: {
-        "sandbox.stop": { target: "stopping" },
-        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
-        "vmm.exited": {
-          target: "stopping",
-          actions: [
-            "vmmGone",
-            {
-              type: "fail",
-              params: ({ event }) => ({ failure: vmmExited(event, "while the guest booted") }),
-            },
-            "removeAfterwards",
-          ],
-        },
-        "vmm.guestPanicked": {
-          target: "stopping",
-          actions: [
-            {
-              type: "fail",
-              params: {
-                failure: PANICKED,
-              },
-            },
-            "removeAfterwards",
-          ],
-        },
-        "guest.lost": {
-          target: "stopping",
-          actions: [
-            { type: "fail", params: ({ event }) => ({ failure: event.failure }) },
-            "removeAfterwards",
-          ],
+      description: "The chart vm-boot makes the sandbox's VM. A failure removes the sandbox.",
+      exit: "endBoot",
+      on: onTheWayUp,
+      invoke: {
+        src: "boot",
+        id: BOOT_ACTOR,
+        input: ({ context }) => ({ vmId: context.sandboxId, deadlines: context.deadlines }),
+        onDone: [
+          {
+            guard: ({ event }: BootDone) => event.output.failure === undefined,
+            target: "ready",
+            actions: { type: "ready", params: ({ event }: BootDone) => ({ pid: event.output.pid }) },
+          },
+          {
+            target: "failing",
+            actions: { type: "fail", params: ({ event }: BootDone) => ({ failure: event.output.failure }) },
+          },
+        ],
+        onError: {
+          target: "failing",
+          actions: { type: "failed", params: ({ event }) => ({ error: event.error }) },
         },
       },
-      states: {
-        queued: {
-          description:
-            "Takes a warm VM if there is one, else waits for its turn: starts at once are bounded.",
-          invoke: {
-            src: "acquire",
-            input,
-            onDone: [
-              { guard: ({ event }) => event.output.source === "pool", target: "adopting" },
-              { guard: ({ event }) => event.output.source === "clone", target: "forking" },
-              { target: "coldBooting" },
-            ],
-            onError: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "failed", params: ({ event }) => ({ error: event.error }) },
-                "removeAfterwards",
-              ],
-            },
-          },
-          after: {
-            startQueue: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "overdue", params: { wait: "startQueue", what: "get a turn to start" } },
-                "removeAfterwards",
-              ],
-            },
-          },
-        },
-        adopting: {
-          description:
-            "A VM of the pool becomes the sandbox's: its guest's set-up began when the sandbox was made.",
-          invoke: {
-            src: "adopt",
-            input,
-            onDone: { target: "settingUp", actions: [...launched, assign({ guestAlive: true })] },
-            onError: {
-              target: "forking",
-              actions: { type: "reportFallback", params: ({ event }) => ({ error: event.error }) },
-            },
-          },
-          after: { adopt: "forking" },
-        },
-        forking: {
-          description: "A copy-on-write clone of a booted template.",
-          invoke: {
-            src: "fork",
-            input,
-            onDone: { target: "awaitingAgent", actions: launched },
-            onError: {
-              target: "coldBooting",
-              actions: { type: "reportFallback", params: ({ event }) => ({ error: event.error }) },
-            },
-          },
-          after: { launch: "coldBooting" },
-        },
-        coldBooting: {
-          description: "The VMM is started and answers.",
-          invoke: {
-            src: "launch",
-            input,
-            onDone: { target: "awaitingAgent", actions: launched },
-            onError: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "failed", params: ({ event }) => ({ error: event.error }) },
-                "removeAfterwards",
-              ],
-            },
-          },
-          after: {
-            launch: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "overdue", params: { wait: "launch", what: "start the VMM" } },
-                "removeAfterwards",
-              ],
-            },
-          },
-        },
-        awaitingAgent: {
-          description: "The guest boots; its agent says hello.",
-          invoke: {
-            src: "connectAgent",
-            input,
-            onDone: { target: "settingUp", actions: assign({ guestAlive: true }) },
-            onError: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "failed", params: ({ event }) => ({ error: event.error }) },
-                "removeAfterwards",
-              ],
-            },
-          },
-          after: {
-            agentHello: {
-              target: "#sandbox.stopping",
-              actions: [
-                assign({
-                  failure: ({ context }) =>
-                    context.failure ?? {
-                      ...overdue("reach the guest's agent", context.deadlines.agentHello),
-                      code: "GuestNotReady",
-                      remedy:
-                        "see the guest's console in the log; a busy host may need a longer deadlines.agentHello",
-                    },
-                }),
-                "removeAfterwards",
-              ],
-            },
-          },
-        },
-        settingUp: {
-          description:
-            "The agent takes over host name, share, entropy and clock; an adopted one has done so already.",
-          entry: sandboxSetup.spawnChild("agent", { id: "agent", input }),
-          invoke: {
-            src: "setUpGuest",
-            input,
-            onDone: "#sandbox.ready",
-            onError: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "failed", params: ({ event }) => ({ error: event.error }) },
-                "removeAfterwards",
-              ],
-            },
-          },
-          after: {
-            guestSetup: {
-              target: "#sandbox.stopping",
-              actions: [
-                { type: "overdue", params: { wait: "guestSetup", what: "set up the guest" } },
-                "removeAfterwards",
-              ],
-            },
-          },
-        },
-      },
+    },
+    failing: {
+      description: "Nobody will ask for a sandbox that never was: it is taken down and removed.",
+      entry: "removeAfterwards",
+      always: "stopping",
     },
     ready: {
       description: "Containers can be made and run.",
       initial: "running",
+      entry: [
+        sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
+        sandboxSetup.spawnChild("agent", { id: "agent", input }),
+      ],
       on: {
-        "sandbox.stop": { target: "stopping" },
-        "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
+        ...onTheWayUp,
         "container.add": {
           actions: sandboxSetup.spawnChild("container", {
             id: ({ event }) => containerActorId((event as { containerId: string }).containerId),
@@ -310,24 +148,15 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
         "vmm.exited": {
           target: "stopping",
-          actions: [
-            "vmmGone",
-            { type: "fail", params: ({ event }) => ({ failure: vmmExited(event, "while the pod ran") }) },
-          ],
+          actions: ["vmmGone", { type: "fail", params: ({ event }) => ({ failure: vmmExited(event) }) }],
         },
         "vmm.guestPanicked": {
           target: "stopping",
-          actions: {
-            type: "fail",
-            params: { failure: PANICKED },
-          },
+          actions: { type: "fail", params: { failure: PANICKED } },
         },
         "guest.lost": {
           target: "stopping",
-          actions: [
-            assign({ guestAlive: false }),
-            { type: "fail", params: ({ event }) => ({ failure: event.failure }) },
-          ],
+          actions: ["guestGone", { type: "fail", params: ({ event }) => ({ failure: event.failure }) }],
         },
       },
       states: {
@@ -381,9 +210,9 @@ export const sandboxMachine = sandboxSetup.createMachine({
   },
 });
 
-function vmmExited(event: { code: number; signal: number }, when: string): Failure {
-  const how = event.signal > 0 ? `was ended by signal ${event.signal}` : `exited with code ${event.code}`;
-  return { code: "VmmExited", operation: "keep the sandbox alive", reason: `the VMM ${how} ${when}` };
+function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
+  const reason = `the VMM ended with ${endOf(event)} while the pod ran`;
+  return { code: "VmmExited", operation: "keep the sandbox alive", reason };
 }
 
 export type SandboxSnapshot = SnapshotFrom<typeof sandboxMachine>;

@@ -5,10 +5,9 @@ import { assign, emit, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { containerMachine } from "./container.machine.ts";
 import { eventStub, promiseStub } from "./effects.ts";
-import { type Failure, failureOf, overdue } from "./failure.ts";
-
-/** Where a sandbox's VM comes from: the warm pool, a copy of a template, or a boot. */
-export type VmSource = "pool" | "clone" | "cold";
+import { type Failure, failureOf, type Overdue, overdue } from "./failure.ts";
+import { vmBootMachine } from "./vm-boot.machine.ts";
+import type { VmBootEvent } from "./vm-boot.setup.ts";
 
 export interface SandboxInput {
   readonly sandboxId: string;
@@ -16,11 +15,11 @@ export interface SandboxInput {
 }
 
 export interface SandboxContext extends SandboxInput {
-  /** Host pid of the VMM; 0 before it runs and after it has ended. */
+  /** Host pid of the VMM; 0 before containers can run and after it has ended. */
   readonly pid: number;
   /** Why the sandbox is on its way out, unless it was asked to. */
   readonly failure: Failure | undefined;
-  /** Clean-up steps that failed or passed their deadline; the reconciler comes back to them. */
+  /** Clean-up steps that failed or passed their deadline; Shutdown comes back to them. */
   readonly leftovers: readonly string[];
   /** Shutdown was asked for, or nobody will: go on from stopped to removed. */
   readonly removing: boolean;
@@ -32,15 +31,9 @@ export type SandboxEvent =
   | { readonly type: "sandbox.start" }
   | { readonly type: "sandbox.stop" }
   | { readonly type: "sandbox.shutdown" }
-  | { readonly type: "sandbox.pause" }
-  | { readonly type: "sandbox.resume" }
   | { readonly type: "container.add"; readonly containerId: string }
   | { readonly type: "container.gone"; readonly containerId: string }
-  | { readonly type: "vmm.paused" }
-  | { readonly type: "vmm.resumed" }
-  | { readonly type: "vmm.guestShutdown"; readonly reason: string }
-  | { readonly type: "vmm.guestPanicked" }
-  | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number }
+  | VmBootEvent
   | { readonly type: "guest.lost"; readonly failure: Failure }
   | {
       readonly type: "guest.processExited";
@@ -58,24 +51,25 @@ export function containerActorId(containerId: string): `container/${string}` {
   return `container/${containerId}`;
 }
 
+/** The actor id of the child that makes the sandbox's VM. */
+export const BOOT_ACTOR = "boot";
+
 export const sandboxSetup = setup({
   types: {
     input: {} as SandboxInput,
     context: {} as SandboxContext,
     events: {} as SandboxEvent,
     emitted: {} as SandboxEmitted,
-    children: {} as { vmm: "vmm"; agent: "agent"; [container: `container/${string}`]: "container" },
+    children: {} as {
+      boot: "boot";
+      vmm: "vmm";
+      agent: "agent";
+      [container: `container/${string}`]: "container";
+    },
   },
   actors: {
     provision: promiseStub<void>("provision"),
-    acquire: promiseStub<{ source: VmSource }>("acquire"),
-    adopt: promiseStub<{ pid: number }>("adopt"),
-    fork: promiseStub<{ pid: number }>("fork"),
-    launch: promiseStub<{ pid: number }>("launch"),
-    connectAgent: promiseStub<void>("connectAgent"),
-    setUpGuest: promiseStub<void>("setUpGuest"),
-    pause: promiseStub<void>("pause"),
-    resume: promiseStub<void>("resume"),
+    boot: vmBootMachine,
     stopContainers: promiseStub<void>("stopContainers"),
     shutDownGuest: promiseStub<void>("shutDownGuest"),
     endVmm: promiseStub<void>("endVmm"),
@@ -86,21 +80,23 @@ export const sandboxSetup = setup({
     container: containerMachine,
   },
   actions: {
-    fail: assign((_, params: { readonly failure: Failure }) => ({ failure: params.failure })),
+    fail: assign({
+      failure: ({ context }, params: { readonly failure: Failure | undefined }) =>
+        context.failure ?? params.failure,
+    }),
     failed: assign({
       failure: ({ context }, params: { readonly error: unknown }) =>
         context.failure ?? failureOf(params.error),
     }),
     overdue: assign({
-      failure: ({ context }, params: { readonly wait: keyof Deadlines; readonly what: string }) =>
-        context.failure ?? overdue(params.what, context.deadlines[params.wait]),
+      failure: ({ context }, params: Overdue) => context.failure ?? overdue(params, context.deadlines),
     }),
-    /** Lets the next start have its turn; bound in actors/. */
-    endTurn: () => undefined,
-    /** Says why the quick way was not taken; bound in actors/. */
-    reportFallback: (_, _params: { readonly error: unknown }) => undefined,
+    /** The start is over, one way or the other: the next one may have its turn; bound in actors/. */
+    endBoot: () => undefined,
     removeAfterwards: assign({ removing: true }),
+    ready: assign((_, params: { readonly pid: number }) => ({ pid: params.pid, guestAlive: true })),
     vmmGone: assign({ pid: 0, guestAlive: false }),
+    guestGone: assign({ guestAlive: false }),
     leaveBehind: assign({
       leftovers: ({ context }, params: { readonly step: string }) => [...context.leftovers, params.step],
     }),
@@ -118,11 +114,6 @@ export const sandboxSetup = setup({
   },
   delays: {
     provision: ({ context }) => context.deadlines.provision,
-    startQueue: ({ context }) => context.deadlines.startQueue,
-    adopt: ({ context }) => context.deadlines.adopt,
-    launch: ({ context }) => context.deadlines.launch,
-    agentHello: ({ context }) => context.deadlines.agentHello,
-    guestSetup: ({ context }) => context.deadlines.guestSetup,
     stopContainers: ({ context }) => context.deadlines.stopContainers,
     guestShutdown: ({ context }) => context.deadlines.guestShutdown,
     vmmExit: ({ context }) => context.deadlines.vmmExit,

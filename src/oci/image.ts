@@ -1,9 +1,9 @@
 /**
- * Reads an image's configuration out of its tar: an OCI image layout (image-spec: image-layout.md, config.md) or what
- * `docker save` writes (manifest.json).
+ * Reads the configuration of an image in a tar file: an OCI image layout (image-spec: image-layout.md, config.md), or
+ * what `docker save` writes (manifest.json).
  *
- * For `blazar run --image`, which has no containerd to ask. Only the small JSON documents are read; the layers are
- * the guest's to unpack, so that owners survive without root. The file is anybody's: everything is bounded.
+ * For `blazar run --image`, which has no containerd. Reads the small JSON documents only. The guest unpacks the layers, so
+ * that owners are kept without root on the host. The file is untrusted: everything that is read has a bound.
  */
 import { type FileHandle, open } from "node:fs/promises";
 import path from "node:path";
@@ -11,7 +11,7 @@ import { array, nullish, object, type output, safeParse, string, unknown, type Z
 import { type BlazarError, blazarError, reasonOf } from "../contracts/errors.ts";
 import { indexTar, readAt, type TarMember } from "./tar-index.ts";
 
-/** What an image says of the process to run in it. */
+/** What an image says about the process to run in it. */
 export interface ImageConfig {
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
@@ -57,7 +57,7 @@ export async function readImageConfig(file: string): Promise<ImageConfig> {
   }
 }
 
-/** The command line: what the user gives replaces Cmd and follows Entrypoint. */
+/** The command line: Entrypoint, then the user's arguments or, without any, Cmd. */
 export function commandOf(config: ImageConfig, args: readonly string[]): string[] {
   return [...config.entrypoint, ...(args.length > 0 ? args : config.cmd)];
 }
@@ -109,7 +109,7 @@ class Archive {
     throw new Error(`in its ${name}, ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "wrong shape"}`);
   }
 
-  /** Follows links: some builders store a blob once and link its other names to it. */
+  /** Follows links: some builders store a blob once, with links for its other names. */
   private find(name: string): TarMember {
     let at = name;
     for (let hops = 0; hops < 4; hops++) {
@@ -146,9 +146,6 @@ function parseJson(text: string, name: string): unknown {
 }
 
 function invalid(file: string, reason: string, cause: unknown): BlazarError {
-  return blazarError("InvalidRootfs", "read the image", reason, {
-    subject: file,
-    remedy: "give an uncompressed tar of an OCI image layout or of docker save",
-    cause,
-  });
+  const remedy = "give an uncompressed tar of an OCI image layout or of docker save";
+  return blazarError("InvalidRootfs", "read the image", reason, { subject: file, remedy, cause });
 }

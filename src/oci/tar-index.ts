@@ -2,12 +2,12 @@
  * Finds the members of an uncompressed tar file without reading their contents: POSIX.1-2001 pax and ustar, with
  * GNU's long names and sizes.
  *
- * Reads one header, jumps to the next. Bounded in members and in the length of extended headers, because the file is
- * anybody's. Knows nothing of what the members mean.
+ * Reads a header and jumps to the next one. The file is untrusted, so the number of members and the length of extended
+ * headers have a bound. Must not know what the members mean.
  */
 import type { FileHandle } from "node:fs/promises";
 
-/** Where a member's bytes lie; links have a target instead. */
+/** Where a member's bytes are. A link has a target instead. */
 export interface TarMember {
   readonly offset: number;
   readonly size: number;
@@ -19,7 +19,8 @@ const BLOCK = 512;
 const MAX_EXTENSION = 1 << 20;
 const MAX_MEMBERS = 100_000;
 
-/** Members by name, without a leading `./`; of two with one name the later counts. Throws an Error saying what is wrong. */
+/** Members by name, without a leading `./`. The later one of two with the same name counts. Throws an Error that says
+ * what is wrong with the file. */
 export async function indexTar(file: FileHandle): Promise<Map<string, TarMember>> {
   const members = new Map<string, TarMember>();
   const { size: end } = await file.stat();
@@ -46,7 +47,7 @@ export async function indexTar(file: FileHandle): Promise<Map<string, TarMember>
   return members;
 }
 
-/** Reads bytes that must be there. */
+/** Throws an Error if the file ends before. */
 export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
   const buffer = Buffer.alloc(length);
   const { bytesRead } = await file.read(buffer, 0, length, offset);
@@ -55,7 +56,7 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
 }
 
 function sizeOf(header: Buffer, type: string, extended: ReadonlyMap<string, string>): number {
-  // links and directories have no data, whatever they claim
+  // links and directories have no data, whatever their header says
   if ("123456".includes(type)) return 0;
   const given = extended.get("size");
   const size = given === undefined ? numberAt(header, 124, 12) : Number(given);
@@ -105,7 +106,7 @@ function numberAt(header: Buffer, offset: number, length: number): number {
   return field.subarray(1).reduce((value, byte) => value * 256 + byte, (field[0] ?? 0) & 0x7f);
 }
 
-/** The sum of the header's bytes, its own field counted as blanks. */
+/** Checks the sum of the header's bytes, where the field of the sum itself counts as blanks. */
 function checkSum(header: Buffer): void {
   const given = Number.parseInt(text(header, 148, 8).trim(), 8);
   const sum = header.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);

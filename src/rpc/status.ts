@@ -1,15 +1,16 @@
 /**
- * The one place where failures become wire statuses and wire statuses become failures.
+ * The one place where errors become wire statuses, and wire statuses become errors.
  *
- * gRPC (Controller, Events, CRI) and ttrpc (Task) share the codes of google.rpc.Code. What containerd does
- * with each code is in docs; the rule that matters most: only `Unavailable` makes it retry Controller.Wait.
- * No other module may name a status code in order to report an error.
+ * gRPC (Controller, CRI) and ttrpc (Task, Events) share the codes of google.rpc.Code (google/rpc/code.proto). A code of
+ * contracts/errors.ts has a kind, and a kind has a status here: a new code needs no change, a new kind without a status
+ * is a type error. The rule that matters most: containerd repeats Controller.Wait after `Unavailable` only.
+ * No other module may name a status in order to report an error.
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { BlazarError, blazarError, type ErrorCode, type ErrorKind, reasonOf } from "../contracts/errors.ts";
 import type { Status } from "./generated/google/rpc/status.ts";
 
-/** The wire code of every kind of failure. */
+/** The status of every kind. */
 export const STATUS_OF_KIND: Readonly<Record<ErrorKind, status>> = {
   invalidArgument: status.INVALID_ARGUMENT,
   notFound: status.NOT_FOUND,
@@ -27,13 +28,13 @@ export const STATUS_OF_KIND: Readonly<Record<ErrorKind, status>> = {
 
 const KIND_OF_STATUS = new Map<number, ErrorKind>([
   ...Object.entries(STATUS_OF_KIND).map(([kind, code]) => [code, kind as ErrorKind] as const),
-  // codes that no kind of ours stands for
+  // Blazar never sends these, a neighbour may
   [status.UNAUTHENTICATED, "permissionDenied"],
   [status.ABORTED, "failedPrecondition"],
   [status.OUT_OF_RANGE, "invalidArgument"],
 ]);
 
-/** What a neighbour's answer is called here, by its kind. */
+/** The code of an error that a neighbour has answered, by the kind of its status. */
 const REMOTE_CODES: Readonly<Record<ErrorKind, ErrorCode>> = {
   invalidArgument: "InvalidArgument",
   notFound: "RemoteNotFound",
@@ -49,12 +50,12 @@ const REMOTE_CODES: Readonly<Record<ErrorKind, ErrorCode>> = {
   internal: "Internal",
 };
 
-/** The kind that a wire code stands for; an unknown code is an internal failure. */
+/** The kind of a status. One that is not in google.rpc.Code is internal. */
 export function kindOfStatus(code: number): ErrorKind {
   return KIND_OF_STATUS.get(code) ?? "internal";
 }
 
-/** The kind of anything that was thrown: an abort is a cancellation, a stranger is internal. */
+/** The kind of anything that was thrown. What is neither a BlazarError nor an abort is internal. */
 export function kindOfError(error: unknown): ErrorKind {
   if (error instanceof BlazarError) return error.kind;
   if (error instanceof Error && error.name === "AbortError") return "cancelled";
@@ -62,7 +63,7 @@ export function kindOfError(error: unknown): ErrorKind {
   return "internal";
 }
 
-/** The wire code of anything that was thrown. */
+/** The status of anything that was thrown. */
 function statusOfError(error: unknown): status {
   return STATUS_OF_KIND[kindOfError(error)];
 }
@@ -82,12 +83,12 @@ export function toTtrpcStatus(error: unknown): Status {
   return { code: statusOfError(error), message: messageOf(error), details: [] };
 }
 
-/** What a neighbour answered, as an error of ours. `operation` says what it was asked for. */
+/** A neighbour's status as an error. `operation` says what the neighbour was asked for: `"call CRI's Version"`. */
 export function fromStatus(code: number, message: string, operation: string, cause?: unknown): BlazarError {
   return blazarError(REMOTE_CODES[kindOfStatus(code)], operation, message, { cause });
 }
 
-/** Whether grpc-js made this error out of a status. */
+/** True for an error that grpc-js made of a status. */
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "details" in error && typeof error.code === "number";
 }

@@ -1,7 +1,5 @@
 /**
- * Dates as google.protobuf.Timestamp.
- *
- * A Date holds milliseconds, which is as fine as anything that Blazar reports.
+ * Dates as google.protobuf.Timestamp (timestamp.proto). A Date holds milliseconds; Blazar reports nothing finer.
  */
 import type { Timestamp } from "./generated/google/protobuf/timestamp.ts";
 

@@ -1,9 +1,9 @@
 /**
- * Spreads what arrives at once over several turns of the event loop.
+ * Spreads calls that arrive at once over several turns of the event loop.
  *
- * containerd sends fifty calls in one packet, and Node hands them all out in one turn: a start's first step of half a
- * millisecond becomes a turn of thirty, in which no container's output moves. So work runs at once while the turn is
- * young, and else in a later turn, in the order of its arrival.
+ * containerd sends fifty calls in one packet, and Node hands all of them out in one turn. The first step of a start
+ * takes half a millisecond, so that turn would take thirty, and no container's output would move meanwhile. So work
+ * runs at once while the turn is young. Other work runs in a later turn, in the order of its arrival.
  */
 
 /** How much of a turn calls may take before the next one has to wait; a single one may take longer. */

@@ -8,7 +8,7 @@
 import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
-import type { Core } from "../daemon/wiring.ts";
+import type { Core } from "../daemon/core.ts";
 import { abortable } from "../lib/async.ts";
 import { SIGPIPE } from "../lib/signals.ts";
 import { type ImageConfig, readImageConfig } from "../oci/image.ts";

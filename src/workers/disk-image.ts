@@ -1,8 +1,8 @@
 /**
  * Copies the empty ext4 image that every writable layer starts from.
  *
- * Set-up lists the image's few bytes that are not zero, so a copy is a sparse file of its size with those written.
- * A copy appears under its name in one piece (rename(2)), so that a crash never leaves half of one to be used.
+ * `npm run setup` makes the image and lists the few ranges of it that are not zero. A copy is a sparse file with these
+ * ranges written. It gets its name when it is complete (rename(2)), so that nobody uses half a copy after a crash.
  * Synchronous: for workers.
  */
 import {
@@ -22,7 +22,7 @@ import {
 } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
 
-/** Where the empty image is, and the JSON file that lists its data: `{size, extents: [[offset, length], …]}`. */
+/** The paths of the empty image and of the JSON file that lists its data: `{size, extents: [[offset, length], …]}`. */
 export interface EmptyImage {
   readonly image: string;
   readonly extents: string;
@@ -33,7 +33,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** What there is in an image beside zeros. */
+/** An image without its zeros. */
 export interface ImageContent {
   readonly size: number;
   readonly pieces: readonly { readonly offset: number; readonly bytes: Buffer }[];
@@ -66,19 +66,18 @@ export function writeImage(path: string, { size, pieces }: ImageContent, owner: 
   renameSync(unfinished, path);
 }
 
-/** What a copy is called until it is complete. */
+/** The name of a copy until it is complete. */
 export function unfinishedName(path: string): string {
   return `${path}.new`;
 }
 
-/** True if there is an image at `path` from an earlier run of the container; it is given to `owner`. */
+/** True if an earlier run of the container has left an image at `path`; `owner` gets it. */
 export function adoptImage(path: string, owner: Owner | undefined): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return false;
   if (!found.isFile()) {
-    throw blazarError("StorageFailed", "reuse the container's writable layer", "it is not a regular file", {
-      subject: path,
-    });
+    const operation = "reuse the container's writable layer";
+    throw blazarError("StorageFailed", operation, "it is not a regular file", { subject: path });
   }
   if (owner !== undefined) lchownSync(path, owner.uid, owner.gid);
   chmodSync(path, 0o600);
@@ -110,17 +109,14 @@ function readExtents(file: string): { size: number; extents: [number, number][] 
   const isExtent = (each: unknown): each is [number, number] =>
     Array.isArray(each) && each.length === 2 && each.every((part) => Number.isSafeInteger(part) && part >= 0);
   if (typeof size !== "number" || !Array.isArray(extents) || !extents.every(isExtent)) {
-    throw blazarError(
-      "StorageFailed",
-      "read the empty image's list of data",
-      "it is not {size, extents: [[offset, length], …]}",
-      { subject: file, remedy: "run: npm run setup" },
-    );
+    const reason = "it is not {size, extents: [[offset, length], …]}";
+    const about = { subject: file, remedy: "run: npm run setup" };
+    throw blazarError("StorageFailed", "read the empty image's list of data", reason, about);
   }
   return { size, extents };
 }
 
-/** Writes all of it, however often it takes. */
+/** Writes all bytes, by as many calls as it takes. */
 export function writeAll(fd: number, bytes: Buffer, offset: number): void {
   for (let done = 0; done < bytes.length; )
     done += writeSync(fd, bytes, done, bytes.length - done, offset + done);

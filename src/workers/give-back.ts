@@ -1,9 +1,9 @@
 /**
  * Gives memory of the whole process back to the kernel: madvise(2), malloc_trim(3), proc_pid_maps(5).
  *
- * Program text is kept in memory once it has been touched. Half of Node's is needed at its start and at the start of
- * threads only; what is dropped here and needed again is read again from its file. Nothing is lost: MADV_PAGEOUT moves pages, it does not
- * discard them, and who may not do it is refused without harm.
+ * Program text stays in memory once it was used. Half of Node's text is needed only when the process or a thread starts.
+ * Nothing is lost: MADV_PAGEOUT does not discard pages, and text that is needed again is read from its file. A process
+ * that may not do this is refused without harm.
  */
 import { readFileSync } from "node:fs";
 import { pageOut, trimHeap } from "./libc.ts";
@@ -16,7 +16,7 @@ export interface Mapping {
 
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(\/.*)$/;
 
-/** The mappings of files that cannot be written to: text and constants of programs and libraries. */
+/** The read-only mappings of files: text and constants of programs and libraries. */
 export function textMappings(maps: string): Mapping[] {
   return maps.split("\n").flatMap((line) => {
     const [, from = "", to = "", permissions = ""] = LINE.exec(line) ?? [];
@@ -26,13 +26,13 @@ export function textMappings(maps: string): Mapping[] {
   });
 }
 
-/** Drops all program text that is resident here and nowhere else. What is refused stays. */
+/** Pages out program text that no other process uses. A mapping that is refused stays in memory. */
 export function pageOutText(): void {
   for (const { start, length } of textMappings(readFileSync("/proc/self/maps", "utf8")))
     pageOut(start, length);
 }
 
-/** Collects this thread's garbage and returns what malloc keeps of freed memory. */
+/** Collects this thread's garbage, then gives back the freed memory that malloc has kept. */
 export function trimFreedMemory(): void {
   globalThis.gc?.();
   trimHeap();

@@ -1,10 +1,10 @@
 /**
- * The few libc calls that Node does not offer: mount(2), umount2(2), unshare(2), chdir(2),
- * mknod(2), memfd_create(2) and its seals, madvise(2), malloc_trim(3), by koffi.
+ * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
+ * sendfile(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
  *
- * The only user of koffi, and for workers only: a call blocks its thread, and `unshare` changes the thread that
- * makes it, so koffi's asynchronous form (which runs on another thread) must not be used. Every call returns
- * 0 or an errno, because callers treat some errnos as success; {@link systemError} makes an error of the rest.
+ * The only module that uses koffi. For workers only, since a call blocks its thread. `unshare` changes the thread that
+ * calls it: koffi's asynchronous form runs on another thread and must not be used. A call returns 0 or an errno, because
+ * some errnos are no failure to its caller. {@link systemError} makes an error of an errno.
  */
 import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
@@ -17,7 +17,7 @@ export const MS_NODEV = 0x4;
 export const MS_NOEXEC = 0x8;
 export const MS_PRIVATE = 0x40000;
 
-/** fcntl(2): what sealed memory forbids, for ever. */
+/** Seals of fcntl(2): what a sealed file forbids for as long as it exists. */
 export const F_SEAL_SEAL = 0x1;
 export const F_SEAL_SHRINK = 0x2;
 export const F_SEAL_GROW = 0x4;
@@ -49,7 +49,7 @@ const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
-/** glibc's alone. */
+/** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
 
 function optional<T>(find: () => T): T | undefined {
@@ -64,7 +64,7 @@ function errnoOf(result: number): number {
   return result === 0 ? 0 : koffi.errno();
 }
 
-/** @param data at most 4,095 bytes: the kernel cuts longer data off in silence */
+/** @param data at most 4,095 bytes: the kernel cuts longer data off and says nothing */
 export function mount(
   source: string,
   target: string,
@@ -81,7 +81,7 @@ export function umount(target: string, flags: number): number {
 
 let hasOwnDirectory = false;
 
-/** Changes the working directory of this thread alone; the first call takes the thread out of the process's. */
+/** Changes the working directory of this thread only. The first call separates it from the process's (CLONE_FS). */
 export function changeThreadDirectory(path: string): number {
   if (!hasOwnDirectory) {
     const errno = errnoOf(cUnshare(CLONE_FS));
@@ -91,12 +91,12 @@ export function changeThreadDirectory(path: string): number {
   return errnoOf(cChdir(path));
 }
 
-/** Makes an overlay's whiteout: what it is called does not show in the merged directory. */
+/** Makes an overlay's whiteout: a lower file of its name does not show (overlayfs.rst). */
 export function makeWhiteout(path: string): number {
   return errnoOf(cMknod(path, S_IFCHR, 0));
 }
 
-/** A file in memory that can be sealed; its descriptor belongs to the whole process. Negative: an errno. */
+/** Returns the descriptor of a file in memory that can be sealed, or a negative errno. */
 export function memoryFile(name: string): number {
   return valueOr(cMemfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
@@ -105,7 +105,7 @@ export function addSeals(fd: number, seals: number): number {
   return errnoOf(cFcntl(fd, F_ADD_SEALS, seals));
 }
 
-/** Where the next data at or after `offset` begins, and where they end. Undefined behind the last; negative: an errno. */
+/** The next range of data at or after `offset`; undefined if there is none; a number is a negative errno. */
 export function nextData(fd: number, offset: number): { start: number; end: number } | number | undefined {
   const start = valueOr(Number(cLseek(fd, offset, SEEK_DATA)));
   if (start === -ENXIO) return undefined;
@@ -114,7 +114,7 @@ export function nextData(fd: number, offset: number): { start: number; end: numb
   return end < 0 ? end : { start, end };
 }
 
-/** Copies bytes from one file to the same place of another one. Returns 0 or an errno. */
+/** Copies a range of one file to the same place in another one. Returns 0 or an errno. */
 export function copyRange(from: number, to: number, start: number, end: number): number {
   for (const fd of [from, to]) {
     const position = valueOr(Number(cLseek(fd, start, SEEK_SET)));
@@ -129,12 +129,12 @@ export function copyRange(from: number, to: number, start: number, end: number):
   return 0;
 }
 
-/** Has the kernel drop the pages of a mapping; what is needed again comes from its file, or from swap. */
+/** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */
 export function pageOut(start: number, length: number): number {
   return errnoOf(cMadvise(start, length, MADV_PAGEOUT));
 }
 
-/** Returns freed memory of the whole process, where the C library can. */
+/** Gives freed memory of the whole process back to the kernel, if the C library can. */
 export function trimHeap(): void {
   cMallocTrim?.(0);
 }

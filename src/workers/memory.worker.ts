@@ -1,8 +1,9 @@
 /**
- * A template's memory as a file that nobody can write to: a sealed memfd (memfd_create(2), fcntl(2) F_ADD_SEALS).
+ * Worker entry: copies a template's memory into a file that nobody can write to.
  *
- * The descriptor outlives the task and its thread: descriptors belong to the process. Holes of the file stay
- * holes. Whoever opens the memfd again may map it privately, and change neither its bytes nor its size.
+ * The file is a sealed memfd (memfd_create(2), F_ADD_SEALS of fcntl(2)). Another process may open and map it, but cannot
+ * change its bytes or its size. Its descriptor belongs to the process and outlives the task and its thread. Holes of the
+ * template stay holes.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
@@ -64,11 +65,9 @@ function copyData(from: number, to: number, file: string): void {
 
 function check(errno: number, file: string): void {
   if (errno === 0) return;
-  throw blazarError("HostResource", OPERATION, describeErrno(errno), {
-    subject: file,
-    remedy: "see whether the host has memory for it",
-  });
+  const remedy = "check whether the host has enough free memory";
+  throw blazarError("HostResource", OPERATION, describeErrno(errno), { subject: file, remedy });
 }
 
-/** The tasks of this worker, for the pool's types. */
+/** The tasks by name, as the pool calls them. */
 export type MemoryTasks = { readonly sealMemory: typeof sealMemory };

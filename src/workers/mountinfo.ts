@@ -1,7 +1,7 @@
 /**
- * Reads /proc/PID/mountinfo (proc_pid_mountinfo(5)): what is mounted, and what of it lies below a path.
+ * Reads the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)): all mounts, or those below a path.
  *
- * Pure: takes the text, gives records. Names in it escape space, tab, newline and backslash in octal.
+ * Space, tab, newline and backslash in names are escaped in octal there. Pure: takes the text, returns records.
  */
 
 /** One mount. */
@@ -16,7 +16,7 @@ export interface MountEntry {
   readonly superOptions: readonly string[];
 }
 
-/** In the kernel's order: a mount comes after the one that it covers. Lines that make no sense are left out. */
+/** In the kernel's order: a mount comes after the one that it covers. Malformed lines are left out. */
 export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split("\n")) {
@@ -36,13 +36,13 @@ export function parseMountinfo(text: string): MountEntry[] {
   return entries;
 }
 
-/** Mount points at or below `directory` (an absolute path without symlinks), each to be unmounted before the next. */
+/** Mount points at or below `directory` (an absolute path without symlinks), in the order to unmount them. */
 export function mountPointsBelow(text: string, directory: string): string[] {
   const inside = directory === "/" ? "/" : `${directory}/`;
   const found = parseMountinfo(text)
     .map((entry) => entry.mountPoint)
     .filter((point) => point === directory || point.startsWith(inside));
-  // the deepest first, and of two at one place the later one, which covers the other
+  // the deepest first; of two at one place the later one first, since it covers the other
   return found
     .map((point, index) => ({ point, index, depth: point.split("/").length }))
     .sort((a, b) => b.depth - a.depth || b.index - a.index)

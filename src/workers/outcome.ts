@@ -1,8 +1,9 @@
 /**
- * How a worker's task ends, as plain data: structured cloning between threads strips an error's class.
+ * How a worker's task ends, as plain data.
  *
- * A task wraps itself in {@link settle}; the pool's owner calls {@link unwrap} and gets the value or the same
- * BlazarError again. The cause stays behind in the worker; its text is in the reason.
+ * A message between threads is cloned, and a cloned error loses its class. So a task returns the outcome that
+ * {@link settle} makes, and the pool's {@link unwrap} returns the value or throws the same BlazarError. The error's cause
+ * stays in the worker; the reason has its text.
  */
 import { BlazarError, type ErrorCode, type ErrorDetails } from "../contracts/errors.ts";
 
@@ -10,7 +11,7 @@ export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly code: ErrorCode; readonly details: ErrorDetails };
 
-/** Runs a task; what is not a BlazarError becomes one under `code`. */
+/** Runs a task. An error that is no BlazarError becomes one with this code. */
 export function settle<T>(code: ErrorCode, operation: string, subject: string, task: () => T): Outcome<T> {
   try {
     return { ok: true, value: task() };

@@ -1,8 +1,8 @@
 /**
- * A sparse disk image as a small file: a line of JSON that says where its data lie, then the data.
+ * A sparse disk image as a small file: a line of JSON that lists the ranges of its data, then the data.
  *
- * What is not listed is zeros. An image of many gigabytes that holds a few hundred kilobytes is kept, checked and copied
- * as these. A packed file appears under its name in one piece (rename(2)). Synchronous: for workers.
+ * Everything outside these ranges is zeros. So an image of many gigabytes with a few hundred kilobytes of data takes
+ * these kilobytes only. The file gets its name when it is complete (rename(2)). Synchronous: for workers.
  */
 import {
   closeSync,
@@ -19,16 +19,16 @@ import { integer, object } from "../protocol/wire/json.ts";
 import { type ImageContent, type Owner, unfinishedName, writeAll, writeImage } from "./disk-image.ts";
 import { describeErrno, nextData } from "./libc.ts";
 
-/** A filesystem's; less is not looked at. */
+/** Data is found in blocks of this size, a filesystem's. */
 const BLOCK_BYTES = 4096;
-/** What is read at a time. */
+/** How much is read at a time. */
 const CHUNK_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 const checkSize = object({ size: integer(0) });
 const checkExtent = object({ offset: integer(0), length: integer(1) });
 
-/** Writes what is in `image` to a new file. */
+/** Writes the data of `image` to a new file. */
 export function packImage(image: string, packed: string): void {
   const { size, pieces } = readImage(image);
   const extents = pieces.map(({ offset, bytes }) => ({ offset, length: bytes.length }));
@@ -51,7 +51,7 @@ export function packImage(image: string, packed: string): void {
   renameSync(unfinished, packed);
 }
 
-/** Makes `image` what was packed, mode 0600. */
+/** Makes the image that was packed, mode 0600. */
 export function unpackImage(packed: string, image: string, owner: Owner | undefined): void {
   writeImage(image, readPacked(packed), owner);
 }
@@ -71,14 +71,12 @@ function readPacked(packed: string): ImageContent {
     if (at !== content.length) throw new Error(`${at} bytes were expected, it has ${content.length}`);
     return { size, pieces };
   } catch (cause) {
-    throw BlazarError.wrap(cause, "StorageFailed", {
-      operation: "read a packed disk image",
-      subject: packed,
-    });
+    const about = { operation: "read a packed disk image", subject: packed };
+    throw BlazarError.wrap(cause, "StorageFailed", about);
   }
 }
 
-/** Of an image that a hostile guest has filled, they may be more than a message's lists have. */
+/** Not by `array` of json.ts, which bounds its lists: a hostile guest may have filled an image with small ranges. */
 function extentsOf(header: unknown): { offset: number; length: number }[] {
   const { extents } = header as { readonly extents?: unknown };
   if (!Array.isArray(extents)) throw new Error("it lists no extents");

@@ -1,7 +1,7 @@
 /**
- * The guest agent in a real VM, without the daemon: what each request does, and what a hostile or clumsy host, image
- * or process must not bring about. One VM for all: a boot under software emulation is what costs. So the subjects of
- * guest-agent/ are told from here, after the sandbox is set up and before the machine is powered off.
+ * The guest agent in a real VM, without the daemon: what each request does, and what a hostile or clumsy host, image or
+ * process must not achieve. All tests share one VM, because booting under software emulation is slow. So the tests in
+ * guest-agent/ are called from here, after the sandbox is set up and before the machine is powered off.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";

@@ -1,6 +1,6 @@
 /**
- * The native runtime on the real kernel: its test program is built as agent and keeper are, run as root, and
- * each of its groups must pass. Then the scenes in which the process itself ends.
+ * The native runtime on the real kernel. Its test program is built as agent and keeper are, and runs as root; each of its
+ * groups of tests must pass. After that come the scenes in which the process itself ends.
  */
 import { type ExecFileException, execFile } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";

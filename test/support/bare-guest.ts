@@ -1,8 +1,8 @@
 /**
- * A guest without the daemon: the smallest QEMU command line that the agent runs under, its port as a Peer, and a
- * QMP line for disks. For tests of the agent alone; the driver under src/vmm has its own tests.
+ * A guest without the daemon: the smallest QEMU command line that the agent runs under, the agent's port as a Peer, and a
+ * QMP connection for disks. For tests of the agent alone; the driver in src/vmm has its own tests.
  *
- * The VM is the test's child and is killed by its pid; everything it needs lies in the directory it is given.
+ * The VM is a child of the test, which kills it by its pid. Everything that it needs is in the directory that it is given.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -25,7 +25,8 @@ import {
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
 import { StreamReceiver, StreamSender } from "../../src/protocol/wire/stream.ts";
-import { EMULATED_CPU, MACHINE } from "../../src/vmm/qemu/command-line.ts";
+import { MACHINE } from "../../src/vmm/qemu/command-line.ts";
+import { EMULATED_CPU } from "../../src/vmm/qemu/tcg/emulation.ts";
 
 const REATTACH_AFTER_MS = 100;
 const HELLO_WITHIN_MS = 1000;

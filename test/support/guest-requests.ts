@@ -1,7 +1,7 @@
-/** Parameters of requests to a guest that tests do not care about, filled in. */
+/** Requests to a guest, with the parameters filled in that a test does not care about. */
 import type { ContainerCreate, GuestProcess, SandboxSetup } from "../../src/protocol/guest/messages.ts";
 
-/** A process of root's that inherits what the guest gives. */
+/** A process that runs as root, without limits of its own. */
 export function guestProcess(args: readonly string[], more: Partial<GuestProcess> = {}): GuestProcess {
   return {
     args: [...args],

@@ -1,6 +1,6 @@
 /**
- * What no VM may have in common with another one that was made of the same memory: its name, share, shared memory and
- * random numbers; and the time, which must not be that of the memory. The same for clones and forks.
+ * Checks that VMs made from the same memory share nothing: not name, share, shared memory or random numbers. Their clocks
+ * must show the present, not the time at which the memory was saved. The same checks serve clones and forks.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,9 +1,9 @@
 /**
- * From the kernel's hand-over to an agent that can work: mounts, a root that pivot_root(2) accepts, modules.
+ * Boots the guest: mounts, a root that pivot_root(2) accepts, cgroups and kernel modules.
  *
- * In two parts, so that the agent can greet the host as early as possible: first what the link needs, then, while
- * the host prepares its first request, everything else. A restarted agent finds the first part done and cleans up
- * after its predecessor.
+ * There are two parts, so that the agent can greet the host as early as possible. The first part does what the link
+ * needs. The second does everything else, while the host prepares its first request. A restarted agent finds the first
+ * part done, and ends what its predecessor has left running.
  */
 import * as os from "os";
 import * as std from "std";
@@ -12,15 +12,15 @@ import { check } from "../../../native/runtime/check.ts";
 import type { EventLoop } from "../../../native/runtime/event-loop.ts";
 import { loadModule, readText } from "../../../native/runtime/files.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
+import { nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "../container/cgroup.ts";
-import { nextPass } from "../link/deferred.ts";
-import { CONTAINERS, SANDBOX } from "../root/places.ts";
+import { CONTAINERS, SANDBOX } from "../guest-paths.ts";
 
 const MODULES = "/modules";
 /** The last module of the first part. */
 const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
-/** The last of those that the share and the containers' roots need. */
+/** The last module that the share and the containers' roots need. */
 const SHARE_MODULE = /^overlay\.ko$/;
 const OPEN_FILES = 1_048_576;
 const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
@@ -34,11 +34,11 @@ export class Timeline {
   }
 }
 
-/** The first part. Returns the modules that are still to be loaded. Throws what no agent can go on from. */
+/** The first part. Returns the modules that are still to be loaded. Throws if the guest cannot be used at all. */
 export function bootLink(timeline: Timeline): string[] {
   timeline.mark("agent");
   if (isRestart()) {
-    // the new engine's root is the initramfs itself; ".." of it leads up to what the first one mounted there
+    // this engine's root is the initramfs itself; ".." leads up to the root that the predecessor mounted over it
     check(sys.chdir("/.."), "find the predecessor's root");
     check(sys.chroot("."), "enter the predecessor's root");
     killPredecessors();
@@ -64,7 +64,7 @@ export interface Readiness {
   readonly everything: Promise<void>;
 }
 
-/** The second part: one module a pass of the loop, so that what is ready already can be used. */
+/** The second part. Loads one module in each pass of the loop, so that requests are answered in between. */
 export function bootRest(
   loop: EventLoop,
   logger: Logger,
@@ -79,7 +79,7 @@ export function bootRest(
   const everything = share
     .then(() => loadModules(loop, logger, modules.slice(last + 1)))
     .then(() => timeline.mark("modules"));
-  // requests wait for these and tell what is wrong
+  // requests that wait for these promises are answered with the error, too
   everything.catch((error: unknown) => logger.error("the guest could not be booted", { error }));
   return { share, everything };
 }
@@ -102,13 +102,13 @@ async function loadModules(loop: EventLoop, logger: Logger, modules: readonly st
     try {
       loadModule(`${MODULES}/${name}`);
     } catch (error) {
-      // one device less; what needs it says so
+      // the guest works without it; a request that needs the device will fail and say so
       logger.warn("a kernel module could not be loaded", { name, error });
     }
   }
 }
 
-/** Only an initramfs of ours has the list: whoever starts the agent by hand, as root on a host, is told before anything is mounted. */
+/** Throws where there is no list, before anything is mounted: somebody has started the agent by hand, as root on a host. */
 function modulesInOrder(): string[] {
   const path = `${MODULES}/order`;
   if (typeof sys.lstat(path) === "number") {
@@ -128,7 +128,7 @@ function isRestart(): boolean {
   return (std.getenv(RESTARTS) ?? "0") !== "0";
 }
 
-/** pivot_root(2) refuses to leave the initramfs: a bind mount of it, moved over it, is a root like any other. */
+/** Moves a bind mount of the initramfs over the initramfs, because pivot_root(2) refuses to leave an initramfs. */
 function leaveInitramfs(): void {
   check(sys.mount("/", "/mnt", null, sys.MS_BIND), "bind the initramfs");
   check(sys.chdir("/mnt"), "enter the bound initramfs");
@@ -141,10 +141,10 @@ function mount(type: string, target: string, flags: number, data: string | null 
   check(sys.mount(type, target, type, flags, data), "mount", target);
 }
 
-/** Containers of a dead agent can't be spoken to any more: the host learns of that by the new session. */
+/** Ends a dead agent's containers, which nobody can talk to any more. The new session in the hello tells the host. */
 function killPredecessors(): void {
   killAllCgroups();
-  // all but PID 1 and this process
+  // every process but PID 1 and this one
   sys.kill(-1, sys.SIGKILL);
   const mounts = readText("/proc/self/mounts", 1 << 22)
     .split("\n")

@@ -1,36 +1,36 @@
 /**
  * A container's cgroup: limits, kill, membership and out-of-memory counts (kernel: admin-guide/cgroup-v2).
  *
- * Each is a directory right below the hierarchy's root, where the agent itself stays: the rule against processes
- * in inner cgroups does not bind the root.
+ * Each cgroup is a directory right below the hierarchy's root. The agent itself stays in the root, which is exempt from
+ * the rule that inner cgroups hold no processes.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { CGROUPS } from "../root/places.ts";
+import { CGROUPS } from "../guest-paths.ts";
 
 const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset"];
-/** No container can be called so: their names begin with a letter or a digit. */
+/** No container's id: an id starts with a letter or a digit. */
 const KEPT = `${CGROUPS}/.kept`;
-/** Of those that were made ahead; a number follows. A cgroup cannot be renamed, and containers do not see its name. */
+/** Prepared cgroups; a number follows. A cgroup cannot be renamed, and no container sees its name. */
 const PREPARED = `${CGROUPS}/.prepared-`;
 const FILE_NAME = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
 
-/** Mounts the hierarchy and lets containers have controllers. */
+/** Mounts the hierarchy and enables the controllers for containers. */
 export function mountCgroups(): void {
   const result = sys.mount("cgroup2", CGROUPS, "cgroup2", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC, null);
   if (result === -sys.EBUSY) return;
   check(result, "mount the cgroups", CGROUPS);
   for (const controller of CONTROLLERS) {
-    // one write each: a kernel without one of them still gives the others
+    // one write each, so that a kernel that lacks a controller still enables the others
     sys.writeFile(`${CGROUPS}/cgroup.subtree_control`, `+${controller}`, sys.O_WRONLY);
   }
 }
 
 /**
- * Makes a cgroup that stays empty. The kernel patches its code when the first of all cpusets and memory cgroups is
- * made and when the last is gone (static keys: kernel/cpuset.c, mm/memcontrol.c): some 66 writes, each with two flushes
- * of the TLB and, under TCG, translated blocks thrown away. With this one there is always one left.
+ * Makes a cgroup that stays empty for ever, so that there is always one. The kernel patches its code when the first
+ * cpuset or memory cgroup is made and when the last one is gone (static keys: kernel/cpuset.c, mm/memcontrol.c). That is
+ * about 66 writes, each with two flushes of the TLB; under TCG, translated blocks are thrown away, too.
  */
 export function keepControllersInUse(): void {
   const result = sys.mkdir(KEPT, 0o755);
@@ -44,7 +44,7 @@ export class Cgroup {
     readonly descriptor: number,
   ) {}
 
-  /** Makes an empty one. Throws, leaving nothing. */
+  /** Makes a cgroup without processes. Throws, leaving nothing. */
   static make(path: string): Cgroup {
     check(sys.mkdir(path, 0o755), "make a cgroup", path);
     const cgroup = new Cgroup(path, sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
@@ -57,7 +57,7 @@ export class Cgroup {
     }
   }
 
-  /** Writes its files. Throws; then it is gone. */
+  /** Writes the cgroup's files. If it throws, the cgroup has been removed. */
   configure(files: Readonly<Record<string, string>>): void {
     try {
       for (const [name, value] of Object.entries(files)) this.write(name, value);
@@ -69,36 +69,36 @@ export class Cgroup {
 
   private write(name: string, value: string): void {
     if (!FILE_NAME.test(name)) {
-      const reason = "a name is like memory.max";
+      const reason = "it is not the name of a cgroup file, such as memory.max";
       throw blazarError("InvalidSpec", "write a cgroup file", reason, { subject: name });
     }
     const result = sys.writeFile(`${this.path}/${name}`, value, sys.O_WRONLY);
     if (result < 0) throw failure(result, "InvalidSpec", "write a cgroup file", `${name}=${value}`);
   }
 
-  /** Kills all that is in it, and below. */
+  /** Kills every process in the cgroup and below. */
   kill(): void {
     sys.writeFile(`${this.path}/cgroup.kill`, "1", sys.O_WRONLY);
   }
 
-  /** Every process in it and below, in the guest's root PID namespace. */
+  /** The pids of every process in the cgroup and below, in the guest's root PID namespace. */
   pids(): number[] {
     return pidsBelow(this.path);
   }
 
-  /** True while a process is in it or below. */
+  /** True while there is a process in the cgroup or below. */
   populated(): boolean {
     const events = sys.readFile(`${this.path}/cgroup.events`, 4096);
     return typeof events === "string" && events.includes("populated 1");
   }
 
-  /** How often the kernel has killed in it for want of memory. */
+  /** How many processes the kernel has killed because memory ran out. */
   oomKills(): number {
     const events = sys.readFile(`${this.path}/memory.events`, 4096);
     return typeof events === "string" ? Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0) : 0;
   }
 
-  /** Removes it and what the container made below it. False while something is left in it. */
+  /** Removes the cgroup and those that the container made below it. False while a process is left. */
   remove(): boolean {
     const removed = removeTree(this.path);
     if (removed && this.descriptor >= 0) sys.close(this.descriptor);
@@ -106,12 +106,12 @@ export class Cgroup {
   }
 }
 
-/** Makes the containers' cgroups, one of them ahead of its container. */
+/** Makes the containers' cgroups, and prepares one for the next container. */
 export class Cgroups {
   private prepared: Cgroup | undefined;
   private count = 0;
 
-  /** Makes one for the next container, unless that is done. Throws. */
+  /** Prepares a cgroup for the next container, unless there is one. Throws. */
   prepare(): void {
     this.prepared ??= Cgroup.make(`${PREPARED}${this.count++}`);
   }
@@ -125,12 +125,12 @@ export class Cgroups {
   }
 }
 
-/** Kills all containers there are, known or not: for the end of the sandbox and after a crash of the agent. */
+/** Kills the processes of all containers, those of a crashed agent included. */
 export function killAllCgroups(): void {
   for (const path of subgroups(CGROUPS)) sys.writeFile(`${path}/cgroup.kill`, "1", sys.O_WRONLY);
 }
 
-/** Removes what is left empty. */
+/** Removes all cgroups that have no process left. */
 export function removeAllCgroups(): void {
   for (const path of subgroups(CGROUPS)) removeTree(path);
 }
@@ -149,7 +149,7 @@ function removeTree(path: string): boolean {
 
 function subgroups(path: string): string[] {
   const directory = sys.lstat(path);
-  // as in every kernfs, a directory has two links and one for each directory in it: spares some sixty lstat(2)s
+  // in a kernfs a directory has two links, and one for each subdirectory: this saves about sixty lstat(2) calls
   if (typeof directory === "number" || directory.nlink <= 2) return [];
   const names = sys.readdir(path);
   if (typeof names === "number") return [];

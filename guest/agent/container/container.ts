@@ -1,21 +1,21 @@
 /**
- * One container: what it is made of, and how it ends.
+ * One container: its root, its cgroup, its processes, and how it ends.
  *
- * When its first process ends, everything else in it is killed: by the kernel in a PID namespace of its own, by
- * its cgroup in a shared one. Deleting it waits for all of that and gives the disk back.
+ * When the first process ends, all others are killed: by the kernel if the container has a PID namespace of its own, by
+ * the cgroup if the namespace is shared. Deleting a container waits until they are gone and releases its disk.
  */
 import * as sys from "sys";
+import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, ProcessExec } from "../../../src/protocol/guest/messages.ts";
-import type { SandboxEnvironment } from "../boot/sandbox.ts";
 import type { AgentContext } from "../context.ts";
-import { poll } from "../link/deferred.ts";
 import { ContainerProcess } from "../process/process.ts";
-import { type MountedRoot, mountRoot } from "../root/rootfs.ts";
+import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
+import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
+import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
-import { UndoList } from "./undo.ts";
 
-/** How long killed processes may take to be gone: longer means that the kernel is stuck with one of them. */
+/** How long killed processes may take to disappear. If it takes longer, the kernel is stuck with one of them. */
 const GONE_WITHIN_MS = 10_000;
 
 /** What a container takes from its sandbox. */
@@ -45,7 +45,7 @@ export class Container {
     this.root = root;
   }
 
-  /** Makes everything, up to the first process waiting for its start. Throws, leaving nothing. */
+  /** Makes the container; its first process then waits for its start. Throws, leaving nothing. */
   static async create(
     context: AgentContext,
     params: ContainerCreate,
@@ -92,7 +92,7 @@ export class Container {
   async exec(params: ProcessExec): Promise<ContainerProcess> {
     const { execId } = params;
     if (execId === "" || this.execs.has(execId) || this.starting.has(execId)) {
-      throw blazarError("ProcessExists", "execute a process", "there is one with this id", {
+      throw blazarError("ProcessExists", "execute a process", "the container has a process with this id", {
         subject: `${this.id}/${execId}`,
       });
     }
@@ -121,16 +121,17 @@ export class Container {
     for (const pid of this.cgroup.pids()) sys.kill(pid, signal);
   }
 
-  /** Kills what is left, gives everything back. Requests that cross each other share one deletion. */
+  /** Kills what is left and releases everything. Requests that overlap share one deletion. */
   delete(): Promise<void> {
     this.deleted ??= this.deleteSteps();
     return this.deleted;
   }
 
-  /** The PID namespace of its processes. The descriptor belongs to the caller. Throws ContainerNotRunning. */
+  /** Opens the container's PID namespace; the caller closes the descriptor. Throws ContainerNotRunning. */
   openPidNamespace(): number {
     const fd = sys.open(`/proc/${this.init.pid}/ns/pid`, sys.O_RDONLY);
-    if (fd < 0 || this.init.state === "exited") throw this.notRunning("join its PID namespace");
+    if (fd < 0 || this.init.state === "exited")
+      throw this.notRunning("join the PID namespace of a container");
     return fd;
   }
 
@@ -172,7 +173,10 @@ export class Container {
 async function empty(context: AgentContext, cgroup: Cgroup): Promise<void> {
   cgroup.kill();
   const removed = await poll(context.loop, GONE_WITHIN_MS, () => (cgroup.remove() ? true : undefined));
-  if (removed !== true) context.logger.warn("a cgroup could not be emptied", { path: cgroup.path });
+  if (removed !== true)
+    context.logger.warn("a container's cgroup still has processes, although they were killed", {
+      path: cgroup.path,
+    });
 }
 
 function checkedProcess<P extends { args: readonly string[]; env: readonly string[]; cwd: string }>(
@@ -181,10 +185,10 @@ function checkedProcess<P extends { args: readonly string[]; env: readonly strin
   const texts = [...process.args, ...process.env, process.cwd];
   const problem =
     process.args.length === 0
-      ? "it has no args"
+      ? "args is empty"
       : texts.some((text) => text.includes("\0"))
-        ? "an argument or a variable has a NUL in it"
+        ? "an argument, a variable or the working directory contains a NUL"
         : undefined;
   if (problem === undefined) return process;
-  throw blazarError("InvalidSpec", "read a process", problem);
+  throw blazarError("InvalidSpec", "read the spec of a process", problem);
 }

@@ -1,10 +1,11 @@
 /**
  * The containers of the sandbox and their processes: create, start, exec, signal, delete.
  *
- * A container is its mounted root, its cgroup and its first process; all come and go together. Ids are taken
- * from the first word of a create to the last of a delete, so that requests that cross each other find either
- * all of a container or nothing.
+ * A container's root, cgroup and first process come and go together. Its id is taken from the start of its creation to
+ * the end of its deletion. So requests that overlap find either a whole container or none.
  */
+
+import { deferred } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
   ContainerCreate,
@@ -13,14 +14,13 @@ import type {
   ProcessExited,
   ProcessSignal,
 } from "../../../src/protocol/guest/messages.ts";
-import type { Sandbox } from "../boot/sandbox.ts";
 import type { AgentContext } from "../context.ts";
-import { deferred } from "../link/deferred.ts";
+import { checkedId } from "../path-checks.ts";
 import type { ContainerProcess } from "../process/process.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 import { Container } from "./container.ts";
-import { checkedId } from "./names.ts";
 
-/** An id that is being made or unmade; `settled` resolves when it is one or the other. */
+/** A container's id; `settled` resolves when the creation has succeeded or failed. */
 interface Entry {
   container: Container | undefined;
   readonly settled: Promise<void>;
@@ -45,7 +45,7 @@ export class Containers {
   async create(params: ContainerCreate): Promise<PidResult> {
     const id = checkedId(params.id);
     if (this.entries.has(id)) {
-      throw blazarError("ContainerExists", "create a container", "there is one with this id", {
+      throw blazarError("ContainerExists", "create a container", "a container has this id already", {
         subject: id,
       });
     }
@@ -96,14 +96,14 @@ export class Containers {
     if (execId === "") {
       throw blazarError(
         "InvalidArgument",
-        "forget a process",
-        "the first process is forgotten with its container",
+        "delete a process",
+        "the first process is deleted with its container",
         { subject: id },
       );
     }
     const process = this.process(id, execId);
     if (process.state !== "exited") {
-      throw blazarError("IllegalTransition", "forget a process", "it still runs", {
+      throw blazarError("IllegalTransition", "delete a process", "the process is still running", {
         subject: `${id}/${execId}`,
       });
     }
@@ -120,7 +120,7 @@ export class Containers {
     this.process(id, execId).stdio.resize(rows, columns);
   }
 
-  /** Ends and forgets every container. */
+  /** Deletes every container. */
   async deleteAll(): Promise<void> {
     const ids = [...this.entries.keys()];
     await Promise.all(
@@ -135,7 +135,7 @@ export class Containers {
   private container(id: string): Container {
     const container = this.entries.get(id)?.container;
     if (container !== undefined) return container;
-    throw blazarError("ContainerNotFound", "find a container", "there is none with this id", {
+    throw blazarError("ContainerNotFound", "find a container", "no container has this id", {
       subject: id.slice(0, 128),
     });
   }
@@ -145,7 +145,7 @@ export class Containers {
     if (execId === "") return container.init;
     const process = container.execs.get(execId);
     if (process !== undefined) return process;
-    throw blazarError("ProcessNotFound", "find a process", "there is none with this id", {
+    throw blazarError("ProcessNotFound", "find a process", "the container has no process with this id", {
       subject: `${id}/${execId.slice(0, 128)}`,
     });
   }
@@ -156,7 +156,7 @@ export class Containers {
     });
   }
 
-  /** The PID namespace a new container is born in. The descriptor belongs to the caller. */
+  /** The PID namespace that a new container starts in; the caller closes the descriptor. */
   private pidNamespace(params: ContainerCreate): "new" | number {
     if (params.pidNamespace === "container") return "new";
     if (params.pidNamespace === "sandbox") return this.sandbox.openPidNamespace();

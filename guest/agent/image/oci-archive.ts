@@ -1,9 +1,9 @@
 /**
- * Finding an image's layers inside its tar: an OCI image layout (image-spec, image-layout.md) or what
- * `docker save` writes (manifest.json).
+ * Finds an image's layers inside its tar: an OCI image layout (image-spec, image-layout.md), or the output of
+ * `docker save` (manifest.json).
  *
- * Works on an index of the tar, without unpacking it. Chooses the first image for this platform; the host reads
- * the image's configuration by itself.
+ * Works on an index of the tar, without unpacking it. Chooses the first image for this platform. The image's configuration
+ * is the host's business.
  */
 import { type BlazarError, blazarError, reasonOf } from "../../../src/contracts/errors.ts";
 import { isRecord } from "../../../src/protocol/wire/json.ts";
@@ -14,22 +14,23 @@ export interface Extent {
   readonly size: number;
 }
 
-/** What the tar offers: members by name, and their text. */
+/** The members of a tar by name, and their text. */
 export interface ArchiveIndex {
   find(name: string): Extent | undefined;
   readText(extent: Extent): string;
 }
 
 const MAX_MANIFEST_BYTES = 4 << 20;
-/** Indexes of indexes, deeper than anything real. */
+/** An index may point to indexes; real images nest less. */
 const MAX_INDEX_DEPTH = 4;
-/** As many layers as overlayfs's options have room for. */
+/** overlayfs's options have no room for more. */
 const MAX_LAYERS = 128;
 
 /** The layers, lowest first. Throws InvalidRootfs. */
 export function findLayers(archive: ArchiveIndex): Extent[] {
   const names = archive.find("index.json") !== undefined ? ociLayers(archive) : dockerLayers(archive);
-  if (names.length > MAX_LAYERS) throw unusable(`it has ${names.length} layers, ${MAX_LAYERS} are supported`);
+  if (names.length > MAX_LAYERS)
+    throw unusable(`it has ${names.length} layers, but only ${MAX_LAYERS} are supported`);
   return names.map((name) => archive.find(name) ?? missing(name));
 }
 
@@ -62,7 +63,7 @@ function dockerLayers(archive: ArchiveIndex): string[] {
   return layers.map((layer) => (typeof layer === "string" ? layer : missing(String(layer))));
 }
 
-/** The member that holds what a descriptor points to. */
+/** The name of the member that a descriptor points to. */
 function blobName(descriptor: unknown): string {
   const digest = isRecord(descriptor) ? descriptor["digest"] : undefined;
   const parts = typeof digest === "string" ? /^([a-z0-9]+):([a-f0-9]+)$/.exec(digest) : null;
@@ -92,7 +93,7 @@ function parse(archive: ArchiveIndex, name: string): unknown {
 
 function unusable(reason: string): BlazarError {
   return blazarError("InvalidRootfs", "read the image archive", reason, {
-    remedy: "give an image as `docker save`, `skopeo copy … oci-archive:` or `ctr images export` write it",
+    remedy: "use an image written by `docker save`, `skopeo copy … oci-archive:` or `ctr images export`",
   });
 }
 

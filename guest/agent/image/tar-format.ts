@@ -1,13 +1,13 @@
 /**
- * Reading tar headers: POSIX.1-2001 pax and ustar, with the GNU extensions that image builders still write.
+ * Reads tar headers: POSIX.1-2001 pax and ustar, with the GNU extensions that image builders still write.
  *
- * Pure: bytes in, entries out. Knows nothing of files, so that it can be tested anywhere; it must not trust a
- * number or a name of the archive beyond what it has checked.
+ * Pure: bytes in, entries out. It knows nothing of files, so it can be tested anywhere. It must not trust a number or a
+ * name of the archive that it has not checked.
  */
 import type { TextCodec } from "../../../src/protocol/wire/json.ts";
 
 export const TAR_BLOCK = 512;
-/** Largest pax header or long name that is believed. */
+/** Largest pax header or long name that is accepted. */
 export const MAX_EXTENSION_BYTES = 1 << 20;
 
 export type TarType =
@@ -20,7 +20,7 @@ export type TarType =
   | "fifo"
   | "other";
 
-/** One member, with what pax headers before it have changed. */
+/** One member, with the changes of the pax headers before it. */
 export interface TarEntry {
   readonly type: TarType;
   readonly name: string;
@@ -37,7 +37,7 @@ export interface TarEntry {
   readonly attributes: ReadonlyMap<string, Uint8Array>;
 }
 
-/** What a header block is. `extension` blocks carry data that {@link TarHeaders.extend} wants. */
+/** The kinds of header blocks. The data of an `extension` has to be given to {@link TarHeaders.extend}. */
 export type TarHeader =
   | { readonly kind: "end" }
   | { readonly kind: "extension"; readonly size: number; readonly typeFlag: string }
@@ -73,13 +73,14 @@ export class TarHeaders {
   /** Reads one header block. Throws an Error that says what is wrong with it. */
   read(block: Uint8Array): TarHeader {
     if (block.every((byte) => byte === 0)) return { kind: "end" };
-    // a sum over 512 bytes is dear in an interpreter: it only has to tell tar from anything else
+    // a sum over 512 bytes is expensive in an interpreter, so it is made only where the magic does not tell that this is tar
     if (!isUstar(block) && !checksumHolds(block))
       throw new Error("a header of the archive has a wrong checksum");
     const typeFlag = String.fromCharCode(block[156] ?? 0);
     const size = this.number(block, 124, 12);
     if ("xgLK".includes(typeFlag)) {
-      if (size > MAX_EXTENSION_BYTES) throw new Error(`an extended header of ${size} bytes`);
+      if (size > MAX_EXTENSION_BYTES)
+        throw new Error(`an extended header has ${size} bytes, which is too many`);
       return { kind: "extension", size, typeFlag };
     }
     const entry = this.entry(block, typeFlag, size);
@@ -105,7 +106,8 @@ export class TarHeaders {
     };
     const number = (key: string, fallback: number): number => {
       const value = Number(pax(key) ?? fallback);
-      if (!Number.isFinite(value) || value < 0) throw new Error(`the field ${key} of an entry is no number`);
+      if (!Number.isFinite(value) || value < 0)
+        throw new Error(`the field ${key} of an entry is not a number`);
       return value;
     };
     const type = TYPES[typeFlag] ?? "other";
@@ -135,7 +137,7 @@ export class TarHeaders {
 
   private ustarName(block: Uint8Array): string {
     const name = this.string(block, 0, 100);
-    // GNU's magic has a blank after "ustar", and other things where the prefix would be
+    // GNU tar has a blank after "ustar", and other fields in the place of the prefix
     const prefix = isUstar(block) && block[262] === 0 ? this.string(block, 345, 155) : "";
     return prefix === "" ? name : `${prefix}/${name}`;
   }
@@ -150,7 +152,7 @@ export class TarHeaders {
     const field = block.subarray(offset, offset + length);
     const first = field[0] ?? 0;
     if ((first & 0x80) !== 0) {
-      // a negative number is a time before 1970: nobody misses it
+      // a negative number is a time before 1970, which nobody needs
       if ((first & 0x40) !== 0) return 0;
       let value = first & 0x3f;
       for (const byte of field.subarray(1)) value = value * 256 + byte;
@@ -160,7 +162,7 @@ export class TarHeaders {
     const digits = this.text.decode(field).replaceAll("\0", " ").trim();
     if (digits === "") return 0;
     if (!/^[0-7]+$/.test(digits))
-      throw new Error(`"${digits}" in a header of the archive is no octal number`);
+      throw new Error(`"${digits}" in a header of the archive is not an octal number`);
     return Number.parseInt(digits, 8);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The agent's log: lines on the console, and what an operator should know of as events to the daemon.
+ * The agent's log: all lines go to the console, warnings and errors also to the daemon as events.
  *
- * The console is slow and for post-mortems. Events are kept until the daemon has taken them, so there is a limit to
- * how many are made.
+ * The console is slow, and meant for looking at a dead guest. Events are kept until the daemon has taken them, so their
+ * number is limited.
  */
 import * as sys from "sys";
 import { createLogger, type Logger } from "../../../native/runtime/log.ts";
@@ -11,7 +11,7 @@ import type { AgentLog } from "../../../src/protocol/guest/messages.ts";
 import { isRecord } from "../../../src/protocol/wire/json.ts";
 
 const STDERR = 2;
-/** Warnings and errors told to the daemon in one life of the agent; after these, only the console has them. */
+/** Events sent in one life of the agent. Later warnings and errors go to the console only. */
 const MAX_EVENTS = 1000;
 const MAX_MESSAGE = 2000;
 
@@ -28,7 +28,7 @@ export function createAgentLogger(tell: (event: AgentLog) => void): Logger {
   });
 }
 
-/** What of a line goes to the daemon: the message, what it is about and the error behind it. */
+/** The event for a line: its message, container and error. Undefined for a line that is no warning or error. */
 function eventOf(line: string): AgentLog | undefined {
   const fields: unknown = JSON.parse(line);
   if (!isRecord(fields)) return undefined;

@@ -1,27 +1,27 @@
 /**
  * The link to the daemon: the guest's half of a virtio-serial port (virtio spec 1.2, 5.3 Console Device).
  *
- * The port is watched edge-triggered: with no host attached it reads as ended for ever, and a level-triggered
- * watch would spin. A hang-up and a return of the host are one edge each. What the host breaks is answered by
- * closing and opening the port, which drops what is in flight; the second hello then makes the host reconnect.
+ * The port is watched edge-triggered. Without a host it reads as ended for ever, so a level-triggered watch would spin.
+ * A hang-up of the host is one edge, its return another. If the host breaks the protocol, the agent closes and opens the
+ * port, which drops the bytes in flight; the agent's second hello then makes the host reconnect.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
+import { delay } from "../../../native/runtime/promises.ts";
 import { QueuedWriter } from "../../../native/runtime/queued-writer.ts";
 import { textCodec } from "../../../native/runtime/text-codec.ts";
 import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
-import { delay } from "./deferred.ts";
 
 const PORTS = "/sys/class/virtio-ports";
-/** A port gives a page at a time. */
+/** Bytes of one read. The port's driver hands over a page at a time. */
 const READ_BYTES = 32 * 1024;
-/** Reads in one pass of the loop; an edge is not repeated, so the rest follows in the next pass. */
+/** Reads in one pass of the loop. An edge is not repeated, so the loop is asked to read on in the next pass. */
 const READS_PER_PASS = 16;
-/** Far beyond what streams' credits and open requests add up to; nothing more is read while half of it waits. */
+/** Far more than the streams' credits and the open requests add up to. While half of it waits, nothing is read. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 const REOPEN_AFTER_MS = 20;
 const MAX_PORT_PAUSE_MS = 50;
@@ -46,9 +46,9 @@ export class Channel {
   private readonly logger: Logger;
   private readonly buffer = new Uint8Array(READ_BYTES);
   private port: Port | undefined;
-  /** The host is there. */
+  /** Whether the host has the port open. */
   private attached = false;
-  /** Reading goes on when the host has taken what waits for it. */
+  /** Whether reading has stopped until the host takes what waits for it. */
   private choked = false;
 
   constructor(options: ChannelOptions) {
@@ -61,7 +61,7 @@ export class Channel {
       helloBody: options.helloBody,
       onHello: (hello, same) => this.logger.debug("the host is attached", { session: hello.session, same }),
       onRequest: options.onRequest,
-      onEvent: (event) => this.logger.warn("an event from the host, which has none", { event }),
+      onEvent: (event) => this.logger.warn("the host sent an event, but a host has no events", { event }),
       ownsStreams: false,
       onViolation: (error) => this.violated(error),
     });
@@ -84,13 +84,13 @@ export class Channel {
       watch,
       limit: MAX_QUEUED_BYTES,
       onDrain: () => this.drained(),
-      onError: (error) => this.logger.warn("the link does not take frames", { error }),
+      onError: (error) => this.logger.warn("the port to the host cannot be written to", { error }),
     });
     this.port = { fd, watch, writer };
     return true;
   }
 
-  /** Calls `done` when all that was said has been handed to the host, or can't be. */
+  /** Calls `done` when all frames have been written, or cannot be written because the host is away. */
   whenFlushed(done: () => void): void {
     const pending = this.attached ? (this.port?.writer.pending ?? 0) : 0;
     if (pending === 0) done();
@@ -109,7 +109,9 @@ export class Channel {
   private send(frame: Uint8Array): void {
     const port = this.port;
     if (port === undefined || port.writer.write(frame)) return;
-    this.logger.error("the host does not read: the link is reset", { queued: port.writer.pending });
+    this.logger.error("the host does not read from the link, which is therefore reset", {
+      queued: port.writer.pending,
+    });
     this.reopen();
   }
 
@@ -136,8 +138,8 @@ export class Channel {
   }
 
   /**
-   * Drops what the host has left behind half-said, and waits for it to come back. Once only: what arrives while it
-   * seems to be away is the next host's hello, which can overtake the device's word that it is there.
+   * Drops the frames that the host has left unfinished, and waits for a host to come back. Drops once only: the hello of
+   * the next host can arrive before the device reports that a host is there.
    */
   private hungUp(): void {
     const port = this.port;
@@ -154,7 +156,7 @@ export class Channel {
   }
 
   private violated(error: BlazarError): void {
-    this.logger.error("the host broke the protocol: the link is reset", { error });
+    this.logger.error("the host broke the protocol, so the link is reset", { error });
     this.reopen();
   }
 

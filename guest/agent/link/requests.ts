@@ -1,7 +1,7 @@
 /**
- * The daemon's requests: checked against the protocol, then handed to who does the work.
+ * The daemon's requests: checks each against the protocol and hands it to the part of the agent that does the work.
  *
- * The one table of what the agent can do; GUEST_REQUESTS says what each request and answer looks like.
+ * This is the one table of what the agent can do. GUEST_REQUESTS defines each request and its answer.
  */
 import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import {
@@ -12,8 +12,8 @@ import {
   type GuestResult,
 } from "../../../src/protocol/guest/messages.ts";
 import type { Readiness } from "../boot/boot.ts";
-import { adjustClock, type Sandbox } from "../boot/sandbox.ts";
 import type { Containers } from "../container/containers.ts";
+import { adjustClock, type Sandbox } from "../sandbox/sandbox.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
@@ -32,10 +32,13 @@ export function requestHandler(targets: RequestTargets): (op: string, params: un
   const handlers = handlersOf(targets);
   return async (op, params) => {
     if (!isGuestOp(op)) {
-      throw blazarError("Unimplemented", "answer a request", "unknown", { subject: op.slice(0, 64) });
+      throw blazarError("Unimplemented", "answer a request", "the agent knows no such request", {
+        subject: op.slice(0, 64),
+      });
     }
     const checked = checkedParams(op, params);
-    // A template is taken once a ping has been answered: it has to have everything. What needs a disk waits for it.
+    // A template is taken once a ping has been answered, so the guest must be complete by then. Requests that need a
+    // disk wait for the disks' modules by themselves.
     await (op === "ping" ? targets.ready.everything : targets.ready.share);
     return await (handlers[op] as (params: unknown) => unknown)(checked);
   };
@@ -60,17 +63,17 @@ function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }
   let ending = false;
   const live = (): void => {
     if (!ending) return;
-    throw blazarError("SandboxNotReady", "answer a request", "the sandbox is ending");
+    throw blazarError("SandboxNotReady", "answer a request", "the sandbox is being shut down");
   };
   return {
     ping: () => ({}),
     "sandbox.setup": async (params) => {
       live();
       if (containers.count > 0) {
-        const reason = "it has containers";
+        const reason = "it has containers already";
         throw blazarError("IllegalTransition", "set up the sandbox", reason);
       }
-      // one after the other
+      // setups run one after the other
       setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
       await setUp;
       return { now: adjustClock(0) };

@@ -1,8 +1,8 @@
 /**
- * From `args[0]` to the file that execve(2) takes, as a shell and runc look it up.
+ * Finds the file for `args[0]`, as a shell and runc do.
  *
- * Runs in the child: inside the container's root, in its working directory and with its final credentials, so
- * that "not found" and "permission denied" mean what the process itself would see.
+ * Runs in the child, inside the container's root, in its working directory and with its final credentials. So "not found"
+ * and "permission denied" are what the process itself would see.
  */
 import * as sys from "sys";
 import { reasonOfErrno } from "../../../native/runtime/check.ts";
@@ -28,7 +28,7 @@ export function findCommand(name: string, env: readonly string[]): string {
   throw commandError(name, worst, worst === sys.ENOENT ? "executable file not found in $PATH: " : "");
 }
 
-/** What execve(2) said of a command. */
+/** The error of execve(2) for a command. */
 export function commandError(name: string, errno: number, hint: string): BlazarError {
   const missing = errno === sys.ENOENT || errno === sys.ENOTDIR;
   return blazarError(

@@ -1,6 +1,7 @@
 /**
- * Limits, identity and privileges of a process, applied in the child in the only order that works:
- * bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
+ * Limits, identity and privileges of a process, applied in the child.
+ *
+ * Only one order works: bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
@@ -11,10 +12,10 @@ import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
 const KEEP_ID = 0xffff_ffff;
 
 const DEFAULT_UMASK = 0o022;
-/** What a service manager gives containerd, and containerd a container; the agent's own is higher. */
+/** The limit that containers have elsewhere: systemd gives it to containerd, which passes it on. The agent's is higher. */
 const DEFAULT_OPEN_FILES: [soft: number, hard: number] = [1024, 524_288];
 
-/** Applies resource limits; for the child itself. Throws InvalidSpec. */
+/** Applies resource limits to this process. Throws InvalidSpec. */
 export function applyLimits(process: GuestProcess): void {
   if (!process.rlimits.some(({ type }) => type === "RLIMIT_NOFILE")) {
     check(sys.prlimit(0, sys.RLIMIT_NOFILE, ...DEFAULT_OPEN_FILES), "set the default limit of open files");
@@ -22,7 +23,7 @@ export function applyLimits(process: GuestProcess): void {
   for (const { type, soft, hard } of process.rlimits) {
     const resource = RESOURCE_LIMITS[type];
     if (resource === undefined) {
-      throw blazarError("InvalidSpec", "set a resource limit", "no such limit", { subject: type });
+      throw blazarError("InvalidSpec", "set a resource limit", "there is no such limit", { subject: type });
     }
     const result = sys.prlimit(0, resource, limitValue(soft), limitValue(hard));
     if (result < 0) throw failure(result, "InvalidSpec", "set a resource limit", `${type}=${soft}:${hard}`);
@@ -47,22 +48,22 @@ export function applyCredentials(process: GuestProcess): void {
   sys.umask(process.umask ?? DEFAULT_UMASK);
 }
 
-/** Gives stdin, stdout and stderr to the user, so that it can open /dev/stdout and its like again. */
+/** Makes the user the owner of stdin, stdout and stderr, so that it can open /dev/stdout and the like. */
 export function giveStdio(uid: number): void {
   if (uid === 0) return;
   for (const fd of [0, 1, 2]) {
     const stat = sys.fstat(fd);
-    // /dev/null is everybody's already, and the guest's own
+    // everybody may open /dev/null, and its inode is the guest's own
     if (typeof stat === "number" || (stat.rdevMajor === 1 && stat.rdevMinor === 3)) continue;
     sys.fchown(fd, uid, KEEP_ID);
   }
 }
 
-/** `env` with HOME from the container's passwd(5) if it names none. */
+/** `env`, with HOME from the container's passwd(5) if it has no HOME. */
 export function withHome(env: readonly string[], uid: number): string[] {
   if (env.some((entry) => entry.startsWith("HOME="))) return [...env];
   const stat = sys.stat("/etc/passwd");
-  // a hostile image could have a FIFO there, which would hold up the container's making for ever
+  // a hostile image may have a FIFO there, and reading it would block for ever
   const regular = typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFREG;
   const passwd = regular ? sys.readFile("/etc/passwd", 1 << 20) : "";
   const lines = typeof passwd === "string" ? passwd.split("\n") : [];

@@ -1,9 +1,9 @@
 /**
- * From a stream of the link to a process's stdin or terminal.
+ * Moves bytes from a stream of the link to a process's stdin or terminal.
  *
- * Bytes count as consumed when the kernel has taken them: the sender's credit is what bounds the queue here.
- * Once the process cannot be written to any more, bytes are dropped and still count, so that the sender gets rid
- * of them. Owns the descriptor.
+ * Bytes are consumed when the kernel has taken them, so the sender's credit bounds the queue here. Once the process
+ * cannot be written to any more, bytes are dropped and counted as consumed: otherwise the sender would keep them. Owns
+ * the descriptor.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
@@ -39,7 +39,7 @@ export class InputPump {
     });
   }
 
-  /** The process is gone: closes its side; what still comes is dropped. */
+  /** Closes the descriptor, because the process is gone. Bytes that still arrive are dropped. */
   stop(): void {
     if (!this.open) return;
     this.open = false;

@@ -1,20 +1,20 @@
 /**
- * From a process's stdout, stderr or terminal to a stream of the link.
+ * Moves bytes from a process's stdout, stderr or terminal to a stream of the link.
  *
- * Reads only while the stream has room, so a process that nobody reads blocks on its pipe and slows nobody else.
- * After the process has ended, what the pipe holds is taken whatever the room: its end must not wait for a
- * reader. Owns the descriptor.
+ * Reads only while the stream has room: a process whose output nobody reads blocks on its pipe and slows nobody else.
+ * After the process has ended, the rest of the pipe is read whatever the room, because the report of the end must not
+ * wait for a reader. Owns the descriptor.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
+import { deferred } from "../../../native/runtime/promises.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamSender } from "../../../src/protocol/wire/stream.ts";
-import { deferred } from "../link/deferred.ts";
 
 const READ_BYTES = 32 * 1024;
-/** What an ended process may leave behind at most: the largest pipe that one can ask for. */
+/** The most that an ended process can leave in its pipe: the largest size that F_SETPIPE_SZ grants. */
 const MAX_LEFTOVER_BYTES = 1024 * 1024;
-/** One for all: it is filled and emptied within a handler. */
+/** All pumps share it: it is filled and emptied within one handler. */
 const buffer = new Uint8Array(READ_BYTES);
 
 export class OutputPump {
@@ -23,7 +23,7 @@ export class OutputPump {
   private readonly fd: number;
   private readonly stream: number;
   private readonly watch: Watch;
-  /** Absent where nobody wants the output: then it is read and dropped. */
+  /** Undefined where nobody wants the output, which is then read and dropped. */
   private readonly sender: StreamSender | undefined;
   private readonly ended = deferred<void>();
   private open = true;
@@ -40,7 +40,7 @@ export class OutputPump {
     this.listen(true);
   }
 
-  /** Takes what is in the pipe now, although others may still hold it open, and ends the stream. */
+  /** Reads what is in the pipe now and ends the stream, although other processes may still hold the pipe open. */
   finishNow(): void {
     if (!this.open) return;
     this.heedRoom = false;
@@ -53,7 +53,7 @@ export class OutputPump {
     this.end();
   }
 
-  /** Reads on until the last writer has closed, for at most `milliseconds`, then as {@link finishNow}. */
+  /** Reads until the last writer has closed the pipe. After `milliseconds` it does as {@link finishNow}. */
   async finishWithin(milliseconds: number): Promise<void> {
     if (!this.open) return;
     this.heedRoom = false;

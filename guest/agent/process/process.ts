@@ -1,19 +1,19 @@
 /**
- * One process of a container, from its fork to the moment it is forgotten: the init process and execs alike.
+ * One process of a container, from its making to its deletion: the first process and execs alike.
  *
- * `created` waits for its start, `running` has been executed, `exited` has a status and has handed over its
- * output. Whatever happens, `exited` comes once and last.
+ * A process is `created` while it waits for its start and `running` once it has been executed. It is `exited` once it
+ * has a status and its output has been handed over. Every process reaches `exited`, once and last.
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
-import { type ExitStatus, forkChild, shellStatus } from "../../../native/runtime/child.ts";
+import { cloneChild, type ExitStatus, shellStatus } from "../../../native/runtime/child.ts";
+import { deferred, nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess, GuestStdio } from "../../../src/protocol/guest/messages.ts";
-import { Launch } from "../container/launch.ts";
 import type { AgentContext } from "../context.ts";
-import { deferred, nextPass } from "../link/deferred.ts";
-import type { ContainerRoot } from "../root/container-root.ts";
-import { birthError, runChild } from "./child.ts";
+import type { ContainerRoot } from "../root/enter-root.ts";
+import { Launch } from "./launch.ts";
+import { birthError, runChild } from "./process-child.ts";
 import { ProcessStdio } from "./stdio.ts";
 
 export type ProcessState = "created" | "running" | "exited";
@@ -27,9 +27,12 @@ export interface ProcessPlan {
   readonly root: ContainerRoot | number;
   /** Descriptor of the cgroup's directory. */
   readonly cgroup: number;
-  /** `new`, or a descriptor of the PID namespace to be born in. */
+  /** `new`, or a descriptor of the PID namespace that the process starts in. */
   readonly pidNamespace: "new" | number;
-  /** Called when it has ended, before its output ends: kills what must not outlive it, true if nothing can. */
+  /**
+   * Called when the process has ended, before its output is closed. Kills what must not outlive the process; true if
+   * nothing can outlive it.
+   */
   readonly onEnd: () => boolean;
 }
 
@@ -51,12 +54,12 @@ export class ContainerProcess {
     context.reaper.onExit(pid, (status) => void this.end(status, onEnd));
   }
 
-  /** Waits until the process's child has set itself up. Throws its reason if it could not; then nothing is left. */
+  /** Makes a process that is ready to be started. Throws why it could not be made; then nothing is left. */
   static async create(context: AgentContext, plan: ProcessPlan): Promise<ContainerProcess> {
     const begun = begin(context, plan);
     const process = new ContainerProcess(context, begun, begun.pid ?? (await pidOf(context, begun)));
     try {
-      // the agent itself is protected from the guest's out-of-memory killer; what it starts must not inherit that
+      // the agent is protected from the guest's out-of-memory killer; its children must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
       const master = await begun.launch.ready;
@@ -72,25 +75,25 @@ export class ContainerProcess {
     return this.phase;
   }
 
-  /** The status a shell would show, once it has ended and its output has been handed over. */
+  /** The status that a shell would show; resolves once the process has ended and its output has been handed over. */
   get exited(): Promise<number> {
     return this.exit.promise;
   }
 
-  /** Lets it go on to its execve(2). Throws IllegalTransition, or why it could not be executed. */
+  /** Lets the process execute its command. Throws IllegalTransition, or why the command could not be executed. */
   async start(): Promise<void> {
     if (this.phase !== "created" || this.isGone) {
       throw blazarError(
         "IllegalTransition",
         "start a process",
-        this.phase === "running" ? "it runs already" : "it has ended",
+        this.phase === "running" ? "the process is running already" : "the process has ended",
       );
     }
     this.phase = "running";
     await this.launch.start();
   }
 
-  /** Throws ProcessNotFound once it has ended. */
+  /** Sends a signal. Throws ProcessNotFound once the process has ended. */
   signal(signal: number): void {
     const result = this.isGone ? -sys.ESRCH : sys.kill(this.pid, signal);
     if (result === -sys.ESRCH) {
@@ -101,7 +104,7 @@ export class ContainerProcess {
     check(result, `send signal ${signal}`, `pid ${this.pid}`);
   }
 
-  /** Kills it and forgets its streams; resolves when it is reaped. */
+  /** Kills the process and closes its streams; resolves when it has been reaped. */
   async discard(): Promise<void> {
     if (!this.isGone) sys.kill(this.pid, sys.SIGKILL);
     this.launch.abandon();
@@ -114,12 +117,12 @@ export class ContainerProcess {
     this.ended.resolve();
     this.launch.settle();
     const alone = onEnd();
-    // a start that has just succeeded is answered first
+    // in the next pass, so that a start that has just succeeded is answered first
     await nextPass(this.context.loop);
     try {
       await this.stdio.finish(alone);
     } catch (error) {
-      this.context.logger.warn("the output of a process could not be finished", { pid: this.pid, error });
+      this.context.logger.warn("the last output of a process could not be read", { pid: this.pid, error });
     }
     this.phase = "exited";
     this.exit.resolve(shellStatus(status));
@@ -131,11 +134,11 @@ interface Begun {
   readonly launch: Launch;
   readonly stdio: ProcessStdio;
   readonly onEnd: () => boolean;
-  /** Undefined where it is made by a prepared child, and tells its pid itself. */
+  /** Undefined where a prepared child makes the process, which then reports its pid itself. */
   readonly pid: number | undefined;
 }
 
-/** Has the process made, by the child that waits for it or by a fork. Throws, leaving nothing. */
+/** Begins to make the process: the prepared child does it, or a clone of the agent. Throws, leaving nothing. */
 function begin(context: AgentContext, plan: ProcessPlan): Begun {
   const [childSocket, socket] = Launch.pair();
   const launch = new Launch(context.loop, socket);
@@ -143,9 +146,9 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
   try {
     stdio.open();
     const ordered = order(context, plan, stdio.childEnds, childSocket);
-    const pid = ordered ? undefined : fork(plan, stdio.childEnds, childSocket);
+    const pid = ordered ? undefined : cloneAgent(plan, stdio.childEnds, childSocket);
     stdio.closeChildEnds();
-    // while the child is busy, mostly with waiting for the share
+    // meanwhile the child is busy, mostly with waiting for the share
     if (!plan.process.terminal) stdio.connect(NO_TERMINAL);
     return { launch, stdio, onEnd: plan.onEnd, pid };
   } catch (error) {
@@ -169,7 +172,7 @@ async function pidOf(context: AgentContext, { launch, stdio }: Begun): Promise<n
     await launch.ready;
     return checkedPid(launch.pid);
   } catch (error) {
-    // it ends by itself
+    // it ends by itself and has to be reaped
     if (launch.pid !== undefined) context.reaper.onExit(launch.pid, () => undefined);
     launch.abandon();
     stdio.close();
@@ -179,22 +182,22 @@ async function pidOf(context: AgentContext, { launch, stdio }: Begun): Promise<n
 
 function checkedPid(pid: number | undefined): number {
   if (pid !== undefined) return pid;
-  throw blazarError("Internal", "make a process", "it has not told its pid");
+  throw blazarError("Internal", "make a process", "the child did not report its pid");
 }
 
-/** Forks into the plan's namespaces; only the PID namespace has to be chosen before. */
-function fork(plan: ProcessPlan, stdio: readonly number[], launch: number): number {
+/** Clones the agent into the plan's namespaces. A PID namespace that exists has to be chosen before the clone. */
+function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number): number {
   const flags =
     (typeof plan.root === "number" ? 0 : sys.CLONE_NEWNS) |
     (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
   const child = (): number => runChild({ process: plan.process, root: plan.root, stdio, launch });
   const options = { flags, cgroupFd: plan.cgroup };
-  if (plan.pidNamespace === "new") return forkChild(options, child);
+  if (plan.pidNamespace === "new") return cloneChild(options, child);
   const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");
   try {
-    // setns(2) decides where children are born, not where the caller is
+    // for PID namespaces, setns(2) changes where children start, not where the caller is
     check(sys.setns(plan.pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
-    return forkChild(options, child);
+    return cloneChild(options, child);
   } catch (cause) {
     throw birthError(cause);
   } finally {

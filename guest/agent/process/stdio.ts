@@ -1,8 +1,8 @@
 /**
- * A process's standard streams: pipes or a terminal on its side, streams of the link on the other.
+ * A process's standard streams: pipes or a terminal on the process's side, streams of the link on the other.
  *
- * Made before the fork, connected after it (a terminal when the child has made it), ended when the process has. A stream id of 0
- * is /dev/null.
+ * They are opened before the child is made and connected afterwards; a terminal once the child has made it. They end when
+ * the process has ended. Stream id 0 stands for /dev/null.
  */
 import * as sys from "sys";
 import { check, checkValue } from "../../../native/runtime/check.ts";
@@ -13,7 +13,7 @@ import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { InputPump } from "./input-pump.ts";
 import { OutputPump } from "./output-pump.ts";
 
-/** How long the output of an ended container may take to end by itself, once all of it has been killed. */
+/** How long the output may take to end by itself, once all processes of the container have been killed. */
 const END_OF_OUTPUT_MS = 500;
 
 export class ProcessStdio {
@@ -21,7 +21,7 @@ export class ProcessStdio {
   private readonly peer: Peer;
   private readonly streams: GuestStdio;
   private readonly terminal: boolean;
-  /** What the child gets as 0, 1 and 2. With a terminal, /dev/null until it has opened one. */
+  /** The child's descriptors 0, 1 and 2. With a terminal they are /dev/null until the child has opened it. */
   readonly childEnds: number[] = [];
   private readonly ownEnds: number[] = [];
   private input: InputPump | undefined;
@@ -36,25 +36,25 @@ export class ProcessStdio {
     this.terminal = terminal;
   }
 
-  /** Opens pipes. Throws; close what there is then. */
+  /** Opens the pipes. If it throws, the caller calls {@link close}. */
   open(): void {
     this.openEnd(this.streams.stdin, true);
     this.openEnd(this.streams.stdout, false);
     this.openEnd(this.streams.stderr, false);
   }
 
-  /** After the fork: the child's ends are the child's alone. */
+  /** Closes the agent's copies of the child's ends, once the child has its own. */
   closeChildEnds(): void {
     for (const fd of this.childEnds.splice(0)) sys.close(fd);
   }
 
-  /** Starts to move bytes. `master` is the terminal's, or -1. */
+  /** Starts to move bytes. `master` is the terminal's master, or -1. */
   connect(master: number): void {
     if (this.terminal) this.connectTerminal(master);
     else this.connectPipes();
   }
 
-  /** Sets the terminal's window. Throws InvalidArgument where there is none. */
+  /** Sets the size of the terminal's window. Throws InvalidArgument if there is no terminal. */
   resize(rows: number, columns: number): void {
     if (this.master < 0) {
       throw blazarError("InvalidArgument", "resize a terminal", "the process has no terminal, or has ended");
@@ -63,8 +63,8 @@ export class ProcessStdio {
   }
 
   /**
-   * The process has ended: hands over its output and ends the streams. `alone` says that nobody else can hold
-   * the pipes' other ends for long, as when a whole container has been killed.
+   * Hands over the rest of the output and ends the streams, because the process has ended. `alone` says that no other
+   * process will hold the pipes for long, as when a whole container has been killed.
    */
   async finish(alone: boolean): Promise<void> {
     this.input?.stop();
@@ -76,7 +76,7 @@ export class ProcessStdio {
     this.master = -1;
   }
 
-  /** Forgets everything, streams included. */
+  /** Closes everything, the streams of the link included. */
   close(): void {
     this.closeChildEnds();
     for (const fd of this.ownEnds.splice(0)) if (fd >= 0) sys.close(fd);
@@ -123,7 +123,7 @@ export class ProcessStdio {
       const input = check(sys.dup(master), "duplicate a terminal");
       this.input = new InputPump(this.loop, this.peer, input, this.streams.stdin);
     }
-    // without a stream the master still has to be read, or the process blocks
+    // the master has to be read even without a stream, or the process would block
     this.outputs.push(new OutputPump(this.loop, this.peer, master, this.streams.stdout));
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A pseudo-terminal from the container's own devpts: pty(7), pts(4).
+ * A pseudo terminal from the container's own devpts: pty(7), pts(4).
  *
  * The child opens it, so that every path is resolved in the container's root, and sends the master to the agent.
  */
@@ -8,8 +8,8 @@ import { check, failure } from "../../../native/runtime/check.ts";
 import type { MountPoints } from "../root/mount-points.ts";
 
 /**
- * Makes a terminal the child's controlling one and its stdio; the child must lead its session.
- * Returns the master. `console` = also put it at /dev/console. Throws.
+ * Opens a terminal as this process's controlling terminal and stdio; the process must lead its session. With `console`,
+ * the terminal is mounted at /dev/console, too. Returns the master. Throws.
  */
 export function openTerminal(rows: number, columns: number, console: MountPoints | undefined): number {
   const master = sys.open("/dev/pts/ptmx", sys.O_RDWR | sys.O_NOCTTY);
@@ -21,7 +21,8 @@ export function openTerminal(rows: number, columns: number, console: MountPoints
   if (rows > 0 && columns > 0) check(sys.setWindowSize(master, rows, columns), "set a window size");
   check(sys.setControllingTty(slave), "take a controlling terminal");
   for (const fd of [0, 1, 2]) check(sys.dup2(slave, fd), "take a terminal for stdio");
-  if (console !== undefined) putConsole(console, check(sys.ptyNumber(master), "number a terminal"));
+  if (console !== undefined)
+    putConsole(console, check(sys.ptyNumber(master), "get the number of a terminal"));
   if (slave > 2) sys.close(slave);
   return master;
 }

@@ -1,25 +1,25 @@
 /**
- * Disks that the host plugs in: found by their SCSI serial number, mounted, and let go.
+ * Disks that the host plugs in: finds them by their SCSI serial number, mounts them, and tells when they are free again.
  *
- * The serial is in VPD page 0x80 of the device (SPC-4, unit serial number). A disk shows up some milliseconds
- * after the host has plugged it in, so finding one waits for it: the driver finds what is there when it is loaded,
- * and is told of everything later.
+ * The serial is in VPD page 0x80 of the device (SPC-4, unit serial number). A disk appears some milliseconds after the
+ * host has plugged it in, so finding one waits for it. The driver finds the disks that are there when it is loaded, and
+ * is told of those that come later.
  */
 import * as sys from "sys";
 import { failure } from "../../../native/runtime/check.ts";
 import type { EventLoop } from "../../../native/runtime/event-loop.ts";
+import { poll } from "../../../native/runtime/promises.ts";
 import { decode } from "../../../native/runtime/text-codec.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { poll } from "../link/deferred.ts";
 
 const APPEARS_WITHIN_MS = 10_000;
-/** An ended container's mount namespace is torn down by the kernel a moment after its last process. */
+/** The kernel tears a container's mount namespace down a moment after its last process has ended. */
 const RELEASED_WITHIN_MS = 2_000;
 const VPD_HEADER_BYTES = 4;
 /**
- * ext4(5), and fs/ext4/super.c for the second. The empty layer's inode tables were never written: writing them would only
- * fill the sparse file. Its bitmaps are as empty, and a kernel thread that reads all of them ahead would be started by
- * each mount, and go on in every clone of a template.
+ * ext4(5), and fs/ext4/super.c for the second option. The inode tables of an empty layer were never written, and writing
+ * them would only fill the sparse file. Its bitmaps are empty, too; without the option, each mount would start a kernel
+ * thread that reads all of them ahead, and goes on in every clone of a template.
  */
 const EXT4_OPTIONS = "noinit_itable,no_prefetch_block_bitmaps";
 const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
@@ -28,22 +28,22 @@ const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
 export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
   const probe = (): string | undefined => scsiDevices().find((device) => serialOf(device) === serial);
   const device = await poll(loop, APPEARS_WITHIN_MS, probe);
-  // the disk's own driver takes it up a while after the bus has
+  // the disk's own driver finds the device a while after the bus does
   const file = device && (await poll(loop, APPEARS_WITHIN_MS, () => fileOf(device)));
   if (file !== undefined) return file;
   throw blazarError(
     "StorageFailed",
     "find a disk",
-    `no disk with this serial number has appeared within ${APPEARS_WITHIN_MS} ms`,
+    `no disk with this serial number appeared within ${APPEARS_WITHIN_MS} ms`,
     { subject: serial, remedy: "plug it in (device_add scsi-hd,serial=…) before the container is created" },
   );
 }
 
-/** Mounts a disk; one that can only be read is mounted read-only. Throws MountFailed. */
+/** Mounts a disk, read-only if it cannot be written to. Throws MountFailed. */
 export function mountDisk(device: string, target: string, filesystem: string): void {
   const type = filesystem === "" ? "ext4" : filesystem;
   if (!FILESYSTEM.test(type)) {
-    const reason = "no such name of a filesystem";
+    const reason = "this is not the name of a filesystem";
     throw blazarError("InvalidRootfs", "mount a disk", reason, { subject: filesystem });
   }
   const flags = sys.MS_NOATIME | sys.MS_NODIRATIME;
@@ -58,7 +58,7 @@ export function mountDisk(device: string, target: string, filesystem: string): v
 /** Resolves once no mount holds the disk, so that the host may unplug it; false if one still does. */
 export async function diskReleased(loop: EventLoop, device: string): Promise<boolean> {
   const released = await poll(loop, RELEASED_WITHIN_MS, () => {
-    // the kernel gives a mounted disk to nobody else exclusively
+    // the kernel refuses an exclusive open of a mounted disk
     const fd = sys.open(device, sys.O_RDONLY | sys.O_EXCL);
     if (fd === -sys.EBUSY) return undefined;
     if (fd >= 0) sys.close(fd);
@@ -67,13 +67,13 @@ export async function diskReleased(loop: EventLoop, device: string): Promise<boo
   return released ?? false;
 }
 
-/** Addresses of all SCSI devices, `0:0:1:0`. */
+/** The addresses of all SCSI devices, such as `0:0:1:0`. */
 function scsiDevices(): string[] {
   const names = sys.readdir("/sys/bus/scsi/devices");
   return typeof names === "number" ? [] : names.filter((name) => /^\d+:\d+:\d+:\d+$/.test(name));
 }
 
-/** The device's file, once it can be opened: the kernel makes it a moment before. */
+/** The device's file, once it can be opened: that is a moment after the kernel has made it. */
 function fileOf(device: string): string | undefined {
   const names = sys.readdir(`/sys/bus/scsi/devices/${device}/block`);
   if (typeof names === "number" || names[0] === undefined) return undefined;

@@ -1,28 +1,28 @@
 /**
- * Mount options of an OCI mount to what the system calls take: mount(8)'s words, mount(2)'s flags and data,
- * mount_setattr(2)'s attributes.
+ * Turns the options of an OCI mount into what the system calls take: flags and data of mount(2), attributes of
+ * mount_setattr(2).
  *
- * Pure. Words that only mean something to mount(8) are dropped; words nobody knows go to the filesystem as
- * data, which refuses what it does not know.
+ * Pure. Words that only mount(8) understands are dropped. Unknown words go to the filesystem as data; it refuses those that
+ * it does not know.
  */
 import * as sys from "sys";
 
-/** What to do for one mount. */
+/** The options of one mount, as the system calls take them. */
 export interface MountOptions {
   /** Flags of mount(2), without binding and propagation. */
   readonly flags: number;
   /** The rest, for the filesystem. */
   readonly data: string;
-  /** The attributes of a bind count for submounts, too (`rro`, or a recursive bind is read-only only at its top). */
+  /** The attributes of a bind mount apply to its submounts, too (`rro`). Without it, only the top is read-only. */
   readonly recursive: boolean;
   /** Propagation flag, or 0 for the default. */
   readonly propagation: number;
   readonly bind: boolean;
-  /** The bind takes submounts along. */
+  /** The bind mount includes submounts. */
   readonly recursiveBind: boolean;
 }
 
-/** Maps, not objects: an object would be asked for words that nobody checked, "constructor" among them. */
+/** A map and not an object, because an object has keys of its own, such as "constructor". */
 const SETS: ReadonlyMap<string, number> = new Map([
   ["ro", sys.MS_RDONLY],
   ["nosuid", sys.MS_NOSUID],
@@ -71,7 +71,7 @@ const PROPAGATION: ReadonlyMap<string, number> = new Map([
   ["runbindable", sys.MS_UNBINDABLE | sys.MS_REC],
 ]);
 
-/** mount(8)'s own words, runc's extensions, and what has a meaning on the host only. */
+/** Words of mount(8), extensions of runc, and words that mean something on the host only. */
 const IGNORED: ReadonlySet<string> = new Set([
   "defaults",
   "auto",
@@ -84,13 +84,13 @@ const IGNORED: ReadonlySet<string> = new Set([
   "loop",
 ]);
 
-/** What has been read before: most containers have the same mounts, and a prepared child knows those of the last one. */
+/** Options that were read before. Most containers have the same mounts, and a prepared child reads the last one's. */
 const known = new Map<string, MountOptions>();
 const MAX_KNOWN = 64;
 
 /** Reads the options of a mount. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
-  // with their number, no list that can be mounted has the key of another
+  // the number of options is part of the key, so that no two lists share one
   const key = `${options.length}\0${options.join("\0")}`;
   const before = known.get(key);
   if (before !== undefined) return before;
@@ -132,7 +132,7 @@ function parse(options: readonly string[]): MountOptions {
   return { flags, data: data.join(","), recursive, propagation, bind, recursiveBind };
 }
 
-/** MOUNT_ATTR_* of a bind mount; an own filesystem has them in its flags. */
+/** The MOUNT_ATTR_* for a bind mount. Any other mount takes them as flags of mount(2). */
 export function bindAttributes(flags: number): number {
   let attributes = 0;
   for (const [flag, attribute] of ATTRIBUTES) if ((flags & flag) !== 0) attributes |= attribute;

@@ -1,16 +1,16 @@
 /**
- * Finding and making the places in a container's root where something is mounted.
+ * Finds and makes the mount points in a container's root.
  *
- * For the cloned child after pivot_root: every path is resolved by openat2(2) below the root, without magic
- * links (/proc/PID/root of a shared PID namespace would lead out), and missing parts are made one by one from
- * the descriptor of the part before.
+ * Runs in the child after pivot_root. openat2(2) resolves every path below the root and without magic links, because
+ * /proc/PID/root of a shared PID namespace would lead out. Missing parts of a path are made one by one, each from the
+ * descriptor of the part before.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 
 const RESOLVE = sys.RESOLVE_IN_ROOT | sys.RESOLVE_NO_MAGICLINKS;
 
-/** What mount(2) takes beside the place. */
+/** The arguments of mount(2), but for the target. */
 export interface Filesystem {
   readonly type: string;
   readonly source: string;
@@ -21,21 +21,21 @@ export interface Filesystem {
 export class MountPoints {
   private readonly root = check(sys.open("/", sys.O_PATH | sys.O_DIRECTORY), "open the container's root");
 
-  /** An O_PATH descriptor of what is there, or -1 if nothing is. */
+  /** Opens what is at `path` with O_PATH; -1 if nothing is there. */
   find(path: string): number {
     const fd = sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
     if (fd === -sys.ENOENT || fd === -sys.ENOTDIR) return -1;
     return check(fd, "find a path in the container", path);
   }
 
-  /** An O_PATH descriptor of a directory (or file), which is made if it is missing. */
+  /** Opens a directory (or file) with O_PATH, and makes it if it is missing. Throws MountFailed. */
   make(path: string, directory: boolean): number {
     const fd = this.tryMake(path, directory);
     if (fd < 0) throw failure(fd, "MountFailed", "make a mount point in the container", path);
     return fd;
   }
 
-  /** As {@link make}; a negative errno where the root does not take it. */
+  /** As {@link make}, but returns -errno if the root cannot have it. */
   tryMake(path: string, directory: boolean): number {
     const fd = sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
     return fd === -sys.ENOENT ? this.create(path, directory) : fd;
@@ -46,7 +46,7 @@ export class MountPoints {
     this.mountAt(this.make(path, true), path, filesystem);
   }
 
-  /** The same on a directory that has been found: closes it. `path` is for errors. */
+  /** The same on an open directory, which it closes. `path` is for errors. */
   mountAt(directory: number, path: string, filesystem: Filesystem): void {
     const { type, source, flags, data } = filesystem;
     this.inDirectory(directory, () => {
@@ -55,7 +55,7 @@ export class MountPoints {
     });
   }
 
-  /** Sets MS_SHARED and its like on what is mounted at a place. */
+  /** Sets the propagation (MS_SHARED and the like) of the mount at `path`. */
   setPropagation(path: string, propagation: number): void {
     const point = this.find(path);
     if (point < 0) return;
@@ -66,7 +66,7 @@ export class MountPoints {
     sys.close(point);
   }
 
-  /** Runs `action` with `directory` as the working directory and closes it; relative names mean what is in it. */
+  /** Runs `action` with `directory` as the working directory, then closes the directory. */
   inDirectory(directory: number, action: () => void): void {
     check(sys.fchdir(directory), "enter a directory of the container");
     action();
@@ -80,7 +80,7 @@ export class MountPoints {
     const parent = `/${parts.join("/")}`;
     let made = this.createPart(parent, name, directory);
     if (made === -sys.ENOENT && parts.length > 0) {
-      // the usual case is that only the last part is missing
+      // tried second, because usually only the last part is missing
       const above = this.create(parent, true);
       if (above < 0) return above;
       sys.close(above);

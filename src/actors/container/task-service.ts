@@ -1,37 +1,35 @@
 /**
  * The containers of the node and their processes: the implementation of the task port on top of the charts.
  *
- * Rules that containerd needs (facts/containerd.md §8, 9): Kill says not-found only of what has ended; pids are
- * never empty before Delete; Delete unmounts before it answers. Everything that can be answered from records is.
+ * containerd needs three rules (its task.v3 client): Kill says not-found only of a process that has ended; Pids is never
+ * empty before Delete; Delete unmounts before it answers. Everything that can be answered from records is.
  */
-
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { TranslatedContainer } from "../../backends/backend.ts";
+import { blazarError } from "../../contracts/errors.ts";
 import type {
   ProcessState,
   TaskCreateRequest,
   TaskEvent,
+  TaskEvents,
   TaskExecRequest,
   TaskService,
 } from "../../contracts/task.ts";
-import type { ContainerActor } from "../../machines/container.machine.ts";
+import { abortable } from "../../lib/async.ts";
+import { checkId } from "../../lib/ids.ts";
+import { LAST_SIGNAL, SIGKILL, signalStatus } from "../../lib/signals.ts";
 import { processActorId } from "../../machines/container.machine.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { ProcessActor } from "../../machines/process.machine.ts";
-import { abortable } from "../abortable.ts";
-import type { Host } from "../host.ts";
+import type { GuestProcess } from "../../protocol/guest/messages.ts";
 import type { SandboxRegistry } from "../sandbox/registry.ts";
+import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
-import {
-  type ContainerObserver,
-  ContainerRuntime,
-  type ProcessExitRecord,
-  ProcessRecord,
-} from "./container.actor.ts";
+import { Container, type ContainerObserver, unlessEnded } from "./container.actor.ts";
+import type { ContainerRegistry } from "./container-registry.ts";
+import { type ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 
 /** Task pids start beyond PID_MAX_LIMIT of 64-bit Linux (2^22), so that none is ever a host process. */
 const FIRST_TASK_PID = 4_194_304 + 1;
-const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const SIGKILL = 9;
 
 type EventBody = TaskEvent extends infer E
   ? E extends TaskEvent
@@ -39,86 +37,82 @@ type EventBody = TaskEvent extends infer E
     : never
   : never;
 
+/** Reads OCI specs (opencontainers/runtime-spec). Throws InvalidSpec, UnsupportedSpec. */
+export interface SpecTranslator {
+  container(spec: unknown): TranslatedContainer;
+  process(process: unknown): { readonly process: GuestProcess; readonly warnings: readonly string[] };
+}
+
+export interface TaskPorts {
+  readonly sandboxes: SandboxRegistry;
+  readonly containers: ContainerRegistry;
+  readonly specs: SpecTranslator;
+  readonly events: TaskEvents;
+  readonly pace: Pick<Pace, "activity">;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
 export class ContainerTasks implements TaskService, ContainerObserver {
-  private readonly containers = new Map<string, ContainerRuntime>();
   private nextPid = FIRST_TASK_PID;
 
-  constructor(
-    private readonly host: Host,
-    private readonly sandboxes: SandboxRegistry,
-  ) {
-    sandboxes.onRemoved = (sandbox) => {
-      for (const container of [...this.containers.values()])
-        if (container.sandbox === sandbox) this.drop(container);
-    };
-  }
+  constructor(private readonly ports: TaskPorts) {}
 
   create(request: TaskCreateRequest): Promise<{ pid: number }> {
-    return this.host.supply.activity.during(() => this.createContainer(request));
+    return this.ports.pace.activity.during(() => this.createContainer(request));
   }
 
   private async createContainer(request: TaskCreateRequest): Promise<{ pid: number }> {
     const operation = "create the container";
     const { id } = request;
-    if (!SAFE_ID.test(id)) {
-      throw blazarError(
-        "InvalidArgument",
-        operation,
-        "an id has 1 to 128 letters, digits, dots, dashes or underscores",
-        { subject: id.slice(0, 200) },
-      );
-    }
-    if (this.containers.has(id)) {
-      throw blazarError("ContainerExists", operation, "there is one with this id", { subject: id });
-    }
-    if (request.sandboxId === undefined) {
-      throw blazarError("InvalidSpec", operation, "its bundle names no sandbox", { subject: id });
-    }
-    const sandbox = this.sandboxes.entry(request.sandboxId);
-    if (!sandbox.actor.getSnapshot().matches("ready")) {
-      throw blazarError(
-        "SandboxNotReady",
-        operation,
-        `sandbox ${request.sandboxId} is ${this.sandboxes.status(request.sandboxId).phase}`,
-        { subject: id },
-      );
-    }
-    const translated = this.host.specs.container(request.spec);
-    const target = translated.pidTarget === undefined ? "" : this.containerOfPid(translated.pidTarget);
-    const init = new ProcessRecord("", this.nextPid++, pathsOf(request), request.terminal, undefined);
-    const container = new ContainerRuntime(sandbox.runtime, request, translated, target, init, this);
-    if (translated.warnings.length > 0) {
-      container.logger.warn({ ignored: translated.warnings }, "parts of the container's spec are not obeyed");
-    }
-    this.containers.set(id, container);
-    sandbox.runtime.containers.set(id, container);
-    sandbox.actor.send({ type: "container.add", containerId: id });
-    const actor = sandbox.containerActor(id);
-    const snapshot = actor && (await until(actor, (now) => now.matches("present")));
+    const container = this.newContainer(request, operation);
+    const sandbox = this.ports.sandboxes.entry(container.sandboxId);
+    this.ports.containers.add(container);
+    sandbox.send({ type: "container.add", containerId: id });
+    container.actor = sandbox.containerActor(id);
+    const snapshot = container.actor && (await until(container.actor, (now) => now.matches("present")));
     if (snapshot === undefined || snapshot.status !== "active") {
-      this.drop(container);
+      this.ports.containers.remove(container);
       const failure = snapshot?.context.failure;
       if (failure !== undefined) throw errorOf(failure, id);
       throw blazarError("SandboxNotReady", operation, "its sandbox has ended meanwhile", { subject: id });
     }
     const { bundle, rootfs, stdin, stdout, stderr, terminal } = request;
-    this.publish(container, {
-      type: "create",
-      bundle,
-      rootfs,
-      stdin,
-      stdout,
-      stderr,
-      terminal,
-      pid: init.pid,
+    const { pid } = container.init;
+    this.publish(container, { type: "create", bundle, rootfs, stdin, stdout, stderr, terminal, pid });
+    return { pid };
+  }
+
+  /** Checks what is asked; nothing is made before that. */
+  private newContainer(request: TaskCreateRequest, operation: string): Container {
+    const { id, sandboxId, terminal } = request;
+    const { sandboxes, containers, specs, now } = this.ports;
+    checkId(id, operation);
+    if (containers.has(id))
+      throw blazarError("ContainerExists", operation, "there is one with this id", { subject: id });
+    if (sandboxId === undefined)
+      throw blazarError("InvalidSpec", operation, "its bundle names no sandbox", { subject: id });
+    const { sandbox, actor } = sandboxes.entry(sandboxId);
+    if (!actor.getSnapshot().matches("ready")) {
+      const reason = `sandbox ${sandboxId} is ${sandboxes.status(sandboxId).phase}`;
+      throw blazarError("SandboxNotReady", operation, reason, { subject: id });
+    }
+    const translated = specs.container(request.spec);
+    const pidTarget = translated.pidTarget === undefined ? "" : this.containerOfPid(translated.pidTarget);
+    const pid = this.nextPid++;
+    const init = new ProcessRecord({
+      ...{ execId: "", pid, paths: pathsOf(request), terminal, process: undefined },
     });
-    return { pid: init.pid };
+    const options = { home: sandbox, request, translated, pidTarget, init, observer: this, now };
+    const container = new Container(options);
+    this.warn(container, "container", translated.warnings);
+    return container;
   }
 
   async start(id: string, execId: string): Promise<{ pid: number }> {
-    const container = this.container(id);
+    const container = this.ports.containers.get(id);
     const record = container.record(execId);
-    const actor = this.processActor(container, execId);
+    const actor = processActor(container, execId);
     if (record.exit !== undefined || actor === undefined || !actor.getSnapshot().matches("pending")) {
       throw blazarError(
         "IllegalTransition",
@@ -136,32 +130,25 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   async exec(id: string, execId: string, request: TaskExecRequest): Promise<void> {
     const operation = "add a process to the container";
     const subject = name(id, execId);
-    const container = this.container(id);
-    if (!SAFE_ID.test(execId))
-      throw blazarError("InvalidArgument", operation, "the exec's id is not a plain name", { subject: id });
+    const container = this.ports.containers.get(id);
+    checkId(execId, operation);
     if (container.processes.has(execId))
       throw blazarError("ProcessExists", operation, "there is one with this id", { subject });
-    if (!container.init.started || container.init.exit !== undefined) {
+    if (!container.init.started || container.init.exit !== undefined)
       throw blazarError("ContainerNotRunning", operation, "the container does not run", { subject });
-    }
-    const { process, warnings } = this.host.specs.process(request.process);
-    if (warnings.length > 0)
-      container.logger.warn(
-        { exec: execId, ignored: warnings },
-        "parts of the process's spec are not obeyed",
-      );
-    const record = new ProcessRecord(execId, this.nextPid++, pathsOf(request), request.terminal, {
-      ...process,
-      terminal: request.terminal,
-    });
-    container.processes.set(execId, record);
-    this.containerActor(container)?.send({ type: "process.add", execId });
+    const { process: asked, warnings } = this.ports.specs.process(request.process);
+    this.warn(container, "process", warnings);
+    const { terminal } = request;
+    const process = { ...asked, terminal };
+    const pid = this.nextPid++;
+    container.add(new ProcessRecord({ execId, pid, paths: pathsOf(request), terminal, process }));
+    container.actor?.send({ type: "process.add", execId });
     this.publish(container, { type: "exec-added", execId });
     await Promise.resolve();
   }
 
   state(id: string, execId: string): ProcessState {
-    const container = this.container(id);
+    const container = this.ports.containers.get(id);
     const record = container.record(execId);
     return {
       id,
@@ -177,33 +164,29 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   async wait(id: string, execId: string, signal?: AbortSignal): Promise<ProcessExitRecord> {
-    const { exited } = this.container(id).record(execId);
+    const { exited } = this.ports.containers.get(id).record(execId);
     if (signal === undefined) return exited;
     return abortable(exited, signal, { operation: "wait for the process", subject: name(id, execId) });
   }
 
   async kill(id: string, execId: string, signal: number, all: boolean): Promise<void> {
-    const container = this.container(id);
+    const container = this.ports.containers.get(id);
     const record = container.record(execId);
     const operation = "signal the process";
     const subject = name(id, execId);
-    if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
+    if (!Number.isInteger(signal) || signal < 1 || signal > LAST_SIGNAL) {
       throw blazarError("InvalidArgument", operation, `there is no signal ${signal}`, { subject });
     }
     if (record.exit !== undefined)
       throw blazarError("ProcessNotFound", operation, "it has ended", { subject });
     if (!record.started && execId !== "")
       throw blazarError("ProcessNotRunning", operation, "it has not been started", { subject });
-    try {
-      await container.signal(execId, signal, all);
-    } catch (error) {
-      // The guest knows of the exit before we do; not-found of a process that lives for us would hang StopContainer.
-      if (!(error instanceof BlazarError && error.kind === "notFound")) throw error;
-    }
+    // not-found of a process that lives for us would hang containerd's StopContainer
+    await container.signal(execId, signal, all).catch(unlessEnded);
   }
 
   async delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }> {
-    const container = this.container(id);
+    const container = this.ports.containers.get(id);
     const record = container.record(execId);
     if (record.started && record.exit === undefined) {
       throw blazarError("IllegalTransition", "delete the process", "it is still running", {
@@ -211,17 +194,17 @@ export class ContainerTasks implements TaskService, ContainerObserver {
         remedy: "kill it first",
       });
     }
-    const exit = record.exit ?? { exitStatus: 128 + SIGKILL, exitedAt: new Date(this.host.now()) };
+    const exit = record.exit ?? { exitStatus: signalStatus(SIGKILL), exitedAt: new Date(this.ports.now()) };
     if (execId === "") await this.deleteContainer(container, exit);
     else {
       await container.removeExec(execId);
-      this.containerActor(container)?.send({ type: "process.remove", execId });
+      container.actor?.send({ type: "process.remove", execId });
     }
     return { pid: record.pid, ...exit };
   }
 
   pids(id: string): Promise<number[]> {
-    const records = [...this.container(id).processes.values()];
+    const records = [...this.ports.containers.get(id).processes.values()];
     const alive = records.filter(
       (record) => record.execId === "" || (record.started && record.exit === undefined),
     );
@@ -229,11 +212,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   async closeIO(id: string, execId: string): Promise<void> {
-    await this.container(id).record(execId).relay?.closeInput();
+    const container = this.ports.containers.get(id);
+    await container.closeInput(container.record(execId).execId);
   }
 
   async resizePty(id: string, execId: string, width: number, height: number): Promise<void> {
-    const container = this.container(id);
+    const container = this.ports.containers.get(id);
     const record = container.record(execId);
     if (record.exit !== undefined)
       throw blazarError("ProcessNotFound", "resize the terminal", "the process has ended", {
@@ -247,78 +231,63 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   connect(id: string): { taskPid: number; version: string } {
-    return { taskPid: this.container(id).init.pid, version: "v3" };
+    return { taskPid: this.ports.containers.get(id).init.pid, version: "v3" };
   }
 
   shutdown(_id: string): void {
     // Nothing to end: there is no shim.
   }
 
-  started(container: ContainerRuntime, process: ProcessRecord): void {
+  started(container: Container, process: ProcessRecord): void {
     const { execId, pid } = process;
     this.publish(container, execId === "" ? { type: "start", pid } : { type: "exec-started", execId, pid });
   }
 
-  exited(container: ContainerRuntime, process: ProcessRecord, oomKilled: boolean): void {
+  exited(container: Container, process: ProcessRecord, oomKilled: boolean): void {
     if (process.exit === undefined) return;
     if (oomKilled) this.publish(container, { type: "oom" });
     const id = process.execId === "" ? container.id : process.execId;
     this.publish(container, { type: "exit", id, pid: process.pid, ...process.exit });
   }
 
-  private async deleteContainer(container: ContainerRuntime, exit: ProcessExitRecord): Promise<void> {
+  private async deleteContainer(container: Container, exit: ProcessExitRecord): Promise<void> {
     await container.waitForOutput(container.init);
-    const actor = this.containerActor(container);
+    const { actor } = container;
     if (actor?.getSnapshot().status === "active") {
       actor.send({ type: "container.delete" });
       const snapshot = await until(actor, (now) => now.matches("present"));
       if (snapshot.status === "active") {
         const { failure } = snapshot.context;
-        throw failure === undefined
-          ? blazarError("Internal", "delete the container", "it is still there", { subject: container.id })
-          : errorOf(failure, container.id);
+        if (failure !== undefined) throw errorOf(failure, container.id);
+        const subject = container.id;
+        throw blazarError("Internal", "delete the container", "it is still there", { subject });
       }
     }
     await container.closeStdio();
     container.init.end(exit);
-    this.drop(container);
+    this.ports.containers.remove(container);
     this.publish(container, { type: "delete", pid: container.init.pid, ...exit });
   }
 
-  /** Whoever waits for one of its processes waits for nothing: it ends now, if it has not ended before. */
-  private drop(container: ContainerRuntime): void {
-    const exit = { exitStatus: 128 + SIGKILL, exitedAt: new Date(this.host.now()) };
-    for (const record of container.processes.values()) record.end(exit);
-    if (this.containers.get(container.id) === container) this.containers.delete(container.id);
-    container.sandbox.containers.delete(container.id);
-  }
-
-  private container(id: string): ContainerRuntime {
-    const container = this.containers.get(id);
-    if (container !== undefined) return container;
-    throw blazarError("ContainerNotFound", "find the container", "no such container", { subject: id });
-  }
-
   private containerOfPid(pid: number): string {
-    for (const container of this.containers.values()) if (container.init.pid === pid) return container.id;
-    throw blazarError("InvalidSpec", "join a PID namespace", "no container has this pid", {
-      subject: `task ${pid}`,
-    });
+    const container = this.ports.containers.withPid(pid);
+    if (container !== undefined) return container.id;
+    const subject = `task ${pid}`;
+    throw blazarError("InvalidSpec", "join a PID namespace", "no container has this pid", { subject });
   }
 
-  private containerActor(container: ContainerRuntime): ContainerActor | undefined {
-    if (!this.sandboxes.ids().includes(container.sandbox.id)) return undefined;
-    return this.sandboxes.entry(container.sandbox.id).containerActor(container.id);
+  private warn(container: Container, what: string, ignored: readonly string[]): void {
+    if (ignored.length > 0) container.logger.warn({ ignored }, `parts of the ${what}'s spec are not obeyed`);
   }
 
-  private processActor(container: ContainerRuntime, execId: string): ProcessActor | undefined {
-    return this.containerActor(container)?.getSnapshot().children[processActorId(execId)];
-  }
-
-  private publish(container: ContainerRuntime, event: EventBody): void {
+  private publish(container: Container, event: EventBody): void {
     const namespace = container.namespace ?? "k8s.io";
-    this.host.events.publish({ ...event, namespace, containerId: container.id } as TaskEvent);
+    this.ports.events.publish({ ...event, namespace, containerId: container.id } as TaskEvent);
   }
+}
+
+function processActor(container: Container, execId: string): ProcessActor | undefined {
+  return container.actor?.getSnapshot().children[processActorId(execId)];
 }
 
 function pathsOf({ stdin, stdout, stderr }: { stdin: string; stdout: string; stderr: string }) {

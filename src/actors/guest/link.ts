@@ -9,6 +9,7 @@ import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
+import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
   GUEST_REQUESTS,
@@ -44,7 +45,7 @@ const MAX_LOG_CHARACTERS = 1024;
 /** Log lines a guest may write over its life: it must not fill the host's log. */
 const MAX_LOG_LINES = 200;
 
-/** A live link to a guest. Made by {@link connectGuest}. */
+/** A live link to a guest. */
 export class GuestLink {
   private readonly subject = new Subject<GuestEvent>();
   /** What came while nobody listened; not all of it, as a pod may live for years. */
@@ -68,10 +69,13 @@ export class GuestLink {
     return undefined;
   });
 
+  private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
+
   constructor(
     private readonly link: ByteLink,
-    private readonly options: GuestLinkOptions,
+    options: GuestLinkOptions,
   ) {
+    this.owner = options;
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -125,16 +129,21 @@ export class GuestLink {
         id,
         this.error("DeadlineExceeded", `ask for ${op}`, `no answer within ${limits.deadlineMs} ms`),
       );
-    const cancelled = () =>
+    const giveUp = () =>
       this.peer.abandon(id, this.error("Cancelled", `ask for ${op}`, "the caller has given up"));
     const timer = setTimeout(overdue, limits.deadlineMs);
-    limits.signal?.addEventListener("abort", cancelled, { once: true });
+    const forget = onAbort(limits.signal, giveUp);
     try {
       return GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
     } finally {
       clearTimeout(timer);
-      limits.signal?.removeEventListener("abort", cancelled);
+      forget();
     }
+  }
+
+  /** From now on errors and the guest's log lines name this sandbox. */
+  belongsTo(sandboxId: string, logger: Logger): void {
+    this.owner = { sandboxId, logger };
   }
 
   /** A stream id that this link has never used. */
@@ -200,7 +209,7 @@ export class GuestLink {
   private log(params: unknown): void {
     const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
     if (this.logLines++ >= MAX_LOG_LINES) return;
-    this.options.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
+    this.owner.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
   }
 
   private error(
@@ -208,6 +217,6 @@ export class GuestLink {
     operation: string,
     reason: string,
   ): BlazarError {
-    return blazarError(code, operation, reason, { subject: this.options.sandboxId });
+    return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
 }

@@ -3,9 +3,10 @@
  *
  * The same for a guest that has just booted, for a clone's, and for a warm one that becomes a pod's.
  */
+import type { Deadlines } from "../../contracts/deadlines.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
-import type { Host } from "../host.ts";
+import type { Pace } from "../supply/pace.ts";
 import { type ClockExchange, type ClockPorts, synchronizeClock } from "./clock.ts";
 import { hostsFile, resolvConf } from "./files.ts";
 import type { GuestLink } from "./link.ts";
@@ -15,11 +16,25 @@ const ENTROPY_BYTES = 64;
 /** Half of the memory, as the kernel's own default for tmpfs. */
 const SHM_SHARE = 2;
 
-/** What a set-up needs beside the guest. */
+/** What a guest is told of the pod that it is for. */
+export type GuestSpec = Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode">;
+
+/** What a set-up needs of the host. */
+export interface GuestSetUpPorts {
+  readonly deadlines: Pick<Deadlines, "guestRequest">;
+  /** The host's own resolv.conf, for pods that name no servers. */
+  readonly hostResolvConf: () => Promise<string>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** So many bytes of fresh randomness, as hex. */
+  readonly randomHex: (bytes: number) => string;
+  readonly pace: Pick<Pace, "guests">;
+}
+
 export interface GuestSetUpOptions {
-  readonly spec: SandboxSpec;
+  readonly spec: GuestSpec;
   readonly memoryBytes: number;
-  readonly host: Pick<Host, "deadlines" | "hostResolvConf" | "now" | "randomHex" | "supply">;
+  readonly ports: GuestSetUpPorts;
   readonly logger: Logger;
   /** Longest that the guest may take, in milliseconds, once it is its turn. */
   readonly deadlineMs: number;
@@ -35,25 +50,25 @@ export interface GuestSetUp {
 /** @throws BlazarError what the agent says, GuestLost, DeadlineExceeded, Cancelled by the signal */
 export async function setUpGuest(
   guest: GuestLink,
-  { spec, memoryBytes, host, logger, deadlineMs, signal }: GuestSetUpOptions,
+  { spec, memoryBytes, ports, logger, deadlineMs, signal }: GuestSetUpOptions,
 ): Promise<GuestSetUp> {
   const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
   const setup = {
     sandboxId: spec.id,
     hostname,
     hosts: hostsFile(hostname),
-    resolvConf: resolvConf(spec.dns, await host.hostResolvConf()),
-    entropy: host.randomHex(ENTROPY_BYTES),
+    resolvConf: resolvConf(spec.dns, await ports.hostResolvConf()),
+    entropy: ports.randomHex(ENTROPY_BYTES),
     share: true,
     sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
     shmBytes: Math.floor(memoryBytes / SHM_SHARE),
   };
-  const exchange = await host.supply.guestTurns.during(signal, async () => {
-    const asked = host.now();
+  const exchange = await ports.pace.guests.during(signal, async () => {
+    const asked = ports.now();
     const answer = await guest.request("sandbox.setup", { ...setup, now: asked }, { deadlineMs, signal });
-    return { asked, guest: answer.now, answered: host.now() };
+    return { asked, guest: answer.now, answered: ports.now() };
   });
-  const { deadlines, now } = host;
+  const { deadlines, now } = ports;
   const limits = { deadlineMs: deadlines.guestRequest };
   const adjust = async (by: number) => (await guest.request("clock.adjust", { by }, limits)).now;
   return { clock: setClock({ adjust, now, logger }, exchange) };

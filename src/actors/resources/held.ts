@@ -1,24 +1,27 @@
 /**
- * What a sandbox holds on the host, by its journal: made after the intent, undone newest first, handed over whole.
+ * What a sandbox or a warm VM holds on the host, by its journal: made after the intent, undone newest first, handed over
+ * whole.
  *
  * Owns the journal from its opening to its end. Undoing goes on after a failure; what could not be undone stays in the
  * journal, for the next try or the next daemon.
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { HostResource, Journal } from "./journal.ts";
-import { type UndoPorts, undo } from "./undo.ts";
+import type { FactName, Facts } from "./facts.ts";
+import type { Journal } from "./journal.ts";
+import type { ResourcePorts } from "./kinds/kind.ts";
+import { type HostResource, undoResource } from "./kinds/kinds.ts";
 
 export class HeldResources {
   private file: Journal | undefined;
 
   constructor(
     private readonly id: string,
-    private readonly ports: UndoPorts,
+    private readonly ports: ResourcePorts,
     private readonly logger: Logger,
   ) {}
 
-  /** False before {@link open} and after {@link close} or {@link surrender}. */
+  /** False before {@link open} and after {@link close} or {@link handOver}. */
   get isOpen(): boolean {
     return this.file !== undefined;
   }
@@ -33,22 +36,32 @@ export class HeldResources {
     this.file = journal;
   }
 
+  /** Remembers a fact for a later daemon, while the journal is open; null forgets it. */
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
+    this.file?.fact(name, value);
+  }
+
   /** Writes the intent, makes the resource. */
   async make(resource: HostResource, maker: () => Promise<void>): Promise<void> {
     await this.journal.intend(resource);
     await maker();
   }
 
-  /** Takes over everything that another journal holds, before that one lets go of it. */
-  async takeOver(other: Journal): Promise<void> {
-    await Promise.all(other.outstanding().map(({ resource }) => this.journal.intend(resource)));
+  /** Takes over everything that another one holds. Nothing is lost in between: for a moment both hold it. */
+  async adopt(other: HeldResources): Promise<void> {
+    await Promise.all(other.outstanding.map((resource) => this.journal.intend(resource)));
   }
 
-  /** Somebody has taken over everything: empties the journal and removes it. */
-  async surrender(): Promise<void> {
+  /** Somebody has adopted everything: empties the journal and removes it. */
+  async handOver(): Promise<void> {
     const { journal } = this;
     await Promise.all(journal.outstanding().map(({ ref }) => journal.undone(ref)));
     await this.close();
+  }
+
+  /** What is held now, oldest first. */
+  get outstanding(): readonly HostResource[] {
+    return this.file?.outstanding().map(({ resource }) => resource) ?? [];
   }
 
   /** The chosen resources are gone already. */
@@ -67,7 +80,7 @@ export class HeldResources {
     for (const { ref, resource } of [...journal.outstanding()].reverse()) {
       if (!chosen(resource)) continue;
       try {
-        await undo(resource, this.ports);
+        await undoResource(resource, this.ports);
         await journal.undone(ref);
       } catch (error) {
         this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");

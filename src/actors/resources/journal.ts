@@ -1,30 +1,16 @@
 /**
  * The journal of one sandbox: an append-only file of JSON lines that outlives the daemon.
  *
- * The intent for each host resource is written before the resource is made, its undo afterwards; so whatever
- * a dead daemon left is among the intents without an undo. Transitions go in as well and make the timeline.
- * Lines are written in order by one queue; nothing here blocks the main loop. It need not survive the host.
- *
- * Files are used by number, not by FileHandle, whose every call costs several times as much: a start writes a dozen times.
+ * The intent for each host resource is written before the resource is made, its undo afterwards. Whatever a dead daemon
+ * left is therefore among the intents without an undo. Facts for a later daemon and transitions of the chart go in as well.
+ * One queue writes the lines in order; nothing here blocks the main loop. The journal need not survive the host.
  */
 import { close, open, statfs, unlink, write, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import type { StdioPaths } from "../../contracts/keeper.ts";
-import type { RootfsPlan } from "../../contracts/storage.ts";
-
-/** A thing on the host that somebody has to undo. Plain data. */
-export type HostResource =
-  | { readonly kind: "directory"; readonly path: string }
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "cgroups"; readonly directories: readonly string[] }
-  /** `pid` and `startTime` are known after the spawn only. */
-  | { readonly kind: "process"; readonly id: string; readonly pid?: number; readonly startTime?: number }
-  | { readonly kind: "rootfs"; readonly plan: RootfsPlan }
-  /** What connects the sandbox's VM to the pod's network namespace. */
-  | { readonly kind: "network"; readonly id: string; readonly netnsPath: string }
-  | { readonly kind: "stdio"; readonly id: string; readonly paths: StdioPaths };
+import type { FactName, Facts } from "./facts.ts";
+import type { HostResource } from "./kinds/kinds.ts";
 
 /** A line of the journal. `at` = milliseconds since the epoch. */
 export type JournalEntry =
@@ -32,15 +18,14 @@ export type JournalEntry =
   | { readonly type: "intent"; readonly at: number; readonly ref: number; readonly resource: HostResource }
   | { readonly type: "amended"; readonly at: number; readonly ref: number; readonly resource: HostResource }
   | { readonly type: "undone"; readonly at: number; readonly ref: number }
+  | { readonly type: "fact"; readonly at: number; readonly name: string; readonly value: unknown }
   /** `ms` = how long the state was held that is left. */
   | { readonly type: "transition"; readonly at: number; readonly state: string; readonly ms: number };
 
-/** What a journal says is still to be undone, oldest first, and what it could not understand. */
-export interface JournalContent {
-  readonly entries: readonly JournalEntry[];
-  readonly outstanding: readonly { readonly ref: number; readonly resource: HostResource }[];
-  /** Lines that are no entries; a torn last line is normal after a crash. */
-  readonly unreadable: number;
+/** A resource that has an intent and no undo. */
+export interface Outstanding {
+  readonly ref: number;
+  readonly resource: HostResource;
 }
 
 /** The journal as its sandbox uses it. */
@@ -49,13 +34,16 @@ export interface Journal {
   intend(resource: HostResource): Promise<number>;
   amend(ref: number, resource: HostResource): Promise<void>;
   undone(ref: number): Promise<void>;
+  /** Remembers what a later daemon has to know; null forgets it. Not waited for. */
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void;
   transition(state: string, ms: number): void;
   /** Resources intended and not undone, oldest first. */
-  outstanding(): readonly { readonly ref: number; readonly resource: HostResource }[];
+  outstanding(): readonly Outstanding[];
   /** Closes the file and, if nothing is outstanding, removes it. */
   close(): Promise<void>;
 }
 
+// by number: each call of a FileHandle costs several times as much, and a start writes a dozen times
 const openFile = promisify(open);
 const closeFile = promisify(close);
 const removeFile = promisify(unlink);
@@ -114,11 +102,15 @@ export class FileJournal implements Journal {
     await this.append({ type: "undone", at: this.now(), ref });
   }
 
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
+    this.append({ type: "fact", at: this.now(), name, value }).catch(() => undefined);
+  }
+
   transition(state: string, ms: number): void {
     this.append({ type: "transition", at: this.now(), state, ms }).catch(() => undefined);
   }
 
-  outstanding(): { ref: number; resource: HostResource }[] {
+  outstanding(): Outstanding[] {
     return [...this.open].map(([ref, resource]) => ({ ref, resource }));
   }
 
@@ -159,46 +151,5 @@ export class FileJournal implements Journal {
         cause: error,
       });
     }
-  }
-}
-
-/** Reads a journal's text, whatever state a crash has left it in. */
-export function readJournal(text: string): JournalContent {
-  const entries: JournalEntry[] = [];
-  const open = new Map<number, HostResource>();
-  let unreadable = 0;
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    const entry = parseEntry(line);
-    if (entry === undefined) {
-      unreadable++;
-      continue;
-    }
-    entries.push(entry);
-    if (entry.type === "intent" || entry.type === "amended") open.set(entry.ref, entry.resource);
-    if (entry.type === "undone") open.delete(entry.ref);
-  }
-  return { entries, outstanding: [...open].map(([ref, resource]) => ({ ref, resource })), unreadable };
-}
-
-const RESOURCE_KINDS: ReadonlySet<string> = new Set([
-  "directory",
-  "file",
-  "cgroups",
-  "process",
-  "rootfs",
-  "stdio",
-]);
-
-/** The file is the daemon's own (0600): only its wholeness is checked, not the types of every field. */
-function parseEntry(line: string): JournalEntry | undefined {
-  try {
-    const entry = JSON.parse(line) as JournalEntry;
-    if (entry.type === "intent" || entry.type === "amended") {
-      return RESOURCE_KINDS.has(entry.resource.kind) ? entry : undefined;
-    }
-    return ["opened", "undone", "transition"].includes(entry.type) ? entry : undefined;
-  } catch {
-    return undefined;
   }
 }

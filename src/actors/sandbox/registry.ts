@@ -1,12 +1,15 @@
 /**
  * All sandboxes of the node, by id: the implementation of the sandbox port on top of the charts.
  *
- * Each sandbox is a root actor of its own (spawning thousands under one parent is O(n), facts/node.md). This
- * module turns calls into events and snapshots into answers; what a step does is in sandbox.actor.ts, when it
- * happens is in the chart. An error of one sandbox never reaches another.
+ * Each sandbox is a root actor of its own: spawning thousands under one parent costs O(n) each in xstate. This module turns
+ * calls into events and snapshots into answers. What a step does is in sandbox.actor.ts, when it happens is in the chart. An
+ * error of one sandbox never reaches another.
  */
-import { type Actor, createActor } from "xstate";
+import { createActor } from "xstate";
+import type { Backend } from "../../backends/backend.ts";
+import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { PodNetworks } from "../../contracts/network.ts";
 import type {
   SandboxPhase,
   SandboxPlatform,
@@ -14,57 +17,28 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from "../../contracts/sandbox.ts";
-import type { ContainerActor } from "../../machines/container.machine.ts";
+import { onAbort } from "../../lib/async.ts";
+import { checkId } from "../../lib/ids.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { SandboxSnapshot, sandboxMachine } from "../../machines/sandbox.machine.ts";
-import { containerActorId, type SandboxEvent } from "../../machines/sandbox.setup.ts";
-import type { Host } from "../host.ts";
+import type { ContainerRegistry } from "../container/container-registry.ts";
+import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
 import { bindSandboxMachine } from "./bindings.ts";
-import { SandboxRuntime } from "./sandbox.actor.ts";
-import { Timeline } from "./timeline.ts";
+import { SandboxEntry } from "./entry.ts";
+import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
 
-/** The part of xstate's clock that a simulated one has to offer. */
-export interface Clock {
-  setTimeout(callback: () => void, milliseconds: number): unknown;
-  clearTimeout(handle: unknown): void;
+/** What the registry itself needs, beside what it passes on to each sandbox. */
+export interface RegistryPorts extends SandboxPorts {
+  readonly backend: Backend;
+  readonly containers: ContainerRegistry;
+  readonly networks: PodNetworks;
+  readonly pace: Pick<Pace, "provisions" | "activity">;
+  readonly deadlines: Deadlines;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
-/** One sandbox: its chart, its effects and what Wait is waiting for. */
-export class SandboxEntry {
-  readonly createdAt: Date;
-  exitedAt: Date | undefined;
-  readonly timeline: Timeline;
-  readonly ended: Promise<Date>;
-
-  constructor(
-    readonly runtime: SandboxRuntime,
-    readonly actor: Actor<typeof sandboxMachine>,
-    now: () => number,
-  ) {
-    this.createdAt = new Date(now());
-    this.timeline = new Timeline(now, (state, ms) => {
-      if (runtime.journalOpen) runtime.journal.transition(state, ms);
-    });
-    this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => {
-      this.exitedAt = new Date(now());
-      return this.exitedAt;
-    });
-    actor.subscribe((snapshot) => this.timeline.entered(statePath(snapshot.value)));
-  }
-
-  /** Sends an event unless the chart has ended: then there is nothing left to ask of it. */
-  send(event: SandboxEvent): void {
-    if (this.actor.getSnapshot().status === "active") this.actor.send(event);
-  }
-
-  containerActor(containerId: string): ContainerActor | undefined {
-    return this.actor.getSnapshot().children[containerActorId(containerId)];
-  }
-}
-
-/** Ids become names of directories, cgroups and processes: nothing else may be in them. */
-const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** Wait's answer for a sandbox that did not end because it was asked to. */
 const FAILED_STATUS = 1;
 
@@ -72,23 +46,10 @@ export class SandboxRegistry implements SandboxService {
   private readonly sandboxes = new Map<string, SandboxEntry>();
   private readonly machine: typeof sandboxMachine;
 
-  /** Called after a sandbox is gone for good, its containers included. */
-  onRemoved: (sandbox: SandboxRuntime) => void = () => undefined;
-
-  constructor(
-    private readonly host: Host,
-    private readonly clock?: Clock,
-  ) {
-    this.machine = bindSandboxMachine({
-      sandbox: (id) => this.entry(id).runtime,
-      container: (sandboxId, containerId) => {
-        const container = this.entry(sandboxId).runtime.containers.get(containerId);
-        if (container !== undefined) return container;
-        throw blazarError("ContainerNotFound", "find the container", "no such container", {
-          subject: containerId,
-        });
-      },
-    });
+  constructor(private readonly ports: RegistryPorts) {
+    const { containers, backend } = ports;
+    const sandbox = (id: string) => this.entry(id).sandbox;
+    this.machine = bindSandboxMachine({ sandbox, container: (id) => containers.get(id) }, backend);
   }
 
   get size(): number {
@@ -108,17 +69,15 @@ export class SandboxRegistry implements SandboxService {
 
   async create(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
     this.refuse(spec);
-    const runtime = new SandboxRuntime(spec, this.host);
-    const actor = createActor(this.machine, {
-      input: { sandboxId: spec.id, deadlines: this.host.deadlines },
-      ...(this.clock === undefined ? {} : { clock: this.clock }),
-    });
-    const entry = new SandboxEntry(runtime, actor, this.host.now);
+    const { deadlines, now } = this.ports;
+    const sandbox = new Sandbox(spec, this.ports);
+    const actor = createActor(this.machine, { input: { sandboxId: spec.id, deadlines } });
+    const entry = new SandboxEntry(sandbox, actor, now);
     this.sandboxes.set(spec.id, entry);
     this.watch(entry);
     actor.start();
     await this.reach(entry, "create the sandbox", (snapshot) => snapshot.matches("created"), signal);
-    runtime.logger.info({ pod: `${spec.namespace}/${spec.name}` }, "sandbox created");
+    sandbox.logger.info({ pod: `${spec.namespace}/${spec.name}` }, "sandbox created");
   }
 
   async start(id: string, signal?: AbortSignal): Promise<{ pid: number; createdAt: Date }> {
@@ -128,10 +87,10 @@ export class SandboxRegistry implements SandboxService {
       throw illegal("start the sandbox", id, before);
     }
     entry.send({ type: "sandbox.start" });
-    const snapshot = await this.host.supply.activity.during(() =>
+    const snapshot = await this.ports.pace.activity.during(() =>
       this.reach(entry, "start the sandbox", (now) => now.matches("ready"), signal),
     );
-    entry.runtime.logger.info({ timeline: entry.timeline.steps }, "sandbox ready");
+    entry.sandbox.logger.info({ timeline: entry.timeline.steps }, "sandbox ready");
     return { pid: snapshot.context.pid, createdAt: entry.createdAt };
   }
 
@@ -168,11 +127,10 @@ export class SandboxRegistry implements SandboxService {
         ? {}
         : { exitedAt: entry.exitedAt, exitStatus: failure === undefined ? 0 : FAILED_STATUS }),
       info: {
-        state: statePath(snapshot.value),
+        state: entry.state,
         timeline: JSON.stringify(entry.timeline.steps),
-        vmmTimeline: JSON.stringify(entry.runtime.vm?.timeline ?? []),
-        acceleration: entry.runtime.vm?.acceleration ?? "",
-        boot: entry.runtime.source ?? "",
+        ...entry.sandbox.backend.info(),
+        ...(entry.fallbacks.length === 0 ? {} : { fallbacks: JSON.stringify(entry.fallbacks) }),
         ...(failure === undefined ? {} : { failure: errorOf(failure, id).message }),
       },
     };
@@ -190,24 +148,16 @@ export class SandboxRegistry implements SandboxService {
     const ends = this.ids().map((id) => this.shutdown(id));
     for (const end of await Promise.allSettled(ends)) {
       if (end.status === "rejected")
-        this.host.logger.error({ err: end.reason }, "could not end a sandbox cleanly");
+        this.ports.logger.error({ err: end.reason }, "could not end a sandbox cleanly");
     }
   }
 
   private refuse(spec: SandboxSpec): void {
     const operation = "create the sandbox";
-    if (!SAFE_ID.test(spec.id)) {
-      throw blazarError(
-        "InvalidArgument",
-        operation,
-        "an id has 1 to 128 letters, digits, dots, dashes or underscores",
-        { subject: spec.id.slice(0, 200) },
-      );
-    }
-    if (this.sandboxes.has(spec.id)) {
+    checkId(spec.id, operation);
+    if (this.sandboxes.has(spec.id))
       throw blazarError("SandboxExists", operation, "there is one with this id", { subject: spec.id });
-    }
-    this.host.networks.admit(spec);
+    this.ports.networks.admit(spec);
   }
 
   /** Waits for a state on the way up; a chart that ends instead has a failure, and has cleaned up. */
@@ -217,12 +167,10 @@ export class SandboxRegistry implements SandboxService {
     reached: (snapshot: SandboxSnapshot) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<SandboxSnapshot> {
-    const { id } = entry.runtime;
-    const cancel = () => entry.send({ type: "sandbox.shutdown" });
-    if (signal?.aborted) cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
+    const { id } = entry.sandbox;
+    const forget = onAbort(signal, () => entry.send({ type: "sandbox.shutdown" }));
     const snapshot = await until(entry.actor, (now) => reached(now) || now.matches("stopped"));
-    signal?.removeEventListener("abort", cancel);
+    forget();
     if (reached(snapshot)) return snapshot;
     if (snapshot.status !== "active") await this.forget(entry);
     const { failure } = snapshot.context;
@@ -232,31 +180,31 @@ export class SandboxRegistry implements SandboxService {
 
   /** After the chart's end: undo what is left, then the id is free. Throws what cannot be undone. */
   private async forget(entry: SandboxEntry): Promise<void> {
-    await entry.runtime.finish();
-    if (this.sandboxes.get(entry.runtime.id) === entry) {
-      this.sandboxes.delete(entry.runtime.id);
-      this.onRemoved(entry.runtime);
-      entry.runtime.logger.info({}, "sandbox removed");
-    }
+    const { sandbox } = entry;
+    await sandbox.finish();
+    if (this.sandboxes.get(sandbox.id) !== entry) return;
+    this.sandboxes.delete(sandbox.id);
+    this.ports.containers.removeAll(sandbox.id);
+    sandbox.logger.info({}, "sandbox removed");
   }
 
   /** Logs why a sandbox goes down by itself, with the last words of its guest. */
   private watch(entry: SandboxEntry): void {
-    const { runtime } = entry;
+    const { sandbox } = entry;
     let told = false;
     entry.actor.subscribe((snapshot) => {
       const { failure } = snapshot.context;
       if (failure === undefined || told) return;
       told = true;
       const log = (diagnostics: string) =>
-        runtime.logger.error(
+        sandbox.logger.error(
           { code: failure.code, diagnostics },
-          `sandbox failed: ${errorOf(failure, runtime.id).message}`,
+          `sandbox failed: ${errorOf(failure, sandbox.id).message}`,
         );
-      (runtime.vm?.diagnostics() ?? Promise.resolve("")).then(log, () => log(""));
+      sandbox.backend.diagnostics().then(log, () => log(""));
     });
     entry.actor.on("leftover", ({ step }) =>
-      runtime.logger.warn({ step }, "a step of the clean-up failed; Shutdown tries again"),
+      sandbox.logger.warn({ step }, "a step of the clean-up failed; Shutdown tries again"),
     );
   }
 }
@@ -270,11 +218,4 @@ function phaseOf(snapshot: SandboxSnapshot): SandboxPhase {
 
 function illegal(operation: string, id: string, snapshot: SandboxSnapshot): BlazarError {
   return blazarError("IllegalTransition", operation, `it is ${phaseOf(snapshot)}`, { subject: id });
-}
-
-/** `{booting: "awaitingAgent"}` → `booting.awaitingAgent`. */
-function statePath(value: unknown): string {
-  if (typeof value === "string") return value;
-  const [[name, inner] = ["", ""]] = Object.entries(value as Record<string, unknown>);
-  return `${name}.${statePath(inner)}`;
 }

@@ -6,18 +6,23 @@
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
 import type { Vm } from "../../contracts/vm.ts";
+import { onAbort } from "../../lib/async.ts";
 import type { GuestHello, SandboxSetup } from "../../protocol/guest/messages.ts";
+import type { TextCodec } from "../../protocol/wire/json.ts";
 import { GuestLink } from "../guest/link.ts";
-import { prepareChild } from "../guest/spare-child.ts";
-import { prepareSpare } from "../guest/spare-disk.ts";
-import type { Host } from "../host.ts";
+import { prepareChild, prepareDisk } from "../guest/preparation.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
 
-/** What it needs of the {@link Host}. */
-export type TemplateGuestHost = Pick<Host, "session" | "text" | "logger"> & {
+/** What it needs of the daemon. */
+export interface TemplateGuestHost {
+  /** Identifies this life of the daemon. */
+  readonly session: string;
+  readonly text: TextCodec;
+  readonly logger: Logger;
   readonly deadlines: Pick<Deadlines, "agentHello" | "guestRequest">;
-};
+}
 
 /**
  * Waits for the agent's hello, has it prepare what clones need and lets go of it.
@@ -41,10 +46,8 @@ export async function prepareTemplateGuest(
   const giveUp = (code: "GuestNotReady" | "Cancelled", reason: string) => () =>
     guest.close(blazarError(code, "wait for the guest's agent", reason, { subject: vm.id }));
   const timer = setTimeout(giveUp("GuestNotReady", `no hello within ${agentHello} ms`), agentHello);
-  const onAbort = giveUp("Cancelled", "it was called off");
-  signal.addEventListener("abort", onAbort, { once: true });
+  const forget = onAbort(signal, giveUp("Cancelled", "it was called off"));
   try {
-    if (signal.aborted) onAbort();
     const hello = await guest.hello;
     clearTimeout(timer);
     // what every sandbox needs is there before the first clone: it only has to change names
@@ -54,13 +57,13 @@ export async function prepareTemplateGuest(
       { deadlineMs: guestRequest, signal },
     );
     await rehearseInTemplate(guest, host, signal);
-    if (disk !== undefined) await prepareSpare(guest, disk, host, signal);
+    if (disk !== undefined) await prepareDisk(guest, disk, host, signal);
     await prepareChild(guest, host, signal);
     await guest.request("ping", {}, { deadlineMs: guestRequest, signal });
     return hello;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
+    forget();
     guest.close();
   }
 }

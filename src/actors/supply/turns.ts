@@ -4,7 +4,7 @@
  * Fifty VMs that boot at once on two cores are all slow; in turns the first are as quick as alone. A wait is given up
  * by its signal and leaves no place taken.
  */
-import { blazarError } from "../../contracts/errors.ts";
+import { cancelled, onAbort } from "../../lib/async.ts";
 
 /** Gives the turn back; idempotent. */
 export type EndTurn = () => void;
@@ -65,21 +65,16 @@ export class Turns {
   private wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = () => {
-        signal.removeEventListener("abort", abort);
+        forget();
         resolve();
       };
-      const abort = () => {
+      this.waiting.push(go);
+      const forget = onAbort(signal, () => {
         const place = this.waiting.indexOf(go);
         if (place < 0) return;
         this.waiting.splice(place, 1);
-        reject(blazarError("Cancelled", "wait for a turn to start", "the start was given up"));
-      };
-      if (signal.aborted) {
-        reject(blazarError("Cancelled", "wait for a turn to start", "the start was given up"));
-        return;
-      }
-      this.waiting.push(go);
-      signal.addEventListener("abort", abort, { once: true });
+        reject(cancelled({ operation: "wait for a turn to start" }, "the start was given up"));
+      });
     });
   }
 }

@@ -1,15 +1,16 @@
 /**
- * What VMMs and guests report, as the events of a sandbox's chart. The streams never error: a chart has to be told.
+ * Reports of VMMs and guests, as events of the charts. The streams never error: a failure is an event, too.
  */
 import { catchError, map, Observable, of } from "rxjs";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Vm, VmmEvent } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
+import type { VmBootEvent } from "../../machines/vm-boot.setup.ts";
 import type { GuestLink } from "../guest/link.ts";
 
 /** A stream that fails is the end of the VMM, as far as anybody can tell. */
-export function vmmEvents$(vm: Vm, logger: Logger): Observable<SandboxEvent> {
+export function vmmEvents$(vm: Vm, logger: Logger): Observable<VmBootEvent> {
   return new Observable<VmmEvent>((observer) => vm.events.subscribe(observer)).pipe(
     catchError((error: unknown) => {
       logger.error({ err: error }, "the VMM's event stream failed; the sandbox is given up");

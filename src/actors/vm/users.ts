@@ -5,7 +5,13 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 
-export class UserPool {
+/** User and group of a VMM. */
+export interface VmUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export class VmUsers {
   private readonly taken = new Set<number>();
 
   constructor(
@@ -14,21 +20,18 @@ export class UserPool {
   ) {}
 
   /** Throws ResourceExhausted. */
-  take(): { uid: number; gid: number } {
+  take(): VmUser {
     for (let id = this.first; id < this.first + this.size; id++) {
       if (this.taken.has(id)) continue;
       this.taken.add(id);
       return { uid: id, gid: id };
     }
-    throw blazarError(
-      "ResourceExhausted",
-      "find a user for a VMM",
-      `all ${this.size} from ${this.first} are in use`,
-      { remedy: "raise vmm.users.count in the configuration" },
-    );
+    const reason = `all ${this.size} from ${this.first} are in use`;
+    const remedy = "raise vmm.uid_count in the configuration";
+    throw blazarError("ResourceExhausted", "find a user for a VMM", reason, { remedy });
   }
 
-  release(user: { readonly uid: number }): void {
+  release(user: VmUser): void {
     this.taken.delete(user.uid);
   }
 }

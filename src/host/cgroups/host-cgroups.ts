@@ -1,38 +1,35 @@
 /**
- * The Cgroups port: a control group for each sandbox's VMM, in cgroup v2 or in every hierarchy of v1 (kernel:
- * admin-guide/cgroup-v2.rst, cgroup-v1/cgroups.rst).
+ * The Cgroups port: a control group for each sandbox's VMM, in cgroup v2 or in every hierarchy of v1.
  *
- * Below CRI's cgroup_parent, so that kubelet's limits hold and containerd counts the VMM, else below `/blazar`. What
- * is mounted where comes from mountinfo. A systemd parent (`a-b.slice`) is read as the path that systemd gives it,
- * and the group is made in there without asking systemd, which leaves unknown groups alone. Must not move or kill
- * a process, and must not remove anything but the directories that it planned.
+ * The group is below CRI's cgroup_parent, so that kubelet's limits hold and containerd counts the VMM, or else below
+ * `/blazar`. It is made without asking systemd, which leaves unknown groups alone. Must not kill a process, and must not
+ * remove anything but the directories that it planned.
  */
-import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
-import { mkdir, readFile, rmdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
-import { parseMountinfo } from "../../workers/mountinfo.ts";
-
-/** A mounted hierarchy. */
-interface Hierarchy {
-  readonly mountPoint: string;
-  readonly version: 1 | 2;
-  readonly controllers: readonly string[];
-}
+import { checkId } from "../../lib/ids.ts";
+import { makeGroup, writeControl } from "./control-files.ts";
+import {
+  expandParent,
+  groupsOnTheWay,
+  type Hierarchy,
+  invalidGroup,
+  readHierarchies,
+} from "./hierarchies.ts";
 
 export interface HostCgroupsOptions {
   /** A file like /proc/self/mountinfo. */
   readonly mountinfo?: string;
-  /** Blazar's own group, for sandboxes without a parent. */
+  /** Where sandboxes without a parent go. */
   readonly ownGroup?: string;
   readonly delay?: (milliseconds: number) => Promise<unknown>;
 }
 
-const DELEGATED = ["cpu", "memory", "pids", "io", "cpuset"];
-const SANDBOX_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-/** How long a group may stay busy after its last process has been reaped: 2 s in all. */
+/** A group may stay busy for a while after its last process has been reaped. Milliseconds, 2 s in all. */
 const BUSY_DELAYS = [5, 10, 20, 40, 80, 160, 320, 640, 725];
 
 /** Control groups of this host. */
@@ -53,13 +50,13 @@ export class HostCgroups implements Cgroups {
     sandboxId: string,
     parent: string,
   ): Promise<{ readonly directories: readonly string[]; readonly procs: readonly string[] }> {
-    if (!SANDBOX_ID.test(sandboxId)) throw invalid(sandboxId, "a sandbox's id names a directory");
+    checkId(sandboxId, "plan the sandbox's control group");
     const group = parent === "" ? this.ownGroup : expandParent(parent);
     const directories: string[] = [];
     const procs: string[] = [];
     for (const { mountPoint } of await this.mounted()) {
-      const above = ancestors(mountPoint, group);
-      // our own group goes with its last sandbox, whoever made it
+      const above = groupsOnTheWay(mountPoint, group);
+      // Blazar's own group is removed with its last sandbox, whoever made it
       const ours = parent === "" ? above : above.filter((each) => !existsSync(each));
       const directory = path.join(mountPoint, group, sandboxId);
       directories.push(...ours, directory);
@@ -74,8 +71,8 @@ export class HostCgroups implements Cgroups {
         try {
           await makeGroup(directory, hierarchy);
         } catch (error) {
-          const details = { operation: "make the control group", subject: directory };
-          throw BlazarError.wrap(error, "HostResource", details);
+          const about = { operation: "make the control group", subject: directory };
+          throw BlazarError.wrap(error, "HostResource", about);
         }
       }
     });
@@ -85,10 +82,8 @@ export class HostCgroups implements Cgroups {
     await Promise.all(
       procs.map((file) =>
         writeControl(file, String(pid)).catch((error: unknown) => {
-          throw BlazarError.wrap(error, "HostResource", {
-            operation: "move a process into its control group",
-            subject: file,
-          });
+          const about = { operation: "move a process into its control group", subject: file };
+          throw BlazarError.wrap(error, "HostResource", about);
         }),
       ),
     );
@@ -103,7 +98,7 @@ export class HostCgroups implements Cgroups {
     });
   }
 
-  /** Works on all hierarchies at once, on each in order; the first failure is reported when all have ended. */
+  /** Works on all hierarchies at once, in each one in order. When all have ended, the first failure is thrown. */
   private async inEachHierarchy(
     directories: readonly string[],
     work: (directories: readonly string[], hierarchy: Hierarchy) => Promise<void>,
@@ -118,7 +113,7 @@ export class HostCgroups implements Cgroups {
     if (failed !== undefined) throw failed.reason;
   }
 
-  /** @param shared other sandboxes may be in it: then it stays, and that is no failure */
+  /** @param shared other sandboxes may use the group; if they do, it stays, and that is no failure */
   private async removeGroup(directory: string, shared: boolean): Promise<void> {
     for (const delay of [...BUSY_DELAYS, undefined]) {
       try {
@@ -128,23 +123,21 @@ export class HostCgroups implements Cgroups {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === "ENOENT" || shared) return;
         if ((code !== "EBUSY" && code !== "ENOTEMPTY") || delay === undefined) {
-          throw BlazarError.wrap(error, "HostResource", {
-            operation: "remove the control group",
-            subject: directory,
-            remedy: code === "EBUSY" ? `look for processes in ${directory}/cgroup.procs` : undefined,
-          });
+          const remedy = code === "EBUSY" ? `look for processes in ${directory}/cgroup.procs` : undefined;
+          const about = { operation: "remove the control group", subject: directory, remedy };
+          throw BlazarError.wrap(error, "HostResource", about);
         }
         await this.delay(delay);
       }
     }
   }
 
-  /** The hierarchy that a directory is in, never at its root. Throws for any other path. */
+  /** The hierarchy that a directory is in. Throws for its root, and for any path outside. */
   private async hierarchyOf(directory: string): Promise<Hierarchy> {
     const hierarchies = await this.mounted();
     const found = hierarchies.find(({ mountPoint }) => directory.startsWith(`${mountPoint}/`));
     if (found === undefined || path.resolve(directory) !== directory)
-      throw invalid(directory, "it is not below a mounted cgroup hierarchy");
+      throw invalidGroup(directory, "it is not below a mounted cgroup hierarchy");
     return found;
   }
 
@@ -152,114 +145,4 @@ export class HostCgroups implements Cgroups {
     this.hierarchies ??= readHierarchies(this.mountinfo);
     return this.hierarchies;
   }
-}
-
-/** The v1 hierarchies if there are any with controllers, else v2. Named ones (systemd's) are not ours to use. */
-async function readHierarchies(file: string): Promise<readonly Hierarchy[]> {
-  const entries = parseMountinfo(await readFile(file, "utf8"));
-  const legacy = new Map<string, Hierarchy>();
-  for (const { mountPoint, type, superOptions } of entries) {
-    if (type !== "cgroup") continue;
-    const controllers = superOptions.filter((option) => /^[a-z_]+$/.test(option) && !FLAGS.has(option));
-    const key = controllers.join(",");
-    // a hierarchy may be mounted again elsewhere; the first is the system's
-    if (controllers.length > 0 && !legacy.has(key)) legacy.set(key, { mountPoint, version: 1, controllers });
-  }
-  if (legacy.size > 0) return [...legacy.values()];
-  const unified = entries.find(({ type }) => type === "cgroup2");
-  if (unified === undefined) {
-    throw blazarError("DependencyMissing", "find the control groups", "neither cgroup v1 nor v2 is mounted", {
-      subject: file,
-      remedy: "mount cgroup2 at /sys/fs/cgroup",
-    });
-  }
-  return [{ mountPoint: unified.mountPoint, version: 2, controllers: [] }];
-}
-
-const FLAGS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "favordynmods", "none"]);
-
-async function makeGroup(directory: string, { version, controllers }: Hierarchy): Promise<void> {
-  await makeDirectory(directory);
-  if (version === 2) await delegateControllers(path.dirname(directory));
-  if (controllers.includes("cpuset")) await inheritCpuset(directory);
-}
-
-async function makeDirectory(directory: string): Promise<void> {
-  if (existsSync(directory)) return;
-  try {
-    await mkdir(directory);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "EEXIST") return;
-    if (code !== "ENOENT") throw error;
-    // the group above may be removed by the last sandbox in it, just now
-    await mkdir(directory, { recursive: true });
-  }
-}
-
-/** A group of v2 has the controllers that the group above hands down; those above kubelet's groups do already. */
-async function delegateControllers(parent: string): Promise<void> {
-  const file = path.join(parent, "cgroup.subtree_control");
-  const available = readWords(path.join(parent, "cgroup.controllers"));
-  const enabled = readWords(file);
-  for (const controller of DELEGATED) {
-    if (!available.includes(controller) || enabled.includes(controller)) continue;
-    // EBUSY: the group above has processes of its own; the VMM is then counted but not limited by this controller
-    await writeControl(file, `+${controller}`).catch(() => undefined);
-  }
-}
-
-/** In v1 a new group has no CPUs and no memory nodes, and takes no process until it does. */
-async function inheritCpuset(directory: string): Promise<void> {
-  for (const name of ["cpuset.cpus", "cpuset.mems"]) {
-    const file = path.join(directory, name);
-    if (readFileSync(file, "utf8").trim() !== "") continue;
-    await writeControl(file, readFileSync(path.join(path.dirname(directory), name), "utf8"));
-  }
-}
-
-function readWords(file: string): string[] {
-  return existsSync(file) ? readFileSync(file, "utf8").split(/\s+/) : [];
-}
-
-/**
- * Writes a control file. Looking, opening and reading answer from the kernel's memory within microseconds and are done at
- * once; what is written (and mkdir) may wait for locks and grace periods of the kernel, and goes to a thread. By the
- * file's number: `writeFile` makes three trips to a thread of it, for eight hierarchies of v1 in each start.
- */
-function writeControl(file: string, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fd = openSync(file, "w");
-    write(fd, text, (error) => {
-      closeSync(fd);
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
-}
-
-/** The directories from below the hierarchy's root to `group` itself. */
-function ancestors(mountPoint: string, group: string): string[] {
-  const names = group.split("/").filter((name) => name !== "");
-  return names.map((_, index) => path.join(mountPoint, ...names.slice(0, index + 1)));
-}
-
-/** `a-b.slice` → `/a.slice/a-b.slice` (systemd.slice(5)); anything else is a path already. */
-export function expandParent(parent: string): string {
-  const names = parent.split("/").filter((name) => name !== "");
-  if (names.length === 0) throw invalid(parent, "the root of the hierarchies takes no sandboxes");
-  for (const name of names) {
-    if (name === "." || name === ".." || /[\0\n]/.test(name) || name.length > 255)
-      throw invalid(parent, `"${name}" does not belong in a control group's path`);
-    if (name.startsWith("cgroup.")) throw invalid(parent, `"${name}" is a name of the kernel's`);
-  }
-  const [only = ""] = names;
-  if (names.length > 1 || !only.endsWith(".slice")) return `/${names.join("/")}`;
-  const parts = only.slice(0, -".slice".length).split("-");
-  if (parts.includes("")) throw invalid(parent, "it is not a slice's name");
-  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("-")}.slice`).join("");
-}
-
-function invalid(subject: string, reason: string): BlazarError {
-  return blazarError("InvalidArgument", "use the control group", reason, { subject });
 }

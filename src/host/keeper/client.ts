@@ -11,6 +11,7 @@ import type {
   Keeper,
   KeeperInventory,
   ProcessExit,
+  ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
   StdioBinding,
@@ -25,7 +26,7 @@ import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wi
 import { type Hello, Peer } from "../../protocol/wire/peer.ts";
 import { KeeperLink } from "./link.ts";
 import { KeeperProcesses } from "./processes.ts";
-import { KeeperRequests } from "./requests.ts";
+import { KeeperRequests, type Outcome } from "./requests.ts";
 import { StdioChannel } from "./stdio.ts";
 import { TaskRelay } from "./tasks.ts";
 
@@ -104,11 +105,12 @@ class KeeperClient implements Keeper {
     return { processes: this.processes.inventory(), stdio: [...this.channels.keys()] };
   }
 
-  async spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity> {
-    return this.requests.sendOrUndo("process.spawn", spec, spec.id, signal, {
-      done: (identity) => this.processes.started(spec.id, identity),
-      undo: () => this.undoSpawn(spec.id),
-    });
+  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity> {
+    return this.requests.sendOrUndo("process.spawn", spec, spec.id, signal, this.outcomeOf(spec.id));
+  }
+
+  fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity> {
+    return this.requests.sendOrUndo("process.fork", request, request.id, signal, this.outcomeOf(request.id));
   }
 
   async signal(id: string, signal: number): Promise<void> {
@@ -247,8 +249,16 @@ class KeeperClient implements Keeper {
     this.tasks.reconcile([]);
   }
 
+  /** What becomes of a process that was asked for. */
+  private outcomeOf(id: string): Outcome<ProcessIdentity> {
+    return {
+      done: (identity) => this.processes.started(id, identity),
+      undo: () => this.undoStart(id),
+    };
+  }
+
   /** The start was given up, but the process is there. */
-  private async undoSpawn(id: string): Promise<void> {
+  private async undoStart(id: string): Promise<void> {
     try {
       const exit = this.processes.exited(id);
       await this.signal(id, SIGKILL).catch(() => undefined);

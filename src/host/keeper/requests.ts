@@ -14,7 +14,7 @@ import {
 import type { Peer } from "../../protocol/wire/peer.ts";
 
 /** What becomes of an answer. */
-interface Outcome<Result> {
+export interface Outcome<Result> {
   /** It was done, whether or not somebody still waits for it. */
   done(result: Result): void;
   /** It was done, but the caller has given up. */

@@ -1,5 +1,5 @@
 /**
- * The networks that there are so far: the host's own, which takes no NIC. Pods with others are refused.
+ * The PodNetworks port while there are no pod networks: a pod with hostNetwork gets no NIC, any other one is refused.
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { NetworkedPod, PodNetworks } from "../../contracts/network.ts";
@@ -7,18 +7,15 @@ import type { NetworkedPod, PodNetworks } from "../../contracts/network.ts";
 export class HostNetworkOnly implements PodNetworks {
   admit({ id, netnsPath }: NetworkedPod): void {
     if (netnsPath === "") return;
-    throw blazarError(
-      "UnsupportedSpec",
-      "create the sandbox",
-      `pod networks (${netnsPath}) are not supported yet`,
-      { subject: id, remedy: "set hostNetwork: true in the pod" },
-    );
+    const reason = `pod networks (${netnsPath}) are not supported yet`;
+    const about = { subject: id, remedy: "set hostNetwork: true in the pod" };
+    throw blazarError("UnsupportedSpec", "create the sandbox", reason, about);
   }
 
   async connect(_vm: unknown, pod: NetworkedPod): Promise<void> {
     this.admit(pod);
   }
 
-  /** It has connected none. */
+  /** Nothing was connected. */
   async disconnect(): Promise<void> {}
 }

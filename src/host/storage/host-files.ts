@@ -1,8 +1,8 @@
 /**
- * The HostFiles port: directories on the host and what is mounted in them.
+ * The HostFiles port: directories on the host and the mounts in them.
  *
- * Looks before it works: a thread is asked only if there is something to unmount, everything else is Node's own
- * asynchronous file calls, so that an idle daemon has no worker.
+ * Looks first, and asks a worker only if there is something to unmount: an idle daemon then needs no thread. Everything
+ * else is done by Node's own asynchronous file calls.
  */
 import { chmod, chown, lstat, mkdir, readFile, realpath } from "node:fs/promises";
 import path from "node:path";
@@ -30,14 +30,10 @@ export class LocalHostFiles implements HostFiles {
       await mkdir(directory, { recursive: true, mode });
       const found = await lstat(directory);
       if (!found.isDirectory()) {
-        throw blazarError(
-          "StorageFailed",
-          "make the directory",
-          "there is a symlink or a file of that name",
-          { subject: directory },
-        );
+        const reason = "there is a symlink or a file of that name";
+        throw blazarError("StorageFailed", "make the directory", reason, { subject: directory });
       }
-      // mkdir's mode is cut by the umask and says nothing of a directory that was there already
+      // mkdir(2) applies the umask, and leaves the mode of a directory that exists already
       if ((found.mode & 0o7777) !== mode) await chmod(directory, mode);
       if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid))
         await chown(directory, owner.uid, owner.gid);

@@ -1,15 +1,15 @@
 /**
- * The LayerImages port: writable layers as files, made, packed and unpacked by workers.
+ * The LayerImages port: writable layers as files, for a template's VM and its clones.
+ *
+ * Workers make, pack and unpack them. Must not know which VM has which file.
  */
 import { stat } from "node:fs/promises";
 import type { LayerImages } from "../../contracts/storage.ts";
-import type { EmptyImage } from "../../workers/disk-image.ts";
+import type { EmptyImage, Owner } from "../../workers/disk-image.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import type { TaskRunner } from "./worker-pool.ts";
 
-type Owner = { readonly uid: number; readonly gid: number } | undefined;
-
-/** Layers that start as set-up's empty image. */
+/** Layers that start as a copy of the empty image that `npm run setup` has made. */
 export class HostLayerImages implements LayerImages {
   constructor(
     private readonly workers: TaskRunner<RootfsTasks>,
@@ -21,7 +21,7 @@ export class HostLayerImages implements LayerImages {
     return `${size}/${mtimeMs}`;
   }
 
-  async make(image: string, owner: Owner): Promise<void> {
+  async make(image: string, owner: Owner | undefined): Promise<void> {
     await this.workers.run("makeImage", { image, owner, empty: this.empty });
   }
 
@@ -29,7 +29,7 @@ export class HostLayerImages implements LayerImages {
     await this.workers.run("packImage", { image, packed });
   }
 
-  async unpack(packed: string, image: string, owner: Owner): Promise<void> {
+  async unpack(packed: string, image: string, owner: Owner | undefined): Promise<void> {
     await this.workers.run("unpackImage", { packed, image, owner });
   }
 }

@@ -1,22 +1,22 @@
 /**
  * Removes a directory tree without leaving it: no symlink is followed and no mount is entered.
  *
- * Every directory is opened with O_NOFOLLOW and its children are named through /proc/self/fd, so that somebody who
- * swaps a directory for a symlink meanwhile redirects nothing (openat(2), unlinkat(2)). Something on another device
- * is refused; a bind mount of the same device cannot be removed, because rmdir(2) says EBUSY: unmount first.
+ * Every directory is opened with O_NOFOLLOW, and its children are named through /proc/self/fd (openat(2), unlinkat(2)).
+ * So nobody redirects the removal by putting a symlink in the place of a directory. A directory on another device is
+ * refused. A bind mount of the same device is not removed either: rmdir(2) answers EBUSY. Unmount first.
  */
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readdir, rmdir, unlink } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 
-/** Deeper trees are nobody's share: each level holds a descriptor. */
+/** Each level holds a descriptor, and no share is as deep. */
 const MAX_DEPTH = 128;
 
-/** Removes the tree at `root`; it not being there is success. The caller has unmounted what is below. */
+/** Removes the tree at `root`; a missing one is no failure. The caller has unmounted everything below. */
 export async function removeTree(root: string): Promise<void> {
   if (!path.isAbsolute(root) || path.resolve(root).split("/").length < 3)
-    throw refusal(root, "it is not an absolute path below a directory of the root");
+    throw refusal(root, "it is not an absolute path of two names or more");
   try {
     const found = await lstat(root).catch(ignoreMissing);
     if (found === undefined) return;
@@ -27,7 +27,7 @@ export async function removeTree(root: string): Promise<void> {
   }
 }
 
-/** @param name how to reach it now; `shown` how to call it in a message */
+/** @param name the path to open; `shown` is the path for messages */
 async function removeDirectory(name: string, device: number, depth: number, shown: string): Promise<void> {
   if (depth > MAX_DEPTH) throw refusal(shown, `it is more than ${MAX_DEPTH} directories deep`);
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;

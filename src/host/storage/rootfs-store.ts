@@ -1,29 +1,29 @@
 /**
- * The RootfsStore port: plans a container's root from its snapshot, has workers make and undo it.
+ * The RootfsStore port: plans a container's root from its snapshot; workers make and undo it (docs/storage.md).
  *
- * The layers are mounted read-only below the sandbox's share; the guest writes to a disk of its own, a copy of an
- * empty ext4 image kept in the snapshot's upperdir (so that containerd counts it) or, where there is none, in
- * the scratch directory. Must not mount anything read-write, and must not touch a layer's files.
+ * The layers are mounted read-only below the sandbox's share. The guest writes to a disk of its own, a copy of an empty
+ * ext4 image. The disk is in the snapshot's upperdir, where containerd counts it, or else in the scratch directory.
+ * Must not mount anything read-write, and must not touch the files of a layer.
  */
 import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
-import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
+import { cancelled, throwIfAborted } from "../../lib/async.ts";
+import { checkId } from "../../lib/ids.ts";
 import type { EmptyImage } from "../../workers/disk-image.ts";
 import { maskLayer, UPPER_IMAGE } from "../../workers/mask-layer.ts";
 import { overlayData } from "../../workers/overlay-data.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
-import { readSnapshot, type Snapshot } from "./plan.ts";
 import { removeTree } from "./remove-tree.ts";
+import { readSnapshot, type Snapshot } from "./snapshot.ts";
 import type { TaskRunner } from "./worker-pool.ts";
 
 export interface HostRootfsStoreOptions {
   readonly workers: TaskRunner<RootfsTasks>;
-  /** What writable layers start from; see set-up. */
+  /** What writable layers start as; `npm run setup` has made it. */
   readonly empty: EmptyImage;
 }
-
-const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /** Root filesystems on this host. */
 export class HostRootfsStore implements RootfsStore {
@@ -37,25 +37,18 @@ export class HostRootfsStore implements RootfsStore {
 
   warm(): void {
     if (this.workers.isAwake === true) return;
-    // whoever needs it will be told
+    // a worker that does not start fails the first task that needs it, with the reason
     this.workers.run("warm", undefined).catch(() => undefined);
   }
 
   async plan(request: RootfsRequest): Promise<RootfsPlan> {
     const { containerId, shareDirectory, owner } = request;
-    if (!CONTAINER_ID.test(containerId)) {
-      throw blazarError(
-        "InvalidArgument",
-        "plan the root filesystem",
-        "a container's id has letters, digits, dot, dash and underscore, 128 at most",
-        { subject: containerId },
-      );
-    }
+    checkId(containerId, "plan the root filesystem");
     const directory = path.join(shareDirectory, containerId);
     const snapshot = readSnapshot(request.mounts);
     if (snapshot.kind === "disk") return planDisk(containerId, directory, snapshot, owner);
     const lower = await stackLayers(snapshot, directory);
-    // refused here, where nothing has been made yet
+    // too many layers are refused before anything is made
     if (lower.length > 1) overlayData(lower, containerId);
     const image = snapshot.upper ?? request.scratchDirectory;
     const name = snapshot.upper === undefined ? `${containerId}.ext4` : UPPER_IMAGE;
@@ -71,25 +64,26 @@ export class HostRootfsStore implements RootfsStore {
   }
 
   async apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void> {
-    throwIfCancelled(plan, signal);
+    const what = { operation: "prepare the root filesystem", subject: plan.containerId };
+    throwIfAborted(signal, what);
     await this.workers.run("applyRootfs", { plan, empty: this.empty });
     if (signal?.aborted !== true) return;
     await this.release(plan);
-    throwIfCancelled(plan, signal);
+    throw cancelled(what);
   }
 
-  async makeSpare(image: string, owner: RootfsPlan["owner"]): Promise<void> {
+  async prepareDisk(image: string, owner: RootfsPlan["owner"]): Promise<void> {
     await this.workers.run("makeImage", { image, owner, empty: this.empty });
   }
 
-  async moveSpare(plan: RootfsPlan, spare: string): Promise<boolean> {
+  async placeDisk(plan: RootfsPlan, prepared: string): Promise<boolean> {
     const { disk } = plan;
-    // apply takes over what is there already only where layers outlive their container
+    // apply uses a file that is already there only where the layer outlives its container
     if (!disk.owned || disk.kept !== true) return false;
     try {
-      // link(2) and not rename(2): it fails where there is one already
-      await link(spare, disk.path);
-      await unlink(spare);
+      // not rename(2): link(2) fails if the container has an earlier layer
+      await link(prepared, disk.path);
+      await unlink(prepared);
       return true;
     } catch {
       return false;
@@ -129,11 +123,11 @@ async function planDisk(
 }
 
 /**
- * The layers that exist, the topmost first. An upperdir with files is one; our image in it does not show.
+ * The layers to stack, the topmost first. An upperdir with files is one of them; the mask hides the disk image in it.
  *
- * The mask is always there, also over a single layer: mounted alone, that would be a bind with the same device and
- * inode numbers in every container of the image, and a guest that keeps names by them would look for the files of
- * one container in the place of another.
+ * The mask is there over a single layer, too: without it the mount would be a bind, with the same device and inode
+ * numbers in every container of the image. A guest that keeps names by these numbers would take the files of one
+ * container for those of another (docs/adr/0004).
  */
 async function stackLayers(
   snapshot: Extract<Snapshot, { kind: "layers" }>,
@@ -158,18 +152,6 @@ async function stackLayers(
 }
 
 function unusable(subject: string, cause: unknown): BlazarError {
-  return blazarError(
-    "InvalidRootfs",
-    "read the snapshot",
-    cause instanceof Error ? cause.message : String(cause),
-    { subject, remedy: "remove the image and pull it again", cause },
-  );
-}
-
-function throwIfCancelled(plan: RootfsPlan, signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  throw blazarError("Cancelled", "prepare the root filesystem", "the caller gave up", {
-    subject: plan.containerId,
-    cause: signal.reason,
-  });
+  const remedy = "remove the image and pull it again";
+  return blazarError("InvalidRootfs", "read the snapshot", reasonOf(cause), { subject, remedy, cause });
 }

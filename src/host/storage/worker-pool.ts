@@ -1,13 +1,13 @@
 /**
- * A piscina pool for one worker file, made on first use.
+ * A piscina pool for one worker file, made when the first task comes.
  *
- * A thread costs 6 to 10 MB, so none exists before it is needed and idle ones go away. Its start costs 40 ms of CPU
- * and touches 11 MB of Node's text that nothing else needs, so a pool may keep one. A running task is never
- * aborted, because that would terminate its thread between a mount and its undo: whoever gives up undoes the
- * task's work when it is done.
+ * A thread costs 6 to 10 MB, so none is started before it is needed, and idle ones end. Starting one costs 40 ms of CPU
+ * and 11 MB of Node's text that nothing else needs, so a pool may keep one. Must not abort a running task: that would end
+ * its thread between a mount and its undo. A caller that gives up waits for its task and undoes the work.
  */
 import type { Piscina } from "piscina";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { type Deferred, deferred } from "../../lib/async.ts";
 import type { Outcome } from "../../workers/outcome.ts";
 import { unwrap } from "../../workers/outcome.ts";
 
@@ -15,16 +15,16 @@ type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: (input: never) => Outcom
 type Input<Task> = Task extends (input: infer Given) => unknown ? Given : never;
 type Result<Task> = Task extends (...input: never[]) => Outcome<infer Value> ? Value : never;
 
-/** Runs tasks by name; rejects with the task's BlazarError. */
+/** Runs tasks by name. Rejects with the task's BlazarError. */
 export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
   run<Name extends keyof Tasks & string>(name: Name, input: Input<Tasks[Name]>): Promise<Result<Tasks[Name]>>;
-  /** A thread is there: the next task needs not wait for one to start. */
+  /** True if a thread has been started: the next task will not have to wait for one. */
   readonly isAwake?: boolean;
 }
 
-/** Told when there has been nothing to do for a while. */
+/** The pool as `onIdle` gets it. */
 export interface IdlePool<Tasks extends TaskMap<Tasks>> extends TaskRunner<Tasks> {
-  /** Threads that have been started so far. */
+  /** How many threads have been started so far. */
   readonly started: number;
 }
 
@@ -32,21 +32,21 @@ export interface WorkerPoolOptions<Tasks extends TaskMap<Tasks>> {
   /** The worker's bundle, an absolute path (`dist/workers/rootfs.worker.mjs`). */
   readonly file: string;
   readonly maxThreads?: number;
-  /** Keeps one thread once it was needed; default: none. */
+  /** Keeps one idle thread; default: none. */
   readonly keepOne?: boolean;
   /** How long an idle thread is kept, in milliseconds. */
   readonly idleTimeoutMs?: number;
-  /** Called when there was no task for that long and a little longer. Its own tasks do not make the pool busy. */
+  /** Called when there was no task for that long, and idle threads have ended. Its own tasks do not count. */
   readonly onIdle?: (pool: IdlePool<Tasks>) => Promise<void>;
-  /** How long that takes the first time, in milliseconds: what the start has left can be cleaned up sooner. */
+  /** When it is called for the first time, in milliseconds: the daemon's start leaves much to clean up. */
   readonly firstIdleMs?: number;
-  /** Told of a thread that died without a task, which nobody else would hear of. */
+  /** Called when a thread died without a task: no task's error tells it. */
   readonly onThreadError?: (error: unknown) => void;
 }
 
-/** Longer than the pauses of a node that starts pods one after the other. */
+/** Longer than the pauses between the pods of a node that starts them one by one. */
 const IDLE_TIMEOUT_MS = 5_000;
-/** Idle threads have ended by then. */
+/** How much later idle threads have surely ended. */
 const ENDED_AFTER_MS = 500;
 
 /** Threads that run the tasks of one worker file. */
@@ -58,9 +58,9 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   private idle: NodeJS.Timeout | undefined;
   private wasIdle = false;
   private startedCount = 0;
-  /** A task has come back: the worker file is sound. */
+  /** A task has returned: the worker file works. */
   private proven = false;
-  private readonly waiting = new Set<(error: unknown) => void>();
+  private readonly waiting = new Set<Deferred<Outcome<unknown>>>();
 
   constructor(options: WorkerPoolOptions<Tasks>) {
     this.options = options;
@@ -141,17 +141,15 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   }
 
   private async runIn(pool: Piscina, name: string, input: unknown): Promise<Outcome<unknown>> {
-    let giveUp: (error: unknown) => void = () => undefined;
-    const hopeless = new Promise<never>((_, reject) => {
-      giveUp = reject;
-    });
-    this.waiting.add(giveUp);
+    const ended = deferred<Outcome<unknown>>();
+    this.waiting.add(ended);
+    pool.run(input, { name }).then(ended.resolve, ended.reject);
     try {
-      const outcome: Outcome<unknown> = await Promise.race([pool.run(input, { name }), hopeless]);
+      const outcome = await ended.promise;
       this.proven = true;
       return outcome;
     } finally {
-      this.waiting.delete(giveUp);
+      this.waiting.delete(ended);
     }
   }
 
@@ -162,7 +160,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
       minThreads: this.options.keepOne === true ? 1 : 0,
       maxThreads: this.options.maxThreads ?? 2,
       idleTimeout: this.idleTimeoutMs,
-      // waiting on a futex would save microseconds and keep an idle thread from being ended in time
+      // a thread that waits on a futex saves microseconds, but does not end in time when it is idle
       atomics: "disabled",
       recordTiming: false,
     });
@@ -173,19 +171,17 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
     return pool;
   }
 
-  /** A thread ended without a task. If none has ever worked, piscina would start and lose them for ever. */
+  /** A thread died without a task. If no task has ever returned, piscina would start new threads for ever. */
   private threadDied(pool: Piscina, error: unknown): void {
     this.options.onThreadError?.(error);
     if (this.proven) return;
-    for (const reject of this.waiting) reject(error);
+    for (const task of this.waiting) task.reject(error);
     this.pool = undefined;
     pool.destroy().catch(() => undefined);
   }
 
   private failure(name: string, reason: string, cause?: unknown): BlazarError {
-    return blazarError("Internal", `run the task ${name} in a worker`, reason, {
-      subject: this.options.file,
-      cause,
-    });
+    const about = { subject: this.options.file, cause };
+    return blazarError("Internal", `run the task ${name} in a worker`, reason, about);
   }
 }

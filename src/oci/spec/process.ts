@@ -1,13 +1,12 @@
 /**
- * An OCI `process` object to the guest's process: config.md#process of the OCI runtime spec.
+ * From an OCI `process` to the guest's process: runtime-spec, config.md#process.
  *
- * Used for a container's init process and, by containerd's Exec, for further ones. Rules are runc's: args must not
- * be empty, cwd must be absolute. Profiles of the host's security modules mean nothing in the guest and are
- * reported as warnings.
+ * For a container's init process and for the processes of Task.Exec. The rules are runc's: args must not be empty, cwd
+ * must be absolute. Profiles of the host's security modules do not apply in the guest, and give warnings.
  */
 import { capabilityMask } from "../../protocol/guest/capabilities.ts";
 import type { GuestProcess } from "../../protocol/guest/messages.ts";
-import { GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { atMost, refuseLarge } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "./schema.ts";
 
 /** @throws BlazarError `InvalidSpec` */
@@ -19,16 +18,6 @@ export function translateProcess(value: unknown): {
   const translated = guestProcess(process);
   refuseLarge(translated, "process");
   return { process: translated, warnings: processWarnings(process) };
-}
-
-/** What a request to the guest may take, less its envelope and the caller's fields. */
-const MOST_BYTES = GUEST_MAX_FRAME_BYTES - 16 * 1024;
-
-/** A request is one frame: what does not fit into one would break the link instead of failing the call. */
-export function refuseLarge(request: object, field: string): void {
-  const bytes = Buffer.byteLength(JSON.stringify(request));
-  if (bytes > MOST_BYTES)
-    throw invalidSpec(field, `it takes ${bytes} bytes, and the guest is told ${MOST_BYTES} at most`);
 }
 
 export function guestProcess(process: OciProcess): GuestProcess {
@@ -59,10 +48,10 @@ export function processWarnings(process: OciProcess): string[] {
   }
   if (!isEmpty(process.apparmorProfile) && process.apparmorProfile !== "unconfined")
     warnings.push(
-      `the AppArmor profile ${process.apparmorProfile} is the host's and does not hold in the guest`,
+      `the AppArmor profile ${process.apparmorProfile} is the host's and does not apply in the guest`,
     );
   if (!isEmpty(process.selinuxLabel))
-    warnings.push(`the SELinux label ${process.selinuxLabel} is the host's and does not hold in the guest`);
+    warnings.push(`the SELinux label ${process.selinuxLabel} is the host's and does not apply in the guest`);
   return warnings;
 }
 
@@ -79,13 +68,7 @@ function checkCwd(cwd: string | null | undefined): string {
   return cwd;
 }
 
-/** The guest's own limits on lists (protocol/guest/messages.ts), told by the field's name. */
-export function atMost<Item>(items: readonly Item[], most: number, field: string): Item[] {
-  if (items.length > most) throw invalidSpec(field, `${items.length} entries are more than ${most}`);
-  return [...items];
-}
-
-/** A window's size; nonsense is as good as unknown. */
+/** Rows or columns of a terminal; 0 if unknown or impossible. */
 function cells(count: number | null | undefined): number {
   return count !== undefined && count !== null && Number.isInteger(count) && count > 0 && count <= 65_535
     ? count
@@ -114,7 +97,7 @@ function rlimits(limits: NonNullable<OciProcess["rlimits"]>): GuestProcess["rlim
   });
 }
 
-/** RLIM_INFINITY is 2^64-1, which JSON's numbers only come close to; so is everything that a file cannot reach. */
+/** RLIM_INFINITY is 2^64-1, which a JSON number rounds. So every limit above 2^53 is infinite. */
 function limitValue(value: number, type: string): number {
   if (value > Number.MAX_SAFE_INTEGER || value === -1) return Number.POSITIVE_INFINITY;
   if (!Number.isInteger(value) || value < 0)

@@ -1,19 +1,20 @@
 /**
- * OCI `linux.resources` to files of the guest's cgroup v2: config-linux.md#control-groups, kernel cgroup-v2.rst.
+ * From OCI `linux.resources` to files of the guest's cgroup v2: runtime-spec, config-linux.md#control-groups, and the
+ * kernel's cgroup-v2.rst.
  *
- * The guest always has cgroup v2, whatever the host has; conversions from v1 values are runc's. What only has a
- * meaning for the host's hardware (CPU sets, device rules) has none in the guest.
+ * The guest always has cgroup v2, whatever the host has. Values of v1 are converted as runc does. CPU sets and device
+ * rules are about the host's hardware and do not apply in the guest.
  */
-import { atMost } from "./process.ts";
+import { atMost } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciResources, readSpec, resourcesSchema } from "./schema.ts";
 
 export interface TranslatedResources {
-  /** Value by cgroup v2 file. */
+  /** Values by the names of cgroup v2's files. */
   readonly cgroup: Record<string, string>;
   readonly warnings: string[];
 }
 
-/** For Task.Update, whose resources come alone. @throws BlazarError `InvalidSpec` */
+/** For resources without a spec, as in Task.Update. @throws BlazarError `InvalidSpec` */
 export function translateResources(value: unknown): TranslatedResources {
   return guestResources(readSpec(resourcesSchema, value, "linux.resources"));
 }
@@ -38,7 +39,7 @@ function writeMemory(memory: NonNullable<OciResources["memory"]>, cgroup: Record
   if (limit !== undefined && limit !== 0) cgroup["memory.max"] = limit < 0 ? "max" : String(limit);
   const reservation = whole(memory.reservation, "linux.resources.memory.reservation");
   if (reservation !== undefined && reservation > 0) cgroup["memory.low"] = String(reservation);
-  // memory.swap: the guest has no swap to limit
+  // not memory.swap: the guest has no swap
 }
 
 function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, string>): void {
@@ -56,7 +57,7 @@ function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, 
   if (idle === 1) cgroup["cpu.idle"] = "1";
 }
 
-/** cgroup v1's shares, 2 to 262144, to v2's weight, 1 to 10000. */
+/** From cgroup v1's shares (2 to 262144) to v2's weight (1 to 10000). */
 export function weightOfShares(shares: number): number {
   const bounded = Math.min(Math.max(shares, 2), 262_144);
   return 1 + Math.floor(((bounded - 2) * 9999) / 262_142);
@@ -75,7 +76,7 @@ function resourceWarnings({ cpu, memory, ...resources }: OciResources): string[]
   return warnings;
 }
 
-/** An integer as Go would have written it; unlimited, in 64 bits, is as good as -1. */
+/** An integer as Go writes it, or undefined. Above 2^53 it is -1, unlimited. */
 function whole(value: number | null | undefined, field: string): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (value > Number.MAX_SAFE_INTEGER) return -1;

@@ -1,15 +1,15 @@
 /**
- * The part of an OCI runtime spec that is read: opencontainers/runtime-spec, config.md and config-linux.md.
+ * The fields of an OCI runtime spec that are read: opencontainers/runtime-spec, config.md and config-linux.md.
  *
- * Shapes only; what a value means is decided in process.ts, mounts.ts, resources.ts and translate.ts. Absent and
- * null are the same, as in Go's JSON. Fields that are not listed are unknown to the translator and have no effect.
+ * Shapes only: process.ts, mounts.ts, resources.ts and translate.ts decide what a value means. Absent and null are the
+ * same, as in Go's JSON. A field that is not listed here has no effect.
  */
 import * as z from "zod/mini";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 
-/** Text for a system call: a NUL would cut it short. */
+/** Text for a system call, which would end at a NUL. */
 const text = z.string().check(z.refine((value) => !value.includes("\0"), "must not contain a NUL byte"));
-/** A number that JSON carries as 64 bits; beyond 2^53 only its size matters. */
+/** A number of 64 bits. JSON.parse rounds it above 2^53, where only its size matters. */
 const wide = z.number();
 const uint32 = z.int().check(z.gte(0), z.lte(0xffff_ffff));
 const texts = z.nullish(z.array(text));
@@ -127,7 +127,7 @@ export const specSchema = z.object({
 });
 export type OciSpec = z.output<typeof specSchema>;
 
-/** Checks a parsed JSON value. Throws InvalidSpec naming the first field that is wrong. */
+/** Checks a parsed JSON value. Throws InvalidSpec, which names the first wrong field. */
 export function readSpec<Schema extends z.ZodMiniType>(
   schema: Schema,
   value: unknown,
@@ -136,22 +136,22 @@ export function readSpec<Schema extends z.ZodMiniType>(
   const result = z.safeParse(schema, value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw invalidSpec(
-    fieldName(prefix, issue?.path ?? []),
-    issue?.message ?? "not as the OCI runtime spec says",
-  );
+  const reason = issue?.message ?? "it is not as the OCI runtime spec says";
+  throw invalidSpec(fieldName(prefix, issue?.path ?? []), reason);
 }
 
+/** The error for a spec that is wrong. */
 export function invalidSpec(field: string, reason: string): BlazarError {
   const subject = field === "" ? undefined : field;
   return blazarError("InvalidSpec", "read the OCI spec", reason, { subject });
 }
 
+/** The error for a spec that is right, and asks for what Blazar does not have. */
 export function unsupportedSpec(field: string, reason: string, remedy?: string): BlazarError {
   return blazarError("UnsupportedSpec", "obey the OCI spec", reason, { subject: field, remedy });
 }
 
-/** Absent, null and empty are the same to the spec. */
+/** The spec does not tell absent, null and empty apart. */
 export function isEmpty(value: unknown): boolean {
   if (value === undefined || value === null || value === "") return true;
   if (Array.isArray(value)) return value.length === 0;

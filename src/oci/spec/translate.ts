@@ -1,16 +1,16 @@
 /**
- * A bundle's config.json (OCI runtime spec) to what the guest is asked for.
+ * From a bundle's config.json (OCI runtime spec) to the guest's request `container.create`.
  *
- * Three fates of a field: obeyed; ignored with a warning, where leaving it out makes the container less
- * comfortable but not less safe inside its own VM; refused, where the container would run without something that it
- * was promised (docs/oci-spec.md lists them). Takes any JSON value and throws nothing but BlazarErrors.
+ * A field is obeyed, ignored or refused; docs/oci-spec.md lists them. It is ignored with a warning where the container is
+ * as safe without it inside its own VM. It is refused where the container would lack something that it was promised.
+ * Takes any JSON value and throws nothing but BlazarErrors.
  */
-
 import { BlazarError } from "../../contracts/errors.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { containerCreate } from "../../protocol/guest/messages.ts";
+import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
-import { atMost, guestProcess, processWarnings, refuseLarge, translateProcess } from "./process.ts";
+import { guestProcess, processWarnings, translateProcess } from "./process.ts";
 import { guestResources } from "./resources.ts";
 import {
   invalidSpec,
@@ -22,17 +22,17 @@ import {
   unsupportedSpec,
 } from "./schema.ts";
 
-/** A container's spec, reduced to what the guest has to do; its root, stdio and id are the caller's. */
+/** What the guest has to do for a container. The caller adds its root, stdio and id. */
 export interface TranslatedSpec {
   readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
   readonly rootReadonly: boolean;
-  /** Task pid of the container whose PID namespace is joined; set if `create.pidNamespace` is `target`. */
+  /** Task pid of the container whose PID namespace is joined, if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;
-  /** What of the spec is ignored, a sentence each. */
+  /** One sentence for each field that is ignored. */
   readonly warnings: readonly string[];
 }
 
-/** Both translations, as the actors take them. */
+/** Both translations, as the actors use them. */
 export const ociSpecs = { container: translateSpec, process: translateProcess };
 
 /** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
@@ -54,7 +54,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
     sysctl: sysctls(linux.sysctl ?? {}),
     cgroup: resources.cgroup,
   };
-  refuseUnspeakable(create);
+  refuseInvalid(create);
   return {
     create,
     rootReadonly: spec.root?.readonly ?? false,
@@ -83,7 +83,7 @@ function linuxWarnings(linux: Linux): string[] {
   const warnings: string[] = [];
   if (!isEmpty(linux.seccomp)) warnings.push("the seccomp profile is not applied inside the guest");
   if (!isEmpty(linux.mountLabel))
-    warnings.push("linux.mountLabel is the host's and does not hold in the guest");
+    warnings.push("linux.mountLabel is the host's and does not apply in the guest");
   for (const field of ["intelRdt", "personality"] as const) {
     if (!isEmpty(linux[field])) warnings.push(`linux.${field} is not supported`);
   }
@@ -100,14 +100,15 @@ function linuxWarnings(linux: Linux): string[] {
   return warnings;
 }
 
-/** The OCI spec's default devices, which the guest makes in every container. */
+/** The default devices of the OCI spec: the guest makes them in every container. */
 const GUEST_DEVICES = new Set(
   ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`),
 );
 
 /**
- * No PID namespace or one with a path is somebody else's: the sandbox's or that of a target container. CRI names
- * the sandbox's pid in the paths of the namespaces that every pod shares, which tells the two apart.
+ * A PID namespace without a path is the container's own. Without one, or with a path, the container joins the sandbox's
+ * or a target container's. CRI puts the sandbox's pid into the paths of the namespaces that the whole pod shares, so
+ * another pid is the target's.
  */
 function translatePidNamespace(
   namespaces: readonly OciNamespace[],
@@ -145,8 +146,8 @@ function sysctls(given: Readonly<Record<string, string>>): Record<string, string
   return { ...given };
 }
 
-/** The guest checks what it gets by the same rules: what it would refuse is refused here, by a better name. */
-function refuseUnspeakable(create: TranslatedSpec["create"]): void {
+/** Checks the request by the guest's own rules, so that an error has the name of the spec's field. */
+function refuseInvalid(create: TranslatedSpec["create"]): void {
   const rootfs = { kind: "layers", path: "", diskSerial: "", filesystem: "", readonly: false };
   const stdio = { stdin: 0, stdout: 0, stderr: 0 };
   try {

@@ -1,9 +1,9 @@
 /**
  * Capability names and their bits: capabilities(7), linux/capability.h.
  *
- * Pure: turns names into the masks that capset(2) and prctl(2) take; a guest is told masks, since names are a third of
- * what a container's request would be. A name that it does not know is refused, never dropped in silence: who asks for
- * less must not get more.
+ * Pure: turns names into the masks that capset(2) and prctl(2) take. A guest is sent masks, because names would be a third
+ * of a request to create a container. An unknown name is refused and never dropped: a spec that drops capabilities must not
+ * end up with more.
  */
 import { blazarError } from "../../contracts/errors.ts";
 
@@ -55,7 +55,7 @@ const NAMES = [
 const BITS: ReadonlyMap<string, number> = new Map(NAMES.map((name, bit) => [`CAP_${name}`, bit]));
 const WORD = 32;
 
-/** The mask of all of them. */
+/** The mask of all capabilities. */
 export const ALL_CAPABILITIES = 2 ** NAMES.length - 1;
 
 /** The mask of a list of names, `CAP_…`. Throws UnsupportedSpec for an unknown one. */
@@ -65,7 +65,7 @@ export function capabilityMask(names: readonly string[]): number {
   for (const name of names) {
     const bit = BITS.get(name);
     if (bit === undefined) {
-      throw blazarError("UnsupportedSpec", "read a capability set", "no such capability is known", {
+      throw blazarError("UnsupportedSpec", "read a capability set", "there is no capability with this name", {
         subject: name,
       });
     }

@@ -1,9 +1,9 @@
 /**
- * What the daemon and the guest agent say to each other: requests, events and hellos, with their checks.
+ * The messages between daemon and guest agent: requests, events and hellos, with their checks.
  *
- * The daemon asks, the agent answers; the agent reports what happens by itself as events. A spec in here is
- * already reduced to what the guest has to do: the host reads the OCI spec (opencontainers/runtime-spec) and
- * refuses what is not supported; the guest knows nothing of containerd. Stream ids are allotted by the daemon.
+ * The daemon sends requests and the agent answers; the agent sends events. The host reads the OCI spec
+ * (opencontainers/runtime-spec) and refuses what is not supported, so a message only has what the guest must do. The guest
+ * knows nothing of containerd. The daemon allots stream ids.
  */
 
 import {
@@ -38,7 +38,7 @@ export const guestHello = object({
 });
 export type GuestHello = ReturnType<typeof guestHello>;
 
-/** `sandbox.setup`: once, before any container. */
+/** `sandbox.setup`: sets the sandbox up, while it has no container. It may be repeated. */
 export const sandboxSetup = object({
   sandboxId: id,
   hostname: string,
@@ -47,9 +47,9 @@ export const sandboxSetup = object({
   resolvConf: string,
   /** Wall clock, milliseconds since the epoch. */
   now: integer(),
-  /** Hex, from the host's random source; credited, then the guest's pool is reseeded. */
+  /** Hex digits from the host's random source. The guest credits them and reseeds its pool. */
   entropy: string,
-  /** True mounts the 9p share (read-only) at its place in the guest. */
+  /** Whether the guest mounts the 9p share, read-only. */
   share: boolean,
   /** One PID namespace for all containers of the sandbox. */
   sharedPidNamespace: boolean,
@@ -58,9 +58,9 @@ export const sandboxSetup = object({
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
-/** `clock.adjust`: moves the wall clock by so many milliseconds, and tells what it shows then. */
+/** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
-/** Milliseconds since the epoch. */
+/** What the wall clock shows, in milliseconds since the epoch. */
 export const clockReading = object({ now: integer() });
 
 /** A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. */
@@ -72,10 +72,10 @@ export const guestMount = object({
 });
 export type GuestMount = ReturnType<typeof guestMount>;
 
-/** Where a container's root comes from. */
+/** Where a container's root comes from, and where it writes to. */
 export const guestRootfs = object({
-  /** `layers`: overlay over a path in the share. `disk`: the disk itself. `builtin`: overlay over the image's own
-   * small root. `archive`: an OCI image tar in the share, unpacked by the guest into the writable layer. */
+  /** `layers`: an overlay over a path in the share. `disk`: the disk itself. `builtin`: an overlay over the small root in
+   * the guest's initramfs. `archive`: an OCI image tar in the share, which the guest unpacks into the writable layer. */
   kind: oneOf("layers", "disk", "builtin", "archive"),
   /** Path below the share for `layers` and `archive`; else "". */
   path: string,
@@ -88,8 +88,8 @@ export const guestRootfs = object({
 export type GuestRootfs = ReturnType<typeof guestRootfs>;
 
 /**
- * `disk.prepare`: waits for a disk, mounts it as the writable layer of a container to come and keeps it. The container
- * that names it as its `diskSerial` takes the mount instead of finding and mounting the disk; one can, once.
+ * `disk.prepare`: waits for a disk and mounts it as the writable layer of a later container. The container whose
+ * `diskSerial` names the disk takes the mount, instead of finding and mounting the disk. Only one container can.
  */
 export const diskPrepare = object({
   /** SCSI serial, `[a-z0-9-]{1,31}`. */
@@ -117,7 +117,7 @@ export const guestProcess = object({
   additionalGids: array(uint32, 1024),
   umask: optional(integer(0, 0o777)),
   noNewPrivileges: boolean,
-  /** Masks, bit n for capability n of capabilities(7); undefined leaves them alone. */
+  /** Masks with bit n for capability n of capabilities(7). Undefined leaves the capabilities as they are. */
   capabilities: optional(
     object({
       bounding: capabilitySet,
@@ -133,14 +133,14 @@ export const guestProcess = object({
 });
 export type GuestProcess = ReturnType<typeof guestProcess>;
 
-/** `container.create`: namespaces, root and mounts; its process waits for `process.start`. Answer: {@link pidResult}. */
+/** `container.create`: makes a container, whose first process waits for `process.start`. Answer: {@link pidResult}. */
 export const containerCreate = object({
   id,
   rootfs: guestRootfs,
   process: guestProcess,
   stdio: guestStdio,
   mounts: array(guestMount, 1024),
-  /** `sandbox`: the shared one. `container`: its own. `target`: that of the container `pidTarget`. */
+  /** `sandbox`: the shared namespace. `container`: a new one. `target`: the namespace of the container `pidTarget`. */
   pidNamespace: oneOf("sandbox", "container", "target"),
   pidTarget: string,
   maskedPaths: array(string, 256),
@@ -151,18 +151,18 @@ export const containerCreate = object({
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 
-/** `process.exec`: a further process in a running container, started at once. Answer: {@link pidResult}. */
+/** `process.exec`: starts a further process in a running container. Answer: {@link pidResult}. */
 export const processExec = object({ id, execId: id, process: guestProcess, stdio: guestStdio });
 export type ProcessExec = ReturnType<typeof processExec>;
 
-/** `process.start`: lets a created container's process go on to its execve. execId "" = the init process. */
+/** `process.start`: lets the first process of a container execute its command. execId "" = the first process. */
 export const processRef = object({ id, execId: string });
 
-/** `process.signal`; `all` = every process of the container. */
+/** `process.signal`: `all` = every process of the container. */
 export const processSignal = object({ id, execId: string, signal, all: boolean });
 export type ProcessSignal = ReturnType<typeof processSignal>;
 
-/** `process.resize`: window size of its terminal, in cells. */
+/** `process.resize`: the window size of a process's terminal, in cells. */
 export const processResize = object({
   id,
   execId: string,
@@ -170,15 +170,15 @@ export const processResize = object({
   columns: integer(0, 65_535),
 });
 
-/** `container.delete`, `container.pids`. Delete kills what is left, unmounts and forgets. */
+/** `container.delete`, `container.pids`. Deleting kills the processes that are left and unmounts the root. */
 export const containerRef = object({ id });
 
-/** A pid as the guest's root PID namespace counts it. */
+/** A pid in the guest's root PID namespace. */
 export const pidResult = object({ pid: integer(1) });
 export type PidResult = ReturnType<typeof pidResult>;
 export const pidsResult = object({ pids: array(integer(1)) });
 
-/** Event `process.exited`: after its output streams have been handed over for sending. */
+/** Event `process.exited`: comes after all of the process's output has been handed over for sending. */
 export const processExited = object({
   id,
   execId: string,
@@ -188,19 +188,19 @@ export const processExited = object({
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 
-/** Event `agent.log`: something an operator should know of. */
+/** Event `agent.log`: a line of the agent's log that an operator should see. */
 export const agentLog = object({ level: oneOf("debug", "info", "warn", "error"), message: string });
 export type AgentLog = ReturnType<typeof agentLog>;
 
 const nothing: Check<Record<string, never>> = object({});
 
-/** Every request of the daemon: name → check of its params and of its result. */
+/** Every request of the daemon: its name → the checks of its params and of its result. */
 export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
-  /** Answer: what the clock shows then. */
+  /** The result is what the clock shows after the setup. */
   "sandbox.setup": { params: sandboxSetup, result: clockReading },
   "disk.prepare": { params: diskPrepare, result: nothing },
-  /** Forks the agent for the next container's first process, ahead of demand. Nothing to do if that is done. */
+  /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
   "container.create": { params: containerCreate, result: pidResult },
@@ -208,7 +208,7 @@ export const GUEST_REQUESTS = {
   "container.pids": { params: containerRef, result: pidsResult },
   "process.start": { params: processRef, result: pidResult },
   "process.exec": { params: processExec, result: pidResult },
-  /** Forgets an exec process that has ended. */
+  /** Forgets a process of `process.exec` that has ended. */
   "process.delete": { params: processRef, result: nothing },
   "process.signal": { params: processSignal, result: nothing },
   "process.resize": { params: processResize, result: nothing },

@@ -34,10 +34,19 @@ export const processSpawn = object({
   hugePages: optional(boolean),
   /** One end of a socket pair in the child, by which it is asked to fork; the keeper keeps the other. */
   forkControl: optional(integer(3, 255)),
-  /** A fork of the process with the id `of`, which has a `forkControl`; only `id` counts of the rest. */
-  fork: optional(object({ of: string, words: array(string, 32) })),
 });
 export type ProcessSpawn = ReturnType<typeof processSpawn>;
+
+/** `process.fork`: has a process that was spawned with a `forkControl` copy itself; the copy is the keeper's child. */
+export const processFork = object({
+  /** The daemon's name for the copy; unique while it is remembered. */
+  id: string,
+  /** Id of the process that is copied. */
+  original: string,
+  /** What the original is told (native/fork/vmm-fork.c). */
+  words: array(string, 32),
+});
+export type ProcessFork = ReturnType<typeof processFork>;
 
 /** What identifies a process beyond the reuse of its pid: field 22 of /proc/PID/stat, in clock ticks. */
 export const processIdentity = object({ pid: integer(1), startTime: integer(0) });
@@ -88,6 +97,7 @@ const nothing: Check<Record<string, never>> = object({});
 export const KEEPER_REQUESTS = {
   ping: { params: nothing, result: nothing },
   "process.spawn": { params: processSpawn, result: processIdentity },
+  "process.fork": { params: processFork, result: processIdentity },
   "process.signal": { params: keeperProcessSignal, result: nothing },
   "process.forget": { params: keeperProcessRef, result: nothing },
   "stdio.open": { params: stdioOpen, result: nothing },

@@ -1,9 +1,9 @@
 /**
- * The frame that the daemon speaks with guest agents and with the keeper, and its incremental decoder.
+ * The frames of the links between daemon and guest agents, and between daemon and keeper; and their decoder.
  *
- * Layout, big endian: `u32 length` of what follows it, `u8 type`, `u32 stream`, `u64 sequence`, payload.
- * What the sequence counts depends on the type (see {@link FrameType}). Nothing here knows a transport or an
- * engine: it runs in Node and in QuickJS. A decoder never buffers more than one frame of its limit.
+ * Layout, big endian: `u32 length` of all that follows, `u8 type`, `u32 stream`, `u64 sequence`, payload. What the sequence
+ * counts depends on the type (see {@link FrameType}). This file knows no transport and no engine: it runs in Node and in
+ * QuickJS. A decoder never buffers more than one frame, whose size is limited.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 
@@ -19,10 +19,10 @@ export const FrameType = {
   Event: 4,
   /** Bytes of a stream; sequence = offset of the first byte. */
   Data: 5,
-  /** End of a stream; sequence = offset after the last byte. It takes one offset, as TCP's FIN does. */
+  /** End of a stream; sequence = offset after the last byte. Like TCP's FIN, the end itself takes one offset. */
   Eof: 6,
-  /** stream 0: events up to sequence are handled. Else: everything below the offset `sequence` is consumed
-   * and the payload, a u32, says how many bytes beyond it may be sent (the credit). */
+  /** On stream 0: events up to sequence are handled. On others: all bytes below the offset `sequence` are consumed, and
+   * the payload, a u32, says how many bytes beyond it may be sent (the credit). */
   Ack: 7,
   /** Keeper only: a whole ttrpc request; stream = connection, sequence = number in that connection. */
   TaskRequest: 16,
@@ -48,9 +48,9 @@ const COUNTED_HEADER_BYTES = FRAME_HEADER_BYTES - LENGTH_BYTES;
 const KNOWN_TYPES: ReadonlySet<number> = new Set<number>(Object.values(FrameType));
 const TWO_32 = 0x1_0000_0000;
 
-/** Largest payload of a {@link FrameType.Data} frame; keeps one flooding stream from holding up the others. */
+/** Largest payload of a {@link FrameType.Data} frame, so that a stream that floods does not hold up the others. */
 export const MAX_DATA_BYTES = 32 * 1024;
-/** Largest frame on a guest link, either way: a spec with its seccomp filter fits, a memory bomb does not. */
+/** Largest frame on a guest link, in both directions. A spec with its seccomp filter fits; a memory bomb does not. */
 export const GUEST_MAX_FRAME_BYTES = 1024 * 1024;
 /** Largest frame on the keeper link: a ttrpc message of 4 MiB and its headers. */
 export const KEEPER_MAX_FRAME_BYTES = 4 * 1024 * 1024 + 1024;

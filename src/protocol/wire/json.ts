@@ -1,9 +1,9 @@
 /**
- * JSON over bytes and the checks that both ends apply to what the other one says.
+ * JSON over bytes, and the checks that both ends apply to each message.
  *
- * The text codec is injected, because QuickJS has no TextEncoder. A `Check<T>` takes an unknown value and
- * returns it as a T or throws FrameMalformed with the path of what is wrong. This is deliberately not zod: it
- * also runs in the guest agent, whose whole engine has 1.4 MB.
+ * The text codec is injected, because QuickJS has no TextEncoder. A `Check<T>` takes an unknown value and returns it as a
+ * T, or throws FrameMalformed with the path of the wrong part. It is not zod on purpose: it also runs in the guest agent,
+ * whose whole engine has 1.4 MB.
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 
@@ -11,7 +11,7 @@ import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 export interface TextCodec {
   encode(text: string): Uint8Array;
   decode(bytes: Uint8Array): string;
-  /** JSON.parse of UTF-8, where the engine can do without a string in between. Throws at ill-formed UTF-8, too. */
+  /** JSON.parse of UTF-8 bytes, if the engine needs no string for it. Also throws if the UTF-8 is ill-formed. */
   parseJson?(bytes: Uint8Array): unknown;
 }
 
@@ -29,8 +29,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Returns `value` as a T or throws FrameMalformed naming `path`. What is checked is a message's own: parts that have to be
- * changed are changed in place, as a copy would cost the agent more than the check.
+ * Returns `value` as a T, or throws FrameMalformed naming `path`. Parts that have to be changed are changed in place: a
+ * copy would cost the agent more than the check.
  */
 export type Check<T> = (value: unknown, path: string) => T;
 
@@ -39,8 +39,8 @@ function fail(path: string, expected: string): never {
 }
 
 /**
- * The error of a part's check, under the path of the whole. Parts are checked under "", and paths are put together
- * only on the way out of a failure: most messages have none, and each text costs the agent an allocation.
+ * The error of a part's check, with the path of the whole in front. Parts are checked under the path "", and paths are
+ * joined only when a check has failed. Most messages are right, and each path would cost the agent an allocation.
  */
 function within(path: string, error: unknown): unknown {
   if (!(error instanceof BlazarError)) return error;
@@ -48,7 +48,7 @@ function within(path: string, error: unknown): unknown {
   return new BlazarError(error.code, { ...details, subject: `${path}${details.subject ?? ""}` });
 }
 
-/** Longest string of a message: a hosts file or a script fits. */
+/** Longest string of a message. A hosts file or a script fits. */
 const MAX_STRING = 256 * 1024;
 
 export const string: Check<string> = (value, path) => {
@@ -75,7 +75,7 @@ export function oneOf<const T extends string>(...values: readonly T[]): Check<T>
 }
 
 export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
-  // most of what messages hold: without a call each, which the agent pays for
+  // strings are most of a message, so they are checked without a call each
   const strings = (item as Check<unknown>) === string;
   return (value, path) => {
     if (!Array.isArray(value) || value.length > most) fail(path, `a list of at most ${most}`);
@@ -95,7 +95,7 @@ export function array<T>(item: Check<T>, most = 65_536): Check<T[]> {
   };
 }
 
-/** Absent (or null) stays absent. */
+/** Undefined or null becomes undefined. */
 export function optional<T>(check: Check<T>): Check<T | undefined> {
   return (value, path) => (value === undefined || value === null ? undefined : check(value, path));
 }
@@ -103,7 +103,7 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
 type Shape = Record<string, Check<unknown>>;
 type Of<S extends Shape> = { [K in keyof S]: ReturnType<S[K]> };
 
-/** An object with these fields; others stay, but nobody knows of them. */
+/** An object with these fields. Other fields stay, unchecked; the type does not have them. */
 export function object<S extends Shape>(shape: S): Check<Of<S>> {
   const names = Object.keys(shape);
   const checks = Object.values(shape);
@@ -127,7 +127,7 @@ export function object<S extends Shape>(shape: S): Check<Of<S>> {
   };
 }
 
-/** An object used as a map from any string. */
+/** An object that is a map from any string. */
 export function record<T>(item: Check<T>): Check<Record<string, T>> {
   return (value, path) => {
     if (!isRecord(value)) fail(path, "an object");
@@ -137,7 +137,7 @@ export function record<T>(item: Check<T>): Check<Record<string, T>> {
         at = key;
         return [key, item(each, "")] as const;
       });
-      // not by assignment: a key may be "__proto__"
+      // assignment would not do: a key may be "__proto__"
       return Object.fromEntries(entries);
     } catch (error) {
       throw within(`${path}.${at}`, error);

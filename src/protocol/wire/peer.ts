@@ -1,51 +1,37 @@
 /**
- * One end of a link: hello, requests and responses, events, and the raw frames of streams.
+ * One end of a link: hello, requests and responses, events, and the frames of streams.
  *
- * The same class serves the daemon (towards guests and the keeper), the guest agent and the keeper. It
- * outlives its transport: after a reconnect it resends unanswered requests and unacknowledged events, and
- * answers a request that it has answered before from memory, so that nothing is lost or done twice. It keeps
- * no timer and does no I/O. Every violation of the protocol ends in `onViolation`, which must close the link.
+ * The same class serves the daemon (towards guests and the keeper), the guest agent and the keeper. It outlives its
+ * transport: after a reconnect it resends unanswered requests and unacknowledged events. A request that arrives again is
+ * answered from memory, so nothing is lost and nothing is done twice. It keeps no timer and does no I/O. Every violation
+ * of the protocol ends in `onViolation`, which must close the link.
  */
-import { BlazarError, blazarError, ERROR_KINDS, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
-import {
-  ackWindow,
-  encodeAck,
-  encodeFrame,
-  type Frame,
-  FrameDecoder,
-  FrameType,
-  withSequence,
-} from "./frame.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { type ErrorFallback, errorFromRecord, errorToRecord } from "./error-record.ts";
+import { encodeAck, encodeFrame, type Frame, FrameDecoder, FrameType, withSequence } from "./frame.ts";
 import { isRecord, parseJson, type TextCodec } from "./json.ts";
+import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
 /** Version of the protocol; both ends refuse another major one. */
 export const PROTOCOL_VERSION = 1;
-/** Answered requests remembered, for a peer that resends after a reconnect. */
+/** Responses that are remembered, for a peer that resends its requests after a reconnect. */
 const REMEMBERED_RESPONSES = 256;
-/** Unacknowledged events kept; more means that nobody has listened for very long. */
+/** Unacknowledged events that are kept. More of them mean that nobody has listened for very long. */
 const MAX_RETAINED_EVENTS = 65_536;
+/** Stands for the parts of an error that a failed response lacks. */
+const REMOTE_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "answer a request" };
 
-/** Streams not opened yet whose first ack is kept, where the other end allots streams. */
-const MAX_EARLY_ACKS = 1024;
+/** What {@link Peer.openStream} takes. */
+export type { StreamHandler };
 
-/** First message either way. `body` is the role's own (see guest-messages.ts, keeper-messages.ts). */
+/** First message either way. `body` is the role's own (guest/messages.ts, keeper/messages.ts). */
 export interface Hello {
   readonly version: number;
-  /** Identifies one life of the sending process: a new one has forgotten everything. */
+  /** Identifies one life of the sending process. Another session has forgotten everything. */
   readonly session: string;
-  /** Number of the last event handled of the receiver's current session; 0 if none. */
+  /** Number of the last event that the sender has handled in the receiver's session; 0 if none. */
   readonly eventsHandled: number;
   readonly body: unknown;
-}
-
-/** What a stream's owner wants to know. Offsets as in stream.ts. */
-export interface StreamHandler {
-  data?(offset: number, bytes: Uint8Array): void;
-  end?(offset: number): void;
-  acknowledged?(offset: number, window: number): void;
-  /** The link is up: receivers send their first ack. */
-  attached?(): void;
-  detached?(): void;
 }
 
 export interface PeerOptions {
@@ -86,13 +72,11 @@ export class Peer {
   private nextEvent = 1;
   private readonly events = new Map<number, Uint8Array>();
   private eventsHandled = 0;
-  private readonly streams = new Map<number, StreamHandler>();
-  private highestStream = 0;
-  /** The allotting end says how much may come as soon as it opens a stream; this end opens it a little later. */
-  private readonly earlyAcks = new Map<number, { offset: number; window: number }>();
+  private readonly streams: StreamTable;
 
   constructor(private readonly options: PeerOptions) {
     this.decoder = new FrameDecoder(options.maxFrameBytes);
+    this.streams = new StreamTable(options.ownsStreams);
   }
 
   /** True between the peer's hello and {@link detach}. */
@@ -100,7 +84,7 @@ export class Peer {
     return this.greeted;
   }
 
-  /** A transport is there: says hello. Everything else waits for the peer's hello. */
+  /** A transport is there: sends the hello. Everything else waits for the peer's hello. */
   attach(transport: (frame: Uint8Array) => void): void {
     this.detach();
     this.transport = transport;
@@ -120,8 +104,7 @@ export class Peer {
     this.transport = undefined;
     this.greeted = false;
     this.decoder.reset();
-    this.earlyAcks.clear();
-    for (const stream of [...this.streams.values()]) stream.detached?.();
+    this.streams.detached();
   }
 
   /** The other end will not come back: fails every open request. */
@@ -175,17 +158,11 @@ export class Peer {
 
   /** Registers a stream's owner. If the link is up, `attached` is called at once. */
   openStream(id: number, handler: StreamHandler): void {
-    this.streams.set(id, handler);
-    this.highestStream = Math.max(this.highestStream, id);
-    if (this.greeted) handler.attached?.();
-    const early = this.earlyAcks.get(id);
-    if (early === undefined) return;
-    this.earlyAcks.delete(id);
-    handler.acknowledged?.(early.offset, early.window);
+    this.streams.open(id, handler, this.greeted);
   }
 
   closeStream(id: number): void {
-    this.streams.delete(id);
+    this.streams.close(id);
   }
 
   /** Puts an encoded frame of a stream or an extension on the link; dropped while detached. */
@@ -204,12 +181,12 @@ export class Peer {
       case FrameType.Event:
         return this.evented(frame);
       case FrameType.Data:
-        return this.stream(frame)?.data?.(frame.sequence, frame.payload);
+        return this.streams.owner(frame)?.data?.(frame.sequence, frame.payload);
       case FrameType.Eof:
-        return this.stream(frame)?.end?.(frame.sequence);
+        return this.streams.owner(frame)?.end?.(frame.sequence);
       case FrameType.Ack:
         if (frame.stream === 0) return this.eventsAcknowledged(frame.sequence);
-        return this.streamAcknowledged(frame);
+        return this.streams.acknowledged(frame);
       default:
         if (this.options.onExtension === undefined) throw unexpected(`type ${frame.type} on this link`);
         return this.options.onExtension(frame);
@@ -217,10 +194,10 @@ export class Peer {
   }
 
   private greet(frame: Frame): void {
-    // A host that reconnects faster than the guest's poll sees it shows up as a second hello only: start over.
-    // Towards a guest, it means that the agent has restarted and lost its containers.
+    // If a host reconnects before the guest notices the hang-up, a second hello is all that the guest sees: it starts
+    // over. For the host, a second hello means that the agent has restarted and lost its containers.
     if (this.greeted && this.options.ownsStreams)
-      throw unexpected("a second hello: the other end has restarted");
+      throw unexpected("a second hello, so the other end has restarted");
     if (this.greeted && this.transport !== undefined) this.attach(this.transport);
     this.hello(frame);
   }
@@ -246,7 +223,7 @@ export class Peer {
     this.eventsAcknowledged(eventsHandled);
     for (const request of this.pending.values()) this.send(request.frame);
     for (const event of this.events.values()) this.send(event);
-    for (const stream of [...this.streams.values()]) stream.attached?.();
+    this.streams.attached();
   }
 
   private forgetPeer(session: string): void {
@@ -256,7 +233,7 @@ export class Peer {
     this.renumberEvents();
   }
 
-  /** A new life of the other end counts events from 1: what it has not handled comes first. */
+  /** A new life of the other end counts events from 1, beginning with those that are not acknowledged. */
   private renumberEvents(): void {
     const kept = [...this.events.values()];
     this.events.clear();
@@ -281,7 +258,8 @@ export class Peer {
     };
     new Promise((resolve) => resolve(this.options.onRequest(op, params))).then(
       (result) => answer({ ok: true, result: result ?? null }),
-      (error: unknown) => answer({ ok: false, error: encodeError(error, op) }),
+      (error: unknown) =>
+        answer({ ok: false, error: errorToRecord(error, { code: "Internal", operation: op }) }),
     );
   }
 
@@ -308,7 +286,7 @@ export class Peer {
     const body = this.parse(frame);
     this.pending.delete(frame.sequence);
     if (body["ok"] === true) request.resolve(body["result"]);
-    else request.reject(decodeError(body["error"]));
+    else request.reject(errorFromRecord(body["error"], REMOTE_FAILURE));
   }
 
   private evented(frame: Frame): void {
@@ -332,25 +310,6 @@ export class Peer {
     }
   }
 
-  private streamAcknowledged(frame: Frame): void {
-    const window = ackWindow(frame);
-    const handler = this.stream(frame);
-    if (handler !== undefined) return handler.acknowledged?.(frame.sequence, window);
-    if (this.options.ownsStreams) return;
-    this.earlyAcks.delete(frame.stream);
-    this.earlyAcks.set(frame.stream, { offset: frame.sequence, window });
-    const oldest = this.earlyAcks.keys().next().value;
-    if (this.earlyAcks.size > MAX_EARLY_ACKS && oldest !== undefined) this.earlyAcks.delete(oldest);
-  }
-
-  private stream(frame: Frame): StreamHandler | undefined {
-    const handler = this.streams.get(frame.stream);
-    if (handler === undefined && this.options.ownsStreams && frame.stream > this.highestStream) {
-      throw unexpected(`stream ${frame.stream}, never opened`);
-    }
-    return handler;
-  }
-
   private parse(frame: Frame): Record<string, unknown> {
     const value = parseJson(this.options.text, frame.payload);
     if (!isRecord(value)) throw unexpected("a message that is not an object");
@@ -364,25 +323,4 @@ export class Peer {
 
 function unexpected(reason: string): BlazarError {
   return blazarError("FrameUnexpected", "handle a frame", reason);
-}
-
-function encodeError(error: unknown, op: string): Record<string, unknown> {
-  const known = BlazarError.wrap(error, "Internal", { operation: op });
-  const { operation, subject, reason, remedy } = known.details;
-  return { code: known.code, operation, subject, reason, remedy };
-}
-
-function decodeError(value: unknown): BlazarError {
-  const fields = isRecord(value) ? value : {};
-  const text = (name: string): string | undefined => {
-    const field = fields[name];
-    return typeof field === "string" ? field.slice(0, 4096) : undefined;
-  };
-  const code = text("code") ?? "";
-  return blazarError(
-    code in ERROR_KINDS ? (code as ErrorCode) : "GuestFailed",
-    text("operation") ?? "answer a request",
-    text("reason") ?? reasonOf(value),
-    { subject: text("subject"), remedy: text("remedy") },
-  );
 }

@@ -1,10 +1,10 @@
 /**
  * The two ends of one byte stream over frames: retention and replay, credit and de-duplication.
  *
- * Offsets count from 0 over the whole life of the stream, across reconnects; the end of the stream takes one
- * offset (as TCP's FIN does). A sender keeps what is not acknowledged; after an attach it sends nothing until
- * the receiver's first ack says where to go on. A relay between the two passes offsets through unchanged.
- * Flow control is the receiver's credit: a stream that floods fills its own window only.
+ * Offsets count from 0 over the whole life of the stream, across reconnects. Like TCP's FIN, the end takes one offset. A
+ * sender keeps bytes that are not acknowledged. After an attach it sends nothing until the receiver's first ack says where
+ * to go on. A relay between the two passes offsets through unchanged. The receiver grants credit, so a stream that floods
+ * fills only its own window.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { encodeAck, encodeFrame, FrameType, MAX_DATA_BYTES } from "./frame.ts";
@@ -20,7 +20,7 @@ export interface StreamSenderOptions {
   readonly onRoom?: () => void;
   /** Called once, when the receiver has consumed everything, the end included. */
   readonly onFinished?: () => void;
-  /** Most bytes to retain; a writer that heeds `room` never passes it. Default {@link DEFAULT_WINDOW_BYTES}. */
+  /** Most bytes to retain, if the writer heeds `room`. Default {@link DEFAULT_WINDOW_BYTES}. */
   readonly capacity?: number;
 }
 
@@ -50,7 +50,7 @@ export class StreamSender {
   /** Takes a copy of `bytes`. */
   write(bytes: Uint8Array): void {
     if (this.ended || bytes.length === 0) return;
-    // not slice(): that of a Node Buffer is a view
+    // not slice(), which gives a view if it is a Node Buffer
     this.chunks.push(new Uint8Array(bytes));
     this.end += bytes.length;
     this.flush();
@@ -63,7 +63,7 @@ export class StreamSender {
     this.flush();
   }
 
-  /** The link is gone: hold everything until the next attach's first ack. */
+  /** The link is gone: sends nothing until the first ack after the next attach. */
   detached(): void {
     this.next = -1;
   }
@@ -109,7 +109,7 @@ export class StreamSender {
     }
   }
 
-  /** Sends what of a chunk that starts at offset `start` is neither sent yet nor beyond the credit. */
+  /** Sends the part of a chunk that is not sent yet and within the credit. The chunk starts at offset `start`. */
   private sendWithin(chunk: Uint8Array, start: number): void {
     const stop = Math.min(start + chunk.length, this.limit);
     while (this.next >= start && this.next < stop) {
@@ -125,12 +125,12 @@ export interface StreamReceiverOptions {
   readonly stream: number;
   /** Puts one encoded frame on the link; must not block. */
   readonly send: (frame: Uint8Array) => void;
-  /** New bytes, in order, each once. A view: copy to keep. Report them by {@link StreamReceiver.consumed}. */
+  /** New bytes, in order, each once. Copy the view to keep it. Report them by {@link StreamReceiver.consumed}. */
   readonly onData: (bytes: Uint8Array) => void;
   /** The end, once, after the last byte. Report it by {@link StreamReceiver.consumedEnd}. */
   readonly onEnd: () => void;
   readonly window?: number;
-  /** Where to start: what an earlier life of this end had consumed. Default 0. */
+  /** Where to start: the offset that an earlier life of this end had reached. Default 0. */
   readonly offset?: number;
 }
 
@@ -148,12 +148,12 @@ export class StreamReceiver {
     this.done = this.received;
   }
 
-  /** Offset below which everything is consumed; what to go on from after a reconnect. */
+  /** Offset below which everything is consumed: where a later life of this end goes on. */
   get position(): number {
     return this.done;
   }
 
-  /** The link is up (again): tell the sender where to go on and how much may come. */
+  /** The link is up (again): tells the sender where to go on and how much it may send. */
   attached(): void {
     this.acknowledge();
   }

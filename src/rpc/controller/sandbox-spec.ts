@@ -1,9 +1,9 @@
 /**
- * Turns Controller.Create's request into a SandboxSpec.
+ * Makes a SandboxSpec of Controller.Create's request.
  *
- * CRI puts the pod's PodSandboxConfig into `options` as protobuf. The sandbox's extension "metadata" holds
- * the same once more as the JSON of Go's structs (snake_case, enums as numbers): the fallback for callers
- * that fill only the store's record. Without either, the sandbox gets defaults. Must not look at the host.
+ * CRI puts the pod's PodSandboxConfig into `options` as protobuf. The sandbox's extension "metadata" has the same
+ * configuration as JSON of Go's structs (snake_case, enums as numbers), for callers that fill only containerd's record.
+ * Without either, the sandbox gets defaults. Must not look at the host.
  */
 import * as z from "zod/mini";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
@@ -56,15 +56,13 @@ function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): Pod
     const metadata = sandbox?.extensions[METADATA_EXTENSION];
     if (metadata !== undefined) return configOfMetadata(metadata);
   } catch (cause) {
-    throw blazarError("InvalidSpec", "read the pod's configuration", reasonOf(cause), {
-      subject: sandboxId,
-      cause,
-    });
+    const about = { subject: sandboxId, cause };
+    throw blazarError("InvalidSpec", "read the pod's configuration", reasonOf(cause), about);
   }
   return PodSandboxConfig.create({ labels: sandbox?.labels ?? {} });
 }
 
-/** The message's name in an Any, whose url may or may not have a host in front. */
+/** The name of the message in an Any. Its url may have a host in front. */
 function typeNameOf({ typeUrl }: Any): string {
   return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 }
@@ -83,7 +81,7 @@ function pidModeOf(config: PodSandboxConfig): PidMode {
   }
 }
 
-/** What kubelet says that the pod's containers may use together; nothing of the guest's own needs. */
+/** What the pod's containers may use together, as kubelet says. The guest's own needs are not in it. */
 function sizeOf(resources: LinuxContainerResources | undefined): { vcpus?: number; memoryBytes?: number } {
   if (resources === undefined) return {};
   const { cpuQuota, cpuPeriod, memoryLimitInBytes } = resources;
@@ -97,7 +95,7 @@ function sizeOf(resources: LinuxContainerResources | undefined): { vcpus?: numbe
 const strings = z.optional(z.nullable(z.array(z.string())));
 const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
 
-/** CRI's sandbox record, as far as it is needed. Go leaves out what is empty. */
+/** The fields of CRI's sandbox record that are read. Go leaves out what is empty. */
 const CriMetadata = z.object({
   Metadata: z.object({
     Config: z.optional(

@@ -1,18 +1,19 @@
 /**
- * The gRPC server that containerd's proxy plugin connects to: one unix socket of mode 0600.
+ * The gRPC server that containerd's proxy plugin connects to, on a unix socket of mode 0600.
  *
- * Owns listening, draining and closing; what the calls mean is in service.ts. Draining answers pending
- * Waits with Unavailable, which makes containerd repeat them until the next daemon is there.
+ * Owns listening, draining and closing; service.ts has the calls. Draining answers pending Waits with Unavailable:
+ * containerd then repeats them until the next daemon answers.
  */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
+import { within } from "../../lib/async.ts";
 import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";
 
-/** How long the last answers may take on their way out. */
+/** How long the last answers may take to be sent. */
 const LAST_ANSWERS_MS = 250;
 
 export interface ControllerServerOptions {
@@ -20,7 +21,7 @@ export interface ControllerServerOptions {
   /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
   readonly taskAddress: string;
   readonly logger: Logger;
-  /** Default: one of its own. */
+  /** Where calls that do work wait for their turn. Default: a budget of its own. */
   readonly turns?: TurnBudget;
 }
 
@@ -56,38 +57,25 @@ export class ControllerServer {
   }
 
   /**
-   * Refuses new calls, answers pending Waits, and gives the other calls `graceMs` to finish before they are
-   * answered Unavailable too.
+   * Refuses new calls and answers pending Waits. The other calls have `graceMs` to finish, then they are answered
+   * Unavailable, too.
    */
   async drain(graceMs: number): Promise<void> {
     await this.socket?.remove();
     this.draining.abort();
     if (graceMs === 0) this.closing.abort();
-    const finished = new Promise<void>((resolve) => {
-      this.server.tryShutdown(() => resolve());
+    const finished = new Promise<true>((resolve) => {
+      this.server.tryShutdown(() => resolve(true));
     });
-    if (await isWithin(finished, graceMs)) return;
+    if (await within(finished, graceMs)) return;
     this.closing.abort();
-    // a peer that does not hang up may keep its connection: not our end
-    await isWithin(finished, LAST_ANSWERS_MS);
+    // a peer that keeps its connection open must not keep the daemon
+    await within(finished, LAST_ANSWERS_MS);
     this.server.forceShutdown();
   }
 
-  /** Ends at once: calls in flight are answered Unavailable. */
+  /** Ends at once. Calls under way are answered Unavailable. */
   close(): Promise<void> {
     return this.drain(0);
-  }
-}
-
-/** Whether a promise resolves within `ms`. */
-async function isWithin(promise: Promise<void>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Turns task events into containerd's envelopes: topic, Any and time.
+ * Makes containerd's envelopes of task events: topic, message and time.
  *
- * The topics and message names are containerd's (core/runtime/events.go); an event's Any is named by the
- * bare full name of its message, as containerd's own shims do.
+ * Topics and message names are containerd's (core/runtime/events.go). The Any of an event has the bare name of its
+ * message as its type, without a host in front, as containerd's own shims send it.
  */
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { TaskEvent } from "../../contracts/task.ts";
@@ -19,7 +19,7 @@ import type { Envelope } from "../generated/containerd/types/types.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import { toTimestamp } from "../timestamps.ts";
 
-/** Wraps an event as it goes out; `now` is when it happened. */
+/** @param now when the event happened */
 export function toEnvelope(event: TaskEvent, now: Date): Envelope {
   return {
     timestamp: toTimestamp(now),

@@ -1,33 +1,32 @@
 /**
- * Sends task events to containerd as its shims do: containerd.services.events.ttrpc.v1.Events/Forward on the ttrpc socket
- * beside its own.
+ * Sends task events to containerd as its shims do: containerd.services.events.ttrpc.v1.Events/Forward.
  *
- * Events are a courtesy (exits reach containerd by Task.Wait), so nothing ever waits for them: they queue,
- * in order, up to a bound; while containerd is down they are retried with a growing pause, and the oldest
- * go first when the queue is full. What was dropped is counted and said.
+ * Nothing ever waits for an event, since exits reach containerd by Task.Wait. Events queue in order, up to a bound.
+ * While containerd is down, the next one is tried again with a growing pause. A full queue drops its oldest event;
+ * dropped events are counted and logged.
  */
 import type { Logger } from "../../contracts/logger.ts";
 import type { TaskEvent, TaskEvents } from "../../contracts/task.ts";
+import { pause } from "../../lib/async.ts";
 import { EventsDefinition } from "../generated/containerd/services/events/ttrpc/v1/events.ts";
 import type { Envelope } from "../generated/containerd/types/types.ts";
 import { kindOfError } from "../status.ts";
 import { TtrpcClient } from "../ttrpc/client.ts";
+import { NAMESPACE_METADATA } from "../ttrpc/metadata.ts";
 import { toEnvelope } from "./envelope.ts";
 
 const DEFAULT_CAPACITY = 1024;
 const DEFAULT_RETRY = { initialMs: 100, maxMs: 5_000 };
 /** How long one Forward may take. */
 const CALL_TIMEOUT_MS = 5_000;
-/** Where containerd listens for ttrpc, unless it is told otherwise: its gRPC socket's name and this. */
+/** containerd's default: the ttrpc socket is beside the gRPC socket, with this after its name. */
 const TTRPC_SUFFIX = ".ttrpc";
-/** Where containerd looks for its namespace in a ttrpc call. */
-const NAMESPACE_KEY = "containerd-namespace-ttrpc";
 
 export interface EventPublisherOptions {
   /** containerd's gRPC socket, an absolute path. */
   readonly socket: string;
   readonly logger: Logger;
-  /** How many events may wait behind the one under way. */
+  /** How many events may wait while one is sent. */
   readonly capacity?: number;
   /** The pause after a failure: from `initialMs`, doubled each time, up to `maxMs`. */
   readonly retry?: { readonly initialMs: number; readonly maxMs: number };
@@ -66,12 +65,12 @@ export class EventPublisher implements TaskEvents {
     this.idle = this.send();
   }
 
-  /** Resolves when nothing is waiting any more. Never, while containerd is down: use a deadline. */
+  /** Resolves when the queue is empty. It never is while containerd is down: use a deadline. */
   async flush(): Promise<void> {
     await this.idle;
   }
 
-  /** Gives up what is still waiting, and closes the connection. */
+  /** Gives up the events that still wait, and closes the connection. */
   async close(): Promise<void> {
     this.closed.abort();
     this.client.close();
@@ -79,7 +78,7 @@ export class EventPublisher implements TaskEvents {
   }
 
   private async send(): Promise<void> {
-    // the event under way is out of the queue: it is never among those that are dropped
+    // the event that is being sent has left the queue, so it is never dropped
     for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift()) {
       await this.deliver(next);
       if (this.closed.signal.aborted) break;
@@ -101,7 +100,7 @@ export class EventPublisher implements TaskEvents {
   private async forward(envelope: Envelope): Promise<"sent" | "refused" | "retry"> {
     const { namespace, topic } = envelope;
     try {
-      const metadata = { [NAMESPACE_KEY]: namespace };
+      const metadata = { [NAMESPACE_METADATA]: namespace };
       const options = { metadata, timeoutMs: CALL_TIMEOUT_MS };
       await this.client.call(EventsDefinition, EventsDefinition.methods.forward, { envelope }, options);
       return "sent";
@@ -118,9 +117,12 @@ export class EventPublisher implements TaskEvents {
     this.queue.shift();
     this.droppedCount++;
     this.unreported++;
-    // one line when it starts, one with the sum when containerd is back
+    // logged when it begins, and with the number when containerd is back
     if (this.unreported === 1) {
-      this.logger.warn({ capacity: this.capacity }, "containerd takes no task events; dropping the oldest");
+      this.logger.warn(
+        { capacity: this.capacity },
+        "containerd takes no task events: the oldest are dropped",
+      );
     }
   }
 
@@ -129,19 +131,4 @@ export class EventPublisher implements TaskEvents {
     this.logger.warn({ dropped: this.unreported }, "task events were dropped while containerd was away");
     this.unreported = 0;
   }
-}
-
-/** Resolves after `ms` or when `signal` aborts, and does not keep the process alive. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const finish = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, ms);
-    timer.unref();
-    signal.addEventListener("abort", finish, { once: true });
-  });
 }

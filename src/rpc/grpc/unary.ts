@@ -1,10 +1,11 @@
 /**
  * One unary gRPC call as a promise.
  *
- * Works from ts-proto's method definitions, so that no client class need be generated or kept in the bundle.
- * Rejects with grpc-js's ServiceError; callers translate it by `rpc/status.ts`.
+ * Takes ts-proto's method definitions, so that no client class has to be generated and bundled.
+ * Rejects with grpc-js's ServiceError; the caller translates it by `rpc/status.ts`.
  */
 import { type CallOptions, type Client, Metadata } from "@grpc/grpc-js";
+import { onAbort } from "../../lib/async.ts";
 
 /** A method of a generated service definition. */
 export interface UnaryMethod<Req, Res> {
@@ -15,7 +16,7 @@ export interface UnaryMethod<Req, Res> {
 
 export interface UnaryOptions {
   readonly metadata?: Metadata | undefined;
-  /** How long the call may take; absent means for ever. */
+  /** How long the call may take; without it, for ever. */
   readonly timeoutMs?: number | undefined;
   /** Cancels the call. */
   readonly signal?: AbortSignal | undefined;
@@ -29,7 +30,7 @@ export function callUnary<Req, Res>(
 ): Promise<Res> {
   return new Promise((resolve, reject) => {
     const options: CallOptions = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
-    const cancel = (): void => call.cancel();
+    let forget = (): void => undefined;
     const call = client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
@@ -38,13 +39,12 @@ export function callUnary<Req, Res>(
       metadata,
       options,
       (error, response) => {
-        signal?.removeEventListener("abort", cancel);
+        forget();
         if (error !== null) reject(error);
         else if (response === undefined) reject(new Error(`${method.path} succeeded without an answer`));
         else resolve(response);
       },
     );
-    if (signal?.aborted === true) cancel();
-    else signal?.addEventListener("abort", cancel, { once: true });
+    forget = onAbort(signal, () => call.cancel());
   });
 }

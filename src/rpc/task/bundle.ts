@@ -1,12 +1,10 @@
 /**
- * Reads what containerd left in a task's bundle: the spec and the sandbox it belongs to.
+ * Reads a task's bundle: the OCI spec, and which sandbox the container belongs to.
  *
- * Task.Create does not name the sandbox. containerd 2.1 writes its id into the file `sandbox` of the bundle
- * before it calls (core/runtime/v2, for every shim of version 3), and CRI repeats it in the spec's
- * annotations. Nothing here judges the spec; that is for whoever makes the container.
- *
- * Read at once and not by a thread: containerd has written them just before, into its state directory on /run, so that
- * they are in memory. Asynchronously each file is four trips to a thread.
+ * Task.Create does not name the sandbox. containerd 2.1 writes its id into the bundle's file `sandbox` before the call
+ * (core/runtime/v2, for shims of version 3), and CRI repeats it in the spec's annotations. The files are read
+ * synchronously: containerd has just written them to /run, so they are in memory, and each asynchronous read would make
+ * four trips to a thread. Must not judge the spec.
  */
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -17,7 +15,7 @@ const SPEC_FILE = "config.json";
 const SANDBOX_ANNOTATION = "io.kubernetes.cri.sandbox-id";
 
 export interface Bundle {
-  /** Absent if neither the bundle nor the spec names one. */
+  /** Undefined if neither the bundle nor the spec names one. */
   readonly sandboxId: string | undefined;
   /** config.json, parsed. */
   readonly spec: unknown;
@@ -31,7 +29,7 @@ export function readBundle(directory: string): Bundle {
 
 function readSandboxFile(directory: string): string | undefined {
   const file = path.join(directory, SANDBOX_FILE);
-  // absent when containerd took the address from elsewhere than a sandbox
+  // containerd writes none where the container was not made for a sandbox
   if (!existsSync(file)) return undefined;
   const text = readFileSync(file, "utf8").trim();
   return text === "" ? undefined : text;

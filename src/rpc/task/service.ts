@@ -1,14 +1,15 @@
 /**
- * The Task adapter: containerd.task.v3.Task on one side, the port TaskService on the other.
+ * The Task adapter: from containerd.task.v3.Task to the port TaskService.
  *
- * Translates messages and nothing else. Create must never answer Unimplemented, because containerd would
- * try again as task.v2; calls that are not there yet answer Unimplemented with a sentence, and never an
- * empty success (an empty Stats fails all of ListContainerStats).
+ * One row for each call of the proto file; a forgotten row is a type error. Translates messages and nothing else.
+ * Create must never answer Unimplemented, because containerd would try again as task.v2. A call that Blazar does not
+ * have answers Unimplemented and a reason, never an empty success: an empty Stats fails all of ListContainerStats.
  */
-import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ProcessState, ProcessStatus, TaskService } from "../../contracts/task.ts";
 import {
   type CreateTaskRequest,
+  type CreateTaskResponse,
   type ExecProcessRequest,
   type StateResponse,
   TaskDefinition,
@@ -17,12 +18,10 @@ import { Status } from "../generated/containerd/types/task.ts";
 import type { Empty } from "../generated/google/protobuf/empty.ts";
 import { checkIdentifier } from "../identifiers.ts";
 import { toTimestamp } from "../timestamps.ts";
-import { type BoundMethod, bindMethod, type TtrpcCall, type TtrpcService } from "../ttrpc/dispatcher.ts";
+import { NAMESPACE_METADATA } from "../ttrpc/metadata.ts";
+import { bindService, type TtrpcCall, type TtrpcHandlers, type TtrpcService } from "../ttrpc/service.ts";
 import { readBundle } from "./bundle.ts";
-
-const EMPTY: Empty = {};
-/** Where containerd puts its namespace into a ttrpc call. */
-const NAMESPACE_KEY = "containerd-namespace-ttrpc";
+import { readProcess } from "./process.ts";
 
 const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
   created: Status.CREATED,
@@ -33,86 +32,66 @@ const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
 
 /** The Task service, ready for a dispatcher. */
 export function createTaskService(tasks: TaskService): TtrpcService {
-  const methods = TaskDefinition.methods;
+  return bindService(TaskDefinition, taskHandlers(tasks));
+}
+
+/** Every call of containerd.task.v3.Task. An execId of "" is the container's init process. */
+function taskHandlers(tasks: TaskService): TtrpcHandlers<typeof TaskDefinition> {
   return {
-    name: TaskDefinition.fullName,
-    methods: [
-      ...processMethods(tasks),
-      ...containerMethods(tasks),
-      bindMethod(methods.stats, ({ id }) => refuse("read the statistics of", id)),
-      bindMethod(methods.update, ({ id }) => refuse("change the resources of", id)),
-      bindMethod(methods.pause, ({ id }) => refuse("pause", id)),
-      bindMethod(methods.resume, ({ id }) => refuse("resume", id)),
-      bindMethod(methods.checkpoint, ({ id }) => refuse("checkpoint", id)),
-    ],
+    create: (request, call) => create(tasks, request, call),
+    start: ({ id, execId }) => tasks.start(id, execId),
+    exec: (request) => empty(exec(tasks, request)),
+    state: ({ id, execId }) => toStateResponse(tasks.state(id, execId)),
+    wait: async ({ id, execId }, { signal }) => {
+      const { exitStatus, exitedAt } = await tasks.wait(id, execId, signal);
+      return { exitStatus, exitedAt: toTimestamp(exitedAt) };
+    },
+    kill: ({ id, execId, signal, all }) => empty(tasks.kill(id, execId, signal, all)),
+    delete: async ({ id, execId }) => {
+      const { pid, exitStatus, exitedAt } = await tasks.delete(id, execId);
+      return { pid, exitStatus, exitedAt: toTimestamp(exitedAt) };
+    },
+    pids: async ({ id }) => ({
+      processes: (await tasks.pids(id)).map((pid) => ({ pid, info: undefined })),
+    }),
+    closeIO: ({ id, execId, stdin }) => (stdin ? empty(tasks.closeIO(id, execId)) : EMPTY),
+    resizePty: ({ id, execId, width, height }) => empty(tasks.resizePty(id, execId, width, height)),
+    connect: ({ id }) => {
+      const { taskPid, version } = tasks.connect(id);
+      return { shimPid: process.pid, taskPid, version };
+    },
+    shutdown: ({ id }) => {
+      tasks.shutdown(id);
+      return EMPTY;
+    },
+    stats: ({ id }) => refuse("read the statistics of", id),
+    update: ({ id }) => refuse("change the resources of", id),
+    pause: ({ id }) => refuse("pause", id),
+    resume: ({ id }) => refuse("resume", id),
+    checkpoint: ({ id }) => refuse("checkpoint", id),
   };
 }
 
-/** What concerns a container as a whole. */
-function containerMethods(tasks: TaskService): BoundMethod[] {
-  const methods = TaskDefinition.methods;
-  return [
-    bindMethod(methods.create, (request, call) => create(tasks, request, call)),
-    bindMethod(methods.pids, async ({ id }) => ({
-      processes: (await tasks.pids(id)).map((pid) => ({ pid, info: undefined })),
-    })),
-    bindMethod(methods.connect, ({ id }) => {
-      const { taskPid, version } = tasks.connect(id);
-      return { shimPid: process.pid, taskPid, version };
-    }),
-    bindMethod(methods.shutdown, ({ id }) => {
-      tasks.shutdown(id);
-      return EMPTY;
-    }),
-  ];
+const EMPTY: Empty = {};
+
+/** The answer of a call that has nothing to tell, once its work is done. */
+async function empty(work: Promise<void>): Promise<Empty> {
+  await work;
+  return EMPTY;
 }
 
-/** What concerns one process: the init process if execId is "". */
-function processMethods(tasks: TaskService): BoundMethod[] {
-  const methods = TaskDefinition.methods;
-  return [
-    bindMethod(methods.start, ({ id, execId }) => tasks.start(id, execId)),
-    bindMethod(methods.exec, async (request) => {
-      await exec(tasks, request);
-      return EMPTY;
-    }),
-    bindMethod(methods.state, ({ id, execId }) => toStateResponse(tasks.state(id, execId))),
-    bindMethod(methods.wait, async ({ id, execId }, { signal }) => {
-      const { exitStatus, exitedAt } = await tasks.wait(id, execId, signal);
-      return { exitStatus, exitedAt: toTimestamp(exitedAt) };
-    }),
-    bindMethod(methods.kill, async ({ id, execId, signal, all }) => {
-      await tasks.kill(id, execId, signal, all);
-      return EMPTY;
-    }),
-    bindMethod(methods.delete, async ({ id, execId }) => {
-      const { pid, exitStatus, exitedAt } = await tasks.delete(id, execId);
-      return { pid, exitStatus, exitedAt: toTimestamp(exitedAt) };
-    }),
-    bindMethod(methods.closeIO, async ({ id, execId, stdin }) => {
-      if (stdin) await tasks.closeIO(id, execId);
-      return EMPTY;
-    }),
-    bindMethod(methods.resizePty, async ({ id, execId, width, height }) => {
-      await tasks.resizePty(id, execId, width, height);
-      return EMPTY;
-    }),
-  ];
-}
-
-async function create(tasks: TaskService, request: CreateTaskRequest, call: TtrpcCall) {
+async function create(
+  tasks: TaskService,
+  request: CreateTaskRequest,
+  call: TtrpcCall,
+): Promise<CreateTaskResponse> {
   const { id, bundle, rootfs, terminal, stdin, stdout, stderr } = request;
-  checkIdentifier(id, "the container id", "create the container");
+  checkIdentifier(id, "the container id", CREATE);
   if (request.checkpoint !== "") {
-    throw blazarError(
-      "UnsupportedSpec",
-      "create the container",
-      "it is to be restored from a checkpoint, which no sandbox here can do",
-      { subject: id },
-    );
+    throw blazarError("UnsupportedSpec", CREATE, "restoring a checkpoint is not supported", { subject: id });
   }
   const { sandboxId, spec } = readBundle(bundle);
-  const namespace = call.metadata.get(NAMESPACE_KEY);
+  const namespace = call.metadata.get(NAMESPACE_METADATA);
   try {
     return await tasks.create({
       id,
@@ -132,30 +111,18 @@ async function create(tasks: TaskService, request: CreateTaskRequest, call: Ttrp
   }
 }
 
+const CREATE = "create the container";
+
 function neverUnimplemented(error: unknown, id: string): unknown {
   if (!(error instanceof BlazarError) || error.kind !== "unimplemented") return error;
-  return blazarError("UnsupportedSpec", "create the container", error.message, { subject: id, cause: error });
+  return blazarError("UnsupportedSpec", CREATE, error.message, { subject: id, cause: error });
 }
 
 async function exec(tasks: TaskService, request: ExecProcessRequest): Promise<void> {
   const { id, execId, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(execId, "the exec id", "add a process");
-  const process = parseProcess(request);
+  const process = readProcess(request);
   await tasks.exec(id, execId, { process, stdin, stdout, stderr: terminal ? "" : stderr, terminal });
-}
-
-/** The process to run: an Any that holds the JSON of an OCI `process`. */
-function parseProcess({ id, execId, spec }: ExecProcessRequest): unknown {
-  const details = { operation: "read the process to run", subject: `${id}/${execId}` };
-  if (spec === undefined) {
-    throw new BlazarError("InvalidSpec", { ...details, reason: "the request holds none" });
-  }
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(spec.value)) as unknown;
-  } catch (cause) {
-    const reason = `${spec.typeUrl} is not JSON: ${reasonOf(cause)}`;
-    throw new BlazarError("InvalidSpec", { ...details, reason, cause });
-  }
 }
 
 function toStateResponse(state: ProcessState): StateResponse {
@@ -175,10 +142,6 @@ function toStateResponse(state: ProcessState): StateResponse {
 }
 
 function refuse(action: string, id: string): never {
-  throw blazarError(
-    "Unimplemented",
-    `${action} the container`,
-    "this version of Blazar does not do that yet",
-    { subject: id },
-  );
+  const reason = "this version of Blazar does not do that yet";
+  throw blazarError("Unimplemented", `${action} the container`, reason, { subject: id });
 }

@@ -1,12 +1,13 @@
 /**
- * Unary calls over ttrpc (PROTOCOL.md of containerd/ttrpc) on a connection that is made when it is needed.
+ * Calls to a ttrpc service, unary only: PROTOCOL.md of containerd/ttrpc.
  *
- * For what Blazar asks of containerd: a call is a frame each way and costs a tenth of what it does over gRPC. A connection
- * that is lost fails the calls under way with RemoteUnavailable; the next call makes a new one. Nothing is repeated here.
+ * Blazar sends containerd its events this way: a call is one frame each way, a tenth of the cost of gRPC. The connection
+ * is made at the first call. When it is lost, calls under way fail with RemoteUnavailable, and the next call makes a new
+ * one. Must not repeat a call.
  */
 import { connect, type Socket } from "node:net";
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import { Request, Response } from "../generated/ttrpc/ttrpc.ts";
 import { fromStatus } from "../status.ts";
 import { encodeFrame, FRAME_REQUEST, type Frame, FrameDecoder, type OversizedFrame } from "./codec.ts";
@@ -33,7 +34,7 @@ interface Pending {
   reject(error: BlazarError): void;
 }
 
-/** One connection with the calls that wait on it. */
+/** One connection, and the calls that wait for an answer on it. */
 class Connection {
   private readonly socket: Socket;
   private readonly decoder = new FrameDecoder();
@@ -54,7 +55,7 @@ class Connection {
     return this.lost !== undefined;
   }
 
-  /** Sends a request; `encode` gets the stream's number. */
+  /** Sends a request. `encode` gets the number of its stream. */
   ask(encode: (stream: number) => Uint8Array, timeoutMs: number, operation: string): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       if (this.lost !== undefined) return reject(this.lost);
@@ -76,11 +77,10 @@ class Connection {
     });
   }
 
-  /** Fails what is under way; idempotent. */
+  /** Fails the calls under way. Idempotent. */
   end(reason: string, cause?: unknown): void {
     if (this.lost !== undefined) return;
-    const details = { operation: "call over ttrpc", subject: this.path, reason, cause };
-    this.lost = new BlazarError("RemoteUnavailable", details);
+    this.lost = blazarError("RemoteUnavailable", "call over ttrpc", reason, { subject: this.path, cause });
     this.socket.destroy();
     const pending = [...this.pending.values()];
     this.pending.clear();
@@ -109,7 +109,7 @@ export class TtrpcClient {
 
   constructor(private readonly path: string) {}
 
-  /** @throws BlazarError RemoteUnavailable, DeadlineExceeded, or what the other end answers */
+  /** @throws BlazarError `RemoteUnavailable`, `DeadlineExceeded`, or the status that was answered */
   async call<Req, Res>(
     service: CalledService,
     method: CalledMethod<Req, Res>,
@@ -135,14 +135,14 @@ export class TtrpcClient {
     return method.responseType.decode(result);
   }
 
-  /** Fails the calls under way and all that come. */
+  /** Fails the calls under way and all later ones. */
   close(): void {
     this.closed = true;
-    this.connection?.end("it was closed");
+    this.connection?.end("the client was closed");
   }
 
   private connected(): Connection {
-    if (this.closed) throw blazarError("Cancelled", "call over ttrpc", "it was closed");
+    if (this.closed) throw blazarError("Cancelled", "call over ttrpc", "the client was closed");
     if (this.connection === undefined || this.connection.isLost) this.connection = new Connection(this.path);
     return this.connection;
   }

@@ -1,10 +1,9 @@
 /**
- * The framing of ttrpc: a header of ten bytes (u32be length, u32be stream, u8 type, u8 flags), then the
- * message. Follows PROTOCOL.md of containerd/ttrpc, version 1.2.
+ * The framing of ttrpc: PROTOCOL.md of containerd/ttrpc, version 1.2.
  *
- * Knows frames only, neither what is in them nor where they come from. A message over 4 MiB is skipped, so
- * that the stream it belongs to can be told; a length that cannot be one means that the peer does not speak
- * ttrpc, and ends the connection.
+ * A header of ten bytes (u32be length, u32be stream, u8 type, u8 flags), then the message. Knows neither what messages
+ * mean nor where they come from. A message over 4 MiB is skipped, so that its stream can be answered. An impossible
+ * length is an error: the peer does not speak ttrpc, and its connection has to be closed.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 
@@ -75,7 +74,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   return { ...header, payload: bytes.subarray(HEADER_BYTES) };
 }
 
-/** Cuts a stream of bytes into frames, however it was chopped up on its way. Holds at most one frame. */
+/** Cuts a stream of bytes into frames, whatever the size of its chunks. Holds at most one frame. */
 export class FrameDecoder {
   private chunks: Uint8Array[] = [];
   private buffered = 0;
@@ -140,10 +139,6 @@ function malformed(reason: string): BlazarError {
 }
 
 function tooLong(length: number, subject: string): BlazarError {
-  return blazarError(
-    "FrameTooLong",
-    "frame a ttrpc message",
-    `it has ${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`,
-    { subject },
-  );
+  const reason = `it has ${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`;
+  return blazarError("FrameTooLong", "frame a ttrpc message", reason, { subject });
 }

@@ -1,12 +1,10 @@
 /**
  * Answers ttrpc requests: one whole request message in, one whole response message out.
  *
- * Knows no transport, because the keeper holds containerd's connections and relays messages. Every readable
- * request gets exactly one answer, whatever its method does: calls run side by side, so a Wait holds nobody
- * up, and a call is answered when its deadline passes or its connection goes, even if its method lingers.
- * Follows PROTOCOL.md of containerd/ttrpc; unary calls only.
+ * Follows PROTOCOL.md of containerd/ttrpc, unary calls only. Must not know a transport: the keeper holds containerd's
+ * connections and relays messages. Calls run side by side, so a Wait delays nobody. Every readable request gets
+ * exactly one answer. That holds after its deadline and after the end of its connection, even if its method lingers.
  */
-import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { Request, Response } from "../generated/ttrpc/ttrpc.ts";
@@ -22,6 +20,7 @@ import {
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
 } from "./codec.ts";
+import type { BoundMethod, TtrpcCall, TtrpcService } from "./service.ts";
 
 /** Room that the Response message needs around its payload. */
 const RESPONSE_OVERHEAD_BYTES = 64;
@@ -30,56 +29,13 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Where a message came from. */
 export interface MessageContext {
-  /** A number for the connection, for the log. */
+  /** The connection's number, for the log. */
   readonly connection: number;
-  /** Aborts when the connection is gone: nobody waits for the answer any more. */
+  /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
 }
 
-/** What a method gets beside its request. */
-export interface TtrpcCall {
-  readonly connection: number;
-  /** Aborts when the connection is gone or the call's deadline has passed. */
-  readonly signal: AbortSignal;
-  /** Lower-case names; for containerd's namespace see `containerd-namespace-ttrpc`. */
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
-/** A method as ts-proto's generic definitions describe it. */
-export interface MethodDefinition<Req, Res> {
-  readonly name: string;
-  readonly requestType: { decode(input: Uint8Array): Req };
-  readonly responseType: { encode(message: Res): BinaryWriter };
-}
-
-/** A method with its codecs bound: bytes in, bytes out. */
-export interface BoundMethod {
-  readonly name: string;
-  invoke(payload: Uint8Array, call: TtrpcCall): Promise<Uint8Array>;
-}
-
-/** The methods of one service. */
-export interface TtrpcService {
-  /** Full name, for example `containerd.task.v3.Task`. */
-  readonly name: string;
-  readonly methods: readonly BoundMethod[];
-}
-
-/** Binds a handler to the codecs of its method. */
-export function bindMethod<Req, Res>(
-  definition: MethodDefinition<Req, Res>,
-  handle: (request: Req, call: TtrpcCall) => Res | Promise<Res>,
-): BoundMethod {
-  return {
-    name: definition.name,
-    async invoke(payload, call) {
-      const request = decodeRequest(definition, payload);
-      return definition.responseType.encode(await handle(request, call)).finish();
-    },
-  };
-}
-
-/** Answers requests out of a table of services. */
+/** Finds the method of each request in a table of services, and answers with what it returns or throws. */
 export class TtrpcDispatcher {
   private readonly services: ReadonlyMap<string, ReadonlyMap<string, BoundMethod>>;
   private readonly logger: Logger;
@@ -131,12 +87,8 @@ export class TtrpcDispatcher {
     const methods = this.services.get(service);
     const found = methods?.get(method);
     if (found !== undefined) return found;
-    throw blazarError(
-      "Unimplemented",
-      "answer a ttrpc call",
-      methods === undefined ? "there is no such service here" : "the service has no such method",
-      { subject: `${service}/${method}` },
-    );
+    const reason = methods === undefined ? "there is no such service here" : "the service has no such method";
+    throw blazarError("Unimplemented", "answer a ttrpc call", reason, { subject: `${service}/${method}` });
   }
 
   private logFailure(error: unknown, request: Request, { connection }: MessageContext): void {
@@ -146,7 +98,12 @@ export class TtrpcDispatcher {
   }
 }
 
-/** Joins a call's deadline and its connection's end. Not AbortSignal.any: Node 20.0 has none. */
+/**
+ * Joins a call's deadline and the end of its connection.
+ *
+ * By hand and not with lib/async.ts: every call of every pod's start passes here, and this makes one closure, one promise
+ * and, where there is a deadline, one timer. AbortSignal.any is missing in Node 20.0.
+ */
 class CallScope {
   /** Rejects when the call is given up. */
   readonly ended: Promise<never>;
@@ -162,7 +119,7 @@ class CallScope {
     this.ended = new Promise((_, reject) => {
       this.reject = reject;
     });
-    // the race may be over before this rejects
+    // nobody may be listening any more when this rejects
     this.ended.catch(() => undefined);
     if (connection.aborted) this.closed();
     else connection.addEventListener("abort", this.closed, { once: true });
@@ -213,27 +170,13 @@ function readRequest(header: FrameHeader, payload: Uint8Array): Request {
   }
 }
 
-function decodeRequest<Req>(definition: MethodDefinition<Req, never>, payload: Uint8Array): Req {
-  try {
-    return definition.requestType.decode(payload);
-  } catch (cause) {
-    throw blazarError("InvalidArgument", "read the request", reasonOf(cause), {
-      subject: definition.name,
-      cause,
-    });
-  }
-}
-
 function respond(streamId: number, response: Response): Uint8Array {
   return encodeFrame(streamId, FRAME_RESPONSE, 0, Response.encode(response).finish());
 }
 
 function answerTooLong(length: number): BlazarError {
-  return blazarError(
-    "ResourceExhausted",
-    "answer a ttrpc call",
-    `the answer has ${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`,
-  );
+  const reason = `the answer has ${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`;
+  return blazarError("ResourceExhausted", "answer a ttrpc call", reason);
 }
 
 function refuse(

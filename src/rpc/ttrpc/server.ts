@@ -1,9 +1,9 @@
 /**
- * Serves a dispatcher on a unix socket of its own: for tests, and for use without a keeper.
+ * Serves a dispatcher on a unix socket of its own: for tests, benchmarks and use without a keeper.
  *
- * In production the keeper holds containerd's Task connections, because they must outlive this process.
- * One connection's trouble stays its own: a peer that does not speak ttrpc loses its connection, one that
- * leaves takes its pending calls with it.
+ * On a node the keeper holds containerd's Task connections, because they must outlive the daemon. An error of one
+ * connection touches no other one. A peer that does not speak ttrpc loses its connection; the pending calls of a
+ * connection that closes are aborted.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
@@ -97,11 +97,8 @@ export class TtrpcServer {
 }
 
 function refuseOversized({ streamId, length }: OversizedFrame): Uint8Array {
-  const error = blazarError(
-    "ResourceExhausted",
-    "take a ttrpc message",
-    `${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`,
-  );
+  const reason = `${length} bytes, ttrpc allows ${MAX_MESSAGE_BYTES}`;
+  const error = blazarError("ResourceExhausted", "take a ttrpc message", reason);
   const response = { status: toTtrpcStatus(error), payload: new Uint8Array(0) };
   return encodeFrame(streamId, FRAME_RESPONSE, 0, Response.encode(response).finish());
 }

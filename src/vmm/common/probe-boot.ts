@@ -1,13 +1,14 @@
 /**
  * A boot for its own sake: a small VM that is thrown away as soon as its agent has sent one valid frame.
  *
- * It ends early when the VM stops by itself, which is what KVM does when it meets an instruction it cannot run.
+ * It ends early when the VM stops by itself, as it does under a KVM that meets an instruction it cannot run.
  */
 import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ByteLink, Vm, VmmEvent, VmSpec } from "../../contracts/vm.ts";
+import { deferred, withDeadline } from "../../lib/async.ts";
 import { FrameDecoder, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
@@ -29,6 +30,7 @@ export async function bootOnce(
       shareDirectory: undefined,
       user,
       cgroups: [],
+      source: { kind: "boot" },
     });
     try {
       await agentSpeaks(vm, deadlineMs);
@@ -42,39 +44,25 @@ export async function bootOnce(
 
 async function agentSpeaks(vm: Vm, deadlineMs: number): Promise<void> {
   const link = await vm.connectAgent();
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(notReady(vm.id, `it said nothing in ${deadlineMs} ms`)),
-      deadlineMs,
-    );
-    const fail = (reason: string): void => {
-      clearTimeout(timer);
-      reject(notReady(vm.id, reason));
-    };
-    vm.events.subscribe({
-      next: (event: VmmEvent) => fail(`it ended first (${event.type})`),
-      error: () => fail("its events broke off"),
-      complete: () => undefined,
-    });
-    hear(link, resolve, fail, timer);
-  }).finally(() => link.close());
+  const spoken = deferred<void>();
+  const fail = (reason: string): void => spoken.reject(notReady(vm.id, reason));
+  vm.events.subscribe({
+    next: (event: VmmEvent) => fail(`it ended first (${event.type})`),
+    error: () => fail("its events broke off"),
+    complete: () => undefined,
+  });
+  hear(link, () => spoken.resolve(), fail);
+  const late = (): BlazarError => notReady(vm.id, `it said nothing in ${deadlineMs} ms`);
+  await withDeadline(spoken.promise, deadlineMs, late).finally(() => link.close());
 }
 
 /** Waits for one frame. */
-function hear(
-  link: ByteLink,
-  heard: () => void,
-  fail: (reason: string) => void,
-  timer: NodeJS.Timeout,
-): void {
+function hear(link: ByteLink, heard: () => void, fail: (reason: string) => void): void {
   const decoder = new FrameDecoder(GUEST_MAX_FRAME_BYTES);
   link.open({
     onData: (bytes) => {
       try {
-        decoder.push(bytes, () => {
-          clearTimeout(timer);
-          heard();
-        });
+        decoder.push(bytes, heard);
       } catch {
         fail("it sent noise");
       }

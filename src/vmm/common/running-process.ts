@@ -1,17 +1,19 @@
 /**
- * A QEMU that runs under the keeper: its end, however it comes, and putting an end to it.
+ * A VMM that runs under the keeper: its end, however it comes, and putting an end to it.
  *
- * The keeper is the parent and reports the exit. Should the keeper be lost, /proc and the process's start time
- * tell whether it still lives, and the signal goes out from here: a VM must never outlive its sandbox because a
- * third process is gone.
+ * The keeper is the parent and reports the exit. Should the keeper be lost, /proc and the process's start time tell
+ * whether the VMM still lives, and the signal goes out from here: a VM must not outlive its sandbox because a third
+ * process is gone.
  */
-import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper, ProcessIdentity } from "../../contracts/keeper.ts";
+import { within } from "../../lib/async.ts";
+import { isAlive } from "../../lib/processes.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 
 /** The part of the keeper that a driver needs. */
-export type VmmParent = Pick<Keeper, "spawn" | "signal" | "exited" | "forget">;
+export type VmmParent = Pick<Keeper, "spawn" | "fork" | "signal" | "exited" | "forget">;
 
 export interface VmmExit {
   /** -1 if a signal ended it, or if nobody knows. */
@@ -19,7 +21,6 @@ export interface VmmExit {
   readonly signal: number;
 }
 
-const SIGKILL = 9;
 const LOST_KEEPER_POLL_MS = 500;
 
 export class RunningProcess {
@@ -39,27 +40,17 @@ export class RunningProcess {
   }
 
   /** How it has ended, or undefined if it still runs after so many milliseconds. */
-  async exitWithin(ms: number): Promise<VmmExit | undefined> {
-    const timeout = new AbortController();
-    const late = delay(ms, undefined, { signal: timeout.signal }).catch(() => undefined);
-    const exit = await Promise.race([this.exited, late]);
-    timeout.abort();
-    return exit;
+  exitWithin(ms: number): Promise<VmmExit | undefined> {
+    return within(this.exited, ms);
   }
 
   /** SIGKILL, then waits until it is reaped and makes the keeper forget it. Throws DeadlineExceeded. */
   async kill(deadlineMs: number): Promise<void> {
     if (this.exit === undefined) await this.signal();
     if ((await this.exitWithin(deadlineMs)) === undefined) {
-      throw blazarError(
-        "DeadlineExceeded",
-        "kill the VMM",
-        `pid ${this.identity.pid} has not ended ${deadlineMs} ms after SIGKILL`,
-        {
-          subject: this.id,
-          remedy: "look for the process in state D: it waits for a device or a file system",
-        },
-      );
+      const reason = `pid ${this.identity.pid} has not ended ${deadlineMs} ms after SIGKILL`;
+      const remedy = "look for the process in state D: it waits for a device or a file system";
+      throw blazarError("DeadlineExceeded", "kill the VMM", reason, { subject: this.id, remedy });
     }
     await this.keeper.forget(this.id).catch(() => undefined);
   }
@@ -72,7 +63,7 @@ export class RunningProcess {
       try {
         process.kill(this.identity.pid, SIGKILL);
       } catch {
-        // gone in between
+        // It has ended in between.
       }
     }
   }
@@ -85,16 +76,8 @@ export class RunningProcess {
       } catch {
         if (!(await isAlive(this.identity))) return { code: -1, signal: 0 };
       }
+      // This wait alone must not keep the daemon from ending.
       await delay(LOST_KEEPER_POLL_MS, undefined, { ref: false });
     }
   }
-}
-
-/** True while the process with this pid and start time runs; a zombie does not (proc_pid_stat(5)). */
-export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
-  const stat = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch(() => "");
-  // the name in parentheses may hold anything: the fields after it start with the third
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const [state, startTime] = [fields[0], fields[19]];
-  return Number(startTime) === identity.startTime && state !== "Z" && state !== "X";
 }

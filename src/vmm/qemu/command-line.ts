@@ -4,12 +4,13 @@
  * The device set is the same for every VM, the share aside. Whatever differs between guest and host, or could
  * hurt the host, is decided here: acceleration, clock, seccomp. It must not look at the host.
  */
-import type { Acceleration, VmDisk, VmSpec } from "../../contracts/vm.ts";
+import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest/messages.ts";
+import { wholeMebibytes } from "../common/spec.ts";
+import type { VmPaths } from "../common/vm-paths.ts";
+import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
-import type { VmPaths } from "./paths.ts";
 
-const MEBIBYTE = 1024 * 1024;
 /** What QEMU keeps of the guest's console; older bytes are overwritten, so that a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
 /** QMP name of the console's ring buffer. */
@@ -19,13 +20,6 @@ const SECCOMP = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecont
 
 /** The RTC: without one the kernel waits 2 s for it. No PIT: it would wake QEMU 36 times a second for nobody. */
 export const MACHINE = "microvm,rtc=on,pit=off";
-
-/**
- * The emulated processor: all that QEMU can do, but not what is slow when emulated. With `erms` the kernel clears and
- * copies pages byte by byte (`rep stosb`), each byte a turn of a loop; 5-level page tables are one more load a walk; and
- * with protection keys each write to their register, at a fork, an execve or a change to the idle task, empties QEMU's TLB.
- */
-export const EMULATED_CPU = "max,erms=off,la57=off,pku=off,pks=off";
 
 /** Where a guest's memory is. */
 export type GuestMemory =
@@ -46,7 +40,7 @@ export interface CommandLineInput {
   readonly binary: string;
   readonly spec: VmSpec;
   readonly paths: VmPaths;
-  readonly acceleration: Acceleration;
+  readonly accelerator: Accelerator;
   /** Default: its own. */
   readonly memory?: GuestMemory;
   /** A disk that is there from the start; undefined = none. */
@@ -54,8 +48,6 @@ export interface CommandLineInput {
   /** As QEMU shall open them. */
   readonly kernel: string;
   readonly initramfs: string;
-  /** Frequency of the host's time stamp counter; undefined if it is not known. */
-  readonly tscKhz: number | undefined;
 }
 
 /** The program and its arguments. */
@@ -72,28 +64,18 @@ export function commandLine(input: CommandLineInput): string[] {
   ];
 }
 
-function machine({ spec, acceleration, memory = OWN }: CommandLineInput): string[] {
+function machine({ spec, accelerator, memory = OWN }: CommandLineInput): string[] {
   const mebibytes = wholeMebibytes(spec.memoryBytes);
   return [
     ...["-name", escaped(spec.id)],
     ...["-M", `${MACHINE},memory-backend=memory`],
     ...["-object", `${memoryBackend(memory)},id=memory,size=${mebibytes}M`],
     ...["-m", `${mebibytes}M`, "-smp", String(spec.vcpus)],
-    ...(acceleration === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg", "-cpu", EMULATED_CPU]),
+    ...["-accel", accelerator.name, "-cpu", accelerator.cpu],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     // a guest that ends stays until its console has been read; see vm.ts
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
   ];
-}
-
-/** QEMU gets memory in these. */
-function wholeMebibytes(bytes: number): number {
-  return Math.ceil(bytes / MEBIBYTE);
-}
-
-/** Size of the file that a guest's memory is in. */
-export function memoryFileBytes(memoryBytes: number): number {
-  return wholeMebibytes(memoryBytes) * MEBIBYTE;
 }
 
 function memoryBackend(memory: GuestMemory): string {
@@ -104,14 +86,14 @@ function memoryBackend(memory: GuestMemory): string {
   return memory.protection === "sealed" ? `${file},share=off` : `${file},share=off,readonly=on,rom=off`;
 }
 
-/** A clone waits for being told what to load; see clone-restore.ts. */
+/** A clone waits until it is told what to load; see templates/restore.ts. */
 function incoming(memory: GuestMemory = OWN): string[] {
   return memory.kind === "cloned" ? ["-incoming", "defer"] : [];
 }
 
 function boot(input: CommandLineInput): string[] {
-  const { kernel, initramfs, acceleration, tscKhz, memory = OWN } = input;
-  const images = ["-kernel", kernel, "-initrd", initramfs, "-append", kernelArguments(acceleration, tscKhz)];
+  const { kernel, initramfs, accelerator, memory = OWN } = input;
+  const images = ["-kernel", kernel, "-initrd", initramfs, "-append", kernelArguments(accelerator)];
   return [
     // a clone has booted: all of it is in its memory
     ...(memory.kind === "cloned" ? [] : images),
@@ -120,14 +102,11 @@ function boot(input: CommandLineInput): string[] {
 }
 
 /** The kernel's command line. */
-export function kernelArguments(acceleration: Acceleration, tscKhz: number | undefined): string {
+export function kernelArguments(accelerator: Accelerator): string {
   // nobody loads a policy for the other security modules, whose hooks would be called for nothing
   const security = "lsm=landlock,lockdown,yama";
   const common = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "cryptomgr.notests", security];
-  // microvm has nothing to calibrate the TSC by; under emulation it is the host's. KVM tells its guests.
-  const clock =
-    acceleration === "kvm" || tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`, "tsc=reliable"];
-  return [...common, ...clock].join(" ");
+  return [...common, ...accelerator.kernelArguments].join(" ");
 }
 
 function devices(paths: VmPaths): string[] {

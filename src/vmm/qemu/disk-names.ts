@@ -1,22 +1,20 @@
 /**
  * What QEMU calls a disk and how it is told of one: the same on its command line and when one is plugged in.
  *
- * A disk is a raw image and a SCSI device, both named after the disk's id, which is the serial number that the
- * guest finds it by.
+ * A disk is a raw image and a SCSI device, both named after the disk's id. The guest finds it by that id, which is its
+ * serial number.
  */
 import { createHash } from "node:crypto";
-import { blazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
-
-const VALID_ID = /^[a-z0-9-]{1,31}$/;
+import { checkDiskId } from "../common/spec.ts";
 
 /** QEMU's id of the controller that all disks are on. */
 export const DISK_CONTROLLER = "disks";
 
 /** Throws InvalidArgument. */
 export function diskNames(id: string): { readonly node: string; readonly device: string } {
-  if (VALID_ID.test(id)) return { node: nodeName(id), device: `disk-${id}` };
-  throw blazarError("InvalidArgument", "name a disk", "an id is 1 to 31 of a-z, 0-9 and -", { subject: id });
+  checkDiskId(id);
+  return { node: nodeName(id), device: `disk-${id}` };
 }
 
 /** QEMU allows 31 characters and a letter first, so the id itself does not fit. */

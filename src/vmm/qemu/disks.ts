@@ -6,6 +6,7 @@
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
+import { deferred, withDeadline } from "../../lib/async.ts";
 import { isRecord } from "../../protocol/wire/json.ts";
 import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
@@ -31,10 +32,11 @@ export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDe
 
 export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDeadlines): Promise<void> {
   const { node, device } = diskNames(id);
-  const gone = deviceDeleted(qmp, device, deadlines.detachMs);
+  const { detachMs } = deadlines;
+  const gone = deviceDeleted(qmp, device);
   try {
     const plugged = await unplug(qmp, device, deadlines.commandMs);
-    if (plugged) await gone.promise;
+    if (plugged) await withDeadline(gone.promise, detachMs, () => stillThere(device, detachMs));
   } finally {
     gone.forget();
   }
@@ -62,27 +64,15 @@ function isMissingNode(error: unknown): boolean {
 }
 
 /** Listens for a device's end; `forget` whatever comes. */
-function deviceDeleted(
-  qmp: QmpClient,
-  device: string,
-  deadlineMs: number,
-): { promise: Promise<void>; forget(): void } {
-  let forget: () => void = () => undefined;
-  const promise = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(stillThere(device, deadlineMs)), deadlineMs);
-    const subscription = qmp.events$.subscribe({
-      next: (event) => {
-        if (isDeletionOf(event, device)) resolve();
-      },
-      complete: () => void qmp.closed.then(reject),
-    });
-    forget = () => {
-      clearTimeout(timer);
-      subscription.unsubscribe();
-    };
+function deviceDeleted(qmp: QmpClient, device: string): { promise: Promise<void>; forget(): void } {
+  const { promise, resolve, reject } = deferred<void>();
+  const subscription = qmp.events$.subscribe({
+    next: (event) => {
+      if (isDeletionOf(event, device)) resolve();
+    },
+    complete: () => void qmp.closed.then(reject),
   });
-  promise.catch(() => undefined);
-  return { promise, forget };
+  return { promise, forget: () => subscription.unsubscribe() };
 }
 
 function isDeletionOf(event: QmpEvent, device: string): boolean {
@@ -90,7 +80,6 @@ function isDeletionOf(event: QmpEvent, device: string): boolean {
 }
 
 function stillThere(device: string, deadlineMs: number): BlazarError {
-  return blazarError("DeadlineExceeded", "unplug a disk", `QEMU still had it after ${deadlineMs} ms`, {
-    subject: device,
-  });
+  const reason = `QEMU still had it after ${deadlineMs} ms`;
+  return blazarError("DeadlineExceeded", "unplug a disk", reason, { subject: device });
 }

@@ -4,21 +4,23 @@
  * It finds out once what this host has (QEMU, KVM, TSC, limits) and then turns specs into VMs; the VMs are the
  * keeper's children. It keeps no list of them: whoever launched one owns it. It knows nothing of sandboxes.
  */
-import { readFile, stat } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmSpec } from "../../contracts/vm.ts";
 import type { VmmDriver } from "../../contracts/vmm.ts";
+import { abortable } from "../../lib/async.ts";
 import { type AccelerationChoice, chooseAcceleration } from "../common/acceleration.ts";
+import { readHostFacts } from "../common/confinement.ts";
+import { checkGuestImages } from "../common/guest-images.ts";
 import { bootOnce } from "../common/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
-import { abortable } from "./abortable.ts";
-import { binaryVersion, locateBinary } from "./binary.ts";
+import { type Accelerator, KVM } from "./accelerator.ts";
+import { locateQemu, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
-import type { HostFacts } from "./process.ts";
-import { VmForks } from "./tcg/forks.ts";
+import { emulation } from "./tcg/emulation.ts";
+import { TcgForks } from "./tcg/forks.ts";
 import { readTscKhz } from "./tcg/tsc.ts";
 import { QemuTemplates, type SealedMemory } from "./templates/driver.ts";
 
@@ -27,8 +29,6 @@ const COMMAND_MS = 10_000;
 const DETACH_MS = 10_000;
 /** A boot with KVM takes well under a second; a host under load gets this. */
 const PROBE_MS = 10_000;
-/** Most files that a share's guest may have open. */
-const OPEN_FILES = 65_536;
 
 export interface QemuDriverOptions {
   readonly keeper: VmmParent;
@@ -52,81 +52,84 @@ export interface QemuDriverOptions {
   readonly forkLibrary?: string | undefined;
 }
 
-interface Ready {
-  readonly launcher: Launcher;
-  readonly version: string;
-  readonly acceleration: Acceleration;
-}
-
 export class QemuDriver implements VmmDriver {
   readonly name = "qemu";
   readonly templates: QemuTemplates | undefined;
+  readonly forks: TcgForks | undefined;
   private readonly options: QemuDriverOptions;
-  private ready: Promise<Ready> | undefined;
+  private ready: Promise<Launcher> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.options = options;
     const { sealMemory, images, ownUser, forkLibrary } = options;
     if (sealMemory === undefined) return;
-    const prepared = (signal?: AbortSignal): Promise<Ready> => this.prepared(signal);
-    const forks =
-      forkLibrary === undefined ? undefined : new VmForks({ library: forkLibrary, images, prepared });
-    this.templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser, forks });
+    const prepared = (signal?: AbortSignal): Promise<Launcher> => this.prepared(signal);
+    const templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
+    this.templates = templates;
+    if (forkLibrary === undefined) return;
+    this.forks = new TcgForks({ library: forkLibrary, images, prepared, templates });
   }
 
   async probe(
     signal?: AbortSignal,
   ): Promise<{ readonly version: string; readonly acceleration: Acceleration }> {
-    const { version, acceleration } = await this.prepared(signal);
-    return { version, acceleration };
+    const { version, accelerator } = await this.prepared(signal);
+    return { version, acceleration: accelerator.name };
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
-    const { template } = spec;
-    if (template !== undefined) return this.clone(spec, template, signal);
-    const { launcher, acceleration } = await this.prepared(signal);
-    return launchVm(launcher, spec, acceleration, signal);
-  }
-
-  private clone(spec: VmSpec, template: string, signal: AbortSignal | undefined): Promise<Vm> {
-    if (this.templates !== undefined) return this.templates.clone(spec, template, signal);
-    throw blazarError("Unimplemented", "clone a VM", "this driver was set up without templates", {
-      subject: spec.id,
-    });
+    const { source } = spec;
+    switch (source.kind) {
+      case "boot":
+        return launchVm(await this.prepared(signal), spec, signal);
+      case "clone":
+        if (this.templates === undefined) throw without("templates", spec);
+        return (await this.templates.clone(spec, source, signal)).vm;
+      case "fork":
+        if (this.forks === undefined) throw without("forks", spec);
+        return this.forks.launch(spec, source, signal);
+    }
   }
 
   /** Prepares once, for all who ask; a failure is forgotten, since an operator may mend it. */
-  private prepared(signal: AbortSignal | undefined): Promise<Ready> {
+  private prepared(signal: AbortSignal | undefined): Promise<Launcher> {
     this.ready ??= this.prepare().catch((error: unknown) => {
       this.ready = undefined;
       throw error;
     });
-    return abortable("prepare QEMU", this.ready, signal);
+    return abortable(this.ready, signal, { operation: "prepare QEMU" });
   }
 
-  private async prepare(): Promise<Ready> {
+  private async prepare(): Promise<Launcher> {
     const { keeper, kernel, initramfs, deadlines, logger } = this.options;
-    const binary = await locateBinary(this.options.binary);
-    const version = await binaryVersion(binary);
-    await Promise.all([kernel, initramfs].map(checkImage));
-    const tscKhz = await readTscKhz();
-    const launcher: Launcher = {
+    const binary = await locateQemu(this.options.binary);
+    const version = await qemuVersion(binary);
+    await checkGuestImages([kernel, initramfs]);
+    const withKvm: Launcher = {
       keeper,
+      vmm: "QEMU",
       binary,
+      version,
+      accelerator: KVM,
       kernel,
       initramfs,
-      tscKhz,
-      facts: await hostFacts(),
+      facts: await readHostFacts(),
       launchMs: deadlines.launch,
       deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
       logger,
     };
-    const acceleration = await this.accelerate(launcher, version);
-    if (acceleration === "tcg" && tscKhz === undefined) {
+    const acceleration = await this.accelerate(withKvm, version);
+    logger.info({ binary, version, acceleration }, "QEMU is ready");
+    return acceleration === "kvm" ? withKvm : { ...withKvm, accelerator: await this.emulated() };
+  }
+
+  private async emulated(): Promise<Accelerator> {
+    const { logger } = this.options;
+    const tscKhz = await readTscKhz();
+    if (tscKhz === undefined)
       logger.warn({}, "the host's TSC frequency is not known: emulated guests may hang while they boot");
-    }
-    logger.info({ binary, version, acceleration, tscKhz }, "QEMU is ready");
-    return { launcher, version, acceleration };
+    else logger.debug({ tscKhz }, "frequency of the host's TSC");
+    return emulation(tscKhz);
   }
 
   private accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
@@ -137,34 +140,12 @@ export class QemuDriver implements VmmDriver {
       images: [kernel, initramfs],
       cacheDirectory,
       logger,
-      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec, "kvm"), PROBE_MS, ownUser),
+      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec), PROBE_MS, ownUser),
     });
   }
 }
 
-async function checkImage(path: string): Promise<void> {
-  try {
-    if ((await stat(path)).isFile()) return;
-  } catch (cause) {
-    throw missingImage(path, reasonOf(cause), cause);
-  }
-  throw missingImage(path, "it is not a file");
-}
-
-function missingImage(path: string, reason: string, cause?: unknown): BlazarError {
-  return blazarError("DependencyMissing", "find the guest's kernel and initramfs", reason, {
-    subject: path,
-    remedy: "run: npm run setup",
-    cause,
-  });
-}
-
-async function hostFacts(): Promise<HostFacts> {
-  const limits = await readFile("/proc/self/limits", "latin1").catch(() => "");
-  const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1];
-  const kvm = await stat("/dev/kvm").catch(() => undefined);
-  return {
-    maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
-    kvmGroup: kvm?.gid,
-  };
+function without(what: string, { id, source }: VmSpec): BlazarError {
+  const reason = `this driver was made without ${what}`;
+  return blazarError("Unimplemented", `${source.kind} a VM`, reason, { subject: id });
 }

@@ -1,27 +1,32 @@
 /**
  * QEMU as a process: which user, capabilities, limits and files the keeper gives it.
  *
- * With a user of its own it keeps one capability, and only if it has a share to serve: images hold files that
- * only root may read. Kernel and initramfs come as descriptors then, because a cache below someone's home is
- * closed to it. It is never plain root where the daemon names a user.
+ * With a user of its own it gets kernel, initramfs and a template's files as descriptors, because a cache below someone's
+ * home is closed to that user. What it may have of the host is in common/confinement.ts.
  */
 import { constants } from "node:fs";
 import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
-import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
+import type { VmDisk } from "../../contracts/vm.ts";
+import {
+  capabilities,
+  descriptorPath,
+  groups,
+  type HostFacts,
+  isConfined,
+  limits,
+  logFiles,
+} from "../common/confinement.ts";
 import { type CommandLineInput, commandLine, type GuestMemory, type Protection } from "./command-line.ts";
 
-const STDOUT = 1;
-const STDERR = 2;
 const KERNEL = 3;
 const INITRAMFS = 4;
 const MEMORY = 5;
-/** A template's disk while it is made. */
-const DISK = 7;
-/** A clone's devices' state. */
+/** The state of a clone's devices. */
 export const STATE = 6;
-/** By which an original is asked to fork, and what makes it able to; see vm-forks.ts. */
-const FORK_CONTROL = 8;
-const FORK_LIBRARY = 9;
+/** A template's disk, while the template is made. */
+const DISK = 7;
+/** The first that an {@link Extra} may take. */
+export const FIRST_EXTRA = 8;
 
 /** Where a VM's memory comes from, in the host's paths. */
 export type MemorySource =
@@ -35,80 +40,53 @@ export type MemorySource =
       readonly state: string;
       /** The clone's own copy; its VM's user may open it. */
       readonly disk?: VmDisk | undefined;
-      /** Preloaded into a VMM that others are forked from. */
-      readonly forkLibrary?: string | undefined;
     };
+
+/** What one VMM has beyond what every VMM has: the preload of an original (tcg/). */
+export interface Extra {
+  readonly env: readonly string[];
+  readonly files: readonly SpawnFile[];
+  /** Kept only by a VMM with a user of its own. */
+  readonly capabilities: readonly string[];
+  readonly forkControl: number;
+}
 
 export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
   /** Default: its own. */
   readonly source?: MemorySource;
+  readonly extra?: Extra | undefined;
 }
 
 const OWN: MemorySource = { kind: "own" };
 
-/** What the host has to offer, found once. */
-export interface HostFacts {
-  /** Hard limit of open files that may be given on; undefined leaves the limit alone. */
-  readonly maxOpenFiles: number | undefined;
-  /** Group that owns /dev/kvm; undefined without it. */
-  readonly kvmGroup: number | undefined;
-}
-
 /** What the keeper shall start. */
 export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
-  const { spec, paths, acceleration } = input;
-  const confined = spec.user !== undefined;
-  const library = forkLibrary(input.source);
+  const { spec, paths, accelerator, extra } = input;
+  const confined = isConfined(spec);
   const images = confined
     ? { kernel: descriptorPath(KERNEL), initramfs: descriptorPath(INITRAMFS) }
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
     argv: commandLine({ ...input, ...images, memory: guestMemory(input.source), disk: disk(input.source) }),
-    env: ["LC_ALL=C", ...(library === undefined ? [] : forkEnvironment())],
+    env: ["LC_ALL=C", ...(extra?.env ?? [])],
     cwd: "/",
     uid: spec.user?.uid,
     gid: spec.user?.gid,
-    groups: acceleration === "kvm" && facts.kvmGroup !== undefined && confined ? [facts.kvmGroup] : [],
-    // forks are users of their own
-    capabilities: [...capabilities(spec), ...(library && confined ? ["CAP_SETUID", "CAP_SETGID"] : [])],
+    groups: groups(spec, accelerator.name, facts),
+    capabilities: [...capabilities(spec), ...(confined ? (extra?.capabilities ?? []) : [])],
     files: [
       ...logFiles(paths.log),
       ...(confined ? imageFiles(input) : []),
       ...memoryFiles(input.source),
-      ...(library === undefined
-        ? []
-        : [{ fd: FORK_LIBRARY, path: library, flags: constants.O_RDONLY, mode: 0 }]),
+      ...(extra?.files ?? []),
     ],
     cgroups: spec.cgroups,
     rlimits: limits(facts),
-    // QEMU asks for them for translated code: clearing them takes a clone longer than all its other page faults
+    // QEMU asks for huge pages for translated code: clearing them takes a clone longer than all its other page faults.
     hugePages: false,
-    forkControl: library === undefined ? undefined : FORK_CONTROL,
+    forkControl: extra?.forkControl,
   };
-}
-
-/** Opening it opens the descriptor's file anew, with no look at the directories above it (proc(5)). */
-function descriptorPath(fd: number): string {
-  return `/proc/self/fd/${fd}`;
-}
-
-function forkLibrary(source: MemorySource = OWN): string | undefined {
-  return source.kind === "cloned" ? source.forkLibrary : undefined;
-}
-
-function forkEnvironment(): string[] {
-  return [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`];
-}
-
-/** What a VMM with a user of its own may do beyond that. */
-export function capabilities(spec: VmSpec): string[] {
-  return spec.user !== undefined && spec.shareDirectory !== undefined ? ["CAP_DAC_READ_SEARCH"] : [];
-}
-
-function logFiles(path: string): SpawnFile[] {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-  return [STDOUT, STDERR].map((fd) => ({ fd, path, flags, mode: 0o600 }));
 }
 
 function imageFiles({ kernel, initramfs, source = OWN }: ProcessInput): SpawnFile[] {
@@ -119,7 +97,7 @@ function imageFiles({ kernel, initramfs, source = OWN }: ProcessInput): SpawnFil
   ];
 }
 
-/** The same under another user: the directory of a template is closed to it. */
+/** By a descriptor under every user: the directory of a template is closed to a VMM's. */
 function guestMemory(source: MemorySource = OWN): GuestMemory {
   const path = descriptorPath(MEMORY);
   if (source.kind === "own") return source;
@@ -128,8 +106,8 @@ function guestMemory(source: MemorySource = OWN): GuestMemory {
 }
 
 /**
- * That of a template is opened by a descriptor, too. A clone opens its own by name: a descriptor that it inherits would
- * keep the file on the host's disk after the container, and the guest's disk, are gone.
+ * A template that is made opens its disk by a descriptor, too. A clone opens its own disk by name: an inherited descriptor
+ * would keep the file on the host's disk after the container, and the guest's disk, are gone.
  */
 function disk(source: MemorySource = OWN): VmDisk | undefined {
   if (source.kind === "own" || source.disk === undefined) return undefined;
@@ -141,16 +119,8 @@ function memoryFiles(source: MemorySource = OWN): SpawnFile[] {
   const writable = source.kind === "saved" || source.protection === "sealed";
   const flags = writable ? constants.O_RDWR : constants.O_RDONLY;
   const memory = { fd: MEMORY, path: source.memory, flags, mode: 0 };
-  if (source.kind === "saved") {
-    return source.disk === undefined
-      ? [memory]
-      : [memory, { fd: DISK, path: source.disk.path, flags: constants.O_RDWR, mode: 0 }];
-  }
-  return [memory, { fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }];
-}
-
-function limits({ maxOpenFiles }: HostFacts): ProcessSpawn["rlimits"] {
-  const core = { type: "RLIMIT_CORE", soft: 0, hard: 0 };
-  if (maxOpenFiles === undefined) return [core];
-  return [core, { type: "RLIMIT_NOFILE", soft: maxOpenFiles, hard: maxOpenFiles }];
+  if (source.kind === "cloned")
+    return [memory, { fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }];
+  if (source.disk === undefined) return [memory];
+  return [memory, { fd: DISK, path: source.disk.path, flags: constants.O_RDWR, mode: 0 }];
 }

@@ -1,20 +1,23 @@
 /**
  * A running QEMU as a {@link Vm}: its QMP connection, its agent's port, its disks and its end.
  *
- * QMP events become VmmEvents. A guest that ends is held by QEMU (`-action shutdown=pause`) until its console has
- * been read, so that a kernel panic leaves its text; then QEMU is told to quit. A QEMU whose control connection
- * breaks is of no use and is killed. Nothing here decides what becomes of a sandbox.
+ * QMP events become VmmEvents. QEMU holds a guest that has ended (`-action shutdown=pause`) until its console has been read,
+ * so that a kernel panic leaves its text; then QEMU is told to quit. A QEMU whose control connection breaks is of no use and
+ * is killed. Nothing here decides what becomes of a sandbox.
  */
-import { Observable, Subject } from "rxjs";
+import type { Observable } from "rxjs";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vm.ts";
-import { connectUnix } from "../../lib/unix-socket.ts";
-import { AgentLink } from "../common/agent-link.ts";
+import { endOf } from "../../lib/signals.ts";
+import { AgentPort } from "../common/agent-port.ts";
+import { logTail, showsPanic } from "../common/last-words.ts";
+import type { LaunchStep } from "../common/launch-watch.ts";
 import type { RunningProcess, VmmExit } from "../common/running-process.ts";
-import { ConsoleTail, logTail, showsPanic } from "./console.ts";
+import { VmEvents } from "../common/vm-events.ts";
+import { removeVmFiles, type VmPaths } from "../common/vm-paths.ts";
+import { ConsoleTail } from "./console.ts";
 import { attachDisk, type DiskDeadlines, detachDisk } from "./disks.ts";
-import { removeVmFiles, type VmPaths } from "./paths.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 /** How long a QEMU whose control connection has ended may take to end, too. */
@@ -30,7 +33,7 @@ export interface QemuVmOptions {
   readonly qmp: QmpClient;
   readonly paths: VmPaths;
   readonly acceleration: Acceleration;
-  readonly timeline: readonly { readonly step: string; readonly ms: number }[];
+  readonly timeline: readonly LaunchStep[];
   readonly deadlines: VmDeadlines;
   readonly logger: Logger;
 }
@@ -39,62 +42,37 @@ export class QemuVm implements Vm {
   readonly id: string;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration: Acceleration;
-  readonly timeline: readonly { readonly step: string; readonly ms: number }[];
+  readonly timeline: readonly LaunchStep[];
   readonly exited: Promise<VmmExit>;
-  readonly events: Observable<VmmEvent>;
   private readonly options: QemuVmOptions;
-  private readonly live = new Subject<VmmEvent>();
+  private readonly told: VmEvents;
+  private readonly agent: AgentPort;
   private readonly console: ConsoleTail;
-  private agentTaken = false;
-  private link: ByteLink | undefined;
-  private paused = false;
   private ending = false;
   private killing: Promise<void> | undefined;
   private lastWords: string | undefined;
 
   constructor(options: QemuVmOptions) {
-    const { process, qmp } = options;
+    const { process, qmp, paths } = options;
     this.options = options;
     this.id = process.id;
     this.identity = process.identity;
     this.acceleration = options.acceleration;
     this.timeline = options.timeline;
     this.console = new ConsoleTail(qmp);
-    this.events = new Observable((subscriber) => {
-      if (process.exit === undefined) return this.live.subscribe(subscriber);
-      subscriber.next({ type: "vmm.exited", ...process.exit });
-      subscriber.complete();
-      return undefined;
-    });
+    this.agent = new AgentPort(paths.agent, this.id);
+    this.told = new VmEvents(process);
     this.exited = process.exited.then((exit) => this.onExit(exit));
     qmp.events$.subscribe((event) => this.onQmpEvent(event));
     void qmp.closed.then((reason) => this.onControlLost(reason));
   }
 
-  async connectAgent(signal?: AbortSignal): Promise<ByteLink> {
-    if (this.agentTaken) {
-      throw blazarError(
-        "IllegalTransition",
-        "connect to the guest's agent",
-        "its port is in use, and takes one connection at a time",
-        { subject: this.id },
-      );
-    }
-    this.agentTaken = true;
-    try {
-      const socket = await this.alive("connect to the guest's agent", () =>
-        connectUnix(this.options.paths.agent, signal),
-      );
-      const link = new AgentLink(socket, () => {
-        this.link = undefined;
-        this.agentTaken = false;
-      });
-      this.link = link;
-      return link;
-    } catch (error) {
-      this.agentTaken = false;
-      throw error;
-    }
+  get events(): Observable<VmmEvent> {
+    return this.told.events$;
+  }
+
+  connectAgent(signal?: AbortSignal): Promise<ByteLink> {
+    return this.alive("connect to the guest's agent", () => this.agent.connect(signal));
   }
 
   attachDisk(disk: VmDisk): Promise<void> {
@@ -140,7 +118,7 @@ export class QemuVm implements Vm {
     await process.kill(deadlines.exitMs);
     this.lastWords ??= await this.diagnostics();
     qmp.close();
-    this.link?.close();
+    this.agent.close();
     await removeVmFiles(paths);
   }
 
@@ -148,7 +126,7 @@ export class QemuVm implements Vm {
     await this.options.qmp.execute(command, undefined, this.options.deadlines.commandMs);
   }
 
-  /** Runs what needs a living QEMU; what fails because it has ended says so. */
+  /** Runs what needs a living QEMU; what fails because QEMU has ended says so. */
   private async alive<T>(operation: string, work: () => Promise<T>): Promise<T> {
     const { process } = this.options;
     if (process.exit !== undefined) throw this.gone(operation, process.exit);
@@ -161,37 +139,30 @@ export class QemuVm implements Vm {
   }
 
   private gone(operation: string, exit: VmmExit, cause?: unknown): BlazarError {
-    const how = exit.signal > 0 ? `signal ${exit.signal}` : `status ${exit.code}`;
-    return blazarError("VmmExited", operation, `QEMU has ended (${how})`, { subject: this.id, cause });
+    const reason = `QEMU has ended (${endOf(exit)})`;
+    return blazarError("VmmExited", operation, reason, { subject: this.id, cause });
   }
 
   private onExit(exit: VmmExit): VmmExit {
     this.ending = true;
-    this.link?.close();
-    this.live.next({ type: "vmm.exited", ...exit });
-    this.live.complete();
+    this.agent.close();
+    this.told.exited(exit);
     return exit;
   }
 
   private onQmpEvent({ event, data }: QmpEvent): void {
     if (this.ending) return;
-    if (event === "STOP") return this.setPaused(true);
-    if (event === "RESUME") return this.setPaused(false);
+    if (event === "STOP") return this.told.setPaused(true);
+    if (event === "RESUME") return this.told.setPaused(false);
     if (event === "GUEST_PANICKED") void this.guestEnded("guest-panic");
     if (event === "SHUTDOWN" && data["guest"] === true) void this.guestEnded(String(data["reason"]));
-  }
-
-  private setPaused(paused: boolean): void {
-    if (this.paused === paused) return;
-    this.paused = paused;
-    this.live.next({ type: paused ? "vmm.paused" : "vmm.resumed" });
   }
 
   private async guestEnded(reason: string): Promise<void> {
     this.ending = true;
     this.lastWords = await this.diagnostics();
     const panicked = reason === "guest-panic" || showsPanic(this.lastWords);
-    this.live.next(panicked ? { type: "vmm.guestPanicked" } : { type: "vmm.guestShutdown", reason });
+    this.told.guestEnded(panicked ? { type: "vmm.guestPanicked" } : { type: "vmm.guestShutdown", reason });
     await this.command("quit").catch(() => undefined);
     await this.killUnlessGone("QEMU does not quit after its guest has ended");
   }
@@ -207,7 +178,7 @@ export class QemuVm implements Vm {
     logger.error({ vm: this.id, pid: this.identity.pid, why }, "killing a QEMU that cannot be controlled");
     await process
       .kill(deadlines.exitMs)
-      .catch((err: unknown) => logger.error({ vm: this.id, err }, "kill failed"));
+      .catch((err: unknown) => logger.error({ vm: this.id, err }, "a QEMU cannot be killed"));
   }
 }
 

@@ -1,4 +1,4 @@
-/** Containers and their processes: life, exit, terminal and input, whichever way the first one is made. */
+/** Containers and their processes: life, exit, terminal and input, for both ways to make the first process. */
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -200,7 +200,7 @@ export function describePreparedChildren(bench: AgentBench): void {
       bench.prepares = false;
     });
 
-    it("makes a process that is as new as a forked one", async () => {
+    it("makes a process that is as new as one of a clone", async () => {
       await bench.guest.request("child.prepare", {});
       const before = Number((await bench.run("cut -d. -f1 /proc/uptime")).stdout);
       const { id, output } = await bench.stay(["sh", "-c", "cat /proc/1/stat; exec sleep 1000"]);
@@ -246,12 +246,12 @@ export function describePreparedChildren(bench: AgentBench): void {
         { mounts: MOUNTS.slice(0, 1) },
       ]) {
         bench.prepares = false;
-        const forked = await devices(more);
-        expect(forked.join("\n")).toContain("null character special file 666 0 0 1 3");
+        const cloned = await devices(more);
+        expect(cloned.join("\n")).toContain("null character special file 666 0 0 1 3");
         // the usual one is what a child prepares for
         await bench.run("true");
         bench.prepares = true;
-        expect(await devices(more)).toEqual(forked);
+        expect(await devices(more)).toEqual(cloned);
       }
     });
 
@@ -263,7 +263,7 @@ export function describePreparedChildren(bench: AgentBench): void {
       expect((await bench.run(script)).stdout).toBe("0::/\nmax\nmax\n1\n");
     });
 
-    it("leaves to a fork what it cannot be told at once", async () => {
+    it("leaves an order that is too long to a clone of the agent", async () => {
       const env = ["PATH=/bin:/usr/bin", `LONG=${"x".repeat(100_000)}`];
       const { stdout, status } = await bench.run("echo $LONG | wc -c", {}, { env });
       expect({ stdout, status }).toEqual({ stdout: "100001\n", status: 0 });

@@ -1,4 +1,4 @@
-/** Streams and the link that carries them: what floods, breaks and nonsense must not bring about. */
+/** Streams and the link that carries them, under floods, breaks and malformed frames. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeFrame, FrameType } from "../../../src/protocol/wire/frame.ts";
 import { type AgentBench, NO_STDIO, processOf, specOf } from "../../support/bench/agent.ts";

@@ -3,10 +3,9 @@ import { constants } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { artifacts } from "../../../setup/steps/artifacts.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
-import { shell } from "../../support/conformance/keeper.ts";
+import { forkOf, shell } from "../../support/conformance/keeper.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -134,61 +133,28 @@ describe("the keeper", () => {
     });
 
     describe("that fork", () => {
-      const original: ProcessSpawn = {
-        ...shell("original", ""),
-        argv: ["/bin/sleep", "60"],
-        env: [`LD_PRELOAD=${artifacts().forkLibrary}`, "BLAZAR_FORK_FD=8"],
-        forkControl: 8,
-      };
-      const forkOf = (of: string, id: string, words = ["", "", "0", "/nowhere", ""]): ProcessSpawn => ({
-        ...shell(id, ""),
-        fork: { of, words },
-      });
-
-      it("has the forks as its children, each with an end of its own", async () => {
+      it("has the forks as its own children", async () => {
         const { keeper } = bench;
-        const first = await keeper.spawn(original);
+        await keeper.spawn(bench.forkable("original"));
         const ids = ["one", "two", "three"];
-        const forks = await Promise.all(ids.map((id) => keeper.spawn(forkOf("original", id))));
-        expect(new Set([first, ...forks].map(({ pid }) => pid)).size).toBe(4);
-        for (const { pid, startTime } of forks) {
+        for (const { pid, startTime } of await Promise.all(
+          ids.map((id) => keeper.fork(forkOf("original", id))),
+        )) {
           const stat = await readFile(`/proc/${pid}/stat`, "utf8");
           const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
           expect([fields[1], fields[19]]).toEqual([String(bench.pid), String(startTime)]);
         }
-        await keeper.signal("two", 9);
-        expect(await keeper.exited("two")).toEqual({ id: "two", code: -1, signal: 9 });
-        await keeper.signal("original", 9);
-        await keeper.exited("original");
-        await keeper.signal("one", 15);
-        expect(await keeper.exited("one")).toMatchObject({ signal: 15 });
-        await expect(keeper.spawn(forkOf("original", "late"))).rejects.toMatchObject({
-          code: "ProcessNotRunning",
-        });
-      });
-
-      it("refuses what cannot be forked, and a name that is taken", async () => {
-        const { keeper } = bench;
-        await expect(keeper.spawn(forkOf("nobody", "fork"))).rejects.toMatchObject({
-          code: "ProcessNotFound",
-        });
-        await keeper.spawn(shell("plain", "sleep 60"));
-        await expect(keeper.spawn(forkOf("plain", "fork"))).rejects.toMatchObject({
-          code: "ProcessNotRunning",
-        });
-        await expect(keeper.spawn(forkOf("plain", "plain"))).rejects.toMatchObject({ code: "ProcessExists" });
-        expect(keeper.inventory().processes.map(({ id }) => id)).toEqual(["plain"]);
       });
 
       it("says why a process does not fork, whether it answers or ends", async () => {
         const { keeper } = bench;
-        await keeper.spawn(original);
-        await expect(keeper.spawn(forkOf("original", "fork", ["too few"]))).rejects.toMatchObject({
+        await keeper.spawn(bench.forkable("original"));
+        await expect(keeper.fork(forkOf("original", "fork", ["too few"]))).rejects.toMatchObject({
           code: "HostResource",
         });
         // it has the socket, but nothing in it that reads
         await keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
-        const waiting = keeper.spawn(forkOf("mute", "fork"));
+        const waiting = keeper.fork(forkOf("mute", "fork"));
         waiting.catch(() => undefined);
         await keeper.signal("mute", 9);
         await expect(waiting).rejects.toMatchObject({ code: "HostResource" });
@@ -197,10 +163,10 @@ describe("the keeper", () => {
       it("does not wait for ever for one that does not answer", async () => {
         await bench.keeper.spawn({ ...shell("mute", "sleep 60"), forkControl: 8 });
         const [first, second] = [forkOf("mute", "one"), forkOf("mute", "two")];
-        const waiting = [bench.keeper.spawn(first), bench.keeper.spawn(second)];
+        const waiting = [bench.keeper.fork(first), bench.keeper.fork(second)];
         for (const result of await Promise.allSettled(waiting))
           expect(result).toMatchObject({ status: "rejected", reason: { code: "HostResource" } });
-        await expect(bench.keeper.spawn(first)).rejects.toMatchObject({ code: "HostResource" });
+        await expect(bench.keeper.fork(first)).rejects.toMatchObject({ code: "HostResource" });
       }, 15_000);
     });
 

@@ -1,9 +1,10 @@
-/** Clones of a template against the promises of the port: they are VMs like all others. */
+/** Clones and forks of real guests against the promises of the ports; clones are VMs like all others, too. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { TemplateBench } from "../../support/bench/template.ts";
+import { cloneConformance } from "../../support/conformance/clones.ts";
 import { vmmConformance } from "../../support/conformance/vmm.ts";
 
 let template = "";
@@ -21,3 +22,4 @@ beforeAll(async () => {
 afterAll(() => rm(template, { recursive: true, force: true }));
 
 vmmConformance("qemu, clones", async () => (await TemplateBench.start()).conformance(template));
+cloneConformance("qemu", async () => (await TemplateBench.start()).cloning(template));

@@ -8,12 +8,12 @@ import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } fro
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { hashMemory, templatePaths } from "../../../src/vmm/common/template-files.ts";
+import { hashMemory, templatePaths } from "../../../src/vmm/common/templates/files.ts";
 import { type Guest, SHAPE, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 
 const CLONES = 4;
-const SPARE = { diskSerial: "spare", filesystem: "ext4" };
+const PREPARED = { diskSerial: "prepared", filesystem: "ext4" };
 const MEBIBYTE = 1024 * 1024;
 
 let bench: TemplateBench;
@@ -124,16 +124,18 @@ describe("a clone", () => {
     await Promise.all(guests.map(({ share }) => mkdir(join(share, "shared"))));
     await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
     for (const { link, disk: image } of guests) {
-      const again = link.request("disk.prepare", SPARE, { deadlineMs: 5000 });
+      const again = link.request("disk.prepare", PREPARED, { deadlineMs: 5000 });
       await expect(again).rejects.toMatchObject({ code: "IllegalTransition" });
       expect((await stat(image)).blocks * 512).toBeLessThan(MEBIBYTE);
     }
     const write = (index: number): string =>
       `ls /tmp 2>/dev/null; mkdir -p /tmp; echo ${index} > /tmp/own; dd if=/dev/zero of=/tmp/much bs=64k count=64; sync`;
-    const wrote = await Promise.all(guests.map((guest, index) => guest.run(write(index), SPARE.diskSerial)));
+    const wrote = await Promise.all(
+      guests.map((guest, index) => guest.run(write(index), PREPARED.diskSerial)),
+    );
     expect(wrote.map((text) => text.includes("own"))).toEqual([false, false]);
     // it was released with its container, and is found as any other disk is
-    const read = guests.map((guest) => guest.run("cat /tmp/own", SPARE.diskSerial));
+    const read = guests.map((guest) => guest.run("cat /tmp/own", PREPARED.diskSerial));
     expect(await Promise.all(read)).toEqual(["0\n", "1\n"]);
     await bench.killAll();
     for (const { disk: image } of guests) await promisify(execFile)("e2fsck", ["-fn", image]);
@@ -176,20 +178,22 @@ describe("a clone", () => {
       await (await bench.driver.launch(spec, AbortSignal.timeout(ms))).kill();
     } catch (error) {
       expect(error).toMatchObject({ code: "Cancelled" });
-      expect(existsSync(spec.disk)).toBe(false);
+      expect(existsSync(spec.source.disk)).toBe(false);
     }
     expect(await bench.qemu.leftovers()).toEqual([]);
   });
 
   it("is not made without a place for its disk, and one that is not made leaves none", async () => {
     const spec = await bench.cloneSpec(template);
-    await expect(bench.driver.launch({ ...spec, disk: undefined })).rejects.toMatchObject({
+    await expect(
+      bench.driver.launch({ ...spec, source: { ...spec.source, disk: undefined } }),
+    ).rejects.toMatchObject({
       code: "InvalidArgument",
     });
     await expect(bench.driver.launch(spec, AbortSignal.timeout(5))).rejects.toMatchObject({
       code: "Cancelled",
     });
-    expect(existsSync(spec.disk)).toBe(false);
+    expect(existsSync(spec.source.disk)).toBe(false);
   });
 
   it("is not made without a share, which its template has", async () => {

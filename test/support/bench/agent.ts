@@ -1,6 +1,6 @@
 /**
- * One VM for all tests of the guest agent, and short ways to run something in it: a boot under software emulation is
- * what costs. Made when tests are collected, started before the first of them.
+ * One VM for all tests of the guest agent, and short ways to run something in it. Booting under software emulation is slow,
+ * so there is only one. It is made when tests are collected, and started before the first of them.
  */
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -34,9 +34,9 @@ export const MOUNTS = [
   { type: "cgroup", source: "cgroup", destination: "/sys/fs/cgroup", options: ["nosuid", "noexec", "ro"] },
 ];
 export const NO_STDIO: GuestStdio = { stdin: 0, stdout: 0, stderr: 0 };
-/** How a container's first process is made, and the value of {@link AgentBench.prepares} that brings it about. */
+/** How a container's first process is made, and the value of {@link AgentBench.prepares} for it. */
 export const WAYS: [string, boolean][] = [
-  ["by a fork", false],
+  ["by a clone of the agent", false],
   ["by a prepared child", true],
 ];
 
@@ -55,7 +55,7 @@ export function specOf(
 export class AgentBench {
   /** The host's, for images of disks. */
   directory = "";
-  /** Containers' first processes are made by a child that the agent has prepared, or else by a fork. */
+  /** Whether the prepared child makes containers' first processes; otherwise the agent clones itself. */
   prepares = false;
   private vm: BareGuest | undefined;
   private containers = 0;
@@ -139,7 +139,7 @@ export class AgentBench {
     return { status, stdout: output.text() };
   }
 
-  /** A root in the share: busybox and what a test adds. */
+  /** A root in the share: busybox, and the files that a test adds. */
   async makeRoot(name: string): Promise<string> {
     const root = path.join(this.guest.share, name);
     for (const each of ["bin", "etc", "proc", "tmp"]) await mkdir(path.join(root, each), { recursive: true });

@@ -15,13 +15,15 @@ import { streamProgress } from "../../../setup/lib/progress.ts";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { programStep } from "../../../setup/steps/program.ts";
 import { perform } from "../../../setup/steps/steps.ts";
-import type { Keeper, StdioPaths } from "../../../src/contracts/keeper.ts";
+import type { Keeper, ProcessSpawn, StdioPaths } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
-import type { KeeperBench, TaskCaller } from "../conformance/keeper.ts";
+import { type KeeperBench, shell, type TaskCaller } from "../conformance/keeper.ts";
 
 const TTRPC_HEADER_BYTES = 10;
+/** Any descriptor that the process has no other use for. */
+const FORK_FD = 8;
 
 let built: Promise<string> | undefined;
 
@@ -143,6 +145,11 @@ export class RealKeeper implements KeeperBench {
 
   async killDaemon(): Promise<void> {
     await this.keeper.close();
+  }
+
+  forkable(id: string): ProcessSpawn {
+    const env = [`LD_PRELOAD=${artifacts().forkLibrary}`, `BLAZAR_FORK_FD=${FORK_FD}`];
+    return { ...shell(id, ""), argv: ["/bin/sleep", "60"], env, forkControl: FORK_FD };
   }
 
   async fifos(id: string, streams: readonly (keyof StdioPaths)[]): Promise<StdioPaths> {

@@ -12,6 +12,7 @@ import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { RealKeeper } from "./keeper.ts";
@@ -21,7 +22,6 @@ const MEMORY_BYTES = 192 * MEBIBYTE;
 const DISK_BYTES = 16 * MEBIBYTE;
 const FIRST_UID = 61_000;
 const UIDS = 1000;
-const SIGKILL = 9;
 /** Of a VMM that never answers. */
 const SHORT_LAUNCH_MS = 500;
 
@@ -82,7 +82,8 @@ export class QemuBench implements VmmBench {
     await mkdir(shareDirectory, { recursive: true, mode: 0o700 });
     const user = this.user();
     if (user !== undefined) await chown(directory, user.uid, user.gid);
-    return { id, directory, vcpus: 1, memoryBytes: MEMORY_BYTES, shareDirectory, user, cgroups: [] };
+    const shape = { vcpus: 1, memoryBytes: MEMORY_BYTES };
+    return { id, directory, ...shape, shareDirectory, user, cgroups: [], source: { kind: "boot" } };
   }
 
   /** A sparse image that every VM may open. */

@@ -3,12 +3,13 @@
  * with a link to their agents.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GuestLink } from "../../../src/actors/guest/link.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
-import type { Vm, VmShape, VmSpec } from "../../../src/contracts/vm.ts";
-import type { OriginalVm } from "../../../src/contracts/vmm.ts";
+import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
+import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import { HostLayerImages } from "../../../src/host/storage/layer-images.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import { type SealedFile, sealMemory } from "../../../src/host/templates/sealed-memory.ts";
@@ -18,6 +19,7 @@ import { StreamReceiver } from "../../../src/protocol/wire/stream.ts";
 import type { QemuDriver } from "../../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../../src/workers/memory.worker.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
+import type { CloneBench } from "../conformance/clones.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { containerCreate, sandboxSetup } from "../guest-requests.ts";
 import { bundleWorker, type WorkerBundle } from "../worker-bundle.ts";
@@ -42,6 +44,11 @@ export interface Guest {
   /** Runs a shell script in a container and returns what it prints; by default its writable layer is in memory. */
   run(script: string, diskSerial?: string): Promise<string>;
 }
+
+type Spec<Kind extends VmSource["kind"]> = VmSpec & {
+  readonly shareDirectory: string;
+  readonly source: { readonly kind: Kind; readonly disk: string };
+};
 
 export class TemplateBench {
   readonly driver: QemuDriver;
@@ -73,8 +80,12 @@ export class TemplateBench {
       driver: {
         name: driver.name,
         templates: driver.templates,
+        forks: driver.forks,
         probe: (signal) => driver.probe(signal),
-        launch: (spec, signal) => driver.launch({ ...spec, template, disk: diskOf(spec) }, signal),
+        launch: (spec, signal) => {
+          const source = { kind: "clone", template, disk: diskOf(spec) } as const;
+          return driver.launch({ ...spec, source }, signal);
+        },
       },
       failing: qemu.failing,
       hanging: qemu.hanging,
@@ -88,11 +99,34 @@ export class TemplateBench {
     };
   }
 
+  /** The bench of the suite of clones and forks. */
+  cloning(template: string): CloneBench {
+    const { qemu, driver } = this;
+    const spec = async (id: string): Promise<VmSpec> => ({ ...(await qemu.spec(id)), ...SHAPE });
+    return {
+      driver,
+      template,
+      spec,
+      emptyDirectory: () => this.directory(),
+      diskFor: diskOf,
+      exists: async (path) => existsSync(path),
+      killFromOutside: (vm) => qemu.killFromOutside(vm),
+      leftovers: () => qemu.leftovers(),
+      dispose: () => this.dispose(),
+    };
+  }
+
   static async start(): Promise<TemplateBench> {
     const [memory, rootfs] = await Promise.all([bundleWorker("memory"), bundleWorker("rootfs")]);
     const workers = new WorkerPool<MemoryTasks>({ file: memory.file, maxThreads: 1 });
     const layers = new WorkerPool<RootfsTasks>({ file: rootfs.file, maxThreads: 1 });
     return new TemplateBench(await QemuBench.start(), [memory, rootfs], workers, layers);
+  }
+
+  get forks(): VmForks {
+    const { forks } = this.driver;
+    if (forks === undefined) throw new Error("the driver does not fork");
+    return forks;
   }
 
   get templates(): NonNullable<QemuDriver["templates"]> {
@@ -126,35 +160,56 @@ export class TemplateBench {
     return this.templates.build(SHAPE, directory, ready, signal);
   }
 
-  async cloneSpec(
-    template: string,
-  ): Promise<VmSpec & { readonly shareDirectory: string; readonly disk: string }> {
-    const spec = await this.qemu.spec(`clone-${this.count++}`);
-    const { shareDirectory } = spec;
-    if (shareDirectory === undefined) throw new Error("the bench gives no share");
-    return { ...spec, ...SHAPE, shareDirectory, template, disk: diskOf(spec) };
+  /** A clone of `template`; `source.disk` is where its disk goes. */
+  async cloneSpec(template: string): Promise<Spec<"clone">> {
+    const spec = await this.spec();
+    return { ...spec, source: { kind: "clone", template, disk: diskOf(spec) } };
   }
 
-  clone(template: string, more: Partial<VmSpec> = {}): Promise<Guest> {
-    return this.guest(template, (spec) => this.driver.launch({ ...spec, ...more }));
+  /** A fork of `original`. */
+  async forkSpec(original: Vm): Promise<Spec<"fork">> {
+    const spec = await this.spec();
+    return { ...spec, source: { kind: "fork", original: original.id, disk: diskOf(spec) } };
+  }
+
+  async clone(template: string): Promise<Guest> {
+    return this.guest(await this.cloneSpec(template));
+  }
+
+  async fork(original: Vm): Promise<Guest> {
+    return this.guest(await this.forkSpec(original));
   }
 
   /** A clone that has run a container and is forked from now on. */
-  async original(template: string): Promise<OriginalVm & { readonly vm: Vm }> {
-    const { forks } = this.templates;
-    if (forks === undefined) throw new Error("the driver does not fork");
-    const { vm, link, share, setUp: name, run: runs } = await this.clone(template, { forkable: true });
+  async original(template: string): Promise<Vm> {
+    const launch = (spec: VmSpec): Promise<Vm> => this.forks.launchOriginal(spec);
+    const {
+      vm,
+      link,
+      share,
+      setUp: name,
+      run: runs,
+    } = await this.guest(await this.cloneSpec(template), launch);
     await mkdir(join(share, "shared"));
     await name("original");
     await runs("true");
     link.close();
-    const original = await forks.original(vm, new AbortController().signal);
-    return { vm, fork: (spec, signal) => original.fork(spec, signal) };
+    await this.forks.completeOriginal(vm, new AbortController().signal);
+    return vm;
   }
 
-  /** A VM that is launched as a clone of `template` would be. */
-  async guest(template: string, launch: (spec: VmSpec) => Promise<Vm>): Promise<Guest> {
-    const spec = await this.cloneSpec(template);
+  private async spec(): Promise<VmSpec & { readonly shareDirectory: string }> {
+    const spec = await this.qemu.spec(`vm-${this.count++}`);
+    const { shareDirectory } = spec;
+    if (shareDirectory === undefined) throw new Error("the bench gives no share");
+    return { ...spec, ...SHAPE, shareDirectory };
+  }
+
+  /** A VM that is a clone or a fork, whose agent has said hello. */
+  private async guest(
+    spec: Spec<"clone" | "fork">,
+    launch: (spec: VmSpec) => Promise<Vm> = (each) => this.driver.launch(each),
+  ): Promise<Guest> {
     const started = performance.now();
     const vm = await launch(spec);
     this.vms.push(vm);
@@ -167,7 +222,7 @@ export class TemplateBench {
       share,
       helloMs,
       setUp: (name) => setUp(link, name),
-      disk: spec.disk,
+      disk: diskOf(spec),
       run: (script, diskSerial) => run(link, script, diskSerial),
     };
   }

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type {
   Keeper,
   OutputStream,
+  ProcessFork,
   ProcessSpawn,
   StdioHandlers,
   StdioPaths,
@@ -26,6 +27,8 @@ export interface KeeperBench {
   restartDaemon(): Promise<Keeper>;
   /** Only the death of {@link restartDaemon}: nobody is connected until it is called. */
   killDaemon(): Promise<void>;
+  /** A process that runs until a signal ends it, and can be forked. */
+  forkable(id: string): ProcessSpawn;
   /** Makes the FIFOs, as containerd does. */
   fifos(id: string, streams: readonly (keyof StdioPaths)[]): Promise<StdioPaths>;
   /** Reads a FIFO to its end. */
@@ -48,6 +51,15 @@ export function shell(id: string, script: string): ProcessSpawn {
     cgroups: [],
     rlimits: [],
   };
+}
+
+/** A fork of a {@link KeeperBench.forkable} process: the same user, no capability, no file of its own, no name. */
+export function forkOf(
+  original: string,
+  id: string,
+  words: readonly string[] = ["", "", "0", "/nowhere", ""],
+): ProcessFork {
+  return { id, original, words };
 }
 
 /** A ttrpc request with `text` as its payload. */
@@ -108,6 +120,7 @@ export function describeKeeper(name: string, makeBench: () => Promise<KeeperBenc
       await bench.dispose();
     });
     describe("processes", () => processPromises(() => bench));
+    describe("forks", () => forkPromises(() => bench));
     describe("output", () => outputPromises(() => bench));
     describe("input", () => inputPromises(() => bench));
     describe("Task messages", () => taskPromises(() => bench));
@@ -191,6 +204,68 @@ function processPromises(bench: () => KeeperBench): void {
     await keeper.spawn(shell("vm", "sleep 60"));
     await expect(keeper.shutdown()).rejects.toMatchObject({ code: "IllegalTransition" });
     expect(keeper.connected).toBe(true);
+  });
+}
+
+function forkPromises(bench: () => KeeperBench): void {
+  it("are processes like others, and go on without their original", async () => {
+    const { keeper } = bench();
+    const first = await keeper.spawn(bench().forkable("original"));
+    const ids = ["one", "two", "three"];
+    const forks = await Promise.all(ids.map((id) => keeper.fork(forkOf("original", id))));
+    expect(new Set([first, ...forks].map(({ pid }) => pid)).size).toBe(4);
+    await keeper.signal("two", 9);
+    expect(await keeper.exited("two")).toEqual({ id: "two", code: -1, signal: 9 });
+    await keeper.signal("original", 9);
+    await keeper.exited("original");
+    await keeper.signal("one", 15);
+    expect(await keeper.exited("one")).toMatchObject({ signal: 15 });
+  });
+
+  it("are refused of what is unknown, cannot fork or has ended, and under a name that is taken", async () => {
+    const { keeper } = bench();
+    await expect(keeper.fork(forkOf("nobody", "fork"))).rejects.toMatchObject({ code: "ProcessNotFound" });
+    await keeper.spawn(shell("plain", "sleep 60"));
+    await expect(keeper.fork(forkOf("plain", "fork"))).rejects.toMatchObject({ code: "ProcessNotRunning" });
+    await expect(keeper.fork(forkOf("plain", "plain"))).rejects.toMatchObject({ code: "ProcessExists" });
+    await keeper.spawn(bench().forkable("original"));
+    await keeper.signal("original", 9);
+    await keeper.exited("original");
+    await expect(keeper.fork(forkOf("original", "late"))).rejects.toMatchObject({
+      code: "ProcessNotRunning",
+    });
+    expect(keeper.inventory().processes.map(({ id }) => id)).toEqual(["plain", "original"]);
+  });
+
+  it("are not made for a caller that has given up", async () => {
+    const { keeper } = bench();
+    await keeper.spawn(bench().forkable("original"));
+    const forked = keeper.fork(forkOf("original", "fork"), AbortSignal.abort());
+    await expect(forked).rejects.toMatchObject({ code: "Cancelled" });
+    expect(keeper.inventory().processes.map(({ id }) => id)).toEqual(["original"]);
+  });
+
+  it("leave nothing when they are cancelled on their way", async () => {
+    const { keeper } = bench();
+    await keeper.spawn(bench().forkable("original"));
+    const giveUp = new AbortController();
+    const forked = keeper.fork(forkOf("original", "fork"), giveUp.signal);
+    giveUp.abort();
+    await expect(forked).rejects.toMatchObject({ code: "Cancelled" });
+    await vi.waitFor(async () => {
+      const again = await keeper.fork(forkOf("original", "fork"));
+      expect(again.pid).toBeGreaterThan(1);
+    });
+    expect(keeper.inventory().processes).toHaveLength(2);
+  });
+
+  it("are there for the next daemon", async () => {
+    await bench().keeper.spawn(bench().forkable("original"));
+    const forked = await bench().keeper.fork(forkOf("original", "fork"));
+    const next = await bench().restartDaemon();
+    expect(next.inventory().processes.find(({ id }) => id === "fork")?.identity).toEqual(forked);
+    await next.signal("fork", 9);
+    expect((await next.exited("fork")).signal).toBe(9);
   });
 }
 

@@ -1,33 +1,65 @@
 /**
- * The generated pages and parts of pages in docs/: `npm run generate` writes them, a unit test compares them.
+ * The generated files of docs/: `npm run generate` writes them, a unit test compares them.
+ *
+ * A page or picture is made from code or from a text source, and from nothing else. A new chart goes into CHARTS.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { AnyStateMachine } from "xstate";
+import { repoRoot } from "../../../setup/lib/paths.ts";
 import { configurationPage } from "../../../src/daemon/config/document.ts";
 import { containerMachine } from "../../../src/machines/container.machine.ts";
 import { poolMachine } from "../../../src/machines/pool.machine.ts";
 import { processMachine } from "../../../src/machines/process.machine.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import { mermaid, table } from "./chart.ts";
+import { type Picture, pictureSvg } from "./picture.ts";
+
+interface Chart {
+  readonly name: string;
+  /** Below src/machines/. */
+  readonly file: string;
+  readonly machine: AnyStateMachine;
+}
+
+/** Every `*.machine.ts` of src/machines/, in the order of the page; a test holds them against the folder. */
+export const CHARTS: readonly Chart[] = [
+  { name: "Sandbox", file: "sandbox.machine.ts", machine: sandboxMachine },
+  { name: "Container", file: "container.machine.ts", machine: containerMachine },
+  { name: "Process", file: "process.machine.ts", machine: processMachine },
+  { name: "Pool", file: "pool.machine.ts", machine: poolMachine },
+];
+
+const PICTURES = "docs/pictures";
+
+/** Pictures with a source `<name>.json` beside them; a test holds them against the folder. */
+export const PICTURE_NAMES: readonly string[] = ["processes"];
 
 /** File below the repository → its content. */
 export function generatedPages(): Record<string, string> {
-  return { "docs/configuration.md": configurationPage(), "docs/charts.md": chartsPage() };
+  const pictures = PICTURE_NAMES.map((name) => [`${PICTURES}/${name}.svg`, picture(name)]);
+  return {
+    "docs/configuration.md": configurationPage(),
+    "docs/charts.md": chartsPage(),
+    ...Object.fromEntries(pictures),
+  };
 }
 
 function chartsPage(): string {
-  const charts = [
-    ["Sandbox", "src/machines/sandbox.machine.ts", sandboxMachine],
-    ["Container", "src/machines/container.machine.ts", containerMachine],
-    ["Process", "src/machines/process.machine.ts", processMachine],
-    ["Pool", "src/machines/pool.machine.ts", poolMachine],
-  ] as const;
   const head = `# State charts
 
-Generated from the machines (\`npm run generate\`). *Effect* is what a state waits for, *takes* the events that it
-acts upon beside its parents', *deadline* the name under which its wait ends (\`[deadlines]\` in
-[configuration.md](configuration.md)).
+Generated from the machines (\`npm run generate\`). *Effect* is what a state waits for. *Takes* lists the events that
+a state acts upon, beside the events of its parents. *Deadline* is the name under which its wait ends
+(\`[deadlines]\` in [configuration.md](configuration.md)).
 `;
-  const parts = charts.map(
-    ([name, file, machine]) => `## ${name}\n\n\`${file}\`\n\n${mermaid(machine)}\n\n${table(machine)}\n`,
+  const parts = CHARTS.map(
+    ({ name, file, machine }) =>
+      `## ${name}\n\n\`src/machines/${file}\`\n\n${mermaid(machine)}\n\n${table(machine)}\n`,
   );
   return `${[head, ...parts].join("\n")}`;
+}
+
+function picture(name: string): string {
+  const source = readFileSync(join(repoRoot(), PICTURES, `${name}.json`), "utf8");
+  return pictureSvg(JSON.parse(source) as Picture);
 }

@@ -12,6 +12,7 @@ import type {
   KeeperInventory,
   OutputStream,
   ProcessExit,
+  ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
   StdioBinding,
@@ -26,6 +27,8 @@ const SIGKILL = 9;
 const SIGTERM = 15;
 
 interface FakeProcess {
+  readonly id: string;
+  /** What it was started from; a fork has its original's. */
   readonly spec: ProcessSpawn;
   readonly identity: ProcessIdentity;
   exit?: ProcessExit;
@@ -36,6 +39,8 @@ interface FakeProcess {
 export interface FakeKeeperHooks {
   /** Called for each spawn, before the process exists: throw to make it fail, await to delay it. */
   onSpawn?: (spec: ProcessSpawn) => void | Promise<void>;
+  /** Called for each fork, likewise. */
+  onFork?: (request: ProcessFork) => void | Promise<void>;
   /** What a new process does; undefined = runs until a signal or {@link FakeKeeperHost.exit}. */
   behaviour?: (spec: ProcessSpawn) => { code?: number; signal?: number } | undefined;
   /** Called for each signal; true = the process ignores it. By default TERM and KILL end it. */
@@ -72,7 +77,7 @@ export class FakeKeeperHost {
 
   /** The ids of the processes that run. */
   get running(): string[] {
-    return [...this.processes.values()].filter(({ exit }) => exit === undefined).map(({ spec }) => spec.id);
+    return [...this.processes.values()].filter(({ exit }) => exit === undefined).map(({ id }) => id);
   }
 
   /** containerd opens a Task connection. */
@@ -86,15 +91,30 @@ export class FakeKeeperHost {
   }
 
   spawn(spec: ProcessSpawn): ProcessIdentity {
-    if (this.processes.has(spec.id)) {
-      throw blazarError("ProcessExists", "start a process", "the keeper has one of this name", {
-        subject: spec.id,
-      });
-    }
+    return this.add(spec.id, spec);
+  }
+
+  /** The copy runs until a signal or {@link exit}, whatever its original does. */
+  fork({ id, original }: ProcessFork): ProcessIdentity {
+    this.refuseKnown(id);
+    const process = this.processes.get(original);
+    if (process === undefined) throw missing("ProcessNotFound", original, "the keeper does not know it");
+    if (process.exit !== undefined || process.spec.forkControl === undefined)
+      throw missing("ProcessNotRunning", original, "it cannot fork, or has ended");
+    return this.add(id, process.spec);
+  }
+
+  private add(id: string, spec: ProcessSpawn): ProcessIdentity {
+    this.refuseKnown(id);
     const pid = this.nextPid++;
     const identity = { pid, startTime: pid };
-    this.processes.set(spec.id, { spec, identity, signals: [] });
+    this.processes.set(id, { id, spec, identity, signals: [] });
     return identity;
+  }
+
+  private refuseKnown(id: string): void {
+    if (!this.processes.has(id)) return;
+    throw blazarError("ProcessExists", "start a process", "the keeper has one of this name", { subject: id });
   }
 
   signal(id: string, signal: number): void {
@@ -138,8 +158,8 @@ export class FakeKeeper implements Keeper {
   }
 
   inventory(): KeeperInventory {
-    const processes = [...this.host.processes.values()].map(({ spec, identity, exit }) => ({
-      id: spec.id,
+    const processes = [...this.host.processes.values()].map(({ id, identity, exit }) => ({
+      id,
       identity,
       ...(exit === undefined ? {} : { exit }),
     }));
@@ -156,6 +176,14 @@ export class FakeKeeper implements Keeper {
     const fate = behaviour?.(spec);
     if (fate !== undefined) queueMicrotask(() => this.host.exit(spec.id, fate));
     return identity;
+  }
+
+  async fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity> {
+    await this.link();
+    if (signal?.aborted) throw cancelled(request.id);
+    await this.host.hooks.onFork?.(request);
+    if (signal?.aborted) throw cancelled(request.id);
+    return this.host.fork(request);
   }
 
   async signal(id: string, signal: number): Promise<void> {

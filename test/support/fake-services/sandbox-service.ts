@@ -1,6 +1,7 @@
 /**
- * Sandboxes that exist only in a Map: the port's rules (unknown ids, double creation, waits) without a VM.
- * Tests end a sandbox with `end` and break a method with `failWith`.
+ * The sandbox port with its rules (unknown ids, double creation, waits) and without a VM: sandboxes are in a Map.
+ *
+ * A test ends a sandbox by `end` and makes a method fail by `failWith`.
  */
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
@@ -9,6 +10,7 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from "../../../src/contracts/sandbox.ts";
+import { abortable, type Deferred, deferred } from "../../../src/lib/async.ts";
 
 interface Exit {
   exitStatus: number;
@@ -18,8 +20,7 @@ interface Exit {
 interface FakeSandbox {
   spec: SandboxSpec;
   status: SandboxStatus;
-  ended: Promise<Exit>;
-  end: (exit: Exit) => void;
+  ended: Deferred<Exit>;
 }
 
 export class FakeSandboxService implements SandboxService {
@@ -44,7 +45,7 @@ export class FakeSandboxService implements SandboxService {
   end(id: string, exitStatus: number, exitedAt: Date): void {
     const sandbox = this.get(id);
     Object.assign(sandbox.status, { phase: "stopped", exitStatus, exitedAt });
-    sandbox.end({ exitStatus, exitedAt });
+    sandbox.ended.resolve({ exitStatus, exitedAt });
   }
 
   async create(spec: SandboxSpec): Promise<void> {
@@ -53,10 +54,6 @@ export class FakeSandboxService implements SandboxService {
       throw blazarError("SandboxExists", "create the sandbox", "it exists already", { subject: spec.id });
     }
     this.created.push(spec);
-    let end: (exit: Exit) => void = () => undefined;
-    const ended = new Promise<Exit>((resolve) => {
-      end = resolve;
-    });
     const status: SandboxStatus = {
       id: spec.id,
       phase: "created",
@@ -64,13 +61,13 @@ export class FakeSandboxService implements SandboxService {
       createdAt: this.createdAt,
       info: { driver: "fake" },
     };
-    this.sandboxes.set(spec.id, { spec, status, ended, end });
+    this.sandboxes.set(spec.id, { spec, status, ended: deferred() });
   }
 
   async start(id: string, signal?: AbortSignal): Promise<{ pid: number; createdAt: Date }> {
     this.maybeFail("start");
     const { status } = this.get(id);
-    await Promise.race([this.startGate, cancelled(signal)]);
+    await abortable(this.startGate, signal, { operation: "start the sandbox", subject: id });
     Object.assign(status, { phase: "ready", pid: 4711 });
     return { pid: 4711, createdAt: this.createdAt };
   }
@@ -89,7 +86,7 @@ export class FakeSandboxService implements SandboxService {
 
   async wait(id: string, signal: AbortSignal): Promise<Exit> {
     this.maybeFail("wait");
-    return Promise.race([this.get(id).ended, cancelled(signal)]);
+    return abortable(this.get(id).ended.promise, signal, { operation: "wait for the sandbox", subject: id });
   }
 
   status(id: string): SandboxStatus {
@@ -112,13 +109,4 @@ export class FakeSandboxService implements SandboxService {
   private maybeFail(method: keyof SandboxService): void {
     if (this.failures.has(method)) throw this.failures.get(method);
   }
-}
-
-/** Rejects when `signal` aborts; never, without one. */
-export function cancelled(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    const fail = (): void => reject(blazarError("Cancelled", "wait", "the caller went away"));
-    if (signal?.aborted === true) fail();
-    signal?.addEventListener("abort", fail, { once: true });
-  });
 }

@@ -1,6 +1,7 @@
 /**
- * Containers that exist only in a Map: the Task port without guests. Tests end a process with `end` and
- * break a method with `failWith`.
+ * The task port without guests: containers and their processes are in a Map.
+ *
+ * A test ends a process by `end` and makes a method fail by `failWith`.
  */
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
@@ -9,7 +10,7 @@ import type {
   TaskExecRequest,
   TaskService,
 } from "../../../src/contracts/task.ts";
-import { cancelled } from "./sandbox-service.ts";
+import { abortable, type Deferred, deferred } from "../../../src/lib/async.ts";
 
 interface Exit {
   exitStatus: number;
@@ -18,8 +19,7 @@ interface Exit {
 
 interface FakeProcess {
   state: ProcessState;
-  ended: Promise<Exit>;
-  end: (exit: Exit) => void;
+  ended: Deferred<Exit>;
 }
 
 export class FakeTaskService implements TaskService {
@@ -40,7 +40,7 @@ export class FakeTaskService implements TaskService {
   end(id: string, execId: string, exitStatus: number, exitedAt = new Date()): void {
     const found = this.get(id, execId);
     Object.assign(found.state, { status: "stopped", exitStatus, exitedAt });
-    found.end({ exitStatus, exitedAt });
+    found.ended.resolve({ exitStatus, exitedAt });
   }
 
   async create(request: TaskCreateRequest): Promise<{ pid: number }> {
@@ -71,7 +71,8 @@ export class FakeTaskService implements TaskService {
     this.maybeFail("wait");
     this.waiting++;
     try {
-      return await Promise.race([this.get(id, execId).ended, cancelled(signal)]);
+      const what = { operation: "wait for the process", subject: key(id, execId) };
+      return await abortable(this.get(id, execId).ended.promise, signal, what);
     } finally {
       this.waiting--;
     }
@@ -117,10 +118,6 @@ export class FakeTaskService implements TaskService {
   }
 
   private add(id: string, execId: string, io: Omit<TaskExecRequest, "process">, bundle: string): number {
-    let end: (exit: Exit) => void = () => undefined;
-    const ended = new Promise<Exit>((resolve) => {
-      end = resolve;
-    });
     const pid = this.nextPid++;
     const { stdin, stdout, stderr, terminal } = io;
     const state: ProcessState = {
@@ -135,19 +132,15 @@ export class FakeTaskService implements TaskService {
       status: "created",
       exitStatus: 0,
     };
-    this.processes.set(key(id, execId), { state, ended, end });
+    this.processes.set(key(id, execId), { state, ended: deferred() });
     return pid;
   }
 
   private get(id: string, execId: string): FakeProcess {
     const found = this.processes.get(key(id, execId));
     if (found !== undefined) return found;
-    throw blazarError(
-      execId === "" ? "ContainerNotFound" : "ProcessNotFound",
-      "find the process",
-      "there is none",
-      { subject: key(id, execId) },
-    );
+    const code = execId === "" ? "ContainerNotFound" : "ProcessNotFound";
+    throw blazarError(code, "find the process", "there is none", { subject: key(id, execId) });
   }
 
   private maybeFail(method: keyof TaskService): void {

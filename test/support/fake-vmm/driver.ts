@@ -1,41 +1,53 @@
 /**
  * A VMM driver in memory: the {@link VmmDriver} port with faults at a test's will and no process anywhere.
  *
- * It passes the same conformance suite as the real drivers. It keeps every VM that it ever launched, so that a test can
- * hold one by its guest, end it from outside, or see what is left.
+ * It passes the same conformance suites as the real drivers; with `templates` it clones and forks as QEMU does. It keeps
+ * every VM that it ever launched, so that a test can hold one by its guest, end it from outside, or see what is left.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { VmSpec } from "../../../src/contracts/vm.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmmDriver } from "../../../src/contracts/vmm.ts";
+import { onAbort } from "../../../src/lib/async.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { FakeGuestOptions } from "../fake-guest/guest.ts";
-import { FakeVm, type VmFaults } from "./vm.ts";
+import { FakeForks } from "./forks.ts";
+import { FakeTemplates } from "./templates.ts";
+import { FakeVm, type Inherited, type VmFaults } from "./vm.ts";
 
 export interface FakeVmmOptions {
-  /** What is wrong with a VM to be; called once a launch. */
+  /** What is wrong with a VM to be; called once a launch. `spec.source` says whether it boots, is a clone or a fork. */
   readonly faults?: (spec: VmSpec) => VmFaults;
   /** What is in a VM to be; called once a launch. */
   readonly guest?: (spec: VmSpec) => Omit<FakeGuestOptions, "onPowerOff">;
   /** What `probe` and every launch fail with. */
   readonly missing?: BlazarError;
+  /** Whether it clones and forks; default false. */
+  readonly templates?: boolean;
   /** Runs a callback later; default queueMicrotask. */
   readonly schedule?: (callback: () => void) => void;
 }
 
 export class FakeVmmDriver implements VmmDriver {
   readonly name = "fake";
-  readonly templates = undefined;
+  readonly templates: FakeTemplates | undefined;
+  readonly forks: FakeForks | undefined;
   /** Every VM that was launched, by id; a later one of the same id takes its place. */
   readonly vms = new Map<string, FakeVm>();
   /** Launches that the fault `slow` holds, by id: call to let one go on. */
   readonly held = new Map<string, () => void>();
   /** What has been launched, in order, failures included. */
   readonly launches: VmSpec[] = [];
+  /** Paths of the disks that clones and forks got. A launch that fails removes its own; the others are their owners'. */
+  readonly disks = new Set<string>();
   private readonly living = new Map<string, FakeVm>();
   private readonly schedule: (callback: () => void) => void;
   private nextPid = 1000;
 
   constructor(private readonly options: FakeVmmOptions = {}) {
     this.schedule = options.schedule ?? queueMicrotask;
+    if (options.templates !== true) return;
+    this.templates = new FakeTemplates((spec, signal) => this.launch(spec, signal));
+    this.forks = new FakeForks((spec, signal) => this.launch(spec, signal));
   }
 
   /** Ids of the VMs that live. */
@@ -44,22 +56,26 @@ export class FakeVmmDriver implements VmmDriver {
   }
 
   async probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: "tcg" }> {
-    this.check(signal);
+    this.check("probe", signal);
     return { version: "1.0-fake", acceleration: "tcg" };
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<FakeVm> {
     this.launches.push(spec);
-    this.check(signal);
+    this.check(spec.id, signal);
+    const inherited = this.inherited(spec);
     if (this.living.has(spec.id)) {
       throw failure("ProcessExists", spec.id, "there is a process with this id");
     }
-    const vm = this.make(spec);
+    const vm = this.make(spec, inherited);
+    const disk = spec.source.kind === "boot" ? undefined : spec.source.disk;
+    if (disk !== undefined) this.disks.add(disk);
     try {
       await this.answer(vm, signal);
       return vm;
     } catch (error) {
-      vm.die(-1, 9);
+      vm.die(-1, SIGKILL);
+      if (disk !== undefined) this.disks.delete(disk);
       throw error;
     }
   }
@@ -71,31 +87,51 @@ export class FakeVmmDriver implements VmmDriver {
     return vm;
   }
 
-  private make(spec: VmSpec): FakeVm {
-    const vm = new FakeVm({
+  /** What a VM that does not boot starts with. Throws what a launch throws. */
+  private inherited(spec: VmSpec): Inherited | undefined {
+    const { source } = spec;
+    if (source.kind === "boot") return undefined;
+    const { templates, forks } = this;
+    if (templates === undefined || forks === undefined)
+      throw failure("Unimplemented", spec.id, "this driver neither clones nor forks");
+    if (spec.shareDirectory === undefined) throw failure("InvalidArgument", spec.id, "it has no share");
+    const inherited =
+      source.kind === "clone"
+        ? templates.cloneOf(source.template, spec)
+        : forks.forkOf(source.original, spec);
+    if (source.disk === undefined) throw failure("InvalidArgument", spec.id, "it has no place for its disk");
+    return inherited;
+  }
+
+  private make(spec: VmSpec, inherited: Inherited | undefined): FakeVm {
+    const vm: FakeVm = new FakeVm({
       spec,
+      inherited,
       pid: this.nextPid++,
       faults: this.options.faults?.(spec) ?? {},
       guest: this.options.guest?.(spec) ?? {},
       schedule: this.schedule,
-      onExit: () => this.living.delete(spec.id),
+      onExit: () => this.ended(vm),
     });
     this.vms.set(spec.id, vm);
     this.living.set(spec.id, vm);
     return vm;
   }
 
+  private ended(vm: FakeVm): void {
+    this.living.delete(vm.id);
+    this.forks?.ended(vm);
+  }
+
   /** Resolves when the VMM answers; rejects when it will not, or at the abort. */
   private answer(vm: FakeVm, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => this.schedule(() => reject(cancelled(vm.id)));
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const forget = onAbort(signal, () => this.schedule(() => reject(cancelled(vm.id))));
       const settle = (): void => {
-        signal?.removeEventListener("abort", onAbort);
+        forget();
         if (signal?.aborted === true) return reject(cancelled(vm.id));
-        if (vm.faults.launch === "fails")
-          return reject(failure("VmmFailed", vm.id, "it ended with status 1: fake"));
-        if (vm.exit !== undefined) return reject(failure("VmmFailed", vm.id, "it ended"));
+        if (vm.faults.launch === "fails") return reject(died(vm, "it ended with status 1: fake"));
+        if (vm.exit !== undefined) return reject(died(vm, "it ended"));
         resolve();
       };
       void vm.exited.then(settle);
@@ -105,10 +141,15 @@ export class FakeVmmDriver implements VmmDriver {
     });
   }
 
-  private check(signal: AbortSignal | undefined): void {
+  private check(subject: string, signal: AbortSignal | undefined): void {
     if (this.options.missing !== undefined) throw this.options.missing;
-    if (signal?.aborted === true) throw cancelled("probe");
+    if (signal?.aborted === true) throw cancelled(subject);
   }
+}
+
+/** A clone that does not start is its template's fault. */
+function died({ id, spec }: Vm & { readonly spec: VmSpec }, reason: string): BlazarError {
+  return failure(spec.source.kind === "clone" ? "TemplateBroken" : "VmmFailed", id, reason);
 }
 
 function cancelled(subject: string): BlazarError {

@@ -6,7 +6,8 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
+import type { ByteLink, Vm, VmDisk, VmmEvent, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
 
@@ -18,17 +19,29 @@ export interface VmFaults {
   agentLink?: "silent" | "garbage" | "closes" | "refuses";
   attachDisk?: BlazarError | "hangs";
   detachDisk?: BlazarError | "hangs";
-  pause?: BlazarError;
-  resume?: BlazarError;
+  pause?: BlazarError | "hangs";
+  resume?: BlazarError | "hangs";
   /** SIGKILL does not end it until {@link FakeVm.die}. */
   unkillable?: boolean;
 }
+
+/** What a clone or a fork has from the VM that it comes from. */
+export interface Inherited {
+  /** Names the life of the agent: clones of one template say the same. */
+  readonly agent: string;
+  readonly preparedDisks: readonly string[];
+}
+
+/** Id of the disk that a template's guest has. */
+export const FAKE_TEMPLATE_DISK = "prepared";
 
 export interface FakeVmOptions {
   readonly spec: VmSpec;
   readonly pid: number;
   readonly faults: VmFaults;
   readonly guest: Omit<FakeGuestOptions, "onPowerOff">;
+  /** What a clone or a fork starts with. */
+  readonly inherited?: Inherited | undefined;
   readonly schedule: (callback: () => void) => void;
   /** It has ended and been reaped. */
   readonly onExit: () => void;
@@ -39,17 +52,21 @@ interface Exit {
   readonly signal: number;
 }
 
-const SIGKILL = 9;
+/** What a launch goes through. */
+const STEPS = {
+  boot: ["spawned", "answering"],
+  clone: ["spawned", "answering", "restored", "running"],
+  fork: ["spawned", "answering", "running"],
+} as const satisfies Record<VmSource["kind"], readonly string[]>;
 
 export class FakeVm implements Vm {
   readonly id: string;
   readonly spec: VmSpec;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration = "tcg";
-  readonly timeline = [
-    { step: "spawned", ms: 1 },
-    { step: "answering", ms: 2 },
-  ];
+  readonly timeline: readonly { readonly step: string; readonly ms: number }[];
+  /** Names the life of the agent. */
+  readonly agent: string;
   readonly faults: VmFaults;
   readonly guest: FakeGuest;
   readonly disks = new Map<string, VmDisk>();
@@ -63,20 +80,23 @@ export class FakeVm implements Vm {
   private resolveExited: (exit: Exit) => void = () => undefined;
 
   constructor(private readonly options: FakeVmOptions) {
-    const { spec, pid, faults, guest, schedule } = options;
+    const { spec, pid, faults, guest, inherited, schedule } = options;
     this.id = spec.id;
     this.spec = spec;
     this.identity = { pid, startTime: pid };
     this.faults = faults;
+    this.timeline = STEPS[spec.source.kind].map((step, at) => ({ step, ms: at + 1 }));
+    this.agent = inherited?.agent ?? guest.name ?? spec.id;
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
     });
     this.guest = new FakeGuest({
-      name: spec.id,
       schedule,
       ...guest,
+      name: this.agent,
       onPowerOff: () => this.shutDown("guest-shutdown"),
     });
+    this.inherit(inherited);
     this.events = new Observable((subscriber) => {
       if (this.exit === undefined) return this.live.subscribe(subscriber);
       subscriber.next({ type: "vmm.exited", ...this.exit });
@@ -158,6 +178,13 @@ export class FakeVm implements Vm {
     if (this.exit !== undefined) return;
     this.live.next({ type: "vmm.guestPanicked" });
     this.options.schedule(() => this.die(0, 0));
+  }
+
+  private inherit(inherited: Inherited | undefined): void {
+    for (const id of inherited?.preparedDisks ?? []) this.guest.preparedDisks.add(id);
+    const { source } = this.spec;
+    if (source.kind === "boot" || source.disk === undefined) return;
+    this.disks.set(FAKE_TEMPLATE_DISK, { id: FAKE_TEMPLATE_DISK, path: source.disk, readonly: false });
   }
 
   private greet(link: FakeByteLink): void {

@@ -1,8 +1,8 @@
 /*
- * What every check of the file-semantics program is made of.
+ * What all checks of the file-semantics program use.
  *
- * A check is a function that returns NULL if the file system behaves, else why not. It runs in a process and an empty
- * working directory of its own, as root, for CHECK_SECONDS at most; it need not clean up. One promise a check.
+ * A check is a function that tests one promise. It returns NULL if the file system keeps the promise, else what is wrong.
+ * It runs as root in a process and an empty working directory of its own, for at most CHECK_SECONDS, and need not clean up.
  */
 #ifndef CHECK_H
 #define CHECK_H

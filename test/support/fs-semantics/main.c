@@ -1,12 +1,12 @@
 /*
- * Checks what a file system promises to programs: POSIX.1-2017 and the man pages of Linux.
+ * Checks the promises of a file system to programs: POSIX.1-2017 and the man pages of Linux.
  *
  * usage: fs-semantics DIRECTORY [IMAGE-DIRECTORY]        both absolute
  *
- * Works in an empty directory DIRECTORY/fs-semantics.<pid>, which it leaves for the caller to remove. Prints one JSON
- * object a check, {"name": …, "ok": true} or {"name": …, "ok": false, "why": …}, and exits with 0 if it could run
- * them, whatever they found. IMAGE-DIRECTORY came with a container's image and is torn up by the checks that are about
- * such files. Run as root; static, so that it runs in any container.
+ * It works in an empty directory DIRECTORY/fs-semantics.<pid>, which the caller removes. It prints one JSON object a check,
+ * {"name": …, "ok": true} or {"name": …, "ok": false, "why": …}, and exits with 0 if all checks could run, whatever they
+ * found. IMAGE-DIRECTORY is part of a container's image; the checks of such files change it. Run it as root. It is linked
+ * statically, so that it runs in any container.
  */
 #include "check.h"
 

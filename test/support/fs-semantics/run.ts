@@ -1,9 +1,9 @@
 /**
- * Builds the file-semantics program (test/support/fs-semantics), gives it the files it works on, reads and compares
- * what it reports.
+ * Builds the file-semantics program (test/support/fs-semantics), makes the files that it works on, and compares its
+ * reports.
  *
- * Run it as `fs-semantics DIRECTORY IMAGE-DIRECTORY` in a container whose image has {@link imageFiles} as a layer; the
- * comparison's table is what docs/storage.md shows.
+ * The program runs as `fs-semantics DIRECTORY IMAGE-DIRECTORY` in a container whose image has {@link imageFiles} as a
+ * layer. docs/storage.md shows the table of the comparison.
  */
 import { execFile } from "node:child_process";
 import { chmod, link, mkdir, readdir, symlink, writeFile } from "node:fs/promises";

@@ -1,8 +1,8 @@
 /*
- * The only program of a guest that means ill: it speaks to the share's device by itself and tries to leave.
+ * The only program of a hostile guest: it drives the share's device itself and tries to reach files outside of the share.
  *
- * PID 1 of an initramfs without modules. Prints one JSON object an attack, {"name": …, "ok": true} if the host held,
- * else {"name": …, "ok": false, "why": …}, then "done", and halts. It expects in its share
+ * It is PID 1 of an initramfs without modules. It prints one JSON object an attack: {"name": …, "ok": true} if the attack
+ * failed, else {"name": …, "ok": false, "why": …}. Then it prints "done" and halts. It expects in its share
  *
  *   c1/rootfs/   read-only layers, with
  *     file         "inside"

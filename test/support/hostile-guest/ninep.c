@@ -1,4 +1,4 @@
-/* See ninep.h. */
+/* The 9P client of ninep.h: requests and answers as bytes. */
 #include "ninep.h"
 
 #include <stdarg.h>

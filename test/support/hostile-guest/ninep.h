@@ -1,7 +1,7 @@
 /*
- * A 9P client without a kernel driver: it sends what no proper client would.
+ * A 9P client without a kernel driver, which can send what no proper client would.
  *
- * 9P2000.L as in the kernel's net/9p/protocol.c and the 9p manual; one request at a time.
+ * It speaks 9P2000.L, as in the kernel's net/9p/protocol.c and the 9p manual, one request at a time.
  */
 #ifndef NINEP_H
 #define NINEP_H

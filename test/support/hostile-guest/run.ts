@@ -1,8 +1,8 @@
 /**
  * A guest that attacks its share: QEMU as the driver starts it, with test/support/hostile-guest as its only program.
  *
- * The program drives the 9p device itself, so that no well-behaved kernel stands between it and the host. The layer
- * that it tries its teeth on is made here; who mounts it into the share is the test's business.
+ * The program drives the 9p device itself, so that no well-behaved kernel stands between it and the host. The layer that
+ * it attacks is made here; the test mounts it into the share.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { writeCpio } from "../../../guest/image/cpio.ts";
 import { commandLine } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { type CheckResult, parseChecks } from "../fs-semantics/run.ts";
 
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
@@ -82,12 +83,12 @@ export async function runHostileGuest(options: {
       shareDirectory: share,
       user: undefined,
       cgroups: [],
+      source: { kind: "boot" },
     },
     paths: vmPaths(directory),
-    acceleration: "tcg",
+    accelerator: emulation(await tscKhz()),
     kernel: vmlinux,
     initramfs,
-    tscKhz: await tscKhz(),
   });
   // its output by file, not by QMP; registers by /dev/mem; and no pause at the end
   const changed = args.map((arg, index) => {

@@ -1,7 +1,8 @@
 /*
  * The 9p device's registers and its queue, from user space: virtio 1.1, 4.2 (MMIO) and 2.6 (split virtqueues).
  *
- * Registers by /dev/mem, addresses of the queue's pages by /proc/self/pagemap. Waits by looking: no interrupts.
+ * Registers are mapped from /dev/mem; /proc/self/pagemap gives the addresses of the queue's pages. It polls and uses no
+ * interrupts.
  */
 #include "ninep.h"
 

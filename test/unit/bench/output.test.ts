@@ -231,10 +231,14 @@ test("a file that is something else is refused by name", async () => {
 
 test("the page's own words outlive its measured part", () => {
   const first = withMeasuredPart("", measuredPart([RESULTS]));
-  const edited = first.replace("## Measured: all", "## Old").concat("\n## What was tried\n");
+  const edited = first
+    .replace("<!-- measured: begin", "## What the figures say\n\n<!-- measured: begin")
+    .replace("## Measured: all", "## Old")
+    .concat("\n## Where the rest goes\n");
   const second = withMeasuredPart(edited, measuredPart([RESULTS]));
   expect(second).toContain("# Performance");
-  expect(second).toContain("## What was tried");
+  expect(second).toContain("## What the figures say");
+  expect(second).toContain("## Where the rest goes");
   expect(second).not.toContain("## Old");
   expect(second.match(/## Measured: all/g)).toHaveLength(1);
 });

@@ -3,7 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expandParent, HostCgroups } from "../../../src/host/cgroups/host-cgroups.ts";
+import { expandParent } from "../../../src/host/cgroups/hierarchies.ts";
+import { HostCgroups } from "../../../src/host/cgroups/host-cgroups.ts";
 
 let base: string;
 let waited: number[];

@@ -72,7 +72,7 @@ describe("mounts", () => {
     spec.mounts.push(mount("/data", "bind", "/var/lib/volumes/db", ["rbind", "rw"]));
     expect(() => translateSpec(spec)).toThrow(
       "cannot obey the OCI spec (mounts[8]): the host's /var/lib/volumes/db cannot be mounted at /data yet; " +
-        "volumes come with a later release",
+        "remove the volume from the pod",
     );
     expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
   });
@@ -197,8 +197,8 @@ describe("what cannot be had", () => {
       resources: { cpu: { cpus: "0-1" }, hugepageLimits: [{ limit: 1 }], blockIO: { weight: 1 } },
     });
     expect(translateSpec(spec).warnings).toEqual([
-      "the AppArmor profile cri-containerd.apparmor.d is the host's and does not hold in the guest",
-      "the SELinux label a:b is the host's and does not hold in the guest",
+      "the AppArmor profile cri-containerd.apparmor.d is the host's and does not apply in the guest",
+      "the SELinux label a:b is the host's and does not apply in the guest",
       "CPU and memory node sets are the host's: the guest's CPUs are not pinned by them",
       "linux.resources.hugepageLimits is not supported",
       "linux.resources.blockIO is not supported",

@@ -1,4 +1,4 @@
-/** What a peer does when the other end comes back as a new process: nothing of its memory may be assumed. */
+/** What a peer does when the other end comes back as a new process, which has forgotten everything. */
 import { describe, expect, it } from "vitest";
 import { nodeText } from "../../../src/lib/text.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";

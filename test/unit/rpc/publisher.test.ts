@@ -12,8 +12,9 @@ import {
 } from "../../../src/rpc/generated/containerd/events/task.ts";
 import { EventsDefinition } from "../../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
 import type { Envelope } from "../../../src/rpc/generated/containerd/types/types.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
 import { TtrpcServer } from "../../../src/rpc/ttrpc/server.ts";
+import { bindService, type TtrpcHandlers } from "../../../src/rpc/ttrpc/service.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -30,15 +31,15 @@ class EventsRecorder {
 
   /** @param path of containerd's gRPC socket */
   async listen(path: string): Promise<void> {
-    const forward = bindMethod(EventsDefinition.methods.forward, ({ envelope }, { metadata }) => {
+    const forward: TtrpcHandlers<typeof EventsDefinition>["forward"] = ({ envelope }, { metadata }) => {
       if (envelope === undefined || this.refused.has(envelope.topic)) {
         throw blazarError("InvalidArgument", "forward", "no such event");
       }
       this.received.push({ namespace: metadata.get("containerd-namespace-ttrpc"), envelope });
       return {};
-    });
+    };
     const logger = new CapturedLogger();
-    const events = { name: EventsDefinition.fullName, methods: [forward] };
+    const events = bindService(EventsDefinition, { forward });
     this.server = new TtrpcServer(new TtrpcDispatcher([events], logger), logger);
     await this.server.listen(`${path}.ttrpc`);
   }

@@ -3,8 +3,9 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { EventsDefinition } from "../../../src/rpc/generated/containerd/services/events/ttrpc/v1/events.ts";
 import { TtrpcClient } from "../../../src/rpc/ttrpc/client.ts";
-import { bindMethod, TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
+import { TtrpcDispatcher } from "../../../src/rpc/ttrpc/dispatcher.ts";
 import { TtrpcServer } from "../../../src/rpc/ttrpc/server.ts";
+import { bindMethod } from "../../../src/rpc/ttrpc/service.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 

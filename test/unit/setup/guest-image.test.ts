@@ -25,7 +25,7 @@ describe("vmlinux out of a bzImage", () => {
   });
 
   test("is refused when the file is no bzImage", async () => {
-    await expect(extractVmlinux(Buffer.alloc(4096))).rejects.toThrow(/no bzImage/);
+    await expect(extractVmlinux(Buffer.alloc(4096))).rejects.toThrow(/not a bzImage/);
   });
 
   test("is refused when the compression is not known", async () => {
@@ -39,7 +39,7 @@ describe("vmlinux out of a bzImage", () => {
   });
 
   test("is refused when no ELF file comes out", async () => {
-    await expect(extractVmlinux(bzImage(gzipSync(Buffer.alloc(64))))).rejects.toThrow(/no ELF/);
+    await expect(extractVmlinux(bzImage(gzipSync(Buffer.alloc(64))))).rejects.toThrow(/not an ELF/);
   });
 });
 

@@ -2,10 +2,12 @@
 import { constants } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
+import { checkSpec } from "../../../src/vmm/common/spec.ts";
+import { KVM } from "../../../src/vmm/qemu/accelerator.ts";
 import { type CommandLineInput, commandLine, kernelArguments } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
 import { type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
-import { checkSpec } from "../../../src/vmm/qemu/spec.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const SPEC: VmSpec = {
@@ -16,7 +18,9 @@ const SPEC: VmSpec = {
   shareDirectory: undefined,
   user: undefined,
   cgroups: ["/sys/fs/cgroup/x/cgroup.procs"],
+  source: { kind: "boot" },
 };
+const LIMITS = { mostVcpus: 240 };
 const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108 };
 
 function input(
@@ -27,12 +31,11 @@ function input(
     binary: "/usr/bin/qemu",
     spec: { ...SPEC, ...spec },
     paths: vmPaths("/run/x"),
-    acceleration: "tcg",
+    accelerator: emulation(2_599_998),
     memory: { kind: "own" },
     source: { kind: "own" },
     kernel: "/cache/vmlinux",
     initramfs: "/cache/initramfs",
-    tscKhz: 2_599_998,
     ...more,
   };
 }
@@ -65,13 +68,13 @@ describe("the command line", () => {
   });
 
   it("gives emulated guests the host's TSC, and leaves it to KVM otherwise", () => {
-    expect(kernelArguments("tcg", 2_599_998)).toContain("tsc_early_khz=2599998 tsc=reliable");
-    expect(kernelArguments("tcg", undefined)).not.toContain("tsc");
-    expect(kernelArguments("kvm", 2_599_998)).not.toContain("tsc");
+    expect(kernelArguments(emulation(2_599_998))).toContain("tsc_early_khz=2599998 tsc=reliable");
+    expect(kernelArguments(emulation(undefined))).not.toContain("tsc");
+    expect(kernelArguments(KVM)).not.toContain("tsc");
   });
 
   it("weakens nothing in the guest's kernel", () => {
-    const line = kernelArguments("tcg", 1);
+    const line = kernelArguments(emulation(1));
     for (const trade of ["mitigations=off", "nokaslr"]) expect(line).not.toContain(trade);
   });
 });
@@ -116,8 +119,8 @@ describe("the process", () => {
   });
 
   it("joins the group of /dev/kvm only to use it", () => {
-    expect(vmmProcess(input({ user }, { acceleration: "kvm" }), FACTS).groups).toEqual([108]);
-    expect(vmmProcess(input({}, { acceleration: "kvm" }), FACTS).groups).toEqual([]);
+    expect(vmmProcess(input({ user }, { accelerator: KVM }), FACTS).groups).toEqual([108]);
+    expect(vmmProcess(input({}, { accelerator: KVM }), FACTS).groups).toEqual([]);
   });
 });
 
@@ -130,14 +133,17 @@ describe("a spec", () => {
     ["a relative cgroup", { cgroups: ["x"] }],
     ["no processor", { vcpus: 0 }],
     ["half a processor", { vcpus: 0.5 }],
+    ["more processors than the VMM can have", { vcpus: 241 }],
+    ["a relative template", { source: { kind: "clone", template: "x", disk: undefined } }],
+    ["a relative disk", { source: { kind: "fork", original: "vm", disk: "x" } }],
     ["too little memory", { memoryBytes: MEBIBYTE }],
   ])("is refused with %s", (_name, wrong) => {
-    expect(() => checkSpec({ ...SPEC, ...wrong })).toThrow(
+    expect(() => checkSpec({ ...SPEC, ...wrong }, LIMITS)).toThrow(
       expect.objectContaining({ code: "InvalidArgument" }),
     );
   });
 
   it("is fine otherwise", () => {
-    expect(() => checkSpec(SPEC)).not.toThrow();
+    expect(() => checkSpec(SPEC, LIMITS)).not.toThrow();
   });
 });

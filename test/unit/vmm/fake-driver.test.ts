@@ -1,9 +1,14 @@
 /** The fake driver keeps the promises of the port: what is tested on it holds for a real one. */
+import { describe, expect, it } from "vitest";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
+import { type CloneBench, cloneConformance } from "../../support/conformance/clones.ts";
 import { type VmmBench, vmmConformance } from "../../support/conformance/vmm.ts";
-import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
+import { FakeVmmDriver, type FakeVmmOptions } from "../../support/fake-vmm/driver.ts";
+import { FakeTemplateStore } from "../../support/fake-vmm/template-store.ts";
 
 const MEBIBYTE = 1024 * 1024;
+const TEMPLATE = "/templates/one";
 
 function spec(id: string): VmSpec {
   return {
@@ -11,10 +16,19 @@ function spec(id: string): VmSpec {
     directory: `/nowhere/${id}`,
     vcpus: 1,
     memoryBytes: 256 * MEBIBYTE,
-    shareDirectory: undefined,
+    shareDirectory: `/nowhere/${id}/share`,
     user: undefined,
     cgroups: [],
+    source: { kind: "boot" },
   };
+}
+
+function cloneSpec(id: string): VmSpec {
+  return { ...spec(id), source: { kind: "clone", template: TEMPLATE, disk: `/disks/${id}` } };
+}
+
+function forkSpec(id: string, original: string): VmSpec {
+  return { ...spec(id), source: { kind: "fork", original, disk: `/disks/${id}` } };
 }
 
 async function makeBench(): Promise<VmmBench> {
@@ -28,10 +42,100 @@ async function makeBench(): Promise<VmmBench> {
     hangEndsWith: undefined,
     spec: async (id) => spec(id),
     diskImage: async () => "/nowhere/disk.img",
-    killFromOutside: async (vm) => driver.vm(vm.id).die(-1, 9),
+    killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
     leftovers: async () => [driver, failing, hanging].flatMap(({ running }) => running),
     dispose: async () => undefined,
   };
 }
 
+/** A driver with one template. */
+function cloningDriver(options: FakeVmmOptions = {}) {
+  const driver = new FakeVmmDriver({ ...options, templates: true });
+  const { templates, forks } = driver;
+  if (templates === undefined || forks === undefined) throw new Error("it clones and forks");
+  templates.add(TEMPLATE, spec("template"));
+  return { driver, templates, forks };
+}
+
+async function makeCloneBench(): Promise<CloneBench> {
+  const { driver } = cloningDriver();
+  let directories = 0;
+  return {
+    driver,
+    template: TEMPLATE,
+    spec: async (id) => spec(id),
+    emptyDirectory: async () => `/templates/new-${directories++}`,
+    diskFor: ({ id }) => `/disks/${id}`,
+    exists: async (path) => driver.disks.has(path),
+    killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
+    leftovers: async () => driver.running,
+    dispose: async () => undefined,
+  };
+}
+
 vmmConformance("fake", makeBench);
+cloneConformance("fake", makeCloneBench);
+
+describe("the fake's faults", () => {
+  it("come by where a VM comes from: a fork that fails leaves clones alone, and the other way round", async () => {
+    for (const kind of ["clone", "fork"] as const) {
+      const { driver, forks } = cloningDriver({
+        faults: ({ id, source }) => (id !== "original" && source.kind === kind ? { launch: "fails" } : {}),
+      });
+      const original = await forks.launchOriginal(cloneSpec("original"));
+      await forks.completeOriginal(original, new AbortController().signal);
+      const code = kind === "clone" ? "TemplateBroken" : "VmmFailed";
+      const [clone, fork] = [cloneSpec("clone"), forkSpec("fork", "original")];
+      const [fails, works] = kind === "clone" ? [clone, fork] : [fork, clone];
+      await expect(driver.launch(fails)).rejects.toMatchObject({ code });
+      await driver.launch(works);
+      expect(driver.running).toEqual(["original", works.id]);
+    }
+  });
+
+  it("hold a fork until a test lets it go on, also without its original", async () => {
+    const { driver, forks } = cloningDriver({
+      faults: ({ source }) => (source.kind === "fork" ? { launch: "slow" } : {}),
+    });
+    const original = await forks.launchOriginal(cloneSpec("original"));
+    await forks.completeOriginal(original, new AbortController().signal);
+    const forked = driver.launch(forkSpec("fork", "original"));
+    original.die(-1, SIGKILL);
+    driver.held.get("fork")?.();
+    expect((await forked).id).toBe("fork");
+    await expect(driver.launch(forkSpec("late", "original"))).rejects.toMatchObject({ code: "VmNotFound" });
+  });
+
+  it("make templates go out of date", async () => {
+    const { driver, templates } = cloningDriver();
+    templates.kernel = "another";
+    await expect(driver.launch(cloneSpec("vm"))).rejects.toMatchObject({ code: "TemplateBroken" });
+  });
+
+  it("are none by default: a driver without templates neither clones nor forks", async () => {
+    const driver = new FakeVmmDriver();
+    for (const each of [cloneSpec("vm"), forkSpec("vm", "original")])
+      await expect(driver.launch(each)).rejects.toMatchObject({ code: "Unimplemented" });
+  });
+});
+
+describe("the fake store of templates", () => {
+  it("gives a lease of a template that can be cloned, and shows those that are out", async () => {
+    const { driver, templates } = cloningDriver();
+    const store = new FakeTemplateStore(templates);
+    const lease = await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE });
+    if (lease === undefined) throw new Error("there is no template");
+    expect(store.leases.size).toBe(1);
+    const { directory: template } = lease.template;
+    await driver.launch({ ...spec("vm"), source: { kind: "clone", template, disk: "/disks/vm" } });
+    lease.release();
+    lease.release();
+    expect([store.leases.size, store.given]).toEqual([0, 1]);
+  });
+
+  it("has nothing when a test says so", async () => {
+    const store = new FakeTemplateStore(cloningDriver().templates);
+    store.empty = true;
+    expect(await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE })).toBeUndefined();
+  });
+});

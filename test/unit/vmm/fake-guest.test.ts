@@ -17,6 +17,7 @@ const SPEC: VmSpec = {
   shareDirectory: undefined,
   user: undefined,
   cgroups: [],
+  source: { kind: "boot" },
 };
 
 interface Bench extends Greeted {

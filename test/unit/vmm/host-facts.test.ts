@@ -3,9 +3,8 @@ import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type AccelerationProbe, chooseAcceleration } from "../../../src/vmm/common/acceleration.ts";
-import { isAlive } from "../../../src/vmm/common/running-process.ts";
-import { binaryVersion, locateBinary } from "../../../src/vmm/qemu/binary.ts";
-import { logTail, printable, showsPanic } from "../../../src/vmm/qemu/console.ts";
+import { logTail, printable, showsPanic } from "../../../src/vmm/common/last-words.ts";
+import { locateQemu, qemuVersion } from "../../../src/vmm/qemu/binary.ts";
 import { readTscKhz, tscKhz } from "../../../src/vmm/qemu/tcg/tsc.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -42,9 +41,9 @@ describe("the binary", () => {
     const directory = await temporaryDirectory();
     const program = join(directory, "qemu");
     await writeFile(program, "#!/bin/sh\necho QEMU emulator version 8.1.2\n", { mode: 0o755 });
-    expect(await locateBinary("qemu", `/nowhere::relative:${directory}`)).toBe(program);
-    expect(await binaryVersion(program)).toBe("8.1.2");
-    const missing = locateBinary("qemu", "/nowhere");
+    expect(await locateQemu("qemu", `/nowhere::relative:${directory}`)).toBe(program);
+    expect(await qemuVersion(program)).toBe("8.1.2");
+    const missing = locateQemu("qemu", "/nowhere");
     await expect(missing).rejects.toMatchObject({ code: "VmmNotInstalled" });
     await expect(missing).rejects.toThrow("install the package qemu-system-x86");
   });
@@ -54,7 +53,7 @@ describe("the binary", () => {
     await writeFile(join(directory, "text"), "", { mode: 0o644 });
     await mkdir(join(directory, "folder"));
     for (const name of ["text", "folder", "absent"]) {
-      await expect(locateBinary(join(directory, name))).rejects.toMatchObject({ code: "VmmNotInstalled" });
+      await expect(locateQemu(join(directory, name))).rejects.toMatchObject({ code: "VmmNotInstalled" });
     }
   });
 
@@ -65,7 +64,7 @@ describe("the binary", () => {
   ])("is refused if it %s", async (_name, script, reason) => {
     const program = join(await temporaryDirectory(), "qemu");
     await writeFile(program, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-    const version = binaryVersion(program);
+    const version = qemuVersion(program);
     await expect(version).rejects.toMatchObject({ code: "VmmFailed" });
     await expect(version).rejects.toThrow(reason);
   });
@@ -169,12 +168,5 @@ describe("what a guest or a VMM leaves behind", () => {
     expect(await logTail(link)).toBe("");
     expect(await logTail(directory)).toBe("");
     expect(await logTail(join(directory, "absent"))).toBe("");
-  });
-});
-
-describe("a process", () => {
-  it("is alive under its own start time only", async () => {
-    expect(await isAlive({ pid: process.pid, startTime: 1 })).toBe(false);
-    expect(await isAlive({ pid: 0x7fff_ffff, startTime: 1 })).toBe(false);
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { commandLine, type GuestMemory } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
 import { type MemorySource, type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 
 const INPUT: ProcessInput = {
   binary: "/usr/bin/qemu",
@@ -15,12 +16,12 @@ const INPUT: ProcessInput = {
     shareDirectory: "/run/share",
     user: { uid: 61_000, gid: 61_000 },
     cgroups: [],
+    source: { kind: "boot" },
   },
   paths: vmPaths("/run/x"),
-  acceleration: "tcg",
+  accelerator: emulation(2_600_000),
   kernel: "/cache/vmlinux",
   initramfs: "/cache/initramfs",
-  tscKhz: 2_600_000,
 };
 const SAVED: MemorySource = { kind: "saved", memory: "/t/memory" };
 const SEALED: MemorySource = {
@@ -71,24 +72,24 @@ describe("a template and its clones", () => {
 });
 
 describe("a template's disk", () => {
-  const spare = { id: "spare", path: "/scratch/spare", readonly: false };
+  const prepared = { id: "prepared", path: "/scratch/prepared", readonly: false };
 
   it("is the same device in its clones, with the image of each its own", () => {
     const [saved, cloned] = [SAVED, SEALED].map(
-      (source) => vmmProcess({ ...INPUT, source: { ...source, disk: spare } }, FACTS).argv,
+      (source) => vmmProcess({ ...INPUT, source: { ...source, disk: prepared } }, FACTS).argv,
     );
     const deviceOf = (argv: readonly string[] = []) => argv.find((arg) => arg.startsWith("scsi-hd,"));
-    expect(deviceOf(saved)).toContain("bus=disks.0,id=disk-spare");
+    expect(deviceOf(saved)).toContain("bus=disks.0,id=disk-prepared");
     expect(deviceOf(cloned)).toBe(deviceOf(saved));
     const imageOf = (argv: readonly string[] = []): unknown =>
       JSON.parse(argv[argv.indexOf("-blockdev") + 1] ?? "{}");
-    expect(imageOf(cloned)).toMatchObject({ file: { filename: "/scratch/spare" } });
+    expect(imageOf(cloned)).toMatchObject({ file: { filename: "/scratch/prepared" } });
     expect(imageOf(saved)).toMatchObject({ file: { filename: "/proc/self/fd/7" } });
   });
 
   it("is opened by name by a clone, so that nothing keeps the file when the disk is gone", () => {
-    const { files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: spare } }, FACTS);
-    expect(files.map(({ path }) => path)).not.toContain("/scratch/spare");
+    const { files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: prepared } }, FACTS);
+    expect(files.map(({ path }) => path)).not.toContain("/scratch/prepared");
   });
 });
 

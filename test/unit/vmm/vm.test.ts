@@ -6,6 +6,7 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
+import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { record } from "../../support/conformance/vmm.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
@@ -31,6 +32,7 @@ beforeEach(async () => {
     shareDirectory: undefined,
     user: undefined,
     cgroups: [],
+    source: { kind: "boot" },
   };
 });
 afterEach(async () => {
@@ -41,16 +43,18 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
   await qmp.listen();
   const launcher: Launcher = {
     keeper: parent,
+    vmm: "QEMU",
     binary: "/usr/bin/qemu",
+    version: "9.0.0",
+    accelerator: emulation(undefined),
     kernel: "/k",
     initramfs: "/i",
-    tscKhz: undefined,
     facts: { maxOpenFiles: undefined, kvmGroup: undefined },
     launchMs: 5000,
     deadlines: { commandMs: 1000, detachMs: 50, exitMs: 1000 },
     logger,
   };
-  return launchVm(launcher, spec, "tcg");
+  return launchVm(launcher, spec);
 }
 
 /** Commands without the negotiation. */
@@ -133,7 +137,7 @@ describe("a QEMU", () => {
   it("that the keeper has lost is noticed and ended all the same", async () => {
     const lost = (): Promise<never> =>
       Promise.reject(blazarError("KeeperLost", "ask the keeper", "it is gone"));
-    const parent = { spawn: lost, signal: lost, exited: lost, forget: lost };
+    const parent = { spawn: lost, fork: lost, signal: lost, exited: lost, forget: lost };
     const process = new RunningProcess(parent, "vm", { pid: 0x7fff_ffff, startTime: 1 });
     await process.kill(1000);
     expect(process.exit).toEqual({ code: -1, signal: 0 });

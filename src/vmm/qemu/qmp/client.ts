@@ -1,13 +1,14 @@
 /**
  * A client of QEMU's machine protocol (QMP, docs/interop/qmp-spec in QEMU): JSON, a message a line.
  *
- * It greets, negotiates, matches answers to commands by id and hands out events in order. The other end is
- * taken for hostile: a line that is too long, is no JSON or answers nothing closes the connection with QmpFailed,
- * and no answer is waited for beyond its deadline. It knows no command of QEMU's but `qmp_capabilities`.
+ * It greets, negotiates, matches answers to commands by id and hands out events in order. The other end is taken for
+ * hostile: a line that is too long, is no JSON or answers nothing closes the connection with QmpFailed. No answer is waited
+ * for beyond its deadline. It knows no command of QEMU's but `qmp_capabilities`.
  */
 import type net from "node:net";
 import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import { abortable, deferred, withDeadline } from "../../../lib/async.ts";
 import { awaitUnix } from "../../../lib/unix-socket.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import { QmpLines } from "./lines.ts";
@@ -67,25 +68,17 @@ export class QmpClient {
   /** Waits until QEMU listens at `path`, then greets. Rejects with QmpFailed, or Cancelled at the abort. */
   static async connect(path: string, signal: AbortSignal): Promise<QmpClient> {
     const socket = await awaitUnix(path, signal);
-    return new Promise((resolve, reject) => {
-      const give = (error: BlazarError): void => {
-        client.end(error);
-        reject(error);
-      };
-      const onAbort = (): void => give(cancelled(path));
-      const client = new QmpClient(socket, () => {
-        client.execute("qmp_capabilities").then(() => {
-          signal.removeEventListener("abort", onAbort);
-          resolve(client);
-        }, give);
-      });
-      signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      void client.closed.then((error) => {
-        signal.removeEventListener("abort", onAbort);
-        reject(error);
-      });
+    const negotiated = deferred<QmpClient>();
+    const client = new QmpClient(socket, () => {
+      client.execute("qmp_capabilities").then(() => negotiated.resolve(client), negotiated.reject);
     });
+    void client.closed.then(negotiated.reject);
+    try {
+      return await abortable(negotiated.promise, signal, { operation: "greet QEMU", subject: path });
+    } catch (error) {
+      client.close();
+      throw error;
+    }
   }
 
   /**
@@ -93,24 +86,24 @@ export class QmpClient {
    * cause if QEMU said no) or, after `deadlineMs`, with DeadlineExceeded; a late answer is dropped.
    */
   execute(command: string, args?: Readonly<Record<string, unknown>>, deadlineMs?: number): Promise<unknown> {
+    const answered = this.ask(command, args);
+    if (deadlineMs === undefined) return answered;
+    return withDeadline(answered, deadlineMs, () => late(command, deadlineMs));
+  }
+
+  private ask(command: string, args: Readonly<Record<string, unknown>> | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.ended !== undefined) return reject(this.ended);
       if (this.open.size >= MAX_OPEN_COMMANDS) {
         return reject(failed(`${MAX_OPEN_COMMANDS} commands are without an answer`, undefined, command));
       }
       const id = this.nextId++;
-      const timer =
-        deadlineMs === undefined
-          ? undefined
-          : setTimeout(() => reject(late(command, deadlineMs)), deadlineMs);
       this.open.set(id, (answer) => {
-        clearTimeout(timer);
         if (answer instanceof BlazarError) reject(answer);
         else if ("return" in answer) resolve(answer["return"]);
         else reject(refused(command, answer["error"]));
       });
-      const message =
-        args === undefined ? { execute: command, id } : { execute: command, arguments: args, id };
+      const message = { execute: command, ...(args === undefined ? {} : { arguments: args }), id };
       this.socket.write(`${JSON.stringify(message)}\n`);
     });
   }
@@ -191,20 +184,11 @@ function refused(command: string, error: unknown): BlazarError {
 
 function failed(reason: string, cause?: unknown, command?: string): BlazarError {
   const detail = cause instanceof Error ? `: ${reasonOf(cause)}` : "";
-  return blazarError(
-    "QmpFailed",
-    command === undefined ? "use QEMU's control connection" : "run a QMP command",
-    `${reason}${detail}`,
-    { subject: command, cause },
-  );
+  const operation = command === undefined ? "use QEMU's control connection" : "run a QMP command";
+  return blazarError("QmpFailed", operation, `${reason}${detail}`, { subject: command, cause });
 }
 
 function late(command: string, deadlineMs: number): BlazarError {
-  return blazarError("DeadlineExceeded", "run a QMP command", `no answer in ${deadlineMs} ms`, {
-    subject: command,
-  });
-}
-
-function cancelled(path: string): BlazarError {
-  return blazarError("Cancelled", "greet QEMU", "it was called off", { subject: path });
+  const reason = `no answer in ${deadlineMs} ms`;
+  return blazarError("DeadlineExceeded", "run a QMP command", reason, { subject: command });
 }

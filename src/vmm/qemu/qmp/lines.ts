@@ -30,11 +30,8 @@ export class QmpLines {
     if (part.length === 0) return;
     this.bytes += part.length;
     if (this.bytes > MAX_QMP_LINE_BYTES) {
-      throw blazarError(
-        "QmpFailed",
-        "use QEMU's control connection",
-        `QEMU sent a line of more than ${MAX_QMP_LINE_BYTES} bytes`,
-      );
+      const reason = `QEMU sent a line of more than ${MAX_QMP_LINE_BYTES} bytes`;
+      throw blazarError("QmpFailed", "use QEMU's control connection", reason);
     }
     this.pending.push(part);
   }

@@ -1,113 +1,144 @@
 /**
- * VMs that are forks of another one's process (native/fork/vmm-fork.c), which has translated what they are going to run.
+ * VMs that are forks of another VM's process (native/fork/vmm-fork.c), which has translated what they are going to run.
  *
- * An original is a clone that was launched with the library preloaded and is paused for good. What differs between it and
- * a fork is the user, the sockets, the share, the log and the disk; QEMU goes on with the same descriptors, which mean
- * the fork's. Only for emulated guests: a descriptor of KVM's belongs to one process.
+ * An original is a clone that was launched with the library preloaded, and is then paused for good. A fork has another
+ * user, other sockets, another share, log and disk; QEMU goes on with the same descriptors, which now mean the fork's.
+ * Only emulated guests can be forked: a descriptor of KVM's belongs to one process.
  */
+import { constants } from "node:fs";
 import { realpath, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { blazarError } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { Acceleration, Vm, VmDisk, VmSpec } from "../../../contracts/vm.ts";
-import type { ForkDriver, OriginalVm } from "../../../contracts/vmm.ts";
+import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
+import type { VmForks } from "../../../contracts/vm-forks.ts";
+import { pause, throwIfAborted } from "../../../lib/async.ts";
 import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
+import { capabilities, descriptorPath } from "../../common/confinement.ts";
+import { SETTLE_MS } from "../../common/templates/build.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
-import { capabilities } from "../process.ts";
+import { type Extra, FIRST_EXTRA } from "../process.ts";
+import type { Clone, QemuTemplates } from "../templates/driver.ts";
 
-/** A guest that was spoken to notices that its host is gone, and finishes what its kernel has put off. */
-const SETTLE_MS = 200;
-/** In the original's directory: what is on its disk. */
-const PACKED_DISK = "disk.packed";
+/** By which an original is asked to fork. */
+const FORK_CONTROL = FIRST_EXTRA;
+const FORK_LIBRARY = FIRST_EXTRA + 1;
 
-/** How an original was launched. */
-interface Launched {
-  readonly spec: VmSpec;
-  readonly launcher: Launcher;
-  readonly disk: VmDisk | undefined;
-}
-
-export interface VmForksOptions {
-  /** To be preloaded. */
+export interface TcgForksOptions {
+  /** Absolute path of what is preloaded into an original. */
   readonly library: string;
   readonly images: LayerImages | undefined;
-  readonly prepared: (signal?: AbortSignal) => Promise<{ readonly acceleration: Acceleration }>;
+  readonly prepared: (signal?: AbortSignal) => Promise<Launcher>;
+  readonly templates: Pick<QemuTemplates, "clone">;
 }
 
-export class VmForks implements ForkDriver {
-  private readonly originals = new WeakMap<Vm, Launched>();
-
-  constructor(private readonly options: VmForksOptions) {}
-
-  get library(): string {
-    return this.options.library;
-  }
-
-  async possible(signal?: AbortSignal): Promise<boolean> {
-    return (await this.options.prepared(signal)).acceleration === "tcg";
-  }
-
-  /** `vm` has the library. */
-  launched(vm: Vm, how: Launched): void {
-    this.originals.set(vm, how);
-  }
-
-  async original(vm: Vm, signal: AbortSignal): Promise<OriginalVm> {
-    const how = this.originals.get(vm);
-    if (how === undefined) {
-      const reason = "it was not launched for that";
-      throw blazarError("InvalidArgument", "fork a VM", reason, { subject: vm.id });
-    }
-    await delay(SETTLE_MS, undefined, { signal });
-    // from now on neither its memory nor its disk change
-    await vm.pause();
-    const { disk, spec } = how;
-    const packed = join(spec.directory, PACKED_DISK);
-    if (disk !== undefined) await this.options.images?.pack(disk.path, packed);
-    const [share, log, image] = await Promise.all(
-      [spec.shareDirectory, vmPaths(spec.directory).log, disk?.path].map((path) => path && realpath(path)),
-    );
-    const files = { share, log, disk: image };
-    return { fork: (forked, abort) => this.fork(vm, { ...how, files, packed }, forked, abort) };
-  }
-
-  private async fork(vm: Vm, original: Original, spec: VmSpec, signal: AbortSignal | undefined): Promise<Vm> {
-    const { launcher, files } = original;
-    if (spec.vcpus !== original.spec.vcpus || spec.memoryBytes !== original.spec.memoryBytes) {
-      const reason = `${vm.id} has another shape`;
-      throw blazarError("InvalidArgument", "fork a VM", reason, { subject: spec.id });
-    }
-    if (files.disk !== undefined && spec.disk !== undefined)
-      await this.options.images?.unpack(original.packed, spec.disk, spec.user);
-    try {
-      const fork = { of: vm.id, words: words(original, spec) };
-      return await forkVm(launcher, spec, vm.acceleration, fork, signal);
-    } catch (error) {
-      if (spec.disk !== undefined) await rm(spec.disk, { force: true });
-      throw error;
-    }
-  }
+/** A clone that can become an original. */
+interface Launched extends Clone {
+  readonly spec: VmSpec;
 }
 
 interface Original extends Launched {
-  /** As QEMU has opened them. */
+  /** The files that its QEMU has open and a fork has others for; absolute, without links. */
   readonly files: {
     readonly share: string | undefined;
     readonly log: string | undefined;
     readonly disk: string | undefined;
   };
-  readonly packed: string;
+  /** What was on its disk when it was paused. */
+  readonly packedDisk: string;
 }
 
-/** What the library is told. */
-function words({ files }: Original, spec: VmSpec): string[] {
+type ForkSource = VmSource & { readonly kind: "fork" };
+
+export class TcgForks implements VmForks {
+  private readonly launched = new WeakMap<Vm, Launched>();
+  /** By id; those that live. */
+  private readonly originals = new Map<string, Original>();
+
+  constructor(private readonly options: TcgForksOptions) {}
+
+  async possible(signal?: AbortSignal): Promise<boolean> {
+    return (await this.options.prepared(signal)).accelerator.name === "tcg";
+  }
+
+  async launchOriginal(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
+    if (spec.source.kind !== "clone") throw invalid("launch an original", spec.id, "it is no clone");
+    if (!(await this.possible(signal))) {
+      const reason = "only emulated guests can be forked";
+      throw blazarError("Unimplemented", "launch an original", reason, { subject: spec.id });
+    }
+    const clone = await this.options.templates.clone(spec, spec.source, signal, this.preload());
+    this.launched.set(clone.vm, { ...clone, spec });
+    return clone.vm;
+  }
+
+  async completeOriginal(vm: Vm, signal: AbortSignal): Promise<void> {
+    const how = this.launched.get(vm);
+    if (how === undefined) throw invalid("complete an original", vm.id, "it was not launched for that");
+    const { disk, spec } = how;
+    await pause(SETTLE_MS, signal);
+    throwIfAborted(signal, { operation: "complete an original", subject: vm.id });
+    // From now on neither its memory nor its disk change.
+    await vm.pause();
+    const { packedDisk, log: logFile } = vmPaths(spec.directory);
+    if (disk !== undefined) await this.options.images?.pack(disk.path, packedDisk);
+    const [share, log, image] = await Promise.all(
+      [spec.shareDirectory, logFile, disk?.path].map((path) => path && realpath(path)),
+    );
+    this.originals.set(vm.id, { ...how, packedDisk, files: { share, log, disk: image } });
+    void vm.exited.then(() => {
+      if (this.originals.get(vm.id)?.vm === vm) this.originals.delete(vm.id);
+    });
+  }
+
+  /** Launches a VM as a fork. Throws VmNotFound, and what a launch throws. */
+  async launch(spec: VmSpec, source: ForkSource, signal?: AbortSignal): Promise<Vm> {
+    const original = this.originals.get(source.original);
+    if (original === undefined) throw notFound(spec, source);
+    check(spec, source, original);
+    throwIfAborted(signal, { operation: "fork a VM", subject: spec.id });
+    const { disk } = source;
+    if (original.files.disk !== undefined && disk !== undefined)
+      await this.options.images?.unpack(original.packedDisk, disk, spec.user);
+    try {
+      const request = { id: spec.id, original: source.original, words: words(original, spec, source) };
+      return await forkVm(original.launcher, spec, request, signal);
+    } catch (error) {
+      if (disk !== undefined) await rm(disk, { force: true });
+      throw originalIsGone(error) ? notFound(spec, source, error) : error;
+    }
+  }
+
+  private preload(): Extra {
+    const file = { fd: FORK_LIBRARY, path: this.options.library, flags: constants.O_RDONLY, mode: 0 };
+    return {
+      env: [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`],
+      files: [file],
+      // Each fork becomes a user of its own.
+      capabilities: ["CAP_SETUID", "CAP_SETGID"],
+      forkControl: FORK_CONTROL,
+    };
+  }
+}
+
+/** What a fork must have because its original has it. */
+function check(spec: VmSpec, source: ForkSource, { spec: original, files }: Original): void {
+  const refuse = (reason: string): BlazarError => invalid("fork a VM", spec.id, reason);
+  if (spec.vcpus !== original.vcpus || spec.memoryBytes !== original.memoryBytes)
+    throw refuse(`${original.id} has another shape`);
+  if (files.share !== undefined && spec.shareDirectory === undefined)
+    throw refuse(`it has no share, and ${original.id} has one`);
+  if (files.disk !== undefined && source.disk === undefined)
+    throw refuse(`it has no place for its disk, and ${original.id} has one`);
+}
+
+/** What the library is told, in the order of native/fork/vmm-fork.c. */
+function words({ files }: Original, spec: VmSpec, source: ForkSource): string[] {
   const { user, directory } = spec;
   const pairs = [
     [files.share, spec.shareDirectory],
     [files.log, vmPaths(directory).log],
-    [files.disk, spec.disk],
+    [files.disk, source.disk],
   ];
   return [
     ...[user?.uid ?? "", user?.gid ?? ""].map(String),
@@ -115,4 +146,18 @@ function words({ files }: Original, spec: VmSpec): string[] {
     ...[directory, spec.id],
     ...pairs.flatMap(([from, to]) => (from === undefined || to === undefined ? [] : [from, to])),
   ];
+}
+
+/** The keeper says this of the process that is to be forked only. */
+function originalIsGone(error: unknown): boolean {
+  return error instanceof BlazarError && ["ProcessNotFound", "ProcessNotRunning"].includes(error.code);
+}
+
+function notFound({ id }: VmSpec, { original }: ForkSource, cause?: unknown): BlazarError {
+  const reason = `there is no original ${original} any more`;
+  return blazarError("VmNotFound", "fork a VM", reason, { subject: id, cause });
+}
+
+function invalid(operation: string, subject: string, reason: string): BlazarError {
+  return blazarError("InvalidArgument", operation, reason, { subject });
 }

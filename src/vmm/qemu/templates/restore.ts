@@ -1,14 +1,14 @@
 /**
  * Loads a template's devices into a QEMU that waits for them, and sees the clone run (QEMU: docs/devel/migration).
  *
- * The memory is there already (x-ignore-shared). A template is saved while it runs, so that a clone goes on by itself
- * as soon as it has loaded; one whose state cannot be loaded ends.
+ * The memory is there already (x-ignore-shared). A template is saved while it runs, so a clone goes on by itself as soon as
+ * it has loaded; one whose state cannot be loaded ends.
  */
-import { setTimeout as delay } from "node:timers/promises";
-import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
+import { abortable, pause, throwIfAborted } from "../../../lib/async.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import type { QmpClient } from "../qmp/client.ts";
 
+const WHAT = { operation: "restore the VM" };
 /** A state has 60 KB. */
 const POLL_MS = 1;
 /** Left alone by a restore, a guest's memory is its template's. */
@@ -21,19 +21,18 @@ export async function restore(
   step: (name: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const calledOff = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(cancelled()), { once: true });
-  });
-  calledOff.catch(() => undefined);
   const ask = (command: string, args?: Record<string, unknown>): Promise<unknown> =>
-    Promise.race([qmp.execute(command, args), calledOff]);
-  // in one go: each answer that is waited for costs a millisecond
+    abortable(qmp.execute(command, args), signal, WHAT);
+  // In one go: each answer that is waited for costs a millisecond.
   await Promise.all([
     ask("migrate-set-capabilities", IGNORE_SHARED),
     ask("migrate-incoming", { uri: `fd:${state}` }),
   ]);
   let status = await ask("query-status").then(statusOf);
-  for (; status === "inmigrate"; status = await ask("query-status").then(statusOf)) await delay(POLL_MS);
+  for (; status === "inmigrate"; status = await ask("query-status").then(statusOf)) {
+    await pause(POLL_MS, signal);
+    throwIfAborted(signal, WHAT);
+  }
   step("restored");
   if (status !== "running") await ask("cont");
   step("running");
@@ -41,8 +40,4 @@ export async function restore(
 
 function statusOf(answer: unknown): unknown {
   return isRecord(answer) ? answer["status"] : undefined;
-}
-
-function cancelled(): BlazarError {
-  return blazarError("Cancelled", "restore the VM", "it was called off");
 }

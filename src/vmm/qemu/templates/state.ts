@@ -1,17 +1,17 @@
 /**
  * Saves a running VM's devices into a file; its memory is a file already (QEMU: docs/devel/migration, x-ignore-shared).
  *
- * QEMU may start no program to pipe the state through and cannot be handed a descriptor to write to, so that it
- * sends the state to a socket that is read here. The VM is saved while it runs and stands still afterwards: its clones
- * then run as soon as they have loaded.
+ * QEMU may start no program to pipe the state through, and cannot be handed a descriptor to write to. So it sends the state
+ * to a socket that is read here. The VM is saved while it runs and stands still afterwards: its clones then run as soon as
+ * they have loaded.
  */
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import net from "node:net";
 import { pipeline } from "node:stream/promises";
-import { setTimeout as delay } from "node:timers/promises";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
+import { pause, throwIfAborted } from "../../../lib/async.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import type { QmpClient } from "../qmp/client.ts";
 import { IGNORE_SHARED } from "./restore.ts";
@@ -27,7 +27,7 @@ export interface SaveOptions {
   readonly signal: AbortSignal;
 }
 
-/** Throws QmpFailed, or AbortError; half a file may be left. */
+/** Throws QmpFailed, or Cancelled or AbortError at the abort; half a file may be left. */
 export async function saveState(qmp: QmpClient, options: SaveOptions): Promise<void> {
   const { socket, file, signal } = options;
   const receiver = new net.Server({ allowHalfOpen: false });
@@ -57,7 +57,8 @@ async function migrated(qmp: QmpClient, signal: AbortSignal): Promise<void> {
     const { status, "error-desc": reason } = isRecord(answer) ? answer : {};
     if (status === "completed") return;
     if (status === "failed" || status === "cancelled") throw saveFailed(String(reason ?? status));
-    await delay(POLL_MS, undefined, { signal });
+    await pause(POLL_MS, signal);
+    throwIfAborted(signal, { operation: "save the VM" });
   }
 }
 

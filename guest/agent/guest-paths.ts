@@ -1,0 +1,22 @@
+/**
+ * The guest's own directories: the one list of paths that the agent's modules agree on.
+ *
+ * Everything that the agent makes is below /run, which is a tmpfs. No container sees any of it.
+ */
+
+/** The share of the sandbox, read-only. */
+export const SHARE = "/run/share";
+/** Files and shared memory of the sandbox. */
+export const SANDBOX = "/run/sandbox";
+export const SHARED_MEMORY = "/run/sandbox/shm";
+/** One directory for each container. */
+export const CONTAINERS = "/run/containers";
+/** Mounts of prepared disks (prepared/prepared-disks.ts). */
+export const DISKS = "/run/disks";
+/** Where mounts are assembled before they are detached; nothing stays mounted here. */
+export const STAGING = "/run/staging";
+/** An empty directory, the root of helpers that need no files. */
+export const EMPTY = "/run/empty";
+/** The built-in root: busybox. */
+export const BUILTIN_ROOT = "/rootfs";
+export const CGROUPS = "/sys/fs/cgroup";

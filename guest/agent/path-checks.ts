@@ -1,0 +1,43 @@
+/**
+ * Checks of names from the host that become paths in the guest: container ids and paths below the share.
+ *
+ * The host may do with the guest what it likes, but a mistake of the host must not overwrite the guest's own files. So
+ * every name is checked here before it is joined to a path.
+ */
+import { blazarError } from "../../src/contracts/errors.ts";
+
+const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+/** Characters that separate or escape something in overlayfs's options. */
+const OPTION_CHARACTERS = /[,:\\\n]/;
+
+/** Returns `id` if it can be a directory's name. Throws InvalidArgument. */
+export function checkedId(id: string): string {
+  if (ID.test(id)) return id;
+  throw blazarError(
+    "InvalidArgument",
+    "name a container",
+    "an id is up to 128 letters, digits, '_', '-' and '.', starting with a letter or digit",
+    { subject: id.slice(0, 128) },
+  );
+}
+
+/** Returns `path` if it is relative and stays below the share. "" is the share itself. Throws InvalidRootfs. */
+export function checkedSharePath(path: string): string {
+  const parts = path.split("/");
+  const bad = path.startsWith("/") || parts.includes("..") || parts.includes(".");
+  if (!bad && path.length <= 3072 && !path.includes("\0")) return path;
+  throw blazarError("InvalidRootfs", "find a path in the share", "it is not a plain path below the share", {
+    subject: path.slice(0, 256),
+  });
+}
+
+/** Returns `path` if overlayfs's options can hold it as it is. Throws InvalidRootfs. */
+export function checkedOptionPath(path: string): string {
+  if (!OPTION_CHARACTERS.test(path)) return path;
+  throw blazarError(
+    "InvalidRootfs",
+    "name a layer",
+    "the path of a layer must not contain ',', ':', '\\' or a line break",
+    { subject: path.slice(0, 256) },
+  );
+}

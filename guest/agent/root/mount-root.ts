@@ -1,0 +1,203 @@
+/**
+ * Mounts a container's root: layers of the share, the built-in root, a disk, or an unpacked archive.
+ *
+ * It is mounted in the agent's mount namespace, so that the agent can unmount it when the container is deleted. A disk can
+ * be a root by itself. Every other root is an overlay (kernel: filesystems/overlayfs), whose upper directory lies on the
+ * container's disk or, without one, on a tmpfs.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../../native/runtime/check.ts";
+import { makeDirectories } from "../../../native/runtime/files.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { GuestRootfs } from "../../../src/protocol/guest/messages.ts";
+import type { AgentContext } from "../context.ts";
+import { BUILTIN_ROOT, CONTAINERS, SHARE } from "../guest-paths.ts";
+import { unpackImage } from "../image/unpack-image.ts";
+import { checkedOptionPath, checkedSharePath } from "../path-checks.ts";
+import { fileMountPointsFit, removeFileMountPoints } from "../prepared/file-mount-points.ts";
+import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks.ts";
+import { UndoList } from "../undo-list.ts";
+import { diskReleased, findDisk, mountDisk } from "./disks.ts";
+
+const FORGET_ROUNDS = 3;
+
+export interface MountedRoot {
+  /** The mount point that becomes the container's "/". */
+  readonly path: string;
+  /** Unmounts everything. Afterwards the disk is free. */
+  release(): Promise<void>;
+}
+
+/**
+ * Mounts a root. Throws, leaving nothing.
+ * @param covered destinations in it that the sandbox's files are mounted at
+ */
+export async function mountRoot(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
+): Promise<MountedRoot> {
+  const undo = new UndoList(context.logger.child({ container: id }));
+  try {
+    return await mount(context, id, rootfs, covered, undo);
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
+
+async function mount(
+  context: AgentContext,
+  id: string,
+  rootfs: GuestRootfs,
+  covered: ReadonlySet<string>,
+  undo: UndoList,
+): Promise<MountedRoot> {
+  const directory = `${CONTAINERS}/${id}`;
+  const root = `${directory}/root`;
+  if (rootfs.kind === "layers") undo.add("drop cached names of the share", forgetShare);
+  for (const path of [directory, root]) {
+    makeDirectories(path);
+    undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  }
+  if (rootfs.kind === "disk") {
+    if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
+    await attachDisk(context, rootfs, root, undo);
+  } else {
+    const { path: layer, mountPoints } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
+    const lower = await lowerDirectories(context, rootfs, layer);
+    if (mountPoints && !fileMountPointsFit(lower, covered)) removeFileMountPoints(`${layer}/upper`);
+    mountOverlay(layer, lower, root);
+    undo.add("unmount the root", () => unmount(root));
+  }
+  return { path: root, release: () => undo.run() };
+}
+
+/**
+ * Drops the kernel's cache of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+ *
+ * With cache=loose, 9p caches names for ever, by the host's device and inode numbers. Once a container's layers are
+ * unmounted on the host, their device number is free, and the next container's layers may get it. The kernel would take
+ * the new files for the old ones and look for them in the old place. Several rounds, because the kernel spares a name
+ * that was just used the first time.
+ */
+function forgetShare(): void {
+  for (let round = 0; round < FORGET_ROUNDS; round++)
+    sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
+}
+
+/** Where a container writes to. */
+type WritableLayer = Pick<PreparedDisk, "path" | "mountPoints">;
+
+/** Mounts the container's writable layer, unless it is prepared. */
+async function writableLayer(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  place: string,
+  undo: UndoList,
+): Promise<WritableLayer> {
+  const prepared = rootfs.diskSerial === "" ? undefined : await claimDisk(context, rootfs, undo);
+  if (prepared !== undefined) return prepared;
+  makeDirectories(place);
+  undo.add(`remove ${place}`, () => void sys.rmdir(place));
+  if (rootfs.diskSerial === "") attachMemory(place, undo);
+  else await attachDisk(context, rootfs, place, undo);
+  return { path: place, mountPoints: false };
+}
+
+/** Gives the disk to this container. A prepared disk is unmounted with the container's root. */
+async function claimDisk(
+  context: AgentContext,
+  { diskSerial }: GuestRootfs,
+  undo: UndoList,
+): Promise<PreparedDisk | undefined> {
+  const prepared = await context.disks.claim(diskSerial);
+  undo.add("release the disk", () => context.disks.release(diskSerial));
+  if (prepared === undefined) return undefined;
+  const { device, path } = prepared;
+  undo.add(`remove ${path}`, () => void sys.rmdir(path));
+  undo.add("unmount the disk", () => unmountDisk(context, device, path));
+  return prepared;
+}
+
+function preparedRoot({ diskSerial }: GuestRootfs): BlazarError {
+  const reason = "the disk was prepared as a writable layer";
+  return blazarError("InvalidRootfs", "mount a disk as a root", reason, { subject: diskSerial });
+}
+
+async function unmountDisk(context: AgentContext, device: string, target: string): Promise<void> {
+  unmount(target);
+  if (!(await diskReleased(context.loop, device))) {
+    context.logger.warn("a disk is still in use after the end of its container", { device });
+  }
+}
+
+async function attachDisk(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  target: string,
+  undo: UndoList,
+): Promise<void> {
+  await context.disksReady;
+  const device = await findDisk(context.loop, rootfs.diskSerial);
+  mountDisk(device, target, rootfs.filesystem);
+  undo.add("unmount the disk", () => unmountDisk(context, device, target));
+}
+
+function attachMemory(target: string, undo: UndoList): void {
+  const result = sys.mount("layer", target, "tmpfs", sys.MS_NOATIME, "mode=755");
+  if (result < 0) throw failure(result, "MountFailed", "mount a tmpfs for the writable layer", target);
+  undo.add("unmount the writable layer", () => unmount(target));
+}
+
+/** The overlay's lower directories, the uppermost first. Relative names are below the writable layer. */
+async function lowerDirectories(
+  context: AgentContext,
+  rootfs: GuestRootfs,
+  layer: string,
+): Promise<string[]> {
+  switch (rootfs.kind) {
+    case "builtin":
+      return [BUILTIN_ROOT];
+    case "archive":
+      return await unpackImage(context, `${SHARE}/${checkedSharePath(rootfs.path)}`, layer);
+    default:
+      return [existingDirectory(`${SHARE}/${checkedOptionPath(checkedSharePath(rootfs.path))}`)];
+  }
+}
+
+function existingDirectory(path: string): string {
+  const stat = sys.lstat(path);
+  if (typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFDIR) return path;
+  throw blazarError(
+    "InvalidRootfs",
+    "find the container's layers",
+    typeof stat === "number" ? "the share has no such directory" : "it is not a directory",
+    { subject: path },
+  );
+}
+
+function mountOverlay(layer: string, lower: readonly string[], root: string): void {
+  // relative names, so that the options of many layers fit the 4,095 bytes that mount(2) takes
+  check(sys.chdir(layer), "enter the writable layer", layer);
+  try {
+    for (const name of LAYER_DIRECTORIES) {
+      const made = sys.mkdir(name, 0o755);
+      if (made < 0 && made !== -sys.EEXIST)
+        throw failure(made, "StorageFailed", "prepare the writable layer", name);
+    }
+    const data = `lowerdir=${lower.join(":")},upperdir=upper,workdir=work`;
+    const result = sys.mount("overlay", root, "overlay", 0, data);
+    if (result === -sys.E2BIG)
+      throw failure(result, "MountOptionsTooLong", "mount the container's root", root);
+    if (result < 0) throw failure(result, "MountFailed", "mount the container's root", root);
+  } finally {
+    sys.chdir("/");
+  }
+}
+
+/** Detaches the mount, so that a dying process that still holds it does no harm. */
+function unmount(path: string): void {
+  check(sys.umount2(path, sys.MNT_DETACH), "unmount", path);
+}

@@ -1,0 +1,186 @@
+/**
+ * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, files under /etc, the share, and
+ * one PID namespace if the host asks for it.
+ *
+ * A machine holds one sandbox, so the guest's own UTS, IPC and network namespaces are the sandbox's. Nothing has to hold
+ * them open, and no container has to join them. The setup may be repeated while there is no container: a guest that was
+ * set up in a template or in the pool becomes the sandbox of a pod this way.
+ */
+import * as sys from "sys";
+import { check, failure } from "../../../native/runtime/check.ts";
+import { makeDirectories, readText, withFile, writeText } from "../../../native/runtime/files.ts";
+import { encode } from "../../../native/runtime/text-codec.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import { type SandboxSetup, SHARE_TAG } from "../../../src/protocol/guest/messages.ts";
+import type { AgentContext } from "../context.ts";
+import { SANDBOX, SHARE, SHARED_MEMORY } from "../guest-paths.ts";
+import { UndoList } from "../undo-list.ts";
+import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
+
+const SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
+
+/** What a container gets from its sandbox. */
+export interface SandboxEnvironment {
+  /** Destination in the container → the agent's path. */
+  readonly files: Readonly<Record<string, string>>;
+  /** The shared tmpfs, or "". */
+  readonly sharedMemory: string;
+}
+
+/** The machine's boot id (random(4)); each container sees a file of the sandbox in its place. */
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+
+export class Sandbox {
+  private readonly context: AgentContext;
+  private readonly undo: UndoList;
+  private current: SandboxEnvironment | undefined;
+  private holder: PidNamespaceHolder | undefined;
+  /** The setup that the present mounts and namespaces were made for. */
+  private last: SandboxSetup | undefined;
+
+  constructor(context: AgentContext) {
+    this.context = context;
+    this.undo = new UndoList(context.logger);
+  }
+
+  /** Sets the sandbox up, also when it was set up before. Throws, leaving nothing. */
+  async setUp(setup: SandboxSetup): Promise<void> {
+    if (this.last !== undefined && this.current !== undefined && (setup.share || !this.last.share)) {
+      return this.change(setup, this.last, this.current);
+    }
+    await this.tearDown();
+    try {
+      this.makeAll(setup);
+    } catch (error) {
+      await this.tearDown();
+      throw error;
+    }
+  }
+
+  /** Removes mounts and namespaces. */
+  async tearDown(): Promise<void> {
+    this.current = undefined;
+    this.holder = undefined;
+    await this.undo.run();
+  }
+
+  /** Throws SandboxNotReady before {@link setUp}. */
+  environment(): SandboxEnvironment {
+    if (this.current !== undefined) return this.current;
+    throw blazarError("SandboxNotReady", "create a container", "the sandbox has not been set up");
+  }
+
+  /** Opens the shared PID namespace; the caller closes the descriptor. Throws InvalidSpec if there is none. */
+  openPidNamespace(): number {
+    if (this.holder !== undefined) return this.holder.open();
+    throw blazarError(
+      "InvalidSpec",
+      "join the sandbox's PID namespace",
+      "the sandbox was set up without a shared PID namespace",
+    );
+  }
+
+  private sharePids(): void {
+    const holder = new PidNamespaceHolder(this.context);
+    this.undo.add("end the PID namespace", () => holder.end());
+    this.holder = holder;
+  }
+
+  /**
+   * Makes a guest that was set up before, in a template or for the pool, the sandbox of another pod. Names are new; mounts
+   * and namespaces stay. A PID namespace that the new pod does not ask for does no harm.
+   */
+  private change(setup: SandboxSetup, last: SandboxSetup, { sharedMemory }: SandboxEnvironment): void {
+    this.identify(setup);
+    if (setup.shmBytes !== last.shmBytes) this.resizeSharedMemory(setup.shmBytes);
+    if (!last.share && setup.share) this.mountShare();
+    if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
+    this.last = setup;
+    this.current = { files: this.writeFiles(setup), sharedMemory };
+  }
+
+  /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
+  private identify(setup: SandboxSetup): void {
+    setClock(setup.now);
+    addEntropy(setup.entropy);
+    if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
+  }
+
+  private makeAll(setup: SandboxSetup): void {
+    this.last = setup;
+    this.identify(setup);
+    // this brings 127.0.0.1 and ::1, too
+    check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
+    makeDirectories(SANDBOX);
+    const files = this.writeFiles(setup);
+    const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
+    if (setup.share) this.mountShare();
+    if (setup.sharedPidNamespace) this.sharePids();
+    this.current = { files, sharedMemory };
+  }
+
+  private writeFiles(setup: SandboxSetup): Record<string, string> {
+    const contents = {
+      hosts: setup.hosts,
+      hostname: setup.hostname === "" ? "" : `${setup.hostname}\n`,
+      "resolv.conf": setup.resolvConf,
+    };
+    const files: Record<string, string> = { [BOOT_ID]: `${SANDBOX}/boot_id` };
+    // the kernel's boot id is the same in all clones of a template; this one comes from the new entropy
+    writeText(`${SANDBOX}/boot_id`, readText("/proc/sys/kernel/random/uuid"));
+    for (const [name, text] of Object.entries(contents)) {
+      if (text === "") continue;
+      const path = `${SANDBOX}/${name}`;
+      writeText(path, text);
+      files[`/etc/${name}`] = path;
+    }
+    return files;
+  }
+
+  private mountSharedMemory(bytes: number): string {
+    makeDirectories(SHARED_MEMORY);
+    const flags = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
+    check(
+      sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `mode=1777,size=${bytes}`),
+      "mount the shared memory",
+    );
+    this.undo.add("unmount the shared memory", () => void sys.umount2(SHARED_MEMORY, sys.MNT_DETACH));
+    return SHARED_MEMORY;
+  }
+
+  private resizeSharedMemory(bytes: number): void {
+    const flags = sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
+    check(sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `size=${bytes}`), "resize the shared memory");
+  }
+
+  private mountShare(): void {
+    makeDirectories(SHARE);
+    const flags = sys.MS_RDONLY | sys.MS_NODEV | sys.MS_NOATIME;
+    const result = sys.mount(SHARE_TAG, SHARE, "9p", flags, SHARE_OPTIONS);
+    if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE_TAG);
+    this.undo.add("unmount the share", () => void sys.umount2(SHARE, sys.MNT_DETACH));
+  }
+}
+
+/** Moves the wall clock by so many milliseconds; returns the time that it shows then. */
+export function adjustClock(by: number): number {
+  if (by !== 0) setClock(Date.now() + by);
+  return Date.now();
+}
+
+function setClock(now: number): void {
+  check(sys.setClock(Math.floor(now / 1000), (now % 1000) * 1_000_000), "set the clock");
+}
+
+/**
+ * Credits the host's entropy and reseeds the random pool: a clone wakes with the pool of its template. The hex digits go
+ * in undecoded, four bits each, because the pool hashes whatever it gets.
+ */
+function addEntropy(hex: string): void {
+  const text = encode(hex);
+  const bits = 4 * text.length;
+  withFile("/dev/random", sys.O_RDWR, (fd) => {
+    if (bits > 0) check(sys.addEntropy(fd, text.buffer, 0, text.length, bits), "add entropy");
+    check(sys.reseed(fd), "reseed the random pool");
+  });
+}

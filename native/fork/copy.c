@@ -1,0 +1,67 @@
+/*
+ * The copy's first steps: another user, descriptors of its own, its name, the VMM's system call filter; then its threads.
+ *
+ * Follows setresuid(2), capset(2), seccomp(2). The copy has one thread here, and must not use malloc or stdio: in the
+ * original, another thread may have held their locks.
+ */
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm-fork.h"
+
+enum { CONFUSED = 125 /* status of a copy that could not be made whole */ };
+
+void __attribute__((noreturn)) give_up(const char *what, const char *name) {
+  char line[512];
+  char *end = stpcpy(line, "fork: ");
+  end = stpncpy(end, what, 100);
+  end = stpcpy(end, ": ");
+  end = stpncpy(end, name, 300);
+  end = stpcpy(end, "\n");
+  if (write(STDERR_FILENO, line, (size_t)(end - line)) < 0) syscall(SYS_exit_group, CONFUSED);
+  for (;;) syscall(SYS_exit_group, CONFUSED);
+}
+
+/* ps(1) shows what stands in the command line: the name is overwritten there, as far as it fits. */
+static void show_name(const char *name) {
+  if (shown_name == NULL || *name == '\0') return;
+  for (char *at = shown_name; *at != '\0'; at++) *at = *name != '\0' ? *name++ : ' ';
+}
+
+/* Becomes another user, with the named capabilities and no others. Threads that are cloned later inherit this. */
+static void become(const char *uid, const char *gid, const char *mask) {
+  if (*uid == '\0') return;
+  long user = strtol(uid, NULL, 10), group = strtol(gid, NULL, 10);
+  uint64_t kept = strtoull(mask, NULL, 16);
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2] = {
+      {.effective = (uint32_t)kept, .permitted = (uint32_t)kept},
+      {.effective = (uint32_t)(kept >> 32), .permitted = (uint32_t)(kept >> 32)},
+  };
+  if (syscall(SYS_setgroups, 0, NULL) < 0) give_up("setgroups", "none");
+  if (syscall(SYS_setresgid, group, group, group) < 0) give_up("setresgid", gid);
+  if (syscall(SYS_setresuid, user, user, user) < 0) give_up("setresuid", uid);
+  if (syscall(SYS_capset, &header, data) < 0) give_up("capset", mask);
+}
+
+void __attribute__((noreturn)) become_whole(char **words, int count, int others) {
+  threads_enter_copy();
+  setsid();
+  become(words[WORD_UID], words[WORD_GID], words[WORD_CAPABILITIES]);
+  renew_descriptors(words[WORD_DIRECTORY], words + FIRST_PAIR, count - FIRST_PAIR);
+  show_name(words[WORD_NAME]);
+  close(control);
+  if (filter.len > 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up("prctl", "no new privileges");
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0) give_up("seccomp", "the VMM's filter");
+  }
+  threads_restart(others);
+  for (;;) pause();
+}

@@ -1,0 +1,49 @@
+/*
+ * What the files of the fork library share: the words of a request, and the steps of a fork.
+ *
+ * "The original" is the process that is asked to fork; "the copy" is the new process. While threads are stopped no
+ * function here may use malloc or stdio: a stopped thread may hold their locks. An error ends the copy, never the
+ * original.
+ */
+#ifndef BLAZAR_VMM_FORK_H
+#define BLAZAR_VMM_FORK_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+
+/* The words of a request, in their order; vmm-fork.c describes them. */
+enum {
+  WORD_UID,
+  WORD_GID,
+  WORD_CAPABILITIES,
+  WORD_DIRECTORY,
+  WORD_NAME,
+  FIRST_PAIR,
+};
+
+/* The socket on which requests arrive; -1 when this process cannot be forked. (vmm-fork.c) */
+extern int control;
+/* The system call filter that the VMM asked for. Only copies load it. (vmm-fork.c) */
+extern struct sock_fprog filter;
+/* The value of -name in the command line, or NULL. (vmm-fork.c) */
+extern char *shown_name;
+
+/* Handles STOP_SIGNAL from now on. Returns whether that worked. (threads.c) */
+bool threads_begin(void);
+/* Stops all other threads. Returns how many, or -errno. The caller calls threads_let_go in both cases. (threads.c) */
+int threads_stop_others(void);
+void threads_let_go(void);
+/* In the copy: this thread is the only one, and the kernel has given it a new id. (threads.c) */
+void threads_enter_copy(void);
+/* In the copy: clones the stopped threads anew, on their old stacks. (threads.c) */
+void threads_restart(int count);
+
+/* In the copy: gives it descriptors of its own under the numbers of the original's. (descriptors.c) */
+void renew_descriptors(const char *directory, char **pairs, int count);
+
+/* Everything that the copy does before its threads run again. (copy.c) */
+void __attribute__((noreturn)) become_whole(char **words, int count, int others);
+/* Ends the copy. The reason goes to the VMM's log, which the copy shares with the original or has replaced. (copy.c) */
+void __attribute__((noreturn)) give_up(const char *what, const char *name);
+
+#endif

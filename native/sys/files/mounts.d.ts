@@ -1,0 +1,39 @@
+/**
+ * Mounts: mount(2), umount2(2), pivot_root(2), mount_setattr(2), open_tree(2), move_mount(2) (mounts.c).
+ */
+
+declare module "sys" {
+  /** mount(2). `data` over 4,095 bytes is refused with -E2BIG: the kernel would cut it silently. */
+  export function mount(
+    source: string | null,
+    target: string,
+    type: string | null,
+    flags: number,
+    data?: string | null,
+  ): Result;
+  /** umount2(2): flags are `MNT_DETACH`, `UMOUNT_NOFOLLOW`, … */
+  export function umount2(target: string, flags: number): Result;
+  /** pivot_root(2); `pivotRoot(".", ".")` and then `umount2(".", MNT_DETACH)` needs no extra directory. */
+  export function pivotRoot(newRoot: string, putOld: string): Result;
+  /** chroot(2). */
+  export function chroot(path: string): Result;
+  /** mount_setattr(2) on `path` below directory `directory` (or `AT_FDCWD`); masks of `MOUNT_ATTR_*`. */
+  export function mountSetattr(
+    directory: number,
+    path: string,
+    flags: number,
+    set: number,
+    clear: number,
+    propagation?: number,
+  ): Result;
+  /** open_tree(2): flags `OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH`. */
+  export function openTree(directory: number, path: string, flags: number): Descriptor;
+  /** move_mount(2). */
+  export function moveMount(
+    fromDirectory: number,
+    fromPath: string,
+    toDirectory: number,
+    toPath: string,
+    flags: number,
+  ): Result;
+}

@@ -1,0 +1,17 @@
+/** A file: the disk image of a VM that has no container yet. */
+import { rm } from "node:fs/promises";
+import { object, oneOf, string } from "../../../protocol/wire/json.ts";
+import type { ResourceKind } from "./kind.ts";
+import { presenceOf } from "./paths.ts";
+
+export interface FileResource {
+  readonly kind: "file";
+  readonly path: string;
+}
+
+export const file: ResourceKind<FileResource> = {
+  describe: ({ path }) => `file ${path}`,
+  check: object({ kind: oneOf("file"), path: string }),
+  observe: ({ path }) => presenceOf(path),
+  undo: ({ path }) => rm(path, { force: true }),
+};

@@ -1,0 +1,182 @@
+/**
+ * The original that other VMs are forked from: a clone, set up and rehearsed like the pool's, then paused for good.
+ *
+ * There is at most one, of the default size, made in a pause after the first start. Without one, VMs are clones. It has a
+ * journal of its own, ends under memory pressure and with the daemon, and is made anew if it dies. Chart: `pool`.
+ */
+import { type Actor, createActor, fromPromise } from "xstate";
+import { BlazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { VmShape } from "../../contracts/vm.ts";
+import type { VmForks } from "../../contracts/vm-forks.ts";
+import { UnderWay } from "../../lib/under-way.ts";
+import { poolMachine } from "../../machines/pool.machine.ts";
+import { prepareChild } from "../guest/preparation.ts";
+import { until } from "../until.ts";
+import type { GuestVm } from "../vm/guest-vm.ts";
+import type { Pace } from "./pace.ts";
+import { PressureWatch } from "./pressure-watch.ts";
+import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
+import type { VmMaker } from "./vm-maker.ts";
+import type { Original, Originals } from "./vm-supply.ts";
+
+const INTERVAL_MS = 250;
+const ID_BYTES = 5;
+/** Forks that failed in a row. */
+const GIVE_UP_AFTER = 3;
+
+export interface OriginalSettings {
+  /** What it is like; only VMs of this shape are forked. */
+  readonly shape: VmShape;
+  /** A root with a static `/bin/true`, for the rehearsal. */
+  readonly rehearsalRoot: string;
+  /** As the pool's. */
+  readonly pressureLimit: number;
+  readonly pressure: () => Promise<number | undefined>;
+}
+
+export interface OriginalsPorts extends RehearsalPorts {
+  readonly forks: Pick<VmForks, "possible" | "completeOriginal">;
+  /**
+   * Makes clones that can become originals, each under a session of its own: an agent remembers the answers that it gave
+   * in a session, and would take a fork's first requests for repeated ones.
+   */
+  readonly makerFor: (id: string) => VmMaker;
+  readonly pace: Pick<Pace, "guests" | "pause">;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly randomHex: (bytes: number) => string;
+}
+
+export class OneOriginal implements Originals {
+  private made: GuestVm | undefined;
+  private failures = 0;
+  private wanted = false;
+  private readonly work = new UnderWay();
+  private readonly actor: Actor<typeof poolMachine>;
+  private readonly watch: PressureWatch;
+
+  constructor(
+    private readonly ports: OriginalsPorts,
+    private readonly settings: OriginalSettings,
+  ) {
+    this.watch = new PressureWatch(settings, () => this.actor.send({ type: "pool.pressure" }));
+    this.actor = createActor(
+      poolMachine.provide({
+        actors: {
+          // an idle daemon that never started anything has none
+          awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ signal }) =>
+            ports.pace.pause(signal, { afterFirst: true }),
+          ),
+          fill: fromPromise<void, undefined>(({ signal }) => this.work.track(() => this.make(signal))),
+          drain: fromPromise<void, undefined>(() => this.drain()),
+        },
+      }),
+      { input: { min: 0, max: 1, intervalMs: INTERVAL_MS } },
+    );
+  }
+
+  /** VMs can be forked on this host, and shall be. */
+  get isWanted(): boolean {
+    return this.wanted;
+  }
+
+  /** Whether there is one. */
+  get isThere(): boolean {
+    return this.made !== undefined;
+  }
+
+  /** Makes one in the first pause, where VMs can be forked at all. */
+  async start(): Promise<void> {
+    if (!(await this.ports.forks.possible())) return;
+    this.wanted = true;
+    this.actor.start();
+    this.watch.start();
+  }
+
+  /** Ends it; none is made any more. */
+  async close(): Promise<void> {
+    this.watch.stop();
+    if (!this.wanted) return;
+    this.actor.send({ type: "pool.close" });
+    await until(this.actor, () => false);
+  }
+
+  find({ vcpus, memoryBytes }: VmShape, template: string): Original | undefined {
+    const { made, settings } = this;
+    if (made === undefined || this.failures >= GIVE_UP_AFTER) return undefined;
+    if (vcpus !== settings.shape.vcpus || memoryBytes !== settings.shape.memoryBytes) return undefined;
+    if (made.template === template) return { vmId: made.id, forked: (error) => this.forked(error) };
+    // what templates depend on has changed, a kernel for example
+    this.forget();
+    this.end(made);
+    return undefined;
+  }
+
+  private async make(signal: AbortSignal): Promise<void> {
+    const { ports, settings } = this;
+    const id = `original-${ports.randomHex(ID_BYTES)}`;
+    const started = ports.now();
+    let made: GuestVm | undefined;
+    try {
+      made = await ports.makerFor(id).make(id, settings.shape, signal);
+      await rehearse(made, settings.rehearsalRoot, ports, signal);
+      await prepareChild(made.liveLink, ports, signal);
+      await this.complete(made, signal);
+    } catch (error) {
+      if (made !== undefined) this.end(made);
+      // that its template is not there yet is no news
+      const expected = error instanceof BlazarError && error.code === "TemplateNotFound";
+      if (!signal.aborted && !expected)
+        ports.logger.warn({ vm: id, err: error }, "an original that VMs are forked from could not be made");
+      throw error;
+    }
+    ports.logger.debug({ vm: id, ms: ports.now() - started }, "VMs are forked from now on");
+    const original = made;
+    void made.vm.exited.then(() => this.died(original));
+  }
+
+  /** Lets go of the guest, once it is as its forks shall be. */
+  private async complete(made: GuestVm, signal: AbortSignal): Promise<void> {
+    await made.clock;
+    made.link?.close();
+    await this.ports.forks.completeOriginal(made.vm, signal);
+    signal.throwIfAborted();
+    this.made = made;
+  }
+
+  private died(vm: GuestVm): void {
+    if (this.made !== vm) return;
+    this.forget();
+    this.ports.logger.warn({ vm: vm.id }, "the original that VMs are forked from has ended by itself");
+    this.end(vm);
+  }
+
+  private forget(): void {
+    this.made = undefined;
+    this.actor.send({ type: "pool.lost", count: 1 });
+  }
+
+  /** Where forking does not work, every start would try it, be told so, and be slower. */
+  private forked(error: unknown): void {
+    if (error === undefined) this.failures = 0;
+    else if (++this.failures === GIVE_UP_AFTER)
+      this.ports.logger.error({ err: error }, "VMs cannot be forked here: until a restart they are cloned");
+  }
+
+  private async drain(): Promise<void> {
+    const { made } = this;
+    this.made = undefined;
+    if (made !== undefined) this.end(made);
+    await this.work.settled();
+  }
+
+  private end(vm: GuestVm): void {
+    void this.work.track(() =>
+      vm.destroy().catch((error: unknown) => {
+        const text = "could not end an original cleanly; the next start of blazard does";
+        this.ports.logger.error({ vm: vm.id, err: error }, text);
+      }),
+    );
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The warm pool: VMs that are made, set up and rehearsed before anybody asks for them. Chart: `pool`.
+ *
+ * A VM counts as warm only after a throw-away container has gone the whole path in it (mount, overlay, clone, pivot, exec,
+ * unmount): under emulation translated code is not part of a template. Each has a journal of its own. One that does not
+ * answer any more is never handed out.
+ */
+import { type Actor, createActor, fromPromise } from "xstate";
+import type { Logger } from "../../contracts/logger.ts";
+import type { VmShape } from "../../contracts/vm.ts";
+import { UnderWay } from "../../lib/under-way.ts";
+import { type PoolActor, poolMachine } from "../../machines/pool.machine.ts";
+import { prepareChild } from "../guest/preparation.ts";
+import { until } from "../until.ts";
+import type { GuestVm } from "../vm/guest-vm.ts";
+import { answers } from "./liveness.ts";
+import type { Pace } from "./pace.ts";
+import { PressureWatch } from "./pressure-watch.ts";
+import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
+import type { VmMaker } from "./vm-maker.ts";
+import type { WarmVms } from "./vm-supply.ts";
+
+export interface PoolSettings {
+  readonly min: number;
+  readonly max: number;
+  /** Bytes of guest memory that warm VMs may have in all. */
+  readonly memoryLimit: number;
+  /** What each is like. */
+  readonly shape: VmShape;
+  /** A root with a static `/bin/true`, for the rehearsal. */
+  readonly rehearsalRoot: string;
+  /** Share of the last ten seconds (PSI, some avg10, in percent) in which memory may be waited for. */
+  readonly pressureLimit: number;
+  /** Present memory pressure in percent; undefined where the kernel does not tell. */
+  readonly pressure: () => Promise<number | undefined>;
+}
+
+export interface WarmPoolPorts extends RehearsalPorts {
+  readonly maker: VmMaker;
+  readonly pace: Pick<Pace, "guests" | "pause">;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly randomHex: (bytes: number) => string;
+}
+
+/** Under sustained load there is no pause: `min` is made up for after this long nevertheless. */
+const PATIENCE_MS = 3_000;
+const INTERVAL_MS = 250;
+const ID_BYTES = 5;
+
+export class WarmPool implements WarmVms {
+  private readonly warm: GuestVm[] = [];
+  private readonly fills = new UnderWay();
+  private readonly actor: Actor<typeof poolMachine>;
+  private readonly watch: PressureWatch;
+
+  constructor(
+    private readonly ports: WarmPoolPorts,
+    private readonly settings: PoolSettings,
+  ) {
+    const fitting = Math.floor(settings.memoryLimit / settings.shape.memoryBytes);
+    const max = Math.min(settings.max, fitting);
+    this.watch = new PressureWatch(settings, () => this.relieve());
+    this.actor = createActor(
+      poolMachine.provide({
+        actors: {
+          awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ input, signal }) =>
+            ports.pace.pause(signal, input.urgent ? { patienceMs: PATIENCE_MS } : {}),
+          ),
+          fill: fromPromise<void, undefined>(({ signal }) => this.fills.track(() => this.fill(signal))),
+          drain: fromPromise<void, undefined>(() => this.drain()),
+        },
+      }),
+      { input: { min: Math.min(settings.min, max), max, intervalMs: INTERVAL_MS } },
+    );
+  }
+
+  /** For those who watch: state and size. */
+  get chart(): PoolActor {
+    return this.actor;
+  }
+
+  get size(): number {
+    return this.warm.length;
+  }
+
+  /** As many as configured are warm. */
+  get isFull(): boolean {
+    return this.warm.length >= this.actor.getSnapshot().context.max;
+  }
+
+  start(): void {
+    this.actor.start();
+    if (this.actor.getSnapshot().context.max > 0) this.watch.start();
+  }
+
+  /** Ends all warm VMs; none is made any more. */
+  async close(): Promise<void> {
+    this.watch.stop();
+    this.actor.send({ type: "pool.close" });
+    await until(this.actor, () => false);
+  }
+
+  reserve(shape: VmShape): GuestVm | undefined {
+    const index = this.warm.findIndex((vm) => fits(vm, shape));
+    if (index < 0) return undefined;
+    this.actor.send({ type: "pool.lost", count: 1 });
+    return this.warm.splice(index, 1)[0];
+  }
+
+  async take(shape: VmShape): Promise<GuestVm | undefined> {
+    for (let next = this.reserve(shape); next !== undefined; next = this.reserve(shape)) {
+      if (await answers(next)) return next;
+      this.ports.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
+      this.end(next);
+    }
+    return undefined;
+  }
+
+  /** Makes one warm VM. What fails on the way leaves nothing. */
+  private async fill(signal: AbortSignal): Promise<void> {
+    const { ports, settings } = this;
+    const id = `pool-${ports.randomHex(ID_BYTES)}`;
+    const started = ports.now();
+    let made: GuestVm | undefined;
+    try {
+      made = await ports.maker.make(id, settings.shape, signal);
+      await rehearse(made, settings.rehearsalRoot, ports, signal);
+      await made.plugPreparedDisk(ports, signal);
+      await prepareChild(made.liveLink, ports, signal);
+      signal.throwIfAborted();
+    } catch (error) {
+      if (made !== undefined) this.end(made);
+      if (!signal.aborted) ports.logger.warn({ vm: id, err: error }, "a warm VM could not be made");
+      throw error;
+    }
+    this.warm.push(made);
+    ports.logger.debug({ vm: id, ms: ports.now() - started, size: this.warm.length }, "a VM is warm");
+    // by its id: the VM may live for years as a pod's, and would keep its warm handles with it
+    void made.vm.exited.then(() => this.died(id));
+  }
+
+  private died(id: string): void {
+    const index = this.warm.findIndex((vm) => vm.id === id);
+    const [vm] = index < 0 ? [] : this.warm.splice(index, 1);
+    if (vm === undefined) return;
+    this.actor.send({ type: "pool.lost", count: 1 });
+    this.ports.logger.warn({ vm: id }, "a warm VM has ended by itself");
+    this.end(vm);
+  }
+
+  private async drain(): Promise<void> {
+    const all = this.warm.splice(0);
+    await Promise.allSettled(all.map((vm) => vm.destroy()));
+    await this.fills.settled();
+  }
+
+  /** Ends a VM that nobody waits for. */
+  private end(vm: GuestVm): void {
+    void this.fills.track(() =>
+      vm.destroy().catch((error: unknown) => {
+        const text = "could not end a warm VM cleanly; the next start of blazard does";
+        this.ports.logger.error({ vm: vm.id, err: error }, text);
+      }),
+    );
+  }
+
+  private relieve(): void {
+    this.ports.logger.warn({}, "memory is short: the pool is drained");
+    this.actor.send({ type: "pool.pressure" });
+  }
+}
+
+function fits({ shape }: GuestVm, { vcpus, memoryBytes }: VmShape): boolean {
+  return shape.vcpus === vcpus && shape.memoryBytes === memoryBytes;
+}

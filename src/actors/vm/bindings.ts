@@ -1,0 +1,89 @@
+/**
+ * Binds the chart vm-boot to its effects: the one place where that chart and the VMs meet.
+ *
+ * Done once for sandboxes and once for each maker of VMs without an owner: an effect finds its {@link VmBoot} by the id in
+ * its input.
+ */
+import { createActor, fromEventObservable, fromPromise } from "xstate";
+import { errorOf } from "../../machines/failure.ts";
+import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
+import type { AcquireInput, VmBootEffectInput, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import { until } from "../until.ts";
+import type { GuestVm } from "./guest-vm.ts";
+import type { VmBoot, VmBootOptions, VmBootPorts } from "./vm-boot.actor.ts";
+
+/** What an operator reads when a quick way to a VM was not taken. */
+const FALLBACKS: Readonly<Record<VmOrigin, string>> = {
+  warm: "a warm VM could not be adopted; the sandbox waits for a turn and gets a fresh one",
+  fork: "the VM could not be forked and is cloned",
+  clone: "the VM could not be cloned and boots",
+  boot: "the VM could not boot",
+};
+
+/** The chart with real effects; `find` knows every VM that is being made. */
+export function bindVmBootMachine(
+  find: (vmId: string) => VmBoot,
+  loggerOf: (vmId: string) => VmBootOptions["logger"],
+): typeof vmBootMachine {
+  const effect = <Output>(run: (boot: VmBoot, signal: AbortSignal) => Promise<Output>) =>
+    fromPromise<Output, VmBootEffectInput>(({ input, signal }) => run(find(input.vmId), signal));
+  return vmBootMachine.provide({
+    actors: {
+      acquire: fromPromise<{ origin: VmOrigin }, AcquireInput>(({ input, signal }) =>
+        find(input.vmId).acquire(input.fresh, signal),
+      ),
+      adopt: effect((boot, signal) => boot.adopt(signal)),
+      fork: effect((boot, signal) => boot.fork(signal)),
+      clone: effect((boot, signal) => boot.clone(signal)),
+      boot: effect((boot, signal) => boot.boot(signal)),
+      connectAgent: effect((boot, signal) => boot.connectAgent(signal)),
+      setUpGuest: effect((boot, signal) => boot.setUpGuest(signal)),
+      vmm: fromEventObservable<VmBootEvent, VmBootEffectInput>(({ input }) => find(input.vmId).vmmEvents$()),
+    },
+    actions: {
+      tellFallback: ({ context }, { from, failure }) =>
+        loggerOf(context.vmId).warn({ err: errorOf(failure, context.vmId) }, FALLBACKS[from]),
+    },
+  });
+}
+
+/**
+ * Runs the chart for one VM that no sandbox owns yet, and hands it out. What fails, is late or is called off leaves nothing.
+ * @param prepared what has to be there before the chart begins
+ * @throws BlazarError the chart's failure, Cancelled by the signal
+ */
+export async function makeVm(
+  boot: VmBoot,
+  prepared: Promise<void>,
+  { logger, resources }: Pick<VmBootOptions, "logger" | "resources">,
+  { deadlines }: Pick<VmBootPorts, "deadlines">,
+  signal: AbortSignal,
+): Promise<GuestVm> {
+  const machine = bindVmBootMachine(
+    () => boot,
+    () => logger,
+  );
+  const actor = createActor(machine, { input: { vmId: boot.id, deadlines } });
+  try {
+    await prepared;
+    actor.start();
+    const { output } = await until(actor, () => false, signal);
+    if (output?.failure !== undefined) throw errorOf(output.failure, boot.id);
+    boot.endTurn();
+    return boot.release();
+  } catch (error) {
+    // its effects are called off
+    actor.stop();
+    await giveUp(boot, resources).catch((err: unknown) =>
+      logger.error({ err }, "could not clean up a VM that could not be made; the next start of blazard does"),
+    );
+    throw error;
+  }
+}
+
+async function giveUp(boot: VmBoot, resources: VmBootOptions["resources"]): Promise<void> {
+  await boot.end();
+  await resources.undo(() => true);
+  await resources.close();
+  await boot.finish();
+}

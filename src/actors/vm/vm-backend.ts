@@ -1,0 +1,180 @@
+/**
+ * Sandboxes that are microVMs: the backend contract on top of vm-boot and {@link GuestVm}.
+ *
+ * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
+ * the events that it takes.
+ */
+import { join } from "node:path";
+import type { Observable } from "rxjs";
+import type {
+  Backend,
+  BackendContainer,
+  BackendOpening,
+  ContainerSpec,
+  SandboxBackend,
+} from "../../backends/backend.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import type { PodNetworks } from "../../contracts/network.ts";
+import type { RootfsStore } from "../../contracts/storage.ts";
+import type { Vm, VmShape } from "../../contracts/vm.ts";
+import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
+import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
+import { BOOT_ANNOTATION, type PodVms } from "../supply/vm-supply.ts";
+import { bindVmBootMachine } from "./bindings.ts";
+import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
+import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
+import type { GuestVm } from "./guest-vm.ts";
+import { shapeOf } from "./shape.ts";
+import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
+
+export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
+  readonly deadlines: VmBootPorts["deadlines"];
+  readonly pace: GuestContainerPorts["pace"];
+  readonly networks: Pick<PodNetworks, "connect">;
+  readonly rootfs: RootfsStore;
+  readonly supply: PodVms;
+  /** What a pod without limits gets. */
+  readonly defaultShape: VmShape;
+}
+
+export class VmBackend implements Backend {
+  readonly name = "vm";
+  readonly boot: typeof vmBootMachine;
+  private readonly sandboxes = new Map<string, VmSandbox>();
+
+  constructor(private readonly ports: VmBackendPorts) {
+    this.boot = bindVmBootMachine(
+      (id) => this.sandbox(id).vmBoot,
+      (id) => this.sandbox(id).logger,
+    );
+  }
+
+  open(opening: BackendOpening): VmSandbox {
+    const { id } = opening.spec;
+    const sandbox = new VmSandbox(opening, this.ports, () => {
+      if (this.sandboxes.get(id) === sandbox) this.sandboxes.delete(id);
+    });
+    this.sandboxes.set(id, sandbox);
+    return sandbox;
+  }
+
+  private sandbox(id: string): VmSandbox {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox !== undefined) return sandbox;
+    throw blazarError("SandboxNotFound", "find the sandbox's VM", "no such sandbox", { subject: id });
+  }
+}
+
+/** One sandbox's VM, from its reservation to its end. */
+class VmSandbox implements SandboxBackend {
+  readonly vmBoot: VmBoot;
+  private readonly shape: VmShape;
+
+  constructor(
+    private readonly opening: BackendOpening,
+    private readonly ports: VmBackendPorts,
+    private readonly onFinished: () => void,
+  ) {
+    const { spec, directory, resources, logger } = opening;
+    this.shape = shapeOf(spec, ports.defaultShape);
+    this.vmBoot = new VmBoot(
+      {
+        id: spec.id,
+        shape: this.shape,
+        guest: spec,
+        asked: spec.annotations[BOOT_ANNOTATION],
+        shareDirectory: spec.sharedDirectory ?? join(directory, "share"),
+        makeShare: spec.sharedDirectory === undefined,
+        connectNetwork: spec.netnsPath === "" ? undefined : (vm) => this.connectNetwork(vm),
+        resources,
+        supply: ports.supply,
+        logger,
+      },
+      ports,
+    );
+  }
+
+  get logger() {
+    return this.opening.logger;
+  }
+
+  reserve(): void {
+    const { spec } = this.opening;
+    const wanted = { shape: this.shape, asked: spec.annotations[BOOT_ANNOTATION] };
+    const warm = this.ports.supply.reserve(wanted);
+    if (warm !== undefined) this.vmBoot.reserve(warm);
+    // the start and the containers follow
+    this.ports.rootfs.warm?.();
+  }
+
+  enter(procs: readonly string[]): void {
+    this.vmBoot.enter(procs);
+  }
+
+  endBoot(): void {
+    this.vmBoot.endTurn();
+  }
+
+  vmmEvents$(): Observable<SandboxEvent> {
+    return vmmEvents$(this.vm.vm, this.logger);
+  }
+
+  agentEvents$(): Observable<SandboxEvent> {
+    return guestEvents$(this.vm.link ?? this.vm.liveLink);
+  }
+
+  container(spec: ContainerSpec): BackendContainer {
+    return new GuestContainer(this.vm, this.ports, spec, this.logger.child({ container: spec.id }));
+  }
+
+  async shutDown(signal: AbortSignal): Promise<void> {
+    const { liveLink, vm } = this.vm;
+    const deadlineMs = this.ports.deadlines.guestShutdown;
+    await liveLink.request("sandbox.shutdown", {}, { deadlineMs, signal });
+    await vm.exited;
+  }
+
+  end(): Promise<void> {
+    return this.vmBoot.end();
+  }
+
+  async finish(): Promise<void> {
+    await this.vmBoot.finish();
+    this.onFinished();
+  }
+
+  info(): Record<string, string> {
+    const vm = this.vmBoot.vm;
+    if (vm === undefined) return { vmmTimeline: "[]", acceleration: "", boot: "", source: "", vm: "" };
+    const { id, source } = vm;
+    return {
+      vmmTimeline: JSON.stringify(vm.vm.timeline),
+      acceleration: vm.vm.acceleration,
+      boot: this.wayOf(vm),
+      source,
+      vm: id,
+    };
+  }
+
+  async diagnostics(): Promise<string> {
+    return (await this.vmBoot.vm?.vm.diagnostics()) ?? "";
+  }
+
+  /** In the words of the annotation that asks for a way. */
+  private wayOf({ id, source }: GuestVm): string {
+    if (id !== this.opening.spec.id) return "pool";
+    return source === "boot" ? "cold" : "clone";
+  }
+
+  /** Throws VmmExited. */
+  private get vm(): GuestVm {
+    if (this.vmBoot.vm !== undefined) return this.vmBoot.vm;
+    throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.opening.spec.id });
+  }
+
+  private async connectNetwork(vm: Vm): Promise<void> {
+    const { spec, resources } = this.opening;
+    const { id, netnsPath } = spec;
+    await resources.make({ kind: "network", id, netnsPath }, () => this.ports.networks.connect(vm, spec));
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * The effects of the chart vm-boot: how one VM really comes to be, for a sandbox, for the pool or as an original.
+ *
+ * Each resource's intent is in the owner's journal before the resource is made. Effects run one after the other: the next
+ * way to a VM begins only when the one before, which was too late, has been undone. It ends as a {@link GuestVm}.
+ */
+import { join } from "node:path";
+import type { Observable } from "rxjs";
+import type { Deadlines } from "../../contracts/deadlines.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
+import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
+import { abortable, onAbort } from "../../lib/async.ts";
+import { UnderWay } from "../../lib/under-way.ts";
+import type { VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import type { TextCodec } from "../../protocol/wire/json.ts";
+import { GuestLink } from "../guest/link.ts";
+import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
+import type { HeldResources } from "../resources/held.ts";
+import { Claim } from "../supply/claim.ts";
+import type { VmSupply } from "../supply/vm-supply.ts";
+import { vmmEvents$ } from "./chart-events.ts";
+import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath, type VmPlace } from "./guest-vm.ts";
+import type { VmUser, VmUsers } from "./users.ts";
+
+/** What making VMs needs of the host. */
+export interface VmBootPorts extends GuestSetUpPorts {
+  readonly deadlines: Deadlines;
+  /** As {@link VmmDriver.launch}. */
+  readonly launch: (spec: VmSpec, signal: AbortSignal) => Promise<Vm>;
+  /** Id of the disk that a clone has from its template; undefined = none. */
+  readonly templateDisk: string | undefined;
+  readonly files: Pick<HostFiles, "makeDirectory">;
+  readonly cgroups: Pick<Cgroups, "enter">;
+  /** Undefined where the daemon is not root and VMMs run as its own user. */
+  readonly users: VmUsers | undefined;
+  /** Absolute; VMs' sockets go into `vm/` below it. */
+  readonly stateDirectory: string;
+  /** Absolute; for disks of VMs that have no container yet. */
+  readonly scratchDirectory: string;
+  /** Identifies this life of the daemon to agents. */
+  readonly session: string;
+  readonly text: TextCodec;
+}
+
+/** What the VM shall be. */
+export interface VmBootOptions {
+  /** The sandbox's id, or the name of a VM of the pool; the keeper's name for a VM that is started. */
+  readonly id: string;
+  readonly shape: VmShape;
+  /** What the guest is told when it is set up. */
+  readonly guest: GuestSpec;
+  /** The pod's wish where the VM comes from. */
+  readonly asked: string | undefined;
+  /** Default share; an adopted VM keeps the one it came with. */
+  readonly shareDirectory: string;
+  /** Whether the share has to be made. */
+  readonly makeShare: boolean;
+  /** Connects the VM to the pod's network; undefined = it has none. */
+  readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
+  readonly resources: HeldResources;
+  readonly supply: VmSupply;
+  readonly logger: Logger;
+}
+
+const VM_NAME_BYTES = 6;
+/** A warm guest that takes longer for its set-up is given up and another VM taken. */
+const WARM_SET_UP_MS = 2_000;
+
+export class VmBoot {
+  readonly id: string;
+  /** The VM, from its launch or adoption on. */
+  vm: GuestVm | undefined;
+  private readonly claim: Claim;
+  private readonly underWay = new UnderWay();
+  private last: Promise<unknown> = Promise.resolve();
+  private place: VmPlace | undefined;
+  /** Users that were taken and are given back at the end, when nothing runs as them any more. */
+  private readonly usersTaken = new Set<VmUser>();
+  /** `cgroup.procs` files that the VMM belongs into. */
+  private procs: readonly string[] = [];
+  /** Steps that go on while the guest is set up. */
+  private meanwhile: Promise<unknown> = Promise.resolve();
+  private settingUp: Promise<GuestSetUp> | undefined;
+
+  constructor(
+    private readonly options: VmBootOptions,
+    private readonly ports: VmBootPorts,
+  ) {
+    const { id, shape, asked, supply, logger } = options;
+    this.id = id;
+    this.claim = new Claim(id, { shape, asked }, supply, logger);
+  }
+
+  /** A warm VM is promised to this start: its guest is set up from now on. */
+  reserve(warm: GuestVm): void {
+    const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
+    this.claim.reserve(warm, setUp, this.ports.now);
+  }
+
+  /** The owner's control groups exist: a reserved VM moves there at once, any other when it starts. */
+  enter(procs: readonly string[]): void {
+    this.procs = procs;
+    this.claim.reservation?.enter((pid) => this.ports.cgroups.enter(procs, pid));
+  }
+
+  /** Takes a warm VM or waits for a turn. */
+  acquire(fresh: boolean, signal: AbortSignal): Promise<{ origin: VmOrigin }> {
+    return this.afterwards(async () => ({ origin: (await this.claim.acquire(fresh, signal)).origin }));
+  }
+
+  /** Makes a warm VM the owner's. */
+  adopt(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.afterwards(() => this.adoptSteps(signal));
+  }
+
+  /** Starts a copy of the original's process. */
+  fork(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.afterwards(async () => {
+      const { original } = this.claim.fresh;
+      if (original === undefined) throw this.missing("fork a VM", "there is no original");
+      try {
+        const started = await this.start(
+          (disk) => ({ kind: "fork", original: original.vmId, disk: disk?.path }),
+          signal,
+        );
+        original.forked();
+        return started;
+      } catch (error) {
+        if (!signal.aborted) original.forked(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Starts a clone of the template that was granted. */
+  clone(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.afterwards(() => {
+      const template = this.claim.fresh.lease?.template.directory;
+      if (template === undefined) throw this.missing("clone a VM", "there is no template");
+      return this.start((disk) => ({ kind: "clone", template, disk: disk?.path }), signal);
+    });
+  }
+
+  boot(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.afterwards(() => this.start(() => ({ kind: "boot" }), signal));
+  }
+
+  connectAgent(signal: AbortSignal): Promise<void> {
+    return this.afterwards(async () => {
+      const vm = this.running;
+      const { logger } = this.options;
+      const { session, text } = this.ports;
+      const link = new GuestLink(await vm.vm.connectAgent(signal), {
+        sandboxId: this.id,
+        session,
+        text,
+        logger,
+      });
+      vm.link = link;
+      const forget = onAbort(signal, () => link.close());
+      try {
+        const { agent, kernel, timeline } = await link.hello;
+        logger.debug({ agent, kernel, timeline }, "the guest's agent said hello");
+      } finally {
+        forget();
+      }
+    });
+  }
+
+  /** Sets the guest up, unless that was done ahead, and waits for what goes on beside it. */
+  setUpGuest(signal: AbortSignal): Promise<void> {
+    return this.afterwards(async () => {
+      const vm = this.running;
+      const { guestSetup } = this.ports.deadlines;
+      this.settingUp ??= this.setUp(vm.liveLink, guestSetup, signal);
+      vm.clock = (await this.settingUp).clock;
+      await this.meanwhile;
+      vm.record();
+    });
+  }
+
+  /** The VMM's events, as the charts take them; never errors. */
+  vmmEvents$(): Observable<VmBootEvent> {
+    return vmmEvents$(this.running.vm, this.options.logger);
+  }
+
+  /** The start is over, one way or the other: the next one may have its turn. */
+  endTurn(): void {
+    this.claim.endTurn();
+    this.procs = [];
+    this.settingUp = undefined;
+  }
+
+  /** Ends whatever there is of the VM. Waits for effects that were cut short. May be called again. */
+  async end(): Promise<void> {
+    await this.underWay.settled();
+    try {
+      await this.claim.release();
+    } finally {
+      await (this.vm === undefined ? this.options.resources.undo(isProcess) : this.vm.end());
+    }
+  }
+
+  /** The last step, when everything is undone: gives back what {@link end} could not, and the users. */
+  async finish(): Promise<void> {
+    await this.underWay.settled();
+    await this.claim.release();
+    this.releaseUsers();
+  }
+
+  /** Hands out a VM that no sandbox owns: from now on it answers for itself, its user included. */
+  release(): GuestVm {
+    const { running: vm } = this;
+    if (vm.place.user !== undefined) this.usersTaken.delete(vm.place.user);
+    this.releaseUsers();
+    return vm;
+  }
+
+  private releaseUsers(): void {
+    for (const user of this.usersTaken) this.ports.users?.release(user);
+    this.usersTaken.clear();
+  }
+
+  private get running(): GuestVm {
+    if (this.vm !== undefined) return this.vm;
+    throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.id });
+  }
+
+  /** Runs an effect when the one before has come to its end, and undoes a VM that came too late for its chart. */
+  private afterwards<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.last;
+    const done = this.underWay.track(async () => {
+      await before;
+      return work();
+    });
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private async adoptSteps(signal: AbortSignal): Promise<{ pid: number }> {
+    const { resources, logger, id } = this.options;
+    const { warm, reservation } = this.claim;
+    await resources.adopt(warm.resources);
+    this.claim.adopted();
+    const before = warm.belongTo(id, resources, logger);
+    this.vm = warm;
+    if (warm.place.user !== undefined) this.usersTaken.add(warm.place.user);
+    try {
+      await before.handOver();
+      const { pid } = warm.vm.identity;
+      // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
+      const moved = reservation?.entered ?? this.ports.cgroups.enter(this.procs, pid);
+      this.goOn(moved, this.connectNetwork());
+      this.settingUp = reservation?.ready ?? this.setUp(warm.liveLink, WARM_SET_UP_MS, signal);
+      await abortable(this.settingUp, signal, { operation: "set up a warm VM", subject: id });
+      return { pid };
+    } catch (error) {
+      reservation?.cancel();
+      await this.dropVm();
+      throw error;
+    }
+  }
+
+  private async start(
+    sourceWith: (disk: PreparedDisk | undefined) => VmSource,
+    signal: AbortSignal,
+  ): Promise<{ pid: number }> {
+    // one that was launched after its deadline
+    if (this.vm !== undefined) await this.dropVm();
+    const { id, shape, resources } = this.options;
+    const place = await this.makePlace(signal);
+    const isCopy = sourceWith(undefined).kind !== "boot";
+    const disk = isCopy ? this.templateDisk() : undefined;
+    const { journal } = resources;
+    const diskRef = disk && (await journal.intend({ kind: "file", path: disk.path }));
+    const source = sourceWith(disk);
+    const ref = await journal.intend({ kind: "process", id });
+    let vm: Vm;
+    try {
+      vm = await this.ports.launch({ ...shape, ...place, id, cgroups: this.procs, source }, signal);
+    } catch (error) {
+      // the driver leaves nothing of a launch that failed
+      await Promise.all([ref, diskRef].map((each) => each && journal.undone(each)));
+      throw error;
+    }
+    this.vm = this.guestVm(vm, source.kind, place, disk);
+    await journal.amend(ref, { kind: "process", id, ...vm.identity });
+    // a fork is born where its original is; meanwhile its guest is set up
+    const moved = source.kind === "fork" ? this.ports.cgroups.enter(this.procs, vm.identity.pid) : undefined;
+    this.goOn(this.connectNetwork(), moved);
+    return { pid: vm.identity.pid };
+  }
+
+  private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
+    const { shape, resources, logger } = this.options;
+    const { session, users } = this.ports;
+    const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
+    return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
+  }
+
+  /** The disk that a copy gets with its template's guest. */
+  private templateDisk(): PreparedDisk | undefined {
+    const { templateDisk, scratchDirectory } = this.ports;
+    if (templateDisk === undefined) return undefined;
+    return { id: templateDisk, path: preparedDiskPath(scratchDirectory, this.id) };
+  }
+
+  /** The VM's user and directories; once, also if a fork failed and a clone follows. */
+  private async makePlace(signal: AbortSignal): Promise<VmPlace> {
+    if (this.place !== undefined) return this.place;
+    const { files, users, stateDirectory, randomHex } = this.ports;
+    const { resources, shareDirectory, makeShare } = this.options;
+    const user = users?.take();
+    if (user !== undefined) this.usersTaken.add(user);
+    signal.throwIfAborted();
+    // not below the owner's own: an id has 64 characters, a unix socket's path 107 in all
+    const directory = join(stateDirectory, "vm", randomHex(VM_NAME_BYTES));
+    await resources.make({ kind: "directory", path: directory }, () =>
+      files.makeDirectory(directory, 0o700, user),
+    );
+    if (makeShare) await files.makeDirectory(shareDirectory, 0o755);
+    this.place = { directory, shareDirectory, user };
+    return this.place;
+  }
+
+  private setUp(guest: GuestLink, deadlineMs: number, signal: AbortSignal): Promise<GuestSetUp> {
+    const { guest: spec, shape, logger } = this.options;
+    const { memoryBytes } = shape;
+    return setUpGuest(guest, { spec, memoryBytes, ports: this.ports, logger, deadlineMs, signal });
+  }
+
+  /** Steps that go on while the guest starts or is set up; they are awaited with its set-up. */
+  private goOn(...steps: readonly (Promise<void> | undefined)[]): void {
+    this.meanwhile = this.underWay.track(() => Promise.all(steps));
+    this.meanwhile.catch(() => undefined);
+  }
+
+  private async connectNetwork(): Promise<void> {
+    await this.options.connectNetwork?.(this.running.vm);
+  }
+
+  /** Gives up a VM, so that another one can be started; its directories stay in the journal until the end. */
+  private async dropVm(): Promise<void> {
+    this.claim.forgetReservation();
+    this.settingUp = undefined;
+    const { vm } = this;
+    vm?.link?.close();
+    await vm?.end();
+    await this.meanwhile.catch(() => undefined);
+    await this.options.resources.undo(({ kind }) => kind === "network");
+    this.vm = undefined;
+    this.place = undefined;
+  }
+
+  private missing(operation: string, reason: string) {
+    return blazarError("IllegalTransition", operation, reason, { subject: this.id });
+  }
+}

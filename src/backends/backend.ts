@@ -1,0 +1,123 @@
+/**
+ * The seam for what runs a sandbox's containers: microVMs today (actors/vm/), later perhaps runc, gVisor or Wasm.
+ *
+ * A sandbox owns its chart, its journal and its control groups; a backend owns everything in which containers run. The
+ * sandbox's actor and the containers' know a backend only by this contract.
+ */
+import type { Observable } from "rxjs";
+import type { HeldResources } from "../actors/resources/held.ts";
+import type { StdioPaths } from "../contracts/keeper.ts";
+import type { Logger } from "../contracts/logger.ts";
+import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { RootfsMount } from "../contracts/task.ts";
+import type { SandboxEvent } from "../machines/sandbox.setup.ts";
+import type { vmBootMachine } from "../machines/vm-boot.machine.ts";
+import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.ts";
+
+/** A container's spec, reduced to what has to be done; its root, stdio and id are added later. */
+export interface TranslatedContainer {
+  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
+  readonly rootReadonly: boolean;
+  /** Task pid of the container whose PID namespace is joined; set if `create.pidNamespace` is `target`. */
+  readonly pidTarget: number | undefined;
+  /** Parts of the spec that are not obeyed, for the log. */
+  readonly warnings: readonly string[];
+}
+
+/** A container to be made. */
+export interface ContainerSpec {
+  readonly id: string;
+  /** Short and unique in the sandbox: container ids are too long to be serial numbers. */
+  readonly shortId: string;
+  readonly mounts: readonly RootfsMount[];
+  readonly translated: TranslatedContainer;
+  /** Id of the container whose PID namespace is joined, or "". */
+  readonly pidTarget: string;
+  readonly paths: StdioPaths;
+  readonly terminal: boolean;
+}
+
+/** An additional process of a container. */
+export interface ExecSpec {
+  readonly execId: string;
+  readonly process: GuestProcess;
+  readonly paths: StdioPaths;
+  readonly terminal: boolean;
+}
+
+/** Standard streams of a process. */
+export interface ProcessStdio {
+  /** Resolves when every output has ended and is in its FIFO, or the stdio is closed. */
+  readonly drained: Promise<void>;
+  /** Numbers by which the guest knows them. */
+  readonly streams: { readonly stdin: number; readonly stdout: number; readonly stderr: number };
+  closeInput(): Promise<void>;
+}
+
+/** One container in a backend's sandbox. `execId` is "" for the init process. */
+export interface BackendContainer {
+  /** Makes it, without running its command. May be tried once; {@link remove} undoes whatever there is of it. */
+  create(signal: AbortSignal): Promise<void>;
+  /** Runs the init process's command. */
+  start(signal: AbortSignal): Promise<void>;
+  exec(spec: ExecSpec, signal: AbortSignal): Promise<void>;
+  /** Signals a process, or every process of the container. */
+  signal(execId: string, signal: number, all: boolean): Promise<void>;
+  resize(execId: string, rows: number, columns: number): Promise<void>;
+  /** Forgets a process that was started and has ended. */
+  removeExec(execId: string): Promise<void>;
+  /** Takes the container away; its files on the host are unmounted then. */
+  remove(signal: AbortSignal): Promise<void>;
+  /** Undefined before it was opened, and after it was closed. */
+  stdio(execId: string): ProcessStdio | undefined;
+  closeStdio(execId: string): Promise<void>;
+  closeAllStdio(): Promise<void>;
+  /** Nothing runs any more: outputs end where they are. */
+  ended(): void;
+  /** Resolves when no creation is under way. */
+  settled(): Promise<void>;
+}
+
+/** What one sandbox's containers run in. */
+export interface SandboxBackend {
+  /** At Create: begins whatever makes the start shorter. Never throws. */
+  reserve(): void;
+  /** The sandbox's control groups exist; `procs` are their cgroup.procs files. */
+  enter(procs: readonly string[]): void;
+  /** The start is over, one way or the other. */
+  endBoot(): void;
+  /** Reports of whatever runs the containers, as the sandbox's chart takes them; never error. */
+  vmmEvents$(): Observable<SandboxEvent>;
+  agentEvents$(): Observable<SandboxEvent>;
+  /** Throws if no containers can be made. */
+  container(spec: ContainerSpec): BackendContainer;
+  /** Asks it to end by itself, and waits for that. */
+  shutDown(signal: AbortSignal): Promise<void>;
+  /** Ends it. Waits for what was cut short; may be called again. */
+  end(): Promise<void>;
+  /** The last step, when everything else is undone. */
+  finish(): Promise<void>;
+  /** Facts for operators, shown by `crictl inspectp`. */
+  info(): Record<string, string>;
+  /** Last words, for error messages. */
+  diagnostics(): Promise<string>;
+}
+
+/** What a backend is told of a new sandbox. */
+export interface BackendOpening {
+  readonly spec: SandboxSpec;
+  /** The sandbox's own directory; made by the sandbox before the backend is started. */
+  readonly directory: string;
+  /** What the sandbox holds: a backend's intents go in there. */
+  readonly resources: HeldResources;
+  readonly logger: Logger;
+}
+
+/** A kind of sandbox. The child `boot` of the sandbox's chart makes it ready (machines/sandbox.setup.ts). */
+export interface Backend {
+  /** `"vm"`, … */
+  readonly name: string;
+  readonly boot: typeof vmBootMachine;
+  /** Makes nothing on the host yet. */
+  open(opening: BackendOpening): SandboxBackend;
+}

@@ -1,0 +1,195 @@
+/**
+ * The actors on their real ports: what a daemon and a standalone run have in common.
+ *
+ * Nothing is decided here but who talks to whom. Everything is made in the order in which it is needed, so that nothing has
+ * to be set late: ports, then the sources of VMs, then sandboxes and containers.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import { ContainerRegistry } from "../actors/container/container-registry.ts";
+import type { StdioHost } from "../actors/container/stdio-relay.ts";
+import { ContainerTasks } from "../actors/container/task-service.ts";
+import { FileJournal } from "../actors/resources/journal.ts";
+import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
+import { SandboxRegistry } from "../actors/sandbox/registry.ts";
+import { OneOriginal } from "../actors/supply/originals.actor.ts";
+import { Pace } from "../actors/supply/pace.ts";
+import { VmMaker, type VmMakerPorts } from "../actors/supply/vm-maker.ts";
+import { ClonesOnly, FreshVms, PodVms } from "../actors/supply/vm-supply.ts";
+import { WarmPool } from "../actors/supply/warm-pool.actor.ts";
+import { VmUsers } from "../actors/vm/users.ts";
+import { VmBackend } from "../actors/vm/vm-backend.ts";
+import { blazarError } from "../contracts/errors.ts";
+import type { Keeper } from "../contracts/keeper.ts";
+import type { Logger } from "../contracts/logger.ts";
+import type { Cgroups, RootfsStore } from "../contracts/storage.ts";
+import type { TaskEvents } from "../contracts/task.ts";
+import type { TemplateStore } from "../contracts/templates.ts";
+import type { VmSpec } from "../contracts/vm.ts";
+import type { VmForks } from "../contracts/vm-forks.ts";
+import type { VmmDriver } from "../contracts/vmm.ts";
+import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
+import { HostNetworkOnly } from "../host/network/host-network-only.ts";
+import { LocalHostFiles } from "../host/storage/host-files.ts";
+import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
+import { keptText } from "../lib/kept-text.ts";
+import { nodeText } from "../lib/text.ts";
+import { ociSpecs } from "../oci/spec/translate.ts";
+import type { Config } from "./config/schema.ts";
+import { DaemonWorkers } from "./daemon-workers.ts";
+import type { Parts } from "./parts.ts";
+import { qemuDriver } from "./qemu.ts";
+import { rehearsalRoot } from "./rehearsal-root.ts";
+import { openTemplateStore } from "./template-store.ts";
+import { memoryPressure } from "./tuning/memory-pressure.ts";
+
+const SESSION_BYTES = 16;
+
+/** What a daemon and a standalone run share. */
+export interface Core {
+  readonly driver: VmmDriver;
+  readonly sandboxes: SandboxRegistry;
+  readonly tasks: ContainerTasks;
+  readonly pool: WarmPool;
+  /** Undefined where nothing is forked. */
+  readonly original: OneOriginal | undefined;
+  /** What the recovery of a previous daemon's sandboxes works with. */
+  readonly resourcePorts: ResourcePorts;
+  /** Ends what makes templates, and worker threads. */
+  close(): Promise<void>;
+}
+
+/** What differs between a daemon and a standalone run. */
+export interface CoreOptions {
+  readonly config: Config;
+  readonly parts: Parts;
+  readonly logger: Logger;
+  readonly keeper: Keeper;
+  readonly events: TaskEvents;
+  /** Default: the one of the configuration. */
+  readonly driver?: VmmDriver;
+  /** Default: the keeper's FIFOs. */
+  readonly stdio?: StdioHost;
+  /** Default: containerd's snapshots, mounted by workers. */
+  readonly rootfs?: RootfsStore;
+  /** Default: those of the host. */
+  readonly cgroups?: Cgroups;
+  /** Whether VMs are cloned from templates. Default: no, every VM boots. */
+  readonly templates?: boolean;
+}
+
+/** Puts the actors on their ports. Starts nothing. */
+export function wireCore(options: CoreOptions): Core {
+  const { config, logger, keeper, events } = options;
+  const workers = new DaemonWorkers(config, logger);
+  const ports = hostPorts(options, workers);
+  const templates = options.templates
+    ? openTemplateStore(config.template, { ...ports, logger, deadlines: config.deadlines })
+    : undefined;
+  const { pool, original, freshVms } = vmSources(config, ports, templates);
+  const backend = new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
+  const containers = new ContainerRegistry();
+  const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
+  const { pace, specs, now } = ports;
+  const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now });
+  const close = async (): Promise<void> => {
+    await templates?.close();
+    await workers.close();
+  };
+  const { driver, files, rootfs, cgroups, networks } = ports;
+  const resourcePorts = { keeper, files, rootfs, cgroups, networks };
+  return { driver, sandboxes, tasks, pool, original, resourcePorts, close };
+}
+
+/** The ports, and the settings that go with them. */
+function hostPorts(options: CoreOptions, workers: DaemonWorkers) {
+  const { config, parts, logger, keeper } = options;
+  const driver = options.driver ?? qemuDriver(options, workers, parts);
+  const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
+  return {
+    driver,
+    launch: (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal),
+    templateDisk: driver.templates?.diskId,
+    pace: new Pace(parallelStarts(config), Date.now),
+    keeper,
+    stdio: options.stdio ?? keeper,
+    files: new LocalHostFiles(workers.rootfs),
+    rootfs: options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage }),
+    cgroups: options.cgroups ?? new HostCgroups(),
+    networks: new HostNetworkOnly(),
+    // the last of the users is for VMs that are no sandbox's
+    users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
+    specs: ociSpecs,
+    logger,
+    deadlines: config.deadlines,
+    stateDirectory: config.daemon.state_directory,
+    openJournal: (id: string) => FileJournal.create(join(journalDirectory(config), `${id}.jsonl`), id),
+    scratchDirectory: config.storage.scratch_directory,
+    defaultShape: { vcpus, memoryBytes },
+    session: randomBytes(SESSION_BYTES).toString("hex"),
+    text: nodeText,
+    now: Date.now,
+    randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
+    hostResolvConf: keptText("/etc/resolv.conf"),
+  };
+}
+
+type HostPorts = ReturnType<typeof hostPorts>;
+
+/** Where VMs come from, from the slowest way to the quickest: each is made by those before it. */
+function vmSources(config: Config, ports: HostPorts, templates: TemplateStore | undefined) {
+  const { driver, pace, defaultShape: shape } = ports;
+  const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
+  const settings = {
+    ...{ shape, rehearsalRoot: rehearsalRoot(config) },
+    ...{ pressureLimit, pressure: memoryPressure },
+  };
+  const host: VmMakerPorts = { ...ports, host: ports };
+  const { forks } = driver;
+  const clones = new FreshVms({ pace, templates, originals: undefined });
+  const original =
+    templates === undefined || forks === undefined
+      ? undefined
+      : new OneOriginal(
+          { ...ports, forks, makerFor: (id) => originalMaker(id, host, forks, clones) },
+          settings,
+        );
+  const freshVms = new FreshVms({ pace, templates, originals: original });
+  const pool = new WarmPool(
+    { ...ports, maker: new VmMaker(host, freshVms) },
+    { ...settings, min, max, memoryLimit },
+  );
+  return { pool, original, freshVms };
+}
+
+/** Each original's agent is spoken to under a session of its own; see {@link OneOriginal}. */
+function originalMaker(id: string, ports: VmMakerPorts, forks: VmForks, clones: FreshVms): VmMaker {
+  const launch = (spec: VmSpec, signal: AbortSignal) => {
+    if (spec.source.kind === "clone") return forks.launchOriginal(spec, signal);
+    throw blazarError("IllegalTransition", "make an original", "only a clone can be one", { subject: id });
+  };
+  return new VmMaker({ ...ports, launch, session: `${ports.session}-${id}` }, new ClonesOnly(clones));
+}
+
+/** As many as there are cores, and one to fill their waits; fewer where memory would not do. */
+function parallelStarts(config: Config): number {
+  const fitting = Math.floor(totalmem() / config.vmm.memory);
+  return Math.max(1, Math.min(availableParallelism() + 1, fitting));
+}
+
+/** Makes the directories that a daemon works in; each is its own alone. */
+export async function makeStateDirectories(config: Config): Promise<void> {
+  const { state_directory } = config.daemon;
+  await mkdir(state_directory, { recursive: true, mode: 0o711 });
+  await mkdir(join(state_directory, "sandboxes"), { recursive: true, mode: 0o711 });
+  await mkdir(join(state_directory, "vm"), { recursive: true, mode: 0o711 });
+  await mkdir(journalDirectory(config), { recursive: true, mode: 0o700 });
+  await mkdir(config.storage.scratch_directory, { recursive: true, mode: 0o711 });
+}
+
+/** Where the journals of sandboxes and warm VMs are. */
+export function journalDirectory(config: Config): string {
+  return join(config.daemon.state_directory, "journals");
+}

@@ -1,0 +1,74 @@
+/**
+ * Making one control group, and writing its control files: cgroup-v1/cpusets.rst, cgroup-v2.rst of the kernel.
+ *
+ * Looking, opening and reading are answered from the kernel's memory within microseconds, so they are synchronous.
+ * mkdir and write may wait for locks and grace periods of the kernel, so a thread does them. Must not move or kill a
+ * process by itself.
+ */
+import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { Hierarchy } from "./hierarchies.ts";
+
+/** What a group of v2 hands down to a sandbox's group. */
+const DELEGATED = ["cpu", "memory", "pids", "io", "cpuset"];
+
+/** Makes a group that can take a VMM. It may exist already. */
+export async function makeGroup(directory: string, { version, controllers }: Hierarchy): Promise<void> {
+  await makeDirectory(directory);
+  if (version === 2) await delegateControllers(path.dirname(directory));
+  if (controllers.includes("cpuset")) await inheritCpuset(directory);
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  if (existsSync(directory)) return;
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT") throw error;
+    // the last sandbox of the group above may have removed that group just now
+    await mkdir(directory, { recursive: true });
+  }
+}
+
+/** In v2 a group has the controllers that its parent hands down. The parents of kubelet's groups do so already. */
+async function delegateControllers(parent: string): Promise<void> {
+  const file = path.join(parent, "cgroup.subtree_control");
+  const available = readWords(path.join(parent, "cgroup.controllers"));
+  const enabled = readWords(file);
+  for (const controller of DELEGATED) {
+    if (!available.includes(controller) || enabled.includes(controller)) continue;
+    // EBUSY: the parent has processes of its own; the VMM is then counted, but not limited by this controller
+    await writeControl(file, `+${controller}`).catch(() => undefined);
+  }
+}
+
+/** In v1 a new group has no CPUs and no memory nodes. It takes no process until it has. */
+async function inheritCpuset(directory: string): Promise<void> {
+  for (const name of ["cpuset.cpus", "cpuset.mems"]) {
+    const file = path.join(directory, name);
+    if (readFileSync(file, "utf8").trim() !== "") continue;
+    await writeControl(file, readFileSync(path.join(path.dirname(directory), name), "utf8"));
+  }
+}
+
+function readWords(file: string): string[] {
+  return existsSync(file) ? readFileSync(file, "utf8").split(/\s+/) : [];
+}
+
+/**
+ * Writes a control file. Not by `writeFile`, which makes three trips to a thread: a start writes in each of the eight
+ * hierarchies of v1.
+ */
+export function writeControl(file: string, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fd = openSync(file, "w");
+    write(fd, text, (error) => {
+      closeSync(fd);
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}

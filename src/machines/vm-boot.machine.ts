@@ -1,0 +1,182 @@
+/**
+ * How one VM comes to be: queued → adopting, forking, cloning or booting → awaitingAgent → settingUp → ready.
+ *
+ * A sandbox runs it as a child, the warm pool and the originals run it by itself. Every wait has a deadline. A quick way that
+ * fails or is late makes way for the next one: adopting for another turn in the queue, forking for cloning, cloning for
+ * booting; each such step is told. Pure: the effects are bound in actors/vm/bindings.ts.
+ */
+import type { ActorRefFrom, SnapshotFrom } from "xstate";
+import { endOf } from "../lib/signals.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
+import { step } from "./step.ts";
+import { type VmBootContext, type VmBootEffectInput, type VmOrigin, vmBootSetup } from "./vm-boot.setup.ts";
+
+/** The VMM or the guest's kernel has ended. */
+const whileItStarts = {
+  "vmm.exited": {
+    target: "failed",
+    actions: {
+      type: "fail",
+      params: ({ event }: { event: { code: number; signal: number } }) => ({ failure: vmmExited(event) }),
+    },
+  },
+  "vmm.guestPanicked": {
+    target: "failed",
+    actions: { type: "fail", params: () => ({ failure: PANICKED }) },
+  },
+} as const;
+
+type Of = { context: VmBootContext };
+
+const input = ({ context }: Of): VmBootEffectInput => ({ vmId: context.vmId });
+
+const PANICKED: Failure = {
+  code: "GuestFailed",
+  operation: "boot the guest",
+  reason: "the guest's kernel panicked",
+};
+
+/** The VMM runs: its pid is known and its events are listened to. */
+const launched = [
+  {
+    type: "launched",
+    params: ({ event }: { event: { output: { readonly pid: number } } }) => ({ pid: event.output.pid }),
+  },
+  vmBootSetup.spawnChild("vmm", { id: "vmm", input }),
+] as const;
+
+/** A way to a VM, and the next one if it fails or is late. */
+function attempt<Src extends "adopt" | "fork" | "clone", Deadline extends "adopt" | "launch">(
+  src: Src,
+  { from, what, deadline, onDone, next }: Attempt<Deadline>,
+) {
+  const late = ({ context }: Of) => ({ from, failure: overdue({ wait: deadline, what }, context.deadlines) });
+  const failed = ({ event }: { event: { error: unknown } }) => ({ from, failure: failureOf(event.error) });
+  const given = <Params>(params: Params) =>
+    [
+      { type: "fallBack", params },
+      { type: "tellFallback", params },
+    ] as const;
+  return {
+    entry: { type: "origin", params: { origin: from } },
+    invoke: {
+      src,
+      input,
+      onDone: { target: onDone, actions: launched },
+      onError: { target: next, actions: given(failed) },
+    },
+    after: { [deadline]: { target: next, actions: given(late) } } as {
+      [K in Deadline]: { target: string; actions: ReturnType<typeof given<typeof late>> };
+    },
+  } as const;
+}
+
+interface Attempt<Deadline> {
+  readonly from: VmOrigin;
+  /** In the infinitive, for the error of a passed deadline. */
+  readonly what: string;
+  readonly deadline: Deadline;
+  readonly onDone: string;
+  readonly next: string;
+}
+
+export const vmBootMachine = vmBootSetup.createMachine({
+  id: "vmBoot",
+  context: ({ input: given }) => ({
+    ...given,
+    pid: 0,
+    origin: undefined,
+    fallbacks: [],
+    failure: undefined,
+  }),
+  initial: "queued",
+  output: ({ context }) => ({ pid: context.pid, failure: context.failure }),
+  states: {
+    queued: {
+      description: "Takes a warm VM if there is one, else waits for its turn: starts at once are bounded.",
+      ...step(
+        "acquire",
+        ({ context }: Of) => ({ ...input({ context }), fresh: context.fallbacks.length > 0 }),
+        {
+          deadline: "startQueue",
+          what: "get a turn to start",
+          onDone: [
+            { guard: comesFrom("warm"), target: "adopting" },
+            { guard: comesFrom("fork"), target: "forking" },
+            { guard: comesFrom("clone"), target: "cloning" },
+            { target: "booting" },
+          ],
+          onFailure: "failed",
+        },
+      ),
+    },
+    adopting: {
+      description: "A warm VM becomes the sandbox's; its guest's set-up began when the sandbox was made.",
+      ...attempt("adopt", {
+        ...{ from: "warm", what: "adopt a warm VM", deadline: "adopt" },
+        ...{ onDone: "settingUp", next: "queued" },
+      }),
+    },
+    forking: {
+      description: "The process of a paused VM is copied.",
+      ...attempt("fork", {
+        ...{ from: "fork", what: "fork a VM", deadline: "launch" },
+        ...{ onDone: "awaitingAgent", next: "cloning" },
+      }),
+    },
+    cloning: {
+      description: "The memory of a template is copied on write.",
+      ...attempt("clone", {
+        ...{ from: "clone", what: "clone a VM", deadline: "launch" },
+        ...{ onDone: "awaitingAgent", next: "booting" },
+      }),
+    },
+    booting: {
+      description: "The VMM is started; the guest's kernel boots.",
+      entry: { type: "origin", params: { origin: "boot" } },
+      ...step("boot", input, {
+        deadline: "launch",
+        what: "start the VMM",
+        onDone: { target: "awaitingAgent", actions: launched },
+        onFailure: "failed",
+      }),
+    },
+    awaitingAgent: {
+      description: "The guest boots, if it does not run already; its agent says hello.",
+      on: whileItStarts,
+      ...step("connectAgent", input, {
+        deadline: "agentHello",
+        what: "reach the guest's agent",
+        code: "GuestNotReady",
+        onDone: "settingUp",
+        onFailure: "failed",
+        remedy: "see the guest's console in the log; a busy host may need a longer deadlines.agentHello",
+      }),
+    },
+    settingUp: {
+      description:
+        "The agent takes over host name, share, entropy and clock; the guest of an adopted VM has done so already.",
+      on: whileItStarts,
+      ...step("setUpGuest", input, {
+        deadline: "guestSetup",
+        what: "set up the guest",
+        onDone: "ready",
+        onFailure: "failed",
+      }),
+    },
+    ready: { type: "final" },
+    failed: { type: "final" },
+  },
+});
+
+function comesFrom(origin: VmOrigin) {
+  return ({ event }: { event: { output: { readonly origin: VmOrigin } } }) => event.output.origin === origin;
+}
+
+function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
+  const reason = `the VMM ended with ${endOf(event)} while the guest booted`;
+  return { code: "VmmExited", operation: "boot the guest", reason };
+}
+
+export type VmBootSnapshot = SnapshotFrom<typeof vmBootMachine>;
+export type VmBootActor = ActorRefFrom<typeof vmBootMachine>;

@@ -1,0 +1,27 @@
+/**
+ * The guest's own limits, told by the field of the spec: a request to the guest is one frame with bounded lists.
+ *
+ * A request over a limit would break the link to the guest instead of failing the call (protocol/guest/messages.ts,
+ * protocol/wire/frame.ts). So it is refused here, where the field has a name.
+ */
+import { GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { invalidSpec } from "./schema.ts";
+
+/** What a translated spec may take: a frame without its envelope and the caller's fields. */
+const MOST_BYTES = GUEST_MAX_FRAME_BYTES - 16 * 1024;
+
+/** Throws InvalidSpec if a translation does not fit into a frame. */
+export function refuseLarge(request: object, field: string): void {
+  const bytes = Buffer.byteLength(JSON.stringify(request));
+  if (bytes > MOST_BYTES)
+    throw invalidSpec(
+      field,
+      `it takes ${bytes} bytes, and a request to the guest takes ${MOST_BYTES} at most`,
+    );
+}
+
+/** A copy of the list. Throws InvalidSpec if it is too long. */
+export function atMost<Item>(items: readonly Item[], most: number, field: string): Item[] {
+  if (items.length > most) throw invalidSpec(field, `${items.length} entries are more than ${most}`);
+  return [...items];
+}

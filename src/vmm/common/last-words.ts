@@ -1,0 +1,51 @@
+/**
+ * The last words of a guest and of its VMM, for error messages: bounded and made harmless.
+ *
+ * Both may be written by somebody hostile. Control characters are taken out, and a log file is read without following a
+ * link and without waiting on a FIFO that was put in its place.
+ */
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+
+/** What is kept of a text. */
+export const TAIL_BYTES = 8 * 1024;
+const TAIL_LINES = 40;
+
+/** A sequence that a terminal would obey. */
+const ESCAPE_SEQUENCE = /(?![\n\t\r])\p{Cc}\[[0-9;?]*[ -/]*[@-~]/gu;
+
+/** The end of what a VMM has written to its log; "" if there is no such file. */
+export async function logTail(path: string): Promise<string> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(path, flags).catch(() => undefined);
+  if (file === undefined) return "";
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) return "";
+    const buffer = Buffer.alloc(TAIL_BYTES);
+    const { bytesRead } = await file.read(buffer, 0, TAIL_BYTES, Math.max(0, stat.size - TAIL_BYTES));
+    return lastLines(buffer.toString("utf8", 0, bytesRead));
+  } catch {
+    return "";
+  } finally {
+    await file.close();
+  }
+}
+
+/** True if a Linux kernel has panicked on this console. */
+export function showsPanic(text: string): boolean {
+  return text.includes("Kernel panic - not syncing");
+}
+
+/** The last lines that are not empty, printable. */
+export function lastLines(text: string): string {
+  const lines = printable(text)
+    .split("\n")
+    .filter((line) => line.trim() !== "");
+  return lines.slice(-TAIL_LINES).join("\n");
+}
+
+/** Without escape sequences and other control characters; line feeds and tabs stay. */
+export function printable(text: string): string {
+  return text.replaceAll(ESCAPE_SEQUENCE, "").replaceAll(/(?![\n\t])\p{Cc}/gu, "");
+}

@@ -1,0 +1,17 @@
+/**
+ * How a guest's instructions are run, and what QEMU and the guest's kernel have to be told because of it.
+ *
+ * KVM needs nothing. Whatever emulation needs is made in tcg/ and reaches the rest of the driver as one of these.
+ */
+import type { Acceleration } from "../../contracts/vm.ts";
+
+export interface Accelerator {
+  readonly name: Acceleration;
+  /** What `-cpu` takes. */
+  readonly cpu: string;
+  /** Arguments for the guest's kernel. */
+  readonly kernelArguments: readonly string[];
+}
+
+/** The guest sees the host's processor, and KVM tells it the frequency of its clock. */
+export const KVM: Accelerator = { name: "kvm", cpu: "host", kernelArguments: [] };

@@ -1,0 +1,42 @@
+/** Names that become paths in the guest, and capability names. */
+import { describe, expect, it } from "vitest";
+import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/path-checks.ts";
+import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
+
+describe("names from the host", () => {
+  it.each(["a", "0", "f".repeat(64), "pod_1-x.y"])("take %s as an id", (id) => {
+    expect(checkedId(id)).toBe(id);
+  });
+
+  it.each(["", ".", "..", ".x", "-x", "a/b", "a b", "a\0", "x".repeat(129)])("refuse %j as an id", (id) => {
+    expect(() => checkedId(id)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+  });
+
+  it.each(["", "a", "a/b/c", "a..b/c"])("take %j as a path below the share", (path) => {
+    expect(checkedSharePath(path)).toBe(path);
+  });
+
+  it.each(["/", "/a", "..", "a/..", "../a", "a/../b", "./a", "a/.", "a\0b"])(
+    "refuse %j as a path",
+    (path) => {
+      expect(() => checkedSharePath(path)).toThrow(expect.objectContaining({ code: "InvalidRootfs" }));
+    },
+  );
+
+  it.each(["a:b", "a,b", "a\\b"])("refuse %j among overlayfs's options", (path) => {
+    expect(() => checkedOptionPath(path)).toThrow(expect.objectContaining({ code: "InvalidRootfs" }));
+  });
+});
+
+describe("capability names", () => {
+  it("have linux/capability.h's numbers", () => {
+    expect(capabilityMask(["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"])).toBe(
+      2 ** 0 + 2 ** 21 + 2 ** 40,
+    );
+    expect(capabilityMask([])).toBe(0);
+  });
+
+  it.each(["CHOWN", "cap_chown", "CAP_EVERYTHING", ""])("do not include %j", (name) => {
+    expect(() => capabilityMask([name])).toThrow(expect.objectContaining({ code: "UnsupportedSpec" }));
+  });
+});
