@@ -114,6 +114,12 @@ module.exports = {
       { path: "^(test|lab|setup|bench|native|guest|keeper)/" },
     ),
     forbid(
+      "the-demo-is-a-leaf",
+      "Tests and benchmark share the lab's node, not the demo's scenes: a scene may change for the eye alone.",
+      { pathNot: "^(lab/demo/|setup/demo\\.ts$|test/e2e/demo\\.test\\.ts$)" },
+      { path: "^lab/demo/" },
+    ),
+    forbid(
       "quickjs-side",
       "Agent and keeper run on QuickJS: of the product they share the protocol and its errors, of Node nothing.",
       { path: "^(guest/agent|keeper|native/runtime)/" },

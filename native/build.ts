@@ -12,6 +12,7 @@ import { build, type Message, type Plugin } from "esbuild";
 import { contentKey, filesForKey } from "../setup/lib/cache.ts";
 import { run } from "../setup/lib/command.ts";
 import { repoRoot } from "../setup/lib/paths.ts";
+import { versionDefine } from "../setup/lib/version.ts";
 import type { QuickJs } from "../setup/steps/quickjs.ts";
 import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
@@ -64,7 +65,7 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
     platform: "neutral",
     external: ["std", "os"],
     plugins: [systemCalls(root)],
-    define: { BLAZAR_VERSION: JSON.stringify(await productVersion(root)) },
+    define: versionDefine(),
     logLevel: "silent",
     // using a name that `sys` does not have is an error
     logOverride: { "import-is-undefined": "error" },
@@ -75,14 +76,6 @@ export async function bundleProgram(name: string, entry: string, quickjs: QuickJ
   const sources = await filesForKey(root, await nativeFiles(root));
   const key = contentKey([RECIPE, name, code, quickjs.key, ...CFLAGS, ...LDFLAGS, ...sources]);
   return { name, code, key };
-}
-
-/** The version in package.json, the only place where it is written. */
-async function productVersion(root: string): Promise<string> {
-  const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as {
-    version: string;
-  };
-  return version;
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Part {
 const SANDBOX_STEPS: Readonly<Record<string, string>> = {
   creating: "sandbox: provisioning",
   created: "containerd, between Create and Start",
+  // before the chart vm-boot has told its first state
+  booting: "sandbox: queued",
 };
 const CONTAINER_PREFIX = "create: ";
 /** The VMM's steps lie within the sandbox's states, and must not be counted twice. */

@@ -1,13 +1,11 @@
 /**
  * The demo where containerd cannot be used: `blazar run` as a real child process, with its streams and exit code.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { blazarError } from "../../src/contracts/errors.ts";
-import { onAbort } from "../../src/lib/async.ts";
+import { runToEnd } from "../host/program.ts";
 import { nodeLeftovers } from "../node/leftovers.ts";
 import type { Report } from "./report.ts";
 
@@ -27,9 +25,10 @@ export async function showStandalone(
   const directory = await mkdtemp(join(tmpdir(), "blazar-demo-"));
   try {
     const script = `cat; echo oops >&2; uname -r; exit ${CODE}`;
-    const { code, stdout, stderr } = await report.step(`blazar run -- sh -c '${script}'`, () =>
-      runBlazar(directory, [program, "run", "--", "sh", "-c", script], "this came from stdin\n", signal),
-    );
+    const words = [process.execPath, program, "run", "--", "sh", "-c", script];
+    const options = { env: { TMPDIR: directory }, input: "this came from stdin\n", signal };
+    const name = `blazar run -- sh -c '${script}'`;
+    const { code, stdout, stderr } = await report.step(name, () => runToEnd(words, options));
     report.set({ podStartMs: report.lastMs });
     const [echoed = "", guest = ""] = stdout.split("\n");
     report.set({ guestKernel: guest, hostKernel: release() });
@@ -45,27 +44,4 @@ export async function showStandalone(
     await rm(directory, { recursive: true, force: true });
     report.leftovers(await nodeLeftovers(directory));
   }
-}
-
-async function runBlazar(
-  directory: string,
-  args: readonly string[],
-  input: string,
-  signal: AbortSignal,
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, args, {
-    stdio: "pipe",
-    env: { ...process.env, TMPDIR: directory },
-  });
-  const forget = onAbort(signal, () => child.kill("SIGTERM"));
-  const collect = (stream: NodeJS.ReadableStream): (() => string) => {
-    const chunks: Buffer[] = [];
-    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-    return () => Buffer.concat(chunks).toString();
-  };
-  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
-  child.stdin.end(input);
-  const [code] = await once(child, "close");
-  forget();
-  return { code: Number(code), stdout: stdout(), stderr: stderr() };
 }

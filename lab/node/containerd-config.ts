@@ -21,23 +21,15 @@ export interface ContainerdConfigOptions {
 
 /** The whole file, for a containerd whose files are all below `directory`. */
 export function containerdConfig(options: ContainerdConfigOptions): string {
-  const { directory, socket, blazarSocket } = options;
-  const state = join(directory, "state");
+  const { directory, socket, blazarSocket, logLevel, extraConfig } = options;
   const proxy = `
 [proxy_plugins.blazar]
   type = 'sandbox'
   address = '${blazarSocket}'
 `;
-  const handler = `
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
-    runtime_type = 'io.containerd.blazar.v1'
-    sandboxer = 'blazar'
-    pod_annotations = ['io.blazar.*']
-    container_annotations = ['io.blazar.*']
-`;
   return `version = 3
 root = '${join(directory, "root")}'
-state = '${state}'
+state = '${join(directory, "state")}'
 disabled_plugins = [
   'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
   'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',
@@ -47,14 +39,26 @@ disabled_plugins = [
   address = '${socket}'
 
 [debug]
-  level = '${options.logLevel}'
+  level = '${logLevel}'
 ${blazarSocket === undefined ? "" : proxy}
 [plugins.'io.containerd.nri.v1.nri']
   disable = true
 
 [plugins.'io.containerd.internal.v1.opt']
   path = '${join(directory, "opt")}'
+${criTables(directory, blazarSocket !== undefined)}${extraConfig ?? ""}`;
+}
 
+/** The tables of CRI: images, and the runtime with its handlers. */
+function criTables(directory: string, withBlazar: boolean): string {
+  const blazar = `
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
+    runtime_type = 'io.containerd.blazar.v1'
+    sandboxer = 'blazar'
+    pod_annotations = ['io.blazar.*']
+    container_annotations = ['io.blazar.*']
+`;
+  return `
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -64,14 +68,14 @@ ${blazarSocket === undefined ? "" : proxy}
   netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
   disable_apparmor = true
-${blazarSocket === undefined ? "" : handler}
+${withBlazar ? blazar : ""}
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = 'io.containerd.runc.v2'
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-      Root = '${join(state, "runc")}'
+      Root = '${join(directory, "state", "runc")}'
 
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ['/usr/lib/cni', '/opt/cni/bin']
     conf_dir = '${join(directory, "cni")}'
-${options.extraConfig ?? ""}`;
+`;
 }

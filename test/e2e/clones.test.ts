@@ -1,5 +1,4 @@
 /** Clones of one template through the real containerd: each is a machine of its own before its first container runs. */
-
 import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";

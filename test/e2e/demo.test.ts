@@ -1,12 +1,11 @@
 /** The demo with `--json`, as a user runs it: what it claims, it must have shown. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { chmod, chown } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
 import type { DemoResult } from "../../lab/demo/report.ts";
+import { runToEnd } from "../../lab/host/program.ts";
 import { bundleOptions } from "../../setup/lib/dist.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
 import { built } from "../support/e2e/program.ts";
@@ -17,20 +16,10 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 async function runDemo(
   words: readonly string[],
   env: Readonly<Record<string, string>>,
-): Promise<{ code: number; result: DemoResult; stderr: string }> {
-  const [program = "", ...args] = words;
-  const child = spawn(program, args, { cwd: repoRoot(), env: { ...process.env, ...env } });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (part: string) => {
-    stdout += part;
-  });
-  child.stderr.setEncoding("utf8").on("data", (part: string) => {
-    stderr += part;
-  });
-  const [code] = await once(child, "close");
+): Promise<{ code: number | null; result: DemoResult; stderr: string }> {
+  const { code, stdout, stderr } = await runToEnd(words, { cwd: repoRoot(), env });
   expect(stdout, stderr).toMatch(/^\{.*\}\n$/);
-  return { code: Number(code), result: JSON.parse(stdout) as DemoResult, stderr };
+  return { code, result: JSON.parse(stdout) as DemoResult, stderr };
 }
 
 describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("npm run demo", () => {

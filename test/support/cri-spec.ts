@@ -1,7 +1,7 @@
 /**
- * A config.json as containerd's CRI writes it for an ordinary container of a remote sandboxer's pod.
+ * A config.json as containerd's CRI writes it for an ordinary container in a remote sandboxer's pod.
  *
- * Fields, order of mounts and defaults are those of containerd 2.1 on a cgroup v1 host; values are made up.
+ * Fields, order of mounts and defaults are as in containerd 2.1 on a cgroup v1 host; the values are made up.
  */
 
 /** The pid that Controller.Status told containerd. */

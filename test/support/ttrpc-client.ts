@@ -1,13 +1,15 @@
 /**
- * A ttrpc client for tests: what containerd's side does, with concurrent calls on one connection.
- * Failures reject with a TtrpcError that carries the status code.
+ * A ttrpc client for tests: it calls as containerd does, with concurrent calls on one connection.
+ *
+ * A failed call rejects with a TtrpcError that has the status code.
  */
 import { connect, type Socket } from "node:net";
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { type Deferred, deferred } from "../../src/lib/async.ts";
 import { Request, Response } from "../../src/rpc/generated/ttrpc/ttrpc.ts";
 import { encodeFrame, FRAME_REQUEST, FrameDecoder } from "../../src/rpc/ttrpc/codec.ts";
 
-/** What the server answered instead of a result. */
+/** The server answered with a status instead of a result. */
 class TtrpcError extends Error {
   override readonly name = "TtrpcError";
   readonly code: number;
@@ -58,7 +60,7 @@ export function decodeResponse<Res>(method: CalledMethod<never, Res>, payload: U
 export class TtrpcClient {
   private readonly socket: Socket;
   private readonly service: string;
-  private readonly pending = new Map<number, PromiseWithResolver>();
+  private readonly pending = new Map<number, Deferred<Uint8Array>>();
   private nextStream = 1;
 
   constructor(path: string, service: string) {
@@ -86,27 +88,19 @@ export class TtrpcClient {
   ): Promise<Res> {
     const streamId = this.nextStream;
     this.nextStream += 2;
-    const payload = new Promise<Uint8Array>((resolve, reject) => {
-      this.pending.set(streamId, { resolve, reject });
-    });
-    this.socket.write(encodeRequest(streamId, this.service, method, request, options));
-    return decodeResponse(method, await payload);
+    const answer = this.raw(streamId, encodeRequest(streamId, this.service, method, request, options));
+    return decodeResponse(method, await answer);
   }
 
   /** Sends bytes as they are, and resolves to the answer on the stream they name. */
   raw(streamId: number, bytes: Uint8Array): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      this.pending.set(streamId, { resolve, reject });
-      this.socket.write(bytes);
-    });
+    const answer = deferred<Uint8Array>();
+    this.pending.set(streamId, answer);
+    this.socket.write(bytes);
+    return answer.promise;
   }
 
   close(): void {
     this.socket.destroy();
   }
-}
-
-interface PromiseWithResolver {
-  resolve(payload: Uint8Array): void;
-  reject(error: Error): void;
 }

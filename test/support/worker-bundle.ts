@@ -1,7 +1,7 @@
 /**
  * Bundles a worker's TypeScript into a temporary directory, so that tests run it in real threads without a build.
  *
- * koffi stays outside of the bundle, by absolute path: it loads a native library from beside itself.
+ * koffi stays outside of the bundle and is found by its absolute path: it loads a native library from its own folder.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -4,7 +4,7 @@
  * Start one in `beforeAll` and end it in `afterAll` by {@link TestNode.stop}, which leaves nothing behind whatever the
  * tests did. One node serves all tests of a file, because a containerd takes longer to start than a pod.
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { CriClient } from "../../../lab/cri/client.ts";
 import { commandWords, execText, type Finished, typeIntoShell } from "../../../lab/cri/commands.ts";
@@ -74,11 +74,6 @@ export class TestNode {
 
   get cri(): CriClient {
     return this.node.cri;
-  }
-
-  /** Every sandbox and container that was ever made here. */
-  get everMade(): readonly string[] {
-    return this.ids;
   }
 
   /** Imports what runc's pods need: an image to rest in. */
@@ -175,11 +170,6 @@ export class TestNode {
   /** What is left on the host of everything that was ever made here; call it when all pods are removed. */
   leftovers(): Promise<Leftover[]> {
     return podLeftovers(this.ids, this.node);
-  }
-
-  /** What blazard has logged so far, for a failing test's message. */
-  blazardLog(): Promise<string> {
-    return readFile(this.node.blazardLog, "utf8");
   }
 
   /** Ends the node; throws if anything of it is left. */
