@@ -13,7 +13,8 @@ import {
 } from "../../../src/protocol/guest/messages.ts";
 import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
-import { adjustClock, type Sandbox } from "../sandbox/sandbox.ts";
+import { adjustClock } from "../sandbox/clock-and-entropy.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
@@ -26,6 +27,9 @@ export interface RequestTargets {
 }
 
 type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
+
+/** Requests about the guest and its sandbox; all others are about a container. */
+type SandboxOp = "ping" | "disk.prepare" | "child.prepare" | "clock.adjust" | (`sandbox.${string}` & GuestOp);
 
 /** What a Peer calls for each request. */
 export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
@@ -58,20 +62,31 @@ function checkedParams(op: GuestOp, params: unknown): unknown {
   }
 }
 
-function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }: RequestTargets): Handlers {
-  let setUp: Promise<void> = Promise.resolve();
+function handlersOf(targets: RequestTargets): Handlers {
   let ending = false;
-  const live = (): void => {
+  const alive = (): void => {
     if (!ending) return;
     throw blazarError("SandboxNotReady", "answer a request", "the sandbox is being shut down");
   };
+  const end = (): void => {
+    ending = true;
+  };
+  return { ...sandboxHandlers(targets, alive, end), ...containerHandlers(targets, alive) };
+}
+
+/** `alive` throws once `end` has been called. */
+function sandboxHandlers(
+  { sandbox, containers, prepareDisk, prepareChild, powerOff }: RequestTargets,
+  alive: () => void,
+  end: () => void,
+): Pick<Handlers, SandboxOp> {
+  let setUp: Promise<void> = Promise.resolve();
   return {
     ping: () => ({}),
     "sandbox.setup": async (params) => {
-      live();
+      alive();
       if (containers.count > 0) {
-        const reason = "it has containers already";
-        throw blazarError("IllegalTransition", "set up the sandbox", reason);
+        throw blazarError("IllegalTransition", "set up the sandbox", "it has containers already");
       }
       // setups run one after the other
       setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
@@ -79,18 +94,30 @@ function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }
       return { now: adjustClock(0) };
     },
     "disk.prepare": async (params) => {
-      live();
+      alive();
       await prepareDisk(params);
       return {};
     },
     "child.prepare": async () => {
-      live();
+      alive();
       await prepareChild();
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
+    "sandbox.shutdown": async () => {
+      end();
+      await containers.deleteAll();
+      await sandbox.tearDown();
+      powerOff();
+      return {};
+    },
+  };
+}
+
+function containerHandlers({ containers }: RequestTargets, alive: () => void): Omit<Handlers, SandboxOp> {
+  return {
     "container.create": async (params) => {
-      live();
+      alive();
       return await containers.create(params);
     },
     "container.delete": async ({ id }) => {
@@ -110,13 +137,6 @@ function handlersOf({ sandbox, containers, prepareDisk, prepareChild, powerOff }
     },
     "process.resize": ({ id, execId, rows, columns }) => {
       containers.resize(id, execId, rows, columns);
-      return {};
-    },
-    "sandbox.shutdown": async () => {
-      ending = true;
-      await containers.deleteAll();
-      await sandbox.tearDown();
-      powerOff();
       return {};
     },
   };

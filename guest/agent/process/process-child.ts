@@ -20,6 +20,8 @@ import { openTerminal } from "./terminal.ts";
 const LAUNCH_FD = 3;
 /** The number of a prepared /dev in the child, if there is one. */
 const DEVICES_FD = 4;
+/** Numbers from here on are out of the way while the child's descriptors are put in order. */
+const HIGH_FD = 16;
 
 /** What a child shall become. */
 export interface ChildPlan {
@@ -57,15 +59,12 @@ export function runChild(plan: ChildPlan): never {
 function keepDescriptors({ stdio, launch, devices }: ChildPlan): number {
   // first to high numbers: any of them may have a number below 5 already
   const kept = devices === undefined ? [...stdio, launch] : [...stdio, launch, devices.tree];
-  const high = kept.map((fd) => check(sys.fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
+  const high = kept.map((fd) => check(sys.fcntl(fd, sys.F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
   for (const [target, fd] of high.entries()) sys.dup2(fd, target);
   sys.setCloexec(LAUNCH_FD, true);
   sys.closeRange(kept.length, 0xffff_ffff, 0);
   return LAUNCH_FD;
 }
-
-const F_DUPFD_CLOEXEC = 1030;
-const HIGH_FD = 16;
 
 function prepare(
   plan: ChildPlan,

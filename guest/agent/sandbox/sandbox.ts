@@ -8,13 +8,13 @@
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
-import { makeDirectories, readText, withFile, writeText } from "../../../native/runtime/files.ts";
-import { encode } from "../../../native/runtime/text-codec.ts";
+import { makeDirectories, readText, writeText } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { type SandboxSetup, SHARE_TAG } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARE, SHARED_MEMORY } from "../guest-paths.ts";
 import { UndoList } from "../undo-list.ts";
+import { addEntropy, setClock } from "./clock-and-entropy.ts";
 import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
 
 const SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
@@ -160,27 +160,4 @@ export class Sandbox {
     if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE_TAG);
     this.undo.add("unmount the share", () => void sys.umount2(SHARE, sys.MNT_DETACH));
   }
-}
-
-/** Moves the wall clock by so many milliseconds; returns the time that it shows then. */
-export function adjustClock(by: number): number {
-  if (by !== 0) setClock(Date.now() + by);
-  return Date.now();
-}
-
-function setClock(now: number): void {
-  check(sys.setClock(Math.floor(now / 1000), (now % 1000) * 1_000_000), "set the clock");
-}
-
-/**
- * Credits the host's entropy and reseeds the random pool: a clone wakes with the pool of its template. The hex digits go
- * in undecoded, four bits each, because the pool hashes whatever it gets.
- */
-function addEntropy(hex: string): void {
-  const text = encode(hex);
-  const bits = 4 * text.length;
-  withFile("/dev/random", sys.O_RDWR, (fd) => {
-    if (bits > 0) check(sys.addEntropy(fd, text.buffer, 0, text.length, bits), "add entropy");
-    check(sys.reseed(fd), "reseed the random pool");
-  });
 }
