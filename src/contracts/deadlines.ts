@@ -17,6 +17,8 @@ export interface Deadlines {
   readonly agentHello: number;
   /** Host name, share, entropy, clock in the guest. */
   readonly guestSetup: number;
+  /** Rehearsing a VM of the pool, or an original, and preparing it for its first container. */
+  readonly warmUp: number;
   /** Host storage, disk and the guest's part of a new container. */
   readonly containerCreate: number;
   /** From start until the guest has called execve. */
@@ -42,6 +44,7 @@ export const DEFAULT_DEADLINES: Deadlines = {
   launch: 60_000,
   agentHello: 180_000,
   guestSetup: 60_000,
+  warmUp: 300_000,
   containerCreate: 90_000,
   processStart: 60_000,
   containerDelete: 60_000,

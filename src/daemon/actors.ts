@@ -8,6 +8,7 @@ import { ContainerRegistry } from "../actors/container/container-registry.ts";
 import { ContainerTasks, type SpecTranslator } from "../actors/container/task-service.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
+import { Endings } from "../actors/supply/endings.ts";
 import { OneOriginal, type OriginalSettings } from "../actors/supply/originals.actor.ts";
 import type { Pace } from "../actors/supply/pace.ts";
 import { VmMaker, type VmMakerPorts } from "../actors/supply/vm-maker.ts";
@@ -82,21 +83,22 @@ function vmSources(ports: VmPorts, settings: ActorSettings) {
   const host: VmMakerPorts = { ...ports, host: ports };
   const clones = new FreshVms({ pace, templates, originals: undefined });
   const { forks } = driver;
-  const makerFor = (id: string) => originalMaker(id, host, forks, clones);
+  const endings = new Endings(ports.logger);
+  const makerFor = (id: string) => originalMaker(id, { ...host, endings }, forks, clones);
   const original =
     templates === undefined || forks === undefined
       ? undefined
-      : new OneOriginal({ ...ports, forks, makerFor }, { ...settings, shape, pressure });
+      : new OneOriginal({ ...ports, forks, makerFor, endings }, { ...settings, shape, pressure });
   const freshVms = new FreshVms({ pace, templates, originals: original });
-  const maker = new VmMaker(host, freshVms);
-  const pool = new WarmPool({ ...ports, maker }, { ...settings, shape, pressure });
+  const maker = new VmMaker(host, freshVms, endings);
+  const pool = new WarmPool({ ...ports, maker, endings }, { ...settings, shape, pressure });
   return { pool, original, freshVms };
 }
 
 /** Each original's agent is spoken to under a session of its own; see {@link OneOriginal}. */
 function originalMaker(
   id: string,
-  ports: VmMakerPorts,
+  { endings, ...ports }: VmMakerPorts & { readonly endings: Endings },
   forks: VmForks | undefined,
   clones: FreshVms,
 ): VmMaker {
@@ -104,5 +106,6 @@ function originalMaker(
     if (forks !== undefined && spec.source.kind === "clone") return forks.launchOriginal(spec, signal);
     throw blazarError("IllegalTransition", "make an original", "only a clone can be one", { subject: id });
   };
-  return new VmMaker({ ...ports, launch, session: `${ports.session}-${id}` }, new ClonesOnly(clones));
+  const session = `${ports.session}-${id}`;
+  return new VmMaker({ ...ports, launch, session }, new ClonesOnly(clones), endings);
 }

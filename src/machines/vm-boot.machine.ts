@@ -5,7 +5,7 @@
  * fails or is late makes way for the next one: adopting for another turn in the queue, forking for cloning, cloning for
  * booting; each such step is told. Pure: the effects are bound in actors/vm/bindings.ts.
  */
-import type { ActorRefFrom, SnapshotFrom } from "xstate";
+import type { ActorRefFrom } from "xstate";
 import { endOf } from "../lib/signals.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
 import { step } from "./step.ts";
@@ -178,5 +178,4 @@ function vmmExited(event: { readonly code: number; readonly signal: number }): F
   return { code: "VmmExited", operation: "boot the guest", reason };
 }
 
-export type VmBootSnapshot = SnapshotFrom<typeof vmBootMachine>;
 export type VmBootActor = ActorRefFrom<typeof vmBootMachine>;

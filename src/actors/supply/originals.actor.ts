@@ -14,11 +14,13 @@ import { poolMachine } from "../../machines/pool.machine.ts";
 import { prepareChild } from "../guest/preparation.ts";
 import { until } from "../until.ts";
 import type { GuestVm } from "../vm/guest-vm.ts";
+import type { Endings } from "./endings.ts";
 import type { Pace } from "./pace.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { VmMaker } from "./vm-maker.ts";
 import type { Original, Originals } from "./vm-supply.ts";
+import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 const INTERVAL_MS = 250;
 const ID_BYTES = 5;
@@ -35,13 +37,16 @@ export interface OriginalSettings {
   readonly pressure: () => Promise<number | undefined>;
 }
 
-export interface OriginalsPorts extends RehearsalPorts {
+export interface OriginalsPorts extends RehearsalPorts, WarmUpPorts {
+  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
   readonly forks: Pick<VmForks, "possible" | "completeOriginal">;
   /**
    * Makes clones that can become originals, each under a session of its own: an agent remembers the answers that it gave
    * in a session, and would take a fork's first requests for repeated ones.
    */
   readonly makerFor: (id: string) => VmMaker;
+  /** Ends originals that are not wanted any more, the makers' failures included. */
+  readonly endings: Endings;
   readonly pace: Pick<Pace, "guests" | "pause">;
   readonly logger: Logger;
   readonly now: () => number;
@@ -109,47 +114,47 @@ export class OneOriginal implements Originals {
     if (made.template === template) return { vmId: made.id, forked: (error) => this.forked(error) };
     // what templates depend on has changed, a kernel for example
     this.forget();
-    this.end(made);
+    void this.end(made);
     return undefined;
   }
 
   private async make(signal: AbortSignal): Promise<void> {
-    const { ports, settings } = this;
+    const { ports } = this;
     const id = `original-${ports.randomHex(ID_BYTES)}`;
     const started = ports.now();
-    let made: GuestVm | undefined;
-    try {
-      made = await ports.makerFor(id).make(id, settings.shape, signal);
-      await rehearse(made, settings.rehearsalRoot, ports, signal);
-      await prepareChild(made.liveLink, ports, signal);
-      await this.complete(made, signal);
-    } catch (error) {
-      if (made !== undefined) this.end(made);
+    await ports.endings.retry();
+    const made = await this.makeOne(id, signal).catch((error: unknown) => {
       // that its template is not there yet is no news
       const expected = error instanceof BlazarError && error.code === "TemplateNotFound";
       if (!signal.aborted && !expected)
         ports.logger.warn({ vm: id, err: error }, "an original that VMs are forked from could not be made");
       throw error;
-    }
+    });
+    this.made = made;
     ports.logger.debug({ vm: id, ms: ports.now() - started }, "VMs are forked from now on");
-    const original = made;
-    void made.vm.exited.then(() => this.died(original));
+    void made.vm.exited.then(() => this.died(made));
   }
 
-  /** Lets go of the guest, once it is as its forks shall be. */
-  private async complete(made: GuestVm, signal: AbortSignal): Promise<void> {
-    await made.clock;
-    made.link?.close();
-    await this.ports.forks.completeOriginal(made.vm, signal);
-    signal.throwIfAborted();
-    this.made = made;
+  private async makeOne(id: string, signal: AbortSignal): Promise<GuestVm> {
+    const { ports, settings } = this;
+    const made = await ports.makerFor(id).make(id, settings.shape, signal);
+    const steps = async () => {
+      await rehearse(made, settings.rehearsalRoot, ports, signal);
+      await prepareChild(made.liveLink, ports, signal);
+      await made.clock;
+      // its forks have links of their own
+      made.link?.close();
+      await ports.forks.completeOriginal(made.vm, signal);
+    };
+    await warmUp(made, steps, ports, signal);
+    return made;
   }
 
   private died(vm: GuestVm): void {
     if (this.made !== vm) return;
     this.forget();
     this.ports.logger.warn({ vm: vm.id }, "the original that VMs are forked from has ended by itself");
-    this.end(vm);
+    void this.end(vm);
   }
 
   private forget(): void {
@@ -165,18 +170,20 @@ export class OneOriginal implements Originals {
   }
 
   private async drain(): Promise<void> {
-    const { made } = this;
-    this.made = undefined;
-    if (made !== undefined) this.end(made);
+    await this.endMade();
+    // one that was being made may be there meanwhile
     await this.work.settled();
+    await this.endMade();
+    await this.ports.endings.settled();
   }
 
-  private end(vm: GuestVm): void {
-    void this.work.track(() =>
-      vm.destroy().catch((error: unknown) => {
-        const text = "could not end an original cleanly; the next start of blazard does";
-        this.ports.logger.error({ vm: vm.id, err: error }, text);
-      }),
-    );
+  private async endMade(): Promise<void> {
+    const { made } = this;
+    this.made = undefined;
+    if (made !== undefined) await this.end(made);
+  }
+
+  private end(vm: GuestVm): Promise<void> {
+    return this.ports.endings.begin(vm.id, () => vm.destroy());
   }
 }

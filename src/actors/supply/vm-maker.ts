@@ -13,6 +13,7 @@ import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import { makeVm } from "../vm/bindings.ts";
 import type { GuestVm } from "../vm/guest-vm.ts";
 import { VmBoot, type VmBootPorts } from "../vm/vm-boot.actor.ts";
+import type { Endings } from "./endings.ts";
 import type { VmSupply } from "./vm-supply.ts";
 
 export interface VmMakerPorts extends VmBootPorts {
@@ -25,6 +26,8 @@ export class VmMaker {
   constructor(
     private readonly ports: VmMakerPorts,
     private readonly supply: VmSupply,
+    /** Ends VMs that could not be made. */
+    private readonly endings: Endings,
   ) {}
 
   /** Throws what the chart fails with, Cancelled by the signal. */
@@ -43,7 +46,7 @@ export class VmMaker {
     const made = resources.make({ kind: "directory", path: directory }, () =>
       ports.files.makeDirectory(directory, 0o711),
     );
-    return makeVm(boot, made, options, ports, signal);
+    return makeVm(boot, made, options, ports, this.endings, signal);
   }
 }
 

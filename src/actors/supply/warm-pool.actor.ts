@@ -13,12 +13,14 @@ import { type PoolActor, poolMachine } from "../../machines/pool.machine.ts";
 import { prepareChild } from "../guest/preparation.ts";
 import { until } from "../until.ts";
 import type { GuestVm } from "../vm/guest-vm.ts";
+import type { Endings } from "./endings.ts";
 import { answers } from "./liveness.ts";
 import type { Pace } from "./pace.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { VmMaker } from "./vm-maker.ts";
 import type { WarmVms } from "./vm-supply.ts";
+import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 export interface PoolSettings {
   readonly min: number;
@@ -35,8 +37,11 @@ export interface PoolSettings {
   readonly pressure: () => Promise<number | undefined>;
 }
 
-export interface WarmPoolPorts extends RehearsalPorts {
+export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts {
+  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
   readonly maker: VmMaker;
+  /** Ends VMs that nobody waits for, the maker's failures included. */
+  readonly endings: Endings;
   readonly pace: Pick<Pace, "guests" | "pause">;
   readonly logger: Logger;
   readonly now: () => number;
@@ -112,32 +117,37 @@ export class WarmPool implements WarmVms {
     for (let next = this.reserve(shape); next !== undefined; next = this.reserve(shape)) {
       if (await answers(next)) return next;
       this.ports.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
-      this.end(next);
+      void this.end(next);
     }
     return undefined;
   }
 
   /** Makes one warm VM. What fails on the way leaves nothing. */
   private async fill(signal: AbortSignal): Promise<void> {
-    const { ports, settings } = this;
+    const { ports } = this;
     const id = `pool-${ports.randomHex(ID_BYTES)}`;
     const started = ports.now();
-    let made: GuestVm | undefined;
-    try {
-      made = await ports.maker.make(id, settings.shape, signal);
-      await rehearse(made, settings.rehearsalRoot, ports, signal);
-      await made.plugPreparedDisk(ports, signal);
-      await prepareChild(made.liveLink, ports, signal);
-      signal.throwIfAborted();
-    } catch (error) {
-      if (made !== undefined) this.end(made);
+    await ports.endings.retry();
+    const made = await this.make(id, signal).catch((error: unknown) => {
       if (!signal.aborted) ports.logger.warn({ vm: id, err: error }, "a warm VM could not be made");
       throw error;
-    }
+    });
     this.warm.push(made);
     ports.logger.debug({ vm: id, ms: ports.now() - started, size: this.warm.length }, "a VM is warm");
     // by its id: the VM may live for years as a pod's, and would keep its warm handles with it
     void made.vm.exited.then(() => this.died(id));
+  }
+
+  private async make(id: string, signal: AbortSignal): Promise<GuestVm> {
+    const { ports, settings } = this;
+    const made = await ports.maker.make(id, settings.shape, signal);
+    const steps = async () => {
+      await rehearse(made, settings.rehearsalRoot, ports, signal);
+      await made.plugPreparedDisk(ports, signal);
+      await prepareChild(made.liveLink, ports, signal);
+    };
+    await warmUp(made, steps, ports, signal);
+    return made;
   }
 
   private died(id: string): void {
@@ -146,23 +156,24 @@ export class WarmPool implements WarmVms {
     if (vm === undefined) return;
     this.actor.send({ type: "pool.lost", count: 1 });
     this.ports.logger.warn({ vm: id }, "a warm VM has ended by itself");
-    this.end(vm);
+    void this.end(vm);
   }
 
   private async drain(): Promise<void> {
-    const all = this.warm.splice(0);
-    await Promise.allSettled(all.map((vm) => vm.destroy()));
+    await this.endAll();
+    // one that was being made may have become warm meanwhile
     await this.fills.settled();
+    await this.endAll();
+    await this.ports.endings.settled();
+  }
+
+  private async endAll(): Promise<void> {
+    await Promise.all(this.warm.splice(0).map((vm) => this.end(vm)));
   }
 
   /** Ends a VM that nobody waits for. */
-  private end(vm: GuestVm): void {
-    void this.fills.track(() =>
-      vm.destroy().catch((error: unknown) => {
-        const text = "could not end a warm VM cleanly; the next start of blazard does";
-        this.ports.logger.error({ vm: vm.id, err: error }, text);
-      }),
-    );
+  private end(vm: GuestVm): Promise<void> {
+    return this.ports.endings.begin(vm.id, () => vm.destroy());
   }
 
   private relieve(): void {

@@ -8,6 +8,7 @@ import { createActor, fromEventObservable, fromPromise } from "xstate";
 import { errorOf } from "../../machines/failure.ts";
 import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { AcquireInput, VmBootEffectInput, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import type { Endings } from "../supply/endings.ts";
 import { until } from "../until.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import type { VmBoot, VmBootOptions, VmBootPorts } from "./vm-boot.actor.ts";
@@ -50,6 +51,7 @@ export function bindVmBootMachine(
 /**
  * Runs the chart for one VM that no sandbox owns yet, and hands it out. What fails, is late or is called off leaves nothing.
  * @param prepared what has to be there before the chart begins
+ * @param endings ends what was made, if it fails
  * @throws BlazarError the chart's failure, Cancelled by the signal
  */
 export async function makeVm(
@@ -57,6 +59,7 @@ export async function makeVm(
   prepared: Promise<void>,
   { logger, resources }: Pick<VmBootOptions, "logger" | "resources">,
   { deadlines }: Pick<VmBootPorts, "deadlines">,
+  endings: Endings,
   signal: AbortSignal,
 ): Promise<GuestVm> {
   const machine = bindVmBootMachine(
@@ -74,9 +77,7 @@ export async function makeVm(
   } catch (error) {
     // its effects are called off
     actor.stop();
-    await giveUp(boot, resources).catch((err: unknown) =>
-      logger.error({ err }, "could not clean up a VM that could not be made; the next start of blazard does"),
-    );
+    await endings.begin(boot.id, () => giveUp(boot, resources));
     throw error;
   }
 }

@@ -25,6 +25,7 @@ const DEADLINE_DOCS: Readonly<Record<keyof Deadlines, string>> = {
   launch: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
   agentHello: "From then until the guest's agent says hello.",
   guestSetup: "Setting host name, share, entropy and clock in the guest.",
+  warmUp: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",
   containerCreate: "Storage, disk and the guest's part of a new container.",
   processStart: "From the start of a process until the guest has called execve.",
   containerDelete: "Undoing a container: its part in the guest, its disk, its mounts.",

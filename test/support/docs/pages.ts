@@ -12,6 +12,7 @@ import { containerMachine } from "../../../src/machines/container.machine.ts";
 import { poolMachine } from "../../../src/machines/pool.machine.ts";
 import { processMachine } from "../../../src/machines/process.machine.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
+import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
 import { mermaid, table } from "./chart.ts";
 import { type Picture, pictureSvg } from "./picture.ts";
 
@@ -25,6 +26,7 @@ interface Chart {
 /** Every `*.machine.ts` of src/machines/, in the order of the page; a test holds them against the folder. */
 export const CHARTS: readonly Chart[] = [
   { name: "Sandbox", file: "sandbox.machine.ts", machine: sandboxMachine },
+  { name: "Start of a VM", file: "vm-boot.machine.ts", machine: vmBootMachine },
   { name: "Container", file: "container.machine.ts", machine: containerMachine },
   { name: "Process", file: "process.machine.ts", machine: processMachine },
   { name: "Pool", file: "pool.machine.ts", machine: poolMachine },

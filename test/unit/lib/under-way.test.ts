@@ -26,9 +26,9 @@ test("work is waited for, whether it succeeds or fails, and its caller gets how 
 test("work that comes later is not waited for", async () => {
   const underWay = new UnderWay();
   const now = deferred<void>();
-  underWay.track(() => now.promise);
+  void underWay.track(() => now.promise);
   const waiting = underWay.settled();
-  underWay.track(() => new Promise(() => undefined));
+  void underWay.track(() => new Promise(() => undefined));
   now.resolve();
   await waiting;
 });
@@ -36,7 +36,7 @@ test("work that comes later is not waited for", async () => {
 test("settled work is forgotten", async () => {
   const underWay = new UnderWay();
   const work = deferred<void>();
-  underWay.track(() => work.promise);
+  void underWay.track(() => work.promise);
   work.resolve();
   await underWay.settled();
   const allSettled = vi.spyOn(Promise, "allSettled");
