@@ -17,7 +17,7 @@ export async function report(files: readonly string[]): Promise<string[]> {
   const runs = await Promise.all(sources.map(readResults));
   const docs = join(repoRoot(), "docs");
   const written: string[] = [];
-  for (const results of runs) written.push(...(await drawFigures(results, join(docs, "figures"))));
+  for (const results of runs) written.push(...(await drawFigures(results, join(docs, "figures"), ["svg"])));
   const page = join(docs, "performance.md");
   const before = await readFile(page, "utf8").catch(() => "");
   await writeFile(page, withMeasuredPart(before, measuredPart(runs)));

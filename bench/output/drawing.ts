@@ -39,16 +39,24 @@ const LETTER = 7.2;
 const SWATCH = 18;
 const PNG_SCALE = 2;
 
-/** Writes each figure as .svg and .png into a directory, made if missing; returns the paths. */
-export async function writeFigures(directory: string, figures: readonly Figure[]): Promise<string[]> {
+/** `svg` for pages, `png` for eyes without a browser. */
+export type FigureFormat = "svg" | "png";
+
+/** Writes each figure in these formats into a directory, made if missing; returns the paths. */
+export async function writeFigures(
+  directory: string,
+  figures: readonly Figure[],
+  formats: readonly FigureFormat[],
+): Promise<string[]> {
   await mkdir(directory, { recursive: true });
   const written: string[] = [];
   for (const figure of figures) {
     const svg = svgOf(figure);
-    const file = join(directory, figure.name);
-    await writeFile(`${file}.svg`, svg);
-    await writeFile(`${file}.png`, await pngOf(svg));
-    written.push(`${file}.svg`, `${file}.png`);
+    for (const format of formats) {
+      const file = join(directory, `${figure.name}.${format}`);
+      await writeFile(file, format === "svg" ? svg : await pngOf(svg));
+      written.push(file);
+    }
   }
   return written;
 }

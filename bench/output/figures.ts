@@ -6,7 +6,7 @@
 import * as Plot from "@observablehq/plot";
 import { cdf } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
-import { type Figure, writeFigures } from "./drawing.ts";
+import { type Figure, type FigureFormat, writeFigures } from "./drawing.ts";
 import {
   PUBLISHED_LABEL,
   PUBLISHED_MEMORY,
@@ -21,8 +21,12 @@ import { INK, MUTED, seriesColour } from "./theme.ts";
 const MIB = 2 ** 20;
 
 /** Draws what the results have data for; returns the files' paths. */
-export function drawFigures(results: Results, directory: string): Promise<string[]> {
-  return writeFigures(directory, figuresOf(results));
+export function drawFigures(
+  results: Results,
+  directory: string,
+  formats: readonly FigureFormat[] = ["svg", "png"],
+): Promise<string[]> {
+  return writeFigures(directory, figuresOf(results), formats);
 }
 
 /** The figures, not yet drawn. */

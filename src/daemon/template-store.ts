@@ -1,7 +1,7 @@
 /**
  * Opens the store of templates that the configuration describes, on a driver.
  */
-import { prepareTemplateGuest, type TemplateGuestHost } from "../actors/supply/template-guest.ts";
+import { prepareTemplateGuest, type TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";

@@ -8,7 +8,7 @@ import { createActor, fromEventObservable, fromPromise } from "xstate";
 import { errorOf } from "../../machines/failure.ts";
 import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { AcquireInput, VmBootEffectInput, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
-import type { Endings } from "../supply/endings.ts";
+import type { Endings } from "../supply/ahead/endings.ts";
 import { until } from "../until.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import type { VmBoot, VmBootOptions, VmBootPorts } from "./vm-boot.actor.ts";

@@ -13,22 +13,14 @@ import type { GuestLink } from "../guest/link.ts";
 import { type PreparationPorts, prepareDisk } from "../guest/preparation.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
-import type { VmUser, VmUsers } from "./users.ts";
+import type { VmPlace } from "./place.ts";
+import type { VmUsers } from "./users.ts";
 
 /** A disk in a VM that no container uses yet; plugged in, and mounted by the guest unless that failed. */
 export interface PreparedDisk {
   /** Its serial number in the guest. */
   readonly id: string;
   readonly path: string;
-}
-
-/** Where a VM lives on the host. */
-export interface VmPlace {
-  /** Its sockets and log. */
-  readonly directory: string;
-  /** What it exports to its guest. */
-  readonly shareDirectory: string;
-  readonly user: VmUser | undefined;
 }
 
 export interface GuestVmOptions {

@@ -83,8 +83,10 @@ class VmSandbox implements SandboxBackend {
         shape: this.shape,
         guest: spec,
         asked: spec.annotations[BOOT_ANNOTATION],
-        shareDirectory: spec.sharedDirectory ?? join(directory, "share"),
-        makeShare: spec.sharedDirectory === undefined,
+        share: {
+          directory: spec.sharedDirectory ?? join(directory, "share"),
+          make: spec.sharedDirectory === undefined,
+        },
         connectNetwork: spec.netnsPath === "" ? undefined : (vm) => this.connectNetwork(vm),
         resources,
         supply: ports.supply,

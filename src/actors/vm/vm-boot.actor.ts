@@ -4,12 +4,11 @@
  * Each resource's intent is in the owner's journal before the resource is made. Effects run one after the other: the next
  * way to a VM begins only when the one before, which was too late, has been undone. It ends as a {@link GuestVm}.
  */
-import { join } from "node:path";
 import type { Observable } from "rxjs";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
+import type { Cgroups } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
@@ -21,22 +20,17 @@ import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
 import type { VmSupply } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
-import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath, type VmPlace } from "./guest-vm.ts";
-import type { VmUser, VmUsers } from "./users.ts";
+import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
+import { type PlacePorts, type Share, type VmPlace, VmPlaces } from "./place.ts";
 
 /** What making VMs needs of the host. */
-export interface VmBootPorts extends GuestSetUpPorts {
+export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
   readonly deadlines: Deadlines;
   /** As {@link VmmDriver.launch}. */
   readonly launch: (spec: VmSpec, signal: AbortSignal) => Promise<Vm>;
   /** Id of the disk that a clone has from its template; undefined = none. */
   readonly templateDisk: string | undefined;
-  readonly files: Pick<HostFiles, "makeDirectory">;
   readonly cgroups: Pick<Cgroups, "enter">;
-  /** Undefined where the daemon is not root and VMMs run as its own user. */
-  readonly users: VmUsers | undefined;
-  /** Absolute; VMs' sockets go into `vm/` below it. */
-  readonly stateDirectory: string;
   /** Absolute; for disks of VMs that have no container yet. */
   readonly scratchDirectory: string;
   /** Identifies this life of the daemon to agents. */
@@ -53,10 +47,7 @@ export interface VmBootOptions {
   readonly guest: GuestSpec;
   /** The pod's wish where the VM comes from. */
   readonly asked: string | undefined;
-  /** Default share; an adopted VM keeps the one it came with. */
-  readonly shareDirectory: string;
-  /** Whether the share has to be made. */
-  readonly makeShare: boolean;
+  readonly share: Share;
   /** Connects the VM to the pod's network; undefined = it has none. */
   readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
   readonly resources: HeldResources;
@@ -64,7 +55,6 @@ export interface VmBootOptions {
   readonly logger: Logger;
 }
 
-const VM_NAME_BYTES = 6;
 /** A warm guest that takes longer for its set-up is given up and another VM taken. */
 const WARM_SET_UP_MS = 2_000;
 
@@ -75,9 +65,7 @@ export class VmBoot {
   private readonly claim: Claim;
   private readonly underWay = new UnderWay();
   private last: Promise<unknown> = Promise.resolve();
-  private place: VmPlace | undefined;
-  /** Users that were taken and are given back at the end, when nothing runs as them any more. */
-  private readonly usersTaken = new Set<VmUser>();
+  private readonly places: VmPlaces;
   /** `cgroup.procs` files that the VMM belongs into. */
   private procs: readonly string[] = [];
   /** Steps that go on while the guest is set up. */
@@ -88,8 +76,9 @@ export class VmBoot {
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger } = options;
+    const { id, shape, asked, supply, logger, resources, share } = options;
     this.id = id;
+    this.places = new VmPlaces(ports, resources, share);
     this.claim = new Claim(id, { shape, asked }, supply, logger);
   }
 
@@ -207,20 +196,15 @@ export class VmBoot {
   async finish(): Promise<void> {
     await this.underWay.settled();
     await this.claim.release();
-    this.releaseUsers();
+    this.places.releaseUsers();
   }
 
   /** Hands out a VM that no sandbox owns: from now on it answers for itself, its user included. */
   release(): GuestVm {
     const { running: vm } = this;
-    if (vm.place.user !== undefined) this.usersTaken.delete(vm.place.user);
-    this.releaseUsers();
+    this.places.disown(vm.place.user);
+    this.places.releaseUsers();
     return vm;
-  }
-
-  private releaseUsers(): void {
-    for (const user of this.usersTaken) this.ports.users?.release(user);
-    this.usersTaken.clear();
   }
 
   private get running(): GuestVm {
@@ -246,7 +230,7 @@ export class VmBoot {
     this.claim.adopted();
     const before = warm.belongTo(id, resources, logger);
     this.vm = warm;
-    if (warm.place.user !== undefined) this.usersTaken.add(warm.place.user);
+    this.places.own(warm.place.user);
     try {
       await before.handOver();
       const { pid } = warm.vm.identity;
@@ -270,7 +254,7 @@ export class VmBoot {
     // one that was launched after its deadline
     if (this.vm !== undefined) await this.dropVm();
     const { id, shape, resources } = this.options;
-    const place = await this.makePlace(signal);
+    const place = await this.places.make(signal);
     const isCopy = sourceWith(undefined).kind !== "boot";
     const disk = isCopy ? this.templateDisk() : undefined;
     const { journal } = resources;
@@ -307,24 +291,6 @@ export class VmBoot {
     return { id: templateDisk, path: preparedDiskPath(scratchDirectory, this.id) };
   }
 
-  /** The VM's user and directories; once, also if a fork failed and a clone follows. */
-  private async makePlace(signal: AbortSignal): Promise<VmPlace> {
-    if (this.place !== undefined) return this.place;
-    const { files, users, stateDirectory, randomHex } = this.ports;
-    const { resources, shareDirectory, makeShare } = this.options;
-    const user = users?.take();
-    if (user !== undefined) this.usersTaken.add(user);
-    signal.throwIfAborted();
-    // not below the owner's own: an id has 64 characters, a unix socket's path 107 in all
-    const directory = join(stateDirectory, "vm", randomHex(VM_NAME_BYTES));
-    await resources.make({ kind: "directory", path: directory }, () =>
-      files.makeDirectory(directory, 0o700, user),
-    );
-    if (makeShare) await files.makeDirectory(shareDirectory, 0o755);
-    this.place = { directory, shareDirectory, user };
-    return this.place;
-  }
-
   private setUp(guest: GuestLink, deadlineMs: number, signal: AbortSignal): Promise<GuestSetUp> {
     const { guest: spec, shape, logger } = this.options;
     const { memoryBytes } = shape;
@@ -351,7 +317,7 @@ export class VmBoot {
     await this.meanwhile.catch(() => undefined);
     await this.options.resources.undo(({ kind }) => kind === "network");
     this.vm = undefined;
-    this.place = undefined;
+    this.places.abandon();
   }
 
   private missing(operation: string, reason: string) {

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { GuestLink } from "../../../src/actors/guest/link.ts";
-import { prepareTemplateGuest, type TemplateGuestHost } from "../../../src/actors/supply/template-guest.ts";
+import {
+  prepareTemplateGuest,
+  type TemplateGuestHost,
+} from "../../../src/actors/supply/ahead/template-guest.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import type { GuestFaults } from "../../support/fake-guest/guest.ts";

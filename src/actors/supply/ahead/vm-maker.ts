@@ -4,17 +4,17 @@
  * What fails, is late or is called off leaves nothing. A VM that was made answers for itself from then on.
  */
 import { join } from "node:path";
-import type { Logger } from "../../contracts/logger.ts";
-import type { VmShape } from "../../contracts/vm.ts";
-import type { GuestSpec } from "../guest/setup.ts";
-import { HeldResources } from "../resources/held.ts";
-import type { Journal } from "../resources/journal.ts";
-import type { ResourcePorts } from "../resources/kinds/kind.ts";
-import { makeVm } from "../vm/bindings.ts";
-import type { GuestVm } from "../vm/guest-vm.ts";
-import { VmBoot, type VmBootPorts } from "../vm/vm-boot.actor.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { VmShape } from "../../../contracts/vm.ts";
+import type { GuestSpec } from "../../guest/setup.ts";
+import { HeldResources } from "../../resources/held.ts";
+import type { Journal } from "../../resources/journal.ts";
+import type { ResourcePorts } from "../../resources/kinds/kind.ts";
+import { makeVm } from "../../vm/bindings.ts";
+import type { GuestVm } from "../../vm/guest-vm.ts";
+import { VmBoot, type VmBootPorts } from "../../vm/vm-boot.actor.ts";
+import type { VmSupply } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
-import type { VmSupply } from "./vm-supply.ts";
 
 export interface VmMakerPorts extends VmBootPorts {
   readonly host: ResourcePorts;
@@ -37,9 +37,9 @@ export class VmMaker {
     const resources = new HeldResources(id, ports.host, logger);
     resources.open(await ports.openJournal(id));
     const directory = join(ports.stateDirectory, "sandboxes", id);
-    const shareDirectory = join(directory, "share");
+    const share = { directory: join(directory, "share"), make: true };
     const options = {
-      ...{ id, shape, guest: guestOf(id), asked: undefined, shareDirectory, makeShare: true },
+      ...{ id, shape, guest: guestOf(id), asked: undefined, share },
       ...{ connectNetwork: undefined, resources, supply, logger },
     };
     const boot = new VmBoot(options, ports);

@@ -4,15 +4,15 @@
  * It greets the agent under a session of its own: an agent remembers the answers it gave in a session, and would take a
  * clone's first requests for repeated ones if the daemon that talks to the clone had built the template, too.
  */
-import type { Deadlines } from "../../contracts/deadlines.ts";
-import { blazarError } from "../../contracts/errors.ts";
-import type { Logger } from "../../contracts/logger.ts";
-import type { Vm } from "../../contracts/vm.ts";
-import { onAbort } from "../../lib/async.ts";
-import type { GuestHello, SandboxSetup } from "../../protocol/guest/messages.ts";
-import type { TextCodec } from "../../protocol/wire/json.ts";
-import { GuestLink } from "../guest/link.ts";
-import { prepareChild, prepareDisk } from "../guest/preparation.ts";
+import type { Deadlines } from "../../../contracts/deadlines.ts";
+import { blazarError } from "../../../contracts/errors.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { Vm } from "../../../contracts/vm.ts";
+import { onAbort } from "../../../lib/async.ts";
+import type { GuestHello, SandboxSetup } from "../../../protocol/guest/messages.ts";
+import type { TextCodec } from "../../../protocol/wire/json.ts";
+import { GuestLink } from "../../guest/link.ts";
+import { prepareChild, prepareDisk } from "../../guest/preparation.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
 
 /** What it needs of the daemon. */

@@ -4,10 +4,10 @@
  * A guest may hang at any step. A VM that is late or fails is ended, which lets go of the step; only then is everything
  * undone that the step has made.
  */
-import type { Deadlines } from "../../contracts/deadlines.ts";
-import { blazarError } from "../../contracts/errors.ts";
-import { abortable, withDeadline } from "../../lib/async.ts";
-import type { GuestVm } from "../vm/guest-vm.ts";
+import type { Deadlines } from "../../../contracts/deadlines.ts";
+import { blazarError } from "../../../contracts/errors.ts";
+import { abortable, withDeadline } from "../../../lib/async.ts";
+import type { GuestVm } from "../../vm/guest-vm.ts";
 import type { Endings } from "./endings.ts";
 
 export interface WarmUpPorts {

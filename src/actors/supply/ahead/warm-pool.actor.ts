@@ -6,20 +6,20 @@
  * answer any more is never handed out.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import type { Logger } from "../../contracts/logger.ts";
-import type { VmShape } from "../../contracts/vm.ts";
-import { UnderWay } from "../../lib/under-way.ts";
-import { type PoolActor, poolMachine } from "../../machines/pool.machine.ts";
-import { prepareChild } from "../guest/preparation.ts";
-import { until } from "../until.ts";
-import type { GuestVm } from "../vm/guest-vm.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { VmShape } from "../../../contracts/vm.ts";
+import { UnderWay } from "../../../lib/under-way.ts";
+import { type PoolActor, poolMachine } from "../../../machines/pool.machine.ts";
+import { prepareChild } from "../../guest/preparation.ts";
+import { until } from "../../until.ts";
+import type { GuestVm } from "../../vm/guest-vm.ts";
+import { answers } from "../liveness.ts";
+import type { Pace } from "../pace.ts";
+import type { WarmVms } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
-import { answers } from "./liveness.ts";
-import type { Pace } from "./pace.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { VmMaker } from "./vm-maker.ts";
-import type { WarmVms } from "./vm-supply.ts";
 import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 export interface PoolSettings {

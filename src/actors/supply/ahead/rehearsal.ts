@@ -4,11 +4,11 @@
  * It is a container like any other, with storage, disk, guest and exit; only nobody asked for it.
  */
 import { filter, firstValueFrom, timeout } from "rxjs";
-import type { TranslatedContainer } from "../../backends/backend.ts";
-import type { GuestLink } from "../guest/link.ts";
-import { type PreparationPorts, prepareChild } from "../guest/preparation.ts";
-import { GuestContainer, type GuestContainerPorts } from "../vm/guest-container.ts";
-import type { GuestVm } from "../vm/guest-vm.ts";
+import type { TranslatedContainer } from "../../../backends/backend.ts";
+import type { GuestLink } from "../../guest/link.ts";
+import { type PreparationPorts, prepareChild } from "../../guest/preparation.ts";
+import { GuestContainer, type GuestContainerPorts } from "../../vm/guest-container.ts";
+import type { GuestVm } from "../../vm/guest-vm.ts";
 import { REHEARSAL_SPEC } from "./rehearsal-spec.ts";
 
 /** What a rehearsal in a VM needs of the host. */

@@ -5,21 +5,21 @@
  * journal of its own, ends under memory pressure and with the daemon, and is made anew if it dies. Chart: `pool`.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import { BlazarError } from "../../contracts/errors.ts";
-import type { Logger } from "../../contracts/logger.ts";
-import type { VmShape } from "../../contracts/vm.ts";
-import type { VmForks } from "../../contracts/vm-forks.ts";
-import { UnderWay } from "../../lib/under-way.ts";
-import { poolMachine } from "../../machines/pool.machine.ts";
-import { prepareChild } from "../guest/preparation.ts";
-import { until } from "../until.ts";
-import type { GuestVm } from "../vm/guest-vm.ts";
+import { BlazarError } from "../../../contracts/errors.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { VmShape } from "../../../contracts/vm.ts";
+import type { VmForks } from "../../../contracts/vm-forks.ts";
+import { UnderWay } from "../../../lib/under-way.ts";
+import { poolMachine } from "../../../machines/pool.machine.ts";
+import { prepareChild } from "../../guest/preparation.ts";
+import { until } from "../../until.ts";
+import type { GuestVm } from "../../vm/guest-vm.ts";
+import type { Pace } from "../pace.ts";
+import type { Original, Originals } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
-import type { Pace } from "./pace.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { VmMaker } from "./vm-maker.ts";
-import type { Original, Originals } from "./vm-supply.ts";
 import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 const INTERVAL_MS = 250;

@@ -1,8 +1,8 @@
 /**
  * The container of a rehearsal: what CRI asks for in every container, so that its mounts and paths have been walked once.
  */
-import type { TranslatedContainer } from "../../backends/backend.ts";
-import { capabilityMask } from "../../protocol/guest/capabilities.ts";
+import type { TranslatedContainer } from "../../../backends/backend.ts";
+import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
 
 const CAPABILITIES = capabilityMask([
   ...["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"],

@@ -4,8 +4,8 @@
  * What cannot be ended now (a busy mount, a disk that is full) stays in its journal, is tried again at the next occasion, and
  * at the latest by the next daemon.
  */
-import type { Logger } from "../../contracts/logger.ts";
-import { UnderWay } from "../../lib/under-way.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import { UnderWay } from "../../../lib/under-way.ts";
 
 export class Endings {
   private readonly left = new Map<string, () => Promise<void>>();
