@@ -152,7 +152,11 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
         "vmm.guestPanicked": {
           target: "stopping",
-          actions: { type: "fail", params: { failure: PANICKED } },
+          actions: ["guestGone", { type: "fail", params: { failure: PANICKED } }],
+        },
+        "vmm.guestShutdown": {
+          target: "stopping",
+          actions: ["guestGone", { type: "fail", params: ({ event }) => ({ failure: poweredOff(event) }) }],
         },
         "guest.lost": {
           target: "stopping",
@@ -213,6 +217,12 @@ export const sandboxMachine = sandboxSetup.createMachine({
 function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
   const reason = `the VMM ended with ${endOf(event)} while the pod ran`;
   return { code: "VmmExited", operation: "keep the sandbox alive", reason };
+}
+
+/** Nobody has asked the guest to shut down. */
+function poweredOff({ reason }: { readonly reason: string }): Failure {
+  const text = `the guest shut down by itself (${reason})`;
+  return { code: "GuestFailed", operation: "keep the sandbox alive", reason: text };
 }
 
 export type SandboxSnapshot = SnapshotFrom<typeof sandboxMachine>;

@@ -11,6 +11,12 @@ import { type Failure, failureOf, overdue } from "./failure.ts";
 import { step } from "./step.ts";
 import { type VmBootContext, type VmBootEffectInput, type VmOrigin, vmBootSetup } from "./vm-boot.setup.ts";
 
+const POWERED_OFF: Failure = {
+  code: "GuestFailed",
+  operation: "boot the guest",
+  reason: "the guest shut down by itself",
+};
+
 /** The VMM or the guest's kernel has ended. */
 const whileItStarts = {
   "vmm.exited": {
@@ -19,6 +25,10 @@ const whileItStarts = {
       type: "fail",
       params: ({ event }: { event: { code: number; signal: number } }) => ({ failure: vmmExited(event) }),
     },
+  },
+  "vmm.guestShutdown": {
+    target: "failed",
+    actions: { type: "fail", params: () => ({ failure: POWERED_OFF }) },
   },
   "vmm.guestPanicked": {
     target: "failed",

@@ -279,6 +279,18 @@ describe("a sandbox", () => {
     expect(bench.state).toBe("removed");
   });
 
+  it("goes down when its guest powers off by itself, without asking the guest for anything", async () => {
+    const bench = new Bench();
+    await bench.becomeReady();
+    bench.vmm$.next({ type: "vmm.guestShutdown", reason: "guest-shutdown" });
+    await settle();
+    expect(bench.context.failure).toMatchObject({
+      code: "GuestFailed",
+      reason: expect.stringContaining("guest-shutdown"),
+    });
+    expect(bench.calls.at(-1)).toBe("endVmm");
+  });
+
   it("goes down when its guest breaks the protocol", async () => {
     const bench = new Bench();
     await bench.becomeReady();

@@ -178,6 +178,7 @@ describe("the start of a VM", () => {
   it.each([
     [{ type: "vmm.exited", code: -1, signal: 9 }, "VmmExited"],
     [{ type: "vmm.guestPanicked" }, "GuestFailed"],
+    [{ type: "vmm.guestShutdown", reason: "guest-shutdown" }, "GuestFailed"],
   ] as const)("fails when the VMM reports %o", async (event, code) => {
     const bench = new Bench();
     await bench.succeed("acquire", { origin: "boot" });
