@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
-import type { StdioHost } from "../actors/container/stdio-relay.ts";
+import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
 import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import { Pace } from "../actors/supply/pace.ts";

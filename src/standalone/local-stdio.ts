@@ -5,7 +5,7 @@
  * written, so that a slow reader slows the guest. Input goes at the guest's pace. Must never end stdout or stderr.
  */
 import type { Readable, Writable } from "node:stream";
-import type { StdioHost } from "../actors/container/stdio-relay.ts";
+import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { blazarError } from "../contracts/errors.ts";
 import type { OutputStream, StdioBinding, StdioHandlers, StdioPaths } from "../contracts/keeper.ts";
 import { ackWindow, FrameDecoder, FrameType, KEEPER_MAX_FRAME_BYTES } from "../protocol/wire/frame.ts";

@@ -44,7 +44,7 @@ type Step =
   | { fault: "vmDies" | "guestCrashes"; sandbox: string }
   | { fault: "hostStep"; step: HostFault }
   /** Of those that no sandbox owns: the pool's and the original. */
-  | { fault: "spareVmDies"; which: number }
+  | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
   | { time: number };
 
@@ -109,7 +109,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ fault: fc.constant("spareVmDies" as const), which: fc.nat(3) }),
+    arbitrary: fc.record({ fault: fc.constant("ownerlessVmDies" as const), which: fc.nat(3) }),
   },
   {
     weight: 1,
@@ -247,7 +247,7 @@ class Run {
   private fault(step: Extract<Step, { fault: string }>): void {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
     else if (step.fault === "templates") this.changeTemplates(step.are);
-    else if (step.fault === "spareVmDies") this.spareVms()[step.which]?.die(-1, 9);
+    else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
     else {
       const vm = this.vmOf(step.sandbox);
       if (step.fault === "vmDies") vm?.die(-1, 9);
@@ -264,7 +264,7 @@ class Run {
   }
 
   /** VMs that have journals of their own, and no sandbox. */
-  private spareVms() {
+  private ownerlessVms() {
     const { driver, journals } = this.memory;
     const own = driver.running.filter((id) => journals.has(id) && !SANDBOXES.includes(id));
     return own.filter((id) => id !== BYSTANDER).map((id) => driver.vm(id));

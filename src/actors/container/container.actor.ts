@@ -12,7 +12,7 @@ import { SIGKILL } from "../../lib/signals.ts";
 import type { ContainerActor } from "../../machines/container.machine.ts";
 import type { ProcessContext } from "../../machines/process.machine.ts";
 import type { HeldResources } from "../resources/held.ts";
-import { unlessGone } from "../vm/guest-vm.ts";
+import { unlessGone } from "../unless-gone.ts";
 import type { ProcessRecord } from "./process-record.ts";
 
 /** The sandbox that a container lives in. */

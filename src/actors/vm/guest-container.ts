@@ -13,9 +13,10 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import { abortable } from "../../lib/async.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
-import { type StdioHost, StdioRelay } from "../container/stdio-relay.ts";
+import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
-import { type GuestVm, unlessGone } from "./guest-vm.ts";
+import { unlessGone } from "../unless-gone.ts";
+import type { GuestVm } from "./guest-vm.ts";
 
 /** What containers need of the host. */
 export interface GuestContainerPorts {

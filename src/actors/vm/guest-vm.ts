@@ -5,7 +5,7 @@
  * move to the sandbox's journal, everything else stays as it is. It decides nothing about its own life.
  */
 import { join } from "node:path";
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource } from "../../contracts/vm.ts";
@@ -178,11 +178,3 @@ export function preparedDiskPath(scratchDirectory: string, vmId: string): string
 export function isProcess({ kind }: HostResource): boolean {
   return kind === "process";
 }
-
-/** What is not there any more need not be undone. */
-export function unlessGone(error: unknown): void {
-  if (error instanceof BlazarError && (error.kind === "notFound" || GONE.has(error.code))) return;
-  throw error;
-}
-
-const GONE: ReadonlySet<string> = new Set(["GuestLost", "VmmExited"]);

@@ -23,10 +23,10 @@ export function describeDisks(bench: AgentBench): void {
     });
 
     it("mount a disk ahead of demand, and give it to one container, once", async () => {
-      const file = path.join(bench.directory, "spare.ext4");
+      const file = path.join(bench.directory, "prepared.ext4");
       copyEmptyImage(artifacts().emptyExt4, file, undefined);
-      await bench.guest.plugDisk("spare-1", file);
-      const disk = { diskSerial: "spare-1", filesystem: "ext4" };
+      await bench.guest.plugDisk("prepared-1", file);
+      const disk = { diskSerial: "prepared-1", filesystem: "ext4" };
       const prepare = () => bench.guest.request("disk.prepare", disk);
       const rootfs = { ...LAYERS, ...disk };
       await prepare();

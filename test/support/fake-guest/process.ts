@@ -4,6 +4,7 @@
  * It moves when the guest's scheduler runs, on a signal, or at a test's hand; never by a timer of its own. As in the
  * real agent, `exited` comes once, after the output has been handed over.
  */
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { GuestProcess, GuestStdio } from "../../../src/protocol/guest/messages.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamReceiver, StreamSender } from "../../../src/protocol/wire/stream.ts";
@@ -23,7 +24,6 @@ export interface ProcessScript {
   readonly ignores?: readonly number[];
 }
 
-const SIGKILL = 9;
 /** Signals whose default is not to end the process: SIGCHLD, SIGCONT, SIGURG, SIGWINCH. */
 const HARMLESS: ReadonlySet<number> = new Set([17, 18, 23, 28]);
 const SIGNAL_STATUS = 128;

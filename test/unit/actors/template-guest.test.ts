@@ -47,15 +47,15 @@ describe("a guest that becomes a template", () => {
 
   it("has mounted its disk last, after the rehearsals", async () => {
     const vm = await launch({});
-    await prepareTemplateGuest(host, vm, "spare", signal);
+    await prepareTemplateGuest(host, vm, "prepared", signal);
     const asked = vm.guest.requests.map(({ op }) => op);
     expect(asked.indexOf("disk.prepare")).toBeGreaterThan(asked.lastIndexOf("container.delete"));
-    expect([...vm.guest.preparedDisks]).toEqual(["spare"]);
+    expect([...vm.guest.preparedDisks]).toEqual(["prepared"]);
   });
 
   it("has a child that waits for the first container, last of all", async () => {
     const vm = await launch({});
-    await prepareTemplateGuest(host, vm, "spare", signal);
+    await prepareTemplateGuest(host, vm, "prepared", signal);
     const asked = vm.guest.requests.map(({ op }) => op);
     expect(asked.slice(-3)).toEqual(["disk.prepare", "child.prepare", "ping"]);
     // and one for each rehearsal
@@ -69,7 +69,7 @@ describe("a guest that becomes a template", () => {
 
   it("is a template, too, if it cannot prepare its disk", async () => {
     const vm = await launch({ hangs: new Set(["disk.prepare"]) });
-    expect(await prepareTemplateGuest(host, vm, "spare", signal)).toMatchObject({ role: "guest" });
+    expect(await prepareTemplateGuest(host, vm, "prepared", signal)).toMatchObject({ role: "guest" });
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { StdioRelay, type StreamLink } from "../../../../src/actors/container/stdio-relay.ts";
+import { StdioRelay, type StreamLink } from "../../../../src/actors/guest/stdio-relay.ts";
 import type { StdioBinding, StdioHandlers, StdioPaths } from "../../../../src/contracts/keeper.ts";
 import { type Frame, FrameDecoder, FrameType } from "../../../../src/protocol/wire/frame.ts";
 import type { StreamHandler } from "../../../../src/protocol/wire/peer.ts";
