@@ -11,7 +11,7 @@ const SECOND = 1000;
 /** No deadline. */
 const NONE = 0;
 /** `npm run test:model -- --runs N` asks for any number of histories. */
-const MODEL_TIMEOUT = process.env["BLAZAR_MODEL_RUNS"] === undefined ? 120 * SECOND : NONE;
+const MODEL_TIMEOUT = process.env["BLAZAR_MODEL_RUNS"] === undefined ? 600 * SECOND : NONE;
 
 /** A project whose tests are in the folder of its name. @param place among the projects; equal ones run together */
 function project(name: string, place: number, testTimeout: number) {
