@@ -15,6 +15,7 @@ import { type PoolSettings, WarmPool } from "../actors/supply/ahead/warm-pool.ac
 import type { Pace } from "../actors/supply/pace.ts";
 import { ClonesOnly, FreshVms, PodVms } from "../actors/supply/vm-supply.ts";
 import { VmBackend, type VmBackendPorts } from "../actors/vm/vm-backend.ts";
+import type { Backend } from "../backends/backend.ts";
 import { blazarError } from "../contracts/errors.ts";
 import type { HostFiles } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
@@ -34,6 +35,8 @@ export type ActorPorts = BackendPorts &
     readonly files: HostFiles;
     readonly specs: SpecTranslator;
     readonly events: TaskEvents;
+    /** What sandboxes are; default: microVMs. */
+    readonly backend?: Backend | undefined;
     /** Undefined = every VM boots. */
     readonly templates: Pick<TemplateStore, "use"> | undefined;
     /** Present memory pressure in percent; undefined where the kernel does not tell. */
@@ -60,7 +63,7 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
   const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
   const { pool, original, freshVms } = vmSources(ports, settings);
-  const backend = new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
+  const backend = given.backend ?? new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
   const containers = new ContainerRegistry();
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
   const { pace, specs, now, events } = ports;
