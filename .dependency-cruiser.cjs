@@ -50,13 +50,13 @@ module.exports = {
     forbid(
       "nobody-knows-rpc",
       "The inside must not know how it is called: a status code or a generated message deep in the host would tie it to one wire. (The composition root binds it.)",
-      { path: "^src/(lib|actors|machines|vmm|host|oci|workers|observe)/" },
+      { path: "^src/(lib|actors|backends|machines|vmm|host|oci|workers|observe)/" },
       { path: "^src/rpc/" },
     ),
     forbid(
       "actors-know-ports-only",
-      "Actors reach VMMs and the host through contracts/, or the simulated clock and the fakes of the model test could not take their place.",
-      { path: "^src/actors/" },
+      "Actors and backends reach VMMs and the host through contracts/, or the simulated clock and the fakes of the model test could not take their place.",
+      { path: "^src/(actors|backends)/" },
       { path: "^src/(vmm|host|oci|workers)/" },
     ),
     forbid(

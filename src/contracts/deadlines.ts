@@ -1,57 +1,61 @@
 /**
- * Every deadline of a sandbox's life, by name, in milliseconds: the one place where they are set.
+ * Every deadline of a sandbox's life, by name: the one place where they are set.
  *
- * The charts wait under these names; the config file overrides them key by key (`[deadlines]`). The defaults
- * hold on software emulation with dozens of VMs booting at once; with KVM nothing comes near them.
+ * The charts wait under these names; the configuration overrides them key by key (`[deadlines]`). The defaults hold on
+ * software emulation with dozens of VMs booting at once; with KVM nothing comes near them.
  */
-export interface Deadlines {
-  /** Directories, cgroups and the network of a new sandbox. */
-  readonly provision: number;
-  /** Waiting for a turn, when many sandboxes start at once. */
-  readonly startQueue: number;
-  /** Taking a warm VM from the pool over. */
-  readonly adopt: number;
-  /** From spawning the VMM until it answers. */
-  readonly launch: number;
-  /** From then until the guest's agent says hello. */
-  readonly agentHello: number;
-  /** Host name, share, entropy, clock in the guest. */
-  readonly guestSetup: number;
-  /** Rehearsing a VM of the pool, or an original, and preparing it for its first container. */
-  readonly warmUp: number;
-  /** Host storage, disk and the guest's part of a new container. */
-  readonly containerCreate: number;
-  /** From start until the guest has called execve. */
-  readonly processStart: number;
-  /** Undoing a container: guest, disk, mounts. */
-  readonly containerDelete: number;
-  /** Any other request to a guest: signals, resizes, pids. */
-  readonly guestRequest: number;
-  /** Killing all containers of a sandbox that stops. */
-  readonly stopContainers: number;
-  /** From asking the guest to power off until the VMM has ended. */
-  readonly guestShutdown: number;
-  /** From killing the VMM until it is reaped. */
-  readonly vmmExit: number;
-  readonly networkTeardown: number;
-  readonly storageTeardown: number;
+
+interface Deadline {
+  /** The default, in milliseconds. */
+  readonly ms: number;
+  /** What is waited for, in an operator's words; docs/configuration.md shows them. */
+  readonly wait: string;
 }
 
-export const DEFAULT_DEADLINES: Deadlines = {
-  provision: 20_000,
-  startQueue: 600_000,
-  adopt: 10_000,
-  launch: 60_000,
-  agentHello: 180_000,
-  guestSetup: 60_000,
-  warmUp: 300_000,
-  containerCreate: 90_000,
-  processStart: 60_000,
-  containerDelete: 60_000,
-  guestRequest: 30_000,
-  stopContainers: 20_000,
-  guestShutdown: 10_000,
-  vmmExit: 20_000,
-  networkTeardown: 20_000,
-  storageTeardown: 60_000,
-};
+/** Add a deadline here, nowhere else. */
+export const DEADLINES = {
+  provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
+  startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
+  adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },
+  launch: {
+    ms: 60_000,
+    wait: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
+  },
+  agentHello: { ms: 180_000, wait: "From then until the guest's agent says hello." },
+  guestSetup: { ms: 60_000, wait: "Setting host name, share, entropy and clock in the guest." },
+  warmUp: {
+    ms: 300_000,
+    wait: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",
+  },
+  containerCreate: { ms: 90_000, wait: "Storage, disk and the guest's part of a new container." },
+  processStart: { ms: 60_000, wait: "From the start of a process until the guest has called execve." },
+  containerDelete: { ms: 60_000, wait: "Undoing a container: its part in the guest, its disk, its mounts." },
+  guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a signal or a resize." },
+  stopContainers: { ms: 20_000, wait: "Killing all containers of a sandbox that stops." },
+  guestShutdown: {
+    ms: 10_000,
+    wait: "From asking the guest to power off until its VMM has ended. Then the VMM is killed.",
+  },
+  vmmExit: { ms: 20_000, wait: "From killing the VMM until it is reaped." },
+  networkTeardown: { ms: 20_000, wait: "Undoing a sandbox's network." },
+  storageTeardown: { ms: 60_000, wait: "Undoing a sandbox's storage." },
+} as const satisfies Record<string, Deadline>;
+
+/** The name of a wait; see {@link DEADLINES}. */
+export type DeadlineName = keyof typeof DEADLINES;
+
+/** How long each wait may take, in milliseconds. */
+export type Deadlines = Readonly<Record<DeadlineName, number>>;
+
+/** Makes a value for each deadline. */
+export function forEachDeadline<Value>(
+  make: (name: DeadlineName, deadline: Deadline) => Value,
+): Readonly<Record<DeadlineName, Value>> {
+  const entries = (Object.keys(DEADLINES) as DeadlineName[]).map((name) => [
+    name,
+    make(name, DEADLINES[name]),
+  ]);
+  return Object.fromEntries(entries) as Record<DeadlineName, Value>;
+}
+
+export const DEFAULT_DEADLINES: Deadlines = forEachDeadline((_, { ms }) => ms);

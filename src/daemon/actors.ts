@@ -15,8 +15,9 @@ import { type PoolSettings, WarmPool } from "../actors/supply/ahead/warm-pool.ac
 import type { Pace } from "../actors/supply/pace.ts";
 import { ClonesOnly, FreshVms, PodVms } from "../actors/supply/vm-supply.ts";
 import { VmBackend, type VmBackendPorts } from "../actors/vm/vm-backend.ts";
+import type { Backend } from "../backends/backend.ts";
 import { blazarError } from "../contracts/errors.ts";
-import type { Cgroups, HostFiles } from "../contracts/storage.ts";
+import type { HostFiles } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmSpec } from "../contracts/vm.ts";
@@ -26,24 +27,21 @@ import type { VmmDriver } from "../contracts/vmm.ts";
 type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk">;
 type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
 
-/** All that the actors need of the outside world. */
-export interface ActorPorts extends BackendPorts, SandboxesPorts {
-  readonly driver: VmmDriver;
-  readonly pace: Pace;
-  readonly files: HostFiles;
-  readonly cgroups: Cgroups;
-  readonly deadlines: VmBackendPorts["deadlines"];
-  readonly rootfs: VmBackendPorts["rootfs"];
-  readonly networks: RegistryPorts["networks"];
-  readonly stateDirectory: string;
-  readonly now: () => number;
-  readonly specs: SpecTranslator;
-  readonly events: TaskEvents;
-  /** Undefined = every VM boots. */
-  readonly templates: Pick<TemplateStore, "use"> | undefined;
-  /** Present memory pressure in percent; undefined where the kernel does not tell. */
-  readonly pressure: () => Promise<number | undefined>;
-}
+/** All that the actors need of the outside world: what each asks for, together. */
+export type ActorPorts = BackendPorts &
+  SandboxesPorts & {
+    readonly driver: VmmDriver;
+    readonly pace: Pace;
+    readonly files: HostFiles;
+    readonly specs: SpecTranslator;
+    readonly events: TaskEvents;
+    /** What sandboxes are; default: microVMs. */
+    readonly backend?: Backend | undefined;
+    /** Undefined = every VM boots. */
+    readonly templates: Pick<TemplateStore, "use"> | undefined;
+    /** Present memory pressure in percent; undefined where the kernel does not tell. */
+    readonly pressure: () => Promise<number | undefined>;
+  };
 
 /** The settings of the pool and of the original. */
 export type ActorSettings = Omit<PoolSettings & OriginalSettings, "shape" | "pressure">;
@@ -65,14 +63,12 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
   const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
   const { pool, original, freshVms } = vmSources(ports, settings);
-  const backend = new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
+  const backend = given.backend ?? new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
   const containers = new ContainerRegistry();
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
   const { pace, specs, now, events } = ports;
   const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now });
-  const { keeper, files, rootfs, cgroups, networks } = ports;
-  const resourcePorts = { keeper, files, rootfs, cgroups, networks };
-  return { driver, sandboxes, tasks, pool, original, resourcePorts };
+  return { driver, sandboxes, tasks, pool, original, resourcePorts: ports };
 }
 
 type VmPorts = ActorPorts & Pick<VmBackendPorts, "launch" | "templateDisk">;

@@ -27,8 +27,8 @@ import { ociSpecs } from "../oci/spec/translate.ts";
 import { type Actors, wireActors } from "./actors.ts";
 import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
+import { configuredDriver } from "./drivers.ts";
 import type { Parts } from "./parts.ts";
-import { qemuDriver } from "./qemu.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
@@ -81,7 +81,7 @@ export function wireCore(options: CoreOptions): Core {
 /** The ports, and the settings that go with them. */
 function hostPorts(options: CoreOptions, workers: DaemonWorkers) {
   const { config, parts, logger, keeper, events } = options;
-  const driver = options.driver ?? qemuDriver(options, workers, parts);
+  const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
   return {
     driver,

@@ -6,6 +6,7 @@
  * creating or booting cleans up by itself and removes the sandbox: containerd does no rollback (its sandbox controller).
  */
 import { type SnapshotFrom, stopChild } from "xstate";
+import type { SandboxPhase } from "../contracts/sandbox.ts";
 import { endOf } from "../lib/signals.ts";
 import type { EffectInput } from "./effects.ts";
 import type { Failure } from "./failure.ts";
@@ -226,3 +227,17 @@ function poweredOff({ reason }: { readonly reason: string }): Failure {
 }
 
 export type SandboxSnapshot = SnapshotFrom<typeof sandboxMachine>;
+
+type StateOf<Value> = Value extends string ? Value : keyof Value;
+
+/** What the port calls each state. Failed is one that stopped and was not asked to. */
+export const PHASE_OF_STATE: Readonly<Record<StateOf<SandboxSnapshot["value"]>, SandboxPhase>> = {
+  creating: "creating",
+  created: "created",
+  booting: "booting",
+  failing: "stopping",
+  ready: "ready",
+  stopping: "stopping",
+  stopped: "stopped",
+  removed: "stopped",
+};

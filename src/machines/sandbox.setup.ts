@@ -4,7 +4,7 @@
 import { assign, emit, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { containerMachine } from "./container.machine.ts";
-import { eventStub, promiseStub } from "./effects.ts";
+import { effectStubs, eventStub } from "./effects.ts";
 import { type Failure, failureOf, type Overdue, overdue } from "./failure.ts";
 import { vmBootMachine } from "./vm-boot.machine.ts";
 import type { VmBootEvent } from "./vm-boot.setup.ts";
@@ -54,6 +54,21 @@ export function containerActorId(containerId: string): `container/${string}` {
 /** The actor id of the child that makes the sandbox's VM. */
 export const BOOT_ACTOR = "boot";
 
+/** One-shot effects; the sandbox of actors/sandbox/sandbox.actor.ts has a method for each. */
+export const SANDBOX_EFFECTS = [
+  "provision",
+  "stopContainers",
+  "shutDownGuest",
+  "endVmm",
+  "tearDownNetwork",
+  "tearDownStorage",
+] as const;
+
+/** What carries out the effects. Each method's signal aborts when the chart moves on. */
+export type SandboxEffects = Readonly<
+  Record<(typeof SANDBOX_EFFECTS)[number], (signal: AbortSignal) => Promise<void>>
+>;
+
 export const sandboxSetup = setup({
   types: {
     input: {} as SandboxInput,
@@ -68,13 +83,8 @@ export const sandboxSetup = setup({
     },
   },
   actors: {
-    provision: promiseStub<void>("provision"),
+    ...effectStubs(SANDBOX_EFFECTS),
     boot: vmBootMachine,
-    stopContainers: promiseStub<void>("stopContainers"),
-    shutDownGuest: promiseStub<void>("shutDownGuest"),
-    endVmm: promiseStub<void>("endVmm"),
-    tearDownNetwork: promiseStub<void>("tearDownNetwork"),
-    tearDownStorage: promiseStub<void>("tearDownStorage"),
     vmm: eventStub<SandboxEvent>("vmm"),
     agent: eventStub<SandboxEvent>("agent"),
     container: containerMachine,

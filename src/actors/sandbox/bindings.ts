@@ -6,10 +6,10 @@
 import { fromEventObservable, fromPromise } from "xstate";
 import type { Backend } from "../../backends/backend.ts";
 import { containerMachine } from "../../machines/container.machine.ts";
-import type { EffectInput } from "../../machines/effects.ts";
+import { type EffectInput, forEachEffect } from "../../machines/effects.ts";
 import { processMachine } from "../../machines/process.machine.ts";
 import { sandboxMachine } from "../../machines/sandbox.machine.ts";
-import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
+import { SANDBOX_EFFECTS, type SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { Container } from "../container/container.actor.ts";
 import type { Sandbox } from "./sandbox.actor.ts";
 
@@ -24,17 +24,12 @@ export function bindSandboxMachine(
   index: ActorIndex,
   { boot }: Pick<Backend, "boot">,
 ): typeof sandboxMachine {
-  const effect = (run: (sandbox: Sandbox, signal: AbortSignal) => Promise<void>) =>
-    fromPromise<void, EffectInput>(({ input, signal }) => run(index.sandbox(input.sandboxId), signal));
   return sandboxMachine.provide({
     actors: {
-      provision: effect((sandbox, signal) => sandbox.provision(signal)),
+      ...forEachEffect(SANDBOX_EFFECTS, (name) =>
+        fromPromise<void, EffectInput>(({ input, signal }) => index.sandbox(input.sandboxId)[name](signal)),
+      ),
       boot,
-      stopContainers: effect((sandbox, signal) => sandbox.stopContainers(signal)),
-      shutDownGuest: effect((sandbox, signal) => sandbox.backend.shutDown(signal)),
-      endVmm: effect((sandbox) => sandbox.endVmm()),
-      tearDownNetwork: effect((sandbox) => sandbox.tearDownNetwork()),
-      tearDownStorage: effect((sandbox) => sandbox.tearDownStorage()),
       vmm: fromEventObservable<SandboxEvent, EffectInput>(({ input }) =>
         index.sandbox(input.sandboxId).backend.vmmEvents$(),
       ),

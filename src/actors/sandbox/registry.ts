@@ -20,7 +20,7 @@ import type {
 import { onAbort } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
 import { errorOf } from "../../machines/failure.ts";
-import type { SandboxSnapshot, sandboxMachine } from "../../machines/sandbox.machine.ts";
+import { PHASE_OF_STATE, type SandboxSnapshot, type sandboxMachine } from "../../machines/sandbox.machine.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
@@ -210,10 +210,10 @@ export class SandboxRegistry implements SandboxService {
 }
 
 function phaseOf(snapshot: SandboxSnapshot): SandboxPhase {
-  for (const phase of ["creating", "created", "booting", "ready", "stopping"] as const) {
-    if (snapshot.matches(phase)) return phase;
-  }
-  return snapshot.context.failure === undefined ? "stopped" : "failed";
+  const { value, context } = snapshot;
+  const state = typeof value === "string" ? value : (Object.keys(value)[0] as keyof typeof value);
+  const phase = PHASE_OF_STATE[state];
+  return phase === "stopped" && context.failure !== undefined ? "failed" : phase;
 }
 
 function illegal(operation: string, id: string, snapshot: SandboxSnapshot): BlazarError {

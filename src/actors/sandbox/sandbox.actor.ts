@@ -12,6 +12,7 @@ import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
 import { within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
+import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import { HeldResources } from "../resources/held.ts";
@@ -36,7 +37,7 @@ export interface SandboxPorts extends ResourcePorts {
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
 
-export class Sandbox implements ContainerHome {
+export class Sandbox implements ContainerHome, SandboxEffects {
   readonly id: string;
   readonly logger: Logger;
   readonly resources: HeldResources;
@@ -69,6 +70,11 @@ export class Sandbox implements ContainerHome {
     const { containers } = this;
     await Promise.all(containers.map((container) => container.kill(signal)));
     await within(Promise.all(containers.map((container) => container.drained())), DRAIN_MS);
+  }
+
+  /** Asks the guest to end by itself. */
+  shutDownGuest(signal: AbortSignal): Promise<void> {
+    return this.backend.shutDown(signal);
   }
 
   async endVmm(): Promise<void> {

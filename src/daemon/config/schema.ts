@@ -4,7 +4,7 @@
  * Validation (load.ts), `docs/configuration.md` and the type {@link Config} all come from this one table, so a new key
  * is written here and nowhere else. A key that is not in the table is refused.
  */
-import { DEFAULT_DEADLINES, type Deadlines } from "../../contracts/deadlines.ts";
+import { forEachDeadline } from "../../contracts/deadlines.ts";
 import {
   type ConfigKey,
   count,
@@ -17,25 +17,6 @@ import {
   word,
   yesNo,
 } from "./values.ts";
-
-const DEADLINE_DOCS: Readonly<Record<keyof Deadlines, string>> = {
-  provision: "Making the directories, cgroups and network of a new sandbox.",
-  startQueue: "Waiting for a turn when many sandboxes start at once.",
-  adopt: "Taking over a warm VM from the pool.",
-  launch: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
-  agentHello: "From then until the guest's agent says hello.",
-  guestSetup: "Setting host name, share, entropy and clock in the guest.",
-  warmUp: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",
-  containerCreate: "Storage, disk and the guest's part of a new container.",
-  processStart: "From the start of a process until the guest has called execve.",
-  containerDelete: "Undoing a container: its part in the guest, its disk, its mounts.",
-  guestRequest: "Any other request to a guest, such as a signal or a resize.",
-  stopContainers: "Killing all containers of a sandbox that stops.",
-  guestShutdown: "From asking the guest to power off until its VMM has ended. Then the VMM is killed.",
-  vmmExit: "From killing the VMM until it is reaped.",
-  networkTeardown: "Undoing a sandbox's network.",
-  storageTeardown: "Undoing a sandbox's storage.",
-};
 
 /** Section → key → what it is. */
 export const CONFIG_SCHEMA = {
@@ -152,12 +133,7 @@ export const CONFIG_SCHEMA = {
       "The library that is preloaded into a VMM to make it forkable. Default: the one that set-up has built.",
     ),
   },
-  deadlines: Object.fromEntries(
-    (Object.keys(DEFAULT_DEADLINES) as (keyof Deadlines)[]).map((name) => [
-      name,
-      milliseconds(DEFAULT_DEADLINES[name], DEADLINE_DOCS[name]),
-    ]),
-  ) as Readonly<Record<keyof Deadlines, ConfigKey<number>>>,
+  deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ConfigKey>>>>;
 
 type ValueOf<Key> = Key extends ConfigKey<infer Value> ? Value : never;

@@ -5,7 +5,7 @@ import { createActor, fromEventObservable, fromPromise, SimulatedClock } from "x
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { EffectInput } from "../../../src/machines/effects.ts";
-import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
+import { PHASE_OF_STATE, sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import type { SandboxEvent } from "../../../src/machines/sandbox.setup.ts";
 import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
 import type { VmBootEvent } from "../../../src/machines/vm-boot.setup.ts";
@@ -339,5 +339,11 @@ describe("a sandbox", () => {
     await settle();
     expect(actor.getSnapshot().context.failure?.reason).toContain("effect provision is not bound");
     actor.stop();
+  });
+});
+
+describe("the phases that the port knows", () => {
+  it("say something of every state of a sandbox", () => {
+    expect(Object.keys(PHASE_OF_STATE).sort()).toEqual(Object.keys(sandboxMachine.states).sort());
   });
 });

@@ -18,7 +18,8 @@ export interface RootfsResource {
   readonly plan: RootfsPlan;
 }
 
-const plan: Check<RootfsPlan> = object({
+/** A part of a plan without a check would be lost in the journal, and nobody would undo it. */
+const PLAN = {
   containerId: string,
   directory: string,
   layers: optional(object({ target: string, lower: array(string) })),
@@ -35,7 +36,9 @@ const plan: Check<RootfsPlan> = object({
     readonly: boolean,
   }),
   owner: optional(object({ uid: integer(), gid: integer() })),
-});
+} satisfies Record<keyof RootfsPlan, Check<unknown>>;
+
+const plan: Check<RootfsPlan> = object(PLAN);
 
 export const rootfs: ResourceKind<RootfsResource> = {
   describe: (resource) => `root of container ${resource.plan.containerId}`,

@@ -9,6 +9,7 @@ import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { KeeperInventory } from "../../../../src/contracts/keeper.ts";
 import type { RootfsPlan } from "../../../../src/contracts/storage.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";
+import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const plan: RootfsPlan = {
@@ -33,6 +34,7 @@ function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
     done.push(what);
   };
   const undo: ResourcePorts = {
+    ...new MemoryHost().ports,
     keeper: {
       inventory: () => ({ processes: [], stdio: [], ...inventory }),
       signal: (id, signal) => note(`signal ${id} ${signal}`),

@@ -1,8 +1,11 @@
 /**
- * The QEMU driver as the configuration wants it.
+ * The table of VMM drivers: how each is made as the configuration wants it.
+ *
+ * `vmm.driver` names one of them. A name without a line in the table is a type error, and so is a line without a name.
  */
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { sealMemory } from "../host/templates/sealed-memory.ts";
 import { QemuDriver } from "../vmm/qemu/driver.ts";
@@ -10,17 +13,25 @@ import type { Config } from "./config/schema.ts";
 import type { DaemonWorkers } from "./daemon-workers.ts";
 import type { Parts } from "./parts.ts";
 
-export interface QemuOptions {
+/** What drivers are made of. */
+export interface DriverParts {
   readonly config: Config;
   readonly keeper: Keeper;
   readonly logger: Logger;
+  readonly workers: DaemonWorkers;
+  readonly parts: Parts;
 }
 
-export function qemuDriver(
-  { config, keeper, logger }: QemuOptions,
-  workers: DaemonWorkers,
-  parts: Parts,
-): QemuDriver {
+type DriverName = Config["vmm"]["driver"];
+
+const DRIVERS = { qemu } satisfies Record<DriverName, (parts: DriverParts) => VmmDriver>;
+
+/** The driver that the configuration names. */
+export function configuredDriver(parts: DriverParts): VmmDriver {
+  return DRIVERS[parts.config.vmm.driver](parts);
+}
+
+function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriver {
   // the last of the users is for VMs that are no sandbox's
   const uid = config.vmm.first_uid + config.vmm.uid_count - 1;
   return new QemuDriver({
