@@ -5,7 +5,7 @@
  * code is a shell's: 127 = no such command, 126 = it cannot be executed, 128 + n = ended by signal n. Whatever
  * happens, the VM, the keeper and the temporary directory are gone at the end.
  */
-import { BlazarError } from "../contracts/errors.ts";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { OutputStream } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
@@ -101,7 +101,10 @@ async function runContainer({ tasks }: Core, sandboxId: string, bundle: string, 
   await orAborted(tasks.start(CONTAINER, ""), signals.aborted);
   signals.passTo((signal) => void tasks.kill(CONTAINER, "", signal, false).catch(() => undefined));
   const unfollow = terminal === undefined ? () => undefined : followWindowSize(terminal, CONTAINER, tasks);
-  const { exitStatus } = await orAborted(tasks.wait(CONTAINER, ""), signals.unanswered);
+  const { exitStatus } = await orAborted(tasks.wait(CONTAINER, ""), signals.unanswered).catch((cause) => {
+    if (!signals.unanswered.aborted) throw cause;
+    throw blazarError("GuestLost", "end the command", "the guest does not answer", { subject: sandboxId });
+  });
   signals.ignore();
   unfollow();
   // the last output may still be on its way: delete waits for it

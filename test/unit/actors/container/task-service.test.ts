@@ -32,7 +32,10 @@ describe("a stop while a container is being created", () => {
     await sandboxes.start("pod");
     const created = tasks.create(containerRequest("pod", "c1"));
     created.catch(() => undefined);
-    await Promise.all([sandboxes.stop("pod", 0), expect(created).rejects.toMatchObject({ code: "GuestLost" })]);
+    await Promise.all([
+      sandboxes.stop("pod", 0),
+      expect(created).rejects.toMatchObject({ code: "GuestLost" }),
+    ]);
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });
