@@ -36,6 +36,8 @@ export interface BuiltTemplate extends Template {
 /** Holds a template: as long as a lease is out, it is not dropped. */
 export interface TemplateLease {
   readonly template: Template;
+  /** No VM could be cloned from it: the template is checked once more before it is used again. */
+  distrust(): void;
   /** Idempotent. */
   release(): void;
 }

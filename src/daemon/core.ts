@@ -12,6 +12,7 @@ import { FileJournal } from "../actors/resources/journal.ts";
 import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
+import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups, RootfsStore } from "../contracts/storage.ts";
@@ -116,14 +117,23 @@ function parallelStarts(config: Config): number {
   return Math.max(1, Math.min(availableParallelism() + 1, fitting));
 }
 
-/** Makes the directories that a daemon works in; each is its own alone. */
+/** Makes the directories that a daemon works in; each is its own alone. Throws HostResource naming the key. */
 export async function makeStateDirectories(config: Config): Promise<void> {
-  const { state_directory } = config.daemon;
-  await mkdir(state_directory, { recursive: true, mode: 0o711 });
-  await mkdir(join(state_directory, "sandboxes"), { recursive: true, mode: 0o711 });
-  await mkdir(join(state_directory, "vm"), { recursive: true, mode: 0o711 });
-  await mkdir(journalDirectory(config), { recursive: true, mode: 0o700 });
-  await mkdir(config.storage.scratch_directory, { recursive: true, mode: 0o711 });
+  const { state_directory: state } = config.daemon;
+  await makeOwn(state, 0o711, "daemon.state_directory");
+  await makeOwn(join(state, "sandboxes"), 0o711, "daemon.state_directory");
+  await makeOwn(join(state, "vm"), 0o711, "daemon.state_directory");
+  await makeOwn(journalDirectory(config), 0o700, "daemon.state_directory");
+  await makeOwn(config.storage.scratch_directory, 0o711, "storage.scratch_directory");
+}
+
+async function makeOwn(path: string, mode: number, key: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    const remedy = `make it possible, or set ${key}`;
+    throw BlazarError.wrap(error, "HostResource", { operation: "make a directory", subject: path, remedy });
+  }
 }
 
 /** Where the journals of sandboxes and warm VMs are. */

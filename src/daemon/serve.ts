@@ -3,7 +3,7 @@
  *
  * The start has this order: configuration, keeper, clean-up after a previous daemon, sockets. SIGTERM and SIGINT
  * drain: no new calls are taken, sandboxes are ended, then the daemon exits with 0. Sandboxes are ended because a later
- * daemon cannot take over running VMs yet.
+ * daemon cannot take over running VMs yet. A start that fails closes what it has opened, and its error is thrown.
  */
 import type { Logger } from "../contracts/logger.ts";
 import { loadConfig } from "./config/load.ts";
@@ -29,8 +29,14 @@ export async function serve(
 ): Promise<number> {
   const config = await loadConfig(options.config);
   const daemon = await wire(config);
-  await raiseSchedulingWeight(daemon.logger);
-  await daemon.start();
+  try {
+    await raiseSchedulingWeight(daemon.logger);
+    await daemon.start();
+  } catch (error) {
+    // what is open already (the link to the keeper, at least) would keep this process alive
+    await daemon.drain().catch((err: unknown) => daemon.logger.warn({ err }, "could not end in order"));
+    throw error;
+  }
   const signal = await nextSignal();
   daemon.logger.info({ signal }, "draining: sandboxes are ended, then blazard exits");
   await daemon.drain();

@@ -19,8 +19,8 @@ export interface LocalStreams {
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** The reader of the output has gone (EPIPE). Called once a stream; later output is dropped. */
-  readonly onBroken?: (stream: OutputStream) => void;
+  /** The output cannot be written: its reader has gone (EPIPE), its disk is full. Once a stream; later output is dropped. */
+  readonly onBroken?: (stream: OutputStream, error: Error) => void;
 }
 
 /** Each sender and receiver has one stream only: any number will do. */
@@ -40,7 +40,7 @@ export class LocalStdio implements StdioHost {
     const output = (name: OutputStream, target: Writable) =>
       new LocalOutput(target, {
         acknowledged: (offset, window) => handlers.acknowledged(name, offset, window),
-        broken: () => onBroken?.(name),
+        broken: (error) => onBroken?.(name, error),
       });
     const outputs = new Map<OutputStream, LocalOutput>();
     if (paths.stdout !== "") outputs.set("stdout", output("stdout", stdout));
@@ -76,15 +76,15 @@ function connected<Stream>(stream: Stream | undefined, name: string): Stream {
 class LocalOutput {
   private readonly target: Writable;
   private readonly receiver: StreamReceiver;
-  private readonly onBroken: () => void;
-  private readonly onError = () => this.break();
+  private readonly onBroken: (error: Error) => void;
+  private readonly onError = (error: Error) => this.break(error);
   private writing = 0;
   private ended = false;
   private broken = false;
 
   constructor(
     target: Writable,
-    report: { acknowledged(offset: number, window: number): void; broken(): void },
+    report: { acknowledged(offset: number, window: number): void; broken(error: Error): void },
   ) {
     this.target = target;
     this.onBroken = report.broken;
@@ -128,7 +128,7 @@ class LocalOutput {
     this.writing++;
     this.target.write(Buffer.from(bytes), (error) => {
       this.writing--;
-      if (error) this.break();
+      if (error) this.break(error);
       this.receiver.consumed(bytes.length);
       this.settle();
     });
@@ -138,10 +138,10 @@ class LocalOutput {
     if (this.ended && this.writing === 0) this.receiver.consumedEnd();
   }
 
-  private break(): void {
+  private break(error: Error): void {
     if (this.broken) return;
     this.broken = true;
-    this.onBroken();
+    this.onBroken(error);
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import { type BlazarError, blazarError } from "../contracts/errors.ts";
 import { parseSize } from "../daemon/config/values.ts";
+import { LEAST_MEMORY_BYTES } from "../vmm/common/spec.ts";
 
 /** The size of a VM; what is undefined is as configured. */
 export interface Machine {
@@ -11,7 +12,6 @@ export interface Machine {
   readonly memory: number | undefined;
 }
 
-const LEAST_MEMORY = 128 * 2 ** 20;
 const MOST_CPUS = 64;
 
 /** Reads the options. Throws InvalidArgument naming the one that is wrong. */
@@ -26,7 +26,7 @@ function memory(given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
   const bytes = parseSize(given);
   if (bytes === undefined) throw invalid("--memory", `"${given}" is not a size such as 256M`);
-  if (bytes < LEAST_MEMORY)
+  if (bytes < LEAST_MEMORY_BYTES)
     throw invalid("--memory", `${given} is too little for a guest; it needs 128M at least`);
   return bytes;
 }

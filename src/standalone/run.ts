@@ -5,7 +5,8 @@
  * code is a shell's: 127 = no such command, 126 = it cannot be executed, 128 + n = ended by signal n. Whatever
  * happens, the VM, the keeper and the temporary directory are gone at the end.
  */
-import { BlazarError } from "../contracts/errors.ts";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
+import type { OutputStream } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { Core } from "../daemon/core.ts";
@@ -72,8 +73,11 @@ async function runIn(session: Session, plan: Plan): Promise<number> {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    // as the kernel tells a writer whose reader has gone
-    onBroken: () => core?.tasks.kill(CONTAINER, "", SIGPIPE, false).catch(() => undefined),
+    onBroken: (stream, error) => {
+      tellBroken(stream, error);
+      // as the kernel tells a writer whose reader has gone
+      core?.tasks.kill(CONTAINER, "", SIGPIPE, false).catch(() => undefined);
+    },
   });
   const rootfs = new StandaloneRootfsStore({ guest: share.guest, empty: session.parts.emptyImage });
   core = await session.start({ stdio, rootfs });
@@ -97,7 +101,10 @@ async function runContainer({ tasks }: Core, sandboxId: string, bundle: string, 
   await orAborted(tasks.start(CONTAINER, ""), signals.aborted);
   signals.passTo((signal) => void tasks.kill(CONTAINER, "", signal, false).catch(() => undefined));
   const unfollow = terminal === undefined ? () => undefined : followWindowSize(terminal, CONTAINER, tasks);
-  const { exitStatus } = await tasks.wait(CONTAINER, "");
+  const { exitStatus } = await orAborted(tasks.wait(CONTAINER, ""), signals.unanswered).catch((cause) => {
+    if (!signals.unanswered.aborted) throw cause;
+    throw blazarError("GuestLost", "end the command", "the guest does not answer", { subject: sandboxId });
+  });
   signals.ignore();
   unfollow();
   // the last output may still be on its way: delete waits for it
@@ -127,6 +134,12 @@ async function boot(
   };
   await core.sandboxes.create(sharedDirectory === undefined ? pod : { ...pod, sharedDirectory }, aborted);
   await core.sandboxes.start(id, aborted);
+}
+
+/** A reader that goes (`| head`) is normal; a full disk is not, and the command's end alone would not say so. */
+function tellBroken(stream: OutputStream, error: NodeJS.ErrnoException): void {
+  if (stream === "stdout" && error.code !== "EPIPE")
+    process.stderr.write(`blazar: cannot write to standard output: ${error.message}\n`);
 }
 
 /** Gives up waiting when a signal comes. The work itself goes on; cleaning up waits for it. */

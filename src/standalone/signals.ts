@@ -2,7 +2,8 @@
  * Signals to a standalone run (signal(7)).
  *
  * Before the command runs, a signal calls the run off. While it runs, signals are passed on; the third within three
- * seconds becomes SIGKILL. During the clean-up they are ignored: it ends by itself, and so nothing is left behind.
+ * seconds becomes SIGKILL. If even that is not obeyed, the guest hangs, and the run is given up. During the clean-up
+ * signals are ignored: it ends by itself, and so nothing is left behind.
  */
 import { constants } from "node:os";
 import { SIGKILL, signalStatus } from "../lib/signals.ts";
@@ -11,10 +12,14 @@ const PASSED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] 
 const ENDING: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 const IMPATIENT_SIGNALS = 3;
 const IMPATIENT_MS = 3_000;
+/** How long the command may take to end after SIGKILL. */
+const KILLED_MS = 5_000;
 
 /** Owns the signals of this process from its construction until {@link close}. */
 export class RunSignals {
   private readonly abort = new AbortController();
+  private readonly giveUp = new AbortController();
+  private patience: NodeJS.Timeout | undefined;
   private readonly listeners: (readonly [NodeJS.Signals, () => void])[];
   private readonly recent: number[] = [];
   private target: ((signal: number) => void) | undefined;
@@ -31,6 +36,11 @@ export class RunSignals {
     return this.abort.signal;
   }
 
+  /** Aborts when the command is there some seconds after its SIGKILL: its guest does not answer. */
+  get unanswered(): AbortSignal {
+    return this.giveUp.signal;
+  }
+
   /** The exit code of a run that was called off, as of a command that the signal has ended. */
   get exitCode(): number {
     return signalStatus(this.received === undefined ? 0 : constants.signals[this.received]);
@@ -44,19 +54,26 @@ export class RunSignals {
   /** The command has ended: from now on signals are ignored. */
   ignore(): void {
     this.cleaning = true;
+    clearTimeout(this.patience);
   }
 
   close(): void {
+    clearTimeout(this.patience);
     for (const [name, listener] of this.listeners) process.off(name, listener);
   }
 
   private receive(name: NodeJS.Signals): void {
     if (this.cleaning) return;
-    if (this.target !== undefined)
-      return this.target(this.isImpatient(name) ? SIGKILL : constants.signals[name]);
+    if (this.target !== undefined) return this.pass(name, this.target);
     if (!ENDING.has(name)) return;
     this.received = name;
     this.abort.abort();
+  }
+
+  private pass(name: NodeJS.Signals, target: (signal: number) => void): void {
+    const impatient = this.isImpatient(name);
+    if (impatient) this.patience ??= setTimeout(() => this.giveUp.abort(), KILLED_MS);
+    target(impatient ? SIGKILL : constants.signals[name]);
   }
 
   private isImpatient(name: NodeJS.Signals): boolean {

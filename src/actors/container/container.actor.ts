@@ -137,7 +137,9 @@ export class Container {
   async kill(signal: AbortSignal): Promise<void> {
     const running = [...this.processes.values()].filter((record) => record.mayRun);
     if (running.length === 0) return;
-    await this.signal("", SIGKILL, true).catch(unlessGone);
+    // the guest knows nothing yet that could be killed: its creation is called off and undone
+    if (this.actor?.getSnapshot().matches("creating") === true) this.actor.send({ type: "container.lost" });
+    else await this.signal("", SIGKILL, true).catch(unlessGone);
     await new Promise<void>((resolve) => {
       const forget = onAbort(signal, resolve);
       void Promise.all(running.map((record) => record.exited)).then(() => {

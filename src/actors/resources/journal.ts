@@ -70,12 +70,17 @@ export class FileJournal implements Journal {
     private readonly now: () => number,
   ) {}
 
-  /** Starts a new journal. Throws HostResource if the file exists already or cannot be made. */
+  /** Starts a new journal. Throws HostResource if the file exists already or cannot be made; then it leaves none. */
   static async create(path: string, sandboxId: string, now: () => number = Date.now): Promise<FileJournal> {
     try {
-      const [file, { type }] = await Promise.all([openFile(path, "ax", 0o600), fileSystemOf(dirname(path))]);
-      const journal = new FileJournal(path, file, IN_MEMORY.has(type), now);
-      await journal.append({ type: "opened", at: now(), sandboxId });
+      const { type } = await fileSystemOf(dirname(path));
+      const journal = new FileJournal(path, await openFile(path, "ax", 0o600), IN_MEMORY.has(type), now);
+      try {
+        await journal.append({ type: "opened", at: now(), sandboxId });
+      } catch (error) {
+        await journal.close();
+        throw error;
+      }
       return journal;
     } catch (error) {
       throw BlazarError.wrap(error, "HostResource", {
@@ -88,7 +93,13 @@ export class FileJournal implements Journal {
   async intend(resource: HostResource): Promise<number> {
     const ref = this.nextRef++;
     this.open.set(ref, resource);
-    await this.append({ type: "intent", at: this.now(), ref, resource });
+    try {
+      await this.append({ type: "intent", at: this.now(), ref, resource });
+    } catch (error) {
+      // nobody makes a resource whose intent could not be written
+      this.open.delete(ref);
+      throw error;
+    }
     return ref;
   }
 

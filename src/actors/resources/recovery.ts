@@ -2,11 +2,12 @@
  * What a starting daemon does about a previous one: it reads every journal in the state directory and undoes, newest
  * first, what has an intent and no undo.
  *
- * It removes only what a journal names, and says what. A journal with lines that cannot be read is kept aside, because
- * they may name something. Running VMs are not re-adopted yet: they are ended like everything else.
+ * It removes only what a journal names, and says what. A journal that cannot be read, as a whole or in some lines, is
+ * kept aside: it may name something. Running VMs are not re-adopted yet: they are ended like everything else.
  */
-import { readdir, readFile, rename, unlink } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import { describeResource, type HostResource, observeResource, undoResource } from "./kinds/kinds.ts";
@@ -19,8 +20,10 @@ export interface Recovered {
   readonly undone: readonly string[];
   /** Resource and reason; the journal is kept for the next start. */
   readonly failed: readonly { readonly resource: string; readonly error: unknown }[];
-  /** Where the journal is kept that has lines which cannot be read. */
+  /** Where the journal is kept that cannot be read, or has lines which cannot be. */
   readonly keptAside: string | undefined;
+  /** Why the file could not be read or moved, if so. */
+  readonly trouble?: unknown;
 }
 
 const SUFFIX = ".jsonl";
@@ -35,20 +38,50 @@ export async function recover(directory: string, ports: ResourcePorts, logger: L
 }
 
 async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recovered> {
-  const { outstanding, unreadable } = readJournal(await readFile(journal, "utf8"));
   const undone: string[] = [];
   const failed: { resource: string; error: unknown }[] = [];
-  for (const { resource } of [...outstanding].reverse()) {
-    const name = describeResource(resource);
-    try {
-      if (await undoLeftover(resource, ports)) undone.push(name);
-    } catch (error) {
-      failed.push({ resource: name, error });
+  let keptAside: string | undefined;
+  try {
+    const { outstanding, unreadable } = readJournal(await readRegularFile(journal));
+    for (const { resource } of [...outstanding].reverse()) {
+      const name = describeResource(resource);
+      try {
+        if (await undoLeftover(resource, ports)) undone.push(name);
+      } catch (error) {
+        failed.push({ resource: name, error });
+      }
     }
+    if (failed.length > 0) keptAside = unreadable.length > 0 ? journal : undefined;
+    else if (unreadable.length > 0) keptAside = await keepAside(journal);
+    else await unlink(journal);
+    return { journal, undone, failed, keptAside };
+  } catch (trouble) {
+    keptAside = await keepAside(journal).catch(() => journal);
+    return { journal, undone, failed, keptAside, trouble };
   }
-  const keptAside = unreadable.length === 0 ? undefined : `${journal}${ASIDE}`;
-  if (failed.length === 0) await (keptAside === undefined ? unlink(journal) : rename(journal, keptAside));
-  return { journal, undone, failed, keptAside };
+}
+
+/** A directory or a dead link cannot be read; a FIFO would be read for ever. */
+async function readRegularFile(path: string): Promise<string> {
+  if ((await lstat(path)).isFile()) return readFile(path, "utf8");
+  throw blazarError("HostResource", "read a journal", "it is no regular file", { subject: path });
+}
+
+/** Gives the file a name that no journal has, and that no file kept aside before has. */
+async function keepAside(journal: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const name = `${journal}${ASIDE}${number === 1 ? "" : `-${number}`}`;
+    if (await isThere(name)) continue;
+    await rename(journal, name);
+    return name;
+  }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** False if it was gone already. A look may be wrong, so the undo is done all the same. */
@@ -58,8 +91,9 @@ async function undoLeftover(resource: HostResource, ports: ResourcePorts): Promi
   return presence !== "absent";
 }
 
-function tell({ journal, undone, failed, keptAside }: Recovered, logger: Logger): void {
-  logger.warn({ journal, undone }, "cleaned up a sandbox left by a previous daemon");
+function tell({ journal, undone, failed, keptAside, trouble }: Recovered, logger: Logger): void {
+  if (trouble === undefined)
+    logger.warn({ journal, undone }, "cleaned up a sandbox left by a previous daemon");
   for (const { resource, error } of failed) {
     logger.error(
       { journal, resource, err: error },
@@ -68,8 +102,10 @@ function tell({ journal, undone, failed, keptAside }: Recovered, logger: Logger)
   }
   if (keptAside !== undefined) {
     logger.error(
-      { journal, keptAside },
-      "a previous daemon's journal has lines that cannot be read; look for what they name and remove the file",
+      trouble === undefined ? { journal, keptAside } : { journal, keptAside, err: trouble },
+      trouble === undefined
+        ? "a previous daemon's journal has lines that cannot be read; look for what they name and remove the file"
+        : "a previous daemon's journal cannot be read or removed; look for what it names and remove it",
     );
   }
 }

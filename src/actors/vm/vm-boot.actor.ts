@@ -125,10 +125,16 @@ export class VmBoot {
 
   /** Starts a clone of the template that was granted. */
   clone(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.afterwards(() => {
-      const template = this.claim.fresh.lease?.template.directory;
-      if (template === undefined) throw this.missing("clone a VM", "there is no template");
-      return this.start((disk) => ({ kind: "clone", template, disk: disk?.path }), signal);
+    return this.afterwards(async () => {
+      const { lease } = this.claim.fresh;
+      if (lease === undefined) throw this.missing("clone a VM", "there is no template");
+      const template = lease.template.directory;
+      try {
+        return await this.start((disk) => ({ kind: "clone", template, disk: disk?.path }), signal);
+      } catch (error) {
+        if (!signal.aborted) lease.distrust();
+        throw error;
+      }
     });
   }
 

@@ -72,8 +72,12 @@ function readKey(value: unknown, name: string, key: ConfigKey, file: string): un
   const result = z.safeParse(key.schema, used);
   if (result.success) return result.data;
   const shown = JSON.stringify(value)?.slice(0, 80);
-  const problem = result.error.issues[0]?.message ?? "wrong type";
-  throw invalid(file, `${name} = ${shown}: it must be ${key.type} (${problem})`);
+  // a check of ours says what must be; zod's own message says nothing
+  const problem = result.error.issues[0]?.message ?? "";
+  throw invalid(
+    file,
+    `${name} = ${shown}: it ${problem.startsWith("must") ? problem : `must be ${key.type}`}`,
+  );
 }
 
 /** The known name that takes the fewest edits to reach, if they are few enough for a slip of the pen. */

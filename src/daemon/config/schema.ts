@@ -5,6 +5,7 @@
  * is written here and nowhere else. A key that is not in the table is refused.
  */
 import { forEachDeadline } from "../../contracts/deadlines.ts";
+import { LEAST_MEMORY_BYTES } from "../../vmm/common/spec.ts";
 import {
   type ConfigKey,
   count,
@@ -60,7 +61,7 @@ export const CONFIG_SCHEMA = {
       "`auto` boots a guest with KVM once to find out whether KVM works. If it does not, VMs are emulated (`tcg`).",
     ),
     vcpus: count(1, 255, 1, "Virtual processors of a sandbox."),
-    memory: size("256M", "Guest memory of a sandbox."),
+    memory: size("256M", "Guest memory of a sandbox.", LEAST_MEMORY_BYTES),
     first_uid: count(
       1000,
       4_000_000_000,
@@ -95,7 +96,7 @@ export const CONFIG_SCHEMA = {
       0,
       1000,
       0,
-      "Warm VMs that are kept even under load. A warm VM has booted, is rehearsed and waits for a pod. Each takes about 50 MB, and some CPU under emulation.",
+      "Warm VMs that are kept even under load, but never more than `max`. A warm VM has booted, is rehearsed and waits for a pod. Each takes about 50 MB, and some CPU under emulation.",
     ),
     max: count(
       0,

@@ -55,19 +55,21 @@ export function yesNo(fallback: boolean, doc: string): ConfigKey<boolean> {
   return { schema: z.boolean(), type: "boolean", fallback, doc };
 }
 
-/** A size; the daemon gets bytes. */
-export function size(fallback: string, doc: string): ConfigKey<number> {
-  return { schema: sizeInBytes, type: "size", fallback, doc };
+/** A size of at least so many bytes; the daemon gets bytes. */
+export function size(fallback: string, doc: string, least = 0): ConfigKey<number> {
+  const enough = z.refine<number>((bytes) => bytes >= least, `must be at least ${least / 2 ** 20}M`);
+  const type = least === 0 ? "size" : `size, at least \`"${least / 2 ** 20}M"\``;
+  return { schema: sizeInBytes.check(enough), type, fallback, doc };
 }
 
 export function milliseconds(fallback: number, doc: string): ConfigKey<number> {
-  const schema = z.int().check(z.minimum(1), z.maximum(LONGEST_MS));
+  const schema = wholeNumber(1, LONGEST_MS);
   return { schema, type: "milliseconds", fallback, doc };
 }
 
 /** A whole number between two others. */
 export function count(least: number, most: number, fallback: number, doc: string): ConfigKey<number> {
-  return { schema: wholeNumber(least, most), type: "integer", fallback, doc };
+  return { schema: wholeNumber(least, most), type: `integer, ${least} to ${most}`, fallback, doc };
 }
 
 export function percent(fallback: number, doc: string): ConfigKey<number> {
@@ -86,5 +88,6 @@ export function word<const Words extends readonly [string, ...string[]]>(
 }
 
 function wholeNumber(least: number, most: number) {
-  return z.int().check(z.minimum(least), z.maximum(most));
+  const range = `must be a whole number from ${least} to ${most}`;
+  return z.number(range).check(z.refine((n) => Number.isInteger(n) && n >= least && n <= most, range));
 }

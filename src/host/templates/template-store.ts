@@ -115,7 +115,8 @@ export class LocalTemplateStore implements TemplateStore {
     const release = await this.leases.take(key);
     const at = new Date(this.now());
     if (release !== undefined && (await this.files.touch(key, at))) {
-      return { template: { ...found, lastUsedAt: at }, release };
+      const distrust = () => void this.checked.delete(key);
+      return { template: { ...found, lastUsedAt: at }, distrust, release };
     }
     release?.();
     await this.forget(key);

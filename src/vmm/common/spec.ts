@@ -10,7 +10,7 @@ import { checkId } from "../../lib/ids.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** The guest's kernel and its initramfs alone take most of this. */
-const LEAST_MEMORY_BYTES = 128 * MEBIBYTE;
+export const LEAST_MEMORY_BYTES = 128 * MEBIBYTE;
 const DISK_ID = /^[a-z0-9-]{1,31}$/;
 
 /** Throws InvalidArgument. */

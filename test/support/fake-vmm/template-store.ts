@@ -14,13 +14,19 @@ export class FakeTemplateStore implements Pick<TemplateStore, "use"> {
   readonly leases = new Set<TemplateLease>();
   /** How many leases were given in all. */
   given = 0;
+  /** Keys of templates that no VM could be cloned from. */
+  readonly distrusted: string[] = [];
 
   constructor(private readonly driver: FakeTemplates) {}
 
   async use(shape: VmShape): Promise<TemplateLease | undefined> {
     if (this.empty) return undefined;
     const template = await this.templateOf(shape);
-    const lease: TemplateLease = { template, release: () => void this.leases.delete(lease) };
+    const lease: TemplateLease = {
+      template,
+      distrust: () => void this.distrusted.push(template.key),
+      release: () => void this.leases.delete(lease),
+    };
     this.leases.add(lease);
     this.given++;
     return lease;

@@ -40,7 +40,12 @@ describe("a configuration", () => {
   it.each([
     ["[vmm]\nvcpus = 0", "vmm.vcpus = 0"],
     ['[vmm]\nvcpus = "two"', "vmm.vcpus"],
+    ["[pool]\nmax = -1", "pool.max = -1: it must be a whole number from 0 to 1000"],
+    ["[pool]\nmax = 1.5", "a whole number"],
+    ['[pool]\nmax = "3"', "a whole number"],
     ['[vmm]\nmemory = "much"', "256M"],
+    ['[vmm]\nmemory = "1K"', 'vmm.memory = "1K": it must be at least 128M'],
+    ["[vmm]\nmemory = 5", "it must be at least 128M"],
     ['[daemon]\nstate_directory = "run"', "absolute path"],
     ['[daemon]\nlog_level = "loud"', "daemon.log_level"],
     ["[keeper]\nstart = 1", "keeper.start"],

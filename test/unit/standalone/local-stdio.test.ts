@@ -77,7 +77,7 @@ describe("a command's output", () => {
     const broken: string[] = [];
     const stdout = new Writable({ write: (_chunk, _encoding, done) => done(new Error("EPIPE")) });
     const { seen, handlers } = watch();
-    const onBroken = (stream: string) => broken.push(stream);
+    const onBroken = (stream: string, { message }: Error) => broken.push(`${stream} ${message}`);
     const stdio = new LocalStdio({ stdin: new PassThrough(), stdout, stderr: new PassThrough(), onBroken });
     const binding = await stdio.openStdio("c", ALL, handlers);
     binding.data("stdout", 0, Buffer.from("lost"));
@@ -85,7 +85,7 @@ describe("a command's output", () => {
     binding.data("stdout", 4, Buffer.from("lost too"));
     binding.end("stdout", 12);
     await new Promise((next) => setImmediate(next));
-    expect(broken).toEqual(["stdout"]);
+    expect(broken).toEqual(["stdout EPIPE"]);
     expect(seen.acks.filter(([stream]) => stream === "stdout").at(-1)?.[1]).toBe(13);
   });
 });

@@ -58,6 +58,7 @@ export class WarmPool implements WarmVms {
   private readonly fills = new UnderWay();
   private readonly actor: Actor<typeof poolMachine>;
   private readonly watch: PressureWatch;
+  private started = false;
 
   constructor(
     private readonly ports: WarmPoolPorts,
@@ -95,13 +96,15 @@ export class WarmPool implements WarmVms {
   }
 
   start(): void {
+    this.started = true;
     this.actor.start();
     if (this.actor.getSnapshot().context.max > 0) this.watch.start();
   }
 
-  /** Ends all warm VMs; none is made any more. */
+  /** Ends all warm VMs; none is made any more. A pool that was never started has none. */
   async close(): Promise<void> {
     this.watch.stop();
+    if (!this.started) return;
     this.actor.send({ type: "pool.close" });
     await until(this.actor, () => false);
   }

@@ -24,6 +24,23 @@ describe("a wait for a container", () => {
   });
 });
 
+describe("a stop while a container is being created", () => {
+  it("calls the creation off, and does not wait for a process that nobody can kill", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    const created = tasks.create(containerRequest("pod", "c1"));
+    created.catch(() => undefined);
+    await Promise.all([
+      sandboxes.stop("pod", 0),
+      expect(created).rejects.toMatchObject({ code: "GuestLost" }),
+    ]);
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
 describe("the journal of a pod", () => {
   it("has what a later daemon needs to take it over, while it needs it", async () => {
     const memory = new MemoryHost();

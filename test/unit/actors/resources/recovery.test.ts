@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { FileJournal } from "../../../../src/actors/resources/journal.ts";
@@ -104,6 +104,33 @@ describe("the recovery of a dead daemon's sandboxes", () => {
     // and the next start leaves it alone
     await recover(folder, undo, logger);
     expect(await readdir(folder)).toEqual(["s1.jsonl.unreadable"]);
+  });
+
+  it("does not replace a file that was kept aside before", async () => {
+    const folder = await leave(directory);
+    await writeFile(join(folder, "s1.jsonl.unreadable"), "of an earlier start");
+    await appendFile(join(folder, "s1.jsonl"), "garbage\n");
+    await recover(folder, ports().undo, new CapturedLogger());
+    expect((await readdir(folder)).sort()).toEqual(["s1.jsonl.unreadable", "s1.jsonl.unreadable-2"]);
+    expect(await readFile(join(folder, "s1.jsonl.unreadable"), "utf8")).toBe("of an earlier start");
+  });
+
+  it("keeps aside what cannot be read at all, and goes on with the rest", async () => {
+    const folder = await leave(directory);
+    await mkdir(join(folder, "directory.jsonl"));
+    await symlink("/nonexistent", join(folder, "link.jsonl"));
+    await writeFile(join(folder, "too-long.jsonl"), "");
+    await truncate(join(folder, "too-long.jsonl"), 2 ** 32);
+    const { done, undo } = ports();
+    const logger = new CapturedLogger();
+    await recover(folder, undo, logger);
+    expect(done).toEqual(["rm /run/s1"]);
+    const kept = ["directory", "link", "too-long"].map((name) => `${name}.jsonl.unreadable`);
+    expect((await readdir(folder)).sort()).toEqual(kept);
+    const told = logger.lines
+      .filter(({ level }) => level === "error")
+      .map(({ fields }) => fields["keptAside"]);
+    expect(told.sort()).toEqual(kept.map((name) => join(folder, name)));
   });
 
   it("kills VMMs that the keeper still has and closes stdio that it still holds", async () => {

@@ -106,6 +106,8 @@ describe("the original that VMs are forked from", () => {
     expect(tried).toEqual(["fork", "clone", "boot"]);
     expect(info).toMatchObject({ boot: "cold", source: "boot" });
     expect(JSON.parse(info["fallbacks"] ?? "[]")).toMatchObject([{ from: "fork" }, { from: "clone" }]);
+    // the template is looked at again before the next clone
+    expect(bench.memory.templates?.distrusted).toHaveLength(1);
   });
 
   it("is not taken for another template's, and makes room for one that is", async () => {

@@ -53,6 +53,12 @@ describe("the warm pool", () => {
     await taken?.destroy();
   });
 
+  it("can be closed without having been started", async () => {
+    const { pool } = new MemoryHost().actors({ min: 1, max: 1 });
+    await pool.close();
+    expect(pool.size).toBe(0);
+  });
+
   it("gives up a VM whose agent never says hello, and leaves nothing of it", async () => {
     vi.useFakeTimers();
     try {

@@ -245,6 +245,18 @@ describe("a template found on disk", () => {
     expect(await next.use(SMALL)).toBeDefined();
   });
 
+  it("is checked again after nothing could be cloned from it, and replaced if it is broken by now", async () => {
+    const all = await surroundings();
+    const { key } = await built(all);
+    const lease = await all.store.use(SMALL);
+    await writeFile(join(all.directory, key, "template.json"), "garbage");
+    lease?.distrust();
+    lease?.release();
+    expect(await all.store.use(SMALL)).toBeUndefined();
+    await all.store.build(SMALL);
+    expect(await all.store.use(SMALL)).toBeDefined();
+  });
+
   it("is not used for a machine that has changed", async () => {
     const all = await surroundings();
     await built(all);
