@@ -56,6 +56,8 @@ export interface ProcessStdio {
 
 /** One container in a backend's sandbox. `execId` is "" for the init process. */
 export interface BackendContainer {
+  /** Serial number of the disk that its root is on; "" if it has none. */
+  readonly diskId: string;
   /** Makes it, without running its command. May be tried once; {@link remove} undoes whatever there is of it. */
   create(signal: AbortSignal): Promise<void>;
   /** Runs the init process's command. */

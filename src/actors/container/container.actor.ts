@@ -74,12 +74,14 @@ export class Container {
       ...{ id: request.id, shortId, mounts: request.rootfs, translated, pidTarget },
       ...{ paths: init.paths, terminal: init.terminal },
     });
-    const { bundle, namespace } = request;
-    home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId: shortId });
   }
 
   async create(signal: AbortSignal): Promise<void> {
     await this.inside.create(signal);
+    // not earlier: what is only half made is undone by a later daemon, and its intents should not wait for a fact
+    const { bundle, namespace } = this;
+    const { diskId } = this.inside;
+    this.home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId });
     this.remember(this.init);
   }
 

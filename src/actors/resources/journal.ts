@@ -53,6 +53,18 @@ const fileSystemOf = promisify(statfs);
 /** statfs(2): file systems that are memory, where a write is a copy of microseconds and needs no thread. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
 
+/** By directory: asked once, as a start would wait for the answer. */
+const directoriesInMemory = new Map<string, Promise<boolean>>();
+
+function isInMemory(directory: string): Promise<boolean> {
+  const known = directoriesInMemory.get(directory);
+  if (known !== undefined) return known;
+  const asked = fileSystemOf(directory).then(({ type }) => IN_MEMORY.has(type));
+  directoriesInMemory.set(directory, asked);
+  asked.catch(() => directoriesInMemory.delete(directory));
+  return asked;
+}
+
 /** A journal in a file, 0600. */
 export class FileJournal implements Journal {
   private nextRef = 1;
@@ -73,8 +85,8 @@ export class FileJournal implements Journal {
   /** Starts a new journal. Throws HostResource if the file exists already or cannot be made; then it leaves none. */
   static async create(path: string, sandboxId: string, now: () => number = Date.now): Promise<FileJournal> {
     try {
-      const { type } = await fileSystemOf(dirname(path));
-      const journal = new FileJournal(path, await openFile(path, "ax", 0o600), IN_MEMORY.has(type), now);
+      const inMemory = await isInMemory(dirname(path));
+      const journal = new FileJournal(path, await openFile(path, "ax", 0o600), inMemory, now);
       try {
         await journal.append({ type: "opened", at: now(), sandboxId });
       } catch (error) {

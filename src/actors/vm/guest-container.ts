@@ -33,11 +33,11 @@ export interface GuestContainerPorts {
 
 export class GuestContainer implements BackendContainer {
   readonly id: string;
+  diskId: string;
   /** Dropped after the creation, because specs are large. */
   private spec: ContainerSpec | undefined;
   private plan: RootfsPlan | undefined;
   private rootfsRef: number | undefined;
-  private diskId: string;
   private diskAttached = false;
   private creating: Promise<void> = Promise.resolve();
   private readonly relays = new Map<string, StdioRelay>();
