@@ -30,7 +30,8 @@ export async function loadConfig(file: string | undefined): Promise<Config> {
 export function parseConfig(text: string, file: string): Config {
   const given = parseToml(text, file);
   for (const name of Object.keys(given))
-    if (!(name in SECTIONS)) throw unknown(file, `[${name}]`, nearest(name, Object.keys(SECTIONS)));
+    if (!Object.hasOwn(SECTIONS, name))
+      throw unknown(file, `[${name}]`, nearest(name, Object.keys(SECTIONS)));
   const sections = Object.entries(SECTIONS).map(([name, keys]) => [
     name,
     readSection(given[name], name, keys, file),

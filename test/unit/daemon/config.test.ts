@@ -35,6 +35,7 @@ describe("a configuration", () => {
     expect(refusal("[vm]\nvcpus = 1")).toContain("there is no [vm]; did you mean vmm?");
     expect(refusal("[vmm]\nxylophone_of_doom = 1")).toMatch(/there is no vmm\.xylophone_of_doom;(?! did)/);
     expect(refusal("[vmm]\nconstructor = 1")).toContain("there is no vmm.constructor");
+    expect(refusal("[constructor]\na = 1")).toContain("there is no [constructor]");
   });
 
   it.each([
