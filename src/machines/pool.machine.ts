@@ -4,7 +4,7 @@
  * It makes one VM at a time, in the pauses between starts; below `min` it does not wait for a pause. VMs that were taken or
  * have died are made up for. Memory pressure and shutdown drain it. Pure: the VMs are in actors/supply/pool.actor.ts.
  */
-import { type ActorRefFrom, assign, setup } from "xstate";
+import { assign, setup } from "xstate";
 import { promiseStub } from "./effects.ts";
 
 export interface PoolInput {
@@ -124,5 +124,3 @@ export const poolMachine = poolSetup.createMachine({
     closed: { type: "final", entry: assign({ size: 0 }) },
   },
 });
-
-export type PoolActor = ActorRefFrom<typeof poolMachine>;

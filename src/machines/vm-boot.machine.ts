@@ -9,7 +9,13 @@ import type { ActorRefFrom } from "xstate";
 import { endOf } from "../lib/signals.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
 import { step } from "./step.ts";
-import { type VmBootContext, type VmBootEffectInput, type VmOrigin, vmBootSetup } from "./vm-boot.setup.ts";
+import {
+  type Fallback,
+  type VmBootContext,
+  type VmBootEffectInput,
+  type VmOrigin,
+  vmBootSetup,
+} from "./vm-boot.setup.ts";
 
 const POWERED_OFF: Failure = {
   code: "GuestFailed",
@@ -82,7 +88,7 @@ function attempt<Src extends "adopt" | "fork" | "clone", Deadline extends "adopt
 }
 
 interface Attempt<Deadline> {
-  readonly from: VmOrigin;
+  readonly from: Fallback["from"];
   /** In the infinitive, for the error of a passed deadline. */
   readonly what: string;
   readonly deadline: Deadline;

@@ -12,7 +12,7 @@ export type VmOrigin = "warm" | VmSource["kind"];
 
 /** A way to a VM that was tried and given up for the next one. Plain data. */
 export interface Fallback {
-  readonly from: VmOrigin;
+  readonly from: Exclude<VmOrigin, "boot">;
   readonly failure: Failure;
 }
 

@@ -32,7 +32,8 @@ export class Claim {
 
   /** Has a warm VM's guest set up from now on. */
   reserve(warm: GuestVm, setUp: SetUp, now: () => number): void {
-    if (warm.link !== undefined) this.reserved = new Reservation(warm, warm.link, setUp, now);
+    if (warm.link === undefined) this.unwanted.add(warm);
+    else this.reserved = new Reservation(warm, warm.link, setUp, now);
   }
 
   /** Decides where the VM comes from, and waits for a turn unless it is warm. Rejects with Cancelled. */

@@ -1,24 +1,29 @@
 /**
  * Binds the chart vm-boot to its effects: the one place where that chart and the VMs meet.
  *
- * Done once for sandboxes and once for each maker of VMs without an owner: an effect finds its {@link VmBoot} by the id in
+ * Done once for all sandboxes, and once for each VM that no sandbox owns: an effect finds its {@link VmBoot} by the id in
  * its input.
  */
 import { createActor, fromEventObservable, fromPromise } from "xstate";
 import { errorOf } from "../../machines/failure.ts";
 import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
-import type { AcquireInput, VmBootEffectInput, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import type {
+  AcquireInput,
+  Fallback,
+  VmBootEffectInput,
+  VmBootEvent,
+  VmOrigin,
+} from "../../machines/vm-boot.setup.ts";
 import type { Endings } from "../supply/ahead/endings.ts";
 import { until } from "../until.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import type { VmBoot, VmBootOptions, VmBootPorts } from "./vm-boot.actor.ts";
 
 /** What an operator reads when a quick way to a VM was not taken. */
-const FALLBACKS: Readonly<Record<VmOrigin, string>> = {
+const FALLBACKS: Readonly<Record<Fallback["from"], string>> = {
   warm: "a warm VM could not be adopted; the sandbox waits for a turn and gets a fresh one",
   fork: "the VM could not be forked and is cloned",
   clone: "the VM could not be cloned and boots",
-  boot: "the VM could not boot",
 };
 
 /** The chart with real effects; `find` knows every VM that is being made. */

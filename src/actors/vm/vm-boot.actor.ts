@@ -218,7 +218,7 @@ export class VmBoot {
     throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.id });
   }
 
-  /** Runs an effect when the one before has come to its end, and undoes a VM that came too late for its chart. */
+  /** Runs an effect when the one before has come to its end. */
   private afterwards<T>(work: () => Promise<T>): Promise<T> {
     const before = this.last;
     const done = this.underWay.track(async () => {
@@ -257,7 +257,7 @@ export class VmBoot {
     sourceWith: (disk: PreparedDisk | undefined) => VmSource,
     signal: AbortSignal,
   ): Promise<{ pid: number }> {
-    // one that was launched after its deadline
+    // it came too late for the chart, which has gone on to the next way
     if (this.vm !== undefined) await this.dropVm();
     const { id, shape, resources } = this.options;
     const place = await this.places.make(signal);

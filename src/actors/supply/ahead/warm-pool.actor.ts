@@ -9,7 +9,7 @@ import { type Actor, createActor, fromPromise } from "xstate";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { VmShape } from "../../../contracts/vm.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
-import { type PoolActor, poolMachine } from "../../../machines/pool.machine.ts";
+import { poolMachine } from "../../../machines/pool.machine.ts";
 import { prepareChild } from "../../guest/preparation.ts";
 import { until } from "../../until.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
@@ -79,11 +79,6 @@ export class WarmPool implements WarmVms {
       }),
       { input: { min: Math.min(settings.min, max), max, intervalMs: INTERVAL_MS } },
     );
-  }
-
-  /** For those who watch: state and size. */
-  get chart(): PoolActor {
-    return this.actor;
   }
 
   get size(): number {
