@@ -19,7 +19,7 @@ interface Check {
 }
 
 /** What dependency-cruiser looks at, as far as it exists. */
-const LAYERED = ["src", "lab", "guest", "keeper", "native", "setup", "test", "bench"].filter((name) =>
+const LAYERED = ["src", "lab", "guest", "keeper", "fileserver", "native", "setup", "test", "bench"].filter((name) =>
   existsSync(path.join(repoRoot(), name)),
 );
 
