@@ -12,6 +12,8 @@ import { HEADER_BYTES, Malformed, Reply, Request } from "./wire.ts";
 
 /** Requests of a guest that only reads are short. */
 const FIRST_INPUT_BYTES = 64 * 1024;
+/** How often descriptors are looked through for those that are of no use any more. */
+const GROW_MS = 5_000;
 /** Longest message before there is an agreement. */
 const FIRST_MESSAGE_BYTES = 8192;
 
@@ -21,6 +23,9 @@ export class Connection {
   private readonly request = new Request(this.input);
   private readonly reply: Reply;
   private filled = 0;
+  private growAt = 0;
+  /** Rounds in which the guest has said nothing. */
+  private silent = 0;
 
   /** @param fd a blocking stream socket */
   constructor(
@@ -32,12 +37,32 @@ export class Connection {
 
   /** Serves until the guest has gone. Throws Malformed. */
   serve(): void {
+    sys.receiveTimeout(this.fd, GROW_MS);
     for (;;) {
       const length = sys.read(this.fd, this.input, this.filled, this.input.byteLength - this.filled);
+      if (length === -sys.EAGAIN) {
+        this.grow();
+        continue;
+      }
       if (length <= 0) return;
+      this.heard();
       this.filled += length;
       if (!this.answerAll()) return;
     }
+  }
+
+  /** Lets go of what the guest has not used for a while; after two silent rounds there is nothing left. */
+  private grow(): void {
+    this.session.tree.grow();
+    this.growAt = Date.now() + GROW_MS;
+    this.silent++;
+    if (this.silent > 2) sys.receiveTimeout(this.fd, 0);
+  }
+
+  private heard(): void {
+    if (this.silent > 2) sys.receiveTimeout(this.fd, GROW_MS);
+    this.silent = 0;
+    if (Date.now() >= this.growAt) this.grow();
   }
 
   /** Answers the messages that are whole. False if the guest has gone. */

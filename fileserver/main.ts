@@ -49,11 +49,7 @@ function listen(path: string): number {
 }
 
 function accept(listener: number): number {
-  const epoll = need(sys.epollCreate(), "wait for the guest");
-  need(sys.epollCtl(epoll, sys.EPOLL_CTL_ADD, listener, sys.EPOLLIN, 1), "wait for the guest");
-  const came = need(sys.epollWait(epoll, CONNECT_WITHIN_MS, new ArrayBuffer(8)), "wait for the guest");
-  if (came === 0) throw new Error("nobody has connected");
-  sys.close(epoll);
+  if (sys.poll1(listener, sys.POLLIN, CONNECT_WITHIN_MS) === 0) throw new Error("nobody has connected");
   const connection = need(sys.accept4(listener), "accept the guest's connection");
   need(sys.setNonblock(connection, false), "wait for the guest's messages");
   return connection;

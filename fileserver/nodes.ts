@@ -15,6 +15,8 @@ export class Node {
   fd: number;
   /** Fids and nodes that hold it. */
   users = 1;
+  /** The tree's age when the descriptor was last used. */
+  usedAt = 0;
 
   constructor(
     readonly parent: Node | undefined,
@@ -35,8 +37,9 @@ export class NodeTree {
   /** Where the last stat of {@link child} and {@link stat} is. */
   readonly found = new StatBuffer();
   private readonly mounts = new Mounts();
-  /** Nodes with a descriptor, the one that was not used for longest first; never the root. */
+  /** Nodes with a descriptor, those that were not used for longest first; never the root. */
   private readonly open = new Map<Node, true>();
+  private age = 1;
 
   /**
    * @param fd the share's directory
@@ -88,7 +91,7 @@ export class NodeTree {
   /** A descriptor of the node, for use at once: the next call may close it. -errno, -ESTALE if it is another file now. */
   fdOf(node: Node): number {
     if (node.fd >= 0) {
-      if (this.open.delete(node)) this.open.set(node, true);
+      if (node.usedAt !== this.age && this.open.delete(node)) this.keep(node);
       return node.fd;
     }
     const closed: Node[] = [];
@@ -132,6 +135,18 @@ export class NodeTree {
     if (typeof node === "number") return node;
     this.release(node);
     return node.pathHigh;
+  }
+
+  /**
+   * Called from time to time: closes the descriptors that were not used since the call before. A mount that the host has
+   * taken away lives as long as somebody has a descriptor in it, and so do deleted files.
+   */
+  grow(): void {
+    for (const node of this.open.keys()) {
+      if (node.usedAt === this.age) break;
+      this.shut(node);
+    }
+    this.age++;
   }
 
   private identified(parent: Node, name: string, fd: number): Node | number {
@@ -181,10 +196,15 @@ export class NodeTree {
 
   /** Nodes that are just being used are the youngest, and a budget has room for more than these. */
   private remember(node: Node): void {
-    this.open.set(node, true);
+    this.keep(node);
     if (this.open.size <= this.budget) return;
     const oldest = this.open.keys().next().value;
     if (oldest !== undefined) this.shut(oldest);
+  }
+
+  private keep(node: Node): void {
+    node.usedAt = this.age;
+    this.open.set(node, true);
   }
 
   private shut(node: Node): void {

@@ -127,16 +127,15 @@ class EntryFacts implements Facts {
 const facts = new EntryFacts();
 
 export const readdir = ofFid(({ node, file }, { tree }, request, reply) => {
-  const offset = request.u64();
+  const [positionLow, positionHigh] = [request.u32(), request.u32()];
   const count = request.u32();
   if (file < 0 || node.kind !== sys.S_IFDIR) return -sys.EBADF;
-  if (!Number.isSafeInteger(offset)) return -sys.EINVAL;
   const countAt = reply.position;
   reply.u32(0);
   const start = reply.position;
   const room = Math.min(count, reply.room);
   const size = facts.bytes.byteLength;
-  const listed = sys.listEntries(file, offset, reply.bytes, start, room, facts.bytes, 0, size);
+  const listed = sys.listEntries(file, positionLow, positionHigh, reply.bytes, start, room, facts.bytes, 0, size);
   if (typeof listed === "number") return listed;
   const [bytes, entries] = listed;
   let at = start;

@@ -180,11 +180,11 @@ static size_t put_entry(int directory, const struct kernel_entry *entry, uint8_t
 
 SYS_FUNCTION(f_list_entries) {
   int fd;
-  int64_t position;
+  uint32_t low, high; /* a position may be a hash of all 64 bits */
   struct sys_bytes out, facts;
   _Alignas(struct kernel_entry) static uint8_t listing[LISTING_BYTES];
-  SYS_ARGS("fnbb", &fd, &position, &out, &facts);
-  if (lseek(fd, position, SEEK_SET) < 0) return sys_result(ctx, -1);
+  SYS_ARGS("fuubb", &fd, &low, &high, &out, &facts);
+  if (lseek(fd, (off_t)((uint64_t)high << 32 | low), SEEK_SET) < 0) return sys_result(ctx, -1);
   size_t wanted = out.length < LISTING_BYTES ? out.length : LISTING_BYTES;
   size_t used = 0, described = 0;
   int full = 0;
@@ -225,7 +225,7 @@ SYS_FUNCTION(f_get_entry_xattr) {
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("bytesToName", 3, f_bytes_to_name),      JS_CFUNC_DEF("openEntry", 3, f_open_entry),
     JS_CFUNC_DEF("statEntry", 4, f_stat_entry),           JS_CFUNC_DEF("readLinkEntry", 4, f_read_link_entry),
-    JS_CFUNC_DEF("statfsEntry", 4, f_statfs_entry),       JS_CFUNC_DEF("listEntries", 8, f_list_entries),
+    JS_CFUNC_DEF("statfsEntry", 4, f_statfs_entry),       JS_CFUNC_DEF("listEntries", 9, f_list_entries),
     JS_CFUNC_DEF("getEntryXattr", 6, f_get_entry_xattr),
 };
 SYS_GROUP(sys_served_group, functions);

@@ -20,12 +20,13 @@ declare module "sys" {
   /** fstatfs(2) as the body of 9P2000.L's Rstatfs: 60 bytes. */
   export function statfsEntry(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
   /**
-   * getdents64(2) from `position` on, as records of Rreaddir whose qids have no version and no path yet. For each one
+   * getdents64(2) from a position of 64 bits on, as records of Rreaddir whose qids have no version and no path yet. For each one
    * `facts` gets device, inode and mount id, 64 bits each; all 0 for "..". The result is [bytes, records]; 0 is the end.
    */
   export function listEntries(
     fd: number,
-    position: number,
+    positionLow: number,
+    positionHigh: number,
     buffer: ArrayBuffer,
     offset: number,
     length: number,
