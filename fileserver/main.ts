@@ -9,7 +9,7 @@ import * as std from "std";
 import * as sys from "sys";
 import { parseArguments, USAGE } from "./arguments.ts";
 import { Connection } from "./connection.ts";
-import { Session } from "./session.ts";
+import { MEMORY_LIMIT_BYTES, Session } from "./session.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -21,6 +21,7 @@ const PRIVATE = 0o600;
 function run(): void {
   const { root, socket } = parseArguments(scriptArgs.slice(1));
   const directory = need(sys.open(root, sys.O_PATH | sys.O_DIRECTORY), `open ${root}`);
+  sys.setMemoryLimit(MEMORY_LIMIT_BYTES);
   const session = new Session(directory, raiseLimit());
   const listener = typeof socket === "number" ? socket : listen(socket);
   const connection = accept(listener);

@@ -7,8 +7,9 @@
 import * as sys from "sys";
 import { type Node, NodeTree } from "./nodes.ts";
 
-/** Fids at most. An honest guest has one for each name in its cache, and its own memory is full before. */
-const MOST_FIDS = 200_000;
+/** Fids at most, and the memory that they need. An honest guest has one for each name in its cache of some 2 KB. */
+const MOST_FIDS = 250_000;
+export const MEMORY_LIMIT_BYTES = 192 * 2 ** 20;
 /** Descriptors for nodes at most: more only save a second opening. */
 const MOST_NODES_OPEN = 8192;
 /** For standard streams, sockets and the share itself. */

@@ -135,7 +135,17 @@ export const readdir = ofFid(({ node, file }, { tree }, request, reply) => {
   const start = reply.position;
   const room = Math.min(count, reply.room);
   const size = facts.bytes.byteLength;
-  const listed = sys.listEntries(file, positionLow, positionHigh, reply.bytes, start, room, facts.bytes, 0, size);
+  const listed = sys.listEntries(
+    file,
+    positionLow,
+    positionHigh,
+    reply.bytes,
+    start,
+    room,
+    facts.bytes,
+    0,
+    size,
+  );
   if (typeof listed === "number") return listed;
   const [bytes, entries] = listed;
   let at = start;

@@ -96,10 +96,7 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);
   const agent = await perform(programStep(cache, quickjs, "agent", "guest/agent/main.ts"), progress);
   const keeper = await perform(programStep(cache, quickjs, "keeper", "keeper/main.ts"), progress);
-  const fileServer = await perform(
-    programStep(cache, quickjs, "fileserver", "fileserver/main.ts"),
-    progress,
-  );
+  const fileServer = await perform(programStep(cache, quickjs, "fileserver", "fileserver/main.ts"), progress);
   const withoutForks = "emulated VMs are cloned and not forked, which is slower";
   const forkLibrary = await attempt(forkLibraryStep(cache), progress, withoutForks);
   const initramfs = await perform(await initramfsStep(cache, { agent, kernel, busybox }), progress);

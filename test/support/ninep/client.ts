@@ -136,7 +136,13 @@ export class NinepClient {
   /** A new fid for the file at these names, from `from` on; throws the errno as text. */
   async walk(from: number, ...names: readonly (string | Buffer)[]): Promise<number> {
     const fid = this.nextFid++;
-    const { errno, body } = await this.ask(T.walk, u32(from), u32(fid), u16(names.length), ...names.map(text));
+    const { errno, body } = await this.ask(
+      T.walk,
+      u32(from),
+      u32(fid),
+      u16(names.length),
+      ...names.map(text),
+    );
     if (errno !== 0) throw new Error(`errno ${errno}`);
     if (body.readUInt16LE(0) !== names.length) throw new Error("errno 2");
     return fid;
