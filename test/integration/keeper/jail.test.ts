@@ -6,7 +6,7 @@ import { createServer, type Server } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Jail } from "../../../src/contracts/keeper.ts";
+import type { Jail, ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { connectUnix } from "../../../src/lib/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { shell } from "../../support/conformance/keeper.ts";
@@ -32,6 +32,13 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
   afterEach(async () => {
     await bench.dispose();
   });
+
+  /** A static program that waits: it needs nothing of its jail as soon as it runs. */
+  async function waiting(mounts: Jail["mounts"] = []): Promise<ProcessSpawn> {
+    const program = await buildProbe(bench.directory);
+    const jail = { mounts: [host(program), ...mounts], proc: true };
+    return { ...shell("vm", ""), argv: [program, "60000"], ...USER, jail };
+  }
 
   it("has nothing of the host in it once it is sealed", async () => {
     const { keeper, directory } = bench;
@@ -67,7 +74,7 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
 
   it("is sealed as often as asked, and not once its process has ended", async () => {
     const { keeper } = bench;
-    await keeper.spawn({ ...shell("vm", "sleep 60"), ...USER, jail: SHELL });
+    await keeper.spawn(await waiting());
     await keeper.seal("vm");
     await keeper.seal("vm");
     await keeper.signal("vm", 9);
@@ -81,10 +88,7 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
     const shared = path.join(directory, "shared");
     await mkdir(path.join(shared, "later"), { recursive: true });
     const follow = { source: shared, target: "/share", readonly: true, follow: true, temporary: false };
-    const { pid } = await keeper.spawn({
-      ...shell("vm", "sleep 60"),
-      jail: { ...SHELL, mounts: [...SHELL.mounts, follow] },
-    });
+    const { pid } = await keeper.spawn(await waiting([follow]));
     await keeper.seal("vm");
     await run("mount", ["-t", "tmpfs", "x", path.join(shared, "later")]);
     try {
