@@ -121,7 +121,14 @@ export class GuestShare {
     const { journal } = owner.resources;
     const ref = await journal.intend({ kind: "process", id });
     const identity = await ports.fileServers.start(
-      { id, directory: place.share.directory, socket, user: place.user, cgroups: owner.groups },
+      {
+        id,
+        directory: place.share.directory,
+        changes: place.share.make,
+        socket,
+        user: place.user,
+        cgroups: owner.groups,
+      },
       signal,
     );
     await journal.amend(ref, { kind: "process", id, ...identity });
