@@ -59,7 +59,8 @@ async function unplug(qmp: QmpClient, device: string, deadlineMs: number): Promi
   }
 }
 
-function isMissingNode(error: unknown): boolean {
+/** Whether QEMU said that there is no node of this name. */
+export function isMissingNode(error: unknown): boolean {
   return qmpRefusal(error)?.description.startsWith("Failed to find node") ?? false;
 }
 
