@@ -12,9 +12,12 @@ import type { VmImage } from "../../contracts/vm.ts";
 import { SLOT_SERIALS } from "../../protocol/guest/messages.ts";
 import { diskNames } from "./disk-names.ts";
 import { attachDisk, type DiskDeadlines, detachDisk, isMissingNode } from "./disks.ts";
-import type { QmpClient } from "./qmp/client.ts";
+import { executeWithFile } from "./file-sets.ts";
+import type { QmpClient, QmpCommand } from "./qmp/client.ts";
 import { slotNode } from "./slot-names.ts";
 
+/** Nobody writes to an image, so nobody has to lock it. */
+const IMAGE = { driver: "file", "read-only": true, locking: "off" };
 const SLOTS: ReadonlySet<string> = new Set(SLOT_SERIALS);
 
 export class ImageDisks {
@@ -53,22 +56,18 @@ export class ImageDisks {
   private async fill(slot: string, image: VmImage): Promise<void> {
     const { node } = diskNames(image.id);
     this.filled.set(slot, image);
-    const file = {
-      driver: "file",
-      "node-name": node,
-      filename: image.path,
-      "read-only": true,
-      locking: "off",
-    };
-    const results = await Promise.allSettled([
-      this.command("blockdev-add", file),
-      this.command("blockdev-reopen", { options: [slotNode(slot, node)] }),
-    ]);
-    const failure = results.find((result) => result.status === "rejected");
-    if (failure === undefined) return;
-    // the slot is free again unless QEMU does not answer
-    await this.empty(slot, image).catch(() => undefined);
-    throw failure.reason;
+    const commands = (filename: string): QmpCommand[] => [
+      { command: "blockdev-add", args: { ...IMAGE, "node-name": node, filename } },
+      { command: "blockdev-reopen", args: { options: [slotNode(slot, node)] } },
+    ];
+    try {
+      const file = { path: image.path, readonly: true };
+      await executeWithFile(this.qmp, file, commands, this.deadlines.commandMs);
+    } catch (error) {
+      // the slot is free again unless QEMU does not answer
+      await this.empty(slot, image).catch(() => undefined);
+      throw error;
+    }
   }
 
   private async empty(slot: string, { id }: VmImage): Promise<void> {

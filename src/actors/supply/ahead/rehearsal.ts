@@ -94,7 +94,7 @@ export async function rehearseInTemplate(
     const rootfs = {
       kind: "builtin",
       path: "",
-      imageSerials: [],
+      imageSerials: [] as string[],
       diskSerial: "",
       filesystem: "",
       readonly: false,
