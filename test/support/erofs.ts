@@ -4,6 +4,7 @@
 import { execFile } from "node:child_process";
 import { chmod, stat, truncate } from "node:fs/promises";
 import { promisify } from "node:util";
+import { artifacts } from "../../setup/steps/artifacts.ts";
 import { SLOT_BYTES } from "../../src/contracts/images.ts";
 
 /** Makes `file` an image of a directory, of the size of a slot unless another one is asked for; any VMM may open it. */
@@ -12,7 +13,8 @@ export async function makeErofs(
   file: string,
   bytes: number = SLOT_BYTES,
 ): Promise<string> {
-  await promisify(execFile)(process.env["MKFS_EROFS"] ?? "mkfs.erofs", ["--quiet", file, directory]);
+  const [program = "mkfs.erofs", ...args] = artifacts().erofsUtils?.mkfs ?? [];
+  await promisify(execFile)(program, [...args, "--quiet", file, directory]);
   await truncate(file, Math.max(bytes, (await stat(file)).size));
   await chmod(file, 0o444);
   return file;
