@@ -11,6 +11,7 @@ import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
 import { PORT_CONTROLLER } from "./port-names.ts";
+import { slotDevices, slotNodes } from "./slot-names.ts";
 
 /** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
@@ -59,6 +60,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...boot(input),
     ...devices(input.paths),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
+    ...slots(),
     ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
   ];
@@ -125,9 +127,18 @@ function devices(paths: VmPaths): string[] {
 
 /** The same as when it is plugged into a running VM: what a template's guest has found, its clones' guests still have. */
 function diskArguments(disk: VmDisk): string[] {
-  const { driver, ...properties } = scsiDisk(disk.id);
-  const device = [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)];
-  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", device.join(",")];
+  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", deviceArgument(scsiDisk(disk.id))];
+}
+
+function slots(): string[] {
+  return [
+    ...slotNodes().flatMap((node) => ["-blockdev", JSON.stringify(node)]),
+    ...slotDevices().flatMap((device) => ["-device", deviceArgument(device)]),
+  ];
+}
+
+function deviceArgument({ driver, ...properties }: ReturnType<typeof scsiDisk>): string {
+  return [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)].join(",");
 }
 
 /** A value inside a QEMU option list, where a comma is written twice. */

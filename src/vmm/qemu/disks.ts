@@ -41,6 +41,7 @@ export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDead
   });
 }
 
-function isMissingNode(error: unknown): boolean {
+/** Whether QEMU said that there is no node of this name. */
+export function isMissingNode(error: unknown): boolean {
   return qmpRefusal(error)?.description.startsWith("Failed to find node") ?? false;
 }

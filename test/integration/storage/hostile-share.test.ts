@@ -27,6 +27,7 @@ import {
 } from "../../support/ninep/client.ts";
 import { makeHostileShare } from "../../support/ninep/hostile.ts";
 import { ServedDirectory } from "../../support/ninep/server.ts";
+import { shareOf } from "../../support/share-of.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -82,7 +83,7 @@ describe.skipIf(!isRoot)("a guest that speaks 9P itself", () => {
     expect(listing(share)).toBe(before);
     expect(await readFile(path.join(base, "canary"), "utf8")).toBe("CANARY\n");
     await store.release(plan);
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
     await pool.close();
     await bundle.remove();
     await rm(base, { recursive: true });

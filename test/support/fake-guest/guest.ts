@@ -38,6 +38,8 @@ export interface GuestFaults {
   badHello?: boolean;
   /** Requests that are answered with an error. */
   fails?: Partial<Record<GuestOp, BlazarError>>;
+  /** What mounting an image ends with. */
+  mountImage?: BlazarError;
   /** Requests that are never answered. */
   hangs?: ReadonlySet<GuestOp>;
   /** Requests that are answered with bytes that are no frame. */
@@ -91,6 +93,8 @@ export class FakeGuest {
   readonly preparedDisks = new Set<string>();
   /** The port over which the share is mounted. */
   sharePort: string | undefined;
+  /** Serial → how many containers use that image. */
+  readonly mountedImages = new Map<string, number>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -140,6 +144,7 @@ export class FakeGuest {
   crash(): void {
     this.containers.clear();
     this.preparedDisks.clear();
+    this.mountedImages.clear();
     this.setup = undefined;
     this.session++;
     this.peer = this.newPeer();
@@ -244,6 +249,7 @@ export class FakeGuest {
         process.close();
       }
       this.containers.delete(id);
+      this.countImages(container.create, -1);
       return {};
     },
     "container.pids": ({ id }) => ({
@@ -289,6 +295,7 @@ export class FakeGuest {
         for (const process of [...execs.values(), init]) process.exit(137);
       }
       this.containers.clear();
+      this.mountedImages.clear();
       this.schedule(() => this.schedule(() => this.powerOff()));
       return {};
     },
@@ -301,10 +308,20 @@ export class FakeGuest {
     if (params.rootfs.kind === "layers" && this.options.hasPort !== undefined && this.sharePort === undefined)
       throw failure("InvalidRootfs", "create a container", params.id, "the share is not mounted");
     if (params.pidNamespace === "target") this.container(params.pidTarget);
+    if (params.rootfs.kind === "image" && this.faults.mountImage !== undefined) throw this.faults.mountImage;
+    this.countImages(params, 1);
     const init = this.spawn(params.id, "", params.process, params.stdio);
     this.preparedDisks.delete(params.rootfs.diskSerial);
     this.containers.set(params.id, { create: params, init, execs: new Map() });
     return { pid: init.pid };
+  }
+
+  private countImages({ rootfs: { imageSerials } }: ContainerCreate, change: number): void {
+    for (const serial of imageSerials) {
+      const users = (this.mountedImages.get(serial) ?? 0) + change;
+      if (users > 0) this.mountedImages.set(serial, users);
+      else this.mountedImages.delete(serial);
+    }
   }
 
   private signal({ id, execId, signal, all }: ProcessSignal): Record<string, never> {
