@@ -19,6 +19,13 @@ function mounts(memory: MemoryHost): number {
   return memory.driver.vm("pod").guest.requests.filter(({ op }) => op === "share.mount").length;
 }
 
+/** A host whose containers get their layers by the share. */
+function withoutImages(): MemoryHost {
+  const memory = new MemoryHost();
+  memory.images.available = false;
+  return memory;
+}
+
 describe("the share of a pod", () => {
   it("is not there before a container needs it", async () => {
     const memory = new MemoryHost();
@@ -30,7 +37,7 @@ describe("the share of a pod", () => {
   });
 
   it("is made once for all containers, and ends with the VM", async () => {
-    const memory = new MemoryHost();
+    const memory = withoutImages();
     const { sandboxes, tasks, vm } = await startedPod(memory);
     await Promise.all(["c1", "c2"].map((id) => tasks.create(containerRequest("pod", id))));
     expect(memory.keeper.running).toEqual([SERVER]);
@@ -45,7 +52,7 @@ describe("the share of a pod", () => {
   });
 
   it("is served in the control group of the pod", async () => {
-    const memory = new MemoryHost();
+    const memory = withoutImages();
     const { sandboxes, tasks } = await startedPod(memory);
     await tasks.create(containerRequest("pod", "c1"));
     expect(memory.keeper.processes.get(SERVER)?.spec.cgroups).toEqual(["/cgroup/pod/cgroup.procs"]);
@@ -71,7 +78,7 @@ describe("the share of a pod", () => {
   ])(
     "fails the container if %s, leaves nothing, and is tried again for the next one",
     async (_name, fault) => {
-      const memory = new MemoryHost();
+      const memory = withoutImages();
       const { sandboxes, tasks, vm } = await startedPod(memory);
       fault(memory);
       await expect(tasks.create(containerRequest("pod", "c1"))).rejects.toThrow("a fault of the test");
@@ -88,7 +95,7 @@ describe("the share of a pod", () => {
 
   it("leaves no server if the VM dies while it is being made", async () => {
     for (const op of ["attachPort", "share.mount"] as const) {
-      const memory = new MemoryHost();
+      const memory = withoutImages();
       const { sandboxes, tasks, vm } = await startedPod(memory);
       if (op === "attachPort") vm.faults.attachPort = "hangs";
       else Object.assign(vm.guest.faults, { hangs: new Set([op]) });
