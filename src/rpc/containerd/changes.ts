@@ -1,0 +1,82 @@
+/**
+ * What happens to layers and OCI images, from containerd's events (Events.Subscribe, filters as in pkg/filters).
+ *
+ * containerd has no event for "an image is unpacked": it publishes each layer's commit, and notes the top afterwards as a
+ * label of the image's configuration, without an event. So a change only says that it is time to look. A stream that ends
+ * is opened again with a growing pause; a refusal is told once.
+ */
+import { BlazarError } from "../../contracts/errors.ts";
+import type { EventObserver, EventSource } from "../../contracts/event-source.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { SnapshotChange } from "../../contracts/snapshots.ts";
+import { abortable, pause } from "../../lib/async.ts";
+import { EventsService } from "../generated/containerd/services/events/v1/events.ts";
+import type { Envelope } from "../generated/containerd/types/types.ts";
+import type { ContainerdConnection } from "./connection.ts";
+
+const CHANGES: Readonly<Record<string, SnapshotChange>> = {
+  "/snapshot/commit": "layer",
+  "/images/create": "image",
+  "/images/update": "image",
+  "/images/delete": "image",
+};
+const CONNECT_MS = 1_000;
+/** How long a pause is after a failure: doubled each time. */
+const RETRY = { firstMs: 100, lastMs: 10_000 };
+
+export interface ChangesOptions {
+  readonly connection: Pick<ContainerdConnection, "ready" | "follow">;
+  readonly namespace: string;
+  readonly logger: Logger;
+}
+
+export class SnapshotChanges implements EventSource<SnapshotChange> {
+  private told = false;
+
+  constructor(private readonly options: ChangesOptions) {}
+
+  subscribe(observer: EventObserver<SnapshotChange>): { unsubscribe(): void } {
+    const ended = new AbortController();
+    void this.follow(observer, ended.signal);
+    return { unsubscribe: () => ended.abort() };
+  }
+
+  private async follow(observer: EventObserver<SnapshotChange>, signal: AbortSignal): Promise<void> {
+    for (let pauseMs = RETRY.firstMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, RETRY.lastMs)) {
+      const heard = () => {
+        pauseMs = RETRY.firstMs;
+        this.told = false;
+      };
+      await this.followOnce(observer, heard, signal).catch((error: unknown) => this.tell(error, signal));
+      await pause(pauseMs, signal);
+    }
+  }
+
+  /** Settles when the stream has ended. */
+  private async followOnce(
+    observer: EventObserver<SnapshotChange>,
+    heard: () => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { connection, namespace } = this.options;
+    const what = { operation: "connect to containerd" };
+    await abortable(connection.ready(CONNECT_MS), signal, what);
+    const filters = Object.keys(CHANGES).map((topic) => `namespace==${namespace},topic==${topic}`);
+    const onMessage = ({ topic }: Envelope) => {
+      heard();
+      const change = Object.hasOwn(CHANGES, topic) ? CHANGES[topic] : undefined;
+      if (change !== undefined && !signal.aborted) observer.next(change);
+    };
+    const ended = connection.follow(EventsService.subscribe, { filters }, onMessage, signal);
+    observer.next("connected");
+    await ended;
+  }
+
+  /** That containerd is away is no news: it starts after this daemon, and is restarted. */
+  private tell(error: unknown, signal: AbortSignal): void {
+    const away = error instanceof BlazarError && error.kind === "unavailable";
+    if (away || signal.aborted || this.told) return;
+    this.told = true;
+    this.options.logger.warn({ err: error }, "containerd does not tell of new images: it is asked again");
+  }
+}
