@@ -13,6 +13,7 @@ import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
 import { BlazarError } from "../contracts/errors.ts";
+import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups, RootfsStore } from "../contracts/storage.ts";
@@ -38,6 +39,9 @@ const SESSION_BYTES = 16;
 
 /** What a daemon and a standalone run share. */
 export interface Core extends Actors {
+  readonly pace: Pace;
+  /** Undefined: layers are never made into images. */
+  readonly images: ImageStore | undefined;
   /** What makes templates, for commands that work on them. */
   readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver };
   /** Ends what makes templates, and worker threads. */
@@ -57,6 +61,8 @@ export interface CoreOptions {
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
   readonly rootfs?: RootfsStore;
+  /** Images of layers. Default: none. */
+  readonly images?: ImageStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
@@ -76,7 +82,7 @@ export function wireCore(options: CoreOptions): Core {
     await templates?.close();
     await workers.close();
   };
-  return { ...actors, templateHost: ports, close };
+  return { ...actors, pace: ports.pace, images: options.images, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */

@@ -30,8 +30,8 @@ export interface ViewsOptions {
 }
 
 export class ChainViews {
-  /** Ids of leases that somebody in this process still needs. */
-  private readonly open = new Set<string>();
+  /** Ids of leases that containerd would not take back. */
+  private readonly left = new Set<string>();
 
   constructor(private readonly options: ViewsOptions) {}
 
@@ -44,7 +44,6 @@ export class ChainViews {
       [OWNER_LABEL]: await thisProcess(),
       [SNAPSHOTTER_LABEL]: snapshotter,
     };
-    this.open.add(id);
     try {
       await connection.call(LeasesService.create, { id, labels }, { signal });
       const request = { snapshotter, key: id, parent: name, labels: {} };
@@ -64,19 +63,21 @@ export class ChainViews {
     const own = await thisProcess();
     for (const { id, labels } of leases) {
       const owner = labels[OWNER_LABEL] ?? "";
-      if (owner === own ? this.open.has(id) : await runs(owner)) continue;
+      const needed = owner === own ? !this.left.has(id) : await runs(owner);
+      if (needed) continue;
       await this.release(id, labels[SNAPSHOTTER_LABEL] ?? "");
     }
   }
 
   private async release(id: string, snapshotter: string): Promise<void> {
     const { connection, logger } = this.options;
-    this.open.delete(id);
     try {
       // no signal: this is what has to be done after an abort
       await unlessGone(connection.call(SnapshotsService.remove, { snapshotter, key: id }));
       await unlessGone(connection.call(LeasesService.delete, { id, sync: false }));
+      this.left.delete(id);
     } catch (err) {
+      this.left.add(id);
       logger.debug(
         { err, lease: id },
         "a view of layers could not be given back: it is tried again, or expires",
