@@ -11,6 +11,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { SnapshotChange } from "../../contracts/snapshots.ts";
 import { abortable, pause } from "../../lib/async.ts";
 import { EventsService } from "../generated/containerd/services/events/v1/events.ts";
+import { LeasesService } from "../generated/containerd/services/leases/v1/leases.ts";
 import type { Envelope } from "../generated/containerd/types/types.ts";
 import type { ContainerdConnection } from "./connection.ts";
 
@@ -20,12 +21,14 @@ const CHANGES: Readonly<Record<string, SnapshotChange>> = {
   "/images/update": "image",
   "/images/delete": "image",
 };
+/** A question whose answer is short. */
+const NO_LEASE = "id==none";
 const CONNECT_MS = 1_000;
 /** How long a pause is after a failure: doubled each time. */
 const RETRY = { firstMs: 100, lastMs: 10_000 };
 
 export interface ChangesOptions {
-  readonly connection: Pick<ContainerdConnection, "ready" | "follow">;
+  readonly connection: Pick<ContainerdConnection, "ready" | "follow" | "call">;
   readonly namespace: string;
   readonly logger: Logger;
 }
@@ -42,32 +45,36 @@ export class SnapshotChanges implements EventSource<SnapshotChange> {
   }
 
   private async follow(observer: EventObserver<SnapshotChange>, signal: AbortSignal): Promise<void> {
-    for (let pauseMs = RETRY.firstMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, RETRY.lastMs)) {
-      const heard = () => {
-        pauseMs = RETRY.firstMs;
-        this.told = false;
-      };
-      await this.followOnce(observer, heard, signal).catch((error: unknown) => this.tell(error, signal));
+    let pauseMs = RETRY.firstMs;
+    while (!signal.aborted) {
+      const started = Date.now();
+      await this.followOnce(observer, signal).catch((error: unknown) => this.tell(error, signal));
+      // a stream that lasted is no failure
+      if (Date.now() - started > RETRY.lastMs) pauseMs = RETRY.firstMs;
       await pause(pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 2, RETRY.lastMs);
     }
   }
 
   /** Settles when the stream has ended. */
-  private async followOnce(
-    observer: EventObserver<SnapshotChange>,
-    heard: () => void,
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async followOnce(observer: EventObserver<SnapshotChange>, signal: AbortSignal): Promise<void> {
     const { connection, namespace } = this.options;
     const what = { operation: "connect to containerd" };
     await abortable(connection.ready(CONNECT_MS), signal, what);
     const filters = Object.keys(CHANGES).map((topic) => `namespace==${namespace},topic==${topic}`);
     const onMessage = ({ topic }: Envelope) => {
-      heard();
       const change = Object.hasOwn(CHANGES, topic) ? CHANGES[topic] : undefined;
       if (change !== undefined && !signal.aborted) observer.next(change);
     };
     const ended = connection.follow(EventsService.subscribe, { filters }, onMessage, signal);
+    // the stream itself says nothing before the first event; an answer to a later question shows that it was heard
+    const answered = connection.call(LeasesService.list, { filters: [NO_LEASE] }, { signal });
+    // whichever fails second has nobody who waits for it
+    answered.catch(() => undefined);
+    ended.catch(() => undefined);
+    await Promise.race([ended, answered]);
+    await answered;
+    this.told = false;
     observer.next("connected");
     await ended;
   }

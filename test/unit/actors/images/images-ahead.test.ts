@@ -61,7 +61,7 @@ function ahead(existing = 0) {
   return { snapshots, images, pace, actor, warnings };
 }
 
-const after = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+const passing = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_000 });
@@ -80,15 +80,15 @@ describe("images that are made ahead", () => {
     snapshots.emit("connected");
     for (let layer = 0; layer < 20; layer++) {
       snapshots.emit("layer");
-      await after(300);
+      await passing(300);
     }
     expect(images.asked).toEqual([]);
     snapshots.unpack("top", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/top"]]);
     expect(snapshots.opened).toEqual(["top"]);
     images.finish(0);
-    await after(0);
+    await passing(0);
     expect(snapshots.opened).toEqual([]);
   });
 
@@ -96,9 +96,9 @@ describe("images that are made ahead", () => {
     const { snapshots, images, actor } = ahead();
     actor.start();
     snapshots.emit("layer");
-    await after(5_000);
+    await passing(5_000);
     snapshots.unpacked.set("top", { snapshotter: "overlayfs", name: "top", unpackedAt: new Date() });
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/top"]]);
   });
 
@@ -107,12 +107,12 @@ describe("images that are made ahead", () => {
     actor.start();
     snapshots.unpack("b", new Date(Date.now() + 2));
     snapshots.unpack("a", new Date(Date.now() + 1));
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/a"]]);
     images.finish(0);
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     images.finish(1);
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/a"], ["/layers/b"]]);
     expect(images.most).toBe(1);
   });
@@ -123,12 +123,12 @@ describe("images that are made ahead", () => {
     const starting = pace.activity.during(() => start.promise);
     actor.start();
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([]);
     expect(snapshots.opened).toEqual([]);
     start.resolve();
     await starting;
-    await after(1_000);
+    await passing(1_000);
     expect(images.asked).toEqual([["/layers/a"]]);
   });
 
@@ -138,9 +138,9 @@ describe("images that are made ahead", () => {
     snapshots.unpack("old", new Date(2));
     actor.start();
     snapshots.emit("connected");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     images.finish(0);
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/old"]]);
   });
 
@@ -148,11 +148,11 @@ describe("images that are made ahead", () => {
     const { snapshots, images, actor, warnings } = ahead();
     actor.start();
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.atOnce).toBe(1);
     snapshots.unpacked.delete("a");
     snapshots.emit("image");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.atOnce).toBe(0);
     expect(snapshots.opened).toEqual([]);
     expect(warnings()).toEqual([]);
@@ -162,15 +162,15 @@ describe("images that are made ahead", () => {
     const { snapshots, images, actor, warnings } = ahead();
     actor.start();
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     images.fail(0, "StorageFailed");
-    await after(0);
+    await passing(0);
     snapshots.emit("image");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toHaveLength(1);
     expect(warnings()).toHaveLength(1);
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toHaveLength(2);
   });
 
@@ -179,9 +179,9 @@ describe("images that are made ahead", () => {
     actor.start();
     snapshots.unpack("a", new Date());
     snapshots.unpack("b", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     images.fail(0, "DependencyMissing");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toHaveLength(1);
     expect(warnings()).toHaveLength(1);
     expect(snapshots.subscribers).toBe(0);
@@ -191,7 +191,7 @@ describe("images that are made ahead", () => {
     const { snapshots, images, actor, warnings } = ahead();
     actor.start();
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS + DEADLINE_MS);
+    await passing(A_WHILE_MS + DEADLINE_MS);
     expect(images.atOnce).toBe(0);
     expect(snapshots.opened).toEqual([]);
     expect(warnings()).toEqual([
@@ -207,15 +207,15 @@ describe("images that are made ahead", () => {
     actor.start();
     snapshots.unpack("a", new Date());
     snapshots.faults.open = away;
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     snapshots.faults.list = away;
     snapshots.emit("image");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([]);
     snapshots.faults.open = undefined;
     snapshots.faults.list = undefined;
     snapshots.emit("connected");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(images.asked).toEqual([["/layers/a"]]);
     expect(warnings()).toEqual([]);
   });
@@ -226,7 +226,7 @@ describe("images that are made ahead", () => {
     snapshots.faults.list = blazarError("PermissionDenied", "call containerd", "no");
     for (const change of ["connected", "image", "image"] as const) {
       snapshots.emit(change);
-      await after(A_WHILE_MS);
+      await passing(A_WHILE_MS);
     }
     expect(warnings()).toHaveLength(1);
   });
@@ -236,7 +236,7 @@ describe("images that are made ahead", () => {
     actor.start();
     snapshots.emit("connected");
     snapshots.unpack("a", new Date());
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(snapshots.opened).toEqual(["a"]);
     await actor.close();
     expect(snapshots.opened).toEqual([]);
@@ -252,7 +252,7 @@ describe("images that are made ahead", () => {
     snapshots.emit("connected");
     snapshots.emit("layer");
     snapshots.emit("connected");
-    await after(A_WHILE_MS);
+    await passing(A_WHILE_MS);
     expect(snapshots.tidied).toBe(2);
   });
 });
@@ -263,7 +263,7 @@ describe("an image that is asked for by the name of its OCI image", () => {
     snapshots.unpack("top", new Date());
     snapshots.images.set("docker.io/library/busybox:latest", "top");
     const made = prepareImage("docker.io/library/busybox:latest", { snapshots, images, readLower });
-    await after(0);
+    await passing(0);
     expect(snapshots.opened).toEqual(["top"]);
     images.finish(0);
     expect((await made).lower).toEqual(["/layers/top"]);
