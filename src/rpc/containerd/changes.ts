@@ -35,13 +35,19 @@ export interface ChangesOptions {
 
 export class SnapshotChanges implements EventSource<SnapshotChange> {
   private told = false;
+  private readonly closed = new AbortController();
 
   constructor(private readonly options: ChangesOptions) {}
 
   subscribe(observer: EventObserver<SnapshotChange>): { unsubscribe(): void } {
     const ended = new AbortController();
-    void this.follow(observer, ended.signal);
+    void this.follow(observer, AbortSignal.any([ended.signal, this.closed.signal]));
     return { unsubscribe: () => ended.abort() };
+  }
+
+  /** Ends all subscriptions. */
+  close(): void {
+    this.closed.abort();
   }
 
   private async follow(observer: EventObserver<SnapshotChange>, signal: AbortSignal): Promise<void> {

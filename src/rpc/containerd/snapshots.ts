@@ -56,6 +56,7 @@ export class ContainerdSnapshots implements Snapshots {
   }
 
   close(): void {
+    this.changes.close();
     this.connection.close();
   }
 }

@@ -49,7 +49,7 @@ function following() {
   const changes = new SnapshotChanges({ connection, namespace: "k8s.io", logger });
   const observer = { next: (change: SnapshotChange) => seen.push(change) };
   const subscription = changes.subscribe({ ...observer, error: () => undefined, complete: () => undefined });
-  return { connection, logger, seen, subscription };
+  return { connection, logger, seen, changes, subscription };
 }
 
 beforeEach(() => {
@@ -103,11 +103,12 @@ describe("containerd's events", () => {
     subscription.unsubscribe();
   });
 
-  it("end with the subscription, and leave no timer", async () => {
-    const { connection, seen, subscription } = following();
+  it.each(["unsubscribe", "close"])("end with %s, and leave no timer", async (how) => {
+    const { connection, seen, changes, subscription } = following();
     connection.refusal = "RemoteUnavailable";
     await vi.advanceTimersByTimeAsync(5_000);
-    subscription.unsubscribe();
+    if (how === "close") changes.close();
+    else subscription.unsubscribe();
     connection.refusal = undefined;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(seen).toEqual([]);
