@@ -1,5 +1,5 @@
 /**
- * Every deadline of a sandbox's life, by name: the one place where they are set.
+ * Every deadline of a sandbox's life and of what is made ahead, by name: the one place where they are set.
  *
  * The charts wait under these names; the configuration overrides them key by key (`[deadlines]`). The defaults hold on
  * software emulation with dozens of VMs booting at once; with KVM nothing comes near them.
@@ -42,6 +42,11 @@ export const DEADLINES = {
   },
   vmmExit: { ms: 20_000, wait: "From killing the VMM until it is reaped." },
   networkTeardown: { ms: 20_000, wait: "Undoing a sandbox's network." },
+  containerdCall: { ms: 10_000, wait: "A question to containerd about its images and layers." },
+  imageAhead: {
+    ms: 1_800_000,
+    wait: "Making the image of an unpacked OCI image before a pod asks for it. Its layers are kept so long at most.",
+  },
   storageTeardown: { ms: 60_000, wait: "Undoing a sandbox's storage." },
 } as const satisfies Record<string, Deadline>;
 

@@ -41,6 +41,7 @@ const SESSION_BYTES = 16;
 
 /** What a daemon and a standalone run share. */
 export interface Core extends Actors {
+  readonly pace: Pace;
   /** The store of layer images. */
   readonly images: ImageStore;
   /** What makes templates, for commands that work on them. */
@@ -62,6 +63,8 @@ export interface CoreOptions {
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
   readonly rootfs?: RootfsStore;
+  /** Images of layers. Default: those of the host. */
+  readonly images?: ImageStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
@@ -72,7 +75,7 @@ export interface CoreOptions {
 export function wireCore(options: CoreOptions): Core {
   const { config, logger } = options;
   const workers = new DaemonWorkers(config, logger);
-  const images = openImageStore(config, { ...options, workers });
+  const images = options.images ?? openImageStore(config, { ...options, workers });
   const ports = hostPorts(options, workers, images);
   const templates = options.templates ? openTemplateStore(config.template, ports) : undefined;
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
@@ -83,7 +86,7 @@ export function wireCore(options: CoreOptions): Core {
     await images.close();
     await workers.close();
   };
-  return { ...actors, images, templateHost: ports, close };
+  return { ...actors, pace: ports.pace, images, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */

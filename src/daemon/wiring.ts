@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { pino } from "pino";
+import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
 import { recover } from "../actors/resources/recovery.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -21,6 +22,7 @@ import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wi
 import { locateParts, type Parts } from "./parts.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
+import { openSnapshots, readLower } from "./snapshots.ts";
 
 /** Calls in flight may take this long when the daemon drains. */
 const DRAIN_GRACE_MS = 10_000;
@@ -31,7 +33,7 @@ const DRAIN_GRACE_MS = 10_000;
  */
 export async function wireDaemon(
   config: Config,
-  replaced: Pick<CoreOptions, "driver" | "rootfs"> = {},
+  replaced: Pick<CoreOptions, "driver" | "rootfs" | "images"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = config.daemon.socket ?? join(state, "blazar.sock");
@@ -46,6 +48,7 @@ export async function wireDaemon(
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;
   const core = wireCore({ config, parts, logger, keeper, events, templates, ...replaced });
+  const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
   const controller = new ControllerServer({ sandboxes: core.sandboxes, taskAddress, logger, turns });
@@ -65,11 +68,12 @@ export async function wireDaemon(
       }
       core.pool.start();
       await core.original?.start();
+      ahead?.start();
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
     async drain() {
-      await Promise.all([core.pool.close(), core.original?.close()]);
+      await Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
       await core.sandboxes.drain();
       await controller.drain(DRAIN_GRACE_MS);
       await events.close();
@@ -78,6 +82,22 @@ export async function wireDaemon(
         await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
       await keeper.close();
       await metrics.close();
+    },
+  };
+}
+
+/** What makes images before a pod asks for them; undefined where none are made. */
+function imagesAhead(config: Config, { images, pace }: Core, logger: Logger) {
+  if (!config.image.enabled || !config.image.ahead) return undefined;
+  const snapshots = openSnapshots(config, logger);
+  const { deadlines } = config;
+  const ports = { snapshots, images, pace, readLower, deadlines, logger, now: Date.now };
+  const actor = new ImagesAhead(ports, { existing: config.image.ahead_existing });
+  return {
+    start: () => actor.start(),
+    async close(): Promise<void> {
+      await actor.close();
+      snapshots.close();
     },
   };
 }

@@ -8,3 +8,9 @@ export function toTimestamp(date: Date): Timestamp {
   const seconds = Math.floor(ms / 1000);
   return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
 }
+
+/** To the millisecond; the beginning of time for a timestamp that is missing. */
+export function fromTimestamp(timestamp: Timestamp | undefined): Date {
+  const { seconds = 0n, nanos = 0 } = timestamp ?? {};
+  return new Date(Number(seconds) * 1000 + Math.floor(nanos / 1_000_000));
+}

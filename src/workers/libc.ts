@@ -134,7 +134,6 @@ export function copyRange(from: number, to: number, start: number, end: number):
   return 0;
 }
 
-<<<<<<< HEAD
 /** Another descriptor of the same open file, or a negative errno. */
 export function duplicate(fd: number): number {
   return valueOr(cFcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -143,16 +142,6 @@ export function duplicate(fd: number): number {
 /** Gives the space of a range back: it reads as zeros from now on. */
 export function punchHole(fd: number, offset: number, length: number): number {
   return errnoOf(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
-=======
-/** Gives the space of a range back: it reads as zeros from now on. */
-export function punchHole(fd: number, offset: number, length: number): number {
-  return errnoOf(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
-}
-
-/** Another descriptor of the same open file, or a negative errno. */
-export function duplicate(fd: number): number {
-  return valueOr(cFcntl(fd, F_DUPFD_CLOEXEC, 0));
->>>>>>> store
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */

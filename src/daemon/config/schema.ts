@@ -94,6 +94,18 @@ export const CONFIG_SCHEMA = {
       "At most so many threads for mounts and copies. They start on demand and end when idle. A mount takes about a millisecond; a thread takes 8 MB, and 75 ms of CPU to start.",
     ),
   },
+  image: {
+    ahead: yesNo(
+      true,
+      "Make the image of an OCI image as soon as containerd has unpacked it and the node has nothing else to do, before a pod asks for it. Only for CRI's images, and for the snapshotter overlayfs: others need none.",
+    ),
+    ahead_existing: count(
+      0,
+      1000,
+      0,
+      "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
+    ),
+  },
   pool: {
     min: count(
       0,
