@@ -36,7 +36,7 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
 
-export const { EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
+export const { EBUSY, EINVAL, ENOENT, ENXIO, EOPNOTSUPP } = constants.errno;
 
 const libc = koffi.load(null);
 const cMount = libc.func("int mount(str source, str target, str type, unsigned long flags, str data)");
@@ -48,6 +48,7 @@ const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)")
 const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
+const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
@@ -127,6 +128,11 @@ export function copyRange(from: number, to: number, start: number, end: number):
     left -= copied;
   }
   return 0;
+}
+
+/** Gives the first bytes of a file their space on its disk. Returns 0 or an errno. */
+export function allocate(fd: number, bytes: number): number {
+  return errnoOf(cFallocate(fd, 0, 0, bytes));
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */

@@ -9,7 +9,7 @@ import { lstatSync, mkdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
-import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
+import { adoptImage, copyEmptyImage, type EmptyImage, reservedBytes, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import { makeWhiteout, systemError } from "./libc.ts";
 import { maskLayer, UPPER_IMAGE } from "./mask-layer.ts";
@@ -32,6 +32,8 @@ export interface RootfsTasks {
     readonly packed: string;
     readonly image: string;
     readonly owner: RootfsPlan["owner"];
+    /** What the image was a copy of once. */
+    readonly empty: EmptyImage;
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
   /** Does nothing: starts a thread before the next container needs one. */
@@ -84,9 +86,9 @@ export const packImage: RootfsTasks["packImage"] = ({ image, packed }) =>
   });
 
 /** Makes the image again of a packed file. */
-export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner }) =>
+export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner, empty }) =>
   settle("StorageFailed", "unpack a disk image", image, () => {
-    unpack(packed, image, owner);
+    unpack(packed, image, owner, reservedBytes(empty));
     return undefined;
   });
 

@@ -29,6 +29,8 @@ export interface GuestContainerPorts {
   readonly pace: Pick<Pace, "guests">;
   /** Absolute; for writable layers whose snapshot has no place for them. */
   readonly scratchDirectory: string;
+  /** What any container's writable layer may take at most. */
+  readonly layerBytes: number;
 }
 
 export class GuestContainer implements BackendContainer {
@@ -185,7 +187,8 @@ export class GuestContainer implements BackendContainer {
     const { kind, path } = guest;
     const readonly = guest.readonly || rootReadonly;
     const rootfs = { kind, path, diskSerial: this.diskId, filesystem: disk.filesystem, readonly };
-    return { ...create, id: this.id, rootfs, pidTarget };
+    const layerBytes = Math.min(create.layerBytes ?? this.ports.layerBytes, this.ports.layerBytes);
+    return { ...create, id: this.id, rootfs, pidTarget, layerBytes };
   }
 
   private async openStdio(execId: string, paths: StdioPaths, terminal: boolean): Promise<StdioRelay> {

@@ -19,6 +19,9 @@ import {
   yesNo,
 } from "./values.ts";
 
+/** A new layer has a few directories already. */
+const LEAST_LAYER_BYTES = 2 ** 20;
+
 /** Section → key → what it is. */
 export const CONFIG_SCHEMA = {
   daemon: {
@@ -79,6 +82,11 @@ export const CONFIG_SCHEMA = {
     scratch_directory: path(
       "/var/lib/blazar/scratch",
       "Writable layers of containers whose snapshot has no place for them. Put it on a disk, not on a tmpfs.",
+    ),
+    layer_size: size(
+      "16G",
+      "What a container may write at most. Beyond it, it gets ENOSPC. A pod or a container asks for less by the annotation `io.blazar.layer-size`. The empty image of set-up bounds every layer, too: it has 16 GB, or `BLAZAR_LAYER_SIZE`.",
+      LEAST_LAYER_BYTES,
     ),
     empty_image: foundPath(
       "The empty ext4 image that writable layers are copied from. Default: the one that set-up has built.",

@@ -17,6 +17,12 @@ export function diskNames(id: string): { readonly node: string; readonly device:
   return { node: nodeName(id), device: `disk-${id}` };
 }
 
+/** Which of these disks an event of QEMU's is about; the name of the node if it is none of them. */
+export function diskOfNode(node: string, ids: Iterable<string>): string {
+  for (const id of ids) if (nodeName(id) === node) return id;
+  return node;
+}
+
 /** QEMU allows 31 characters and a letter first, so the id itself does not fit. */
 function nodeName(id: string): string {
   return `n${createHash("sha256").update(id).digest("hex").slice(0, 30)}`;
@@ -44,5 +50,8 @@ export function scsiDisk(id: string): Record<string, string> {
     drive: node,
     serial: id,
     device_id: id,
+    // the guest gets an error of the host's (ENOSPC, EIO) and goes on; by default QEMU would halt it for good at ENOSPC
+    werror: "report",
+    rerror: "report",
   };
 }

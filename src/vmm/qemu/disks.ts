@@ -5,10 +5,10 @@
  * before that, QEMU may still write to the image.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { VmDisk } from "../../contracts/vm.ts";
+import type { DiskFailed, VmDisk } from "../../contracts/vm.ts";
 import { deferred, withDeadline } from "../../lib/async.ts";
 import { isRecord } from "../../protocol/wire/json.ts";
-import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
+import { blockNode, diskNames, diskOfNode, scsiDisk } from "./disk-names.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 export interface DiskDeadlines {
@@ -17,6 +17,9 @@ export interface DiskDeadlines {
   /** From device_del until the device is gone. */
   readonly detachMs: number;
 }
+
+/** strerror(3) of ENOSPC and EDQUOT. */
+const NO_SPACE = /no space left|quota exceeded/i;
 
 export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDeadlines): Promise<void> {
   const { commandMs } = deadlines;
@@ -43,6 +46,22 @@ export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDead
   await qmp.execute("blockdev-del", { "node-name": node }, deadlines.commandMs).catch((error: unknown) => {
     if (!isMissingNode(error)) throw error;
   });
+}
+
+/**
+ * What a BLOCK_IO_ERROR says (QEMU's qapi/block-core.json). Undefined if it says nothing that is understood. QEMU leaves
+ * `nospace` out where the guest is not halted, so that the reason has to tell.
+ * @param ids of the disks that were attached
+ */
+export function diskFailure(
+  data: Readonly<Record<string, unknown>>,
+  ids: Iterable<string>,
+): Omit<DiskFailed, "type"> | undefined {
+  const { operation, reason, "node-name": node } = data;
+  if (operation !== "read" && operation !== "write") return undefined;
+  const text = typeof reason === "string" ? reason : "unknown";
+  const noSpace = data["nospace"] === true || NO_SPACE.test(text);
+  return { disk: diskOfNode(typeof node === "string" ? node : "", ids), operation, noSpace, reason: text };
 }
 
 /** False if there is no such device. */

@@ -6,7 +6,15 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
+import type {
+  ByteLink,
+  DiskFailed,
+  Vm,
+  VmDisk,
+  VmmEvent,
+  VmSource,
+  VmSpec,
+} from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
@@ -178,6 +186,11 @@ export class FakeVm implements Vm {
     if (this.exit !== undefined) return;
     this.live.next({ type: "vmm.guestPanicked" });
     this.options.schedule(() => this.die(0, 0));
+  }
+
+  /** A request to a disk fails on the host. */
+  failDisk(failure: Omit<DiskFailed, "type">): void {
+    if (this.exit === undefined) this.live.next({ type: "vmm.diskFailed", ...failure });
   }
 
   private inherit(inherited: Inherited | undefined): void {
