@@ -1,8 +1,6 @@
 /** Writable layers on a host whose file system is full, and what they give back to it. */
-import { execFile } from "node:child_process";
-import { chmod, mkdir, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { chmod, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { until } from "../../../lab/host/until.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
@@ -13,7 +11,6 @@ import { record } from "../../support/conformance/vmm.ts";
 import { sandboxSetup } from "../../support/guest-requests.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const run = promisify(execFile);
 
 let bench: QemuBench;
 /** A host's file system of 64 MB. */
@@ -21,14 +18,10 @@ let small: string;
 
 beforeEach(async () => {
   bench = await QemuBench.start();
-  small = join(bench.directory, "small");
-  await mkdir(small);
-  await run("mount", ["-t", "tmpfs", "-o", "size=64M,mode=711", "blazar-test", small]);
+  small = await bench.smallFileSystem(64 * MEBIBYTE);
 });
 
 afterEach(async () => {
-  await bench.keeper.dispose();
-  await run("umount", [small]);
   await bench.dispose();
 });
 
@@ -84,7 +77,6 @@ describe.runIf(process.getuid?.() === 0)("a host whose file system is full", () 
     const filled = await writer.sh(acknowledged);
     expect(Number(filled.text)).toBeGreaterThan(10);
     expect(await freeBytes()).toBeLessThan(MEBIBYTE);
-    console.log(filled.text, writer.events.all);
     expect(await writer.sh("dd if=/dev/zero of=/more bs=1M count=1 conv=fsync")).toMatchObject({
       status: 1,
       text: expect.stringMatching(/No space left|Input\/output error/),

@@ -4,7 +4,7 @@
  * A driver brings a bench: itself, two of its kind that cannot start VMs, a place for VMs and a look at what is left of
  * them. What a guest sees of a disk or a share is for the integration tests of each driver.
  */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmmDriver } from "../../../src/contracts/vmm.ts";
@@ -29,6 +29,11 @@ export interface VmmBench {
   spec(id: string): Promise<VmSpec>;
   /** An image for {@link VmDisk}. */
   diskImage(): Promise<string>;
+  /**
+   * Attaches a disk `full` whose image is on a file system without space, and has the guest write to it. Undefined where
+   * that takes privileges that the test has not.
+   */
+  readonly fillDisk?: ((vm: Vm) => Promise<void>) | undefined;
   /** Ends the VMM as the kernel's out-of-memory killer does. */
   killFromOutside(vm: Vm): Promise<void>;
   /** What is there of VMs: living processes, and files in the directories of {@link spec}. */
@@ -239,6 +244,22 @@ function running(bench: () => VmmBench): void {
       await vm.kill();
       await events.ended;
       expect(events.types()).toEqual(["vmm.paused", "vmm.resumed", "vmm.exited"]);
+    });
+
+    it("tells of a disk that the host has no space for, and goes on", async () => {
+      const { driver, fillDisk } = bench();
+      if (fillDisk === undefined) return;
+      const vm = await driver.launch(await bench().spec("vm"));
+      const events = record(vm);
+      await fillDisk(vm);
+      const failure = { type: "vmm.diskFailed", disk: "full", operation: "write", noSpace: true };
+      await vi.waitFor(() => expect(events.all[0]).toMatchObject(failure));
+      expect(new Set(events.types())).toEqual(new Set(["vmm.diskFailed"]));
+      await vm.pause();
+      await vm.resume();
+      await vm.detachDisk("full");
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
     });
 
     it("has something to say for error messages, also when it is gone", async () => {
