@@ -71,7 +71,9 @@ export class FreeSpace {
     if (freed < LEAST_BYTES && written < WRITTEN_BYTES) return this.lookLater();
     this.fewest = free;
     this.written += written;
-    void this.discard().then(() => this.lookLater());
+    // what failed now may work the next time
+    const again = (): void => this.lookLater();
+    void this.discard().then(again, again);
   }
 
   /** Goes through the disk in steps, so that the agent does other things between two of them. */
