@@ -7,10 +7,11 @@ import { mkdir, readFile } from "node:fs/promises";
 import { mountPointsBelow } from "../../src/workers/mountinfo.ts";
 import { runProgram } from "./program.ts";
 
-/** Mounts a tmpfs at a directory, made if it is not there. The caller unmounts it. */
-export async function mountMemory(directory: string): Promise<void> {
+/** Mounts a tmpfs at a directory, made if it is not there. The caller unmounts it. By default it is as large as can be. */
+export async function mountMemory(directory: string, bytes?: number): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o711 });
-  await runProgram("mount", ["-t", "tmpfs", "-o", "mode=711", "blazar-state", directory]);
+  const options = bytes === undefined ? "mode=711" : `mode=711,size=${bytes}`;
+  await runProgram("mount", ["-t", "tmpfs", "-o", options, "blazar-state", directory]);
 }
 
 /** Mount points at or below a directory, the innermost first. */

@@ -37,6 +37,8 @@ export interface PrivateNodeOptions {
   readonly containerdConfig?: string;
   /** Puts the states of blazard and containerd on tmpfs, as /run is (needs root). By default they are in the directory. */
   readonly stateInMemory?: boolean;
+  /** Puts containerd's images and snapshots on a tmpfs of this size, which can be filled (needs root). */
+  readonly rootBytes?: number;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
@@ -98,6 +100,11 @@ export class PrivateNode {
     return join(this.directory, "containerd");
   }
 
+  /** containerd's images and snapshots. */
+  get containerdRoot(): string {
+    return join(this.containerdDirectory, "root");
+  }
+
   get blazardLog(): string {
     return join(this.directory, "blazard.log");
   }
@@ -143,6 +150,8 @@ export class PrivateNode {
       await mountMemory(this.stateDirectory);
       await mountMemory(join(this.containerdDirectory, "state"));
     }
+    const { rootBytes } = this.options;
+    if (rootBytes !== undefined) await mountMemory(this.containerdRoot, rootBytes);
     this.blazard = await this.startBlazard();
     this.runningContainerd = await PrivateContainerd.start({
       binaries: this.options.containerd,

@@ -77,12 +77,28 @@ export interface VmImage {
   readonly path: string;
 }
 
+/**
+ * The host could not read or write a disk's image. The guest got an error for it (ENOSPC, else EIO) and goes on; later
+ * requests may succeed again. Told at most once a second for a disk and a kind of failure, however often it happens.
+ */
+export interface DiskFailed {
+  readonly type: "vmm.diskFailed";
+  /** {@link VmDisk.id}; the VMM's own name for a disk that was not attached by this port. */
+  readonly disk: string;
+  readonly operation: "read" | "write";
+  /** The file system of the image is full. */
+  readonly noSpace: boolean;
+  /** In the host's words: `No space left on device`. */
+  readonly reason: string;
+}
+
 /** What a VMM reports by itself. `exited` is the last event, after which the source completes. */
 export type VmmEvent =
   | { readonly type: "vmm.paused" }
   | { readonly type: "vmm.resumed" }
   | { readonly type: "vmm.guestShutdown"; readonly reason: string }
   | { readonly type: "vmm.guestPanicked" }
+  | DiskFailed
   | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number };
 
 /** A duplex byte link, as to the guest's agent port. Writes are queued, never block. */

@@ -114,6 +114,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     stateDirectory: config.daemon.state_directory,
     openJournal: (id: string) => FileJournal.create(join(journalDirectory(config), `${id}.jsonl`), id),
     scratchDirectory: config.storage.scratch_directory,
+    layerBytes: config.storage.layer_size,
     defaultShape: { vcpus, memoryBytes },
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,

@@ -82,6 +82,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
     "guest.processExited": { actions: passExitOn },
     "vmm.exited": { actions: "vmmGone" },
     "guest.lost": { actions: "guestGone" },
+    "vmm.diskFailed": { actions: { type: "reportDiskFailure", params: ({ event }) => ({ event }) } },
   },
   states: {
     creating: {

@@ -3,6 +3,7 @@
  */
 import { assign, emit, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
+import type { DiskFailed } from "../contracts/vm.ts";
 import { containerMachine } from "./container.machine.ts";
 import { effectStubs, eventStub } from "./effects.ts";
 import { type Failure, failureOf, type Overdue, overdue } from "./failure.ts";
@@ -43,8 +44,11 @@ export type SandboxEvent =
       readonly oomKilled: boolean;
     };
 
-/** Told to whoever watches a sandbox: the step of a clean-up that has to be looked at again. */
-export type SandboxEmitted = { readonly type: "leftover"; readonly step: string };
+/** Told to whoever watches a sandbox. */
+export type SandboxEmitted =
+  /** The step of a clean-up that has to be looked at again. */
+  | { readonly type: "leftover"; readonly step: string }
+  | { readonly type: "diskFailed"; readonly event: DiskFailed };
 
 /** The actor id of a container's child actor. */
 export function containerActorId(containerId: string): `container/${string}` {
@@ -113,6 +117,11 @@ export const sandboxSetup = setup({
     reportLeftover: emit((_, params: { readonly step: string }) => ({
       type: "leftover" as const,
       step: params.step,
+    })),
+    /** Nothing ends by it: the guest has got an error. */
+    reportDiskFailure: emit((_, params: { readonly event: DiskFailed }) => ({
+      type: "diskFailed" as const,
+      event: params.event,
     })),
     forgetContainer: stopChild((_, params: { readonly containerId: string }) =>
       containerActorId(params.containerId),

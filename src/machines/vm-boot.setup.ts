@@ -3,7 +3,7 @@
  */
 import { assign, setup } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
-import type { VmSource } from "../contracts/vm.ts";
+import type { DiskFailed, VmSource } from "../contracts/vm.ts";
 import { eventStub, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, type Overdue, overdue } from "./failure.ts";
 
@@ -44,6 +44,7 @@ export type VmBootEvent =
   | { readonly type: "vmm.resumed" }
   | { readonly type: "vmm.guestShutdown"; readonly reason: string }
   | { readonly type: "vmm.guestPanicked" }
+  | DiskFailed
   | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number };
 
 /** What an effect of the chart is told. */

@@ -2,7 +2,7 @@
  * The options `--memory` and `--cpus` of commands that start a VM.
  */
 import { type BlazarError, blazarError } from "../contracts/errors.ts";
-import { parseSize } from "../daemon/config/values.ts";
+import { parseSize } from "../lib/sizes.ts";
 import { LEAST_MEMORY_BYTES } from "../vmm/common/spec.ts";
 
 /** The size of a VM; what is undefined is as configured. */

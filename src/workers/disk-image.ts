@@ -21,8 +21,12 @@ import {
   writeSync,
 } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
+import { allocate, EOPNOTSUPP, systemError } from "./libc.ts";
 
-/** The paths of the empty image and of the JSON file that lists its data: `{size, extents: [[offset, length], …]}`. */
+/**
+ * The paths of the empty image and of the JSON file that lists its data: `{size, extents: [[offset, length], …], reserved}`.
+ * A copy gets space for its first `reserved` bytes at once (setup/steps/empty-ext4.ts).
+ */
 export interface EmptyImage {
   readonly image: string;
   readonly extents: string;
@@ -39,22 +43,39 @@ export interface ImageContent {
   readonly pieces: readonly { readonly offset: number; readonly bytes: Buffer }[];
 }
 
+/** The empty image, as it was read. */
+interface LoadedImage extends ImageContent {
+  readonly reserved: number;
+}
+
 /** By path of the image; an image never changes in place. */
-const loaded = new Map<string, ImageContent>();
+const loaded = new Map<string, LoadedImage>();
 
 /** Makes `path` a copy of the empty image, mode 0600. */
 export function copyEmptyImage(empty: EmptyImage, path: string, owner: Owner | undefined): void {
-  writeImage(path, load(empty), owner);
+  const image = load(empty);
+  writeImage(path, image, owner, image.reserved);
 }
 
-/** Makes `path` an image of this content, mode 0600. */
-export function writeImage(path: string, { size, pieces }: ImageContent, owner: Owner | undefined): void {
+/** Bytes at the start of a copy of the empty image that have space on the host. */
+export function reservedBytes(empty: EmptyImage): number {
+  return load(empty).reserved;
+}
+
+/** Makes `path` an image of this content, mode 0600, with space for its first `reserved` bytes. */
+export function writeImage(
+  path: string,
+  { size, pieces }: ImageContent,
+  owner: Owner | undefined,
+  reserved = 0,
+): void {
   const unfinished = unfinishedName(path);
   rmSync(unfinished, { force: true });
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
   const fd = openSync(unfinished, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
   try {
     ftruncateSync(fd, size);
+    if (reserved > 0) reserve(fd, reserved, path);
     for (const { offset, bytes } of pieces) writeAll(fd, bytes, offset);
     if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
   } catch (error) {
@@ -84,10 +105,18 @@ export function adoptImage(path: string, owner: Owner | undefined): boolean {
   return true;
 }
 
-function load(empty: EmptyImage): ImageContent {
+/** Not every file system can; then a copy starts without. */
+function reserve(fd: number, bytes: number, path: string): void {
+  const errno = allocate(fd, bytes);
+  if (errno === 0 || errno === EOPNOTSUPP) return;
+  const about = { operation: "make space for a writable layer", subject: path, what: "fallocate" };
+  throw systemError("StorageFailed", errno, about);
+}
+
+function load(empty: EmptyImage): LoadedImage {
   const known = loaded.get(empty.image);
   if (known !== undefined) return known;
-  const { size, extents } = readExtents(empty.extents);
+  const { size, extents, reserved } = readExtents(empty.extents);
   const fd = openSync(empty.image, "r");
   try {
     const pieces = extents.map(([offset, length]) => {
@@ -95,7 +124,7 @@ function load(empty: EmptyImage): ImageContent {
       readSync(fd, bytes, 0, length, offset);
       return { offset, bytes };
     });
-    const image = { size, pieces };
+    const image = { size, pieces, reserved };
     loaded.set(empty.image, image);
     return image;
   } finally {
@@ -103,17 +132,22 @@ function load(empty: EmptyImage): ImageContent {
   }
 }
 
-function readExtents(file: string): { size: number; extents: [number, number][] } {
+function readExtents(file: string): { size: number; extents: [number, number][]; reserved: number } {
   const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
-  const { size, extents } = parsed as { size?: unknown; extents?: unknown };
+  const { size, extents, reserved = 0 } = parsed as { size?: unknown; extents?: unknown; reserved?: unknown };
   const isExtent = (each: unknown): each is [number, number] =>
     Array.isArray(each) && each.length === 2 && each.every((part) => Number.isSafeInteger(part) && part >= 0);
-  if (typeof size !== "number" || !Array.isArray(extents) || !extents.every(isExtent)) {
+  if (
+    typeof size !== "number" ||
+    typeof reserved !== "number" ||
+    !Array.isArray(extents) ||
+    !extents.every(isExtent)
+  ) {
     const reason = "it is not {size, extents: [[offset, length], …]}";
     const about = { subject: file, remedy: "run: npm run setup" };
     throw blazarError("StorageFailed", "read the empty image's list of data", reason, about);
   }
-  return { size, extents };
+  return { size, extents, reserved };
 }
 
 /** Writes all bytes, by as many calls as it takes. */

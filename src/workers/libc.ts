@@ -39,7 +39,7 @@ const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
 const F_DUPFD_CLOEXEC = 1030;
 
-export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
+export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO, EOPNOTSUPP } = constants.errno;
 
 /** The C library that this process runs with. */
 export const libc = koffi.load(null);
@@ -142,6 +142,11 @@ export function duplicate(fd: number): number {
 /** Gives the space of a range back: it reads as zeros from now on. */
 export function punchHole(fd: number, offset: number, length: number): number {
   return errnoOf(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+/** Gives the first bytes of a file their space on its disk. Returns 0 or an errno. */
+export function allocate(fd: number, bytes: number): number {
+  return errnoOf(cFallocate(fd, 0, 0, bytes));
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */

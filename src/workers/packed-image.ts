@@ -51,9 +51,9 @@ export function packImage(image: string, packed: string): void {
   renameSync(unfinished, packed);
 }
 
-/** Makes the image that was packed, mode 0600. */
-export function unpackImage(packed: string, image: string, owner: Owner | undefined): void {
-  writeImage(image, readPacked(packed), owner);
+/** Makes the image that was packed, mode 0600, with space for its first `reserved` bytes. */
+export function unpackImage(packed: string, image: string, owner: Owner | undefined, reserved = 0): void {
+  writeImage(image, readPacked(packed), owner, reserved);
 }
 
 function readPacked(packed: string): ImageContent {

@@ -11,7 +11,7 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { FileMessage } from "../contracts/file-sender.ts";
 import type { RootfsLower, RootfsPlan } from "../contracts/storage.ts";
 import { sendFile as send } from "./descriptors.ts";
-import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
+import { adoptImage, copyEmptyImage, type EmptyImage, reservedBytes, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import { makeWhiteout, systemError } from "./libc.ts";
 import { maskLayer, UPPER_IMAGE } from "./mask-layer.ts";
@@ -39,6 +39,8 @@ export interface RootfsTasks {
     readonly packed: string;
     readonly image: string;
     readonly owner: RootfsPlan["owner"];
+    /** What the image was a copy of once. */
+    readonly empty: EmptyImage;
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
   /** Opens a file and sends it over a socket of the process. */
@@ -97,9 +99,9 @@ export const packImage: RootfsTasks["packImage"] = ({ image, packed }) =>
   });
 
 /** Makes the image again of a packed file. */
-export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner }) =>
+export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner, empty }) =>
   settle("StorageFailed", "unpack a disk image", image, () => {
-    unpack(packed, image, owner);
+    unpack(packed, image, owner, reservedBytes(empty));
     return undefined;
   });
 

@@ -225,43 +225,7 @@ export class BareGuest {
   /** Opens a stream from the guest. */
   output(): { stream: number; output: Output } {
     const stream = this.nextStream++;
-    const chunks: Uint8Array[] = [];
-    const watchers = new Set<() => void>();
-    let end: () => void = () => undefined;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    const receiver = new StreamReceiver({
-      stream,
-      send: (frame) => this.peer.send(frame),
-      onData: (bytes) => {
-        chunks.push(bytes.slice());
-        receiver.consumed(bytes.length);
-        for (const watcher of [...watchers]) watcher();
-      },
-      onEnd: () => {
-        receiver.consumedEnd();
-        end();
-      },
-    });
-    this.peer.openStream(stream, {
-      data: (offset, bytes) => receiver.data(offset, bytes),
-      end: (offset) => receiver.end(offset),
-      attached: () => receiver.attached(),
-    });
-    const read = (): string => Buffer.concat(chunks).toString();
-    const until = (condition: (text: string) => boolean): Promise<string> =>
-      new Promise((resolve) => {
-        const watcher = (): void => {
-          if (!condition(read())) return;
-          watchers.delete(watcher);
-          resolve(read());
-        };
-        watchers.add(watcher);
-        watcher();
-      });
-    const bytes = (): number => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    return { stream, output: { text: read, bytes, ended, until } };
+    return { stream, output: openOutput(this.peer, stream) };
   }
 
   /** Opens a stream from the guest that nobody reads: it gives no credit. */
@@ -343,6 +307,47 @@ export class BareGuest {
       socket.destroy();
     }
   }
+}
+
+/** Opens a stream from a guest. */
+export function openOutput(peer: Peer, stream: number): Output {
+  const chunks: Uint8Array[] = [];
+  const watchers = new Set<() => void>();
+  let end: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const receiver = new StreamReceiver({
+    stream,
+    send: (frame) => peer.send(frame),
+    onData: (bytes) => {
+      chunks.push(bytes.slice());
+      receiver.consumed(bytes.length);
+      for (const watcher of [...watchers]) watcher();
+    },
+    onEnd: () => {
+      receiver.consumedEnd();
+      end();
+    },
+  });
+  peer.openStream(stream, {
+    data: (offset, bytes) => receiver.data(offset, bytes),
+    end: (offset) => receiver.end(offset),
+    attached: () => receiver.attached(),
+  });
+  const read = (): string => Buffer.concat(chunks).toString();
+  const until = (condition: (text: string) => boolean): Promise<string> =>
+    new Promise((resolve) => {
+      const watcher = (): void => {
+        if (!condition(read())) return;
+        watchers.delete(watcher);
+        resolve(read());
+      };
+      watchers.add(watcher);
+      watcher();
+    });
+  const bytes = (): number => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return { text: read, bytes, ended, until };
 }
 
 /** A socket that QEMU is about to make. */

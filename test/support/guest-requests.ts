@@ -43,6 +43,7 @@ export function containerCreate(
     readonlyPaths: [],
     sysctl: {},
     cgroup: {},
+    layerBytes: undefined,
     ...more,
   };
 }

@@ -55,7 +55,9 @@ export class Container {
     try {
       const covered = new Set(Object.keys(sandbox.files));
       for (const { destination } of params.mounts) covered.delete(destination);
-      const root = await mountRoot(context, params.id, params.rootfs, covered);
+      const root = await mountRoot(context, {
+        ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
+      });
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params.id, params.cgroup);
       undo.add("remove the cgroup", () => empty(context, cgroup));

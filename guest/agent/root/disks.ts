@@ -17,11 +17,12 @@ const APPEARS_WITHIN_MS = 10_000;
 const RELEASED_WITHIN_MS = 2_000;
 const VPD_HEADER_BYTES = 4;
 /**
- * ext4(5), and fs/ext4/super.c for the second option. The inode tables of an empty layer were never written, and writing
+ * ext4(5), and fs/ext4/super.c for the second option. A block that the host had no place for is an error of whoever wrote
+ * it, and no reason to stop all writes for good (errors=continue). The inode tables of an empty layer were never written, and writing
  * them would only fill the sparse file. Its bitmaps are empty, too; without the option, each mount would start a kernel
  * thread that reads all of them ahead, and goes on in every clone of a template.
  */
-const EXT4_OPTIONS = "noinit_itable,no_prefetch_block_bitmaps";
+const EXT4_OPTIONS = "noinit_itable,no_prefetch_block_bitmaps,errors=continue";
 const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
 
 /** The device file of the disk with this serial. Throws StorageFailed if none appears. */

@@ -18,6 +18,7 @@ import { fileMountPointsFit, removeFileMountPoints } from "../prepared/file-moun
 import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks.ts";
 import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
+import { boundLayer, FreeSpace } from "./layer-space.ts";
 
 export interface MountedRoot {
   /** The mount point that becomes the container's "/". */
@@ -26,19 +27,20 @@ export interface MountedRoot {
   release(): Promise<void>;
 }
 
-/**
- * Mounts a root. Throws, leaving nothing.
- * @param covered destinations in it that the sandbox's files are mounted at
- */
-export async function mountRoot(
-  context: AgentContext,
-  id: string,
-  rootfs: GuestRootfs,
-  covered: ReadonlySet<string>,
-): Promise<MountedRoot> {
-  const undo = new UndoList(context.logger.child({ container: id }));
+export interface RootRequest {
+  readonly id: string;
+  readonly rootfs: GuestRootfs;
+  /** What its writable layer may take; undefined = as much as its disk has. */
+  readonly layerBytes: number | undefined;
+  /** Destinations in it that the sandbox's files are mounted at. */
+  readonly covered: ReadonlySet<string>;
+}
+
+/** Mounts a root. Throws, leaving nothing. */
+export async function mountRoot(context: AgentContext, request: RootRequest): Promise<MountedRoot> {
+  const undo = new UndoList(context.logger.child({ container: request.id }));
   try {
-    return await mount(context, id, rootfs, covered, undo);
+    return await mount(context, request, undo);
   } catch (error) {
     await undo.run();
     throw error;
@@ -47,9 +49,7 @@ export async function mountRoot(
 
 async function mount(
   context: AgentContext,
-  id: string,
-  rootfs: GuestRootfs,
-  covered: ReadonlySet<string>,
+  { id, rootfs, layerBytes, covered }: RootRequest,
   undo: UndoList,
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
@@ -60,9 +60,15 @@ async function mount(
   }
   if (rootfs.kind === "disk") {
     if (await claimDisk(context, rootfs, undo)) throw preparedRoot(rootfs);
-    await attachDisk(context, rootfs, root, undo);
+    const device = await attachDisk(context, rootfs, root, undo);
+    if (!rootfs.readonly) giveBackFreeSpace(context, device, root, undo);
   } else {
-    const { path: layer, mountPoints } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
+    const place = `${directory}/layer`;
+    const { device, path: layer, mountPoints } = await writableLayer(context, rootfs, place, undo);
+    if (device !== undefined) {
+      if (layerBytes !== undefined) boundLayer(device, layer, layerBytes);
+      giveBackFreeSpace(context, device, layer, undo);
+    }
     const lower = await lowerDirectories(context, rootfs, layer, undo);
     if (mountPoints && !fileMountPointsFit(lower, covered)) removeFileMountPoints(`${layer}/upper`);
     mountOverlay(layer, lower, root);
@@ -71,8 +77,13 @@ async function mount(
   return { path: root, release: () => undo.run() };
 }
 
-/** Where a container writes to. */
-type WritableLayer = Pick<PreparedDisk, "path" | "mountPoints">;
+function giveBackFreeSpace({ loop }: AgentContext, device: string, path: string, undo: UndoList): void {
+  const space = new FreeSpace(loop, device, path);
+  undo.add("stop giving space back", () => space.stop());
+}
+
+/** Where a container writes to; without a device it is a tmpfs. */
+type WritableLayer = Pick<PreparedDisk, "path" | "mountPoints"> & { readonly device: string | undefined };
 
 /** Mounts the container's writable layer, unless it is prepared. */
 async function writableLayer(
@@ -85,9 +96,10 @@ async function writableLayer(
   if (prepared !== undefined) return prepared;
   makeDirectories(place);
   undo.add(`remove ${place}`, () => void sys.rmdir(place));
+  let device: string | undefined;
   if (rootfs.diskSerial === "") attachMemory(place, undo);
-  else await attachDisk(context, rootfs, place, undo);
-  return { path: place, mountPoints: false };
+  else device = await attachDisk(context, rootfs, place, undo);
+  return { device, path: place, mountPoints: false };
 }
 
 /** Gives the disk to this container. A prepared disk is unmounted with the container's root. */
@@ -122,11 +134,12 @@ async function attachDisk(
   rootfs: GuestRootfs,
   target: string,
   undo: UndoList,
-): Promise<void> {
+): Promise<string> {
   await context.disksReady;
   const device = await findDisk(context.loop, rootfs.diskSerial);
   mountDisk(device, target, rootfs.filesystem);
   undo.add("unmount the disk", () => unmountDisk(context, device, target));
+  return device;
 }
 
 function attachMemory(target: string, undo: UndoList): void {

@@ -1,11 +1,13 @@
 /*
  * Mounts: mount(2), umount2(2), pivot_root(2), chroot(2), mount_setattr(2),
- * open_tree(2), move_mount(2).
+ * open_tree(2), move_mount(2); FITRIM.
  *
  * musl has no wrappers for the newer calls, so they are made by number, with the kernel's structures.
  */
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,6 +73,15 @@ SYS_FUNCTION(f_move_mount) {
   return sys_result(ctx, syscall(SYS_move_mount, from, from_path, to, to_path, flags));
 }
 
+SYS_FUNCTION(f_fitrim) {
+  int fd;
+  int64_t start, length, least;
+  SYS_ARGS("fnnn", &fd, &start, &length, &least);
+  struct fstrim_range range = {(uint64_t)start, (uint64_t)length, (uint64_t)least};
+  if (ioctl(fd, (int)FITRIM, &range) < 0) return sys_result(ctx, -1);
+  return sys_result(ctx, (int64_t)range.len);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("mount", 5, f_mount),
     JS_CFUNC_DEF("umount2", 2, f_umount2),
@@ -79,5 +90,6 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("mountSetattr", 6, f_mount_setattr),
     JS_CFUNC_DEF("openTree", 3, f_open_tree),
     JS_CFUNC_DEF("moveMount", 5, f_move_mount),
+    JS_CFUNC_DEF("fitrim", 4, f_fitrim),
 };
 SYS_GROUP(sys_mounts_group, functions);

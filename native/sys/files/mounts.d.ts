@@ -1,5 +1,6 @@
 /**
- * Mounts: mount(2), umount2(2), pivot_root(2), mount_setattr(2), open_tree(2), move_mount(2) (mounts.c).
+ * Mounts: mount(2), umount2(2), pivot_root(2), mount_setattr(2), open_tree(2), move_mount(2), FITRIM
+ * (mounts.c).
  */
 
 declare module "sys" {
@@ -36,4 +37,9 @@ declare module "sys" {
     toPath: string,
     flags: number,
   ): Result;
+  /**
+   * FITRIM (linux/fs.h): has the file system that holds `fd` discard the free space in a range of its disk. Ranges that are
+   * shorter than `least` bytes are left. The bytes that were discarded.
+   */
+  export function fitrim(fd: number, start: number, length: number, least: number): Result;
 }

@@ -76,6 +76,11 @@ export class Container {
     });
   }
 
+  /** Serial number of the disk that its root or its writable layer is on; "" if it has none. */
+  get diskId(): string {
+    return this.inside.diskId;
+  }
+
   async create(signal: AbortSignal): Promise<void> {
     await this.inside.create(signal);
     // not earlier: what is only half made is undone by a later daemon, and its intents should not wait for a fact

@@ -8,6 +8,7 @@ import { BOOT_ACTOR, containerActorId, type SandboxEvent } from "../../machines/
 import type { VmBootActor } from "../../machines/vm-boot.machine.ts";
 import type { Fallback } from "../../machines/vm-boot.setup.ts";
 import { until } from "../until.ts";
+import { DiskFailures } from "./disk-failures.ts";
 import type { Sandbox } from "./sandbox.actor.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -15,6 +16,7 @@ export class SandboxEntry {
   readonly createdAt: Date;
   exitedAt: Date | undefined;
   readonly timeline: Timeline;
+  readonly diskFailures: DiskFailures;
   readonly ended: Promise<Date>;
   /** Ways to a VM that were tried and given up. */
   fallbacks: readonly Fallback[] = [];
@@ -29,6 +31,7 @@ export class SandboxEntry {
     this.timeline = new Timeline(now, (state, ms) => {
       if (sandbox.resources.isOpen) sandbox.resources.journal.transition(state, ms);
     });
+    this.diskFailures = new DiskFailures(now);
     this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => {
       this.exitedAt = new Date(now());
       return this.exitedAt;

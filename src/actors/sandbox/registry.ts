@@ -17,6 +17,7 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from "../../contracts/sandbox.ts";
+import type { DiskFailed } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
 import { errorOf } from "../../machines/failure.ts";
@@ -25,6 +26,7 @@ import type { ContainerRegistry } from "../container/container-registry.ts";
 import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
 import { bindSandboxMachine } from "./bindings.ts";
+import { failureRemedy, failureText } from "./disk-failures.ts";
 import { SandboxEntry } from "./entry.ts";
 import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
 
@@ -118,6 +120,7 @@ export class SandboxRegistry implements SandboxService {
     const entry = this.entry(id);
     const snapshot = entry.actor.getSnapshot();
     const { failure, pid } = snapshot.context;
+    const disks = entry.diskFailures.list;
     return {
       id,
       phase: phaseOf(snapshot),
@@ -131,6 +134,7 @@ export class SandboxRegistry implements SandboxService {
         timeline: JSON.stringify(entry.timeline.steps),
         ...entry.sandbox.backend.info(),
         ...(entry.fallbacks.length === 0 ? {} : { fallbacks: JSON.stringify(entry.fallbacks) }),
+        ...(disks.length === 0 ? {} : { diskFailures: JSON.stringify(disks) }),
         ...(failure === undefined ? {} : { failure: errorOf(failure, id).message }),
       },
     };
@@ -206,6 +210,16 @@ export class SandboxRegistry implements SandboxService {
     entry.actor.on("leftover", ({ step }) =>
       sandbox.logger.warn({ step }, "a step of the clean-up failed; Shutdown tries again"),
     );
+    entry.actor.on("diskFailed", ({ event }) => this.tellDiskFailure(entry, event));
+  }
+
+  private tellDiskFailure({ sandbox, timeline, diskFailures }: SandboxEntry, event: DiskFailed): void {
+    const container = this.ports.containers.of(sandbox.id).find(({ diskId }) => diskId === event.disk);
+    const failure = diskFailures.note(event, container?.id);
+    if (failure === undefined) return;
+    const text = failureText(failure);
+    timeline.noted(text);
+    sandbox.logger.error({ ...failure, remedy: failureRemedy(failure) }, text);
   }
 }
 

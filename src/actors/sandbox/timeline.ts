@@ -5,6 +5,8 @@ export interface TimelineStep {
   readonly state: string;
   /** Milliseconds. */
   readonly ms: number;
+  /** Something that happened in this state; it took no time. */
+  readonly note?: string;
 }
 
 /** States remembered: enough for a whole life, bounded for a long one that is paused and resumed. */
@@ -19,6 +21,11 @@ export class Timeline {
     private readonly now: () => number,
     private readonly onLeft: (state: string, ms: number) => void,
   ) {}
+
+  /** Something worth to know has happened. */
+  noted(note: string): void {
+    if (this.steps.length < MOST_STEPS) this.steps.push({ state: this.state, ms: 0, note });
+  }
 
   entered(state: string): void {
     if (state === this.state) return;

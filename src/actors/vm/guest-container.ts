@@ -26,6 +26,8 @@ export interface GuestContainerPorts extends Omit<ContainerRootPorts, "deadlines
     "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share"
   >;
   readonly pace: Pick<Pace, "guests">;
+  /** What any container's writable layer may take at most. */
+  readonly layerBytes: number;
 }
 
 export class GuestContainer implements BackendContainer {
@@ -156,7 +158,9 @@ export class GuestContainer implements BackendContainer {
     signal: AbortSignal,
   ): Promise<void> {
     const { ports, vm, root, id } = this;
-    const request = { ...create, id, rootfs: root.guestRootfs(rootReadonly), pidTarget, stdio };
+    const layerBytes = Math.min(create.layerBytes ?? ports.layerBytes, ports.layerBytes);
+    const rootfs = root.guestRootfs(rootReadonly);
+    const request = { ...create, id, rootfs, pidTarget, stdio, layerBytes };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, () => {
       steps.passed("turn");

@@ -19,6 +19,9 @@ import {
   yesNo,
 } from "./values.ts";
 
+/** A new layer has a few directories already. */
+const LEAST_LAYER_BYTES = 2 ** 20;
+
 /** Section → key → what it is. */
 export const CONFIG_SCHEMA = {
   daemon: {
@@ -80,6 +83,11 @@ export const CONFIG_SCHEMA = {
       "/var/lib/blazar/scratch",
       "Writable layers of containers whose snapshot has no place for them. Put it on a disk, not on a tmpfs.",
     ),
+    layer_size: size(
+      "16G",
+      "What a container may write at most. Beyond it, it gets ENOSPC. A pod or a container asks for less by the annotation `io.blazar.layer-size`. The empty image of set-up bounds every layer, too: it has 16 GB, or `BLAZAR_LAYER_SIZE`.",
+      LEAST_LAYER_BYTES,
+    ),
     empty_image: foundPath(
       "The empty ext4 image that writable layers are copied from. Default: the one that set-up has built.",
     ),
@@ -92,18 +100,6 @@ export const CONFIG_SCHEMA = {
       64,
       1,
       "At most so many threads for mounts and copies. They start on demand and end when idle. A mount takes about a millisecond; a thread takes 8 MB, and 75 ms of CPU to start.",
-    ),
-  },
-  image: {
-    ahead: yesNo(
-      true,
-      "Make the image of an OCI image as soon as containerd has unpacked it and the node has nothing else to do, before a pod asks for it. Only for CRI's images, and for the snapshotter overlayfs: others need none.",
-    ),
-    ahead_existing: count(
-      0,
-      1000,
-      0,
-      "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
     ),
   },
   pool: {
@@ -168,6 +164,16 @@ export const CONFIG_SCHEMA = {
     ),
     mkfs: foundPath(
       "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",
+    ),
+    ahead: yesNo(
+      true,
+      "Make the image of an OCI image as soon as containerd has unpacked it and the node has nothing else to do, before a pod asks for it. Only for CRI's images, and for the snapshotter overlayfs: others need none.",
+    ),
+    ahead_existing: count(
+      0,
+      1000,
+      0,
+      "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
     ),
   },
   deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),

@@ -4,6 +4,7 @@
  * Sizes are written as `256M` or as a number of bytes, times in milliseconds.
  */
 import * as z from "zod/mini";
+import { parseSize } from "../../lib/sizes.ts";
 
 /** One key of a section. `Value` is what the daemon gets. */
 export interface ConfigKey<Value = unknown> {
@@ -16,17 +17,7 @@ export interface ConfigKey<Value = unknown> {
   readonly doc: string;
 }
 
-const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
-const SIZE = /^(\d{1,9})([KMGT]?)i?B?$/;
 const LONGEST_MS = 3_600_000;
-
-/** Reads `256M`, `1GiB` or a number of bytes; undefined if it is neither. */
-export function parseSize(value: string | number): number | undefined {
-  if (typeof value === "number") return Number.isSafeInteger(value) && value >= 0 ? value : undefined;
-  const [, digits, unit] = SIZE.exec(value.trim()) ?? [];
-  if (digits === undefined) return undefined;
-  return Number(digits) * (UNITS[unit ?? ""] ?? 1);
-}
 
 const absolutePath = z.string().check(z.refine((value) => value.startsWith("/"), "must be an absolute path"));
 const isSize = z.refine<string | number>(

@@ -30,6 +30,6 @@ export class HostLayerImages implements LayerImages {
   }
 
   async unpack(packed: string, image: string, owner: Owner | undefined): Promise<void> {
-    await this.workers.run("unpackImage", { packed, image, owner });
+    await this.workers.run("unpackImage", { packed, image, owner, empty: this.empty });
   }
 }

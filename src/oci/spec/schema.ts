@@ -105,6 +105,7 @@ export const specSchema = z.object({
   process: z.nullish(processSchema),
   root: z.nullish(z.object({ readonly: z.nullish(z.boolean()) })),
   mounts: z.nullish(z.array(mountSchema)),
+  annotations: z.nullish(z.record(z.string(), z.string())),
   hooks: z.nullish(z.record(z.string(), z.nullish(z.array(z.unknown())))),
   linux: z.nullish(
     z.object({

@@ -8,6 +8,7 @@
 import { BlazarError } from "../../contracts/errors.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { containerCreate } from "../../protocol/guest/messages.ts";
+import { layerBytesOf } from "./annotations.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
 import { guestProcess, processWarnings, translateProcess } from "./process.ts";
@@ -53,6 +54,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
     readonlyPaths: paths(linux.readonlyPaths, "linux.readonlyPaths"),
     sysctl: sysctls(linux.sysctl ?? {}),
     cgroup: resources.cgroup,
+    layerBytes: layerBytesOf(spec.annotations ?? {}),
   };
   refuseInvalid(create);
   return {

@@ -153,6 +153,8 @@ export const containerCreate = object({
   sysctl: record(string),
   /** cgroup v2 files to write, by name: `memory.max` → "268435456". */
   cgroup: record(string),
+  /** What the writable layer may take on its disk, in bytes. Undefined = as much as there is. */
+  layerBytes: optional(integer(0)),
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 

@@ -17,6 +17,12 @@ export function diskNames(id: string): { readonly node: string; readonly device:
   return { node: nodeName(id), device: `disk-${id}` };
 }
 
+/** Which of these disks an event of QEMU's is about; the name of the node if it is none of them. */
+export function diskOfNode(node: string, ids: Iterable<string>): string {
+  for (const id of ids) if (nodeName(id) === node) return id;
+  return node;
+}
+
 /** QEMU allows 31 characters and a letter first, so the id itself does not fit. */
 function nodeName(id: string): string {
   return `n${createHash("sha256").update(id).digest("hex").slice(0, 30)}`;
@@ -35,7 +41,9 @@ export function blockNode({ id, path, readonly }: VmDisk): Record<string, unknow
 }
 
 /** Properties of a disk's device, by QEMU's names. */
-export type ScsiDisk = Readonly<Record<"driver" | "bus" | "id" | "drive" | "serial" | "device_id", string>>;
+export type ScsiDisk = Readonly<
+  Record<"driver" | "bus" | "id" | "drive" | "serial" | "device_id" | "werror" | "rerror", string>
+>;
 
 /**
  * The device, as `device_add` takes it.
@@ -50,5 +58,8 @@ export function scsiDisk(id: string, drive = diskNames(id).node): ScsiDisk {
     drive,
     serial: id,
     device_id: id,
+    // the guest gets an error of the host's (ENOSPC, EIO) and goes on; by default QEMU would halt it for good at ENOSPC
+    werror: "report",
+    rerror: "report",
   };
 }

@@ -4,13 +4,16 @@
  * QEMU gets an open file, since it can open no path. A failed attach takes the image back out. A detach is done only when QEMU has said so (DEVICE_DELETED, then blockdev-del):
  * before that, QEMU may still write to the image.
  */
-import type { VmDisk } from "../../contracts/vm.ts";
-import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
+import type { DiskFailed, VmDisk } from "../../contracts/vm.ts";
+import { blockNode, diskNames, diskOfNode, scsiDisk } from "./disk-names.ts";
 import { executeWithFile } from "./file-sets.ts";
 import { type QmpClient, type QmpCommand, qmpRefusal } from "./qmp/client.ts";
 import { type UnplugDeadlines, unplugDevice } from "./unplug.ts";
 
 export type DiskDeadlines = UnplugDeadlines;
+
+/** strerror(3) of ENOSPC and EDQUOT. */
+const NO_SPACE = /no space left|quota exceeded/i;
 
 export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDeadlines): Promise<void> {
   const { commandMs } = deadlines;
@@ -39,6 +42,22 @@ export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDead
   await qmp.execute("blockdev-del", { "node-name": node }, deadlines.commandMs).catch((error: unknown) => {
     if (!isMissingNode(error)) throw error;
   });
+}
+
+/**
+ * What a BLOCK_IO_ERROR says (QEMU's qapi/block-core.json). Undefined if it says nothing that is understood. QEMU leaves
+ * `nospace` out where the guest is not halted, so that the reason has to tell.
+ * @param ids of the disks that were attached
+ */
+export function diskFailure(
+  data: Readonly<Record<string, unknown>>,
+  ids: Iterable<string>,
+): Omit<DiskFailed, "type"> | undefined {
+  const { operation, reason, "node-name": node } = data;
+  if (operation !== "read" && operation !== "write") return undefined;
+  const text = typeof reason === "string" ? reason : "unknown";
+  const noSpace = data["nospace"] === true || NO_SPACE.test(text);
+  return { disk: diskOfNode(typeof node === "string" ? node : "", ids), operation, noSpace, reason: text };
 }
 
 /** Whether QEMU said that there is no node of this name. */

@@ -14,10 +14,11 @@ import { AgentPort } from "../common/agent-port.ts";
 import { logTail, showsPanic } from "../common/last-words.ts";
 import type { LaunchStep } from "../common/launch-watch.ts";
 import type { RunningProcess, VmmExit } from "../common/running-process.ts";
+import { TEMPLATE_DISK } from "../common/templates/clones.ts";
 import { VmEvents } from "../common/vm-events.ts";
 import { removeVmFiles, type VmPaths } from "../common/vm-paths.ts";
 import { ConsoleTail } from "./console.ts";
-import { attachDisk, type DiskDeadlines, detachDisk } from "./disks.ts";
+import { attachDisk, type DiskDeadlines, detachDisk, diskFailure } from "./disks.ts";
 import { ImageDisks } from "./image-disks.ts";
 import { attachPort, detachPort } from "./ports.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
@@ -51,6 +52,8 @@ export class QemuVm implements Vm {
   private readonly agent: AgentPort;
   private readonly console: ConsoleTail;
   private readonly images: ImageDisks;
+  /** Ids of the disks that it may have. */
+  private readonly disks = new Set([TEMPLATE_DISK]);
   private ending = false;
   private killing: Promise<void> | undefined;
   private lastWords: string | undefined;
@@ -81,12 +84,19 @@ export class QemuVm implements Vm {
 
   attachDisk(disk: VmDisk): Promise<void> {
     const { qmp, deadlines } = this.options;
-    return this.alive("attach a disk", () => attachDisk(qmp, disk, deadlines));
+    return this.alive("attach a disk", async () => {
+      await attachDisk(qmp, disk, deadlines);
+      this.disks.add(disk.id);
+    });
   }
 
   detachDisk(id: string): Promise<void> {
     const { qmp, deadlines } = this.options;
-    return this.alive("detach a disk", () => detachDisk(qmp, id, deadlines));
+    return this.alive("detach a disk", async () => {
+      await detachDisk(qmp, id, deadlines);
+      this.disks.delete(id);
+      this.told.forgetDisk(id);
+    });
   }
 
   attachPort(port: VmPort): Promise<void> {
@@ -176,8 +186,14 @@ export class QemuVm implements Vm {
     if (this.ending) return;
     if (event === "STOP") return this.told.setPaused(true);
     if (event === "RESUME") return this.told.setPaused(false);
+    if (event === "BLOCK_IO_ERROR") return this.onDiskError(data);
     if (event === "GUEST_PANICKED") void this.guestEnded("guest-panic");
     if (event === "SHUTDOWN" && data["guest"] === true) void this.guestEnded(String(data["reason"]));
+  }
+
+  private onDiskError(data: QmpEvent["data"]): void {
+    const failure = diskFailure(data, this.disks);
+    if (failure !== undefined) this.told.diskFailed(failure);
   }
 
   private async guestEnded(reason: string): Promise<void> {

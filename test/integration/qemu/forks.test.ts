@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Vm } from "../../../src/contracts/vm.ts";
 import { hashMemory } from "../../../src/vmm/common/templates/files.ts";
-import { type Guest, TemplateBench } from "../../support/bench/template.ts";
+import { type Guest, returnsSpace, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 
 const FORKS = 3;
@@ -76,6 +76,10 @@ describe("a fork of a VM", () => {
     expect(wrote.map((text) => text.includes("own"))).toEqual([false, false]);
     const read = guests.map((guest) => guest.run("cat /tmp/own", PREPARED));
     expect(await Promise.all(read)).toEqual(["0\n", "1\n"]);
+  });
+
+  it("gives what is deleted on its disk back to its own file", async () => {
+    expect(await returnsSpace(await fork())).toBe(true);
   });
 
   it("takes disks, pauses and goes on like any VM", async () => {

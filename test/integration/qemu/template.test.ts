@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { hashMemory, templatePaths } from "../../../src/vmm/common/templates/files.ts";
-import { type Guest, SHAPE, TemplateBench } from "../../support/bench/template.ts";
+import { type Guest, returnsSpace, SHAPE, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 
 const CLONES = 4;
@@ -126,7 +126,7 @@ describe("a clone", () => {
     for (const { link, disk: image } of guests) {
       const again = link.request("disk.prepare", PREPARED, { deadlineMs: 5000 });
       await expect(again).rejects.toMatchObject({ code: "IllegalTransition" });
-      expect((await stat(image)).blocks * 512).toBeLessThan(MEBIBYTE);
+      expect((await stat(image)).blocks * 512).toBeLessThan(2 * MEBIBYTE);
     }
     const write = (index: number): string =>
       `ls /tmp 2>/dev/null; mkdir -p /tmp; echo ${index} > /tmp/own; dd if=/dev/zero of=/tmp/much bs=64k count=64; sync`;
@@ -140,6 +140,13 @@ describe("a clone", () => {
     await bench.killAll();
     for (const { disk: image } of guests) await promisify(execFile)("e2fsck", ["-fn", image]);
     expect(await readFile(disk)).toEqual(before);
+  });
+
+  it("gives what is deleted on its disk back to its own file", async () => {
+    const [guest] = await clones(1);
+    if (guest === undefined) throw new Error("there is a clone");
+    await guest.setUp("guest");
+    expect(await returnsSpace(guest)).toBe(true);
   });
 
   it("pays only for the memory that it changes", async () => {

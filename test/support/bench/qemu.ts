@@ -18,7 +18,9 @@ import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
+import { sandboxSetup } from "../guest-requests.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
+import { DriverGuest } from "./guest.ts";
 import { RealKeeper } from "./keeper.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -42,6 +44,7 @@ export class QemuBench implements VmmBench {
   readonly hanging: QemuDriver;
   private nextUid = FIRST_UID + (process.pid % UIDS);
   private images = 0;
+  private readonly mounts: string[] = [];
 
   private constructor(
     readonly directory: string,
@@ -133,6 +136,39 @@ export class QemuBench implements VmmBench {
     return path;
   }
 
+  /** As root only: it needs a file system of its own. */
+  readonly fillDisk = process.getuid?.() === 0 ? (vm: Vm) => this.writeToFullDisk(vm) : undefined;
+
+  /** A file system of this size for images, until {@link dispose}. */
+  async smallFileSystem(bytes: number): Promise<string> {
+    const directory = join(this.directory, `small-${this.mounts.length}`);
+    await mkdir(directory);
+    await promisify(execFile)("mount", [
+      "-t",
+      "tmpfs",
+      "-o",
+      `size=${bytes},mode=711`,
+      "blazar-test",
+      directory,
+    ]);
+    this.mounts.push(directory);
+    return directory;
+  }
+
+  private async writeToFullDisk(vm: Vm): Promise<void> {
+    const image = join(await this.smallFileSystem(MEBIBYTE), "full.img");
+    await writeFile(image, "");
+    await truncate(image, DISK_BYTES);
+    await chmod(image, 0o666);
+    await vm.attachDisk({ id: "full", path: image, readonly: false });
+    const guest = await DriverGuest.of(vm);
+    await guest.ask("sandbox.setup", sandboxSetup());
+    // no file system in between: the disk is found by its number, which is SCSI's first (8:0)
+    const script =
+      "until mknod /d b 8 0 && dd of=/d if=/dev/null 2>/dev/null; do rm -f /d; done; dd if=/dev/zero of=/d bs=1M count=4 conv=fsync";
+    await guest.run("writer", ["sh", "-c", script]);
+  }
+
   async killFromOutside(vm: Vm): Promise<void> {
     process.kill(vm.identity.pid, SIGKILL);
   }
@@ -150,6 +186,7 @@ export class QemuBench implements VmmBench {
 
   async dispose(): Promise<void> {
     await this.keeper.dispose();
+    for (const directory of this.mounts) await promisify(execFile)("umount", [directory]);
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -4,8 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { until } from "../../../lab/host/until.ts";
 import { GuestLink } from "../../../src/actors/guest/link.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
@@ -45,6 +46,20 @@ export interface Guest {
   readonly disk: string;
   /** Runs a shell script in a container and returns what it prints; by default its writable layer is in memory. */
   run(script: string, diskSerial?: string): Promise<string>;
+}
+
+/** Whether a guest's own disk grows on the host by a file, and is small again some seconds after the file is deleted. */
+export async function returnsSpace({ run, disk, vm }: Guest): Promise<boolean> {
+  const bytes = async (): Promise<number> => (await stat(disk)).blocks * 512;
+  const before = await bytes();
+  const script =
+    "mkdir -p /tmp; dd if=/dev/urandom of=/tmp/big bs=1M count=24; sync; sleep 1; rm /tmp/big; exec sleep 1000";
+  const ran = run(script, "prepared").catch(() => "");
+  await until("a large disk", async () => ((await bytes()) > before + 16 * MEBIBYTE ? true : undefined));
+  await until("a small disk", async () => ((await bytes()) < before + 2 * MEBIBYTE ? true : undefined));
+  await vm.kill();
+  await ran;
+  return true;
 }
 
 type Spec<Kind extends VmSource["kind"]> = VmSpec & {

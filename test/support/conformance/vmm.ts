@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmmDriver } from "../../../src/contracts/vmm.ts";
@@ -35,6 +35,11 @@ export interface VmmBench {
   diskImage(): Promise<string>;
   /** An image for {@link Vm.attachImage} that fits a slot. */
   layerImage(): Promise<string>;
+  /**
+   * Attaches a disk `full` whose image is on a file system without space, and has the guest write to it. Undefined where
+   * that takes privileges that the test has not.
+   */
+  readonly fillDisk?: ((vm: Vm) => Promise<void>) | undefined;
   /** Ends the VMM as the kernel's out-of-memory killer does. */
   killFromOutside(vm: Vm): Promise<void>;
   /** What is there of VMs: living processes, and files in the directories of {@link spec}. */
@@ -287,6 +292,22 @@ function running(bench: () => VmmBench): void {
       await vm.kill();
       await events.ended;
       expect(events.types()).toEqual(["vmm.paused", "vmm.resumed", "vmm.exited"]);
+    });
+
+    it("tells of a disk that the host has no space for, and goes on", async () => {
+      const { driver, fillDisk } = bench();
+      if (fillDisk === undefined) return;
+      const vm = await driver.launch(await bench().spec("vm"));
+      const events = record(vm);
+      await fillDisk(vm);
+      const failure = { type: "vmm.diskFailed", disk: "full", operation: "write", noSpace: true };
+      await vi.waitFor(() => expect(events.all[0]).toMatchObject(failure));
+      expect(new Set(events.types())).toEqual(new Set(["vmm.diskFailed"]));
+      await vm.pause();
+      await vm.resume();
+      await vm.detachDisk("full");
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
     });
 
     it("has something to say for error messages, also when it is gone", async () => {

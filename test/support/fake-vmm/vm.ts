@@ -8,6 +8,7 @@ import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type {
   ByteLink,
+  DiskFailed,
   Vm,
   VmDisk,
   VmImage,
@@ -232,6 +233,11 @@ export class FakeVm implements Vm {
     if (this.exit !== undefined) return;
     this.live.next({ type: "vmm.guestPanicked" });
     this.options.schedule(() => this.die(0, 0));
+  }
+
+  /** A request to a disk fails on the host. */
+  failDisk(failure: Omit<DiskFailed, "type">): void {
+    if (this.exit === undefined) this.live.next({ type: "vmm.diskFailed", ...failure });
   }
 
   private inherit(inherited: Inherited | undefined): void {

@@ -131,6 +131,7 @@ export class MemoryHost {
         return journal;
       },
       scratchDirectory: "/scratch",
+      layerBytes: 2 ** 34,
       defaultShape: { vcpus: 1, memoryBytes: 2 ** 28 },
       session: "test",
       text: nodeText,

@@ -154,6 +154,16 @@ describe("what cannot be had", () => {
     ["no cwd", (spec) => delete spec.process["cwd"], "process.cwd"],
     ["a negative uid", (spec) => Object.assign(spec.process, { user: { uid: -1 } }), "process.user.uid"],
     ["a wrong OCI version", (spec) => Object.assign(spec, { ociVersion: "2.0" }), "2.0"],
+    [
+      "a layer size that is none",
+      (spec) => Object.assign(spec, { annotations: { "io.blazar.layer-size": "much" } }),
+      "io.blazar.layer-size",
+    ],
+    [
+      "a layer size that nothing fits into",
+      (spec) => Object.assign(spec, { annotations: { "io.blazar.layer-size": "64K" } }),
+      "at least 1Mi",
+    ],
     ["no process", (spec) => Object.assign(spec, { process: null }), "nothing to run"],
     ["a sysctl outside", (spec) => Object.assign(spec.linux, { sysctl: { "../x": "1" } }), "../x"],
     [
@@ -182,6 +192,14 @@ describe("what cannot be had", () => {
     const spec = criSpec();
     change(spec);
     expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
+  });
+
+  test("the annotation of the layer's size bounds the writable layer, and others are not read", () => {
+    const withAnnotations = (annotations: unknown) =>
+      translateSpec(Object.assign(criSpec(), { annotations }));
+    expect(withAnnotations({ "io.blazar.layer-size": "512Mi" }).create.layerBytes).toBe(512 * 2 ** 20);
+    expect(withAnnotations({ "io.example": "x" }).create.layerBytes).toBeUndefined();
+    expect(withAnnotations(null).create.layerBytes).toBeUndefined();
   });
 
   test("empty hooks and mappings are none", () => {

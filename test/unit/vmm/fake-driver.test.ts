@@ -42,6 +42,11 @@ async function makeBench(): Promise<VmmBench> {
     spec: async (id) => spec(id),
     diskImage: async () => "/nowhere/disk.img",
     layerImage: async () => "/nowhere/image.erofs",
+    fillDisk: async (vm) => {
+      await vm.attachDisk({ id: "full", path: "/nowhere/full.img", readonly: false });
+      const reason = "No space left on device";
+      driver.vm(vm.id).failDisk({ disk: "full", operation: "write", noSpace: true, reason });
+    },
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
     leftovers: async () => [driver, failing, hanging].flatMap(({ running }) => running),
     dispose: async () => undefined,

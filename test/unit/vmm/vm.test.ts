@@ -6,6 +6,7 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
+import { diskNames } from "../../../src/vmm/qemu/disk-names.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
@@ -131,6 +132,45 @@ describe("a QEMU", () => {
     qmp.say(go, stop, stop, go, go, stop);
     await vm.pause();
     expect(events.types()).toEqual(["vmm.paused", "vmm.resumed", "vmm.paused"]);
+    await vm.kill();
+  });
+
+  it("tells which disk the host could not write, once for a burst of the same kind", async () => {
+    const vm = await launch();
+    await vm.attachDisk({ id: "c1", path: "/layer", readonly: false });
+    const { node } = diskNames("c1");
+    const events = record(vm);
+    const failed = (data: Record<string, unknown>) => ({
+      event: "BLOCK_IO_ERROR",
+      data: { device: "", "node-name": node, operation: "write", action: "report", ...data },
+    });
+    const full = failed({ reason: "No space left on device" });
+    const torn = failed({ reason: "Input/output error", operation: "read" });
+    qmp.say(
+      full,
+      full,
+      full,
+      torn,
+      full,
+      torn,
+      failed({ "node-name": "slot3", reason: "Input/output error" }),
+    );
+    qmp.say(failed({ operation: "dance" }));
+    qmp.answer = ({ execute, id }) => {
+      if (execute === "device_del") qmp.say({ event: "DEVICE_DELETED", data: { device: "disk-c1" } });
+      return { return: {}, id };
+    };
+    await vm.detachDisk("c1");
+    await vm.attachDisk({ id: "c1", path: "/another", readonly: false });
+    qmp.say(full);
+    await vm.pause();
+    const event = { type: "vmm.diskFailed", disk: "c1" };
+    expect(events.all).toEqual([
+      { ...event, operation: "write", noSpace: true, reason: "No space left on device" },
+      { ...event, operation: "read", noSpace: false, reason: "Input/output error" },
+      { ...event, disk: "slot3", operation: "write", noSpace: false, reason: "Input/output error" },
+      { ...event, operation: "write", noSpace: true, reason: "No space left on device" },
+    ]);
     await vm.kill();
   });
 

@@ -90,6 +90,7 @@ export const REHEARSAL_SPEC: TranslatedContainer = {
     readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
     sysctl: {},
     cgroup: { "cpu.weight": "100" },
+    layerBytes: undefined,
   },
   rootReadonly: false,
   pidTarget: undefined,

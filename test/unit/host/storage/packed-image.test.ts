@@ -61,6 +61,18 @@ describe("a packed image", () => {
     expect(statSync(copy).mode & 0o777).toBe(0o600);
   });
 
+  test("gets space for its first bytes if it is asked to, and is the same otherwise", async () => {
+    const image = await makeImage("image", 16 * 1024 * MEBIBYTE, [[8192, "data"]]);
+    packImage(image, file("packed"));
+    unpackImage(file("packed"), file("copy"), undefined, MEBIBYTE);
+    const { blocks, size } = statSync(file("copy"));
+    expect(size).toBe(16 * 1024 * MEBIBYTE);
+    expect(blocks * 512).toBeGreaterThanOrEqual(MEBIBYTE);
+    expect(blocks * 512).toBeLessThan(2 * MEBIBYTE);
+    packImage(file("copy"), file("again"));
+    expect(readFileSync(file("again")).equals(readFileSync(file("packed")))).toBe(true);
+  });
+
   test("that was cut short or is none is refused, and no half of a copy is left", async () => {
     packImage(await makeImage("image", SIZE, [[0, "head"]]), file("packed"));
     truncateSync(file("packed"), 1000);
