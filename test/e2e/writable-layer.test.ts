@@ -45,9 +45,9 @@ async function layerBytes(): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** As CRI tells it: containerd looks every ten seconds. */
+/** As CRI tells it, -1 before containerd's first look; it looks every ten seconds. */
 async function usage(container: TestContainer): Promise<number> {
-  const stats = await node.cri.containerStats(container.id);
+  const [stats] = await node.cri.listContainerStats({ id: container.id });
   return Number(stats?.writableLayer?.usedBytes?.value ?? -1n);
 }
 
