@@ -17,13 +17,14 @@ import { asText, tablesOf } from "../output/tables.ts";
 import { seeded } from "../stats/random.ts";
 import type { SuiteContext } from "../suites/context.ts";
 import { runDensity } from "../suites/density.ts";
+import { runFiles } from "../suites/files.ts";
 import { runMemory } from "../suites/memory.ts";
 import { runParallel } from "../suites/parallel.ts";
 import { blazarFirst, runSeries } from "../suites/series.ts";
 
-type Suite = "start" | "serial" | "parallel" | "memory" | "density";
+type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files";
 
-/** A suite, or all but `start`. */
+/** A suite, or all but `start` and `files`. */
 export type BenchCommand = Suite | "all";
 
 export interface RunOptions {
@@ -37,10 +38,12 @@ export interface RunOptions {
   readonly seed: number;
   /** TOML added to containerd's configuration. */
   readonly containerdConfig: string | undefined;
+  /** `files`: a reference or a tar; undefined = the image made of Debian's packages. */
+  readonly image: string | undefined;
   readonly signal: AbortSignal;
 }
 
-type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density">;
+type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density" | "files">;
 
 const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   start: ["start"],
@@ -48,15 +51,24 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   parallel: ["parallel"],
   memory: ["memory"],
   density: ["density"],
+  files: ["files"],
   all: ["serial", "parallel", "memory", "density"],
 };
-const RUNS: Readonly<Record<Suite, number>> = { start: 30, serial: 50, parallel: 5, memory: 1, density: 1 };
+const RUNS: Readonly<Record<Suite, number>> = {
+  start: 30,
+  serial: 50,
+  parallel: 5,
+  memory: 1,
+  density: 1,
+  files: 5,
+};
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
   serial: 40,
   parallel: 2,
   memory: 1,
   density: 1,
+  files: 1,
 };
 const PODS: Readonly<Record<Suite, number>> = {
   start: 1,
@@ -64,6 +76,7 @@ const PODS: Readonly<Record<Suite, number>> = {
   parallel: 50,
   memory: 50,
   density: 1000,
+  files: 1,
 };
 
 /** Where results are kept. */
@@ -93,6 +106,7 @@ export async function runBench(command: BenchCommand, options: RunOptions): Prom
       pods: options.pods ?? PODS[suite],
       quick: options.quick,
       containerdConfig: options.containerdConfig,
+      image: options.image,
       absent,
       learned,
       signal: options.signal,
@@ -133,6 +147,8 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
       return { memory: await runMemory(context) };
     case "density":
       return { density: await runDensity(context) };
+    case "files":
+      return { files: await runFiles(context) };
   }
 }
 

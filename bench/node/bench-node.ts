@@ -126,6 +126,15 @@ export class BenchNode {
     return removeAllPods(this.cri);
   }
 
+  /** Imports a tar of an OCI layout, whose image has this name. */
+  importArchive(file: string, name: string): Promise<void> {
+    return this.node.containerd.importArchive(file, name);
+  }
+
+  async pullImage(reference: string): Promise<void> {
+    await this.node.containerd.ctr("images", "pull", reference);
+  }
+
   removePod(id: string): Promise<void> {
     return removePod(this.cri, id);
   }

@@ -61,6 +61,26 @@ export interface Density {
   readonly startMs: readonly number[];
 }
 
+/** One piece of work with files, once in a container. */
+export interface FileSample {
+  readonly variant: string;
+  readonly round: number;
+  readonly work: string;
+  /** `first` in a new pod, `again` right after it. */
+  readonly phase: "first" | "again";
+  /** By a clock inside the container. */
+  readonly ms: number;
+  /** The whole call of ExecSync, by this process's clock. */
+  readonly callMs: number;
+}
+
+export interface FilesResults {
+  /** The image's name, and how many names `find` has in it. */
+  readonly image: { readonly name: string; readonly names: number };
+  readonly work: readonly { readonly name: string; readonly what: string }[];
+  readonly samples: readonly FileSample[];
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -91,6 +111,7 @@ export interface Results {
   readonly parallel?: readonly ParallelSample[];
   readonly memory?: readonly MemorySample[];
   readonly density?: Density;
+  readonly files?: FilesResults;
 }
 
 /** Enough to refuse a file that is something else. */
