@@ -104,7 +104,7 @@ function listed(paths: readonly string[]): string[] {
 
 /** Prints every file that {@link readImageFiles} may choose: its size and its name. */
 export const FIND_FILES =
-  `find / -xdev -type f -size +0 -size -${SMALL_BLOCKS + 1} ! -path '/tmp/*' -exec echo small {} + | tr ' ' '\\n'; ` +
+  `find / -xdev -type f -size +0 -size -${SMALL_BLOCKS + 1} ! -path '/tmp/*' -exec printf '%s\\n' {} +; ` +
   `find / -xdev -type f -size +${BIG_BLOCKS} ! -path '/tmp/*' -exec stat -c 'big %s %n' {} +`;
 
 /** Chooses the files out of what {@link FIND_FILES} has printed. Undefined if there are too few. */
