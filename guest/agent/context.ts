@@ -8,6 +8,7 @@ import type { Peer } from "../../src/protocol/wire/peer.ts";
 import type { Cgroups } from "./container/cgroup.ts";
 import type { PreparedChildren } from "./prepared/prepared-child.ts";
 import type { PreparedDisks } from "./prepared/prepared-disks.ts";
+import type { Images } from "./root/images.ts";
 
 export interface AgentContext {
   readonly loop: EventLoop;
@@ -17,6 +18,7 @@ export interface AgentContext {
   /** Resolves when the kernel modules for disks are loaded. */
   readonly disksReady: Promise<void>;
   readonly disks: PreparedDisks;
+  readonly images: Images;
   readonly children: PreparedChildren;
   readonly cgroups: Cgroups;
 }

@@ -13,6 +13,8 @@ export const SHARED_MEMORY = "/run/sandbox/shm";
 export const CONTAINERS = "/run/containers";
 /** Mounts of prepared disks (prepared/prepared-disks.ts). */
 export const DISKS = "/run/disks";
+/** Mounts of images (root/images.ts). */
+export const IMAGES = "/run/images";
 /** Where mounts are assembled before they are detached; nothing stays mounted here. */
 export const STAGING = "/run/staging";
 /** An empty directory, the root of helpers that need no files. */

@@ -18,6 +18,7 @@ import { Channel } from "./link/channel.ts";
 import { requestHandler } from "./link/requests.ts";
 import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
+import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 
 const timeline = new Timeline();
@@ -25,7 +26,7 @@ const modules = bootLink(timeline);
 const logger = createAgentLogger((event) => channel.peer.emit("agent.log", event));
 const loop = new EventLoop({ logger });
 const reaper = new ChildReaper(loop);
-const ready = bootRest(loop, logger, timeline, modules);
+const booted = bootRest(loop, logger, timeline, modules);
 
 let handle: (op: string, params: unknown) => Promise<unknown> = () =>
   Promise.reject(new Error("the agent is not composed yet"));
@@ -41,11 +42,14 @@ const channel = new Channel({
   }),
   onRequest: (op, params) => handle(op, params),
 });
-const disksReady = ready.everything;
+const disksReady = booted.everything;
 const disks = new PreparedDisks({ loop, logger, disksReady });
+const images = new Images({ loop, logger, disksReady });
+const ready = { ...booted, everything: disksReady.then(() => images.lookUpSlots()) };
+ready.everything.catch(() => undefined);
 const children = new PreparedChildren(loop, reaper);
 const cgroups = new Cgroups();
-const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, children, cgroups };
+const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, images, children, cgroups };
 const sandbox = new Sandbox(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),

@@ -1,5 +1,5 @@
 /**
- * Checks of names from the host that become paths in the guest: container ids and paths below the share.
+ * Checks of names from the host that become paths in the guest: container ids, serials of disks, paths in the share.
  *
  * The host may do with the guest what it likes, but a mistake of the host must not overwrite the guest's own files. So
  * every name is checked here before it is joined to a path.
@@ -7,6 +7,7 @@
 import { blazarError } from "../../src/contracts/errors.ts";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+const SERIAL = /^[a-z0-9-]{1,31}$/;
 /** Characters that separate or escape something in overlayfs's options. */
 const OPTION_CHARACTERS = /[,:\\\n]/;
 
@@ -19,6 +20,13 @@ export function checkedId(id: string): string {
     "an id is up to 128 letters, digits, '_', '-' and '.', starting with a letter or digit",
     { subject: id.slice(0, 128) },
   );
+}
+
+/** Returns `serial` if it has the form of the host's ids of disks: it becomes part of a path. Throws InvalidArgument. */
+export function checkedSerial(serial: string): string {
+  if (SERIAL.test(serial)) return serial;
+  const reason = "a serial number has 1 to 31 characters out of a-z, 0-9 and -";
+  throw blazarError("InvalidArgument", "name a disk", reason, { subject: serial.slice(0, 128) });
 }
 
 /** Returns `path` if it is relative and stays below the share. "" is the share itself. Throws InvalidRootfs. */

@@ -25,6 +25,8 @@ export const WANTED_MODULES: readonly string[] = [
   "sd_mod",
   "crc32c_generic",
   "ext4",
+  // images of read-only layers
+  "erofs",
   // the pod's network card
   "virtio_net",
   // entropy for clones

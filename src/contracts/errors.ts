@@ -50,6 +50,9 @@ export const ERROR_KINDS = {
   MountFailed: "internal",
   StorageFailed: "internal",
   ResourceExhausted: "resourceExhausted",
+  ImageNotFound: "notFound",
+  ImageBroken: "dataLoss",
+  ImageInUse: "failedPrecondition",
   // the VMM
   VmmNotInstalled: "failedPrecondition",
   VmmFailed: "internal",

@@ -16,15 +16,38 @@ export interface RootfsRequest {
   readonly scratchDirectory: string;
   /** Owner of disk images: the VMM's user; undefined = leave as is. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** True: by the share even if there is an image, because the image could not be used. */
+  readonly withoutImage?: boolean;
 }
+
+/** A container's read-only layers: disks that the guest mounts, or directories that are mounted below the share. */
+export type RootfsLower =
+  | {
+      readonly kind: "image";
+      /** The image's, on which the container has a lease under its own id. */
+      readonly key: string;
+      readonly path: string;
+    }
+  | {
+      /** Disks that the snapshotter has made itself, the topmost layer first. */
+      readonly kind: "disks";
+      readonly paths: readonly string[];
+    }
+  | {
+      readonly kind: "share";
+      /** `<share>/<container id>`: made first, removed last. */
+      readonly directory: string;
+      /** `<directory>/rootfs`, where the layers are mounted read-only. */
+      readonly target: string;
+      /** The topmost first. */
+      readonly layers: readonly string[];
+    };
 
 /** Everything that {@link RootfsStore.apply} will make. Plain data: it crosses threads and goes into the journal. */
 export interface RootfsPlan {
   readonly containerId: string;
-  /** `<share>/<container id>`: made first, removed last. */
-  readonly directory: string;
-  /** Read-only mount of the layers at `<directory>/rootfs`; undefined for a disk snapshot. */
-  readonly layers: { readonly target: string; readonly lower: readonly string[] } | undefined;
+  /** Undefined for a disk snapshot, and where the guest has its root elsewhere. */
+  readonly lower: RootfsLower | undefined;
   /** The disk to hot-plug: the guest overlay's upper (to be made as a copy of the empty image), or a snapshot that is
    * a disk itself (not ours to make or remove). */
   readonly disk: {
@@ -38,7 +61,7 @@ export interface RootfsPlan {
   };
   /** What the guest is told: where its root comes from. `path` is relative to the share. */
   readonly guest: {
-    readonly kind: "layers" | "disk" | "builtin" | "archive";
+    readonly kind: "layers" | "image" | "disk" | "builtin" | "archive";
     readonly path: string;
     readonly readonly: boolean;
   };
@@ -48,10 +71,18 @@ export interface RootfsPlan {
 export interface RootfsStore {
   /** Somebody will soon need a worker: has one start, if none is there. */
   warm?(): void;
-  /** Reads and checks the mounts. Throws InvalidRootfs, MountOptionsTooLong; makes nothing. */
-  plan(request: RootfsRequest): Promise<RootfsPlan>;
-  /** Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed. */
-  apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void>;
+  /**
+   * Reads and checks the mounts. Makes nothing, but a plan with an image has a lease on it: whoever does not go on gives
+   * it to {@link releaseImage}. Throws InvalidRootfs, MountOptionsTooLong, Cancelled.
+   */
+  plan(request: RootfsRequest, signal?: AbortSignal): Promise<RootfsPlan>;
+  /**
+   * Makes what the plan says, in a worker. A failure undoes its own work. Throws MountFailed, StorageFailed.
+   * @param part `lower`: the disk has been made already, for a plan whose image could not be used
+   */
+  apply(plan: RootfsPlan, signal?: AbortSignal, part?: "all" | "lower"): Promise<void>;
+  /** Gives back the lease of a plan with an image, and touches nothing else. Idempotent. */
+  releaseImage?(plan: RootfsPlan): Promise<void>;
   /** Makes a prepared disk: an empty writable layer that is plugged in before its container is known. */
   prepareDisk?(
     path: string,

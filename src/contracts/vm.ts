@@ -63,6 +63,14 @@ export interface VmDisk {
   readonly readonly: boolean;
 }
 
+/** A read-only disk that a guest mounts for the containers of one OCI image; see images.ts. */
+export interface VmImage {
+  /** Unique in the VM; `[a-z0-9-]{1,31}`. */
+  readonly id: string;
+  /** A raw image that the VMM's user may open, and that never changes. */
+  readonly path: string;
+}
+
 /** What a VMM reports by itself. `exited` is the last event, after which the source completes. */
 export type VmmEvent =
   | { readonly type: "vmm.paused" }
@@ -95,6 +103,13 @@ export interface Vm {
   attachDisk(disk: VmDisk): Promise<void>;
   /** Resolves when the VMM has let go of the image. NotFound is success. */
   detachDisk(id: string): Promise<void>;
+  /**
+   * Gives the guest a read-only disk and resolves with the serial number that it finds it by. A disk of SLOT_BYTES
+   * (images.ts) goes into a free slot of the VM, which the guest has found long before; any other is plugged in.
+   */
+  attachImage(image: VmImage): Promise<string>;
+  /** Resolves when the VMM has let go of the image; the guest has unmounted it before. NotFound is success. */
+  detachImage(serial: string): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the VMM at once (SIGKILL) and resolves when it is reaped and its files are removed. Idempotent. */

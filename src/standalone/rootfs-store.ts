@@ -6,7 +6,7 @@
  */
 import { constants } from "node:fs";
 import { access, copyFile, link, mkdir, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../contracts/storage.ts";
 import { copyEmptyImage, type EmptyImage } from "../workers/disk-image.ts";
@@ -75,8 +75,7 @@ export class StandaloneRootfsStore implements RootfsStore {
     const directory = join(scratchDirectory, containerId);
     return Promise.resolve({
       containerId,
-      directory,
-      layers: undefined,
+      lower: undefined,
       disk: { path: join(directory, "layer.ext4"), filesystem: "ext4", owned: true, readonly: false },
       guest: { ...this.guest, readonly: false },
       owner,
@@ -85,7 +84,7 @@ export class StandaloneRootfsStore implements RootfsStore {
 
   async apply(plan: RootfsPlan): Promise<void> {
     try {
-      await mkdir(plan.directory, { mode: 0o711 });
+      await mkdir(dirname(plan.disk.path), { mode: 0o711 });
       // a few kilobytes into a sparse file: not worth a worker thread
       copyEmptyImage(this.empty, plan.disk.path, plan.owner);
     } catch (error) {
@@ -99,6 +98,6 @@ export class StandaloneRootfsStore implements RootfsStore {
   }
 
   async release(plan: RootfsPlan): Promise<void> {
-    await rm(plan.directory, { recursive: true, force: true });
+    await rm(dirname(plan.disk.path), { recursive: true, force: true });
   }
 }

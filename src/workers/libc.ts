@@ -2,7 +2,7 @@
  * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
  * sendfile(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
  *
- * The only module that uses koffi. For workers only, since a call blocks its thread. `unshare` changes the thread that
+ * The only module that uses koffi, beside sockets.ts. For workers only, since a call blocks its thread. `unshare` changes the thread that
  * calls it: koffi's asynchronous form runs on another thread and must not be used. A call returns 0 or an errno, because
  * some errnos are no failure to its caller. {@link systemError} makes an error of an errno.
  */
@@ -35,10 +35,12 @@ const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
+const F_DUPFD_CLOEXEC = 1030;
 
-export const { EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
+export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
 
-const libc = koffi.load(null);
+/** The C library that this process runs with. */
+export const libc = koffi.load(null);
 const cMount = libc.func("int mount(str source, str target, str type, unsigned long flags, str data)");
 const cUmount2 = libc.func("int umount2(str target, int flags)");
 const cUnshare = libc.func("int unshare(int flags)");
@@ -129,6 +131,11 @@ export function copyRange(from: number, to: number, start: number, end: number):
   return 0;
 }
 
+/** Another descriptor of the same open file, or a negative errno. */
+export function duplicate(fd: number): number {
+  return valueOr(cFcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */
 export function pageOut(start: number, length: number): number {
   return errnoOf(cMadvise(start, length, MADV_PAGEOUT));
@@ -139,7 +146,8 @@ export function trimHeap(): void {
   cMallocTrim?.(0);
 }
 
-function valueOr(result: number): number {
+/** What a call returned, or the negative errno. */
+export function valueOr(result: number): number {
   return result < 0 ? -koffi.errno() : result;
 }
 

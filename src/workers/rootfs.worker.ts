@@ -8,7 +8,9 @@
 import { lstatSync, mkdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
-import type { RootfsPlan } from "../contracts/storage.ts";
+import type { FileMessage } from "../contracts/file-sender.ts";
+import type { RootfsLower, RootfsPlan } from "../contracts/storage.ts";
+import { sendFile as send } from "./descriptors.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import { makeWhiteout, systemError } from "./libc.ts";
@@ -20,7 +22,12 @@ import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface RootfsTasks {
-  applyRootfs(input: { readonly plan: RootfsPlan; readonly empty: EmptyImage }): Outcome<undefined>;
+  applyRootfs(input: {
+    readonly plan: RootfsPlan;
+    readonly empty: EmptyImage;
+    /** `lower`: the disk has been made already. */
+    readonly part: "all" | "lower";
+  }): Outcome<undefined>;
   releaseRootfs(plan: RootfsPlan): Outcome<{ readonly leftover: boolean }>;
   makeImage(input: {
     readonly image: string;
@@ -34,13 +41,19 @@ export interface RootfsTasks {
     readonly owner: RootfsPlan["owner"];
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
+  /** Opens a file and sends it over a socket of the process. */
+  sendFile(input: FileMessage): Outcome<undefined>;
   /** Does nothing: starts a thread before the next container needs one. */
   warm(input: undefined): Outcome<undefined>;
   /** Gives freed memory of the process back to the kernel, with `text` also program text. */
   giveBack(input: { readonly text: boolean }): Outcome<undefined>;
 }
 
+type Share = Extract<RootfsLower, { kind: "share" }>;
+
 export const warm: RootfsTasks["warm"] = () => ({ ok: true, value: undefined });
+
+export const sendFile: RootfsTasks["sendFile"] = (message) => send(message);
 
 export const giveBack: RootfsTasks["giveBack"] = ({ text }) =>
   settle("HostResource", "give memory back", "blazard", () => {
@@ -50,13 +63,13 @@ export const giveBack: RootfsTasks["giveBack"] = ({ text }) =>
   });
 
 /** Makes what a plan says. A failure undoes its own work. */
-export const applyRootfs: RootfsTasks["applyRootfs"] = ({ plan, empty }) =>
+export const applyRootfs: RootfsTasks["applyRootfs"] = ({ plan, empty, part }) =>
   settle("StorageFailed", "prepare the root filesystem", plan.containerId, () => {
-    makeOwnDirectory(plan);
+    const { disk, lower } = plan;
+    if (lower?.kind === "share") makeOwnDirectory(lower);
     try {
-      if (plan.layers !== undefined) mountLayers(plan, plan.layers);
-      const { disk } = plan;
-      if (disk.owned && !(disk.kept === true && adoptImage(disk.path, plan.owner)))
+      if (lower?.kind === "share") mountLayers(plan, lower);
+      if (part === "all" && disk.owned && !(disk.kept === true && adoptImage(disk.path, plan.owner)))
         copyEmptyImage(empty, disk.path, plan.owner);
     } catch (error) {
       undo(plan);
@@ -97,24 +110,24 @@ export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>
     return undefined;
   });
 
-function makeOwnDirectory(plan: RootfsPlan): void {
+function makeOwnDirectory({ directory }: Share): void {
   try {
-    mkdirSync(plan.directory, { mode: 0o755 });
+    mkdirSync(directory, { mode: 0o755 });
   } catch (cause) {
-    const exists = lstatSync(plan.directory, { throwIfNoEntry: false }) !== undefined;
+    const exists = lstatSync(directory, { throwIfNoEntry: false }) !== undefined;
     throw BlazarError.wrap(cause, exists ? "ContainerExists" : "StorageFailed", {
       operation: "make the container's directory",
-      subject: plan.directory,
+      subject: directory,
     });
   }
 }
 
-function mountLayers(plan: RootfsPlan, layers: NonNullable<RootfsPlan["layers"]>): void {
-  const { target, lower } = layers;
+function mountLayers(plan: RootfsPlan, share: Share): void {
+  const { directory, target, layers } = share;
   mkdirSync(target, { mode: 0o755 });
-  const mask = maskLayer(plan.directory);
-  if (lower.includes(mask)) makeMask(plan, mask);
-  const data = overlayData(lower, plan.containerId);
+  const mask = maskLayer(directory);
+  if (layers.includes(mask)) makeMask(plan, share, mask);
+  const data = overlayData(layers, plan.containerId);
   const failure = mountPrivately({
     type: "overlay",
     source: "overlay",
@@ -122,18 +135,18 @@ function mountLayers(plan: RootfsPlan, layers: NonNullable<RootfsPlan["layers"]>
     options: HARMLESS,
     ...data,
   });
-  if (failure !== undefined) throw layersFailed(plan, failure);
+  if (failure !== undefined) throw layersFailed(plan, share, failure);
 }
 
 /** A layer with one whiteout: the container's own disk image does not show in its root. */
-function makeMask(plan: RootfsPlan, mask: string): void {
+function makeMask(plan: RootfsPlan, share: Share, mask: string): void {
   mkdirSync(mask);
   const errno = makeWhiteout(path.join(mask, UPPER_IMAGE));
-  if (errno !== 0) throw layersFailed(plan, { step: "make a whiteout", errno });
+  if (errno !== 0) throw layersFailed(plan, share, { step: "make a whiteout", errno });
 }
 
-function layersFailed(plan: RootfsPlan, { step, errno }: MountFailure): BlazarError {
-  const missing = plan.layers?.lower.find((layer) => !isDirectory(layer));
+function layersFailed(plan: RootfsPlan, { layers }: Share, { step, errno }: MountFailure): BlazarError {
+  const missing = layers.find((layer) => !isDirectory(layer));
   const what = missing === undefined ? step : `${step}: the layer ${missing} is not a directory`;
   const remedy = missing === undefined ? undefined : "remove the image and pull it again";
   const about = { operation: "mount the layers", subject: plan.containerId, what, remedy };
@@ -144,19 +157,19 @@ function isDirectory(directory: string): boolean {
   return statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-function undo(plan: RootfsPlan): { leftover: boolean } {
-  const { disk, directory, layers } = plan;
-  if (layers !== undefined) {
-    unmountAt(layers.target);
-    removeEmpty(layers.target);
+function undo({ disk, lower }: RootfsPlan): { leftover: boolean } {
+  if (lower?.kind === "share") {
+    const { directory, target, layers } = lower;
+    unmountAt(target);
+    removeEmpty(target);
     const mask = maskLayer(directory);
-    if (layers.lower.includes(mask)) rmSync(mask, { recursive: true, force: true });
+    if (layers.includes(mask)) rmSync(mask, { recursive: true, force: true });
   }
   if (disk.owned) {
     rmSync(unfinishedName(disk.path), { force: true });
     if (disk.kept !== true) rmSync(disk.path, { force: true });
   }
-  return { leftover: !removeEmpty(directory) };
+  return { leftover: lower?.kind === "share" && !removeEmpty(lower.directory) };
 }
 
 /** True if the directory is gone. rmdir(2) removes neither files nor mount points. */

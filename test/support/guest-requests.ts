@@ -30,7 +30,7 @@ export function containerCreate(
 ): ContainerCreate {
   return {
     id,
-    rootfs: { kind: "builtin", path: "", diskSerial: "", filesystem: "", readonly: false },
+    rootfs: { kind: "builtin", path: "", imageSerials: [], diskSerial: "", filesystem: "", readonly: false },
     process: guestProcess(args),
     stdio: { stdin: 0, stdout: 0, stderr: 0 },
     mounts: [

@@ -13,14 +13,13 @@ import type { Logger } from "../../../native/runtime/log.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { DiskPrepare } from "../../../src/protocol/guest/messages.ts";
 import { DISKS } from "../guest-paths.ts";
+import { checkedSerial } from "../path-checks.ts";
 import { findDisk, mountDisk } from "../root/disks.ts";
 import { UndoList } from "../undo-list.ts";
 import { makeFileMountPoints } from "./file-mount-points.ts";
 
 /** The directories in a writable layer that overlayfs needs, by overlayfs's names. */
 export const LAYER_DIRECTORIES = ["upper", "work"] as const;
-/** The form of the host's ids of disks. Checked because a serial becomes part of a path here. */
-const SERIAL = /^[a-z0-9-]{1,31}$/;
 /** More bytes than fit into an inode, so that a data block is allocated. */
 const FIRST_WRITE = "x".repeat(4096);
 
@@ -48,10 +47,7 @@ export class PreparedDisks {
 
   /** Waits for the disk to appear, mounts it and prepares it for an overlay. Throws, leaving nothing. */
   async prepare({ diskSerial, filesystem }: DiskPrepare): Promise<void> {
-    if (!SERIAL.test(diskSerial)) {
-      const reason = "a serial number has 1 to 31 characters out of a-z, 0-9 and -";
-      throw blazarError("InvalidArgument", "prepare a disk", reason, { subject: diskSerial });
-    }
+    checkedSerial(diskSerial);
     if (this.prepared.has(diskSerial))
       throw notFree("prepare a disk", diskSerial, "the disk is prepared already");
     if (this.claimed.has(diskSerial))

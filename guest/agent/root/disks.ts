@@ -26,7 +26,8 @@ const FILESYSTEM = /^[a-z0-9_]{1,32}$/;
 
 /** The device file of the disk with this serial. Throws StorageFailed if none appears. */
 export async function findDisk(loop: EventLoop, serial: string): Promise<string> {
-  const probe = (): string | undefined => scsiDevices().find((device) => serialOf(device) === serial);
+  // the one that was plugged in last is mostly the one that is looked for
+  const probe = (): string | undefined => scsiDevices().findLast((device) => serialOf(device) === serial);
   const device = await poll(loop, APPEARS_WITHIN_MS, probe);
   // the disk's own driver finds the device a while after the bus does
   const file = device && (await poll(loop, APPEARS_WITHIN_MS, () => fileOf(device)));
@@ -37,6 +38,12 @@ export async function findDisk(loop: EventLoop, serial: string): Promise<string>
     `no disk with this serial number appeared within ${APPEARS_WITHIN_MS} ms`,
     { subject: serial, remedy: "plug it in (device_add scsi-hd,serial=…) before the container is created" },
   );
+}
+
+/** The device file of a disk that is there already; undefined = there is none with this serial. */
+export function presentDisk(serial: string): string | undefined {
+  const device = scsiDevices().find((each) => serialOf(each) === serial);
+  return device && fileOf(device);
 }
 
 /** Mounts a disk, read-only if it cannot be written to. Throws MountFailed. */
@@ -57,14 +64,16 @@ export function mountDisk(device: string, target: string, filesystem: string): v
 
 /** Resolves once no mount holds the disk, so that the host may unplug it; false if one still does. */
 export async function diskReleased(loop: EventLoop, device: string): Promise<boolean> {
-  const released = await poll(loop, RELEASED_WITHIN_MS, () => {
-    // the kernel refuses an exclusive open of a mounted disk
-    const fd = sys.open(device, sys.O_RDONLY | sys.O_EXCL);
-    if (fd === -sys.EBUSY) return undefined;
-    if (fd >= 0) sys.close(fd);
-    return true;
-  });
+  const released = await poll(loop, RELEASED_WITHIN_MS, () => (isFree(device) ? true : undefined));
   return released ?? false;
+}
+
+/** Whether no mount holds the disk. */
+export function isFree(device: string): boolean {
+  // the kernel refuses an exclusive open of a mounted disk
+  const fd = sys.open(device, sys.O_RDONLY | sys.O_EXCL);
+  if (fd >= 0) sys.close(fd);
+  return fd !== -sys.EBUSY;
 }
 
 /** The addresses of all SCSI devices, such as `0:0:1:0`. */

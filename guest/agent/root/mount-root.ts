@@ -1,5 +1,5 @@
 /**
- * Mounts a container's root: layers of the share, the built-in root, a disk, or an unpacked archive.
+ * Mounts a container's root: an image, layers of the share, the built-in root, a disk, or an unpacked archive.
  *
  * It is mounted in the agent's mount namespace, so that the agent can unmount it when the container is deleted. A disk can
  * be a root by itself. Every other root is an overlay (kernel: filesystems/overlayfs), whose upper directory lies on the
@@ -66,7 +66,7 @@ async function mount(
     await attachDisk(context, rootfs, root, undo);
   } else {
     const { path: layer, mountPoints } = await writableLayer(context, rootfs, `${directory}/layer`, undo);
-    const lower = await lowerDirectories(context, rootfs, layer);
+    const lower = await lowerDirectories(context, rootfs, layer, undo);
     if (mountPoints && !fileMountPointsFit(lower, covered)) removeFileMountPoints(`${layer}/upper`);
     mountOverlay(layer, lower, root);
     undo.add("unmount the root", () => unmount(root));
@@ -156,8 +156,11 @@ async function lowerDirectories(
   context: AgentContext,
   rootfs: GuestRootfs,
   layer: string,
+  undo: UndoList,
 ): Promise<string[]> {
   switch (rootfs.kind) {
+    case "image":
+      return await useImages(context, rootfs.imageSerials, undo);
     case "builtin":
       return [BUILTIN_ROOT];
     case "archive":
@@ -165,6 +168,19 @@ async function lowerDirectories(
     default:
       return [existingDirectory(`${SHARE}/${checkedOptionPath(checkedSharePath(rootfs.path))}`)];
   }
+}
+
+async function useImages(
+  { images }: AgentContext,
+  serials: readonly string[],
+  undo: UndoList,
+): Promise<string[]> {
+  const paths: string[] = [];
+  for (const serial of serials) {
+    paths.push(await images.use(serial));
+    undo.add(`release the image ${serial}`, () => images.release(serial));
+  }
+  return paths;
 }
 
 function existingDirectory(path: string): string {

@@ -1,44 +1,38 @@
 /**
  * One container in a guest: its root on the host, its disk in the VM, its stdio, and what the agent is asked for it.
  *
- * Owns the container's handles. The order of a creation is plan → intent in the journal → storage, disk and stdio → the
- * agent's part; the removal undoes what there is of it. It keeps no record of processes: containerd's questions are answered
- * by the container's actor.
+ * Owns the container's handles. The order of a creation is root and stdio on the host (container-root.ts) → the agent's part;
+ * the removal undoes what there is of it. It keeps no record of processes: containerd's questions are answered by the
+ * container's actor.
  */
 import type { BackendContainer, ContainerSpec, ExecSpec } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import { abortable } from "../../lib/async.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
+import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
 
 /** What containers need of the host. */
-export interface GuestContainerPorts {
-  readonly rootfs: RootfsStore;
+export interface GuestContainerPorts extends ContainerRootPorts {
   readonly stdio: StdioHost;
   readonly deadlines: Pick<
     Deadlines,
     "containerCreate" | "containerDelete" | "processStart" | "guestRequest"
   >;
   readonly pace: Pick<Pace, "guests">;
-  /** Absolute; for writable layers whose snapshot has no place for them. */
-  readonly scratchDirectory: string;
 }
 
 export class GuestContainer implements BackendContainer {
   readonly id: string;
-  diskId: string;
   /** Dropped after the creation, because specs are large. */
   private spec: ContainerSpec | undefined;
-  private plan: RootfsPlan | undefined;
-  private rootfsRef: number | undefined;
-  private diskAttached = false;
+  private readonly root: ContainerRoot;
   private creating: Promise<void> = Promise.resolve();
   private readonly relays = new Map<string, StdioRelay>();
 
@@ -50,7 +44,11 @@ export class GuestContainer implements BackendContainer {
   ) {
     this.id = spec.id;
     this.spec = spec;
-    this.diskId = spec.shortId;
+    this.root = new ContainerRoot(vm, ports, spec.id, spec.shortId, logger);
+  }
+
+  get diskId(): string {
+    return this.root.diskId;
   }
 
   create(signal: AbortSignal): Promise<void> {
@@ -100,20 +98,14 @@ export class GuestContainer implements BackendContainer {
 
   async remove(signal: AbortSignal): Promise<void> {
     await this.settled();
-    const { link, vm } = this.vm;
+    const { link } = this.vm;
     if (link?.alive) {
       const limits = { deadlineMs: this.ports.deadlines.containerDelete, signal };
       await link.request("container.delete", { id: this.id }, limits).catch(unlessGone);
-      if (this.diskAttached) await vm.detachDisk(this.diskId).catch(unlessGone);
     }
-    this.diskAttached = false;
+    await this.root.unplug();
     await this.closeAllStdio();
-    if (this.plan !== undefined && this.rootfsRef !== undefined) {
-      await this.ports.rootfs.release(this.plan);
-      const { resources } = this.vm;
-      if (resources.isOpen) await resources.journal.undone(this.rootfsRef);
-    }
-    this.plan = undefined;
+    await this.root.release();
   }
 
   stdio(execId: string): StdioRelay | undefined {
@@ -138,54 +130,39 @@ export class GuestContainer implements BackendContainer {
   }
 
   private async createSteps(spec: ContainerSpec, signal: AbortSignal): Promise<void> {
-    const { ports, vm } = this;
+    const { vm, root } = this;
     const steps = new Steps();
-    const plan = await ports.rootfs.plan({
-      containerId: this.id,
-      mounts: spec.mounts,
-      shareDirectory: vm.place.shareDirectory,
-      scratchDirectory: ports.scratchDirectory,
-      owner: vm.place.user,
-    });
-    this.rootfsRef = await vm.resources.journal.intend({ kind: "rootfs", plan });
-    this.plan = plan;
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
-    const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
-    await ports.rootfs.apply(plan, signal);
-    steps.passed("storage");
-    signal.throwIfAborted();
-    this.diskAttached = true;
-    if (prepared !== undefined) this.diskId = prepared.id;
-    else await this.attachDisk(plan);
-    steps.passed("disk");
+    await root.make(spec.mounts, (step) => steps.passed(step), signal);
     const { streams } = await stdio;
     steps.passed("stdio");
     signal.throwIfAborted();
     await abortable(vm.clock, signal, { operation: "wait for the guest's clock", subject: this.id });
     steps.passed("clock");
-    const request = { ...this.request(spec, plan), stdio: streams };
+    try {
+      await this.createInGuest(spec, streams, steps, signal);
+    } catch (error) {
+      await root.useShare(spec.mounts, error, signal);
+      await this.createInGuest(spec, streams, steps, signal);
+    }
+    this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
+  }
+
+  private async createInGuest(
+    { translated: { create, rootReadonly }, pidTarget }: ContainerSpec,
+    stdio: ContainerCreate["stdio"],
+    steps: Steps,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { ports, vm, root, id } = this;
+    const request = { ...create, id, rootfs: root.guestRootfs(rootReadonly), pidTarget, stdio };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, () => {
       steps.passed("turn");
       return vm.liveLink.request("container.create", request, limits);
     });
     steps.passed("guest");
-    this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
-  }
-
-  private async attachDisk({ disk }: RootfsPlan): Promise<void> {
-    await this.vm.vm.attachDisk({ id: this.diskId, path: disk.path, readonly: disk.readonly });
-  }
-
-  private request(
-    { translated: { create, rootReadonly }, pidTarget }: ContainerSpec,
-    { guest, disk }: RootfsPlan,
-  ): Omit<ContainerCreate, "stdio"> {
-    const { kind, path } = guest;
-    const readonly = guest.readonly || rootReadonly;
-    const rootfs = { kind, path, diskSerial: this.diskId, filesystem: disk.filesystem, readonly };
-    return { ...create, id: this.id, rootfs, pidTarget };
   }
 
   private async openStdio(execId: string, paths: StdioPaths, terminal: boolean): Promise<StdioRelay> {

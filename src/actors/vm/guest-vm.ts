@@ -15,6 +15,7 @@ import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
 import type { VmPlace } from "./place.ts";
 import type { VmUsers } from "./users.ts";
+import { VmImages } from "./vm-images.ts";
 
 /** A disk in a VM that no container uses yet; plugged in, and mounted by the guest unless that failed. */
 export interface PreparedDisk {
@@ -52,6 +53,8 @@ export class GuestVm {
   link: GuestLink | undefined;
   /** Resolves when the guest's clock is as right as it gets; no container runs before that. Never rejects. */
   clock: Promise<void> = Promise.resolve();
+  /** Those that containers use. */
+  readonly images: VmImages;
   private readonly users: Pick<VmUsers, "release"> | undefined;
   private disk: PreparedDisk | undefined;
   private held: HeldResources;
@@ -59,6 +62,7 @@ export class GuestVm {
 
   constructor(options: GuestVmOptions) {
     this.vm = options.vm;
+    this.images = new VmImages(options.vm);
     this.shape = options.shape;
     this.source = options.source;
     this.template = options.template;

@@ -1,14 +1,16 @@
 /**
  * The RootfsStore port: plans a container's root from its snapshot; workers make and undo it (docs/storage.md).
  *
- * The layers are mounted read-only below the sandbox's share. The guest writes to a disk of its own, a copy of an empty
- * ext4 image. The disk is in the snapshot's upperdir, where containerd counts it, or else in the scratch directory.
+ * The layers are an image that the guest mounts. Without one, they are mounted read-only below the sandbox's share. The guest
+ * writes to a disk of its own, a copy of an empty ext4 image. The disk is in the snapshot's upperdir, where containerd
+ * counts it, or else in the scratch directory.
  * Must not mount anything read-write, and must not touch the files of a layer.
  */
 import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
+import type { ImageStore } from "../../contracts/images.ts";
+import type { RootfsLower, RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import { cancelled, throwIfAborted } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
 import type { EmptyImage } from "../../workers/disk-image.ts";
@@ -23,16 +25,22 @@ export interface HostRootfsStoreOptions {
   readonly workers: TaskRunner<RootfsTasks>;
   /** What writable layers start as; `npm run setup` has made it. */
   readonly empty: EmptyImage;
+  /** Undefined = all layers go by the share. */
+  readonly images?: Pick<ImageStore, "use" | "release"> | undefined;
 }
+
+type Layers = Extract<Snapshot, { kind: "layers" }>;
 
 /** Root filesystems on this host. */
 export class HostRootfsStore implements RootfsStore {
   private readonly workers: TaskRunner<RootfsTasks>;
   private readonly empty: EmptyImage;
+  private readonly images: HostRootfsStoreOptions["images"];
 
   constructor(options: HostRootfsStoreOptions) {
     this.workers = options.workers;
     this.empty = options.empty;
+    this.images = options.images;
   }
 
   warm(): void {
@@ -41,32 +49,28 @@ export class HostRootfsStore implements RootfsStore {
     this.workers.run("warm", undefined).catch(() => undefined);
   }
 
-  async plan(request: RootfsRequest): Promise<RootfsPlan> {
-    const { containerId, shareDirectory, owner } = request;
+  async plan(request: RootfsRequest, signal?: AbortSignal): Promise<RootfsPlan> {
+    const { containerId, owner } = request;
     checkId(containerId, "plan the root filesystem");
-    const directory = path.join(shareDirectory, containerId);
     const snapshot = readSnapshot(request.mounts);
-    if (snapshot.kind === "disk") return planDisk(containerId, directory, snapshot, owner);
-    const lower = await stackLayers(snapshot, directory);
-    // too many layers are refused before anything is made
-    if (lower.length > 1) overlayData(lower, containerId);
-    const image = snapshot.upper ?? request.scratchDirectory;
-    const name = snapshot.upper === undefined ? `${containerId}.ext4` : UPPER_IMAGE;
-    const kept = snapshot.upper !== undefined;
-    return {
-      containerId,
-      directory,
-      layers: { target: path.join(directory, "rootfs"), lower },
-      disk: { path: path.join(image, name), filesystem: "ext4", owned: true, readonly: false, kept },
-      guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: snapshot.readonly },
-      owner,
-    };
+    if (snapshot.kind === "disk") return planDisk(containerId, snapshot, owner);
+    const { upper, readonly } = snapshot;
+    const lower = await this.lower(request, snapshot, signal);
+    const image = upper ?? request.scratchDirectory;
+    const name = upper === undefined ? `${containerId}.ext4` : UPPER_IMAGE;
+    const kept = upper !== undefined;
+    const guest =
+      lower.kind === "image"
+        ? ({ kind: "image", path: "", readonly } as const)
+        : ({ kind: "layers", path: `${containerId}/rootfs`, readonly } as const);
+    const disk = { path: path.join(image, name), filesystem: "ext4", owned: true, readonly: false, kept };
+    return { containerId, lower, disk, guest, owner };
   }
 
-  async apply(plan: RootfsPlan, signal?: AbortSignal): Promise<void> {
+  async apply(plan: RootfsPlan, signal?: AbortSignal, part: "all" | "lower" = "all"): Promise<void> {
     const what = { operation: "prepare the root filesystem", subject: plan.containerId };
     throwIfAborted(signal, what);
-    await this.workers.run("applyRootfs", { plan, empty: this.empty });
+    await this.workers.run("applyRootfs", { plan, empty: this.empty, part });
     if (signal?.aborted !== true) return;
     await this.release(plan);
     throw cancelled(what);
@@ -90,15 +94,33 @@ export class HostRootfsStore implements RootfsStore {
     }
   }
 
+  async releaseImage({ lower, containerId }: RootfsPlan): Promise<void> {
+    if (lower?.kind === "image") await this.images?.release(lower.key, containerId);
+  }
+
   async release(plan: RootfsPlan): Promise<void> {
     const { leftover } = await this.workers.run("releaseRootfs", plan);
-    if (leftover) await removeTree(plan.directory);
+    if (leftover && plan.lower?.kind === "share") await removeTree(plan.lower.directory);
+    await this.releaseImage(plan);
+  }
+
+  private async lower(request: RootfsRequest, snapshot: Layers, signal?: AbortSignal): Promise<RootfsLower> {
+    const { containerId, shareDirectory, withoutImage } = request;
+    const [foreign] = await Promise.all([foreignFiles(snapshot.upper), checkLayers(snapshot.lower)]);
+    if (!foreign && withoutImage !== true) {
+      const lease = await this.images?.use(snapshot.lower, containerId, signal);
+      if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
+    }
+    const directory = path.join(shareDirectory, containerId);
+    const layers = stackLayers(snapshot, foreign, directory);
+    // too many layers are refused before anything is made
+    if (layers.length > 1) overlayData(layers, containerId);
+    return { kind: "share", directory, target: path.join(directory, "rootfs"), layers };
   }
 }
 
 async function planDisk(
   containerId: string,
-  directory: string,
   snapshot: Extract<Snapshot, { kind: "disk" }>,
   owner: RootfsPlan["owner"],
 ): Promise<RootfsPlan> {
@@ -108,8 +130,7 @@ async function planDisk(
   if (!found.isFile() && !found.isBlockDevice()) throw unusable(snapshot.path, "not a disk image");
   return {
     containerId,
-    directory,
-    layers: undefined,
+    lower: undefined,
     disk: {
       path: snapshot.path,
       filesystem: snapshot.filesystem,
@@ -122,6 +143,27 @@ async function planDisk(
   };
 }
 
+/** Throws InvalidRootfs if one of them is no directory. */
+async function checkLayers(lower: readonly string[]): Promise<void> {
+  await Promise.all(
+    lower.map(async (layer) => {
+      const found = await stat(layer).catch((cause) => {
+        throw unusable(layer, cause);
+      });
+      if (!found.isDirectory()) throw unusable(layer, "not a directory");
+    }),
+  );
+}
+
+/** Whether an upperdir has files that are not ours. They belong to the container alone, and no image holds them. */
+async function foreignFiles(upper: string | undefined): Promise<boolean> {
+  if (upper === undefined) return false;
+  const names = await readdir(upper).catch((cause) => {
+    throw unusable(upper, cause);
+  });
+  return names.some((name) => !name.startsWith(UPPER_IMAGE));
+}
+
 /**
  * The layers to stack, the topmost first. An upperdir with files is one of them; the mask hides the disk image in it.
  *
@@ -129,26 +171,9 @@ async function planDisk(
  * numbers in every container of the image. A guest that keeps names by these numbers would take the files of one
  * container for those of another (docs/adr/0004).
  */
-async function stackLayers(
-  snapshot: Extract<Snapshot, { kind: "layers" }>,
-  directory: string,
-): Promise<readonly string[]> {
-  await Promise.all(
-    snapshot.lower.map(async (layer) => {
-      const found = await stat(layer).catch((cause) => {
-        throw unusable(layer, cause);
-      });
-      if (!found.isDirectory()) throw unusable(layer, "not a directory");
-    }),
-  );
+function stackLayers({ lower, upper }: Layers, foreign: boolean, directory: string): readonly string[] {
   const mask = maskLayer(directory);
-  if (snapshot.upper === undefined) return [mask, ...snapshot.lower];
-  const { upper } = snapshot;
-  const names = await readdir(upper).catch((cause) => {
-    throw unusable(upper, cause);
-  });
-  const hasFiles = names.some((name) => !name.startsWith(UPPER_IMAGE));
-  return hasFiles ? [mask, upper, ...snapshot.lower] : [mask, ...snapshot.lower];
+  return foreign && upper !== undefined ? [mask, upper, ...lower] : [mask, ...lower];
 }
 
 function unusable(subject: string, cause: unknown): BlazarError {

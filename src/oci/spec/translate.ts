@@ -148,7 +148,14 @@ function sysctls(given: Readonly<Record<string, string>>): Record<string, string
 
 /** Checks the request by the guest's own rules, so that an error has the name of the spec's field. */
 function refuseInvalid(create: TranslatedSpec["create"]): void {
-  const rootfs = { kind: "layers", path: "", diskSerial: "", filesystem: "", readonly: false };
+  const rootfs = {
+    kind: "layers",
+    path: "",
+    imageSerials: [],
+    diskSerial: "",
+    filesystem: "",
+    readonly: false,
+  };
   const stdio = { stdin: 0, stdout: 0, stderr: 0 };
   try {
     containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio }, "spec");

@@ -23,6 +23,8 @@ import { ALL_CAPABILITIES } from "./capabilities.ts";
 export const AGENT_PORT_NAME = "blazar.agent.0";
 /** 9p mount tag of the sandbox's share. */
 export const SHARE_TAG = "blazar";
+/** Serial numbers of a VM's slots: disks that are there from the start, empty, and are filled with an image later. */
+export const SLOT_SERIALS = ["slot0", "slot1"] as const;
 
 const id = string;
 const uint32 = integer(0, 0xffff_ffff);
@@ -74,11 +76,13 @@ export type GuestMount = ReturnType<typeof guestMount>;
 
 /** Where a container's root comes from, and where it writes to. */
 export const guestRootfs = object({
-  /** `layers`: an overlay over a path in the share. `disk`: the disk itself. `builtin`: an overlay over the small root in
+  /** `layers`: an overlay over a path in the share. `image`: one over the disks `imageSerials`. `disk`: the disk itself. `builtin`: an overlay over the small root in
    * the guest's initramfs. `archive`: an OCI image tar in the share, which the guest unpacks into the writable layer. */
-  kind: oneOf("layers", "disk", "builtin", "archive"),
+  kind: oneOf("layers", "image", "disk", "builtin", "archive"),
   /** Path below the share for `layers` and `archive`; else "". */
   path: string,
+  /** SCSI serials of the EROFS disks of an `image`, the topmost first; other containers may use them as well. */
+  imageSerials: array(string, 128),
   /** SCSI serial of the disk that carries the writable layer (or, for `disk`, the root); "" = a tmpfs. */
   diskSerial: string,
   /** Filesystem of that disk. */

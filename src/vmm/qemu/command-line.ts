@@ -10,6 +10,7 @@ import { wholeMebibytes } from "../common/spec.ts";
 import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
+import { slotDevices, slotNodes } from "./slot-names.ts";
 
 /** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
@@ -58,6 +59,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...boot(input),
     ...devices(input.paths),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
+    ...slots(),
     ...share(input.spec.shareDirectory),
     ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
@@ -125,9 +127,18 @@ function devices(paths: VmPaths): string[] {
 
 /** The same as when it is plugged into a running VM: what a template's guest has found, its clones' guests still have. */
 function diskArguments(disk: VmDisk): string[] {
-  const { driver, ...properties } = scsiDisk(disk.id);
-  const device = [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)];
-  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", device.join(",")];
+  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", deviceArgument(scsiDisk(disk.id))];
+}
+
+function slots(): string[] {
+  return [
+    ...slotNodes().flatMap((node) => ["-blockdev", JSON.stringify(node)]),
+    ...slotDevices().flatMap((device) => ["-device", deviceArgument(device)]),
+  ];
+}
+
+function deviceArgument({ driver, ...properties }: ReturnType<typeof scsiDisk>): string {
+  return [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)].join(",");
 }
 
 function share(directory: string | undefined): string[] {

@@ -34,14 +34,20 @@ export function blockNode({ id, path, readonly }: VmDisk): Record<string, unknow
   };
 }
 
-/** The device, as `device_add` takes it. */
-export function scsiDisk(id: string): Record<string, string> {
-  const { node, device } = diskNames(id);
+/** Properties of a disk's device, by QEMU's names. */
+export type ScsiDisk = Readonly<Record<"driver" | "bus" | "id" | "drive" | "serial" | "device_id", string>>;
+
+/**
+ * The device, as `device_add` takes it.
+ * @param drive the node that it shows; default: the image of this disk
+ */
+export function scsiDisk(id: string, drive = diskNames(id).node): ScsiDisk {
+  const { device } = diskNames(id);
   return {
     driver: "scsi-hd",
     bus: `${DISK_CONTROLLER}.0`,
     id: device,
-    drive: node,
+    drive,
     serial: id,
     device_id: id,
   };

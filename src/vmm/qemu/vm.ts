@@ -8,7 +8,7 @@
 import type { Observable } from "rxjs";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vm.ts";
+import type { Acceleration, ByteLink, Vm, VmDisk, VmImage, VmmEvent } from "../../contracts/vm.ts";
 import { endOf } from "../../lib/signals.ts";
 import { AgentPort } from "../common/agent-port.ts";
 import { logTail, showsPanic } from "../common/last-words.ts";
@@ -18,6 +18,7 @@ import { VmEvents } from "../common/vm-events.ts";
 import { removeVmFiles, type VmPaths } from "../common/vm-paths.ts";
 import { ConsoleTail } from "./console.ts";
 import { attachDisk, type DiskDeadlines, detachDisk } from "./disks.ts";
+import { ImageDisks } from "./image-disks.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 /** How long a QEMU whose control connection has ended may take to end, too. */
@@ -48,6 +49,7 @@ export class QemuVm implements Vm {
   private readonly told: VmEvents;
   private readonly agent: AgentPort;
   private readonly console: ConsoleTail;
+  private readonly images: ImageDisks;
   private ending = false;
   private killing: Promise<void> | undefined;
   private lastWords: string | undefined;
@@ -60,6 +62,7 @@ export class QemuVm implements Vm {
     this.acceleration = options.acceleration;
     this.timeline = options.timeline;
     this.console = new ConsoleTail(qmp);
+    this.images = new ImageDisks(qmp, options.deadlines);
     this.agent = new AgentPort(paths.agent, this.id);
     this.told = new VmEvents(process);
     this.exited = process.exited.then((exit) => this.onExit(exit));
@@ -83,6 +86,14 @@ export class QemuVm implements Vm {
   detachDisk(id: string): Promise<void> {
     const { qmp, deadlines } = this.options;
     return this.alive("detach a disk", () => detachDisk(qmp, id, deadlines));
+  }
+
+  attachImage(image: VmImage): Promise<string> {
+    return this.alive("attach an image", () => this.images.attach(image));
+  }
+
+  detachImage(serial: string): Promise<void> {
+    return this.alive("detach an image", () => this.images.detach(serial));
   }
 
   pause(): Promise<void> {

@@ -86,6 +86,7 @@ describe("the guest", () => {
     const rootfs = {
       kind: "builtin",
       path: "",
+      imageSerials: [] as string[],
       diskSerial: disk.id,
       filesystem: "ext4",
       readonly: false,

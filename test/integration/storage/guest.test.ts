@@ -17,6 +17,7 @@ import {
   parseChecks,
   writeImageFiles,
 } from "../../support/fs-semantics/run.ts";
+import { shareOf } from "../../support/share-of.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -78,7 +79,7 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
     await store.release(plan);
     await pool.close();
     await bundle.remove();
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
     await rm(base, { recursive: true });
   });
 
@@ -125,6 +126,7 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
       rootfs: {
         kind: plan.guest.kind,
         path: plan.guest.path,
+        imageSerials: [],
         diskSerial: "d1",
         filesystem: plan.disk.filesystem,
         readonly: false,

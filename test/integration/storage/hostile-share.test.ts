@@ -10,6 +10,7 @@ import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
 import { makeEmptyImage } from "../../support/empty-image.ts";
 import { buildHostileInitramfs, makeHostileShare, runHostileGuest } from "../../support/hostile-guest/run.ts";
+import { shareOf } from "../../support/share-of.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -54,7 +55,7 @@ describe.skipIf(!isRoot)("a guest that drives the share's device itself", () => 
     } finally {
       await store.release(plan);
     }
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
   });
 });
 

@@ -12,6 +12,7 @@ import { HostRootfsStore } from "../../../src/host/storage/rootfs-store.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
 import { EMPTY_IMAGE_EXTENTS, EMPTY_IMAGE_SIZE, makeEmptyImage } from "../../support/empty-image.ts";
+import { shareOf } from "../../support/share-of.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -84,7 +85,7 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     expect(mountLine(root)).toMatch(/ ro,nosuid,nodev,noexec[, ]/);
     writeFileSync(path.join(layer, "new"), "x");
     await store.release(plan);
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
   });
 
   test("the writable layer is a sparse copy for the VMM's user alone", async () => {
@@ -115,7 +116,7 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     await store.release(plan);
 
     const again = await store.plan(overlayRequest("c1", layers));
-    expect(again.layers?.lower.slice(1)).toEqual(layers);
+    expect(shareOf(again).layers.slice(1)).toEqual(layers);
     await store.apply(again);
     expect(readFileSync(again.disk.path, "utf8")).toBe("written by the guest");
     await store.release(again);
@@ -146,7 +147,7 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     expect((await readdir(path.join(share, "c1/rootfs"))).sort()).toEqual(["from-0", "name"]);
     expect(readFileSync(path.join(share, "c1/rootfs/name"), "utf8")).toBe("from the upper");
     await store.release(plan);
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
     expect(readFileSync(path.join(base, "c1-upper/name"), "utf8")).toBe("from the upper");
   });
 
@@ -215,10 +216,10 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     await store.release(plan);
     await store.apply(plan);
     // as if the daemon had died twice, mounting both times, and once while copying
-    execFileSync("mount", ["--bind", layerOf(plan), path.join(plan.directory, "rootfs")]);
+    execFileSync("mount", ["--bind", layerOf(plan), path.join(shareOf(plan).directory, "rootfs")]);
     writeFileSync(`${plan.disk.path}.new`, "half");
     await store.release(plan);
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
     expect(existsSync(`${plan.disk.path}.new`)).toBe(false);
     await store.release(plan);
   });
@@ -236,7 +237,7 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     await store.apply(plan);
     const held = await open(path.join(share, "c1/rootfs/name"));
     await store.release(plan);
-    expect(existsSync(plan.directory)).toBe(false);
+    expect(existsSync(shareOf(plan).directory)).toBe(false);
     expect(await held.readFile("utf8")).toBe("layer 0");
     await held.close();
   });
@@ -357,5 +358,5 @@ function mountinfo(): string[] {
 }
 
 function layerOf(plan: RootfsPlan): string {
-  return plan.layers?.lower[0] ?? "";
+  return shareOf(plan).layers[0] ?? "";
 }

@@ -13,6 +13,7 @@ import { containerCreate, guestProcess } from "../guest-requests.ts";
 export const BUILTIN = {
   kind: "builtin",
   path: "",
+  imageSerials: [] as string[],
   diskSerial: "",
   filesystem: "",
   readonly: false,

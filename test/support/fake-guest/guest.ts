@@ -87,6 +87,8 @@ export class FakeGuest {
   readonly violations: BlazarError[] = [];
   /** Disks that are mounted and wait for their container. */
   readonly preparedDisks = new Set<string>();
+  /** Serial → how many containers use that image. */
+  readonly mountedImages = new Map<string, number>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -136,6 +138,7 @@ export class FakeGuest {
   crash(): void {
     this.containers.clear();
     this.preparedDisks.clear();
+    this.mountedImages.clear();
     this.setup = undefined;
     this.session++;
     this.peer = this.newPeer();
@@ -230,6 +233,7 @@ export class FakeGuest {
         process.close();
       }
       this.containers.delete(id);
+      this.countImages(container.create, -1);
       return {};
     },
     "container.pids": ({ id }) => ({
@@ -275,6 +279,7 @@ export class FakeGuest {
         for (const process of [...execs.values(), init]) process.exit(137);
       }
       this.containers.clear();
+      this.mountedImages.clear();
       this.schedule(() => this.schedule(() => this.powerOff()));
       return {};
     },
@@ -285,10 +290,19 @@ export class FakeGuest {
       throw failure("ContainerExists", "create a container", params.id, "there is one with this id");
     }
     if (params.pidNamespace === "target") this.container(params.pidTarget);
+    this.countImages(params, 1);
     const init = this.spawn(params.id, "", params.process, params.stdio);
     this.preparedDisks.delete(params.rootfs.diskSerial);
     this.containers.set(params.id, { create: params, init, execs: new Map() });
     return { pid: init.pid };
+  }
+
+  private countImages({ rootfs: { imageSerials } }: ContainerCreate, change: number): void {
+    for (const serial of imageSerials) {
+      const users = (this.mountedImages.get(serial) ?? 0) + change;
+      if (users > 0) this.mountedImages.set(serial, users);
+      else this.mountedImages.delete(serial);
+    }
   }
 
   private signal({ id, execId, signal, all }: ProcessSignal): Record<string, never> {

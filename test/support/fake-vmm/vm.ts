@@ -6,8 +6,9 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
+import type { ByteLink, Vm, VmDisk, VmImage, VmmEvent, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
+import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
 
@@ -19,6 +20,8 @@ export interface VmFaults {
   agentLink?: "silent" | "garbage" | "closes" | "refuses";
   attachDisk?: BlazarError | "hangs";
   detachDisk?: BlazarError | "hangs";
+  attachImage?: BlazarError | "hangs";
+  detachImage?: BlazarError | "hangs";
   pause?: BlazarError | "hangs";
   resume?: BlazarError | "hangs";
   /** SIGKILL does not end it until {@link FakeVm.die}. */
@@ -70,6 +73,8 @@ export class FakeVm implements Vm {
   readonly faults: VmFaults;
   readonly guest: FakeGuest;
   readonly disks = new Map<string, VmDisk>();
+  /** By the serial that the guest finds each by: a slot's, or its own id. */
+  readonly images = new Map<string, VmImage>();
   readonly events: Observable<VmmEvent>;
   readonly exited: Promise<Exit>;
   /** Set once it has ended. */
@@ -132,6 +137,26 @@ export class FakeVm implements Vm {
     this.checkAlive("detach a disk");
     await this.fault(this.faults.detachDisk);
     this.disks.delete(id);
+  }
+
+  async attachImage(image: VmImage): Promise<string> {
+    this.checkAlive("attach an image");
+    await this.fault(this.faults.attachImage);
+    const slot = SLOT_SERIALS.find((each) => !this.images.has(each));
+    const serial = slot ?? image.id;
+    if (slot === undefined) await this.attachDisk({ ...image, readonly: true });
+    this.images.set(serial, image);
+    return serial;
+  }
+
+  async detachImage(serial: string): Promise<void> {
+    this.checkAlive("detach an image");
+    await this.fault(this.faults.detachImage);
+    // a guest that is lost cannot be asked to unmount it
+    if (this.link !== undefined && this.guest.mountedImages.has(serial))
+      throw this.error("IllegalTransition", "detach an image", `the guest has ${serial} mounted`);
+    this.images.delete(serial);
+    this.disks.delete(serial);
   }
 
   async pause(): Promise<void> {

@@ -8,7 +8,7 @@ import { Pace } from "../../../src/actors/supply/pace.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { RootfsPlan } from "../../../src/contracts/storage.ts";
+import type { RootfsPlan, RootfsRequest } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
@@ -17,11 +17,13 @@ import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
+import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
 
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
   | "makeDirectory"
+  | "plan"
   | "apply"
   | "release"
   | "removeTree"
@@ -51,6 +53,7 @@ export class MemoryHost {
   /** Whether a prepared disk can be moved to where a container's is wanted. */
   placesDisks = true;
   readonly driver: FakeVmmDriver;
+  readonly images = new MemoryImages();
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
   readonly ports: ActorPorts;
@@ -60,14 +63,6 @@ export class MemoryHost {
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
     const client = this.keeper.connect();
-    const planOf = (containerId: string, shareDirectory: string): RootfsPlan => ({
-      containerId,
-      directory: `${shareDirectory}/${containerId}`,
-      layers: { target: `${shareDirectory}/${containerId}/rootfs`, lower: ["/layer"] },
-      disk: { path: `/disks/${containerId}`, filesystem: "ext4", owned: true, readonly: false, kept: true },
-      guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: false },
-      owner: undefined,
-    });
     this.ports = {
       driver: this.driver,
       templates,
@@ -82,12 +77,17 @@ export class MemoryHost {
         removeTree: async (path) => this.undo("removeTree", (name) => name.startsWith(`directory ${path}`)),
       },
       rootfs: {
-        plan: async ({ containerId, shareDirectory }) => planOf(containerId, shareDirectory),
-        apply: async (plan) => this.make("apply", `rootfs ${plan.directory}`),
+        plan: (request) => this.plan(request),
+        apply: async (plan) => this.apply(plan),
+        releaseImage: (plan) => this.releaseImage(plan),
         prepareDisk: async (path) => void this.driver.disks.add(path),
         // the snapshot's from then on
         placeDisk: async (_, path) => this.placesDisks && this.driver.disks.delete(path),
-        release: async (plan) => this.undo("release", (name) => name === `rootfs ${plan.directory}`),
+        release: async (plan) => {
+          const names = namesOf(plan);
+          this.undo("release", (name) => names.includes(name));
+          await this.releaseImage(plan);
+        },
       },
       cgroups: {
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
@@ -150,6 +150,36 @@ export class MemoryHost {
     throw blazarError("HostResource", "removeCgroup", "EBUSY", { subject: busy });
   }
 
+  private async plan({ containerId, shareDirectory, withoutImage }: RootfsRequest): Promise<RootfsPlan> {
+    this.maybeFail("plan", containerId);
+    const layers = ["/layer"];
+    const lease = withoutImage === true ? undefined : await this.images.use(layers, containerId);
+    const directory = `${shareDirectory}/${containerId}`;
+    const rest = {
+      containerId,
+      disk: { path: `/disks/${containerId}`, filesystem: "ext4", owned: true, readonly: false, kept: true },
+      owner: undefined,
+    };
+    if (lease === undefined) {
+      const lower = { kind: "share", directory, target: `${directory}/rootfs`, layers } as const;
+      return { ...rest, lower, guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: false } };
+    }
+    const { key, path } = lease.image;
+    return {
+      ...rest,
+      lower: { kind: "image", key, path },
+      guest: { kind: "image", path: "", readonly: false },
+    };
+  }
+
+  private apply(plan: RootfsPlan): void {
+    for (const name of namesOf(plan)) this.make("apply", name);
+  }
+
+  private async releaseImage({ lower, containerId }: RootfsPlan): Promise<void> {
+    if (lower?.kind === "image") await this.images.release(lower.key, containerId);
+  }
+
   /** Everything that is still there, VMs, stdio and journals included. */
   remains(): string[] {
     return [
@@ -159,6 +189,7 @@ export class MemoryHost {
       ...[...this.journals.keys()].map((id) => `journal ${id}`),
       ...[...(this.templates?.leases ?? [])].map(({ template }) => `lease on ${template.key}`),
       ...[...this.driver.disks].map((path) => `disk ${path}`),
+      ...this.images.leases.map((lease) => `lease on image ${lease}`),
       ...this.turns(),
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
@@ -187,6 +218,11 @@ export class MemoryHost {
     if (!this.faults.delete(fault)) return;
     throw blazarError("HostResource", fault, "a fault of the test", { subject });
   }
+}
+
+/** What a plan makes: the container's layer, and its directory in a share. */
+function namesOf({ containerId, lower }: RootfsPlan): string[] {
+  return [`layer of ${containerId}`, ...(lower?.kind === "share" ? [`rootfs ${lower.directory}`] : [])];
 }
 
 /** Users for VMMs whose holders can be seen. */

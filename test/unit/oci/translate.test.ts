@@ -8,7 +8,14 @@ import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
 import { containerCreate, guestProcess } from "../../../src/protocol/guest/messages.ts";
 import { criSpec, mount, SANDBOX_PID } from "../../support/cri-spec.ts";
 
-const ROOTFS = { kind: "layers", path: "c1/rootfs", diskSerial: "d1", filesystem: "ext4", readonly: false };
+const ROOTFS = {
+  kind: "layers",
+  path: "c1/rootfs",
+  imageSerials: [],
+  diskSerial: "d1",
+  filesystem: "ext4",
+  readonly: false,
+};
 const STDIO = { stdin: 0, stdout: 1, stderr: 2 };
 
 /** What the guest makes of it. */

@@ -1,10 +1,11 @@
-/** A container's root on the host: mounted layers and a disk image, as its plan names them (contracts/storage.ts). */
-import type { RootfsPlan } from "../../../contracts/storage.ts";
+/** A container's root on the host: image or mounted layers, and a disk, as its plan names them (contracts/storage.ts). */
+import type { RootfsLower, RootfsPlan } from "../../../contracts/storage.ts";
 import {
   array,
   boolean,
   type Check,
   integer,
+  isRecord,
   object,
   oneOf,
   optional,
@@ -18,11 +19,21 @@ export interface RootfsResource {
   readonly plan: RootfsPlan;
 }
 
+const image = object({ kind: oneOf("image"), key: string, path: string });
+const share = object({ kind: oneOf("share"), directory: string, target: string, layers: array(string) });
+
+const disks = object({ kind: oneOf("disks"), paths: array(string) });
+const LOWER: { readonly [Kind in RootfsLower["kind"]]: Check<RootfsLower> } = { image, disks, share };
+
+function lower(value: unknown, path: string): RootfsLower {
+  const kind = isRecord(value) ? value["kind"] : undefined;
+  return kind === "image" || kind === "disks" ? LOWER[kind](value, path) : share(value, path);
+}
+
 /** A part of a plan without a check would be lost in the journal, and nobody would undo it. */
 const PLAN = {
   containerId: string,
-  directory: string,
-  layers: optional(object({ target: string, lower: array(string) })),
+  lower: optional(lower),
   disk: object({
     path: string,
     filesystem: string,
@@ -31,7 +42,7 @@ const PLAN = {
     kept: (value, path) => (value === undefined ? false : boolean(value, path)),
   }),
   guest: object({
-    kind: oneOf("layers", "disk", "builtin", "archive"),
+    kind: oneOf("layers", "image", "disk", "builtin", "archive"),
     path: string,
     readonly: boolean,
   }),
@@ -43,6 +54,7 @@ const plan: Check<RootfsPlan> = object(PLAN);
 export const rootfs: ResourceKind<RootfsResource> = {
   describe: (resource) => `root of container ${resource.plan.containerId}`,
   check: object({ kind: oneOf("rootfs"), plan }),
-  observe: (resource) => presenceOf(resource.plan.directory),
+  // a lease and a layer that its snapshot keeps cannot be told from those of somebody else
+  observe: async ({ plan: { lower } }) => (lower?.kind === "share" ? presenceOf(lower.directory) : "unknown"),
   undo: (resource, ports) => ports.rootfs.release(resource.plan),
 };

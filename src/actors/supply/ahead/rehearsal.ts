@@ -91,7 +91,14 @@ export async function rehearseInTemplate(
   const limits = { deadlineMs, signal };
   for (const pidNamespace of ROUNDS) {
     await prepareChild(guest, host, signal);
-    const rootfs = { kind: "builtin", path: "", diskSerial: "", filesystem: "", readonly: false } as const;
+    const rootfs = {
+      kind: "builtin",
+      path: "",
+      imageSerials: [] as string[],
+      diskSerial: "",
+      filesystem: "",
+      readonly: false,
+    } as const;
     const process = { ...REHEARSAL_SPEC.create.process, args: ["/bin/busybox", "true"] };
     const exit = exitOf(guest, `${id}-${pidNamespace}`, deadlineMs);
     const stdio = { stdin: 0, stdout: 0, stderr: 0 };

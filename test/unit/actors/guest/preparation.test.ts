@@ -22,7 +22,13 @@ async function warm(faults: GuestFaults = {}) {
 }
 
 async function planOf({ ports }: MemoryHost, containerId: string): Promise<RootfsPlan> {
-  const none = { mounts: [], shareDirectory: "/share", scratchDirectory: "/scratch", owner: undefined };
+  const none = {
+    mounts: [],
+    shareDirectory: "/share",
+    scratchDirectory: "/scratch",
+    owner: undefined,
+    withoutImage: true,
+  };
   return ports.rootfs.plan({ ...none, containerId });
 }
 

@@ -14,8 +14,7 @@ import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const plan: RootfsPlan = {
   containerId: "c1",
-  directory: "/share/c1",
-  layers: undefined,
+  lower: undefined,
   disk: { path: "/disk", filesystem: "ext4", owned: true, readonly: false, kept: false },
   guest: { kind: "layers", path: "c1/rootfs", readonly: false },
   owner: undefined,

@@ -8,6 +8,7 @@ import { BlazarError } from "../../../../src/contracts/errors.ts";
 import type { RootfsMount } from "../../../../src/contracts/task.ts";
 import { HostRootfsStore } from "../../../../src/host/storage/rootfs-store.ts";
 import { readSnapshot } from "../../../../src/host/storage/snapshot.ts";
+import { shareOf } from "../../../support/share-of.ts";
 
 function mount(type: string, source: string, options: string[], target = ""): RootfsMount {
   return { type, source, target, options };
@@ -128,8 +129,12 @@ describe("a plan", () => {
     const planned = await plan([overlay("l2", "l1")]);
     expect(planned).toEqual({
       containerId: "c1",
-      directory: "/share/c1",
-      layers: { target: "/share/c1/rootfs", lower: ["/share/c1/mask", `${base}/l2`, `${base}/l1`] },
+      lower: {
+        kind: "share",
+        directory: "/share/c1",
+        target: "/share/c1/rootfs",
+        layers: ["/share/c1/mask", `${base}/l2`, `${base}/l1`],
+      },
       disk: {
         path: `${base}/upper/.blazar-upper.ext4`,
         filesystem: "ext4",
@@ -145,9 +150,9 @@ describe("a plan", () => {
 
   test("takes an upperdir with files as the top layer and hides our image in it", async () => {
     writeFileSync(path.join(base, "upper/.blazar-upper.ext4"), "");
-    expect((await plan([overlay("l1")])).layers?.lower).toEqual(["/share/c1/mask", `${base}/l1`]);
+    expect(shareOf(await plan([overlay("l1")])).layers).toEqual(["/share/c1/mask", `${base}/l1`]);
     writeFileSync(path.join(base, "upper/file"), "");
-    expect((await plan([overlay("l1")])).layers?.lower).toEqual([
+    expect(shareOf(await plan([overlay("l1")])).layers).toEqual([
       "/share/c1/mask",
       `${base}/upper`,
       `${base}/l1`,

@@ -1,0 +1,176 @@
+/**
+ * A container's root: planned, journaled, made on the host, and given to the VM as disks.
+ *
+ * The order is plan → intent → disk and image in the VM; the undoing is the guest's part (not here) → disk and image out of
+ * the VM → release on the host → undone. A container whose image cannot be used gets its layers by the share, once.
+ */
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
+import type { RootfsMount } from "../../contracts/task.ts";
+import type { GuestRootfs } from "../../protocol/guest/messages.ts";
+import { unlessGone } from "../unless-gone.ts";
+import type { GuestVm } from "./guest-vm.ts";
+import type { PlannedImage } from "./vm-images.ts";
+
+export interface ContainerRootPorts {
+  readonly rootfs: RootfsStore;
+  /** Absolute; for writable layers whose snapshot has no place for them. */
+  readonly scratchDirectory: string;
+}
+
+/** What can be wrong with an image and not with the share. */
+const IMAGE_TROUBLE: ReadonlySet<string> = new Set([
+  "QmpFailed",
+  "StorageFailed",
+  "MountFailed",
+  "InvalidRootfs",
+]);
+
+export class ContainerRoot {
+  /** The disk that it writes to, by its serial. */
+  diskId: string;
+  private made: { readonly plan: RootfsPlan; readonly ref: number } | undefined;
+  private diskAttached = false;
+  /** The images that this container uses, the topmost first. */
+  private images: { readonly key: string; readonly serial: string }[] = [];
+  private attaching: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly vm: GuestVm,
+    private readonly ports: ContainerRootPorts,
+    private readonly id: string,
+    diskId: string,
+    private readonly logger: Logger,
+  ) {
+    this.diskId = diskId;
+  }
+
+  /** Makes everything outside of the guest; `passed` is told of each step. What a failure leaves is for {@link release}. */
+  async make(
+    mounts: readonly RootfsMount[],
+    passed: (step: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { vm, ports } = this;
+    const plan = await this.plan(mounts, false, signal);
+    passed("plan");
+    this.attaching = this.attachImages(plan);
+    this.attaching.catch(() => undefined);
+    const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
+    await ports.rootfs.apply(plan, signal);
+    passed("storage");
+    signal.throwIfAborted();
+    this.diskAttached = true;
+    const { path, readonly } = plan.disk;
+    if (prepared !== undefined) this.diskId = prepared.id;
+    else await vm.vm.attachDisk({ id: this.diskId, path, readonly });
+    passed("disk");
+    await this.attaching.catch((error: unknown) => this.useShare(mounts, error, signal));
+    passed("image");
+  }
+
+  /** What the guest is told. Throws IllegalTransition before {@link make}. */
+  guestRootfs(readonly: boolean): GuestRootfs {
+    if (this.made === undefined) {
+      const reason = "it has not been made";
+      throw blazarError("IllegalTransition", "use the container's root", reason, { subject: this.id });
+    }
+    const { guest, disk } = this.made.plan;
+    return {
+      kind: guest.kind,
+      path: guest.path,
+      imageSerials: this.images.map(({ serial }) => serial),
+      diskSerial: this.diskId,
+      filesystem: disk.filesystem,
+      readonly: guest.readonly || readonly,
+    };
+  }
+
+  /** Has the layers go by the share if `error` can be the image's fault; otherwise throws it. Tells of it. */
+  async useShare(mounts: readonly RootfsMount[], error: unknown, signal: AbortSignal): Promise<void> {
+    const { made, ports } = this;
+    const trouble = error instanceof BlazarError && IMAGE_TROUBLE.has(error.code);
+    if (!trouble || signal.aborted || made?.plan.lower?.kind !== "image") throw error;
+    const { key } = made.plan.lower;
+    this.logger.warn(
+      { err: error, image: key },
+      "an image cannot be used: the container's layers go by the share",
+    );
+    await this.detachImages();
+    const plan = await this.plan(mounts, true, signal);
+    await ports.rootfs.releaseImage?.(made.plan);
+    await this.undone(made.ref);
+    await ports.rootfs.apply(plan, signal, "lower");
+  }
+
+  /** Takes disk and image out of the VM, once the guest has let go of them or is lost. */
+  async unplug(): Promise<void> {
+    await this.attaching.catch(() => undefined);
+    // a guest that is lost keeps its disk until its VM ends
+    if (this.diskAttached && this.vm.alive) await this.vm.vm.detachDisk(this.diskId).catch(unlessGone);
+    this.diskAttached = false;
+    await this.detachImages();
+  }
+
+  /** Undoes what there is on the host. Idempotent. */
+  async release(): Promise<void> {
+    const { made } = this;
+    if (made === undefined) return;
+    await this.ports.rootfs.release(made.plan);
+    await this.undone(made.ref);
+    this.made = undefined;
+  }
+
+  private async plan(
+    mounts: readonly RootfsMount[],
+    withoutImage: boolean,
+    signal: AbortSignal,
+  ): Promise<RootfsPlan> {
+    const { vm, ports, id } = this;
+    const { shareDirectory, user: owner } = vm.place;
+    const { scratchDirectory } = ports;
+    const request: RootfsRequest = {
+      containerId: id,
+      mounts,
+      shareDirectory,
+      scratchDirectory,
+      owner,
+      withoutImage,
+    };
+    const plan = await ports.rootfs.plan(request, signal);
+    try {
+      this.made = { plan, ref: await vm.resources.journal.intend({ kind: "rootfs", plan }) };
+    } catch (error) {
+      // a lease that no journal names would be nobody's
+      await ports.rootfs.releaseImage?.(plan);
+      throw error;
+    }
+    return plan;
+  }
+
+  private async attachImages(plan: RootfsPlan): Promise<void> {
+    for (const image of imagesOf(plan)) {
+      const serial = await this.vm.images.use(image);
+      this.images.push({ key: image.key, serial });
+    }
+  }
+
+  private async detachImages(): Promise<void> {
+    for (let image = this.images.at(-1); image !== undefined; image = this.images.at(-1)) {
+      await this.vm.images.release(image.key).catch(unlessGone);
+      this.images.pop();
+    }
+  }
+
+  private async undone(ref: number): Promise<void> {
+    const { resources } = this.vm;
+    if (resources.isOpen) await resources.journal.undone(ref);
+  }
+}
+
+/** The disks with a plan's layers, the topmost first. */
+function imagesOf({ lower }: RootfsPlan): readonly PlannedImage[] {
+  if (lower?.kind === "image") return [lower];
+  return lower?.kind === "disks" ? lower.paths.map((path) => ({ key: path, path })) : [];
+}

@@ -1,0 +1,88 @@
+/**
+ * Images in a running VM: each in a slot, or plugged in where no slot is free (QMP: blockdev-add, blockdev-reopen).
+ *
+ * A slot is filled and emptied without the guest being told, so its guest must not have the slot mounted meanwhile. QEMU
+ * handles commands in their order; they are sent without waiting for one another. A slot that could not be emptied stays
+ * taken.
+ */
+import { stat } from "node:fs/promises";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { SLOT_BYTES } from "../../contracts/images.ts";
+import type { VmImage } from "../../contracts/vm.ts";
+import { SLOT_SERIALS } from "../../protocol/guest/messages.ts";
+import { diskNames } from "./disk-names.ts";
+import { attachDisk, type DiskDeadlines, detachDisk, isMissingNode } from "./disks.ts";
+import { executeWithFile } from "./file-sets.ts";
+import type { QmpClient, QmpCommand } from "./qmp/client.ts";
+import { slotNode } from "./slot-names.ts";
+
+/** Nobody writes to an image, so nobody has to lock it. */
+const IMAGE = { driver: "file", "read-only": true, locking: "off" };
+const SLOTS: ReadonlySet<string> = new Set(SLOT_SERIALS);
+
+export class ImageDisks {
+  private readonly free = new Set<string>(SLOT_SERIALS);
+  /** Slot → the image in it. */
+  private readonly filled = new Map<string, VmImage>();
+
+  constructor(
+    private readonly qmp: QmpClient,
+    private readonly deadlines: DiskDeadlines,
+  ) {}
+
+  /** Resolves with the serial number. Throws NotFound kinds, InvalidArgument, QmpFailed, DeadlineExceeded. */
+  async attach(image: VmImage): Promise<string> {
+    const { size } = await stat(image.path).catch((cause: unknown) => {
+      throw blazarError("StorageFailed", "attach an image", reasonOf(cause), { subject: image.path, cause });
+    });
+    const [slot] = this.free;
+    if (slot === undefined || size !== SLOT_BYTES) return this.plugIn(image);
+    this.free.delete(slot);
+    await this.fill(slot, image);
+    return slot;
+  }
+
+  async detach(serial: string): Promise<void> {
+    if (!SLOTS.has(serial)) return detachDisk(this.qmp, serial, this.deadlines);
+    const image = this.filled.get(serial);
+    if (image !== undefined) await this.empty(serial, image);
+  }
+
+  private async plugIn({ id, path }: VmImage): Promise<string> {
+    await attachDisk(this.qmp, { id, path, readonly: true }, this.deadlines);
+    return id;
+  }
+
+  private async fill(slot: string, image: VmImage): Promise<void> {
+    const { node } = diskNames(image.id);
+    this.filled.set(slot, image);
+    const commands = (filename: string): QmpCommand[] => [
+      { command: "blockdev-add", args: { ...IMAGE, "node-name": node, filename } },
+      { command: "blockdev-reopen", args: { options: [slotNode(slot, node)] } },
+    ];
+    try {
+      const file = { path: image.path, readonly: true };
+      await executeWithFile(this.qmp, file, commands, this.deadlines.commandMs);
+    } catch (error) {
+      // the slot is free again unless QEMU does not answer
+      await this.empty(slot, image).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  private async empty(slot: string, { id }: VmImage): Promise<void> {
+    const { node } = diskNames(id);
+    const [reopened, deleted] = await Promise.allSettled([
+      this.command("blockdev-reopen", { options: [slotNode(slot)] }),
+      this.command("blockdev-del", { "node-name": node }),
+    ]);
+    if (reopened.status === "rejected") throw reopened.reason;
+    if (deleted.status === "rejected" && !isMissingNode(deleted.reason)) throw deleted.reason;
+    this.filled.delete(slot);
+    this.free.add(slot);
+  }
+
+  private command(name: string, args: Record<string, unknown>): Promise<unknown> {
+    return this.qmp.execute(name, args, this.deadlines.commandMs);
+  }
+}
