@@ -1,13 +1,12 @@
 /**
  * What the samples of `files` say: ratios to runc, and what is left of them once plain computing is taken out.
  *
- * A guest under emulation computes slower than its host, whatever it does with files. The ratio of {@link COMPUTING} says
- * how much slower. A ratio divided by it is what files cost beyond that. Budgets are in these. Pure.
+ * A guest under emulation computes slower than its host, whatever it does with files, and a busy machine computes slower
+ * still. So each time is also divided by what COMPUTING took in the same pod, right before. The ratio of these quotients
+ * is what files cost beyond computing. Budgets are in it. Pure.
  */
 import type { FileSample, FilesResults } from "../output/results.ts";
-import { type Ratio, ratioOfMedians, ratioOfRatios } from "../stats/ratio.ts";
-import { median } from "../stats/summary.ts";
-import { COMPUTING } from "./work.ts";
+import { type Ratio, ratioOfMedians } from "../stats/ratio.ts";
 
 /** The variant that others are divided by. */
 const BASE = "runc";
@@ -15,10 +14,14 @@ const BASE = "runc";
 /** The first time in a new pod, and the time right after. */
 export type FilePhase = FileSample["phase"];
 
-/** A budget of a ratio over computing. */
-export interface Budget {
+/** What is looked at: one piece of work, the first time or again. */
+export interface FileWork {
   readonly work: string;
   readonly phase: FilePhase;
+}
+
+/** A budget of a ratio over computing. */
+export interface Budget extends FileWork {
   readonly most: number;
 }
 
@@ -32,19 +35,15 @@ export const FILE_BUDGETS: readonly Budget[] = [
   { work: "untar of 1,000 files", phase: "first", most: 3 },
 ];
 
-/** The samples' times. */
-export function fileTimes(
+const PHASES: readonly FilePhase[] = ["first", "again"];
+
+/** The samples of a variant. */
+export function fileSamples(
   { samples }: FilesResults,
   variant: string,
-  work: string,
-  phase?: FilePhase,
-): number[] {
-  return samples
-    .filter(
-      (each) =>
-        each.variant === variant && each.work === work && (phase === undefined || each.phase === phase),
-    )
-    .map(({ ms }) => ms);
+  { work, phase }: FileWork,
+): FileSample[] {
+  return samples.filter((each) => each.variant === variant && each.work === work && each.phase === phase);
 }
 
 /** Those that are compared with runc, in a fixed order. */
@@ -52,40 +51,33 @@ export function fileVariants({ samples }: FilesResults): string[] {
   return [...new Set(samples.map(({ variant }) => variant))].filter((name) => name !== BASE).sort();
 }
 
-/** What there are samples of, in the order of the tables. */
-export function fileWork(files: FilesResults): string[] {
-  return files.work.map(({ name }) => name).filter((name) => fileTimes(files, BASE, name).length > 0);
+/** What runc has samples of, in the order of the tables. */
+export function fileWork(files: FilesResults): FileWork[] {
+  return files.work
+    .flatMap(({ name }) => PHASES.map((phase) => ({ work: name, phase })))
+    .filter((each) => fileSamples(files, BASE, each).length > 0);
 }
 
-/** The ratio to runc; null without samples. */
-export function fileRatio(
-  files: FilesResults,
-  variant: string,
-  work: string,
-  phase: FilePhase,
-  seed: number,
-): Ratio | null {
-  return ratioOfMedians(fileTimes(files, variant, work, phase), fileTimes(files, BASE, work, phase), seed);
-}
-
-/** The same, divided by the ratio of computing in the same run. Both times of it count: there is nothing to keep. */
+/** The ratio to runc, over that of computing; null without samples. */
 export function overComputing(
   files: FilesResults,
   variant: string,
-  work: string,
-  phase: FilePhase,
+  what: FileWork,
   seed: number,
 ): Ratio | null {
-  const of = (name: string, which: string, when?: FilePhase) => fileTimes(files, name, which, when);
-  return ratioOfRatios(
-    { over: of(variant, work, phase), under: of(BASE, work, phase) },
-    { over: of(variant, COMPUTING), under: of(BASE, COMPUTING) },
-    seed,
-  );
+  const quotients = (name: string) =>
+    fileSamples(files, name, what).map(({ ms, computingMs }) => ms / computingMs);
+  return ratioOfMedians(quotients(variant), quotients(BASE), seed);
 }
 
-/** How much slower the variant computes; null without samples. */
-export function computingRatio(files: FilesResults, variant: string): number | null {
-  const [over, under] = [fileTimes(files, variant, COMPUTING), fileTimes(files, BASE, COMPUTING)];
-  return over.length === 0 || under.length === 0 ? null : median(over) / median(under);
+/** What computing took in the variant's pods, once for each pod. */
+export function computingTimes({ samples }: FilesResults, variant: string): number[] {
+  return samples
+    .filter((each) => each.variant === variant && each.phase === "first")
+    .map(({ computingMs }) => computingMs);
+}
+
+/** How much slower the variant computes than runc; null without samples. */
+export function computingRatio(files: FilesResults, variant: string, seed: number): Ratio | null {
+  return ratioOfMedians(computingTimes(files, variant), computingTimes(files, BASE), seed);
 }

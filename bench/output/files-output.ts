@@ -5,24 +5,22 @@ import * as Plot from "@observablehq/plot";
 import {
   type Budget,
   computingRatio,
+  computingTimes,
   FILE_BUDGETS,
-  type FilePhase,
-  fileRatio,
-  fileTimes,
+  type FileWork,
+  fileSamples,
   fileVariants,
   fileWork,
   overComputing,
 } from "../files/figures.ts";
 import { COMPUTING } from "../files/work.ts";
 import { BASELINE } from "../node/variants.ts";
-import { describeRatio } from "../stats/ratio.ts";
+import { describeRatio, type Ratio } from "../stats/ratio.ts";
 import { median } from "../stats/summary.ts";
 import type { Figure } from "./drawing.ts";
 import type { FilesResults } from "./results.ts";
 import type { Table } from "./tables.ts";
 import { INK, MUTED, seriesColour } from "./theme.ts";
-
-const PHASES: readonly FilePhase[] = ["first", "again"];
 
 /** Times, ratios and budgets. */
 export function filesTables(files: FilesResults, seed: number): Table[] {
@@ -31,25 +29,22 @@ export function filesTables(files: FilesResults, seed: number): Table[] {
 
 function timesTable(files: FilesResults, seed: number): Table {
   const variants = [...fileVariants(files), BASELINE];
-  const rows = fileWork(files).flatMap((work) =>
-    PHASES.map((phase) => {
-      const cells = variants.map((variant) => {
-        const times = fileTimes(files, variant, work, phase);
-        return times.length === 0 ? "" : milliseconds(median(times));
-      });
-      const count = fileTimes(files, BASELINE, work, phase).length;
-      return [work, phase, String(count), ...cells];
-    }),
-  );
+  const middle = (times: readonly number[]) => (times.length === 0 ? "" : milliseconds(median(times)));
+  const computing = variants.map((variant) => computingTimes(files, variant));
+  const rows = fileWork(files).map((what) => {
+    const samples = variants.map((variant) => fileSamples(files, variant, what));
+    const cells = samples.map((each) => middle(each.map(({ ms }) => ms)));
+    return [what.work, what.phase, String(samples.at(-1)?.length), ...cells];
+  });
   return {
     title: "Files: medians, ms",
     head: ["", "", "n", ...variants],
-    rows,
+    rows: [[COMPUTING.name, "", String(computing.at(-1)?.length), ...computing.map(middle)], ...rows],
     notes: [
       `Image: \`${files.image.name}\`, ${files.image.names} names.`,
-      ...files.work.map(({ name, what }) => `${name}: ${what}`),
+      ...[COMPUTING, ...files.work].map(({ name, what }) => `${name}: ${what}`),
       ...fileVariants(files).flatMap((variant) => {
-        const ratio = fileRatio(files, variant, COMPUTING, "first", seed);
+        const ratio = computingRatio(files, variant, seed);
         return ratio === null ? [] : [`computing, ${variant} ÷ runc: ${describeRatio(ratio)}`];
       }),
     ],
@@ -61,23 +56,20 @@ function ratioTable(files: FilesResults, seed: number): Table {
   return {
     title: "Files: ratio to runc ÷ ratio of computing",
     head: ["", "", ...variants],
-    rows: fileWork(files)
-      .filter((work) => work !== COMPUTING)
-      .flatMap((work) =>
-        PHASES.map((phase) => {
-          const cells = variants.map((variant) => {
-            const ratio = overComputing(files, variant, work, phase, seed);
-            if (ratio === null) return "";
-            const { interval } = ratio;
-            const range =
-              interval === null ? "" : ` (${interval.low.toFixed(2)} to ${interval.high.toFixed(2)})`;
-            return `${ratio.ratio.toFixed(2)}${range}`;
-          });
-          return [work, phase, ...cells];
-        }),
-      ),
+    rows: fileWork(files).map((what) => [
+      what.work,
+      what.phase,
+      ...variants.map((variant) => cell(overComputing(files, variant, what, seed))),
+    ]),
     notes: ["In brackets: 95 % intervals, where there are five samples or more."],
   };
+}
+
+function cell(ratio: Ratio | null): string {
+  if (ratio === null) return "";
+  const { interval } = ratio;
+  const range = interval === null ? "" : ` (${interval.low.toFixed(2)} to ${interval.high.toFixed(2)})`;
+  return `${ratio.ratio.toFixed(2)}${range}`;
 }
 
 function budgetTable(files: FilesResults, seed: number): Table {
@@ -87,7 +79,7 @@ function budgetTable(files: FilesResults, seed: number): Table {
     head: ["", "", "budget", ...variants],
     rows: FILE_BUDGETS.map((budget) => {
       const cells = variants.map((variant) => {
-        const ratio = overComputing(files, variant, budget.work, budget.phase, seed)?.ratio;
+        const ratio = overComputing(files, variant, budget, seed)?.ratio;
         if (ratio === undefined) return "not measured";
         return `${ratio.toFixed(2)}: ${ratio <= budget.most ? "met" : "missed"}`;
       });
@@ -97,29 +89,26 @@ function budgetTable(files: FilesResults, seed: number): Table {
   };
 }
 
-interface Bar {
+interface Point {
   readonly variant: string;
-  readonly phase: FilePhase;
-  readonly work: string;
+  readonly row: string;
   readonly ratio: number;
 }
 
-/** The ratios over computing, on a logarithmic axis: 1 is what computing costs, and marks are the budgets. */
+/** The ratios over computing, on a logarithmic axis: 1 is what computing costs. Dashes are the budgets. */
 export function filesFigure(files: FilesResults, seed: number, subtitle: string): Figure {
   const variants = fileVariants(files);
-  const work = fileWork(files).filter((name) => name !== COMPUTING);
-  const bars = variants.flatMap((variant) =>
-    work.flatMap((name) =>
-      PHASES.flatMap((phase): Bar[] => {
-        const ratio = overComputing(files, variant, name, phase, seed)?.ratio;
-        return ratio === undefined ? [] : [{ variant, phase, work: name, ratio }];
-      }),
-    ),
+  const row = ({ work, phase }: FileWork) => `${work}, ${phase}`;
+  const work = fileWork(files);
+  const points = variants.flatMap((variant) =>
+    work.flatMap((what): Point[] => {
+      const ratio = overComputing(files, variant, what, seed)?.ratio;
+      return ratio === undefined ? [] : [{ variant, row: row(what), ratio }];
+    }),
   );
-  const label = (of: { work: string; phase: FilePhase }) => `${of.work}, ${of.phase}`;
-  const rows = work.flatMap((name) => PHASES.map((phase) => label({ work: name, phase })));
+  const rows = work.map(row);
   const range = variants.map((_, index) => seriesColour(index === 0 ? 0 : index + 1));
-  const budgets = FILE_BUDGETS.filter((budget) => rows.includes(label(budget)));
+  const budgets = FILE_BUDGETS.filter((budget) => rows.includes(row(budget)));
   return {
     name: "files",
     title: "Files: ratio to runc, divided by what computing costs",
@@ -137,14 +126,9 @@ export function filesFigure(files: FilesResults, seed: number, subtitle: string)
       y: { label: null, domain: rows },
       marks: [
         Plot.ruleX([1], { stroke: INK }),
-        Plot.dot(bars, { x: "ratio", y: label, fill: "variant", r: 5 }),
-        Plot.text(bars, { x: "ratio", y: label, text: ({ ratio }: Bar) => ratio.toFixed(1), dy: -9 }),
-        Plot.tickX(budgets, {
-          x: ({ most }: Budget) => most,
-          y: label,
-          stroke: MUTED,
-          strokeDasharray: "3 2",
-        }),
+        Plot.dot(points, { x: "ratio", y: "row", fill: "variant", r: 5 }),
+        Plot.text(points, { x: "ratio", y: "row", text: ({ ratio }: Point) => ratio.toFixed(1), dy: -9 }),
+        Plot.tickX(budgets, { x: ({ most }: Budget) => most, y: row, stroke: MUTED, strokeDasharray: "3 2" }),
       ],
     },
   };
@@ -153,34 +137,30 @@ export function filesFigure(files: FilesResults, seed: number, subtitle: string)
 /** `{"image":…,"computing":{…},"ratios":{"images":{"find":{"first":…,"again":…},…},…},"budgets":{…}}`. */
 export function filesPart(files: FilesResults, seed: number): Record<string, unknown> {
   const variants = fileVariants(files);
-  const over = (variant: string, work: string, phase: FilePhase) =>
-    rounded(overComputing(files, variant, work, phase, seed)?.ratio);
+  const over = (variant: string, what: FileWork) => rounded(overComputing(files, variant, what, seed));
   const ofVariants = <T>(value: (variant: string) => T) =>
     Object.fromEntries(variants.map((variant) => [variant, value(variant)]));
   return {
     image: files.image.name,
-    computing: ofVariants((variant) => rounded(computingRatio(files, variant))),
-    ratios: ofVariants((variant) =>
-      Object.fromEntries(
-        fileWork(files)
-          .filter((work) => work !== COMPUTING)
-          .map((work) => [
-            work,
-            { first: over(variant, work, "first"), again: over(variant, work, "again") },
-          ]),
-      ),
-    ),
+    computing: ofVariants((variant) => rounded(computingRatio(files, variant, seed))),
+    ratios: ofVariants((variant) => {
+      const phases = (work: string) => {
+        const of = fileWork(files).filter((each) => each.work === work);
+        return Object.fromEntries(of.map((what) => [what.phase, over(variant, what)]));
+      };
+      return Object.fromEntries(fileWork(files).map(({ work }) => [work, phases(work)]));
+    }),
     budgets: ofVariants((variant) =>
-      FILE_BUDGETS.map(({ work, phase, most }) => {
-        const ratio = over(variant, work, phase);
-        return { work, phase, most, ratio, met: ratio === null ? null : ratio <= most };
+      FILE_BUDGETS.map((budget) => {
+        const ratio = over(variant, budget);
+        return { ...budget, ratio, met: ratio === null ? null : ratio <= budget.most };
       }),
     ),
   };
 }
 
-function rounded(value: number | null | undefined): number | null {
-  return value === null || value === undefined ? null : Math.round(value * 1000) / 1000;
+function rounded(ratio: Ratio | null): number | null {
+  return ratio === null ? null : Math.round(ratio.ratio * 1000) / 1000;
 }
 
 function milliseconds(value: number): string {

@@ -70,6 +70,8 @@ export interface FileSample {
   readonly phase: "first" | "again";
   /** By a clock inside the container. */
   readonly ms: number;
+  /** What computing took in the same pod, right before the first. */
+  readonly computingMs: number;
   /** The whole call of ExecSync, by this process's clock. */
   readonly callMs: number;
 }

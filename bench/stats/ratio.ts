@@ -44,27 +44,6 @@ export function ratioOfMedians(
   return { ratio, interval: { low, high }, significant: low > 1 || high < 1 };
 }
 
-/** Two lists of samples, one to be divided by the other. */
-export interface Fraction {
-  readonly over: readonly number[];
-  readonly under: readonly number[];
-}
-
-/** One ratio of medians ÷ another one; null if a list is empty. All four lists are resampled for the interval. */
-export function ratioOfRatios(above: Fraction, below: Fraction, seed: number): Ratio | null {
-  const lists = [above.over, above.under, below.over, below.under];
-  if (lists.some((list) => list.length === 0)) return null;
-  const quotient = (of: (list: readonly number[]) => number) =>
-    of(above.over) / of(above.under) / (of(below.over) / of(below.under));
-  const ratio = quotient(median);
-  if (lists.some((list) => list.length < FEWEST)) return { ratio, interval: null, significant: false };
-  const random = seeded(seed);
-  const ratios = Array.from({ length: RESAMPLES }, () => quotient((list) => median(resample(list, random))));
-  const low = percentile(ratios, (1 - CONFIDENCE) / 2);
-  const high = percentile(ratios, (1 + CONFIDENCE) / 2);
-  return { ratio, interval: { low, high }, significant: low > 1 || high < 1 };
-}
-
 /** `0.52× (0.48 to 0.57)`, and a word if that could be chance. */
 export function describeRatio({ ratio, interval, significant }: Ratio): string {
   if (interval === null) return `${ratio.toFixed(2)}× (too few samples for an interval)`;

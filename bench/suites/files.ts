@@ -9,6 +9,7 @@
 import { execText } from "../../lab/cri/commands.ts";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import {
+  COMPUTING,
   FIND_FILES,
   type ImageFiles,
   readImageFiles,
@@ -158,7 +159,8 @@ class Files {
       for (const command of work.prepare?.(files) ?? []) await this.exec(variant, pod, command);
       // the shell itself has been read once, whatever the work's preparation was
       await this.time(variant, pod, ":");
-      const about = { variant: variant.name, round, work: work.name };
+      const { ms: computingMs } = await this.time(variant, pod, COMPUTING.run);
+      const about = { variant: variant.name, round, work: work.name, computingMs };
       const first = await this.time(variant, pod, work.run(files, 1));
       const again = await this.time(variant, pod, work.run(files, 2));
       return [
