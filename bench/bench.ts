@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<BenchCommand, string>> = {
   memory: "memory of daemon and keeper against the others' shims, as pods are added",
   density: "a thousand sandboxes on the fake driver",
   files: "files of an image: first and again, with images, with the share, and under the other handlers",
+  "page-cache": "memory of host and guests after pods of one image have read the same 100 MB",
   all: "serial, parallel, memory and density",
 };
 

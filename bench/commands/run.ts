@@ -19,12 +19,13 @@ import type { SuiteContext } from "../suites/context.ts";
 import { runDensity } from "../suites/density.ts";
 import { runFiles } from "../suites/files.ts";
 import { runMemory } from "../suites/memory.ts";
+import { runPageCache } from "../suites/page-cache.ts";
 import { runParallel } from "../suites/parallel.ts";
 import { blazarFirst, runSeries } from "../suites/series.ts";
 
-type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files";
+type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files" | "page-cache";
 
-/** A suite, or all but `start` and `files`. */
+/** A suite, or the four of `all`. */
 export type BenchCommand = Suite | "all";
 
 export interface RunOptions {
@@ -43,7 +44,7 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
-type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density" | "files">;
+type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache">;
 
 const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   start: ["start"],
@@ -52,6 +53,7 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   memory: ["memory"],
   density: ["density"],
   files: ["files"],
+  "page-cache": ["page-cache"],
   all: ["serial", "parallel", "memory", "density"],
 };
 const RUNS: Readonly<Record<Suite, number>> = {
@@ -61,6 +63,7 @@ const RUNS: Readonly<Record<Suite, number>> = {
   memory: 1,
   density: 1,
   files: 5,
+  "page-cache": 1,
 };
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
@@ -69,6 +72,7 @@ const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   memory: 1,
   density: 1,
   files: 1,
+  "page-cache": 1,
 };
 const PODS: Readonly<Record<Suite, number>> = {
   start: 1,
@@ -77,7 +81,9 @@ const PODS: Readonly<Record<Suite, number>> = {
   memory: 50,
   density: 1000,
   files: 1,
+  "page-cache": 50,
 };
+const QUICK_PODS: Partial<Record<Suite, number>> = { "page-cache": 5 };
 
 /** Where results are kept. */
 export function resultsDirectory(): string {
@@ -103,7 +109,7 @@ export async function runBench(command: BenchCommand, options: RunOptions): Prom
       random: seeded(options.seed),
       handlers: blazarFirst(options.handlers),
       runs: options.runs ?? (options.quick ? QUICK_RUNS : RUNS)[suite],
-      pods: options.pods ?? PODS[suite],
+      pods: options.pods ?? (options.quick ? QUICK_PODS[suite] : undefined) ?? PODS[suite],
       quick: options.quick,
       containerdConfig: options.containerdConfig,
       image: options.image,
@@ -149,6 +155,8 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
       return { density: await runDensity(context) };
     case "files":
       return { files: await runFiles(context) };
+    case "page-cache":
+      return { pageCache: await runPageCache(context) };
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { CriClient } from "../../lab/cri/client.ts";
 import { allProcesses, descendants, type ProcessInfo, programOf } from "../../lab/host/processes.ts";
 import { busyboxImage, pauseImage } from "../../lab/images/busybox.ts";
+import type { ImageSpec } from "../../lab/images/image-builder.ts";
 import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { removeAllPods, removePod } from "../../lab/node/pods.ts";
 import { PrivateNode } from "../../lab/node/private-node.ts";
@@ -124,6 +125,15 @@ export class BenchNode {
   /** Stops and removes every pod that is there. */
   removeAllPods(): Promise<void> {
     return removeAllPods(this.cri);
+  }
+
+  /** Where the node has its files, images and templates included. */
+  get directories(): readonly string[] {
+    return [this.node.directory, this.directory];
+  }
+
+  importImage(image: ImageSpec): Promise<void> {
+    return this.node.containerd.importImage(image);
   }
 
   /** Imports a tar of an OCI layout, whose image has this name. */

@@ -18,9 +18,11 @@ import { BASELINE } from "../node/variants.ts";
 import { describeRatio, type Ratio } from "../stats/ratio.ts";
 import { median } from "../stats/summary.ts";
 import type { Figure } from "./drawing.ts";
-import type { FilesResults } from "./results.ts";
+import type { FilesResults, PageCacheSample } from "./results.ts";
 import type { Table } from "./tables.ts";
 import { INK, MUTED, seriesColour } from "./theme.ts";
+
+const MIB = 2 ** 20;
 
 /** Times, ratios and budgets. */
 export function filesTables(files: FilesResults, seed: number): Table[] {
@@ -157,6 +159,41 @@ export function filesPart(files: FilesResults, seed: number): Record<string, unk
       }),
     ),
   };
+}
+
+/** What the caches of pods of one image take. */
+export function pageCacheTable(samples: readonly PageCacheSample[]): Table {
+  const [first] = samples;
+  const mib = (bytes: number) => (bytes / MIB).toFixed(0);
+  return {
+    title: `Page cache: ${first?.pods ?? 0} pods of one image have each read ${mib(first?.fileBytes ?? 0)} MiB of it, MiB`,
+    head: ["", "available", "host's cache", "sandboxes' PSS", "cache in a guest", "cached of which files"],
+    rows: samples.map(({ variant, available, cached, sandboxesPss, guestCached, files }) => [
+      variant,
+      mib(available),
+      mib(cached),
+      mib(sandboxesPss),
+      variant === BASELINE ? "" : mib(guestCached),
+      files.map((file) => `${file.name}: ${mib(file.cached)}`).join(", "),
+    ]),
+    notes: ["Differences to before the reading, when the host's caches had been dropped."],
+  };
+}
+
+/** By variant, in MiB for each pod but the host's cache. */
+export function pageCachePart(samples: readonly PageCacheSample[]): Record<string, unknown> {
+  const whole = (bytes: number) => Math.round(bytes / MIB);
+  return Object.fromEntries(
+    samples.map(({ variant, pods, available, cached, sandboxesPss }) => [
+      variant,
+      {
+        pods,
+        availableMb: whole(available),
+        hostCacheMb: whole(cached),
+        sandboxPssMb: whole(sandboxesPss / pods),
+      },
+    ]),
+  );
 }
 
 function rounded(ratio: Ratio | null): number | null {

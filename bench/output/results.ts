@@ -83,6 +83,23 @@ export interface FilesResults {
   readonly samples: readonly FileSample[];
 }
 
+/** What it took that pods of one image have each read the same file. Bytes; differences to before the reading. */
+export interface PageCacheSample {
+  readonly variant: string;
+  readonly pods: number;
+  readonly fileBytes: number;
+  /** Of the host: less of it is negative. */
+  readonly available: number;
+  /** The host's page cache. */
+  readonly cached: number;
+  /** Of all VMMs, or of all containers. */
+  readonly sandboxesPss: number;
+  /** The page cache that the first container sees: its guest's, or the host's. */
+  readonly guestCached: number;
+  /** Large files of the node, and how much of each the host has cached afterwards. */
+  readonly files: readonly { readonly name: string; readonly cached: number }[];
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -114,6 +131,7 @@ export interface Results {
   readonly memory?: readonly MemorySample[];
   readonly density?: Density;
   readonly files?: FilesResults;
+  readonly pageCache?: readonly PageCacheSample[];
 }
 
 /** Enough to refuse a file that is something else. */

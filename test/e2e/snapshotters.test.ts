@@ -7,12 +7,11 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { busyboxImage } from "../../lab/images/busybox.ts";
 import type { ImageSpec } from "../../lab/images/image-builder.ts";
-import { findProgram } from "../../setup/steps/packages.ts";
 import { TestNode } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";
 import { numberedLayers, whiteout, withLayers } from "../support/oci-image.ts";
@@ -38,6 +37,8 @@ function handlers(scratchFile: string): string {
   snapshotter = '${snapshotter}'
 `;
   return `${handler("erofs")}${handler("blockfile")}
+[plugins.'io.containerd.service.v1.diff-service']
+  default = ['erofs', 'walking']
 [plugins.'io.containerd.snapshotter.v1.blockfile']
   scratch_file = '${scratchFile}'
   fs_type = 'ext4'
@@ -46,22 +47,23 @@ function handlers(scratchFile: string): string {
 }
 
 beforeAll(async () => {
-  const mkfs = findProgram("mkfs.erofs");
-  if (mkfs === undefined) throw new Error("there is no mkfs.erofs");
-  process.env["PATH"] = `${dirname(mkfs)}${delimiter}${process.env["PATH"] ?? ""}`;
+  const { erofsUtils, busybox } = built();
+  if (erofsUtils === null) throw new Error("set-up has no mkfs.erofs: see its warnings");
+  // containerd's snapshotter and differ run mkfs.erofs
+  process.env["PATH"] = `${erofsUtils.bin}${delimiter}${process.env["PATH"] ?? ""}`;
   directory = await mkdtemp(join(tmpdir(), "blazar-scratch-"));
   const scratch = join(directory, "scratch.ext4");
   await run("truncate", ["-s", "64M", scratch]);
   await run("mkfs.ext4", ["-q", "-m", "0", scratch]);
   node = await TestNode.start({ containerdConfig: handlers(scratch) });
-  const busybox = await busyboxImage(FEW, built().busybox);
+  const base = await busyboxImage(FEW, busybox);
   const images: ImageSpec[] = [
-    withLayers(busybox, FEW, ...numberedLayers(3), [
+    withLayers(base, FEW, ...numberedLayers(3), [
       whiteout("layers/1"),
       { path: "etc/own", uid: 7, gid: 8, mode: 0o640 },
     ]),
-    { ...busybox, name: ONE },
-    withLayers(busybox, MANY, ...numberedLayers(MANY_LAYERS)),
+    { ...base, name: ONE },
+    withLayers(base, MANY, ...numberedLayers(MANY_LAYERS)),
   ];
   for (const image of images) await node.node.containerd.importImage(image);
 });
