@@ -123,11 +123,14 @@ export function readImageFiles(
   return { small: small.slice(0, SMALL_FILES), big: big.path };
 }
 
-/** A shell text that does the work and prints when it began and ended, and the status it ended with. */
-export function timed(work: string): string {
+/**
+ * A shell text that does the work and prints when it began and ended, and the status it ended with.
+ * @param errors a file for what the work says of errors, whose last line goes to standard error
+ */
+export function timed(work: string, errors: string = "/tmp/bench-error"): string {
   const now = (name: string) =>
     `if [ -n "\${EPOCHREALTIME:-}" ]; then ${name}=$EPOCHREALTIME; else read ${name} _ < /proc/uptime; fi`;
-  return `${now("begin")}; { ${work}; } > /dev/null 2> /tmp/bench-error; status=$?; ${now("end")}; echo "$begin $end $status"; tail -n 1 /tmp/bench-error >&2`;
+  return `${now("begin")}; { ${work}; } > /dev/null 2> ${errors}; status=$?; ${now("end")}; echo "$begin $end $status"; tail -n 1 ${errors} >&2`;
 }
 
 /** Milliseconds out of what {@link timed} has printed; undefined if the work failed. */

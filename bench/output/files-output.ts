@@ -19,7 +19,7 @@ import { describeRatio, type Ratio } from "../stats/ratio.ts";
 import { median } from "../stats/summary.ts";
 import type { Figure } from "./drawing.ts";
 import type { FilesResults, PageCacheSample } from "./results.ts";
-import type { Table } from "./tables.ts";
+import type { Table } from "./table.ts";
 import { INK, MUTED, seriesColour } from "./theme.ts";
 
 const MIB = 2 ** 20;

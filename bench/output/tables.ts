@@ -12,14 +12,7 @@ import { filesTables, pageCacheTable } from "./files-output.ts";
 import { timesOf } from "./last-line.ts";
 import type { Results, SeriesSample } from "./results.ts";
 import { inOrder, partsOf } from "./steps.ts";
-
-export interface Table {
-  readonly title: string;
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-  /** Sentences below the table. */
-  readonly notes: readonly string[];
-}
+import type { Table } from "./table.ts";
 
 const MIB = 2 ** 20;
 const DENSITY_BUCKET = 100;

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { mountsBelow } from "../../lab/host/mounts.ts";
 import { busyboxImage } from "../../lab/images/busybox.ts";
 import type { ImageSpec } from "../../lab/images/image-builder.ts";
 import { TestNode } from "../support/e2e/node.ts";
@@ -78,6 +79,11 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
+/** Overlays that blazard has mounted on the host to be shared: none where layers are disks. */
+async function sharedLayers(): Promise<string[]> {
+  return (await mountsBelow(node.node.stateDirectory)).filter((mount) => mount.includes("rootfs"));
+}
+
 function start(handler: string, image: string, command: string) {
   return node.runPod({ handler }).then((pod) => node.startContainer(pod, command, { image: { image } }));
 }
@@ -87,11 +93,13 @@ describe("the erofs snapshotter", () => {
     const container = await start("blazar-erofs", FEW, "exec sleep 1000");
     const seen = await node.exec(container, "cat /top; ls /layers; stat -c '%u %g %a' /etc/own");
     expect(seen).toEqual({ code: 0, stdout: "2\n0\n2\n7 8 640\n", stderr: "" });
+    expect(await sharedLayers()).toEqual([]);
   });
 
   it("gives a root of a single layer", async () => {
     const container = await start("blazar-erofs", ONE, "exec sleep 1000");
     expect(await node.exec(container, "busybox true && ls -d /etc")).toMatchObject({ stdout: "/etc\n" });
+    expect(await sharedLayers()).toEqual([]);
   });
 
   it(`gives a root of ${MANY_LAYERS} layers`, async () => {
@@ -108,6 +116,7 @@ describe("the erofs snapshotter", () => {
     const two = await node.startContainer(pod, "exec sleep 1000", image);
     const write = "echo mine > /top; rm /layers/0; dd if=/dev/zero of=/big bs=1M count=8; sync";
     expect(await node.exec(one, write)).toMatchObject({ code: 0 });
+    expect(await sharedLayers()).toEqual([]);
     expect((await node.exec(one, "cat /top; ls /layers")).stdout).toBe("mine\n2\n");
     expect((await node.exec(two, "cat /top; ls /layers")).stdout).toBe("2\n0\n2\n");
     const [key] = (await node.node.containerd.ctr("snapshots", "--snapshotter", "erofs", "ls"))
