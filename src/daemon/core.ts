@@ -13,6 +13,7 @@ import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
 import { BlazarError } from "../contracts/errors.ts";
+import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups, RootfsStore } from "../contracts/storage.ts";
@@ -29,6 +30,7 @@ import { type Actors, wireActors } from "./actors.ts";
 import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
+import { openImageStore } from "./image-store.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
@@ -38,6 +40,8 @@ const SESSION_BYTES = 16;
 
 /** What a daemon and a standalone run share. */
 export interface Core extends Actors {
+  /** The store of layer images. */
+  readonly images: ImageStore;
   /** What makes templates, for commands that work on them. */
   readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver };
   /** Ends what makes templates, and worker threads. */
@@ -67,20 +71,22 @@ export interface CoreOptions {
 export function wireCore(options: CoreOptions): Core {
   const { config, logger } = options;
   const workers = new DaemonWorkers(config, logger);
-  const ports = hostPorts(options, workers);
+  const images = openImageStore(config, { ...options, workers });
+  const ports = hostPorts(options, workers, images);
   const templates = options.templates ? openTemplateStore(config.template, ports) : undefined;
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
   const pool = { ...{ min, max, memoryLimit, pressureLimit }, rehearsalRoot: rehearsalRoot(config) };
   const actors = wireActors({ ...ports, templates, pressure: memoryPressure }, pool);
   const close = async (): Promise<void> => {
     await templates?.close();
+    await images.close();
     await workers.close();
   };
-  return { ...actors, templateHost: ports, close };
+  return { ...actors, images, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */
-function hostPorts(options: CoreOptions, workers: DaemonWorkers) {
+function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageStore) {
   const { config, parts, logger, keeper, events } = options;
   const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
@@ -90,7 +96,8 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers) {
     keeper,
     stdio: options.stdio ?? keeper,
     files: new LocalHostFiles(workers.rootfs),
-    rootfs: options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage }),
+    rootfs:
+      options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     cgroups: options.cgroups ?? new HostCgroups(),
     networks: new HostNetworkOnly(),
     // the last of the users is for VMs that are no sandbox's

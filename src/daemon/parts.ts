@@ -18,6 +18,8 @@ export interface Parts {
   readonly kernel: string;
   readonly initramfs: string;
   readonly emptyImage: { readonly image: string; readonly extents: string };
+  /** Program and first arguments of mkfs.erofs; undefined: no images are made. */
+  readonly mkfsErofs: readonly string[] | undefined;
   /** A static busybox, for the pool's rehearsals. */
   readonly busybox: string;
   /** A directory for answers that are worth keeping, such as whether KVM works. */
@@ -30,6 +32,7 @@ interface Manifest {
   readonly vmlinux: string;
   readonly initramfs: string;
   readonly busybox: { readonly binary: string };
+  readonly erofsUtils?: { readonly mkfs: readonly string[] } | null;
   readonly emptyExt4: { readonly image: string; readonly extents: string };
 }
 
@@ -40,7 +43,7 @@ export function cacheDirectory(): string {
 
 /** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
 export async function locateParts(config: Config): Promise<Parts> {
-  const { keeper, vmm, storage, pool, template } = config;
+  const { keeper, vmm, storage, pool, template, image } = config;
   const cache = cacheDirectory();
   const built = await readManifest(cache);
   const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
@@ -57,6 +60,7 @@ export async function locateParts(config: Config): Promise<Parts> {
       ),
       extents: await present("the empty layer's extents", "storage.empty_image_extents", extents),
     },
+    mkfsErofs: image.mkfs === undefined ? (built?.erofsUtils?.mkfs ?? undefined) : [image.mkfs],
     busybox: await present("a static busybox", "pool.busybox", pool.busybox ?? built?.busybox.binary),
     cache,
   };

@@ -5,9 +5,16 @@
  */
 import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { BlazarError } from "../contracts/errors.ts";
+import type { ImageStore } from "../contracts/images.ts";
+import type { Logger } from "../contracts/logger.ts";
+import { within } from "../lib/async.ts";
 import type { Config } from "./config/schema.ts";
 
 const DIRECTORIES = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"];
+
+/** A rehearsal without an image is one of the share: pods then find images slower, and nothing else is wrong. */
+const IMAGE_MS = 3000;
 
 /** Where it is. */
 export function rehearsalRoot(config: Config): string {
@@ -21,4 +28,17 @@ export async function makeRehearsalRoot(config: Config, busybox: string): Promis
   await copyFile(busybox, program);
   await chmod(program, 0o755);
   await writeFile(join(root, "etc", "passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+}
+
+/** Makes its image, so that rehearsals go the way of pods. Waits for it, but not long. */
+export async function makeRehearsalImage(
+  config: Config,
+  images: Pick<ImageStore, "prepare">,
+  logger: Logger,
+): Promise<void> {
+  const made = images.prepare([rehearsalRoot(config)]).catch((error: unknown) => {
+    if (error instanceof BlazarError && error.code === "Unimplemented") return;
+    logger.warn({ err: error }, "there is no image for rehearsals: they go by the share");
+  });
+  await within(made, IMAGE_MS);
 }

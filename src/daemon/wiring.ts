@@ -19,7 +19,7 @@ import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { locateParts, type Parts } from "./parts.ts";
-import { makeRehearsalRoot } from "./rehearsal-root.ts";
+import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 
 /** Calls in flight may take this long when the daemon drains. */
@@ -59,7 +59,10 @@ export async function wireDaemon(
       const { version, acceleration } = await core.driver.probe();
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await controller.listen(socket);
-      if (config.pool.max > 0 || core.original !== undefined) await makeRehearsalRoot(config, parts.busybox);
+      if (config.pool.max > 0 || core.original !== undefined) {
+        await makeRehearsalRoot(config, parts.busybox);
+        await makeRehearsalImage(config, core.images, logger);
+      }
       core.pool.start();
       await core.original?.start();
       const vmm = core.driver.name;

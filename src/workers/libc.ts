@@ -1,6 +1,6 @@
 /**
  * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
- * sendfile(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
+ * sendfile(2), fallocate(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
  *
  * The only module that uses koffi, beside sockets.ts. For workers only, since a call blocks its thread. `unshare` changes the thread that
  * calls it: koffi's asynchronous form runs on another thread and must not be used. A call returns 0 or an errno, because
@@ -31,6 +31,8 @@ const S_IFCHR = 0x2000;
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
 const F_ADD_SEALS = 1033;
+const FALLOC_FL_KEEP_SIZE = 0x1;
+const FALLOC_FL_PUNCH_HOLE = 0x2;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -50,6 +52,7 @@ const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)")
 const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
+const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
@@ -134,6 +137,11 @@ export function copyRange(from: number, to: number, start: number, end: number):
 /** Another descriptor of the same open file, or a negative errno. */
 export function duplicate(fd: number): number {
   return valueOr(cFcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/** Gives the space of a range back: it reads as zeros from now on. */
+export function punchHole(fd: number, offset: number, length: number): number {
+  return errnoOf(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */

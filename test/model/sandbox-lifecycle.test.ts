@@ -1,10 +1,10 @@
 /**
  * Any order of calls and faults, against the real actors on a host in memory, with simulated time.
  *
- * The driver boots, clones and forks; there is a pool, and an original; templates come and go. Three promises hold in each
+ * The driver boots, clones and forks; there is a pool, and an original; templates and images come and go. Three promises hold in each
  * history. Every call is answered, once. No answer is anything but a result or a BlazarError. When everything has been shut
- * down, nothing is left: no VM, no resource, no journal, no lease on a template, no turn, no user of a VMM. What each call
- * answers in each state is in the charts' own tests.
+ * down, nothing is left: no VM, no resource, no journal, no lease on a template or an image, no turn, no user of a VMM. No image is
+ * given back while a VM has it. What each call answers in each state is in the charts' own tests.
  *
  * `npm run test:model -- --runs N` takes any number of histories.
  */
@@ -46,6 +46,7 @@ type Step =
   /** Of those that no sandbox owns: the pool's and the original. */
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
+  | { fault: "images"; are: "gone" | "there" }
   | { time: number };
 
 /** What a pod asks for; mostly nothing. */
@@ -96,6 +97,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       fault: fc.constant("hostStep" as const),
       step: fc.constantFrom<HostFault>(
         "makeDirectory",
+        "plan",
         "apply",
         "release",
         "removeTree",
@@ -118,6 +120,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       are: fc.constantFrom("gone" as const, "there" as const, "other" as const),
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      fault: fc.constant("images" as const),
+      are: fc.constantFrom("gone" as const, "there" as const),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );
 
@@ -135,6 +144,10 @@ const vmFaults: fc.Arbitrary<VmFaults> = fc.oneof(
       { attachDisk: "hangs" },
       { attachDisk: blazarError("QmpFailed", "attach", "no") },
       { detachDisk: blazarError("QmpFailed", "detach", "no") },
+      { attachImage: "hangs" },
+      { attachImage: blazarError("QmpFailed", "attach", "no") },
+      { detachImage: "hangs" },
+      { detachImage: blazarError("QmpFailed", "detach", "no") },
     ),
   },
 );
@@ -160,6 +173,7 @@ const guestFaults: fc.Arbitrary<GuestFaults> = fc.oneof(
           "container.create": blazarError("CommandNotFound", "run", "no such file"),
         },
       },
+      { mountImage: blazarError("MountFailed", "mount an image", "no") },
     ),
   },
 );
@@ -247,6 +261,7 @@ class Run {
   private fault(step: Extract<Step, { fault: string }>): void {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
     else if (step.fault === "templates") this.changeTemplates(step.are);
+    else if (step.fault === "images") this.memory.images.available = step.are === "there";
     else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
     else {
       const vm = this.vmOf(step.sandbox);

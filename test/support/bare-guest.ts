@@ -285,11 +285,12 @@ export class BareGuest {
   }
 
   /** Plugs a raw image in as a SCSI disk. */
-  async plugDisk(serial: string, file: string): Promise<void> {
+  async plugDisk(serial: string, file: string, readonly = false): Promise<void> {
     await this.qmp("blockdev-add", {
       "node-name": serial,
       driver: "raw",
-      file: { driver: "file", filename: file },
+      "read-only": readonly,
+      file: { driver: "file", filename: file, "read-only": readonly },
     });
     await this.qmp("device_add", { driver: "scsi-hd", id: serial, drive: serial, bus: "scsi.0", serial });
   }

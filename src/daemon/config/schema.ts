@@ -134,6 +134,27 @@ export const CONFIG_SCHEMA = {
       "The library that is preloaded into a VMM to make it forkable. Default: the one that set-up has built.",
     ),
   },
+  image: {
+    enabled: yesNo(
+      true,
+      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by 9p, which is slower.",
+    ),
+    directory: path(
+      "/var/lib/blazar/images",
+      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Several daemons may share it.",
+    ),
+    disk_limit: size(
+      "20G",
+      "What all images may take on disk. Above it, the least recently used are removed, but none in use.",
+    ),
+    inline_limit: milliseconds(
+      300,
+      "How long a container waits for its image when that is small and not there yet. Others start over 9p, and the image is made behind.",
+    ),
+    mkfs: foundPath(
+      "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",
+    ),
+  },
   deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ConfigKey>>>>;
 

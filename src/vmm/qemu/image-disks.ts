@@ -35,7 +35,8 @@ export class ImageDisks {
     const { size } = await stat(image.path).catch((cause: unknown) => {
       throw blazarError("StorageFailed", "attach an image", reasonOf(cause), { subject: image.path, cause });
     });
-    const [slot] = this.free;
+    // always the first: the guest has used it before
+    const slot = SLOT_SERIALS.find((each) => this.free.has(each));
     if (slot === undefined || size !== SLOT_BYTES) return this.plugIn(image);
     this.free.delete(slot);
     await this.fill(slot, image);

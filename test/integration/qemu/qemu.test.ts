@@ -2,10 +2,10 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Vm, VmDisk } from "../../../src/contracts/vm.ts";
-import type { ProcessExited } from "../../../src/protocol/guest/messages.ts";
+import type { VmDisk } from "../../../src/contracts/vm.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
-import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";
+import { RunningGuest } from "../../support/bench/running-guest.ts";
+import { greet, record } from "../../support/conformance/vmm.ts";
 import { containerCreate, sandboxSetup } from "../../support/guest-requests.ts";
 
 const root = process.getuid?.() === 0;
@@ -17,39 +17,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await bench.dispose();
 });
-
-/** A guest whose processes can be waited for. */
-class Guest {
-  private readonly exits = new Map<string, (status: number) => void>();
-
-  private constructor(private readonly peer: Greeted["peer"]) {}
-
-  static async of(vm: Vm): Promise<Guest> {
-    const waiting: { guest?: Guest } = {};
-    const { peer } = await greet(vm, (event, params) => {
-      if (event !== "process.exited") return;
-      const { id, status } = params as ProcessExited;
-      waiting.guest?.exits.get(id)?.(status);
-    });
-    waiting.guest = new Guest(peer);
-    return waiting.guest;
-  }
-
-  ask(op: string, params: object): Promise<unknown> {
-    return this.peer.request(op, params).result;
-  }
-
-  /** Runs a container to its end and deletes it. */
-  async run(...create: Parameters<typeof containerCreate>): Promise<number> {
-    const [id] = create;
-    const exited = new Promise<number>((resolve) => this.exits.set(id, resolve));
-    await this.ask("container.create", containerCreate(...create));
-    await this.ask("process.start", { id, execId: "" });
-    const status = await exited;
-    await this.ask("container.delete", { id });
-    return status;
-  }
-}
 
 describe("four VMs that boot at once on few cores", () => {
   it("all reach their agent's hello", async () => {
@@ -69,7 +36,7 @@ describe("the guest", () => {
     await mkdir(join(share, "c", "volume"), { recursive: true });
     await writeFile(join(share, "c", "volume", "note"), "for the guest\n", { mode: 0o600 });
     const vm = await bench.driver.launch(spec);
-    const guest = await Guest.of(vm);
+    const guest = await RunningGuest.of(vm);
     await guest.ask("sandbox.setup", sandboxSetup({ share: true }));
     const script = "grep -q 'for the guest' /s/note && ! touch /s/mine 2>/dev/null";
     const mount = { type: "bind", source: "c/volume", destination: "/s", options: ["rbind"] };
@@ -80,7 +47,7 @@ describe("the guest", () => {
 
   it("writes to a disk that was plugged in while it ran, and finds it again the next time", async () => {
     const vm = await bench.driver.launch(await bench.spec("vm"));
-    const guest = await Guest.of(vm);
+    const guest = await RunningGuest.of(vm);
     await guest.ask("sandbox.setup", sandboxSetup());
     const disk: VmDisk = { id: "c1-upper", path: await bench.emptyLayer(), readonly: false };
     const rootfs = {

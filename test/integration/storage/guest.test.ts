@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
+import type { ImageStore } from "../../../src/contracts/images.ts";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
 import { HostRootfsStore } from "../../../src/host/storage/rootfs-store.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
@@ -11,6 +13,7 @@ import { translateSpec } from "../../../src/oci/spec/translate.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
 import { BareGuest } from "../../support/bare-guest.ts";
 import { criSpec } from "../../support/cri-spec.ts";
+import { makeErofs } from "../../support/erofs.ts";
 import {
   buildFsSemantics,
   type CheckResult,
@@ -32,26 +35,49 @@ const OVERLAY_DEVIATIONS = [
   "image/hard_links_stay_together",
 ];
 
-describe.skipIf(!isRoot)("a container's root in a guest", () => {
+describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root in a guest, by %s", (way) => {
   let base: string;
   let bundle: WorkerBundle;
   let pool: WorkerPool<RootfsTasks>;
   let store: HostRootfsStore;
   let guest: BareGuest;
   let plan: RootfsPlan;
+  /** Who has a lease on the image. */
+  const held = new Set<string>();
+
+  /** A store with the image of these layers and no other. */
+  async function storeOfOne(layers: readonly string[]): Promise<Pick<ImageStore, "use" | "release">> {
+    const view = path.join(base, "view");
+    const lower = layers.map((name) => path.join(base, name));
+    execFileSync("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${lower.join(":")}`, view]);
+    const file = await makeErofs(view, path.join(base, "image.erofs"));
+    execFileSync("umount", [view]);
+    const release = async (_: string, holder: string) => void held.delete(holder);
+    const times = { createdAt: new Date(), lastUsedAt: new Date() };
+    return {
+      release,
+      use: async (asked, holder) => {
+        expect(asked).toEqual(lower);
+        held.add(holder);
+        const image = { key: "k", path: file, bytes: 1, lower, holders: [...held], ...times };
+        return { image, release: () => release("k", holder) };
+      },
+    };
+  }
 
   beforeAll(async () => {
     const { vmlinux, initramfs, emptyExt4 } = artifacts();
     base = await mkdtemp(path.join(tmpdir(), "blazar-storage-guest-"));
     bundle = await bundleWorker("rootfs");
     pool = new WorkerPool<RootfsTasks>({ file: bundle.file });
-    store = new HostRootfsStore({ workers: pool, empty: emptyExt4 });
-    for (const name of ["lower/fs-image", "program", "upper", "scratch", "vm"])
+    for (const name of ["lower/fs-image", "program", "upper", "scratch", "vm", "view"])
       mkdirSync(path.join(base, name), { recursive: true });
     mkdirSync(path.join(base, "program/work"));
     await writeImageFiles(path.join(base, "lower/fs-image"));
     copyFileSync(await buildFsSemantics(base), path.join(base, "program/fs-semantics"));
     chmodSync(path.join(base, "program/fs-semantics"), 0o755);
+    const images = way === "image" ? await storeOfOne(["program", "lower"]) : undefined;
+    store = new HostRootfsStore({ workers: pool, empty: emptyExt4, images });
     guest = await BareGuest.launch({ directory: path.join(base, "vm"), vmlinux, initramfs });
     await guest.connect();
     plan = await store.plan({
@@ -79,13 +105,16 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
     await store.release(plan);
     await pool.close();
     await bundle.remove();
-    expect(existsSync(shareOf(plan).directory)).toBe(false);
+    if (way === "share") expect(existsSync(shareOf(plan).directory)).toBe(false);
+    expect(held.size).toBe(0);
     await rm(base, { recursive: true });
   });
 
   test("behaves as overlayfs on the host does, and its writes stay on its own disk", async () => {
     await store.apply(plan);
+    expect(existsSync(path.join(guest.share, "c1"))).toBe(way === "share");
     await guest.plugDisk("d1", plan.disk.path);
+    if (plan.lower?.kind === "image") await guest.plugDisk("i1", plan.lower.path, true);
     await guest.request("sandbox.setup", {
       sandboxId: "s1",
       hostname: "pod",
@@ -126,7 +155,7 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
       rootfs: {
         kind: plan.guest.kind,
         path: plan.guest.path,
-        imageSerials: [],
+        imageSerials: plan.lower?.kind === "image" ? ["i1"] : [],
         diskSerial: "d1",
         filesystem: plan.disk.filesystem,
         readonly: false,

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
+import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
@@ -94,6 +95,13 @@ export class QemuBench implements VmmBench {
     await writeFile(path, "");
     await truncate(path, DISK_BYTES);
     await chmod(path, 0o666);
+    return path;
+  }
+
+  /** An image of a slot's size, with nothing in it. */
+  async layerImage(): Promise<string> {
+    const path = await this.diskImage();
+    await truncate(path, SLOT_BYTES);
     return path;
   }
 

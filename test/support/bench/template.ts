@@ -93,6 +93,7 @@ export class TemplateBench {
       clones: true,
       spec: (id) => qemu.spec(id),
       diskImage: () => qemu.diskImage(),
+      layerImage: () => qemu.layerImage(),
       killFromOutside: (vm) => qemu.killFromOutside(vm),
       leftovers: () => qemu.leftovers(),
       dispose: () => this.dispose(),

@@ -10,7 +10,7 @@ import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contra
 import type { VmmDriver } from "../../../src/contracts/vmm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { nodeText } from "../../../src/lib/text.ts";
-import { guestHello } from "../../../src/protocol/guest/messages.ts";
+import { guestHello, SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
 
@@ -29,6 +29,8 @@ export interface VmmBench {
   spec(id: string): Promise<VmSpec>;
   /** An image for {@link VmDisk}. */
   diskImage(): Promise<string>;
+  /** An image for {@link Vm.attachImage} that fits a slot. */
+  layerImage(): Promise<string>;
   /** Ends the VMM as the kernel's out-of-memory killer does. */
   killFromOutside(vm: Vm): Promise<void>;
   /** What is there of VMs: living processes, and files in the directories of {@link spec}. */
@@ -229,6 +231,30 @@ function running(bench: () => VmmBench): void {
       await vm.kill();
     });
 
+    it("takes images into its slots and beyond, each under a serial of its own, as often as asked", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const path = await bench().layerImage();
+      const count = SLOT_SERIALS.length + 2;
+      const attach = (): Promise<string[]> =>
+        Promise.all(
+          Array.from({ length: count }, (_, index) => vm.attachImage({ id: `image-${index}`, path })),
+        );
+      const first = await attach();
+      expect(new Set(first).size).toBe(count);
+      expect(first).toEqual(expect.arrayContaining([...SLOT_SERIALS]));
+      for (const serial of first.slice(0, 2)) await vm.detachImage(serial);
+      const again = [
+        await vm.attachImage({ id: "again-0", path }),
+        await vm.attachImage({ id: "again-1", path }),
+      ];
+      expect([...again].sort()).toEqual(first.slice(0, 2).sort());
+      await Promise.all([...again, ...first.slice(2)].map((serial) => vm.detachImage(serial)));
+      await vm.detachImage(first[0] ?? "");
+      await vm.detachImage("never-there");
+      expect(SLOT_SERIALS).toContain(await vm.attachImage({ id: "image-0", path }));
+      await vm.kill();
+    });
+
     it("pauses and resumes, and tells each change once", async () => {
       const vm = await bench().driver.launch(await bench().spec("vm"));
       const events = record(vm);
@@ -305,6 +331,8 @@ function ending(bench: () => VmmBench): void {
         vm.resume(),
         vm.attachDisk(disk),
         vm.detachDisk("c1"),
+        vm.attachImage({ id: "c1", path: "/nowhere" }).then(() => undefined),
+        vm.detachImage(SLOT_SERIALS[0]),
         vm.connectAgent().then(() => undefined),
       ];
       for (const call of calls) await expect(call).rejects.toMatchObject({ code: "VmmExited" });

@@ -38,6 +38,8 @@ export interface GuestFaults {
   badHello?: boolean;
   /** Requests that are answered with an error. */
   fails?: Partial<Record<GuestOp, BlazarError>>;
+  /** What mounting an image ends with. */
+  mountImage?: BlazarError;
   /** Requests that are never answered. */
   hangs?: ReadonlySet<GuestOp>;
   /** Requests that are answered with bytes that are no frame. */
@@ -290,6 +292,7 @@ export class FakeGuest {
       throw failure("ContainerExists", "create a container", params.id, "there is one with this id");
     }
     if (params.pidNamespace === "target") this.container(params.pidTarget);
+    if (params.rootfs.kind === "image" && this.faults.mountImage !== undefined) throw this.faults.mountImage;
     this.countImages(params, 1);
     const init = this.spawn(params.id, "", params.process, params.stdio);
     this.preparedDisks.delete(params.rootfs.diskSerial);

@@ -54,6 +54,8 @@ export class MemoryHost {
   placesDisks = true;
   readonly driver: FakeVmmDriver;
   readonly images = new MemoryImages();
+  /** Images that were given back while a VM still had them. */
+  private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
   readonly ports: ActorPorts;
@@ -177,7 +179,13 @@ export class MemoryHost {
   }
 
   private async releaseImage({ lower, containerId }: RootfsPlan): Promise<void> {
-    if (lower?.kind === "image") await this.images.release(lower.key, containerId);
+    if (lower?.kind !== "image") return;
+    await this.images.release(lower.key, containerId);
+    if (this.images.isHeld(lower.key)) return;
+    for (const id of this.driver.running) {
+      const attached = [...this.driver.vm(id).images.values()].some(({ path }) => path === lower.path);
+      if (attached) this.droppedImages.push(`${lower.path}, which ${id} has`);
+    }
   }
 
   /** Everything that is still there, VMs, stdio and journals included. */
@@ -190,6 +198,7 @@ export class MemoryHost {
       ...[...(this.templates?.leases ?? [])].map(({ template }) => `lease on ${template.key}`),
       ...[...this.driver.disks].map((path) => `disk ${path}`),
       ...this.images.leases.map((lease) => `lease on image ${lease}`),
+      ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];

@@ -27,6 +27,10 @@ export class MemoryImages implements Pick<ImageStore, "use" | "release"> {
     this.holders.get(key)?.delete(holder);
   }
 
+  isHeld(key: string): boolean {
+    return (this.holders.get(key)?.size ?? 0) > 0;
+  }
+
   /** Leases that nobody gave back. */
   get leases(): string[] {
     return [...this.holders].flatMap(([key, holders]) => [...holders].map((holder) => `${key} of ${holder}`));

@@ -42,6 +42,7 @@ async function makeBench(): Promise<VmmBench> {
     hangEndsWith: undefined,
     spec: async (id) => spec(id),
     diskImage: async () => "/nowhere/disk.img",
+    layerImage: async () => "/nowhere/image.erofs",
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
     leftovers: async () => [driver, failing, hanging].flatMap(({ running }) => running),
     dispose: async () => undefined,
