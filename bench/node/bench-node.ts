@@ -14,6 +14,7 @@ import { PrivateNode } from "../../lab/node/private-node.ts";
 import { programFile } from "../../setup/lib/dist.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { ImageFiles } from "../../src/host/storage/images/image-files.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
 import { runtimeOfBlazard } from "./runtime.ts";
 
@@ -62,7 +63,7 @@ export class BenchNode {
         // as on a node: on a disk, each line of a journal waits for the disk
         stateInMemory: process.getuid?.() === 0,
         node: await runtimeOfBlazard(directory),
-        config: withTemplates(config, directory),
+        config: inDirectory(config, directory),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),
       });
       const bench = new BenchNode(node, directory);
@@ -90,7 +91,7 @@ export class BenchNode {
 
   /** Ends blazard and starts it with other keys; there should be no pods. */
   async reconfigure(config: NodeConfig): Promise<void> {
-    await this.node.restartBlazard({ config: withTemplates(config, this.directory) });
+    await this.node.restartBlazard({ config: inDirectory(config, this.directory) });
   }
 
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
@@ -125,6 +126,15 @@ export class BenchNode {
   /** Stops and removes every pod that is there. */
   removeAllPods(): Promise<void> {
     return removeAllPods(this.cri);
+  }
+
+  /** Whether the container has its layers from an image: then the image is held for it. */
+  async usesImage(containerId: string): Promise<boolean> {
+    const files = new ImageFiles(imagesIn(this.directory));
+    for (const key of await files.keys()) {
+      if ((await files.read(key))?.holders.includes(containerId) === true) return true;
+    }
+    return false;
   }
 
   /** Where the node has its files, images and templates included. */
@@ -165,9 +175,17 @@ export class BenchNode {
   }
 }
 
-/** Templates are in the run's directory: they outlive a restart of the daemon, but not the run. */
-function withTemplates(config: NodeConfig | undefined, directory: string): NodeConfig {
-  return { ...config, template: { enabled: true, directory: join(directory, "templates") } };
+/** Templates and images are in the run's directory: they outlive a restart of the daemon, but not the run. */
+function inDirectory(config: NodeConfig | undefined, directory: string): NodeConfig {
+  return {
+    ...config,
+    template: { enabled: true, directory: join(directory, "templates") },
+    image: { ...config?.["image"], directory: imagesIn(directory) },
+  };
+}
+
+function imagesIn(directory: string): string {
+  return join(directory, "images");
 }
 
 function noContainerd(): BlazarError {
