@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<BenchCommand, string>> = {
   parallel: "many pods at once, with a pool of as many VMs and with none",
   memory: "memory of daemon and keeper against the others' shims, as pods are added",
   density: "a thousand sandboxes on the fake driver",
+  files: "files of an image: first and again, with images, with the share, and under the other handlers",
+  "page-cache": "memory of host and guests after pods of one image have read the same 100 MB",
   all: "serial, parallel, memory and density",
 };
 
@@ -29,6 +31,7 @@ interface Flags {
   readonly json?: boolean;
   readonly seed?: number;
   readonly containerdConfig?: string;
+  readonly image?: string;
 }
 
 /** The default seed is below this. It is printed, so that a run can be repeated in its order. */
@@ -58,6 +61,7 @@ async function bench(name: BenchCommand, flags: Flags): Promise<void> {
     json: flags.json === true,
     seed: flags.seed ?? Math.floor(Math.random() * SEEDS),
     containerdConfig: containerdConfig === undefined ? undefined : await readFile(containerdConfig, "utf8"),
+    image: flags.image,
     signal: interrupted.signal,
   });
 }
@@ -73,6 +77,10 @@ function program(): Command {
       .option("--pods <n>", "pods at once, at most, or in all", count)
       .option("--handlers <names>", "runtime handlers, with commas between", "blazar,runc")
       .option("--containerd-config <file>", "TOML with further runtime handlers for the private containerd")
+      .option(
+        "--image <reference|tar>",
+        "files: what is measured; default: an image made of Debian's packages",
+      )
       .option("--quick", "fewer measurements")
       .option("--json", "one JSON object as the last line of stdout, all else on stderr")
       .option("--seed <n>", "of the order and the intervals; default: a new one, printed", seed)

@@ -17,13 +17,15 @@ import { asText, tablesOf } from "../output/tables.ts";
 import { seeded } from "../stats/random.ts";
 import type { SuiteContext } from "../suites/context.ts";
 import { runDensity } from "../suites/density.ts";
+import { runFiles } from "../suites/files.ts";
 import { runMemory } from "../suites/memory.ts";
+import { runPageCache } from "../suites/page-cache.ts";
 import { runParallel } from "../suites/parallel.ts";
 import { blazarFirst, runSeries } from "../suites/series.ts";
 
-type Suite = "start" | "serial" | "parallel" | "memory" | "density";
+type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files" | "page-cache";
 
-/** A suite, or all but `start`. */
+/** A suite, or the four of `all`. */
 export type BenchCommand = Suite | "all";
 
 export interface RunOptions {
@@ -37,10 +39,12 @@ export interface RunOptions {
   readonly seed: number;
   /** TOML added to containerd's configuration. */
   readonly containerdConfig: string | undefined;
+  /** `files`: a reference or a tar; undefined = the image made of Debian's packages. */
+  readonly image: string | undefined;
   readonly signal: AbortSignal;
 }
 
-type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density">;
+type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache">;
 
 const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   start: ["start"],
@@ -48,15 +52,27 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   parallel: ["parallel"],
   memory: ["memory"],
   density: ["density"],
+  files: ["files"],
+  "page-cache": ["page-cache"],
   all: ["serial", "parallel", "memory", "density"],
 };
-const RUNS: Readonly<Record<Suite, number>> = { start: 30, serial: 50, parallel: 5, memory: 1, density: 1 };
+const RUNS: Readonly<Record<Suite, number>> = {
+  start: 30,
+  serial: 50,
+  parallel: 5,
+  memory: 1,
+  density: 1,
+  files: 5,
+  "page-cache": 1,
+};
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
   serial: 40,
   parallel: 2,
   memory: 1,
   density: 1,
+  files: 1,
+  "page-cache": 1,
 };
 const PODS: Readonly<Record<Suite, number>> = {
   start: 1,
@@ -64,7 +80,10 @@ const PODS: Readonly<Record<Suite, number>> = {
   parallel: 50,
   memory: 50,
   density: 1000,
+  files: 1,
+  "page-cache": 50,
 };
+const QUICK_PODS: Partial<Record<Suite, number>> = { "page-cache": 5 };
 
 /** Where results are kept. */
 export function resultsDirectory(): string {
@@ -90,9 +109,10 @@ export async function runBench(command: BenchCommand, options: RunOptions): Prom
       random: seeded(options.seed),
       handlers: blazarFirst(options.handlers),
       runs: options.runs ?? (options.quick ? QUICK_RUNS : RUNS)[suite],
-      pods: options.pods ?? PODS[suite],
+      pods: options.pods ?? (options.quick ? QUICK_PODS[suite] : undefined) ?? PODS[suite],
       quick: options.quick,
       containerdConfig: options.containerdConfig,
+      image: options.image,
       absent,
       learned,
       signal: options.signal,
@@ -133,6 +153,10 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
       return { memory: await runMemory(context) };
     case "density":
       return { density: await runDensity(context) };
+    case "files":
+      return { files: await runFiles(context) };
+    case "page-cache":
+      return { pageCache: await runPageCache(context) };
   }
 }
 

@@ -7,12 +7,14 @@ import { join } from "node:path";
 import type { CriClient } from "../../lab/cri/client.ts";
 import { allProcesses, descendants, type ProcessInfo, programOf } from "../../lab/host/processes.ts";
 import { busyboxImage, pauseImage } from "../../lab/images/busybox.ts";
+import type { ImageSpec } from "../../lab/images/image-builder.ts";
 import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { removeAllPods, removePod } from "../../lab/node/pods.ts";
 import { PrivateNode } from "../../lab/node/private-node.ts";
 import { programFile } from "../../setup/lib/dist.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { ImageFiles } from "../../src/host/storage/images/image-files.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
 import { runtimeOfBlazard } from "./runtime.ts";
 
@@ -61,7 +63,7 @@ export class BenchNode {
         // as on a node: on a disk, each line of a journal waits for the disk
         stateInMemory: process.getuid?.() === 0,
         node: await runtimeOfBlazard(directory),
-        config: withTemplates(config, directory),
+        config: inDirectory(config, directory),
         ...(containerdConfig === undefined ? {} : { containerdConfig }),
       });
       const bench = new BenchNode(node, directory);
@@ -89,7 +91,7 @@ export class BenchNode {
 
   /** Ends blazard and starts it with other keys; there should be no pods. */
   async reconfigure(config: NodeConfig): Promise<void> {
-    await this.node.restartBlazard({ config: withTemplates(config, this.directory) });
+    await this.node.restartBlazard({ config: inDirectory(config, this.directory) });
   }
 
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
@@ -126,6 +128,33 @@ export class BenchNode {
     return removeAllPods(this.cri);
   }
 
+  /** Whether the container has its layers from an image: then the image is held for it. */
+  async usesImage(containerId: string): Promise<boolean> {
+    const files = new ImageFiles(imagesIn(this.directory));
+    for (const key of await files.keys()) {
+      if ((await files.read(key))?.holders.includes(containerId) === true) return true;
+    }
+    return false;
+  }
+
+  /** Where the node has its files, images and templates included. */
+  get directories(): readonly string[] {
+    return [this.node.directory, this.directory];
+  }
+
+  importImage(image: ImageSpec): Promise<void> {
+    return this.node.containerd.importImage(image);
+  }
+
+  /** Imports a tar of an OCI layout, whose image has this name. */
+  importArchive(file: string, name: string): Promise<void> {
+    return this.node.containerd.importArchive(file, name);
+  }
+
+  async pullImage(reference: string): Promise<void> {
+    await this.node.containerd.ctr("images", "pull", reference);
+  }
+
   removePod(id: string): Promise<void> {
     return removePod(this.cri, id);
   }
@@ -146,9 +175,17 @@ export class BenchNode {
   }
 }
 
-/** Templates are in the run's directory: they outlive a restart of the daemon, but not the run. */
-function withTemplates(config: NodeConfig | undefined, directory: string): NodeConfig {
-  return { ...config, template: { enabled: true, directory: join(directory, "templates") } };
+/** Templates and images are in the run's directory: they outlive a restart of the daemon, but not the run. */
+function inDirectory(config: NodeConfig | undefined, directory: string): NodeConfig {
+  return {
+    ...config,
+    template: { enabled: true, directory: join(directory, "templates") },
+    image: { ...config?.["image"], directory: imagesIn(directory) },
+  };
+}
+
+function imagesIn(directory: string): string {
+  return join(directory, "images");
 }
 
 function noContainerd(): BlazarError {

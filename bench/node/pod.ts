@@ -34,13 +34,17 @@ export interface PodFacts {
 let serial = 0;
 
 /** Starts a pod whose container sleeps. If a step fails, the pod is removed. */
-export async function startPod(node: BenchNode, variant: Variant): Promise<StartedPod> {
+export async function startPod(
+  node: BenchNode,
+  variant: Variant,
+  image: string = IMAGE,
+): Promise<StartedPod> {
   const { cri } = node;
   const name = `bench-${++serial}`;
   const config = hostNetworkPod(name, { annotations: { ...variant.annotations } });
   const container = {
     metadata: { name: "main", attempt: 0 },
-    image: { image: IMAGE },
+    image: { image },
     command: ["sleep", "2147483647"],
   };
   const begin = performance.now();

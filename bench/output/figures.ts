@@ -7,6 +7,7 @@ import * as Plot from "@observablehq/plot";
 import { cdf } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
 import { type Figure, type FigureFormat, writeFigures } from "./drawing.ts";
+import { filesFigure } from "./files-output.ts";
 import {
   PUBLISHED_LABEL,
   PUBLISHED_MEMORY,
@@ -31,7 +32,7 @@ export function drawFigures(
 
 /** The figures, not yet drawn. */
 export function figuresOf(results: Results): Figure[] {
-  const { start = [], serial = [], parallel = [], memory = [], density } = results;
+  const { start = [], serial = [], parallel = [], memory = [], density, files } = results;
   const where = subtitleOf(results);
   return [
     ...(start.length === 0
@@ -45,6 +46,7 @@ export function figuresOf(results: Results): Figure[] {
     ...stepsFigures("start-steps", start, where),
     ...stepsFigures("serial-steps", serial, where),
     ...(density === undefined || density.points.length === 0 ? [] : [densityFigure(density, where)]),
+    ...(files === undefined ? [] : [filesFigure(files, results.seed, where)]),
   ];
 }
 

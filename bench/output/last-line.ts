@@ -7,6 +7,7 @@ import { BASELINE, BLAZAR } from "../node/variants.ts";
 import { ratioOfMedians } from "../stats/ratio.ts";
 import { median, slope, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
+import { filesPart, pageCachePart } from "./files-output.ts";
 import type { MemorySample, ParallelSample, Results, SeriesSample } from "./results.ts";
 
 /** Percentiles in ms. */
@@ -44,12 +45,14 @@ export function startLine(results: Results): Record<string, unknown> {
 
 /** `all`, and each of its parts alone. */
 export function suiteLine(results: Results): Record<string, unknown> {
-  const { serial, parallel, memory, density } = results;
+  const { serial, parallel, memory, density, files, pageCache, seed } = results;
   return {
     ...(serial === undefined ? {} : { serial: serialPart(serial) }),
     ...(parallel === undefined ? {} : { parallel: parallelPart(parallel) }),
     ...(memory === undefined ? {} : { memory: memoryPart(memory) }),
     ...(density === undefined ? {} : { density: densityPart(density) }),
+    ...(files === undefined ? {} : { files: filesPart(files, seed) }),
+    ...(pageCache === undefined ? {} : { pageCache: pageCachePart(pageCache) }),
   };
 }
 

@@ -61,6 +61,45 @@ export interface Density {
   readonly startMs: readonly number[];
 }
 
+/** One piece of work with files, once in a container. */
+export interface FileSample {
+  readonly variant: string;
+  readonly round: number;
+  readonly work: string;
+  /** `first` in a new pod, `again` right after it. */
+  readonly phase: "first" | "again";
+  /** By a clock inside the container. */
+  readonly ms: number;
+  /** What computing took in the same pod, right before the first. */
+  readonly computingMs: number;
+  /** The whole call of ExecSync, by this process's clock. */
+  readonly callMs: number;
+}
+
+export interface FilesResults {
+  /** The image's name, and how many names `find` has in it. */
+  readonly image: { readonly name: string; readonly names: number };
+  readonly work: readonly { readonly name: string; readonly what: string }[];
+  readonly samples: readonly FileSample[];
+}
+
+/** What it took that pods of one image have each read the same file. Bytes; differences to before the reading. */
+export interface PageCacheSample {
+  readonly variant: string;
+  readonly pods: number;
+  readonly fileBytes: number;
+  /** Of the host: less of it is negative. */
+  readonly available: number;
+  /** The host's page cache. */
+  readonly cached: number;
+  /** Of all VMMs, or of all containers. */
+  readonly sandboxesPss: number;
+  /** The page cache that the first container sees: its guest's, or the host's. */
+  readonly guestCached: number;
+  /** Large files of the node, and how much of each the host has cached afterwards. */
+  readonly files: readonly { readonly name: string; readonly cached: number }[];
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -91,6 +130,8 @@ export interface Results {
   readonly parallel?: readonly ParallelSample[];
   readonly memory?: readonly MemorySample[];
   readonly density?: Density;
+  readonly files?: FilesResults;
+  readonly pageCache?: readonly PageCacheSample[];
 }
 
 /** Enough to refuse a file that is something else. */

@@ -8,30 +8,26 @@ import { BASELINE } from "../node/variants.ts";
 import { describeRatio, ratioOfMedians } from "../stats/ratio.ts";
 import { median, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
+import { filesTables, pageCacheTable } from "./files-output.ts";
 import { timesOf } from "./last-line.ts";
 import type { Results, SeriesSample } from "./results.ts";
 import { inOrder, partsOf } from "./steps.ts";
-
-export interface Table {
-  readonly title: string;
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-  /** Sentences below the table. */
-  readonly notes: readonly string[];
-}
+import type { Table } from "./table.ts";
 
 const MIB = 2 ** 20;
 const DENSITY_BUCKET = 100;
 
 /** All tables that the results have data for. */
 export function tablesOf(results: Results): Table[] {
-  const { start, serial, parallel, memory, density, absent } = results;
+  const { start, serial, parallel, memory, density, files, pageCache, absent } = results;
   return [
     ...seriesTables("Start, by how the VM comes about", start, results.seed),
     ...seriesTables("In series", serial, results.seed),
     ...(parallel === undefined ? [] : [parallelTable(results)]),
     ...(memory === undefined ? [] : [memoryTable(memory)]),
     ...(density === undefined ? [] : [densityTable(density)]),
+    ...(files === undefined ? [] : filesTables(files, results.seed)),
+    ...(pageCache === undefined ? [] : [pageCacheTable(pageCache)]),
     ...(absent.length === 0 ? [] : [absentTable(absent)]),
   ];
 }

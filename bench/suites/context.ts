@@ -19,6 +19,8 @@ export interface SuiteContext {
   /** Fewer points where a suite has a choice. */
   readonly quick: boolean;
   readonly containerdConfig: string | undefined;
+  /** `files`: a reference or a tar; undefined = the image made of Debian's packages. */
+  readonly image: string | undefined;
   /** Measurements that were not possible; suites add to it. */
   readonly absent: Absence[];
   /** Facts for the machine's description that only a pod can tell; suites add to it. */

@@ -31,42 +31,74 @@ export interface ImageSpec {
 const INDEX = "application/vnd.oci.image.index.v1+json";
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG = "application/vnd.oci.image.config.v1+json";
-const LAYER = "application/vnd.oci.image.layer.v1.tar";
+/** A layer that is a plain tar. */
+export const LAYER = "application/vnd.oci.image.layer.v1.tar";
 
 /** Writes the image as a tar of an OCI layout. */
 export async function writeImage(file: string, image: ImageSpec): Promise<void> {
   await writeFile(file, buildImage(image));
 }
 
+/** A layer that is a blob already. */
+export interface LayerBlob {
+  readonly mediaType: string;
+  /** Of the blob and of the tar in it: the same unless it is compressed. */
+  readonly digest: string;
+  readonly diffId: string;
+  readonly size: number;
+}
+
 /** The tar's bytes. */
 export function buildImage(image: ImageSpec): Buffer {
+  const blobs: TarFile[] = [];
+  const layers = image.layers.map((files): LayerBlob => {
+    const tar = writeTar(files);
+    const content = image.gzip === true ? gzipSync(tar) : tar;
+    const mediaType = image.gzip === true ? `${LAYER}+gzip` : LAYER;
+    blobs.push({ path: blobPath(sha256(content)), content });
+    return { mediaType, digest: sha256(content), diffId: sha256(tar), size: content.length };
+  });
+  return writeTar([...layoutFiles(image, layers), ...blobs]);
+}
+
+/** What an image's layout has beside its layers' blobs: index, manifest, configuration. */
+export function layoutFiles(
+  image: Pick<ImageSpec, "name" | "process">,
+  layers: readonly LayerBlob[],
+): TarFile[] {
   const blobs = new Map<string, Buffer>();
   const store = (mediaType: string, content: Buffer): { mediaType: string; digest: string; size: number } => {
-    const hex = sha256(content);
-    blobs.set(`blobs/sha256/${hex}`, content);
-    return { mediaType, digest: `sha256:${hex}`, size: content.length };
+    const digest = sha256(content);
+    blobs.set(digest, content);
+    return { mediaType, digest, size: content.length };
   };
-  const layers = image.layers.map((files) => writeTar(files));
   const architecture = process.arch === "arm64" ? "arm64" : "amd64";
-  const rootfs = { type: "layers", diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) };
+  const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
   const config = store(CONFIG, json({ os: "linux", architecture, config: image.process ?? {}, rootfs }));
-  const layerBlobs = layers.map((layer) =>
-    image.gzip === true ? store(`${LAYER}+gzip`, gzipSync(layer)) : store(LAYER, layer),
-  );
-  const descriptors = { schemaVersion: 2, mediaType: MANIFEST, config, layers: layerBlobs };
+  const descriptors = {
+    schemaVersion: 2,
+    mediaType: MANIFEST,
+    config,
+    layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
+  };
   const manifest = store(MANIFEST, json(descriptors));
   const annotations = {
     "io.containerd.image.name": image.name,
     "org.opencontainers.image.ref.name": image.name.split(":").at(-1) ?? "latest",
   };
   const index = { schemaVersion: 2, mediaType: INDEX, manifests: [{ ...manifest, annotations }] };
-  return writeTar([
+  return [
     { path: "oci-layout", content: json({ imageLayoutVersion: "1.0.0" }) },
     { path: "index.json", content: json(index) },
     { path: "blobs", type: "directory" },
     { path: "blobs/sha256", type: "directory" },
-    ...[...blobs].map(([path, content]) => ({ path, content })),
-  ]);
+    ...[...blobs].map(([digest, content]) => ({ path: blobPath(digest), content })),
+  ];
+}
+
+/** Where a layout has the blob of a digest. */
+export function blobPath(digest: string): string {
+  return `blobs/sha256/${digest.replace("sha256:", "")}`;
 }
 
 function json(value: unknown): Buffer {
@@ -74,5 +106,5 @@ function json(value: unknown): Buffer {
 }
 
 function sha256(content: Buffer): string {
-  return createHash("sha256").update(content).digest("hex");
+  return `sha256:${createHash("sha256").update(content).digest("hex")}`;
 }

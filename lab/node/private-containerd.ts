@@ -88,10 +88,15 @@ export class PrivateContainerd {
   async importImage(image: ImageSpec): Promise<void> {
     const file = join(this.options.directory, `import-${this.imports++}.tar`);
     await writeImage(file, image);
-    await this.ctr("images", "import", "--local", file);
+    await this.importArchive(file, image.name);
     await rm(file);
-    const known = async () => (await this.cri.imageStatus(image.name)).image;
-    await until(`the image ${image.name}`, known, { timeoutMs: READY_TIMEOUT_MS });
+  }
+
+  /** Imports a tar of an OCI layout whose image has this name; resolves when CRI knows it. */
+  async importArchive(file: string, name: string): Promise<void> {
+    await this.ctr("images", "import", "--local", file);
+    const known = async () => (await this.cri.imageStatus(name)).image;
+    await until(`the image ${name}`, known, { timeoutMs: READY_TIMEOUT_MS });
   }
 
   /** Ends containerd, by SIGKILL if `kill`, and starts it again on what it finds. */

@@ -62,6 +62,20 @@ export class AptRoot {
     return file === undefined ? this.missing(name, ".deb") : path.join(directory, file);
   }
 
+  /**
+   * Downloads packages and all that they depend on into a directory, recommendations left out; returns the .deb files.
+   * Nothing counts as installed, so the files are a whole system's.
+   */
+  async downloadAll(names: readonly string[], directory: string): Promise<string[]> {
+    await mkdir(path.join(directory, "partial"), { recursive: true });
+    const options = ["-q", "-y", "--download-only", "--no-install-recommends"];
+    await this.apt("apt-get", ["install", ...options, "-o", `Dir::Cache::archives=${directory}`, ...names]);
+    const files = (await readdir(directory)).filter((one) => one.endsWith(".deb"));
+    return files.length === 0
+      ? this.missing(names.join(" "), ".deb")
+      : files.sort().map((one) => path.join(directory, one));
+  }
+
   /** Downloads a source package's files (.dsc, tarballs) into a directory, unpacking nothing. */
   async downloadSource(name: string, version: string, directory: string): Promise<void> {
     await this.apt("apt-get", ["source", "-q", "--download-only", `${name}=${version}`], directory);

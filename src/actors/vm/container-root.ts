@@ -97,8 +97,8 @@ export class ContainerRoot {
   async useShare(mounts: readonly RootfsMount[], error: unknown, signal: AbortSignal): Promise<void> {
     const { made, ports, vm } = this;
     const trouble = error instanceof BlazarError && IMAGE_TROUBLE.has(error.code);
-    if (!trouble || signal.aborted || made?.plan.lower?.kind !== "image") throw error;
-    const { key } = made.plan.lower;
+    if (!trouble || signal.aborted || made === undefined || imagesOf(made.plan).length === 0) throw error;
+    const [{ key } = { key: "" }] = imagesOf(made.plan);
     this.logger.warn(
       { err: error, image: key },
       "an image cannot be used: the container's layers go by the share",

@@ -17,6 +17,7 @@ import type { EmptyImage } from "../../workers/disk-image.ts";
 import { maskLayer, UPPER_IMAGE } from "../../workers/mask-layer.ts";
 import { overlayData } from "../../workers/overlay-data.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
+import { erofsDisks } from "./erofs-layers.ts";
 import { removeTree } from "./remove-tree.ts";
 import { readSnapshot, type Snapshot } from "./snapshot.ts";
 import type { TaskRunner } from "./worker-pool.ts";
@@ -60,9 +61,9 @@ export class HostRootfsStore implements RootfsStore {
     const name = upper === undefined ? `${containerId}.ext4` : UPPER_IMAGE;
     const kept = upper !== undefined;
     const guest =
-      lower.kind === "image"
-        ? ({ kind: "image", path: "", readonly } as const)
-        : ({ kind: "layers", path: `${containerId}/rootfs`, readonly } as const);
+      lower.kind === "share"
+        ? ({ kind: "layers", path: `${containerId}/rootfs`, readonly } as const)
+        : ({ kind: "image", path: "", readonly } as const);
     const disk = { path: path.join(image, name), filesystem: "ext4", owned: true, readonly: false, kept };
     return { containerId, lower, disk, guest, owner };
   }
@@ -108,6 +109,8 @@ export class HostRootfsStore implements RootfsStore {
     const { containerId, shareDirectory, withoutImage } = request;
     const [foreign] = await Promise.all([foreignFiles(snapshot.upper), checkLayers(snapshot.lower)]);
     if (!foreign && withoutImage !== true) {
+      const paths = await erofsDisks(snapshot.lower);
+      if (paths !== undefined) return { kind: "disks", paths };
       const lease = await this.images?.use(snapshot.lower, containerId, signal);
       if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
     }

@@ -43,7 +43,8 @@ export interface TestContainer {
 }
 
 export interface PodOptions {
-  readonly handler?: "blazar" | "runc";
+  /** A runtime handler of containerd; `blazar` if absent. */
+  readonly handler?: string;
   readonly config?: DeepPartial<PodSandboxConfig>;
 }
 
