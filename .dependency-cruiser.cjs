@@ -111,7 +111,7 @@ module.exports = {
       "product-without-tools",
       "What is shipped must not need tests, benchmarks, the lab or set-up: dist/ stands without them.",
       { path: "^src/" },
-      { path: "^(test|lab|setup|bench|native|guest|keeper)/" },
+      { path: "^(test|lab|setup|bench|native|guest|keeper|fileserver)/" },
     ),
     forbid(
       "the-demo-is-a-leaf",
@@ -121,11 +121,11 @@ module.exports = {
     ),
     forbid(
       "quickjs-side",
-      "Agent and keeper run on QuickJS: of the product they share the protocol and its errors, of Node nothing.",
-      { path: "^(guest/agent|keeper|native/runtime)/" },
+      "Agent, keeper and file server run on QuickJS: of the product they share the protocol and its errors, of Node nothing.",
+      { path: "^(guest/agent|keeper|fileserver|native/runtime)/" },
       {
         pathNot: [
-          "^(guest/agent|keeper|native/runtime)/",
+          "^(guest/agent|keeper|fileserver|native/runtime)/",
           "^src/(protocol|contracts)/",
           "^native/.+\\.d\\.ts$",
           "^(std|os|sys)$",
@@ -134,9 +134,9 @@ module.exports = {
     ),
     forbid(
       "keeper-and-agent-apart",
-      "They are two programs that share native/runtime and the protocol; a crash of one must not be a change of the other.",
-      { path: "^(keeper|guest/agent)/" },
-      { path: "^(keeper|guest/agent)/", pathNot: "^$1/" },
+      "They are programs that share native/runtime and the protocol; a crash of one must not be a change of the other.",
+      { path: "^(keeper|fileserver|guest/agent)/" },
+      { path: "^(keeper|fileserver|guest/agent)/", pathNot: "^$1/" },
     ),
     forbid(
       "setup-knows-contracts-only",

@@ -26,7 +26,7 @@ export default tseslint.config(
     rules,
   },
   {
-    files: ["guest/agent/**/*.ts", "keeper/**/*.ts", "native/runtime/**/*.ts"],
+    files: ["guest/agent/**/*.ts", "keeper/**/*.ts", "fileserver/**/*.ts", "native/runtime/**/*.ts"],
     languageOptions: { parser: tseslint.parser, parserOptions: { project: "./tsconfig.quickjs.json" } },
     plugins: { "@typescript-eslint": tseslint.plugin },
     rules,

@@ -143,9 +143,12 @@ static void release_large(struct large *large) {
   free(large);
 }
 
-/* Rounded up to whole pages, so that a kept block fits the next request of about the same size. */
+/*
+ * Rounded up to whole pages, so that a kept block fits the next request of about the same size. Small blocks come here
+ * when the arena is full, and then there are many of them.
+ */
 static size_t capacity_for(size_t size) {
-  return size > MAX_KEPT ? size : ((sizeof(struct large) + size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - sizeof(struct large);
+  return size > MAX_KEPT || size <= MAX_SMALL ? size : ((sizeof(struct large) + size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)) - sizeof(struct large);
 }
 
 static void *allocate_large(size_t size) {

@@ -19,8 +19,8 @@ interface Check {
 }
 
 /** What dependency-cruiser looks at, as far as it exists. */
-const LAYERED = ["src", "lab", "guest", "keeper", "native", "setup", "test", "bench"].filter((name) =>
-  existsSync(path.join(repoRoot(), name)),
+const LAYERED = ["src", "lab", "guest", "keeper", "fileserver", "native", "setup", "test", "bench"].filter(
+  (name) => existsSync(path.join(repoRoot(), name)),
 );
 
 const CHECKS: readonly Check[] = [

@@ -19,6 +19,7 @@ import { requestHandler } from "./link/requests.ts";
 import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
+import { Share } from "./sandbox/share.ts";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
@@ -47,11 +48,13 @@ const children = new PreparedChildren(loop, reaper);
 const cgroups = new Cgroups();
 const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, children, cgroups };
 const sandbox = new Sandbox(context);
+const share = new Share(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
 );
 handle = requestHandler({
   sandbox,
+  share,
   containers,
   prepareDisk: (params) => disks.prepare(params),
   prepareChild: async () => {

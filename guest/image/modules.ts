@@ -17,7 +17,7 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio_console",
   // the share with the containers' layers and the guest's own overlay on it
   "9pnet",
-  "9pnet_virtio",
+  "9pnet_fd",
   "9p",
   "overlay",
   // the writable layer's disk; ext4 asks for a crc32c implementation when it mounts

@@ -55,7 +55,8 @@ declare module "sys" {
     EINPROGRESS: number,
     ETIMEDOUT: number,
     ENODATA: number,
-    EPROTO: number;
+    EPROTO: number,
+    ESTALE: number;
   // open(2)
   export const O_RDONLY: number,
     O_WRONLY: number,

@@ -39,6 +39,8 @@ export interface Artifacts {
   readonly agent: string;
   /** The keeper's static binary. */
   readonly keeper: string;
+  /** The file server's static binary. */
+  readonly fileServer: string;
   /** The library that makes a VMM forkable; null if it could not be built. */
   readonly forkLibrary: string | null;
   /** The guest's kernel, uncompressed ELF. */
@@ -94,6 +96,7 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);
   const agent = await perform(programStep(cache, quickjs, "agent", "guest/agent/main.ts"), progress);
   const keeper = await perform(programStep(cache, quickjs, "keeper", "keeper/main.ts"), progress);
+  const fileServer = await perform(programStep(cache, quickjs, "fileserver", "fileserver/main.ts"), progress);
   const withoutForks = "emulated VMs are cloned and not forked, which is slower";
   const forkLibrary = await attempt(forkLibraryStep(cache), progress, withoutForks);
   const initramfs = await perform(await initramfsStep(cache, { agent, kernel, busybox }), progress);
@@ -102,6 +105,7 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
     quickjs,
     agent: agent.binary,
     keeper: keeper.binary,
+    fileServer: fileServer.binary,
     forkLibrary,
     vmlinux: kernel.vmlinux,
     modules: kernel.modules,

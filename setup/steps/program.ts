@@ -1,5 +1,5 @@
 /**
- * Step: one program of the native runtime (guest agent, keeper), rebuilt when its bundle, the C or the engine change.
+ * Step: one program of the native runtime (guest agent, keeper, file server), rebuilt when its bundle, the C or the engine change.
  *
  * The look bundles the TypeScript: that takes milliseconds, and the bundle is the exact key. artifacts.ts decides which
  * programs there are.

@@ -22,7 +22,11 @@ export const DEADLINES = {
     wait: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
   },
   agentHello: { ms: 180_000, wait: "From then until the guest's agent says hello." },
-  guestSetup: { ms: 60_000, wait: "Setting host name, share, entropy and clock in the guest." },
+  guestSetup: { ms: 60_000, wait: "Setting host name, entropy and clock in the guest." },
+  share: {
+    ms: 60_000,
+    wait: "Starting a file server and mounting the share in the guest, when a container first needs it.",
+  },
   warmUp: {
     ms: 300_000,
     wait: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",

@@ -10,7 +10,7 @@ export interface RootfsRequest {
   readonly containerId: string;
   /** As containerd's snapshotter gives them in Task.Create; not yet mounted. */
   readonly mounts: readonly RootfsMount[];
-  /** The sandbox's share, exported to its VM; the container gets a directory of its own in it. */
+  /** The sandbox's share, which can be served to its guest; the container gets a directory of its own in it. */
   readonly shareDirectory: string;
   /** Where writable layers go whose snapshot has no upperdir. */
   readonly scratchDirectory: string;

@@ -15,8 +15,6 @@ export interface VmSpec {
   readonly directory: string;
   readonly vcpus: number;
   readonly memoryBytes: number;
-  /** Host directory exported to the guest read-only over 9p under protocol's SHARE_TAG; undefined = no share. */
-  readonly shareDirectory: string | undefined;
   /** The user the VMM runs as; undefined = the daemon's own (standalone, not root). */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /** cgroup.procs files that the VMM enters before it starts. */
@@ -63,6 +61,14 @@ export interface VmDisk {
   readonly readonly: boolean;
 }
 
+/** A virtio-serial port that is plugged into a running VM. */
+export interface VmPort {
+  /** Unique in the VM; `[a-z0-9.]{1,31}`. The guest finds the port by it, in /sys/class/virtio-ports. */
+  readonly name: string;
+  /** A unix stream socket that somebody listens on. The VM connects to it once, now. */
+  readonly socket: string;
+}
+
 /** What a VMM reports by itself. `exited` is the last event, after which the source completes. */
 export type VmmEvent =
   | { readonly type: "vmm.paused" }
@@ -95,6 +101,11 @@ export interface Vm {
   attachDisk(disk: VmDisk): Promise<void>;
   /** Resolves when the VMM has let go of the image. NotFound is success. */
   detachDisk(id: string): Promise<void>;
+  /** Plugs a port in, whose host's end is connected. Throws QmpFailed if there is one of this name, StorageFailed or
+   * LinkClosed if nobody listens. */
+  attachPort(port: VmPort): Promise<void>;
+  /** Unplugs a port and closes its connection. NotFound is success. */
+  detachPort(name: string): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the VMM at once (SIGKILL) and resolves when it is reaped and its files are removed. Idempotent. */

@@ -20,6 +20,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { HostNetworkOnly } from "../host/network/host-network-only.ts";
+import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { keptText } from "../lib/kept-text.ts";
@@ -90,6 +91,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers) {
     keeper,
     stdio: options.stdio ?? keeper,
     files: new LocalHostFiles(workers.rootfs),
+    fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer }),
     rootfs: options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage }),
     cgroups: options.cgroups ?? new HostCgroups(),
     networks: new HostNetworkOnly(),

@@ -1,5 +1,5 @@
 /**
- * Finds the built parts: guest kernel, initramfs, keeper, empty layer.
+ * Finds the built parts: guest kernel, initramfs, keeper, file server, empty layer.
  *
  * A path in the configuration wins. Otherwise set-up's manifest says where the part is: `current.json` in the cache
  * (`BLAZAR_CACHE`, or `~/.cache/blazar`).
@@ -13,6 +13,7 @@ import type { Config } from "./config/schema.ts";
 /** Absolute paths of everything that a daemon starts or copies. */
 export interface Parts {
   readonly keeper: string;
+  readonly fileServer: string;
   /** The library that makes a VMM forkable; undefined: VMs are never forked. */
   readonly forkLibrary: string | undefined;
   readonly kernel: string;
@@ -26,6 +27,7 @@ export interface Parts {
 
 interface Manifest {
   readonly keeper: string;
+  readonly fileServer: string;
   readonly forkLibrary?: string | null;
   readonly vmlinux: string;
   readonly initramfs: string;
@@ -46,6 +48,11 @@ export async function locateParts(config: Config): Promise<Parts> {
   const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
   return {
     keeper: await present("the keeper", "keeper.binary", keeper.binary ?? built?.keeper),
+    fileServer: await present(
+      "the file server",
+      "storage.file_server",
+      storage.file_server ?? built?.fileServer,
+    ),
     forkLibrary: template.fork ? (template.fork_library ?? built?.forkLibrary ?? undefined) : undefined,
     kernel: await present("the guest kernel", "vmm.kernel", vmm.kernel ?? built?.vmlinux),
     initramfs: await present("the guest initramfs", "vmm.initramfs", vmm.initramfs ?? built?.initramfs),

@@ -28,7 +28,6 @@ describe("the guest agent", () => {
       resolvConf: "nameserver 192.0.2.1\n",
       now: Date.now(),
       entropy: "5a".repeat(64),
-      share: true,
       sharedPidNamespace: true,
       shmBytes: 1 << 20,
     };
@@ -36,6 +35,8 @@ describe("the guest agent", () => {
     expect((await bench.guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);
     await bench.guest.request("sandbox.setup", setup);
     await bench.guest.request("sandbox.setup", { ...setup, hostname: "pod-1", now: Date.now() });
+    await bench.guest.mountShare();
+    await bench.guest.mountShare();
     const script = "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf; date +%s; ip addr show lo";
     const { stdout } = await bench.run(script);
     expect(stdout).toContain("pod-1\npod-1\n127.0.0.1\tlocalhost\n10.0.0.9\tpod-1\nnameserver 192.0.2.1\n");

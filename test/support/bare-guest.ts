@@ -6,10 +6,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
+import { artifacts } from "../../setup/steps/artifacts.ts";
 import {
   AGENT_PORT_NAME,
   GUEST_REQUESTS,
@@ -20,7 +21,7 @@ import {
   guestHello,
   type ProcessExited,
   processExited,
-  SHARE_TAG,
+  SHARE_PORT_NAME,
 } from "../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
@@ -139,10 +140,14 @@ export class BareGuest {
       ["-qmp", `unix:${file("qmp.sock")},server=on,wait=off`],
       ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
       ["-device", "virtio-serial-device", "-device", `virtserialport,chardev=agent,name=${AGENT_PORT_NAME}`],
-      ["-fsdev", `local,id=share,path=${file("share")},security_model=none,multidevs=remap,readonly=on`],
-      ["-device", `virtio-9p-device,fsdev=share,mount_tag=${SHARE_TAG}`],
+      ["-chardev", `socket,id=share,path=${file("share.sock")}`],
+      ["-device", `virtserialport,chardev=share,name=${SHARE_PORT_NAME}`],
       ["-device", "virtio-scsi-device,id=scsi"],
     ].flat();
+    const server = ["--root", file("share"), "--socket", file("share.sock")];
+    // it ends with the VM
+    spawn(artifacts().fileServer, server, { stdio: ["ignore", "inherit", "inherit"] });
+    while (!existsSync(file("share.sock"))) await new Promise((resolve) => setTimeout(resolve, 2));
     const vmm = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "inherit", "inherit"] });
     return new BareGuest(directory, vmm);
   }
@@ -210,6 +215,11 @@ export class BareGuest {
   async request<Op extends GuestOp>(op: Op, params: GuestParams<Op>): Promise<GuestResult<Op>> {
     const result = await this.peer.request(op, params).result;
     return GUEST_REQUESTS[op].result(result, op) as GuestResult<Op>;
+  }
+
+  /** Has the guest mount the directory {@link share}. */
+  async mountShare(): Promise<void> {
+    await this.request("share.mount", { port: SHARE_PORT_NAME });
   }
 
   /** Opens a stream from the guest. */

@@ -56,7 +56,6 @@ export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
     resolvConf: "",
     now: Date.now(),
     entropy: "00".repeat(32),
-    share: false,
     sharedPidNamespace: false,
     shmBytes: 1024 * 1024,
     ...more,

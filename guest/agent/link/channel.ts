@@ -15,8 +15,8 @@ import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
+import { findPort } from "./ports.ts";
 
-const PORTS = "/sys/class/virtio-ports";
 /** Bytes of one read. The port's driver hands over a page at a time. */
 const READ_BYTES = 32 * 1024;
 /** Reads in one pass of the loop. An edge is not repeated, so the loop is asked to read on in the next pass. */
@@ -75,7 +75,7 @@ export class Channel {
   }
 
   private tryOpen(): boolean {
-    const path = findPort();
+    const path = findPort(AGENT_PORT_NAME);
     const fd = path === undefined ? -sys.ENOENT : sys.open(path, sys.O_RDWR | sys.O_NONBLOCK);
     if (fd < 0) return false;
     const watch = this.loop.watchEdges(fd, (events) => this.edge(events));
@@ -169,14 +169,4 @@ export class Channel {
     this.detach();
     this.loop.setTimer(REOPEN_AFTER_MS, () => void this.open());
   }
-}
-
-function findPort(): string | undefined {
-  const names = sys.readdir(PORTS);
-  if (typeof names === "number") return undefined;
-  const port = names.find((name) => {
-    const text = sys.readFile(`${PORTS}/${name}/name`, 256);
-    return typeof text === "string" && text.trim() === AGENT_PORT_NAME;
-  });
-  return port === undefined ? undefined : `/dev/${port}`;
 }

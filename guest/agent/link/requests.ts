@@ -15,9 +15,11 @@ import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { Share } from "../sandbox/share.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
+  readonly share: Share;
   readonly containers: Containers;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly prepareChild: () => Promise<void>;
@@ -29,7 +31,12 @@ export interface RequestTargets {
 type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
 
 /** Requests about the guest and its sandbox; all others are about a container. */
-type SandboxOp = "ping" | "disk.prepare" | "child.prepare" | "clock.adjust" | (`sandbox.${string}` & GuestOp);
+type SandboxOp =
+  | "ping"
+  | "disk.prepare"
+  | "child.prepare"
+  | "clock.adjust"
+  | (`${"sandbox" | "share"}.${string}` & GuestOp);
 
 /** What a Peer calls for each request. */
 export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
@@ -76,7 +83,7 @@ function handlersOf(targets: RequestTargets): Handlers {
 
 /** `alive` throws once `end` has been called. */
 function sandboxHandlers(
-  { sandbox, containers, prepareDisk, prepareChild, powerOff }: RequestTargets,
+  { sandbox, share, containers, prepareDisk, prepareChild, powerOff }: RequestTargets,
   alive: () => void,
   end: () => void,
 ): Pick<Handlers, SandboxOp> {
@@ -103,10 +110,20 @@ function sandboxHandlers(
       await prepareChild();
       return {};
     },
+    "share.mount": async ({ port }) => {
+      alive();
+      await share.mount(port);
+      return {};
+    },
+    "share.unmount": async () => {
+      await share.unmount();
+      return {};
+    },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
     "sandbox.shutdown": async () => {
       end();
       await containers.deleteAll();
+      await share.unmount();
       await sandbox.tearDown();
       powerOff();
       return {};

@@ -19,8 +19,6 @@ import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks
 import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 
-const FORGET_ROUNDS = 3;
-
 export interface MountedRoot {
   /** The mount point that becomes the container's "/". */
   readonly path: string;
@@ -56,7 +54,6 @@ async function mount(
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
   const root = `${directory}/root`;
-  if (rootfs.kind === "layers") undo.add("drop cached names of the share", forgetShare);
   for (const path of [directory, root]) {
     makeDirectories(path);
     undo.add(`remove ${path}`, () => void sys.rmdir(path));
@@ -72,19 +69,6 @@ async function mount(
     undo.add("unmount the root", () => unmount(root));
   }
   return { path: root, release: () => undo.run() };
-}
-
-/**
- * Drops the kernel's cache of the share's names (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
- *
- * With cache=loose, 9p caches names for ever, by the host's device and inode numbers. Once a container's layers are
- * unmounted on the host, their device number is free, and the next container's layers may get it. The kernel would take
- * the new files for the old ones and look for them in the old place. Several rounds, because the kernel spares a name
- * that was just used the first time.
- */
-function forgetShare(): void {
-  for (let round = 0; round < FORGET_ROUNDS; round++)
-    sys.writeFile("/proc/sys/vm/drop_caches", "2", sys.O_WRONLY);
 }
 
 /** Where a container writes to. */

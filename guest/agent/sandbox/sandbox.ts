@@ -1,5 +1,5 @@
 /**
- * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, files under /etc, the share, and
+ * What the containers of a pod share: host name, clock, entropy, loopback, /dev/shm, files under /etc, and
  * one PID namespace if the host asks for it.
  *
  * A machine holds one sandbox, so the guest's own UTS, IPC and network namespaces are the sandbox's. Nothing has to hold
@@ -7,17 +7,15 @@
  * set up in a template or in the pool becomes the sandbox of a pod this way.
  */
 import * as sys from "sys";
-import { check, failure } from "../../../native/runtime/check.ts";
+import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories, readText, writeText } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { type SandboxSetup, SHARE_TAG } from "../../../src/protocol/guest/messages.ts";
+import type { SandboxSetup } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
-import { SANDBOX, SHARE, SHARED_MEMORY } from "../guest-paths.ts";
+import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
 import { UndoList } from "../undo-list.ts";
 import { addEntropy, setClock } from "./clock-and-entropy.ts";
 import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
-
-const SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
 
 /** What a container gets from its sandbox. */
 export interface SandboxEnvironment {
@@ -45,9 +43,8 @@ export class Sandbox {
 
   /** Sets the sandbox up, also when it was set up before. Throws, leaving nothing. */
   async setUp(setup: SandboxSetup): Promise<void> {
-    if (this.last !== undefined && this.current !== undefined && (setup.share || !this.last.share)) {
+    if (this.last !== undefined && this.current !== undefined)
       return this.change(setup, this.last, this.current);
-    }
     await this.tearDown();
     try {
       this.makeAll(setup);
@@ -93,7 +90,6 @@ export class Sandbox {
   private change(setup: SandboxSetup, last: SandboxSetup, { sharedMemory }: SandboxEnvironment): void {
     this.identify(setup);
     if (setup.shmBytes !== last.shmBytes) this.resizeSharedMemory(setup.shmBytes);
-    if (!last.share && setup.share) this.mountShare();
     if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
     this.last = setup;
     this.current = { files: this.writeFiles(setup), sharedMemory };
@@ -114,7 +110,6 @@ export class Sandbox {
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
     const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
-    if (setup.share) this.mountShare();
     if (setup.sharedPidNamespace) this.sharePids();
     this.current = { files, sharedMemory };
   }
@@ -151,13 +146,5 @@ export class Sandbox {
   private resizeSharedMemory(bytes: number): void {
     const flags = sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
     check(sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `size=${bytes}`), "resize the shared memory");
-  }
-
-  private mountShare(): void {
-    makeDirectories(SHARE);
-    const flags = sys.MS_RDONLY | sys.MS_NODEV | sys.MS_NOATIME;
-    const result = sys.mount(SHARE_TAG, SHARE, "9p", flags, SHARE_OPTIONS);
-    if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE_TAG);
-    this.undo.add("unmount the share", () => void sys.umount2(SHARE, sys.MNT_DETACH));
   }
 }

@@ -25,6 +25,13 @@ SYS_FUNCTION(f_set_tick) {
   return JS_UNDEFINED;
 }
 
+SYS_FUNCTION(f_set_memory_limit) {
+  int64_t bytes;
+  SYS_ARGS("n", &bytes);
+  sys_set_memory_limit(JS_GetRuntime(ctx), (size_t)bytes);
+  return JS_UNDEFINED;
+}
+
 SYS_FUNCTION(f_memory_usage) {
   JSMemoryUsage usage;
   SYS_UNUSED;
@@ -57,6 +64,7 @@ SYS_FUNCTION(f_deserialize) {
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setTick", 1, f_set_tick),
     JS_CFUNC_DEF("memoryUsage", 0, f_memory_usage),
+    JS_CFUNC_DEF("setMemoryLimit", 1, f_set_memory_limit),
     JS_CFUNC_DEF("serialize", 1, f_serialize),
     JS_CFUNC_DEF("deserialize", 3, f_deserialize),
 };

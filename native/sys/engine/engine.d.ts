@@ -7,6 +7,8 @@ declare module "sys" {
   export function setTick(tick: (() => void) | null): void;
   /** How much the engine has allocated, in bytes, and its limit. */
   export function memoryUsage(): { allocated: number; used: number; objects: number; limit: number };
+  /** Sets the engine's memory limit in bytes; by default it is 64 MB. */
+  export function setMemoryLimit(bytes: number): void;
   /** Plain objects, arrays and primitives as bytes, cheaper than JSON. Throws for cycles and functions. */
   export function serialize(value: unknown): ArrayBuffer;
   /** The value that {@link serialize} was given, in this process or a clone of it. The bytes are not checked. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -107,6 +108,14 @@ SYS_FUNCTION(f_socketpair) {
   int type = SOCK_STREAM | SOCK_CLOEXEC | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
   if (socketpair(AF_UNIX, type, 0, fds) < 0) return sys_result(ctx, -1);
   return sys_pair(ctx, JS_NewInt32(ctx, fds[0]), JS_NewInt32(ctx, fds[1]));
+}
+
+SYS_FUNCTION(f_receive_timeout) {
+  int fd;
+  uint32_t milliseconds;
+  SYS_ARGS("fu", &fd, &milliseconds);
+  struct timeval time = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+  return sys_result(ctx, setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time));
 }
 
 SYS_FUNCTION(f_socket_error) {
@@ -215,7 +224,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("peerCredentials", 1, f_peer_credentials),
     JS_CFUNC_DEF("shutdown", 2, f_shutdown),
     JS_CFUNC_DEF("socketpair", 1, f_socketpair),
-    JS_CFUNC_DEF("socketError", 1, f_socket_error),
+    JS_CFUNC_DEF("receiveTimeout", 2, f_receive_timeout), JS_CFUNC_DEF("socketError", 1, f_socket_error),
     JS_CFUNC_DEF("sendFds", 5, f_send_fds),
     JS_CFUNC_DEF("recvFds", 4, f_recv_fds),
     JS_CFUNC_DEF("vsockListen", 2, f_vsock_listen),

@@ -15,6 +15,8 @@ declare module "sys" {
   export function shutdown(fd: number, how: number): Result;
   /** socketpair(2) of unix stream sockets, blocking unless `O_NONBLOCK`. */
   export function socketpair(flags: number): [number, number] | Failure;
+  /** SO_RCVTIMEO: a blocking read gives -EAGAIN after so many milliseconds; 0 = it waits for ever. */
+  export function receiveTimeout(fd: number, milliseconds: number): Result;
   /** SO_ERROR: the pending error as a positive errno, 0 for none. */
   export function socketError(fd: number): Result;
   /** sendmsg(2) of bytes (at least one) and descriptors (SCM_RIGHTS, at most 32). */

@@ -1,5 +1,5 @@
 /**
- * What a guest is told before containers can run in it: names, files, entropy, share and time.
+ * What a guest is told before containers can run in it: names, files, entropy and time.
  *
  * The same for a guest that has just booted, for a clone's, and for a warm one that becomes a pod's.
  */
@@ -59,7 +59,6 @@ export async function setUpGuest(
     hosts: hostsFile(hostname),
     resolvConf: resolvConf(spec.dns, await ports.hostResolvConf()),
     entropy: ports.randomHex(ENTROPY_BYTES),
-    share: true,
     sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
     shmBytes: Math.floor(memoryBytes / SHM_SHARE),
   };

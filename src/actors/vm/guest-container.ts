@@ -16,15 +16,16 @@ import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
+import type { SharePorts } from "./guest-share.ts";
 import type { GuestVm } from "./guest-vm.ts";
 
 /** What containers need of the host. */
-export interface GuestContainerPorts {
+export interface GuestContainerPorts extends Omit<SharePorts, "deadlines"> {
   readonly rootfs: RootfsStore;
   readonly stdio: StdioHost;
   readonly deadlines: Pick<
     Deadlines,
-    "containerCreate" | "containerDelete" | "processStart" | "guestRequest"
+    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share"
   >;
   readonly pace: Pick<Pace, "guests">;
   /** Absolute; for writable layers whose snapshot has no place for them. */
@@ -143,7 +144,7 @@ export class GuestContainer implements BackendContainer {
     const plan = await ports.rootfs.plan({
       containerId: this.id,
       mounts: spec.mounts,
-      shareDirectory: vm.place.shareDirectory,
+      shareDirectory: vm.place.share.directory,
       scratchDirectory: ports.scratchDirectory,
       owner: vm.place.user,
     });
@@ -151,6 +152,9 @@ export class GuestContainer implements BackendContainer {
     this.plan = plan;
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
+    await vm.share.makeDirectory(ports);
+    const shared = this.share(plan, signal);
+    shared.catch(() => undefined);
     const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
     await ports.rootfs.apply(plan, signal);
     steps.passed("storage");
@@ -161,6 +165,8 @@ export class GuestContainer implements BackendContainer {
     steps.passed("disk");
     const { streams } = await stdio;
     steps.passed("stdio");
+    await shared;
+    steps.passed("share");
     signal.throwIfAborted();
     await abortable(vm.clock, signal, { operation: "wait for the guest's clock", subject: this.id });
     steps.passed("clock");
@@ -172,6 +178,11 @@ export class GuestContainer implements BackendContainer {
     });
     steps.passed("guest");
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
+  }
+
+  /** Only roots that are files of the host need the share. */
+  private async share({ guest }: RootfsPlan, signal: AbortSignal): Promise<void> {
+    if (guest.kind === "layers" || guest.kind === "archive") await this.vm.share.serve(this.ports, signal);
   }
 
   private async attachDisk({ disk }: RootfsPlan): Promise<void> {

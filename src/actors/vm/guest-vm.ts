@@ -13,6 +13,7 @@ import type { GuestLink } from "../guest/link.ts";
 import { type PreparationPorts, prepareDisk } from "../guest/preparation.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
+import { GuestShare } from "./guest-share.ts";
 import type { VmPlace } from "./place.ts";
 import type { VmUsers } from "./users.ts";
 
@@ -49,7 +50,11 @@ export class GuestVm {
   readonly template: string | undefined;
   readonly place: VmPlace;
   readonly session: string;
+  /** What it shows of the host's files to its guest, once that is needed. */
+  readonly share: GuestShare = new GuestShare(this);
   link: GuestLink | undefined;
+  /** `cgroup.procs` files of the groups that it belongs into. */
+  groups: readonly string[] = [];
   /** Resolves when the guest's clock is as right as it gets; no container runs before that. Never rejects. */
   clock: Promise<void> = Promise.resolve();
   private readonly users: Pick<VmUsers, "release"> | undefined;
@@ -110,7 +115,9 @@ export class GuestVm {
 
   /** Writes into the journal what a later daemon needs to take it over. */
   record(): void {
-    const { id, vm, source, template, shape, place, session } = this;
+    const { id, vm, source, template, shape, session } = this;
+    const { directory, share, user } = this.place;
+    const place = { directory, shareDirectory: share.directory, user };
     this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
   }
 
@@ -155,7 +162,8 @@ export class GuestVm {
   async end(): Promise<void> {
     await this.vm.kill();
     this.link?.close();
-    await this.held.gone(isProcess);
+    await this.held.gone((resource) => resource.kind === "process" && resource.id === this.id);
+    await this.share.end();
     this.held.fact("vm", null);
   }
 

@@ -1,5 +1,5 @@
 /**
- * Where VMs live on the host: a user for the VMM, a directory for its sockets, and the share that it exports.
+ * Where VMs live on the host: a user for the VMM, a directory for its sockets, and the share that is served to its guest.
  *
  * A user is given back only when nothing can run as it any more, which is when its owner has been undone.
  */
@@ -11,8 +11,7 @@ import type { VmUser, VmUsers } from "./users.ts";
 export interface VmPlace {
   /** The VM's sockets and log. */
   readonly directory: string;
-  /** What it exports to its guest. */
-  readonly shareDirectory: string;
+  readonly share: Share;
   readonly user: VmUser | undefined;
 }
 
@@ -26,7 +25,7 @@ export interface PlacePorts {
   readonly randomHex: (bytes: number) => string;
 }
 
-/** The share of VMs that are started; an adopted one keeps the share it came with. */
+/** What can be served to a guest; made when a container needs it. An adopted VM keeps the one that it came with. */
 export interface Share {
   readonly directory: string;
   /** Whether it has to be made. */
@@ -58,8 +57,7 @@ export class VmPlaces {
     await this.resources.make({ kind: "directory", path: directory }, () =>
       files.makeDirectory(directory, 0o700, user),
     );
-    if (this.share.make) await files.makeDirectory(this.share.directory, 0o755);
-    this.current = { directory, shareDirectory: this.share.directory, user };
+    this.current = { directory, share: this.share, user };
     return this.current;
   }
 

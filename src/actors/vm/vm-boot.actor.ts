@@ -236,6 +236,7 @@ export class VmBoot {
     this.claim.adopted();
     const before = warm.belongTo(id, resources, logger);
     this.vm = warm;
+    warm.groups = this.procs;
     this.places.own(warm.place.user);
     try {
       await before.handOver();
@@ -269,13 +270,16 @@ export class VmBoot {
     const ref = await journal.intend({ kind: "process", id });
     let vm: Vm;
     try {
-      vm = await this.ports.launch({ ...shape, ...place, id, cgroups: this.procs, source }, signal);
+      const { directory, user } = place;
+      const spec = { ...shape, id, directory, user, cgroups: this.procs, source };
+      vm = await this.ports.launch(spec, signal);
     } catch (error) {
       // the driver leaves nothing of a launch that failed
       await Promise.all([ref, diskRef].map((each) => each && journal.undone(each)));
       throw error;
     }
     this.vm = this.guestVm(vm, source.kind, place, disk);
+    this.vm.groups = this.procs;
     await journal.amend(ref, { kind: "process", id, ...vm.identity });
     // a fork is born where its original is; meanwhile its guest is set up
     const moved = source.kind === "fork" ? this.ports.cgroups.enter(this.procs, vm.identity.pid) : undefined;

@@ -83,6 +83,9 @@ export const CONFIG_SCHEMA = {
     empty_image: foundPath(
       "The empty ext4 image that writable layers are copied from. Default: the one that set-up has built.",
     ),
+    file_server: foundPath(
+      "The program that serves a guest what it cannot have as a disk. Default: the one that set-up has built.",
+    ),
     empty_image_extents: foundPath("A JSON list of that image's extents. Default: the one beside it."),
     worker_threads: count(
       1,

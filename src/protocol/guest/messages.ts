@@ -21,8 +21,8 @@ import { ALL_CAPABILITIES } from "./capabilities.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
-/** 9p mount tag of the sandbox's share. */
-export const SHARE_TAG = "blazar";
+/** Name of the port over which a file server serves the share. */
+export const SHARE_PORT_NAME = "blazar.share.0";
 
 const id = string;
 const uint32 = integer(0, 0xffff_ffff);
@@ -49,14 +49,15 @@ export const sandboxSetup = object({
   now: integer(),
   /** Hex digits from the host's random source. The guest credits them and reseeds its pool. */
   entropy: string,
-  /** Whether the guest mounts the 9p share, read-only. */
-  share: boolean,
   /** One PID namespace for all containers of the sandbox. */
   sharedPidNamespace: boolean,
   /** Bytes of /dev/shm that the containers share. */
   shmBytes: integer(0),
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
+
+/** `share.mount`: mounts what a file server serves at the port of this name, by 9p; it may be repeated. */
+export const shareMount = object({ port: string });
 
 /** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
@@ -199,6 +200,9 @@ export const GUEST_REQUESTS = {
   ping: { params: nothing, result: nothing },
   /** The result is what the clock shows after the setup. */
   "sandbox.setup": { params: sandboxSetup, result: clockReading },
+  "share.mount": { params: shareMount, result: nothing },
+  /** Lets go of the share and its port. The host asks for it when no container needs the share. */
+  "share.unmount": { params: nothing, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },

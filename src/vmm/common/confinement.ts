@@ -1,8 +1,7 @@
 /**
  * What a VMM's process may have of the host: capabilities, limits, the group of /dev/kvm, its log.
  *
- * With a user of its own a VMM keeps one capability, and that only if it has a share to serve: images hold files that only
- * root may read. It is never plain root where the daemon names a user.
+ * With a user of its own a VMM keeps no capability. It is never plain root where the daemon names a user.
  */
 import { constants } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
@@ -11,7 +10,7 @@ import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
-/** Most files that a share's guest may have open. */
+/** Most files that a VMM may have open. */
 const OPEN_FILES = 65_536;
 
 /** What the host has to offer, found once. */
@@ -36,11 +35,6 @@ export async function readHostFacts(): Promise<HostFacts> {
 /** Whether the VMM runs as a user of its own. */
 export function isConfined(spec: VmSpec): boolean {
   return spec.user !== undefined;
-}
-
-/** What such a VMM may do beyond what its user may. */
-export function capabilities(spec: VmSpec): string[] {
-  return isConfined(spec) && spec.shareDirectory !== undefined ? ["CAP_DAC_READ_SEARCH"] : [];
 }
 
 /** The groups that such a VMM is in. */

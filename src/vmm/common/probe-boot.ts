@@ -27,7 +27,6 @@ export async function bootOnce(
       directory,
       vcpus: 1,
       memoryBytes: MEMORY_BYTES,
-      shareDirectory: undefined,
       user,
       cgroups: [],
       source: { kind: "boot" },

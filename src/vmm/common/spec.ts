@@ -12,12 +12,13 @@ const MEBIBYTE = 1024 * 1024;
 /** The guest's kernel and its initramfs alone take most of this. */
 export const LEAST_MEMORY_BYTES = 128 * MEBIBYTE;
 const DISK_ID = /^[a-z0-9-]{1,31}$/;
+const PORT_NAME = /^[a-z0-9.]{1,31}$/;
 
 /** Throws InvalidArgument. */
 export function checkSpec(spec: VmSpec, { mostVcpus }: { readonly mostVcpus: number }): void {
   const { id, vcpus, memoryBytes } = spec;
   checkId(id, "start the VMM");
-  for (const path of [spec.directory, spec.shareDirectory, ...spec.cgroups, ...sourcePaths(spec.source)]) {
+  for (const path of [spec.directory, ...spec.cgroups, ...sourcePaths(spec.source)]) {
     if (path !== undefined && !isAbsolute(path)) throw invalid(spec, `${path} is not an absolute path`);
   }
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > mostVcpus) {
@@ -32,6 +33,14 @@ export function checkSpec(spec: VmSpec, { mostVcpus }: { readonly mostVcpus: num
 export function checkDiskId(id: string): void {
   if (DISK_ID.test(id)) return;
   throw blazarError("InvalidArgument", "name a disk", "an id is 1 to 31 of a-z, 0-9 and -", { subject: id });
+}
+
+/** Throws InvalidArgument if no port can have this name. */
+export function checkPortName(name: string): void {
+  if (PORT_NAME.test(name)) return;
+  throw blazarError("InvalidArgument", "name a port", "a name is 1 to 31 of a-z, 0-9 and .", {
+    subject: name,
+  });
 }
 
 /** VMMs take memory in these. */

@@ -1,15 +1,16 @@
 /**
  * QEMU's command line for a VM: a pure function of what the VM shall be (qemu-system-x86_64(1), microvm machine).
  *
- * The device set is the same for every VM, apart from the share. What could hurt the host is decided here, such as seccomp.
+ * The device set is the same for every VM. What could hurt the host is decided here, such as seccomp.
  * What depends on the accelerator comes as a parameter. It must not look at the host.
  */
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
-import { AGENT_PORT_NAME, SHARE_TAG } from "../../protocol/guest/messages.ts";
+import { AGENT_PORT_NAME } from "../../protocol/guest/messages.ts";
 import { wholeMebibytes } from "../common/spec.ts";
 import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
+import { PORT_CONTROLLER } from "./port-names.ts";
 
 /** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;
@@ -58,7 +59,6 @@ export function commandLine(input: CommandLineInput): string[] {
     ...boot(input),
     ...devices(input.paths),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
-    ...share(input.spec.shareDirectory),
     ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
   ];
@@ -113,10 +113,10 @@ function devices(paths: VmPaths): string[] {
   return [
     ...["-chardev", `socket,id=control,path=${escaped(paths.control)},server=on,wait=off`],
     ...["-mon", "chardev=control,mode=control"],
-    ...["-device", "virtio-serial-device,id=ports,max_ports=4"],
+    ...["-device", `virtio-serial-device,id=${PORT_CONTROLLER},max_ports=4`],
     // a server that does not wait: a restarted daemon finds it, and the guest boots meanwhile
     ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
-    ...["-device", `virtserialport,bus=ports.0,chardev=agent,name=${AGENT_PORT_NAME}`],
+    ...["-device", `virtserialport,bus=${PORT_CONTROLLER}.0,chardev=agent,name=${AGENT_PORT_NAME}`],
     ...["-device", `virtio-scsi-device,id=${DISK_CONTROLLER}`],
     // From the host: rng-builtin has a generator within QEMU, and copies of a process would go on with the same state.
     ...["-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-device,rng=entropy"],
@@ -128,16 +128,6 @@ function diskArguments(disk: VmDisk): string[] {
   const { driver, ...properties } = scsiDisk(disk.id);
   const device = [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)];
   return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", device.join(",")];
-}
-
-function share(directory: string | undefined): string[] {
-  if (directory === undefined) return [];
-  // `remap`: two mounts below it may use the same inode numbers, and `cache=loose` would mix their files up
-  const options = "security_model=none,readonly=on,multidevs=remap";
-  return [
-    ...["-fsdev", `local,id=share,path=${escaped(directory)},${options}`],
-    ...["-device", `virtio-9p-device,fsdev=share,mount_tag=${SHARE_TAG}`],
-  ];
 }
 
 /** A value inside a QEMU option list, where a comma is written twice. */

@@ -8,7 +8,6 @@ import { constants } from "node:fs";
 import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
 import {
-  capabilities,
   descriptorPath,
   groups,
   type HostFacts,
@@ -74,7 +73,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     uid: spec.user?.uid,
     gid: spec.user?.gid,
     groups: groups(spec, accelerator.name, facts),
-    capabilities: [...capabilities(spec), ...(confined ? (extra?.capabilities ?? []) : [])],
+    capabilities: confined ? (extra?.capabilities ?? []) : [],
     files: [
       ...logFiles(paths.log),
       ...(confined ? imageFiles(input) : []),

@@ -1,5 +1,5 @@
 /**
- * A running QEMU as a {@link Vm}: its QMP connection, its agent's port, its disks and its end.
+ * A running QEMU as a {@link Vm}: its QMP connection, its agent's port, its disks and other ports, and its end.
  *
  * QMP events become VmmEvents. QEMU holds a guest that has ended (`-action shutdown=pause`) until its console has been read:
  * the text of a kernel panic is not lost. Then QEMU is told to quit. A QEMU whose control connection breaks is of no use and
@@ -8,7 +8,7 @@
 import type { Observable } from "rxjs";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent } from "../../contracts/vm.ts";
+import type { Acceleration, ByteLink, Vm, VmDisk, VmmEvent, VmPort } from "../../contracts/vm.ts";
 import { endOf } from "../../lib/signals.ts";
 import { AgentPort } from "../common/agent-port.ts";
 import { logTail, showsPanic } from "../common/last-words.ts";
@@ -18,6 +18,7 @@ import { VmEvents } from "../common/vm-events.ts";
 import { removeVmFiles, type VmPaths } from "../common/vm-paths.ts";
 import { ConsoleTail } from "./console.ts";
 import { attachDisk, type DiskDeadlines, detachDisk } from "./disks.ts";
+import { attachPort, detachPort } from "./ports.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 /** How long a QEMU whose control connection has ended may take to end, too. */
@@ -83,6 +84,16 @@ export class QemuVm implements Vm {
   detachDisk(id: string): Promise<void> {
     const { qmp, deadlines } = this.options;
     return this.alive("detach a disk", () => detachDisk(qmp, id, deadlines));
+  }
+
+  attachPort(port: VmPort): Promise<void> {
+    const { qmp, deadlines } = this.options;
+    return this.alive("attach a port", () => attachPort(qmp, port, deadlines));
+  }
+
+  detachPort(name: string): Promise<void> {
+    const { qmp, deadlines } = this.options;
+    return this.alive("detach a port", () => detachPort(qmp, name, deadlines));
   }
 
   pause(): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Vm, VmDisk } from "../../../src/contracts/vm.ts";
-import type { ProcessExited } from "../../../src/protocol/guest/messages.ts";
+import { type ProcessExited, SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
 import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";
 import { containerCreate, sandboxSetup } from "../../support/guest-requests.ts";
@@ -65,12 +65,13 @@ describe("four VMs that boot at once on few cores", () => {
 describe("the guest", () => {
   it("sees its share, and may not write to it", async () => {
     const spec = await bench.spec("vm");
-    const share = join(bench.directory, "shares", "vm");
-    await mkdir(join(share, "c", "volume"), { recursive: true });
-    await writeFile(join(share, "c", "volume", "note"), "for the guest\n", { mode: 0o600 });
     const vm = await bench.driver.launch(spec);
     const guest = await Guest.of(vm);
-    await guest.ask("sandbox.setup", sandboxSetup({ share: true }));
+    await guest.ask("sandbox.setup", sandboxSetup());
+    const { share } = await bench.serve(vm, spec);
+    await mkdir(join(share, "c", "volume"), { recursive: true });
+    await writeFile(join(share, "c", "volume", "note"), "for the guest\n", { mode: 0o600 });
+    await guest.ask("share.mount", { port: SHARE_PORT_NAME });
     const script = "grep -q 'for the guest' /s/note && ! touch /s/mine 2>/dev/null";
     const mount = { type: "bind", source: "c/volume", destination: "/s", options: ["rbind"] };
     const create = containerCreate("c", []);

@@ -196,11 +196,6 @@ describe("a clone", () => {
     expect(existsSync(spec.source.disk)).toBe(false);
   });
 
-  it("is not made without a share, which its template has", async () => {
-    const spec = { ...(await bench.cloneSpec(template)), shareDirectory: undefined };
-    await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "InvalidArgument" });
-  });
-
   it("is not made with another shape than its template's", async () => {
     const spec = { ...(await bench.cloneSpec(template)), memoryBytes: 2 * SHAPE.memoryBytes };
     await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "InvalidArgument" });

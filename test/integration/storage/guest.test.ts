@@ -92,10 +92,10 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
       resolvConf: "",
       now: Date.now(),
       entropy: "00".repeat(64),
-      share: true,
       sharedPidNamespace: false,
       shmBytes: 1 << 20,
     });
+    await guest.mountShare();
     const checks = await runChecks();
     expect(checks.length).toBeGreaterThan(100);
     const failed = checks.filter(({ ok, name }) => !ok && !OVERLAY_DEVIATIONS.includes(name));

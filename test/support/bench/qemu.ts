@@ -12,7 +12,9 @@ import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
+import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
+import { SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
@@ -79,13 +81,31 @@ export class QemuBench implements VmmBench {
   }
 
   async spec(id: string): Promise<VmSpec> {
-    const [directory, shareDirectory] = [join(this.directory, "vms", id), join(this.directory, "shares", id)];
+    const directory = join(this.directory, "vms", id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    await mkdir(shareDirectory, { recursive: true, mode: 0o700 });
     const user = this.user();
     if (user !== undefined) await chown(directory, user.uid, user.gid);
     const shape = { vcpus: 1, memoryBytes: MEMORY_BYTES };
-    return { id, directory, ...shape, shareDirectory, user, cgroups: [], source: { kind: "boot" } };
+    return { id, directory, ...shape, user, cgroups: [], source: { kind: "boot" } };
+  }
+
+  /** Makes a directory, starts a file server on it and plugs its port in. The guest has to mount it. */
+  async serve(vm: Vm, { directory, user }: VmSpec): Promise<{ share: string; end(): Promise<void> }> {
+    const { keeper } = this.keeper;
+    const share = join(this.directory, "shares", vm.id);
+    await mkdir(share, { recursive: true, mode: 0o700 });
+    const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer });
+    const [id, socket] = [`${vm.id}-share`, join(directory, "share.sock")];
+    const what = { id, directory: share, socket, user, cgroups: [] };
+    await servers.start(what, new AbortController().signal);
+    await rm(`${socket}.log`);
+    await vm.attachPort({ name: SHARE_PORT_NAME, socket });
+    const end = async (): Promise<void> => {
+      await keeper.exited(id);
+      await keeper.forget(id);
+    };
+    void vm.exited.then(end).catch(() => undefined);
+    return { share, end };
   }
 
   /** A sparse image that every VM may open. */

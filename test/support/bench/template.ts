@@ -14,7 +14,7 @@ import { HostLayerImages } from "../../../src/host/storage/layer-images.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import { type SealedFile, sealMemory } from "../../../src/host/templates/sealed-memory.ts";
 import { nodeText } from "../../../src/lib/text.ts";
-import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
+import { type ContainerCreate, SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { StreamReceiver } from "../../../src/protocol/wire/stream.ts";
 import type { QemuDriver } from "../../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../../src/workers/memory.worker.ts";
@@ -39,6 +39,8 @@ export interface Guest {
   readonly helloMs: number;
   /** Gives it a name, the time and entropy, and mounts its share. */
   setUp(name: string): Promise<void>;
+  /** Takes its share away. */
+  unshare(): Promise<void>;
   /** Where its own disk is on the host. */
   readonly disk: string;
   /** Runs a shell script in a container and returns what it prints; by default its writable layer is in memory. */
@@ -46,7 +48,6 @@ export interface Guest {
 }
 
 type Spec<Kind extends VmSource["kind"]> = VmSpec & {
-  readonly shareDirectory: string;
   readonly source: { readonly kind: Kind; readonly disk: string };
 };
 
@@ -188,21 +189,20 @@ export class TemplateBench {
       link,
       share,
       setUp: name,
+      unshare,
       run: runs,
     } = await this.guest(await this.cloneSpec(template), launch);
     await mkdir(join(share, "shared"));
     await name("original");
     await runs("true");
+    await unshare();
     link.close();
     await this.forks.completeOriginal(vm, new AbortController().signal);
     return vm;
   }
 
-  private async spec(): Promise<VmSpec & { readonly shareDirectory: string }> {
-    const spec = await this.qemu.spec(`guest-${this.count++}`);
-    const { shareDirectory } = spec;
-    if (shareDirectory === undefined) throw new Error("the bench gives no share");
-    return { ...spec, ...SHAPE, shareDirectory };
+  private async spec(): Promise<VmSpec> {
+    return { ...(await this.qemu.spec(`guest-${this.count++}`)), ...SHAPE };
   }
 
   /** A VM that is a clone or a fork, whose agent has said hello. */
@@ -215,13 +215,18 @@ export class TemplateBench {
     this.vms.push(vm);
     const link = await greet(vm);
     const helloMs = performance.now() - started;
-    const share = spec.shareDirectory;
+    const { share, end } = await this.qemu.serve(vm, spec);
     return {
       vm,
       link,
       share,
       helloMs,
       setUp: (name) => setUp(link, name),
+      unshare: async () => {
+        await link.request("share.unmount", {}, { deadlineMs: REQUEST_MS });
+        await vm.detachPort(SHARE_PORT_NAME);
+        await end();
+      },
       disk: diskOf(spec),
       run: (script, diskSerial) => run(link, script, diskSerial),
     };
@@ -270,8 +275,9 @@ async function greet(vm: Vm): Promise<GuestLink> {
 
 async function setUp(link: GuestLink, name: string): Promise<void> {
   const entropy = randomBytes(ENTROPY_BYTES).toString("hex");
-  const setup = sandboxSetup({ sandboxId: name, hostname: name, entropy, share: true });
+  const setup = sandboxSetup({ sandboxId: name, hostname: name, entropy });
   await link.request("sandbox.setup", setup, { deadlineMs: REQUEST_MS });
+  await link.request("share.mount", { port: SHARE_PORT_NAME }, { deadlineMs: REQUEST_MS });
 }
 
 async function run(link: GuestLink, script: string, diskSerial = ""): Promise<string> {

@@ -233,7 +233,6 @@ async function expectRefused(bench: CloneBench, spec: VmSpec, code: string): Pro
 /** What neither a clone nor a fork can be. */
 async function expectRefusedAnyway(bench: CloneBench, spec: Spec<"clone" | "fork">): Promise<void> {
   const wrong: Partial<VmSpec>[] = [
-    { shareDirectory: undefined },
     { source: { ...spec.source, disk: undefined } },
     { memoryBytes: 2 * spec.memoryBytes },
   ];

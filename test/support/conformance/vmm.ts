@@ -4,6 +4,10 @@
  * A driver brings a bench: itself, two of its kind that cannot start VMs, a place for VMs and a look at what is left of
  * them. What a guest sees of a disk or a share is for the integration tests of each driver.
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
@@ -229,6 +233,24 @@ function running(bench: () => VmmBench): void {
       await vm.kill();
     });
 
+    it("takes ports and lets go of them, as often as asked", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const host = await listeningSocket();
+      const port = { name: "some.port.0", socket: host.path };
+      for (let round = 0; round < 3; round++) {
+        await vm.attachPort(port);
+        await expect(vm.attachPort(port)).rejects.toMatchObject({ code: "QmpFailed" });
+        await vm.detachPort(port.name);
+        await vm.detachPort(port.name);
+      }
+      await expect(vm.attachPort({ ...port, name: "A,b" })).rejects.toMatchObject({
+        code: "InvalidArgument",
+      });
+      await greet(vm);
+      await vm.kill();
+      await host.close();
+    });
+
     it("pauses and resumes, and tells each change once", async () => {
       const vm = await bench().driver.launch(await bench().spec("vm"));
       const events = record(vm);
@@ -305,6 +327,8 @@ function ending(bench: () => VmmBench): void {
         vm.resume(),
         vm.attachDisk(disk),
         vm.detachDisk("c1"),
+        vm.attachPort({ name: "p", socket: "/nowhere" }),
+        vm.detachPort("p"),
         vm.connectAgent().then(() => undefined),
       ];
       for (const call of calls) await expect(call).rejects.toMatchObject({ code: "VmmExited" });
@@ -336,6 +360,19 @@ function ending(bench: () => VmmBench): void {
       expect(await bench().leftovers()).toEqual([]);
     });
   });
+}
+
+/** A unix socket that takes connections and keeps them until the other end closes. */
+async function listeningSocket(): Promise<{ readonly path: string; close(): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), "blazar-port-"));
+  const server = createServer((socket) => socket.on("error", () => undefined).resume());
+  const path = join(directory, "port.sock");
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const close = async (): Promise<void> => {
+    await new Promise((resolve) => server.close(resolve));
+    await rm(directory, { recursive: true });
+  };
+  return { path, close };
 }
 
 /** Everything a VM tells from now on. */

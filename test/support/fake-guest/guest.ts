@@ -58,6 +58,8 @@ export interface FakeGuestOptions {
   readonly schedule?: (callback: () => void) => void;
   /** Its wall clock while nobody moves it, milliseconds since the epoch; default: this process's. */
   readonly now?: () => number;
+  /** Whether its machine has a port of this name; default: all. A root on the share then needs the share. */
+  readonly hasPort?: (port: string) => boolean;
   /** The guest has powered its machine off. */
   readonly onPowerOff?: () => void;
 }
@@ -87,6 +89,8 @@ export class FakeGuest {
   readonly violations: BlazarError[] = [];
   /** Disks that are mounted and wait for their container. */
   readonly preparedDisks = new Set<string>();
+  /** The port over which the share is mounted. */
+  sharePort: string | undefined;
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -218,6 +222,16 @@ export class FakeGuest {
       return {};
     },
     "child.prepare": () => ({}),
+    "share.mount": ({ port }) => {
+      if (this.options.hasPort?.(port) === false)
+        throw failure("MountFailed", "mount the share", port, "there is no such port");
+      this.sharePort = port;
+      return {};
+    },
+    "share.unmount": () => {
+      this.sharePort = undefined;
+      return {};
+    },
     "clock.adjust": ({ by }) => {
       this.clockMoved += by;
       return { now: this.clock() };
@@ -284,6 +298,8 @@ export class FakeGuest {
     if (this.containers.has(params.id)) {
       throw failure("ContainerExists", "create a container", params.id, "there is one with this id");
     }
+    if (params.rootfs.kind === "layers" && this.options.hasPort !== undefined && this.sharePort === undefined)
+      throw failure("InvalidRootfs", "create a container", params.id, "the share is not mounted");
     if (params.pidNamespace === "target") this.container(params.pidTarget);
     const init = this.spawn(params.id, "", params.process, params.stdio);
     this.preparedDisks.delete(params.rootfs.diskSerial);

@@ -94,7 +94,6 @@ export class FakeVmmDriver implements VmmDriver {
     const { templates, forks } = this;
     if (templates === undefined || forks === undefined)
       throw failure("Unimplemented", spec.id, "this driver neither clones nor forks");
-    if (spec.shareDirectory === undefined) throw failure("InvalidArgument", spec.id, "it has no share");
     const inherited =
       source.kind === "clone"
         ? templates.cloneOf(source.template, spec)

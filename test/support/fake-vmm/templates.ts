@@ -54,7 +54,7 @@ export class FakeTemplates implements TemplateDriver {
   ): Promise<readonly BuildStep[]> {
     const source = { kind: "boot" } as const;
     const id = `template-${this.identityOf(shape).key}`;
-    const place = { id, directory: "/scratch", shareDirectory: "/scratch/share" };
+    const place = { id, directory: "/scratch" };
     const vm = await this.boot({ ...shape, ...place, user: undefined, cgroups: [], source }, signal);
     try {
       await this.suffer(signal);

@@ -6,7 +6,7 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
+import type { ByteLink, Vm, VmDisk, VmmEvent, VmPort, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { FakeGuest, type FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeByteLink } from "./byte-link-pair.ts";
@@ -19,6 +19,8 @@ export interface VmFaults {
   agentLink?: "silent" | "garbage" | "closes" | "refuses";
   attachDisk?: BlazarError | "hangs";
   detachDisk?: BlazarError | "hangs";
+  attachPort?: BlazarError | "hangs";
+  detachPort?: BlazarError | "hangs";
   pause?: BlazarError | "hangs";
   resume?: BlazarError | "hangs";
   /** SIGKILL does not end it until {@link FakeVm.die}. */
@@ -70,6 +72,7 @@ export class FakeVm implements Vm {
   readonly faults: VmFaults;
   readonly guest: FakeGuest;
   readonly disks = new Map<string, VmDisk>();
+  readonly ports = new Map<string, VmPort>();
   readonly events: Observable<VmmEvent>;
   readonly exited: Promise<Exit>;
   /** Set once it has ended. */
@@ -94,6 +97,7 @@ export class FakeVm implements Vm {
       schedule,
       ...guest,
       name: this.agent,
+      hasPort: (port) => this.ports.has(port),
       onPowerOff: () => this.shutDown("guest-shutdown"),
     });
     this.inherit(inherited);
@@ -132,6 +136,22 @@ export class FakeVm implements Vm {
     this.checkAlive("detach a disk");
     await this.fault(this.faults.detachDisk);
     this.disks.delete(id);
+  }
+
+  async attachPort(port: VmPort): Promise<void> {
+    this.checkAlive("attach a port");
+    if (!/^[a-z0-9.]{1,31}$/.test(port.name))
+      throw this.error("InvalidArgument", "attach a port", "its name is not valid");
+    await this.fault(this.faults.attachPort);
+    if (this.ports.has(port.name))
+      throw this.error("QmpFailed", "attach a port", `there is a port ${port.name}`);
+    this.ports.set(port.name, port);
+  }
+
+  async detachPort(name: string): Promise<void> {
+    this.checkAlive("detach a port");
+    await this.fault(this.faults.detachPort);
+    this.ports.delete(name);
   }
 
   async pause(): Promise<void> {

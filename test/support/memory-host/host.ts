@@ -8,6 +8,8 @@ import { Pace } from "../../../src/actors/supply/pace.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import type { FileServerSpec } from "../../../src/contracts/file-servers.ts";
+import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
@@ -22,6 +24,7 @@ import { MemoryJournal } from "./journal.ts";
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
   | "makeDirectory"
+  | "startFileServer"
   | "apply"
   | "release"
   | "removeTree"
@@ -80,6 +83,12 @@ export class MemoryHost {
         unmountBelow: async () => undefined,
         removeFile: async (path) => void this.driver.disks.delete(path),
         removeTree: async (path) => this.undo("removeTree", (name) => name.startsWith(`directory ${path}`)),
+      },
+      fileServers: {
+        start: async (spec, signal) => {
+          this.maybeFail("startFileServer", spec.id);
+          return client.spawn(serverProcess(spec), signal);
+        },
       },
       rootfs: {
         plan: async ({ containerId, shareDirectory }) => planOf(containerId, shareDirectory),
@@ -155,6 +164,7 @@ export class MemoryHost {
     return [
       ...this.resources,
       ...this.driver.running.map((id) => `VM ${id}`),
+      ...[...this.keeper.processes.keys()].map((id) => `process ${id}`),
       ...[...this.keeper.stdio.keys()].map((id) => `stdio ${id}`),
       ...[...this.journals.keys()].map((id) => `journal ${id}`),
       ...[...(this.templates?.leases ?? [])].map(({ template }) => `lease on ${template.key}`),
@@ -187,6 +197,11 @@ export class MemoryHost {
     if (!this.faults.delete(fault)) return;
     throw blazarError("HostResource", fault, "a fault of the test", { subject });
   }
+}
+
+function serverProcess({ id, cgroups }: FileServerSpec): ProcessSpawn {
+  const nothing = { env: [], cwd: "/", groups: [], capabilities: [], files: [], rlimits: [] };
+  return { id, argv: ["/fileserver"], cgroups, ...nothing };
 }
 
 /** Users for VMMs whose holders can be seen. */

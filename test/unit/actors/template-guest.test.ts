@@ -18,7 +18,6 @@ function launch(faults: GuestFaults): Promise<FakeVm> {
     directory: "/nowhere",
     vcpus: 1,
     memoryBytes: 2 ** 28,
-    shareDirectory: undefined,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" as const },

@@ -8,6 +8,7 @@ import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
 
 const parts = {
   keeper: "/parts/keeper",
+  fileServer: "/parts/fileserver",
   forkLibrary: undefined,
   kernel: "/parts/vmlinux",
   initramfs: "/parts/initramfs",

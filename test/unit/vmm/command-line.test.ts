@@ -15,7 +15,6 @@ const SPEC: VmSpec = {
   directory: "/run/x",
   vcpus: 2,
   memoryBytes: 256 * MEBIBYTE,
-  shareDirectory: undefined,
   user: undefined,
   cgroups: ["/sys/fs/cgroup/x/cgroup.procs"],
   source: { kind: "boot" },
@@ -55,12 +54,8 @@ describe("the command line", () => {
     for (const flag of ["-nodefaults", "-no-user-config"]) expect(argv).toContain(flag);
   });
 
-  it("has no share unless there is one, and then read-only with inodes of its own", () => {
-    expect(option(commandLine(input()), "-fsdev")).toBeUndefined();
-    const argv = commandLine(input({ shareDirectory: "/run/a,b" }));
-    expect(option(argv, "-fsdev")).toBe(
-      "local,id=share,path=/run/a,,b,security_model=none,readonly=on,multidevs=remap",
-    );
+  it("serves no files", () => {
+    expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|9p|virtfs/);
   });
 
   it("rounds memory up to what QEMU takes", () => {
@@ -82,15 +77,14 @@ describe("the command line", () => {
 describe("the process", () => {
   const user = { uid: 5000, gid: 5001 };
 
-  it("with a user and a share may read what it shares, and no more", () => {
-    expect(vmmProcess(input({ user, shareDirectory: "/run/s" }), FACTS)).toMatchObject({
+  it("with a user has no capability", () => {
+    expect(vmmProcess(input({ user }), FACTS)).toMatchObject({
       uid: 5000,
       gid: 5001,
       groups: [],
-      capabilities: ["CAP_DAC_READ_SEARCH"],
+      capabilities: [],
       cgroups: SPEC.cgroups,
     });
-    expect(vmmProcess(input({ user }), FACTS).capabilities).toEqual([]);
   });
 
   it("with a user gets kernel and initramfs as descriptors", () => {
@@ -129,7 +123,6 @@ describe("a spec", () => {
     ["an id with a comma", { id: "a,b" }],
     ["an id that is empty", { id: "" }],
     ["a relative directory", { directory: "x" }],
-    ["a relative share", { shareDirectory: "x" }],
     ["a relative cgroup", { cgroups: ["x"] }],
     ["no processor", { vcpus: 0 }],
     ["half a processor", { vcpus: 0.5 }],

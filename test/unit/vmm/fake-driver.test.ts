@@ -16,7 +16,6 @@ function spec(id: string): VmSpec {
     directory: `/nowhere/${id}`,
     vcpus: 1,
     memoryBytes: 256 * MEBIBYTE,
-    shareDirectory: `/nowhere/${id}/share`,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" },

@@ -14,7 +14,6 @@ const SPEC: VmSpec = {
   directory: "/nowhere",
   vcpus: 1,
   memoryBytes: 256 * 1024 * 1024,
-  shareDirectory: undefined,
   user: undefined,
   cgroups: [],
   source: { kind: "boot" },

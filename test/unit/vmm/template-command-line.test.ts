@@ -13,7 +13,6 @@ const INPUT: ProcessInput = {
     directory: "/run/x",
     vcpus: 1,
     memoryBytes: 256 * 1024 * 1024,
-    shareDirectory: "/run/share",
     user: { uid: 61_000, gid: 61_000 },
     cgroups: [],
     source: { kind: "boot" },

@@ -29,7 +29,6 @@ beforeEach(async () => {
     directory,
     vcpus: 1,
     memoryBytes: 256 * 1024 * 1024,
-    shareDirectory: undefined,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" },

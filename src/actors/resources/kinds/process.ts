@@ -1,5 +1,5 @@
 /**
- * A process that the keeper has started: a VMM.
+ * A process that the keeper has started: a VMM or a file server.
  *
  * The keeper knows it by its id. A keeper that has died leaves its children to init: then only pid and start time
  * together name the process.

@@ -34,6 +34,8 @@ export async function rehearse(
     const spec = { ...REHEARSAL_SPEC, create: { ...REHEARSAL_SPEC.create, pidNamespace } };
     await rehearseOnce(vm, containerSpec(`${vm.id}-rehearsal`, root, spec), ports, signal);
   }
+  // a fork would have the same connection as its original, and a warm VM need not have a server
+  await vm.share.withdraw(ports);
 }
 
 async function rehearseOnce(

@@ -68,14 +68,13 @@ export async function prepareTemplateGuest(
   }
 }
 
-/** Mounts and namespaces that serve every sandbox. No share: a 9p mount cannot be saved. */
+/** Mounts and namespaces that serve every sandbox. */
 const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
   sandboxId: "template",
   hostname: "",
   hosts: "",
   resolvConf: "",
   entropy: "",
-  share: false,
   sharedPidNamespace: true,
   // resized by each sandbox
   shmBytes: 64 * 2 ** 20,

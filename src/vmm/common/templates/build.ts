@@ -2,9 +2,9 @@
  * Makes a template: boots a VM whose memory is a file, lets it get ready, saves its devices and ends it.
  *
  * How a VM is booted and saved is the driver's. What it needs beside the template's files lies in a private directory with
- * a short name, because the paths of unix sockets are limited. Its share is empty, and nobody else speaks to it.
+ * a short name, because the paths of unix sockets are limited. Nobody else speaks to it.
  */
-import { chmod, chown, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, chown, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { blazarError } from "../../../contracts/errors.ts";
@@ -99,8 +99,6 @@ async function boot<V extends Vm>(
 ): Promise<V> {
   const { shape, user, directory } = build;
   const { memory } = templatePaths(directory);
-  const shareDirectory = join(scratch, "share");
-  await mkdir(shareDirectory);
   await give(scratch, user);
   const file = await open(memory, "wx", 0o600);
   try {
@@ -111,7 +109,7 @@ async function boot<V extends Vm>(
   await give(memory, user);
   const disk = await makeDisk(build);
   const { vcpus, memoryBytes } = shape;
-  const place = { id: basename(scratch), directory: scratch, shareDirectory };
+  const place = { id: basename(scratch), directory: scratch };
   const source = { kind: "boot" } as const;
   return builder.boot({ ...place, vcpus, memoryBytes, user, cgroups: [], source }, memory, disk);
 }

@@ -2,7 +2,7 @@
  * VMs that are forks of another VM's process (native/fork/vmm-fork.c), which has translated what they are going to run.
  *
  * An original is a clone that was launched with the library preloaded, and is then paused for good. A fork has another
- * user, other sockets, another share, log and disk; QEMU goes on with the same descriptors, which now mean the fork's.
+ * user, other sockets, another log and disk; QEMU goes on with the same descriptors, which now mean the fork's.
  * Only emulated guests can be forked: a descriptor of KVM's belongs to one process.
  */
 import { constants } from "node:fs";
@@ -12,8 +12,7 @@ import type { LayerImages } from "../../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { pause, throwIfAborted } from "../../../lib/async.ts";
-import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
-import { capabilities, descriptorPath } from "../../common/confinement.ts";
+import { descriptorPath } from "../../common/confinement.ts";
 import { SETTLE_MS } from "../../common/templates/build.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
@@ -40,7 +39,6 @@ interface Launched extends Clone {
 interface Original extends Launched {
   /** The files that its QEMU has open and a fork has others for; absolute, without links. */
   readonly files: {
-    readonly share: string | undefined;
     readonly log: string | undefined;
     readonly disk: string | undefined;
   };
@@ -82,10 +80,8 @@ export class TcgForks implements VmForks {
     await vm.pause();
     const { packedDisk, log: logFile } = vmPaths(spec.directory);
     if (disk !== undefined) await this.options.images?.pack(disk.path, packedDisk);
-    const [share, log, image] = await Promise.all(
-      [spec.shareDirectory, logFile, disk?.path].map((path) => path && realpath(path)),
-    );
-    this.originals.set(vm.id, { ...how, packedDisk, files: { share, log, disk: image } });
+    const [log, image] = await Promise.all([logFile, disk?.path].map((path) => path && realpath(path)));
+    this.originals.set(vm.id, { ...how, packedDisk, files: { log, disk: image } });
     void vm.exited.then(() => {
       if (this.originals.get(vm.id)?.vm === vm) this.originals.delete(vm.id);
     });
@@ -140,8 +136,6 @@ function check(spec: VmSpec, source: ForkSource, { spec: original, files }: Orig
   const refuse = (reason: string): BlazarError => invalid("fork a VM", spec.id, reason);
   if (spec.vcpus !== original.vcpus || spec.memoryBytes !== original.memoryBytes)
     throw refuse(`${original.id} has another shape`);
-  if (files.share !== undefined && spec.shareDirectory === undefined)
-    throw refuse(`it has no share, and ${original.id} has one`);
   if (files.disk !== undefined && source.disk === undefined)
     throw refuse(`it has no place for its disk, and ${original.id} has one`);
 }
@@ -150,13 +144,13 @@ function check(spec: VmSpec, source: ForkSource, { spec: original, files }: Orig
 function words({ files }: Original, spec: VmSpec, source: ForkSource): string[] {
   const { user, directory } = spec;
   const pairs = [
-    [files.share, spec.shareDirectory],
     [files.log, vmPaths(directory).log],
     [files.disk, source.disk],
   ];
   return [
     ...[user?.uid ?? "", user?.gid ?? ""].map(String),
-    capabilityMask(capabilities(spec)).toString(16),
+    // no capability
+    "0",
     ...[directory, spec.id],
     ...pairs.flatMap(([from, to]) => (from === undefined || to === undefined ? [] : [from, to])),
   ];

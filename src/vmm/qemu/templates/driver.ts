@@ -6,7 +6,6 @@
  * until {@link QemuTemplates.forget}. It does not know where templates are kept.
  */
 import { join } from "node:path";
-import { blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { BuildStep } from "../../../contracts/templates.ts";
 import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
@@ -95,10 +94,6 @@ export class QemuTemplates implements TemplateDriver {
 
   /** Launches a VM as a clone. Throws TemplateNotFound, TemplateBroken, and what a launch throws. */
   async clone(spec: VmSpec, source: CloneSource, signal?: AbortSignal, extra?: Extra): Promise<Clone> {
-    if (spec.shareDirectory === undefined) {
-      const reason = "it has no share, and templates have one";
-      throw blazarError("InvalidArgument", "clone a VM", reason, { subject: spec.id });
-    }
     const { template } = source;
     const { images, prepared } = this.options;
     try {

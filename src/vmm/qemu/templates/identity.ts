@@ -56,7 +56,6 @@ function devices(accelerator: Accelerator, shape: VmShape, hasDisk: boolean): st
       ...shape,
       id: "template",
       directory: "/vm",
-      shareDirectory: "/share",
       user: undefined,
       cgroups: [],
       source: { kind: "boot" },

@@ -1,0 +1,28 @@
+/**
+ * The port to file servers: processes that serve one directory to one guest each, read-only (fileserver/).
+ *
+ * A server takes one connection and ends with it. It is the keeper's child, so a daemon that died leaves it to the next
+ * one, which finds it by its id. `host/storage/file-servers.ts` implements the port.
+ */
+import type { ProcessIdentity } from "./keeper.ts";
+
+export interface FileServerSpec {
+  /** The keeper's name for the process. */
+  readonly id: string;
+  /** What is served; the guest can reach nothing else. */
+  readonly directory: string;
+  /** Where the server listens: a path that is free, in a directory of its user's. */
+  readonly socket: string;
+  /** Whom it runs as; undefined = the daemon's own user. It may read what only root may read, and nothing else. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  /** cgroup.procs files that it enters. */
+  readonly cgroups: readonly string[];
+}
+
+export interface FileServers {
+  /**
+   * Starts a server and resolves when its socket takes the connection. A failure leaves no process. Throws HostResource
+   * with what the server said, Cancelled at the abort, and what {@link Keeper.spawn} throws.
+   */
+  start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity>;
+}
