@@ -43,7 +43,13 @@ class Pod {
     await guest.ask("sandbox.setup", sandboxSetup());
     await vm.attachDisk({ id: "layer", path: layer, readonly: false });
     const disk = { diskSerial: "layer", filesystem: "ext4" };
-    const rootfs = { kind: "builtin", path: "", imageSerials: [] as string[], ...disk, readonly: false } as const;
+    const rootfs = {
+      kind: "builtin",
+      path: "",
+      imageSerials: [] as string[],
+      ...disk,
+      readonly: false,
+    } as const;
     await guest.start("c", ["sleep", "1000"], { rootfs, layerBytes });
     return new Pod(vm, layer, record(vm), guest);
   }

@@ -20,7 +20,7 @@ const SPEC: VmSpec = {
   source: { kind: "boot" },
 };
 const LIMITS = { mostVcpus: 240 };
-const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108 };
+const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108, programPaths: ["/usr", "/dev/urandom"] };
 
 function input(
   spec: Partial<VmSpec> = {},
