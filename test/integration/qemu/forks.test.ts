@@ -53,12 +53,12 @@ async function threads(pid: number): Promise<Map<string, string>[]> {
   );
 }
 
-/** The files that its descriptors are open on, without the harmless ones. */
+/** The files that its descriptors are open on, without the harmless ones. "/" is /dev/urandom, whose mount is gone. */
 async function files(pid: number): Promise<string[]> {
   const all = await readdir(`/proc/${pid}/fd`);
   const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
   return targets.filter(
-    (target) => target.startsWith("/") && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
+    (target) => /^\/./.test(target) && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
   );
 }
 
