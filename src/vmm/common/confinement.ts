@@ -15,8 +15,17 @@ const STDERR = 2;
 /** Most files that a VMM may have open. */
 const OPEN_FILES = 65_536;
 
-/** Where programs and their libraries are (hier(7)), and the one device that a VMM opens without KVM. */
-const PROGRAM_PATHS = ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/dev/urandom"];
+/** Where programs and their libraries are (hier(7)), and the devices that a VMM opens without KVM. */
+const PROGRAM_PATHS = [
+  "/usr",
+  "/bin",
+  "/lib",
+  "/lib64",
+  "/nix/store",
+  "/etc/ld.so.cache",
+  "/dev/null",
+  "/dev/urandom",
+];
 const KVM_DEVICE = "/dev/kvm";
 
 /** What the host has to offer, found once. */

@@ -50,7 +50,7 @@ export async function launchVm(
     run: async (qmp, step, abort) => {
       await Promise.all([
         // It answers, so it has loaded and opened all that it needs.
-        process.jail === undefined ? undefined : launcher.keeper.seal(spec.id).then(() => step("sealed")),
+        process.jail === undefined ? undefined : launcher.keeper.seal(spec.id),
         source.kind === "own" || source.disk === undefined ? undefined : forgetFileSet(qmp, DISK),
         source.kind === "cloned" ? restore(qmp, STATE, step, abort) : undefined,
       ]);
