@@ -1,6 +1,7 @@
 /** What QEMU is started with: confinement, clock, share, and nothing of the host's by accident. */
 import { constants } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { checkSpec } from "../../../src/vmm/common/spec.ts";
 import { KVM } from "../../../src/vmm/qemu/accelerator.ts";
@@ -53,6 +54,18 @@ describe("the command line", () => {
       "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     );
     for (const flag of ["-nodefaults", "-no-user-config"]) expect(argv).toContain(flag);
+  });
+
+  it("has empty slots for images, whatever the VM is, and no file for them", () => {
+    const argv = commandLine(input());
+    const nodes = argv.flatMap((each, at) => (each === "-blockdev" ? [JSON.parse(argv[at + 1] ?? "")] : []));
+    expect(nodes).toEqual([
+      expect.objectContaining({ driver: "null-co", "node-name": "slot-empty", size: SLOT_BYTES }),
+      { driver: "raw", "node-name": "slot0", "read-only": true, file: "slot-empty" },
+      { driver: "raw", "node-name": "slot1", "read-only": true, file: "slot-empty" },
+    ]);
+    const devices = argv.filter((each) => each.startsWith("scsi-hd"));
+    expect(devices.map((each) => /serial=([^,]*)/.exec(each)?.[1])).toEqual(["slot0", "slot1"]);
   });
 
   it("has no share unless there is one, and then read-only with inodes of its own", () => {
