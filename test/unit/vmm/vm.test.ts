@@ -140,7 +140,7 @@ describe("a QEMU", () => {
   it("that the keeper has lost is noticed and ended all the same", async () => {
     const lost = (): Promise<never> =>
       Promise.reject(blazarError("KeeperLost", "ask the keeper", "it is gone"));
-    const parent = { spawn: lost, fork: lost, signal: lost, exited: lost, forget: lost };
+    const parent = { spawn: lost, fork: lost, seal: lost, signal: lost, exited: lost, forget: lost };
     const process = new RunningProcess(parent, "vm", { pid: 0x7fff_ffff, startTime: 1 });
     await process.kill(1000);
     expect(process.exit).toEqual({ code: -1, signal: 0 });
