@@ -23,11 +23,12 @@ export interface ErofsUtils {
 
 const SUITE = "trixie";
 const PACKAGE = "erofs-utils";
-/** All that the program is linked with, and what that is linked with. */
+/** All that the program is linked with, what that is linked with, and libgcc, which ends its threads. */
 const LIBRARIES = [
   ...[
     "libc6",
     "libdeflate0",
+    "libgcc-s1",
     "liblz4-1",
     "liblzma5",
     "libpcre2-8-0",
@@ -39,10 +40,10 @@ const LIBRARIES = [
 ];
 /** The C library's package has more than is needed. */
 const WANTED =
-  /^(ld-linux-x86-64|libc|libm|libdeflate|liblz4|liblzma|libpcre2-8|libselinux|libuuid|libxxhash|libzstd|libz)\.so\./;
+  /^(ld-linux-x86-64|libc|libm|libdeflate|libgcc_s|liblz4|liblzma|libpcre2-8|libselinux|libuuid|libxxhash|libzstd|libz)\.so\./;
 
 export function erofsUtilsStep(cache: Cache): Step<ErofsUtils> {
-  const key = contentKey(["1", SUITE, PACKAGE, ...LIBRARIES]);
+  const key = contentKey(["2", SUITE, PACKAGE, ...LIBRARIES]);
   const ensure = async (): Promise<ErofsUtils> => {
     const directory = await cache.ensure("erofs-utils", key, (entry) => build(cache, entry));
     return { directory, mkfs: command(directory), bin: path.join(directory, "bin") };

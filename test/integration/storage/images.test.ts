@@ -1,181 +1,169 @@
-/** Images in a real VM: slots that show one image after the other, disks beyond the slots, and what a guest makes of them. */
-import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+/** The store of images on a real disk: layers, mkfs.erofs in its jail, and the kernel that reads what came out. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
-import type { Vm } from "../../../src/contracts/vm.ts";
-import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
-import { QemuBench } from "../../support/bench/qemu.ts";
-import { RunningGuest } from "../../support/bench/running-guest.ts";
-import { makeErofs } from "../../support/erofs.ts";
-import { sandboxSetup } from "../../support/guest-requests.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import { type ImageStoreOptions, LocalImageStore } from "../../../src/host/storage/images/image-store.ts";
+import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
+import type { ImageTasks } from "../../../src/workers/image.worker.ts";
+import { RealKeeper } from "../../support/bench/keeper.ts";
+import { describeImages } from "../../support/conformance/images.ts";
+import { buildLayers, listTree, makeLayers } from "../../support/layers/layers.ts";
+import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
-const root = process.getuid?.() === 0;
-const PLUGGED_BYTES = 8 * 1024 * 1024;
-const MANY = 110;
-/** Tells by its exit status whether it may do what it is asked to. */
-const MAY = `
-#include <string.h>
-#include <unistd.h>
-int main(int count, char **words) {
-  if (count > 2 && strcmp(words[1], "chown") == 0) return chown(words[2], 0, 0) != 0;
-  return geteuid() != 0 || getuid() == 0;
-}
-`;
+const run = promisify(execFile);
+const USER = { uid: 61_234, gid: 61_234 };
+const GIGABYTE = 2 ** 30;
+const isRoot = process.getuid?.() === 0;
+const hasErofs = (await readFile("/proc/filesystems", "utf8")).includes("erofs");
 
-let bench: QemuBench;
-let vm: Vm;
-let guest: RunningGuest;
-
-/** A root with busybox, and what a test adds to it. */
-function makeRoot(name: string, add: (directory: string) => void = () => undefined): string {
-  const directory = join(bench.directory, `root-${name}`);
-  for (const each of ["bin", "dev", "etc", "proc", "tmp"])
-    mkdirSync(join(directory, each), { recursive: true });
-  copyFileSync(artifacts().busybox.binary, join(directory, "bin/busybox"));
-  for (const applet of ["sh", "cat", "stat", "id", "ls", "sleep", "grep", "test", "head"])
-    symlinkSync("/bin/busybox", join(directory, "bin", applet));
-  add(directory);
-  return directory;
-}
-
-function makeImage(name: string, add?: (directory: string) => void, bytes?: number): Promise<string> {
-  return makeErofs(makeRoot(name, add), join(bench.directory, `${name}.erofs`), bytes);
-}
-
-function over(...imageSerials: string[]): Partial<ContainerCreate> {
-  const rootfs = {
-    kind: "image",
-    path: "",
-    imageSerials,
-    diskSerial: "",
-    filesystem: "",
-    readonly: false,
-  } as const;
-  return { rootfs };
-}
-
-describe.skipIf(!root)("an image in a VM", () => {
+describe.runIf(isRoot)("the store of images", () => {
+  let keeper: RealKeeper;
+  let worker: WorkerBundle;
+  let workers: WorkerPool<ImageTasks>;
+  let scratch: string;
   beforeAll(async () => {
-    bench = await QemuBench.start();
+    keeper = await RealKeeper.start();
+    worker = await bundleWorker("image");
+    workers = new WorkerPool<ImageTasks>({ file: worker.file, maxThreads: 1 });
+    scratch = await mkdtemp(path.join(tmpdir(), "blazar-images-"));
   });
   afterAll(async () => {
-    await bench.dispose();
-  });
-  let number = 0;
-  beforeEach(async () => {
-    vm = await bench.driver.launch(await bench.spec(`vm-${number++}`));
-    guest = await RunningGuest.of(vm);
-    await guest.ask("sandbox.setup", sandboxSetup());
-  });
-  afterEach(async () => {
-    await vm.kill();
+    await workers.close();
+    await worker.remove();
+    await keeper.dispose();
+    await rm(scratch, { recursive: true, force: true });
   });
 
-  it("is in a slot that the guest has found before, and the next one in it shows nothing of it", async () => {
-    const content = (name: string) => (directory: string) => {
-      // the same names and sizes at the same places: what is cached of one would be taken for the other's
-      writeFileSync(join(directory, "tmp/name"), `${name}${".".repeat(100_000)}`);
-      mkdirSync(join(directory, `tmp/${name}`));
-    };
-    const images = [await makeImage("one", content("one")), await makeImage("two", content("two"))];
-    for (const round of [0, 1, 2, 3]) {
-      const name = ["one", "two"][round % 2] ?? "";
-      const serial = await vm.attachImage({ id: `image-${round}`, path: images[round % 2] ?? "" });
-      expect(serial).toBe("slot0");
-      const script = `grep -q '^${name}\\.*$' /tmp/name && test -d /tmp/${name} && test "$(ls /tmp)" = "name
-${name}"`;
-      expect(await guest.run(`c${round}`, ["sh", "-c", script], over(serial))).toBe(0);
-      await vm.detachImage(serial);
-    }
-  });
-
-  it("serves containers that come and go, and is given back after the last of them", async () => {
-    const serial = await vm.attachImage({ id: "image-1", path: await makeImage("shared") });
-    const stay = ["sh", "-c", "exec sleep 1000"];
-    await Promise.all(["a", "b"].map((id) => guest.start(id, stay, over(serial))));
-    expect(await guest.run("c", ["sh", "-c", "echo mine > /tmp/mine"], over(serial))).toBe(0);
-    expect(await guest.run("d", ["sh", "-c", "! test -e /tmp/mine"], over(serial))).toBe(0);
-    await guest.remove("a");
-    expect(await guest.run("e", ["cat", "/bin/busybox"], over(serial))).toBe(0);
-    await Promise.all([guest.remove("b"), guest.run("f", ["id"], over(serial))]);
-    await vm.detachImage(serial);
-    const other = await vm.attachImage({ id: "image-2", path: await makeImage("later") });
-    expect(other).toBe(serial);
-    expect(await guest.run("g", ["id"], over(other))).toBe(0);
-  });
-
-  it("keeps what its files may do: set-uid, capabilities, device nodes", async () => {
-    const program = join(bench.directory, "may");
-    writeFileSync(`${program}.c`, MAY);
-    execFileSync("musl-gcc", ["-static", "-o", program, `${program}.c`]);
-    const path = await makeImage("special", (directory) => {
-      const file = (name: string) => join(directory, name);
-      for (const name of ["bin/plain", "bin/set-uid", "bin/capable"]) copyFileSync(program, file(name));
-      execFileSync("chmod", ["4755", file("bin/set-uid")]);
-      execFileSync("setcap", ["cap_chown+ep", file("bin/capable")]);
-      writeFileSync(file("tmp/file"), "");
-      execFileSync("chown", ["1000:1000", file("tmp/file")]);
-      execFileSync("mknod", [file("tmp/zero"), "c", "1", "5"]);
-      execFileSync("mknod", [file("tmp/pipe"), "p"]);
+  function openStore(directory: string, changed: Partial<ImageStoreOptions> = {}): LocalImageStore {
+    const { erofsUtils } = artifacts();
+    return new LocalImageStore({
+      keeper: keeper.keeper,
+      workers,
+      mkfs: erofsUtils === null ? undefined : { command: erofsUtils.mkfs, needs: [erofsUtils.directory] },
+      user: USER,
+      directory,
+      diskLimitBytes: GIGABYTE,
+      inlineLimitMs: 30_000,
+      enabled: true,
+      logger: silentLogger,
+      ...changed,
     });
-    const serial = await vm.attachImage({ id: "image-1", path });
-    const as = { uid: 1000, gid: 1000, noNewPrivileges: false };
-    const run = (...args: string[]) => guest.run("c", args, over(serial), as);
-    expect(await run("/bin/plain", "be-root")).not.toBe(0);
-    expect(await run("/bin/set-uid", "be-root")).toBe(0);
-    expect(await run("/bin/plain", "chown", "/tmp/file")).not.toBe(0);
-    expect(await run("/bin/capable", "chown", "/tmp/file")).toBe(0);
-    expect(await guest.run("c", ["sh", "-c", "test -p /tmp/pipe && head -c 3 /tmp/zero"], over(serial))).toBe(
-      0,
-    );
-    await vm.detachImage(serial);
+  }
+
+  describeImages("is a store like any other", async () => {
+    const directory = await mkdtemp(path.join(scratch, "suite-"));
+    const images = path.join(directory, "images");
+    const store = openStore(images);
+    return { store, directory, other: () => openStore(images), dispose: () => store.close() };
   });
 
-  it("may be one of several that are stacked", async () => {
-    const top = join(bench.directory, "top");
-    mkdirSync(join(top, "tmp"), { recursive: true });
-    writeFileSync(join(top, "tmp/name"), "top");
-    const upper = await makeErofs(top, join(bench.directory, "top.erofs"), PLUGGED_BYTES);
-    const lower = await makeImage("bottom", (directory) =>
-      writeFileSync(join(directory, "tmp/name"), "bottom"),
-    );
-    const serials = [
-      await vm.attachImage({ id: "upper", path: upper }),
-      await vm.attachImage({ id: "lower", path: lower }),
-    ];
-    expect(serials).toEqual(["upper", "slot0"]);
-    expect(await guest.run("c", ["sh", "-c", "grep -q top /tmp/name"], over(...serials))).toBe(0);
-    for (const serial of serials) await vm.detachImage(serial);
-  });
+  it.runIf(hasErofs)(
+    "shows in an image what an overlay of its layers shows",
+    { timeout: 120_000 },
+    async () => {
+      const program = await buildLayers(scratch);
+      const lower = await makeLayers(program, path.join(scratch, "stack"), 20_000);
+      const image = await openStore(path.join(scratch, "shows")).prepare(lower);
+      const [view, disk] = [path.join(scratch, "view"), path.join(scratch, "disk")];
+      await Promise.all([view, disk].map((each) => mkdir(each)));
+      await run("mount", ["-t", "overlay", "-o", `ro,lowerdir=${lower.join(":")}`, "overlay", view]);
+      await run("mount", ["-t", "erofs", "-o", "ro,loop", image.path, disk]);
+      try {
+        const [wanted, found] = [await listTree(program, view), await listTree(program, disk)];
+        expect(wanted.length).toBeGreaterThan(20_070);
+        expect(found.filter((line, at) => line !== wanted[at])).toEqual([]);
+        expect(found).toHaveLength(wanted.length);
+        // a sparse file of 64 MB takes no space
+        expect(image.bytes).toBeLessThan(8 * 2 ** 20);
+      } finally {
+        await run("umount", [view]);
+        await run("umount", [disk]);
+      }
+    },
+  );
 
-  it("that is no image is refused by the guest, which can use the slot afterwards", async () => {
-    const broken = await bench.layerImage();
-    const serial = await vm.attachImage({ id: "broken", path: broken });
-    await expect(guest.run("c", ["id"], over(serial))).rejects.toMatchObject({ code: "MountFailed" });
-    await vm.detachImage(serial);
-    await expect(vm.attachImage({ id: "gone", path: "/nowhere" })).rejects.toMatchObject({
-      code: "StorageFailed",
+  it("drops the least recently used image, and none that is held", async () => {
+    const lower = await Promise.all(
+      ["a", "b", "c"].map((name) => bytes(path.join(scratch, "drop", name), 100_000)),
+    );
+    const [a, b, c] = lower.map((each) => [each]) as [string[], string[], string[]];
+    const clock = { now: Date.now() };
+    const store = openStore(path.join(scratch, "dropped"), {
+      diskLimitBytes: 260_000,
+      now: () => (clock.now += 1000),
     });
-    const good = await vm.attachImage({ id: "good", path: await makeImage("good") });
-    expect(good).toBe(serial);
-    expect(await guest.run("d", ["id"], over(good))).toBe(0);
+    await store.use(a, "c1");
+    const dropped = await store.prepare(b);
+    const last = await store.prepare(c);
+    const keys = (await store.list()).map(({ key }) => key);
+    expect(keys).toContain(last.key);
+    expect(keys).not.toContain(dropped.key);
+    expect(keys).toHaveLength(2);
   });
 
-  it(`can be one of more than a hundred disks`, async () => {
-    const path = await makeImage("many", undefined, PLUGGED_BYTES);
-    const serials: string[] = [];
-    for (let index = 0; index < MANY; index++)
-      serials.push(await vm.attachImage({ id: `many-${index}`, path }));
-    const [first, last] = [serials[0] ?? "", serials.at(-1) ?? ""];
-    expect(last).toBe(`many-${MANY - 1}`);
-    expect(await guest.run("a", ["id"], over(last))).toBe(0);
-    expect(await guest.run("b", ["id"], over(first))).toBe(0);
-    const sysfs = { type: "sysfs", source: "sysfs", destination: "/sys", options: ["ro"] };
-    // one letter is not enough for the names of that many
-    const count = `test "$(ls /sys/block | grep -c '^sd[a-z][a-z]$')" -gt ${MANY - 30}`;
-    expect(await guest.run("c", ["sh", "-c", count], { mounts: [sysfs] })).toBe(0);
-    for (const serial of serials) await vm.detachImage(serial);
-  }, 120_000);
+  it("refuses an image larger than its limit, and leaves nothing of it", async () => {
+    const lower = [await bytes(path.join(scratch, "large"), 3_000_000)];
+    const directory = path.join(scratch, "limited");
+    const store = openStore(directory, { diskLimitBytes: 1_000_000 });
+    await expect(store.prepare(lower)).rejects.toMatchObject({ code: "ResourceExhausted" });
+    expect(await readdir(directory)).toEqual([".lock"]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(directory);
+  });
+
+  it("sweeps away what a crash has left, mounts included", async () => {
+    const directory = path.join(scratch, "crashed");
+    const half = path.join(directory, ".new-abcdef");
+    const layer = await bytes(path.join(scratch, "survivor"), 10);
+    await mkdir(path.join(half, "view"), { recursive: true });
+    await run("mount", ["--bind", layer, path.join(half, "view")]);
+    await openStore(directory).prepare([layer]);
+    expect((await readdir(directory)).filter((name) => name.startsWith(".new"))).toEqual([]);
+    expect(await readdir(layer)).toEqual(["file"]);
+  });
+
+  it("finds an image that was damaged", async () => {
+    const store = openStore(path.join(scratch, "damaged"));
+    const image = await store.prepare([await bytes(path.join(scratch, "whole"), 50_000)]);
+    await store.verify(image.key);
+    const file = await open(image.path, "r+");
+    await file.write(Buffer.from("x"), 0, 1, 2 ** 32);
+    await file.close();
+    await expect(store.verify(image.key)).rejects.toMatchObject({ code: "ImageBroken" });
+  });
+
+  it("ends a build that nobody waits for, and its mkfs.erofs with it", async () => {
+    const directory = path.join(scratch, "ended");
+    const store = openStore(directory);
+    const given = new AbortController();
+    const made = store.prepare([await bytes(path.join(scratch, "waited"), 1000)], given.signal);
+    given.abort();
+    await expect(made).rejects.toMatchObject({ code: "Cancelled" });
+    await store.close();
+    expect((await readdir(directory).catch(() => [])).filter((name) => name !== ".lock")).toEqual([]);
+    expect(keeper.keeper.inventory().processes).toEqual([]);
+  });
+
+  it("keeps a lease across daemons of one boot, and none from an earlier one", async () => {
+    const directory = path.join(scratch, "boots");
+    const lower = [await bytes(path.join(scratch, "booted"), 10)];
+    const lease = await openStore(directory).use(lower, "c1");
+    const image = lease?.image;
+    if (image === undefined) throw new Error("no image");
+    expect((await openStore(directory).list())[0]?.holders).toEqual(["c1"]);
+    await writeFile(path.join(directory, image.key, "held.c1"), "00000000-0000-0000-0000-000000000000");
+    expect((await openStore(directory).list())[0]?.holders).toEqual([]);
+    await openStore(directory).remove(image.key);
+    await expect(stat(image.path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
 });
+
+async function bytes(directory: string, count: number): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(path.join(directory, "file"), Buffer.alloc(count, "data"));
+  return directory;
+}

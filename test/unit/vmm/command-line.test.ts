@@ -1,6 +1,7 @@
 /** What QEMU is started with: confinement, clock, share, and nothing of the host's by accident. */
 import { constants } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { checkSpec } from "../../../src/vmm/common/spec.ts";
 import { KVM } from "../../../src/vmm/qemu/accelerator.ts";
@@ -56,6 +57,18 @@ describe("the command line", () => {
 
   it("serves no files", () => {
     expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|9p|virtfs/);
+  });
+
+  it("has empty slots for images, whatever the VM is, and no file for them", () => {
+    const argv = commandLine(input());
+    const nodes = argv.flatMap((each, at) => (each === "-blockdev" ? [JSON.parse(argv[at + 1] ?? "")] : []));
+    expect(nodes).toEqual([
+      expect.objectContaining({ driver: "null-co", "node-name": "slot-empty", size: SLOT_BYTES }),
+      { driver: "raw", "node-name": "slot0", "read-only": true, file: "slot-empty" },
+      { driver: "raw", "node-name": "slot1", "read-only": true, file: "slot-empty" },
+    ]);
+    const devices = argv.filter((each) => each.startsWith("scsi-hd"));
+    expect(devices.map((each) => /serial=([^,]*)/.exec(each)?.[1])).toEqual(["slot0", "slot1"]);
   });
 
   it("rounds memory up to what QEMU takes", () => {

@@ -1,8 +1,10 @@
 /** A VM whose QEMU is a script: events, disks and ends that the real one shows too rarely. */
 import { existsSync } from "node:fs";
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
@@ -137,7 +139,7 @@ describe("a QEMU", () => {
 
   it("tells which disk the host could not write, once for a burst of the same kind", async () => {
     const vm = await launch();
-    await vm.attachDisk({ id: "c1", path: "/layer", readonly: false });
+    await vm.attachDisk({ id: "c1", path: "/dev/null", readonly: false });
     const { node } = diskNames("c1");
     const events = record(vm);
     const failed = (data: Record<string, unknown>) => ({
@@ -268,6 +270,83 @@ describe("a disk", () => {
         : refusal(id, "GenericError", "Failed to find node with node-name='n1'");
     await vm.detachDisk("c1");
     expect(commands()).toEqual(["device_del", "blockdev-del"]);
+    await vm.kill();
+  });
+});
+
+describe("an image", () => {
+  const refusal = (id: number, desc: string): object => ({ error: { class: "GenericError", desc }, id });
+
+  /** A file of a slot's size, or another one. */
+  async function image(bytes: number = SLOT_BYTES): Promise<string> {
+    const path = join(spec.directory, `image-${bytes}`);
+    await writeFile(path, "");
+    await truncate(path, bytes);
+    return path;
+  }
+
+  it("is put into a slot without a word to the guest, and taken out again", async () => {
+    const vm = await launch();
+    expect(await vm.attachImage({ id: "i1", path: await image() })).toBe("slot0");
+    expect(commands()).toEqual(["add-fd", "blockdev-add", "blockdev-reopen", "remove-fd"]);
+    const [, add, reopen] = qmp.commands.slice(-4);
+    const node = add?.arguments?.["node-name"];
+    const slot = { driver: "raw", "node-name": "slot0", "read-only": true };
+    expect(reopen?.arguments).toEqual({ options: [{ ...slot, file: node }] });
+    await vm.detachImage("slot0");
+    const [empty, gone] = qmp.commands.slice(-2);
+    expect(empty).toMatchObject({ arguments: { options: [{ ...slot, file: "slot-empty" }] } });
+    expect(gone).toMatchObject({ execute: "blockdev-del", arguments: { "node-name": node } });
+    await vm.detachImage("slot0");
+    expect(qmp.commands.at(-1)).toBe(gone);
+    await vm.kill();
+  });
+
+  it("is plugged in if it has another size than a slot, or no slot is free", async () => {
+    const vm = await launch();
+    expect(await vm.attachImage({ id: "small", path: await image(4096) })).toBe("small");
+    expect(commands()).toEqual(["add-fd", "blockdev-add", "device_add", "remove-fd"]);
+    const path = await image();
+    const serials = [];
+    for (const id of ["a", "b", "c"]) serials.push(await vm.attachImage({ id, path }));
+    expect(serials).toEqual(["slot0", "slot1", "c"]);
+    await vm.kill();
+  });
+
+  it("that cannot be put into a slot leaves the slot free", async () => {
+    const vm = await launch();
+    const path = await image();
+    qmp.answer = ({ execute, id, arguments: args }) => {
+      if (execute === "blockdev-add") return refusal(id, "cannot be read");
+      const fills = execute === "blockdev-reopen" && !JSON.stringify(args).includes("slot-empty");
+      if (fills || execute === "blockdev-del") return refusal(id, "Failed to find node with node-name='x'");
+      return { return: {}, id };
+    };
+    await expect(vm.attachImage({ id: "i1", path })).rejects.toThrow("cannot be read");
+    qmp.answer = ({ id }) => ({ return: {}, id });
+    expect(await vm.attachImage({ id: "i2", path })).toBe("slot0");
+    await vm.kill();
+  });
+
+  it("that a slot does not give back keeps the slot", async () => {
+    const vm = await launch();
+    const path = await image();
+    await vm.attachImage({ id: "i1", path });
+    qmp.answer = ({ id }) => refusal(id, "no");
+    await expect(vm.detachImage("slot0")).rejects.toMatchObject({ code: "QmpFailed" });
+    qmp.answer = ({ id }) => ({ return: {}, id });
+    expect(await vm.attachImage({ id: "i2", path })).toBe("slot1");
+    await vm.detachImage("slot0");
+    expect(await vm.attachImage({ id: "i3", path })).toBe("slot0");
+    await vm.kill();
+  });
+
+  it("that is not there is refused before QEMU hears of it", async () => {
+    const vm = await launch();
+    const heard = qmp.commands.length;
+    const attached = vm.attachImage({ id: "i1", path: "/nowhere/image" });
+    await expect(attached).rejects.toMatchObject({ code: "StorageFailed" });
+    expect(qmp.commands.length).toBe(heard);
     await vm.kill();
   });
 });

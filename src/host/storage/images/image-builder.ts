@@ -1,8 +1,8 @@
 /**
  * Makes one image: a view of the layers, mkfs.erofs(1) on it, checks.
  *
- * mkfs.erofs is the keeper's child, runs as a user of its own and may read every file, nothing else. A thread mounts the
- * view and checks what has come out. Whatever happens, child and mount are gone at the end. Must not know which images are
+ * mkfs.erofs is the keeper's child, in a jail that has the view, the image and its libraries; it may read every file there
+ * and gets what nobody else wants of processors and disks. A thread mounts the view and checks what has come out. Whatever happens, child and mount are gone at the end. Must not know which images are
  * kept.
  */
 import { randomBytes } from "node:crypto";
@@ -11,7 +11,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import { SLOT_BYTES } from "../../../contracts/images.ts";
-import type { Keeper, ProcessExit, ProcessSpawn } from "../../../contracts/keeper.ts";
+import type { JailMount, Keeper, ProcessExit, ProcessSpawn } from "../../../contracts/keeper.ts";
 import { onAbort, throwIfAborted } from "../../../lib/async.ts";
 import { endOf, SIGKILL } from "../../../lib/signals.ts";
 import type { Owner } from "../../../workers/disk-image.ts";
@@ -21,19 +21,29 @@ import { chainKey } from "./chain-key.ts";
 import { type ImageContent, imageIn } from "./image-files.ts";
 
 const OPERATION = "make an image of layers";
-/** SIGXFSZ: the file would be larger than its limit. */
-const TOO_LARGE = 25;
 const STDOUT = 1;
 const STDERR = 2;
 /** What mkfs.erofs says is kept up to here; it is told not to say much. */
 const LOG_BYTES = 2048;
 
+/** mkfs.erofs, and what of the host it needs to run. */
+export interface MkfsErofs {
+  /** Program and first arguments. */
+  readonly command: readonly string[];
+  /** Absolute paths, which its jail has, read-only. */
+  readonly needs: readonly string[];
+}
+
+/** Where layers and image are in the jail. */
+const LAYERS = "/layers";
+const IMAGE = "/image";
+
 /** What makes images. */
 export interface ImageMaker {
   readonly workers: TaskRunner<ImageTasks>;
   readonly keeper: Pick<Keeper, "spawn" | "signal" | "exited" | "forget">;
-  /** Program and first arguments of mkfs.erofs, and the directory that it needs beside them; undefined: there is none. */
-  readonly mkfs: readonly string[] | undefined;
+  /** Undefined: there is none. */
+  readonly mkfs: MkfsErofs | undefined;
   /** The user that mkfs.erofs runs as; undefined: this process's own, where that is not root. */
   readonly user: Owner | undefined;
 }
@@ -79,7 +89,7 @@ export async function buildImage(
 
 interface Mkfs {
   readonly key: string;
-  readonly mkfs: readonly string[];
+  readonly mkfs: MkfsErofs;
   readonly user: Owner | undefined;
   readonly image: string;
   readonly view: string;
@@ -93,7 +103,7 @@ function mkfsProcess({ key, mkfs, user, image, view, log, most }: Mkfs): Process
   return {
     id: `image-${randomBytes(6).toString("hex")}`,
     // the key as UUID: an image is the same whenever it is made
-    argv: [...mkfs, "--quiet", `-U${uuidOf(key)}`, image, view],
+    argv: [...mkfs.command, "--quiet", `-U${uuidOf(key)}`, IMAGE, LAYERS],
     env: [],
     cwd: "/",
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
@@ -102,10 +112,24 @@ function mkfsProcess({ key, mkfs, user, image, view, log, most }: Mkfs): Process
     // can be taken for an overlay's own by the guest.
     capabilities: ["CAP_DAC_READ_SEARCH"],
     files: [STDOUT, STDERR].map((fd) => ({ fd, path: log, flags, mode: 0o600 })),
+    sockets: [],
+    jail: {
+      mounts: [
+        ...mkfs.needs.map((path) => jailMount(path, path, true)),
+        jailMount(view, LAYERS, true),
+        jailMount(image, IMAGE, false),
+      ],
+      proc: false,
+    },
+    idle: true,
     cgroups: [],
     rlimits: [limit("RLIMIT_CORE", 0), limit("RLIMIT_FSIZE", Math.min(most, SLOT_BYTES))],
     oomScoreAdj: 1000,
   };
+}
+
+function jailMount(source: string, target: string, readonly: boolean): JailMount {
+  return { source, target, readonly, follow: false, temporary: false };
 }
 
 /** Runs it to its end; an abort kills it. */
@@ -126,11 +150,12 @@ async function runChild(
 }
 
 async function failed(subject: string, exit: ProcessExit, log: string, most: number): Promise<BlazarError> {
-  if (exit.signal === TOO_LARGE) {
+  const said = (await readFile(log, "utf8").catch(() => "")).slice(-LOG_BYTES).trim();
+  // EFBIG and ENOSPC: the first process of a PID namespace gets no SIGXFSZ
+  if (said.includes("File too large")) {
     const about = { subject, remedy: "raise image.disk_limit" };
     return blazarError("ResourceExhausted", OPERATION, `it would have more than ${most} bytes`, about);
   }
-  const said = (await readFile(log, "utf8").catch(() => "")).slice(-LOG_BYTES).trim();
   const full = said.includes("No space left on device");
   const reason = `mkfs.erofs ended with ${endOf(exit)}${said === "" ? "" : `: ${said}`}`;
   return blazarError(full ? "ResourceExhausted" : "StorageFailed", OPERATION, reason, { subject });

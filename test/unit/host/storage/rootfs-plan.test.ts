@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { checkResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { BlazarError } from "../../../../src/contracts/errors.ts";
 import type { RootfsMount } from "../../../../src/contracts/task.ts";
 import { HostRootfsStore } from "../../../../src/host/storage/rootfs-store.ts";
@@ -177,5 +178,56 @@ describe("a plan", () => {
       message: expect.stringContaining("gone"),
     });
     await expect(plan([mount("ext4", path.join(base, "l1"), [])])).rejects.toThrow("not a disk image");
+  });
+
+  describe("with an image of its layers", () => {
+    const leases: string[] = [];
+    const imageOf = (lower: readonly string[]) => ({
+      ...{ key: "k", path: "/images/k/image.erofs", bytes: 1, lower, holders: [] },
+      ...{ createdAt: new Date(0), lastUsedAt: new Date(0) },
+    });
+    const withImages = new HostRootfsStore({
+      workers: { run: () => Promise.reject(new Error("a plan must not need a worker")) },
+      empty: { image: "/none", extents: "/none" },
+      images: {
+        use: async (lower, holder) => {
+          leases.push(`${holder}: ${lower.join(":")}`);
+          return { image: imageOf(lower), release: async () => undefined };
+        },
+        release: async (key, holder) => void leases.splice(0, leases.length, `${holder} gave back ${key}`),
+      },
+    });
+    const request = (more: { withoutImage?: boolean } = {}) => ({
+      ...{ containerId: "c1", mounts: [overlay("l2", "l1")], shareDirectory: "/share" },
+      ...{ scratchDirectory: "/scratch", owner: undefined, ...more },
+    });
+    beforeEach(() => void leases.splice(0));
+
+    test("names it and mounts nothing, and the lease is the container's", async () => {
+      const planned = await withImages.plan(request());
+      expect(planned.lower).toEqual({ kind: "image", key: "k", path: "/images/k/image.erofs" });
+      expect(planned.guest).toEqual({ kind: "image", path: "", readonly: false });
+      expect(planned.disk.path).toBe(`${base}/upper/.blazar-upper.ext4`);
+      expect(leases).toEqual([`c1: ${base}/l2:${base}/l1`]);
+      await withImages.releaseImage(planned);
+      expect(leases).toEqual(["c1 gave back k"]);
+    });
+
+    test("goes by the share if that is asked for, or its upperdir has files", async () => {
+      expect((await withImages.plan(request({ withoutImage: true }))).lower?.kind).toBe("share");
+      writeFileSync(path.join(base, "upper/file"), "");
+      expect((await withImages.plan(request())).lower?.kind).toBe("share");
+      expect(leases).toEqual([]);
+    });
+
+    test("is read from a journal as it was written", async () => {
+      const planned = await withImages.plan(request());
+      const shared = await withImages.plan(request({ withoutImage: true }));
+      const disks = { ...planned, lower: { kind: "disks", paths: ["/a", "/b"] } as const };
+      for (const each of [planned, shared, disks]) {
+        const written = JSON.parse(JSON.stringify({ kind: "rootfs", plan: each }));
+        expect(checkResource(written, "journal")).toEqual({ kind: "rootfs", plan: each });
+      }
+    });
   });
 });
