@@ -59,7 +59,13 @@ describe.runIf(isRoot)("the store of images", () => {
     const directory = await mkdtemp(path.join(scratch, "suite-"));
     const images = path.join(directory, "images");
     const store = openStore(images);
-    return { store, directory, other: () => openStore(images), dispose: () => store.close() };
+    return {
+      store,
+      directory,
+      other: () => openStore(images),
+      sizeOf: async ({ path: file }) => (await stat(file)).size,
+      dispose: () => store.close(),
+    };
   });
 
   it.runIf(hasErofs)(
