@@ -5,6 +5,7 @@
  * load gRPC, and a daemon does not keep the text of all other commands in memory.
  */
 import { Command } from "commander";
+import type { ImageListOptions, ImageOptions } from "./cli/image.ts";
 import type { RunOptions } from "./cli/run.ts";
 import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
 import { reasonOf } from "./contracts/errors.ts";
@@ -50,16 +51,44 @@ function program(): Command {
       process.exitCode = await run(command, options);
     });
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
+  addImageCommands(cli.command("image").description("disks of containers' read-only layers"));
   return cli;
 }
 
+/** A command on what a daemon keeps. */
+function keptCommand(group: Command, name: string, description: string): Command {
+  return group
+    .command(name)
+    .description(description)
+    .option("--config <file>", "the daemon's configuration, see docs/configuration.md")
+    .option("--verbose", "show the steps, and log what is being done to standard error");
+}
+
+function addImageCommands(image: Command): void {
+  keptCommand(image, "ls", "list images, the last used first")
+    .option("--json", "as JSON")
+    .action(async (options: ImageListOptions) => {
+      process.exitCode = await (await import("./cli/image.ts")).listImages(options);
+    });
+  keptCommand(image, "prepare", "make the image of a chain of layers, unless it is there; prints its key")
+    .argument("<layer...>", "directories of the layers, the topmost first")
+    .action(async (layers: string[], options: ImageOptions) => {
+      process.exitCode = await (await import("./cli/image.ts")).prepareImage(layers, options);
+    });
+  keptCommand(image, "rm", "remove images that no container uses")
+    .argument("<key...>", "keys, or what they begin with")
+    .action(async (keys: string[], options: ImageOptions) => {
+      process.exitCode = await (await import("./cli/image.ts")).removeImages(keys, options);
+    });
+  keptCommand(image, "verify", "read images and say whether they are whole; all of them if none is named")
+    .argument("[key...]", "keys, or what they begin with")
+    .action(async (keys: string[], options: ImageOptions) => {
+      process.exitCode = await (await import("./cli/image.ts")).verifyImages(keys, options);
+    });
+}
+
 function addTemplateCommands(template: Command): void {
-  const command = (name: string, description: string): Command =>
-    template
-      .command(name)
-      .description(description)
-      .option("--config <file>", "the daemon's configuration, see docs/configuration.md")
-      .option("--verbose", "show the steps, and log what is being done to standard error");
+  const command = (name: string, description: string): Command => keptCommand(template, name, description);
   command("build", "build the template of a size of VM, unless it is there; prints its key")
     .option("--memory <size>", "guest memory, such as 256M; default: as configured")
     .option("--cpus <count>", "virtual processors; default: as configured")

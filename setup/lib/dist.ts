@@ -18,7 +18,7 @@ import { versionDefine } from "./version.ts";
 const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that main.ts imports when their command is called. */
-const COMMANDS = ["run", "serve", "template"];
+const COMMANDS = ["image", "run", "serve", "template"];
 
 /** main.ts finds a command's bundle beside its own. */
 const COMMAND_BUNDLES: Plugin = {

@@ -1,13 +1,13 @@
 /**
  * `blazar template build|ls|rm|verify`: reads options, calls standalone/templates.ts and prints what comes of it.
  */
-import { reasonOf } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { LineLog } from "../standalone/line-log.ts";
 import { readMachine } from "../standalone/machine.ts";
 import { stepTable, templateTable } from "../standalone/template-tables.ts";
-import { type Done, TemplateAdmin } from "../standalone/templates.ts";
+import { TemplateAdmin } from "../standalone/templates.ts";
 import { verboseLog } from "../standalone/verbose-log.ts";
+import { FAILED, printed } from "./printed.ts";
 
 /** What all of them take. */
 export interface TemplateOptions {
@@ -27,8 +27,6 @@ export interface TemplateBuildOptions extends TemplateOptions {
 export interface TemplateListOptions extends TemplateOptions {
   readonly json?: boolean;
 }
-
-const FAILED = 1;
 
 /** Makes a template of the configured or the given size, unless there is one; prints its key. Returns the exit code. */
 export async function buildTemplate(options: TemplateBuildOptions): Promise<number> {
@@ -60,20 +58,6 @@ export async function removeTemplates(keys: readonly string[], options: Template
 export async function verifyTemplates(keys: readonly string[], options: TemplateOptions): Promise<number> {
   const templates = await admin(options);
   return printed("whole", (done) => templates.verify(keys, done));
-}
-
-/** Prints a line for each template. False from `work` means that a signal has called it off. */
-async function printed(word: string, work: (done: Done) => Promise<boolean>): Promise<number> {
-  let code = 0;
-  const finished = await work((key, error) => {
-    if (error === undefined) {
-      process.stdout.write(`${key} ${word}\n`);
-      return;
-    }
-    process.stderr.write(`blazar: ${reasonOf(error)}\n`);
-    code = FAILED;
-  });
-  return finished ? code : FAILED;
 }
 
 function admin({ config, verbose }: TemplateOptions): Promise<TemplateAdmin> {

@@ -1,6 +1,7 @@
 /**
- * The tables that `blazar template` prints for people. Pure.
+ * The tables that `blazar template` and `blazar image` print for people. Pure.
  */
+import type { LayerImage } from "../contracts/images.ts";
 import type { BuildStep, Template } from "../contracts/templates.ts";
 
 /** Digits of a key that are shown. They name the template if no other key begins with them. */
@@ -19,6 +20,20 @@ export function templateTable(templates: readonly Template[], now: Date): string
     `${age(each.lastUsedAt, now)} ago`,
   ]);
   return columns([["KEY", "MEMORY", "CPUS", "ON DISK", "BUILT", "USED"], ...rows]);
+}
+
+/** A heading and one line an image; "" if there is none. */
+export function imageTable(images: readonly LayerImage[], now: Date): string {
+  if (images.length === 0) return "";
+  const rows = images.map((each) => [
+    each.key.slice(0, SHOWN_DIGITS),
+    `${each.lower.length}`,
+    `${(each.bytes / MEGABYTE).toFixed(1)}M`,
+    `${each.holders.length}`,
+    `${age(each.createdAt, now)} ago`,
+    `${age(each.lastUsedAt, now)} ago`,
+  ]);
+  return columns([["KEY", "LAYERS", "ON DISK", "HELD BY", "MADE", "USED"], ...rows]);
 }
 
 /** The steps of a build on the host, then the steps of the guest's boot during it. */

@@ -4,7 +4,6 @@
  * It works on the directory that the daemon's configuration names, and may do so beside a running daemon: locks and
  * marks on disk keep the two apart. Work that needs a VMM has a keeper of its own in a temporary directory.
  */
-import { BlazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { BuiltTemplate, Template, TemplateStore } from "../contracts/templates.ts";
 import { loadConfig } from "../daemon/config/load.ts";
@@ -12,21 +11,14 @@ import type { Config } from "../daemon/config/schema.ts";
 import { openTemplateStore } from "../daemon/template-store.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest/messages.ts";
+import { AS_CONFIGURED, type Done, each, inSession, keysOf, keysOrAll } from "./by-key.ts";
 import type { Machine } from "./machine.ts";
-import { Session } from "./session.ts";
-import { keyOf } from "./template-tables.ts";
-
-/** Called for each template: it was done, or failed with this error. */
-export type Done = (key: string, error?: unknown) => void;
 
 /** A template that is there now. */
 export interface ReadyTemplate extends BuiltTemplate {
   /** Milliseconds since the guest kernel's start, by step of the guest's boot. */
   readonly guestSteps: Readonly<Record<string, number>>;
 }
-
-const AS_CONFIGURED: Machine = { vcpus: undefined, memory: undefined };
-const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 
 type Work<T> = (store: TemplateStore, vmm: Config["vmm"], signal: AbortSignal) => Promise<T>;
 
@@ -69,8 +61,7 @@ export class TemplateAdmin {
   /** Reads the named templates, or all, and tells which are whole. False: called off by a signal. */
   async verify(names: readonly string[], done: Done): Promise<boolean> {
     const finished = await this.withDriver(AS_CONFIGURED, undefined, async (store) => {
-      const keys = names.length === 0 ? (await store.list()).map(({ key }) => key) : undefined;
-      await each(keys ?? (await keysOf(store, names)), done, (key) => store.verify(key));
+      await each(await keysOrAll(store, names), done, (key) => store.verify(key));
       return true;
     });
     return finished === true;
@@ -90,46 +81,13 @@ export class TemplateAdmin {
     onGuest: ((hello: GuestHello) => void) | undefined,
     work: Work<T>,
   ): Promise<T | undefined> {
-    const interrupted = new AbortController();
-    const interrupt = (): void => interrupted.abort();
-    for (const signal of INTERRUPTS) process.on(signal, interrupt);
-    let session: Session | undefined;
-    let store: TemplateStore | undefined;
-    try {
-      session = await Session.open(machine, this.logger, this.config);
-      const { templateHost } = await session.start({});
-      store = openTemplateStore(this.config.template, templateHost, onGuest);
-      return await work(store, session.config.vmm, interrupted.signal);
-    } catch (error) {
-      const calledOff = error instanceof BlazarError && error.code === "Cancelled";
-      if (interrupted.signal.aborted && calledOff) return undefined;
-      throw error;
-    } finally {
-      await store?.close();
-      await session?.close();
-      for (const signal of INTERRUPTS) process.off(signal, interrupt);
-    }
+    return inSession(machine, this.logger, this.config, async ({ templateHost }, { config }, signal) => {
+      const store = openTemplateStore(this.config.template, templateHost, onGuest);
+      try {
+        return await work(store, config.vmm, signal);
+      } finally {
+        await store.close();
+      }
+    });
   }
-}
-
-/** Goes on with the next when one fails. */
-async function each(
-  keys: readonly string[],
-  done: Done,
-  work: (key: string) => Promise<void>,
-): Promise<void> {
-  for (const key of keys) {
-    try {
-      await work(key);
-      done(key);
-    } catch (error) {
-      done(key, error);
-    }
-  }
-}
-
-/** Full keys of the names given: a name may be the beginning of one key. */
-async function keysOf(store: TemplateStore, names: readonly string[]): Promise<string[]> {
-  const keys = (await store.list()).map(({ key }) => key);
-  return names.map((name) => keyOf(name, keys) ?? name);
 }

@@ -59,7 +59,13 @@ describe.runIf(isRoot)("the store of images", () => {
     const directory = await mkdtemp(path.join(scratch, "suite-"));
     const images = path.join(directory, "images");
     const store = openStore(images);
-    return { store, directory, other: () => openStore(images), dispose: () => store.close() };
+    return {
+      store,
+      directory,
+      other: () => openStore(images),
+      sizeOf: async ({ path: file }) => (await stat(file)).size,
+      dispose: () => store.close(),
+    };
   });
 
   it.runIf(hasErofs)(
@@ -86,6 +92,40 @@ describe.runIf(isRoot)("the store of images", () => {
       }
     },
   );
+
+  it("does not let a start wait for an image that is not small, and has it for the next", async () => {
+    const lower = [await bytes(path.join(scratch, "big"), 40 * 2 ** 20)];
+    const store = openStore(path.join(scratch, "behind"));
+    const began = performance.now();
+    expect(await store.use(lower, "c1")).toBeUndefined();
+    expect(performance.now() - began).toBeLessThan(10_000);
+    const made = await store.prepare(lower);
+    expect(made.holders).toEqual([]);
+    expect((await store.use(lower, "c2"))?.image.key).toBe(made.key);
+    await store.close();
+  });
+
+  it("tells a trouble once, and tries again only later", async () => {
+    const told: string[] = [];
+    const logger = { ...silentLogger, warn: (_: unknown, text?: string) => void told.push(text ?? "") };
+    const store = openStore(path.join(scratch, "told"), { mkfs: undefined, logger });
+    const lower = [await bytes(path.join(scratch, "tried"), 10)];
+    for (const holder of ["c1", "c2", "c3"]) expect(await store.use(lower, holder)).toBeUndefined();
+    expect(told).toEqual(["no image of these layers: they are served by the share"]);
+  });
+
+  it("says that the disk is full, and leaves it as it was", async () => {
+    const directory = path.join(scratch, "full");
+    await mkdir(directory);
+    await run("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", directory]);
+    try {
+      const made = openStore(directory).prepare([await bytes(path.join(scratch, "too-much"), 3_000_000)]);
+      await expect(made).rejects.toMatchObject({ code: "ResourceExhausted" });
+      expect(await readdir(directory)).toEqual([".lock"]);
+    } finally {
+      await run("umount", [directory]);
+    }
+  });
 
   it("drops the least recently used image, and none that is held", async () => {
     const lower = await Promise.all(

@@ -4,7 +4,7 @@
 import { mkdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ImageStore, SLOT_BYTES } from "../../../src/contracts/images.ts";
+import { type ImageStore, type LayerImage, SLOT_BYTES } from "../../../src/contracts/images.ts";
 
 export interface ImagesBench {
   readonly store: ImageStore;
@@ -12,6 +12,8 @@ export interface ImagesBench {
   readonly directory: string;
   /** A second store with the same images, as another daemon would open it. */
   other(): ImageStore;
+  /** The apparent size of an image's file. */
+  sizeOf(image: LayerImage): Promise<number>;
   dispose(): Promise<void>;
 }
 
@@ -36,7 +38,7 @@ export function describeImages(name: string, open: () => Promise<ImagesBench>): 
       const lower = [await layer("top"), await layer("base")];
       const [image, same] = await Promise.all([bench.store.prepare(lower), bench.store.prepare(lower)]);
       expect(same.key).toBe(image.key);
-      expect((await stat(image.path)).size).toBe(SLOT_BYTES);
+      expect(await bench.sizeOf(image)).toBe(SLOT_BYTES);
       expect(image.bytes).toBeLessThan(2 ** 20);
       expect((await bench.store.list()).map(({ key }) => key)).toEqual([image.key]);
       await bench.store.verify(image.key);

@@ -56,7 +56,9 @@ export class MemoryHost {
   /** Whether a prepared disk can be moved to where a container's is wanted. */
   placesDisks = true;
   readonly driver: FakeVmmDriver;
-  readonly images = new MemoryImages();
+  readonly images = new MemoryImages({
+    identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
+  });
   /** Images that were given back while a VM still had them. */
   private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */

@@ -7,8 +7,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import { SLOT_BYTES } from "../../../contracts/images.ts";
 import type { JailMount, Keeper, ProcessExit, ProcessSpawn } from "../../../contracts/keeper.ts";
@@ -25,6 +25,8 @@ const STDOUT = 1;
 const STDERR = 2;
 /** What mkfs.erofs says is kept up to here; it is told not to say much. */
 const LOG_BYTES = 2048;
+/** A disk with less room is full. */
+const FULL_BYTES = 2 ** 20;
 
 /** mkfs.erofs, and what of the host it needs to run. */
 export interface MkfsErofs {
@@ -156,8 +158,11 @@ async function failed(subject: string, exit: ProcessExit, log: string, most: num
     const about = { subject, remedy: "raise image.disk_limit" };
     return blazarError("ResourceExhausted", OPERATION, `it would have more than ${most} bytes`, about);
   }
-  const full = said.includes("No space left on device");
-  const reason = `mkfs.erofs ended with ${endOf(exit)}${said === "" ? "" : `: ${said}`}`;
+  const { bavail, bsize } = await statfs(dirname(log));
+  // what a full disk had no room for is not in the log
+  const full = said.includes("No space left on device") || bavail * bsize < FULL_BYTES;
+  const ended = `mkfs.erofs ended with ${endOf(exit)}${said === "" ? "" : `: ${said}`}`;
+  const reason = full ? `the disk is full: ${ended}` : ended;
   return blazarError(full ? "ResourceExhausted" : "StorageFailed", OPERATION, reason, { subject });
 }
 

@@ -1,0 +1,56 @@
+/**
+ * `blazar image ls|prepare|rm|verify`: reads options, calls standalone/images.ts and prints what comes of it.
+ */
+import { resolve } from "node:path";
+import type { Logger } from "../contracts/logger.ts";
+import { ImageAdmin } from "../standalone/images.ts";
+import { LineLog } from "../standalone/line-log.ts";
+import { imageTable } from "../standalone/template-tables.ts";
+import { verboseLog } from "../standalone/verbose-log.ts";
+import { FAILED, printed } from "./printed.ts";
+
+/** What all of them take. */
+export interface ImageOptions {
+  /** The daemon's configuration file. */
+  readonly config?: string;
+  /** Shows what is done and how long it took. */
+  readonly verbose?: boolean;
+}
+
+/** What `ls` takes besides. */
+export interface ImageListOptions extends ImageOptions {
+  readonly json?: boolean;
+}
+
+/** Prints the images, the last used first. Returns the exit code. */
+export async function listImages(options: ImageListOptions): Promise<number> {
+  const images = await (await admin(options)).list();
+  const json = () => `${JSON.stringify(images, undefined, 2)}\n`;
+  process.stdout.write(options.json === true ? json() : imageTable(images, new Date()));
+  return 0;
+}
+
+/** Makes the image of a chain of directories, the topmost first; prints its key. Returns the exit code. */
+export async function prepareImage(layers: readonly string[], options: ImageOptions): Promise<number> {
+  const image = await (await admin(options)).prepare(layers.map((layer) => resolve(layer)));
+  if (image === undefined) return FAILED;
+  process.stdout.write(`${image.key}\n`);
+  return 0;
+}
+
+/** Removes images, named by their keys or the beginnings of these. Returns the exit code. */
+export async function removeImages(keys: readonly string[], options: ImageOptions): Promise<number> {
+  const images = await admin(options);
+  return printed("removed", (done) => images.remove(keys, done));
+}
+
+/** Reads the named images, or all, and says which are whole. Returns the exit code. */
+export async function verifyImages(keys: readonly string[], options: ImageOptions): Promise<number> {
+  const images = await admin(options);
+  return printed("whole", (done) => images.verify(keys, done));
+}
+
+function admin({ config, verbose }: ImageOptions): Promise<ImageAdmin> {
+  const logger: Logger = verbose === true ? verboseLog() : new LineLog();
+  return ImageAdmin.open(config, logger);
+}

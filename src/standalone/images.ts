@@ -1,0 +1,59 @@
+/**
+ * What an operator does with images of layers: list, prepare, remove, verify.
+ *
+ * It works on the directory that the daemon's configuration names, and may do so beside a running daemon: locks and
+ * marks on disk keep the two apart. Work that needs a keeper or threads has its own.
+ */
+import type { ImageStore, LayerImage } from "../contracts/images.ts";
+import type { Logger } from "../contracts/logger.ts";
+import { loadConfig } from "../daemon/config/load.ts";
+import type { Config } from "../daemon/config/schema.ts";
+import { AS_CONFIGURED, type Done, each, inSession, keysOf, keysOrAll } from "./by-key.ts";
+
+/** The images of one configuration. */
+export class ImageAdmin {
+  private constructor(
+    private readonly config: Config,
+    private readonly logger: Logger,
+  ) {}
+
+  /** @param file the daemon's configuration; undefined = all defaults. Throws InvalidConfig. */
+  static async open(file: string | undefined, logger: Logger): Promise<ImageAdmin> {
+    return new ImageAdmin(await loadConfig(file), logger);
+  }
+
+  /** The last used first. */
+  async list(): Promise<readonly LayerImage[]> {
+    const images = await this.withStore((store) => store.list());
+    return images ?? [];
+  }
+
+  /** Makes the image of these layers, the topmost first, unless there is one. Undefined: called off by a signal. */
+  prepare(lower: readonly string[]): Promise<LayerImage | undefined> {
+    return this.withStore((store, signal) => store.prepare(lower, signal));
+  }
+
+  /** Removes images, named by their keys or the beginnings of these. False: called off by a signal. */
+  async remove(names: readonly string[], done: Done): Promise<boolean> {
+    const finished = await this.withStore(async (store) => {
+      await each(await keysOf(store, names), done, (key) => store.remove(key));
+      return true;
+    });
+    return finished === true;
+  }
+
+  /** Reads the named images, or all, and tells which are whole. False: called off by a signal. */
+  async verify(names: readonly string[], done: Done): Promise<boolean> {
+    const finished = await this.withStore(async (store) => {
+      await each(await keysOrAll(store, names), done, (key) => store.verify(key));
+      return true;
+    });
+    return finished === true;
+  }
+
+  private withStore<T>(work: (store: ImageStore, signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    return inSession(AS_CONFIGURED, this.logger, this.config, ({ images }, _, signal) =>
+      work(images, signal),
+    );
+  }
+}
