@@ -21,7 +21,7 @@ import {
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/wire/frame.ts";
 import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
-import { Processes } from "./processes.ts";
+import { Processes } from "./processes/processes.ts";
 import { Stdio } from "./stdio.ts";
 import { TaskServer } from "./task-server.ts";
 
@@ -137,6 +137,7 @@ export class Keeper {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
       "process.fork": (request) => processes.fork(request),
+      "process.seal": ({ id }) => processes.seal(id),
       "process.signal": ({ id, signal }) => processes.signal(id, signal),
       "process.forget": ({ id }) => processes.forget(id),
       "stdio.open": (open) => stdio.open(open),

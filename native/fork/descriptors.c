@@ -1,10 +1,12 @@
 /*
  * The copy's descriptors: under each number that the original has open, something of the copy's own.
  *
- * Named files are replaced by those of the request, eventfds and sockets are made anew, and what is read-only stays
- * shared. Follows proc(5), eventfd(2), unix(7). A descriptor of an unknown kind ends the copy: it may be the original's
- * disk.
+ * The original describes what it has open while its threads stand still, since the copy may have no /proc. Files and
+ * listening sockets are replaced by those that came with the request, eventfds and connections are made anew, and what is
+ * read-only stays shared. Follows proc(5), eventfd(2), unix(7). A descriptor of an unknown kind is refused: it may be the
+ * original's disk.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
@@ -14,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,97 +24,168 @@
 
 enum { MAX_DESCRIPTORS = 1024 };
 
-/* Moves `by` to the number `place`, which keeps its close-on-exec flag. */
-static void replace(int by, int place, const char *what) {
-  int flags = fcntl(place, F_GETFD);
-  if (by < 0 || dup3(by, place, flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0) give_up("replace", what);
-  close(by);
+enum kind {
+  KIND_NONE,
+  KIND_CLOSED,     /* belongs to the library: the copy closes it */
+  KIND_SHARED,     /* nobody writes to it, or writing to it has no effect */
+  KIND_EVENT,
+  KIND_CONNECTION, /* belongs to the original: to the copy it has ended */
+  KIND_GIVEN,      /* one of the request takes its place */
+};
+
+static struct {
+  enum kind kind;
+  int flags;
+  int given;
+  uint64_t count;
+} table[MAX_DESCRIPTORS];
+
+/* Writes `directory`, then the number. */
+static void number_path(char *end, const char *directory, int number) {
+  end = stpcpy(end, directory);
+  for (int unit = 1000; unit > 0; unit /= 10)
+    if (number >= unit || unit == 1) *end++ = (char)('0' + number / unit % 10);
+  *end = '\0';
 }
 
-/* An eventfd of the copy's own, with the same count. A shared one would wake original and copy. */
-static void renew_event(int place, int flags, const char *number) {
-  char path[64], text[256];
-  strcpy(stpcpy(path, "/proc/self/fdinfo/"), number);
-  int info = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t size = info < 0 ? -1 : read(info, text, sizeof text - 1);
-  if (size < 0) give_up("read", path);
-  close(info);
-  text[size] = '\0';
-  const char *field = strstr(text, "eventfd-count:");
-  if (field == NULL) give_up("read the count of an event", path);
-  uint64_t count = strtoull(field + strlen("eventfd-count:"), NULL, 16);
-  int event = eventfd(0, flags & O_NONBLOCK ? EFD_NONBLOCK : 0);
-  if (count > 0 && write(event, &count, sizeof count) < 0) give_up("count", path);
-  replace(event, place, "an event");
-}
-
-/* A listening socket listens again, in `directory`. A connection belongs to the original: to the copy it has ended. */
-static void renew_socket(int place, int flags, const char *directory) {
-  int listens = 0, type = SOCK_STREAM | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
-  socklen_t size = sizeof listens;
-  getsockopt(place, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
-  if (!listens) {
-    int pair[2];
-    if (socketpair(AF_UNIX, type, 0, pair) < 0) give_up("socketpair", "a connection");
-    close(pair[1]);
-    replace(pair[0], place, "a connection");
-    return;
+/* The key of the request that is "DEVICE:INODE" of this file, or -1. */
+static int find_file(const struct stat *status, char **keys, int count) {
+  for (int index = 0; index < count; index++) {
+    char *end;
+    if (strtoull(keys[index], &end, 10) != status->st_dev || *end != ':') continue;
+    if (strtoull(end + 1, &end, 10) == status->st_ino && *end == '\0') return index;
   }
-  struct sockaddr_un address = {0};
-  size = sizeof address - 1;
-  if (getsockname(place, (struct sockaddr *)&address, &size) < 0 || address.sun_family != AF_UNIX)
-    give_up("getsockname", "a socket that is none of a directory");
-  char name[sizeof address.sun_path];
-  const char *slash = strrchr(address.sun_path, '/');
-  if (slash == NULL) give_up("name a socket", address.sun_path);
-  strcpy(name, slash);
-  if (strlen(directory) + strlen(name) >= sizeof address.sun_path) give_up("name a socket", directory);
-  strcpy(stpcpy(address.sun_path, directory), name);
-  int listener = socket(AF_UNIX, type, 0);
-  if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1) < 0)
-    give_up("listen", address.sun_path);
-  replace(listener, place, address.sun_path);
+  return -1;
 }
 
-/* What the copy may share with the original: nobody writes to it, or writing to it has no effect. */
-static bool is_harmless(int place, int flags, const char *target) {
-  struct stat status;
-  static const char *const known[] = {"/dev/null", "/dev/urandom", "anon_inode:[signalfd]"};
-  for (size_t index = 0; index < sizeof known / sizeof *known; index++)
-    if (strcmp(target, known[index]) == 0) return true;
-  if (fstat(place, &status) < 0) return false;
-  if (S_ISREG(status.st_mode) && (flags & O_ACCMODE) == O_RDONLY) return true;
+/* The key that is "socket:NAME", where NAME is the last part of the path that the socket listens at; or -1. */
+static int find_socket(int place, char **keys, int count) {
+  static const char prefix[] = "socket:";
+  struct sockaddr_un address = {0};
+  socklen_t size = sizeof address - 1;
+  if (getsockname(place, (struct sockaddr *)&address, &size) < 0 || address.sun_family != AF_UNIX) return -1;
+  const char *slash = strrchr(address.sun_path, '/');
+  for (int index = 0; slash != NULL && index < count; index++)
+    if (strncmp(keys[index], prefix, sizeof prefix - 1) == 0 && strcmp(keys[index] + sizeof prefix - 1, slash + 1) == 0)
+      return index;
+  return -1;
+}
+
+static bool is_harmless(int place, int flags, const struct stat *status) {
+  if (S_ISCHR(status->st_mode)) {
+    /* /dev/null and /dev/urandom: devices(4) */
+    return status->st_rdev == makedev(1, 3) || status->st_rdev == makedev(1, 9);
+  }
+  if (S_ISREG(status->st_mode) && (flags & O_ACCMODE) == O_RDONLY) return true;
   /* the memory of a template is sealed against writing */
   int seals = fcntl(place, F_GET_SEALS);
   return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
 }
 
-void renew_descriptors(const char *directory, char **pairs, int count) {
-  static const char prefix[] = "/proc/self/fd/";
-  for (int place = 0; place < MAX_DESCRIPTORS; place++) {
-    int flags = fcntl(place, F_GETFL);
-    if (flags < 0 || place == control) continue;
-    char path[32], target[PATH_MAX];
-    char *end = stpcpy(path, prefix);
-    for (int unit = 1000; unit > 0; unit /= 10)
-      if (place >= unit || unit == 1) *end++ = (char)('0' + place / unit % 10);
-    *end = '\0';
-    ssize_t size = readlink(path, target, sizeof target - 1);
-    if (size < 0) give_up("readlink", path);
-    target[size] = '\0';
-    int pair = 0;
-    while (pair < count && strcmp(pairs[pair], target) != 0) pair += 2;
-    const int kept = O_ACCMODE | O_NONBLOCK | O_DIRECT | O_APPEND | O_DIRECTORY;
-    /* of the files that take the place of others, only a log (O_APPEND) may have to be made */
-    if (pair < count)
-      replace(open(pairs[pair + 1], (flags & kept) | (flags & O_APPEND ? O_CREAT | O_NOFOLLOW : 0), 0600), place,
-              pairs[pair + 1]);
-    else if (strcmp(target, "anon_inode:[eventfd]") == 0)
-      renew_event(place, flags, path + sizeof prefix - 1);
-    else if (strncmp(target, "socket:", 7) == 0)
-      renew_socket(place, flags, directory);
-    else if (!is_harmless(place, flags, target))
-      give_up("a descriptor that is not known", target);
-  }
+/* The count of an eventfd, or -errno. */
+static int event_count(int place, uint64_t *count) {
+  char path[64], text[256];
+  number_path(path, "fdinfo/", place);
+  int info = openat(proc_self, path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = info < 0 ? -1 : read(info, text, sizeof text - 1);
+  if (info >= 0) close(info);
+  if (size < 0) return -EIO;
+  text[size] = '\0';
+  const char *field = strstr(text, "eventfd-count:");
+  if (field == NULL) return -EIO;
+  *count = strtoull(field + strlen("eventfd-count:"), NULL, 16);
+  return 0;
 }
 
+/* Files of no type: eventfds and the like. */
+static int describe_anonymous(int place) {
+  char path[64], target[64];
+  number_path(path, "fd/", place);
+  ssize_t size = readlinkat(proc_self, path, target, sizeof target - 1);
+  target[size < 0 ? 0 : size] = '\0';
+  if (strcmp(target, "anon_inode:[signalfd]") == 0) {
+    table[place].kind = KIND_SHARED;
+    return 0;
+  }
+  if (strcmp(target, "anon_inode:[eventfd]") != 0) return -ENOTSUP;
+  table[place].kind = KIND_EVENT;
+  return event_count(place, &table[place].count);
+}
+
+static int describe(int place, char **keys, int count) {
+  struct stat status;
+  int flags = table[place].flags;
+  if (fstat(place, &status) < 0) return -errno;
+  if (S_ISSOCK(status.st_mode)) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    getsockopt(place, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+    table[place].kind = listens ? KIND_GIVEN : KIND_CONNECTION;
+    table[place].given = listens ? find_socket(place, keys, count) : -1;
+    return listens && table[place].given < 0 ? -ENOTSUP : 0;
+  }
+  table[place].given = find_file(&status, keys, count);
+  table[place].kind = table[place].given < 0 ? KIND_SHARED : KIND_GIVEN;
+  if (table[place].given >= 0 || is_harmless(place, flags, &status)) return 0;
+  return (status.st_mode & S_IFMT) == 0 ? describe_anonymous(place) : -ENOTSUP;
+}
+
+int descriptors_describe(char **keys, const int *given, int count) {
+  for (int place = 0; place < MAX_DESCRIPTORS; place++) {
+    int flags = fcntl(place, F_GETFL);
+    table[place].kind = flags < 0 ? KIND_NONE : KIND_CLOSED;
+    table[place].flags = flags;
+    bool own = place == control || place == proc_self;
+    for (int index = 0; index < count; index++) own = own || given[index] == place;
+    if (flags < 0 || own) continue;
+    int result = describe(place, keys, count);
+    if (result < 0) {
+      char number[16];
+      number_path(number, "", place);
+      complain("a descriptor that is not known", number);
+      return result;
+    }
+  }
+  return 0;
+}
+
+/* Moves `by` to the number `place`, which keeps its close-on-exec flag. */
+static void replace(int by, int place, const char *what) {
+  int flags = fcntl(place, F_GETFD);
+  if (by < 0 || dup3(by, place, flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0) give_up("replace", what);
+}
+
+/* An eventfd of the copy's own, with the same count. A shared one would wake original and copy. */
+static void renew_event(int place) {
+  int event = eventfd(0, table[place].flags & O_NONBLOCK ? EFD_NONBLOCK : 0);
+  uint64_t count = table[place].count;
+  if (count > 0 && write(event, &count, sizeof count) < 0) give_up("count", "an event");
+  replace(event, place, "an event");
+  close(event);
+}
+
+static void renew_connection(int place) {
+  int pair[2], type = SOCK_STREAM | (table[place].flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
+  if (socketpair(AF_UNIX, type, 0, pair) < 0) give_up("socketpair", "a connection");
+  close(pair[1]);
+  replace(pair[0], place, "a connection");
+  close(pair[0]);
+}
+
+static void use_given(int place, const int *given) {
+  const int kept = O_NONBLOCK | O_DIRECT | O_APPEND;
+  int by = given[table[place].given];
+  replace(by, place, "a file");
+  if (fcntl(place, F_SETFL, table[place].flags & kept) < 0) give_up("set the flags of", "a file");
+}
+
+void descriptors_renew(const int *given, int count) {
+  for (int place = 0; place < MAX_DESCRIPTORS; place++) {
+    if (table[place].kind == KIND_EVENT) renew_event(place);
+    if (table[place].kind == KIND_CONNECTION) renew_connection(place);
+    if (table[place].kind == KIND_GIVEN) use_given(place, given);
+  }
+  for (int index = 0; index < count; index++) close(given[index]);
+  close(proc_self);
+  close(control);
+}

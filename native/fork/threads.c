@@ -89,7 +89,7 @@ static void stop_here(int number, siginfo_t *info, void *context) {
 /* Signals all other threads. Returns how many, or -errno. */
 static int signal_others(void) {
   pid_t process = getpid(), self = (pid_t)syscall(SYS_gettid);
-  int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int directory = openat(proc_self, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return -errno;
   struct entry {
     uint64_t inode, offset;

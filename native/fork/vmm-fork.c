@@ -6,8 +6,9 @@
  * descriptors.c make it independent. Of QEMU it knows that it asks for MADV_DONTFORK and loads a system call filter.
  *
  * A request is its length (4 bytes), then strings that end with NUL: uid, gid ("" = keep both), mask of capabilities to
- * keep, directory for sockets, name to show in the command line, and pairs of files: one that is open, and the one that
- * takes its place. The answer is the copy's pid or -errno (4 bytes).
+ * keep, name to show in the command line, "jail" if the copy gets namespaces of its own (else ""), and a key for each
+ * descriptor that comes with the length (SCM_RIGHTS): which of the original's it replaces. The answer is the copy's pid, as
+ * the original's PID namespace counts it, or -errno (4 bytes).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,19 +30,23 @@
 enum {
   MAX_REQUEST = 16384,
   MAX_WORDS = 32,
+  MAX_GIVEN = 24,
 };
 
 int control = -1;
+int proc_self = -1;
 struct sock_fprog filter;
 char *shown_name;
 
 /* Returns the copy's pid, or -errno. */
-static int fork_whole(char **words, int count) {
+static int fork_whole(char **words, const int *given, int count) {
   int others = threads_stop_others();
   int copy = others;
-  if (others >= 0) {
-    copy = (int)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0L);
-    if (copy == 0) become_whole(words, count, others);
+  if (others >= 0) copy = descriptors_describe(words + FIRST_KEY, given, count);
+  if (copy >= 0) {
+    unsigned long flags = CLONE_PARENT | SIGCHLD | (*words[WORD_JAIL] == '\0' ? 0 : CLONE_NEWPID);
+    copy = (int)syscall(SYS_clone, flags, NULL, NULL, NULL, 0L);
+    if (copy == 0) become_whole(words, given, count, others);
     if (copy < 0) copy = -errno;
   }
   threads_let_go();
@@ -57,16 +63,36 @@ static bool transfer(void *bytes, size_t size, bool out) {
   return true;
 }
 
+/* Reads the length of a request and the descriptors that come with it. Returns how many they are, or -1. */
+static int receive(uint32_t *size, int *given) {
+  _Alignas(struct cmsghdr) char space[CMSG_SPACE(MAX_GIVEN * sizeof(int))];
+  struct iovec data = {size, sizeof *size};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+  ssize_t some;
+  int count = 0;
+  do some = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
+  while (some < 0 && errno == EINTR);
+  if (some <= 0) return -1;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(given, CMSG_DATA(header), (size_t)count * sizeof(int));
+  }
+  return transfer((char *)size + some, sizeof *size - (size_t)some, false) ? count : -1;
+}
+
 static void *serve(void *nothing) {
   static char request[MAX_REQUEST];
   uint32_t size;
-  while (transfer(&size, sizeof size, false) && size > 0 && size <= sizeof request && transfer(request, size, false)) {
+  int given[MAX_GIVEN], keys;
+  while ((keys = receive(&size, given)) >= 0 && size > 0 && size <= sizeof request && transfer(request, size, false)) {
     char *words[MAX_WORDS];
     int count = 0;
     int32_t answer = -EINVAL;
     if (request[size - 1] == '\0')
       for (char *word = request; word < request + size && count < MAX_WORDS; word += strlen(word) + 1) words[count++] = word;
-    if (count >= FIRST_PAIR && (count - FIRST_PAIR) % 2 == 0) answer = fork_whole(words, count);
+    if (count == FIRST_KEY + keys) answer = fork_whole(words, given, keys);
+    for (int index = 0; index < keys; index++) close(given[index]);
     if (!transfer(&answer, sizeof answer, true)) break;
   }
   close(control);
@@ -110,13 +136,14 @@ __attribute__((constructor)) static void begin(int count, char **arguments) {
   if (number == NULL) return;
   control = (int)strtol(number, NULL, 10);
   unsetenv("BLAZAR_FORK_FD");
+  proc_self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
   fcntl(control, F_SETFD, FD_CLOEXEC);
   fcntl(control, F_SETFL, 0);
   pthread_t thread;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool works = threads_begin() && pthread_create(&thread, NULL, serve, NULL) == 0;
+  bool works = proc_self >= 0 && threads_begin() && pthread_create(&thread, NULL, serve, NULL) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!works) {
     close(control);

@@ -16,13 +16,15 @@ enum {
   WORD_UID,
   WORD_GID,
   WORD_CAPABILITIES,
-  WORD_DIRECTORY,
   WORD_NAME,
-  FIRST_PAIR,
+  WORD_JAIL,
+  FIRST_KEY,
 };
 
 /* The socket on which requests arrive; -1 when this process cannot be forked. (vmm-fork.c) */
 extern int control;
+/* This process in /proc (O_PATH), which stays there when the VMM has no /proc any more. (vmm-fork.c) */
+extern int proc_self;
 /* The system call filter that the VMM asked for. Only copies load it. (vmm-fork.c) */
 extern struct sock_fprog filter;
 /* The value of -name in the command line, or NULL. (vmm-fork.c) */
@@ -38,12 +40,19 @@ void threads_enter_copy(void);
 /* In the copy: clones the stopped threads anew, on their old stacks. (threads.c) */
 void threads_restart(int count);
 
+/*
+ * In the original: notes what every descriptor is, and which of the request's takes its place in the copy. A key is
+ * "DEVICE:INODE" of an open file, or "socket:NAME" of a listening socket. Returns 0 or -errno. (descriptors.c)
+ */
+int descriptors_describe(char **keys, const int *given, int count);
 /* In the copy: gives it descriptors of its own under the numbers of the original's. (descriptors.c) */
-void renew_descriptors(const char *directory, char **pairs, int count);
+void descriptors_renew(const int *given, int count);
 
 /* Everything that the copy does before its threads run again. (copy.c) */
-void __attribute__((noreturn)) become_whole(char **words, int count, int others);
-/* Ends the copy. The reason goes to the VMM's log, which the copy shares with the original or has replaced. (copy.c) */
+void __attribute__((noreturn)) become_whole(char **words, const int *given, int count, int others);
+/* Says something in the VMM's log, which the copy shares with the original until it has replaced it. (copy.c) */
+void complain(const char *what, const char *name);
+/* Ends the copy. (copy.c) */
 void __attribute__((noreturn)) give_up(const char *what, const char *name);
 
 #endif

@@ -15,6 +15,7 @@ import { type Progress, streamProgress } from "../lib/progress.ts";
 import { busyboxStep } from "./busybox.ts";
 import { type Containerd, containerdStep } from "./containerd.ts";
 import { type EmptyExt4, emptyExt4Step } from "./empty-ext4.ts";
+import { type ErofsUtils, erofsUtilsStep } from "./erofs-utils.ts";
 import { forkLibraryStep } from "./fork-library.ts";
 import { initramfsStep } from "./initramfs.ts";
 import { kernelStep } from "./kernel.ts";
@@ -49,6 +50,8 @@ export interface Artifacts {
   readonly initramfs: string;
   /** The image that writable layers are copied from, and its extents ({@link EmptyExt4}). */
   readonly emptyExt4: EmptyExt4;
+  /** What makes disks of image layers; null if it could not be had. */
+  readonly erofsUtils: ErofsUtils | null;
   /** A static busybox and the list of its applets. */
   readonly busybox: { readonly binary: string; readonly applets: string };
   /** The private containerd; null if there is none for this machine. */
@@ -90,6 +93,8 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const kernel = await perform(kernelStep(cache), progress);
   const busybox = await perform(busyboxStep(cache), progress);
   const emptyExt4 = await perform(emptyExt4Step(cache), progress);
+  const withoutImages = "containers' layers are served by 9p and not attached as disks, which is slower";
+  const erofsUtils = await attempt(erofsUtilsStep(cache), progress, withoutImages);
   const withoutContainerd = "nothing that goes through containerd works; blazar run does";
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);
   const agent = await perform(programStep(cache, quickjs, "agent", "guest/agent/main.ts"), progress);
@@ -107,6 +112,7 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
     modules: kernel.modules,
     initramfs,
     emptyExt4,
+    erofsUtils,
     busybox: { binary: busybox.binary, applets: busybox.applets },
     containerd,
   };

@@ -25,6 +25,48 @@ export interface SpawnLimit {
   readonly hard: number;
 }
 
+/** A listening unix stream socket for the child, made by the keeper; a socket that somebody left at the path is removed. */
+export interface SpawnSocket {
+  /** The descriptor's number in the child, 3 to 255. */
+  readonly fd: number;
+  /** An absolute path on the host. */
+  readonly path: string;
+  /** Permissions of the socket's file. */
+  readonly mode: number;
+}
+
+/** Something of the host that is there in a jail. */
+export interface JailMount {
+  /** An absolute path on the host. A link is made again in the jail as it is, and not followed. */
+  readonly source: string;
+  /** Where it is in the jail; its directories are made. */
+  readonly target: string;
+  readonly readonly: boolean;
+  /**
+   * Mounts that are made later below the source on the host appear in the jail, too. For that the source becomes a mount of
+   * its own on the host, which whoever made the directory has to undo.
+   */
+  readonly follow: boolean;
+  /** Gone after {@link Keeper.seal}. */
+  readonly temporary: boolean;
+}
+
+/**
+ * A jail: mount, PID, IPC, UTS and network namespaces of the process's own, and a root file system that is empty, read-only
+ * and has nothing of the host but these mounts. Many system calls are forbidden in it, those for mounts and namespaces
+ * among them. Takes a keeper that is root.
+ */
+export interface Jail {
+  readonly mounts: readonly JailMount[];
+  /** True: a /proc that shows the process itself, until {@link Keeper.seal}. */
+  readonly proc: boolean;
+  /**
+   * The process may make jails for its own copies ({@link ProcessFork}). It has a user namespace, in which these users
+   * are mapped to themselves, keeps the keeper's PID namespace, and no system call is forbidden to it.
+   */
+  readonly forks?: { readonly firstUid: number; readonly count: number } | undefined;
+}
+
 /** A process to start, and everything it may have. */
 export interface ProcessSpawn {
   /** The daemon's name for it; unique until {@link Keeper.forget}. */
@@ -43,6 +85,12 @@ export interface ProcessSpawn {
   readonly capabilities: readonly string[];
   /** Descriptors 0, 1 and 2 are /dev/null unless given here; no others are inherited. */
   readonly files: readonly SpawnFile[];
+  /** Default: none. */
+  readonly sockets?: readonly SpawnSocket[] | undefined;
+  /** Undefined: it sees what its user may see. */
+  readonly jail?: Jail | undefined;
+  /** True: it gets what nobody else wants of processors and disks (SCHED_IDLE, IOPRIO_CLASS_IDLE). */
+  readonly idle?: boolean | undefined;
   /** `cgroup.procs` files of the cgroups to start in. */
   readonly cgroups: readonly string[];
   readonly rlimits: readonly SpawnLimit[];
@@ -62,6 +110,10 @@ export interface ProcessFork {
   readonly original: string;
   /** What the original is told, each without NUL; only the two of them understand it. */
   readonly words: readonly string[];
+  /** Opened by the keeper and handed over in this order; paths and flags as in {@link SpawnFile}. Default: none. */
+  readonly files?: readonly Omit<SpawnFile, "fd">[] | undefined;
+  /** Made by the keeper and handed over after the files. Default: none. */
+  readonly sockets?: readonly Omit<SpawnSocket, "fd">[] | undefined;
 }
 
 /** What identifies a process beyond the reuse of its pid. */
@@ -166,6 +218,11 @@ export interface Keeper {
    * ProcessNotFound or ProcessNotRunning (the original), ProcessExists, InvalidArgument, HostResource.
    */
   fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity>;
+  /**
+   * Takes from a process's jail what is temporary in it. A process without a jail, or with a sealed one, stays as it is.
+   * Fails with ProcessNotFound, ProcessNotRunning or HostResource.
+   */
+  seal(id: string): Promise<void>;
   /** Sends a signal. Fails with ProcessNotFound (unknown id) or ProcessNotRunning (it has ended). */
   signal(id: string, signal: number): Promise<void>;
   /** Forgets a process that has ended; an unknown id is fine. Fails with IllegalTransition while it runs. */

@@ -30,6 +30,7 @@ import { type Actors, wireActors } from "./actors.ts";
 import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
+import { openImageStore } from "./image-store.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
@@ -40,8 +41,8 @@ const SESSION_BYTES = 16;
 /** What a daemon and a standalone run share. */
 export interface Core extends Actors {
   readonly pace: Pace;
-  /** Undefined: layers are never made into images. */
-  readonly images: ImageStore | undefined;
+  /** The store of layer images. */
+  readonly images: ImageStore;
   /** What makes templates, for commands that work on them. */
   readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver };
   /** Ends what makes templates, and worker threads. */
@@ -61,8 +62,6 @@ export interface CoreOptions {
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
   readonly rootfs?: RootfsStore;
-  /** Images of layers. Default: none. */
-  readonly images?: ImageStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
@@ -74,15 +73,17 @@ export function wireCore(options: CoreOptions): Core {
   const { config, logger } = options;
   const workers = new DaemonWorkers(config, logger);
   const ports = hostPorts(options, workers);
+  const images = openImageStore(config, { ...options, workers });
   const templates = options.templates ? openTemplateStore(config.template, ports) : undefined;
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
   const pool = { ...{ min, max, memoryLimit, pressureLimit }, rehearsalRoot: rehearsalRoot(config) };
   const actors = wireActors({ ...ports, templates, pressure: memoryPressure }, pool);
   const close = async (): Promise<void> => {
     await templates?.close();
+    await images.close();
     await workers.close();
   };
-  return { ...actors, pace: ports.pace, images: options.images, templateHost: ports, close };
+  return { ...actors, pace: ports.pace, images, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */

@@ -1,11 +1,12 @@
 /**
- * The daemon's worker threads: for roots of containers, and for templates' memory.
+ * The daemon's worker threads: for roots of containers, for templates' memory, and for images of layers.
  *
  * Threads start on demand. What only their start has needed is given back when they have become idle.
  */
 import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
+import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
 import type { Config } from "./config/schema.ts";
@@ -13,12 +14,13 @@ import { IdleMemory } from "./tuning/idle-memory.ts";
 
 /** So long after the first container the text that only the start has needed is dropped. */
 const START_IS_OVER_MS = 500;
-/** A template is made once. */
-const TEMPLATE_IDLE_MS = 500;
+/** A template is made once, and so is an image. */
+const MADE_IDLE_MS = 500;
 
 export class DaemonWorkers {
   readonly rootfs: WorkerPool<RootfsTasks>;
   readonly templateMemory: WorkerPool<MemoryTasks>;
+  readonly images: WorkerPool<ImageTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -32,13 +34,19 @@ export class DaemonWorkers {
     this.templateMemory = new WorkerPool<MemoryTasks>({
       file: bundle("memory"),
       maxThreads: 1,
-      idleTimeoutMs: TEMPLATE_IDLE_MS,
+      idleTimeoutMs: MADE_IDLE_MS,
+      onIdle: () => idleMemory.giveBack(this.rootfs, { threadEnded: true }),
+    });
+    this.images = new WorkerPool<ImageTasks>({
+      file: bundle("image"),
+      maxThreads: 1,
+      idleTimeoutMs: MADE_IDLE_MS,
       onIdle: () => idleMemory.giveBack(this.rootfs, { threadEnded: true }),
     });
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.rootfs.close(), this.templateMemory.close()]);
+    await Promise.all([this.rootfs.close(), this.templateMemory.close(), this.images.close()]);
   }
 }
 

@@ -42,6 +42,7 @@ function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriv
     acceleration: config.vmm.acceleration,
     deadlines: config.deadlines,
     logger,
+    sendFile: (message) => workers.rootfs.run("sendFile", message),
     cacheDirectory: parts.cache,
     ownUser: process.getuid?.() === 0 ? { uid, gid: uid } : undefined,
     sealMemory: (file) => sealMemory(workers.templateMemory, file),

@@ -8,6 +8,7 @@ import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { blazarError } from "../contracts/errors.ts";
+import type { MkfsErofs } from "../host/storage/images/image-builder.ts";
 import type { Config } from "./config/schema.ts";
 
 /** Absolute paths of everything that a daemon starts or copies. */
@@ -18,6 +19,8 @@ export interface Parts {
   readonly kernel: string;
   readonly initramfs: string;
   readonly emptyImage: { readonly image: string; readonly extents: string };
+  /** Undefined: no images are made. */
+  readonly mkfsErofs: MkfsErofs | undefined;
   /** A static busybox, for the pool's rehearsals. */
   readonly busybox: string;
   /** A directory for answers that are worth keeping, such as whether KVM works. */
@@ -30,6 +33,7 @@ interface Manifest {
   readonly vmlinux: string;
   readonly initramfs: string;
   readonly busybox: { readonly binary: string };
+  readonly erofsUtils?: { readonly mkfs: readonly string[]; readonly directory: string } | null;
   readonly emptyExt4: { readonly image: string; readonly extents: string };
 }
 
@@ -40,7 +44,7 @@ export function cacheDirectory(): string {
 
 /** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
 export async function locateParts(config: Config): Promise<Parts> {
-  const { keeper, vmm, storage, pool, template } = config;
+  const { keeper, vmm, storage, pool, template, image } = config;
   const cache = cacheDirectory();
   const built = await readManifest(cache);
   const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
@@ -57,9 +61,18 @@ export async function locateParts(config: Config): Promise<Parts> {
       ),
       extents: await present("the empty layer's extents", "storage.empty_image_extents", extents),
     },
+    mkfsErofs: mkfsErofs(image.mkfs, built),
     busybox: await present("a static busybox", "pool.busybox", pool.busybox ?? built?.busybox.binary),
     cache,
   };
+}
+
+/** A program of the host's needs its libraries; set-up's brings its own. */
+function mkfsErofs(configured: string | undefined, built: Manifest | undefined): MkfsErofs | undefined {
+  if (configured !== undefined)
+    return { command: [configured], needs: ["/usr", "/bin", "/lib", "/lib64", configured] };
+  const utils = built?.erofsUtils ?? undefined;
+  return utils === undefined ? undefined : { command: utils.mkfs, needs: [utils.directory] };
 }
 
 async function readManifest(cache: string): Promise<Manifest | undefined> {

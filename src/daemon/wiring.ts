@@ -33,7 +33,7 @@ const DRAIN_GRACE_MS = 10_000;
  */
 export async function wireDaemon(
   config: Config,
-  replaced: Pick<CoreOptions, "driver" | "rootfs" | "images"> = {},
+  replaced: Pick<CoreOptions, "driver" | "rootfs"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = config.daemon.socket ?? join(state, "blazar.sock");
@@ -85,7 +85,7 @@ export async function wireDaemon(
 
 /** What makes images before a pod asks for them; undefined where none are made. */
 function imagesAhead(config: Config, { images, pace }: Core, logger: Logger) {
-  if (images === undefined || !config.image.ahead) return undefined;
+  if (!config.image.enabled || !config.image.ahead) return undefined;
   const snapshots = openSnapshots(config, logger);
   const { deadlines } = config;
   const ports = { snapshots, images, pace, readLower, deadlines, logger, now: Date.now };

@@ -1,8 +1,8 @@
 /**
  * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
- * sendfile(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
+ * sendfile(2), fallocate(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
  *
- * The only module that uses koffi. For workers only, since a call blocks its thread. `unshare` changes the thread that
+ * The only module that uses koffi, beside sockets.ts. For workers only, since a call blocks its thread. `unshare` changes the thread that
  * calls it: koffi's asynchronous form runs on another thread and must not be used. A call returns 0 or an errno, because
  * some errnos are no failure to its caller. {@link systemError} makes an error of an errno.
  */
@@ -31,14 +31,18 @@ const S_IFCHR = 0x2000;
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
 const F_ADD_SEALS = 1033;
+const FALLOC_FL_KEEP_SIZE = 0x1;
+const FALLOC_FL_PUNCH_HOLE = 0x2;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
+const F_DUPFD_CLOEXEC = 1030;
 
-export const { EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
+export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO } = constants.errno;
 
-const libc = koffi.load(null);
+/** The C library that this process runs with. */
+export const libc = koffi.load(null);
 const cMount = libc.func("int mount(str source, str target, str type, unsigned long flags, str data)");
 const cUmount2 = libc.func("int umount2(str target, int flags)");
 const cUnshare = libc.func("int unshare(int flags)");
@@ -48,6 +52,7 @@ const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)")
 const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
+const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
@@ -129,6 +134,16 @@ export function copyRange(from: number, to: number, start: number, end: number):
   return 0;
 }
 
+/** Gives the space of a range back: it reads as zeros from now on. */
+export function punchHole(fd: number, offset: number, length: number): number {
+  return errnoOf(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+/** Another descriptor of the same open file, or a negative errno. */
+export function duplicate(fd: number): number {
+  return valueOr(cFcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */
 export function pageOut(start: number, length: number): number {
   return errnoOf(cMadvise(start, length, MADV_PAGEOUT));
@@ -139,7 +154,8 @@ export function trimHeap(): void {
   cMallocTrim?.(0);
 }
 
-function valueOr(result: number): number {
+/** What a call returned, or the negative errno. */
+export function valueOr(result: number): number {
   return result < 0 ? -koffi.errno() : result;
 }
 

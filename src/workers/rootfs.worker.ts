@@ -8,7 +8,9 @@
 import { lstatSync, mkdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
+import type { FileMessage } from "../contracts/file-sender.ts";
 import type { RootfsPlan } from "../contracts/storage.ts";
+import { sendFile as send } from "./descriptors.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import { makeWhiteout, systemError } from "./libc.ts";
@@ -34,6 +36,8 @@ export interface RootfsTasks {
     readonly owner: RootfsPlan["owner"];
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
+  /** Opens a file and sends it over a socket of the process. */
+  sendFile(input: FileMessage): Outcome<undefined>;
   /** Does nothing: starts a thread before the next container needs one. */
   warm(input: undefined): Outcome<undefined>;
   /** Gives freed memory of the process back to the kernel, with `text` also program text. */
@@ -41,6 +45,8 @@ export interface RootfsTasks {
 }
 
 export const warm: RootfsTasks["warm"] = () => ({ ok: true, value: undefined });
+
+export const sendFile: RootfsTasks["sendFile"] = (message) => send(message);
 
 export const giveBack: RootfsTasks["giveBack"] = ({ text }) =>
   settle("HostResource", "give memory back", "blazard", () => {

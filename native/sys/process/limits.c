@@ -1,5 +1,6 @@
 /*
- * Limits and settings of a process: prctl(2), prlimit(2), setpriority(2), sched_setaffinity(2).
+ * Limits and settings of a process: prctl(2), prlimit(2), setpriority(2), sched_setaffinity(2),
+ * sched_setscheduler(2), ioprio_set(2).
  *
  * Only options that take integers are offered: a number in the place of a pointer would be used as an address.
  */
@@ -89,6 +90,15 @@ SYS_FUNCTION(f_set_affinity) {
   return sys_result(ctx, syscall(SYS_sched_setaffinity, pid, sizeof mask, mask));
 }
 
+SYS_FUNCTION(f_set_idle) {
+  /* SCHED_IDLE; struct sched_param is one int. IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE. */
+  enum { IDLE_POLICY = 5, WHO_PROCESS = 1, CLASS_IDLE = 3, CLASS_SHIFT = 13 };
+  int priority = 0;
+  SYS_UNUSED;
+  if (syscall(SYS_sched_setscheduler, 0, IDLE_POLICY, &priority) < 0) return sys_result(ctx, -1);
+  return sys_result(ctx, syscall(SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE << CLASS_SHIFT));
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("prctl", 5, f_prctl),
     JS_CFUNC_DEF("setProcessName", 1, f_set_process_name),
@@ -96,5 +106,6 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("getrlimit", 2, f_getrlimit),
     JS_CFUNC_DEF("setpriority", 2, f_setpriority),
     JS_CFUNC_DEF("setAffinity", 2, f_set_affinity),
+    JS_CFUNC_DEF("setIdle", 0, f_set_idle),
 };
 SYS_GROUP(sys_limits_group, functions);

@@ -20,4 +20,6 @@ declare module "sys" {
   export function setpriority(pid: number, nice: number): Result;
   /** sched_setaffinity(2): the CPUs' numbers, each below 1024. */
   export function setAffinity(pid: number, cpus: readonly number[]): Result;
+  /** This process gets what nobody else wants of processors and disks: SCHED_IDLE, IOPRIO_CLASS_IDLE. */
+  export function setIdle(): Result;
 }

@@ -91,18 +91,6 @@ export const CONFIG_SCHEMA = {
       "At most so many threads for mounts and copies. They start on demand and end when idle. A mount takes about a millisecond; a thread takes 8 MB, and 75 ms of CPU to start.",
     ),
   },
-  image: {
-    ahead: yesNo(
-      true,
-      "Make the image of an OCI image as soon as containerd has unpacked it and the node has nothing else to do, before a pod asks for it. Only for CRI's images, and for the snapshotter overlayfs: others need none.",
-    ),
-    ahead_existing: count(
-      0,
-      1000,
-      0,
-      "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
-    ),
-  },
   pool: {
     min: count(
       0,
@@ -144,6 +132,37 @@ export const CONFIG_SCHEMA = {
     ),
     fork_library: foundPath(
       "The library that is preloaded into a VMM to make it forkable. Default: the one that set-up has built.",
+    ),
+  },
+  image: {
+    enabled: yesNo(
+      true,
+      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by 9p, which is slower.",
+    ),
+    directory: path(
+      "/var/lib/blazar/images",
+      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Several daemons may share it.",
+    ),
+    disk_limit: size(
+      "20G",
+      "What all images may take on disk. Above it, the least recently used are removed, but none in use.",
+    ),
+    inline_limit: milliseconds(
+      300,
+      "How long a container waits for its image when that is small and not there yet. Others start over 9p, and the image is made behind.",
+    ),
+    mkfs: foundPath(
+      "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",
+    ),
+    ahead: yesNo(
+      true,
+      "Make the image of an OCI image as soon as containerd has unpacked it and the node has nothing else to do, before a pod asks for it. Only for CRI's images, and for the snapshotter overlayfs: others need none.",
+    ),
+    ahead_existing: count(
+      0,
+      1000,
+      0,
+      "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
     ),
   },
   deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),

@@ -112,6 +112,10 @@ class KeeperClient implements Keeper {
     return this.requests.sendOrUndo("process.fork", request, request.id, signal, this.outcomeOf(request.id));
   }
 
+  async seal(id: string): Promise<void> {
+    await this.requests.send("process.seal", { id }, id);
+  }
+
   async signal(id: string, signal: number): Promise<void> {
     await this.requests.send("process.signal", { id, signal }, id);
   }

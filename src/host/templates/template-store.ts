@@ -10,8 +10,9 @@ import type { BuiltTemplate, Template, TemplateLease, TemplateStore } from "../.
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity, VmmDriver } from "../../contracts/vmm.ts";
 import { onAbort, throwIfAborted } from "../../lib/async.ts";
-import { Builds } from "./builds.ts";
-import { lock } from "./file-lock.ts";
+import { Builds } from "../builds/builds.ts";
+import { lock } from "../builds/file-lock.ts";
+import { makeRoom } from "../builds/room.ts";
 import { Leases } from "./leases.ts";
 import { type Draft, TemplateFiles } from "./template-files.ts";
 
@@ -51,7 +52,7 @@ export class LocalTemplateStore implements TemplateStore {
       (key, held) => this.files.mark(key, held),
       (error) => this.options.logger.debug({ err: error }, "a template's mark could not be removed"),
     );
-    this.builds = new Builds((key, signal) => this.make(key, signal), this.now);
+    this.builds = new Builds((key, signal) => this.make(key, signal), this.now, "build a template");
   }
 
   async use(shape: VmShape): Promise<TemplateLease | undefined> {
@@ -220,27 +221,23 @@ export class LocalTemplateStore implements TemplateStore {
       .catch((error: unknown) => this.options.logger.warn({ err: error }, "half a template is left"));
   }
 
-  /** Drops the least recently used until so many bytes more are within the limit. Drops none if that cannot be reached. */
   private async makeRoom(bytes: number): Promise<void> {
     const { diskLimitBytes, logger } = this.options;
-    const templates = [...(await this.list())].reverse();
-    const held = await Promise.all(templates.map(({ key }) => this.held(key)));
-    const kept = templates.filter((_, index) => held[index] === true);
-    const unavoidable = total(kept) + bytes;
-    if (unavoidable > diskLimitBytes) throw noRoom(unavoidable, diskLimitBytes);
-    let used = total(templates) + bytes;
-    for (const template of templates) {
-      if (used <= diskLimitBytes) return;
-      if (kept.includes(template)) continue;
-      if ((await this.files.remove(template.key, false)) === "held") continue;
-      await this.forget(template.key);
-      used -= template.bytes;
-      logger.info(
-        { template: template.key, bytes: template.bytes },
-        "the least recently used template is dropped",
-      );
-    }
-    if (used > diskLimitBytes) throw noRoom(used, diskLimitBytes);
+    await makeRoom(bytes, diskLimitBytes, {
+      what: "a template",
+      remedy: "raise template.disk_limit",
+      list: () => this.list(),
+      held: (key) => this.held(key),
+      remove: (key) => this.removeUnheld(key),
+      onDropped: (template, size) =>
+        logger.info({ template, bytes: size }, "the least recently used template is dropped"),
+    });
+  }
+
+  private async removeUnheld(key: string): Promise<boolean> {
+    if ((await this.files.remove(key, false)) === "held") return false;
+    await this.forget(key);
+    return true;
   }
 
   private async held(key: string): Promise<boolean> {
@@ -298,10 +295,6 @@ async function inTime<T>(
   }
 }
 
-function total(templates: readonly Template[]): number {
-  return templates.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
 function notFound(operation: string, key: string): BlazarError {
   const remedy = "see: blazar template ls";
   return blazarError("TemplateNotFound", operation, "there is none", { subject: key, remedy });
@@ -309,11 +302,4 @@ function notFound(operation: string, key: string): BlazarError {
 
 function inUse(operation: string, key: string): BlazarError {
   return blazarError("TemplateInUse", operation, "VMs are cloned from it", { subject: key });
-}
-
-function noRoom(bytes: number, limit: number): BlazarError {
-  const reason = `with those in use it would be ${bytes} bytes, the limit is ${limit}`;
-  return blazarError("ResourceExhausted", "make room for a template", reason, {
-    remedy: "raise template.disk_limit",
-  });
 }

@@ -9,6 +9,29 @@ import { array, boolean, type Check, integer, object, oneOf, optional, string } 
 
 const uint32 = integer(0, 0xffff_ffff);
 
+const mode = integer(0, 0o777);
+
+/** Mounts of a jail: what of the host is in it. */
+const jailMount = object({
+  source: string,
+  target: string,
+  readonly: boolean,
+  /** Mounts made below the source later appear in the jail. */
+  follow: boolean,
+  /** Detached by `process.seal`. */
+  temporary: boolean,
+});
+
+/** Namespaces of the process's own and an empty root (mount_namespaces(7), pivot_root(2)). */
+const jail = object({
+  mounts: array(jailMount, 64),
+  /** A /proc until `process.seal`. */
+  proc: boolean,
+  /** The process makes jails for its copies: a user namespace with these ids. */
+  forks: optional(object({ firstUid: uint32, count: integer(1, 0xffff_ffff) })),
+});
+export type Jail = ReturnType<typeof jail>;
+
 /** `process.spawn`: starts a VMM (or a helper of one) as the keeper's child. */
 export const processSpawn = object({
   /** The daemon's name for it; unique while it is remembered. */
@@ -24,7 +47,12 @@ export const processSpawn = object({
   /** The only capabilities it keeps, ambient: names as in capabilities(7). Ignored without `uid`. */
   capabilities: array(string, 64),
   /** Files opened in the child before privileges are dropped. Flags as in open(2), numeric. */
-  files: array(object({ fd: integer(0, 255), path: string, flags: uint32, mode: integer(0, 0o777) }), 64),
+  files: array(object({ fd: integer(0, 255), path: string, flags: uint32, mode }), 64),
+  /** Listening unix sockets, made by the child in its jail's network namespace. */
+  sockets: optional(array(object({ fd: integer(3, 255), path: string, mode }), 16)),
+  jail: optional(jail),
+  /** SCHED_IDLE and IOPRIO_CLASS_IDLE. */
+  idle: optional(boolean),
   /** cgroup.procs files that the child enters before execve. */
   cgroups: array(string, 64),
   /** -1 = unlimited. */
@@ -45,6 +73,9 @@ export const processFork = object({
   original: string,
   /** What the original is told (native/fork/vmm-fork.c). */
   words: array(string, 32),
+  /** Opened by the keeper and sent with the words, then the sockets, which belong to an empty network namespace. */
+  files: optional(array(object({ path: string, flags: uint32, mode }), 16)),
+  sockets: optional(array(object({ path: string, mode }), 8)),
 });
 export type ProcessFork = ReturnType<typeof processFork>;
 
@@ -98,6 +129,7 @@ export const KEEPER_REQUESTS = {
   ping: { params: nothing, result: nothing },
   "process.spawn": { params: processSpawn, result: processIdentity },
   "process.fork": { params: processFork, result: processIdentity },
+  "process.seal": { params: keeperProcessRef, result: nothing },
   "process.signal": { params: keeperProcessSignal, result: nothing },
   "process.forget": { params: keeperProcessRef, result: nothing },
   "stdio.open": { params: stdioOpen, result: nothing },

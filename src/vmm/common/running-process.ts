@@ -13,7 +13,7 @@ import { isAlive } from "../../lib/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 
 /** The part of the keeper that a driver needs. */
-export type VmmParent = Pick<Keeper, "spawn" | "fork" | "signal" | "exited" | "forget">;
+export type VmmParent = Pick<Keeper, "spawn" | "fork" | "seal" | "signal" | "exited" | "forget">;
 
 export interface VmmExit {
   /** -1 if a signal ended it, or if nobody knows. */

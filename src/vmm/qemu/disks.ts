@@ -1,7 +1,7 @@
 /**
  * Disks on a running VM: QMP's blockdev-add, device_add scsi-hd and their undoing.
  *
- * A failed attach takes the image back out. A detach is done only when QEMU has said so (DEVICE_DELETED, then blockdev-del):
+ * QEMU gets an open file, since it can open no path. A failed attach takes the image back out. A detach is done only when QEMU has said so (DEVICE_DELETED, then blockdev-del):
  * before that, QEMU may still write to the image.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
@@ -9,7 +9,8 @@ import type { VmDisk } from "../../contracts/vm.ts";
 import { deferred, withDeadline } from "../../lib/async.ts";
 import { isRecord } from "../../protocol/wire/json.ts";
 import { blockNode, diskNames, scsiDisk } from "./disk-names.ts";
-import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
+import { executeWithFile } from "./file-sets.ts";
+import { type QmpClient, type QmpCommand, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 export interface DiskDeadlines {
   /** For each command. */
@@ -21,13 +22,22 @@ export interface DiskDeadlines {
 export async function attachDisk(qmp: QmpClient, disk: VmDisk, deadlines: DiskDeadlines): Promise<void> {
   const { commandMs } = deadlines;
   const { node } = diskNames(disk.id);
-  await qmp.execute("blockdev-add", blockNode(disk), commandMs);
+  const commands = (path: string): QmpCommand[] => [
+    { command: "blockdev-add", args: blockNode({ ...disk, path }) },
+    { command: "device_add", args: scsiDisk(disk.id) },
+  ];
   try {
-    await qmp.execute("device_add", scsiDisk(disk.id), commandMs);
+    await executeWithFile(qmp, disk, commands, commandMs);
   } catch (error) {
-    await qmp.execute("blockdev-del", { "node-name": node }, commandMs).catch(() => undefined);
+    if (!isTaken(error))
+      await qmp.execute("blockdev-del", { "node-name": node }, commandMs).catch(() => undefined);
     throw error;
   }
+}
+
+/** The node belongs to the disk that has this id already. */
+function isTaken(error: unknown): boolean {
+  return qmpRefusal(error)?.description.startsWith("Duplicate nodes") ?? false;
 }
 
 export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDeadlines): Promise<void> {

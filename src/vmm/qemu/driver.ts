@@ -6,6 +6,7 @@
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { FileSender } from "../../contracts/file-sender.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmSpec } from "../../contracts/vm.ts";
@@ -40,6 +41,8 @@ export interface QemuDriverOptions {
   readonly acceleration: AccelerationChoice;
   readonly deadlines: Pick<Deadlines, "launch" | "vmmExit">;
   readonly logger: Logger;
+  /** Hands QEMU the files of disks. */
+  readonly sendFile: FileSender;
   /** Where the answer of the KVM probe is kept. */
   readonly cacheDirectory: string;
   /** Whom VMs of the driver's own run as, those that are probes or become templates; undefined = the daemon's user. */
@@ -101,7 +104,7 @@ export class QemuDriver implements VmmDriver {
   }
 
   private async prepare(): Promise<Launcher> {
-    const { keeper, kernel, initramfs, deadlines, logger } = this.options;
+    const { keeper, kernel, initramfs, deadlines, logger, sendFile } = this.options;
     const binary = await locateQemu(this.options.binary);
     const version = await qemuVersion(binary);
     await checkGuestImages([kernel, initramfs]);
@@ -117,6 +120,7 @@ export class QemuDriver implements VmmDriver {
       launchMs: deadlines.launch,
       deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
       logger,
+      sendFile,
     };
     const acceleration = await this.accelerate(withKvm, version);
     logger.info({ binary, version, acceleration }, "QEMU is ready");

@@ -3,6 +3,7 @@
  *
  * The steps and their undoing are those of every VMM (common/launch.ts); QEMU answers by its QMP greeting.
  */
+import type { FileSender } from "../../contracts/file-sender.ts";
 import type { ProcessFork } from "../../contracts/keeper.ts";
 import type { VmSpec } from "../../contracts/vm.ts";
 import type { HostFacts } from "../common/confinement.ts";
@@ -27,6 +28,7 @@ export interface Launcher extends Omit<LaunchSettings, "exitMs"> {
   readonly kernel: string;
   readonly initramfs: string;
   readonly facts: HostFacts;
+  readonly sendFile: FileSender;
   readonly deadlines: VmDeadlines;
 }
 
@@ -79,7 +81,7 @@ async function launch(
       ...how,
       id: spec.id,
       paths,
-      connect: (abort) => QmpClient.connect(paths.control, abort),
+      connect: (abort) => QmpClient.connect(paths.control, abort, launcher.sendFile),
       broken: ["QmpFailed", "LinkClosed"],
     },
     signal,

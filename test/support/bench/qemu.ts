@@ -15,6 +15,7 @@ import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
+import { inlineFileSender } from "../inline-file-sender.ts";
 import { RealKeeper } from "./keeper.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -71,6 +72,7 @@ export class QemuBench implements VmmBench {
       acceleration: "tcg",
       deadlines: { launch: 30_000, vmmExit: 10_000 },
       logger: silentLogger,
+      sendFile: inlineFileSender,
       cacheDirectory: join(this.directory, "cache"),
       ...options,
     });

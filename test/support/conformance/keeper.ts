@@ -57,7 +57,7 @@ export function shell(id: string, script: string): ProcessSpawn {
 export function forkOf(
   original: string,
   id: string,
-  words: readonly string[] = ["", "", "0", "/nowhere", ""],
+  words: readonly string[] = ["", "", "0", "", ""],
 ): ProcessFork {
   return { id, original, words };
 }

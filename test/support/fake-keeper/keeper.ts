@@ -30,6 +30,7 @@ interface FakeProcess {
   readonly identity: ProcessIdentity;
   exit?: ProcessExit;
   readonly signals: number[];
+  sealed: boolean;
 }
 
 /** Hooks of a test. */
@@ -105,7 +106,7 @@ export class FakeKeeperHost {
     this.refuseKnown(id);
     const pid = this.nextPid++;
     const identity = { pid, startTime: pid };
-    this.processes.set(id, { id, spec, identity, signals: [] });
+    this.processes.set(id, { id, spec, identity, signals: [], sealed: false });
     return identity;
   }
 
@@ -114,13 +115,22 @@ export class FakeKeeperHost {
     throw blazarError("ProcessExists", "start a process", "the keeper has one of this name", { subject: id });
   }
 
+  seal(id: string): void {
+    this.alive(id).sealed = true;
+  }
+
   signal(id: string, signal: number): void {
-    const process = this.processes.get(id);
-    if (process === undefined) throw missing("ProcessNotFound", id, "the keeper does not know it");
-    if (process.exit !== undefined) throw missing("ProcessNotRunning", id, "it has ended");
+    const process = this.alive(id);
     process.signals.push(signal);
     const ignored = this.hooks.onSignal?.(id, signal) ?? (signal !== SIGKILL && signal !== SIGTERM);
     if (!ignored) this.exit(id, { signal });
+  }
+
+  private alive(id: string): FakeProcess {
+    const process = this.processes.get(id);
+    if (process === undefined) throw missing("ProcessNotFound", id, "the keeper does not know it");
+    if (process.exit !== undefined) throw missing("ProcessNotRunning", id, "it has ended");
+    return process;
   }
 }
 
@@ -181,6 +191,11 @@ export class FakeKeeper implements Keeper {
     await this.host.hooks.onFork?.(request);
     if (signal?.aborted) throw cancelled(request.id);
     return this.host.fork(request);
+  }
+
+  async seal(id: string): Promise<void> {
+    await this.link();
+    this.host.seal(id);
   }
 
   async signal(id: string, signal: number): Promise<void> {

@@ -12,6 +12,7 @@ const parts = {
   kernel: "/parts/vmlinux",
   initramfs: "/parts/initramfs",
   emptyImage: { image: "/parts/empty.ext4", extents: "/parts/empty.json" },
+  mkfsErofs: undefined,
   busybox: "/parts/busybox",
   cache: "/parts",
 };

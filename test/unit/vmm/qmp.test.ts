@@ -1,10 +1,13 @@
 /** The QMP client against a server that behaves, and against one that does not. */
+import { open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { deferred } from "../../../src/lib/async.ts";
 import { checkUnixPath } from "../../../src/lib/unix-socket.ts";
 import { QmpClient, type QmpEvent, qmpRefusal } from "../../../src/vmm/qemu/qmp/client.ts";
 import { MAX_QMP_LINE_BYTES, QmpLines } from "../../../src/vmm/qemu/qmp/lines.ts";
 import { FakeQmp } from "../../support/fake-vmm/qmp.ts";
+import { inlineFileSender as sendFile } from "../../support/inline-file-sender.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const NEVER = new AbortController().signal;
@@ -19,12 +22,12 @@ afterEach(async () => {
 
 async function connected(): Promise<QmpClient> {
   await server.listen();
-  return QmpClient.connect(server.path, NEVER);
+  return QmpClient.connect(server.path, NEVER, sendFile);
 }
 
 describe("connecting", () => {
   it("waits until somebody listens, then negotiates", async () => {
-    const connecting = QmpClient.connect(server.path, NEVER);
+    const connecting = QmpClient.connect(server.path, NEVER, sendFile);
     await setImmediate();
     await server.listen();
     const client = await connecting;
@@ -34,7 +37,7 @@ describe("connecting", () => {
 
   it("is called off while nobody listens", async () => {
     const abort = new AbortController();
-    const connecting = QmpClient.connect(server.path, abort.signal);
+    const connecting = QmpClient.connect(server.path, abort.signal, sendFile);
     await setImmediate();
     abort.abort();
     await expect(connecting).rejects.toMatchObject({ code: "Cancelled" });
@@ -44,7 +47,7 @@ describe("connecting", () => {
     server.greeting = "";
     await server.listen();
     const abort = new AbortController();
-    const connecting = QmpClient.connect(server.path, abort.signal);
+    const connecting = QmpClient.connect(server.path, abort.signal, sendFile);
     while (server.connection === undefined) await setImmediate();
     const gone = new Promise((resolve) => server.connection?.once("close", resolve));
     server.connection.resume();
@@ -56,16 +59,20 @@ describe("connecting", () => {
   it("fails if the server greets with something else, or refuses the negotiation", async () => {
     server.greeting = '{"hello": 1}\n';
     await server.listen();
-    await expect(QmpClient.connect(server.path, NEVER)).rejects.toMatchObject({ code: "QmpFailed" });
+    await expect(QmpClient.connect(server.path, NEVER, sendFile)).rejects.toMatchObject({
+      code: "QmpFailed",
+    });
     server.greeting = '{"QMP": {}}\n';
     server.answer = ({ id }) => ({ error: { class: "CommandNotFound", desc: "no" }, id });
-    await expect(QmpClient.connect(server.path, NEVER)).rejects.toMatchObject({ code: "QmpFailed" });
+    await expect(QmpClient.connect(server.path, NEVER, sendFile)).rejects.toMatchObject({
+      code: "QmpFailed",
+    });
   });
 
   it("fails if the server hangs up before it greets", async () => {
     server.greeting = "";
     await server.listen();
-    const connecting = QmpClient.connect(server.path, NEVER);
+    const connecting = QmpClient.connect(server.path, NEVER, sendFile);
     while (server.connection === undefined) await setImmediate();
     server.connection.destroy();
     await expect(connecting).rejects.toMatchObject({ code: "QmpFailed" });
@@ -125,6 +132,73 @@ describe("commands", () => {
   });
 });
 
+describe("files", () => {
+  it("go out with their commands, in one piece, while other commands wait", async () => {
+    await server.listen();
+    const sending = deferred<void>();
+    const client = await QmpClient.connect(server.path, NEVER, async (message) => {
+      await sending.promise;
+      return sendFile(message);
+    });
+    const answers = client.executeWithFile(
+      { kind: "file", path: "/dev/null", flags: 0 },
+      [{ command: "add-fd", args: { "fdset-id": 1 } }, { command: "next" }],
+      5000,
+    );
+    await setImmediate();
+    const later = client.execute("later");
+    await setImmediate();
+    expect(server.commands).toHaveLength(1);
+    sending.resolve();
+    expect(await answers).toEqual([{}, {}]);
+    await later;
+    const names = server.commands.map(({ execute }) => execute);
+    expect(names).toEqual(["qmp_capabilities", "add-fd", "next", "later"]);
+    client.close();
+  });
+
+  it("go out one after the other: QEMU keeps one for the next command that takes it", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const file = { kind: "file", path: "/dev/null", flags: 0 } as const;
+    const both = ["first", "second"].map((command) => client.executeWithFile(file, [{ command }], 5000));
+    while (server.commands.length < 2) await setImmediate();
+    for (let pass = 0; pass < 20; pass++) await setImmediate();
+    expect(server.commands.map(({ execute }) => execute)).toEqual(["qmp_capabilities", "first"]);
+    server.answer = ({ id }) => ({ return: id, id });
+    server.say({ return: {}, id: server.commands[1]?.id });
+    await Promise.all(both);
+    client.close();
+  });
+
+  it("that cannot be opened fail their commands only", async () => {
+    const client = await connected();
+    const missing = { kind: "file", path: "/nowhere/disk", flags: 0 } as const;
+    await expect(client.executeWithFile(missing, [{ command: "add-fd" }], 5000)).rejects.toMatchObject({
+      code: "StorageFailed",
+    });
+    const nobody = { kind: "connection", path: "/nowhere/socket" } as const;
+    await expect(client.executeWithFile(nobody, [{ command: "getfd" }], 5000)).rejects.toMatchObject({
+      code: "StorageFailed",
+    });
+    expect(await client.execute("next")).toEqual({});
+    client.close();
+  });
+
+  it("are not sent to whoever has the number of a socket that was closed", async () => {
+    const client = await connected();
+    const other = await open("/dev/null");
+    await using _ = { [Symbol.asyncDispose]: () => other.close() };
+    const message = { file: { kind: "file", path: "/dev/null", flags: 0 }, text: "x" } as const;
+    await expect(sendFile({ ...message, socket: { fd: other.fd, inode: -1 } })).rejects.toMatchObject({
+      code: "LinkClosed",
+    });
+    client.close();
+    const late = client.executeWithFile(message.file, [{ command: "add-fd" }], 5000);
+    await expect(late).rejects.toMatchObject({ code: "QmpFailed" });
+  });
+});
+
 describe("events", () => {
   it("come in order, those before the first subscriber included, and complete at the end", async () => {
     await server.listen();
@@ -132,7 +206,7 @@ describe("events", () => {
       server.say({ event: "EARLY", timestamp: {} });
       return { return: {}, id };
     };
-    const client = await QmpClient.connect(server.path, NEVER);
+    const client = await QmpClient.connect(server.path, NEVER, sendFile);
     const events: QmpEvent[] = [];
     const completed = new Promise<void>((resolve) => {
       client.events$.subscribe({ next: (event) => events.push(event), complete: resolve });

@@ -12,6 +12,7 @@ import { CapturedLogger } from "../../support/captured-logger.ts";
 import { record } from "../../support/conformance/vmm.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
 import { FakeQmp, type ReceivedCommand } from "../../support/fake-vmm/qmp.ts";
+import { inlineFileSender } from "../../support/inline-file-sender.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 let qmp: FakeQmp;
@@ -51,6 +52,7 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
     facts: { maxOpenFiles: undefined, kvmGroup: undefined },
     launchMs: 5000,
     deadlines: { commandMs: 1000, detachMs: 50, exitMs: 1000 },
+    sendFile: inlineFileSender,
     logger,
   };
   return launchVm(launcher, spec);
@@ -136,7 +138,7 @@ describe("a QEMU", () => {
   it("that the keeper has lost is noticed and ended all the same", async () => {
     const lost = (): Promise<never> =>
       Promise.reject(blazarError("KeeperLost", "ask the keeper", "it is gone"));
-    const parent = { spawn: lost, fork: lost, signal: lost, exited: lost, forget: lost };
+    const parent = { spawn: lost, fork: lost, seal: lost, signal: lost, exited: lost, forget: lost };
     const process = new RunningProcess(parent, "vm", { pid: 0x7fff_ffff, startTime: 1 });
     await process.kill(1000);
     expect(process.exit).toEqual({ code: -1, signal: 0 });
@@ -151,13 +153,22 @@ describe("a QEMU", () => {
 });
 
 describe("a disk", () => {
-  const disk = { id: "c1", path: "/image", readonly: true };
+  const disk = { id: "c1", path: "/dev/null", readonly: true };
   const refusal = (id: number, name: string, desc: string): object => ({ error: { class: name, desc }, id });
 
   it("is an image and a device with the id as its serial number", async () => {
     const vm = await launch();
     await vm.attachDisk(disk);
-    const [add, device] = qmp.commands.slice(-2) as [ReceivedCommand, ReceivedCommand];
+    const [open, add, device, close] = qmp.commands.slice(-4) as [
+      ReceivedCommand,
+      ReceivedCommand,
+      ReceivedCommand,
+      ReceivedCommand,
+    ];
+    const set = open.arguments?.["fdset-id"];
+    expect(open.execute).toBe("add-fd");
+    expect(add.arguments?.["file"]).toMatchObject({ filename: `/dev/fdset/${set}` });
+    expect(close).toMatchObject({ execute: "remove-fd", arguments: { "fdset-id": set } });
     expect(add).toMatchObject({ execute: "blockdev-add", arguments: { "read-only": true } });
     expect(String(add.arguments?.["node-name"]).length).toBeLessThanOrEqual(31);
     expect(device).toMatchObject({
@@ -172,7 +183,7 @@ describe("a disk", () => {
     qmp.answer = ({ execute, id }) =>
       execute === "device_add" ? refusal(id, "GenericError", "bus full") : { return: {}, id };
     await expect(vm.attachDisk(disk)).rejects.toThrow("bus full");
-    expect(commands()).toEqual(["blockdev-add", "device_add", "blockdev-del"]);
+    expect(commands()).toEqual(["add-fd", "blockdev-add", "device_add", "remove-fd", "blockdev-del"]);
     await vm.kill();
   });
 

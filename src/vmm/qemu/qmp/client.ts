@@ -8,15 +8,22 @@
 import type net from "node:net";
 import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import type { FileSender, SentFile } from "../../../contracts/file-sender.ts";
 import { abortable, deferred, withDeadline } from "../../../lib/async.ts";
 import { awaitUnix } from "../../../lib/unix-socket.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import { QmpLines } from "./lines.ts";
+import { QmpWriter } from "./writer.ts";
 
 /** Something QEMU tells by itself. */
 export interface QmpEvent {
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface QmpCommand {
+  readonly command: string;
+  readonly args?: Readonly<Record<string, unknown>>;
 }
 
 /** The cause of a QmpFailed when QEMU has refused a command. */
@@ -39,6 +46,9 @@ export class QmpClient {
   /** Resolves with the reason when the connection has ended. */
   readonly closed: Promise<BlazarError>;
   private socket: net.Socket;
+  private readonly writer: QmpWriter;
+  /** Descriptors go out one by one. */
+  private turn: Promise<unknown> = Promise.resolve();
   private subject = new Subject<QmpEvent>();
   private backlog: QmpEvent[] | undefined = [];
   private lines = new QmpLines();
@@ -48,8 +58,9 @@ export class QmpClient {
   private resolveClosed: (reason: BlazarError) => void = () => undefined;
   private greeted: (() => void) | undefined;
 
-  private constructor(socket: net.Socket, greeted: () => void) {
+  private constructor(socket: net.Socket, sendFile: FileSender, greeted: () => void) {
     this.socket = socket;
+    this.writer = new QmpWriter(socket, sendFile);
     this.greeted = greeted;
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
@@ -66,10 +77,10 @@ export class QmpClient {
   }
 
   /** Waits until QEMU listens at `path`, then greets. Rejects with QmpFailed, or Cancelled at the abort. */
-  static async connect(path: string, signal: AbortSignal): Promise<QmpClient> {
+  static async connect(path: string, signal: AbortSignal, sendFile: FileSender): Promise<QmpClient> {
     const socket = await awaitUnix(path, signal);
     const negotiated = deferred<QmpClient>();
-    const client = new QmpClient(socket, () => {
+    const client = new QmpClient(socket, sendFile, () => {
       client.execute("qmp_capabilities").then(() => negotiated.resolve(client), negotiated.reject);
     });
     void client.closed.then(negotiated.reject);
@@ -91,21 +102,71 @@ export class QmpClient {
     return withDeadline(answered, deadlineMs, () => late(command, deadlineMs));
   }
 
-  private ask(command: string, args: Readonly<Record<string, unknown>> | undefined): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.ended !== undefined) return reject(this.ended);
-      if (this.open.size >= MAX_OPEN_COMMANDS) {
-        return reject(failed(`${MAX_OPEN_COMMANDS} commands are without an answer`, undefined, command));
-      }
-      const id = this.nextId++;
-      this.open.set(id, (answer) => {
-        if (answer instanceof BlazarError) reject(answer);
-        else if ("return" in answer) resolve(answer["return"]);
-        else reject(refused(command, answer["error"]));
+  /**
+   * Opens a file on the host and sends it to QEMU together with commands, the first of which takes it (`add-fd`, `getfd`).
+   * All of them run, in their order and without waiting for each other. Resolves with what they return; rejects with the
+   * first failure when all are answered, with StorageFailed if the file cannot be opened, and as {@link execute} does.
+   */
+  executeWithFile(file: SentFile, commands: readonly QmpCommand[], deadlineMs: number): Promise<unknown[]> {
+    const sent = this.turn.then(() => this.sendWithFile(file, commands));
+    this.turn = sent
+      .then((answers) =>
+        withDeadline(answers[0] ?? Promise.resolve(), deadlineMs, () => late(file.path, deadlineMs)),
+      )
+      .catch(() => undefined);
+    const name = commands.map(({ command }) => command).join(", ");
+    return withDeadline(sent.then(allAnswers), deadlineMs, () => late(name, deadlineMs));
+  }
+
+  /** The promises of the answers, which are no rejections of this one. */
+  private async sendWithFile(
+    file: SentFile,
+    commands: readonly QmpCommand[],
+  ): Promise<readonly Promise<unknown>[]> {
+    const asked = commands.map(({ command, args }) => this.register(command, args));
+    for (const { answer } of asked) answer.catch(() => undefined);
+    try {
+      if (this.ended === undefined) await this.writer.writeWith(file, asked.map(({ line }) => line).join(""));
+    } catch (error) {
+      const reason = BlazarError.wrap(error, "QmpFailed", {
+        operation: "hand QEMU a file",
+        subject: file.path,
       });
-      const message = { execute: command, ...(args === undefined ? {} : { arguments: args }), id };
-      this.socket.write(`${JSON.stringify(message)}\n`);
+      if (reason.code !== "StorageFailed") this.end(failed("it broke", reason));
+      for (const { id } of asked) {
+        this.open.get(id)?.(reason);
+        this.open.delete(id);
+      }
+    }
+    return asked.map(({ answer }) => answer);
+  }
+
+  private ask(command: string, args: QmpCommand["args"]): Promise<unknown> {
+    const { answer, line } = this.register(command, args);
+    if (line !== "") this.writer.write(line);
+    return answer;
+  }
+
+  /** The line is "" if the command has failed already. */
+  private register(
+    command: string,
+    args: QmpCommand["args"],
+  ): { readonly id: number; readonly answer: Promise<unknown>; readonly line: string } {
+    const id = this.nextId++;
+    if (this.ended !== undefined) return { id, answer: Promise.reject(this.ended), line: "" };
+    if (this.open.size >= MAX_OPEN_COMMANDS) {
+      const error = failed(`${MAX_OPEN_COMMANDS} commands are without an answer`, undefined, command);
+      return { id, answer: Promise.reject(error), line: "" };
+    }
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.open.set(id, (answered) => {
+        if (answered instanceof BlazarError) reject(answered);
+        else if ("return" in answered) resolve(answered["return"]);
+        else reject(refused(command, answered["error"]));
+      });
     });
+    const message = { execute: command, ...(args === undefined ? {} : { arguments: args }), id };
+    return { id, answer, line: `${JSON.stringify(message)}\n` };
   }
 
   /** Ends the connection; open commands fail. */
@@ -161,6 +222,11 @@ export class QmpClient {
     this.subject.complete();
     this.resolveClosed(reason);
   }
+}
+
+async function allAnswers(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
+  await Promise.allSettled(answers);
+  return Promise.all(answers);
 }
 
 /** What QEMU said no with, if that is what this error is. */

@@ -6,7 +6,6 @@
  */
 import { abortable, cancelled, throwIfAborted } from "../../lib/async.ts";
 
-const OPERATION = "build a template";
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 
@@ -31,18 +30,20 @@ export class Builds<Result> {
   constructor(
     private readonly work: (key: string, signal: AbortSignal) => Promise<Result>,
     private readonly now: () => number,
+    /** What a build does, in the infinitive, for errors. */
+    private readonly operation: string,
   ) {}
 
   /** Waits for the build of this key, begun with `work` if there is none. Throws what it throws, or Cancelled. */
   async join(key: string, signal: AbortSignal | undefined): Promise<Result> {
-    throwIfAborted(signal, { operation: OPERATION, subject: key });
+    throwIfAborted(signal, { operation: this.operation, subject: key });
     // A build that was called off cannot be joined any more: the next begins when that one has cleaned up.
     for (let old = this.underWay.get(key); old?.controller.signal.aborted; old = this.underWay.get(key))
       await old.result.catch(() => undefined);
     const build = this.underWay.get(key) ?? this.begin(key);
     build.waiting++;
     try {
-      return await abortable(build.result, signal, { operation: OPERATION, subject: key });
+      return await abortable(build.result, signal, { operation: this.operation, subject: key });
     } finally {
       build.waiting--;
       if (build.waiting === 0 && !build.behind) build.controller.abort();
@@ -69,6 +70,11 @@ export class Builds<Result> {
     });
   }
 
+  /** The build of this key that is under way, if there is one; its end is nobody's but those who wait. */
+  pending(key: string): Promise<Result> | undefined {
+    return this.underWay.get(key)?.result;
+  }
+
   /** Calls all off and waits until they have ended. */
   async close(): Promise<void> {
     this.closed = true;
@@ -78,7 +84,8 @@ export class Builds<Result> {
   }
 
   private begin(key: string): Build<Result> {
-    if (this.closed) throw cancelled({ operation: OPERATION, subject: key }, "the daemon is shutting down");
+    if (this.closed)
+      throw cancelled({ operation: this.operation, subject: key }, "the daemon is shutting down");
     const controller = new AbortController();
     const result = this.work(key, controller.signal).then(
       (value) => {

@@ -5,11 +5,11 @@
  * end at any time: whoever waits then hears of it, and the socket is closed. It knows nothing of what is forked.
  */
 import * as sys from "sys";
-import { check, checkValue } from "../native/runtime/check.ts";
-import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
-import { readText } from "../native/runtime/files.ts";
-import { encode } from "../native/runtime/text-codec.ts";
-import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
+import { check, checkValue } from "../../native/runtime/check.ts";
+import type { EventLoop, Watch } from "../../native/runtime/event-loop.ts";
+import { readText } from "../../native/runtime/files.ts";
+import { encode } from "../../native/runtime/text-codec.ts";
+import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 
 const ANSWER_BYTES = 4;
 /** A fork takes milliseconds; a process that is alive but does not listen must not hold up whoever asks. */
@@ -44,8 +44,23 @@ export class ForkControl {
     return { child, own };
   }
 
-  /** Resolves with the fork's pid. Throws InvalidArgument, HostResource. */
-  fork(words: readonly string[]): Promise<number> {
+  /** Takes over the descriptors and sends them along. Resolves with the fork's pid. Throws InvalidArgument, HostResource. */
+  fork(words: readonly string[], descriptors: readonly number[]): Promise<number> {
+    try {
+      this.send(words, descriptors);
+    } finally {
+      for (const fd of descriptors) sys.close(fd);
+    }
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.waiting.push(waiter);
+      this.loop.setTimer(ANSWER_WITHIN_MS, () => {
+        if (this.waiting.includes(waiter)) this.close("the process does not answer");
+      });
+    });
+  }
+
+  private send(words: readonly string[], descriptors: readonly number[]): void {
     const body = encode(words.map((word) => `${word}\0`).join(""));
     if (words.some((word) => word.includes("\0")) || body.length > MAX_REQUEST_BYTES) {
       const reason = "a word of the request has a NUL in it, or there is too much of it";
@@ -56,20 +71,13 @@ export class ForkControl {
     new DataView(message.buffer).setUint32(0, body.length, true);
     message.set(body, ANSWER_BYTES);
     const written = check(
-      sys.write(this.fd, message.buffer, 0, message.length),
+      sys.sendFds(this.fd, message.buffer, 0, message.length, descriptors),
       "ask a process to fork itself",
     );
     if (written !== message.length) {
       this.close();
       throw broken("the process does not read what it is asked");
     }
-    return new Promise((resolve, reject) => {
-      const waiter = { resolve, reject };
-      this.waiting.push(waiter);
-      this.loop.setTimer(ANSWER_WITHIN_MS, () => {
-        if (this.waiting.includes(waiter)) this.close("the process does not answer");
-      });
-    });
   }
 
   close(reason = "the process has gone away"): void {

@@ -1,18 +1,21 @@
 /**
- * What a spawned process goes through between fork and execve: cgroups, limits, files, privileges.
+ * What a spawned process goes through between fork and execve: cgroups, limits, files, jail, privileges.
  *
  * It runs in the forked child only. It follows setsid(2), prlimit(2) and capabilities(7): the bounding set is limited while
  * CAP_SETPCAP is still there, then come groups and ids, then the capability sets. It must throw and never return half done:
  * the parent then says what failed. There is no PR_SET_PDEATHSIG: a VM outlives a keeper that crashes.
  */
 import * as sys from "sys";
-import { check, failure } from "../native/runtime/check.ts";
-import type { Command } from "../native/runtime/child.ts";
-import { writeControl } from "../native/runtime/files.ts";
-import { limitValue, RESOURCE_LIMITS } from "../native/runtime/resource-limits.ts";
-import { BlazarError, blazarError } from "../src/contracts/errors.ts";
-import { capabilityMask } from "../src/protocol/guest/capabilities.ts";
-import type { ProcessSpawn } from "../src/protocol/keeper/messages.ts";
+import { check, failure } from "../../native/runtime/check.ts";
+import type { Command } from "../../native/runtime/child.ts";
+import { writeControl } from "../../native/runtime/files.ts";
+import { limitValue, RESOURCE_LIMITS } from "../../native/runtime/resource-limits.ts";
+import { BlazarError, blazarError } from "../../src/contracts/errors.ts";
+import { capabilityMask } from "../../src/protocol/guest/capabilities.ts";
+import type { ProcessSpawn } from "../../src/protocol/keeper/messages.ts";
+import { enterNamespaces, enterRoot, UserNamespace } from "./jail.ts";
+import { listenAt } from "./sockets.ts";
+import { forbidSystemCalls } from "./system-calls.ts";
 
 /** fcntl(2): a duplicate, close-on-exec, from a number on. */
 const F_DUPFD_CLOEXEC = 1030;
@@ -33,6 +36,9 @@ export function prepareChild(
   openFiles: OpenFilesLimit,
   forkControl: number | undefined,
 ): Command {
+  const { jail } = spec;
+  // Before there is a jail, which hides the processes outside.
+  const users = jail?.forks === undefined ? undefined : UserNamespace.begin(jail.forks);
   check(sys.setsid(), "start a session");
   for (const path of spec.cgroups) {
     const result = sys.writeFile(path, "0", sys.O_WRONLY);
@@ -45,9 +51,15 @@ export function prepareChild(
   adjustOomScore(spec.oomScoreAdj);
   // kept across execve(2)
   if (spec.hugePages === false) check(sys.prctl(sys.PR_SET_THP_DISABLE, 1), "do without huge pages");
+  if (spec.idle === true) check(sys.setIdle(), "give way to everybody else");
+  if (jail !== undefined) enterNamespaces(jail);
+  placeSockets(spec);
+  if (jail !== undefined) enterRoot(jail);
+  users?.enter();
   const moved = sys.chdir(spec.cwd);
   if (moved < 0) throw failure(moved, "InvalidArgument", "change to a process's directory", spec.cwd);
   dropPrivileges(spec);
+  if (jail !== undefined && jail.forks === undefined) forbidSystemCalls();
   sys.umask(PRIVATE_UMASK);
   return { path: spec.argv[0] ?? "", argv: spec.argv, env: spec.env };
 }
@@ -88,6 +100,15 @@ function placeFiles(spec: ProcessSpawn, forkControl: number | undefined): void {
   }
   for (const fd of [0, 1, 2]) if (!parked.has(fd)) parked.set(fd, park("/dev/null", sys.O_RDWR, 0));
   for (const [fd, from] of parked) check(sys.dup2(from, fd), "place a file", `fd ${fd}`);
+}
+
+/** In the network namespace of the jail: a socket of the host's would show its links. */
+function placeSockets({ sockets = [] }: ProcessSpawn): void {
+  for (const socket of sockets) {
+    const listener = listenAt(socket);
+    check(sys.dup2(listener, socket.fd), "place a socket", socket.path);
+    if (listener !== socket.fd) sys.close(listener);
+  }
 }
 
 function park(path: string, flags: number, mode: number): number {

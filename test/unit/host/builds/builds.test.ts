@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Builds } from "../../../../src/host/templates/builds.ts";
+import { Builds } from "../../../../src/host/builds/builds.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -15,6 +15,7 @@ describe("builds behind a start", () => {
         return "built";
       },
       () => clock.now,
+      "build a template",
     );
     /** The pause that a failure brings; undefined = nothing was begun. */
     const attempt = (): Promise<number> | undefined => {
@@ -50,6 +51,7 @@ describe("builds behind a start", () => {
         });
       },
       () => 0,
+      "build a template",
     );
     builds.behind("key", { onBegin: () => undefined, onFailure: () => undefined });
     const caller = new AbortController();

@@ -5,26 +5,31 @@
  * signal cannot hit a pid that was given out again. It decides nothing.
  */
 import * as sys from "sys";
-import { check } from "../native/runtime/check.ts";
-import { type ChildReaper, type ExitStatus, spawnChild } from "../native/runtime/child.ts";
-import type { EventLoop } from "../native/runtime/event-loop.ts";
-import { processStartTime } from "../native/runtime/files.ts";
-import { BlazarError, blazarError } from "../src/contracts/errors.ts";
+import { check, failure } from "../../native/runtime/check.ts";
+import { type ChildReaper, cloneChild, type ExitStatus, spawnChild } from "../../native/runtime/child.ts";
+import type { EventLoop } from "../../native/runtime/event-loop.ts";
+import { processStartTime } from "../../native/runtime/files.ts";
+import { BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import type {
+  Jail,
   KeeperHello,
   KeeperProcessExited,
   ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
-} from "../src/protocol/keeper/messages.ts";
+} from "../../src/protocol/keeper/messages.ts";
 import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
+import { cloneFlags, unmountTemporary } from "./jail.ts";
+import { listenInEmptyNetwork } from "./sockets.ts";
 
 interface Child {
   readonly identity: ProcessIdentity;
   exited?: KeeperProcessExited;
   /** By which it is asked to fork. */
   forks?: ForkControl | undefined;
+  /** What {@link Processes.seal} has to undo. */
+  jail?: Jail | undefined;
   /** execve(2) has not succeeded yet. */
   starting: boolean;
 }
@@ -65,7 +70,7 @@ export class Processes {
     try {
       await spawnChild(
         loop,
-        {},
+        { flags: cloneFlags(spec.jail) },
         () => prepareChild(spec, openFiles, pair?.child),
         (pid) => {
           child = this.register(spec.id, pid);
@@ -81,20 +86,21 @@ export class Processes {
     }
     if (child === undefined) throw new Error("a child that was never registered");
     child.starting = false;
+    child.jail = spec.jail;
     // It may have ended before the pipe told that it had begun.
     if (child.exited !== undefined) this.options.onExit(child.exited);
     return child.identity;
   }
 
   /** The copy is a sibling of its original (CLONE_PARENT), and so a child of the keeper. */
-  async fork({ id, original, words }: ProcessFork): Promise<ProcessIdentity> {
+  async fork({ id, original, words, files = [], sockets = [] }: ProcessFork): Promise<ProcessIdentity> {
     const operation = "fork a process";
     this.refuseKnown(id, operation);
     const parent = this.children.get(original);
     if (parent === undefined) throw refused("ProcessNotFound", operation, original, "no such process");
     if (parent.forks === undefined || parent.exited !== undefined)
       throw refused("ProcessNotRunning", operation, original, "it cannot fork, or has ended");
-    const pid = await parent.forks.fork(words);
+    const pid = await parent.forks.fork(words, handedOver(files, sockets));
     // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
     // A copy that could not go on has ended already.
@@ -107,12 +113,30 @@ export class Processes {
     return child.identity;
   }
 
+  /** Takes from a process's jail what is temporary. Throws ProcessNotFound, ProcessNotRunning, HostResource. */
+  async seal(id: string): Promise<void> {
+    const operation = "seal a jail";
+    const child = this.alive(id, operation);
+    const { jail } = child;
+    if (jail === undefined) return;
+    const { pid } = child.identity;
+    const status = await new Promise<ExitStatus>((resolve) => {
+      const helper = cloneChild({}, () => {
+        unmountTemporary(pid, jail);
+        return 0;
+      });
+      this.options.reaper.onExit(helper, resolve);
+    });
+    if (status.code !== 0) {
+      this.alive(id, operation);
+      throw refused("HostResource", operation, id, "it did not work; see the keeper's log");
+    }
+    child.jail = undefined;
+  }
+
   /** Throws ProcessNotFound or ProcessNotRunning. */
   signal(id: string, signal: number): void {
-    const child = this.children.get(id);
-    if (child === undefined) throw refused("ProcessNotFound", "signal a process", id, "no such process");
-    if (child.exited !== undefined)
-      throw refused("ProcessNotRunning", "signal a process", id, "it has ended");
+    const child = this.alive(id, "signal a process");
     check(sys.kill(child.identity.pid, signal), "signal a process", id);
   }
 
@@ -122,6 +146,13 @@ export class Processes {
     if (child !== undefined && child.exited === undefined)
       throw refused("IllegalTransition", "forget a process", id, "it still runs");
     this.children.delete(id);
+  }
+
+  private alive(id: string, operation: string): Child {
+    const child = this.children.get(id);
+    if (child === undefined) throw refused("ProcessNotFound", operation, id, "no such process");
+    if (child.exited !== undefined) throw refused("ProcessNotRunning", operation, id, "it has ended");
+    return child;
   }
 
   private validate({ id, argv }: ProcessSpawn): void {
@@ -146,6 +177,25 @@ export class Processes {
     child.exited = { id, code: code ?? -1, signal: signal ?? 0 };
     child.forks?.close();
     if (!child.starting && this.children.get(id) === child) this.options.onExit(child.exited);
+  }
+}
+
+/** Descriptors for a copy, which can open no path. Throws HostResource. */
+function handedOver(
+  files: NonNullable<ProcessFork["files"]>,
+  sockets: NonNullable<ProcessFork["sockets"]>,
+): number[] {
+  const made: number[] = [];
+  try {
+    for (const { path, flags, mode } of files) {
+      const fd = sys.open(path, flags, mode);
+      if (fd < 0) throw failure(fd, "HostResource", "open a file for a process", path);
+      made.push(fd);
+    }
+    return [...made, ...listenInEmptyNetwork(sockets)];
+  } catch (error) {
+    for (const fd of made) sys.close(fd);
+    throw error;
   }
 }
 

@@ -1,0 +1,143 @@
+/**
+ * The system calls that are forbidden in every jail: a seccomp(2) filter, classic BPF as in linux/filter.h.
+ *
+ * What a jail's walls are made of is refused with EPERM: mounts, namespaces, other processes, devices, kernel modules; and
+ * what no process in a jail needs, such as System V IPC, io_uring and all sockets but unix ones. clone3(2) is "not there",
+ * because a filter cannot see its flags: C libraries then use clone(2). A program may forbid itself more.
+ */
+import * as sys from "sys";
+import { check } from "../../native/runtime/check.ts";
+
+const AUDIT_ARCH_X86_64 = 0xc000_003e;
+/** Numbers of the x32 ABI, by which every call has a second name. */
+const FIRST_X32 = 0x4000_0000;
+const AF_UNIX = 1;
+/** All CLONE_NEW* but CLONE_NEWTIME, which clone(2) does not have. */
+const NEW_NAMESPACES = 0x7e02_0000;
+
+/** Numbers on x86-64. */
+const CLONE = 56;
+const CLONE3 = 435;
+const SOCKET = 41;
+const FORBIDDEN = {
+  ptrace: 101,
+  process_vm_readv: 310,
+  process_vm_writev: 311,
+  kcmp: 312,
+  pidfd_getfd: 438,
+  mount: 165,
+  umount2: 166,
+  pivot_root: 155,
+  chroot: 161,
+  open_tree: 428,
+  move_mount: 429,
+  fsopen: 430,
+  fsconfig: 431,
+  fsmount: 432,
+  fspick: 433,
+  mount_setattr: 442,
+  unshare: 272,
+  setns: 308,
+  sethostname: 170,
+  setdomainname: 171,
+  mknod: 133,
+  mknodat: 259,
+  name_to_handle_at: 303,
+  open_by_handle_at: 304,
+  init_module: 175,
+  delete_module: 176,
+  finit_module: 313,
+  kexec_load: 246,
+  kexec_file_load: 320,
+  reboot: 169,
+  swapon: 167,
+  swapoff: 168,
+  acct: 163,
+  syslog: 103,
+  quotactl: 179,
+  iopl: 172,
+  ioperm: 173,
+  add_key: 248,
+  request_key: 249,
+  keyctl: 250,
+  bpf: 321,
+  perf_event_open: 298,
+  userfaultfd: 323,
+  fanotify_init: 300,
+  io_uring_setup: 425,
+  io_uring_enter: 426,
+  io_uring_register: 427,
+  shmget: 29,
+  shmat: 30,
+  shmctl: 31,
+  semget: 64,
+  semop: 65,
+  semctl: 66,
+  semtimedop: 220,
+  msgget: 68,
+  msgsnd: 69,
+  msgrcv: 70,
+  msgctl: 71,
+  mq_open: 240,
+} as const;
+
+const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const IF_AT_LEAST = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const IF_ANY_BIT = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+const RETURN = 0x06; // BPF_RET | BPF_K
+const ALLOW = 0x7fff_0000;
+const KILL = 0x8000_0000;
+const ERRNO = 0x0005_0000;
+
+/** Offsets in struct seccomp_data. */
+const NUMBER = 0;
+const ARCHITECTURE = 4;
+const FIRST_ARGUMENT = 16;
+
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
+
+/** Forbids them to this process and its children. Needs PR_SET_NO_NEW_PRIVS. On other processors than x86-64: nothing. */
+export function forbidSystemCalls(): void {
+  if (sys.uname().machine !== "x86_64") return;
+  check(sys.seccompFilter(encode(program()), 0), "forbid system calls");
+}
+
+function program(): Instruction[] {
+  const refuse: Instruction = [RETURN, 0, 0, ERRNO | sys.EPERM];
+  const allow: Instruction = [RETURN, 0, 0, ALLOW];
+  return [
+    [LOAD, 0, 0, ARCHITECTURE],
+    [IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64],
+    [RETURN, 0, 0, KILL],
+    [LOAD, 0, 0, NUMBER],
+    [IF_AT_LEAST, 0, 1, FIRST_X32],
+    refuse,
+    ...Object.values(FORBIDDEN).flatMap((number): Instruction[] => [[IF_EQUAL, 0, 1, number], refuse]),
+    [IF_EQUAL, 0, 1, CLONE3],
+    [RETURN, 0, 0, ERRNO | sys.ENOSYS],
+    [IF_EQUAL, 0, 3, CLONE],
+    [LOAD, 0, 0, FIRST_ARGUMENT],
+    [IF_ANY_BIT, 3, 2, NEW_NAMESPACES],
+    allow,
+    [IF_EQUAL, 2, 0, SOCKET],
+    allow,
+    refuse,
+    [LOAD, 0, 0, FIRST_ARGUMENT],
+    [IF_EQUAL, 0, 1, AF_UNIX],
+    allow,
+    refuse,
+  ];
+}
+
+/** struct sock_filter: 16 bits of code, two jumps of 8 bits, 32 bits of value. */
+function encode(instructions: readonly Instruction[]): ArrayBuffer {
+  const bytes = new DataView(new ArrayBuffer(instructions.length * 8));
+  instructions.forEach(([code, ifTrue, ifFalse, value], index) => {
+    bytes.setUint16(index * 8, code, true);
+    bytes.setUint8(index * 8 + 2, ifTrue);
+    bytes.setUint8(index * 8 + 3, ifFalse);
+    bytes.setUint32(index * 8 + 4, value >>> 0, true);
+  });
+  return bytes.buffer;
+}

@@ -1,0 +1,52 @@
+/**
+ * The merged view of a chain of layers on the host, and a quick look at how much it is.
+ *
+ * An overlay shows what a container would see: whiteouts and what they hide are gone. Read-only, nosuid, nodev and noexec
+ * (mount(2), overlayfs.rst). Must not write into a layer. Synchronous: for workers.
+ */
+import { lstatSync, mkdirSync, opendirSync } from "node:fs";
+import path from "node:path";
+import { systemError } from "./libc.ts";
+import { HARMLESS, mountPrivately } from "./mounts.ts";
+import { overlayData } from "./overlay-data.ts";
+
+/** Mounts the view at `<directory>/view`, which it makes. Throws MountFailed, MountOptionsTooLong, InvalidRootfs. */
+export function mountView(lower: readonly string[], directory: string): string {
+  const [view, empty] = [path.join(directory, "view"), path.join(directory, "empty")];
+  mkdirSync(view);
+  mkdirSync(empty);
+  // An overlay without an upper takes two layers at least. The empty one is the lowest: the root is the topmost's.
+  const layers = lower.length === 1 ? [...lower, empty] : lower;
+  const data = overlayData(layers, directory);
+  const failure = mountPrivately({
+    type: "overlay",
+    source: "overlay",
+    target: view,
+    options: HARMLESS,
+    ...data,
+  });
+  if (failure === undefined) return view;
+  const about = { operation: "mount the layers", subject: directory, what: failure.step };
+  throw systemError("MountFailed", failure.errno, about);
+}
+
+/** Whether the layers have no more than so many entries and bytes; stops looking at the first that is too much. */
+export function areSmall(lower: readonly string[], entries: number, bytes: number): boolean {
+  const left = { entries, bytes };
+  const directories = [...lower];
+  for (let each = directories.pop(); each !== undefined; each = directories.pop()) {
+    const opened = opendirSync(each);
+    try {
+      for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
+        const child = path.join(each, entry.name);
+        left.entries--;
+        if (entry.isDirectory()) directories.push(child);
+        else if (entry.isFile()) left.bytes -= lstatSync(child, { throwIfNoEntry: false })?.size ?? 0;
+        if (left.entries < 0 || left.bytes < 0) return false;
+      }
+    } finally {
+      opened.closeSync();
+    }
+  }
+  return true;
+}

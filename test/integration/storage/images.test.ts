@@ -1,0 +1,169 @@
+/** The store of images on a real disk: layers, mkfs.erofs in its jail, and the kernel that reads what came out. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { artifacts } from "../../../setup/steps/artifacts.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
+import { type ImageStoreOptions, LocalImageStore } from "../../../src/host/storage/images/image-store.ts";
+import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
+import type { ImageTasks } from "../../../src/workers/image.worker.ts";
+import { RealKeeper } from "../../support/bench/keeper.ts";
+import { describeImages } from "../../support/conformance/images.ts";
+import { buildLayers, listTree, makeLayers } from "../../support/layers/layers.ts";
+import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
+
+const run = promisify(execFile);
+const USER = { uid: 61_234, gid: 61_234 };
+const GIGABYTE = 2 ** 30;
+const isRoot = process.getuid?.() === 0;
+const hasErofs = (await readFile("/proc/filesystems", "utf8")).includes("erofs");
+
+describe.runIf(isRoot)("the store of images", () => {
+  let keeper: RealKeeper;
+  let worker: WorkerBundle;
+  let workers: WorkerPool<ImageTasks>;
+  let scratch: string;
+  beforeAll(async () => {
+    keeper = await RealKeeper.start();
+    worker = await bundleWorker("image");
+    workers = new WorkerPool<ImageTasks>({ file: worker.file, maxThreads: 1 });
+    scratch = await mkdtemp(path.join(tmpdir(), "blazar-images-"));
+  });
+  afterAll(async () => {
+    await workers.close();
+    await worker.remove();
+    await keeper.dispose();
+    await rm(scratch, { recursive: true, force: true });
+  });
+
+  function openStore(directory: string, changed: Partial<ImageStoreOptions> = {}): LocalImageStore {
+    const { erofsUtils } = artifacts();
+    return new LocalImageStore({
+      keeper: keeper.keeper,
+      workers,
+      mkfs: erofsUtils === null ? undefined : { command: erofsUtils.mkfs, needs: [erofsUtils.directory] },
+      user: USER,
+      directory,
+      diskLimitBytes: GIGABYTE,
+      inlineLimitMs: 30_000,
+      enabled: true,
+      logger: silentLogger,
+      ...changed,
+    });
+  }
+
+  describeImages("is a store like any other", async () => {
+    const directory = await mkdtemp(path.join(scratch, "suite-"));
+    const images = path.join(directory, "images");
+    const store = openStore(images);
+    return { store, directory, other: () => openStore(images), dispose: () => store.close() };
+  });
+
+  it.runIf(hasErofs)(
+    "shows in an image what an overlay of its layers shows",
+    { timeout: 120_000 },
+    async () => {
+      const program = await buildLayers(scratch);
+      const lower = await makeLayers(program, path.join(scratch, "stack"), 20_000);
+      const image = await openStore(path.join(scratch, "shows")).prepare(lower);
+      const [view, disk] = [path.join(scratch, "view"), path.join(scratch, "disk")];
+      await Promise.all([view, disk].map((each) => mkdir(each)));
+      await run("mount", ["-t", "overlay", "-o", `ro,lowerdir=${lower.join(":")}`, "overlay", view]);
+      await run("mount", ["-t", "erofs", "-o", "ro,loop", image.path, disk]);
+      try {
+        const [wanted, found] = [await listTree(program, view), await listTree(program, disk)];
+        expect(wanted.length).toBeGreaterThan(20_070);
+        expect(found.filter((line, at) => line !== wanted[at])).toEqual([]);
+        expect(found).toHaveLength(wanted.length);
+        // a sparse file of 64 MB takes no space
+        expect(image.bytes).toBeLessThan(8 * 2 ** 20);
+      } finally {
+        await run("umount", [view]);
+        await run("umount", [disk]);
+      }
+    },
+  );
+
+  it("drops the least recently used image, and none that is held", async () => {
+    const lower = await Promise.all(
+      ["a", "b", "c"].map((name) => bytes(path.join(scratch, "drop", name), 100_000)),
+    );
+    const [a, b, c] = lower.map((each) => [each]) as [string[], string[], string[]];
+    const clock = { now: Date.now() };
+    const store = openStore(path.join(scratch, "dropped"), {
+      diskLimitBytes: 260_000,
+      now: () => (clock.now += 1000),
+    });
+    await store.use(a, "c1");
+    const dropped = await store.prepare(b);
+    const last = await store.prepare(c);
+    const keys = (await store.list()).map(({ key }) => key);
+    expect(keys).toContain(last.key);
+    expect(keys).not.toContain(dropped.key);
+    expect(keys).toHaveLength(2);
+  });
+
+  it("refuses an image larger than its limit, and leaves nothing of it", async () => {
+    const lower = [await bytes(path.join(scratch, "large"), 3_000_000)];
+    const directory = path.join(scratch, "limited");
+    const store = openStore(directory, { diskLimitBytes: 1_000_000 });
+    await expect(store.prepare(lower)).rejects.toMatchObject({ code: "ResourceExhausted" });
+    expect(await readdir(directory)).toEqual([".lock"]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(directory);
+  });
+
+  it("sweeps away what a crash has left, mounts included", async () => {
+    const directory = path.join(scratch, "crashed");
+    const half = path.join(directory, ".new-abcdef");
+    const layer = await bytes(path.join(scratch, "survivor"), 10);
+    await mkdir(path.join(half, "view"), { recursive: true });
+    await run("mount", ["--bind", layer, path.join(half, "view")]);
+    await openStore(directory).prepare([layer]);
+    expect((await readdir(directory)).filter((name) => name.startsWith(".new"))).toEqual([]);
+    expect(await readdir(layer)).toEqual(["file"]);
+  });
+
+  it("finds an image that was damaged", async () => {
+    const store = openStore(path.join(scratch, "damaged"));
+    const image = await store.prepare([await bytes(path.join(scratch, "whole"), 50_000)]);
+    await store.verify(image.key);
+    const file = await open(image.path, "r+");
+    await file.write(Buffer.from("x"), 0, 1, 2 ** 32);
+    await file.close();
+    await expect(store.verify(image.key)).rejects.toMatchObject({ code: "ImageBroken" });
+  });
+
+  it("ends a build that nobody waits for, and its mkfs.erofs with it", async () => {
+    const directory = path.join(scratch, "ended");
+    const store = openStore(directory);
+    const given = new AbortController();
+    const made = store.prepare([await bytes(path.join(scratch, "waited"), 1000)], given.signal);
+    given.abort();
+    await expect(made).rejects.toMatchObject({ code: "Cancelled" });
+    await store.close();
+    expect((await readdir(directory).catch(() => [])).filter((name) => name !== ".lock")).toEqual([]);
+    expect(keeper.keeper.inventory().processes).toEqual([]);
+  });
+
+  it("keeps a lease across daemons of one boot, and none from an earlier one", async () => {
+    const directory = path.join(scratch, "boots");
+    const lower = [await bytes(path.join(scratch, "booted"), 10)];
+    const lease = await openStore(directory).use(lower, "c1");
+    const image = lease?.image;
+    if (image === undefined) throw new Error("no image");
+    expect((await openStore(directory).list())[0]?.holders).toEqual(["c1"]);
+    await writeFile(path.join(directory, image.key, "held.c1"), "00000000-0000-0000-0000-000000000000");
+    expect((await openStore(directory).list())[0]?.holders).toEqual([]);
+    await openStore(directory).remove(image.key);
+    await expect(stat(image.path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
+async function bytes(directory: string, count: number): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(path.join(directory, "file"), Buffer.alloc(count, "data"));
+  return directory;
+}
