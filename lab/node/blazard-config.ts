@@ -23,6 +23,7 @@ export function blazardConfig(places: NodePlaces, given: NodeConfig): string {
       log_level: "debug",
     },
     storage: { scratch_directory: places.scratchDirectory },
+    image: { directory: join(places.directory, "images") },
     // building a template behind the first pod would slow down what is shown
     template: { enabled: false, directory: join(places.directory, "templates") },
   };
