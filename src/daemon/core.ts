@@ -63,8 +63,6 @@ export interface CoreOptions {
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
   readonly rootfs?: RootfsStore;
-  /** Images of layers. Default: those of the host. */
-  readonly images?: ImageStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
@@ -75,7 +73,7 @@ export interface CoreOptions {
 export function wireCore(options: CoreOptions): Core {
   const { config, logger } = options;
   const workers = new DaemonWorkers(config, logger);
-  const images = options.images ?? openImageStore(config, { ...options, workers });
+  const images = openImageStore(config, { ...options, workers });
   const ports = hostPorts(options, workers, images);
   const templates = options.templates ? openTemplateStore(config.template, ports) : undefined;
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;

@@ -33,7 +33,7 @@ const DRAIN_GRACE_MS = 10_000;
  */
 export async function wireDaemon(
   config: Config,
-  replaced: Pick<CoreOptions, "driver" | "rootfs" | "images"> = {},
+  replaced: Pick<CoreOptions, "driver" | "rootfs"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = config.daemon.socket ?? join(state, "blazar.sock");
