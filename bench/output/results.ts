@@ -96,7 +96,7 @@ export interface PageCacheSample {
   readonly sandboxesPss: number;
   /** The page cache that the first container sees: its guest's, or the host's. */
   readonly guestCached: number;
-  /** Large files of the node, and how much of each the host has cached afterwards. */
+  /** Large files of the node of which the host has cached more than before. */
   readonly files: readonly { readonly name: string; readonly cached: number }[];
 }
 

@@ -86,8 +86,6 @@ async function sample(variant: FileVariant, context: SuiteContext): Promise<Page
     progress.at(`${SUITE} ${name}`, ++read, count, "pods have read");
   }
   const after = await state(variant, pods);
-  const files = await largeFiles(node.directories, LARGE_BYTES);
-  const cached = await cachedBytes(files);
   return {
     variant: name,
     pods: count,
@@ -96,7 +94,12 @@ async function sample(variant: FileVariant, context: SuiteContext): Promise<Page
     cached: after.host.cached - before.host.cached,
     sandboxesPss: after.pss - before.pss,
     guestCached: after.guestCached - before.guestCached,
-    files: files.map((path, index) => ({ name: nameOf(path, node.directories), cached: cached[index] ?? 0 })),
+    files: [...after.files]
+      .map(([path, bytes]) => ({
+        name: nameOf(path, node.directories),
+        cached: bytes - (before.files.get(path) ?? 0),
+      }))
+      .filter(({ cached }) => cached > 0),
   };
 }
 
@@ -106,6 +109,8 @@ interface State {
   readonly pss: number;
   /** As the first container sees it: of its guest, or of this host. */
   readonly guestCached: number;
+  /** Large files of the node, and what is cached of each. */
+  readonly files: ReadonlyMap<string, number>;
 }
 
 async function state({ node, name }: FileVariant, pods: Pods): Promise<State> {
@@ -114,7 +119,11 @@ async function state({ node, name }: FileVariant, pods: Pods): Promise<State> {
   const [first] = pods;
   if (first === undefined) throw notMeasured(name, "there is no pod");
   const seen = await inside(node, first, "grep ^Cached: /proc/meminfo");
-  return { host: await hostMemory(), pss, guestCached: Number(/\d+/.exec(seen)?.[0]) * 1024 };
+  const host = await hostMemory();
+  const paths = await largeFiles(node.directories, LARGE_BYTES);
+  const cached = await cachedBytes(paths);
+  const files = new Map(paths.map((path, index) => [path, cached[index] ?? 0]));
+  return { host, pss, guestCached: Number(/\d+/.exec(seen)?.[0]) * 1024, files };
 }
 
 async function inside(node: BenchNode, { containerId }: StartedPod, command: string): Promise<string> {
