@@ -11,6 +11,8 @@ export interface FileServerSpec {
   readonly id: string;
   /** What is served; the guest can reach nothing else. */
   readonly directory: string;
+  /** Whether things will be mounted below it later, and be served then. It becomes a mount of its own for that. */
+  readonly changes: boolean;
   /** Where the server listens: a path that is free, in a directory of its user's. */
   readonly socket: string;
   /** Whom it runs as; undefined = the daemon's own user. It may read what only root may read, and nothing else. */
@@ -21,8 +23,8 @@ export interface FileServerSpec {
 
 export interface FileServers {
   /**
-   * Starts a server and resolves when its socket takes the connection. A failure leaves no process. Throws HostResource
-   * with what the server said, Cancelled at the abort, and what {@link Keeper.spawn} throws.
+   * Starts a server and resolves when its socket takes the connection. A failure leaves no process. Throws what
+   * {@link Keeper.spawn} throws, Cancelled at the abort included.
    */
   start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity>;
 }

@@ -8,12 +8,16 @@ import { join } from "node:path";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { FileServers } from "../../contracts/file-servers.ts";
+import type { Logger } from "../../contracts/logger.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
+import type { Vm } from "../../contracts/vm.ts";
 import { abortable, cancelled, withDeadline } from "../../lib/async.ts";
 import { SHARE_PORT_NAME } from "../../protocol/guest/messages.ts";
+import type { GuestLink } from "../guest/link.ts";
+import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
 import { unlessGone } from "../unless-gone.ts";
-import type { GuestVm } from "./guest-vm.ts";
+import type { VmPlace } from "./place.ts";
 
 /** What a share needs of the host. */
 export interface SharePorts {
@@ -22,7 +26,16 @@ export interface SharePorts {
   readonly deadlines: Pick<Deadlines, "share" | "guestRequest">;
 }
 
-type Owner = Pick<GuestVm, "id" | "vm" | "place" | "groups" | "resources" | "liveLink" | "logger">;
+/** What a share needs of its guest. */
+interface Owner {
+  readonly id: string;
+  readonly vm: Vm;
+  readonly place: VmPlace;
+  readonly groups: readonly string[];
+  readonly resources: HeldResources;
+  readonly liveLink: Pick<GuestLink, "request">;
+  readonly logger: Logger;
+}
 
 const DIRECTORY_MODE = 0o755;
 
@@ -108,7 +121,14 @@ export class GuestShare {
     const { journal } = owner.resources;
     const ref = await journal.intend({ kind: "process", id });
     const identity = await ports.fileServers.start(
-      { id, directory: place.share.directory, socket, user: place.user, cgroups: owner.groups },
+      {
+        id,
+        directory: place.share.directory,
+        changes: place.share.make,
+        socket,
+        user: place.user,
+        cgroups: owner.groups,
+      },
       signal,
     );
     await journal.amend(ref, { kind: "process", id, ...identity });

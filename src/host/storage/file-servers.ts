@@ -1,25 +1,25 @@
 /**
  * The FileServers port: file servers as children of the keeper.
  *
- * A server has one capability, because images hold files that only root may read. Its words go to a file beside its socket.
+ * The keeper makes the socket, so nobody has to wait for the server. As a user of its own a server is in a jail that has the
+ * served directory and nothing else. It has one capability, because images hold files that only root may read.
  */
 import { constants } from "node:fs";
-import { access, readFile } from "node:fs/promises";
-import { blazarError } from "../../contracts/errors.ts";
 import type { FileServerSpec, FileServers } from "../../contracts/file-servers.ts";
-import type { Keeper, ProcessIdentity, ProcessSpawn } from "../../contracts/keeper.ts";
-import { pause, within } from "../../lib/async.ts";
-import { endOf, SIGKILL } from "../../lib/signals.ts";
+import type { Jail, JailMount, Keeper, ProcessIdentity, ProcessSpawn } from "../../contracts/keeper.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/unix-socket.ts";
 
 const STDERR = 2;
-/** A server is ready some milliseconds after its start. */
-const LOOK_EVERY_MS = 2;
-const LOG_CHARACTERS = 1000;
+const LISTENER = 3;
+const PRIVATE = 0o600;
+/** In the jail. */
+const PROGRAM = "/fileserver";
+const ROOT = "/share";
 
 export interface KeeperFileServersOptions {
-  readonly keeper: Pick<Keeper, "spawn" | "signal" | "exited" | "forget">;
-  /** Absolute path of the program. */
+  readonly keeper: Pick<Keeper, "spawn" | "seal" | "signal" | "exited" | "forget">;
+  /** Absolute path of the program, which is static. */
   readonly binary: string;
 }
 
@@ -29,9 +29,10 @@ export class KeeperFileServers implements FileServers {
   async start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity> {
     checkUnixPath(spec.socket);
     const { keeper } = this.options;
-    const identity = await keeper.spawn(this.process(spec), signal);
+    const process = this.process(spec);
+    const identity = await keeper.spawn(process, signal);
     try {
-      await this.listening(spec, signal);
+      if (process.jail !== undefined) await keeper.seal(spec.id);
       return identity;
     } catch (error) {
       await this.end(spec.id);
@@ -39,37 +40,40 @@ export class KeeperFileServers implements FileServers {
     }
   }
 
-  private process({ id, directory, socket, user, cgroups }: FileServerSpec): ProcessSpawn {
+  private process(spec: FileServerSpec): ProcessSpawn {
+    const { id, directory, socket, user, cgroups } = spec;
     const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
     const flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW;
+    const jailed = user !== undefined;
+    const [program, root] = jailed ? [PROGRAM, ROOT] : [this.options.binary, directory];
     return {
       id,
-      argv: [this.options.binary, "--root", directory, "--socket", socket],
+      argv: [program, "--root", root, "--listener", String(LISTENER)],
       env: [],
       cwd: "/",
       uid: user?.uid,
       gid: user?.gid,
       groups: [],
       capabilities: ["CAP_DAC_READ_SEARCH"],
-      files: [{ fd: STDERR, path: logOf(socket), flags, mode: 0o600 }],
+      files: [{ fd: STDERR, path: `${socket}.log`, flags, mode: PRIVATE }],
+      sockets: [{ fd: LISTENER, path: socket, mode: PRIVATE }],
+      jail: jailed ? this.jail(spec) : undefined,
       cgroups,
       rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
     };
   }
 
-  /** The socket gets its name when it listens. */
-  private async listening({ id, socket }: FileServerSpec, signal: AbortSignal): Promise<void> {
-    const ended = this.options.keeper.exited(id);
-    ended.catch(() => undefined);
-    while (!(await isThere(socket))) {
-      const exit = await within(ended, LOOK_EVERY_MS);
-      if (exit !== undefined) {
-        const said = await readFile(logOf(socket), "utf8").catch(() => "");
-        const reason = `it ended with ${endOf(exit)}: ${said.trim().slice(-LOG_CHARACTERS)}`;
-        throw blazarError("HostResource", "start a file server", reason, { subject: id });
-      }
-      await pause(0, signal);
-    }
+  private jail({ directory, changes }: FileServerSpec): Jail {
+    const share: JailMount = {
+      source: directory,
+      target: ROOT,
+      readonly: true,
+      follow: changes,
+      temporary: false,
+    };
+    const { binary } = this.options;
+    const program = { source: binary, target: PROGRAM, readonly: true, follow: false, temporary: true };
+    return { mounts: [share, program], proc: false };
   }
 
   private async end(id: string): Promise<void> {
@@ -78,15 +82,4 @@ export class KeeperFileServers implements FileServers {
     await keeper.exited(id).catch(() => undefined);
     await keeper.forget(id).catch(() => undefined);
   }
-}
-
-function logOf(socket: string): string {
-  return `${socket}.log`;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -97,10 +97,10 @@ export class QemuBench implements VmmBench {
     await mkdir(share, { recursive: true, mode: 0o700 });
     const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer });
     const [id, socket] = [`${vm.id}-share`, join(directory, "share.sock")];
-    const what = { id, directory: share, socket, user, cgroups: [] };
+    const what = { id, directory: share, changes: false, socket, user, cgroups: [] };
     await servers.start(what, new AbortController().signal);
-    await rm(`${socket}.log`);
     await vm.attachPort({ name: SHARE_PORT_NAME, socket });
+    await Promise.all([rm(`${socket}.log`), rm(socket)]);
     const end = async (): Promise<void> => {
       await keeper.exited(id);
       await keeper.forget(id);

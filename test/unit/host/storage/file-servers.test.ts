@@ -1,0 +1,71 @@
+/** How a file server is started: what it may have of the host, and that a start which fails leaves nothing. */
+import { describe, expect, it } from "vitest";
+import { blazarError } from "../../../../src/contracts/errors.ts";
+import { KeeperFileServers } from "../../../../src/host/storage/file-servers.ts";
+import { FakeKeeperHost } from "../../../support/fake-keeper/keeper.ts";
+
+const SPEC = {
+  id: "vm-share",
+  directory: "/run/share",
+  changes: true,
+  socket: "/run/vm/share.sock",
+  user: { uid: 5000, gid: 5001 },
+  cgroups: ["/cgroup/pod/cgroup.procs"],
+};
+
+function started(spec: Partial<typeof SPEC> | { readonly user: undefined } = {}) {
+  const host = new FakeKeeperHost();
+  const keeper = host.connect();
+  const servers = new KeeperFileServers({ keeper, binary: "/parts/fileserver" });
+  const start = (signal = new AbortController().signal) => servers.start({ ...SPEC, ...spec }, signal);
+  return { host, keeper, start };
+}
+
+describe("a file server", () => {
+  it("is the VM's user, with one capability, in a jail with the share alone", async () => {
+    const { host, start } = started();
+    await start();
+    expect(host.processes.get("vm-share")?.spec).toMatchObject({
+      argv: ["/fileserver", "--root", "/share", "--listener", "3"],
+      uid: 5000,
+      gid: 5001,
+      groups: [],
+      capabilities: ["CAP_DAC_READ_SEARCH"],
+      sockets: [{ fd: 3, path: "/run/vm/share.sock", mode: 0o600 }],
+      cgroups: SPEC.cgroups,
+      jail: {
+        mounts: [
+          { source: "/run/share", target: "/share", readonly: true, follow: true, temporary: false },
+          { source: "/parts/fileserver", target: "/fileserver", temporary: true },
+        ],
+      },
+    });
+  });
+
+  it("leaves a directory of somebody else's as it is", async () => {
+    const { host, start } = started({ changes: false });
+    await start();
+    expect(host.processes.get("vm-share")?.spec.jail?.mounts[0]?.follow).toBe(false);
+  });
+
+  it("has no jail where the daemon is no root", async () => {
+    const { host, start } = started({ user: undefined });
+    await start();
+    const spec = host.processes.get("vm-share")?.spec;
+    expect(spec?.jail).toBeUndefined();
+    expect(spec?.argv).toEqual(["/parts/fileserver", "--root", "/run/share", "--listener", "3"]);
+  });
+
+  it("is gone if its jail cannot be sealed", async () => {
+    const { host, keeper, start } = started();
+    keeper.seal = () => Promise.reject(blazarError("HostResource", "seal a jail", "a fault of the test"));
+    await expect(start()).rejects.toThrow("a fault of the test");
+    expect(host.processes.size).toBe(0);
+  });
+
+  it("is not started for a signal that has aborted", async () => {
+    const { host, start } = started();
+    await expect(start(AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
+    expect(host.processes.size).toBe(0);
+  });
+});
