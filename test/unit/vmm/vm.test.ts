@@ -163,7 +163,7 @@ describe("a QEMU", () => {
       return { return: {}, id };
     };
     await vm.detachDisk("c1");
-    await vm.attachDisk({ id: "c1", path: "/another", readonly: false });
+    await vm.attachDisk({ id: "c1", path: "/dev/zero", readonly: false });
     qmp.say(full);
     await vm.pause();
     const event = { type: "vmm.diskFailed", disk: "c1" };

@@ -20,8 +20,8 @@ function mounts(memory: MemoryHost): number {
 }
 
 /** A host whose containers get their layers by the share. */
-function withoutImages(): MemoryHost {
-  const memory = new MemoryHost();
+function withoutImages(options?: ConstructorParameters<typeof MemoryHost>[0]): MemoryHost {
+  const memory = new MemoryHost(options);
   memory.images.available = false;
   return memory;
 }
@@ -112,7 +112,7 @@ describe("the share of a pod", () => {
 
 describe("a VM that is made ahead", () => {
   it("gives its share back when it has been rehearsed", async () => {
-    const memory = new MemoryHost({ guest: () => rehearsable });
+    const memory = withoutImages({ guest: () => rehearsable });
     const stock = await WarmStock.of(memory, 1);
     const { guest, ports } = memory.driver.vm(stock.ids[0] ?? "");
     expect(guest.requests.some(({ op }) => op === "share.mount")).toBe(true);
