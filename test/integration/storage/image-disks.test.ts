@@ -1,7 +1,8 @@
 /** Images in a real VM: slots that show one image after the other, disks beyond the slots, and what a guest makes of them. */
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
@@ -12,6 +13,7 @@ import { makeErofs } from "../../support/erofs.ts";
 import { sandboxSetup } from "../../support/guest-requests.ts";
 
 const root = process.getuid?.() === 0;
+const run = promisify(execFile);
 const PLUGGED_BYTES = 8 * 1024 * 1024;
 const MANY = 110;
 /** Tells by its exit status whether it may do what it is asked to. */
@@ -29,19 +31,26 @@ let vm: Vm;
 let guest: RunningGuest;
 
 /** A root with busybox, and what a test adds to it. */
-function makeRoot(name: string, add: (directory: string) => void = () => undefined): string {
+async function makeRoot(
+  name: string,
+  add: (directory: string) => unknown = () => undefined,
+): Promise<string> {
   const directory = join(bench.directory, `root-${name}`);
   for (const each of ["bin", "dev", "etc", "proc", "tmp"])
     mkdirSync(join(directory, each), { recursive: true });
   copyFileSync(artifacts().busybox.binary, join(directory, "bin/busybox"));
   for (const applet of ["sh", "cat", "stat", "id", "ls", "sleep", "grep", "test", "head"])
     symlinkSync("/bin/busybox", join(directory, "bin", applet));
-  add(directory);
+  await add(directory);
   return directory;
 }
 
-function makeImage(name: string, add?: (directory: string) => void, bytes?: number): Promise<string> {
-  return makeErofs(makeRoot(name, add), join(bench.directory, `${name}.erofs`), bytes);
+async function makeImage(
+  name: string,
+  add?: (directory: string) => unknown,
+  bytes?: number,
+): Promise<string> {
+  return makeErofs(await makeRoot(name, add), join(bench.directory, `${name}.erofs`), bytes);
 }
 
 function over(...imageSerials: string[]): Partial<ContainerCreate> {
@@ -109,24 +118,24 @@ ${name}"`;
   it("keeps what its files may do: set-uid, capabilities, device nodes", async () => {
     const program = join(bench.directory, "may");
     writeFileSync(`${program}.c`, MAY);
-    execFileSync("musl-gcc", ["-static", "-o", program, `${program}.c`]);
-    const path = await makeImage("special", (directory) => {
+    await run("musl-gcc", ["-static", "-o", program, `${program}.c`]);
+    const path = await makeImage("special", async (directory) => {
       const file = (name: string) => join(directory, name);
       for (const name of ["bin/plain", "bin/set-uid", "bin/capable"]) copyFileSync(program, file(name));
-      execFileSync("chmod", ["4755", file("bin/set-uid")]);
-      execFileSync("setcap", ["cap_chown+ep", file("bin/capable")]);
+      await run("chmod", ["4755", file("bin/set-uid")]);
+      await run("setcap", ["cap_chown+ep", file("bin/capable")]);
       writeFileSync(file("tmp/file"), "");
-      execFileSync("chown", ["1000:1000", file("tmp/file")]);
-      execFileSync("mknod", [file("tmp/zero"), "c", "1", "5"]);
-      execFileSync("mknod", [file("tmp/pipe"), "p"]);
+      await run("chown", ["1000:1000", file("tmp/file")]);
+      await run("mknod", [file("tmp/zero"), "c", "1", "5"]);
+      await run("mknod", [file("tmp/pipe"), "p"]);
     });
     const serial = await vm.attachImage({ id: "image-1", path });
     const as = { uid: 1000, gid: 1000, noNewPrivileges: false };
-    const run = (...args: string[]) => guest.run("c", args, over(serial), as);
-    expect(await run("/bin/plain", "be-root")).not.toBe(0);
-    expect(await run("/bin/set-uid", "be-root")).toBe(0);
-    expect(await run("/bin/plain", "chown", "/tmp/file")).not.toBe(0);
-    expect(await run("/bin/capable", "chown", "/tmp/file")).toBe(0);
+    const may = (...args: string[]) => guest.run("c", args, over(serial), as);
+    expect(await may("/bin/plain", "be-root")).not.toBe(0);
+    expect(await may("/bin/set-uid", "be-root")).toBe(0);
+    expect(await may("/bin/plain", "chown", "/tmp/file")).not.toBe(0);
+    expect(await may("/bin/capable", "chown", "/tmp/file")).toBe(0);
     expect(await guest.run("c", ["sh", "-c", "test -p /tmp/pipe && head -c 3 /tmp/zero"], over(serial))).toBe(
       0,
     );
