@@ -67,8 +67,8 @@ describe.runIf(isRoot)("images made ahead by a daemon", () => {
     await test.node.containerd.restart({ kill: true });
     await importMore("third");
     expect(await thereAre(3)).toHaveLength(3);
-    const log = await readFile(test.node.blazardLog, "utf8");
-    expect(log).not.toContain("could not be made ahead");
-    expect(log).not.toContain("does not tell of new images");
+    const complaints = ["could not be made ahead", "does not tell of new images"];
+    const lines = (await readFile(test.node.blazardLog, "utf8")).split("\n");
+    expect(lines.filter((line) => complaints.some((each) => line.includes(each)))).toEqual([]);
   });
 });

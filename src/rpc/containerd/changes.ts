@@ -24,6 +24,8 @@ const CHANGES: Readonly<Record<string, SnapshotChange>> = {
 /** A question whose answer is short. */
 const NO_LEASE = "id==none";
 const CONNECT_MS = 1_000;
+/** A refusal comes at once: a stream that goes on for so long was granted. */
+const LASTING_MS = 10_000;
 /** How long a pause is after a failure: doubled each time. */
 const RETRY = { firstMs: 100, lastMs: 10_000 };
 
@@ -54,9 +56,13 @@ export class SnapshotChanges implements EventSource<SnapshotChange> {
     let pauseMs = RETRY.firstMs;
     while (!signal.aborted) {
       const started = Date.now();
-      await this.followOnce(observer, signal).catch((error: unknown) => this.tell(error, signal));
-      // a stream that lasted is no failure
-      if (Date.now() - started > RETRY.lastMs) pauseMs = RETRY.firstMs;
+      const error = await this.followOnce(observer, signal).catch((reason: unknown) => reason);
+      // a stream that lasted is no failure, and a refusal after it is a new one
+      if (Date.now() - started > LASTING_MS) {
+        pauseMs = RETRY.firstMs;
+        this.told = false;
+      }
+      this.tell(error, signal);
       await pause(pauseMs, signal);
       pauseMs = Math.min(pauseMs * 2, RETRY.lastMs);
     }
@@ -67,7 +73,8 @@ export class SnapshotChanges implements EventSource<SnapshotChange> {
     const { connection, namespace } = this.options;
     const what = { operation: "connect to containerd" };
     await abortable(connection.ready(CONNECT_MS), signal, what);
-    const filters = Object.keys(CHANGES).map((topic) => `namespace==${namespace},topic==${topic}`);
+    // in quotes: a value that begins with a slash would be a quoted one
+    const filters = Object.keys(CHANGES).map((topic) => `namespace=="${namespace}",topic=="${topic}"`);
     const onMessage = ({ topic }: Envelope) => {
       const change = Object.hasOwn(CHANGES, topic) ? CHANGES[topic] : undefined;
       if (change !== undefined && !signal.aborted) observer.next(change);
@@ -80,13 +87,13 @@ export class SnapshotChanges implements EventSource<SnapshotChange> {
     ended.catch(() => undefined);
     await Promise.race([ended, answered]);
     await answered;
-    this.told = false;
     observer.next("connected");
     await ended;
   }
 
   /** That containerd is away is no news: it starts after this daemon, and is restarted. */
   private tell(error: unknown, signal: AbortSignal): void {
+    if (error === undefined) return;
     const away = error instanceof BlazarError && error.kind === "unavailable";
     if (away || signal.aborted || this.told) return;
     this.told = true;

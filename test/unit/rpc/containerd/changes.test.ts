@@ -13,6 +13,8 @@ type Connection = ChangesOptions["connection"];
 class FakeConnection {
   readonly streams: { send: (topic: string) => void; filters: string[]; end: Deferred<void> }[] = [];
   refusal: ErrorCode | undefined;
+  /** Whether other calls are refused as well. */
+  refusesAll = true;
 
   async ready(): Promise<void> {
     if (this.refusal === "RemoteUnavailable") throw this.error();
@@ -33,7 +35,7 @@ class FakeConnection {
   };
 
   call: Connection["call"] = async () => {
-    if (this.refusal !== undefined) throw this.error();
+    if (this.refusal !== undefined && this.refusesAll) throw this.error();
     return { leases: [] } as never;
   };
 
@@ -65,7 +67,7 @@ describe("containerd's events", () => {
     const { connection, seen, subscription } = following();
     await vi.advanceTimersByTimeAsync(0);
     const [stream] = connection.streams;
-    expect(stream?.filters).toContain("namespace==k8s.io,topic==/snapshot/commit");
+    expect(stream?.filters).toContain('namespace=="k8s.io",topic=="/snapshot/commit"');
     expect(stream?.filters.join()).not.toContain("/snapshot/prepare");
     for (const topic of ["/snapshot/commit", "/images/delete", "/tasks/exit", "toString"])
       stream?.send(topic);
@@ -94,12 +96,22 @@ describe("containerd's events", () => {
     expect(connection.streams.length - tried).toBe(6);
     expect(logger.lines).toHaveLength(1);
     connection.refusal = undefined;
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(25_000);
     expect(seen).toEqual(["connected"]);
     connection.refusal = "PermissionDenied";
     connection.streams.at(-1)?.end.reject(blazarError("PermissionDenied", "call containerd", "no more"));
     await vi.advanceTimersByTimeAsync(60_000);
     expect(logger.lines).toHaveLength(2);
+    subscription.unsubscribe();
+  });
+
+  it("that alone are refused are told once", async () => {
+    const { connection, logger, subscription } = following();
+    connection.refusal = "Internal";
+    connection.refusesAll = false;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(logger.lines).toHaveLength(1);
+    expect(connection.streams.length).toBeLessThan(15);
     subscription.unsubscribe();
   });
 
