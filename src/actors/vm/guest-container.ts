@@ -152,7 +152,9 @@ export class GuestContainer implements BackendContainer {
     this.plan = plan;
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
-    await vm.share.makeDirectory(ports);
+    // its server first: it would not see what was mounted before
+    if (needsShare(plan)) await vm.share.makeDirectory(ports);
+    else if (vm.place.share.make) await ports.files.makeDirectory(vm.place.share.directory, 0o755);
     const shared = this.share(plan, signal);
     shared.catch(() => undefined);
     const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
@@ -180,9 +182,8 @@ export class GuestContainer implements BackendContainer {
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
   }
 
-  /** Only roots that are files of the host need the share. */
-  private async share({ guest }: RootfsPlan, signal: AbortSignal): Promise<void> {
-    if (guest.kind === "layers" || guest.kind === "archive") await this.vm.share.serve(this.ports, signal);
+  private async share(plan: RootfsPlan, signal: AbortSignal): Promise<void> {
+    if (needsShare(plan)) await this.vm.share.serve(this.ports, signal);
   }
 
   private async attachDisk({ disk }: RootfsPlan): Promise<void> {
@@ -211,6 +212,11 @@ export class GuestContainer implements BackendContainer {
   private stdioId(execId: string): string {
     return `${this.id}/${execId}`;
   }
+}
+
+/** Only roots that are files of the host need the share. */
+function needsShare({ guest: { kind } }: RootfsPlan): boolean {
+  return kind === "layers" || kind === "archive";
 }
 
 /** How long the steps of a creation take, for the log. */
