@@ -22,12 +22,15 @@ import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
 import { cloneFlags, unmountTemporary } from "./jail.ts";
 import { listenInEmptyNetwork } from "./sockets.ts";
+import { filterFile } from "./system-calls.ts";
 
 interface Child {
   readonly identity: ProcessIdentity;
   exited?: KeeperProcessExited;
   /** By which it is asked to fork. */
   forks?: ForkControl | undefined;
+  /** Its copies get jails. */
+  mayJail: boolean;
   /** What {@link Processes.seal} has to undo. */
   jail?: Jail | undefined;
   /** execve(2) has not succeeded yet. */
@@ -87,6 +90,7 @@ export class Processes {
     if (child === undefined) throw new Error("a child that was never registered");
     child.starting = false;
     child.jail = spec.jail;
+    child.mayJail = spec.jail?.forks !== undefined;
     // It may have ended before the pipe told that it had begun.
     if (child.exited !== undefined) this.options.onExit(child.exited);
     return child.identity;
@@ -100,7 +104,10 @@ export class Processes {
     if (parent === undefined) throw refused("ProcessNotFound", operation, original, "no such process");
     if (parent.forks === undefined || parent.exited !== undefined)
       throw refused("ProcessNotRunning", operation, original, "it cannot fork, or has ended");
-    const pid = await parent.forks.fork(words, handedOver(files, sockets));
+    const given = handedOver(files, sockets);
+    // The last of them if there is one for a jail.
+    if (parent.mayJail) given.push(check(sys.dup(filterFile()), "hand over a filter"));
+    const pid = await parent.forks.fork(words, given);
     // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
     // A copy that could not go on has ended already.
@@ -167,7 +174,11 @@ export class Processes {
   }
 
   private register(id: string, pid: number): Child {
-    const child: Child = { identity: { pid, startTime: processStartTime(pid) ?? 0 }, starting: true };
+    const child: Child = {
+      identity: { pid, startTime: processStartTime(pid) ?? 0 },
+      starting: true,
+      mayJail: false,
+    };
     this.children.set(id, child);
     this.options.reaper.onExit(pid, (status) => this.ended(id, child, status));
     return child;

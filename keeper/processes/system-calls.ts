@@ -7,6 +7,7 @@
  */
 import * as sys from "sys";
 import { check } from "../../native/runtime/check.ts";
+import { writeAll } from "../../native/runtime/files.ts";
 
 const AUDIT_ARCH_X86_64 = 0xc000_003e;
 /** Numbers of the x32 ABI, by which every call has a second name. */
@@ -101,6 +102,17 @@ type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, valu
 export function forbidSystemCalls(): void {
   if (sys.uname().machine !== "x86_64") return;
   check(sys.seccompFilter(encode(program()), 0), "forbid system calls");
+}
+
+let file: number | undefined;
+
+/** The filter as a file in memory, for a process that loads it in its copies. The keeper keeps it open. */
+export function filterFile(): number {
+  if (file !== undefined) return file;
+  const fd = check(sys.memfdCreate("forbidden", 0), "make a file in memory");
+  writeAll(fd, new Uint8Array(encode(program())));
+  file = fd;
+  return fd;
 }
 
 function program(): Instruction[] {

@@ -68,6 +68,12 @@ static void enter_namespaces(const char *jail) {
   if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0) give_up("unshare", "namespaces");
 }
 
+static void load(const struct sock_fprog *program, const char *name) {
+  if (program->len == 0) return;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up("prctl", "no new privileges");
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0) give_up("seccomp", name);
+}
+
 void __attribute__((noreturn)) become_whole(char **words, const int *given, int count, int others) {
   threads_enter_copy();
   setsid();
@@ -75,10 +81,8 @@ void __attribute__((noreturn)) become_whole(char **words, const int *given, int 
   descriptors_renew(given, count);
   become(words[WORD_UID], words[WORD_GID], words[WORD_CAPABILITIES]);
   show_name(words[WORD_NAME]);
-  if (filter.len > 0) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up("prctl", "no new privileges");
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0) give_up("seccomp", "the VMM's filter");
-  }
+  if (*words[WORD_JAIL] != '\0') load(&walls, "the filter of a jail");
+  load(&filter, "the VMM's filter");
   threads_restart(others);
   for (;;) pause();
 }

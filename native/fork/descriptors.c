@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ enum kind {
   KIND_CLOSED,     /* belongs to the library: the copy closes it */
   KIND_SHARED,     /* nobody writes to it, or writing to it has no effect */
   KIND_EVENT,
+  KIND_POLL,       /* an epoll that watches nothing */
   KIND_CONNECTION, /* belongs to the original: to the copy it has ended */
   KIND_GIVEN,      /* one of the request takes its place */
 };
@@ -82,24 +84,21 @@ static bool is_harmless(int place, int flags, const struct stat *status) {
   return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
 }
 
-/* The count of an eventfd, or -errno. */
-static int event_count(int place, uint64_t *count) {
-  char path[64], text[256];
+/* What the kernel tells of a descriptor, as text. Returns 0 or -errno. */
+static int read_info(int place, char *text, size_t capacity) {
+  char path[64];
   number_path(path, "fdinfo/", place);
   int info = openat(proc_self, path, O_RDONLY | O_CLOEXEC);
-  ssize_t size = info < 0 ? -1 : read(info, text, sizeof text - 1);
+  ssize_t size = info < 0 ? -1 : read(info, text, capacity - 1);
   if (info >= 0) close(info);
   if (size < 0) return -EIO;
   text[size] = '\0';
-  const char *field = strstr(text, "eventfd-count:");
-  if (field == NULL) return -EIO;
-  *count = strtoull(field + strlen("eventfd-count:"), NULL, 16);
   return 0;
 }
 
 /* Files of no type: eventfds and the like. */
 static int describe_anonymous(int place) {
-  char path[64], target[64];
+  char path[64], target[64], text[512];
   number_path(path, "fd/", place);
   ssize_t size = readlinkat(proc_self, path, target, sizeof target - 1);
   target[size < 0 ? 0 : size] = '\0';
@@ -107,9 +106,16 @@ static int describe_anonymous(int place) {
     table[place].kind = KIND_SHARED;
     return 0;
   }
-  if (strcmp(target, "anon_inode:[eventfd]") != 0) return -ENOTSUP;
+  if (read_info(place, text, sizeof text) < 0) return -EIO;
+  if (strcmp(target, "anon_inode:[eventpoll]") == 0) {
+    table[place].kind = KIND_POLL;
+    return strstr(text, "tfd:") == NULL ? 0 : -ENOTSUP;
+  }
+  const char *field = strstr(text, "eventfd-count:");
+  if (strcmp(target, "anon_inode:[eventfd]") != 0 || field == NULL) return -ENOTSUP;
   table[place].kind = KIND_EVENT;
-  return event_count(place, &table[place].count);
+  table[place].count = strtoull(field + strlen("eventfd-count:"), NULL, 16);
+  return 0;
 }
 
 static int describe(int place, char **keys, int count) {
@@ -164,6 +170,12 @@ static void renew_event(int place) {
   close(event);
 }
 
+static void renew_poll(int place) {
+  int poll = epoll_create1(EPOLL_CLOEXEC);
+  replace(poll, place, "an epoll");
+  close(poll);
+}
+
 static void renew_connection(int place) {
   int pair[2], type = SOCK_STREAM | (table[place].flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
   if (socketpair(AF_UNIX, type, 0, pair) < 0) give_up("socketpair", "a connection");
@@ -182,6 +194,7 @@ static void use_given(int place, const int *given) {
 void descriptors_renew(const int *given, int count) {
   for (int place = 0; place < MAX_DESCRIPTORS; place++) {
     if (table[place].kind == KIND_EVENT) renew_event(place);
+    if (table[place].kind == KIND_POLL) renew_poll(place);
     if (table[place].kind == KIND_CONNECTION) renew_connection(place);
     if (table[place].kind == KIND_GIVEN) use_given(place, given);
   }

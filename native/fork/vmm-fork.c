@@ -7,7 +7,8 @@
  *
  * A request is its length (4 bytes), then strings that end with NUL: uid, gid ("" = keep both), mask of capabilities to
  * keep, name to show in the command line, "jail" if the copy gets namespaces of its own (else ""), and a key for each
- * descriptor that comes with the length (SCM_RIGHTS): which of the original's it replaces. The answer is the copy's pid, as
+ * descriptor that comes with the length (SCM_RIGHTS): which of the original's it replaces. For a jail one more descriptor
+ * comes last: a file with the system call filter that every jail has. The answer is the copy's pid, as
  * the original's PID namespace counts it, or -errno (4 bytes).
  */
 #include <dlfcn.h>
@@ -31,11 +32,12 @@ enum {
   MAX_REQUEST = 16384,
   MAX_WORDS = 32,
   MAX_GIVEN = 24,
+  MAX_WALLS = 512,
 };
 
 int control = -1;
 int proc_self = -1;
-struct sock_fprog filter;
+struct sock_fprog filter, walls;
 char *shown_name;
 
 /* Returns the copy's pid, or -errno. */
@@ -81,18 +83,38 @@ static int receive(uint32_t *size, int *given) {
   return transfer((char *)size + some, sizeof *size - (size_t)some, false) ? count : -1;
 }
 
+/* The filter of every jail. Returns 0 or -errno. */
+static int read_walls(int file) {
+  static struct sock_filter program[MAX_WALLS];
+  ssize_t size = pread(file, program, sizeof program, 0);
+  if (size <= 0 || (size_t)size == sizeof program || (size_t)size % sizeof *program != 0) return -EINVAL;
+  walls = (struct sock_fprog){.len = (unsigned short)((size_t)size / sizeof *program), .filter = program};
+  return 0;
+}
+
+/* Closes the filter's file, which is no descriptor of the copy's. */
+static int32_t answer_to(char **words, int count, const int *given, int *descriptors) {
+  if (count < FIRST_KEY) return -EINVAL;
+  int keys = count - FIRST_KEY, extra = *words[WORD_JAIL] == '\0' ? 0 : 1;
+  if (*descriptors != keys + extra) return -EINVAL;
+  int result = extra ? read_walls(given[keys]) : 0;
+  if (extra) close(given[keys]);
+  *descriptors = keys;
+  return result < 0 ? result : fork_whole(words, given, keys);
+}
+
 static void *serve(void *nothing) {
   static char request[MAX_REQUEST];
   uint32_t size;
-  int given[MAX_GIVEN], keys;
-  while ((keys = receive(&size, given)) >= 0 && size > 0 && size <= sizeof request && transfer(request, size, false)) {
+  int given[MAX_GIVEN], descriptors;
+  while ((descriptors = receive(&size, given)) >= 0 && size > 0 && size <= sizeof request && transfer(request, size, false)) {
     char *words[MAX_WORDS];
     int count = 0;
     int32_t answer = -EINVAL;
     if (request[size - 1] == '\0')
       for (char *word = request; word < request + size && count < MAX_WORDS; word += strlen(word) + 1) words[count++] = word;
-    if (count == FIRST_KEY + keys) answer = fork_whole(words, given, keys);
-    for (int index = 0; index < keys; index++) close(given[index]);
+    if (count > 0) answer = answer_to(words, count, given, &descriptors);
+    for (int index = 0; index < descriptors; index++) close(given[index]);
     if (!transfer(&answer, sizeof answer, true)) break;
   }
   close(control);

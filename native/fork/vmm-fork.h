@@ -27,6 +27,8 @@ extern int control;
 extern int proc_self;
 /* The system call filter that the VMM asked for. Only copies load it. (vmm-fork.c) */
 extern struct sock_fprog filter;
+/* The system call filter of every jail, which a copy in one loads, too. (vmm-fork.c) */
+extern struct sock_fprog walls;
 /* The value of -name in the command line, or NULL. (vmm-fork.c) */
 extern char *shown_name;
 

@@ -33,7 +33,8 @@ export function configuredDriver(parts: DriverParts): VmmDriver {
 
 function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriver {
   // the last of the users is for VMs that are no sandbox's
-  const uid = config.vmm.first_uid + config.vmm.uid_count - 1;
+  const users = { firstUid: config.vmm.first_uid, count: config.vmm.uid_count };
+  const uid = users.firstUid + users.count - 1;
   return new QemuDriver({
     keeper,
     binary: config.vmm.binary,
@@ -45,6 +46,7 @@ function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriv
     sendFile: (message) => workers.rootfs.run("sendFile", message),
     cacheDirectory: parts.cache,
     ownUser: process.getuid?.() === 0 ? { uid, gid: uid } : undefined,
+    users,
     sealMemory: (file) => sealMemory(workers.templateMemory, file),
     images: new HostLayerImages(workers.rootfs, parts.emptyImage),
     forkLibrary: parts.forkLibrary,

@@ -1,11 +1,13 @@
 /**
- * What a VMM's process may have of the host: capabilities, limits, the group of /dev/kvm, its log.
+ * What a VMM's process may have of the host: a jail, limits, the group of /dev/kvm, its log.
  *
- * With a user of its own a VMM keeps no capability. It is never plain root where the daemon names a user.
+ * With a user of its own a VMM keeps no capability and lives in a jail. Program and libraries are there until it answers,
+ * then nothing is. It is never plain root where the daemon names a user.
  */
 import { constants } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
-import type { SpawnFile, SpawnLimit } from "../../contracts/keeper.ts";
+import { access, readFile, stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import type { Jail, SpawnFile, SpawnLimit } from "../../contracts/keeper.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
 
 const STDOUT = 1;
@@ -13,23 +15,72 @@ const STDERR = 2;
 /** Most files that a VMM may have open. */
 const OPEN_FILES = 65_536;
 
+/** Where programs and their libraries are (hier(7)), and the devices that a VMM opens without KVM. */
+const PROGRAM_PATHS = [
+  "/usr",
+  "/bin",
+  "/lib",
+  "/lib64",
+  "/nix/store",
+  "/etc/ld.so.cache",
+  "/dev/null",
+  "/dev/urandom",
+];
+const KVM_DEVICE = "/dev/kvm";
+
 /** What the host has to offer, found once. */
 export interface HostFacts {
   /** Hard limit of open files that may be given on; undefined leaves the limit alone. */
   readonly maxOpenFiles: number | undefined;
   /** Group that owns /dev/kvm; undefined without it. */
   readonly kvmGroup: number | undefined;
+  /** What of the host a program needs to start. */
+  readonly programPaths: readonly string[];
 }
 
 /** Reads this host's. */
 export async function readHostFacts(): Promise<HostFacts> {
   const limits = await readFile("/proc/self/limits", "latin1").catch(() => "");
   const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1];
-  const kvm = await stat("/dev/kvm").catch(() => undefined);
+  const kvm = await stat(KVM_DEVICE).catch(() => undefined);
+  const there = await Promise.all(PROGRAM_PATHS.map(exists));
   return {
     maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
     kvmGroup: kvm?.gid,
+    programPaths: PROGRAM_PATHS.filter((_, index) => there[index]),
   };
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The jail of a VMM with this program, whose links are resolved. All of it is temporary. */
+export function jail(binary: string, acceleration: Acceleration, { programPaths }: HostFacts): Jail {
+  const inside = programPaths.some((path) => binary.startsWith(`${path}/`));
+  const sources = [
+    ...programPaths,
+    ...(inside ? [] : [prefixOf(binary)]),
+    ...(acceleration === "kvm" ? [KVM_DEVICE] : []),
+  ];
+  const mounts = sources.map((source) => ({
+    source,
+    target: source,
+    // A device is written to by whoever may open it.
+    readonly: !source.startsWith("/dev/"),
+    follow: false,
+    temporary: true,
+  }));
+  return { mounts, proc: true };
+}
+
+/** The directory that a program was installed into: firmware lies in its `share`. */
+function prefixOf(binary: string): string {
+  const directory = dirname(binary);
+  return basename(directory) === "bin" ? dirname(directory) : directory;
 }
 
 /** Whether the VMM runs as a user of its own. */
@@ -49,9 +100,13 @@ export function limits({ maxOpenFiles }: HostFacts): SpawnLimit[] {
 }
 
 /** Both of its outputs go to one file, which is never a link that somebody else has put there. */
-export function logFiles(path: string): SpawnFile[] {
+export function logFiles(path: string): readonly [SpawnFile, SpawnFile] {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-  return [STDOUT, STDERR].map((fd) => ({ fd, path, flags, mode: 0o600 }));
+  const file = { path, flags, mode: 0o600 };
+  return [
+    { fd: STDOUT, ...file },
+    { fd: STDERR, ...file },
+  ];
 }
 
 /** Opening it opens the descriptor's file anew, with no look at the directories above it (proc(5)). */

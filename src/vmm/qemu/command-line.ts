@@ -7,9 +7,9 @@
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME } from "../../protocol/guest/messages.ts";
 import { wholeMebibytes } from "../common/spec.ts";
-import type { VmPaths } from "../common/vm-paths.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
+import { fileSetPath } from "./file-sets.ts";
 import { PORT_CONTROLLER } from "./port-names.ts";
 
 /** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
@@ -34,18 +34,22 @@ export type GuestMemory =
 /** What keeps a clone from writing to its template: the descriptor, or seals on the file (fcntl(2)). */
 export type Protection = "readonly" | "sealed";
 
+/** Descriptors of the sockets that QEMU listens on, and of the disk that is there from the start. */
+export const CONTROL_SOCKET = 10;
+export const AGENT_SOCKET = 11;
+export const DISK = 7;
+
 const OWN: GuestMemory = { kind: "own" };
 
 export interface CommandLineInput {
   /** Absolute path of qemu-system-x86_64. */
   readonly binary: string;
   readonly spec: VmSpec;
-  readonly paths: VmPaths;
   readonly accelerator: Accelerator;
   /** Default: its own. */
   readonly memory?: GuestMemory;
-  /** A disk that is there from the start; undefined = none. */
-  readonly disk?: VmDisk | undefined;
+  /** A disk that is there from the start, as descriptor {@link DISK}; undefined = none. */
+  readonly disk?: Omit<VmDisk, "path"> | undefined;
   /** As QEMU shall open them. */
   readonly kernel: string;
   readonly initramfs: string;
@@ -57,7 +61,7 @@ export function commandLine(input: CommandLineInput): string[] {
     input.binary,
     ...machine(input),
     ...boot(input),
-    ...devices(input.paths),
+    ...devices(),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
     ...incoming(input.memory),
     ...["-sandbox", SECCOMP],
@@ -109,13 +113,13 @@ export function kernelArguments(accelerator: Accelerator): string {
   return [...common, ...accelerator.kernelArguments].join(" ");
 }
 
-function devices(paths: VmPaths): string[] {
+function devices(): string[] {
   return [
-    ...["-chardev", `socket,id=control,path=${escaped(paths.control)},server=on,wait=off`],
+    ...["-chardev", `socket,id=control,fd=${CONTROL_SOCKET},server=on,wait=off`],
     ...["-mon", "chardev=control,mode=control"],
     ...["-device", `virtio-serial-device,id=${PORT_CONTROLLER},max_ports=4`],
     // a server that does not wait: a restarted daemon finds it, and the guest boots meanwhile
-    ...["-chardev", `socket,id=agent,path=${escaped(paths.agent)},server=on,wait=off`],
+    ...["-chardev", `socket,id=agent,fd=${AGENT_SOCKET},server=on,wait=off`],
     ...["-device", `virtserialport,bus=${PORT_CONTROLLER}.0,chardev=agent,name=${AGENT_PORT_NAME}`],
     ...["-device", `virtio-scsi-device,id=${DISK_CONTROLLER}`],
     // From the host: rng-builtin has a generator within QEMU, and copies of a process would go on with the same state.
@@ -124,10 +128,14 @@ function devices(paths: VmPaths): string[] {
 }
 
 /** The same as when it is plugged into a running VM: what a template's guest has found, its clones' guests still have. */
-function diskArguments(disk: VmDisk): string[] {
+function diskArguments(disk: Omit<VmDisk, "path">): string[] {
+  const path = fileSetPath(DISK);
   const { driver, ...properties } = scsiDisk(disk.id);
   const device = [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)];
-  return ["-blockdev", JSON.stringify(blockNode(disk)), "-device", device.join(",")];
+  return [
+    ...["-add-fd", `fd=${DISK},set=${DISK}`],
+    ...["-blockdev", JSON.stringify(blockNode({ ...disk, path })), "-device", device.join(",")],
+  ];
 }
 
 /** A value inside a QEMU option list, where a comma is written twice. */

@@ -4,6 +4,7 @@
  * It finds out once what this host has (QEMU, KVM, limits), and then turns specs into VMs, which are the keeper's children.
  * It keeps no list of them: whoever launched a VM owns it. This module alone reaches into tcg/. It knows nothing of sandboxes.
  */
+import { realpath } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { FileSender } from "../../contracts/file-sender.ts";
@@ -51,6 +52,8 @@ export interface QemuDriverOptions {
   readonly sealMemory?: ((file: string) => Promise<SealedMemory>) | undefined;
   /** Makes the disks of templates and of their clones; undefined = they have none. */
   readonly images?: LayerImages | undefined;
+  /** The users that VMs may have; forks need them all. */
+  readonly users: { readonly firstUid: number; readonly count: number };
   /** What makes a VMM forkable (native/fork), to be preloaded; undefined = clones are never forks. */
   readonly forkLibrary?: string | undefined;
 }
@@ -64,13 +67,13 @@ export class QemuDriver implements VmmDriver {
 
   constructor(options: QemuDriverOptions) {
     this.options = options;
-    const { sealMemory, images, ownUser, forkLibrary } = options;
+    const { sealMemory, images, ownUser, users, forkLibrary } = options;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Launcher> => this.prepared(signal);
     const templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
     this.templates = templates;
     if (forkLibrary === undefined) return;
-    this.forks = new TcgForks({ library: forkLibrary, images, prepared, templates });
+    this.forks = new TcgForks({ library: forkLibrary, users, images, prepared, templates });
   }
 
   async probe(
@@ -105,7 +108,7 @@ export class QemuDriver implements VmmDriver {
 
   private async prepare(): Promise<Launcher> {
     const { keeper, kernel, initramfs, deadlines, logger, sendFile } = this.options;
-    const binary = await locateQemu(this.options.binary);
+    const binary = await realpath(await locateQemu(this.options.binary));
     const version = await qemuVersion(binary);
     await checkGuestImages([kernel, initramfs]);
     const withKvm: Launcher = {

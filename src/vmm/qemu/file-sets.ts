@@ -34,3 +34,8 @@ export async function executeWithFile(
   const answers = await qmp.executeWithFile({ kind: "file", path, flags }, commands, deadlineMs);
   return answers.slice(1, -1);
 }
+
+/** Gives up a set of the command line: its file is closed with the last that uses it, as a disk's is with the disk. */
+export async function forgetFileSet(qmp: QmpClient, set: number): Promise<void> {
+  await qmp.execute("remove-fd", { "fdset-id": set });
+}

@@ -10,6 +10,8 @@ import type { HostFacts } from "../common/confinement.ts";
 import { type Launch, type LaunchSettings, launchVmm } from "../common/launch.ts";
 import { checkSpec } from "../common/spec.ts";
 import type { Accelerator } from "./accelerator.ts";
+import { DISK } from "./command-line.ts";
+import { forgetFileSet } from "./file-sets.ts";
 import { vmPaths } from "./paths.ts";
 import { type Extra, type MemorySource, STATE, vmmProcess } from "./process.ts";
 import { QmpClient } from "./qmp/client.ts";
@@ -43,10 +45,16 @@ export async function launchVm(
   checkSpec(spec, LIMITS);
   const paths = vmPaths(spec.directory);
   const process = vmmProcess({ ...launcher, spec, paths, source, extra }, launcher.facts);
-  const cloned = source.kind === "cloned";
   return launch(launcher, spec, signal, {
     make: () => launcher.keeper.spawn(process),
-    ...(cloned ? { run: (qmp, step, abort) => restore(qmp, STATE, step, abort) } : {}),
+    run: async (qmp, step, abort) => {
+      await Promise.all([
+        // It answers, so it has loaded and opened all that it needs.
+        process.jail === undefined ? undefined : launcher.keeper.seal(spec.id),
+        source.kind === "own" || source.disk === undefined ? undefined : forgetFileSet(qmp, DISK),
+        source.kind === "cloned" ? restore(qmp, STATE, step, abort) : undefined,
+      ]);
+    },
   });
 }
 

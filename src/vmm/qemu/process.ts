@@ -1,29 +1,37 @@
 /**
- * QEMU as a process: which user, capabilities, limits and files the keeper gives it.
+ * QEMU as a process: which user, jail, limits, files and sockets the keeper gives it.
  *
- * With a user of its own it gets kernel, initramfs and a template's files as descriptors, because a cache below someone's
- * home is closed to that user. What it may have of the host is in common/confinement.ts.
+ * All that it opens it gets as descriptors. In its jail there is no path to open, and without one a cache below someone's
+ * home may be closed to its user. What it may have of the host is in common/confinement.ts.
  */
 import { constants } from "node:fs";
-import type { ProcessSpawn, SpawnFile } from "../../contracts/keeper.ts";
+import type { Jail, ProcessSpawn, SpawnFile, SpawnSocket } from "../../contracts/keeper.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
 import {
   descriptorPath,
   groups,
   type HostFacts,
   isConfined,
+  jail,
   limits,
   logFiles,
 } from "../common/confinement.ts";
-import { type CommandLineInput, commandLine, type GuestMemory, type Protection } from "./command-line.ts";
+import type { VmPaths } from "../common/vm-paths.ts";
+import {
+  AGENT_SOCKET,
+  CONTROL_SOCKET,
+  type CommandLineInput,
+  commandLine,
+  DISK,
+  type GuestMemory,
+  type Protection,
+} from "./command-line.ts";
 
 const KERNEL = 3;
 const INITRAMFS = 4;
 const MEMORY = 5;
 /** The state of a clone's devices. */
 export const STATE = 6;
-/** A template's disk, while the template is made. */
-const DISK = 7;
 /** The first that an {@link Extra} may take. */
 export const FIRST_EXTRA = 8;
 
@@ -41,16 +49,21 @@ export type MemorySource =
       readonly disk?: VmDisk | undefined;
     };
 
+/** Nobody but the keeper's own user may connect. */
+const SOCKET_MODE = 0o600;
+
 /** What one VMM has beyond what every VMM has: the preload of an original (tcg/). */
 export interface Extra {
   readonly env: readonly string[];
   readonly files: readonly SpawnFile[];
-  /** Kept only by a VMM with a user of its own. */
+  /** Users of its copies; only a VMM with a user of its own has this and the capabilities. */
+  readonly forks: NonNullable<Jail["forks"]>;
   readonly capabilities: readonly string[];
   readonly forkControl: number;
 }
 
 export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
+  readonly paths: VmPaths;
   /** Default: its own. */
   readonly source?: MemorySource;
   readonly extra?: Extra | undefined;
@@ -80,6 +93,8 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
       ...memoryFiles(input.source),
       ...(extra?.files ?? []),
     ],
+    sockets: sockets(paths),
+    jail: confined ? { ...jail(input.binary, accelerator.name, facts), forks: extra?.forks } : undefined,
     cgroups: spec.cgroups,
     rlimits: limits(facts),
     // QEMU asks for huge pages for translated code: clearing them takes a clone longer than all its other page faults.
@@ -96,7 +111,7 @@ function imageFiles({ kernel, initramfs, source = OWN }: ProcessInput): SpawnFil
   ];
 }
 
-/** By a descriptor under every user: the directory of a template is closed to a VMM's. */
+/** By a descriptor under every user. */
 function guestMemory(source: MemorySource = OWN): GuestMemory {
   const path = descriptorPath(MEMORY);
   if (source.kind === "own") return source;
@@ -104,13 +119,16 @@ function guestMemory(source: MemorySource = OWN): GuestMemory {
   return { kind: "cloned", path, protection: source.protection };
 }
 
-/**
- * A template that is made opens its disk by a descriptor, too. A clone opens its own disk by name: an inherited descriptor
- * would keep the file on the host's disk after the container, and the guest's disk, are gone.
- */
 function disk(source: MemorySource = OWN): VmDisk | undefined {
-  if (source.kind === "own" || source.disk === undefined) return undefined;
-  return source.kind === "saved" ? { ...source.disk, path: descriptorPath(DISK) } : source.disk;
+  return source.kind === "own" ? undefined : source.disk;
+}
+
+/** Made by the keeper. */
+export function sockets({ control, agent }: VmPaths): SpawnSocket[] {
+  return [
+    { fd: CONTROL_SOCKET, path: control, mode: SOCKET_MODE },
+    { fd: AGENT_SOCKET, path: agent, mode: SOCKET_MODE },
+  ];
 }
 
 function memoryFiles(source: MemorySource = OWN): SpawnFile[] {
@@ -118,8 +136,9 @@ function memoryFiles(source: MemorySource = OWN): SpawnFile[] {
   const writable = source.kind === "saved" || source.protection === "sealed";
   const flags = writable ? constants.O_RDWR : constants.O_RDONLY;
   const memory = { fd: MEMORY, path: source.memory, flags, mode: 0 };
-  if (source.kind === "cloned")
-    return [memory, { fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }];
-  if (source.disk === undefined) return [memory];
-  return [memory, { fd: DISK, path: source.disk.path, flags: constants.O_RDWR, mode: 0 }];
+  const state =
+    source.kind === "cloned" ? [{ fd: STATE, path: source.state, flags: constants.O_RDONLY, mode: 0 }] : [];
+  const image =
+    source.disk === undefined ? [] : [{ fd: DISK, path: source.disk.path, flags: constants.O_RDWR, mode: 0 }];
+  return [memory, ...state, ...image];
 }

@@ -1,9 +1,10 @@
 /** The keeper's binary as parent of VMMs: how it starts, forks and reaps them, and what it leaves them of its own. */
 import { constants } from "node:fs";
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
+import { connectUnix } from "../../../src/lib/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { forkOf, shell } from "../../support/conformance/keeper.ts";
 
@@ -144,6 +145,33 @@ describe("the keeper", () => {
           const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
           expect([fields[1], fields[19]]).toEqual([String(bench.pid), String(startTime)]);
         }
+      });
+
+      it("hands files and sockets over, in the place of those that the original has", async () => {
+        const { keeper, directory } = bench;
+        const place = async (name: string): Promise<{ log: string; socket: string }> => {
+          await mkdir(path.join(directory, name));
+          return { log: path.join(directory, name, "log"), socket: path.join(directory, name, "vm.sock") };
+        };
+        const [own, forks] = await Promise.all([place("original"), place("fork")]);
+        const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND;
+        await keeper.spawn({
+          ...bench.forkable("original"),
+          files: [{ fd: 1, path: own.log, flags, mode: 0o600 }],
+          sockets: [{ fd: 7, path: own.socket, mode: 0o600 }],
+        });
+        const { dev, ino } = await stat(own.log, { bigint: true });
+        const { pid } = await keeper.fork({
+          ...forkOf("original", "fork", ["", "", "0", "", "", `${dev}:${ino}`, "socket:vm.sock"]),
+          files: [{ path: forks.log, flags, mode: 0o600 }],
+          sockets: [{ path: forks.socket, mode: 0o600 }],
+        });
+        await vi.waitFor(async () => expect(await readlink(`/proc/${pid}/fd/1`)).toBe(forks.log));
+        for (const socket of [own.socket, forks.socket]) (await connectUnix(socket)).destroy();
+        const unknown = { ...forkOf("original", "other"), files: [{ path: own.log, flags, mode: 0 }] };
+        await expect(keeper.fork(unknown)).rejects.toMatchObject({ code: "HostResource" });
+        const missing = { ...unknown, files: [{ path: "/nowhere/log", flags, mode: 0 }] };
+        await expect(keeper.fork(missing)).rejects.toThrow("/nowhere/log");
       });
 
       it("says why a process does not fork, whether it answers or ends", async () => {

@@ -10,6 +10,7 @@ import type { Vm } from "../../../src/contracts/vm.ts";
 import { hashMemory } from "../../../src/vmm/common/templates/files.ts";
 import { type Guest, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
+import { expectJailed } from "../../support/jail/expect-jailed.ts";
 
 const FORKS = 3;
 const PREPARED = "prepared";
@@ -52,12 +53,12 @@ async function threads(pid: number): Promise<Map<string, string>[]> {
   );
 }
 
-/** The files that its descriptors are open on, without the harmless ones. */
+/** The files that its descriptors are open on, without the harmless ones. "/" is /dev/urandom, whose mount is gone. */
 async function files(pid: number): Promise<string[]> {
   const all = await readdir(`/proc/${pid}/fd`);
   const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
   return targets.filter(
-    (target) => target.startsWith("/") && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
+    (target) => /^\/./.test(target) && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
   );
 }
 
@@ -121,9 +122,23 @@ describe("a fork of a VM", () => {
     expect(new Set(forked.map(String))).toEqual(new Set(started.map(String)));
     const users = new Set((await threads(guest.vm.identity.pid)).map((thread) => thread.get("Uid")));
     const [theirs] = await threads(original.identity.pid);
+    await Promise.all([clone, guest].map(({ vm }) => expectJailed(vm)));
     expect(users.size).toBe(1);
     expect(users).not.toContain(theirs?.get("Uid"));
     await clone.vm.kill();
+  });
+
+  it.runIf(root)("is of an original whose privileges end at its user namespace", async () => {
+    const { pid } = original.identity;
+    for (const name of ["user", "mnt", "ipc", "uts", "net"])
+      expect(await readlink(`/proc/${pid}/ns/${name}`)).not.toBe(await readlink(`/proc/self/ns/${name}`));
+    expect(await readdir(`/proc/${pid}/root`)).toEqual([]);
+    const map = (await readFile(`/proc/${pid}/uid_map`, "utf8")).trim().split(/\s+/).map(Number);
+    const [inside, outside, count] = map;
+    expect(outside).toBe(inside);
+    // No user of the host's own: root is not one that it can become.
+    expect(outside).toBeGreaterThan(0);
+    expect(count).toBe(1000);
   });
 
   it("shares the memory that it does not change, and cannot change it for others", async () => {
@@ -151,7 +166,7 @@ describe("a fork of a VM", () => {
   it("leaves nothing if it cannot be made, and its original makes others", async () => {
     const spec = await bench.forkSpec(original);
     await rm(spec.directory, { recursive: true });
-    await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "VmmFailed" });
+    await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "HostResource" });
     expect(existsSync(spec.source.disk)).toBe(false);
     await mkdir(dirname(spec.directory), { recursive: true });
     const { link } = await fork();

@@ -75,6 +75,7 @@ export class QemuBench implements VmmBench {
       deadlines: { launch: 30_000, vmmExit: 10_000 },
       logger: silentLogger,
       sendFile: inlineFileSender,
+      users: { firstUid: FIRST_UID, count: UIDS },
       cacheDirectory: join(this.directory, "cache"),
       ...options,
     });

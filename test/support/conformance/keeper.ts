@@ -152,6 +152,18 @@ function processPromises(bench: () => KeeperBench): void {
     await expect(keeper.exited("other")).rejects.toMatchObject({ code: "ProcessNotFound" });
   });
 
+  it("seals a process as often as asked, one without a jail too, and none that has ended", async () => {
+    const { keeper } = bench();
+    await keeper.spawn(shell("vm", "sleep 60"));
+    await keeper.seal("vm");
+    await keeper.seal("vm");
+    const exit = keeper.exited("vm");
+    await keeper.signal("vm", 9);
+    await exit;
+    await expect(keeper.seal("vm")).rejects.toMatchObject({ code: "ProcessNotRunning" });
+    await expect(keeper.seal("other")).rejects.toMatchObject({ code: "ProcessNotFound" });
+  });
+
   it("frees a name by forgetting the ended process, and no sooner", async () => {
     const { keeper } = bench();
     await keeper.spawn(shell("vm", "sleep 60"));

@@ -20,7 +20,7 @@ const SPEC: VmSpec = {
   source: { kind: "boot" },
 };
 const LIMITS = { mostVcpus: 240 };
-const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108 };
+const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108, programPaths: ["/usr", "/dev/urandom"] };
 
 function input(
   spec: Partial<VmSpec> = {},
@@ -85,6 +85,35 @@ describe("the process", () => {
       capabilities: [],
       cgroups: SPEC.cgroups,
     });
+  });
+
+  it("with a user lives in a jail in which nothing is left once it is sealed", () => {
+    const { jail } = vmmProcess(input({ user }), FACTS);
+    expect(jail?.mounts.map(({ source }) => source)).toEqual(["/usr", "/dev/urandom"]);
+    for (const mount of jail?.mounts ?? []) expect(mount).toMatchObject({ temporary: true, follow: false });
+    expect(jail?.forks).toBeUndefined();
+    expect(vmmProcess(input(), FACTS).jail).toBeUndefined();
+  });
+
+  it("has /dev/kvm and its own directory in the jail only if it needs them", () => {
+    const kvm = vmmProcess(input({ user }, { accelerator: KVM, binary: "/opt/qemu/bin/qemu" }), FACTS);
+    const sources = kvm.jail?.mounts.map(({ source, readonly }) => [source, readonly]);
+    expect(sources).toContainEqual(["/opt/qemu", true]);
+    expect(sources).toContainEqual(["/dev/kvm", false]);
+  });
+
+  it("gets sockets that listen already, and names no path but those of descriptors", () => {
+    const { argv, sockets } = vmmProcess(input({ user }), FACTS);
+    expect(sockets).toEqual([
+      { fd: 10, path: "/run/x/qmp.sock", mode: 0o600 },
+      { fd: 11, path: "/run/x/agent.sock", mode: 0o600 },
+    ]);
+    expect(
+      argv
+        .slice(1)
+        .join(" ")
+        .match(/(?<=[=, ])\/[\w/.-]+/g),
+    ).toEqual(["/proc/self/fd/3", "/proc/self/fd/4", "/dev/urandom"]);
   });
 
   it("with a user gets kernel and initramfs as descriptors", () => {

@@ -54,7 +54,7 @@ function flagsOf(source: MemorySource, path: string): number | undefined {
   return vmmProcess({ ...INPUT, source }, FACTS).files.find((file) => file.path === path)?.flags;
 }
 
-const FACTS = { maxOpenFiles: undefined, kvmGroup: undefined };
+const FACTS = { maxOpenFiles: undefined, kvmGroup: undefined, programPaths: ["/usr", "/dev/urandom"] };
 
 describe("a template and its clones", () => {
   it("have the same devices, and so has a VM that boots", () => {
@@ -73,7 +73,7 @@ describe("a template and its clones", () => {
 describe("a template's disk", () => {
   const prepared = { id: "prepared", path: "/scratch/prepared", readonly: false };
 
-  it("is the same device in its clones, with the image of each its own", () => {
+  it("is the same device in its clones, whose image each gets as the same descriptor", () => {
     const [saved, cloned] = [SAVED, SEALED].map(
       (source) => vmmProcess({ ...INPUT, source: { ...source, disk: prepared } }, FACTS).argv,
     );
@@ -82,13 +82,14 @@ describe("a template's disk", () => {
     expect(deviceOf(cloned)).toBe(deviceOf(saved));
     const imageOf = (argv: readonly string[] = []): unknown =>
       JSON.parse(argv[argv.indexOf("-blockdev") + 1] ?? "{}");
-    expect(imageOf(cloned)).toMatchObject({ file: { filename: "/scratch/prepared" } });
-    expect(imageOf(saved)).toMatchObject({ file: { filename: "/proc/self/fd/7" } });
+    expect(imageOf(saved)).toMatchObject({ file: { filename: "/dev/fdset/7" } });
+    expect(imageOf(cloned)).toEqual(imageOf(saved));
   });
 
-  it("is opened by name by a clone, so that nothing keeps the file when the disk is gone", () => {
-    const { files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: prepared } }, FACTS);
-    expect(files.map(({ path }) => path)).not.toContain("/scratch/prepared");
+  it("is handed over: a VMM in a jail opens no path", () => {
+    const { argv, files } = vmmProcess({ ...INPUT, source: { ...SEALED, disk: prepared } }, FACTS);
+    expect(argv).toContain("fd=7,set=7");
+    expect(files).toContainEqual({ fd: 7, path: "/scratch/prepared", flags: constants.O_RDWR, mode: 0 });
   });
 });
 

@@ -48,7 +48,7 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
     accelerator: emulation(undefined),
     kernel: "/k",
     initramfs: "/i",
-    facts: { maxOpenFiles: undefined, kvmGroup: undefined },
+    facts: { maxOpenFiles: undefined, kvmGroup: undefined, programPaths: ["/usr", "/dev/urandom"] },
     launchMs: 5000,
     deadlines: { commandMs: 1000, detachMs: 50, exitMs: 1000 },
     sendFile: inlineFileSender,

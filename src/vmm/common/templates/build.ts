@@ -40,8 +40,8 @@ export interface TemplateBuild {
 export interface TemplateBuilder<V extends Vm> {
   /** Boots a VM with its memory in a file, which exists and belongs to the VM's user, and with this disk. */
   boot(spec: VmSpec, memory: string, disk: VmDisk | undefined): Promise<V>;
-  /** Pauses the VM and writes its devices' state to a new file. `scratch` is a directory of the VM's user. */
-  save(vm: V, file: string, scratch: string): Promise<void>;
+  /** Pauses the VM and writes its devices' state to a new file. */
+  save(vm: V, file: string): Promise<void>;
 }
 
 /** Resolves with the steps and how long each took. Rejects with Cancelled at the abort. */
@@ -78,7 +78,7 @@ async function buildSteps<V extends Vm>(
     watch.step("guest ready");
     await pause(SETTLE_MS, signal);
     throwIfAborted(signal, { operation: "build a template" });
-    await builder.save(vm, unfinished(state), scratch);
+    await builder.save(vm, unfinished(state));
     watch.step("saved");
   } finally {
     await vm.kill();
@@ -146,7 +146,7 @@ async function describe({ directory, identity, shape, images }: TemplateBuild): 
 }
 
 /** To the user that a VM runs as. */
-export async function give(path: string, user: VmSpec["user"]): Promise<void> {
+async function give(path: string, user: VmSpec["user"]): Promise<void> {
   if (user !== undefined) await chown(path, user.uid, user.gid);
 }
 

@@ -6,17 +6,19 @@
  * Only emulated guests can be forked: a descriptor of KVM's belongs to one process.
  */
 import { constants } from "node:fs";
-import { realpath, rm } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
+import type { Jail, ProcessFork } from "../../../contracts/keeper.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { pause, throwIfAborted } from "../../../lib/async.ts";
-import { descriptorPath } from "../../common/confinement.ts";
+import { descriptorPath, logFiles } from "../../common/confinement.ts";
 import { SETTLE_MS } from "../../common/templates/build.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
-import { type Extra, FIRST_EXTRA } from "../process.ts";
+import { type Extra, FIRST_EXTRA, sockets } from "../process.ts";
 import type { Clone, QemuTemplates } from "../templates/driver.ts";
 
 /** By which an original is asked to fork. */
@@ -26,6 +28,8 @@ const FORK_LIBRARY = FIRST_EXTRA + 1;
 export interface TcgForksOptions {
   /** Absolute path of what is preloaded into an original. */
   readonly library: string;
+  /** Those that a fork may become. */
+  readonly users: NonNullable<Jail["forks"]>;
   readonly images: LayerImages | undefined;
   readonly prepared: (signal?: AbortSignal) => Promise<Launcher>;
   readonly templates: Pick<QemuTemplates, "clone">;
@@ -37,9 +41,9 @@ interface Launched extends Clone {
 }
 
 interface Original extends Launched {
-  /** The files that its QEMU has open and a fork has others for; absolute, without links. */
+  /** The files that its QEMU has open and a fork has others for, as native/fork tells them: `DEVICE:INODE`. */
   readonly files: {
-    readonly log: string | undefined;
+    readonly log: string;
     readonly disk: string | undefined;
   };
   /** What was on its disk when it was paused. */
@@ -80,7 +84,7 @@ export class TcgForks implements VmForks {
     await vm.pause();
     const { packedDisk, log: logFile } = vmPaths(spec.directory);
     if (disk !== undefined) await this.options.images?.pack(disk.path, packedDisk);
-    const [log, image] = await Promise.all([logFile, disk?.path].map((path) => path && realpath(path)));
+    const [log, image] = await Promise.all([fileKey(logFile), disk && fileKey(disk.path)]);
     this.originals.set(vm.id, { ...how, packedDisk, files: { log, disk: image } });
     void vm.exited.then(() => {
       if (this.originals.get(vm.id)?.vm === vm) this.originals.delete(vm.id);
@@ -111,8 +115,7 @@ export class TcgForks implements VmForks {
     if (original.files.disk !== undefined && disk !== undefined)
       await this.options.images?.unpack(original.packedDisk, disk, spec.user);
     try {
-      const request = { id: spec.id, original: source.original, words: words(original, spec, source) };
-      return await forkVm(original.launcher, spec, request, signal);
+      return await forkVm(original.launcher, spec, request(original, spec, source), signal);
     } catch (error) {
       if (disk !== undefined) await rm(disk, { force: true });
       throw error;
@@ -124,8 +127,9 @@ export class TcgForks implements VmForks {
     return {
       env: [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`],
       files: [file],
-      // Each fork becomes a user of its own.
-      capabilities: ["CAP_SETUID", "CAP_SETGID"],
+      // Each fork becomes a user of its own, in a jail of its own. They are good for nothing outside of the user namespace.
+      capabilities: ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_ADMIN"],
+      forks: this.options.users,
       forkControl: FORK_CONTROL,
     };
   }
@@ -140,20 +144,33 @@ function check(spec: VmSpec, source: ForkSource, { spec: original, files }: Orig
     throw refuse(`it has no place for its disk, and ${original.id} has one`);
 }
 
-/** What the library is told, in the order of native/fork/vmm-fork.c. */
-function words({ files }: Original, spec: VmSpec, source: ForkSource): string[] {
-  const { user, directory } = spec;
-  const pairs = [
-    [files.log, vmPaths(directory).log],
-    [files.disk, source.disk],
-  ];
-  return [
-    ...[user?.uid ?? "", user?.gid ?? ""].map(String),
-    // no capability
-    "0",
-    ...[directory, spec.id],
-    ...pairs.flatMap(([from, to]) => (from === undefined || to === undefined ? [] : [from, to])),
-  ];
+/** What the library is told, in the order of native/fork/vmm-fork.c, and what is handed over in the place of its keys. */
+function request({ files }: Original, spec: VmSpec, source: ForkSource): ProcessFork {
+  const { id, user, directory } = spec;
+  const paths = vmPaths(directory);
+  const [log] = logFiles(paths.log);
+  const given = [{ key: files.log, file: log }];
+  if (files.disk !== undefined && source.disk !== undefined)
+    given.push({ key: files.disk, file: { fd: 0, path: source.disk, flags: constants.O_RDWR, mode: 0 } });
+  const listening = sockets(paths);
+  return {
+    id,
+    original: source.original,
+    words: [
+      ...[user?.uid ?? "", user?.gid ?? ""].map(String),
+      // no capability
+      ...["0", id, user === undefined ? "" : "jail"],
+      ...given.map(({ key }) => key),
+      ...listening.map(({ path }) => `socket:${basename(path)}`),
+    ],
+    files: given.map(({ file: { path, flags, mode } }) => ({ path, flags, mode })),
+    sockets: listening.map(({ path, mode }) => ({ path, mode })),
+  };
+}
+
+async function fileKey(path: string): Promise<string> {
+  const { dev, ino } = await stat(path, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 /** The keeper says this of the process that is to be forked, and of no other. */

@@ -5,12 +5,11 @@
  * open it only for writing, so its clones get a sealed copy in memory (memfd_create(2), F_SEAL_WRITE), loaded once and kept
  * until {@link QemuTemplates.forget}. It does not know where templates are kept.
  */
-import { join } from "node:path";
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { BuildStep } from "../../../contracts/templates.ts";
 import type { Vm, VmDisk, VmShape, VmSpec } from "../../../contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity } from "../../../contracts/vmm.ts";
-import { buildTemplate, give, type TemplateBuilder } from "../../common/templates/build.ts";
+import { buildTemplate, type TemplateBuilder } from "../../common/templates/build.ts";
 import {
   blame,
   type CloneSource,
@@ -81,7 +80,7 @@ export class QemuTemplates implements TemplateDriver {
     const launcher = await prepared(signal);
     const identity = await this.identityOf(launcher, shape);
     const build = { identity, shape, directory, user, images, ready, signal };
-    return buildTemplate(build, builder(launcher, user, signal));
+    return buildTemplate(build, builder(launcher, signal));
   }
 
   async verify(directory: string, deep: boolean): Promise<void> {
@@ -128,13 +127,12 @@ export class QemuTemplates implements TemplateDriver {
   }
 }
 
-function builder(launcher: Launcher, user: VmSpec["user"], signal: AbortSignal): TemplateBuilder<QemuVm> {
+function builder(launcher: Launcher, signal: AbortSignal): TemplateBuilder<QemuVm> {
   return {
     boot: (spec, memory, disk) => launchVm(launcher, spec, signal, { kind: "saved", memory, disk }),
-    save: (vm, file, scratch) => {
-      const socket = join(scratch, "state.sock");
-      const admit = (path: string): Promise<void> => give(path, user);
-      return vm.control("save the VM", (qmp) => saveState(qmp, { socket, admit, file, signal }));
+    save: (vm, file) => {
+      const { commandMs } = launcher.deadlines;
+      return vm.control("save the VM", (qmp) => saveState(qmp, { file, signal, commandMs }));
     },
   };
 }

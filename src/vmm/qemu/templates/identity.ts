@@ -16,7 +16,6 @@ import {
 import type { Accelerator } from "../accelerator.ts";
 import { commandLine, kernelArguments } from "../command-line.ts";
 import type { Launcher } from "../launch.ts";
-import { vmPaths } from "../paths.ts";
 
 /** Raised when templates are made or loaded in another way. */
 const LAYOUT = "2";
@@ -60,10 +59,9 @@ function devices(accelerator: Accelerator, shape: VmShape, hasDisk: boolean): st
       cgroups: [],
       source: { kind: "boot" },
     },
-    paths: vmPaths("/vm"),
     accelerator,
     memory: { kind: "saved", path: "/memory" },
-    disk: hasDisk ? { id: TEMPLATE_DISK, path: "/disk", readonly: false } : undefined,
+    disk: hasDisk ? { id: TEMPLATE_DISK, readonly: false } : undefined,
     kernel: "kernel",
     initramfs: "initramfs",
   });
