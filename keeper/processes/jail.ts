@@ -41,6 +41,8 @@ export function enterNamespaces({ mounts }: Jail): void {
 
 /** On the host: mounts below the directory are to be seen in other namespaces. */
 function makeShared(directory: string): void {
+  // refused unless it is a mount already: another one would hide what is mounted below it
+  if (sys.mount(null, directory, null, sys.MS_SHARED) >= 0) return;
   must(sys.mount(directory, directory, null, sys.MS_BIND), "make a mount of a directory", directory);
   must(sys.mount(null, directory, null, sys.MS_SHARED), "share a mount", directory);
 }

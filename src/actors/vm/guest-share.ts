@@ -40,24 +40,21 @@ interface Owner {
 const DIRECTORY_MODE = 0o755;
 
 export class GuestShare {
-  private directory: Promise<void> | undefined;
+  private started: Promise<void> | undefined;
   private served: Promise<void> | undefined;
 
   constructor(private readonly owner: Owner) {}
 
-  /** Whether the guest has it, or is getting it. */
-  get isServed(): boolean {
-    return this.served !== undefined;
-  }
-
-  /** Makes the directory, for what is to be mounted below it. */
-  makeDirectory({ files }: Pick<SharePorts, "files">): Promise<void> {
-    const { share } = this.owner.place;
-    this.directory ??= share.make ? files.makeDirectory(share.directory, DIRECTORY_MODE) : Promise.resolve();
-    this.directory.catch(() => {
-      this.directory = undefined;
+  /**
+   * Makes the directory and starts its server: what is mounted below it after that is served. What was mounted before would
+   * be hidden. Done once, for all who ask; a failure is forgotten.
+   */
+  makeDirectory(ports: SharePorts): Promise<void> {
+    this.started ??= this.startServer(ports).catch((error: unknown) => {
+      this.started = undefined;
+      throw error;
     });
-    return this.directory;
+    return this.started;
   }
 
   /**
@@ -78,6 +75,7 @@ export class GuestShare {
     if (served === undefined) return;
     await served.catch(() => undefined);
     this.served = undefined;
+    this.started = undefined;
     await owner.liveLink.request("share.unmount", {}, { deadlineMs: deadlines.guestRequest });
     await owner.vm.detachPort(SHARE_PORT_NAME);
     await this.endServer();
@@ -85,6 +83,7 @@ export class GuestShare {
 
   /** Ends the server, if there is one or is going to be one. The VM has ended. */
   async end(): Promise<void> {
+    await this.started?.catch(() => undefined);
     await this.served?.catch(() => undefined);
     await this.endServer();
   }
@@ -94,48 +93,68 @@ export class GuestShare {
   }
 
   private async start(ports: SharePorts): Promise<void> {
-    const { share } = ports.deadlines;
-    const stop = new AbortController();
-    const late = () => {
-      const reason = `not done within ${share} ms`;
-      return blazarError("DeadlineExceeded", "serve the share", reason, { subject: this.owner.id });
-    };
-    void this.owner.vm.exited.then(() => stop.abort());
-    const starting = this.startSteps(ports, stop.signal);
     try {
-      await withDeadline(starting, share, late);
+      await this.inTime(ports, (signal) => this.startSteps(ports, signal));
     } catch (error) {
-      stop.abort();
-      await starting.catch(() => undefined);
+      this.started = undefined;
       await this.giveUp();
       throw error;
     }
   }
 
   private async startSteps(ports: SharePorts, signal: AbortSignal): Promise<void> {
-    const { owner } = this;
-    const { vm, place } = owner;
+    const { vm, id, liveLink } = this.owner;
     await this.makeDirectory(ports);
-    const id = serverId(owner.id);
-    const socket = join(place.directory, "share.sock");
-    const { journal } = owner.resources;
-    const ref = await journal.intend({ kind: "process", id });
-    const identity = await ports.fileServers.start(
-      {
-        id,
-        directory: place.share.directory,
-        changes: place.share.make,
-        socket,
-        user: place.user,
-        cgroups: owner.groups,
-      },
-      signal,
-    );
-    await journal.amend(ref, { kind: "process", id, ...identity });
-    if (signal.aborted) throw cancelled({ operation: "serve the share", subject: owner.id });
-    await vm.attachPort({ name: SHARE_PORT_NAME, socket });
+    if (signal.aborted) throw cancelled({ operation: "serve the share", subject: id });
+    await vm.attachPort({ name: SHARE_PORT_NAME, socket: this.socket });
     const limits = { deadlineMs: ports.deadlines.guestRequest, signal };
-    await owner.liveLink.request("share.mount", { port: SHARE_PORT_NAME }, limits);
+    await liveLink.request("share.mount", { port: SHARE_PORT_NAME }, limits);
+  }
+
+  private startServer(ports: SharePorts): Promise<void> {
+    return this.inTime(ports, async (signal) => {
+      const { id: vmId, place, groups: cgroups, resources } = this.owner;
+      const { directory, make: changes } = place.share;
+      if (changes) await ports.files.makeDirectory(directory, DIRECTORY_MODE);
+      const id = serverId(vmId);
+      const { journal } = resources;
+      const ref = await journal.intend({ kind: "process", id });
+      try {
+        const spec = { id, directory, changes, socket: this.socket, user: place.user, cgroups };
+        const identity = await ports.fileServers.start(spec, signal);
+        await journal.amend(ref, { kind: "process", id, ...identity });
+      } catch (error) {
+        // nothing is left of a start that failed
+        await journal.undone(ref);
+        throw error;
+      }
+    });
+  }
+
+  /** Runs steps under the share's deadline, and calls them off when the VM ends. Waits for steps that are called off. */
+  private async inTime(
+    { deadlines: { share } }: SharePorts,
+    steps: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const { id, vm } = this.owner;
+    const late = () => {
+      const reason = `not done within ${share} ms`;
+      return blazarError("DeadlineExceeded", "serve the share", reason, { subject: id });
+    };
+    const stop = new AbortController();
+    void vm.exited.then(() => stop.abort());
+    const working = steps(stop.signal);
+    try {
+      await withDeadline(working, share, late);
+    } catch (error) {
+      stop.abort();
+      await working.catch(() => undefined);
+      throw error;
+    }
+  }
+
+  private get socket(): string {
+    return join(this.owner.place.directory, "share.sock");
   }
 
   /** Whatever there is of it; a VM that has ended keeps nothing. */

@@ -170,7 +170,7 @@ describe("a fork of a VM", () => {
   it("leaves nothing if it cannot be made, and its original makes others", async () => {
     const spec = await bench.forkSpec(original);
     await rm(spec.directory, { recursive: true });
-    await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "VmmFailed" });
+    await expect(bench.driver.launch(spec)).rejects.toMatchObject({ code: "HostResource" });
     expect(existsSync(spec.source.disk)).toBe(false);
     await mkdir(dirname(spec.directory), { recursive: true });
     const { link } = await fork();
