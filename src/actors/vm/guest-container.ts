@@ -184,10 +184,6 @@ export class GuestContainer implements BackendContainer {
 }
 
 /** Only roots that are files of the host need the share. */
-function needsShare({ guest: { kind } }: RootfsPlan): boolean {
-  return kind === "layers" || kind === "archive";
-}
-
 /** How long the steps of a creation take, for the log. */
 class Steps {
   readonly passedAt: Record<string, number> = {};
