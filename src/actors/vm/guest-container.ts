@@ -183,7 +183,6 @@ export class GuestContainer implements BackendContainer {
   }
 }
 
-/** Only roots that are files of the host need the share. */
 /** How long the steps of a creation take, for the log. */
 class Steps {
   readonly passedAt: Record<string, number> = {};
