@@ -133,8 +133,9 @@ export interface Vm {
   /**
    * Gives the guest a read-only disk and resolves with the serial number that it finds it by. A disk of SLOT_BYTES
    * (images.ts) goes into a free slot of the VM, which the guest has found long before; any other is plugged in.
+   * @param chosen may be told the serial of a slot earlier: the guest waits for the slot to show an image
    */
-  attachImage(image: VmImage): Promise<string>;
+  attachImage(image: VmImage, chosen?: (serial: string) => void): Promise<string>;
   /** Resolves when the VMM has let go of the image; the guest has unmounted it before. NotFound is success. */
   detachImage(serial: string): Promise<void>;
   pause(): Promise<void>;

@@ -10,6 +10,7 @@ import { failure } from "../../../native/runtime/check.ts";
 import type { EventLoop } from "../../../native/runtime/event-loop.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
+import { poll } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
 import { IMAGES } from "../guest-paths.ts";
@@ -18,6 +19,13 @@ import { diskReleased, findDisk, isFree, presentDisk } from "./disks.ts";
 
 /** A container sees the overlay above it; the flags only keep everybody else from using what is in an image. */
 const FLAGS = sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOATIME;
+
+/** EROFS_SUPER_OFFSET and EROFS_SUPER_MAGIC_V1 of the kernel's fs/erofs. */
+const SUPER_OFFSET = 1024;
+const EROFS_MAGIC = 0xe0f5e1e2;
+const HEAD_BYTES = 64 * 1024;
+/** The host fills a slot while it asks for the container. */
+const SHOWN_WITHIN_MS = 2_000;
 
 /** What mounting images needs. */
 export interface ImageTools {
@@ -94,7 +102,9 @@ export class Images {
     const device = this.slots.get(serial) ?? (await this.find(serial));
     const path = pathOf(serial);
     makeDirectories(path);
+    const open = await poll(this.tools.loop, SHOWN_WITHIN_MS, () => openImage(device));
     const result = sys.mount(device, path, "erofs", FLAGS, null);
+    if (open !== undefined) sys.close(open);
     if (result < 0) throw failure(result, "MountFailed", "mount an image", serial);
     image.device = device;
     image.held = undefined;
@@ -115,6 +125,21 @@ export class Images {
     await this.tools.disksReady;
     return findDisk(this.tools.loop, serial);
   }
+}
+
+/**
+ * Opens a disk that shows an image; undefined if it does not (yet). What is read here is what mount(2) and the first
+ * look-ups need, in one request: the kernel has it as long as the disk is open.
+ */
+function openImage(device: string): number | undefined {
+  const fd = sys.open(device, sys.O_RDONLY);
+  if (fd < 0) return undefined;
+  const head = new ArrayBuffer(HEAD_BYTES);
+  const size = sys.pread(fd, head, 0, HEAD_BYTES, 0);
+  if (size >= SUPER_OFFSET + 4 && new DataView(head).getUint32(SUPER_OFFSET, true) === EROFS_MAGIC) return fd;
+  // the next look must not find the blocks that the kernel has now
+  sys.close(fd);
+  return undefined;
 }
 
 function newImage(): Image {

@@ -12,7 +12,7 @@ import type { GuestRootfs } from "../../protocol/guest/messages.ts";
 import { unlessGone } from "../unless-gone.ts";
 import type { SharePorts } from "./guest-share.ts";
 import type { GuestVm } from "./guest-vm.ts";
-import type { PlannedImage } from "./vm-images.ts";
+import type { PlannedImage, UsedImage } from "./vm-images.ts";
 
 export interface ContainerRootPorts extends SharePorts {
   readonly rootfs: RootfsStore;
@@ -34,7 +34,7 @@ export class ContainerRoot {
   private made: { readonly plan: RootfsPlan; readonly ref: number } | undefined;
   private diskAttached = false;
   /** The images that this container uses, the topmost first. */
-  private images: { readonly key: string; readonly serial: string }[] = [];
+  private images: (UsedImage & { readonly key: string })[] = [];
   private attaching: Promise<void> = Promise.resolve();
 
   constructor(
@@ -62,7 +62,9 @@ export class ContainerRoot {
     serving.catch(() => undefined);
     const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
     if (needsShare(plan)) await vm.share.makeDirectory(ports);
-    await ports.rootfs.apply(plan, signal);
+    // a prepared disk is in its place already
+    if (prepared === undefined) await ports.rootfs.apply(plan, signal);
+    else if (needsShare(plan)) await ports.rootfs.apply(plan, signal, "lower");
     passed("storage");
     signal.throwIfAborted();
     this.diskAttached = true;
@@ -96,13 +98,12 @@ export class ContainerRoot {
   /** Has the layers go by the share if `error` can be the image's fault; otherwise throws it. Tells of it. */
   async useShare(mounts: readonly RootfsMount[], error: unknown, signal: AbortSignal): Promise<void> {
     const { made, ports, vm } = this;
-    const trouble = error instanceof BlazarError && IMAGE_TROUBLE.has(error.code);
+    // a guest that has waited for an image in vain does not know why
+    const err = (await this.notShown()) ?? error;
+    const trouble = err instanceof BlazarError && IMAGE_TROUBLE.has(err.code);
     if (!trouble || signal.aborted || made === undefined || imagesOf(made.plan).length === 0) throw error;
     const [{ key } = { key: "" }] = imagesOf(made.plan);
-    this.logger.warn(
-      { err: error, image: key },
-      "an image cannot be used: the container's layers go by the share",
-    );
+    this.logger.warn({ err, image: key }, "an image cannot be used: the container's layers go by the share");
     await this.detachImages();
     const plan = await this.plan(mounts, true, signal);
     await ports.rootfs.releaseImage?.(made.plan);
@@ -164,14 +165,24 @@ export class ContainerRoot {
 
   private async attachImages(plan: RootfsPlan): Promise<void> {
     for (const image of imagesOf(plan)) {
-      const serial = await this.vm.images.use(image);
-      this.images.push({ key: image.key, serial });
+      this.images.push({ key: image.key, ...(await this.vm.images.use(image)) });
     }
+  }
+
+  /** Why the VM does not show one of the images; undefined if it shows all. */
+  private async notShown(): Promise<unknown> {
+    const all = await Promise.allSettled(this.images.map(({ shown }) => shown));
+    return all.find((each) => each.status === "rejected")?.reason;
   }
 
   private async detachImages(): Promise<void> {
     for (let image = this.images.at(-1); image !== undefined; image = this.images.at(-1)) {
-      await this.vm.images.release(image.key).catch(unlessGone);
+      // one that was never shown is not counted
+      const isShown = await image.shown.then(
+        () => true,
+        () => false,
+      );
+      if (isShown) await this.vm.images.release(image.key).catch(unlessGone);
       this.images.pop();
     }
   }

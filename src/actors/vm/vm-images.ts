@@ -5,6 +5,7 @@
  * releases an image has had the guest unmount it. It holds no leases.
  */
 import type { Vm } from "../../contracts/vm.ts";
+import { deferred } from "../../lib/async.ts";
 
 /** An image as a plan names it. */
 export interface PlannedImage {
@@ -12,8 +13,16 @@ export interface PlannedImage {
   readonly path: string;
 }
 
+/** An image as its guest finds it. */
+export interface UsedImage {
+  readonly serial: string;
+  /** Settles when the VM shows it, or says why not. A slot's serial is known before: its guest waits for the image. */
+  readonly shown: Promise<void>;
+}
+
 interface Attached {
   readonly serial: Promise<string>;
+  readonly shown: Promise<void>;
   users: number;
 }
 
@@ -23,17 +32,14 @@ export class VmImages {
 
   constructor(private readonly vm: Pick<Vm, "attachImage" | "detachImage">) {}
 
-  /** Attaches the image, or counts one more user. Resolves with its serial. Throws what the VM says, counting nothing. */
-  async use({ key, path }: PlannedImage): Promise<string> {
-    const image = this.attached.get(key) ?? this.attach(path);
-    this.attached.set(key, image);
+  /**
+   * Attaches the image, or counts one more user. Throws what the VM says, counting nothing. Nor does an image count that
+   * the VM could not show.
+   */
+  async use({ key, path }: PlannedImage): Promise<UsedImage> {
+    const image = this.attached.get(key) ?? this.attach(key, path);
     image.users++;
-    try {
-      return await image.serial;
-    } catch (error) {
-      if (this.attached.get(key) === image) this.attached.delete(key);
-      throw error;
-    }
+    return { serial: await image.serial, shown: image.shown };
   }
 
   /** Counts one user less, and detaches the image after the last one. A failure counts nothing: it can be tried again. */
@@ -45,6 +51,7 @@ export class VmImages {
     // whoever comes from now on gets the image under another serial
     this.attached.delete(key);
     try {
+      await image.shown;
       await this.vm.detachImage(await image.serial);
     } catch (error) {
       if (!this.attached.has(key)) this.attached.set(key, { ...image, users: 1 });
@@ -52,8 +59,18 @@ export class VmImages {
     }
   }
 
-  private attach(path: string): Attached {
+  private attach(key: string, path: string): Attached {
     this.count++;
-    return { serial: this.vm.attachImage({ id: `image-${this.count}`, path }), users: 0 };
+    const chosen = deferred<string>();
+    const attached = this.vm.attachImage({ id: `image-${this.count}`, path }, chosen.resolve);
+    const shown = attached.then(chosen.resolve);
+    const image = { serial: chosen.promise, shown, users: 0 };
+    this.attached.set(key, image);
+    shown.catch((error: unknown) => {
+      if (this.attached.get(key) === image) this.attached.delete(key);
+      chosen.reject(error);
+    });
+    chosen.promise.catch(() => undefined);
+    return image;
   }
 }

@@ -30,8 +30,8 @@ export class ImageDisks {
     private readonly deadlines: DiskDeadlines,
   ) {}
 
-  /** Resolves with the serial number. Throws NotFound kinds, InvalidArgument, QmpFailed, DeadlineExceeded. */
-  async attach(image: VmImage): Promise<string> {
+  /** As `Vm.attachImage`. Throws StorageFailed, InvalidArgument, QmpFailed, DeadlineExceeded. */
+  async attach(image: VmImage, chosen?: (serial: string) => void): Promise<string> {
     const { size } = await stat(image.path).catch((cause: unknown) => {
       throw blazarError("StorageFailed", "attach an image", reasonOf(cause), { subject: image.path, cause });
     });
@@ -39,7 +39,9 @@ export class ImageDisks {
     const slot = SLOT_SERIALS.find((each) => this.free.has(each));
     if (slot === undefined || size !== SLOT_BYTES) return this.plugIn(image);
     this.free.delete(slot);
-    await this.fill(slot, image);
+    const filled = this.fill(slot, image);
+    chosen?.(slot);
+    await filled;
     return slot;
   }
 

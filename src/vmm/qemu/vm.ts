@@ -109,8 +109,8 @@ export class QemuVm implements Vm {
     return this.alive("detach a port", () => detachPort(qmp, name, deadlines));
   }
 
-  attachImage(image: VmImage): Promise<string> {
-    return this.alive("attach an image", () => this.images.attach(image));
+  attachImage(image: VmImage, chosen?: (serial: string) => void): Promise<string> {
+    return this.alive("attach an image", () => this.images.attach(image, chosen));
   }
 
   detachImage(serial: string): Promise<void> {

@@ -177,7 +177,7 @@ describe("the images of a VM", () => {
     const both = await Promise.allSettled([images.use(image), images.use(image)]);
     expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     works = true;
-    expect(await images.use(image)).toBe("slot0");
+    expect(await images.use(image)).toMatchObject({ serial: "slot0" });
     works = false;
     await expect(images.release("k")).rejects.toBe(REFUSED);
     works = true;
