@@ -23,7 +23,7 @@ const FLAGS = sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOATIME;
 /** EROFS_SUPER_OFFSET and EROFS_SUPER_MAGIC_V1 of the kernel's fs/erofs. */
 const SUPER_OFFSET = 1024;
 const EROFS_MAGIC = 0xe0f5e1e2;
-const HEAD_BYTES = 64 * 1024;
+const HEAD_BYTES = 16 * 1024;
 /** The host fills a slot while it asks for the container. */
 const SHOWN_WITHIN_MS = 2_000;
 
