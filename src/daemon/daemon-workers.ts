@@ -1,10 +1,11 @@
 /**
- * The daemon's worker threads: for roots of containers, and for templates' memory.
+ * The daemon's worker threads: for roots of containers, for templates' memory, and for seccomp profiles.
  *
  * Threads start on demand. What only their start has needed is given back when they have become idle.
  */
 import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
+import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
@@ -19,6 +20,7 @@ const TEMPLATE_IDLE_MS = 500;
 export class DaemonWorkers {
   readonly rootfs: WorkerPool<RootfsTasks>;
   readonly templateMemory: WorkerPool<MemoryTasks>;
+  readonly seccomp: WorkerPool<SeccompTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -35,12 +37,20 @@ export class DaemonWorkers {
       idleTimeoutMs: TEMPLATE_IDLE_MS,
       onIdle: () => idleMemory.giveBack(this.rootfs, { threadEnded: true }),
     });
+    this.seccomp = new WorkerPool<SeccompTasks>({
+      file: bundle("seccomp"),
+      maxThreads: 1,
+      idleTimeoutMs: SECCOMP_IDLE_MS,
+    });
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.rootfs.close(), this.templateMemory.close()]);
+    await Promise.all([this.rootfs.close(), this.templateMemory.close(), this.seccomp.close()]);
   }
 }
+
+/** A profile is compiled once. */
+const SECCOMP_IDLE_MS = 500;
 
 /** Bundles of workers lie beside the program's (setup/lib/dist.ts). */
 function bundle(name: string): string {

@@ -43,6 +43,10 @@ export function containerCreate(
     readonlyPaths: [],
     sysctl: {},
     cgroup: {},
+    devices: [],
+    deviceProgram: "",
+    seccomp: undefined,
+    drainMs: 2_000,
     ...more,
   };
 }

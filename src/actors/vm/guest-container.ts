@@ -10,9 +10,12 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { SeccompCompiler } from "../../contracts/seccomp.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import { abortable } from "../../lib/async.ts";
-import type { ContainerCreate } from "../../protocol/guest/messages.ts";
+import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
+import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
@@ -22,9 +25,10 @@ import type { GuestVm } from "./guest-vm.ts";
 export interface GuestContainerPorts {
   readonly rootfs: RootfsStore;
   readonly stdio: StdioHost;
+  readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
     Deadlines,
-    "containerCreate" | "containerDelete" | "processStart" | "guestRequest"
+    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "outputDrain"
   >;
   readonly pace: Pick<Pace, "guests">;
   /** Absolute; for writable layers whose snapshot has no place for them. */
@@ -82,13 +86,27 @@ export class GuestContainer implements BackendContainer {
   }
 
   async signal(execId: string, signal: number, all: boolean): Promise<void> {
-    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
-    await this.vm.liveLink.request("process.signal", { id: this.id, execId, signal, all }, limits);
+    await this.ask("process.signal", { id: this.id, execId, signal, all });
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {
-    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
-    await this.vm.liveLink.request("process.resize", { id: this.id, execId, rows, columns }, limits);
+    await this.ask("process.resize", { id: this.id, execId, rows, columns });
+  }
+
+  async update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    await this.ask("container.update", { id: this.id, cgroup });
+  }
+
+  async stats(): Promise<CgroupStats> {
+    return readCgroupStats((await this.ask("container.stats", { id: this.id })).files);
+  }
+
+  async pause(paused: boolean): Promise<void> {
+    await this.ask(paused ? "container.pause" : "container.resume", { id: this.id });
+  }
+
+  private ask<Op extends GuestOp>(op: Op, params: GuestParams<Op>): Promise<GuestResult<Op>> {
+    return this.vm.liveLink.request(op, params, { deadlineMs: this.ports.deadlines.guestRequest });
   }
 
   async removeExec(execId: string): Promise<void> {
@@ -151,6 +169,9 @@ export class GuestContainer implements BackendContainer {
     this.plan = plan;
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
+    const profile = spec.translated.seccomp;
+    const filter = profile === undefined ? undefined : ports.seccomp.compile(profile);
+    filter?.catch(() => undefined);
     const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
     await ports.rootfs.apply(plan, signal);
     steps.passed("storage");
@@ -164,7 +185,8 @@ export class GuestContainer implements BackendContainer {
     signal.throwIfAborted();
     await abortable(vm.clock, signal, { operation: "wait for the guest's clock", subject: this.id });
     steps.passed("clock");
-    const request = { ...this.request(spec, plan), stdio: streams };
+    const seccomp = await filter;
+    const request = { ...this.request(spec, plan), seccomp, stdio: streams };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, () => {
       steps.passed("turn");
@@ -181,11 +203,12 @@ export class GuestContainer implements BackendContainer {
   private request(
     { translated: { create, rootReadonly }, pidTarget }: ContainerSpec,
     { guest, disk }: RootfsPlan,
-  ): Omit<ContainerCreate, "stdio"> {
+  ): Omit<ContainerCreate, "stdio" | "seccomp"> {
     const { kind, path } = guest;
     const readonly = guest.readonly || rootReadonly;
     const rootfs = { kind, path, diskSerial: this.diskId, filesystem: disk.filesystem, readonly };
-    return { ...create, id: this.id, rootfs, pidTarget };
+    const drainMs = this.ports.deadlines.outputDrain;
+    return { ...create, id: this.id, rootfs, pidTarget, drainMs };
   }
 
   private async openStdio(execId: string, paths: StdioPaths, terminal: boolean): Promise<StdioRelay> {

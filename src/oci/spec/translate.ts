@@ -6,12 +6,14 @@
  * Takes any JSON value and throws nothing but BlazarErrors.
  */
 import { BlazarError } from "../../contracts/errors.ts";
+import type { SeccompProfile } from "../../contracts/seccomp.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { containerCreate } from "../../protocol/guest/messages.ts";
+import { translateDevices } from "./devices.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
 import { guestProcess, processWarnings, translateProcess } from "./process.ts";
-import { guestResources } from "./resources.ts";
+import { guestResources, translateResources } from "./resources.ts";
 import {
   invalidSpec,
   isEmpty,
@@ -21,10 +23,13 @@ import {
   specSchema,
   unsupportedSpec,
 } from "./schema.ts";
+import { readSeccomp } from "./seccomp.ts";
 
 /** What the guest has to do for a container. The caller adds its root, stdio and id. */
 export interface TranslatedSpec {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
+  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs">;
+  /** Undefined: no system call is filtered. */
+  readonly seccomp: SeccompProfile | undefined;
   readonly rootReadonly: boolean;
   /** Task pid of the container whose PID namespace is joined, if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;
@@ -32,8 +37,12 @@ export interface TranslatedSpec {
   readonly warnings: readonly string[];
 }
 
-/** Both translations, as the actors use them. */
-export const ociSpecs = { container: translateSpec, process: translateProcess };
+/** All translations, as the actors use them. */
+export const ociSpecs = {
+  container: translateSpec,
+  process: translateProcess,
+  resources: translateResources,
+};
 
 /** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
 export function translateSpec(value: unknown): TranslatedSpec {
@@ -44,6 +53,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
   const linux = spec.linux ?? {};
   const { mounts, warnings } = translateMounts(spec.mounts ?? []);
   const resources = guestResources(linux.resources ?? {});
+  const devices = translateDevices(linux.devices ?? [], linux.resources?.devices ?? []);
   const { pidNamespace, pidTarget } = translatePidNamespace(linux.namespaces ?? []);
   const create: TranslatedSpec["create"] = {
     process: guestProcess(process),
@@ -53,13 +63,22 @@ export function translateSpec(value: unknown): TranslatedSpec {
     readonlyPaths: paths(linux.readonlyPaths, "linux.readonlyPaths"),
     sysctl: sysctls(linux.sysctl ?? {}),
     cgroup: resources.cgroup,
+    devices: devices.nodes,
+    deviceProgram: devices.program,
   };
   refuseInvalid(create);
   return {
     create,
+    seccomp: readSeccomp(linux.seccomp),
     rootReadonly: spec.root?.readonly ?? false,
     pidTarget,
-    warnings: [...processWarnings(process), ...warnings, ...resources.warnings, ...linuxWarnings(linux)],
+    warnings: [
+      ...processWarnings(process),
+      ...warnings,
+      ...resources.warnings,
+      ...devices.warnings,
+      ...linuxWarnings(linux),
+    ],
   };
 }
 
@@ -81,7 +100,6 @@ function refuseUnsupported({ ociVersion, hooks, linux }: OciSpec): void {
 
 function linuxWarnings(linux: Linux): string[] {
   const warnings: string[] = [];
-  if (!isEmpty(linux.seccomp)) warnings.push("the seccomp profile is not applied inside the guest");
   if (!isEmpty(linux.mountLabel))
     warnings.push("linux.mountLabel is the host's and does not apply in the guest");
   for (const field of ["intelRdt", "personality"] as const) {
@@ -89,21 +107,8 @@ function linuxWarnings(linux: Linux): string[] {
   }
   if (linux.rootfsPropagation === "shared" || linux.rootfsPropagation === "rshared")
     warnings.push("mounts of the container do not propagate to the host");
-  const devices = (linux.devices ?? [])
-    .map((device) => device.path)
-    .filter((path) => !GUEST_DEVICES.has(path));
-  if (devices.length > 0) {
-    const shown = devices.slice(0, 5).join(", ");
-    const more = devices.length > 5 ? ` and ${devices.length - 5} more` : "";
-    warnings.push(`the host's devices are not in the guest: ${shown}${more}`);
-  }
   return warnings;
 }
-
-/** The default devices of the OCI spec: the guest makes them in every container. */
-const GUEST_DEVICES = new Set(
-  ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`),
-);
 
 /**
  * A PID namespace without a path is the container's own. Without one, or with a path, the container joins the sandbox's
@@ -151,7 +156,7 @@ function refuseInvalid(create: TranslatedSpec["create"]): void {
   const rootfs = { kind: "layers", path: "", diskSerial: "", filesystem: "", readonly: false };
   const stdio = { stdin: 0, stdout: 0, stderr: 0 };
   try {
-    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio }, "spec");
+    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio, drainMs: 0 }, "spec");
   } catch (error) {
     if (!(error instanceof BlazarError)) throw error;
     throw invalidSpec(error.details.subject ?? "", error.details.reason);

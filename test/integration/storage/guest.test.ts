@@ -122,6 +122,8 @@ describe.skipIf(!isRoot)("a container's root in a guest", () => {
       ...create,
       id: "c1",
       pidTarget: "",
+      seccomp: undefined,
+      drainMs: 0,
       rootfs: {
         kind: plan.guest.kind,
         path: plan.guest.path,

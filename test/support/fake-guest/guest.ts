@@ -87,6 +87,8 @@ export class FakeGuest {
   readonly violations: BlazarError[] = [];
   /** Disks that are mounted and wait for their container. */
   readonly preparedDisks = new Set<string>();
+  /** Ids of containers that are paused. */
+  readonly frozen = new Set<string>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -237,6 +239,13 @@ export class FakeGuest {
         .filter((process) => process.state !== "exited")
         .map(({ pid }) => pid),
     }),
+    "container.update": ({ id, cgroup }) => {
+      Object.assign(this.container(id).create.cgroup, cgroup);
+      return {};
+    },
+    "container.stats": ({ id }) => ({ files: { ...this.container(id).create.cgroup } }),
+    "container.pause": ({ id }) => this.freeze(id, true),
+    "container.resume": ({ id }) => this.freeze(id, false),
     "process.start": ({ id, execId }) => {
       const process = this.process(id, execId);
       if (process.state !== "created") {
@@ -289,6 +298,12 @@ export class FakeGuest {
     this.preparedDisks.delete(params.rootfs.diskSerial);
     this.containers.set(params.id, { create: params, init, execs: new Map() });
     return { pid: init.pid };
+  }
+
+  private freeze(id: string, frozen: boolean): Record<string, never> {
+    if (frozen) this.frozen.add(this.container(id).create.id);
+    else this.frozen.delete(this.container(id).create.id);
+    return {};
   }
 
   private signal({ id, execId, signal, all }: ProcessSignal): Record<string, never> {

@@ -3,6 +3,7 @@
  */
 import type { TranslatedContainer } from "../../../backends/backend.ts";
 import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
+import { ALWAYS_ALLOWED, deviceProgram } from "../../../protocol/guest/device-program.ts";
 
 const CAPABILITIES = capabilityMask([
   ...["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"],
@@ -90,7 +91,11 @@ export const REHEARSAL_SPEC: TranslatedContainer = {
     readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
     sysctl: {},
     cgroup: { "cpu.weight": "100" },
+    devices: [],
+    // the guest keeps the loaded program, and most containers have the same
+    deviceProgram: Buffer.from(deviceProgram(ALWAYS_ALLOWED)).toString("base64"),
   },
+  seccomp: undefined,
   rootReadonly: false,
   pidTarget: undefined,
   warnings: [],
