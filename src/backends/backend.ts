@@ -26,6 +26,8 @@ export interface TranslatedContainer {
   readonly pidTarget: number | undefined;
   /** Parts of the spec that are not obeyed, for the log. */
   readonly warnings: readonly string[];
+  /** Sentences that are worth telling once, whatever the container. */
+  readonly notices: readonly string[];
 }
 
 /** A container to be made. */

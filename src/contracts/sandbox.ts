@@ -6,7 +6,7 @@
  */
 
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
-export type PidMode = "container" | "pod" | "node" | "target";
+export type PidMode = "container" | "pod" | "target";
 
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {

@@ -27,6 +27,7 @@ const LINKS: readonly [name: string, target: string][] = [
   ["stdout", "/proc/self/fd/1"],
   ["stderr", "/proc/self/fd/2"],
   ["ptmx", "pts/ptmx"],
+  ["core", "/proc/kcore"],
 ];
 
 export function makeDevices(points: MountPoints): void {

@@ -47,7 +47,11 @@ export interface SpecTranslator {
     readonly cgroup: Readonly<Record<string, string>>;
     readonly warnings: readonly string[];
   };
-  process(process: unknown): { readonly process: GuestProcess; readonly warnings: readonly string[] };
+  process(process: unknown): {
+    readonly process: GuestProcess;
+    readonly warnings: readonly string[];
+    readonly notices: readonly string[];
+  };
 }
 
 export interface TaskPorts {
@@ -63,6 +67,7 @@ export interface TaskPorts {
 
 export class ContainerTasks implements TaskService, ContainerObserver {
   private nextPid = FIRST_TASK_PID;
+  private readonly told = new Set<string>();
 
   constructor(private readonly ports: TaskPorts) {}
 
@@ -124,6 +129,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     };
     const container = new Container(options);
     this.warn(container, "container", translated.warnings);
+    this.tellOnce(container, translated.notices);
     return container;
   }
 
@@ -154,8 +160,9 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessExists", operation, "there is one with this id", { subject });
     if (!container.init.started || container.init.exit !== undefined)
       throw blazarError("ContainerNotRunning", operation, "the container does not run", { subject });
-    const { process: asked, warnings } = this.ports.specs.process(request.process);
+    const { process: asked, warnings, notices } = this.ports.specs.process(request.process);
     this.warn(container, "process", warnings);
+    this.tellOnce(container, notices);
     if (container.paused)
       throw blazarError("IllegalTransition", operation, "the container is paused", { subject });
     const { terminal } = request;
@@ -329,6 +336,15 @@ export class ContainerTasks implements TaskService, ContainerObserver {
 
   private warn(container: Container, what: string, ignored: readonly string[]): void {
     if (ignored.length > 0) container.logger.warn({ ignored }, `parts of the ${what}'s spec are not obeyed`);
+  }
+
+  /** The notices are few: they are sentences of the program's own. */
+  private tellOnce(container: Container, notices: readonly string[]): void {
+    for (const notice of notices) {
+      if (this.told.has(notice)) continue;
+      this.told.add(notice);
+      container.logger.info({}, notice);
+    }
   }
 
   private publish(container: Container, event: EventBody): void {

@@ -60,7 +60,7 @@ export async function setUpGuest(
     resolvConf: resolvConf(spec.dns, await ports.hostResolvConf()),
     entropy: ports.randomHex(ENTROPY_BYTES),
     share: true,
-    sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
+    sharedPidNamespace: spec.pidMode === "pod",
     shmBytes: Math.floor(memoryBytes / SHM_SHARE),
   };
   const exchange = await ports.pace.guests.during(signal, async () => {

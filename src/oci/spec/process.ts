@@ -2,7 +2,7 @@
  * From an OCI `process` to the guest's process: runtime-spec, config.md#process.
  *
  * For a container's init process and for the processes of Task.Exec. The rules are runc's: args must not be empty, cwd
- * must be absolute. Profiles of the host's security modules do not apply in the guest, and give warnings.
+ * must be absolute. Profiles of the host's security modules do not apply in the guest.
  */
 import { capabilityMask, unknownCapabilities } from "../../protocol/guest/capabilities.ts";
 import { type GuestProcess, MAX_TEXTS } from "../../protocol/guest/messages.ts";
@@ -13,11 +13,12 @@ import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "
 export function translateProcess(value: unknown): {
   readonly process: GuestProcess;
   readonly warnings: readonly string[];
+  readonly notices: readonly string[];
 } {
   const process = readSpec(processSchema, value, "process");
   const translated = guestProcess(process);
   refuseLarge(translated, "process");
-  return { process: translated, warnings: processWarnings(process) };
+  return { process: translated, warnings: processWarnings(process), notices: processNotices(process) };
 }
 
 export function guestProcess(process: OciProcess): GuestProcess {
@@ -49,13 +50,16 @@ export function processWarnings(process: OciProcess): string[] {
   const unknown = unknownCapabilities(Object.values(process.capabilities ?? {}).flatMap((set) => set ?? []));
   if (unknown.length > 0)
     warnings.push(`process.capabilities has names of no capability: ${unknown.slice(0, 5).join(", ")}`);
-  if (!isEmpty(process.apparmorProfile) && process.apparmorProfile !== "unconfined")
-    warnings.push(
-      `the AppArmor profile ${process.apparmorProfile} is the host's and does not apply in the guest`,
-    );
-  if (!isEmpty(process.selinuxLabel))
-    warnings.push(`the SELinux label ${process.selinuxLabel} is the host's and does not apply in the guest`);
   return warnings;
+}
+
+/** What is told once, as nearly every container has it. */
+export const HOST_LABELS =
+  "AppArmor profiles and SELinux labels are the host's and do not apply in a guest: the VM's boundary stands in for them";
+
+export function processNotices({ apparmorProfile, selinuxLabel }: OciProcess): string[] {
+  const confined = !isEmpty(apparmorProfile) && apparmorProfile !== "unconfined";
+  return confined || !isEmpty(selinuxLabel) ? [HOST_LABELS] : [];
 }
 
 function checkArgs(args: readonly string[] | null | undefined): string[] {

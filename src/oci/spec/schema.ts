@@ -162,8 +162,29 @@ export function readSpec<Schema extends z.ZodMiniType>(
   const result = z.safeParse(schema, value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  const reason = issue?.message ?? "it is not as the OCI runtime spec says";
-  throw invalidSpec(fieldName(prefix, issue?.path ?? []), reason);
+  const path = issue?.path ?? [];
+  throw invalidSpec(`${fieldName(prefix, path)}${shownValue(value, path)}`, reasonFor(issue));
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** In words that do not need the schema. */
+function reasonFor(issue: Issue | undefined): string {
+  if (issue?.code === "too_big" || issue?.code === "too_small") return "out of range";
+  if (issue?.code === "invalid_type")
+    return `it is not ${issue.expected === "int" ? "an integer" : `of type ${issue.expected}`}`;
+  return issue?.message ?? "it is not as the OCI runtime spec says";
+}
+
+/** The value at a path, with a space in front, if it is a number or a short word. */
+function shownValue(value: unknown, path: readonly PropertyKey[]): string {
+  let found: unknown = value;
+  for (const key of path) {
+    if (typeof found !== "object" || found === null || !Object.hasOwn(found, key)) return "";
+    found = Reflect.get(found, key);
+  }
+  if (typeof found === "number" || typeof found === "boolean") return ` ${found}`;
+  return typeof found === "string" && /^[\x20-\x7e]{1,64}$/.test(found) ? ` "${found}"` : "";
 }
 
 /** The error for a spec that is wrong. */

@@ -12,7 +12,7 @@ import { containerCreate } from "../../protocol/guest/messages.ts";
 import { translateDevices } from "./devices.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
-import { guestProcess, processWarnings, translateProcess } from "./process.ts";
+import { guestProcess, HOST_LABELS, processNotices, processWarnings, translateProcess } from "./process.ts";
 import { guestResources, translateResources } from "./resources.ts";
 import {
   invalidSpec,
@@ -35,6 +35,8 @@ export interface TranslatedSpec {
   readonly pidTarget: number | undefined;
   /** One sentence for each field that is ignored. */
   readonly warnings: readonly string[];
+  /** Sentences that are worth telling once, whatever the container. */
+  readonly notices: readonly string[];
 }
 
 /** All translations, as the actors use them. */
@@ -72,6 +74,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
     seccomp: readSeccomp(linux.seccomp),
     rootReadonly: spec.root?.readonly ?? false,
     pidTarget,
+    notices: isEmpty(linux.mountLabel) ? processNotices(process) : [HOST_LABELS],
     warnings: [
       ...processWarnings(process),
       ...warnings,
@@ -91,17 +94,21 @@ function refuseUnsupported({ ociVersion, hooks, linux }: OciSpec): void {
     if (!isEmpty(list))
       throw unsupportedSpec(`hooks.${name}`, "hooks run on the host and cannot see a container in a VM");
   }
-  const mapsUsers = !isEmpty(linux?.uidMappings) || !isEmpty(linux?.gidMappings);
-  if (mapsUsers || linux?.namespaces?.some(({ type }) => type === "user") === true)
-    throw unsupportedSpec("linux.namespaces", "user namespaces are not supported", "set hostUsers: true");
+  const userNamespaces = {
+    uidMappings: !isEmpty(linux?.uidMappings),
+    gidMappings: !isEmpty(linux?.gidMappings),
+    namespaces: linux?.namespaces?.some(({ type }) => type === "user") === true,
+  };
+  for (const [field, asked] of Object.entries(userNamespaces)) {
+    if (asked)
+      throw unsupportedSpec(`linux.${field}`, "user namespaces are not supported", "set hostUsers: true");
+  }
   if (!isEmpty(linux?.netDevices))
     throw unsupportedSpec("linux.netDevices", "network devices cannot be moved in");
 }
 
 function linuxWarnings(linux: Linux): string[] {
   const warnings: string[] = [];
-  if (!isEmpty(linux.mountLabel))
-    warnings.push("linux.mountLabel is the host's and does not apply in the guest");
   for (const field of ["intelRdt", "personality"] as const) {
     if (!isEmpty(linux[field])) warnings.push(`linux.${field} is not supported`);
   }

@@ -21,10 +21,14 @@ const CONFIG_TYPE = "runtime.v1.PodSandboxConfig";
 /** The key of CRI's record among the sandbox's extensions. */
 const METADATA_EXTENSION = "metadata";
 
-/** @throws BlazarError `InvalidArgument` for an impossible id, `InvalidSpec` for an unreadable config */
+/**
+ * @throws BlazarError `InvalidArgument` for an impossible id, `InvalidSpec` for an unreadable config, `UnsupportedSpec` for
+ * one that asks for the host's processes or IPC
+ */
 export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   const id = checkIdentifier(request.sandboxId, "the sandbox id", "create the sandbox");
   const config = configOf(request);
+  refuseHostNamespaces(config, id);
   const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
   return {
     id,
@@ -46,6 +50,25 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
   };
+}
+
+/** What a pod would see of the host by these is not in its guest. */
+function refuseHostNamespaces({ linux }: PodSandboxConfig, subject: string): void {
+  const options = linux?.securityContext?.namespaceOptions;
+  const asked = { hostPID: options?.pid, hostIPC: options?.ipc };
+  for (const [name, mode] of Object.entries(asked)) {
+    if (mode !== NamespaceMode.NODE) continue;
+    const what = name === "hostPID" ? "processes" : "System V IPC";
+    throw blazarError(
+      "UnsupportedSpec",
+      "create the sandbox",
+      `${name}: the host's ${what} cannot be seen from a VM`,
+      {
+        subject,
+        remedy: `set ${name}: false, or run the pod with another runtime class`,
+      },
+    );
+  }
 }
 
 function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): PodSandboxConfig {
@@ -71,8 +94,6 @@ function pidModeOf(config: PodSandboxConfig): PidMode {
   switch (config.linux?.securityContext?.namespaceOptions?.pid) {
     case NamespaceMode.CONTAINER:
       return "container";
-    case NamespaceMode.NODE:
-      return "node";
     case NamespaceMode.TARGET:
       return "target";
     default:
@@ -117,7 +138,11 @@ const CriMetadata = z.object({
             z.object({
               cgroup_parent: z.optional(z.string()),
               security_context: z.optional(
-                z.object({ namespace_options: z.optional(z.object({ pid: z.optional(z.number()) })) }),
+                z.object({
+                  namespace_options: z.optional(
+                    z.object({ pid: z.optional(z.number()), ipc: z.optional(z.number()) }),
+                  ),
+                }),
               ),
               resources: z.optional(
                 z.object({
@@ -156,7 +181,10 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
     linux: {
       cgroupParent: linux?.cgroup_parent ?? "",
       securityContext: {
-        namespaceOptions: { pid: namespaceMode(linux?.security_context?.namespace_options?.pid) },
+        namespaceOptions: {
+          pid: namespaceMode(linux?.security_context?.namespace_options?.pid),
+          ipc: namespaceMode(linux?.security_context?.namespace_options?.ipc),
+        },
       },
       resources: {
         cpuPeriod: linux?.resources?.cpu_period ?? 0,

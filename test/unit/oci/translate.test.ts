@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlazarError } from "../../../src/contracts/errors.ts";
-import { translateProcess } from "../../../src/oci/spec/process.ts";
+import { HOST_LABELS, translateProcess } from "../../../src/oci/spec/process.ts";
 import { translateResources, weightOfShares } from "../../../src/oci/spec/resources.ts";
 import { translateSpec } from "../../../src/oci/spec/translate.ts";
 import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
@@ -149,7 +149,26 @@ describe("what cannot be had", () => {
     ["a NUL in the environment", (spec) => Object.assign(spec.process, { env: ["A=\0"] }), "process.env[0]"],
     ["a relative cwd", (spec) => Object.assign(spec.process, { cwd: "x" }), "not an absolute path"],
     ["no cwd", (spec) => delete spec.process["cwd"], "process.cwd"],
-    ["a negative uid", (spec) => Object.assign(spec.process, { user: { uid: -1 } }), "process.user.uid"],
+    [
+      "a negative uid",
+      (spec) => Object.assign(spec.process, { user: { uid: -1 } }),
+      "process.user.uid -1): out of range",
+    ],
+    [
+      "a uid beyond 32 bits",
+      (spec) => Object.assign(spec.process, { user: { uid: 4_294_967_296 } }),
+      "cannot read the OCI spec (process.user.uid 4294967296): out of range",
+    ],
+    [
+      "a uid that is no number",
+      (spec) => Object.assign(spec.process, { user: { uid: "root" } }),
+      'process.user.uid "root"): it is not',
+    ],
+    [
+      "an umask beyond its nine bits",
+      (spec) => Object.assign(spec.process, { user: { umask: 512 } }),
+      "process.user.umask 512): out of range",
+    ],
     ["a wrong OCI version", (spec) => Object.assign(spec, { ociVersion: "2.0" }), "2.0"],
     ["no process", (spec) => Object.assign(spec, { process: null }), "nothing to run"],
     ["a sysctl outside", (spec) => Object.assign(spec.linux, { sysctl: { "../x": "1" } }), "../x"],
@@ -201,9 +220,8 @@ describe("what cannot be had", () => {
       rootfsPropagation: "rshared",
       resources: { blockIO: { weight: 1 } },
     });
+    expect(translateSpec(spec).notices).toEqual([HOST_LABELS]);
     expect(translateSpec(spec).warnings).toEqual([
-      "the AppArmor profile cri-containerd.apparmor.d is the host's and does not apply in the guest",
-      "the SELinux label a:b is the host's and does not apply in the guest",
       "linux.resources.blockIO is not supported",
       "mounts of the container do not propagate to the host",
     ]);
@@ -238,7 +256,7 @@ describe("resources", () => {
     [{ cpu: { cpus: "all" } }, 'linux.resources.cpu.cpus): "all" is not a list'],
     [
       { hugepageLimits: [{ pageSize: "big" }] },
-      "linux.resources.hugepageLimits[0].pageSize): must be like 2MB",
+      'linux.resources.hugepageLimits[0].pageSize "big"): must be like 2MB',
     ],
   ])("%j is refused by field and value", (resources, message) => {
     expect(() => translateResources(resources)).toThrow(message);

@@ -99,4 +99,5 @@ export const REHEARSAL_SPEC: TranslatedContainer = {
   rootReadonly: false,
   pidTarget: undefined,
   warnings: [],
+  notices: [],
 };
