@@ -100,7 +100,6 @@ export const RESOURCE_CASES: readonly FidelityCase[] = [
   {
     name: "the size of /dev/shm",
     run: (pod) => pod.run("df -k /dev/shm | tail -1 | awk '{print $2}'"),
-    explained: "the guest's shared memory is half of its memory, until pods have a size for it",
   },
   {
     name: "a sysctl of the pod",
