@@ -53,6 +53,8 @@ export const PROCESS_CASES: readonly FidelityCase[] = [
   {
     name: "an argument that is longer than the kernel takes",
     run: (pod) => failureOf(pod.run(["echo", "x".repeat(140_000)])),
+    explained:
+      "a command that cannot be executed is told to the start; under runc the container starts and ends with an error",
   },
   {
     name: "a working directory that is missing is made",
@@ -69,10 +71,17 @@ export const PROCESS_CASES: readonly FidelityCase[] = [
     run: (pod) => failureOf(pod.during((id) => pod.cri.execSync(id, ["no-such-program"]), "exec sleep 1000")),
   },
   { name: "umask", run: (pod) => pod.run("umask") },
-  { name: "open files, soft and hard", run: (pod) => pod.run("ulimit -n; ulimit -Hn") },
+  {
+    name: "open files, soft and hard",
+    run: (pod) => pod.run("ulimit -n; ulimit -Hn"),
+    explained:
+      "runc passes on the limits that containerd runs with; blazar gives those that systemd gives to containerd",
+  },
   {
     name: "processes of a user",
     run: (pod) => pod.run("ulimit -u", { linux: { securityContext: { runAsUser: { value: 1000n } } } }),
+    explained:
+      "runc passes on the limit that containerd runs with; systemd gives containerd none, and neither does blazar",
   },
   {
     name: "the other limits",
@@ -101,8 +110,6 @@ export const PROCESS_CASES: readonly FidelityCase[] = [
     name: "capabilities of a privileged container",
     pod: { linux: { securityContext: { privileged: true } } },
     run: (pod) => pod.run("grep Cap /proc/self/status", { linux: { securityContext: { privileged: true } } }),
-    explained:
-      "a privileged container has all capabilities of its kernel, and the guest's may know others than the host's",
   },
   {
     name: "no new privileges",

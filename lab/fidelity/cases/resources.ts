@@ -49,8 +49,6 @@ export const RESOURCE_CASES: readonly FidelityCase[] = [
         "exec sleep 1000",
         limited(64n),
       ),
-    explained:
-      "the host's cgroup v1 takes a swap limit without a memory limit, and the guest's cgroup v2 does not",
   },
   {
     name: "statistics of a container",
@@ -74,10 +72,7 @@ export const RESOURCE_CASES: readonly FidelityCase[] = [
   },
   {
     name: "2,000 processes at once",
-    run: (pod) =>
-      pod.run(
-        "i=0; while [ $i -lt 2000 ]; do sleep 30 & i=$((i+1)); done; jobs | wc -l; kill $(jobs -p) 2>/dev/null",
-      ),
+    run: (pod) => pod.run("i=0; while [ $i -lt 2000 ]; do sleep 30 & i=$((i+1)); done; jobs | wc -l"),
   },
   { name: "the first process is number 1", run: (pod) => pod.run("echo $$") },
   {
