@@ -18,6 +18,8 @@ export interface SandboxSpec {
   netnsPath: string;
   /** Content of the pod's resolv.conf; all empty means the node's own. */
   dns: { servers: string[]; searches: string[]; options: string[] };
+  /** Sysctls of the pod, by name; absent means none. */
+  sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;
   /** The pod's cgroup on the host, "" when kubelet gave none. The VMM belongs in it. */

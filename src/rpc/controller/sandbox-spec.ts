@@ -39,6 +39,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
       searches: config.dnsConfig?.searches ?? [],
       options: config.dnsConfig?.options ?? [],
     },
+    ...sysctlsOf(config),
     pidMode: pidModeOf(config),
     cgroupParent: config.linux?.cgroupParent ?? "",
     name: config.metadata?.name ?? "",
@@ -90,6 +91,11 @@ function typeNameOf({ typeUrl }: Any): string {
   return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 }
 
+function sysctlsOf({ linux }: PodSandboxConfig): { sysctls?: Record<string, string> } {
+  const sysctls = linux?.sysctls ?? {};
+  return Object.keys(sysctls).length === 0 ? {} : { sysctls };
+}
+
 function pidModeOf(config: PodSandboxConfig): PidMode {
   switch (config.linux?.securityContext?.namespaceOptions?.pid) {
     case NamespaceMode.CONTAINER:
@@ -137,6 +143,7 @@ const CriMetadata = z.object({
           linux: z.optional(
             z.object({
               cgroup_parent: z.optional(z.string()),
+              sysctls: stringMap,
               security_context: z.optional(
                 z.object({
                   namespace_options: z.optional(
@@ -180,6 +187,7 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
     annotations: config?.annotations ?? {},
     linux: {
       cgroupParent: linux?.cgroup_parent ?? "",
+      sysctls: linux?.sysctls ?? {},
       securityContext: {
         namespaceOptions: {
           pid: namespaceMode(linux?.security_context?.namespace_options?.pid),

@@ -69,6 +69,23 @@ describe("the journal of a pod", () => {
   });
 });
 
+describe("a container of a pod with sysctls", () => {
+  it("has them, unless its own spec says otherwise", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    const sysctls = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "1" };
+    await sandboxes.create({ ...podSpec("pod"), sysctls });
+    await sandboxes.start("pod");
+    const request = containerRequest("pod", "c1");
+    const spec = { ...(request.spec as object), linux: { sysctl: { "net.ipv4.ip_forward": "0" } } };
+    await tasks.create({ ...request, spec });
+    const { create } = memory.driver.vm("pod").guest.containers.get("c1") ?? {};
+    expect(create?.sysctl).toEqual({ "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "0" });
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
 describe("a running container", () => {
   const running = async () => {
     const memory = new MemoryHost();
