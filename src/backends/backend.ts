@@ -9,6 +9,8 @@ import type { HeldResources } from "../actors/resources/held.ts";
 import type { StdioPaths } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { SeccompProfile } from "../contracts/seccomp.ts";
+import type { CgroupStats } from "../contracts/stats.ts";
 import type { RootfsMount } from "../contracts/task.ts";
 import type { SandboxEvent } from "../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../machines/vm-boot.machine.ts";
@@ -16,12 +18,16 @@ import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.t
 
 /** A container's spec, reduced to what has to be done; its root, stdio and id are added later. */
 export interface TranslatedContainer {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
+  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs">;
+  /** Undefined: no system call is filtered. */
+  readonly seccomp: SeccompProfile | undefined;
   readonly rootReadonly: boolean;
   /** Task pid of the container whose PID namespace is joined; set if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;
   /** Parts of the spec that are not obeyed, for the log. */
   readonly warnings: readonly string[];
+  /** Sentences that are worth telling once, whatever the container. */
+  readonly notices: readonly string[];
 }
 
 /** A container to be made. */
@@ -66,6 +72,11 @@ export interface BackendContainer {
   /** Signals a process, or every process of the container. */
   signal(execId: string, signal: number, all: boolean): Promise<void>;
   resize(execId: string, rows: number, columns: number): Promise<void>;
+  /** Writes limits of the container, as files of cgroup v2. */
+  update(cgroup: Readonly<Record<string, string>>): Promise<void>;
+  stats(): Promise<CgroupStats>;
+  /** Stops every process, or lets them go on. */
+  pause(paused: boolean): Promise<void>;
   /** Forgets a process that was started and has ended. */
   removeExec(execId: string): Promise<void>;
   /** Takes the container away; its files on the host are unmounted then. */

@@ -33,6 +33,10 @@ export const DEADLINES = {
   },
   containerCreate: { ms: 90_000, wait: "Storage, disk and the guest's part of a new container." },
   processStart: { ms: 60_000, wait: "From the start of a process until the guest has called execve." },
+  outputDrain: {
+    ms: 5_000,
+    wait: "How long an exec's output stays open for the children that the exec has left behind.",
+  },
   containerDelete: { ms: 60_000, wait: "Undoing a container: its part in the guest, its disk, its mounts." },
   guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a signal or a resize." },
   stopContainers: { ms: 20_000, wait: "Killing all containers of a sandbox that stops." },

@@ -6,7 +6,7 @@
  */
 
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
-export type PidMode = "container" | "pod" | "node" | "target";
+export type PidMode = "container" | "pod" | "target";
 
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {
@@ -18,6 +18,8 @@ export interface SandboxSpec {
   netnsPath: string;
   /** Content of the pod's resolv.conf; all empty means the node's own. */
   dns: { servers: string[]; searches: string[]; options: string[] };
+  /** Sysctls of the pod, by name; absent means none. */
+  sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;
   /** The pod's cgroup on the host, "" when kubelet gave none. The VMM belongs in it. */

@@ -7,6 +7,8 @@
  * (`Kill` must not say not-found of a live process, `Create` must never say unimplemented).
  */
 
+import type { CgroupStats } from "./stats.ts";
+
 /** One mount of a container's root, as the snapshotter described it; nothing is mounted yet. */
 export interface RootfsMount {
   type: string;
@@ -82,9 +84,16 @@ export interface TaskService {
   kill(id: string, execId: string, signal: number, all: boolean): Promise<void>;
   /** Forgets an ended process; for the init process also unmounts its root before it resolves. */
   delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }>;
-  /** At least one pid until {@link delete}, or a restarted containerd drops the task. */
-  pids(id: string): Promise<number[]>;
+  /** Init and running execs. At least one until {@link delete}, or a restarted containerd drops the task. */
+  pids(id: string): Promise<{ readonly pid: number; readonly execId: string }[]>;
   /** Ends the process's standard input. */
+  /** What the container uses. */
+  stats(id: string): Promise<CgroupStats>;
+  /** Changes the container's limits: a `linux.resources` of the OCI spec, parsed and not yet validated. */
+  update(id: string, resources: unknown): Promise<void>;
+  /** Stops every process of the container; all calls but exec go on to work. */
+  pause(id: string): Promise<void>;
+  resume(id: string): Promise<void>;
   closeIO(id: string, execId: string): Promise<void>;
   resizePty(id: string, execId: string, width: number, height: number): Promise<void>;
   connect(id: string): { taskPid: number; version: string };
@@ -141,6 +150,9 @@ export interface TaskExecStartedEvent extends EventOf<"exec-started"> {
   readonly pid: number;
 }
 
+/** A container's processes were stopped, or go on. */
+export type TaskPausedEvent = EventOf<"paused"> | EventOf<"resumed">;
+
 /** The kernel killed something in the container for memory; send it before or with the exit. */
 export type TaskOomEvent = EventOf<"oom">;
 
@@ -152,6 +164,7 @@ export type TaskEvent =
   | TaskDeleteEvent
   | TaskExecAddedEvent
   | TaskExecStartedEvent
+  | TaskPausedEvent
   | TaskOomEvent;
 
 /** Where task events go. */

@@ -66,8 +66,8 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const backend = given.backend ?? new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
   const containers = new ContainerRegistry();
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
-  const { pace, specs, now, events } = ports;
-  const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now });
+  const { pace, specs, now, events, deadlines } = ports;
+  const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now, deadlines });
   return { driver, sandboxes, tasks, pool, original, resourcePorts: ports };
 }
 

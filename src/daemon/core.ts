@@ -21,6 +21,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { HostNetworkOnly } from "../host/network/host-network-only.ts";
+import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
@@ -102,6 +103,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     rootfs:
       options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     cgroups: options.cgroups ?? new HostCgroups(),
+    seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),
     // the last of the users is for VMs that are no sandbox's
     users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,

@@ -1,10 +1,11 @@
 /**
- * The daemon's worker threads: for roots of containers, for templates' memory, and for images of layers.
+ * The daemon's worker threads: for roots of containers, templates' memory, images of layers, and seccomp profiles.
  *
  * Threads start on demand. What only their start has needed is given back when they have become idle.
  */
 import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
+import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
 import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
@@ -21,6 +22,7 @@ export class DaemonWorkers {
   readonly rootfs: WorkerPool<RootfsTasks>;
   readonly templateMemory: WorkerPool<MemoryTasks>;
   readonly images: WorkerPool<ImageTasks>;
+  readonly seccomp: WorkerPool<SeccompTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -43,12 +45,21 @@ export class DaemonWorkers {
       idleTimeoutMs: MADE_IDLE_MS,
       onIdle: () => idleMemory.giveBack(this.rootfs, { threadEnded: true }),
     });
+    this.seccomp = new WorkerPool<SeccompTasks>({
+      file: bundle("seccomp"),
+      maxThreads: 1,
+      idleTimeoutMs: SECCOMP_IDLE_MS,
+    });
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.rootfs.close(), this.templateMemory.close(), this.images.close()]);
+    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
+    await Promise.all(pools.map((pool) => pool.close()));
   }
 }
+
+/** A profile is compiled once. */
+const SECCOMP_IDLE_MS = 500;
 
 /** Bundles of workers lie beside the program's (setup/lib/dist.ts). */
 function bundle(name: string): string {

@@ -49,6 +49,7 @@ const cUnshare = libc.func("int unshare(int flags)");
 const cChdir = libc.func("int chdir(str path)");
 const cMknod = libc.func("int mknod(str path, unsigned int mode, unsigned long device)");
 const cMemfdCreate = libc.func("int memfd_create(str name, unsigned int flags)");
+const cClose = libc.func("int close(int fd)");
 const cFcntl = libc.func("int fcntl(int fd, int command, int argument)");
 const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
@@ -104,6 +105,11 @@ export function makeWhiteout(path: string): number {
 /** Returns the descriptor of a file in memory that can be sealed, or a negative errno. */
 export function memoryFile(name: string): number {
   return valueOr(cMemfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+/** Node would warn of a descriptor that it has not opened. */
+export function closeMemoryFile(fd: number): void {
+  cClose(fd);
 }
 
 export function addSeals(fd: number, seals: number): number {

@@ -8,6 +8,7 @@ import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";
 import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts";
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
+import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
 
 const bench = new AgentBench();
@@ -52,6 +53,7 @@ describeNamespaces(bench);
 describeMounts(bench);
 describePreparedChildren(bench);
 describeDisks(bench);
+describeRules(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

@@ -44,6 +44,10 @@ export function containerCreate(
     sysctl: {},
     cgroup: {},
     layerBytes: undefined,
+    devices: [],
+    deviceProgram: "",
+    seccomp: undefined,
+    drainMs: 2_000,
     ...more,
   };
 }

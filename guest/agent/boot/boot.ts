@@ -16,6 +16,7 @@ import { nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "../container/cgroup.ts";
 import { CONTAINERS, SANDBOX } from "../guest-paths.ts";
+import { raiseGuestLimits } from "./guest-limits.ts";
 
 const MODULES = "/modules";
 /** The last module of the first part. */
@@ -85,6 +86,7 @@ export function bootRest(
 }
 
 function prepareContainers(timeline: Timeline): void {
+  raiseGuestLimits();
   sys.prlimit(0, sys.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
   sys.writeFile("/proc/self/oom_score_adj", "-999", sys.O_WRONLY);
   if (!isRestart()) {

@@ -7,9 +7,17 @@
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
 import { CGROUPS } from "../guest-paths.ts";
+import { DevicePrograms } from "./device-programs.ts";
 
-const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset"];
+const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset", "hugetlb"];
+const STATISTICS = [
+  ...["cpu.stat", "pids.current", "pids.max", "io.stat"],
+  ...["memory.stat", "memory.current", "memory.max", "memory.peak", "memory.events"],
+  ...["memory.swap.current", "memory.swap.max"],
+];
+const MAX_STATISTICS_BYTES = 64 * 1024;
 /** No container's id: an id starts with a letter or a digit. */
 const KEPT = `${CGROUPS}/.kept`;
 /** Prepared cgroups; a number follows. A cgroup cannot be renamed, and no container sees its name. */
@@ -38,6 +46,9 @@ export function keepControllersInUse(): void {
 }
 
 export class Cgroup {
+  /** What the last {@link configure} could not set. */
+  refused: readonly string[] = [];
+
   private constructor(
     readonly path: string,
     /** For CLONE_INTO_CGROUP. */
@@ -57,23 +68,52 @@ export class Cgroup {
     }
   }
 
-  /** Writes the cgroup's files. If it throws, the cgroup has been removed. */
-  configure(files: Readonly<Record<string, string>>): void {
-    try {
-      for (const [name, value] of Object.entries(files)) this.write(name, value);
-    } catch (error) {
-      this.remove();
-      throw error;
-    }
+  /**
+   * Writes the cgroup's files; returns the sets of CPUs or memory nodes that this machine does not have, which the host
+   * may have. Throws InvalidSpec at the first other value that the kernel refuses.
+   */
+  configure(files: Readonly<Record<string, string>>): readonly string[] {
+    this.refused = Object.entries(files)
+      .filter(([name, value]) => !this.write(name, value))
+      .map(([name, value]) => `${name}=${value}`);
+    return this.refused;
   }
 
-  private write(name: string, value: string): void {
+  /** False for a set of CPUs or memory nodes that the machine does not have. */
+  private write(name: string, value: string): boolean {
     if (!FILE_NAME.test(name)) {
       const reason = "it is not the name of a cgroup file, such as memory.max";
       throw blazarError("InvalidSpec", "write a cgroup file", reason, { subject: name });
     }
     const result = sys.writeFile(`${this.path}/${name}`, value, sys.O_WRONLY);
-    if (result < 0) throw failure(result, "InvalidSpec", "write a cgroup file", `${name}=${value}`);
+    if (result >= 0) return true;
+    if (name.startsWith("cpuset.")) return false;
+    // no huge pages is what a kernel without them gives
+    if (result === -sys.ENOENT && name.startsWith("hugetlb.") && value === "0") return true;
+    if (result === -sys.ENOENT) {
+      const reason = "the guest's kernel has no such limit";
+      throw blazarError("InvalidSpec", "limit a container", reason, { subject: `${name}=${value}` });
+    }
+    throw failure(result, "InvalidSpec", "write a cgroup file", `${name}=${value}`);
+  }
+
+  freeze(frozen: boolean): void {
+    check(sys.writeFile(`${this.path}/cgroup.freeze`, frozen ? "1" : "0", sys.O_WRONLY), "freeze", this.path);
+  }
+
+  frozen(): boolean {
+    const events = sys.readFile(`${this.path}/cgroup.events`, 4096);
+    return typeof events === "string" && events.includes("frozen 1");
+  }
+
+  /** The contents of the files that say what the cgroup uses; those that the kernel has. */
+  stats(): Record<string, string> {
+    const files: Record<string, string> = {};
+    for (const name of STATISTICS) {
+      const text = sys.readFile(`${this.path}/${name}`, MAX_STATISTICS_BYTES);
+      if (typeof text === "string") files[name] = text;
+    }
+    return files;
   }
 
   /** Kills every process in the cgroup and below. */
@@ -106,8 +146,12 @@ export class Cgroup {
   }
 }
 
+/** What a container's cgroup is made from. */
+type CgroupPlan = Pick<ContainerCreate, "id" | "cgroup" | "deviceProgram">;
+
 /** Makes the containers' cgroups, and prepares one for the next container. */
 export class Cgroups {
+  private readonly devices = new DevicePrograms(KEPT);
   private prepared: Cgroup | undefined;
   private count = 0;
 
@@ -116,12 +160,18 @@ export class Cgroups {
     this.prepared ??= Cgroup.make(`${PREPARED}${this.count++}`);
   }
 
-  /** Makes a container's cgroup and writes its files. Throws, leaving nothing. */
-  create(id: string, files: Readonly<Record<string, string>>): Cgroup {
+  /** Makes a container's cgroup with its rules and limits. Throws, leaving nothing. */
+  create({ id, cgroup: files, deviceProgram }: CgroupPlan): Cgroup {
     const cgroup = this.prepared ?? Cgroup.make(`${CGROUPS}/${id}`);
     this.prepared = undefined;
-    cgroup.configure(files);
-    return cgroup;
+    try {
+      this.devices.attach(cgroup.descriptor, deviceProgram);
+      cgroup.configure(files);
+      return cgroup;
+    } catch (error) {
+      cgroup.remove();
+      throw error;
+    }
   }
 }
 

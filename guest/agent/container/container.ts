@@ -7,9 +7,9 @@
 import * as sys from "sys";
 import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { ContainerCreate, ProcessExec } from "../../../src/protocol/guest/messages.ts";
+import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
-import { ContainerProcess } from "../process/process.ts";
+import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
 import { UndoList } from "../undo-list.ts";
@@ -17,6 +17,9 @@ import type { Cgroup } from "./cgroup.ts";
 
 /** How long killed processes may take to disappear. If it takes longer, the kernel is stuck with one of them. */
 const GONE_WITHIN_MS = 10_000;
+/** How long running processes may take to stop. One that waits for a disk stops only afterwards. */
+const FROZEN_WITHIN_MS = 10_000;
+const NO_SUCH_CPUS = "the guest does not have the CPUs or memory nodes that the spec names";
 
 /** What a container takes from its sandbox. */
 export interface ContainerSurroundings {
@@ -26,23 +29,29 @@ export interface ContainerSurroundings {
 }
 
 export class Container {
+  readonly id: string;
   readonly execs = new Map<string, ContainerProcess>();
   private readonly context: AgentContext;
   private readonly cgroup: Cgroup;
   private readonly root: MountedRoot;
+  private readonly seccomp: GuestSeccomp | undefined;
+  private readonly drainMs: number;
   private readonly starting = new Set<string>();
   private deleted: Promise<void> | undefined;
 
   private constructor(
-    readonly id: string,
+    { id, seccomp, drainMs }: ContainerCreate,
     readonly init: ContainerProcess,
     context: AgentContext,
     cgroup: Cgroup,
     root: MountedRoot,
   ) {
+    this.id = id;
     this.context = context;
     this.cgroup = cgroup;
     this.root = root;
+    this.seccomp = seccomp;
+    this.drainMs = drainMs;
   }
 
   /** Makes the container; its first process then waits for its start. Throws, leaving nothing. */
@@ -59,10 +68,11 @@ export class Container {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
       });
       undo.add("release the root", () => root.release());
-      const cgroup = context.cgroups.create(params.id, params.cgroup);
+      const cgroup = context.cgroups.create(params);
       undo.add("remove the cgroup", () => empty(context, cgroup));
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
+        seccomp: params.seccomp,
         stdio: params.stdio,
         root: {
           rootfs: root.path,
@@ -73,15 +83,18 @@ export class Container {
           maskedPaths: params.maskedPaths,
           readonlyPaths: params.readonlyPaths,
           sysctl: params.sysctl,
+          devices: params.devices,
         },
         cgroup: cgroup.descriptor,
         pidNamespace,
         onEnd: () => {
           cgroup.kill();
-          return true;
+          return KILLED;
         },
       });
-      return new Container(params.id, init, context, cgroup, root);
+      const container = new Container(params, init, context, cgroup, root);
+      container.warnOf(cgroup.refused);
+      return container;
     } catch (error) {
       await undo.run();
       throw error;
@@ -114,6 +127,28 @@ export class Container {
     return this.cgroup.pids();
   }
 
+  update(files: Readonly<Record<string, string>>): void {
+    this.warnOf(this.cgroup.configure(files));
+  }
+
+  /** What it uses: files of its cgroup. */
+  stats(): Record<string, string> {
+    return this.cgroup.stats();
+  }
+
+  /** Freezes its processes, or lets them go on. Throws if a process cannot be frozen in time. */
+  async freeze(frozen: boolean): Promise<void> {
+    this.cgroup.freeze(frozen);
+    const done = await poll(this.context.loop, FROZEN_WITHIN_MS, () =>
+      this.cgroup.frozen() === frozen ? true : undefined,
+    );
+    if (done === true) return;
+    if (frozen) this.cgroup.freeze(false);
+    throw blazarError("GuestFailed", "pause a container", "a process in it cannot be stopped", {
+      subject: this.id,
+    });
+  }
+
   oomKilled(): boolean {
     return this.cgroup.oomKills() > 0;
   }
@@ -137,6 +172,10 @@ export class Container {
     return fd;
   }
 
+  private warnOf(refused: readonly string[]): void {
+    if (refused.length > 0) this.context.logger.warn(NO_SUCH_CPUS, { container: this.id, refused });
+  }
+
   private notRunning(operation: string): BlazarError {
     return blazarError("ContainerNotRunning", operation, "the container has ended", { subject: this.id });
   }
@@ -145,11 +184,12 @@ export class Container {
     const pidNamespace = this.openPidNamespace();
     const creation = ContainerProcess.create(this.context, {
       process: checkedProcess(params.process),
+      seccomp: this.seccomp,
       stdio: params.stdio,
       root: this.init.pid,
       cgroup: this.cgroup.descriptor,
       pidNamespace,
-      onEnd: () => false,
+      onEnd: () => ({ drainMs: this.drainMs }),
     }).finally(() => sys.close(pidNamespace));
     const process = await creation;
     try {

@@ -79,6 +79,19 @@ export class Containers {
     return { pids: this.container(id).pids() };
   }
 
+  update(id: string, files: Readonly<Record<string, string>>): void {
+    this.container(id).update(files);
+  }
+
+  stats(id: string): { files: Record<string, string> } {
+    return { files: this.container(id).stats() };
+  }
+
+  /** Freezes the container, or lets it go on. */
+  async freeze(id: string, frozen: boolean): Promise<void> {
+    await this.container(id).freeze(frozen);
+  }
+
   async start(id: string, execId: string): Promise<PidResult> {
     const process = this.process(id, execId);
     await process.start();

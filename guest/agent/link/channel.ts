@@ -13,7 +13,7 @@ import { QueuedWriter } from "../../../native/runtime/queued-writer.ts";
 import { textCodec } from "../../../native/runtime/text-codec.ts";
 import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
-import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
+import { GUEST_MAX_FRAME_BYTES, GUEST_MAX_REQUEST_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
 import { findPort } from "./ports.ts";
 
@@ -58,6 +58,7 @@ export class Channel {
       session: options.session,
       text: textCodec,
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
+      maxRequestBytes: GUEST_MAX_REQUEST_BYTES,
       helloBody: options.helloBody,
       onHello: (hello, same) => this.logger.debug("the host is attached", { session: hello.session, same }),
       onRequest: options.onRequest,

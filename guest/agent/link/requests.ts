@@ -141,6 +141,19 @@ function containerHandlers({ containers }: RequestTargets, alive: () => void): O
       await containers.delete(id);
       return {};
     },
+    "container.update": ({ id, cgroup }) => {
+      containers.update(id, cgroup);
+      return {};
+    },
+    "container.stats": ({ id }) => containers.stats(id),
+    "container.pause": async ({ id }) => {
+      await containers.freeze(id, true);
+      return {};
+    },
+    "container.resume": async ({ id }) => {
+      await containers.freeze(id, false);
+      return {};
+    },
     "container.pids": ({ id }) => containers.pids(id),
     "process.start": ({ id, execId }) => containers.start(id, execId),
     "process.exec": (params) => containers.exec(params),

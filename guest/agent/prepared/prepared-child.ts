@@ -12,7 +12,7 @@ import { check, checkValue } from "../../../native/runtime/check.ts";
 import { type ChildReaper, cloneChild } from "../../../native/runtime/child.ts";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import { deferred } from "../../../native/runtime/promises.ts";
-import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
+import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
 import { LaunchChild } from "../process/launch.ts";
 import { birthError, runChild } from "../process/process-child.ts";
 import type { ContainerRoot } from "../root/enter-root.ts";
@@ -28,6 +28,7 @@ const ORDERS_FD = 3;
 /** What the child shall become: always a container's first process. */
 export interface Order {
   readonly process: GuestProcess;
+  readonly seccomp: GuestSeccomp | undefined;
   readonly root: ContainerRoot;
   /** Descriptors, here and below; the sender still has to close its own. */
   readonly stdio: readonly number[];
@@ -37,7 +38,7 @@ export interface Order {
 }
 
 /** The parts of an order that are not descriptors. */
-type OrderValues = Pick<Order, "process" | "root">;
+type OrderValues = Pick<Order, "process" | "seccomp" | "root">;
 
 export class PreparedChild {
   private readonly socket: number;
@@ -76,8 +77,8 @@ export class PreparedChild {
   }
 
   /** Hands the order over; nothing else may be done with the child afterwards. False if the child cannot take it. */
-  give({ process, root, stdio, launch, cgroup, pidNamespace }: Order): boolean {
-    const values = new Uint8Array(sys.serialize({ process, root } satisfies OrderValues));
+  give({ process, seccomp, root, stdio, launch, cgroup, pidNamespace }: Order): boolean {
+    const values = new Uint8Array(sys.serialize({ process, seccomp, root } satisfies OrderValues));
     const bytes = new Uint8Array(LENGTH_BYTES + values.length);
     new DataView(bytes.buffer).setUint32(0, values.length);
     bytes.set(values, LENGTH_BYTES);
@@ -176,9 +177,9 @@ function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undef
 
 /** Becomes the container's first process. */
 function follow(order: Order, devices: PreparedDevices | undefined): never {
-  const { process, root, stdio, launch, cgroup, pidNamespace } = order;
+  const { process, seccomp, root, stdio, launch, cgroup, pidNamespace } = order;
   const pid = becomeFirst(cgroup, pidNamespace, new LaunchChild(launch, undefined));
-  runChild({ process, root, stdio, launch, pid, devices });
+  runChild({ process, seccomp, root, stdio, launch, pid, devices });
 }
 
 function becomeFirst(cgroup: number, pidNamespace: "new" | number, launch: LaunchChild): number {

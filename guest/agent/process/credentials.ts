@@ -1,13 +1,14 @@
 /**
  * Limits, identity and privileges of a process, applied in the child.
  *
- * Only one order works: bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)).
+ * Only one order works: bounding set, groups, ids, then the capability sets (capabilities(7), credentials(7)). The filter
+ * of system calls comes last, so that it does not have to allow what the agent does before.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { limitValue, RESOURCE_LIMITS } from "../../../native/runtime/resource-limits.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
+import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
 
 const KEEP_ID = 0xffff_ffff;
 
@@ -30,23 +31,66 @@ export function applyLimits(process: GuestProcess): void {
   }
 }
 
-/** Becomes the process's user, with its capabilities and nothing more. Throws. */
-export function applyCredentials(process: GuestProcess): void {
+/** The steps that are left until execve(2). */
+export interface LastPrivileges {
+  /** Loads the filter of system calls and gives up what was kept for that. Throws. */
+  finish(): void;
+}
+
+/**
+ * Becomes the process's user, with its capabilities and nothing more. seccomp(2) needs CAP_SYS_ADMIN unless new privileges
+ * are forbidden, so without that the capability stays permitted, though not effective, until the filter is loaded. Throws.
+ */
+export function applyCredentials(process: GuestProcess, seccomp: GuestSeccomp | undefined): LastPrivileges {
   const sets = process.capabilities;
+  const keptFor = seccomp === undefined || process.noNewPrivileges ? 0n : SYS_ADMIN;
   if (sets !== undefined) {
     check(sys.limitBounding(sets.bounding), "limit the bounding capabilities");
-    check(sys.prctl(sys.PR_SET_KEEPCAPS, 1), "keep capabilities across a change of user");
   }
+  if (sets !== undefined || keptFor !== 0n)
+    check(sys.prctl(sys.PR_SET_KEEPCAPS, 1), "keep capabilities across a change of user");
   check(sys.setgroups(process.additionalGids), "set the supplementary groups");
   check(sys.setresgid(process.gid, process.gid, process.gid), "set the group", String(process.gid));
   check(sys.setresuid(process.uid, process.uid, process.uid), "set the user", String(process.uid));
   if (sets !== undefined) {
-    check(sys.capset(sets.effective, sets.permitted, sets.inheritable), "set the capabilities");
-    check(sys.setAmbient(sets.ambient), "set the ambient capabilities");
+    setCapabilities(sets, 0n, keptFor);
+    if (keptFor === 0n) check(sys.setAmbient(sets.ambient), "set the ambient capabilities");
   }
   if (process.noNewPrivileges) check(sys.prctl(sys.PR_SET_NO_NEW_PRIVS, 1), "forbid new privileges");
   sys.umask(process.umask ?? DEFAULT_UMASK);
+  return { finish: () => loadFilter(process, seccomp, keptFor) };
 }
+
+const SYS_ADMIN = 1n << 21n;
+
+type CapabilitySets = NonNullable<GuestProcess["capabilities"]>;
+
+function setCapabilities(sets: CapabilitySets, moreEffective: bigint, morePermitted: bigint): void {
+  const effective = BigInt(sets.effective) | moreEffective;
+  const permitted = BigInt(sets.permitted) | morePermitted;
+  check(sys.capset(effective, permitted, sets.inheritable), "set the capabilities");
+}
+
+function loadFilter(
+  { capabilities, uid }: GuestProcess,
+  seccomp: GuestSeccomp | undefined,
+  keptFor: bigint,
+): void {
+  if (seccomp === undefined) return;
+  // without sets of its own, the process has what its user has
+  const user = uid === 0 ? undefined : NOTHING;
+  const sets = capabilities ?? user;
+  if (keptFor !== 0n && sets !== undefined) setCapabilities(sets, keptFor, keptFor);
+  const program = sys.base64Decode(seccomp.program);
+  const result = sys.seccompFilter(program, seccomp.flags);
+  if (result < 0)
+    throw failure(result, "InvalidSpec", "load the seccomp filter", `${program.byteLength / 8} instructions`);
+  if (keptFor === 0n || sets === undefined) return;
+  setCapabilities(sets, 0n, 0n);
+  check(sys.setAmbient(sets.ambient), "set the ambient capabilities");
+}
+
+const NOTHING: CapabilitySets = { bounding: 0, effective: 0, permitted: 0, inheritable: 0, ambient: 0 };
 
 /** Makes the user the owner of stdin, stdout and stderr, so that it can open /dev/stdout and the like. */
 export function giveStdio(uid: number): void {
@@ -59,14 +103,16 @@ export function giveStdio(uid: number): void {
   }
 }
 
-/** `env`, with HOME from the container's passwd(5) if it has no HOME. */
+/** `env`, with HOME from the container's passwd(5) if it has no HOME or an empty one. */
 export function withHome(env: readonly string[], uid: number): string[] {
-  if (env.some((entry) => entry.startsWith("HOME="))) return [...env];
+  // an empty HOME counts as none, as with runc
+  const given = env.filter((entry) => entry !== "HOME=");
+  if (given.some((entry) => entry.startsWith("HOME="))) return given;
   const stat = sys.stat("/etc/passwd");
   // a hostile image may have a FIFO there, and reading it would block for ever
   const regular = typeof stat !== "number" && (stat.mode & sys.S_IFMT) === sys.S_IFREG;
   const passwd = regular ? sys.readFile("/etc/passwd", 1 << 20) : "";
   const lines = typeof passwd === "string" ? passwd.split("\n") : [];
   const home = lines.map((line) => line.split(":")).find((fields) => fields[2] === String(uid))?.[5];
-  return [...env, `HOME=${home === undefined || home === "" ? "/" : home}`];
+  return [...given, `HOME=${home === undefined || home === "" ? "/" : home}`];
 }

@@ -53,16 +53,22 @@ export class OutputPump {
     this.end();
   }
 
+  /**
+   * Reads what is in the pipe now, then goes on as before until the last writer has closed the pipe. After `milliseconds`
+   * it does as {@link finishNow}.
+   */
+  drain(milliseconds: number): void {
+    this.readLeftover();
+    if (!this.open) return;
+    this.heedRoom = true;
+    this.listen(true);
+    const timer = this.loop.setTimer(milliseconds, () => this.finishNow());
+    void this.ended.promise.then(() => timer.cancel());
+  }
+
   /** Reads until the last writer has closed the pipe. After `milliseconds` it does as {@link finishNow}. */
   async finishWithin(milliseconds: number): Promise<void> {
-    if (!this.open) return;
-    this.heedRoom = false;
-    let taken = 0;
-    while (this.open && taken < MAX_LEFTOVER_BYTES) {
-      const count = this.read(READ_BYTES);
-      if (count <= 0) break;
-      taken += count;
-    }
+    this.readLeftover();
     if (!this.open) return;
     this.listen(true);
     const timer = this.loop.setTimer(milliseconds, () => this.finishNow());
@@ -74,6 +80,17 @@ export class OutputPump {
   close(): void {
     this.end();
     this.peer.closeStream(this.stream);
+  }
+
+  /** Reads all that an ended process can have left, whatever the room. */
+  private readLeftover(): void {
+    this.heedRoom = false;
+    let taken = 0;
+    while (this.open && taken < MAX_LEFTOVER_BYTES) {
+      const count = this.read(READ_BYTES);
+      if (count <= 0) break;
+      taken += count;
+    }
   }
 
   private openSender(): StreamSender {

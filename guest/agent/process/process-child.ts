@@ -7,12 +7,12 @@
 import * as sys from "sys";
 import { check, errnoOf, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestProcess } from "../../../src/protocol/guest/messages.ts";
+import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
 import type { PreparedDevices } from "../prepared/prepared-devices.ts";
 import { type ContainerRoot, enterRoot } from "../root/enter-root.ts";
 import { MountPoints } from "../root/mount-points.ts";
 import { commandError, findCommand } from "./command.ts";
-import { applyCredentials, applyLimits, giveStdio, withHome } from "./credentials.ts";
+import { applyCredentials, applyLimits, giveStdio, type LastPrivileges, withHome } from "./credentials.ts";
 import { LaunchChild } from "./launch.ts";
 import { openTerminal } from "./terminal.ts";
 
@@ -26,6 +26,7 @@ const HIGH_FD = 16;
 /** What a child shall become. */
 export interface ChildPlan {
   readonly process: GuestProcess;
+  readonly seccomp: GuestSeccomp | undefined;
   /** A new root, or the namespaces of a running container by its first process's pid. */
   readonly root: ContainerRoot | number;
   /** Descriptors for 0, 1 and 2. */
@@ -44,7 +45,8 @@ export function runChild(plan: ChildPlan): never {
   const { args } = plan.process;
   try {
     const { devices } = plan;
-    const { path, env } = prepare(plan, launch, devices && { ...devices, tree: DEVICES_FD });
+    const { path, env, privileges } = prepare(plan, launch, devices && { ...devices, tree: DEVICES_FD });
+    privileges.finish();
     const result = sys.execve(path, args, env);
     launch.fail(commandError(args[0] ?? "", -result, ""));
   } catch (error) {
@@ -70,8 +72,8 @@ function prepare(
   plan: ChildPlan,
   launch: LaunchChild,
   devices: PreparedDevices | undefined,
-): { path: string; env: readonly string[] } {
-  const { process, root } = plan;
+): { path: string; env: readonly string[]; privileges: LastPrivileges } {
+  const { process, seccomp, root } = plan;
   sys.umask(0);
   // until execve(2) this is a copy of the agent, and no process of the container may look into its memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
@@ -90,11 +92,11 @@ function prepare(
   enterDirectory(process.cwd, points, isFirst);
   giveStdio(process.uid);
   const env = withHome(process.env, process.uid);
-  applyCredentials(process);
+  const privileges = applyCredentials(process, seccomp);
   const path = findCommand(process.args[0] ?? "", env);
   launch.ready(master);
   launch.awaitStart();
-  return { path, env };
+  return { path, env, privileges };
 }
 
 /** The error of a failed clone. ENOMEM is how clone(2) says that the PID namespace's first process has ended. */
@@ -121,7 +123,7 @@ function enterDirectory(cwd: string, points: MountPoints, create: boolean): void
   const directory = cwd === "" ? "/" : cwd;
   let result = sys.chdir(directory);
   if (result === -sys.ENOENT && create) {
-    points.inDirectory(points.make(directory, true), () => undefined);
+    points.inDirectory(points.make(directory, true), directory, () => undefined);
     result = sys.chdir(directory);
   }
   if (result < 0) throw failure(result, "InvalidSpec", "enter the working directory", directory);

@@ -2,14 +2,14 @@
  * One process of a container, from its making to its deletion: the first process and execs alike.
  *
  * A process is `created` while it waits for its start and `running` once it has been executed. It is `exited` once it
- * has a status and its output has been handed over. Every process reaches `exited`, once and last.
+ * has a status and its own output has been handed over. Children that an exec leaves behind may write a little longer.
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
 import { cloneChild, type ExitStatus, shellStatus } from "../../../native/runtime/child.ts";
 import { deferred, nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestProcess, GuestStdio } from "../../../src/protocol/guest/messages.ts";
+import type { GuestProcess, GuestSeccomp, GuestStdio } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import type { ContainerRoot } from "../root/enter-root.ts";
 import { Launch } from "./launch.ts";
@@ -20,8 +20,16 @@ export type ProcessState = "created" | "running" | "exited";
 
 const NO_TERMINAL = -1;
 
+/**
+ * What may still hold a process's output when the process has ended: nothing for long, because all of it has been killed,
+ * or its children, which are given that much time.
+ */
+export type Survivors = "killed" | { readonly drainMs: number };
+export const KILLED: Survivors = "killed";
+
 export interface ProcessPlan {
   readonly process: GuestProcess;
+  readonly seccomp: GuestSeccomp | undefined;
   readonly stdio: GuestStdio;
   /** A new root, or the pid of the first process of the container to join. */
   readonly root: ContainerRoot | number;
@@ -29,11 +37,8 @@ export interface ProcessPlan {
   readonly cgroup: number;
   /** `new`, or a descriptor of the PID namespace that the process starts in. */
   readonly pidNamespace: "new" | number;
-  /**
-   * Called when the process has ended, before its output is closed. Kills what must not outlive the process; true if
-   * nothing can outlive it.
-   */
-  readonly onEnd: () => boolean;
+  /** Called when the process has ended, before its output is closed. Kills what must not outlive the process. */
+  readonly onEnd: () => Survivors;
 }
 
 export class ContainerProcess {
@@ -112,15 +117,16 @@ export class ContainerProcess {
     this.stdio.close();
   }
 
-  private async end(status: ExitStatus, onEnd: () => boolean): Promise<void> {
+  private async end(status: ExitStatus, onEnd: () => Survivors): Promise<void> {
     this.isGone = true;
     this.ended.resolve();
     this.launch.settle();
-    const alone = onEnd();
+    const survivors = onEnd();
     // in the next pass, so that a start that has just succeeded is answered first
     await nextPass(this.context.loop);
     try {
-      await this.stdio.finish(alone);
+      if (survivors === "killed") await this.stdio.finish();
+      else this.stdio.drain(survivors.drainMs);
     } catch (error) {
       this.context.logger.warn("the last output of a process could not be read", { pid: this.pid, error });
     }
@@ -133,7 +139,7 @@ export class ContainerProcess {
 interface Begun {
   readonly launch: Launch;
   readonly stdio: ProcessStdio;
-  readonly onEnd: () => boolean;
+  readonly onEnd: () => Survivors;
   /** Undefined where a prepared child makes the process, which then reports its pid itself. */
   readonly pid: number | undefined;
 }
@@ -161,9 +167,9 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
 }
 
 function order(context: AgentContext, plan: ProcessPlan, stdio: readonly number[], launch: number): boolean {
-  const { process, root, cgroup, pidNamespace } = plan;
+  const { process, seccomp, root, cgroup, pidNamespace } = plan;
   if (typeof root === "number") return false;
-  return context.children.give({ process, root, stdio, launch, cgroup, pidNamespace });
+  return context.children.give({ process, seccomp, root, stdio, launch, cgroup, pidNamespace });
 }
 
 /** The pid of a process that a prepared child makes. Throws why there will be none; then nothing is left. */
@@ -190,7 +196,8 @@ function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number)
   const flags =
     (typeof plan.root === "number" ? 0 : sys.CLONE_NEWNS) |
     (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
-  const child = (): number => runChild({ process: plan.process, root: plan.root, stdio, launch });
+  const child = (): number =>
+    runChild({ process: plan.process, seccomp: plan.seccomp, root: plan.root, stdio, launch });
   const options = { flags, cgroupFd: plan.cgroup };
   if (plan.pidNamespace === "new") return cloneChild(options, child);
   const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");

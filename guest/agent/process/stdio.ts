@@ -62,17 +62,20 @@ export class ProcessStdio {
     check(sys.setWindowSize(this.master, rows, columns), "resize a terminal");
   }
 
-  /**
-   * Hands over the rest of the output and ends the streams, because the process has ended. `alone` says that no other
-   * process will hold the pipes for long, as when a whole container has been killed.
-   */
-  async finish(alone: boolean): Promise<void> {
+  /** Hands over the rest of the output and ends the streams: everything that held them has been killed. */
+  async finish(): Promise<void> {
     this.input?.stop();
-    if (alone || this.terminal) {
-      await Promise.all(this.outputs.map((output) => output.finishWithin(END_OF_OUTPUT_MS)));
-    } else {
-      for (const output of this.outputs) output.finishNow();
-    }
+    await Promise.all(this.outputs.map((output) => output.finishWithin(END_OF_OUTPUT_MS)));
+    this.master = -1;
+  }
+
+  /**
+   * Hands over what the process has written. Its children may still write: the streams end when the last of them has
+   * closed the pipes, or after so many milliseconds.
+   */
+  drain(milliseconds: number): void {
+    this.input?.stop();
+    for (const output of this.outputs) output.drain(milliseconds);
     this.master = -1;
   }
 

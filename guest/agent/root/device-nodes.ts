@@ -2,10 +2,12 @@
  * The device nodes and links that every container has (OCI runtime-spec, config-linux: default devices).
  *
  * Runs in the child after pivot_root, with umask 0. A node that the root already has stays as it is; a read-only root gets
- * no nodes. /dev/console belongs to the terminal (process/terminal.ts).
+ * no nodes of these. /dev/console belongs to the terminal (process/terminal.ts).
  */
 import * as sys from "sys";
 import { failure } from "../../../native/runtime/check.ts";
+import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { GuestDevice } from "../../../src/protocol/guest/messages.ts";
 import type { MountPoints } from "./mount-points.ts";
 
 const CHARACTER_DEVICE = sys.S_IFCHR | 0o666;
@@ -25,19 +27,47 @@ const LINKS: readonly [name: string, target: string][] = [
   ["stdout", "/proc/self/fd/1"],
   ["stderr", "/proc/self/fd/2"],
   ["ptmx", "pts/ptmx"],
+  ["core", "/proc/kcore"],
 ];
 
 export function makeDevices(points: MountPoints): void {
   const dev = points.tryMake("/dev", true);
   if (dev === -sys.EROFS) return;
   if (dev < 0) throw failure(dev, "MountFailed", "make a directory in the container", "/dev");
-  points.inDirectory(dev, makeNodes);
+  points.inDirectory(dev, "/dev", makeNodes);
 }
 
 /** Makes the nodes and links in the working directory. */
 export function makeNodes(): void {
   for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);
   for (const [name, target] of LINKS) tolerate(sys.symlink(target, name), name);
+}
+
+const TYPES = { b: sys.S_IFBLK, c: sys.S_IFCHR, p: sys.S_IFIFO } as const;
+
+/** Makes a node that the spec asks for. What is at its path already must be the same device. Throws MountFailed. */
+export function makeDevice(points: MountPoints, device: GuestDevice): void {
+  const { path, type, major, minor, mode, uid, gid } = device;
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  const name = parts.pop();
+  const fail = (reason: string): BlazarError =>
+    blazarError("MountFailed", "make a device in the container", reason, { subject: path });
+  if (name === undefined || name === "..") throw fail("the path does not name a file");
+  const parent = `/${parts.join("/")}`;
+  points.inDirectory(points.make(parent, true), parent, () => {
+    const made = sys.mknod(name, TYPES[type] | mode, major, minor);
+    if (made === -sys.EEXIST) {
+      const there = sys.lstat(name);
+      const same =
+        typeof there !== "number" &&
+        (there.mode & sys.S_IFMT) === TYPES[type] &&
+        (type === "p" || (there.rdevMajor === major && there.rdevMinor === minor));
+      if (!same) throw fail("there is something else at this path");
+    } else if (made < 0) throw failure(made, "MountFailed", "make a device in the container", path);
+    if (uid === 0 && gid === 0) return;
+    const owned = sys.lchown(name, uid, gid);
+    if (owned < 0) throw failure(owned, "MountFailed", "give a device to its owner", path);
+  });
 }
 
 function tolerate(result: number, name: string): void {

@@ -8,10 +8,10 @@
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
+import type { GuestDevice, GuestMount } from "../../../src/protocol/guest/messages.ts";
 import { SHARE } from "../guest-paths.ts";
 import { isMadeAhead, type PreparedDevices, suits } from "../prepared/prepared-devices.ts";
-import { makeDevices } from "./device-nodes.ts";
+import { makeDevice, makeDevices } from "./device-nodes.ts";
 import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
 
@@ -27,6 +27,8 @@ export interface ContainerRoot {
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
+  /** Beside the default devices. */
+  readonly devices: readonly GuestDevice[];
 }
 
 /** A mount whose source is detached already, if it has one. */
@@ -71,6 +73,7 @@ export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void 
   for (const mount of mounts) attach(points, mount);
   if (ready === undefined && !mounts.some(({ mount, options }) => isDeviceBind(mount, options)))
     makeDevices(points);
+  for (const device of root.devices) makeDevice(points, device);
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
   maskAll(points, root.maskedPaths);
@@ -188,6 +191,11 @@ function attachFile(points: MountPoints, destination: string, tree: number): voi
 }
 
 function moveTree(tree: number, point: number, destination: string): void {
+  if (isDirectory(tree) !== isDirectory(point)) {
+    const [what, there] = isDirectory(tree) ? ["a directory", "a file"] : ["a file", "a directory"];
+    const reason = `the image has ${there} where ${what} is to be mounted`;
+    throw blazarError("MountFailed", "mount into the container", reason, { subject: destination });
+  }
   const flags = sys.MOVE_MOUNT_F_EMPTY_PATH | sys.MOVE_MOUNT_T_EMPTY_PATH;
   const result = sys.moveMount(tree, "", point, "", flags);
   if (result < 0) throw failure(result, "MountFailed", "mount into the container", destination);

@@ -49,7 +49,7 @@ export class MountPoints {
   /** The same on an open directory, which it closes. `path` is for errors. */
   mountAt(directory: number, path: string, filesystem: Filesystem): void {
     const { type, source, flags, data } = filesystem;
-    this.inDirectory(directory, () => {
+    this.inDirectory(directory, path, () => {
       const result = sys.mount(source, ".", type, flags, data);
       if (result < 0) throw failure(result, "MountFailed", `mount ${type} in the container`, path);
     });
@@ -66,9 +66,10 @@ export class MountPoints {
     sys.close(point);
   }
 
-  /** Runs `action` with `directory` as the working directory, then closes the directory. */
-  inDirectory(directory: number, action: () => void): void {
-    check(sys.fchdir(directory), "enter a directory of the container");
+  /** Runs `action` with `directory` as the working directory, then closes the directory. `path` is for errors. */
+  inDirectory(directory: number, path: string, action: () => void): void {
+    const entered = sys.fchdir(directory);
+    if (entered < 0) throw failure(entered, "MountFailed", "enter a directory of the container", path);
     action();
     check(sys.chdir("/"), "return to the container's root");
     sys.close(directory);

@@ -1,5 +1,5 @@
 /*
- * UTF-8 and JSON between buffers and strings. The engine has no TextEncoder or TextDecoder.
+ * UTF-8, JSON and base64 between buffers and strings. The engine has no TextEncoder or TextDecoder.
  *
  * Decoding follows the WHATWG Encoding Standard: each maximal ill-formed part becomes one U+FFFD. JSON is checked before
  * the engine parses it, because the engine's parser recurses without a limit and trusts the bytes.
@@ -185,10 +185,47 @@ int sys_guard_json(JSContext *ctx) {
   return result < 0 ? -1 : 0;
 }
 
+static int base64_digit(uint8_t c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static void free_bytes(JSRuntime *runtime, void *opaque, void *bytes) {
+  (void)opaque;
+  js_free_rt(runtime, bytes);
+}
+
+SYS_FUNCTION(f_base64_decode) {
+  const char *text;
+  SYS_ARGS("s", &text);
+  size_t length = strlen(text), count = 0;
+  if (length % 4) return JS_ThrowRangeError(ctx, "base64 comes in groups of four characters");
+  size_t padding = length && text[length - 1] == '=' ? 1 + (text[length - 2] == '=') : 0;
+  uint8_t *bytes = js_malloc(ctx, length / 4 * 3 + 1);
+  if (!bytes) return JS_EXCEPTION;
+  uint32_t bits = 0;
+  for (size_t i = 0; i < length; i++) {
+    int digit = i >= length - padding ? 0 : base64_digit((uint8_t)text[i]);
+    if (digit < 0) {
+      js_free(ctx, bytes);
+      return JS_ThrowRangeError(ctx, "not a character of base64 at %d", (int)i);
+    }
+    bits = bits << 6 | (uint32_t)digit;
+    if (i % 4 < 3) continue;
+    bytes[count++] = (uint8_t)(bits >> 16);
+    bytes[count++] = (uint8_t)(bits >> 8);
+    bytes[count++] = (uint8_t)bits;
+  }
+  return JS_NewArrayBuffer(ctx, bytes, count - padding, free_bytes, NULL, 0);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("utf8Encode", 1, f_utf8_encode),
     JS_CFUNC_DEF("utf8EncodeInto", 3, f_utf8_encode_into),
     JS_CFUNC_DEF("utf8Decode", 3, f_utf8_decode),
     JS_CFUNC_DEF("jsonParse", 3, f_json_parse),
+    JS_CFUNC_DEF("base64Decode", 1, f_base64_decode),
 };
 SYS_GROUP(sys_text_group, functions);

@@ -1,5 +1,5 @@
 /**
- * UTF-8 and JSON between buffers and strings (text.c).
+ * UTF-8, JSON and base64 between buffers and strings (text.c).
  */
 
 declare module "sys" {
@@ -11,4 +11,6 @@ declare module "sys" {
   export function utf8Decode(buffer: ArrayBuffer, offset: number, length: number): string;
   /** JSON.parse of UTF-8 bytes. Throws SyntaxError, also for ill-formed UTF-8. */
   export function jsonParse(buffer: ArrayBuffer, offset: number, length: number): unknown;
+  /** The bytes of base64 (RFC 4648, section 4). Throws RangeError for anything else. */
+  export function base64Decode(text: string): ArrayBuffer;
 }

@@ -6,6 +6,7 @@
 import type { BackendContainer, SandboxBackend, TranslatedContainer } from "../../backends/backend.ts";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import type { TaskCreateRequest } from "../../contracts/task.ts";
 import { onAbort, within } from "../../lib/async.ts";
 import { SIGKILL } from "../../lib/signals.ts";
@@ -38,9 +39,11 @@ export interface ContainerOptions {
   readonly init: ProcessRecord;
   readonly observer: ContainerObserver;
   readonly now: () => number;
+  /** How long the guest keeps the output of an exec that has ended open. */
+  readonly outputDrainMs: number;
 }
 
-/** Longest that a deleted process's last output may take to its FIFO. */
+/** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
 
 export class Container {
@@ -57,8 +60,12 @@ export class Container {
   private readonly home: ContainerHome;
   private readonly observer: ContainerObserver;
   private readonly now: () => number;
+  private readonly outputDrainMs: number;
+  private isPaused = false;
 
-  constructor({ home, request, translated, pidTarget, init, observer, now }: ContainerOptions) {
+  constructor(options: ContainerOptions) {
+    const { home, request, translated, pidTarget, init, observer, now } = options;
+    this.outputDrainMs = options.outputDrainMs;
     this.id = request.id;
     this.sandboxId = home.id;
     this.bundle = request.bundle;
@@ -120,6 +127,23 @@ export class Container {
     return this.inside.resize(execId, rows, columns);
   }
 
+  get paused(): boolean {
+    return this.isPaused;
+  }
+
+  async pause(paused: boolean): Promise<void> {
+    await this.inside.pause(paused);
+    this.isPaused = paused;
+  }
+
+  update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    return this.inside.update(cgroup);
+  }
+
+  stats(): Promise<CgroupStats> {
+    return this.inside.stats();
+  }
+
   async closeInput(execId: string): Promise<void> {
     await this.inside.stdio(execId)?.closeInput();
   }
@@ -164,7 +188,7 @@ export class Container {
   /** Waits for a process's last output, but not for ever: its reader may be gone. */
   async waitForOutput({ execId, started }: ProcessRecord): Promise<void> {
     const stdio = this.inside.stdio(execId);
-    if (stdio !== undefined && started) await within(stdio.drained, DRAIN_MS);
+    if (stdio !== undefined && started) await within(stdio.drained, this.outputDrainMs + DRAIN_MS);
   }
 
   /** The guest is gone: outputs end where they are. */

@@ -5,9 +5,12 @@
  * empty before Delete; Delete unmounts before it answers. Everything that can be answered from records is.
  */
 import type { TranslatedContainer } from "../../backends/backend.ts";
+import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import type {
   ProcessState,
+  ProcessStatus,
   TaskCreateRequest,
   TaskEvent,
   TaskEvents,
@@ -40,7 +43,15 @@ type EventBody = TaskEvent extends infer E
 /** Reads OCI specs (opencontainers/runtime-spec). Throws InvalidSpec, UnsupportedSpec. */
 export interface SpecTranslator {
   container(spec: unknown): TranslatedContainer;
-  process(process: unknown): { readonly process: GuestProcess; readonly warnings: readonly string[] };
+  resources(resources: unknown): {
+    readonly cgroup: Readonly<Record<string, string>>;
+    readonly warnings: readonly string[];
+  };
+  process(process: unknown): {
+    readonly process: GuestProcess;
+    readonly warnings: readonly string[];
+    readonly notices: readonly string[];
+  };
 }
 
 export interface TaskPorts {
@@ -49,12 +60,14 @@ export interface TaskPorts {
   readonly specs: SpecTranslator;
   readonly events: TaskEvents;
   readonly pace: Pick<Pace, "activity">;
+  readonly deadlines: Pick<Deadlines, "outputDrain">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
 export class ContainerTasks implements TaskService, ContainerObserver {
   private nextPid = FIRST_TASK_PID;
+  private readonly told = new Set<string>();
 
   constructor(private readonly ports: TaskPorts) {}
 
@@ -103,9 +116,20 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     const init = new ProcessRecord({
       ...{ execId: "", pid, paths: pathsOf(request), terminal, process: undefined },
     });
-    const options = { home: sandbox, request, translated, pidTarget, init, observer: this, now };
+    const outputDrainMs = this.ports.deadlines.outputDrain;
+    const options = {
+      home: sandbox,
+      request,
+      translated,
+      pidTarget,
+      init,
+      observer: this,
+      now,
+      outputDrainMs,
+    };
     const container = new Container(options);
     this.warn(container, "container", translated.warnings);
+    this.tellOnce(container, translated.notices);
     return container;
   }
 
@@ -136,8 +160,11 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessExists", operation, "there is one with this id", { subject });
     if (!container.init.started || container.init.exit !== undefined)
       throw blazarError("ContainerNotRunning", operation, "the container does not run", { subject });
-    const { process: asked, warnings } = this.ports.specs.process(request.process);
+    const { process: asked, warnings, notices } = this.ports.specs.process(request.process);
     this.warn(container, "process", warnings);
+    this.tellOnce(container, notices);
+    if (container.paused)
+      throw blazarError("IllegalTransition", operation, "the container is paused", { subject });
     const { terminal } = request;
     const process = { ...asked, terminal };
     const pid = this.nextPid++;
@@ -154,7 +181,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       id,
       execId,
       pid: record.pid,
-      status: record.exit !== undefined ? "stopped" : record.started ? "running" : "created",
+      status: statusOf(container, record),
       ...record.paths,
       terminal: record.terminal,
       exitStatus: record.exit?.exitStatus ?? 0,
@@ -175,7 +202,9 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     const operation = "signal the process";
     const subject = name(id, execId);
     if (!Number.isInteger(signal) || signal < 1 || signal > LAST_SIGNAL) {
-      throw blazarError("InvalidArgument", operation, `there is no signal ${signal}`, { subject });
+      throw blazarError("InvalidArgument", operation, `signal ${signal}: not from 1 to ${LAST_SIGNAL}`, {
+        subject,
+      });
     }
     if (record.exit !== undefined)
       throw blazarError("ProcessNotFound", operation, "it has ended", { subject });
@@ -203,12 +232,41 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     return { pid: record.pid, ...exit };
   }
 
-  pids(id: string): Promise<number[]> {
+  async stats(id: string): Promise<CgroupStats> {
+    return this.ports.containers.get(id).stats();
+  }
+
+  async update(id: string, resources: unknown): Promise<void> {
+    const container = this.ports.containers.get(id);
+    const { cgroup, warnings } = this.ports.specs.resources(resources);
+    this.warn(container, "update", warnings);
+    await container.update(cgroup);
+  }
+
+  pause(id: string): Promise<void> {
+    return this.setPaused(id, true);
+  }
+
+  resume(id: string): Promise<void> {
+    return this.setPaused(id, false);
+  }
+
+  private async setPaused(id: string, paused: boolean): Promise<void> {
+    const operation = paused ? "pause the container" : "resume the container";
+    const container = this.ports.containers.get(id);
+    const status = statusOf(container, container.init);
+    if (status !== (paused ? "running" : "paused"))
+      throw blazarError("IllegalTransition", operation, `it is ${status}`, { subject: id });
+    await container.pause(paused);
+    this.publish(container, { type: paused ? "paused" : "resumed" });
+  }
+
+  pids(id: string): Promise<{ pid: number; execId: string }[]> {
     const records = [...this.ports.containers.get(id).processes.values()];
     const alive = records.filter(
       (record) => record.execId === "" || (record.started && record.exit === undefined),
     );
-    return Promise.resolve(alive.map((record) => record.pid));
+    return Promise.resolve(alive.map(({ pid, execId }) => ({ pid, execId })));
   }
 
   async closeIO(id: string, execId: string): Promise<void> {
@@ -280,6 +338,15 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     if (ignored.length > 0) container.logger.warn({ ignored }, `parts of the ${what}'s spec are not obeyed`);
   }
 
+  /** The notices are few: they are sentences of the program's own. */
+  private tellOnce(container: Container, notices: readonly string[]): void {
+    for (const notice of notices) {
+      if (this.told.has(notice)) continue;
+      this.told.add(notice);
+      container.logger.info({}, notice);
+    }
+  }
+
   private publish(container: Container, event: EventBody): void {
     const namespace = container.namespace ?? "k8s.io";
     this.ports.events.publish({ ...event, namespace, containerId: container.id } as TaskEvent);
@@ -288,6 +355,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
 
 function processActor(container: Container, execId: string): ProcessActor | undefined {
   return container.actor?.getSnapshot().children[processActorId(execId)];
+}
+
+function statusOf(container: Container, record: ProcessRecord): ProcessStatus {
+  if (record.exit !== undefined) return "stopped";
+  if (!record.started) return "created";
+  return container.paused ? "paused" : "running";
 }
 
 function pathsOf({ stdin, stdout, stderr }: { stdin: string; stdout: string; stderr: string }) {

@@ -13,8 +13,8 @@ import type { GuestLink } from "./link.ts";
 
 /** Fresh entropy for a guest's pool: what Linux asks for at boot, twice. */
 const ENTROPY_BYTES = 64;
-/** Half of the memory, as the kernel's own default for tmpfs. */
-const SHM_SHARE = 2;
+/** What CRI gives a pod's /dev/shm. A tmpfs takes memory only for what is in it. */
+const SHM_BYTES = 64 * 2 ** 20;
 
 /** What a guest is told of the pod that it is for. */
 export type GuestSpec = Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode">;
@@ -33,7 +33,6 @@ export interface GuestSetUpPorts {
 
 export interface GuestSetUpOptions {
   readonly spec: GuestSpec;
-  readonly memoryBytes: number;
   readonly ports: GuestSetUpPorts;
   readonly logger: Logger;
   /** Longest that the guest may take, in milliseconds, once it is its turn. */
@@ -50,7 +49,7 @@ export interface GuestSetUp {
 /** @throws BlazarError what the agent says, GuestLost, DeadlineExceeded, Cancelled by the signal */
 export async function setUpGuest(
   guest: GuestLink,
-  { spec, memoryBytes, ports, logger, deadlineMs, signal }: GuestSetUpOptions,
+  { spec, ports, logger, deadlineMs, signal }: GuestSetUpOptions,
 ): Promise<GuestSetUp> {
   const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
   const setup = {
@@ -59,8 +58,8 @@ export async function setUpGuest(
     hosts: hostsFile(hostname),
     resolvConf: resolvConf(spec.dns, await ports.hostResolvConf()),
     entropy: ports.randomHex(ENTROPY_BYTES),
-    sharedPidNamespace: spec.pidMode === "pod" || spec.pidMode === "node",
-    shmBytes: Math.floor(memoryBytes / SHM_SHARE),
+    sharedPidNamespace: spec.pidMode === "pod",
+    shmBytes: SHM_BYTES,
   };
   const exchange = await ports.pace.guests.during(signal, async () => {
     const asked = ports.now();

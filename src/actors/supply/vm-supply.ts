@@ -14,6 +14,22 @@ import type { EndTurn } from "./turns.ts";
 /** The annotation that asks for one way; others are then not taken. */
 export const BOOT_ANNOTATION = "io.blazar.boot";
 
+const WAYS = ["pool", "clone", "cold"];
+
+/** The pod's wish among its annotations; undefined = none. Throws InvalidSpec for one that is no way. */
+export function askedWay(annotations: Readonly<Record<string, string>>): string | undefined {
+  const way = Object.hasOwn(annotations, BOOT_ANNOTATION) ? annotations[BOOT_ANNOTATION] : undefined;
+  if (way === undefined || WAYS.includes(way)) return way;
+  throw blazarError(
+    "InvalidSpec",
+    "read the pod's annotations",
+    `"${way}" is not one of ${WAYS.join(", ")}`,
+    {
+      subject: BOOT_ANNOTATION,
+    },
+  );
+}
+
 /** The pool as a start sees it. */
 export interface WarmVms {
   /** Promises a warm VM of this shape to a start that will follow; undefined = there is none. It may not answer. */
@@ -38,7 +54,7 @@ export interface Originals {
 /** What kind of VM is wanted. */
 export interface WantedVm {
   readonly shape: VmShape;
-  /** The pod's wish, as in {@link BOOT_ANNOTATION}. */
+  /** The pod's wish, as {@link askedWay} reads it. */
   readonly asked: string | undefined;
 }
 

@@ -10,8 +10,11 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { SeccompCompiler } from "../../contracts/seccomp.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import { abortable } from "../../lib/async.ts";
-import type { ContainerCreate } from "../../protocol/guest/messages.ts";
+import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
+import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
@@ -21,9 +24,10 @@ import type { GuestVm } from "./guest-vm.ts";
 /** What containers need of the host. */
 export interface GuestContainerPorts extends Omit<ContainerRootPorts, "deadlines"> {
   readonly stdio: StdioHost;
+  readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
     Deadlines,
-    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share"
+    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share" | "outputDrain"
   >;
   readonly pace: Pick<Pace, "guests">;
   /** What any container's writable layer may take at most. */
@@ -82,13 +86,27 @@ export class GuestContainer implements BackendContainer {
   }
 
   async signal(execId: string, signal: number, all: boolean): Promise<void> {
-    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
-    await this.vm.liveLink.request("process.signal", { id: this.id, execId, signal, all }, limits);
+    await this.ask("process.signal", { id: this.id, execId, signal, all });
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {
-    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
-    await this.vm.liveLink.request("process.resize", { id: this.id, execId, rows, columns }, limits);
+    await this.ask("process.resize", { id: this.id, execId, rows, columns });
+  }
+
+  async update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    await this.ask("container.update", { id: this.id, cgroup });
+  }
+
+  async stats(): Promise<CgroupStats> {
+    return readCgroupStats((await this.ask("container.stats", { id: this.id })).files);
+  }
+
+  async pause(paused: boolean): Promise<void> {
+    await this.ask(paused ? "container.pause" : "container.resume", { id: this.id });
+  }
+
+  private ask<Op extends GuestOp>(op: Op, params: GuestParams<Op>): Promise<GuestResult<Op>> {
+    return this.vm.liveLink.request(op, params, { deadlineMs: this.ports.deadlines.guestRequest });
   }
 
   async removeExec(execId: string): Promise<void> {
@@ -136,31 +154,36 @@ export class GuestContainer implements BackendContainer {
     const steps = new Steps();
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
+    const profile = spec.translated.seccomp;
+    const filter = profile === undefined ? undefined : this.ports.seccomp.compile(profile);
+    filter?.catch(() => undefined);
     await root.make(spec.mounts, (step) => steps.passed(step), signal);
     const { streams } = await stdio;
     steps.passed("stdio");
     signal.throwIfAborted();
     await abortable(vm.clock, signal, { operation: "wait for the guest's clock", subject: this.id });
     steps.passed("clock");
+    const request = { stdio: streams, seccomp: await filter };
     try {
-      await this.createInGuest(spec, streams, steps, signal);
+      await this.createInGuest(spec, request, steps, signal);
     } catch (error) {
       await root.useShare(spec.mounts, error, signal);
-      await this.createInGuest(spec, streams, steps, signal);
+      await this.createInGuest(spec, request, steps, signal);
     }
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
   }
 
   private async createInGuest(
     { translated: { create, rootReadonly }, pidTarget }: ContainerSpec,
-    stdio: ContainerCreate["stdio"],
+    given: Pick<ContainerCreate, "stdio" | "seccomp">,
     steps: Steps,
     signal: AbortSignal,
   ): Promise<void> {
     const { ports, vm, root, id } = this;
     const layerBytes = Math.min(create.layerBytes ?? ports.layerBytes, ports.layerBytes);
     const rootfs = root.guestRootfs(rootReadonly);
-    const request = { ...create, id, rootfs, pidTarget, stdio, layerBytes };
+    const drainMs = ports.deadlines.outputDrain;
+    const request = { ...create, ...given, id, rootfs, pidTarget, layerBytes, drainMs };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, () => {
       steps.passed("turn");

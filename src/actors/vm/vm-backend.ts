@@ -19,7 +19,7 @@ import type { RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
-import { BOOT_ANNOTATION, type PodVms } from "../supply/vm-supply.ts";
+import { askedWay, type PodVms } from "../supply/vm-supply.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
@@ -69,6 +69,7 @@ export class VmBackend implements Backend {
 class VmSandbox implements SandboxBackend {
   readonly vmBoot: VmBoot;
   private readonly shape: VmShape;
+  private readonly asked: string | undefined;
 
   constructor(
     private readonly opening: BackendOpening,
@@ -76,13 +77,14 @@ class VmSandbox implements SandboxBackend {
     private readonly onFinished: () => void,
   ) {
     const { spec, directory, resources, logger } = opening;
+    this.asked = askedWay(spec.annotations);
     this.shape = shapeOf(spec, ports.defaultShape);
     this.vmBoot = new VmBoot(
       {
         id: spec.id,
         shape: this.shape,
         guest: spec,
-        asked: spec.annotations[BOOT_ANNOTATION],
+        asked: this.asked,
         share: {
           directory: spec.sharedDirectory ?? join(directory, "share"),
           make: spec.sharedDirectory === undefined,
@@ -101,8 +103,7 @@ class VmSandbox implements SandboxBackend {
   }
 
   reserve(): void {
-    const { spec } = this.opening;
-    const wanted = { shape: this.shape, asked: spec.annotations[BOOT_ANNOTATION] };
+    const wanted = { shape: this.shape, asked: this.asked };
     const warm = this.ports.supply.reserve(wanted);
     if (warm !== undefined) this.vmBoot.reserve(warm);
     // the start and the containers follow
@@ -126,7 +127,15 @@ class VmSandbox implements SandboxBackend {
   }
 
   container(spec: ContainerSpec): BackendContainer {
-    return new GuestContainer(this.vm, this.ports, spec, this.logger.child({ container: spec.id }));
+    const logger = this.logger.child({ container: spec.id });
+    return new GuestContainer(this.vm, this.ports, this.withPodSysctls(spec), logger);
+  }
+
+  /** A pod's sysctls are set with each of its containers: they share the guest's namespaces. */
+  private withPodSysctls(spec: ContainerSpec): ContainerSpec {
+    const { translated } = spec;
+    const sysctl = { ...this.opening.spec.sysctls, ...translated.create.sysctl };
+    return { ...spec, translated: { ...translated, create: { ...translated.create, sysctl } } };
   }
 
   async shutDown(signal: AbortSignal): Promise<void> {

@@ -302,9 +302,8 @@ export class VmBoot {
   }
 
   private setUp(guest: GuestLink, deadlineMs: number, signal: AbortSignal): Promise<GuestSetUp> {
-    const { guest: spec, shape, logger } = this.options;
-    const { memoryBytes } = shape;
-    return setUpGuest(guest, { spec, memoryBytes, ports: this.ports, logger, deadlineMs, signal });
+    const { guest: spec, logger } = this.options;
+    return setUpGuest(guest, { spec, ports: this.ports, logger, deadlineMs, signal });
   }
 
   /** Steps that go on while the guest starts or is set up; they are awaited with its set-up. */

@@ -1,16 +1,16 @@
 /**
- * The guest's own limits, told by the field of the spec: a request to the guest is one frame with bounded lists.
+ * The guest's own limits, told by the field of the spec: the length of a request to the guest, and of its lists.
  *
  * A request over a limit would break the link to the guest instead of failing the call (protocol/guest/messages.ts,
  * protocol/wire/frame.ts). So it is refused here, where the field has a name.
  */
-import { GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { GUEST_MAX_REQUEST_BYTES } from "../../protocol/wire/frame.ts";
 import { invalidSpec } from "./schema.ts";
 
-/** What a translated spec may take: a frame without its envelope and the caller's fields. */
-const MOST_BYTES = GUEST_MAX_FRAME_BYTES - 16 * 1024;
+/** What a translated spec may take: a request without its envelope, the caller's fields and a seccomp filter. */
+const MOST_BYTES = GUEST_MAX_REQUEST_BYTES - 64 * 1024;
 
-/** Throws InvalidSpec if a translation does not fit into a frame. */
+/** Throws InvalidSpec if a translation does not fit into a request. */
 export function refuseLarge(request: object, field: string): void {
   const bytes = Buffer.byteLength(JSON.stringify(request));
   if (bytes > MOST_BYTES)

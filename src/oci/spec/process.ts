@@ -2,10 +2,10 @@
  * From an OCI `process` to the guest's process: runtime-spec, config.md#process.
  *
  * For a container's init process and for the processes of Task.Exec. The rules are runc's: args must not be empty, cwd
- * must be absolute. Profiles of the host's security modules do not apply in the guest, and give warnings.
+ * must be absolute. Profiles of the host's security modules do not apply in the guest.
  */
-import { capabilityMask } from "../../protocol/guest/capabilities.ts";
-import type { GuestProcess } from "../../protocol/guest/messages.ts";
+import { capabilityMask, unknownCapabilities } from "../../protocol/guest/capabilities.ts";
+import { type GuestProcess, MAX_TEXTS } from "../../protocol/guest/messages.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "./schema.ts";
 
@@ -13,18 +13,19 @@ import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "
 export function translateProcess(value: unknown): {
   readonly process: GuestProcess;
   readonly warnings: readonly string[];
+  readonly notices: readonly string[];
 } {
   const process = readSpec(processSchema, value, "process");
   const translated = guestProcess(process);
   refuseLarge(translated, "process");
-  return { process: translated, warnings: processWarnings(process) };
+  return { process: translated, warnings: processWarnings(process), notices: processNotices(process) };
 }
 
 export function guestProcess(process: OciProcess): GuestProcess {
   const { user, consoleSize } = process;
   return {
     args: checkArgs(process.args),
-    env: atMost(process.env ?? [], 8192, "process.env"),
+    env: lastOfEach(atMost(process.env ?? [], MAX_TEXTS, "process.env")),
     cwd: checkCwd(process.cwd),
     terminal: process.terminal ?? false,
     rows: cells(consoleSize?.height),
@@ -46,21 +47,43 @@ export function processWarnings(process: OciProcess): string[] {
   for (const field of ignored) {
     if (!isEmpty(process[field])) warnings.push(`process.${field} is not supported`);
   }
-  if (!isEmpty(process.apparmorProfile) && process.apparmorProfile !== "unconfined")
-    warnings.push(
-      `the AppArmor profile ${process.apparmorProfile} is the host's and does not apply in the guest`,
-    );
-  if (!isEmpty(process.selinuxLabel))
-    warnings.push(`the SELinux label ${process.selinuxLabel} is the host's and does not apply in the guest`);
+  const unknown = unknownCapabilities(Object.values(process.capabilities ?? {}).flatMap((set) => set ?? []));
+  if (unknown.length > 0)
+    warnings.push(`process.capabilities has names of no capability: ${unknown.slice(0, 5).join(", ")}`);
   return warnings;
+}
+
+/** What is told once, as nearly every container has it. */
+export const HOST_LABELS =
+  "AppArmor profiles and SELinux labels are the host's and do not apply in a guest: the VM's boundary stands in for them";
+
+export function processNotices({ apparmorProfile, selinuxLabel }: OciProcess): string[] {
+  const confined = !isEmpty(apparmorProfile) && apparmorProfile !== "unconfined";
+  return confined || !isEmpty(selinuxLabel) ? [HOST_LABELS] : [];
 }
 
 function checkArgs(args: readonly string[] | null | undefined): string[] {
   if (args === undefined || args === null || args.length === 0)
     throw invalidSpec("process.args", "process.args is empty");
   if (args[0] === "") throw invalidSpec("process.args[0]", "the command is empty");
-  return atMost(args, 8192, "process.args");
+  return atMost(args, MAX_TEXTS, "process.args");
 }
+
+/** Of variables with one name, the last counts, as in runc. It has the place of the first. */
+function lastOfEach(env: readonly string[]): string[] {
+  const variables = new Map<string, string>();
+  for (const [index, variable] of env.entries()) {
+    const length = variable.indexOf("=");
+    if (length < 1) {
+      const shown = variable.slice(0, MAX_SHOWN);
+      throw invalidSpec(`process.env[${index}]`, `"${shown}" is not a name, "=" and a value`);
+    }
+    variables.set(variable.slice(0, length), variable);
+  }
+  return [...variables.values()];
+}
+
+const MAX_SHOWN = 64;
 
 function checkCwd(cwd: string | null | undefined): string {
   if (cwd === undefined || cwd === null || cwd === "") throw invalidSpec("process.cwd", "it is empty");

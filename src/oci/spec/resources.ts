@@ -2,8 +2,8 @@
  * From OCI `linux.resources` to files of the guest's cgroup v2: runtime-spec, config-linux.md#control-groups, and the
  * kernel's cgroup-v2.rst.
  *
- * The guest always has cgroup v2, whatever the host has. Values of v1 are converted as runc does. CPU sets and device
- * rules are about the host's hardware and do not apply in the guest.
+ * The guest always has cgroup v2, whatever the host has. Values of v1 are converted as runc does. Sets of CPUs have the
+ * guest's numbers there; it says if it does not have them.
  */
 import { atMost } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciResources, readSpec, resourcesSchema } from "./schema.ts";
@@ -23,6 +23,14 @@ export function guestResources(resources: OciResources): TranslatedResources {
   const cgroup: Record<string, string> = {};
   writeMemory(resources.memory ?? {}, cgroup);
   writeCpu(resources.cpu ?? {}, cgroup);
+  for (const { pageSize, limit } of atMost(
+    resources.hugepageLimits ?? [],
+    16,
+    "linux.resources.hugepageLimits",
+  )) {
+    const most = whole(limit, `linux.resources.hugepageLimits ${pageSize}`) ?? 0;
+    cgroup[`hugetlb.${pageSize}.max`] = most < 0 ? "max" : String(most);
+  }
   const pids = whole(resources.pids?.limit, "linux.resources.pids.limit");
   if (pids !== undefined && pids !== 0) cgroup["pids.max"] = pids < 0 ? "max" : String(pids);
   const unified = Object.entries(resources.unified ?? {});
@@ -39,7 +47,18 @@ function writeMemory(memory: NonNullable<OciResources["memory"]>, cgroup: Record
   if (limit !== undefined && limit !== 0) cgroup["memory.max"] = limit < 0 ? "max" : String(limit);
   const reservation = whole(memory.reservation, "linux.resources.memory.reservation");
   if (reservation !== undefined && reservation > 0) cgroup["memory.low"] = String(reservation);
-  // not memory.swap: the guest has no swap
+  const swap = whole(memory.swap, "linux.resources.memory.swap");
+  if (swap !== undefined && swap !== 0) cgroup["memory.swap.max"] = swapAlone(swap, limit ?? 0);
+}
+
+/** Of the sum of memory and swap that cgroup v1 limits, the part that is swap. */
+function swapAlone(sum: number, memory: number): string {
+  const field = "linux.resources.memory.swap";
+  if (sum < 0) return "max";
+  if (memory === 0) throw invalidSpec(field, `${sum} has no linux.resources.memory.limit to be added to`);
+  if (memory < 0) throw invalidSpec(field, `${sum} is below the memory limit, which is none`);
+  if (sum < memory) throw invalidSpec(field, `${sum} is below the memory limit ${memory}`);
+  return String(sum - memory);
 }
 
 function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, string>): void {
@@ -55,6 +74,14 @@ function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, 
   if (shares !== undefined && shares > 0) cgroup["cpu.weight"] = String(weightOfShares(shares));
   const idle = whole(cpu.idle, "linux.resources.cpu.idle");
   if (idle === 1) cgroup["cpu.idle"] = "1";
+  for (const name of ["cpus", "mems"] as const) {
+    const set = cpu[name];
+    if (isEmpty(set)) continue;
+    const field = `linux.resources.cpu.${name}`;
+    if (!/^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$/.test(set ?? ""))
+      throw invalidSpec(field, `"${set}" is not a list such as 0-2,5`);
+    cgroup[`cpuset.${name}`] = set ?? "";
+  }
 }
 
 /** From cgroup v1's shares (2 to 262144) to v2's weight (1 to 10000). */
@@ -65,12 +92,10 @@ export function weightOfShares(shares: number): number {
 
 function resourceWarnings({ cpu, memory, ...resources }: OciResources): string[] {
   const warnings: string[] = [];
-  if (!isEmpty(cpu?.cpus) || !isEmpty(cpu?.mems))
-    warnings.push("CPU and memory node sets are the host's: the guest's CPUs are not pinned by them");
   if ((cpu?.realtimeRuntime ?? 0) !== 0 || (cpu?.realtimePeriod ?? 0) !== 0)
     warnings.push("real-time CPU limits are not supported");
   if (memory?.disableOOMKiller === true) warnings.push("the OOM killer cannot be disabled in the guest");
-  for (const field of ["hugepageLimits", "blockIO", "network", "rdma"] as const) {
+  for (const field of ["blockIO", "network", "rdma"] as const) {
     if (!isEmpty(resources[field])) warnings.push(`linux.resources.${field} is not supported`);
   }
   return warnings;

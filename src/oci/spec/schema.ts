@@ -11,12 +11,12 @@ import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 const text = z.string().check(z.refine((value) => !value.includes("\0"), "must not contain a NUL byte"));
 /** A number of 64 bits. JSON.parse rounds it above 2^53, where only its size matters. */
 const wide = z.number();
+/** A device number; Linux has fewer. -1 stands for all. */
+const int32 = z.int().check(z.gte(-1), z.lte(0x7fff_ffff));
 const uint32 = z.int().check(z.gte(0), z.lte(0xffff_ffff));
 const texts = z.nullish(z.array(text));
 
-const capabilitySet = z.nullish(
-  z.array(z.string().check(z.regex(/^CAP_[A-Z0-9_]{1,40}$/, "must be like CAP_KILL"))),
-);
+const capabilitySet = z.nullish(z.array(z.string()));
 
 export const processSchema = z.object({
   terminal: z.nullish(z.boolean()),
@@ -67,7 +67,17 @@ export type OciMount = z.output<typeof mountSchema>;
 const namespaceSchema = z.object({ type: z.string(), path: z.nullish(z.string()) });
 export type OciNamespace = z.output<typeof namespaceSchema>;
 
+const deviceRuleSchema = z.object({
+  allow: z.nullish(z.boolean()),
+  type: z.nullish(z.string()),
+  major: z.nullish(int32),
+  minor: z.nullish(int32),
+  access: z.nullish(z.string()),
+});
+export type OciDeviceRule = z.output<typeof deviceRuleSchema>;
+
 export const resourcesSchema = z.object({
+  devices: z.nullish(z.array(deviceRuleSchema)),
   memory: z.nullish(
     z.object({
       limit: z.nullish(wide),
@@ -90,7 +100,14 @@ export const resourcesSchema = z.object({
     }),
   ),
   pids: z.nullish(z.object({ limit: z.nullish(wide) })),
-  hugepageLimits: z.nullish(z.array(z.unknown())),
+  hugepageLimits: z.nullish(
+    z.array(
+      z.object({
+        pageSize: z.string().check(z.regex(/^[0-9]{1,6}[KMG]B$/, "must be like 2MB")),
+        limit: z.nullish(wide),
+      }),
+    ),
+  ),
   blockIO: z.nullish(z.record(z.string(), z.unknown())),
   network: z.nullish(z.record(z.string(), z.unknown())),
   rdma: z.nullish(z.record(z.string(), z.unknown())),
@@ -98,7 +115,16 @@ export const resourcesSchema = z.object({
 });
 export type OciResources = z.output<typeof resourcesSchema>;
 
-const deviceSchema = z.object({ path: z.string() });
+const deviceSchema = z.object({
+  path: text,
+  type: z.nullish(z.string()),
+  major: z.nullish(int32),
+  minor: z.nullish(int32),
+  fileMode: z.nullish(uint32),
+  uid: z.nullish(uint32),
+  gid: z.nullish(uint32),
+});
+export type OciDevice = z.output<typeof deviceSchema>;
 
 export const specSchema = z.object({
   ociVersion: z.nullish(z.string()),
@@ -137,8 +163,29 @@ export function readSpec<Schema extends z.ZodMiniType>(
   const result = z.safeParse(schema, value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  const reason = issue?.message ?? "it is not as the OCI runtime spec says";
-  throw invalidSpec(fieldName(prefix, issue?.path ?? []), reason);
+  const path = issue?.path ?? [];
+  throw invalidSpec(`${fieldName(prefix, path)}${shownValue(value, path)}`, reasonFor(issue));
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** In words that do not need the schema. */
+function reasonFor(issue: Issue | undefined): string {
+  if (issue?.code === "too_big" || issue?.code === "too_small") return "out of range";
+  if (issue?.code === "invalid_type")
+    return `it is not ${issue.expected === "int" ? "an integer" : `of type ${issue.expected}`}`;
+  return issue?.message ?? "it is not as the OCI runtime spec says";
+}
+
+/** The value at a path, with a space in front, if it is a number or a short word. */
+function shownValue(value: unknown, path: readonly PropertyKey[]): string {
+  let found: unknown = value;
+  for (const key of path) {
+    if (typeof found !== "object" || found === null || !Object.hasOwn(found, key)) return "";
+    found = Reflect.get(found, key);
+  }
+  if (typeof found === "number" || typeof found === "boolean") return ` ${found}`;
+  return typeof found === "string" && /^[\x20-\x7e]{1,64}$/.test(found) ? ` "${found}"` : "";
 }
 
 /** The error for a spec that is wrong. */

@@ -6,13 +6,15 @@
  * Takes any JSON value and throws nothing but BlazarErrors.
  */
 import { BlazarError } from "../../contracts/errors.ts";
+import type { SeccompProfile } from "../../contracts/seccomp.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { containerCreate } from "../../protocol/guest/messages.ts";
 import { layerBytesOf } from "./annotations.ts";
+import { translateDevices } from "./devices.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
-import { guestProcess, processWarnings, translateProcess } from "./process.ts";
-import { guestResources } from "./resources.ts";
+import { guestProcess, HOST_LABELS, processNotices, processWarnings, translateProcess } from "./process.ts";
+import { guestResources, translateResources } from "./resources.ts";
 import {
   invalidSpec,
   isEmpty,
@@ -22,19 +24,28 @@ import {
   specSchema,
   unsupportedSpec,
 } from "./schema.ts";
+import { readSeccomp } from "./seccomp.ts";
 
 /** What the guest has to do for a container. The caller adds its root, stdio and id. */
 export interface TranslatedSpec {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget">;
+  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs">;
+  /** Undefined: no system call is filtered. */
+  readonly seccomp: SeccompProfile | undefined;
   readonly rootReadonly: boolean;
   /** Task pid of the container whose PID namespace is joined, if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;
   /** One sentence for each field that is ignored. */
   readonly warnings: readonly string[];
+  /** Sentences that are worth telling once, whatever the container. */
+  readonly notices: readonly string[];
 }
 
-/** Both translations, as the actors use them. */
-export const ociSpecs = { container: translateSpec, process: translateProcess };
+/** All translations, as the actors use them. */
+export const ociSpecs = {
+  container: translateSpec,
+  process: translateProcess,
+  resources: translateResources,
+};
 
 /** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
 export function translateSpec(value: unknown): TranslatedSpec {
@@ -45,6 +56,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
   const linux = spec.linux ?? {};
   const { mounts, warnings } = translateMounts(spec.mounts ?? []);
   const resources = guestResources(linux.resources ?? {});
+  const devices = translateDevices(linux.devices ?? [], linux.resources?.devices ?? []);
   const { pidNamespace, pidTarget } = translatePidNamespace(linux.namespaces ?? []);
   const create: TranslatedSpec["create"] = {
     process: guestProcess(process),
@@ -55,13 +67,23 @@ export function translateSpec(value: unknown): TranslatedSpec {
     sysctl: sysctls(linux.sysctl ?? {}),
     cgroup: resources.cgroup,
     layerBytes: layerBytesOf(spec.annotations ?? {}),
+    devices: devices.nodes,
+    deviceProgram: devices.program,
   };
   refuseInvalid(create);
   return {
     create,
+    seccomp: readSeccomp(linux.seccomp),
     rootReadonly: spec.root?.readonly ?? false,
     pidTarget,
-    warnings: [...processWarnings(process), ...warnings, ...resources.warnings, ...linuxWarnings(linux)],
+    notices: isEmpty(linux.mountLabel) ? processNotices(process) : [HOST_LABELS],
+    warnings: [
+      ...processWarnings(process),
+      ...warnings,
+      ...resources.warnings,
+      ...devices.warnings,
+      ...linuxWarnings(linux),
+    ],
   };
 }
 
@@ -74,38 +96,28 @@ function refuseUnsupported({ ociVersion, hooks, linux }: OciSpec): void {
     if (!isEmpty(list))
       throw unsupportedSpec(`hooks.${name}`, "hooks run on the host and cannot see a container in a VM");
   }
-  const mapsUsers = !isEmpty(linux?.uidMappings) || !isEmpty(linux?.gidMappings);
-  if (mapsUsers || linux?.namespaces?.some(({ type }) => type === "user") === true)
-    throw unsupportedSpec("linux.namespaces", "user namespaces are not supported", "set hostUsers: true");
+  const userNamespaces = {
+    uidMappings: !isEmpty(linux?.uidMappings),
+    gidMappings: !isEmpty(linux?.gidMappings),
+    namespaces: linux?.namespaces?.some(({ type }) => type === "user") === true,
+  };
+  for (const [field, asked] of Object.entries(userNamespaces)) {
+    if (asked)
+      throw unsupportedSpec(`linux.${field}`, "user namespaces are not supported", "set hostUsers: true");
+  }
   if (!isEmpty(linux?.netDevices))
     throw unsupportedSpec("linux.netDevices", "network devices cannot be moved in");
 }
 
 function linuxWarnings(linux: Linux): string[] {
   const warnings: string[] = [];
-  if (!isEmpty(linux.seccomp)) warnings.push("the seccomp profile is not applied inside the guest");
-  if (!isEmpty(linux.mountLabel))
-    warnings.push("linux.mountLabel is the host's and does not apply in the guest");
   for (const field of ["intelRdt", "personality"] as const) {
     if (!isEmpty(linux[field])) warnings.push(`linux.${field} is not supported`);
   }
   if (linux.rootfsPropagation === "shared" || linux.rootfsPropagation === "rshared")
     warnings.push("mounts of the container do not propagate to the host");
-  const devices = (linux.devices ?? [])
-    .map((device) => device.path)
-    .filter((path) => !GUEST_DEVICES.has(path));
-  if (devices.length > 0) {
-    const shown = devices.slice(0, 5).join(", ");
-    const more = devices.length > 5 ? ` and ${devices.length - 5} more` : "";
-    warnings.push(`the host's devices are not in the guest: ${shown}${more}`);
-  }
   return warnings;
 }
-
-/** The default devices of the OCI spec: the guest makes them in every container. */
-const GUEST_DEVICES = new Set(
-  ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`),
-);
 
 /**
  * A PID namespace without a path is the container's own. Without one, or with a path, the container joins the sandbox's
@@ -160,7 +172,7 @@ function refuseInvalid(create: TranslatedSpec["create"]): void {
   };
   const stdio = { stdin: 0, stdout: 0, stderr: 0 };
   try {
-    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio }, "spec");
+    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio, drainMs: 0 }, "spec");
   } catch (error) {
     if (!(error instanceof BlazarError)) throw error;
     throw invalidSpec(error.details.subject ?? "", error.details.reason);

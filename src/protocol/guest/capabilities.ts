@@ -2,10 +2,8 @@
  * Capability names and their bits: capabilities(7), linux/capability.h.
  *
  * Pure: turns names into the masks that capset(2) and prctl(2) take. A guest is sent masks, because names would be a third
- * of a request to create a container. An unknown name is refused and never dropped: a spec that drops capabilities must not
- * end up with more.
+ * of a request to create a container. An unknown name adds nothing to a set, as with runc, which warns of it.
  */
-import { blazarError } from "../../contracts/errors.ts";
 
 /** In the order of their numbers, from 0. */
 const NAMES = [
@@ -58,17 +56,18 @@ const WORD = 32;
 /** The mask of all capabilities. */
 export const ALL_CAPABILITIES = 2 ** NAMES.length - 1;
 
-/** The mask of a list of names, `CAP_…`. Throws UnsupportedSpec for an unknown one. */
+/** Those names that are no capability's, each once. */
+export function unknownCapabilities(names: readonly string[]): string[] {
+  return [...new Set(names.filter((name) => !BITS.has(name)))];
+}
+
+/** The mask of a list of names, `CAP_…`; unknown ones are passed over. */
 export function capabilityMask(names: readonly string[]): number {
   let low = 0;
   let high = 0;
   for (const name of names) {
     const bit = BITS.get(name);
-    if (bit === undefined) {
-      throw blazarError("UnsupportedSpec", "read a capability set", "there is no capability with this name", {
-        subject: name,
-      });
-    }
+    if (bit === undefined) continue;
     if (bit < WORD) low |= 1 << bit;
     else high |= 1 << (bit - WORD);
   }

@@ -107,12 +107,15 @@ export type DiskPrepare = ReturnType<typeof diskPrepare>;
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
 export type GuestStdio = ReturnType<typeof guestStdio>;
 
+/** Far more than the bytes that execve(2) takes have room for in practice. */
+export const MAX_TEXTS = 131_072;
+
 const capabilitySet = integer(0, ALL_CAPABILITIES);
 
 /** A process to run: the part of an OCI `process` that the guest obeys. */
 export const guestProcess = object({
-  args: array(string, 8192),
-  env: array(string, 8192),
+  args: array(string, MAX_TEXTS),
+  env: array(string, MAX_TEXTS),
   cwd: string,
   terminal: boolean,
   rows: integer(0, 65_535),
@@ -138,6 +141,28 @@ export const guestProcess = object({
 });
 export type GuestProcess = ReturnType<typeof guestProcess>;
 
+/** A device node to make. */
+export const guestDevice = object({
+  /** Absolute, in the container. */
+  path: string,
+  type: oneOf("b", "c", "p"),
+  major: uint32,
+  minor: uint32,
+  mode: integer(0, 0o7777),
+  uid: uint32,
+  gid: uint32,
+});
+export type GuestDevice = ReturnType<typeof guestDevice>;
+
+/** A filter of system calls, which every process of a container loads last. */
+export const guestSeccomp = object({
+  /** Base64 of an array of struct sock_filter. */
+  program: string,
+  /** SECCOMP_FILTER_FLAG_* of seccomp(2). */
+  flags: uint32,
+});
+export type GuestSeccomp = ReturnType<typeof guestSeccomp>;
+
 /** `container.create`: makes a container, whose first process waits for `process.start`. Answer: {@link pidResult}. */
 export const containerCreate = object({
   id,
@@ -155,6 +180,14 @@ export const containerCreate = object({
   cgroup: record(string),
   /** What the writable layer may take on its disk, in bytes. Undefined = as much as there is. */
   layerBytes: optional(integer(0)),
+  /** Beside the default devices of the OCI spec. */
+  devices: array(guestDevice, 4096),
+  /** Base64 of an array of struct bpf_insn, which decides about devices. "" = every device may be used. */
+  deviceProgram: string,
+  /** For the first process and all others. */
+  seccomp: optional(guestSeccomp),
+  /** How long the output of an exec that has ended stays open for its children, in milliseconds. */
+  drainMs: integer(),
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 
@@ -177,8 +210,14 @@ export const processResize = object({
   columns: integer(0, 65_535),
 });
 
-/** `container.delete`, `container.pids`. Deleting kills the processes that are left and unmounts the root. */
+/** `container.delete`, `.pids`, `.stats`, `.pause` and `.resume`. Deleting kills the processes that are left and unmounts the root. */
 export const containerRef = object({ id });
+
+/** `container.update`: writes files of a running container's cgroup, as in {@link containerCreate}. */
+export const containerUpdate = object({ id, cgroup: record(string) });
+
+/** The contents of a cgroup's files, by name; those that the kernel has. */
+export const containerStats = object({ files: record(string) });
 
 /** A pid in the guest's root PID namespace. */
 export const pidResult = object({ pid: integer(1) });
@@ -216,6 +255,11 @@ export const GUEST_REQUESTS = {
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },
   "container.pids": { params: containerRef, result: pidsResult },
+  "container.update": { params: containerUpdate, result: nothing },
+  "container.stats": { params: containerRef, result: containerStats },
+  /** Freezes every process of the container, and answers when they are frozen. */
+  "container.pause": { params: containerRef, result: nothing },
+  "container.resume": { params: containerRef, result: nothing },
   "process.start": { params: processRef, result: pidResult },
   "process.exec": { params: processExec, result: pidResult },
   /** Forgets a process of `process.exec` that has ended. */

@@ -24,6 +24,9 @@ export const FrameType = {
   /** On stream 0: events up to sequence are handled. On others: all bytes below the offset `sequence` are consumed, and
    * the payload, a u32, says how many bytes beyond it may be sent (the credit). */
   Ack: 7,
+  /** The next bytes of a request that is too long for one frame. stream 0, sequence = request id; the last bytes come as a
+   * {@link FrameType.Request} with the same id, and nothing of another request in between. */
+  RequestPart: 8,
   /** Keeper only: a whole ttrpc request; stream = connection, sequence = number in that connection. */
   TaskRequest: 16,
   /** Keeper only: a whole ttrpc response; stream = connection, sequence = number of the request it answers. */
@@ -50,8 +53,12 @@ const TWO_32 = 0x1_0000_0000;
 
 /** Largest payload of a {@link FrameType.Data} frame, so that a stream that floods does not hold up the others. */
 export const MAX_DATA_BYTES = 32 * 1024;
-/** Largest frame on a guest link, in both directions. A spec with its seccomp filter fits; a memory bomb does not. */
+/** Largest frame on a guest link, in both directions. */
 export const GUEST_MAX_FRAME_BYTES = 1024 * 1024;
+/** Largest request to a guest, over all of its frames: twice the 2 MiB that execve(2) takes, for what JSON adds. */
+export const GUEST_MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+/** Bytes of one {@link FrameType.RequestPart}. A decoder holds an unfinished frame and copies it at each read. */
+export const REQUEST_PART_BYTES = 256 * 1024;
 /** Largest frame on the keeper link: a ttrpc message of 4 MiB and its headers. */
 export const KEEPER_MAX_FRAME_BYTES = 4 * 1024 * 1024 + 1024;
 

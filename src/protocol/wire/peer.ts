@@ -10,6 +10,7 @@ import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import { type ErrorFallback, errorFromRecord, errorToRecord } from "./error-record.ts";
 import { encodeAck, encodeFrame, type Frame, FrameDecoder, FrameType, withSequence } from "./frame.ts";
 import { isRecord, parseJson, type TextCodec } from "./json.ts";
+import { RequestParts, requestFrames } from "./request-parts.ts";
 import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
 /** Version of the protocol; both ends refuse another major one. */
@@ -47,6 +48,8 @@ export interface PeerOptions {
   /** Answers a request: the result, or a throw. */
   readonly onRequest: (op: string, params: unknown) => unknown;
   readonly onEvent: (event: string, params: unknown) => void;
+  /** Largest request that the other end may send, over all of its frames; default: what fits into one. */
+  readonly maxRequestBytes?: number;
   /** A frame of an extension type (the keeper's Task frames). Without it they are a violation. */
   readonly onExtension?: (frame: Frame) => void;
   /** True where the other end may only use streams that this end has opened. */
@@ -56,7 +59,7 @@ export interface PeerOptions {
 }
 
 interface PendingRequest {
-  readonly frame: Uint8Array;
+  readonly frames: readonly Uint8Array[];
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: BlazarError) => void;
 }
@@ -73,10 +76,12 @@ export class Peer {
   private readonly events = new Map<number, Uint8Array>();
   private eventsHandled = 0;
   private readonly streams: StreamTable;
+  private readonly parts: RequestParts;
 
   constructor(private readonly options: PeerOptions) {
     this.decoder = new FrameDecoder(options.maxFrameBytes);
     this.streams = new StreamTable(options.ownsStreams);
+    this.parts = new RequestParts(options.maxRequestBytes ?? options.maxFrameBytes);
   }
 
   /** True between the peer's hello and {@link detach}. */
@@ -103,6 +108,7 @@ export class Peer {
     if (this.transport === undefined) return;
     this.transport = undefined;
     this.greeted = false;
+    this.parts.reset();
     this.decoder.reset();
     this.streams.detached();
   }
@@ -130,11 +136,11 @@ export class Peer {
   /** Sends a request; it survives reconnects. `id` is for {@link abandon}. */
   request(op: string, params: unknown): { id: number; result: Promise<unknown> } {
     const id = this.nextRequest++;
-    const frame = this.json(FrameType.Request, id, { op, params });
+    const frames = requestFrames(id, this.options.text.encode(JSON.stringify({ op, params })));
     const result = new Promise<unknown>((resolve, reject) => {
-      this.pending.set(id, { frame, resolve, reject });
+      this.pending.set(id, { frames, resolve, reject });
     });
-    this.send(frame);
+    for (const frame of frames) this.send(frame);
     return { id, result };
   }
 
@@ -176,6 +182,8 @@ export class Peer {
     switch (frame.type) {
       case FrameType.Request:
         return this.requested(frame);
+      case FrameType.RequestPart:
+        return this.parts.add(frame);
       case FrameType.Response:
         return this.responded(frame);
       case FrameType.Event:
@@ -221,7 +229,7 @@ export class Peer {
     this.greeted = true;
     this.options.onHello({ version, session, eventsHandled, body: hello["body"] }, sameSession);
     this.eventsAcknowledged(eventsHandled);
-    for (const request of this.pending.values()) this.send(request.frame);
+    for (const { frames } of this.pending.values()) for (const frame of frames) this.send(frame);
     for (const event of this.events.values()) this.send(event);
     this.streams.attached();
   }
@@ -244,7 +252,8 @@ export class Peer {
     }
   }
 
-  private requested(frame: Frame): void {
+  private requested(last: Frame): void {
+    const frame = this.parts.whole(last);
     const id = frame.sequence;
     const known = this.responses.get(id);
     if (known === "running") return;

@@ -21,10 +21,14 @@ const CONFIG_TYPE = "runtime.v1.PodSandboxConfig";
 /** The key of CRI's record among the sandbox's extensions. */
 const METADATA_EXTENSION = "metadata";
 
-/** @throws BlazarError `InvalidArgument` for an impossible id, `InvalidSpec` for an unreadable config */
+/**
+ * @throws BlazarError `InvalidArgument` for an impossible id, `InvalidSpec` for an unreadable config, `UnsupportedSpec` for
+ * one that asks for the host's processes or IPC
+ */
 export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   const id = checkIdentifier(request.sandboxId, "the sandbox id", "create the sandbox");
   const config = configOf(request);
+  refuseHostNamespaces(config, id);
   const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
   return {
     id,
@@ -35,6 +39,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
       searches: config.dnsConfig?.searches ?? [],
       options: config.dnsConfig?.options ?? [],
     },
+    ...sysctlsOf(config),
     pidMode: pidModeOf(config),
     cgroupParent: config.linux?.cgroupParent ?? "",
     name: config.metadata?.name ?? "",
@@ -46,6 +51,25 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
   };
+}
+
+/** What a pod would see of the host by these is not in its guest. */
+function refuseHostNamespaces({ linux }: PodSandboxConfig, subject: string): void {
+  const options = linux?.securityContext?.namespaceOptions;
+  const asked = { hostPID: options?.pid, hostIPC: options?.ipc };
+  for (const [name, mode] of Object.entries(asked)) {
+    if (mode !== NamespaceMode.NODE) continue;
+    const what = name === "hostPID" ? "processes" : "System V IPC";
+    throw blazarError(
+      "UnsupportedSpec",
+      "create the sandbox",
+      `${name}: the host's ${what} cannot be seen from a VM`,
+      {
+        subject,
+        remedy: `set ${name}: false, or run the pod with another runtime class`,
+      },
+    );
+  }
 }
 
 function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): PodSandboxConfig {
@@ -67,12 +91,15 @@ function typeNameOf({ typeUrl }: Any): string {
   return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 }
 
+function sysctlsOf({ linux }: PodSandboxConfig): { sysctls?: Record<string, string> } {
+  const sysctls = linux?.sysctls ?? {};
+  return Object.keys(sysctls).length === 0 ? {} : { sysctls };
+}
+
 function pidModeOf(config: PodSandboxConfig): PidMode {
   switch (config.linux?.securityContext?.namespaceOptions?.pid) {
     case NamespaceMode.CONTAINER:
       return "container";
-    case NamespaceMode.NODE:
-      return "node";
     case NamespaceMode.TARGET:
       return "target";
     default:
@@ -116,8 +143,13 @@ const CriMetadata = z.object({
           linux: z.optional(
             z.object({
               cgroup_parent: z.optional(z.string()),
+              sysctls: stringMap,
               security_context: z.optional(
-                z.object({ namespace_options: z.optional(z.object({ pid: z.optional(z.number()) })) }),
+                z.object({
+                  namespace_options: z.optional(
+                    z.object({ pid: z.optional(z.number()), ipc: z.optional(z.number()) }),
+                  ),
+                }),
               ),
               resources: z.optional(
                 z.object({
@@ -155,8 +187,12 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
     annotations: config?.annotations ?? {},
     linux: {
       cgroupParent: linux?.cgroup_parent ?? "",
+      sysctls: linux?.sysctls ?? {},
       securityContext: {
-        namespaceOptions: { pid: namespaceMode(linux?.security_context?.namespace_options?.pid) },
+        namespaceOptions: {
+          pid: namespaceMode(linux?.security_context?.namespace_options?.pid),
+          ipc: namespaceMode(linux?.security_context?.namespace_options?.ipc),
+        },
       },
       resources: {
         cpuPeriod: linux?.resources?.cpu_period ?? 0,

@@ -13,6 +13,8 @@ import {
   TaskExecStarted,
   TaskExit,
   TaskOOM,
+  TaskPaused,
+  TaskResumed,
   TaskStart,
 } from "../generated/containerd/events/task.ts";
 import type { Envelope } from "../generated/containerd/types/types.ts";
@@ -60,6 +62,10 @@ function toAny(event: TaskEvent): Any {
         execId: event.execId,
         pid: event.pid,
       });
+    case "paused":
+      return pack("TaskPaused", TaskPaused, { containerId });
+    case "resumed":
+      return pack("TaskResumed", TaskResumed, { containerId });
     case "oom":
       return pack("TaskOOM", TaskOOM, { containerId });
   }

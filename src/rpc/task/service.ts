@@ -7,6 +7,7 @@
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ProcessState, ProcessStatus, TaskService } from "../../contracts/task.ts";
+import { ProcessDetails } from "../generated/containerd/runc/v1/options.ts";
 import {
   type CreateTaskRequest,
   type CreateTaskResponse,
@@ -15,13 +16,15 @@ import {
   TaskDefinition,
 } from "../generated/containerd/task/v3/task.ts";
 import { Status } from "../generated/containerd/types/task.ts";
+import type { Any } from "../generated/google/protobuf/any.ts";
 import type { Empty } from "../generated/google/protobuf/empty.ts";
 import { checkIdentifier } from "../identifiers.ts";
 import { toTimestamp } from "../timestamps.ts";
 import { NAMESPACE_METADATA } from "../ttrpc/metadata.ts";
 import { bindService, type TtrpcCall, type TtrpcHandlers, type TtrpcService } from "../ttrpc/service.ts";
 import { readBundle } from "./bundle.ts";
-import { readProcess } from "./process.ts";
+import { toMetrics } from "./metrics.ts";
+import { readProcess, readResources } from "./process.ts";
 
 const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
   created: Status.CREATED,
@@ -52,7 +55,7 @@ function taskHandlers(tasks: TaskService): TtrpcHandlers<typeof TaskDefinition> 
       return { pid, exitStatus, exitedAt: toTimestamp(exitedAt) };
     },
     pids: async ({ id }) => ({
-      processes: (await tasks.pids(id)).map((pid) => ({ pid, info: undefined })),
+      processes: (await tasks.pids(id)).map(({ pid, execId }) => ({ pid, info: detailsOf(execId) })),
     }),
     closeIO: ({ id, execId, stdin }) => (stdin ? empty(tasks.closeIO(id, execId)) : EMPTY),
     resizePty: ({ id, execId, width, height }) => empty(tasks.resizePty(id, execId, width, height)),
@@ -64,10 +67,10 @@ function taskHandlers(tasks: TaskService): TtrpcHandlers<typeof TaskDefinition> 
       tasks.shutdown(id);
       return EMPTY;
     },
-    stats: ({ id }) => refuse("read the statistics of", id),
-    update: ({ id }) => refuse("change the resources of", id),
-    pause: ({ id }) => refuse("pause", id),
-    resume: ({ id }) => refuse("resume", id),
+    stats: async ({ id }) => ({ stats: toMetrics(await tasks.stats(id)) }),
+    update: ({ id, resources }) => empty(tasks.update(id, readResources(id, resources))),
+    pause: ({ id }) => empty(tasks.pause(id)),
+    resume: ({ id }) => empty(tasks.resume(id)),
     checkpoint: ({ id }) => refuse("checkpoint", id),
   };
 }
@@ -139,6 +142,13 @@ function toStateResponse(state: ProcessState): StateResponse {
     exitStatus: state.exitStatus,
     exitedAt: state.exitedAt === undefined ? undefined : toTimestamp(state.exitedAt),
   };
+}
+
+/** The exec that a pid belongs to; init has none. */
+function detailsOf(execId: string): Any | undefined {
+  if (execId === "") return undefined;
+  const value = ProcessDetails.encode({ execId }).finish();
+  return { typeUrl: "containerd.runc.v1.ProcessDetails", value };
 }
 
 function refuse(action: string, id: string): never {

@@ -153,6 +153,8 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
       ...create,
       id: "c1",
       pidTarget: "",
+      seccomp: undefined,
+      drainMs: 0,
       rootfs: {
         kind: plan.guest.kind,
         path: plan.guest.path,

@@ -95,6 +95,8 @@ export class FakeGuest {
   sharePort: string | undefined;
   /** Serial → how many containers use that image. */
   readonly mountedImages = new Map<string, number>();
+  /** Ids of containers that are paused. */
+  readonly frozen = new Set<string>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -257,6 +259,13 @@ export class FakeGuest {
         .filter((process) => process.state !== "exited")
         .map(({ pid }) => pid),
     }),
+    "container.update": ({ id, cgroup }) => {
+      Object.assign(this.container(id).create.cgroup, cgroup);
+      return {};
+    },
+    "container.stats": ({ id }) => ({ files: { ...this.container(id).create.cgroup } }),
+    "container.pause": ({ id }) => this.freeze(id, true),
+    "container.resume": ({ id }) => this.freeze(id, false),
     "process.start": ({ id, execId }) => {
       const process = this.process(id, execId);
       if (process.state !== "created") {
@@ -322,6 +331,12 @@ export class FakeGuest {
       if (users > 0) this.mountedImages.set(serial, users);
       else this.mountedImages.delete(serial);
     }
+  }
+
+  private freeze(id: string, frozen: boolean): Record<string, never> {
+    if (frozen) this.frozen.add(this.container(id).create.id);
+    else this.frozen.delete(this.container(id).create.id);
+    return {};
   }
 
   private signal({ id, execId, signal, all }: ProcessSignal): Record<string, never> {

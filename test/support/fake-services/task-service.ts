@@ -3,7 +3,9 @@
  *
  * A test ends a process by `end` and makes a method fail by `failWith`.
  */
+import { readCgroupStats } from "../../../src/actors/guest/cgroup-stats.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import type { CgroupStats } from "../../../src/contracts/stats.ts";
 import type {
   ProcessState,
   TaskCreateRequest,
@@ -27,6 +29,8 @@ export class FakeTaskService implements TaskService {
   readonly execs: TaskExecRequest[] = [];
   /** Calls that change something and answer nothing: `kill c1 e1 9 true`, … */
   readonly calls: string[] = [];
+  /** Files of every container's cgroup. */
+  readonly statistics: Record<string, string> = {};
   /** How many waits are pending. */
   waiting = 0;
   private readonly processes = new Map<string, FakeProcess>();
@@ -89,9 +93,28 @@ export class FakeTaskService implements TaskService {
     return { pid: state.pid, exitStatus: state.exitStatus, exitedAt: state.exitedAt ?? new Date(0) };
   }
 
-  async pids(id: string): Promise<number[]> {
+  async pids(id: string): Promise<{ pid: number; execId: string }[]> {
     this.maybeFail("pids");
-    return [this.get(id, "").state.pid];
+    const all = [...this.processes.values()].map(({ state }) => state);
+    return all.filter((state) => state.id === id).map(({ pid, execId }) => ({ pid, execId }));
+  }
+
+  async stats(id: string): Promise<CgroupStats> {
+    this.maybeFail("stats");
+    this.get(id, "");
+    return readCgroupStats(this.statistics);
+  }
+
+  async update(id: string, resources: unknown): Promise<void> {
+    this.record("update", id, "", JSON.stringify(resources));
+  }
+
+  async pause(id: string): Promise<void> {
+    this.record("pause", id, "");
+  }
+
+  async resume(id: string): Promise<void> {
+    this.record("resume", id, "");
   }
 
   async closeIO(id: string, execId: string): Promise<void> {

@@ -116,6 +116,7 @@ export class MemoryHost {
           this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`));
         },
       },
+      seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
       networks: {
         admit: () => undefined,
         connect: async (_, { id }) => this.make("connectNetwork", `network ${id}`),

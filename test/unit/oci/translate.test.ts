@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlazarError } from "../../../src/contracts/errors.ts";
-import { translateProcess } from "../../../src/oci/spec/process.ts";
+import { HOST_LABELS, translateProcess } from "../../../src/oci/spec/process.ts";
 import { translateResources, weightOfShares } from "../../../src/oci/spec/resources.ts";
 import { translateSpec } from "../../../src/oci/spec/translate.ts";
 import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
@@ -20,7 +20,10 @@ const STDIO = { stdin: 0, stdout: 1, stderr: 2 };
 
 /** What the guest makes of it. */
 function guestAccepts(create: object): unknown {
-  return containerCreate({ ...create, id: "c1", pidTarget: "", rootfs: ROOTFS, stdio: STDIO }, "create");
+  return containerCreate(
+    { ...create, id: "c1", pidTarget: "", rootfs: ROOTFS, stdio: STDIO, drainMs: 0 },
+    "create",
+  );
 }
 
 describe("an ordinary CRI spec", () => {
@@ -67,6 +70,7 @@ describe("an ordinary CRI spec", () => {
   test("turns limits into files of cgroup v2", () => {
     expect(create.cgroup).toEqual({
       "memory.max": "268435456",
+      "memory.swap.max": "0",
       "cpu.max": "50000 100000",
       "cpu.weight": String(weightOfShares(512)),
     });
@@ -152,7 +156,26 @@ describe("what cannot be had", () => {
     ["a NUL in the environment", (spec) => Object.assign(spec.process, { env: ["A=\0"] }), "process.env[0]"],
     ["a relative cwd", (spec) => Object.assign(spec.process, { cwd: "x" }), "not an absolute path"],
     ["no cwd", (spec) => delete spec.process["cwd"], "process.cwd"],
-    ["a negative uid", (spec) => Object.assign(spec.process, { user: { uid: -1 } }), "process.user.uid"],
+    [
+      "a negative uid",
+      (spec) => Object.assign(spec.process, { user: { uid: -1 } }),
+      "process.user.uid -1): out of range",
+    ],
+    [
+      "a uid beyond 32 bits",
+      (spec) => Object.assign(spec.process, { user: { uid: 4_294_967_296 } }),
+      "cannot read the OCI spec (process.user.uid 4294967296): out of range",
+    ],
+    [
+      "a uid that is no number",
+      (spec) => Object.assign(spec.process, { user: { uid: "root" } }),
+      'process.user.uid "root"): it is not',
+    ],
+    [
+      "an umask beyond its nine bits",
+      (spec) => Object.assign(spec.process, { user: { umask: 512 } }),
+      "process.user.umask 512): out of range",
+    ],
     ["a wrong OCI version", (spec) => Object.assign(spec, { ociVersion: "2.0" }), "2.0"],
     [
       "a layer size that is none",
@@ -173,7 +196,10 @@ describe("what cannot be had", () => {
     ],
     [
       "a huge environment",
-      (spec) => Object.assign(spec.process, { env: Array(10).fill("x".repeat(200_000)) }),
+      (spec) =>
+        Object.assign(spec.process, {
+          env: Array.from({ length: 25 }, (_, each) => `V${each}=${"x".repeat(200_000)}`),
+        }),
       "at most",
     ],
   ])("%s is an invalid spec, and the message says where", (_, change, message) => {
@@ -216,20 +242,13 @@ describe("what cannot be had", () => {
       scheduler: {},
     });
     Object.assign(spec.linux, {
-      seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
       rootfsPropagation: "rshared",
-      devices: ["null", "kvm", "fuse", "sda", "sdb", "sdc", "sdd"].map((name) => ({ path: `/dev/${name}` })),
-      resources: { cpu: { cpus: "0-1" }, hugepageLimits: [{ limit: 1 }], blockIO: { weight: 1 } },
+      resources: { blockIO: { weight: 1 } },
     });
+    expect(translateSpec(spec).notices).toEqual([HOST_LABELS]);
     expect(translateSpec(spec).warnings).toEqual([
-      "the AppArmor profile cri-containerd.apparmor.d is the host's and does not apply in the guest",
-      "the SELinux label a:b is the host's and does not apply in the guest",
-      "CPU and memory node sets are the host's: the guest's CPUs are not pinned by them",
-      "linux.resources.hugepageLimits is not supported",
       "linux.resources.blockIO is not supported",
-      "the seccomp profile is not applied inside the guest",
       "mounts of the container do not propagate to the host",
-      "the host's devices are not in the guest: /dev/kvm, /dev/fuse, /dev/sda, /dev/sdb, /dev/sdc and 1 more",
     ]);
   });
 });
@@ -238,6 +257,10 @@ describe("resources", () => {
   test.each([
     [{ memory: { limit: -1 } }, { "memory.max": "max" }],
     [{ memory: { limit: 0, reservation: 4096 } }, { "memory.low": "4096" }],
+    [{ memory: { limit: 4096, swap: 12_288 } }, { "memory.max": "4096", "memory.swap.max": "8192" }],
+    [{ memory: { limit: 4096, swap: -1 } }, { "memory.max": "4096", "memory.swap.max": "max" }],
+    [{ cpu: { cpus: "0-2,5", mems: "0" } }, { "cpuset.cpus": "0-2,5", "cpuset.mems": "0" }],
+    [{ hugepageLimits: [{ pageSize: "2MB", limit: 4096 }] }, { "hugetlb.2MB.max": "4096" }],
     [{ cpu: { quota: -1, period: 100_000 } }, { "cpu.max": "max 100000" }],
     [{ cpu: { quota: 25_000 } }, { "cpu.max": "25000 100000" }],
     [{ cpu: { shares: 1024 } }, { "cpu.weight": "39" }],
@@ -249,6 +272,21 @@ describe("resources", () => {
     expect(translateResources(resources)).toEqual({ cgroup, warnings: [] });
   });
 
+  test.each<[object, string]>([
+    [{ memory: { swap: 4096 } }, "linux.resources.memory.swap): 4096 has no linux.resources.memory.limit"],
+    [
+      { memory: { limit: 8192, swap: 4096 } },
+      "linux.resources.memory.swap): 4096 is below the memory limit 8192",
+    ],
+    [{ cpu: { cpus: "all" } }, 'linux.resources.cpu.cpus): "all" is not a list'],
+    [
+      { hugepageLimits: [{ pageSize: "big" }] },
+      'linux.resources.hugepageLimits[0].pageSize "big"): must be like 2MB',
+    ],
+  ])("%j is refused by field and value", (resources, message) => {
+    expect(() => translateResources(resources)).toThrow(message);
+  });
+
   test("shares span the whole range of weights", () => {
     expect([2, 1024, 262_144].map(weightOfShares)).toEqual([1, 39, 10_000]);
     expect([0, 1, 1_000_000].map(weightOfShares)).toEqual([1, 1, 10_000]);
@@ -256,6 +294,33 @@ describe("resources", () => {
 
   test.each(["../memory.max", "cgroup.procs", "cgroup.kill", "memory"])("the file %s is refused", (name) => {
     expect(codeOf(() => translateResources({ unified: { [name]: "1" } }))).toBe("InvalidSpec");
+  });
+});
+
+describe("arguments and variables", () => {
+  const processOf = (env: string[], args = ["true"]) => translateProcess({ args, env, cwd: "/" }).process;
+
+  test("the last of two variables with one name counts", () => {
+    expect(processOf(["A=1", "B=2", "A=3", "AB=4", "A="]).env).toEqual(["A=", "B=2", "AB=4"]);
+  });
+
+  test.each(["A", "", "=x"])("the variable %j is refused by its place", (wrong) => {
+    expect(() => processOf(["A=1", wrong])).toThrow(
+      `process.env[1]): "${wrong}" is not a name, "=" and a value`,
+    );
+  });
+
+  test("there may be 20,000 variables and 1.5 MB of arguments", () => {
+    const env = Array.from({ length: 20_000 }, (_, each) => `SERVICE_${each}_HOST=10.0.0.1`);
+    const args = ["true", ...Array.from({ length: 15 }, () => "x".repeat(100_000))];
+    expect(processOf(env, args)).toMatchObject({ env, args });
+  });
+
+  test("names of no capability are passed over, with a warning", () => {
+    const sets = { bounding: ["CAP_KILL", "CAP_NOTHING"], permitted: ["CAP_NOTHING"] };
+    const { process, warnings } = translateProcess({ args: ["true"], cwd: "/", capabilities: sets });
+    expect(process.capabilities).toMatchObject({ bounding: capabilityMask(["CAP_KILL"]), permitted: 0 });
+    expect(warnings).toEqual(["process.capabilities has names of no capability: CAP_NOTHING"]);
   });
 });
 

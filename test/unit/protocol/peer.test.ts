@@ -171,3 +171,67 @@ describe("a host's peer", () => {
     expect(host.violations).toEqual([]);
   });
 });
+
+describe("a request that is longer than a frame", () => {
+  const text = (length: number) => ({ text: "x".repeat(length) });
+  const joined = async (maxRequestBytes: number) => {
+    const frames = { maxFrameBytes: 512 * 1024 };
+    const host = side("host", true, frames);
+    const guest = side("guest", false, { ...frames, maxRequestBytes });
+    const cable = new Cable(host.peer, guest.peer);
+    cable.attach();
+    await cable.run();
+    return { host, guest, cable };
+  };
+
+  it("goes in pieces, each within the bound of a frame, and arrives whole", async () => {
+    const { host, guest, cable } = await joined(4 * 1024 * 1024);
+    const { result } = host.peer.request("long", text(300_000));
+    const next = host.peer.request("next", text(1));
+    await cable.run();
+    expect(guest.requests).toEqual(["long", "next"]);
+    // an answer is one frame
+    await expect(result).resolves.toEqual(text(300_000));
+    await expect(next.result).resolves.toEqual(text(1));
+    expect([...host.violations, ...guest.violations]).toEqual([]);
+  });
+
+  it("is sent again as a whole if the link breaks in its midst", async () => {
+    const { host, guest, cable } = await joined(4 * 1024 * 1024);
+    const received: number[] = [];
+    const { result } = host.peer.request("long", text(300_000));
+    result.then(() => received.push(1)).catch(() => undefined);
+    cable.cut();
+    cable.attach();
+    await cable.run();
+    expect(guest.requests).toEqual(["long"]);
+    expect(received).toEqual([1]);
+    expect(guest.violations).toEqual([]);
+  });
+
+  it("is a violation above the bound for requests, before it is whole", async () => {
+    const { host, guest, cable } = await joined(1024 * 1024);
+    host.peer.request("long", text(1_500_000)).result.catch(() => undefined);
+    await cable.run();
+    expect(guest.requests).toEqual([]);
+    expect(guest.violations[0]?.code).toBe("FrameTooLong");
+  });
+
+  it("is a violation above a frame's bound where no other is given", async () => {
+    const { host, guest, cable } = await connected();
+    const part = encodeFrame(FrameType.RequestPart, 0, 1, new Uint8Array(4000));
+    const frames: Uint8Array[] = [part, part];
+    for (const frame of frames) guest.peer.receive(frame);
+    await cable.run();
+    expect(guest.violations[0]?.code).toBe("FrameTooLong");
+    expect(host.violations).toEqual([]);
+  });
+
+  it("is a violation with another request between its pieces", async () => {
+    const { guest } = await joined(1024 * 1024);
+    guest.peer.receive(encodeFrame(FrameType.RequestPart, 0, 7, new Uint8Array(10)));
+    guest.peer.receive(encodeFrame(FrameType.Request, 0, 8, nodeText.encode('{"op":"x","params":{}}')));
+    expect(guest.violations[0]?.code).toBe("FrameUnexpected");
+    expect(guest.requests).toEqual([]);
+  });
+});

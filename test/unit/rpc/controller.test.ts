@@ -88,7 +88,6 @@ describe("Controller.Create", () => {
   it.each([
     [NamespaceMode.POD, "pod"],
     [NamespaceMode.CONTAINER, "container"],
-    [NamespaceMode.NODE, "node"],
     [NamespaceMode.TARGET, "target"],
   ])("understands PID namespace mode %i as %s", async (pid, pidMode) => {
     const { sandboxes, call } = await serve();
@@ -96,6 +95,20 @@ describe("Controller.Create", () => {
     await call(ControllerService.create, createRequest({ options }));
     expect(sandboxes.created[0]?.pidMode).toBe(pidMode);
   });
+
+  it.each(["pid", "ipc"])(
+    "refuses a pod that asks for the host's %s namespace, by the field's name",
+    async (type) => {
+      const { sandboxes, call } = await serve();
+      const namespaceOptions = { [type]: NamespaceMode.NODE };
+      const options = optionsOf({ linux: { securityContext: { namespaceOptions } } });
+      await expect(call(ControllerService.create, createRequest({ options }))).rejects.toMatchObject({
+        code: status.INVALID_ARGUMENT,
+        message: expect.stringContaining(`host${type.toUpperCase()}: the host's`),
+      });
+      expect(sandboxes.created).toEqual([]);
+    },
+  );
 
   it("takes a type url with a host in front", async () => {
     const { sandboxes, call } = await serve();

@@ -2,6 +2,8 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import { Metrics } from "../../../src/rpc/generated/containerd/cgroups/v2/metrics.ts";
+import { ProcessDetails } from "../../../src/rpc/generated/containerd/runc/v1/options.ts";
 import { Status } from "../../../src/rpc/generated/containerd/types/task.ts";
 import { createTaskService } from "../../../src/rpc/task/service.ts";
 import { FakeTaskService } from "../../support/fake-services/task-service.ts";
@@ -144,6 +146,55 @@ describe("the other Task methods", () => {
     });
   });
 
+  it("tell which pid is an exec's", async () => {
+    const { call, tasks } = await runningTask();
+    await tasks.exec("c1", "e1", { process: {}, stdin: "", stdout: "", stderr: "", terminal: false });
+    const { processes } = await call(methods.pids, { id: "c1" });
+    expect(processes[1]?.info?.typeUrl).toBe("containerd.runc.v1.ProcessDetails");
+    expect(ProcessDetails.decode(processes[1]?.info?.value ?? new Uint8Array())).toEqual({ execId: "e1" });
+  });
+
+  it("pause, resume and update a task", async () => {
+    const { call, tasks } = await runningTask();
+    const limits = { memory: { limit: 4096 } };
+    const any = (value: string) => ({
+      typeUrl: "types.LinuxResources",
+      value: new TextEncoder().encode(value),
+    });
+    await call(methods.pause, { id: "c1" });
+    await call(methods.resume, { id: "c1" });
+    await call(methods.update, { id: "c1", resources: any(JSON.stringify(limits)), annotations: {} });
+    expect(tasks.calls).toEqual(["pause c1 ", "resume c1 ", `update c1  ${JSON.stringify(limits)}`]);
+    for (const resources of [undefined, any("{")])
+      await expect(call(methods.update, { id: "c1", resources, annotations: {} })).rejects.toMatchObject({
+        code: status.INVALID_ARGUMENT,
+      });
+  });
+
+  it("answer statistics as containerd's metrics of cgroup v2", async () => {
+    const { call, tasks } = await runningTask();
+    Object.assign(tasks.statistics, {
+      "memory.current": "4096\n",
+      "memory.max": "8192\n",
+      "memory.stat": "anon 1024\ninactive_file 100\nnonsense x\n",
+      "memory.events": "low 0\noom_kill 2\n",
+      "cpu.stat": "usage_usec 5000000\nnr_throttled 3\n",
+      "pids.current": "7\n",
+      "pids.max": "max\n",
+      "io.stat": "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n",
+    });
+    const { stats } = await call(methods.stats, { id: "c1" });
+    expect(stats?.typeUrl).toBe("io.containerd.cgroups.v2.Metrics");
+    const metrics = Metrics.decode(stats?.value ?? new Uint8Array());
+    expect(metrics).toMatchObject({
+      pids: { current: 7n, limit: 2n ** 64n - 1n },
+      cpu: { usageUsec: 5_000_000n, nrThrottled: 3n },
+      memory: { usage: 4096n, usageLimit: 8192n, anon: 1024n, inactiveFile: 100n, swapLimit: 2n ** 64n - 1n },
+      memoryEvents: { oomKill: 2n },
+      io: { usage: [{ major: 8n, minor: 0n, rbytes: 10n, wbytes: 20n, rios: 1n, wios: 2n }] },
+    });
+  });
+
   it("answer NotFound for an unknown container", async () => {
     const { call } = taskCalls();
     await expect(call(methods.state, { id: "nope", execId: "" })).rejects.toMatchObject({
@@ -155,11 +206,6 @@ describe("the other Task methods", () => {
   it("refuse what is not there yet with a sentence, never with an empty success", async () => {
     const { call } = await runningTask();
     const refusal = { code: status.UNIMPLEMENTED, message: expect.stringMatching(/^cannot .+ \(c1\): .+/) };
-    await expect(call(methods.stats, { id: "c1" })).rejects.toMatchObject(refusal);
-    await expect(call(methods.pause, { id: "c1" })).rejects.toMatchObject(refusal);
-    await expect(call(methods.resume, { id: "c1" })).rejects.toMatchObject(refusal);
-    const update = call(methods.update, { id: "c1", resources: undefined, annotations: {} });
-    await expect(update).rejects.toMatchObject(refusal);
     const checkpoint = call(methods.checkpoint, { id: "c1", path: "", options: undefined });
     await expect(checkpoint).rejects.toMatchObject(refusal);
   });

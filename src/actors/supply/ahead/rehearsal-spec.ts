@@ -3,6 +3,7 @@
  */
 import type { TranslatedContainer } from "../../../backends/backend.ts";
 import { capabilityMask } from "../../../protocol/guest/capabilities.ts";
+import { ALWAYS_ALLOWED, deviceProgram } from "../../../protocol/guest/device-program.ts";
 
 const CAPABILITIES = capabilityMask([
   ...["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"],
@@ -91,8 +92,13 @@ export const REHEARSAL_SPEC: TranslatedContainer = {
     sysctl: {},
     cgroup: { "cpu.weight": "100" },
     layerBytes: undefined,
+    devices: [],
+    // the guest keeps the loaded program, and most containers have the same
+    deviceProgram: Buffer.from(deviceProgram(ALWAYS_ALLOWED)).toString("base64"),
   },
+  seccomp: undefined,
   rootReadonly: false,
   pidTarget: undefined,
   warnings: [],
+  notices: [],
 };

@@ -112,6 +112,8 @@ export async function rehearseInTemplate(
       rootfs,
       stdio,
       pidTarget: "",
+      seccomp: undefined,
+      drainMs: 0,
     };
     await guest.request("container.create", create, limits);
     await guest.request("process.start", { id: create.id, execId: "" }, limits);

@@ -68,3 +68,80 @@ describe("the journal of a pod", () => {
     expect(memory.remains()).toEqual([]);
   });
 });
+
+describe("a container of a pod with sysctls", () => {
+  it("has them, unless its own spec says otherwise", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    const sysctls = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "1" };
+    await sandboxes.create({ ...podSpec("pod"), sysctls });
+    await sandboxes.start("pod");
+    const request = containerRequest("pod", "c1");
+    const spec = { ...(request.spec as object), linux: { sysctl: { "net.ipv4.ip_forward": "0" } } };
+    await tasks.create({ ...request, spec });
+    const { create } = memory.driver.vm("pod").guest.containers.get("c1") ?? {};
+    expect(create?.sysctl).toEqual({ "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "0" });
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
+describe("a running container", () => {
+  const running = async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    await tasks.create(containerRequest("pod", "c1"));
+    await tasks.start("c1", "");
+    const end = async () => {
+      await sandboxes.shutdown("pod");
+      expect(memory.remains()).toEqual([]);
+    };
+    return { memory, tasks, guest: memory.driver.vm("pod").guest, end };
+  };
+
+  it("is paused and resumed, and says so; no exec begins meanwhile", async () => {
+    const { memory, tasks, guest, end } = await running();
+    await expect(tasks.resume("c1")).rejects.toMatchObject({ code: "IllegalTransition" });
+    await tasks.pause("c1");
+    expect(guest.frozen.has("c1")).toBe(true);
+    expect(tasks.state("c1", "").status).toBe("paused");
+    const exec = {
+      process: { args: ["true"], cwd: "/" },
+      stdin: "",
+      stdout: "",
+      stderr: "",
+      terminal: false,
+    };
+    await expect(tasks.exec("c1", "e1", exec)).rejects.toMatchObject({ code: "IllegalTransition" });
+    await expect(tasks.pause("c1")).rejects.toMatchObject({ code: "IllegalTransition" });
+    await tasks.resume("c1");
+    expect(guest.frozen.has("c1")).toBe(false);
+    expect(tasks.state("c1", "").status).toBe("running");
+    const types = memory.events.map(({ type }) => type);
+    expect(types.filter((type) => type === "paused" || type === "resumed")).toEqual(["paused", "resumed"]);
+    await end();
+  });
+
+  it("that is paused can be killed", async () => {
+    const { tasks, end } = await running();
+    await tasks.pause("c1");
+    await tasks.kill("c1", "", 9, true);
+    expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
+    expect(tasks.state("c1", "").status).toBe("stopped");
+    await end();
+  });
+
+  it("takes other limits, and refuses what is none before the guest hears of it", async () => {
+    const { tasks, guest, end } = await running();
+    await tasks.update("c1", { memory: { limit: 4096 }, cpu: { quota: 50_000, period: 100_000 } });
+    const limits = { "memory.max": "4096", "cpu.max": "50000 100000" };
+    expect(guest.containers.get("c1")?.create.cgroup).toMatchObject(limits);
+    await expect(tasks.update("c1", { pids: { limit: "many" } })).rejects.toMatchObject({
+      code: "InvalidSpec",
+    });
+    expect((await tasks.stats("c1")).memoryUsage.limit).toBe(4096n);
+    await end();
+  });
+});

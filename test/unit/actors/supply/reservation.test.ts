@@ -150,3 +150,15 @@ describe("a warm VM that is reserved for a pod", () => {
     });
   });
 });
+
+describe("the annotation for a way", () => {
+  it("that names no way is refused, by its name and value, before there is a sandbox", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes } = memory.actors();
+    const spec = { ...podSpec("pod"), annotations: { [BOOT_ANNOTATION]: "nonsense" } };
+    await expect(sandboxes.create(spec)).rejects.toThrow(
+      'cannot read the pod\'s annotations (io.blazar.boot): "nonsense" is not one of pool, clone, cold',
+    );
+    expect(memory.remains()).toEqual([]);
+  });
+});

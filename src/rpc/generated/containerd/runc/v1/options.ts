@@ -23,6 +23,10 @@ export interface Options {
   taskApiVersion: number;
 }
 
+export interface ProcessDetails {
+  execId: string;
+}
+
 function createBaseOptions(): Options {
   return {
     noPivotRoot: false,
@@ -219,6 +223,61 @@ export const Options: MessageFns<Options> = {
     message.criuWorkPath = object.criuWorkPath ?? "";
     message.taskApiAddress = object.taskApiAddress ?? "";
     message.taskApiVersion = object.taskApiVersion ?? 0;
+    return message;
+  },
+};
+
+function createBaseProcessDetails(): ProcessDetails {
+  return { execId: "" };
+}
+
+export const ProcessDetails: MessageFns<ProcessDetails> = {
+  encode(message: ProcessDetails, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.execId !== "") {
+      writer.uint32(10).string(message.execId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProcessDetails {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProcessDetails();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.execId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ProcessDetails>): ProcessDetails {
+    return ProcessDetails.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProcessDetails>): ProcessDetails {
+    const message = createBaseProcessDetails();
+    message.execId = object.execId ?? "";
     return message;
   },
 };

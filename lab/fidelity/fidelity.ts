@@ -1,0 +1,88 @@
+/**
+ * `npm run test:fidelity`: every case once under runc and once under blazar of one private containerd, side by side.
+ *
+ * A difference fails the run unless the case explains it. The last line is `N same, 0 different, M explained`.
+ */
+import { artifacts } from "../../setup/steps/artifacts.ts";
+import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { busyboxImage, pauseImage } from "../images/busybox.ts";
+import { removeAllPods } from "../node/pods.ts";
+import { PrivateNode } from "../node/private-node.ts";
+import type { FidelityCase } from "./case.ts";
+import { PROCESS_CASES } from "./cases/process.ts";
+import { RESOURCE_CASES } from "./cases/resources.ts";
+import { RULE_CASES } from "./cases/rules.ts";
+import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
+import { FidelityReport } from "./report.ts";
+
+const IMAGE = "localhost/blazar/fidelity:latest";
+
+/** All cases, by the room that they are in. */
+export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES];
+
+export interface FidelityOptions {
+  /** The bundled product, `dist/blazar.mjs`. */
+  readonly program: string;
+  /** Only cases with this text in their name. */
+  readonly only: string;
+}
+
+/** Runs the cases; the returned number is the exit code. */
+export async function testFidelity({ program, only }: FidelityOptions): Promise<number> {
+  const built = artifacts();
+  if (process.getuid?.() !== 0 || built.containerd === null) {
+    const reason = built.containerd === null ? "set-up has no containerd" : "containers of runc need root";
+    throw blazarError("DependencyMissing", "compare blazar with runc", reason);
+  }
+  const cases = FIDELITY_CASES.filter((each) => each.name.includes(only) && each.applies?.() !== false);
+  const node = await PrivateNode.start({
+    program,
+    containerd: built.containerd.bin,
+    prefix: "blazar-fidelity-",
+  });
+  const report = new FidelityReport(process.stdout);
+  try {
+    const image = await busyboxImage(IMAGE, built.busybox);
+    await node.containerd.importImage(image);
+    await node.containerd.importImage(pauseImage(image));
+    const maker = { cri: node.cri, image: IMAGE, directory: node.directory };
+    await compare(cases, maker, report);
+    return report.close();
+  } finally {
+    await removeAllPods(node.cri).catch(() => undefined);
+    await node.stop();
+  }
+}
+
+async function compare(
+  cases: readonly FidelityCase[],
+  maker: PodMaker,
+  report: FidelityReport,
+): Promise<void> {
+  const shared: Partial<Record<Handler, HandlerPod>> = {};
+  for (const handler of HANDLERS) shared[handler] = await HandlerPod.start(maker, handler);
+  for (const each of cases) {
+    const answers = { runc: "", blazar: "" };
+    for (const handler of HANDLERS) answers[handler] = await answerOf(each, handler, maker, shared[handler]);
+    report.add(each, answers);
+  }
+}
+
+/** What the case tells; a failure is an answer, too. */
+async function answerOf(
+  { pod: config, run }: FidelityCase,
+  handler: Handler,
+  maker: PodMaker,
+  shared: HandlerPod | undefined,
+): Promise<string> {
+  let own: HandlerPod | undefined;
+  try {
+    if (config !== undefined) own = await HandlerPod.start(maker, handler, config);
+    const pod = own ?? shared;
+    return pod === undefined ? "there is no pod" : await run(pod);
+  } catch (error) {
+    return `failed: ${reasonOf(error)}`;
+  } finally {
+    await own?.remove();
+  }
+}
