@@ -164,9 +164,9 @@ export class QemuBench implements VmmBench {
     await vm.attachDisk({ id: "full", path: image, readonly: false });
     const guest = await DriverGuest.of(vm);
     await guest.ask("sandbox.setup", sandboxSetup());
-    // no file system in between: the disk is found by its number, which is SCSI's first (8:0)
-    const script =
-      "until mknod /d b 8 0 && dd of=/d if=/dev/null 2>/dev/null; do rm -f /d; done; dd if=/dev/zero of=/d bs=1M count=4 conv=fsync";
+    // no file system in between: the disk is found by its size, because the slots have SCSI's first numbers
+    const find = `while read major minor blocks name; do [ "$blocks" = ${DISK_BYTES / 1024} ] && mknod /d b $major $minor; done`;
+    const script = `until ${find} </proc/partitions; [ -b /d ]; do sleep 0.1; done; dd if=/dev/zero of=/d bs=1M count=4 conv=fsync`;
     await guest.run("writer", ["sh", "-c", script]);
   }
 
@@ -187,7 +187,7 @@ export class QemuBench implements VmmBench {
 
   async dispose(): Promise<void> {
     await this.keeper.dispose();
-    for (const directory of this.mounts) await promisify(execFile)("umount", [directory]);
+    for (const directory of this.mounts) await promisify(execFile)("umount", ["--lazy", directory]);
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -1,6 +1,7 @@
 /** What the lab knows of its node and its pods: configuration files, logs, processes, patience. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "smol-toml";
@@ -176,15 +177,25 @@ describe("a program", () => {
     expect(ended).toEqual({ code: 3, stdout: "in", stderr: "b\n" });
   });
 
-  it("that is run to its end is ended by a signal", async () => {
-    const script =
-      "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000); console.log('up')";
+  it("that is run to its end is ended by a signal, and then has no code", async () => {
     const abort = new AbortController();
     const mark = `blazar-lab-abort-${process.pid}`;
-    const ended = runToEnd([...node, script, mark], { signal: abort.signal });
+    const ended = runToEnd([...node, "setInterval(() => {}, 1000)", mark], { signal: abort.signal });
     await until("the child", async () => (await processesOf([mark]))[0]);
     abort.abort();
     expect((await ended).code).toBeNull();
+  });
+
+  it("that hears the signal is waited for, and has the code that it gives", async () => {
+    const ready = join(await temporaryDirectory(), "ready");
+    const script =
+      "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000);" +
+      "require('fs').writeFileSync(process.argv[1], '')";
+    const abort = new AbortController();
+    const ended = runToEnd([...node, script, ready], { signal: abort.signal });
+    await until("the child's handler", async () => (existsSync(ready) ? true : undefined));
+    abort.abort();
+    expect((await ended).code).toBe(7);
   });
 
   it("that is not there is told", async () => {
