@@ -101,6 +101,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer }),
     rootfs:
       options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
+    images,
     cgroups: options.cgroups ?? new HostCgroups(),
     networks: new HostNetworkOnly(),
     // the last of the users is for VMs that are no sandbox's
