@@ -61,6 +61,7 @@ handle = requestHandler({
   share,
   containers,
   prepareDisk: (params) => disks.prepare(params),
+  prepareImage: (serial) => images.prepare(serial),
   prepareChild: async () => {
     cgroups.prepare();
     await children.prepare();

@@ -37,12 +37,17 @@ export interface ImageLease {
 
 export interface ImageStore {
   /**
-   * The image of this chain for a holder (a container's id), or undefined: then the caller uses the share, and the image is
+   * The image of this chain for a holder (the id of a container, or of a VM), or undefined: then the caller uses the share, and the image is
    * made behind. Waits at most `image.inline_limit` for an image that is made meanwhile. Taking a lease twice for one
    * holder is one lease. Never throws but for an abort.
    * @throws BlazarError Cancelled; the image is then made behind, and no lease is left
    */
   use(lower: readonly string[], holder: string, signal?: AbortSignal): Promise<ImageLease | undefined>;
+  /**
+   * A lease on an image that is there; undefined if it is not, or cannot be used. Nothing is made. Taking a lease twice for
+   * one holder is one lease. Never throws.
+   */
+  hold(key: string, holder: string): Promise<ImageLease | undefined>;
   /** Gives back what a holder has, also one of an earlier daemon. Idempotent, also for an image that is gone. */
   release(key: string, holder: string): Promise<void>;
   /**

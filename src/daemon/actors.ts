@@ -9,6 +9,7 @@ import { ContainerTasks, type SpecTranslator } from "../actors/container/task-se
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
 import { Endings } from "../actors/supply/ahead/endings.ts";
+import { LastImage } from "../actors/supply/ahead/last-image.ts";
 import { OneOriginal, type OriginalSettings } from "../actors/supply/ahead/originals.actor.ts";
 import { VmMaker, type VmMakerPorts } from "../actors/supply/ahead/vm-maker.ts";
 import { type PoolSettings, WarmPool } from "../actors/supply/ahead/warm-pool.actor.ts";
@@ -17,6 +18,7 @@ import { ClonesOnly, FreshVms, PodVms } from "../actors/supply/vm-supply.ts";
 import { VmBackend, type VmBackendPorts } from "../actors/vm/vm-backend.ts";
 import type { Backend } from "../backends/backend.ts";
 import { blazarError } from "../contracts/errors.ts";
+import type { ImageStore } from "../contracts/images.ts";
 import type { HostFiles } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
@@ -24,7 +26,7 @@ import type { VmSpec } from "../contracts/vm.ts";
 import type { VmForks } from "../contracts/vm-forks.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 
-type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk">;
+type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed">;
 type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
 
 /** All that the actors need of the outside world: what each asks for, together. */
@@ -33,6 +35,7 @@ export type ActorPorts = BackendPorts &
     readonly driver: VmmDriver;
     readonly pace: Pace;
     readonly files: HostFiles;
+    readonly images: Pick<ImageStore, "hold" | "release">;
     readonly specs: SpecTranslator;
     readonly events: TaskEvents;
     /** What sandboxes are; default: microVMs. */
@@ -62,8 +65,11 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const { driver } = given;
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
   const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
-  const { pool, original, freshVms } = vmSources(ports, settings);
-  const backend = given.backend ?? new VmBackend({ ...ports, supply: new PodVms(pool, freshVms) });
+  const lastImage = new LastImage();
+  const { pool, original, freshVms } = vmSources({ ...ports, lastImage }, settings);
+  const backend =
+    given.backend ??
+    new VmBackend({ ...ports, supply: new PodVms(pool, freshVms), imageUsed: lastImage.used });
   const containers = new ContainerRegistry();
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
   const { pace, specs, now, events, deadlines } = ports;
@@ -71,7 +77,10 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   return { driver, sandboxes, tasks, pool, original, resourcePorts: ports };
 }
 
-type VmPorts = ActorPorts & Pick<VmBackendPorts, "launch" | "templateDisk">;
+type VmPorts = ActorPorts &
+  Pick<VmBackendPorts, "launch" | "templateDisk"> & {
+    readonly lastImage: LastImage;
+  };
 
 /** Where VMs come from, from the slowest way to the quickest: each is made by those before it. */
 function vmSources(ports: VmPorts, settings: ActorSettings) {

@@ -102,6 +102,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer }),
     rootfs:
       options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
+    images,
     cgroups: options.cgroups ?? new HostCgroups(),
     seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),

@@ -22,6 +22,7 @@ export interface RequestTargets {
   readonly share: Share;
   readonly containers: Containers;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
+  readonly prepareImage: (serial: string) => Promise<void>;
   readonly prepareChild: () => Promise<void>;
   readonly ready: Readiness;
   /** Powers the machine off once the answer has been sent. */
@@ -34,6 +35,7 @@ type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> 
 type SandboxOp =
   | "ping"
   | "disk.prepare"
+  | "image.prepare"
   | "child.prepare"
   | "clock.adjust"
   | (`${"sandbox" | "share"}.${string}` & GuestOp);
@@ -83,7 +85,7 @@ function handlersOf(targets: RequestTargets): Handlers {
 
 /** `alive` throws once `end` has been called. */
 function sandboxHandlers(
-  { sandbox, share, containers, prepareDisk, prepareChild, powerOff }: RequestTargets,
+  { sandbox, share, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
   alive: () => void,
   end: () => void,
 ): Pick<Handlers, SandboxOp> {
@@ -103,6 +105,11 @@ function sandboxHandlers(
     "disk.prepare": async (params) => {
       alive();
       await prepareDisk(params);
+      return {};
+    },
+    "image.prepare": async ({ serial }) => {
+      alive();
+      await prepareImage(serial);
       return {};
     },
     "child.prepare": async () => {

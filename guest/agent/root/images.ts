@@ -49,6 +49,9 @@ export class Images {
   private readonly slots = new Map<string, string>();
   private readonly images = new Map<string, Image>();
 
+  /** Those that are in use whether a container uses them or not. */
+  private readonly prepared = new Set<string>();
+
   constructor(private readonly tools: ImageTools) {}
 
   /** Finds the slots that this machine has. */
@@ -70,6 +73,18 @@ export class Images {
       return path;
     } catch (error) {
       image.users--;
+      throw error;
+    }
+  }
+
+  /** Mounts an image ahead of its containers, and keeps it mounted. Throws what {@link use} throws. */
+  async prepare(serial: string): Promise<void> {
+    if (this.prepared.has(serial)) return;
+    this.prepared.add(serial);
+    try {
+      await this.use(serial);
+    } catch (error) {
+      this.prepared.delete(serial);
       throw error;
     }
   }

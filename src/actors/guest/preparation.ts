@@ -1,6 +1,6 @@
 /**
- * What a guest can have ready before there is a container: its first writable layer, mounted, and its first process,
- * cloned and waiting.
+ * What a guest can have ready before there is a container: its first writable layer and an image, mounted, and
+ * its first process, cloned and waiting.
  *
  * A guest that could not prepare is as good as one that could, only slower. So nothing here throws.
  */
@@ -31,6 +31,20 @@ export async function prepareDisk(
     await guest.request("disk.prepare", { diskSerial, filesystem: FILESYSTEM }, limits);
   } catch (error) {
     if (!signal.aborted) logger.warn({ err: error }, "the guest could not mount its prepared disk");
+  }
+}
+
+/** Has the guest mount an image that is attached; it stays mounted. A failure is told once. */
+export async function prepareImage(
+  guest: Guest,
+  serial: string,
+  { deadlines, logger }: PreparationPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await guest.request("image.prepare", { serial }, { deadlineMs: deadlines.guestRequest, signal });
+  } catch (error) {
+    if (!signal.aborted) logger.warn({ err: error }, "the guest could not mount an image ahead");
   }
 }
 

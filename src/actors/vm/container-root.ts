@@ -78,6 +78,12 @@ export class ContainerRoot {
     passed("share");
   }
 
+  /** The image of the store that it is on; undefined = there is none, or it could not be used. */
+  get storedImage(): PlannedImage | undefined {
+    const lower = this.made?.plan.lower;
+    return lower?.kind === "image" ? lower : undefined;
+  }
+
   /** What the guest is told. Throws IllegalTransition before {@link make}. */
   guestRootfs(readonly: boolean): GuestRootfs {
     if (this.made === undefined) {

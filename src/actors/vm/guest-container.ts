@@ -20,6 +20,7 @@ import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
+import type { PlannedImage } from "./vm-images.ts";
 
 /** What containers need of the host. */
 export interface GuestContainerPorts extends Omit<ContainerRootPorts, "deadlines"> {
@@ -32,6 +33,8 @@ export interface GuestContainerPorts extends Omit<ContainerRootPorts, "deadlines
   readonly pace: Pick<Pace, "guests">;
   /** What any container's writable layer may take at most. */
   readonly layerBytes: number;
+  /** Is told which image a new container is on. */
+  readonly imageUsed?: ((image: PlannedImage) => void) | undefined;
 }
 
 export class GuestContainer implements BackendContainer {
@@ -170,6 +173,7 @@ export class GuestContainer implements BackendContainer {
       await root.useShare(spec.mounts, error, signal);
       await this.createInGuest(spec, request, steps, signal);
     }
+    if (root.storedImage !== undefined) this.ports.imageUsed?.(root.storedImage);
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
   }
 

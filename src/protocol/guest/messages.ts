@@ -103,6 +103,12 @@ export const diskPrepare = object({
 });
 export type DiskPrepare = ReturnType<typeof diskPrepare>;
 
+/** `image.prepare`: mounts an image ahead of the containers that use it. It stays mounted; may be repeated. */
+export const imagePrepare = object({
+  /** SCSI serial of its disk. */
+  serial: string,
+});
+
 /** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
 export type GuestStdio = ReturnType<typeof guestStdio>;
@@ -249,6 +255,7 @@ export const GUEST_REQUESTS = {
   /** Lets go of the share and its port. The host asks for it when no container needs the share. */
   "share.unmount": { params: nothing, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
+  "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },

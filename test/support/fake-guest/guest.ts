@@ -97,6 +97,8 @@ export class FakeGuest {
   readonly mountedImages = new Map<string, number>();
   /** Ids of containers that are paused. */
   readonly frozen = new Set<string>();
+  /** Those that are mounted whether a container uses them or not. */
+  readonly preparedImages = new Set<string>();
   setup: SandboxSetup | undefined;
   poweredOff = false;
   /** By how much its clock was moved. */
@@ -147,10 +149,15 @@ export class FakeGuest {
     this.containers.clear();
     this.preparedDisks.clear();
     this.mountedImages.clear();
+    this.preparedImages.clear();
     this.setup = undefined;
     this.session++;
     this.peer = this.newPeer();
     if (this.transport !== undefined) this.attach(this.transport);
+  }
+
+  hasMounted(serial: string): boolean {
+    return this.mountedImages.has(serial) || this.preparedImages.has(serial);
   }
 
   /** A process by name; execId "" = the container's first. Throws if there is none. */
@@ -226,6 +233,11 @@ export class FakeGuest {
       if (this.preparedDisks.has(diskSerial))
         throw failure("IllegalTransition", "prepare a disk", diskSerial, "it is prepared already");
       this.preparedDisks.add(diskSerial);
+      return {};
+    },
+    "image.prepare": ({ serial }) => {
+      if (this.faults.mountImage !== undefined) throw this.faults.mountImage;
+      this.preparedImages.add(serial);
       return {};
     },
     "child.prepare": () => ({}),

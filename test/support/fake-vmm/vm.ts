@@ -183,7 +183,7 @@ export class FakeVm implements Vm {
     this.checkAlive("detach an image");
     await this.fault(this.faults.detachImage);
     // a guest that is lost cannot be asked to unmount it
-    if (this.link !== undefined && this.guest.mountedImages.has(serial))
+    if (this.link !== undefined && this.guest.hasMounted(serial))
       throw this.error("IllegalTransition", "detach an image", `the guest has ${serial} mounted`);
     this.images.delete(serial);
     this.disks.delete(serial);

@@ -102,6 +102,10 @@ export class MemoryHost {
           await this.releaseImage(plan);
         },
       },
+      images: {
+        hold: (key, holder) => this.images.hold(key, holder),
+        release: (key, holder) => this.giveBack(key, holder),
+      },
       cgroups: {
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
@@ -192,12 +196,17 @@ export class MemoryHost {
   }
 
   private async releaseImage({ lower, containerId }: RootfsPlan): Promise<void> {
-    if (lower?.kind !== "image") return;
-    await this.images.release(lower.key, containerId);
-    if (this.images.isHeld(lower.key)) return;
+    if (lower?.kind === "image") await this.giveBack(lower.key, containerId);
+  }
+
+  private async giveBack(key: string, holder: string): Promise<void> {
+    await this.images.release(key, holder);
+    if (this.images.isHeld(key)) return;
+    const given = (await this.images.list()).find((image) => image.key === key);
+    if (given === undefined) return;
     for (const id of this.driver.running) {
-      const attached = [...this.driver.vm(id).images.values()].some(({ path }) => path === lower.path);
-      if (attached) this.droppedImages.push(`${lower.path}, which ${id} has`);
+      const attached = [...this.driver.vm(id).images.values()].some(({ path }) => path === given.path);
+      if (attached) this.droppedImages.push(`${given.path}, which ${id} has`);
     }
   }
 

@@ -60,6 +60,14 @@ export class MemoryImages implements ImageStore {
     return { image: shown(key, kept), release: () => this.release(key, holder) };
   }
 
+  async hold(key: string, holder: string): Promise<ImageLease | undefined> {
+    const kept = this.disk.images.get(key);
+    if (!this.available || kept === undefined) return undefined;
+    kept.holders.add(holder);
+    kept.lastUsedAt = ++this.disk.uses;
+    return { image: shown(key, kept), release: () => this.release(key, holder) };
+  }
+
   async release(key: string, holder: string): Promise<void> {
     this.disk.images.get(key)?.holders.delete(holder);
   }

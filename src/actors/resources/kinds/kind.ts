@@ -4,6 +4,7 @@
  * Each kind is one file in this folder, and a line in kinds.ts. An undo is idempotent and does not trust the journal: it
  * looks first.
  */
+import type { ImageStore } from "../../../contracts/images.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
 import type { PodNetworks } from "../../../contracts/network.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../../../contracts/storage.ts";
@@ -14,6 +15,7 @@ export interface ResourcePorts {
   readonly keeper: Pick<Keeper, "inventory" | "signal" | "exited" | "forget" | "openStdio">;
   readonly files: Pick<HostFiles, "removeTree" | "removeFile">;
   readonly rootfs: Pick<RootfsStore, "release">;
+  readonly images: Pick<ImageStore, "release">;
   readonly cgroups: Pick<Cgroups, "remove">;
   readonly networks: Pick<PodNetworks, "disconnect">;
 }

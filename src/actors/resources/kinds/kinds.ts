@@ -8,6 +8,7 @@ import { isRecord } from "../../../protocol/wire/json.ts";
 import { type CgroupsResource, cgroups } from "./cgroups.ts";
 import { type DirectoryResource, directory } from "./directory.ts";
 import { type FileResource, file } from "./file.ts";
+import { type ImageResource, image } from "./image.ts";
 import type { Presence, ResourceKind, ResourcePorts } from "./kind.ts";
 import { type NetworkResource, network } from "./network.ts";
 import { type ProcessResource, process } from "./process.ts";
@@ -19,6 +20,7 @@ export type HostResource =
   | CgroupsResource
   | DirectoryResource
   | FileResource
+  | ImageResource
   | NetworkResource
   | ProcessResource
   | RootfsResource
@@ -28,7 +30,7 @@ export type ResourceKindName = HostResource["kind"];
 
 type Table = { readonly [Name in ResourceKindName]: ResourceKind<Extract<HostResource, { kind: Name }>> };
 
-export const KINDS = { cgroups, directory, file, network, process, rootfs, stdio } satisfies Table;
+export const KINDS = { cgroups, directory, file, image, network, process, rootfs, stdio } satisfies Table;
 
 /** The kind of a resource; the table's type says that it fits. */
 function kindOf<Resource extends HostResource>({ kind }: Resource): ResourceKind<Resource> {

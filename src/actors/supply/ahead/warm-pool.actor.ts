@@ -17,6 +17,7 @@ import { answers } from "../liveness.ts";
 import type { Pace } from "../pace.ts";
 import type { WarmVms } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
+import type { LastImage, LastImagePorts } from "./last-image.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { VmMaker } from "./vm-maker.ts";
@@ -37,9 +38,11 @@ export interface PoolSettings {
   readonly pressure: () => Promise<number | undefined>;
 }
 
-export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts {
+export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts, LastImagePorts {
   readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
   readonly maker: VmMaker;
+  /** What a warm VM has in a slot. */
+  readonly lastImage: LastImage;
   /** Ends VMs that nobody waits for, the maker's failures included. */
   readonly endings: Endings;
   readonly pace: Pick<Pace, "guests" | "pause">;
@@ -142,6 +145,7 @@ export class WarmPool implements WarmVms {
     const steps = async () => {
       await rehearse(made, settings.rehearsalRoot, ports, signal);
       await made.plugPreparedDisk(ports, signal);
+      await ports.lastImage.prepareIn(made, ports, signal);
       await prepareChild(made.liveLink, ports, signal);
     };
     await warmUp(made, steps, ports, signal);

@@ -71,6 +71,16 @@ export class LocalImageStore implements ImageStore {
     }
   }
 
+  async hold(key: string, holder: string): Promise<ImageLease | undefined> {
+    if (!this.options.enabled || this.closed) return undefined;
+    try {
+      checkId(holder, "use an image");
+      return await this.take(key, holder);
+    } catch (error) {
+      return this.trouble(error, { image: key });
+    }
+  }
+
   release(key: string, holder: string): Promise<void> {
     return this.files.release(key, holder);
   }

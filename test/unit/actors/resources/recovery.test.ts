@@ -53,6 +53,7 @@ function ports(inventory: Partial<KeeperInventory> = {}, failing?: string) {
     },
     files: { removeTree: (path) => note(`rm ${path}`), removeFile: (path) => note(`unlink ${path}`) },
     rootfs: { release: ({ containerId }) => note(`release ${containerId}`) },
+    images: { release: (key, holder) => note(`release ${key} of ${holder}`) },
     cgroups: { remove: ([first]) => note(`rmdir ${first}`) },
     networks: { disconnect: ({ id }) => note(`disconnect ${id}`) },
   };
@@ -74,6 +75,17 @@ describe("the recovery of a dead daemon's sandboxes", () => {
     const { done, undo } = ports();
     await recover(folder, undo, new CapturedLogger());
     expect(done).toEqual(["release c1", "rmdir /sys/fs/cgroup/x", "disconnect s1", "rm /run/s1"]);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("gives back the image that a warm VM had ahead, whoever has adopted the VM", async () => {
+    const folder = await leave(
+      { kind: "process", id: "pool-1" },
+      { kind: "image", key: "k", holder: "pool-1" },
+    );
+    const { done, undo } = ports();
+    await recover(folder, undo, new CapturedLogger());
+    expect(done).toEqual(["release k of pool-1"]);
     expect(await readdir(folder)).toEqual([]);
   });
 

@@ -1,0 +1,170 @@
+/** A warm VM has the image ahead that a container has used last, and holds it until it ends. */
+import { describe, expect, it, vi } from "vitest";
+import { blazarError } from "../../../../src/contracts/errors.ts";
+import type { RootfsRequest } from "../../../../src/contracts/storage.ts";
+import type { ContainerCreate } from "../../../../src/protocol/guest/messages.ts";
+import type { GuestFaults } from "../../../support/fake-guest/guest.ts";
+import type { VmFaults } from "../../../support/fake-vmm/vm.ts";
+import { MemoryHost } from "../../../support/memory-host/host.ts";
+import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
+import { rehearsable } from "../../../support/memory-host/warm-stock.ts";
+
+const KEY = Buffer.from("/layer").toString("hex");
+
+interface Faults {
+  readonly vm?: VmFaults;
+  readonly guest?: GuestFaults;
+}
+
+/** A pool whose VM was made after a pod had run a container of `/layer`. */
+async function warm(faults: Faults = {}, meanwhile: (memory: MemoryHost) => void = () => undefined) {
+  let now: Faults = {};
+  const memory = new MemoryHost({
+    faults: () => ({ ...now.vm }),
+    guest: () => ({ ...rehearsable, faults: { ...now.guest } }),
+  });
+  const { sandboxes, tasks, pool } = memory.actors({ max: 1 });
+  await sandboxes.create(podSpec("first"));
+  await sandboxes.start("first");
+  await tasks.create(containerRequest("first", "c0"));
+  await sandboxes.shutdown("first");
+  now = faults;
+  meanwhile(memory);
+  pool.start();
+  await vi.waitFor(() => expect(pool.size).toBe(1), { timeout: 5_000 });
+  const [id = ""] = memory.driver.running;
+  const vm = memory.driver.vm(id);
+  const images = () => [...vm.images].map(([serial, { path }]) => `${serial} ${path}`);
+  const adopt = async () => {
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    expect(sandboxes.status("pod").info).toMatchObject({ boot: "pool", vm: id });
+  };
+  const create = async (container: string) => {
+    await tasks.create(containerRequest("pod", container));
+    const created = vm.guest.requests.findLast(({ op }) => op === "container.create");
+    return (created?.params as ContainerCreate).rootfs;
+  };
+  const remove = async (container: string) => {
+    await tasks.kill(container, "", 9, true);
+    await tasks.delete(container, "");
+  };
+  const told = () => memory.logger.lines.filter(({ message }) => message.includes("ahead"));
+  const end = async () => {
+    await sandboxes.drain();
+    await pool.close();
+    return memory.remains();
+  };
+  return { memory, pool, id, vm, images, adopt, create, remove, told, end };
+}
+
+/** From now on containers are of another OCI image. */
+function useOtherLayers({ ports }: MemoryHost, memory: MemoryHost): void {
+  const { plan } = ports.rootfs;
+  Object.assign(ports.rootfs, {
+    plan: async (request: RootfsRequest) => {
+      const planned = await plan(request);
+      if (planned.lower?.kind !== "image") return planned;
+      await memory.images.release(planned.lower.key, request.containerId);
+      const lease = await memory.images.use(["/other"], request.containerId);
+      return { ...planned, lower: { kind: "image", key: lease?.image.key, path: lease?.image.path } };
+    },
+  });
+}
+
+describe("a warm VM", () => {
+  it("has the image ahead that was used last, mounted, and a lease on it", async () => {
+    const { memory, id, vm, images, end } = await warm();
+    expect(images()).toEqual([`slot0 /memory/images/${KEY}/image.erofs`]);
+    expect([...vm.guest.preparedImages]).toEqual(["slot0"]);
+    expect(memory.images.leases).toEqual([`${KEY} of ${id}`]);
+    expect(await end()).toEqual([]);
+  });
+
+  it("has none ahead while no container has run: rehearsals do not count", async () => {
+    const memory = new MemoryHost({ guest: () => rehearsable });
+    const { pool } = memory.actors({ max: 2 });
+    pool.start();
+    await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
+    expect(memory.images.leases).toEqual([]);
+    await pool.close();
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("gives it to a container without attaching anything, and keeps it after the container", async () => {
+    const { memory, id, vm, images, adopt, create, remove, end } = await warm();
+    const before = images();
+    await adopt();
+    vm.faults.attachImage = blazarError("QmpFailed", "attach an image", "nobody may ask");
+    expect(await create("c1")).toMatchObject({ kind: "image", imageSerials: ["slot0"] });
+    await remove("c1");
+    expect(images()).toEqual(before);
+    expect(memory.images.leases).toEqual([`${KEY} of ${id}`]);
+    expect(
+      memory.journals
+        .get("pod")
+        ?.outstanding()
+        .map(({ resource }) => resource),
+    ).toContainEqual({
+      kind: "image",
+      key: KEY,
+      holder: id,
+    });
+    expect(await end()).toEqual([]);
+  });
+
+  it("has the other slot for a container of another image", async () => {
+    const { memory, images, adopt, create, remove, end } = await warm();
+    useOtherLayers(memory, memory);
+    await adopt();
+    expect(await create("c1")).toMatchObject({ kind: "image", imageSerials: ["slot1"] });
+    expect(images()).toHaveLength(2);
+    await remove("c1");
+    expect(images()).toHaveLength(1);
+    expect(await end()).toEqual([]);
+  });
+
+  it("is warm without it if the image is gone", async () => {
+    const { memory, images, told, end } = await warm({}, ({ images: store, ports }) => {
+      Object.assign(ports.images, { hold: async () => undefined });
+      void store;
+    });
+    expect([...images(), ...memory.images.leases, ...told()]).toEqual([]);
+    expect(await end()).toEqual([]);
+  });
+
+  it("is warm without it if it cannot be attached, told once, and holds no lease", async () => {
+    const refused = blazarError("QmpFailed", "attach an image", "not today");
+    const { memory, images, told, adopt, end } = await warm({ vm: { attachImage: refused } });
+    expect([...images(), ...memory.images.leases]).toEqual([]);
+    expect(told()).toHaveLength(1);
+    await adopt();
+    expect(await end()).toEqual([]);
+  });
+
+  it("is warm if its guest cannot mount it, told once", async () => {
+    const { told, adopt, create, end } = await warm({
+      guest: { fails: { "image.prepare": blazarError("MountFailed", "mount an image", "no") } },
+    });
+    expect(told()).toHaveLength(1);
+    await adopt();
+    expect(await create("c1")).toMatchObject({ kind: "image", imageSerials: ["slot0"] });
+    expect(await end()).toEqual([]);
+  });
+
+  it("that dies gives it back", async () => {
+    const { memory, pool, vm, end } = await warm();
+    vm.die(-1, 9);
+    await vi.waitFor(() => expect(memory.images.leases.filter((each) => each.includes(vm.id))).toEqual([]));
+    await pool.close();
+    expect(await end()).toEqual([]);
+  });
+
+  it("that dies while its guest mounts it leaves nothing", async () => {
+    const { memory, pool, id, end } = await warm({}, () => undefined);
+    expect(id).not.toBe("");
+    await pool.close();
+    expect(memory.images.leases).toEqual([]);
+    expect(await end()).toEqual([]);
+  });
+});
