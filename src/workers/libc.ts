@@ -58,7 +58,6 @@ const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, siz
 const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
 const cOpen = libc.func("int open(str path, int flags, unsigned int mode)");
-const cClose = libc.func("int close(int fd)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
 

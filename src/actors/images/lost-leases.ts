@@ -6,6 +6,7 @@
  */
 import type { ImageStore } from "../../contracts/images.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { HostResource } from "../resources/kinds/kinds.ts";
 import type { Recovered } from "../resources/recovery.ts";
 
 /** Never rejects. @param recovered what the recovery has said */
@@ -17,7 +18,7 @@ export async function releaseLostLeases(
   // what cannot be read may name one
   if (recovered.some(({ keptAside }) => keptAside !== undefined)) return;
   const left = recovered.flatMap(({ left }) => left);
-  const holders = left.flatMap((resource) => (resource.kind === "rootfs" ? [resource.plan.containerId] : []));
+  const holders = left.flatMap(holderOf);
   try {
     const lost = await images.releaseLost(new Set(holders));
     if (lost.length > 0)
@@ -28,4 +29,9 @@ export async function releaseLostLeases(
   } catch (err) {
     logger.warn({ err }, "images of a previous daemon may be kept until the next boot");
   }
+}
+
+function holderOf(resource: HostResource): string[] {
+  if (resource.kind === "rootfs") return [resource.plan.containerId];
+  return resource.kind === "image" ? [resource.holder] : [];
 }

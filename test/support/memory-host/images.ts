@@ -63,7 +63,7 @@ export class MemoryImages implements ImageStore {
   async hold(key: string, holder: string): Promise<ImageLease | undefined> {
     const kept = this.disk.images.get(key);
     if (!this.available || kept === undefined) return undefined;
-    kept.holders.add(holder);
+    kept.holders.set(holder, this.owner);
     kept.lastUsedAt = ++this.disk.uses;
     return { image: shown(key, kept), release: () => this.release(key, holder) };
   }

@@ -43,7 +43,7 @@ async function warm(faults: Faults = {}, meanwhile: (memory: MemoryHost) => void
   const create = async (container: string) => {
     await tasks.create(containerRequest("pod", container));
     const created = vm.guest.requests.findLast(({ op }) => op === "container.create");
-    return (created?.params as ContainerCreate).rootfs;
+    return (created?.params as ContainerCreate | undefined)?.rootfs;
   };
   const remove = async (container: string) => {
     await tasks.kill(container, "", 9, true);
