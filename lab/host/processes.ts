@@ -1,7 +1,8 @@
 /**
- * The host's processes as proc(5) lists them: found by words of their command lines, or by their parents.
+ * The host's processes as proc(5) lists them: found by words of their command lines and output files, or by their parents.
  *
- * Everything the lab starts has the lab's directory in its command line. So it is found again after any failure.
+ * Everything the lab starts has the lab's directory in its command line. What lives in a jail knows no path of the host,
+ * but its output goes to a file in that directory. So all of it is found again after any failure.
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 
@@ -10,6 +11,8 @@ export interface ProcessInfo {
   readonly parent: number;
   /** Its arguments with spaces between; "" for a kernel thread. */
   readonly command: string;
+  /** Where its standard error goes: a path, or what proc(5) calls it; "" if that cannot be read. */
+  readonly output: string;
 }
 
 /** Every process of the machine. */
@@ -21,21 +24,22 @@ export async function allProcesses(): Promise<ProcessInfo[]> {
 
 async function readProcess(pid: number): Promise<ProcessInfo | undefined> {
   try {
-    const [command, status] = await Promise.all([
+    const [command, status, output] = await Promise.all([
       readFile(`/proc/${pid}/cmdline`, "utf8"),
       readFile(`/proc/${pid}/status`, "utf8"),
+      readlink(`/proc/${pid}/fd/2`).catch(() => ""),
     ]);
     const [, parent] = /^PPid:\s+(\d+)$/m.exec(status) ?? [];
-    return { pid, parent: Number(parent ?? 0), command: command.replaceAll("\0", " ").trim() };
+    return { pid, parent: Number(parent ?? 0), command: command.replaceAll("\0", " ").trim(), output };
   } catch {
     return undefined;
   }
 }
 
-/** Processes with one of these strings in their command line; this process is left out. */
+/** Processes with one of these strings in their command line or their output's path; this process is left out. */
 export async function processesOf(needles: readonly string[]): Promise<ProcessInfo[]> {
-  const fits = ({ pid, command }: ProcessInfo) =>
-    pid !== process.pid && needles.some((needle) => command.includes(needle));
+  const fits = ({ pid, command, output }: ProcessInfo) =>
+    pid !== process.pid && needles.some((needle) => command.includes(needle) || output.includes(needle));
   return (await allProcesses()).filter(fits);
 }
 
@@ -56,7 +60,7 @@ export function programOf(pid: number): Promise<string> {
   return readlink(`/proc/${pid}/exe`).catch(() => "");
 }
 
-/** Sends SIGKILL to every process with this string in its command line. One that has ended meanwhile is fine. */
+/** Sends SIGKILL to every process that {@link processesOf} finds. One that has ended meanwhile is fine. */
 export async function killProcessesOf(needle: string): Promise<void> {
   for (const { pid } of await processesOf([needle])) {
     try {

@@ -42,7 +42,9 @@ describe("a pod from the pool", () => {
 
   it("is not given a VM that has died", async () => {
     await warm(2);
-    const vms = (await processesOf(["pool-"])).filter(({ command }) => command.includes(node.node.directory));
+    const vms = (await processesOf([node.node.directory])).filter(({ command }) =>
+      command.includes("-name pool-"),
+    );
     expect(vms.length).toBeGreaterThan(0);
     for (const { pid } of vms) process.kill(pid, "SIGKILL");
     const pod = await node.runPod();

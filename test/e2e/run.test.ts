@@ -87,8 +87,10 @@ describe("a run whose machine fails", () => {
   it("says so and exits as if killed when the VMM is, and leaves nothing", async () => {
     const run = await startRun(sh("echo ready; exec sleep 1000"));
     await run.stdoutHas("ready");
-    const vmm = (await processesOf([run.directory])).find(({ command }) => command.includes("qemu"));
-    process.kill(vmm?.pid ?? 0, "SIGKILL");
+    const vmm = await until("the VMM", async () =>
+      (await processesOf([run.directory])).find(({ command }) => command.includes("qemu")),
+    );
+    process.kill(vmm.pid, "SIGKILL");
     const { code, stderr } = await run.result;
     expect(code).toBe(137);
     expect(stderr).toMatch(/^blazar: sandbox failed/);

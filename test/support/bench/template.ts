@@ -49,16 +49,20 @@ export interface Guest {
 }
 
 /** Whether a guest's own disk grows on the host by a file, and is small again some seconds after the file is deleted. */
-export async function returnsSpace({ run, disk, vm }: Guest): Promise<boolean> {
-  const bytes = async (): Promise<number> => (await stat(disk)).blocks * 512;
+export async function returnsSpace(guest: Guest): Promise<boolean> {
+  const bytes = async (): Promise<number> => (await stat(guest.disk)).blocks * 512;
   const before = await bytes();
+  await mkdir(join(guest.share, "shared"), { recursive: true });
+  await guest.setUp("space");
   const script =
     "mkdir -p /tmp; dd if=/dev/urandom of=/tmp/big bs=1M count=24; sync; sleep 1; rm /tmp/big; exec sleep 1000";
-  // it ends with its VM
-  run(script, "prepared").catch(() => undefined);
-  await until("a large disk", async () => ((await bytes()) > before + 16 * MEBIBYTE ? true : undefined));
-  await until("a small disk", async () => ((await bytes()) < before + 2 * MEBIBYTE ? true : undefined));
-  await vm.kill();
+  const ended = guest.run(script, "prepared").then((text) => Promise.reject(new Error(`it ended: ${text}`)));
+  const returned = async (): Promise<void> => {
+    await until("a large disk", async () => ((await bytes()) > before + 16 * MEBIBYTE ? true : undefined));
+    await until("a small disk", async () => ((await bytes()) < before + 2 * MEBIBYTE ? true : undefined));
+  };
+  await Promise.race([returned(), ended]);
+  await guest.vm.kill();
   return true;
 }
 
