@@ -36,6 +36,8 @@ export class MemoryImages implements ImageStore {
   readonly disk: ImageDisk;
   /** Whether there is an image for whoever asks. */
   available = true;
+  /** Called when somebody holds an image by its key. */
+  onHold: (() => void) | undefined;
   private readonly identify: (lower: readonly string[]) => Promise<string>;
 
   constructor(private readonly options: MemoryImagesOptions = {}) {
@@ -58,6 +60,7 @@ export class MemoryImages implements ImageStore {
 
   async hold(key: string, holder: string): Promise<ImageLease | undefined> {
     const kept = this.disk.images.get(key);
+    this.onHold?.();
     if (!this.available || kept === undefined) return undefined;
     kept.holders.add(holder);
     kept.lastUsedAt = ++this.disk.uses;

@@ -79,7 +79,10 @@ describe("the recovery of a dead daemon's sandboxes", () => {
   });
 
   it("gives back the image that a warm VM had ahead, whoever has adopted the VM", async () => {
-    const folder = await leave({ kind: "process", id: "pool-1" }, { kind: "image", key: "k", holder: "pool-1" });
+    const folder = await leave(
+      { kind: "process", id: "pool-1" },
+      { kind: "image", key: "k", holder: "pool-1" },
+    );
     const { done, undo } = ports();
     await recover(folder, undo, new CapturedLogger());
     expect(done).toEqual(["release k of pool-1"]);
