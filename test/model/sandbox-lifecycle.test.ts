@@ -26,6 +26,7 @@ const RUNS = Number(process.env["BLAZAR_MODEL_RUNS"] ?? 2_000);
 
 const SANDBOXES = ["s1", "s2"];
 const BYSTANDER = "bystander";
+const EARLIER = "earlier";
 const CONTAINERS = ["c1", "c2"];
 const PROCESSES = ["", "e1"];
 
@@ -161,6 +162,7 @@ const guestFaults: fc.Arbitrary<GuestFaults> = fc.oneof(
       { helloVersion: 99 },
       { badHello: true },
       { hangs: new Set(["sandbox.setup"]) },
+      { hangs: new Set(["image.prepare"]) },
       { hangs: new Set(["container.create"]) },
       { hangs: new Set(["container.delete"]) },
       { hangs: new Set(["process.start"]) },
@@ -185,9 +187,17 @@ interface World {
   readonly warm: number;
   /** The node forks, and has an original when the history begins. */
   readonly forks: boolean;
+  /** A container has run before, so that warm VMs have its image ahead. */
+  readonly imageAhead: boolean;
 }
 
-const FAULTLESS: World = { vm: { boot: {}, clone: {}, fork: {} }, guest: {}, warm: 0, forks: false };
+const FAULTLESS: World = {
+  vm: { boot: {}, clone: {}, fork: {} },
+  guest: {},
+  warm: 0,
+  forks: false,
+  imageAhead: false,
+};
 
 /** One run: the actors, and what became of each call. */
 class Run {
@@ -219,12 +229,23 @@ class Run {
     this.actors = this.memory.actors({ max: world.warm });
   }
 
-  private async begin({ warm, forks }: World): Promise<void> {
+  private async begin({ warm, forks, imageAhead }: World): Promise<void> {
     const { pool, original } = this.actors;
+    if (imageAhead) await this.runContainer();
     pool.start();
     await Promise.all([original?.start(), this.pass(0)]);
     if (forks) await this.memory.ports.pace.activity.during(async () => undefined);
     while (pool.size < warm || original?.isThere !== forks) await this.pass(100);
+  }
+
+  private async runContainer(): Promise<void> {
+    const { sandboxes, tasks } = this.actors;
+    const settle = (call: Promise<unknown>) => Promise.all([call, this.pass(10)]);
+    await settle(sandboxes.create(podSpec(EARLIER)));
+    await settle(sandboxes.start(EARLIER));
+    await settle(tasks.create(containerRequest(EARLIER, "c0")));
+    await settle(sandboxes.shutdown(EARLIER));
+    expect(this.memory.remains()).toEqual([]);
   }
 
   take(step: Step): void {
@@ -345,6 +366,7 @@ const worlds: fc.Arbitrary<World> = fc.record({
   guest: guestFaults,
   warm: fc.nat(2),
   forks: fc.boolean(),
+  imageAhead: fc.boolean(),
 });
 
 describe("sandboxes", () => {
@@ -378,7 +400,7 @@ describe("sandboxes", () => {
   test.prop([fc.array(step, { minLength: 5, maxLength: 40 })], { numRuns: Math.ceil(RUNS / 4) })(
     "of one pod never touch those of another",
     async (steps) => {
-      const run = await Run.in({ ...FAULTLESS, warm: 1, forks: true });
+      const run = await Run.in({ ...FAULTLESS, warm: 1, forks: true, imageAhead: true });
       await Promise.all([run.actors.sandboxes.create(spec(BYSTANDER)), run.pass(10)]);
       await Promise.all([run.actors.sandboxes.start(BYSTANDER), run.pass(10)]);
       for (const each of steps) {

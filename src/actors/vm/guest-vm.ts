@@ -58,7 +58,7 @@ export class GuestVm {
   groups: readonly string[] = [];
   /** Resolves when the guest's clock is as right as it gets; no container runs before that. Never rejects. */
   clock: Promise<void> = Promise.resolve();
-  /** Those that containers use. */
+  /** Those that containers use, and the one that is there ahead of them. */
   readonly images: VmImages;
   private readonly users: Pick<VmUsers, "release"> | undefined;
   private disk: PreparedDisk | undefined;

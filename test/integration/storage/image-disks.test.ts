@@ -115,6 +115,20 @@ ${name}"`;
     expect(await guest.run("g", ["id"], over(other))).toBe(0);
   });
 
+  it("stays mounted for later containers if it was mounted ahead; another image takes the other slot", async () => {
+    const serial = await vm.attachImage({ id: "image-1", path: await makeImage("ahead") });
+    for (const _ of [1, 2]) await guest.ask("image.prepare", { serial });
+    expect(await guest.run("a", ["id"], over(serial))).toBe(0);
+    const other = await vm.attachImage({ id: "image-2", path: await makeImage("beside") });
+    expect(other).not.toBe(serial);
+    expect(await guest.run("b", ["id"], over(other))).toBe(0);
+    await vm.detachImage(other);
+    expect(await guest.run("c", ["cat", "/bin/busybox"], over(serial))).toBe(0);
+    await expect(guest.ask("image.prepare", { serial: "../x" })).rejects.toMatchObject({
+      code: "InvalidArgument",
+    });
+  });
+
   it("keeps what its files may do: set-uid, capabilities, device nodes", async () => {
     const program = join(bench.directory, "may");
     writeFileSync(`${program}.c`, MAY);

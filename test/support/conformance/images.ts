@@ -51,6 +51,17 @@ export function describeImages(name: string, open: () => Promise<ImagesBench>): 
       expect(image?.holders).toEqual(["c1"]);
     });
 
+    it("gives a lease by its key on an image that is there, and makes none", async () => {
+      const { key } = await bench.store.prepare([await layer("held")]);
+      expect(await bench.store.hold(ABSENT, "vm")).toBeUndefined();
+      const lease = await bench.store.hold(key, "vm");
+      expect(lease?.image.key).toBe(key);
+      await expect(bench.other().remove(key)).rejects.toMatchObject({ code: "ImageInUse" });
+      await lease?.release();
+      await bench.store.remove(key);
+      expect(await bench.store.hold(key, "vm")).toBeUndefined();
+    });
+
     it("has another key for a directory of the same name and inode number that was made again", async () => {
       const made = await layer("one", "snapshot");
       const { ino } = await stat(made);

@@ -39,6 +39,8 @@ export class MemoryImages implements ImageStore {
   /** Whether there is an image for whoever asks. */
   available = true;
   private readonly owner: string;
+  /** Called when somebody holds an image by its key. */
+  onHold: (() => void) | undefined;
   private readonly identify: (lower: readonly string[]) => Promise<string>;
 
   constructor(private readonly options: MemoryImagesOptions = {}) {
@@ -62,6 +64,7 @@ export class MemoryImages implements ImageStore {
 
   async hold(key: string, holder: string): Promise<ImageLease | undefined> {
     const kept = this.disk.images.get(key);
+    this.onHold?.();
     if (!this.available || kept === undefined) return undefined;
     kept.holders.set(holder, this.owner);
     kept.lastUsedAt = ++this.disk.uses;

@@ -2,7 +2,7 @@
  * The image that a container has used last on this node, and how a warm VM gets it ahead of its first container.
  *
  * The VM itself is a user of the image until it ends: the image stays in its slot and mounted, and the lease on it is among
- * the VM's resources. A VM without it is as good, only slower, so that nothing here throws.
+ * the VM's resources. A VM without it is as good, only slower.
  */
 import type { ImageStore } from "../../../contracts/images.ts";
 import { type PreparationPorts, prepareImage } from "../../guest/preparation.ts";
@@ -22,24 +22,40 @@ export class LastImage {
     this.last = image;
   };
 
-  /** Attaches the image to a VM and has the guest mount it, if there is one. A failure is told once. */
+  /**
+   * Attaches the image to a VM and has the guest mount it, if there is one. A failure is told once.
+   * @throws BlazarError GuestLost: such a VM is not warm
+   */
   async prepareIn(vm: GuestVm, ports: LastImagePorts, signal: AbortSignal): Promise<void> {
-    const { last } = this;
-    if (last === undefined) return;
-    const { key } = last;
-    const lease = { kind: "image", key, holder: vm.id } as const;
-    const isLease = (resource: HostResource) => resource.kind === "image" && resource.key === key;
-    try {
-      if (!(await takeLease(vm, lease, ports))) return await vm.resources.gone(isLease);
-      const { serial, shown } = await vm.images.use(last);
-      await shown;
-      await prepareImage(vm.liveLink, serial, ports, signal);
-    } catch (error) {
-      if (!signal.aborted)
-        ports.logger.warn({ vm: vm.id, image: key, err: error }, "a warm VM has no image ahead");
-      // what cannot be given back now is given back with the VM
-      await vm.resources.undo(isLease).catch(() => undefined);
+    const serial = this.last && (await attach(vm, this.last, ports, signal));
+    // whatever the guest says, the image stays attached, and the VM keeps its lease
+    if (serial !== undefined) await prepareImage(vm.liveLink, serial, ports, signal);
+  }
+}
+
+/** Undefined if the image is gone or cannot be attached: then there is no lease on it. */
+async function attach(
+  vm: GuestVm,
+  image: PlannedImage,
+  ports: LastImagePorts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { key } = image;
+  const isLease = (resource: HostResource) => resource.kind === "image" && resource.key === key;
+  try {
+    if (!(await takeLease(vm, { kind: "image", key, holder: vm.id }, ports))) {
+      await vm.resources.gone(isLease);
+      return undefined;
     }
+    const { serial, shown } = await vm.images.use(image);
+    await shown;
+    return serial;
+  } catch (error) {
+    if (!signal.aborted)
+      ports.logger.warn({ vm: vm.id, image: key, err: error }, "a warm VM has no image ahead");
+    // what cannot be given back now is given back with the VM
+    await vm.resources.undo(isLease).catch(() => undefined);
+    return undefined;
   }
 }
 

@@ -125,7 +125,8 @@ export class LocalImageStore implements ImageStore {
   async remove(key: string): Promise<void> {
     const operation = "remove an image";
     const outcome = await this.files.remove(key, false);
-    if (outcome === "held") throw blazarError("ImageInUse", operation, "containers use it", { subject: key });
+    if (outcome === "held")
+      throw blazarError("ImageInUse", operation, "containers or VMs use it", { subject: key });
     if (outcome === "absent") throw notFound(operation, key);
   }
 

@@ -9,6 +9,7 @@ import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 import { rehearsable } from "../../../support/memory-host/warm-stock.ts";
 
+const WITHIN = { timeout: 5_000 };
 const KEY = Buffer.from("/layer").toString("hex");
 
 interface Faults {
@@ -16,8 +17,10 @@ interface Faults {
   readonly guest?: GuestFaults;
 }
 
-/** A pool whose VM was made after a pod had run a container of `/layer`. */
-async function warm(faults: Faults = {}, meanwhile: (memory: MemoryHost) => void = () => undefined) {
+type Meanwhile = (memory: MemoryHost) => unknown;
+
+/** A pool that begins to fill after a pod has run a container of `/layer`. */
+async function pooled(faults: Faults = {}, meanwhile: Meanwhile = () => undefined) {
   let now: Faults = {};
   const memory = new MemoryHost({
     faults: () => ({ ...now.vm }),
@@ -29,11 +32,29 @@ async function warm(faults: Faults = {}, meanwhile: (memory: MemoryHost) => void
   await tasks.create(containerRequest("first", "c0"));
   await sandboxes.shutdown("first");
   now = faults;
-  meanwhile(memory);
+  await meanwhile(memory);
   pool.start();
-  await vi.waitFor(() => expect(pool.size).toBe(1), { timeout: 5_000 });
-  const [id = ""] = memory.driver.running;
-  const vm = memory.driver.vm(id);
+  const made = async () => {
+    await vi.waitFor(() => expect(memory.driver.running).toHaveLength(1), { ...WITHIN, interval: 1 });
+    const [id = ""] = memory.driver.running;
+    return memory.driver.vm(id);
+  };
+  const told = () => memory.logger.lines.filter(({ message }) => message.includes("ahead"));
+  const end = async () => {
+    await sandboxes.drain();
+    await pool.close();
+    return memory.remains();
+  };
+  return { memory, sandboxes, tasks, pool, made, told, end };
+}
+
+/** The same when its VM is warm. */
+async function warm(faults: Faults = {}, meanwhile?: Meanwhile) {
+  const { made, ...all } = await pooled(faults, meanwhile);
+  const { sandboxes, tasks, pool } = all;
+  await vi.waitFor(() => expect(pool.size).toBe(1), WITHIN);
+  const vm = await made();
+  const { id } = vm;
   const images = () => [...vm.images].map(([serial, { path }]) => `${serial} ${path}`);
   const adopt = async () => {
     await sandboxes.create(podSpec("pod"));
@@ -42,24 +63,21 @@ async function warm(faults: Faults = {}, meanwhile: (memory: MemoryHost) => void
   };
   const create = async (container: string) => {
     await tasks.create(containerRequest("pod", container));
-    const created = vm.guest.requests.findLast(({ op }) => op === "container.create");
-    return (created?.params as ContainerCreate | undefined)?.rootfs;
+    const created = vm.guest.requests.flatMap(({ op, params }) =>
+      op === "container.create" ? [(params as ContainerCreate).rootfs] : [],
+    );
+    return created.at(-1);
   };
   const remove = async (container: string) => {
     await tasks.kill(container, "", 9, true);
     await tasks.delete(container, "");
   };
-  const told = () => memory.logger.lines.filter(({ message }) => message.includes("ahead"));
-  const end = async () => {
-    await sandboxes.drain();
-    await pool.close();
-    return memory.remains();
-  };
-  return { memory, pool, id, vm, images, adopt, create, remove, told, end };
+  return { ...all, id, vm, images, adopt, create, remove };
 }
 
 /** From now on containers are of another OCI image. */
-function useOtherLayers({ ports }: MemoryHost, memory: MemoryHost): void {
+function useOtherLayers(memory: MemoryHost): void {
+  const { ports } = memory;
   const { plan } = ports.rootfs;
   Object.assign(ports.rootfs, {
     plan: async (request: RootfsRequest) => {
@@ -85,7 +103,7 @@ describe("a warm VM", () => {
     const memory = new MemoryHost({ guest: () => rehearsable });
     const { pool } = memory.actors({ max: 2 });
     pool.start();
-    await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
+    await vi.waitFor(() => expect(pool.size).toBe(2), WITHIN);
     expect(memory.images.leases).toEqual([]);
     await pool.close();
     expect(memory.remains()).toEqual([]);
@@ -115,7 +133,7 @@ describe("a warm VM", () => {
 
   it("has the other slot for a container of another image", async () => {
     const { memory, images, adopt, create, remove, end } = await warm();
-    useOtherLayers(memory, memory);
+    useOtherLayers(memory);
     await adopt();
     expect(await create("c1")).toMatchObject({ kind: "image", imageSerials: ["slot1"] });
     expect(images()).toHaveLength(2);
@@ -125,10 +143,9 @@ describe("a warm VM", () => {
   });
 
   it("is warm without it if the image is gone", async () => {
-    const { memory, images, told, end } = await warm({}, ({ images: store, ports }) => {
-      Object.assign(ports.images, { hold: async () => undefined });
-      void store;
-    });
+    // not removed from the store: the rehearsals would make it again
+    const goes = ({ ports }: MemoryHost) => Object.assign(ports.images, { hold: async () => undefined });
+    const { memory, images, told, end } = await warm({}, goes);
     expect([...images(), ...memory.images.leases, ...told()]).toEqual([]);
     expect(await end()).toEqual([]);
   });
@@ -153,18 +170,31 @@ describe("a warm VM", () => {
   });
 
   it("that dies gives it back", async () => {
-    const { memory, pool, vm, end } = await warm();
+    const { memory, vm, end } = await warm();
     vm.die(-1, 9);
     await vi.waitFor(() => expect(memory.images.leases.filter((each) => each.includes(vm.id))).toEqual([]));
-    await pool.close();
     expect(await end()).toEqual([]);
   });
 
-  it("that dies while its guest mounts it leaves nothing", async () => {
-    const { memory, pool, id, end } = await warm({}, () => undefined);
-    expect(id).not.toBe("");
-    await pool.close();
-    expect(memory.images.leases).toEqual([]);
+  it.each(["the VM attaches it", "the guest mounts it"])("that dies while %s gives it back", async (when) => {
+    const attaching = when.includes("attaches");
+    const hang = ({ images, driver }: MemoryHost) => {
+      // not before: the rehearsals attach an image as well
+      images.onHold = () => {
+        for (const id of driver.running) driver.vm(id).faults.attachImage = "hangs";
+      };
+    };
+    const faults = { guest: { hangs: new Set(["image.prepare"] as const) } };
+    const { memory, pool, made, end } = await pooled(faults, attaching ? hang : undefined);
+    const vm = await made();
+    await vi.waitFor(() => expect(memory.images.leases).toEqual([`${KEY} of ${vm.id}`]), WITHIN);
+    const asked = () => vm.guest.requests.some(({ op }) => op === "image.prepare");
+    if (!attaching) await vi.waitFor(() => expect(asked()).toBe(true), WITHIN);
+    expect(pool.size).toBe(0);
+    vm.die(-1, 9);
+    await vi.waitFor(() => expect(memory.driver.running).not.toContain(vm.id));
+    memory.images.onHold = undefined;
     expect(await end()).toEqual([]);
+    expect(asked()).toBe(!attaching);
   });
 });
