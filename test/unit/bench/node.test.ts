@@ -38,11 +38,11 @@ test("a living process has memory, a dead one none", async () => {
 
 test("descendants are found at any depth, without their roots", () => {
   const tree = [
-    { pid: 1, parent: 0, command: "init" },
-    { pid: 2, parent: 1, command: "keeper" },
-    { pid: 3, parent: 2, command: "qemu" },
-    { pid: 4, parent: 3, command: "helper" },
-    { pid: 5, parent: 1, command: "other" },
+    { pid: 1, parent: 0, command: "init", output: "" },
+    { pid: 2, parent: 1, command: "keeper", output: "" },
+    { pid: 3, parent: 2, command: "qemu", output: "" },
+    { pid: 4, parent: 3, command: "helper", output: "" },
+    { pid: 5, parent: 1, command: "other", output: "" },
   ];
   expect(descendants(tree, [2]).map(({ pid }) => pid)).toEqual([3, 4]);
 });
