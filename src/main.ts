@@ -70,10 +70,17 @@ function addImageCommands(image: Command): void {
     .action(async (options: ImageListOptions) => {
       process.exitCode = await (await import("./cli/image.ts")).listImages(options);
     });
-  keptCommand(image, "prepare", "make the image of a chain of layers, unless it is there; prints its key")
-    .argument("<layer...>", "directories of the layers, the topmost first")
-    .action(async (layers: string[], options: ImageOptions) => {
-      process.exitCode = await (await import("./cli/image.ts")).prepareImage(layers, options);
+  keptCommand(
+    image,
+    "prepare",
+    "make the image of an OCI image or of layers, unless it is there; prints its key",
+  )
+    .argument(
+      "<image or layer...>",
+      "full name of an OCI image in containerd; or directories, the topmost first",
+    )
+    .action(async (words: string[], options: ImageOptions) => {
+      process.exitCode = await (await import("./cli/image.ts")).prepareImage(words, options);
     });
   keptCommand(image, "rm", "remove images that no container uses")
     .argument("<key...>", "keys, or what they begin with")

@@ -130,7 +130,7 @@ export class BenchNode {
 
   /** Whether the container has its layers from an image: then the image is held for it. */
   async usesImage(containerId: string): Promise<boolean> {
-    const files = new ImageFiles(imagesIn(this.directory));
+    const files = new ImageFiles(imagesIn(this.directory), this.directory);
     for (const key of await files.keys()) {
       if ((await files.read(key))?.holders.includes(containerId) === true) return true;
     }

@@ -2,8 +2,9 @@
  * `blazar image ls|prepare|rm|verify`: reads options, calls standalone/images.ts and prints what comes of it.
  */
 import { resolve } from "node:path";
+import { blazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
-import { ImageAdmin } from "../standalone/images.ts";
+import { ImageAdmin, type ImageSource } from "../standalone/images.ts";
 import { LineLog } from "../standalone/line-log.ts";
 import { imageTable } from "../standalone/template-tables.ts";
 import { verboseLog } from "../standalone/verbose-log.ts";
@@ -30,9 +31,13 @@ export async function listImages(options: ImageListOptions): Promise<number> {
   return 0;
 }
 
-/** Makes the image of a chain of directories, the topmost first; prints its key. Returns the exit code. */
-export async function prepareImage(layers: readonly string[], options: ImageOptions): Promise<number> {
-  const image = await (await admin(options)).prepare(layers.map((layer) => resolve(layer)));
+/**
+ * Makes the image of an OCI image, by its name, or of a chain of directories, the topmost first; prints its key. Returns the
+ * exit code.
+ */
+export async function prepareImage(words: readonly string[], options: ImageOptions): Promise<number> {
+  const source = imageSource(words);
+  const image = await (await admin(options)).prepare(source);
   if (image === undefined) return FAILED;
   process.stdout.write(`${image.key}\n`);
   return 0;
@@ -48,6 +53,17 @@ export async function removeImages(keys: readonly string[], options: ImageOption
 export async function verifyImages(keys: readonly string[], options: ImageOptions): Promise<number> {
   const images = await admin(options);
   return printed("whole", (done) => images.verify(keys, done));
+}
+
+/** A directory begins with a slash or a dot, as no name of an OCI image does. Throws InvalidArgument. */
+export function imageSource(words: readonly string[]): ImageSource {
+  const names = words.filter((word) => !/^[./]/.test(word));
+  const [reference] = names;
+  if (reference === undefined) return { layers: words.map((word) => resolve(word)) };
+  if (words.length === 1) return { reference };
+  const remedy = "give one name, or directories that begin with / or ./";
+  const about = { subject: reference, remedy };
+  throw blazarError("InvalidArgument", "prepare an image", "it is no directory's path, and not alone", about);
 }
 
 function admin({ config, verbose }: ImageOptions): Promise<ImageAdmin> {

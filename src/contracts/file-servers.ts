@@ -4,7 +4,7 @@
  * A server takes one connection and ends with it. It is the keeper's child, so a daemon that died leaves it to the next
  * one, which finds it by its id. `host/storage/file-servers.ts` implements the port.
  */
-import type { ProcessIdentity } from "./keeper.ts";
+import type { ProcessExit, ProcessIdentity } from "./keeper.ts";
 
 export interface FileServerSpec {
   /** The keeper's name for the process. */
@@ -27,4 +27,6 @@ export interface FileServers {
    * {@link Keeper.spawn} throws, Cancelled at the abort included.
    */
   start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity>;
+  /** Resolves when the server has ended. Throws what {@link Keeper.exited} throws. */
+  exited(id: string): Promise<ProcessExit>;
 }

@@ -46,6 +46,11 @@ export interface ImageStore {
   /** Gives back what a holder has, also one of an earlier daemon. Idempotent, also for an image that is gone. */
   release(key: string, holder: string): Promise<void>;
   /**
+   * Gives back what earlier daemons with the same state directory have left, but for what these holders have. Called before
+   * the first {@link use}. Returns who had it.
+   */
+  releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]>;
+  /**
    * Makes the image of this chain unless it is there. Joins a build under way; one that nobody waits for any more ends.
    * @throws BlazarError Cancelled, InvalidRootfs (layers that cannot be read or change meanwhile), ResourceExhausted (image.disk_limit, a full
    *   disk), StorageFailed, DependencyMissing (no mkfs.erofs), Unimplemented (image.enabled = false)

@@ -19,7 +19,7 @@ export interface ImageStoreHost {
 
 /** Opens the store, which does nothing until it is asked. */
 export function openImageStore(
-  { image, vmm }: Pick<Config, "image" | "vmm">,
+  { daemon, image, vmm }: Pick<Config, "daemon" | "image" | "vmm">,
   { keeper, logger, workers, parts }: ImageStoreHost,
 ): ImageStore {
   // the last of the users is for VMs that are no sandbox's, and for what makes images
@@ -32,6 +32,7 @@ export function openImageStore(
     mkfs: parts.mkfsErofs,
     user: isRoot ? { uid, gid: uid } : undefined,
     directory: image.directory,
+    stateDirectory: daemon.state_directory,
     diskLimitBytes: image.disk_limit,
     inlineLimitMs: image.inline_limit,
     // only root may mount the layers

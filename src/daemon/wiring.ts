@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
+import { releaseLostLeases } from "../actors/images/lost-leases.ts";
 import { recover } from "../actors/resources/recovery.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -58,7 +59,8 @@ export async function wireDaemon(
     logger,
     async start() {
       metrics.open();
-      await recover(journalDirectory(config), core.resourcePorts, logger);
+      const recovered = await recover(journalDirectory(config), core.resourcePorts, logger);
+      await releaseLostLeases(recovered, core.images, logger);
       const { version, acceleration } = await core.driver.probe();
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await controller.listen(socket);

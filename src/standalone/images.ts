@@ -4,11 +4,20 @@
  * It works on the directory that the daemon's configuration names, and may do so beside a running daemon: locks and
  * marks on disk keep the two apart. Work that needs a keeper or threads has its own.
  */
+import { prepareImage } from "../actors/images/prepare.ts";
 import type { ImageStore, LayerImage } from "../contracts/images.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
+import { openSnapshots, readLower } from "../daemon/snapshots.ts";
 import { AS_CONFIGURED, type Done, each, inSession, keysOf, keysOrAll } from "./by-key.ts";
+
+/** What an image is made of. */
+export type ImageSource =
+  /** Directories, the topmost first. */
+  | { readonly layers: readonly string[] }
+  /** The full name of an OCI image that the configured containerd has unpacked. */
+  | { readonly reference: string };
 
 /** The images of one configuration. */
 export class ImageAdmin {
@@ -28,9 +37,13 @@ export class ImageAdmin {
     return images ?? [];
   }
 
-  /** Makes the image of these layers, the topmost first, unless there is one. Undefined: called off by a signal. */
-  prepare(lower: readonly string[]): Promise<LayerImage | undefined> {
-    return this.withStore((store, signal) => store.prepare(lower, signal));
+  /** Makes the image unless there is one. Undefined: called off by a signal. */
+  prepare(source: ImageSource): Promise<LayerImage | undefined> {
+    return this.withStore((store, signal) =>
+      "layers" in source
+        ? store.prepare(source.layers, signal)
+        : this.prepareReference(source.reference, store, signal),
+    );
   }
 
   /** Removes images, named by their keys or the beginnings of these. False: called off by a signal. */
@@ -49,6 +62,19 @@ export class ImageAdmin {
       return true;
     });
     return finished === true;
+  }
+
+  private async prepareReference(
+    reference: string,
+    images: ImageStore,
+    signal: AbortSignal,
+  ): Promise<LayerImage> {
+    const snapshots = openSnapshots(this.config, this.logger);
+    try {
+      return await prepareImage(reference, { snapshots, images, readLower }, signal);
+    } finally {
+      snapshots.close();
+    }
   }
 
   private withStore<T>(work: (store: ImageStore, signal: AbortSignal) => Promise<T>): Promise<T | undefined> {

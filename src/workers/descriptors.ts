@@ -4,10 +4,10 @@
  * The socket belongs to the main thread, which may close it at any time. So it is duplicated first, and what was duplicated
  * must be the socket that was meant. The socket does not block: a full one is waited for here, up to a bound.
  */
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
 import type { FileMessage, SentFile } from "../contracts/file-sender.ts";
-import { duplicate, EAGAIN, systemError } from "./libc.ts";
+import { closeDescriptor, duplicate, EAGAIN, openFile, systemError } from "./libc.ts";
 import { type Outcome, settle } from "./outcome.ts";
 import { connectSocket, sendBytes, waitWritable } from "./sockets.ts";
 
@@ -25,27 +25,27 @@ export function sendFile({ socket, file, text }: FileMessage): Outcome<undefined
       try {
         send(own, Buffer.from(text, "utf8"), opened, file.path);
       } finally {
-        closeSync(own);
+        closeDescriptor(own);
       }
     } finally {
-      closeSync(opened);
+      closeDescriptor(opened);
     }
     return undefined;
   });
 }
 
 function open(file: SentFile): number {
-  if (file.kind === "file") return openSync(file.path, file.flags | HARMLESS_FLAGS);
-  const connection = connectSocket(file.path);
-  if (connection >= 0) return connection;
-  throw systemError("StorageFailed", -connection, { operation: OPERATION, subject: file.path });
+  const { kind, path } = file;
+  const opened = kind === "file" ? openFile(path, file.flags | HARMLESS_FLAGS) : connectSocket(path);
+  if (opened >= 0) return opened;
+  throw systemError("StorageFailed", -opened, { operation: OPERATION, subject: path });
 }
 
 function ownDescriptor({ fd, inode }: FileMessage["socket"]): number {
   const own = duplicate(fd);
   if (own < 0) throw systemError("LinkClosed", -own, { operation: OPERATION });
   if (fstatSync(own).ino === inode) return own;
-  closeSync(own);
+  closeDescriptor(own);
   throw blazarError("LinkClosed", OPERATION, "the socket has been closed");
 }
 

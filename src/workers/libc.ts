@@ -1,6 +1,7 @@
 /**
  * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
- * sendfile(2), fallocate(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3).
+ * sendfile(2), fallocate(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3). And open(2) and close(2): Node keeps
+ * account of a thread's descriptors, and warns if it closes one that it has not opened.
  *
  * The only module that uses koffi, beside sockets.ts. For workers only, since a call blocks its thread. `unshare` changes the thread that
  * calls it: koffi's asynchronous form runs on another thread and must not be used. A call returns 0 or an errno, because
@@ -38,6 +39,7 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
 const F_DUPFD_CLOEXEC = 1030;
+const O_CLOEXEC = 0o2000000;
 
 export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO, EOPNOTSUPP } = constants.errno;
 
@@ -54,6 +56,8 @@ const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
 const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
+const cOpen = libc.func("int open(str path, int flags, unsigned int mode)");
+const cClose = libc.func("int close(int fd)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
 
@@ -132,6 +136,16 @@ export function copyRange(from: number, to: number, start: number, end: number):
     left -= copied;
   }
   return 0;
+}
+
+/** Opens a file that exists. Returns a descriptor for {@link closeDescriptor}, or a negative errno. */
+export function openFile(path: string, flags: number): number {
+  return valueOr(cOpen(path, flags | O_CLOEXEC, 0));
+}
+
+/** Closes a descriptor that this module or sockets.ts has made; Node's closeSync is for those of Node's openSync. */
+export function closeDescriptor(fd: number): void {
+  cClose(fd);
 }
 
 /** Another descriptor of the same open file, or a negative errno. */

@@ -9,6 +9,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
 import {
   addSeals,
+  closeDescriptor,
   copyRange,
   describeErrno,
   F_SEAL_GROW,
@@ -48,7 +49,7 @@ function sealedCopy(from: number, file: string): number {
     check(addSeals(fd, SEALS), file);
     return fd;
   } catch (error) {
-    closeSync(fd);
+    closeDescriptor(fd);
     throw error;
   }
 }

@@ -4,7 +4,7 @@
  * The structures are those of Linux on 64-bit hosts. For workers only; see libc.ts.
  */
 import koffi from "koffi";
-import { libc, valueOr } from "./libc.ts";
+import { closeDescriptor, libc, valueOr } from "./libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -36,7 +36,6 @@ koffi.struct("BlazarMessage", {
 koffi.struct("BlazarPoll", { fd: "int", events: "short", revents: "short" });
 const cSocket = libc.func("int socket(int family, int type, int protocol)");
 const cConnect = libc.func("int connect(int socket, const uint8_t *address, uint32_t length)");
-const cClose = libc.func("int close(int fd)");
 const cSendmsg = libc.func("int64_t sendmsg(int socket, const BlazarMessage *message, int flags)");
 const cPoll = libc.func("int poll(BlazarPoll *fds, unsigned long count, int milliseconds)");
 
@@ -50,7 +49,7 @@ export function connectSocket(path: string): number {
   if (fd < 0) return fd;
   const connected = valueOr(cConnect(fd, address, address.length));
   if (connected >= 0) return fd;
-  cClose(fd);
+  closeDescriptor(fd);
   return connected;
 }
 

@@ -1,15 +1,28 @@
 /** Pods in microVMs through the real containerd, as kubelet would ask for them. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { allProcesses, descendants, processesOf } from "../../lab/host/processes.ts";
 import { until } from "../../lab/host/until.ts";
 import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
-import { TestNode } from "../support/e2e/node.ts";
+import { TestNode, type TestPod } from "../support/e2e/node.ts";
 import { built } from "../support/e2e/program.ts";
 import { numberedLayers, testImage, withLayers } from "../support/oci-image.ts";
 
 let node: TestNode;
+
+/** Pids of a pod's file server, its supervisor first: they have the user of the VMM. */
+async function fileServers(pod: TestPod): Promise<number[]> {
+  const user = async (pid: number) => (await stat(`/proc/${pid}`).catch(() => undefined))?.uid;
+  const wanted = await user(await node.vmmPid(pod));
+  const keepers = await processesOf([join(node.node.stateDirectory, "keeper.sock")]);
+  const roots = keepers.map(({ pid }) => pid);
+  const found: number[] = [];
+  for (const { pid, command } of descendants(await allProcesses(), roots))
+    if (command.includes("--root /share") && (await user(pid)) === wanted) found.push(pid);
+  return found;
+}
 
 beforeAll(async () => {
   node = await TestNode.start();
@@ -229,6 +242,27 @@ describe("a node", () => {
 });
 
 describe("blazard", () => {
+  it("starts another file server for the next container when one has died, and tells of it", async () => {
+    await node.node.restartBlazard({ config: { image: { enabled: false } } });
+    const pod = await node.runPod();
+    const one = await node.startContainer(pod, "exec sleep 1000");
+    const before = await fileServers(pod);
+    // the first is the parent of the other, and init of the jail
+    process.kill(before[0] ?? Number.NaN, "SIGKILL");
+    const two = await node.startContainer(pod, "exec sleep 1000");
+    expect((await node.exec(two, "ls /bin/busybox")).stdout).toBe("/bin/busybox\n");
+    // the files are gone, the container is not
+    expect((await node.exec(one, "true").catch(() => ({ code: -1 }))).code).not.toBe(0);
+    const after = await fileServers(pod);
+    expect(after).toHaveLength(before.length);
+    expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+    const told = async () =>
+      (await readFile(node.node.blazardLog, "utf8")).includes("has died") ? true : undefined;
+    await until("blazard to tell", told);
+    await node.removePod(pod);
+    await node.node.restartBlazard({ config: {} });
+  });
+
   it("cleans up after a blazard that was killed, and starts pods again", async () => {
     const pod = await node.runPod();
     await node.startContainer(pod, "exec sleep 1000");

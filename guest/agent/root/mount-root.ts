@@ -20,6 +20,9 @@ import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 import { boundLayer, FreeSpace } from "./layer-space.ts";
 
+/** With set-uid, set-gid and sticky. */
+const PERMISSIONS = 0o7777;
+
 export interface MountedRoot {
   /** The mount point that becomes the container's "/". */
   readonly path: string;
@@ -200,6 +203,7 @@ function mountOverlay(layer: string, lower: readonly string[], root: string): vo
       if (made < 0 && made !== -sys.EEXIST)
         throw failure(made, "StorageFailed", "prepare the writable layer", name);
     }
+    takeRootAttributes(lower);
     const data = `lowerdir=${lower.join(":")},upperdir=upper,workdir=work`;
     const result = sys.mount("overlay", root, "overlay", 0, data);
     if (result === -sys.E2BIG)
@@ -208,6 +212,19 @@ function mountOverlay(layer: string, lower: readonly string[], root: string): vo
   } finally {
     sys.chdir("/");
   }
+}
+
+/**
+ * Gives a new upper directory mode and owner of the topmost lower one: an overlay's root has the attributes of its upper.
+ * The writable layer is the working directory.
+ */
+function takeRootAttributes([top]: readonly string[]): void {
+  // overlayfs makes this when it is mounted first: what the container has set since then is its own
+  if (top === undefined || typeof sys.lstat("work/work") !== "number") return;
+  const stat = sys.lstat(top);
+  if (typeof stat === "number") throw failure(stat, "InvalidRootfs", "look at the image's root", top);
+  check(sys.lchown("upper", stat.uid, stat.gid), "give the root its owner", top);
+  check(sys.chmod("upper", stat.mode & PERMISSIONS), "give the root its mode", top);
 }
 
 /** Detaches the mount, so that a dying process that still holds it does no harm. */

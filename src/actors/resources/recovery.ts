@@ -20,6 +20,8 @@ export interface Recovered {
   readonly undone: readonly string[];
   /** Resource and reason; the journal is kept for the next start. */
   readonly failed: readonly { readonly resource: string; readonly error: unknown }[];
+  /** The resources of {@link failed}. */
+  readonly left: readonly HostResource[];
   /** Where the journal is kept that cannot be read, or has lines which cannot be. */
   readonly keptAside: string | undefined;
   /** Why the file could not be read or moved, if so. */
@@ -40,6 +42,7 @@ export async function recover(directory: string, ports: ResourcePorts, logger: L
 async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recovered> {
   const undone: string[] = [];
   const failed: { resource: string; error: unknown }[] = [];
+  const left: HostResource[] = [];
   let keptAside: string | undefined;
   try {
     const { outstanding, unreadable } = readJournal(await readRegularFile(journal));
@@ -49,15 +52,16 @@ async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recove
         if (await undoLeftover(resource, ports)) undone.push(name);
       } catch (error) {
         failed.push({ resource: name, error });
+        left.push(resource);
       }
     }
     if (failed.length > 0) keptAside = unreadable.length > 0 ? journal : undefined;
     else if (unreadable.length > 0) keptAside = await keepAside(journal);
     else await unlink(journal);
-    return { journal, undone, failed, keptAside };
+    return { journal, undone, failed, left, keptAside };
   } catch (trouble) {
     keptAside = await keepAside(journal).catch(() => journal);
-    return { journal, undone, failed, keptAside, trouble };
+    return { journal, undone, failed, left, keptAside, trouble };
   }
 }
 

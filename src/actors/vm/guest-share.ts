@@ -2,16 +2,19 @@
  * The share of one guest: a directory that a file server serves to it, over a port that is plugged in for it.
  *
  * There is none until a container needs it. It is made once, whatever asks, and ends with the VM, or before if nobody needs
- * it any more. The server is in the journal from before its start until it has ended.
+ * it any more. The server is in the journal from before its start until it has ended. One that dies takes the files from the
+ * containers that have them; the next container that needs the share gets another one.
  */
 import { join } from "node:path";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { FileServers } from "../../contracts/file-servers.ts";
+import type { ProcessExit } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
 import type { Vm } from "../../contracts/vm.ts";
-import { abortable, cancelled, withDeadline } from "../../lib/async.ts";
+import { abortable, cancelled, withDeadline, within } from "../../lib/async.ts";
+import { endOf } from "../../lib/signals.ts";
 import { SHARE_PORT_NAME } from "../../protocol/guest/messages.ts";
 import type { GuestLink } from "../guest/link.ts";
 import type { HeldResources } from "../resources/held.ts";
@@ -38,10 +41,16 @@ interface Owner {
 }
 
 const DIRECTORY_MODE = 0o755;
+/** A server ends when its VM does, and may be reaped before it. */
+const VM_ENDS_WITHIN_MS = 1_000;
 
 export class GuestShare {
   private started: Promise<void> | undefined;
   private served: Promise<void> | undefined;
+  /** The server that is to run; another object for each. */
+  private server: object | undefined;
+  /** Resolves when nothing is left of a server that has died. */
+  private cleared: Promise<void> = Promise.resolve();
 
   constructor(private readonly owner: Owner) {}
 
@@ -71,6 +80,7 @@ export class GuestShare {
 
   /** Takes the share away from the guest, and ends the server. */
   async withdraw({ deadlines }: Pick<SharePorts, "deadlines">): Promise<void> {
+    await this.cleared;
     const { served, owner } = this;
     if (served === undefined) return;
     await served.catch(() => undefined);
@@ -83,12 +93,14 @@ export class GuestShare {
 
   /** Ends the server, if there is one or is going to be one. The VM has ended. */
   async end(): Promise<void> {
+    await this.cleared;
     await this.started?.catch(() => undefined);
     await this.served?.catch(() => undefined);
     await this.endServer();
   }
 
   private async endServer(): Promise<void> {
+    this.server = undefined;
     await this.owner.resources.undo((resource) => this.isServer(resource));
   }
 
@@ -118,17 +130,45 @@ export class GuestShare {
       if (changes) await ports.files.makeDirectory(directory, DIRECTORY_MODE);
       const id = serverId(vmId);
       const { journal } = resources;
+      await this.cleared;
       const ref = await journal.intend({ kind: "process", id });
       try {
         const spec = { id, directory, changes, socket: this.socket, user: place.user, cgroups };
         const identity = await ports.fileServers.start(spec, signal);
         await journal.amend(ref, { kind: "process", id, ...identity });
+        this.watch(id, ports);
       } catch (error) {
         // nothing is left of a start that failed
         await journal.undone(ref);
         throw error;
       }
     });
+  }
+
+  private watch(id: string, { fileServers }: SharePorts): void {
+    const server = {};
+    this.server = server;
+    // a keeper that is lost is told of elsewhere
+    fileServers.exited(id).then(
+      (exit) => this.died(server, exit),
+      () => undefined,
+    );
+  }
+
+  /** What is being made with it fails by itself, and is cleared up then. */
+  private async died(server: object, exit: ProcessExit): Promise<void> {
+    await this.served?.catch(() => undefined);
+    if (this.server !== server) return;
+    this.served = undefined;
+    this.started = undefined;
+    this.cleared = this.giveUp();
+    const { vm, logger, id } = this.owner;
+    const ended = vm.exited.then(() => true);
+    if ((await within(ended, VM_ENDS_WITHIN_MS)) === true) return;
+    logger.error(
+      { server: serverId(id), ended: endOf(exit) },
+      "the file server of a VM has died: containers that have files of the host cannot read them any more",
+    );
   }
 
   /** Runs steps under the share's deadline, and calls them off when the VM ends. Waits for steps that are called off. */

@@ -6,7 +6,14 @@
  */
 import { constants } from "node:fs";
 import type { FileServerSpec, FileServers } from "../../contracts/file-servers.ts";
-import type { Jail, JailMount, Keeper, ProcessIdentity, ProcessSpawn } from "../../contracts/keeper.ts";
+import type {
+  Jail,
+  JailMount,
+  Keeper,
+  ProcessExit,
+  ProcessIdentity,
+  ProcessSpawn,
+} from "../../contracts/keeper.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/unix-socket.ts";
 
@@ -38,6 +45,10 @@ export class KeeperFileServers implements FileServers {
       await this.end(spec.id);
       throw error;
     }
+  }
+
+  exited(id: string): Promise<ProcessExit> {
+    return this.options.keeper.exited(id);
   }
 
   private process(spec: FileServerSpec): ProcessSpawn {

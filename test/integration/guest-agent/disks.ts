@@ -1,5 +1,5 @@
 /** Roots and writable layers that come on disks and in archives. */
-import { chmod, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { buildImage } from "../../../lab/images/image-builder.ts";
@@ -69,6 +69,25 @@ export function describeDisks(bench: AgentBench): void {
         const prepared = await bench.run(script, { rootfs: { ...rootfs, ...disk } });
         expect([name, prepared]).toEqual([name, plain]);
         expect([name, plain.stdout]).toEqual([name, expect.stringContaining("/etc/hosts regular file")]);
+      }
+    });
+
+    it("give the root mode and owner of the image's, once: then they are the container's", async () => {
+      const root = await bench.makeRoot("owned");
+      await chmod(root, 0o1700);
+      await chown(root, 1000, 1001);
+      const look = "stat -c '%a %u %g' /";
+      const rootfs = { ...LAYERS, path: "owned" };
+      expect((await bench.run(look, { rootfs })).stdout).toBe("1700 1000 1001\n");
+      for (const prepared of [false, true]) {
+        const file = path.join(bench.directory, `owned-${prepared}.ext4`);
+        copyEmptyImage(artifacts().emptyExt4, file, undefined);
+        const disk = { diskSerial: `owned-${prepared}`, filesystem: "ext4" };
+        await bench.guest.plugDisk(disk.diskSerial, file);
+        if (prepared) await bench.guest.request("disk.prepare", disk);
+        const own = { rootfs: { ...rootfs, ...disk } };
+        expect((await bench.run(`${look}; chmod 750 /`, own)).stdout).toBe("1700 1000 1001\n");
+        expect((await bench.run(look, own)).stdout).toBe("750 1000 1001\n");
       }
     });
 

@@ -142,6 +142,16 @@ ${name}"`;
     await vm.detachImage(serial);
   });
 
+  it("gives the container's root its own root's mode and owner", async () => {
+    const path = await makeImage("owned", (directory) =>
+      run("chown", ["1000:1001", directory]).then(() => run("chmod", ["700", directory])),
+    );
+    const serial = await vm.attachImage({ id: "image-1", path });
+    const script = `test "$(stat -c '%a %u %g' /)" = "700 1000 1001"`;
+    expect(await guest.run("c", ["sh", "-c", script], over(serial))).toBe(0);
+    await vm.detachImage(serial);
+  });
+
   it("may be one of several that are stacked", async () => {
     const top = join(bench.directory, "top");
     mkdirSync(join(top, "tmp"), { recursive: true });

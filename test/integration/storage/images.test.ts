@@ -47,6 +47,7 @@ describe.runIf(isRoot)("the store of images", () => {
       mkfs: erofsUtils === null ? undefined : { command: erofsUtils.mkfs, needs: [erofsUtils.directory] },
       user: USER,
       directory,
+      stateDirectory: scratch,
       diskLimitBytes: GIGABYTE,
       inlineLimitMs: 30_000,
       enabled: true,
@@ -62,7 +63,7 @@ describe.runIf(isRoot)("the store of images", () => {
     return {
       store,
       directory,
-      other: () => openStore(images),
+      other: (state) => openStore(images, state === "own" ? { stateDirectory: directory } : {}),
       sizeOf: async ({ path: file }) => (await stat(file)).size,
       dispose: () => store.close(),
     };

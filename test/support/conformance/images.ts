@@ -10,8 +10,8 @@ export interface ImagesBench {
   readonly store: ImageStore;
   /** Where the suite makes layers. */
   readonly directory: string;
-  /** A second store with the same images, as another daemon would open it. */
-  other(): ImageStore;
+  /** A second store with the same images, as another daemon would open it: a later one, or one with a state of its own. */
+  other(state?: "own"): ImageStore;
   /** The apparent size of an image's file. */
   sizeOf(image: LayerImage): Promise<number>;
   dispose(): Promise<void>;
@@ -80,6 +80,21 @@ export function describeImages(name: string, open: () => Promise<ImagesBench>): 
       await bench.store.remove(key);
       await expect(bench.store.remove(key)).rejects.toMatchObject({ code: "ImageNotFound" });
       await bench.store.release(key, "c2");
+    });
+
+    it("gives back what earlier daemons have lost, and nothing of another daemon's", async () => {
+      const lower = [await layer("lost")];
+      const { key } = await bench.store.prepare(lower);
+      for (const holder of ["c1", "c2"]) await bench.store.use(lower, holder);
+      await bench.other("own").use(lower, "c3");
+      const later = bench.other();
+      expect(await later.releaseLost(new Set(["c2"]))).toEqual(["c1"]);
+      const [image] = await bench.store.list();
+      expect(image?.holders.toSorted()).toEqual(["c2", "c3"]);
+      expect(await later.releaseLost(new Set())).toEqual(["c2"]);
+      await expect(later.remove(key)).rejects.toMatchObject({ code: "ImageInUse" });
+      expect(await bench.other("own").releaseLost(new Set())).toEqual(["c3"]);
+      await later.remove(key);
     });
 
     it("lists the last used first", async () => {

@@ -88,6 +88,7 @@ export class MemoryHost {
           this.maybeFail("startFileServer", spec.id);
           return client.spawn(serverProcess(spec), signal);
         },
+        exited: (id) => client.exited(id),
       },
       rootfs: {
         plan: (request) => this.plan(request),

@@ -15,7 +15,8 @@ interface Kept {
   readonly lower: readonly string[];
   readonly createdAt: Date;
   lastUsedAt: number;
-  readonly holders: Set<string>;
+  /** With the state directory of the daemon that has taken it. */
+  readonly holders: Map<string, string>;
 }
 
 /** What outlives a daemon: stores with the same disk have the same images. */
@@ -26,6 +27,7 @@ export class ImageDisk {
 
 export interface MemoryImagesOptions {
   readonly disk?: ImageDisk;
+  readonly stateDirectory?: string;
   /** The key of a chain; default: as the real store's, of real directories. */
   readonly identify?: (lower: readonly string[]) => Promise<string>;
   /** Whether `use` has an image made and waits for it; default: yes. False: it is made behind, at once. */
@@ -36,10 +38,12 @@ export class MemoryImages implements ImageStore {
   readonly disk: ImageDisk;
   /** Whether there is an image for whoever asks. */
   available = true;
+  private readonly owner: string;
   private readonly identify: (lower: readonly string[]) => Promise<string>;
 
   constructor(private readonly options: MemoryImagesOptions = {}) {
     this.disk = options.disk ?? new ImageDisk();
+    this.owner = options.stateDirectory ?? "/state";
     this.identify = options.identify ?? chainKey;
   }
 
@@ -51,13 +55,23 @@ export class MemoryImages implements ImageStore {
     const there = this.disk.images.has(key);
     const kept = this.make(key, lower);
     if (!there && this.options.inLine?.() === false) return undefined;
-    kept.holders.add(holder);
+    kept.holders.set(holder, this.owner);
     kept.lastUsedAt = ++this.disk.uses;
     return { image: shown(key, kept), release: () => this.release(key, holder) };
   }
 
   async release(key: string, holder: string): Promise<void> {
     this.disk.images.get(key)?.holders.delete(holder);
+  }
+
+  async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
+    const lost: string[] = [];
+    for (const kept of this.disk.images.values()) {
+      const own = [...kept.holders].filter(([holder, owner]) => owner === this.owner && !holders.has(holder));
+      for (const [holder] of own) kept.holders.delete(holder);
+      lost.push(...own.map(([holder]) => holder));
+    }
+    return lost;
   }
 
   async prepare(lower: readonly string[], signal?: AbortSignal): Promise<LayerImage> {
@@ -91,14 +105,19 @@ export class MemoryImages implements ImageStore {
   /** Leases that nobody gave back. */
   get leases(): string[] {
     return [...this.disk.images].flatMap(([key, { holders }]) =>
-      [...holders].map((holder) => `${key} of ${holder}`),
+      [...holders.keys()].map((holder) => `${key} of ${holder}`),
     );
   }
 
   private make(key: string, lower: readonly string[]): Kept {
     const known = this.disk.images.get(key);
     if (known !== undefined) return known;
-    const made = { lower, createdAt: new Date(0), lastUsedAt: ++this.disk.uses, holders: new Set<string>() };
+    const made = {
+      lower,
+      createdAt: new Date(0),
+      lastUsedAt: ++this.disk.uses,
+      holders: new Map<string, string>(),
+    };
     this.disk.images.set(key, made);
     return made;
   }
@@ -122,7 +141,7 @@ function shown(key: string, { lower, createdAt, lastUsedAt, holders }: Kept): La
     bytes: 4096,
     createdAt,
     lastUsedAt: new Date(lastUsedAt),
-    holders: [...holders],
+    holders: [...holders.keys()],
   };
 }
 

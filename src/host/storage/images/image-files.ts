@@ -3,11 +3,11 @@
  *
  *     <key>/image.erofs   the disk
  *     <key>/image.json    what it is, and its hash
- *     <key>/held.HOLDER   a lease: it holds the id of the boot that it was taken in, and counts until the next one
+ *     <key>/held.HOLDER   a lease: it says in which boot it was taken, counts until the next one, and names its owner
  *     .new-XXXXXX/view    a mount of the layers while the image is made
  *
- * Leases are marks on disk, because a container may outlive the daemon that started it. Nothing here decides which images
- * are kept.
+ * Leases are marks on disk, because a container may outlive the daemon that started it. An owner is a daemon and those after
+ * it: whoever has one state directory. Nothing here decides which images are kept.
  */
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -37,7 +37,13 @@ export interface ImageContent {
 export class ImageFiles {
   private readonly kept: KeptDirectories;
 
-  constructor(root: string) {
+  private ownerId: Promise<string> | undefined;
+
+  /** @param stateDirectory of whoever takes leases here; it is not looked at before the first one */
+  constructor(
+    root: string,
+    private readonly stateDirectory: string,
+  ) {
     this.kept = new KeptDirectories(root, async (directory) => (await holdersIn(directory)).length > 0);
   }
 
@@ -110,13 +116,24 @@ export class ImageFiles {
 
   /** Takes a lease for a holder and remembers that the image is used now. False = it is gone. */
   async hold(key: string, holder: string, at: Date): Promise<boolean> {
-    const marked = await this.kept.mark(key, HOLDER + holder, await currentBoot());
+    const marked = await this.kept.mark(
+      key,
+      HOLDER + holder,
+      markOf(await currentBoot(), await this.owner()),
+    );
     return marked && (await this.kept.touch(key, at));
   }
 
   /** Idempotent. */
   release(key: string, holder: string): Promise<void> {
     return this.kept.unmark(key, HOLDER + holder);
+  }
+
+  /** Who has leases of this owner on an image. */
+  async ownHolders(key: string): Promise<string[]> {
+    const marks = await marksIn(this.kept.path(key));
+    const own = markOf(await currentBoot(), await this.owner());
+    return marks.filter(({ text }) => text === own).map(({ holder }) => holder);
   }
 
   held(key: string): Promise<boolean> {
@@ -130,6 +147,12 @@ export class ImageFiles {
   leftovers(): Promise<string[]> {
     return this.kept.leftovers();
   }
+
+  /** Path alone would not do: daemons in containers may have the same. */
+  private owner(): Promise<string> {
+    this.ownerId ??= stat(this.stateDirectory).then(({ dev, ino }) => `${dev}:${ino}`);
+    return this.ownerId;
+  }
 }
 
 /** The disk in a directory of the store, or in a draft. */
@@ -137,16 +160,30 @@ export function imageIn(directory: string): string {
   return join(directory, "image.erofs");
 }
 
-/** A lease of an earlier boot counts no more: no VM has survived. */
-async function holdersIn(directory: string): Promise<string[]> {
+interface Mark {
+  readonly holder: string;
+  readonly text: string;
+}
+
+function markOf(boot: string, owner: string): string {
+  return `${boot} ${owner}`;
+}
+
+async function marksIn(directory: string): Promise<Mark[]> {
   const names = (await readdir(directory).catch(absent)) ?? [];
-  const boot = await currentBoot();
-  const holders = names
+  const marks = names
     .filter((name) => name.startsWith(HOLDER))
     .map(async (name) => {
-      const of = await readFile(join(directory, name), "latin1").catch(absent);
-      // a mark that is being written is empty
-      return of === boot || of === "" ? [name.slice(HOLDER.length)] : [];
+      const text = await readFile(join(directory, name), "latin1").catch(absent);
+      return text === undefined ? [] : [{ holder: name.slice(HOLDER.length), text }];
     });
-  return (await Promise.all(holders)).flat();
+  return (await Promise.all(marks)).flat();
+}
+
+/** A lease of an earlier boot counts no more: no VM has survived. */
+async function holdersIn(directory: string): Promise<string[]> {
+  const boot = await currentBoot();
+  const marks = await marksIn(directory);
+  // a mark that is being written is empty
+  return marks.filter(({ text }) => text === "" || text.startsWith(boot)).map(({ holder }) => holder);
 }

@@ -25,6 +25,8 @@ const PREPARE = "make an image of layers";
 export interface ImageStoreOptions extends ImageMaker {
   /** Absolute; made when the first image is. */
   readonly directory: string;
+  /** Absolute: the leases of a daemon are those of all daemons with this state directory. */
+  readonly stateDirectory: string;
   /** Allocated bytes of all images together; the least recently used are dropped to keep it. */
   readonly diskLimitBytes: number;
   /** Longest that {@link ImageStore.use} waits for a small image, in milliseconds. */
@@ -50,7 +52,7 @@ export class LocalImageStore implements ImageStore {
 
   constructor(private readonly options: ImageStoreOptions) {
     this.now = options.now ?? Date.now;
-    this.files = new ImageFiles(options.directory);
+    this.files = new ImageFiles(options.directory, options.stateDirectory);
     this.builds = new Builds((key, signal) => this.make(key, signal), this.now, PREPARE);
   }
 
@@ -71,6 +73,18 @@ export class LocalImageStore implements ImageStore {
 
   release(key: string, holder: string): Promise<void> {
     return this.files.release(key, holder);
+  }
+
+  async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
+    const lost: string[] = [];
+    for (const key of await this.files.keys()) {
+      for (const holder of await this.files.ownHolders(key)) {
+        if (holders.has(holder)) continue;
+        await this.files.release(key, holder);
+        lost.push(holder);
+      }
+    }
+    return lost;
   }
 
   async prepare(lower: readonly string[], signal?: AbortSignal): Promise<LayerImage> {

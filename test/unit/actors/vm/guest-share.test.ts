@@ -93,6 +93,32 @@ describe("the share of a pod", () => {
     },
   );
 
+  it("is made anew for the next container if its server dies, which is told once", async () => {
+    const memory = withoutImages();
+    const { sandboxes, tasks } = await startedPod(memory);
+    await tasks.create(containerRequest("pod", "c1"));
+    memory.keeper.exit(SERVER, { signal: 11 });
+    await tasks.create(containerRequest("pod", "c2"));
+    expect(memory.keeper.running).toEqual([SERVER]);
+    expect(mounts(memory)).toBe(2);
+    const told = () => memory.logger.lines.filter(({ level }) => level === "error");
+    await vi.waitFor(() => expect(told()).toHaveLength(1), { timeout: 5_000 });
+    expect(told()[0]?.fields).toEqual(expect.objectContaining({ server: SERVER, ended: "signal 11" }));
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("says nothing of a server that ends with its VM", async () => {
+    const memory = withoutImages();
+    const { sandboxes, tasks, vm } = await startedPod(memory);
+    await tasks.create(containerRequest("pod", "c1"));
+    memory.keeper.exit(SERVER);
+    vm.die(-1, 9);
+    await sandboxes.shutdown("pod");
+    expect(memory.logger.lines.filter(({ message }) => message.includes("file server"))).toEqual([]);
+    expect(memory.remains()).toEqual([]);
+  });
+
   it("leaves no server if the VM dies while it is being made", async () => {
     for (const op of ["attachPort", "share.mount"] as const) {
       const memory = withoutImages();

@@ -10,7 +10,7 @@ describeImages("a store of images in memory", async () => {
   return {
     store: new MemoryImages({ disk }),
     directory,
-    other: () => new MemoryImages({ disk }),
+    other: (state) => new MemoryImages({ disk, ...(state === "own" ? { stateDirectory: "/other" } : {}) }),
     sizeOf: async () => IMAGE_SIZE,
     dispose: () => rm(directory, { recursive: true, force: true }),
   };
