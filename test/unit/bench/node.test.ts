@@ -43,7 +43,7 @@ test("descendants are found at any depth, without their roots", () => {
     { pid: 3, parent: 2, command: "qemu" },
     { pid: 4, parent: 3, command: "helper" },
     { pid: 5, parent: 1, command: "other" },
-  ];
+  ].map((each) => ({ ...each, output: "" }));
   expect(descendants(tree, [2]).map(({ pid }) => pid)).toEqual([3, 4]);
 });
 
