@@ -16,7 +16,7 @@ import { BlazarError } from "../contracts/errors.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import type { Cgroups, RootfsStore } from "../contracts/storage.ts";
+import type { Cgroups, LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
@@ -24,6 +24,7 @@ import { HostNetworkOnly } from "../host/network/host-network-only.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
+import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
@@ -63,7 +64,7 @@ export interface CoreOptions {
   /** Default: the keeper's FIFOs. */
   readonly stdio?: StdioHost;
   /** Default: containerd's snapshots, mounted by workers. */
-  readonly rootfs?: RootfsStore;
+  readonly rootfs?: (layers: LayerImages) => RootfsStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
@@ -101,7 +102,8 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     files: new LocalHostFiles(workers.rootfs),
     fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer }),
     rootfs:
-      options.rootfs ?? new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
+      options.rootfs?.(new HostLayerImages(workers.rootfs, parts.emptyImage)) ??
+      new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
     cgroups: options.cgroups ?? new HostCgroups(),
     seccomp: new CompiledProfiles(workers.seccomp),

@@ -34,7 +34,7 @@ const DRAIN_GRACE_MS = 10_000;
  */
 export async function wireDaemon(
   config: Config,
-  replaced: Pick<CoreOptions, "driver" | "rootfs"> = {},
+  replaced: Pick<CoreOptions, "driver"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = config.daemon.socket ?? join(state, "blazar.sock");

@@ -8,8 +8,7 @@ import { constants } from "node:fs";
 import { access, copyFile, link, mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
-import type { RootfsPlan, RootfsRequest, RootfsStore } from "../contracts/storage.ts";
-import { copyEmptyImage, type EmptyImage } from "../workers/disk-image.ts";
+import type { LayerImages, RootfsPlan, RootfsRequest, RootfsStore } from "../contracts/storage.ts";
 
 /** Where the root comes from; `builtin` is the busybox in the guest's initramfs. */
 export type RootSource =
@@ -64,11 +63,11 @@ async function check(path: string, kind: "directory" | "archive"): Promise<void>
 /** Makes one container's root, with its writable layer in the run's own directory. */
 export class StandaloneRootfsStore implements RootfsStore {
   private readonly guest: Share["guest"];
-  private readonly empty: EmptyImage;
+  private readonly layers: LayerImages;
 
-  constructor(options: { readonly guest: Share["guest"]; readonly empty: EmptyImage }) {
+  constructor(options: { readonly guest: Share["guest"]; readonly layers: LayerImages }) {
     this.guest = options.guest;
-    this.empty = options.empty;
+    this.layers = options.layers;
   }
 
   plan({ containerId, scratchDirectory, owner }: RootfsRequest): Promise<RootfsPlan> {
@@ -85,8 +84,7 @@ export class StandaloneRootfsStore implements RootfsStore {
   async apply(plan: RootfsPlan): Promise<void> {
     try {
       await mkdir(dirname(plan.disk.path), { mode: 0o711 });
-      // a few kilobytes into a sparse file: not worth a worker thread
-      copyEmptyImage(this.empty, plan.disk.path, plan.owner);
+      await this.layers.make(plan.disk.path, plan.owner);
     } catch (error) {
       await this.release(plan);
       throw BlazarError.wrap(error, "StorageFailed", {

@@ -9,6 +9,7 @@ import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { OutputStream } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { LayerImages } from "../contracts/storage.ts";
 import type { Core } from "../daemon/core.ts";
 import { abortable } from "../lib/async.ts";
 import { SIGPIPE } from "../lib/signals.ts";
@@ -79,7 +80,7 @@ async function runIn(session: Session, plan: Plan): Promise<number> {
       core?.tasks.kill(CONTAINER, "", SIGPIPE, false).catch(() => undefined);
     },
   });
-  const rootfs = new StandaloneRootfsStore({ guest: share.guest, empty: session.parts.emptyImage });
+  const rootfs = (layers: LayerImages) => new StandaloneRootfsStore({ guest: share.guest, layers });
   core = await session.start({ stdio, rootfs });
   const id = runId();
   await boot(core, id, share.directory, plan.signals.aborted);

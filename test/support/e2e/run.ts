@@ -121,7 +121,12 @@ export async function installForEverybody(): Promise<{ program: string; cache: s
   await chmod(directory, 0o755);
   const program = join(directory, "dist", "blazar.mjs");
   await cp(dirname(blazarProgram()), dirname(program), { recursive: true });
-  const { keeper, vmlinux, initramfs, emptyExt4, busybox } = built();
+  // what is not in the bundles: native code, and what starts its own worker file
+  for (const name of ["koffi", "@koromix", "piscina"]) {
+    const from = join(dirname(blazarProgram()), "..", "node_modules", name);
+    await cp(from, join(directory, "node_modules", name), { recursive: true });
+  }
+  const { keeper, fileServer, vmlinux, initramfs, emptyExt4, busybox } = built();
   const copy = async (file: string): Promise<string> => {
     const target = join(directory, basename(file));
     await cp(file, target);
@@ -130,6 +135,7 @@ export async function installForEverybody(): Promise<{ program: string; cache: s
   const manifest = {
     cache: directory,
     keeper: await copy(keeper),
+    fileServer: await copy(fileServer),
     vmlinux: await copy(vmlinux),
     initramfs: await copy(initramfs),
     // a plain copy would fill the holes of a sparse file of 16 GB
