@@ -41,7 +41,7 @@ const MADV_PAGEOUT = 21;
 const F_DUPFD_CLOEXEC = 1030;
 const O_CLOEXEC = 0o2000000;
 
-export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO, EOPNOTSUPP } = constants.errno;
+export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENOSPC, ENXIO, EOPNOTSUPP } = constants.errno;
 
 /** The C library that this process runs with. */
 export const libc = koffi.load(null);
@@ -166,6 +166,11 @@ export function punchHole(fd: number, offset: number, length: number): number {
 /** Gives the first bytes of a file their space on its disk. Returns 0 or an errno. */
 export function allocate(fd: number, bytes: number): number {
   return errnoOf(cFallocate(fd, 0, 0, bytes));
+}
+
+/** Keeps space on its disk for what will be written behind a new file's end. Returns 0 or an errno. */
+export function reserve(fd: number, bytes: number): number {
+  return errnoOf(cFallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes));
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */
