@@ -10,6 +10,7 @@ import {
   rm,
   stat,
   statfs,
+  symlink,
   truncate,
   writeFile,
 } from "node:fs/promises";
@@ -127,7 +128,7 @@ describe.runIf(isRoot)("the store of images", () => {
   it("says that the disk is full, and leaves it as it was", async () => {
     const directory = path.join(scratch, "full");
     await mkdir(directory);
-    await run("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", directory]);
+    await run("mount", ["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", directory]);
     try {
       const made = openStore(directory).prepare([await bytes(path.join(scratch, "too-much"), 3_000_000)]);
       await expect(made).rejects.toMatchObject({ code: "ResourceExhausted" });
@@ -269,6 +270,35 @@ describe.runIf(isRoot)("the store of images", () => {
     expect((await openStore(directory).list())[0]?.holders).toEqual([]);
     await openStore(directory).remove(image.key);
     await expect(stat(image.path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("takes for a lease only a mark that says in which boot it was taken", async () => {
+    const directory = path.join(scratch, "marks");
+    const store = openStore(directory);
+    const image = await store.prepare([await bytes(path.join(scratch, "marked"), 10)]);
+    const mark = (name: string) => path.join(directory, image.key, `held.${name}`);
+    // a daemon of an earlier version that died between open(2) and write(2) has left an empty one
+    await writeFile(mark("empty"), "");
+    await writeFile(mark("long"), Buffer.alloc(10 ** 6, "x"));
+    await symlink("/dev/zero", mark("endless"));
+    await mkdir(mark("directory"));
+    await run("mkfifo", [mark("fifo")]);
+    expect((await store.list())[0]?.holders).toEqual([]);
+    await store.remove(image.key);
+    expect(await readdir(directory)).toEqual([".lock"]);
+  });
+
+  it("names a broken image as what it is, and removes it", async () => {
+    const directory = path.join(scratch, "broken");
+    const store = openStore(directory);
+    const image = await store.prepare([await bytes(path.join(scratch, "to-break"), 10)]);
+    await writeFile(path.join(directory, image.key, "image.json"), "{}");
+    expect(await store.list()).toEqual([]);
+    expect(await store.keys()).toEqual([image.key]);
+    const broken = { code: "ImageBroken", message: expect.stringContaining("version: ") };
+    await expect(store.verify(image.key)).rejects.toMatchObject(broken);
+    await store.remove(image.key);
+    expect(await store.keys()).toEqual([]);
   });
 });
 
