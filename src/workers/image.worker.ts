@@ -21,7 +21,7 @@ import { blazarError, reasonOf } from "../contracts/errors.ts";
 import type { Owner } from "./disk-image.ts";
 import { erofsSize, SUPERBLOCK_BYTES } from "./erofs-superblock.ts";
 import { checkTree } from "./erofs-tree.ts";
-import { areSmall, fileBytes, mountView } from "./layer-view.ts";
+import { areSmall, dropFiles, fileBytes, mountView } from "./layer-view.ts";
 import { ENOSPC, nextData, punchHole, reserve, systemError } from "./libc.ts";
 import { unmountAllBelow } from "./mounts.ts";
 import { type Outcome, settle } from "./outcome.ts";
@@ -47,6 +47,8 @@ export interface ImageTasks {
     /** Layers whose files have more bytes are refused before anything is written. */
     readonly most: number;
   }): Outcome<{ readonly view: string }>;
+  /** Has the kernel forget the layers' files: whoever has their image reads that. */
+  dropLayers(view: string): Outcome<undefined>;
   /** Unmounts everything below a directory. */
   closeView(directory: string): Outcome<undefined>;
   /** Checks a new image, gives zeros back to the disk, extends it to its apparent size and takes it from its maker. */
@@ -94,6 +96,12 @@ export const openView: ImageTasks["openView"] = ({ lower, directory, image, log,
     // A sparse file of a layer is written as zeros before it is sparse again.
     if (fileBytes(view, most) > most) throw tooLarge(directory, most);
     return { view };
+  });
+
+export const dropLayers: ImageTasks["dropLayers"] = (view) =>
+  settle("StorageFailed", MAKE, view, () => {
+    dropFiles(view);
+    return undefined;
   });
 
 export const closeView: ImageTasks["closeView"] = (directory) =>

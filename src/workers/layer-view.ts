@@ -4,9 +4,9 @@
  * An overlay shows what a container would see: whiteouts and what they hide are gone. Read-only, nosuid, nodev and noexec
  * (mount(2), overlayfs.rst). Must not write into a layer. Synchronous: for workers.
  */
-import { type Dirent, lstatSync, mkdirSync, opendirSync } from "node:fs";
+import { closeSync, constants, type Dirent, lstatSync, mkdirSync, opendirSync, openSync } from "node:fs";
 import path from "node:path";
-import { systemError } from "./libc.ts";
+import { dropPages, systemError } from "./libc.ts";
 import { HARMLESS, mountPrivately } from "./mounts.ts";
 import { overlayData } from "./overlay-data.ts";
 
@@ -54,6 +54,28 @@ export function fileBytes(directory: string, most: number): number {
     if (bytes > most) break;
   }
   return bytes;
+}
+
+/** Has the kernel drop what it keeps in memory of all files below a directory. What cannot be opened stays. */
+export function dropFiles(directory: string): void {
+  for (const { entry, file } of entriesBelow([directory])) {
+    if (!entry.isFile()) continue;
+    try {
+      dropFile(file);
+    } catch {
+      // it costs memory, which the kernel takes back when it is short of it
+    }
+  }
+}
+
+function dropFile(file: Buffer): void {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    dropPages(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Names are bytes: they need not be UTF-8. */

@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cachedBytes } from "../../../bench/node/page-cache.ts";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { type ImageStoreOptions, LocalImageStore } from "../../../src/host/storage/images/image-store.ts";
@@ -161,6 +162,30 @@ describe.runIf(isRoot)("the store of images", () => {
         await rm(path.join(directory, "filler"));
       }
       expect(await readdir(path.join(directory, "images"))).toEqual([".lock"]);
+    } finally {
+      await run("umount", [directory]);
+    }
+  });
+
+  it("keeps one copy of an image's files in the host's memory, and none of its layers'", async () => {
+    const [disk, directory] = [path.join(scratch, "cached.ext4"), path.join(scratch, "cached")];
+    await mkdir(directory);
+    await writeFile(disk, "");
+    await truncate(disk, 64 * MEGABYTE);
+    await run("mkfs.ext4", ["-q", "-F", disk]);
+    await run("mount", ["-o", "loop", disk, directory]);
+    try {
+      const layer = path.join(directory, "layer");
+      await mkdir(path.join(layer, "below"), { recursive: true });
+      const file = path.join(layer, "below", "file");
+      await writeFile(file, randomBytes(10 * MEGABYTE));
+      expect(await cachedBytes([file])).toEqual([10 * MEGABYTE]);
+      await run("sync", ["-f", file]);
+      const image = await openStore(path.join(directory, "images")).prepare([layer]);
+      const [ofLayer, ofImage] = await cachedBytes([file, image.path]);
+      expect(ofLayer).toBe(0);
+      expect(ofImage).toBeGreaterThanOrEqual(10 * MEGABYTE);
+      expect(ofImage).toBeLessThan(11 * MEGABYTE);
     } finally {
       await run("umount", [directory]);
     }
