@@ -20,7 +20,7 @@ import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
-import { Share } from "./sandbox/share.ts";
+import { sharesOf } from "./sandbox/share.ts";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
@@ -52,13 +52,13 @@ const children = new PreparedChildren(loop, reaper);
 const cgroups = new Cgroups();
 const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, images, children, cgroups };
 const sandbox = new Sandbox(context);
-const share = new Share(context);
+const shares = sharesOf(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
 );
 handle = requestHandler({
   sandbox,
-  share,
+  shares,
   containers,
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),
