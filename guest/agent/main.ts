@@ -20,7 +20,7 @@ import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
-import { Share } from "./sandbox/share.ts";
+import { sharesOf } from "./sandbox/share.ts";
 import { Volumes } from "./volumes/volumes.ts";
 
 const timeline = new Timeline();
@@ -55,13 +55,13 @@ const volumes = new Volumes();
 const own = { loop, reaper, logger, peer: channel.peer, disksReady };
 const context = { ...own, disks, images, children, cgroups, volumes };
 const sandbox = new Sandbox(context);
-const share = new Share(context);
+const shares = sharesOf(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
   channel.peer.emit("process.exited", event),
 );
 handle = requestHandler({
   sandbox,
-  share,
+  shares,
   volumes,
   containers,
   prepareDisk: (params) => disks.prepare(params),

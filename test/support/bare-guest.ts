@@ -21,7 +21,7 @@ import {
   guestHello,
   type ProcessExited,
   processExited,
-  SHARE_PORT_NAME,
+  SHARE_PORTS,
 } from "../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
@@ -141,7 +141,7 @@ export class BareGuest {
       ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
       ["-device", "virtio-serial-device", "-device", `virtserialport,chardev=agent,name=${AGENT_PORT_NAME}`],
       ["-chardev", `socket,id=share,path=${file("share.sock")}`],
-      ["-device", `virtserialport,chardev=share,name=${SHARE_PORT_NAME}`],
+      ["-device", `virtserialport,chardev=share,name=${SHARE_PORTS.layers}`],
       ["-device", "virtio-scsi-device,id=scsi"],
     ].flat();
     const server = ["--root", file("share"), "--socket", file("share.sock")];
@@ -219,7 +219,7 @@ export class BareGuest {
 
   /** Has the guest mount the directory {@link share}. */
   async mountShare(): Promise<void> {
-    await this.request("share.mount", { port: SHARE_PORT_NAME });
+    await this.request("share.mount", { share: "layers" });
   }
 
   /** Opens a stream from the guest. */

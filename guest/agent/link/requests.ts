@@ -15,12 +15,12 @@ import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { Share } from "../sandbox/share.ts";
+import type { Shares } from "../sandbox/share.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
-  readonly share: Share;
+  readonly shares: Shares;
   readonly volumes: Volumes;
   readonly containers: Containers;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
@@ -93,7 +93,7 @@ function handlersOf(targets: RequestTargets): Handlers {
 
 /** `alive` throws once `end` has been called. */
 function sandboxHandlers(
-  { sandbox, share, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
+  { sandbox, shares, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
   alive: () => void,
   end: () => void,
 ): Omit<Pick<Handlers, SandboxOp>, VolumeOp> {
@@ -125,20 +125,20 @@ function sandboxHandlers(
       await prepareChild();
       return {};
     },
-    "share.mount": async ({ port }) => {
+    "share.mount": async ({ share }) => {
       alive();
-      await share.mount(port);
+      await shares[share].mount();
       return {};
     },
-    "share.unmount": async () => {
-      await share.unmount();
+    "share.unmount": async ({ share }) => {
+      await shares[share].unmount();
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
     "sandbox.shutdown": async () => {
       end();
       await containers.deleteAll();
-      await share.unmount();
+      for (const share of Object.values(shares)) await share.unmount();
       await sandbox.tearDown();
       powerOff();
       return {};

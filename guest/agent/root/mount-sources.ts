@@ -6,7 +6,7 @@
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
+import { type GuestMount, SHARE_PATHS } from "../../../src/protocol/guest/messages.ts";
 import { SHARE, VOLUMES } from "../guest-paths.ts";
 import { checkedVolumeName } from "../path-checks.ts";
 import { ownVolume } from "../volumes/own-volumes.ts";
@@ -18,11 +18,16 @@ export interface SourceRoots {
   readonly ownVolumes: string;
 }
 
-/** Mounts whose source is somewhere in the guest. */
-const SOURCES = ["bind", "volume", "own"];
+/** Mounts whose source is somewhere in the guest, and where the sources of each are. */
+const SOURCES: Readonly<Record<string, string>> = {
+  bind: SHARE,
+  shared: SHARE_PATHS.volumes,
+  volume: VOLUMES,
+  own: "",
+};
 
 export function hasSource({ type }: GuestMount): boolean {
-  return SOURCES.includes(type);
+  return Object.hasOwn(SOURCES, type);
 }
 
 /** Whether nothing is to be mounted: a root that is a disk by itself has the image's directory on it already. */
@@ -36,7 +41,7 @@ export function openSource({ type, source, destination }: GuestMount, roots: Sou
     const place = ownVolume(roots.ownVolumes, checkedVolumeName(source), roots.rootfs, destination);
     return check(sys.open(place, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW), "open a volume", place);
   }
-  const base = type === "volume" ? VOLUMES : SHARE;
+  const base = SOURCES[type] ?? SHARE;
   const directory = sys.open(base, sys.O_PATH | sys.O_DIRECTORY);
   if (directory === -sys.ENOENT)
     throw blazarError("MountFailed", "find the source of a mount", "it was not written before", { subject: source });

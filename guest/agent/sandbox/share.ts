@@ -11,8 +11,9 @@ import { cloneChild } from "../../../native/runtime/child.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import { poll } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import type { ShareKind } from "../../../src/contracts/share-kind.ts";
+import { SHARE_PATHS, SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
-import { SHARE } from "../guest-paths.ts";
 import { findPort } from "../link/ports.ts";
 
 /** The guest checks permissions, and all of its users have the same of the server: one attach is enough. */
@@ -24,25 +25,33 @@ const FIRST_COPY = 8;
 
 /** Two processes that copy between the port and the client. */
 interface Pumps {
-  readonly port: string;
   readonly pids: Set<number>;
+}
+
+/** Both shares that a guest can have. */
+export type Shares = { readonly [Kind in ShareKind]: Share };
+
+export function sharesOf(context: AgentContext): Shares {
+  return { layers: new Share(context, "layers"), volumes: new Share(context, "volumes") };
 }
 
 export class Share {
   private readonly context: AgentContext;
+  private readonly kind: ShareKind;
   private pumps: Pumps | undefined;
   private last: Promise<void> = Promise.resolve();
 
-  constructor(context: AgentContext) {
+  constructor(context: AgentContext, kind: ShareKind) {
     this.context = context;
+    this.kind = kind;
   }
 
-  /** Mounts what is served at the port of this name, unless it is mounted. Throws, leaving nothing. */
-  mount(port: string): Promise<void> {
+  /** Mounts what is served at the share's port, unless it is mounted. Throws, leaving nothing. */
+  mount(): Promise<void> {
     return this.afterwards(async () => {
-      if (this.pumps?.port === port && this.pumps.pids.size === 2) return;
+      if (this.pumps?.pids.size === 2) return;
       this.release();
-      await this.mountAt(port);
+      await this.mountAt(SHARE_PORTS[this.kind]);
     });
   }
 
@@ -63,13 +72,13 @@ export class Share {
       const [own, pumped] = checkValue(sys.socketpair(0), "make a socket pair for the share");
       client = own;
       try {
-        this.pumps = { port, pids: new Set() };
+        this.pumps = { pids: new Set() };
         this.startPump(this.pumps, fd, pumped);
         this.startPump(this.pumps, pumped, fd);
       } finally {
         sys.close(pumped);
       }
-      mount9p(client);
+      mount9p(client, SHARE_PATHS[this.kind]);
     } catch (error) {
       this.release();
       throw error;
@@ -102,7 +111,8 @@ export class Share {
     this.context.reaper.onExit(pid, () => {
       pumps.pids.delete(pid);
       for (const other of pumps.pids) sys.kill(other, sys.SIGKILL);
-      if (this.pumps === pumps) this.context.logger.warn("the share's connection to the host has ended");
+      if (this.pumps === pumps)
+        this.context.logger.warn("a share's connection to the host has ended", { share: this.kind });
     });
   }
 
@@ -110,16 +120,16 @@ export class Share {
     const { pumps } = this;
     this.pumps = undefined;
     if (pumps === undefined) return;
-    sys.umount2(SHARE, sys.MNT_DETACH);
+    sys.umount2(SHARE_PATHS[this.kind], sys.MNT_DETACH);
     for (const pid of pumps.pids) sys.kill(pid, sys.SIGKILL);
   }
 }
 
-function mount9p(client: number): void {
-  makeDirectories(SHARE);
+function mount9p(client: number, target: string): void {
+  makeDirectories(target);
   const flags = sys.MS_RDONLY | sys.MS_NODEV | sys.MS_NOATIME;
-  const result = sys.mount("share", SHARE, "9p", flags, `${OPTIONS},rfdno=${client},wfdno=${client}`);
-  if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", SHARE);
+  const result = sys.mount("share", target, "9p", flags, `${OPTIONS},rfdno=${client},wfdno=${client}`);
+  if (result < 0) throw failure(result, "MountFailed", "mount the sandbox's share", target);
 }
 
 /** In the child, which keeps these two descriptors and nothing else of the agent's. */

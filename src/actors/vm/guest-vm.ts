@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource } from "../../contracts/vm.ts";
 import type { GuestLink } from "../guest/link.ts";
@@ -52,7 +53,10 @@ export class GuestVm {
   readonly place: VmPlace;
   readonly session: string;
   /** What it shows of the host's files to its guest, once that is needed. */
-  readonly share: GuestShare = new GuestShare(this);
+  readonly shares: { readonly [Kind in ShareKind]: GuestShare } = {
+    layers: new GuestShare(this, "layers"),
+    volumes: new GuestShare(this, "volumes"),
+  };
   link: GuestLink | undefined;
   /** `cgroup.procs` files of the groups that it belongs into. */
   groups: readonly string[] = [];
@@ -120,8 +124,13 @@ export class GuestVm {
   /** Writes into the journal what a later daemon needs to take it over. */
   record(): void {
     const { id, vm, source, template, shape, session } = this;
-    const { directory, share, user } = this.place;
-    const place = { directory, shareDirectory: share.directory, user };
+    const { directory, shares, user } = this.place;
+    const place = {
+      directory,
+      shareDirectory: shares.layers.directory,
+      volumesDirectory: shares.volumes.directory,
+      user,
+    };
     this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
   }
 
@@ -167,7 +176,8 @@ export class GuestVm {
     await this.vm.kill();
     this.link?.close();
     await this.held.gone((resource) => resource.kind === "process" && resource.id === this.id);
-    await this.share.end();
+    const ended = await Promise.allSettled(Object.values(this.shares).map((share) => share.end()));
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
     this.held.fact("vm", null);
   }
 

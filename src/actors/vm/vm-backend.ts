@@ -4,7 +4,6 @@
  * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
  * the events that it takes.
  */
-import { join } from "node:path";
 import type { Observable } from "rxjs";
 import type {
   Backend,
@@ -24,6 +23,7 @@ import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
+import { sharesBelow } from "./place.ts";
 import { shapeOf } from "./shape.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
@@ -85,10 +85,7 @@ class VmSandbox implements SandboxBackend {
         shape: this.shape,
         guest: spec,
         asked: this.asked,
-        share: {
-          directory: spec.sharedDirectory ?? join(directory, "share"),
-          make: spec.sharedDirectory === undefined,
-        },
+        shares: sharesBelow(directory, spec.sharedDirectory),
         connectNetwork: spec.netnsPath === "" ? undefined : (vm) => this.connectNetwork(vm),
         resources,
         supply: ports.supply,

@@ -21,7 +21,7 @@ import { Claim } from "../supply/claim.ts";
 import type { VmSupply } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
-import { type PlacePorts, type Share, type VmPlace, VmPlaces } from "./place.ts";
+import { type PlacePorts, type Shares, type VmPlace, VmPlaces } from "./place.ts";
 
 /** What making VMs needs of the host. */
 export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
@@ -47,7 +47,7 @@ export interface VmBootOptions {
   readonly guest: GuestSpec;
   /** The pod's wish where the VM comes from. */
   readonly asked: string | undefined;
-  readonly share: Share;
+  readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
   readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
   readonly resources: HeldResources;
@@ -76,9 +76,9 @@ export class VmBoot {
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger, resources, share } = options;
+    const { id, shape, asked, supply, logger, resources, shares } = options;
     this.id = id;
-    this.places = new VmPlaces(ports, resources, share);
+    this.places = new VmPlaces(ports, resources, shares);
     this.claim = new Claim(id, { shape, asked }, supply, logger);
   }
 

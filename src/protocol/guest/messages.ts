@@ -21,8 +21,12 @@ import { ALL_CAPABILITIES } from "./capabilities.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
-/** Name of the port over which a file server serves the share. */
-export const SHARE_PORT_NAME = "blazar.share.0";
+/** Kinds of shares, as in contracts/file-servers.ts. */
+export const SHARE_KINDS = ["layers", "volumes"] as const;
+/** Names of the ports over which file servers serve the shares. */
+export const SHARE_PORTS = { layers: "blazar.layers.0", volumes: "blazar.volumes.0" } as const;
+/** Where the guest has each share mounted. A volume is a directory or a file below the share that the host has made. */
+export const SHARE_PATHS = { layers: "/run/layers", volumes: "/run/volumes" } as const;
 /** Serial numbers of a VM's slots: disks that are there from the start, empty, and are filled with an image later. */
 export const SLOT_SERIALS = ["slot0", "slot1"] as const;
 
@@ -58,8 +62,10 @@ export const sandboxSetup = object({
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
-/** `share.mount`: mounts what a file server serves at the port of this name, by 9p; it may be repeated. */
-export const shareMount = object({ port: string });
+/** `share.mount`: mounts what a file server serves at the port of this kind of share; it may be repeated. */
+export const shareMount = object({ share: oneOf(...SHARE_KINDS) });
+/** `share.unmount`: lets go of this share and its port. */
+export const shareUnmount = object({ share: oneOf(...SHARE_KINDS) });
 
 /** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
@@ -67,9 +73,10 @@ export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
 export const clockReading = object({ now: integer() });
 
 /**
- * A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. Of a `volume` it
- * is the name of a volume in the guest's memory, and perhaps a path in it. Of an `own` it is the name of a directory on the
- * container's disk, which begins as what the image has at the destination.
+ * A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share of layers, and of a
+ * `shared` in the share of volumes. Of a `volume` it is the name of a volume in the guest's memory, and perhaps a path in
+ * it. Of an `own` it is the name of a directory on the container's disk, which begins as what the image has at the
+ * destination.
  */
 export const guestMount = object({
   type: string,
@@ -302,8 +309,8 @@ export const GUEST_REQUESTS = {
   /** The result is what the clock shows after the setup. */
   "sandbox.setup": { params: sandboxSetup, result: clockReading },
   "share.mount": { params: shareMount, result: nothing },
-  /** Lets go of the share and its port. The host asks for it when no container needs the share. */
-  "share.unmount": { params: nothing, result: nothing },
+  /** The host asks for it when no container needs the share. */
+  "share.unmount": { params: shareUnmount, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
   "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */

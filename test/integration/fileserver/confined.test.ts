@@ -37,7 +37,15 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
 
   async function served(id: string): Promise<{ client: NinepClient; identity: ProcessIdentity }> {
     const socket = path.join(base, `${id}.sock`);
-    const spec = { id, directory: share, changes: true, socket, user: USER, cgroups: [] };
+    const spec = {
+      id,
+      kind: "layers" as const,
+      directory: share,
+      changes: true,
+      socket,
+      user: USER,
+      cgroups: [],
+    };
     const identity = await servers.start(spec, new AbortController().signal);
     const client = await NinepClient.connect(socket);
     await client.begin();

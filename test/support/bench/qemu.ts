@@ -15,7 +15,7 @@ import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
-import { SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
+import { SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { sandboxSetup } from "../guest-requests.ts";
@@ -101,9 +101,9 @@ export class QemuBench implements VmmBench {
     await mkdir(share, { recursive: true, mode: 0o700 });
     const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer });
     const [id, socket] = [`${vm.id}-share`, join(directory, "share.sock")];
-    const what = { id, directory: share, changes: false, socket, user, cgroups: [] };
+    const what = { id, kind: "layers" as const, directory: share, changes: false, socket, user, cgroups: [] };
     await servers.start(what, new AbortController().signal);
-    await vm.attachPort({ name: SHARE_PORT_NAME, socket });
+    await vm.attachPort({ name: SHARE_PORTS.layers, socket });
     await Promise.all([rm(`${socket}.log`), rm(socket)]);
     const end = async (): Promise<void> => {
       await keeper.exited(id);

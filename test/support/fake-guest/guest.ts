@@ -6,6 +6,7 @@
  * has the faults that the daemon must live with: silence, wrong versions, refusals, hangs, noise, crashes.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import {
   type ContainerCreate,
   GUEST_REQUESTS,
@@ -16,6 +17,7 @@ import {
   type GuestStdio,
   type ProcessSignal,
   type SandboxSetup,
+  SHARE_PORTS,
 } from "../../../src/protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer, PROTOCOL_VERSION } from "../../../src/protocol/wire/peer.ts";
@@ -92,7 +94,7 @@ export class FakeGuest {
   /** Disks that are mounted and wait for their container. */
   readonly preparedDisks = new Set<string>();
   /** The port over which the share is mounted. */
-  sharePort: string | undefined;
+  readonly mountedShares = new Set<ShareKind>();
   /** Serial → how many containers use that image. */
   readonly mountedImages = new Map<string, number>();
   /** Ids of containers that are paused. */
@@ -241,14 +243,15 @@ export class FakeGuest {
       return {};
     },
     "child.prepare": () => ({}),
-    "share.mount": ({ port }) => {
+    "share.mount": ({ share }) => {
+      const port = SHARE_PORTS[share];
       if (this.options.hasPort?.(port) === false)
         throw failure("MountFailed", "mount the share", port, "there is no such port");
-      this.sharePort = port;
+      this.mountedShares.add(share);
       return {};
     },
-    "share.unmount": () => {
-      this.sharePort = undefined;
+    "share.unmount": ({ share }) => {
+      this.mountedShares.delete(share);
       return {};
     },
     "clock.adjust": ({ by }) => {
@@ -326,7 +329,11 @@ export class FakeGuest {
     if (this.containers.has(params.id)) {
       throw failure("ContainerExists", "create a container", params.id, "there is one with this id");
     }
-    if (params.rootfs.kind === "layers" && this.options.hasPort !== undefined && this.sharePort === undefined)
+    if (
+      params.rootfs.kind === "layers" &&
+      this.options.hasPort !== undefined &&
+      !this.mountedShares.has("layers")
+    )
       throw failure("InvalidRootfs", "create a container", params.id, "the share is not mounted");
     if (params.pidNamespace === "target") this.container(params.pidTarget);
     if (params.rootfs.kind === "image" && this.faults.mountImage !== undefined) throw this.faults.mountImage;

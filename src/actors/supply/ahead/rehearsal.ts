@@ -35,7 +35,7 @@ export async function rehearse(
     await rehearseOnce(vm, containerSpec(`${vm.id}-rehearsal`, root, spec), ports, signal);
   }
   // a fork would have the same connection as its original, and a warm VM need not have a server
-  await vm.share.withdraw(ports);
+  await vm.shares.layers.withdraw(ports);
 }
 
 async function rehearseOnce(
