@@ -19,7 +19,10 @@ import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.t
 
 /** A container's spec, reduced to what has to be done; its root, stdio and id are added later. */
 export interface TranslatedContainer {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned">;
+  readonly create: Omit<
+    ContainerCreate,
+    "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned"
+  >;
   /** Undefined: no system call is filtered. */
   readonly seccomp: SeccompProfile | undefined;
   /** What it binds of the host; mounts of type `volume` name them by number. */

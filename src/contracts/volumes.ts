@@ -100,20 +100,22 @@ export interface SharedVolume {
 /**
  * Where a volume lives, and how its guest comes by it. Containers whose plans have one key have the same volume.
  */
-export type VolumePlan =
-  | CopiedVolume
-  | FileVolume
-  | MemoryVolume
-  | OwnVolume
-  | DeviceVolume
-  | SharedVolume;
+export type VolumePlan = CopiedVolume | FileVolume | MemoryVolume | OwnVolume | DeviceVolume | SharedVolume;
 
 export type VolumeKind = VolumePlan["kind"];
 
 /** A bind of the host's that a file server can serve. Plain data: it goes into the journal. */
-export interface VolumeMount extends Pick<SharedVolume, "source" | "directory" | "readonly" | "recursive" | "slave"> {
+export interface VolumeMount
+  extends Pick<SharedVolume, "source" | "directory" | "readonly" | "recursive" | "slave"> {
   /** Absolute; made as a directory or an empty file, and removed with the mount. */
   readonly target: string;
+}
+
+/** What a watch tells. */
+export interface VolumeNews {
+  changed(): void;
+  /** It cannot be watched: the system has no watch left. */
+  blind(error: unknown): void;
 }
 
 /** A look at a directory that goes on. */
@@ -129,8 +131,11 @@ export interface HostVolumes {
   plan(requests: readonly VolumeRequest[]): Promise<readonly VolumePlan[]>;
   /** The entries of a copied volume as they are now; undefined if it cannot be copied any more. Throws StorageFailed. */
   read(source: string): Promise<readonly VolumeEntry[] | undefined>;
-  /** Tells whenever something in the directory itself changes its name. Costs one watch, whatever is in it. Never throws. */
-  watch(source: string, changed: () => void): VolumeWatch;
+  /**
+   * Tells whenever something in the directory itself changes its name, and once if it is not of this version any more.
+   * Costs one watch, whatever is in it. Never throws.
+   */
+  watch(source: string, version: string, tell: VolumeNews): VolumeWatch;
   /** Binds below a directory that is served; a failure leaves nothing. Throws MountFailed. */
   mount(mount: VolumeMount): Promise<void>;
   /** Takes a bind away, with what is mounted below it; idempotent, also for half of one. */

@@ -44,7 +44,9 @@ export function openSource({ type, source, destination }: GuestMount, roots: Sou
   const base = SOURCES[type] ?? SHARE;
   const directory = sys.open(base, sys.O_PATH | sys.O_DIRECTORY);
   if (directory === -sys.ENOENT)
-    throw blazarError("MountFailed", "find the source of a mount", "it was not written before", { subject: source });
+    throw blazarError("MountFailed", "find the source of a mount", "it was not written before", {
+      subject: source,
+    });
   check(directory, "open the sources of mounts", base);
   const resolve = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS;
   const found = sys.openat2(directory, source, sys.O_PATH, 0, resolve);

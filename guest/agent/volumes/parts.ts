@@ -63,8 +63,13 @@ function writeDirectory(name: string, { mode, uid, gid }: VolumePart, path: stri
   own(fd, mode, uid, gid, path);
 }
 
-function writeFile(name: string, { offset, content, mode, uid, gid, mtimeMs }: VolumePart, path: string): void {
-  const flags = sys.O_WRONLY | sys.O_CREAT | sys.O_NOFOLLOW | sys.O_NONBLOCK | (offset === 0 ? sys.O_TRUNC : 0);
+function writeFile(
+  name: string,
+  { offset, content, mode, uid, gid, mtimeMs }: VolumePart,
+  path: string,
+): void {
+  const flags =
+    sys.O_WRONLY | sys.O_CREAT | sys.O_NOFOLLOW | sys.O_NONBLOCK | (offset === 0 ? sys.O_TRUNC : 0);
   const fd = check(sys.open(name, flags, 0o600), OPERATION, path);
   try {
     if (content !== "") {
@@ -110,7 +115,11 @@ export function removeTree(volume: string, path: string): void {
 
 function within(volume: string, path: string, action: (name: string) => void): void {
   const slash = checkedVolumePath(path).lastIndexOf("/");
-  const root = check(sys.open(volume, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW), "open a volume", volume);
+  const root = check(
+    sys.open(volume, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW),
+    "open a volume",
+    volume,
+  );
   try {
     enterBelow(root, path.slice(0, Math.max(0, slash)), path);
     action(path.slice(slash + 1));

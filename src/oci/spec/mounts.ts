@@ -84,7 +84,12 @@ class Translation implements TranslatedMounts {
       recursive: !options.includes("bind") || options.includes("rbind"),
       slave: options.some((option) => FROM_HOST.has(option)),
     };
-    this.mounts.push({ type: "volume", source: String(this.volumes.length), destination, options: bound(options) });
+    this.mounts.push({
+      type: "volume",
+      source: String(this.volumes.length),
+      destination,
+      options: bound(options),
+    });
     this.volumes.push(request);
   }
 
@@ -104,7 +109,11 @@ interface Place {
 
 /** `<state>/sandboxes/<id>/hosts` and the like, which containerd names whether it has made them or not. */
 function isOfSandbox(source: string, destination: string): boolean {
-  return SANDBOX_FILES.has(destination) && source.endsWith(`/${path.posix.basename(destination)}`) && IN_SANDBOX.test(source);
+  return (
+    SANDBOX_FILES.has(destination) &&
+    source.endsWith(`/${path.posix.basename(destination)}`) &&
+    IN_SANDBOX.test(source)
+  );
 }
 
 const IN_SANDBOX = /\/sandboxes\/[^/]+\/[^/]+$/;

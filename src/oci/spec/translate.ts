@@ -29,7 +29,10 @@ import { readSeccomp } from "./seccomp.ts";
 
 /** What the guest has to do for a container. The caller adds its root, stdio and id. */
 export interface TranslatedSpec {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned">;
+  readonly create: Omit<
+    ContainerCreate,
+    "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned"
+  >;
   /** Undefined: no system call is filtered. */
   readonly seccomp: SeccompProfile | undefined;
   /** What it binds of the host; mounts of type `volume` name them by number. */

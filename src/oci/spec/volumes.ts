@@ -49,11 +49,19 @@ export interface Sighted {
 /** Kubelet's volumes that are small, read-only, and replaced as a whole. */
 const PROJECTED = /\/volumes\/kubernetes\.io~(configmap|secret|projected|downward-api)\/[^/]+(?<rest>\/.+)?$/;
 const EMPTY_DIRECTORY = /^(?<whole>.*\/volumes\/kubernetes\.io~empty-dir\/[^/]+)(?<rest>\/.+)?$/;
+/** Where kubelet binds a part of a volume: `<pod>/volume-subpaths/<volume>/<container>/<number>`. */
+const PART = /\/volume-subpaths\/[^/]+\/[^/]+\/\d+$/;
 /** Kubelet's own hosts file of a pod, and what it reads a container's last words from. */
 const HOSTS_FILE = /\/pods\/[^/]+\/etc-hosts$/;
 const TERMINATION_LOG = /\/pods\/[^/]+\/containers\/[^/]+\/[0-9a-f]{8}$/;
 /** What containerd's CRI makes for a VOLUME of an OCI image: `<root>/containers/<id>/volumes/<id>`. */
 const OWN = /\/containers\/[0-9a-f]{64}\/volumes\/[0-9a-f]{32,64}$/;
+
+/** Whether a source may be copied, by its path alone: then it is read with the first look. */
+export function mayBeCopied({ source, readonly }: VolumeRequest): boolean {
+  if (HOSTS_FILE.test(source) || TERMINATION_LOG.test(source) || OWN.test(source)) return true;
+  return readonly && (PROJECTED.test(source) || PART.test(source));
+}
 
 /** One kind. Undefined: the source is of another one. Throws UnsupportedSpec. */
 type Row = (sighted: Sighted) => VolumePlan | undefined;
@@ -118,7 +126,14 @@ function asMemory({ facts }: Sighted): MemoryVolume | undefined {
   if (whole === undefined || facts.type !== "directory" || !facts.mounted || facts.filesystem !== "tmpfs")
     return undefined;
   const { filesystemBytes: bytes, originOwner: root, mode, uid, gid } = facts;
-  return { kind: "memory", key: `memory ${whole}`, bytes, root, path: rest.slice(1), owner: { mode, uid, gid } };
+  return {
+    kind: "memory",
+    key: `memory ${whole}`,
+    bytes,
+    root,
+    path: rest.slice(1),
+    owner: { mode, uid, gid },
+  };
 }
 
 function asFile({ request, facts, copy }: Sighted): VolumePlan | undefined {
@@ -129,7 +144,8 @@ function asFile({ request, facts, copy }: Sighted): VolumePlan | undefined {
   if (!writtenBack && !ofProjected && !HOSTS_FILE.test(source)) return undefined;
   const copied = copy();
   const entry = "entries" in copied ? copied.entries[0] : undefined;
-  if (entry === undefined) return shared({ request, facts, copy }, "refused" in copied ? copied.refused : undefined);
+  if (entry === undefined)
+    return shared({ request, facts, copy }, "refused" in copied ? copied.refused : undefined);
   return { kind: "file", key: `file ${source}`, source, entry, writtenBack } satisfies FileVolume;
 }
 
@@ -148,7 +164,16 @@ function shared({ request, facts }: Sighted, instead: string | undefined): Share
   const { source, readonly, recursive, slave } = request;
   const how = [readonly ? "ro" : "rw", recursive ? "rbind" : "bind", slave ? "slave" : "private"].join(",");
   const directory = facts.type === "directory";
-  return { kind: "shared", key: `shared ${how} ${source}`, source, directory, readonly, recursive, slave, instead };
+  return {
+    kind: "shared",
+    key: `shared ${how} ${source}`,
+    source,
+    directory,
+    readonly,
+    recursive,
+    slave,
+    instead,
+  };
 }
 
 function refused({ field, source, destination }: VolumeRequest, reason: string, remedy: string) {
