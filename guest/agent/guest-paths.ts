@@ -11,6 +11,8 @@ export const SHARE = SHARE_PATHS.layers;
 /** Files and shared memory of the sandbox. */
 export const SANDBOX = "/run/sandbox";
 export const SHARED_MEMORY = "/run/sandbox/shm";
+/** Volumes in memory (volumes/volumes.ts). */
+export const VOLUMES = "/run/volumes-in-memory";
 /** One directory for each container. */
 export const CONTAINERS = "/run/containers";
 /** Mounts of prepared disks (prepared/prepared-disks.ts). */

@@ -21,6 +21,7 @@ import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sharesOf } from "./sandbox/share.ts";
+import { Volumes } from "./volumes/volumes.ts";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
@@ -50,7 +51,9 @@ const ready = { ...booted, everything: disksReady.then(() => images.lookUpSlots(
 ready.everything.catch(() => undefined);
 const children = new PreparedChildren(loop, reaper);
 const cgroups = new Cgroups();
-const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, images, children, cgroups };
+const volumes = new Volumes();
+const own = { loop, reaper, logger, peer: channel.peer, disksReady };
+const context = { ...own, disks, images, children, cgroups, volumes };
 const sandbox = new Sandbox(context);
 const shares = sharesOf(context);
 const containers = new Containers(context, sandbox, (event: ProcessExited) =>
@@ -59,6 +62,7 @@ const containers = new Containers(context, sandbox, (event: ProcessExited) =>
 handle = requestHandler({
   sandbox,
   shares,
+  volumes,
   containers,
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),

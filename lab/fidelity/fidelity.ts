@@ -12,18 +12,19 @@ import type { FidelityCase } from "./case.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { VOLUME_CASES } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { FidelityReport } from "./report.ts";
 
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
-export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES];
+export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES, ...VOLUME_CASES];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */
   readonly program: string;
-  /** Only cases with this text in their name. */
+  /** Only cases with this text in their name, or with one of several: `configMap|secret`. */
   readonly only: string;
 }
 
@@ -34,7 +35,10 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     const reason = built.containerd === null ? "set-up has no containerd" : "containers of runc need root";
     throw blazarError("DependencyMissing", "compare blazar with runc", reason);
   }
-  const cases = FIDELITY_CASES.filter((each) => each.name.includes(only) && each.applies?.() !== false);
+  const texts = only.split("|");
+  const cases = FIDELITY_CASES.filter(
+    ({ name, applies }) => texts.some((text) => name.includes(text)) && applies?.() !== false,
+  );
   const node = await PrivateNode.start({
     program,
     containerd: built.containerd.bin,

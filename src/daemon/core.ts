@@ -26,6 +26,7 @@ import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
+import { LocalVolumes } from "../host/volumes/host-volumes.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
 import { ociSpecs } from "../oci/spec/translate.ts";
@@ -106,6 +107,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
       new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
     cgroups: options.cgroups ?? new HostCgroups(),
+    volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),
     // the last of the users is for VMs that are no sandbox's

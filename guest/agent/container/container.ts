@@ -36,11 +36,13 @@ export class Container {
   private readonly root: MountedRoot;
   private readonly seccomp: GuestSeccomp | undefined;
   private readonly drainMs: number;
+  /** Volumes whose content the host gets when the container ends. */
+  readonly returned: readonly string[];
   private readonly starting = new Set<string>();
   private deleted: Promise<void> | undefined;
 
   private constructor(
-    { id, seccomp, drainMs }: ContainerCreate,
+    { id, seccomp, drainMs, returned }: ContainerCreate,
     readonly init: ContainerProcess,
     context: AgentContext,
     cgroup: Cgroup,
@@ -52,6 +54,7 @@ export class Container {
     this.root = root;
     this.seccomp = seccomp;
     this.drainMs = drainMs;
+    this.returned = returned;
   }
 
   /** Makes the container; its first process then waits for its start. Throws, leaving nothing. */
@@ -62,8 +65,7 @@ export class Container {
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
-      const covered = new Set(Object.keys(sandbox.files));
-      for (const { destination } of params.mounts) covered.delete(destination);
+      const covered = coveredFiles(sandbox, params);
       const root = await mountRoot(context, {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
       });
@@ -76,6 +78,7 @@ export class Container {
         stdio: params.stdio,
         root: {
           rootfs: root.path,
+          ownVolumes: root.ownVolumes,
           readonly: params.rootfs.readonly,
           mounts: params.mounts,
           files: sandbox.files,
@@ -209,6 +212,13 @@ export class Container {
     await empty(this.context, this.cgroup);
     await this.root.release();
   }
+}
+
+/** Destinations that surely have a file mounted on them: the sandbox's, or one of a volume. */
+function coveredFiles({ files }: SandboxEnvironment, { mounts }: ContainerCreate): ReadonlySet<string> {
+  const covered = new Set(Object.keys(files));
+  for (const { destination, type } of mounts) if (type !== "volume") covered.delete(destination);
+  return covered;
 }
 
 /** Kills what is in a cgroup and removes it. */

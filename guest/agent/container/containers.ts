@@ -58,7 +58,7 @@ export class Containers {
         pidNamespace: this.pidNamespace(params),
       });
       entry.container = container;
-      this.report(container.id, "", container.init, () => container.oomKilled());
+      this.report(container, "", container.init);
       return { pid: container.init.pid };
     } catch (error) {
       this.entries.delete(id);
@@ -101,7 +101,7 @@ export class Containers {
   async exec(params: ProcessExec): Promise<PidResult> {
     const container = this.container(params.id);
     const process = await container.exec(params);
-    this.report(params.id, params.execId, process, () => container.oomKilled());
+    this.report(container, params.execId, process);
     return { pid: process.pid };
   }
 
@@ -163,10 +163,19 @@ export class Containers {
     });
   }
 
-  private report(id: string, execId: string, process: ContainerProcess, oomKilled: () => boolean): void {
+  private report(container: Container, execId: string, process: ContainerProcess): void {
+    const { id } = container;
     void process.exited.then((status) => {
-      this.exited({ id, execId, status, oomKilled: oomKilled() });
+      const returned = execId === "" ? this.returnedBy(container) : [];
+      this.exited({ id, execId, status, oomKilled: container.oomKilled(), returned });
     });
+  }
+
+  /** What is empty does not go back: the host's is empty already. */
+  private returnedBy({ returned }: Container): ProcessExited["returned"] {
+    return returned
+      .map((name) => ({ name, content: this.context.volumes.tail(name) }))
+      .filter(({ content }) => content !== "");
   }
 
   /** The PID namespace that a new container starts in; the caller closes the descriptor. */

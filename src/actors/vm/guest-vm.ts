@@ -18,6 +18,7 @@ import { GuestShare } from "./guest-share.ts";
 import type { VmPlace } from "./place.ts";
 import type { VmUsers } from "./users.ts";
 import { VmImages } from "./vm-images.ts";
+import { GuestVolumes } from "./volumes/guest-volumes.ts";
 
 /** A disk in a VM that no container uses yet; plugged in, and mounted by the guest unless that failed. */
 export interface PreparedDisk {
@@ -57,6 +58,8 @@ export class GuestVm {
     layers: new GuestShare(this, "layers"),
     volumes: new GuestShare(this, "volumes"),
   };
+  /** What its containers bind of the host, each once. */
+  readonly volumes: GuestVolumes = new GuestVolumes(this);
   link: GuestLink | undefined;
   /** `cgroup.procs` files of the groups that it belongs into. */
   groups: readonly string[] = [];
@@ -175,6 +178,7 @@ export class GuestVm {
   async end(): Promise<void> {
     await this.vm.kill();
     this.link?.close();
+    this.volumes.end();
     await this.held.gone((resource) => resource.kind === "process" && resource.id === this.id);
     const ended = await Promise.allSettled(Object.values(this.shares).map((share) => share.end()));
     for (const each of ended) if (each.status === "rejected") throw each.reason;

@@ -120,7 +120,8 @@ class VmSandbox implements SandboxBackend {
   }
 
   agentEvents$(): Observable<SandboxEvent> {
-    return guestEvents$(this.vm.link ?? this.vm.liveLink);
+    const { vm } = this;
+    return guestEvents$(vm.link ?? vm.liveLink, (returned) => vm.volumes.writeBack(returned));
   }
 
   container(spec: ContainerSpec): BackendContainer {

@@ -72,7 +72,12 @@ export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
 /** What the wall clock shows, in milliseconds since the epoch. */
 export const clockReading = object({ now: integer() });
 
-/** A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. */
+/**
+ * A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share of layers, and of a
+ * `shared` in the share of volumes. Of a `volume` it is the name of a volume in the guest's memory, and perhaps a path in
+ * it. Of an `own` it is the name of a directory on the container's disk, which begins as what the image has at the
+ * destination.
+ */
 export const guestMount = object({
   type: string,
   source: string,
@@ -114,6 +119,48 @@ export const imagePrepare = object({
   /** SCSI serial of its disk. */
   serial: string,
 });
+
+/** A part of a file's content in base64 fits a string of a message. */
+export const VOLUME_PART_CHARACTERS = 256 * 1024;
+
+/** Something in a volume; what is there already of the same type is changed. */
+export const volumePart = object({
+  /** Relative to the volume; "" is the volume itself. */
+  path: string,
+  type: oneOf("directory", "file", "link"),
+  mode: integer(0, 0o7777),
+  uid: uint32,
+  gid: uint32,
+  mtimeMs: integer(Number.MIN_SAFE_INTEGER),
+  /** Where the content belongs in a file. At 0 the file begins anew. */
+  offset: integer(),
+  /** Base64 of bytes of a file, or the target of a link. */
+  content: string,
+});
+export type VolumePart = ReturnType<typeof volumePart>;
+
+const volume = object({
+  /** `[a-z0-9-]{1,31}`. */
+  name: string,
+  /** Bytes of a tmpfs of its own; undefined = among the copies that the guest has. */
+  bytes: optional(integer(0)),
+  parts: array(volumePart, 4096),
+});
+
+/** `volume.write`: makes volumes in the guest's memory, or writes more into them. */
+export const volumeWrite = object({ volumes: array(volume, 1024) });
+export type VolumeWrite = ReturnType<typeof volumeWrite>;
+
+/** `volume.swap`: renames within a volume, each at once and over what is there; then removes trees. */
+export const volumeSwap = object({
+  name: string,
+  renames: array(object({ from: string, to: string }), 8192),
+  removed: array(string, 8192),
+});
+export type VolumeSwap = ReturnType<typeof volumeSwap>;
+
+/** `volume.remove`: removes volumes that no container has. Those that are not there are no error. */
+export const volumeRemove = object({ names: array(string, 1024) });
 
 /** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
@@ -200,6 +247,8 @@ export const containerCreate = object({
   seccomp: optional(guestSeccomp),
   /** How long the output of an exec that has ended stays open for its children, in milliseconds. */
   drainMs: integer(),
+  /** Volumes that are a file, and whose content the host gets when the container ends. */
+  returned: array(string, 64),
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 
@@ -243,6 +292,8 @@ export const processExited = object({
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
   oomKilled: boolean,
+  /** The last bytes of the container's `returned` volumes in base64, with its first process's end. */
+  returned: array(object({ name: string, content: string }), 64),
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 
@@ -265,6 +316,9 @@ export const GUEST_REQUESTS = {
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
+  "volume.write": { params: volumeWrite, result: nothing },
+  "volume.swap": { params: volumeSwap, result: nothing },
+  "volume.remove": { params: volumeRemove, result: nothing },
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },
   "container.pids": { params: containerRef, result: pidsResult },

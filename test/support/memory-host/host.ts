@@ -21,6 +21,7 @@ import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { MemoryVolumes } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
@@ -56,6 +57,7 @@ export class MemoryHost {
   /** Whether a prepared disk can be moved to where a container's is wanted. */
   placesDisks = true;
   readonly driver: FakeVmmDriver;
+  readonly volumes = new MemoryVolumes();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
   });
@@ -121,6 +123,7 @@ export class MemoryHost {
           this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`));
         },
       },
+      volumes: this.volumes,
       seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
       networks: {
         admit: () => undefined,
@@ -224,6 +227,7 @@ export class MemoryHost {
       ...this.images.leases.map((lease) => `lease on image ${lease}`),
       ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
+      ...this.volumes.remains,
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
   }

@@ -114,6 +114,7 @@ export async function rehearseInTemplate(
       pidTarget: "",
       seccomp: undefined,
       drainMs: 0,
+      returned: [],
     };
     await guest.request("container.create", create, limits);
     await guest.request("process.start", { id: create.id, execId: "" }, limits);
