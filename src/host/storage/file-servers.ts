@@ -38,6 +38,8 @@ const CAPABILITIES: { readonly [Kind in ShareKind]: readonly string[] } = {
   ],
 };
 
+const OPTIONS: { readonly [Kind in ShareKind]: readonly string[] } = { layers: [], volumes: ["--writable"] };
+
 export interface KeeperFileServersOptions {
   readonly keeper: Pick<Keeper, "spawn" | "seal" | "signal" | "exited" | "forget">;
   /** Absolute path of the program, which is static. */
@@ -73,7 +75,7 @@ export class KeeperFileServers implements FileServers {
     const [program, root] = jailed ? [PROGRAM, ROOT] : [this.options.binary, directory];
     return {
       id,
-      argv: [program, "--root", root, "--listener", String(LISTENER)],
+      argv: [program, ...OPTIONS[kind], "--root", root, "--listener", String(LISTENER)],
       env: [],
       cwd: "/",
       uid: user?.uid,
@@ -99,7 +101,8 @@ export class KeeperFileServers implements FileServers {
     };
     const { binary } = this.options;
     const program = { source: binary, target: PROGRAM, readonly: true, follow: false, temporary: true };
-    return { mounts: [share, program], proc: false };
+    // a file without a name is reached by its descriptor's
+    return { mounts: [share, program], proc: true, keepsProc: true };
   }
 
   private async end(id: string): Promise<void> {
