@@ -12,6 +12,7 @@ import type { FidelityCase } from "./case.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { SHARE_CASES } from "./cases/shares.ts";
 import { VOLUME_CASES } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { FidelityReport } from "./report.ts";
@@ -19,7 +20,13 @@ import { FidelityReport } from "./report.ts";
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
-export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES, ...VOLUME_CASES];
+export const FIDELITY_CASES: readonly FidelityCase[] = [
+  ...PROCESS_CASES,
+  ...RULE_CASES,
+  ...RESOURCE_CASES,
+  ...VOLUME_CASES,
+  ...SHARE_CASES,
+];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */
