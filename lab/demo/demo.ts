@@ -8,7 +8,7 @@
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { reasonOf } from "../../src/contracts/errors.ts";
 import { cancelled } from "../../src/lib/async.ts";
-import { reasonAgainstContainerd } from "./containerd-check.ts";
+import { reasonAgainstContainerd } from "../host/containerd-check.ts";
 import { showPod } from "./pod-scene.ts";
 import { Report } from "./report.ts";
 import { showStandalone } from "./standalone-scene.ts";
