@@ -5,7 +5,7 @@ import * as sys from "sys";
 import type { Node } from "../nodes.ts";
 import type { Session } from "../session.ts";
 import type { Reply, Request } from "../wire.ts";
-import { ofNode, putAttributes, validity } from "./operation.ts";
+import { ofNode, putAttributes, validity, validNanoseconds } from "./operation.ts";
 
 const GETATTR_FH = 1;
 const SETATTR_BYTES = 88;
@@ -35,7 +35,8 @@ export const getattr = ofNode((node, session, request, reply) => {
 /** Writes a struct fuse_attr_out from the tree's last stat. */
 function putAttr(reply: Reply, node: Node, session: Session): void {
   reply.u64(validity(session));
-  reply.u64(0);
+  reply.u32(validNanoseconds(node));
+  reply.u32(0);
   putAttributes(reply, node, session.tree.found);
 }
 
