@@ -18,7 +18,7 @@ function apply(
   guest: FakeVolumes,
   before: readonly VolumeEntry[],
   after: readonly VolumeEntry[],
-  look = () => undefined as void,
+  look: () => void = () => undefined,
 ) {
   const { cleared, written, renames, removed } = changesBetween(known(before), after);
   guest.swap({ name: "v", renames: [], removed: [...cleared] });
