@@ -11,6 +11,8 @@ export const HEADER_BYTES = 40;
 /** struct fuse_out_header. */
 export const REPLY_HEADER_BYTES = 16;
 const TWO_32 = 2 ** 32;
+/** Of places in a file: so far no file reaches. */
+export const BEYOND = Number.MAX_SAFE_INTEGER;
 
 /** A message that no kernel sends. It ends the connection. */
 export class Malformed extends Error {
@@ -83,6 +85,13 @@ export class Request {
     const high = this.view.getUint32(at + 4, true);
     if (high >= 0x20_0000) throw new Malformed("a number is too large");
     return high * TWO_32 + this.view.getUint32(at, true);
+  }
+
+  /** A place in a file, or a length: a number that is too large to be exact is beyond every file of the host. */
+  offset(): number {
+    const at = this.take(8);
+    const high = this.view.getUint32(at + 4, true);
+    return high >= 0x20_0000 ? BEYOND : high * TWO_32 + this.view.getUint32(at, true);
   }
 
   /** 64 bits that are only compared. */

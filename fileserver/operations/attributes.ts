@@ -4,8 +4,8 @@
 import * as sys from "sys";
 import type { Node } from "../nodes.ts";
 import type { Session } from "../session.ts";
-import type { Reply, Request } from "../wire.ts";
-import { ofNode, putAttributes, validity } from "./operation.ts";
+import { BEYOND, type Reply, type Request } from "../wire.ts";
+import { ofNode, putAttributes, validity, validNanoseconds } from "./operation.ts";
 
 const GETATTR_FH = 1;
 const SETATTR_BYTES = 88;
@@ -35,7 +35,8 @@ export const getattr = ofNode((node, session, request, reply) => {
 /** Writes a struct fuse_attr_out from the tree's last stat. */
 function putAttr(reply: Reply, node: Node, session: Session): void {
   reply.u64(validity(session));
-  reply.u64(0);
+  reply.u32(validNanoseconds(node));
+  reply.u32(0);
   putAttributes(reply, node, session.tree.found);
 }
 
@@ -58,7 +59,7 @@ function readFields(request: Request) {
   const valid = request.u32();
   request.skip(4);
   const handle = request.u64();
-  const size = request.u64();
+  const size = request.offset();
   request.skip(44);
   const mode = request.u32();
   request.skip(4);
@@ -84,6 +85,7 @@ function change(
     if (result < 0) return result;
   }
   if ((valid & SIZE) !== 0) {
+    if (size === BEYOND) return -sys.EFBIG;
     const open = (valid & FH) === 0 ? undefined : session.handle(handle);
     const result = open === undefined ? sys.truncateEntry(fd, size) : sys.ftruncate(open.fd, size);
     if (result < 0) return result;

@@ -29,17 +29,20 @@ const DO_READDIRPLUS = 1 << 13;
 const ASYNC_DIO = 1 << 15;
 const NO_OPEN_SUPPORT = 1 << 17;
 const PARALLEL_DIROPS = 1 << 18;
+const POSIX_ACL = 1 << 20;
 const MAX_PAGES = 1 << 22;
 const CACHE_SYMLINKS = 1 << 23;
 const NO_OPENDIR_SUPPORT = 1 << 24;
 const HANDLE_KILLPRIV_V2 = 1 << 28;
+const SETXATTR_EXT = 1 << 29;
 
 const BOTH = ASYNC_READ | BIG_WRITES | ASYNC_DIO | PARALLEL_DIROPS | MAX_PAGES;
 /** What never changes need not be opened, and is told with the names in its directory. */
 const READONLY = BOTH | NO_OPEN_SUPPORT | NO_OPENDIR_SUPPORT | DO_READDIRPLUS | CACHE_SYMLINKS;
 /** Others write, too: the guest asks before it believes its cache, and the host keeps the locks. */
-const WRITABLE =
-  BOTH | POSIX_LOCKS | FLOCK_LOCKS | ATOMIC_O_TRUNC | DONT_MASK | AUTO_INVAL_DATA | HANDLE_KILLPRIV_V2;
+const LOCKS = POSIX_LOCKS | FLOCK_LOCKS;
+const RIGHTS = POSIX_ACL | DONT_MASK | HANDLE_KILLPRIV_V2 | SETXATTR_EXT;
+const WRITABLE = BOTH | LOCKS | RIGHTS | ATOMIC_O_TRUNC | AUTO_INVAL_DATA;
 
 /** Requests that a guest may have under way beside those that somebody waits for. */
 const MOST_BACKGROUND = 64;

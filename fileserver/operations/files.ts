@@ -5,6 +5,7 @@
 import * as sys from "sys";
 import type { Session } from "../session.ts";
 import type { Reply } from "../wire.ts";
+import { BEYOND } from "../wire.ts";
 import { type Operation, ofHandle, ofNode } from "./operation.ts";
 
 /** The guest may keep what it has read before. Without this, a file that is opened is read anew. */
@@ -48,9 +49,10 @@ export const release: Operation = (session, request) => {
 /** The bytes go from the file into the reply's buffer, and from there to the guest. */
 export const read: Operation = (session, request, reply) => {
   const fd = session.content(request.u64(), request);
-  const offset = request.u64();
+  const offset = request.offset();
   const length = reply.need(request.u32());
   if (fd < 0) return fd;
+  if (offset === BEYOND) return 0;
   const result = sys.pread(fd, reply.bytes, reply.position, length, offset);
   if (result < 0) return result;
   reply.skip(result);
@@ -59,12 +61,13 @@ export const read: Operation = (session, request, reply) => {
 
 /** Where a write goes that appends is the host's to say: the end may have moved. What was mapped has its place. */
 export const write = ofHandle(({ fd }, _session, request, reply) => {
-  const offset = request.u64();
+  const offset = request.offset();
   const [size, how] = [request.u32(), request.u32()];
   request.skip(8);
   const flags = request.u32();
   request.skip(4);
   const at = request.skip(size);
+  if (offset + size >= BEYOND) return -sys.EFBIG;
   const appends = (flags & sys.O_APPEND) !== 0 && (how & WRITE_CACHE) === 0;
   let written = 0;
   while (written < size) {
@@ -102,14 +105,16 @@ export const fsync: Operation = (session, request) => {
 };
 
 export const fallocate = ofHandle(({ fd }, _session, request) => {
-  const [offset, length] = [request.u64(), request.u64()];
+  const [offset, length] = [request.offset(), request.offset()];
+  if (offset + length >= BEYOND) return -sys.EFBIG;
   return sys.fallocate(fd, request.u32(), offset, length);
 });
 
 export const lseek: Operation = (session, request, reply) => {
   const fd = session.content(request.u64(), request);
   if (fd < 0) return fd;
-  const offset = request.u64();
+  const offset = request.offset();
+  if (offset === BEYOND) return -sys.ENXIO;
   const position = sys.lseek(fd, offset, request.u32());
   if (position < 0) return position;
   reply.u64(position);
@@ -117,11 +122,13 @@ export const lseek: Operation = (session, request, reply) => {
 };
 
 export const copyFileRange = ofHandle(({ fd }, session, request, reply) => {
-  const from = request.u64();
+  const from = request.offset();
   request.skip(8);
-  const [number, to, length] = [request.u64(), request.u64(), request.u64()];
-  const target = session.handle(number);
+  const target = session.handle(request.u64());
+  const [to, length] = [request.offset(), request.offset()];
   if (target === undefined) return -sys.EBADF;
+  if (from === BEYOND) return -sys.EINVAL;
+  if (to === BEYOND) return -sys.EFBIG;
   const copied = sys.copyRange(fd, from, target.fd, to, Math.min(length, MOST_COPIED));
   if (copied < 0) return copied;
   reply.u32(copied);

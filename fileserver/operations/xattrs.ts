@@ -6,6 +6,9 @@ import { ofNode } from "./operation.ts";
 
 /** XATTR_SIZE_MAX and XATTR_LIST_MAX of the kernel. */
 const MOST_XATTR_BYTES = 65_536;
+/** The asker is not of the file's group: a new access list takes S_ISGID from it. */
+const ACL_KILL_SGID = 1;
+const S_ISGID = 0o2000;
 
 export const getxattr = ofNode((node, { tree }, request, reply) => {
   const size = Math.min(request.u32(), MOST_XATTR_BYTES);
@@ -37,11 +40,16 @@ function put(length: number, size: number, reply: Parameters<Parameters<typeof o
 }
 
 export const setxattr = ofNode((node, { tree }, request) => {
-  const [size, flags] = [request.u32(), request.u32()];
+  const [size, flags, more] = [request.u32(), request.u32(), request.u32()];
+  request.skip(4);
   const name = request.text();
   const at = request.skip(size);
   const fd = tree.fdOf(node);
-  return fd < 0 ? fd : sys.setEntryXattr(fd, name, request.bytes, at, size, flags);
+  if (fd < 0) return fd;
+  const set = sys.setEntryXattr(fd, name, request.bytes, at, size, flags);
+  if (set < 0 || (more & ACL_KILL_SGID) === 0) return set;
+  const read = tree.found.read(fd);
+  return read < 0 ? read : sys.chmodEntry(fd, tree.found.mode & 0o7777 & ~S_ISGID);
 });
 
 export const removexattr = ofNode((node, { tree }, request) => {
