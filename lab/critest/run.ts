@@ -29,8 +29,8 @@ export interface CritestRun {
 const SEED = 1;
 const RUN_TIMEOUT = "40m";
 const PROGRESS_MS = 20_000;
-/** The line that Ginkgo ends a case with. */
-const CASE_ENDED = /^(?:•|S \[)/;
+/** What Ginkgo ends cases with, some in one line. */
+const CASES_ENDED = /^[•S]+/;
 
 export async function runCritest(run: CritestRun): Promise<Results> {
   const { critest, handler, socket, scratch, only, logs } = run;
@@ -64,7 +64,7 @@ async function follow(output: NodeJS.ReadableStream, file: string, handler: Hand
   try {
     for await (const line of createInterface({ input: output })) {
       log.write(`${line}\n`);
-      if (CASE_ENDED.test(line)) ended++;
+      ended += CASES_ENDED.exec(line)?.[0].length ?? 0;
     }
   } finally {
     clearInterval(ticker);
