@@ -11,6 +11,8 @@ import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { Handler } from "../fidelity/handler-pod.ts";
 import { reasonAgainstContainerd } from "../host/containerd-check.ts";
+import { interruptible } from "../host/interruption.ts";
+import { unmountBelow } from "../host/mounts.ts";
 import { type Busybox, busyboxImage, pauseImage } from "../images/busybox.ts";
 import type { ImageSpec } from "../images/image-builder.ts";
 import { removeAllPods } from "../node/pods.ts";
@@ -37,7 +39,11 @@ export interface CritestOptions {
 }
 
 /** Runs the suite; the returned number is the exit code. */
-export async function testCritest(options: CritestOptions): Promise<number> {
+export function testCritest(options: CritestOptions): Promise<number> {
+  return interruptible("run critest", (signal) => compare(options, signal));
+}
+
+async function compare(options: CritestOptions, signal: AbortSignal): Promise<number> {
   const built = artifacts();
   const reason = await reasonAgainstContainerd(built);
   if (reason !== undefined) throw blazarError("DependencyMissing", "run critest", reason);
@@ -59,13 +65,15 @@ export async function testCritest(options: CritestOptions): Promise<number> {
     await node.containerd.importImage(await quietPause(built.busybox));
     const results: ResultsByHandler = {};
     for (const handler of options.handlers)
-      results[handler] = await runHandler(handler, { node, directory, options });
+      results[handler] = await runHandler(handler, { node, directory, options, signal });
     process.stdout.write("\n");
     return printReport(process.stdout, results);
   } finally {
     if (node !== undefined) await removeAllPods(node.cri).catch(() => undefined);
     await node?.stop();
     await registry.stop();
+    // a case that fails may leave mounts
+    await unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
   }
 }
@@ -80,10 +88,11 @@ interface Run {
   readonly node: PrivateNode;
   readonly directory: string;
   readonly options: CritestOptions;
+  readonly signal: AbortSignal;
 }
 
 /** Runs the suite once. blazar's pods have no network of their own yet, so they go through the relay. */
-async function runHandler(handler: Handler, { node, directory, options }: Run): Promise<Results> {
+async function runHandler(handler: Handler, { node, directory, options, signal }: Run): Promise<Results> {
   const { critest, only, logs } = options;
   const scratch = join(directory, handler);
   await mkdir(scratch, { recursive: true });
@@ -94,7 +103,7 @@ async function runHandler(handler: Handler, { node, directory, options }: Run): 
       : undefined;
   const socket = relay?.socket ?? containerd;
   try {
-    return await runCritest({ critest, handler, socket, scratch, only, logs });
+    return await runCritest({ critest, handler, socket, scratch, only, logs, signal });
   } finally {
     relay?.stop();
     // what a failed case has left must not disturb the next run

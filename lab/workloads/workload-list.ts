@@ -19,7 +19,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: "PostgreSQL, killed and recovered",
     run: alone("postgresql"),
     right: [
-      "accounts 200000|0",
+      "accounts 100000|0",
       "history 200",
       "sums agree t",
       "recovered after SIGKILL",

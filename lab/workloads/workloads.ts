@@ -11,6 +11,7 @@ import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { type ContainerConfig, type Handler, HandlerPod } from "../fidelity/handler-pod.ts";
 import { reasonAgainstContainerd } from "../host/containerd-check.ts";
+import { interruptible } from "../host/interruption.ts";
 import { busyboxImage, pauseImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
@@ -30,14 +31,18 @@ export interface WorkloadOptions {
 }
 
 /** An emulated guest is fifteen times slower, on a machine that may be busy. */
-const PATIENCE = { timeoutMs: 20 * 60_000, pollMs: 200 };
+const PATIENCE = { timeoutMs: 30 * 60_000, pollMs: 200 };
 const RESOURCES = { memoryLimitInBytes: 2 ** 30, cpuPeriod: 100_000, cpuQuota: 200_000 };
 const PRELUDE = 'answer() { echo "= $*"; }\n';
 /** Of the output of a script that failed. */
 const SHOWN_LINES = 15;
 
 /** Runs the workloads; the returned number is the exit code. */
-export async function testWorkloads(options: WorkloadOptions): Promise<number> {
+export function testWorkloads(options: WorkloadOptions): Promise<number> {
+  return interruptible("run the workloads", (signal) => compare(options, signal));
+}
+
+async function compare(options: WorkloadOptions, signal: AbortSignal): Promise<number> {
   const built = artifacts();
   const reason = await reasonAgainstContainerd(built);
   if (reason !== undefined) throw blazarError("DependencyMissing", "run workloads", reason);
@@ -52,7 +57,8 @@ export async function testWorkloads(options: WorkloadOptions): Promise<number> {
     await node.containerd.importImage(pauseImage(await busyboxImage("", built.busybox)));
     for (const workload of WORKLOADS.filter(({ name }) => name.includes(options.only))) {
       const answers: Partial<Record<Handler, string>> = {};
-      for (const handler of options.handlers) answers[handler] = await answerOf(workload, handler, node);
+      for (const handler of options.handlers)
+        answers[handler] = await answerOf(workload, handler, { node, signal });
       report.add(workload, answers);
     }
     return report.close();
@@ -62,25 +68,32 @@ export async function testWorkloads(options: WorkloadOptions): Promise<number> {
   }
 }
 
+interface Bench {
+  readonly node: PrivateNode;
+  readonly signal: AbortSignal;
+}
+
 /** What a workload answers; a failure is an answer, too. */
-async function answerOf(workload: Workload, handler: Handler, node: PrivateNode): Promise<string> {
+async function answerOf(workload: Workload, handler: Handler, { node, signal }: Bench): Promise<string> {
   const maker = { cri: node.cri, image: WORKLOADS_IMAGE, directory: node.directory };
   let pod: HandlerPod | undefined;
   try {
     const uid = `${handler}-${WORKLOADS.indexOf(workload)}`;
     const mounts = await makeVolumes(join(node.directory, "kubelet", "pods", uid));
     pod = await HandlerPod.start(maker, handler, { linux: { resources: RESOURCES } });
-    return await workload.run(workloadPod(pod, { mounts, linux: { resources: RESOURCES } }));
+    return await workload.run(workloadPod(pod, { mounts, linux: { resources: RESOURCES } }, signal));
   } catch (error) {
+    signal.throwIfAborted();
     return `failed: ${reasonOf(error)}`;
   } finally {
     await pod?.remove();
   }
 }
 
-function workloadPod(pod: HandlerPod, config: ContainerConfig): WorkloadPod {
+function workloadPod(pod: HandlerPod, config: ContainerConfig, signal: AbortSignal): WorkloadPod {
+  const patience = { ...PATIENCE, signal };
   return {
-    run: async (script) => answersIn(await pod.run(await commandOf(script), config, PATIENCE)),
+    run: async (script) => answersIn(await pod.run(await commandOf(script), config, patience)),
     during: async (server, use) => pod.during(use, await commandOf(server), config),
   };
 }

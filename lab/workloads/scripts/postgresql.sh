@@ -3,22 +3,21 @@ set -e
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 export PGDATA=/data/postgresql PGHOST=/tmp
 as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
-ask() { as psql -X -A -t -d bench -c "$1"; }
-start() { as pg_ctl -w -t 300 -l /tmp/postgresql.log -o '-c listen_addresses= -k /tmp' start >/dev/null; }
+ask() { as psql -X -A -t -d postgres -c "$1"; }
+start() { as pg_ctl -w -t 1500 -l /tmp/postgresql.log -o '-c listen_addresses= -k /tmp' start >/dev/null; }
 
 install -d -o postgres -g postgres -m 700 $PGDATA
 as initdb -A trust -k --locale=C.UTF-8 --no-instructions >/dev/null
 start
-as createdb bench
-as pgbench -i -s 2 -q bench 2>/dev/null
+as pgbench -i -s 1 -q postgres 2>/dev/null
 answer "accounts $(ask 'select count(*), sum(abalance) from pgbench_accounts')"
-as pgbench -n -c 4 -t 50 bench >/dev/null 2>&1
+as pgbench -n -c 4 -t 50 postgres >/dev/null 2>&1
 answer "history $(ask 'select count(*) from pgbench_history')"
 answer "sums agree $(ask 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)')"
 
 ask 'create table marks as select n, md5(n::text) word from generate_series(1, 5000) n' >/dev/null
 ask 'create index on marks (word)' >/dev/null
-as pgbench -n -c 4 -T 60 bench >/dev/null 2>&1 &
+as pgbench -n -c 4 -T 600 postgres >/dev/null 2>&1 &
 until [ "$(ask 'select count(*) > 220 from pgbench_history')" = t ]; do sleep 0.2; done
 kill -KILL "$(head -1 $PGDATA/postmaster.pid)"
 wait || true
@@ -29,5 +28,5 @@ answer "marks $(ask 'select count(*), min(word), max(word) from marks')"
 answer "by index $(ask "select n from marks where word = md5('4711')")"
 answer "sums agree $(ask 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)')"
 answer "branches agree $(ask 'select (select sum(bbalance) from pgbench_branches) = (select sum(delta) from pgbench_history)')"
-as pg_ctl -w -t 300 -m fast stop >/dev/null
+as pg_ctl -w -t 1500 -m fast stop >/dev/null
 answer "checksums: $(as pg_checksums --check -D $PGDATA | sed -n 's/^Bad checksums: */bad /p')"
