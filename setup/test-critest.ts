@@ -1,46 +1,51 @@
 /**
- * `npm run test:critest [-- --handler blazar|runc] [-- TEXT]`: cri-tools' validation suite on a private node.
- *
- * The suite runs in network and IPC namespaces of its own, so this entry starts itself once more in these (unshare(1)).
+ * `npm run test:critest [-- --handler runc|blazar] [TEXT]`: cri-tools' validation suite on a private node.
  */
 import path from "node:path";
 import { testCritest } from "../lab/critest/critest.ts";
-import { blazarError } from "../src/contracts/errors.ts";
-import { passThrough } from "./lib/command.ts";
-import { CRITEST_HELP, readCritestArguments } from "./lib/critest-arguments.ts";
 import { programFile } from "./lib/dist.ts";
 import { command } from "./lib/entry.ts";
+import { readHandlerArguments } from "./lib/handler-arguments.ts";
+import { handedOver, inOwnNamespaces, needRoot } from "./lib/own-namespaces.ts";
 import { distDirectory } from "./lib/paths.ts";
 import { prepareProduct } from "./lib/product.ts";
 import { streamProgress } from "./lib/progress.ts";
-import { artifacts } from "./steps/artifacts.ts";
 import { critestProgram } from "./steps/critest.ts";
+import { type FullBusybox, fullBusybox } from "./steps/full-busybox.ts";
 
-/** Set in the second start, which is in the namespaces: the path of critest. */
-const INSIDE = "BLAZAR_CRITEST_PROGRAM";
+const HELP = `usage: npm run test:critest -- [--handler runc|blazar] [TEXT]
+
+Runs critest, the validation suite of cri-tools, against a private containerd: under runc, then under blazar.
+Prints a table of its cases, and both counts. Fails if blazar fails a case that runc passes, unless the case is
+explained in docs/specification.md.
+
+  --handler NAME  only under runc, or only under blazar
+  TEXT            only cases with this text in their name
+  --help          this text
+
+Needs root, a C compiler and Debian's containernetworking-plugins; for the first run also a Debian mirror, and a Go
+module proxy. Reports and output of the runs stay in dist/critest/.
+`;
+
+interface Built {
+  readonly critest: string;
+  readonly busybox: FullBusybox;
+}
 
 await command(async () => {
-  const args = process.argv.slice(2);
-  const { help, handlers, only } = readCritestArguments(args);
-  if (help) process.stdout.write(CRITEST_HELP);
+  const { help, handlers, only } = readHandlerArguments("test:critest", process.argv.slice(2));
+  if (help) process.stdout.write(HELP);
   if (help) return 0;
-  const critest = process.env[INSIDE];
-  if (critest === undefined) return await outside(args);
+  const built = handedOver<Built>();
+  if (built === undefined) return await prepare();
   const logs = path.join(distDirectory(), "critest");
-  return testCritest({ program: programFile(), critest, handlers, only, logs });
+  return testCritest({ ...built, program: programFile(), handlers, only, logs });
 });
 
-/** Prepares everything that needs the network, then starts this program in namespaces of its own. */
-async function outside(args: readonly string[]): Promise<number> {
-  if (process.getuid?.() !== 0)
-    throw blazarError("DependencyMissing", "run critest", "containers of runc and namespaces need root");
+async function prepare(): Promise<number> {
+  needRoot("run critest");
   await prepareProduct();
-  const critest = await critestProgram(streamProgress());
-  const { busybox } = artifacts();
-  // $0 is busybox, the rest is this program
-  const script = '"$0" ip link set lo up && exec "$@"';
-  const again = [process.execPath, ...process.execArgv, process.argv[1] ?? "", ...args];
-  return await passThrough("unshare", ["--net", "--ipc", "sh", "-c", script, busybox.binary, ...again], {
-    env: { ...process.env, [INSIDE]: critest },
-  });
+  const progress = streamProgress();
+  const built: Built = { critest: await critestProgram(progress), busybox: await fullBusybox(progress) };
+  return inOwnNamespaces(built.busybox.binary, built);
 }

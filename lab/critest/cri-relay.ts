@@ -14,12 +14,24 @@ import {
 } from "@grpc/grpc-js";
 import {
   CreateContainerRequest,
-  ImageServiceService,
   NamespaceMode,
   PodSandboxConfig,
   RunPodSandboxRequest,
-  RuntimeServiceService,
 } from "../../src/rpc/generated/runtime/v1/cri.ts";
+
+/** The unary methods of CRI v1; the generated client has only those that the product and the lab call. */
+const METHODS = {
+  "runtime.v1.RuntimeService": [
+    ...["Version", "Status", "RuntimeConfig", "UpdateRuntimeConfig"],
+    ...["RunPodSandbox", "StopPodSandbox", "RemovePodSandbox", "PodSandboxStatus", "ListPodSandbox"],
+    ...["UpdatePodSandboxResources", "PodSandboxStats", "ListPodSandboxStats", "PortForward"],
+    ...["ListMetricDescriptors", "ListPodSandboxMetrics"],
+    ...["CreateContainer", "StartContainer", "StopContainer", "RemoveContainer", "ListContainers"],
+    ...["ContainerStatus", "UpdateContainerResources", "ReopenContainerLog", "CheckpointContainer"],
+    ...["ContainerStats", "ListContainerStats", "ExecSync", "Exec", "Attach"],
+  ],
+  "runtime.v1.ImageService": ["ListImages", "ImageStatus", "PullImage", "RemoveImage", "ImageFsInfo"],
+} as const;
 
 const MAX_MESSAGE_BYTES = 64 * 2 ** 20;
 const OPTIONS = {
@@ -32,11 +44,11 @@ type Rewrite = (request: Buffer) => Buffer;
 
 /** Requests that say which network a pod has, by their method. */
 const REWRITES: Readonly<Record<string, Rewrite>> = {
-  runPodSandbox: (bytes) => {
+  RunPodSandbox: (bytes) => {
     const request = RunPodSandboxRequest.decode(bytes);
     return Buffer.from(RunPodSandboxRequest.encode({ ...request, config: onHost(request.config) }).finish());
   },
-  createContainer: (bytes) => {
+  CreateContainer: (bytes) => {
     const request = CreateContainerRequest.decode(bytes);
     const sandboxConfig = onHost(request.sandboxConfig);
     return Buffer.from(CreateContainerRequest.encode({ ...request, sandboxConfig }).finish());
@@ -66,7 +78,7 @@ export class HostNetworkRelay {
   static async start(socket: string, containerd: string): Promise<HostNetworkRelay> {
     const client = new Client(`unix:${containerd}`, credentials.createInsecure(), OPTIONS);
     const server = new Server(OPTIONS);
-    for (const service of [RuntimeServiceService, ImageServiceService]) addService(server, service, client);
+    for (const [service, methods] of Object.entries(METHODS)) addService(server, client, service, methods);
     await new Promise<void>((resolve, reject) => {
       const insecure = ServerCredentials.createInsecure();
       server.bindAsync(`unix:${socket}`, insecure, (error) => (error === null ? resolve() : reject(error)));
@@ -80,19 +92,22 @@ export class HostNetworkRelay {
   }
 }
 
-function addService(server: Server, service: ServiceDefinition, client: Client): void {
-  const unary = Object.entries(service).filter(
-    ([, { requestStream, responseStream }]) => !requestStream && !responseStream,
-  );
-  const same = (bytes: Buffer): Buffer => bytes;
-  const raw = { requestSerialize: same, requestDeserialize: same, responseSerialize: same };
-  const definition = unary.map(([name, method]) => [name, { ...method, ...raw, responseDeserialize: same }]);
-  const handlers = unary.map(([name, { path }]) => [name, forward(client, path, REWRITES[name] ?? same)]);
-  server.addService(Object.fromEntries(definition), Object.fromEntries(handlers));
+function same(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function addService(server: Server, client: Client, service: string, methods: readonly string[]): void {
+  const path = (method: string) => `/${service}/${method}`;
+  const shape = {
+    ...{ requestStream: false, responseStream: false, requestSerialize: same, requestDeserialize: same },
+    ...{ responseSerialize: same, responseDeserialize: same },
+  };
+  const definition = methods.map((method) => [method, { ...shape, path: path(method) }]);
+  const handlers = methods.map((method) => [method, forward(client, path(method), REWRITES[method] ?? same)]);
+  server.addService(Object.fromEntries(definition) as ServiceDefinition, Object.fromEntries(handlers));
 }
 
 function forward(client: Client, path: string, rewrite: Rewrite): handleUnaryCall<Buffer, Buffer> {
-  const same = (bytes: Buffer): Buffer => bytes;
   return (call, answer) => {
     const deadline = call.getDeadline();
     const outer = client.makeUnaryRequest(path, same, same, rewrite(call.request), { deadline }, answer);

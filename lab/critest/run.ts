@@ -9,6 +9,7 @@ import { createWriteStream } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { onAbort } from "../../src/lib/async.ts";
 import type { Handler } from "../fidelity/handler-pod.ts";
 import { type Results, readResults } from "./results.ts";
 
@@ -23,17 +24,19 @@ export interface CritestRun {
   readonly only: string;
   /** Where its output and its report stay: `<handler>.log` and `<handler>.json`. */
   readonly logs: string;
+  /** Ends the run. */
+  readonly signal: AbortSignal;
 }
 
 /** The order of the cases: the same in each run, so that two runs can be compared. */
 const SEED = 1;
 const RUN_TIMEOUT = "40m";
 const PROGRESS_MS = 20_000;
-/** The line that Ginkgo ends a case with. */
-const CASE_ENDED = /^(?:•|S \[)/;
+/** What Ginkgo ends cases with, some in one line. */
+const CASES_ENDED = /^[•S]+/;
 
 export async function runCritest(run: CritestRun): Promise<Results> {
-  const { critest, handler, socket, scratch, only, logs } = run;
+  const { critest, handler, socket, scratch, only, logs, signal } = run;
   await mkdir(logs, { recursive: true });
   const report = join(logs, `${handler}.json`);
   await rm(report, { force: true });
@@ -48,10 +51,13 @@ export async function runCritest(run: CritestRun): Promise<Results> {
   ];
   const env = { ...process.env, TMPDIR: scratch };
   const child = spawn(critest, args, { cwd: scratch, env, stdio: ["ignore", "pipe", "pipe"] });
+  const forget = onAbort(signal, () => child.kill("SIGKILL"));
   const closed = once(child, "close");
-  await follow(child.stdout, join(logs, `${handler}.log`), handler);
   child.stderr.resume();
+  await follow(child.stdout, join(logs, `${handler}.log`), handler);
   await closed;
+  forget();
+  signal.throwIfAborted();
   return readResults(report);
 }
 
@@ -64,7 +70,7 @@ async function follow(output: NodeJS.ReadableStream, file: string, handler: Hand
   try {
     for await (const line of createInterface({ input: output })) {
       log.write(`${line}\n`);
-      if (CASE_ENDED.test(line)) ended++;
+      ended += CASES_ENDED.exec(line)?.[0].length ?? 0;
     }
   } finally {
     clearInterval(ticker);

@@ -21,23 +21,8 @@ export type ImagesByName = ReadonlyMap<string, UnnamedImage>;
 const PROGRAMS = ["server", "nnp"] as const;
 type Programs = Readonly<Record<(typeof PROGRAMS)[number], Buffer>>;
 
-/** What Debian's static busybox has no applet for. critest asks pgrep for a name, and ipcs for shared memory. */
-const SCRIPTS: readonly TarFile[] = [
-  {
-    path: "bin/pgrep",
-    mode: 0o755,
-    content: [
-      "#!/bin/sh",
-      "for process in /proc/[0-9]*; do",
-      '  [ "$(cat "$process/comm" 2>/dev/null)" = "$1" ] && basename "$process" && found=1',
-      "done",
-      '[ -n "$found" ]',
-      "",
-    ].join("\n"),
-  },
-  { path: "bin/ipcs", mode: 0o755, content: "#!/bin/sh\nexec cat /proc/sysvipc/shm\n" },
-  { path: "var/run", type: "directory" },
-];
+/** Where servers write their pids. */
+const COMMON: readonly TarFile[] = [{ path: "var/run", type: "directory" }];
 
 /** The user and the group that critest expects in its image test-image-predefined-group. */
 const PREDEFINED: readonly TarFile[] = [
@@ -65,12 +50,14 @@ const DIFFERENT = [
   ...["test-image-tag:test", "test-image-tag:all", "test-image-tags"],
 ];
 
-/** Makes all of them. @param directory where the programs are compiled */
+/** Makes all of them. @param busybox one with all applets @param directory where the programs are compiled */
 export async function testImages(busybox: Busybox, directory: string): Promise<ImagesByName> {
   const programs = await compile(directory);
   const { layers, process = {} } = await busyboxImage("", busybox);
+  // a program of its own: critest masks it, and must not mask busybox with it
+  const common = [...COMMON, { path: "bin/ls", content: await readFile(busybox.binary), mode: 0o755 }];
   const image = (files: readonly TarFile[], more: ImageProcess = {}): UnnamedImage => ({
-    layers: files.length === 0 ? [...layers, SCRIPTS] : [...layers, SCRIPTS, files],
+    layers: files.length === 0 ? [...layers, common] : [...layers, common, files],
     process: { ...process, ...more },
   });
   const server: readonly TarFile[] = [
