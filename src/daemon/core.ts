@@ -4,7 +4,6 @@
  * Nothing is decided here but which port is which. How the actors are put together is in actors.ts.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
@@ -27,6 +26,7 @@ import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { LocalVolumes } from "../host/volumes/host-volumes.ts";
+import { makeDirectories } from "../lib/directories.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
 import { ociSpecs } from "../oci/spec/translate.ts";
@@ -147,7 +147,7 @@ export async function makeStateDirectories(config: Config): Promise<void> {
 
 async function makeOwn(path: string, mode: number, key: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeDirectories(path, mode);
   } catch (error) {
     const remedy = `make it possible, or set ${key}`;
     throw BlazarError.wrap(error, "HostResource", { operation: "make a directory", subject: path, remedy });

@@ -131,7 +131,7 @@ export const CONFIG_SCHEMA = {
     ),
     directory: path(
       "/var/lib/blazar/templates",
-      "Where templates are. Their memory is kept in sparse files, on a disk or a tmpfs with room for `template.disk_limit`. Several daemons may share it.",
+      "Where templates are. Their memory is kept in sparse files, on a disk or a tmpfs with room for `template.disk_limit`. Nobody but its owner may write to it. Several daemons may share it.",
     ),
     disk_limit: size(
       "4G",
@@ -152,11 +152,12 @@ export const CONFIG_SCHEMA = {
     ),
     directory: path(
       "/var/lib/blazar/images",
-      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Several daemons may share it.",
+      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Nobody but its owner may write to it. Several daemons may share it.",
     ),
     disk_limit: size(
       "20G",
       "What all images may take on disk. Above it, the least recently used are removed, but none in use.",
+      2 ** 20,
     ),
     inline_limit: milliseconds(
       300,

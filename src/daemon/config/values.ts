@@ -19,7 +19,9 @@ export interface ConfigKey<Value = unknown> {
 
 const LONGEST_MS = 3_600_000;
 
-const absolutePath = z.string().check(z.refine((value) => value.startsWith("/"), "must be an absolute path"));
+const absolutePath = z
+  .string()
+  .check(z.refine((value) => value.startsWith("/") && !value.includes("\0"), "must be an absolute path"));
 const isSize = z.refine<string | number>(
   (value) => parseSize(value) !== undefined,
   'must be a size such as "256M" or a number of bytes',

@@ -8,6 +8,7 @@
 import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { makeDirectories } from "../../lib/directories.ts";
 import type { Hierarchy } from "./hierarchies.ts";
 
 /** What a group of v2 hands down to a sandbox's group. */
@@ -29,7 +30,7 @@ async function makeDirectory(directory: string): Promise<void> {
     if (code === "EEXIST") return;
     if (code !== "ENOENT") throw error;
     // the last sandbox of the group above may have removed that group just now
-    await mkdir(directory, { recursive: true });
+    await makeDirectories(directory);
   }
 }
 
