@@ -8,7 +8,6 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
-import type { ProcessExited } from "../../src/protocol/guest/messages.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
 import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
@@ -53,9 +52,10 @@ const cgroups = new Cgroups();
 const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, images, children, cgroups };
 const sandbox = new Sandbox(context);
 const share = new Share(context);
-const containers = new Containers(context, sandbox, (event: ProcessExited) =>
-  channel.peer.emit("process.exited", event),
-);
+const containers = new Containers(context, sandbox, {
+  exited: (event) => channel.peer.emit("process.exited", event),
+  oomKilled: (id) => channel.peer.emit("container.oomKilled", { id }),
+});
 handle = requestHandler({
   sandbox,
   share,

@@ -24,8 +24,9 @@ export function guestEvents$({ events$ }: GuestLink): Observable<SandboxEvent> {
   return events$.pipe(
     map((event): SandboxEvent => {
       if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
-      const { id, execId, status, oomKilled } = event.exit;
-      return { type: "guest.processExited", containerId: id, execId, status, oomKilled };
+      if (event.type === "oomKilled") return { type: "guest.oomKilled", containerId: event.id };
+      const { id, execId, status } = event.exit;
+      return { type: "guest.processExited", containerId: id, execId, status };
     }),
   );
 }

@@ -236,7 +236,6 @@ export const processExited = object({
   execId: string,
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
-  oomKilled: boolean,
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 
@@ -282,4 +281,9 @@ export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)
 export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
 
 /** Every event of the agent. */
-export const GUEST_EVENTS = { "process.exited": processExited, "agent.log": agentLog } as const;
+export const GUEST_EVENTS = {
+  "process.exited": processExited,
+  "agent.log": agentLog,
+  /** The kernel has killed processes of the container for want of memory. Comes before the end of a killed process. */
+  "container.oomKilled": containerRef,
+} as const;

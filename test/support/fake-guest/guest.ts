@@ -369,7 +369,7 @@ export class FakeGuest {
       peer: this.peer,
       schedule: this.schedule,
       onExit: (status) => {
-        this.emit("process.exited", { id, execId, status, oomKilled: false });
+        this.emit("process.exited", { id, execId, status });
         // the PID namespace's first process takes the others with it
         if (execId === "") for (const exec of this.containers.get(id)?.execs.values() ?? []) exec.signal(9);
       },

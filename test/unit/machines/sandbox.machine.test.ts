@@ -257,8 +257,8 @@ describe("a sandbox", () => {
       containerId: "nobody",
       execId: "",
       status: 1,
-      oomKilled: false,
     });
+    bench.agent$.next({ type: "guest.oomKilled", containerId: "nobody" });
     await settle();
     expect(bench.actor.getSnapshot()).toMatchObject({ status: "active", value: { ready: "running" } });
   });
