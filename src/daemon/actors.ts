@@ -26,7 +26,7 @@ import type { VmSpec } from "../contracts/vm.ts";
 import type { VmForks } from "../contracts/vm-forks.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 
-type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed">;
+type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed" | "vmmBytes">;
 type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
 
 /** All that the actors need of the outside world: what each asks for, together. */
@@ -64,7 +64,8 @@ export interface Actors {
 export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const { driver } = given;
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
-  const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
+  const vmmBytes = (vcpus: number) => driver.ownBytes(vcpus);
+  const ports = { ...given, launch, vmmBytes, templateDisk: driver.templates?.diskId };
   const lastImage = new LastImage();
   const { pool, original, freshVms } = vmSources({ ...ports, lastImage }, settings);
   const backend =

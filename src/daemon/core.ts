@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
@@ -94,6 +94,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const { config, parts, logger, keeper, events } = options;
   const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
+  const { vcpus_limit: mostVcpus = cpus().length, memory_limit: mostMemory = totalmem() } = config.vmm;
   return {
     driver,
     pace: new Pace(parallelStarts(config), Date.now),
@@ -119,6 +120,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     scratchDirectory: config.storage.scratch_directory,
     layerBytes: config.storage.layer_size,
     defaultShape: { vcpus, memoryBytes },
+    // the node's own default counts, whatever the ceilings are
+    mostShape: { vcpus: Math.max(vcpus, mostVcpus), memoryBytes: Math.max(memoryBytes, mostMemory) },
+    memoryStep: config.vmm.memory_step,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
     now: Date.now,
