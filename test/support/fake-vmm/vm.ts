@@ -209,11 +209,11 @@ export class FakeVm implements Vm {
     await this.exited;
   }
 
-  /** A guest that is silent waits for something that does not come; any other is busy. */
+  /** A guest that is silent waits for something that does not come. One whose port is silent runs in circles. */
   async vitals(): Promise<VmVitals> {
-    const isSilent = this.guest.faults.silent === true;
-    if (!isSilent) this.cpuMs += 60_000;
-    return { cpuMs: this.cpuMs, spoke: !isSilent };
+    const waits = this.guest.faults.silent === true;
+    if (!waits) this.cpuMs += 60_000;
+    return { cpuMs: this.cpuMs, spoke: !waits && this.faults.agentLink !== "silent" };
   }
 
   async diagnostics(): Promise<string> {
