@@ -12,13 +12,19 @@ import type { FidelityCase } from "./case.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { SIZING_CASES } from "./cases/sizing.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { FidelityReport } from "./report.ts";
 
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
-export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES];
+export const FIDELITY_CASES: readonly FidelityCase[] = [
+  ...PROCESS_CASES,
+  ...RULE_CASES,
+  ...RESOURCE_CASES,
+  ...SIZING_CASES,
+];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */

@@ -20,7 +20,7 @@ import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
-import { beyondTheVm } from "./sizing.ts";
+import { beyondTheVm } from "./sizing/sizing.ts";
 import type { PlannedImage } from "./vm-images.ts";
 
 /** What containers need of the host. */

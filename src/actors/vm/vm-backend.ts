@@ -25,7 +25,8 @@ import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
-import { type SizedVm, sizeOf } from "./sizing.ts";
+import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
+import { type SizedVm, sizeOf } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
@@ -86,6 +87,7 @@ class VmSandbox implements SandboxBackend {
     private readonly onFinished: () => void,
   ) {
     const { spec, directory, resources, logger } = opening;
+    checkPodAnnotations(spec.annotations);
     this.asked = askedWay(spec.annotations);
     this.sized = sizedFor(spec, ports);
     this.shape = this.sized.shape;
