@@ -19,7 +19,12 @@ import { FidelityReport } from "./report.ts";
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
-export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES, ...VOLUME_CASES];
+export const FIDELITY_CASES: readonly FidelityCase[] = [
+  ...PROCESS_CASES,
+  ...RULE_CASES,
+  ...RESOURCE_CASES,
+  ...VOLUME_CASES,
+];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */

@@ -68,7 +68,12 @@ export const VOLUME_CASES: readonly FidelityCase[] = [
           await volume.write({ a: "2", c: "2" });
           const after = await changed(pod, id, script, before);
           await volume.write({ a: "3", c: "2" });
-          return [before, after, await changed(pod, id, script, after), await pod.execIn(id, "ls -A /c | wc -l")].join(" ");
+          return [
+            before,
+            after,
+            await changed(pod, id, script, after),
+            await pod.execIn(id, "ls -A /c | wc -l"),
+          ].join(" ");
         },
         "exec sleep 1000",
         { mounts: [readonlyBind(volume.directory, "/c")] },
@@ -216,7 +221,9 @@ export const VOLUME_CASES: readonly FidelityCase[] = [
   {
     name: "a device of the host that is bound",
     run: withKubelet((pod) =>
-      pod.run("stat -c '%F %t:%T' /fuse; head -c 1 /fuse 2>&1 | tail -c 24", { mounts: [bind("/dev/fuse", "/fuse")] }),
+      pod.run("stat -c '%F %t:%T' /fuse; head -c 1 /fuse 2>&1 | tail -c 24", {
+        mounts: [bind("/dev/fuse", "/fuse")],
+      }),
     ),
   },
   {
