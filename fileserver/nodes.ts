@@ -49,7 +49,7 @@ export class NodeTree {
   private readonly above = new StatBuffer();
   private readonly mounts = new Mounts();
   private readonly nodes = new Map<number, Node>();
-  private readonly index = new NodeIndex();
+  private readonly index = new NodeIndex<Node>();
   /** Nodes whose descriptor may be closed, those that were not used for longest first. */
   private readonly open = new Map<Node, true>();
   private nameless = 0;

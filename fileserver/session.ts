@@ -5,6 +5,7 @@
  */
 import * as sys from "sys";
 import { Contents } from "./contents.ts";
+import type { Handle } from "./handle.ts";
 import { Locks } from "./locks.ts";
 import { type Node, NodeTree } from "./nodes.ts";
 import type { Request } from "./wire.ts";
@@ -17,12 +18,6 @@ const MOST_NODES_OPEN = 8192;
 /** For standard streams, sockets and the share itself. */
 const RESERVED = 64;
 const LEAST_LIMIT = 256;
-
-/** A file or a directory that the guest has open. */
-export interface Handle {
-  readonly node: Node;
-  readonly fd: number;
-}
 
 export interface SessionOptions {
   /** A descriptor of the share's directory. */
