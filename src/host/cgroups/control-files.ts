@@ -55,6 +55,17 @@ async function inheritCpuset(directory: string): Promise<void> {
   }
 }
 
+/** In v1, no limit is a number close to the largest. */
+const V1_UNLIMITED = 2 ** 62;
+
+/** Bytes of memory that the group itself may have; undefined = no limit, or no such group. */
+export function readMemoryLimit(directory: string, { version }: Hierarchy): number | undefined {
+  const file = path.join(directory, version === 2 ? "memory.max" : "memory.limit_in_bytes");
+  const [word = ""] = readWords(file);
+  const bytes = Number(word);
+  return word === "" || !Number.isFinite(bytes) || bytes >= V1_UNLIMITED ? undefined : bytes;
+}
+
 function readWords(file: string): string[] {
   return existsSync(file) ? readFileSync(file, "utf8").split(/\s+/) : [];
 }
