@@ -79,7 +79,13 @@ export class QemuDriver implements VmmDriver {
     this.acceleratorBytes = options.acceleration === "kvm" ? KVM.bytes : translatedCodeBytes;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Launcher> => this.prepared(signal);
-    const templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
+    const templates = new QemuTemplates({
+      prepared,
+      sealMemory,
+      images,
+      user: ownUser,
+      library: forkLibrary,
+    });
     this.templates = templates;
     if (forkLibrary === undefined) return;
     this.forks = new TcgForks({ library: forkLibrary, users, images, prepared, templates });
