@@ -148,7 +148,7 @@ export const CONFIG_SCHEMA = {
   image: {
     enabled: yesNo(
       true,
-      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by 9p, which is slower.",
+      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by a file server, which is slower.",
     ),
     directory: path(
       "/var/lib/blazar/images",
@@ -160,7 +160,7 @@ export const CONFIG_SCHEMA = {
     ),
     inline_limit: milliseconds(
       300,
-      "How long a container waits for its image when that is small and not there yet. Others start over 9p, and the image is made behind.",
+      "How long a container waits for its image when that is small and not there yet. Others start over the share, and the image is made behind.",
     ),
     mkfs: foundPath(
       "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",

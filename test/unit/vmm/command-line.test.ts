@@ -56,7 +56,7 @@ describe("the command line", () => {
   });
 
   it("serves no files", () => {
-    expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|9p|virtfs/);
+    expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|virtio-9p|virtfs/);
   });
 
   it("has empty slots for images, whatever the VM is, and no file for them", () => {
