@@ -5,14 +5,15 @@
  */
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
-import { busyboxImage, pauseImage } from "../images/busybox.ts";
+import { busyboxImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { FidelityCase } from "./case.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
-import { VOLUME_CASES } from "./cases/volumes.ts";
+import { SHARE_CASES } from "./cases/shares.ts";
+import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { FidelityReport } from "./report.ts";
 
@@ -24,6 +25,7 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RULE_CASES,
   ...RESOURCE_CASES,
   ...VOLUME_CASES,
+  ...SHARE_CASES,
 ];
 
 export interface FidelityOptions {
@@ -54,6 +56,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
     await node.containerd.importImage(pauseImage(image));
+    await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
     const maker = { cri: node.cri, image: IMAGE, directory: node.directory };
     await compare(cases, maker, report);
     return report.close();

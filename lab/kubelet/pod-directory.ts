@@ -115,7 +115,8 @@ export class PodDirectory {
 
 /** A volume that is replaced as a whole: kubelet's AtomicWriter. */
 export class AtomicVolume {
-  private state = 0;
+  private state = "";
+  private count = 0;
   private names: readonly string[] = [];
 
   constructor(
@@ -123,10 +124,11 @@ export class AtomicVolume {
     private readonly access: VolumeAccess,
   ) {}
 
-  /** Replaces all files, in the order of AtomicWriter's steps. */
-  async write(files: Files): Promise<void> {
-    const before = `..state_${this.state}`;
-    const state = `..state_${++this.state}`;
+  /** Replaces all files, in the order of AtomicWriter's steps. @param name of the state; a number if absent */
+  async write(files: Files, name = `state_${++this.count}`): Promise<void> {
+    const before = this.state;
+    const state = `..${name}`;
+    this.state = state;
     const directory = join(this.directory, state);
     await mkdir(directory, { mode: 0o755 });
     for (const [name, content] of Object.entries(files)) {
@@ -143,7 +145,7 @@ export class AtomicVolume {
     for (const name of this.names)
       if (!names.includes(name)) await rm(join(this.directory, name), { force: true });
     this.names = names;
-    await rm(join(this.directory, before), { recursive: true, force: true });
+    if (before !== "") await rm(join(this.directory, before), { recursive: true, force: true });
   }
 
   private async own(group: number, directory: string, files: Files): Promise<void> {

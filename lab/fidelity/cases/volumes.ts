@@ -6,6 +6,9 @@ import { PodDirectory } from "../../kubelet/pod-directory.ts";
 import type { FidelityCase } from "../case.ts";
 import { type ContainerConfig, failureOf, type HandlerPod } from "../handler-pod.ts";
 
+/** An image with a VOLUME. */
+export const VOLUME_IMAGE = "localhost/blazar/fidelity-volume:latest";
+
 type Mount = NonNullable<ContainerConfig["mounts"]>[number];
 
 /** A case with a kubelet's directory of its own. */
@@ -217,6 +220,25 @@ export const VOLUME_CASES: readonly FidelityCase[] = [
       // /proc/self/root leads to the container's own root, whoever follows it
       return pod.run("cat /bin/x/a; ls /bin/x", { mounts: [readonlyBind(directory, "/bin/x")] });
     }),
+  },
+  {
+    name: "a VOLUME of an image, which has something in it",
+    run: (pod) =>
+      pod.run(
+        "cd /volume; ls -A; cat link; stat -c '%n %a %u:%g' . initial; echo x > new && cat new; grep -c ' /volume ' /proc/mounts; ls -A /made/volume; touch /made/volume/x && echo made; touch /z",
+        {
+          image: { image: VOLUME_IMAGE },
+          linux: { securityContext: { readonlyRootfs: true } },
+        },
+      ),
+  },
+  {
+    name: "a VOLUME of an image is new in every container",
+    run: async (pod) => {
+      const image = { image: { image: VOLUME_IMAGE } };
+      const first = await pod.run("rm /volume/initial; echo x > /volume/x; ls /volume", image);
+      return `${first} ${await pod.run("ls /volume", image)}`;
+    },
   },
   {
     name: "a device of the host that is bound",

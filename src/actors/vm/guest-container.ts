@@ -207,7 +207,8 @@ export class GuestContainer implements BackendContainer {
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, async () => {
       steps.passed("turn");
-      const sent = volumes?.send(signal);
+      const what = { operation: "write the container's volumes", subject: id };
+      const sent = volumes === undefined ? undefined : abortable(volumes.send(), signal, what);
       sent?.catch(() => undefined);
       const created = vm.liveLink.request("container.create", request, limits);
       created.catch(() => undefined);

@@ -4,6 +4,7 @@
  * What exists "on the host" at any time is in {@link MemoryHost.resources}: after every sandbox is removed it must be empty.
  */
 import { dirname } from "node:path";
+import { rehearsalVolumes } from "../../../src/actors/supply/ahead/rehearsal-volumes.ts";
 import { Pace } from "../../../src/actors/supply/pace.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
@@ -21,7 +22,7 @@ import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
-import { MemoryVolumes } from "./volumes.ts";
+import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
@@ -72,6 +73,12 @@ export class MemoryHost {
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
     const client = this.keeper.connect();
+    for (const { source, readonly } of rehearsalVolumes(NO_POOL.rehearsalRoot).volumes)
+      this.volumes.put(
+        source,
+        [volumeEntry("", readonly ? "directory" : "file")],
+        readonly ? {} : { type: "file" },
+      );
     this.ports = {
       driver: this.driver,
       templates,

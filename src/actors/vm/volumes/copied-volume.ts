@@ -54,12 +54,17 @@ export class Copied implements HeldVolume<CopiedVolume> {
   }
 
   unsent(): VolumeContent | undefined {
-    this.isOffered ||= this.content !== undefined;
-    return this.content;
+    const { content } = this;
+    this.isOffered ||= content !== undefined;
+    this.content = undefined;
+    return content;
+  }
+
+  unwritten(content: VolumeContent): void {
+    this.content = content;
   }
 
   sent(): void {
-    this.content = undefined;
     this.isSent = true;
     if (this.stale) this.changed();
   }

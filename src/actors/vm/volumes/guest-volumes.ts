@@ -139,20 +139,24 @@ export class ContainerVolumes {
 
   /**
    * Sends the guest what it lacks. The requests are on the link when this returns: what is asked after that finds the
-   * volumes. The promise tells whether it does.
+   * volumes. The promise tells whether it does. Others may wait for the same requests, so nobody can call them off.
    */
-  send(signal: AbortSignal): Promise<void> {
+  send(): Promise<void> {
     const unsent = this.used.flatMap((counted) => {
       const content = counted.volume.unsent();
       return content === undefined ? [] : [{ counted, content }];
     });
     if (unsent.length > 0) {
-      const limits = { deadlineMs: this.ports.deadlines.containerCreate, signal };
+      const limits = { deadlineMs: this.ports.deadlines.containerCreate };
       const link = this.vm.liveLink;
       const writes = writesOf(unsent.map(({ content }) => content));
       const sending = Promise.all(writes.map((write) => link.request("volume.write", write, limits))).then(
         () => {
           for (const { counted } of unsent) counted.volume.sent();
+        },
+        (error: unknown) => {
+          for (const { counted, content } of unsent) counted.volume.unwritten(content);
+          throw error;
         },
       );
       sending.catch(() => undefined);

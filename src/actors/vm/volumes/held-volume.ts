@@ -37,8 +37,10 @@ export interface HeldVolume<Plan extends VolumePlan = VolumePlan> {
   take(plan: Plan): MountSource;
   /** Resolves when the host has done its part. May be called again. */
   ready(signal: AbortSignal): Promise<void>;
-  /** What the guest is to be sent, once; the caller sends it, or gives it back. */
+  /** What the guest is to be sent: handed out once. The caller says whether it was {@link sent} or is {@link unwritten}. */
   unsent(): VolumeContent | undefined;
+  /** The guest has not taken it. */
+  unwritten(content: VolumeContent): void;
   /** The guest has it now. */
   sent(): void;
   /** False: it stays until the VM ends. */

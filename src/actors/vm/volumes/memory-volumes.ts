@@ -39,12 +39,18 @@ export class CopiedFile implements HeldVolume<FileVolume> {
   }
 
   unsent(): VolumeContent | undefined {
-    this.isOffered ||= this.content !== undefined;
-    return this.content;
+    const { content } = this;
+    this.isOffered ||= content !== undefined;
+    this.content = undefined;
+    return content;
+  }
+
+  unwritten(content: VolumeContent): void {
+    this.content ??= content;
   }
 
   sent(): void {
-    this.content = undefined;
+    // there is nothing to remember
   }
 
   /** Writes what its container has left to the host's file. Never rejects. */
@@ -98,11 +104,16 @@ export class Memory implements HeldVolume<MemoryVolume> {
 
   unsent(): VolumeContent | undefined {
     const { name, parts, plan } = this;
+    this.parts = [];
     return parts.length === 0 ? undefined : { name, bytes: plan.bytes, parts };
   }
 
+  unwritten({ parts }: VolumeContent): void {
+    this.parts = [...parts, ...this.parts];
+  }
+
   sent(): void {
-    this.parts = [];
+    // there is nothing to remember
   }
 
   async end(): Promise<void> {

@@ -46,6 +46,10 @@ export class Shared implements HeldVolume<SharedVolume> {
     return undefined;
   }
 
+  unwritten(): void {
+    // nothing of it is written
+  }
+
   sent(): void {
     // nothing of it is sent
   }

@@ -45,7 +45,8 @@ function linked() {
   });
   link.hello.catch(() => undefined);
   guest.attach((frame) => toHost?.(frame));
-  const exits = (id: string) => guest.emit("process.exited", { id, execId: "", status: 0, oomKilled: false });
+  const exits = (id: string) =>
+    guest.emit("process.exited", { id, execId: "", status: 0, oomKilled: false, returned: [] });
   return { link, exits };
 }
 
