@@ -11,6 +11,7 @@ import type {
   MemoryVolume,
   SharedVolume,
   VolumeEntry,
+  VolumeKind,
   VolumeOwner,
   VolumePlan,
   VolumeRequest,
@@ -67,7 +68,7 @@ export function mayBeCopied({ source, readonly }: VolumeRequest): boolean {
 type Row = (sighted: Sighted) => VolumePlan | undefined;
 
 /** The kinds in the order in which they are tried. */
-const TABLE: { readonly [Name in VolumePlan["kind"] | "refused"]: Row } = {
+const TABLE: { readonly [Name in VolumeKind | "refused"]: Row } = {
   refused: refuse,
   device: asDevice,
   own: asOwn,
