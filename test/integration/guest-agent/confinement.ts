@@ -95,10 +95,14 @@ export function describeNamespaces(bench: AgentBench): void {
         ambient: 0,
       };
       const kinds = ["bridge", "dummy"].map(
-        (kind) => `ip link add ${kind}0 type ${kind} && ip link del ${kind}0`,
+        (kind) => `ip link add new-${kind} type ${kind} && ip link del new-${kind}`,
       );
-      const { stdout } = await bench.run(`${kinds.join(" && ")} && echo loaded`, {}, { capabilities });
-      expect(stdout).toBe("loaded\n");
+      const { stdout, stderr } = await bench.run(
+        `${kinds.join(" && ")} && echo loaded`,
+        {},
+        { capabilities },
+      );
+      expect(`${stdout}${stderr}`).toBe("loaded\n");
     });
 
     it("say that memory has run out", async () => {
