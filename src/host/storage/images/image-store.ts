@@ -6,7 +6,7 @@
  */
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
 import { type ImageLease, type ImageStore, type LayerImage, SLOT_BYTES } from "../../../contracts/images.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import { abortable, throwIfAborted, within } from "../../../lib/async.ts";
@@ -31,8 +31,10 @@ export interface ImageStoreOptions extends ImageMaker {
   readonly diskLimitBytes: number;
   /** Longest that {@link ImageStore.use} waits for a small image, in milliseconds. */
   readonly inlineLimitMs: number;
-  /** Whether images are made; those that are there are used in any case. */
+  /** Whether images are made and used. */
   readonly enabled: boolean;
+  /** Why none can be made or used here, whatever `enabled` says. */
+  readonly unavailable?: string;
   readonly logger: Logger;
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number;
@@ -58,7 +60,7 @@ export class LocalImageStore implements ImageStore {
 
   async use(lower: readonly string[], holder: string, signal?: AbortSignal): Promise<ImageLease | undefined> {
     checkId(holder, "use an image");
-    if (!this.options.enabled || this.closed) return undefined;
+    if (!this.works) return undefined;
     const what = { operation: "use an image", subject: holder };
     const work = this.lease(lower, holder).catch((error: unknown) => this.trouble(error));
     try {
@@ -72,7 +74,7 @@ export class LocalImageStore implements ImageStore {
   }
 
   async hold(key: string, holder: string): Promise<ImageLease | undefined> {
-    if (!this.options.enabled || this.closed) return undefined;
+    if (!this.works) return undefined;
     try {
       checkId(holder, "use an image");
       return await this.take(key, holder);
@@ -98,8 +100,10 @@ export class LocalImageStore implements ImageStore {
   }
 
   async prepare(lower: readonly string[], signal?: AbortSignal): Promise<LayerImage> {
-    if (!this.options.enabled) {
-      throw blazarError("Unimplemented", PREPARE, "images are switched off", { remedy: "set image.enabled" });
+    const { enabled, unavailable } = this.options;
+    if (!enabled || unavailable !== undefined) {
+      const about = unavailable === undefined ? { remedy: "set image.enabled" } : {};
+      throw blazarError("Unimplemented", PREPARE, unavailable ?? "images are switched off", about);
     }
     throwIfAborted(signal, { operation: PREPARE });
     const key = await chainKey(lower);
@@ -109,6 +113,10 @@ export class LocalImageStore implements ImageStore {
     return this.builds.join(key, signal);
   }
 
+  keys(): Promise<readonly string[]> {
+    return this.files.keys();
+  }
+
   async list(): Promise<readonly LayerImage[]> {
     const found: LayerImage[] = [];
     for (const key of await this.files.keys()) {
@@ -116,7 +124,7 @@ export class LocalImageStore implements ImageStore {
         const image = await this.files.read(key);
         if (image !== undefined) found.push(image);
       } catch (error) {
-        this.options.logger.warn({ err: error, image: key }, "an image is broken: remove it");
+        this.options.logger.warn({ err: error, image: key }, "an image is broken");
       }
     }
     return found.sort((a, b) => b.lastUsedAt.getTime() - a.lastUsedAt.getTime());
@@ -147,6 +155,10 @@ export class LocalImageStore implements ImageStore {
     await this.builds.close();
   }
 
+  private get works(): boolean {
+    return this.options.enabled && this.options.unavailable === undefined && !this.closed;
+  }
+
   private async lease(lower: readonly string[], holder: string): Promise<ImageLease | undefined> {
     const key = await chainKey(lower);
     const taken = await this.take(key, holder);
@@ -175,6 +187,7 @@ export class LocalImageStore implements ImageStore {
     try {
       return await this.files.read(key);
     } catch (error) {
+      if (!(error instanceof BlazarError) || error.code !== "ImageBroken") throw error;
       await this.files.remove(key, false);
       this.options.logger.warn({ err: error, image: key }, "an image is broken: it is made again");
       return undefined;
