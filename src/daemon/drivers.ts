@@ -51,5 +51,6 @@ function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriv
     images: new HostLayerImages(workers.rootfs, parts.emptyImage),
     translatedCodeBytes: config.vmm.translated_code,
     forkLibrary: parts.forkLibrary,
+    forks: config.template.fork,
   });
 }

@@ -48,7 +48,7 @@ export interface ImageTasks {
     readonly most: number;
   }): Outcome<{ readonly view: string }>;
   /** Has the kernel forget the layers' files: whoever has their image reads that. */
-  dropLayers(view: string): Outcome<undefined>;
+  dropLayers(lower: readonly string[]): Outcome<undefined>;
   /** Unmounts everything below a directory. */
   closeView(directory: string): Outcome<undefined>;
   /** Checks a new image, gives zeros back to the disk, extends it to its apparent size and takes it from its maker. */
@@ -98,9 +98,9 @@ export const openView: ImageTasks["openView"] = ({ lower, directory, image, log,
     return { view };
   });
 
-export const dropLayers: ImageTasks["dropLayers"] = (view) =>
-  settle("StorageFailed", MAKE, view, () => {
-    dropFiles(view);
+export const dropLayers: ImageTasks["dropLayers"] = (lower) =>
+  settle("StorageFailed", "forget the layers", lower[0] ?? "", () => {
+    dropFiles(lower);
     return undefined;
   });
 

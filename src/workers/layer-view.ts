@@ -56,9 +56,9 @@ export function fileBytes(directory: string, most: number): number {
   return bytes;
 }
 
-/** Has the kernel drop what it keeps in memory of all files below a directory. What cannot be opened stays. */
-export function dropFiles(directory: string): void {
-  for (const { entry, file } of entriesBelow([directory])) {
+/** Has the kernel drop what it keeps in memory of all files below directories. What cannot be opened stays. */
+export function dropFiles(roots: readonly string[]): void {
+  for (const { entry, file } of entriesBelow(roots)) {
     if (!entry.isFile()) continue;
     try {
       dropFile(file);

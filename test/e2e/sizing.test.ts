@@ -99,6 +99,32 @@ describe("a container with a limit", () => {
   );
 });
 
+describe("a container in a copy of a template", () => {
+  it.each(["clone", "fork"])(
+    "uses 95 percent of its limit, also if the VM is a %s: nothing counts twice",
+    async (source) => {
+      await node.node.restartBlazard({ config: { template: { enabled: true, fork: source === "fork" } } });
+      const limit = 256 * MEBIBYTE;
+      const copied = async () => {
+        const { pod, group } = await podOf(limit);
+        const { info } = await node.cri.podSandboxStatus(pod.id, true);
+        if (info["source"] === source) return { pod, group };
+        await node.removePod(pod);
+        await group.remove();
+        groups.splice(groups.indexOf(group), 1);
+        return undefined;
+      };
+      const { pod, group } = await until("a copy", copied, { timeoutMs: 120_000, pollMs: 3_000 });
+      const bytes = Math.floor(256 * 0.95) * MEBIBYTE;
+      const files = "dd if=/dev/zero of=/big bs=1M count=256 2>/dev/null";
+      const container = await startLimited(pod, `${files}; ${fill(bytes)}`, limit);
+      expect(await ended(container)).toMatchObject({ exitCode: 0, reason: "Completed" });
+      expect(await group.kills()).toBe(0);
+    },
+    300_000,
+  );
+});
+
 describe("a pod with too little overhead", () => {
   it("says what it has and needs, and its containers are killed in the guest", async () => {
     const { pod, group } = await podOf(384 * MEBIBYTE, 64 * MEBIBYTE);

@@ -166,7 +166,7 @@ export const CONFIG_SCHEMA = {
       "Under emulation only: keep an original, a paused VM of the size that pods ask for, which has run a container, and fork pods' VMs from it. The original takes about 100 MB; a fork starts in a third of a clone's time.",
     ),
     fork_library: foundPath(
-      "The library that is preloaded into a VMM to make it forkable. Default: the one that set-up has built.",
+      "The library that is preloaded into a VMM to make it forkable, and into clones of sealed memory, which would count some of it twice. Default: the one that set-up has built.",
     ),
   },
   image: {

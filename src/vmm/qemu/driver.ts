@@ -60,8 +60,10 @@ export interface QemuDriverOptions {
   readonly users: { readonly firstUid: number; readonly count: number };
   /** Under emulation: what a VM's translated code may take. */
   readonly translatedCodeBytes: number;
-  /** What makes a VMM forkable (native/fork), to be preloaded; undefined = clones are never forks. */
+  /** What makes a VMM forkable (native/fork), to be preloaded, also for clones; undefined = clones are never forks. */
   readonly forkLibrary?: string | undefined;
+  /** False = clones are never forks. */
+  readonly forks?: boolean;
 }
 
 export class QemuDriver implements VmmDriver {
@@ -79,9 +81,15 @@ export class QemuDriver implements VmmDriver {
     this.acceleratorBytes = options.acceleration === "kvm" ? KVM.bytes : translatedCodeBytes;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Launcher> => this.prepared(signal);
-    const templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
+    const templates = new QemuTemplates({
+      prepared,
+      sealMemory,
+      images,
+      user: ownUser,
+      library: forkLibrary,
+    });
     this.templates = templates;
-    if (forkLibrary === undefined) return;
+    if (forkLibrary === undefined || options.forks === false) return;
     this.forks = new TcgForks({ library: forkLibrary, users, images, prepared, templates });
   }
 

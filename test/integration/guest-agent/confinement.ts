@@ -88,6 +88,24 @@ export function describeNamespaces(bench: AgentBench): void {
       expect(stdout).toContain("uid=7 gid=8 groups=9");
     });
 
+    it("have kernel modules loaded for them, which the guest does without until then", async () => {
+      const all = capabilityMask(["CAP_NET_ADMIN"]);
+      const capabilities = {
+        ...{ bounding: all, effective: all, permitted: all },
+        inheritable: 0,
+        ambient: 0,
+      };
+      const kinds = ["bridge", "dummy"].map(
+        (kind) => `ip link add new-${kind} type ${kind} && ip link del new-${kind}`,
+      );
+      const { stdout, stderr } = await bench.run(
+        `${kinds.join(" && ")} && echo loaded`,
+        {},
+        { capabilities },
+      );
+      expect(`${stdout}${stderr}`).toBe("loaded\n");
+    });
+
     it("say that memory has run out", async () => {
       const result = await bench.run(["sh", "-c", "tail /dev/zero"], { cgroup: { "memory.max": "8388608" } });
       expect(result).toMatchObject({ status: 137, oomKilled: true });

@@ -180,8 +180,9 @@ describe.runIf(isRoot)("the store of images", () => {
       const file = path.join(layer, "below", "file");
       await writeFile(file, randomBytes(10 * MEGABYTE));
       expect(await cachedBytes([file])).toEqual([10 * MEGABYTE]);
-      await run("sync", ["-f", file]);
-      const image = await openStore(path.join(directory, "images")).prepare([layer]);
+      const store = openStore(path.join(directory, "images"));
+      const image = await store.prepare([layer]);
+      await store.close();
       const [ofLayer, ofImage] = await cachedBytes([file, image.path]);
       expect(ofLayer).toBe(0);
       expect(ofImage).toBeGreaterThanOrEqual(10 * MEGABYTE);

@@ -91,8 +91,6 @@ export async function buildImage(
     const said = await endOfLog(log);
     // A thread of version 1.8 that fails is not in the status.
     if (exit.code !== 0 || said.includes(ERROR)) throw await failed(key, exit, { said, draft, most });
-    // mkfs.erofs has brought all of the layers into the page cache, where the image is now, too
-    await workers.run("dropLayers", view);
   } finally {
     await workers.run("closeView", draft);
   }

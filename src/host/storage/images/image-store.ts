@@ -21,6 +21,8 @@ import { ImageFiles } from "./image-files.ts";
 /** Layers with no more than this are worth a wait: docs/adr/0010 has the times. */
 const SMALL = { entries: 2000, bytes: 32 * 2 ** 20 };
 const PREPARE = "make an image of layers";
+/** Longest that an end waits until layers are out of the host's memory. */
+const FORGET_MS = 2000;
 
 export interface ImageStoreOptions extends ImageMaker {
   /** Absolute; made when the first image is. */
@@ -50,6 +52,7 @@ export class LocalImageStore implements ImageStore {
   /** Read by this process; that the image is still there is shown by the mark of a lease. */
   private readonly known = new Map<string, LayerImage>();
   private lastTrouble = "";
+  private forgetting: Promise<unknown> = Promise.resolve();
   private closed = false;
 
   constructor(private readonly options: ImageStoreOptions) {
@@ -153,6 +156,7 @@ export class LocalImageStore implements ImageStore {
   async close(): Promise<void> {
     this.closed = true;
     await this.builds.close();
+    await within(this.forgetting, FORGET_MS);
   }
 
   private get works(): boolean {
@@ -258,6 +262,7 @@ export class LocalImageStore implements ImageStore {
       for (const rest of ["empty", "view"]) await rmdir(join(draft, rest));
       await this.makeRoom(await this.files.size(draft));
       await this.files.publish(draft, key, lower, content, new Date(this.now()));
+      this.forgetLayers(lower);
     } catch (error) {
       await this.dropDraft(draft);
       throw error;
@@ -269,6 +274,16 @@ export class LocalImageStore implements ImageStore {
       "an image is made",
     );
     return image;
+  }
+
+  /**
+   * containerd and mkfs.erofs have brought all of the layers into the page cache, where the image is now, too. Nobody waits:
+   * layers that were just unpacked are written to disk first.
+   */
+  private forgetLayers(lower: readonly string[]): void {
+    this.forgetting = this.options.workers
+      .run("dropLayers", lower)
+      .catch((error: unknown) => this.options.logger.debug({ err: error }, "layers stay in memory"));
   }
 
   /** Removes what a crash has left; the lock is held. */
