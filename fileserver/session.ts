@@ -33,6 +33,8 @@ export class Session {
   readonly locks: Locks;
   private readonly contents: Contents;
   readonly writable: boolean;
+  /** The server's own, whose files are new ones. */
+  readonly uid: number;
   /** The guest has begun: there is an agreement. */
   begun = false;
   private readonly handles = new Map<number, Handle>();
@@ -43,11 +45,12 @@ export class Session {
   constructor({ root, descriptors, writable }: SessionOptions) {
     const limit = Math.max(LEAST_LIMIT, descriptors) - RESERVED;
     const nodes = Math.min(MOST_NODES_OPEN, limit >> 1);
-    this.tree = new NodeTree(root, nodes, MOST_NODES);
+    this.tree = new NodeTree(root, nodes, MOST_NODES, writable);
     this.mostFiles = (limit - nodes) >> 1;
     this.locks = new Locks(this.mostFiles >> 1);
     this.contents = new Contents(this.tree, this.mostFiles >> 1);
     this.writable = writable;
+    this.uid = sys.getids().euid;
   }
 
   /** The file that a request is about; undefined: it is no more. */
