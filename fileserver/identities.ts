@@ -13,10 +13,9 @@ export const STAT_BYTES = 128;
 export const ATTRIBUTES_AT = 24;
 export const ATTRIBUTE_BYTES = 88;
 const BIRTH_AT = ATTRIBUTES_AT + ATTRIBUTE_BYTES;
-const SIZE_AT = ATTRIBUTES_AT + 8;
 const MODE_AT = ATTRIBUTES_AT + 60;
 const LINKS_AT = MODE_AT + 4;
-const GROUP_AT = LINKS_AT + 8;
+const OWNER_AT = LINKS_AT + 4;
 const MOST_PREFIXES = 0x1_0000;
 const TWO_32 = 2 ** 32;
 
@@ -148,16 +147,8 @@ export class StatBuffer implements Facts {
     return this.mode & sys.S_IFMT;
   }
 
-  get links(): number {
-    return this.u32(LINKS_AT);
-  }
-
-  get group(): number {
-    return this.u32(GROUP_AT);
-  }
-
-  get size(): number {
-    return this.u32(SIZE_AT + 4) * TWO_32 + this.u32(SIZE_AT);
+  get owner(): number {
+    return this.u32(OWNER_AT);
   }
 
   /** Time of birth: another file that gets the same inode number later has another one. */

@@ -40,17 +40,27 @@ export class Late {
       this.pipe = made;
     }
     const [, writer] = this.pipe;
-    const pid = cloneChild({}, () => {
-      sys.prctl(sys.PR_SET_PDEATHSIG, sys.SIGKILL);
-      sys.close(this.connection);
-      const result = wait();
-      this.record.setUint32(0, unique % TWO_32, true);
-      this.record.setUint32(4, Math.floor(unique / TWO_32), true);
-      this.record.setInt32(8, result, true);
-      sys.write(writer, this.record.buffer, 0, RECORD_BYTES);
+    try {
+      this.children.set(
+        unique,
+        cloneChild({}, () => this.wait(unique, wait, writer)),
+      );
       return 0;
-    });
-    this.children.set(unique, pid);
+    } catch {
+      // there can be no more processes
+      return -sys.ENOLCK;
+    }
+  }
+
+  /** In the child. */
+  private wait(unique: number, wait: () => number, writer: number): number {
+    sys.prctl(sys.PR_SET_PDEATHSIG, sys.SIGKILL);
+    sys.close(this.connection);
+    const result = wait();
+    this.record.setUint32(0, unique % TWO_32, true);
+    this.record.setUint32(4, Math.floor(unique / TWO_32), true);
+    this.record.setInt32(8, result, true);
+    sys.write(writer, this.record.buffer, 0, RECORD_BYTES);
     return 0;
   }
 

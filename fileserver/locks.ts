@@ -6,7 +6,7 @@
  * guests and of the host's processes are respected both ways. Locks of whole files, flock(2), are those of the handles.
  */
 import * as sys from "sys";
-import type { Handle } from "./session.ts";
+import type { Handle } from "./handle.ts";
 
 /** struct fuse_file_lock. */
 export const LOCK_BYTES = 24;

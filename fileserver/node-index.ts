@@ -1,7 +1,12 @@
-/** Nodes by the inode number that the guest sees, which is too large for a number of JavaScript: two levels of maps. */
-import type { Node } from "./nodes.ts";
+/** Files by the inode number that the guest sees, which is too large for a number of JavaScript: two levels of maps. */
 
-export class NodeIndex {
+/** An inode number in halves. */
+export interface Numbered {
+  readonly high: number;
+  readonly low: number;
+}
+
+export class NodeIndex<Node extends Numbered> {
   private readonly byHigh = new Map<number, Map<number, Node>>();
 
   get(high: number, low: number): Node | undefined {

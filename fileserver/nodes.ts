@@ -14,6 +14,9 @@ import { NodeIndex } from "./node-index.ts";
 /** Number of the share's own directory (FUSE_ROOT_ID). */
 const ROOT_ID = 1;
 
+/** Nodes that are looked at for one that may be forgotten. */
+const MOST_TRIES = 1000;
+
 /** One file, as long as the guest or a file below it needs it. */
 export class Node {
   /** The descriptor, or -1. */
@@ -49,7 +52,7 @@ export class NodeTree {
   private readonly above = new StatBuffer();
   private readonly mounts = new Mounts();
   private readonly nodes = new Map<number, Node>();
-  private readonly index = new NodeIndex();
+  private readonly index = new NodeIndex<Node>();
   /** Nodes whose descriptor may be closed, those that were not used for longest first. */
   private readonly open = new Map<Node, true>();
   private nameless = 0;
@@ -60,11 +63,13 @@ export class NodeTree {
    * @param fd the share's directory
    * @param budget descriptors that nodes may have at a time
    * @param most nodes at a time
+   * @param evicts whether those that were not looked up for longest give way to others: the guest looks them up again
    */
   constructor(
     fd: number,
     private readonly budget: number,
     private readonly most: number,
+    private readonly evicts: boolean,
   ) {
     const read = this.found.read(fd);
     const mount = this.mounts.enter(this.found.mountId, "share");
@@ -219,6 +224,8 @@ export class NodeTree {
     const known = this.known(this.found, mount.high(this.found));
     if (known !== undefined && known.fd >= 0) {
       this.moveTo(known, parent, name);
+      this.nodes.delete(known.id);
+      this.nodes.set(known.id, known);
       return known;
     }
     const fd = sys.openEntry(directory, name, sys.O_PATH);
@@ -248,7 +255,24 @@ export class NodeTree {
     if (high < 0) return high;
     const known = this.known(found, high);
     if (known !== undefined) return known;
-    return this.nodes.size >= this.most ? -sys.ENFILE : this.add(parent, name, mount, high);
+    if (this.nodes.size >= this.most && !this.makeRoom(parent)) return -sys.ENFILE;
+    return this.add(parent, name, mount, high);
+  }
+
+  /** Forgets a file on the guest's behalf, but none that is open, that has known files below it, or that is a volume. */
+  private makeRoom(parent: Node): boolean {
+    let tries = this.evicts ? MOST_TRIES : 0;
+    for (const [id, node] of this.nodes) {
+      if (tries-- <= 0) return false;
+      if (node.users === 0 && node.parent !== this.root && node !== parent) {
+        node.lookups = 0;
+        this.drop(node);
+        return true;
+      }
+      this.nodes.delete(id);
+      this.nodes.set(id, node);
+    }
+    return false;
   }
 
   /** The node of the file that this stat is of. One of an earlier file with the same number is not found any more. */

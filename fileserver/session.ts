@@ -5,6 +5,7 @@
  */
 import * as sys from "sys";
 import { Contents } from "./contents.ts";
+import type { Handle } from "./handle.ts";
 import { Locks } from "./locks.ts";
 import { type Node, NodeTree } from "./nodes.ts";
 import type { Request } from "./wire.ts";
@@ -17,12 +18,6 @@ const MOST_NODES_OPEN = 8192;
 /** For standard streams, sockets and the share itself. */
 const RESERVED = 64;
 const LEAST_LIMIT = 256;
-
-/** A file or a directory that the guest has open. */
-export interface Handle {
-  readonly node: Node;
-  readonly fd: number;
-}
 
 export interface SessionOptions {
   /** A descriptor of the share's directory. */
@@ -38,6 +33,8 @@ export class Session {
   readonly locks: Locks;
   private readonly contents: Contents;
   readonly writable: boolean;
+  /** The server's own, whose files are new ones. */
+  readonly uid: number;
   /** The guest has begun: there is an agreement. */
   begun = false;
   private readonly handles = new Map<number, Handle>();
@@ -48,11 +45,12 @@ export class Session {
   constructor({ root, descriptors, writable }: SessionOptions) {
     const limit = Math.max(LEAST_LIMIT, descriptors) - RESERVED;
     const nodes = Math.min(MOST_NODES_OPEN, limit >> 1);
-    this.tree = new NodeTree(root, nodes, MOST_NODES);
+    this.tree = new NodeTree(root, nodes, MOST_NODES, writable);
     this.mostFiles = (limit - nodes) >> 1;
     this.locks = new Locks(this.mostFiles >> 1);
     this.contents = new Contents(this.tree, this.mostFiles >> 1);
     this.writable = writable;
+    this.uid = sys.getids().euid;
   }
 
   /** The file that a request is about; undefined: it is no more. */

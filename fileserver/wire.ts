@@ -11,6 +11,8 @@ export const HEADER_BYTES = 40;
 /** struct fuse_out_header. */
 export const REPLY_HEADER_BYTES = 16;
 const TWO_32 = 2 ** 32;
+/** XATTR_NAME_MAX. */
+const MOST_NAME_BYTES = 255;
 /** Of places in a file: so far no file reaches. */
 export const BEYOND = Number.MAX_SAFE_INTEGER;
 
@@ -114,9 +116,10 @@ export class Request {
     return name;
   }
 
-  /** Any other string, each byte a character. */
+  /** The name of an attribute, each byte a character. */
   text(): string {
     const [at, length] = this.string();
+    if (length > MOST_NAME_BYTES) throw new Malformed("the name of an attribute is too long");
     return String.fromCharCode(...this.all.subarray(at, at + length));
   }
 

@@ -4,8 +4,9 @@
  * A lock that cannot be had now is waited for by a child (late.ts).
  */
 import * as sys from "sys";
+import type { Handle } from "../handle.ts";
 import { LOCK_BYTES } from "../locks.ts";
-import type { Handle, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Request } from "../wire.ts";
 import { LATER, type Operation, ofHandle } from "./operation.ts";
 

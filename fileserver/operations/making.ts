@@ -107,8 +107,10 @@ function settle(
   const { tree } = session;
   const node = tree.lookUp(parent, name);
   if (typeof node === "number") return node;
+  // what somebody else has put there meanwhile is theirs
+  const isNew = tree.found.owner === session.uid;
   const fd = tree.fdOf(node);
-  const owned = fd < 0 ? fd : own(fd, parent, session, request, mode);
+  const owned = fd < 0 || !isNew ? Math.min(fd, 0) : own(fd, parent, session, request, mode);
   const read = owned < 0 ? owned : tree.found.read(fd);
   if (read < 0) {
     tree.forget(node.id, 1);

@@ -2,9 +2,10 @@
  * What an operation of the protocol is. Each is one function; table.ts says which message it answers.
  */
 import * as sys from "sys";
+import type { Handle } from "../handle.ts";
 import type { StatBuffer } from "../identities.ts";
 import type { Node } from "../nodes.ts";
-import type { Handle, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Reply, Request } from "../wire.ts";
 
 /** There is no reply. */
