@@ -8,7 +8,6 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
-import type { ProcessExited } from "../../src/protocol/guest/messages.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
 import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
@@ -56,9 +55,10 @@ const own = { loop, reaper, logger, peer: channel.peer, disksReady };
 const context = { ...own, disks, images, children, cgroups, volumes };
 const sandbox = new Sandbox(context);
 const shares = sharesOf(context);
-const containers = new Containers(context, sandbox, (event: ProcessExited) =>
-  channel.peer.emit("process.exited", event),
-);
+const containers = new Containers(context, sandbox, {
+  exited: (event) => channel.peer.emit("process.exited", event),
+  oomKilled: (id) => channel.peer.emit("container.oomKilled", { id }),
+});
 handle = requestHandler({
   sandbox,
   shares,

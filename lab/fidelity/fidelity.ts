@@ -13,6 +13,7 @@ import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
 import { SHARE_CASES } from "./cases/shares.ts";
+import { SIZING_CASES } from "./cases/sizing.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { FidelityReport } from "./report.ts";
@@ -26,6 +27,7 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RESOURCE_CASES,
   ...VOLUME_CASES,
   ...SHARE_CASES,
+  ...SIZING_CASES,
 ];
 
 export interface FidelityOptions {

@@ -26,16 +26,23 @@ interface Entry {
   readonly settled: Promise<void>;
 }
 
+/** What the host is told of containers. */
+export interface ContainerEvents {
+  exited(event: ProcessExited): void;
+  /** The kernel has killed processes of the container for want of memory. */
+  oomKilled(id: string): void;
+}
+
 export class Containers {
   private readonly context: AgentContext;
   private readonly sandbox: Sandbox;
-  private readonly exited: (event: ProcessExited) => void;
+  private readonly events: ContainerEvents;
   private readonly entries = new Map<string, Entry>();
 
-  constructor(context: AgentContext, sandbox: Sandbox, exited: (event: ProcessExited) => void) {
+  constructor(context: AgentContext, sandbox: Sandbox, events: ContainerEvents) {
     this.context = context;
     this.sandbox = sandbox;
-    this.exited = exited;
+    this.events = events;
   }
 
   get count(): number {
@@ -56,6 +63,7 @@ export class Containers {
       const container = await Container.create(this.context, params, {
         sandbox: this.sandbox.environment(),
         pidNamespace: this.pidNamespace(params),
+        onOom: () => this.events.oomKilled(id),
       });
       entry.container = container;
       this.report(container, "", container.init);
@@ -166,8 +174,9 @@ export class Containers {
   private report(container: Container, execId: string, process: ContainerProcess): void {
     const { id } = container;
     void process.exited.then((status) => {
+      container.oom.check();
       const returned = execId === "" ? this.returnedBy(container) : [];
-      this.exited({ id, execId, status, oomKilled: container.oomKilled(), returned });
+      this.events.exited({ id, execId, status, returned });
     });
   }
 

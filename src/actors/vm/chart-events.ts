@@ -30,14 +30,15 @@ export function guestEvents$(
 ): Observable<SandboxEvent> {
   return events$.pipe(
     concatMap((event) =>
-      event.type === "lost" || event.exit.returned.length === 0
+      event.type !== "processExited" || event.exit.returned.length === 0
         ? of(event)
         : from(writeBack(event.exit.returned).then(() => event)),
     ),
     map((event): SandboxEvent => {
       if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
-      const { id, execId, status, oomKilled } = event.exit;
-      return { type: "guest.processExited", containerId: id, execId, status, oomKilled };
+      if (event.type === "oomKilled") return { type: "guest.oomKilled", containerId: event.id };
+      const { id, execId, status } = event.exit;
+      return { type: "guest.processExited", containerId: id, execId, status };
     }),
   );
 }

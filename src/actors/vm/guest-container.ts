@@ -20,6 +20,7 @@ import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
+import { beyondTheVm } from "./sizing/sizing.ts";
 import type { PlannedImage } from "./vm-images.ts";
 import type { ContainerVolumes } from "./volumes/guest-volumes.ts";
 import type { VolumePorts } from "./volumes/held-volume.ts";
@@ -74,6 +75,8 @@ export class GuestContainer implements BackendContainer {
       const error = blazarError("IllegalTransition", "create the container", reason, { subject: this.id });
       return Promise.reject(error);
     }
+    const beyond = beyondTheVm(spec.translated.create.cgroup, this.vm.shape);
+    if (beyond !== undefined) this.logger.warn({ container: this.id }, beyond);
     this.creating = this.createSteps(spec, signal);
     return this.creating;
   }
@@ -103,6 +106,12 @@ export class GuestContainer implements BackendContainer {
   }
 
   async update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    const beyond = beyondTheVm(cgroup, this.vm.shape);
+    if (beyond !== undefined)
+      throw blazarError("ResourceExhausted", "raise a container's limit", beyond, {
+        subject: this.id,
+        remedy: "make the pod anew: its VM gets its size when it starts",
+      });
     await this.ask("container.update", { id: this.id, cgroup });
   }
 

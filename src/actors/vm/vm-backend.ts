@@ -14,7 +14,8 @@ import type {
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
-import type { RootfsStore } from "../../contracts/storage.ts";
+import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
@@ -24,7 +25,8 @@ import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
-import { shapeOf } from "./shape.ts";
+import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
+import { type SizedVm, sizeOf } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
@@ -33,8 +35,15 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly networks: Pick<PodNetworks, "connect">;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
+  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
+  /** No VM is larger. */
+  readonly mostShape: VmShape;
+  /** Bytes; the memory of VMs comes in multiples of it. */
+  readonly memoryStep: number;
+  /** What a VMM takes beside its guest's memory. */
+  readonly vmmBytes: (vcpus: number) => number;
 }
 
 export class VmBackend implements Backend {
@@ -68,6 +77,7 @@ export class VmBackend implements Backend {
 /** One sandbox's VM, from its reservation to its end. */
 class VmSandbox implements SandboxBackend {
   readonly vmBoot: VmBoot;
+  private readonly sized: SizedVm;
   private readonly shape: VmShape;
   private readonly asked: string | undefined;
 
@@ -77,8 +87,10 @@ class VmSandbox implements SandboxBackend {
     private readonly onFinished: () => void,
   ) {
     const { spec, directory, resources, logger } = opening;
+    checkPodAnnotations(spec.annotations);
     this.asked = askedWay(spec.annotations);
-    this.shape = shapeOf(spec, ports.defaultShape);
+    this.sized = sizedFor(spec, ports);
+    this.shape = this.sized.shape;
     this.vmBoot = new VmBoot(
       {
         id: spec.id,
@@ -100,6 +112,7 @@ class VmSandbox implements SandboxBackend {
   }
 
   reserve(): void {
+    for (const warning of this.sized.warnings) this.logger.warn({ vm: this.shape }, warning);
     const wanted = { shape: this.shape, asked: this.asked };
     const warm = this.ports.supply.reserve(wanted);
     if (warm !== undefined) this.vmBoot.reserve(warm);
@@ -159,6 +172,9 @@ class VmSandbox implements SandboxBackend {
     return {
       vmmTimeline: JSON.stringify(vm.vm.timeline),
       acceleration: vm.vm.acceleration,
+      vcpus: String(this.shape.vcpus),
+      memory: String(this.shape.memoryBytes),
+      ...(this.sized.warnings.length === 0 ? {} : { sizing: this.sized.warnings.join("; ") }),
       boot: this.wayOf(vm),
       source,
       vm: id,
@@ -186,4 +202,10 @@ class VmSandbox implements SandboxBackend {
     const { id, netnsPath } = spec;
     await resources.make({ kind: "network", id, netnsPath }, () => this.ports.networks.connect(vm, spec));
   }
+}
+
+/** Throws InvalidSpec, before anything is made for the sandbox. */
+function sizedFor(spec: SandboxSpec, ports: VmBackendPorts): SizedVm {
+  const { defaultShape: defaults, mostShape: most, memoryStep: stepBytes, vmmBytes, cgroups } = ports;
+  return sizeOf(spec, { defaults, most, stepBytes, vmmBytes }, cgroups.memoryLimit(spec.cgroupParent));
 }

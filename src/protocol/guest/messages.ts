@@ -291,7 +291,6 @@ export const processExited = object({
   execId: string,
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
-  oomKilled: boolean,
   /** The last bytes of the container's `returned` volumes in base64, with its first process's end. */
   returned: array(object({ name: string, content: string }), 64),
 });
@@ -342,4 +341,9 @@ export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)
 export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
 
 /** Every event of the agent. */
-export const GUEST_EVENTS = { "process.exited": processExited, "agent.log": agentLog } as const;
+export const GUEST_EVENTS = {
+  "process.exited": processExited,
+  "agent.log": agentLog,
+  /** The kernel has killed processes of the container for want of memory. Comes before the end of a killed process. */
+  "container.oomKilled": containerRef,
+} as const;

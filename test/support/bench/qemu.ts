@@ -81,6 +81,7 @@ export class QemuBench implements VmmBench {
       logger: silentLogger,
       sendFile: inlineFileSender,
       users: { firstUid: FIRST_UID, count: UIDS },
+      translatedCodeBytes: 96 * MEBIBYTE,
       cacheDirectory: join(this.directory, "cache"),
       ...options,
     });

@@ -99,6 +99,7 @@ export class TemplateBench {
     return {
       driver: {
         name: driver.name,
+        ownBytes: (vcpus) => driver.ownBytes(vcpus),
         templates: driver.templates,
         forks: driver.forks,
         probe: (signal) => driver.probe(signal),

@@ -389,7 +389,7 @@ export class FakeGuest {
       schedule: this.schedule,
       onExit: (status) => {
         const returned = execId === "" ? this.returnedBy(id) : [];
-        this.emit("process.exited", { id, execId, status, oomKilled: false, returned });
+        this.emit("process.exited", { id, execId, status, returned });
         // the PID namespace's first process takes the others with it
         if (execId === "") for (const exec of this.containers.get(id)?.execs.values() ?? []) exec.signal(9);
       },

@@ -76,6 +76,8 @@ export class MemoryHost {
   private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
+  /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
+  readonly memoryLimits = new Map<string, number>();
   readonly ports: ActorPorts;
 
   constructor(options: FakeVmmOptions = {}) {
@@ -131,6 +133,7 @@ export class MemoryHost {
         release: (key, holder) => this.giveBack(key, holder),
       },
       cgroups: {
+        memoryLimit: (parent) => this.memoryLimits.get(parent),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
@@ -165,6 +168,8 @@ export class MemoryHost {
       scratchDirectory: "/scratch",
       layerBytes: 2 ** 34,
       defaultShape: { vcpus: 1, memoryBytes: 2 ** 28 },
+      mostShape: { vcpus: 8, memoryBytes: 2 ** 34 },
+      memoryStep: 2 ** 25,
       session: "test",
       text: nodeText,
       now: Date.now,

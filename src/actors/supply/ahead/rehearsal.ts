@@ -62,7 +62,7 @@ async function rehearseOnce(
 function exitOf({ events$ }: GuestLink, id: string, ms: number): Promise<unknown> {
   const exit = firstValueFrom(
     events$.pipe(
-      filter((event) => event.type === "lost" || event.exit.id === id),
+      filter((event) => event.type === "lost" || (event.type === "processExited" && event.exit.id === id)),
       timeout(ms),
     ),
   );

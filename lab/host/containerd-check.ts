@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { reasonOf } from "../../src/contracts/errors.ts";
-import { runProgram } from "../host/program.ts";
+import { runProgram } from "./program.ts";
 
 /** Why containerd cannot be used here; undefined if it can. */
 export async function reasonAgainstContainerd({ containerd }: Artifacts): Promise<string | undefined> {
