@@ -132,9 +132,13 @@ export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>
 export const lookAtVolumes: RootfsTasks["lookAtVolumes"] = ({ sources, bounds }) =>
   settle("StorageFailed", "look at volumes", `${sources.length} sources`, () =>
     sources.map(({ source, copied }) => {
-      const look = lookAtSource(source);
-      const readable = look.type === "directory" || look.type === "file";
-      return { look, copy: copied && readable ? readTree(source, bounds) : undefined };
+      try {
+        const look = lookAtSource(source);
+        const readable = look.type === "directory" || look.type === "file";
+        return { look, copy: copied && readable ? readTree(source, bounds) : undefined };
+      } catch (error) {
+        throw BlazarError.wrap(error, "StorageFailed", { operation: "look at a volume", subject: source });
+      }
     }),
   );
 

@@ -13,6 +13,7 @@ import type { FileServerSpec } from "../../../src/contracts/file-servers.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import type { RootfsPlan, RootfsRequest } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
+import type { HostVolumes } from "../../../src/contracts/volumes.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import { ociSpecs } from "../../../src/oci/spec/translate.ts";
@@ -35,8 +36,17 @@ export type HostFault =
   | "makeCgroup"
   | "enterCgroup"
   | "removeCgroup"
+  | "planVolumes"
+  | "mountVolume"
+  | "unmountVolume"
   | "connectNetwork"
   | "disconnectNetwork";
+
+const VOLUME_FAULTS: Partial<Record<keyof HostVolumes, HostFault>> = {
+  plan: "planVolumes",
+  mount: "mountVolume",
+  unmount: "unmountVolume",
+};
 
 const NO_POOL: ActorSettings = {
   min: 0,
@@ -75,6 +85,10 @@ export class MemoryHost {
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
     const client = this.keeper.connect();
+    this.volumes.beforeCall = (call) => {
+      const fault = VOLUME_FAULTS[call];
+      if (fault !== undefined) this.maybeFail(fault, call);
+    };
     for (const { source, readonly } of rehearsalVolumes(NO_POOL.rehearsalRoot).volumes)
       this.volumes.put(
         source,

@@ -52,6 +52,8 @@ export class MemoryVolumes implements HostVolumes {
   readonly mounts = new Map<string, VolumeMount>();
   readonly watches = new Map<VolumeNews, string>();
   readonly written = new Map<string, string>();
+  /** May throw. */
+  beforeCall: (call: keyof HostVolumes) => void = () => undefined;
   /** Errors of the next calls. */
   readonly faults = new Set<keyof HostVolumes>();
 
@@ -118,6 +120,7 @@ export class MemoryVolumes implements HostVolumes {
   }
 
   private maybeFail(call: keyof HostVolumes): void {
+    this.beforeCall(call);
     if (!this.faults.delete(call)) return;
     throw blazarError("StorageFailed", `${call} volumes`, "a fault of the test");
   }
