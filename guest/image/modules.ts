@@ -15,10 +15,8 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio",
   "virtio_mmio",
   "virtio_console",
-  // the share with the containers' layers and the guest's own overlay on it
-  "9pnet",
-  "9pnet_fd",
-  "9p",
+  // the shares, with layers and volumes, and the guest's own overlay on layers
+  "fuse",
   "overlay",
   // the writable layer's disk; ext4 asks for a crc32c implementation when it mounts
   "virtio_scsi",

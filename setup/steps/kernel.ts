@@ -1,7 +1,7 @@
 /**
  * Step: the guest kernel, from bookworm's generic linux-image-amd64: the ELF vmlinux, and modules in load order.
  *
- * It does not depend on the host's kernel. It is the generic one, because Debian's cloud kernel has no 9p. The package
+ * It does not depend on the host's kernel. It is the generic one, because Debian's cloud kernel leaves modules out. The package
  * is unpacked, never installed; its version stays until the cache entry is removed. Must not keep the whole package: of
  * 400 MB of modules 5 MB are used.
  */

@@ -48,6 +48,7 @@ export function containerCreate(
     deviceProgram: "",
     seccomp: undefined,
     drainMs: 2_000,
+    returned: [],
     ...more,
   };
 }

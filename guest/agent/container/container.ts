@@ -14,6 +14,7 @@ import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
 import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
+import { OomWatch } from "./oom-watch.ts";
 
 /** How long killed processes may take to disappear. If it takes longer, the kernel is stuck with one of them. */
 const GONE_WITHIN_MS = 10_000;
@@ -26,56 +27,66 @@ export interface ContainerSurroundings {
   readonly sandbox: SandboxEnvironment;
   /** `new`, or a descriptor that is closed here. */
   readonly pidNamespace: "new" | number;
+  /** Called whenever the kernel has killed processes for want of memory. */
+  readonly onOom: () => void;
 }
 
 export class Container {
   readonly id: string;
   readonly execs = new Map<string, ContainerProcess>();
+  readonly oom: OomWatch;
   private readonly context: AgentContext;
   private readonly cgroup: Cgroup;
   private readonly root: MountedRoot;
   private readonly seccomp: GuestSeccomp | undefined;
   private readonly drainMs: number;
+  /** Volumes whose content the host gets when the container ends. */
+  readonly returned: readonly string[];
   private readonly starting = new Set<string>();
   private deleted: Promise<void> | undefined;
 
   private constructor(
-    { id, seccomp, drainMs }: ContainerCreate,
+    { id, seccomp, drainMs, returned }: ContainerCreate,
     readonly init: ContainerProcess,
     context: AgentContext,
     cgroup: Cgroup,
     root: MountedRoot,
+    oom: OomWatch,
   ) {
     this.id = id;
+    this.oom = oom;
     this.context = context;
     this.cgroup = cgroup;
     this.root = root;
     this.seccomp = seccomp;
     this.drainMs = drainMs;
+    this.returned = returned;
   }
 
   /** Makes the container; its first process then waits for its start. Throws, leaving nothing. */
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace }: ContainerSurroundings,
+    { sandbox, pidNamespace, onOom }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
-      const covered = new Set(Object.keys(sandbox.files));
-      for (const { destination } of params.mounts) covered.delete(destination);
+      const covered = coveredFiles(sandbox, params);
       const root = await mountRoot(context, {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
       });
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params);
       undo.add("remove the cgroup", () => empty(context, cgroup));
+      const oom = new OomWatch(context.loop, cgroup, onOom);
+      undo.add("stop the watch of its memory", () => oom.stop());
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
         seccomp: params.seccomp,
         stdio: params.stdio,
         root: {
           rootfs: root.path,
+          ownVolumes: root.ownVolumes,
           readonly: params.rootfs.readonly,
           mounts: params.mounts,
           files: sandbox.files,
@@ -92,7 +103,7 @@ export class Container {
           return KILLED;
         },
       });
-      const container = new Container(params, init, context, cgroup, root);
+      const container = new Container(params, init, context, cgroup, root, oom);
       container.warnOf(cgroup.refused);
       return container;
     } catch (error) {
@@ -149,10 +160,6 @@ export class Container {
     });
   }
 
-  oomKilled(): boolean {
-    return this.cgroup.oomKills() > 0;
-  }
-
   signalAll(signal: number): void {
     if (signal === sys.SIGKILL) return this.cgroup.kill();
     for (const pid of this.cgroup.pids()) sys.kill(pid, signal);
@@ -206,9 +213,17 @@ export class Container {
     this.cgroup.kill();
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
+    this.oom.stop();
     await empty(this.context, this.cgroup);
     await this.root.release();
   }
+}
+
+/** Destinations that surely have a file mounted on them: the sandbox's, or one of a volume. */
+function coveredFiles({ files }: SandboxEnvironment, { mounts }: ContainerCreate): ReadonlySet<string> {
+  const covered = new Set(Object.keys(files));
+  for (const { destination, type } of mounts) if (type !== "volume") covered.delete(destination);
+  return covered;
 }
 
 /** Kills what is in a cgroup and removes it. */

@@ -37,6 +37,11 @@ export function makeDevices(points: MountPoints): void {
   points.inDirectory(dev, "/dev", makeNodes);
 }
 
+/** Whether /dev has a node or a link of this name. */
+export function isDeviceName(name: string): boolean {
+  return NODES.some(([each]) => each === name) || LINKS.some(([each]) => each === name);
+}
+
 /** Makes the nodes and links in the working directory. */
 export function makeNodes(): void {
   for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);

@@ -111,7 +111,9 @@ export class HostRootfsStore implements RootfsStore {
     if (!foreign && withoutImage !== true) {
       const paths = await erofsDisks(snapshot.lower);
       if (paths !== undefined) return { kind: "disks", paths };
-      const lease = await this.images?.use(snapshot.lower, containerId, signal);
+      const lease = isShared(snapshot)
+        ? await this.images?.use(snapshot.lower, containerId, signal)
+        : undefined;
       if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
     }
     const directory = path.join(shareDirectory, containerId);
@@ -120,6 +122,14 @@ export class HostRootfsStore implements RootfsStore {
     if (layers.length > 1) overlayData(layers, containerId);
     return { kind: "share", directory, target: path.join(directory, "rootfs"), layers };
   }
+}
+
+/**
+ * Whether other containers will have the same layers. A writable directory without an upper is a container's own: `native`
+ * copies all of an OCI image into it, and nobody else would ever ask for its image.
+ */
+function isShared({ upper, readonly }: Layers): boolean {
+  return upper !== undefined || readonly;
 }
 
 async function planDisk(

@@ -30,6 +30,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   const config = configOf(request);
   refuseHostNamespaces(config, id);
   const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
+  const { memoryBytes: overheadBytes } = sizeOf(config.linux?.overhead);
   return {
     id,
     hostname: config.hostname,
@@ -50,6 +51,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     annotations: { ...config.annotations, ...request.annotations },
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(overheadBytes === undefined ? {} : { overheadBytes }),
   };
 }
 
@@ -122,6 +124,14 @@ function sizeOf(resources: LinuxContainerResources | undefined): { vcpus?: numbe
 const strings = z.optional(z.nullable(z.array(z.string())));
 const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
 
+const resourceNumbers = z.optional(
+  z.object({
+    cpu_period: z.optional(z.number()),
+    cpu_quota: z.optional(z.number()),
+    memory_limit_in_bytes: z.optional(z.number()),
+  }),
+);
+
 /** The fields of CRI's sandbox record that are read. Go leaves out what is empty. */
 const CriMetadata = z.object({
   Metadata: z.object({
@@ -151,13 +161,8 @@ const CriMetadata = z.object({
                   ),
                 }),
               ),
-              resources: z.optional(
-                z.object({
-                  cpu_period: z.optional(z.number()),
-                  cpu_quota: z.optional(z.number()),
-                  memory_limit_in_bytes: z.optional(z.number()),
-                }),
-              ),
+              resources: resourceNumbers,
+              overhead: resourceNumbers,
             }),
           ),
         }),
@@ -194,13 +199,18 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
           ipc: namespaceMode(linux?.security_context?.namespace_options?.ipc),
         },
       },
-      resources: {
-        cpuPeriod: linux?.resources?.cpu_period ?? 0,
-        cpuQuota: linux?.resources?.cpu_quota ?? 0,
-        memoryLimitInBytes: BigInt(Math.trunc(linux?.resources?.memory_limit_in_bytes ?? 0)),
-      },
+      resources: resourcesOf(linux?.resources),
+      overhead: resourcesOf(linux?.overhead),
     },
   });
+}
+
+function resourcesOf(numbers: z.infer<typeof resourceNumbers>): Partial<LinuxContainerResources> {
+  return {
+    cpuPeriod: numbers?.cpu_period ?? 0,
+    cpuQuota: numbers?.cpu_quota ?? 0,
+    memoryLimitInBytes: BigInt(Math.trunc(numbers?.memory_limit_in_bytes ?? 0)),
+  };
 }
 
 function namespaceMode(value: number | undefined): NamespaceMode {

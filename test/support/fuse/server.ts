@@ -5,29 +5,44 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
-import { NinepClient } from "./client.ts";
+import { FuseClient } from "./client.ts";
+
+export interface ServedOptions {
+  /** A program that starts it, with arguments. */
+  readonly wrapper?: readonly string[];
+  readonly writable?: boolean;
+}
 
 export class ServedDirectory {
   private constructor(
-    readonly client: NinepClient,
+    readonly client: FuseClient,
     readonly process: ChildProcess,
     private readonly output: () => string,
   ) {}
 
-  /** Starts the program; its socket goes into `scratch`. `wrapper` is a program that starts it, with arguments. */
+  /** Starts the program; its socket goes into `scratch`. */
   static async start(
     root: string,
     scratch: string,
-    wrapper: readonly string[] = [],
+    { wrapper = [], writable = false }: ServedOptions = {},
   ): Promise<ServedDirectory> {
     const socket = path.join(scratch, "share.sock");
-    const [program = "", ...args] = [...wrapper, artifacts().fileServer, "--root", root, "--socket", socket];
+    const options = writable ? ["--writable"] : [];
+    const [program = "", ...args] = [
+      ...wrapper,
+      artifacts().fileServer,
+      ...options,
+      "--root",
+      root,
+      "--socket",
+      socket,
+    ];
     const child = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"] });
     let output = "";
     child.stderr?.on("data", (chunk) => {
       output += String(chunk);
     });
-    return new ServedDirectory(await NinepClient.connect(socket), child, () => output);
+    return new ServedDirectory(await FuseClient.connect(socket), child, () => output);
   }
 
   /** How the program ends, and what it says then. */
