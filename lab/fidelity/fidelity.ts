@@ -9,16 +9,23 @@ import { busyboxImage, pauseImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { FidelityCase } from "./case.ts";
+import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
+import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
 
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
-export const FIDELITY_CASES: readonly FidelityCase[] = [...PROCESS_CASES, ...RULE_CASES, ...RESOURCE_CASES];
+export const FIDELITY_CASES: readonly FidelityCase[] = [
+  ...PROCESS_CASES,
+  ...RULE_CASES,
+  ...RESOURCE_CASES,
+  ...NAMESPACE_CASES,
+];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */
@@ -41,6 +48,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     prefix: "blazar-fidelity-",
   });
   const report = new FidelityReport(process.stdout);
+  await writePodNetwork(node.containerdDirectory);
   try {
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
@@ -77,7 +85,8 @@ async function answerOf(
 ): Promise<string> {
   let own: HandlerPod | undefined;
   try {
-    if (config !== undefined) own = await HandlerPod.start(maker, handler, config);
+    const given = typeof config === "function" ? config(handler) : config;
+    if (given !== undefined) own = await HandlerPod.start(maker, handler, given);
     const pod = own ?? shared;
     return pod === undefined ? "there is no pod" : await run(pod);
   } catch (error) {

@@ -8,6 +8,19 @@
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
 export type PidMode = "container" | "pod" | "target";
 
+/** So many ids from `containerId` on inside of a user namespace are those from `hostId` on outside. */
+export interface IdMapping {
+  containerId: number;
+  hostId: number;
+  size: number;
+}
+
+/** The maps of a user namespace: user_namespaces(7). */
+export interface UserNamespaceMaps {
+  uids: IdMapping[];
+  gids: IdMapping[];
+}
+
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {
   /** The sandbox's id, chosen by containerd, unique on the node. */
@@ -22,6 +35,8 @@ export interface SandboxSpec {
   sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;
+  /** The user namespace of the pod's containers (`hostUsers: false`); absent means that they have the guest's own. */
+  userNamespace?: UserNamespaceMaps;
   /** The pod's cgroup on the host, "" when kubelet gave none. The VMM belongs in it. */
   cgroupParent: string;
   /** Pod name. */

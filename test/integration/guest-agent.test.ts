@@ -31,6 +31,7 @@ describe("the guest agent", () => {
       entropy: "5a".repeat(64),
       sharedPidNamespace: true,
       shmBytes: 1 << 20,
+      userNamespace: undefined,
     };
     const { now } = await bench.guest.request("clock.adjust", { by: 3_600_000 });
     expect((await bench.guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);

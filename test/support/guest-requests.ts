@@ -48,6 +48,11 @@ export function containerCreate(
     deviceProgram: "",
     seccomp: undefined,
     drainMs: 2_000,
+    userNamespace: undefined,
+    idmappedLayers: false,
+    ownNamespaces: [],
+    hostname: "",
+    domainname: "",
     ...more,
   };
 }
@@ -63,6 +68,7 @@ export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
     entropy: "00".repeat(32),
     sharedPidNamespace: false,
     shmBytes: 1024 * 1024,
+    userNamespace: undefined,
     ...more,
   };
 }

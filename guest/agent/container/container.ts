@@ -9,9 +9,11 @@ import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
+import type { ContainerNamespaces } from "../process/namespaces.ts";
 import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
+import type { UserNamespace } from "../sandbox/user-namespace.ts";
 import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
 
@@ -26,6 +28,8 @@ export interface ContainerSurroundings {
   readonly sandbox: SandboxEnvironment;
   /** `new`, or a descriptor that is closed here. */
   readonly pidNamespace: "new" | number;
+  /** The pod's, if the container is in it. */
+  readonly userNamespace: UserNamespace | undefined;
 }
 
 export class Container {
@@ -35,18 +39,21 @@ export class Container {
   private readonly cgroup: Cgroup;
   private readonly root: MountedRoot;
   private readonly seccomp: GuestSeccomp | undefined;
+  private readonly namespaces: ContainerNamespaces;
   private readonly drainMs: number;
   private readonly starting = new Set<string>();
   private deleted: Promise<void> | undefined;
 
   private constructor(
-    { id, seccomp, drainMs }: ContainerCreate,
+    params: ContainerCreate,
     readonly init: ContainerProcess,
     context: AgentContext,
     cgroup: Cgroup,
     root: MountedRoot,
   ) {
+    const { id, seccomp, drainMs } = params;
     this.id = id;
+    this.namespaces = namespacesOf(params);
     this.context = context;
     this.cgroup = cgroup;
     this.root = root;
@@ -58,7 +65,7 @@ export class Container {
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace }: ContainerSurroundings,
+    { sandbox, pidNamespace, userNamespace }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
@@ -66,6 +73,7 @@ export class Container {
       for (const { destination } of params.mounts) covered.delete(destination);
       const root = await mountRoot(context, {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
+        userNamespace: params.idmappedLayers ? userNamespace?.descriptors.user : undefined,
       });
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params);
@@ -85,6 +93,8 @@ export class Container {
           sysctl: params.sysctl,
           devices: params.devices,
         },
+        namespaces: namespacesOf(params),
+        pod: userNamespace?.descriptors,
         cgroup: cgroup.descriptor,
         pidNamespace,
         onEnd: () => {
@@ -187,6 +197,8 @@ export class Container {
       seccomp: this.seccomp,
       stdio: params.stdio,
       root: this.init.pid,
+      namespaces: this.namespaces,
+      pod: undefined,
       cgroup: this.cgroup.descriptor,
       pidNamespace,
       onEnd: () => ({ drainMs: this.drainMs }),
@@ -209,6 +221,15 @@ export class Container {
     await empty(this.context, this.cgroup);
     await this.root.release();
   }
+}
+
+function namespacesOf({
+  ownNamespaces: own,
+  hostname,
+  domainname,
+  userNamespace: maps,
+}: ContainerCreate): ContainerNamespaces {
+  return { own, hostname, domainname, maps };
 }
 
 /** Kills what is in a cgroup and removes it. */

@@ -55,6 +55,7 @@ export class Containers {
     try {
       const container = await Container.create(this.context, params, {
         sandbox: this.sandbox.environment(),
+        userNamespace: this.sandbox.userNamespace(params.userNamespace),
         pidNamespace: this.pidNamespace(params),
       });
       entry.container = container;

@@ -160,7 +160,8 @@ export class GuestContainer implements BackendContainer {
     const profile = spec.translated.seccomp;
     const filter = profile === undefined ? undefined : this.ports.seccomp.compile(profile);
     filter?.catch(() => undefined);
-    await root.make(spec.mounts, (step) => steps.passed(step), signal);
+    const { userNamespace } = spec.translated.create;
+    await root.make(spec.mounts, (step) => steps.passed(step), signal, userNamespace);
     const { streams } = await stdio;
     steps.passed("stdio");
     signal.throwIfAborted();
@@ -187,7 +188,8 @@ export class GuestContainer implements BackendContainer {
     const layerBytes = Math.min(create.layerBytes ?? ports.layerBytes, ports.layerBytes);
     const rootfs = root.guestRootfs(rootReadonly);
     const drainMs = ports.deadlines.outputDrain;
-    const request = { ...create, ...given, id, rootfs, pidTarget, layerBytes, drainMs };
+    const mapped = { idmappedLayers: root.idmapped };
+    const request = { ...create, ...given, ...mapped, id, rootfs, pidTarget, layerBytes, drainMs };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, () => {
       steps.passed("turn");

@@ -37,12 +37,16 @@ function translateMount(mount: OciMount, field: string, warnings: string[]): Gue
   const options = atMost(mount.options ?? [], 64, `${field}.options`);
   if (!mount.destination.startsWith("/"))
     throw invalidSpec(`${field}.destination`, `"${mount.destination}" is not an absolute path`);
-  if (!isEmpty(mount.uidMappings) || !isEmpty(mount.gidMappings))
-    throw unsupportedSpec(field, `the mount at ${mount.destination} maps user ids`, "set hostUsers: true");
   const destination = path.posix.resolve(mount.destination);
   const type = mount.type ?? "";
   const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
   if (isBind) return translateBind(mount, destination, field);
+  if (!isEmpty(mount.uidMappings) || !isEmpty(mount.gidMappings))
+    throw unsupportedSpec(
+      field,
+      `the ${type} at ${destination} maps user ids`,
+      "map ids of bind mounts only",
+    );
   const source = mount.source ?? "";
   if (KERNEL_FILESYSTEMS.has(type)) return { type, source, destination, options };
   if (CGROUP_FILESYSTEMS.has(type)) return cgroupView(destination, options, warnings);

@@ -194,6 +194,10 @@ describe("a plan", () => {
           leases.push(`${holder}: ${lower.join(":")}`);
           return { image: imageOf(lower), release: async () => undefined };
         },
+        prepare: async (lower) => {
+          leases.push(`made: ${lower.join(":")}`);
+          return imageOf(lower);
+        },
         release: async (key, holder) => void leases.splice(0, leases.length, `${holder} gave back ${key}`),
       },
     });
