@@ -3,6 +3,7 @@
  *
  * It leads nowhere: no masquerading, and addresses that nobody routes to.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,6 +15,11 @@ export function hasPodNetwork(): boolean {
   return PLUGINS.some((directory) =>
     ["ptp", "host-local"].every((name) => existsSync(join(directory, name))),
   );
+}
+
+/** What the runc says of itself that containerd would run; "" if there is none. */
+export function runcFeatures(): string {
+  return spawnSync("runc", ["features"], { encoding: "utf8" }).stdout ?? "";
 }
 
 /** Gives a private containerd its CNI configuration, which it reads at once. */

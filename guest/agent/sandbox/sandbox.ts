@@ -125,7 +125,7 @@ export class Sandbox {
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
     const userNamespace = this.makeUserNamespace(setup);
-    const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup) : "";
+    const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
     if (setup.sharedPidNamespace) this.sharePids(userNamespace);
     this.current = { files, sharedMemory, userNamespace };
   }
@@ -158,12 +158,13 @@ export class Sandbox {
     return made;
   }
 
-  private mountSharedMemory(setup: SandboxSetup): string {
+  private mountSharedMemory(bytes: number): string {
     makeDirectories(SHARED_MEMORY);
-    const { uid, gid } = rootOf(setup);
     const flags = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
-    const data = `mode=1777,size=${setup.shmBytes},uid=${uid},gid=${gid}`;
-    check(sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, data), "mount the shared memory");
+    check(
+      sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `mode=1777,size=${bytes}`),
+      "mount the shared memory",
+    );
     this.undo.add("unmount the shared memory", () => void sys.umount2(SHARED_MEMORY, sys.MNT_DETACH));
     return SHARED_MEMORY;
   }
