@@ -13,6 +13,7 @@ import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { TASK_CASES } from "./cases/task.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
@@ -25,6 +26,7 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RULE_CASES,
   ...RESOURCE_CASES,
   ...NAMESPACE_CASES,
+  ...TASK_CASES,
 ];
 
 export interface FidelityOptions {

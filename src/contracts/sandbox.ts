@@ -5,6 +5,8 @@
  * and no wire status appears here. Failures are `BlazarError`s; `rpc/status.ts` translates their kinds.
  */
 
+import type { CgroupStats } from "./stats.ts";
+
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
 export type PidMode = "container" | "pod" | "target";
 
@@ -98,6 +100,11 @@ export interface SandboxService {
   /** Resolves when the sandbox has ended, however it ended. Rejects `Cancelled` when `signal` aborts. */
   wait(id: string, signal: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
   status(id: string): SandboxStatus;
+  /**
+   * What the pod's containers use together, as the guest counts it. The VMM is not in it.
+   * @throws BlazarError `SandboxNotReady`
+   */
+  stats(id: string): Promise<CgroupStats>;
   /** Stops if need be and forgets the sandbox; afterwards its id is unknown. */
   shutdown(id: string): Promise<void>;
 }
