@@ -10,6 +10,7 @@ import { describeContainers, describePreparedChildren } from "./guest-agent/cont
 import { describeDisks } from "./guest-agent/disks.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
+import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
 
 const bench = new AgentBench();
 beforeAll(() => bench.start());
@@ -55,6 +56,8 @@ describeMounts(bench);
 describePreparedChildren(bench);
 describeDisks(bench);
 describeRules(bench);
+describeOwnNamespaces(bench);
+describeUserNamespaces(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

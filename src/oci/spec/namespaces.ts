@@ -81,7 +81,8 @@ function userNamespaceOf(
   const asked = namespaces.some(({ type }) => type === "user");
   const fields = { "linux.uidMappings": uidMappings ?? [], "linux.gidMappings": gidMappings ?? [] };
   for (const [field, mappings] of Object.entries(fields)) {
-    if (asked && mappings.length === 0) throw invalidSpec(field, "a user namespace needs at least one");
+    if (asked && mappings.length === 0)
+      throw invalidSpec("linux.namespaces", `a user namespace needs ${field}`);
     if (!asked && mappings.length > 0)
       throw invalidSpec(field, "there is no user namespace in linux.namespaces");
   }

@@ -46,7 +46,9 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
   const held = new Set<string>();
 
   /** A store with the image of these layers and no other. */
-  async function storeOfOne(layers: readonly string[]): Promise<Pick<ImageStore, "use" | "release" | "prepare">> {
+  async function storeOfOne(
+    layers: readonly string[],
+  ): Promise<Pick<ImageStore, "use" | "release" | "prepare">> {
     const view = path.join(base, "view");
     const lower = layers.map((name) => path.join(base, name));
     execFileSync("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${lower.join(":")}`, view]);
