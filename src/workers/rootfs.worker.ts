@@ -20,8 +20,14 @@ import { HARMLESS, type MountFailure, mountPrivately, unmountAllBelow, unmountAt
 import { type Outcome, settle } from "./outcome.ts";
 import { overlayData } from "./overlay-data.ts";
 import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
-import { bindVolume as bind, unbindVolume as unbind } from "./volume-mounts.ts";
-import { type CopyBounds, lookAtSource, readTree, type SourceLook, type TreeCopy } from "./volume-tree.ts";
+import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mounts.ts";
+import {
+  type CopyBounds,
+  lookAtSource,
+  readTree,
+  type SourceLook,
+  type TreeCopy,
+} from "./volumes/volume-tree.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface RootfsTasks {

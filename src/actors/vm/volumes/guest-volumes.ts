@@ -102,9 +102,9 @@ export class GuestVolumes {
       case "copied":
         return new Copied(name, plan, vm, ports);
       case "file":
-        return new CopiedFile(name, plan, vm, ports) as HeldVolume;
+        return new CopiedFile(name, plan, vm, ports);
       case "memory":
-        return new Memory(name, plan) as HeldVolume;
+        return new Memory(name, plan);
       case "shared":
         return new Shared(name, plan, vm, ports);
     }

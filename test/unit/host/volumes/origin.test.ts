@@ -1,6 +1,6 @@
 /** What a bind of a part of a volume is a part of, by the text of mountinfo. */
 import { expect, test } from "vitest";
-import { originOf } from "../../../../src/workers/mount-origin.ts";
+import { originOf } from "../../../../src/workers/volumes/mount-origin.ts";
 
 const POD = "/var/lib/kubelet/pods/8a";
 const PART = `${POD}/volume-subpaths/cache/main/0`;

@@ -20,8 +20,8 @@ import {
   statSync,
 } from "node:fs";
 import path from "node:path";
-import { BlazarError, blazarError } from "../contracts/errors.ts";
-import type { VolumeEntry, VolumeOwner } from "../contracts/volumes.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { VolumeEntry, VolumeOwner } from "../../contracts/volumes.ts";
 import { originOf } from "./mount-origin.ts";
 
 /** What the host has at a source, links followed. */

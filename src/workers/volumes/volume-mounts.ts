@@ -5,10 +5,10 @@
  * its kernel does. Nothing of a volume is a device or set-uid on the host. Synchronous: for workers.
  */
 import { closeSync, lstatSync, mkdirSync, openSync, rmdirSync, unlinkSync } from "node:fs";
-import type { VolumeMount } from "../contracts/volumes.ts";
-import { systemError } from "./libc.ts";
+import type { VolumeMount } from "../../contracts/volumes.ts";
+import { systemError } from "../libc.ts";
+import { unmountAllBelow } from "../mounts.ts";
 import { attachTree, cloneTree } from "./mount-trees.ts";
-import { unmountAllBelow } from "./mounts.ts";
 
 const HARMLESS = ["nosuid", "nodev", "noexec"] as const;
 
