@@ -1,17 +1,21 @@
 /**
- * Which file is which for the guest: a qid's path, unique among all files that are ever in the share.
+ * Which file is which for the guest: an inode number, unique among all files that are ever in the share.
  *
- * A guest with cache=loose takes two files of one qid for the same. An inode number is unique in one file system only, and
- * a device number or a mount id is given again once its mount is gone. So each mount gets a serial number here, and each
- * (mount, device, upper 16 bits of the inode number) a prefix, which is the upper 16 bits of the path. QEMU's
- * `multidevs=remap` does the same by device.
+ * All of the share is one file system for the guest, and programs take two files of one number for the same. On the host
+ * an inode number is unique in one file system only, and a device number or a mount id is given again once its mount is
+ * gone. So each mount gets a serial number here, and each (mount, device, upper 16 bits of the inode number) a prefix,
+ * which is the upper 16 bits of the number that the guest sees.
  */
 import * as sys from "sys";
 
-/** Type bits of a qid. */
-const QT_DIRECTORY = 0x80;
-const QT_SYMLINK = 0x02;
-const STAT_BYTES = 140;
+/** Bytes of what `sys.statEntry` gives, and of the fuse_attr in it. */
+export const STAT_BYTES = 128;
+export const ATTRIBUTES_AT = 24;
+export const ATTRIBUTE_BYTES = 88;
+const BIRTH_AT = ATTRIBUTES_AT + ATTRIBUTE_BYTES;
+const MODE_AT = ATTRIBUTES_AT + 60;
+const LINKS_AT = MODE_AT + 4;
+const OWNER_AT = LINKS_AT + 4;
 const MOST_PREFIXES = 0x1_0000;
 const TWO_32 = 2 ** 32;
 
@@ -39,8 +43,14 @@ export class Mount {
     private readonly prefixes: Map<string, number>,
   ) {}
 
-  /** The upper half of a file's qid path; -ENFILE if there are too many file systems. */
-  pathHigh({ deviceLow, deviceHigh, inodeHigh }: Facts): number {
+  /** The upper half of a file's number; -ENFILE if there are too many file systems. */
+  high(facts: Facts): number {
+    const prefix = this.prefixOf(facts);
+    return prefix < 0 ? prefix : ((prefix << 16) | (facts.inodeHigh & 0xffff)) >>> 0;
+  }
+
+  /** The upper 16 bits of a file's number; -ENFILE. */
+  prefixOf({ deviceLow, deviceHigh, inodeHigh }: Facts): number {
     const upper = inodeHigh >>> 16;
     if (deviceLow !== this.deviceLow || deviceHigh !== this.deviceHigh || upper !== this.upper) {
       const found = this.find(`${this.serial}/${deviceHigh}/${deviceLow}/${upper}`);
@@ -50,7 +60,7 @@ export class Mount {
       this.upper = upper;
       this.prefix = found;
     }
-    return ((this.prefix << 16) | (inodeHigh & 0xffff)) >>> 0;
+    return this.prefix;
   }
 
   private find(key: string): number {
@@ -78,56 +88,95 @@ export class Mounts {
   }
 }
 
-/** What statx(2) told of a file; see `sys.statEntry` for the layout. */
+/** What statx(2) told of one file or of many; see `sys.statEntry` for the layout. */
 export class StatBuffer implements Facts {
-  readonly bytes = new ArrayBuffer(STAT_BYTES);
-  private readonly view = new DataView(this.bytes);
+  readonly bytes: ArrayBuffer;
+  private readonly view: DataView;
+  private readonly all: Uint8Array;
+  private at = 0;
+
+  constructor(files = 1) {
+    this.bytes = new ArrayBuffer(files * STAT_BYTES);
+    this.view = new DataView(this.bytes);
+    this.all = new Uint8Array(this.bytes);
+  }
+
+  /** Moves to one of the files. */
+  of(file: number): this {
+    this.at = file * STAT_BYTES;
+    return this;
+  }
 
   /** Reads a file's; 0 or -errno. */
   read(fd: number): number {
-    return sys.statEntry(fd, this.bytes, 0, STAT_BYTES);
+    return sys.statEntry(fd, this.bytes, this.at, STAT_BYTES);
+  }
+
+  /** Reads that of a name below a directory; 0 or -errno. */
+  readName(directory: number, name: string): number {
+    return sys.statName(directory, name, this.bytes, this.at, STAT_BYTES);
   }
 
   get deviceLow(): number {
-    return this.view.getUint32(0, true);
+    return this.u32(0);
   }
 
   get deviceHigh(): number {
-    return this.view.getUint32(4, true);
+    return this.u32(4);
   }
 
   get inodeLow(): number {
-    return this.view.getUint32(8, true);
+    return this.u32(8);
   }
 
   get inodeHigh(): number {
-    return this.view.getUint32(12, true);
+    return this.u32(12);
   }
 
   get mountId(): number {
-    return this.view.getUint32(20, true) * TWO_32 + this.view.getUint32(16, true);
+    return this.u32(20) * TWO_32 + this.u32(16);
+  }
+
+  /** Type and permissions. */
+  get mode(): number {
+    return this.u32(MODE_AT);
   }
 
   /** Type of the file: S_IF*. */
   get kind(): number {
-    return this.view.getUint32(24, true) & sys.S_IFMT;
+    return this.mode & sys.S_IFMT;
   }
 
-  /** Changes with the file, like QEMU's. */
-  get version(): number {
-    const size = this.view.getUint32(52, true);
-    return (this.view.getUint32(92, true) ^ this.view.getUint32(100, true) ^ (size << 8)) >>> 0;
+  get owner(): number {
+    return this.u32(OWNER_AT);
   }
 
-  /** Device, inode and time of birth, as text: no later file has the same. */
+  /** Time of birth: another file that gets the same inode number later has another one. */
+  get bornLow(): number {
+    return this.u32(BIRTH_AT);
+  }
+
+  get bornNanoseconds(): number {
+    return this.u32(BIRTH_AT + 8);
+  }
+
+  /** The file's struct fuse_attr, with the host's inode number. */
+  get attributes(): Uint8Array {
+    const at = this.at + ATTRIBUTES_AT;
+    return this.all.subarray(at, at + ATTRIBUTE_BYTES);
+  }
+
+  /** Device, inode and time of birth, as text. */
   get birth(): string {
-    const numbers = [0, 4, 8, 12, 124, 132].map((at) => this.view.getUint32(at, true));
-    return numbers.join(".");
+    return [0, 4, 8, 12, BIRTH_AT, BIRTH_AT + 8].map((at) => this.u32(at)).join(".");
   }
-}
 
-/** Type of the qid of a file with this S_IF*. */
-export function qidType(kind: number): number {
-  if (kind === sys.S_IFDIR) return QT_DIRECTORY;
-  return kind === sys.S_IFLNK ? QT_SYMLINK : 0;
+  /** Nothing is known of it. */
+  get isEmpty(): boolean {
+    return this.inodeLow === 0 && this.inodeHigh === 0 && this.mode === 0;
+  }
+
+  private u32(at: number): number {
+    return this.view.getUint32(this.at + at, true);
+  }
 }

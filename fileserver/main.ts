@@ -1,9 +1,8 @@
 /**
- * Entry of the file server: serves one directory to one guest, read-only, and ends with the guest's connection.
+ * Entry of the file server: serves one directory to one guest, and ends with the guest's connection.
  *
- * It is started by the keeper as the user of the guest's VM, with CAP_DAC_READ_SEARCH and nothing more: images hold files
- * that only root may read. It takes one connection. Exit codes: 0 the guest has gone, 1 the guest broke the protocol or
- * something failed, 2 usage.
+ * It is started by the keeper as the user of the guest's VM, with few capabilities: a share has files of all users. It takes
+ * one connection. Exit codes: 0 the guest has gone, 1 the guest broke the protocol or something failed, 2 usage.
  */
 import * as std from "std";
 import * as sys from "sys";
@@ -19,10 +18,12 @@ const MOST_DESCRIPTORS = 65_536;
 const PRIVATE = 0o600;
 
 function run(): void {
-  const { root, socket } = parseArguments(scriptArgs.slice(1));
+  const { root, socket, writable } = parseArguments(scriptArgs.slice(1));
   const directory = need(sys.open(root, sys.O_PATH | sys.O_DIRECTORY), `open ${root}`);
   sys.setMemoryLimit(MEMORY_LIMIT_BYTES);
-  const session = new Session(directory, raiseLimit());
+  // new files have exactly the permissions that the guest asks for
+  sys.umask(0);
+  const session = new Session({ root: directory, descriptors: raiseLimit(), writable });
   const listener = typeof socket === "number" ? socket : listen(socket);
   const connection = accept(listener);
   sys.close(listener);

@@ -1,91 +1,151 @@
 /**
- * The files that the guest knows: a tree of names, each with a descriptor that gives no access (O_PATH, open(2)).
+ * The files that the guest knows, by the number that it calls them (nodeid): each with a descriptor that gives no access
+ * (O_PATH, open(2)), its place in the tree, and how often the guest has looked it up.
  *
- * A walk opens one name below its parent's descriptor and follows no symlink; ".." is the parent in this tree, and the
- * root's is the root. So no path is ever put together, and nothing leads out. A guest may know more files than a process
- * may have open: the descriptors that were not used for longest are closed and opened again by name. A name that means
- * another file by then is stale.
+ * A look-up opens one name below its directory's descriptor and follows no symlink. So no path is ever put together, and
+ * nothing leads out. All names of one file are one node. A guest may know more files than a process may have open: the
+ * descriptors that were not used for longest are closed and opened again by name; a name that means another file by then is
+ * stale. A file that has lost its name keeps its descriptor.
  */
 import * as sys from "sys";
-import { type Facts, type Mount, Mounts, StatBuffer } from "./identities.ts";
+import { type Mount, Mounts, StatBuffer } from "./identities.ts";
+import { NodeIndex } from "./node-index.ts";
 
-/** One file, as long as a fid or a file below it needs it. */
+/** Number of the share's own directory (FUSE_ROOT_ID). */
+const ROOT_ID = 1;
+
+/** Nodes that are looked at for one that may be forgotten. */
+const MOST_TRIES = 1000;
+
+/** One file, as long as the guest or a file below it needs it. */
 export class Node {
   /** The descriptor, or -1. */
-  fd: number;
-  /** Fids and nodes that hold it. */
-  users = 1;
+  fd = -1;
+  /** Look-ups that the guest has not forgotten. */
+  lookups = 0;
+  /** Open files and nodes that hold it. */
+  users = 0;
   /** The tree's age when the descriptor was last used. */
   usedAt = 0;
+  /** It cannot be opened by name again. */
+  nameless = false;
 
   constructor(
-    readonly parent: Node | undefined,
-    readonly name: string,
-    fd: number,
+    readonly id: number,
+    public parent: Node | undefined,
+    public name: string,
     readonly mount: Mount,
     /** S_IF*. */
     readonly kind: number,
-    readonly pathHigh: number,
-    readonly pathLow: number,
-  ) {
-    this.fd = fd;
-  }
+    /** The number that the guest sees as its inode's, in halves. */
+    readonly high: number,
+    readonly low: number,
+    readonly bornLow: number,
+    readonly bornNanoseconds: number,
+  ) {}
 }
 
 export class NodeTree {
   readonly root: Node;
-  /** Where the last stat of {@link child} and {@link stat} is. */
+  /** Where the last stat of a node is. */
   readonly found = new StatBuffer();
+  private readonly above = new StatBuffer();
   private readonly mounts = new Mounts();
-  /** Nodes with a descriptor, those that were not used for longest first; never the root. */
+  private readonly nodes = new Map<number, Node>();
+  private readonly index = new NodeIndex<Node>();
+  /** Nodes whose descriptor may be closed, those that were not used for longest first. */
   private readonly open = new Map<Node, true>();
+  private nameless = 0;
+  private nextId = ROOT_ID;
   private age = 1;
 
   /**
    * @param fd the share's directory
    * @param budget descriptors that nodes may have at a time
+   * @param most nodes at a time
+   * @param evicts whether those that were not looked up for longest give way to others: the guest looks them up again
    */
   constructor(
     fd: number,
     private readonly budget: number,
+    private readonly most: number,
+    private readonly evicts: boolean,
   ) {
     const read = this.found.read(fd);
-    const { mountId, kind, inodeLow } = this.found;
-    const mount = this.mounts.enter(mountId, "share");
+    const mount = this.mounts.enter(this.found.mountId, "share");
     if (read < 0 || typeof mount === "number") throw new Error(`the share cannot be read: ${read}`);
-    this.root = new Node(undefined, ".", fd, mount, kind, mount.pathHigh(this.found), inodeLow);
+    this.root = this.add(undefined, ".", mount, mount.high(this.found));
+    this.root.fd = fd;
+    this.root.users = 1;
   }
 
-  /** The file of this name below a directory; the caller holds it. `found` has its stat. -errno if there is none. */
-  child(parent: Node, name: string): Node | number {
-    const directory = this.fdOf(parent);
-    if (directory < 0) return directory;
-    const fd = sys.openEntry(directory, name, sys.O_PATH);
-    if (fd < 0) return fd;
-    const child = this.identified(parent, name, fd);
-    if (typeof child === "number") {
-      sys.close(fd);
-      return child;
-    }
-    parent.users++;
-    this.remember(child);
-    return child;
+  get size(): number {
+    return this.nodes.size;
   }
 
-  /** The directory above; the root's is the root. The caller holds it. */
-  above(node: Node): Node {
-    return this.hold(node.parent ?? node);
+  /** The node with this number; undefined if the guest has forgotten it. */
+  get(id: number): Node | undefined {
+    return this.nodes.get(id);
   }
 
-  hold(node: Node): Node {
-    node.users++;
+  /** The file of this name below a directory, looked up once more. `found` has its stat. -errno if there is none. */
+  lookUp(parent: Node, name: string): Node | number {
+    const node = this.find(parent, name);
+    if (typeof node !== "number") node.lookups++;
     return node;
   }
 
-  /** Lets go of a node, and of those that only it held. */
+  /** The same for what an open file is that was just made under this name. */
+  adopt(parent: Node, name: string, file: number): Node | number {
+    const fd = sys.reopen(file, sys.O_PATH);
+    if (fd < 0) return fd;
+    const node = this.settle(parent, name, fd);
+    if (typeof node !== "number") node.lookups++;
+    return node;
+  }
+
+  /**
+   * The node of one entry of a directory, looked up once more, whose stat is in `facts`. It has no descriptor yet.
+   * Undefined if there is no room for it, or if another file system begins there.
+   */
+  list(parent: Node, name: string, facts: StatBuffer): Node | undefined {
+    if (facts.mountId !== parent.mount.id) return undefined;
+    const high = parent.mount.high(facts);
+    if (high < 0) return undefined;
+    let node = this.known(facts, high);
+    if (node === undefined) {
+      if (this.nodes.size >= this.most) return undefined;
+      node = this.add(parent, name, parent.mount, high, facts);
+    }
+    node.lookups++;
+    return node;
+  }
+
+  /** The node that has this name now, if the guest knows it. `found` has its stat if there is such a file. */
+  peek(parent: Node, name: string): Node | undefined {
+    const directory = this.fdOf(parent);
+    if (directory < 0 || this.found.readName(directory, name) < 0) return undefined;
+    const { found } = this;
+    const mount = this.mountOf(parent, name);
+    if (typeof mount === "number") return undefined;
+    return this.known(found, mount.high(found));
+  }
+
+  /** The guest has forgotten this many look-ups. */
+  forget(id: number, lookups: number): void {
+    const node = this.nodes.get(id);
+    if (node === undefined) return;
+    node.lookups = Math.max(0, node.lookups - lookups);
+    this.drop(node);
+  }
+
+  hold(node: Node): void {
+    node.users++;
+  }
+
   release(node: Node): void {
-    for (let each: Node | undefined = node; each !== undefined && --each.users === 0; each = each.parent)
-      this.shut(each);
+    node.users--;
+    this.drop(node);
   }
 
   /** A descriptor of the node, for use at once: the next call may close it. -errno, -ESTALE if it is another file now. */
@@ -114,27 +174,32 @@ export class NodeTree {
     return fd < 0 ? fd : this.found.read(fd);
   }
 
-  /** Opens the file itself, for reading; -ESTALE if the name means another one. */
-  openContent(node: Node): number {
-    const { parent } = node;
-    const directory = this.fdOf(parent ?? node);
-    if (directory < 0) return directory;
-    const flags = sys.O_RDONLY | sys.O_NONBLOCK | (node.kind === sys.S_IFDIR ? sys.O_DIRECTORY : 0);
-    const fd = sys.openEntry(directory, node.name, flags);
-    if (fd < 0) return fd;
-    const stale = this.checked(node, fd);
-    if (stale < 0) sys.close(fd);
-    return stale < 0 ? stale : fd;
+  /** The name of a node is about to go: from now on it is what its descriptor says. */
+  unname(node: Node): void {
+    if (node.nameless || node.parent === undefined || this.nameless >= this.budget >> 1) return;
+    if (this.fdOf(node) < 0) return;
+    node.nameless = true;
+    this.nameless++;
+    this.open.delete(node);
   }
 
-  /** The upper half of the qid path of a directory's entry, whose lower half is the inode's. */
-  entryPathHigh(directory: Node, name: () => string | number, facts: Facts): number {
-    if (facts.mountId === directory.mount.id) return directory.mount.pathHigh(facts);
-    const entry = name();
-    const node = typeof entry === "number" ? entry : this.child(directory, entry);
-    if (typeof node === "number") return node;
-    this.release(node);
-    return node.pathHigh;
+  /** The node has this name now. */
+  moveTo(node: Node, parent: Node, name: string): void {
+    if (node.nameless) {
+      node.nameless = false;
+      this.nameless--;
+      if (node.fd >= 0) this.keep(node);
+    }
+    if (node.parent !== parent) {
+      // the host may turn a tree around while the guest looks: no node is below itself
+      for (let each: Node | undefined = parent; each !== undefined; each = each.parent)
+        if (each === node) return;
+      const before = node.parent;
+      this.hold(parent);
+      node.parent = parent;
+      if (before !== undefined) this.release(before);
+    }
+    node.name = name;
   }
 
   /**
@@ -149,53 +214,136 @@ export class NodeTree {
     this.age++;
   }
 
+  private find(parent: Node, name: string): Node | number {
+    const directory = this.fdOf(parent);
+    if (directory < 0) return directory;
+    const read = this.found.readName(directory, name);
+    if (read < 0) return read;
+    const mount = this.mountOf(parent, name);
+    if (typeof mount === "number") return mount;
+    const known = this.known(this.found, mount.high(this.found));
+    if (known !== undefined && known.fd >= 0) {
+      this.moveTo(known, parent, name);
+      this.nodes.delete(known.id);
+      this.nodes.set(known.id, known);
+      return known;
+    }
+    const fd = sys.openEntry(directory, name, sys.O_PATH);
+    return fd < 0 ? fd : this.settle(parent, name, fd);
+  }
+
+  /** The node of a new descriptor, which it takes. */
+  private settle(parent: Node, name: string, fd: number): Node | number {
+    const node = this.identified(parent, name, fd);
+    if (typeof node === "number") {
+      sys.close(fd);
+      return node;
+    }
+    this.moveTo(node, parent, name);
+    if (node.fd >= 0) sys.close(fd);
+    else this.remember(node, fd);
+    return node;
+  }
+
   private identified(parent: Node, name: string, fd: number): Node | number {
     const { found } = this;
     const read = found.read(fd);
     if (read < 0) return read;
-    const mount = this.mountOf(parent, name, fd);
+    const mount = this.mountOf(parent, name);
     if (typeof mount === "number") return mount;
-    const high = mount.pathHigh(found);
-    return high < 0 ? high : new Node(parent, name, fd, mount, found.kind, high, found.inodeLow);
+    const high = mount.high(found);
+    if (high < 0) return high;
+    const known = this.known(found, high);
+    if (known !== undefined) return known;
+    if (this.nodes.size >= this.most && !this.makeRoom(parent)) return -sys.ENFILE;
+    return this.add(parent, name, mount, high);
+  }
+
+  /** Forgets a file on the guest's behalf, but none that is open, that has known files below it, or that is a volume. */
+  private makeRoom(parent: Node): boolean {
+    let tries = this.evicts ? MOST_TRIES : 0;
+    for (const [id, node] of this.nodes) {
+      if (tries-- <= 0) return false;
+      if (node.users === 0 && node.parent !== this.root && node !== parent) {
+        node.lookups = 0;
+        this.drop(node);
+        return true;
+      }
+      this.nodes.delete(id);
+      this.nodes.set(id, node);
+    }
+    return false;
+  }
+
+  /** The node of the file that this stat is of. One of an earlier file with the same number is not found any more. */
+  private known(stat: StatBuffer, high: number): Node | undefined {
+    const node = this.index.get(high, stat.inodeLow);
+    if (node === undefined) return undefined;
+    if (node.bornLow === stat.bornLow && node.bornNanoseconds === stat.bornNanoseconds) return node;
+    this.index.delete(node);
+    return undefined;
+  }
+
+  private add(parent: Node | undefined, name: string, mount: Mount, high: number, stat = this.found): Node {
+    const { kind, inodeLow, bornLow, bornNanoseconds } = stat;
+    const id = this.nextId++;
+    const node = new Node(id, parent, name, mount, kind, high, inodeLow, bornLow, bornNanoseconds);
+    if (parent !== undefined) this.hold(parent);
+    this.nodes.set(id, node);
+    this.index.set(node);
+    return node;
+  }
+
+  private drop(node: Node): void {
+    for (let each: Node | undefined = node; each !== undefined; each = each.parent) {
+      if (each.lookups > 0 || each.users > 0) return;
+      this.nodes.delete(each.id);
+      this.index.delete(each);
+      if (each.nameless) this.nameless--;
+      this.shut(each);
+      if (each.parent !== undefined) each.parent.users--;
+    }
   }
 
   /** The mount of what `found` is about. Another mount than the parent's begins here: who it is, is told by its place. */
-  private mountOf(parent: Node, name: string, fd: number): Mount | number {
-    const { found, mounts } = this;
+  private mountOf(parent: Node, name: string): Mount | number {
+    const { found, above, mounts } = this;
     const { mountId } = found;
     if (mountId === parent.mount.id) return parent.mount;
-    const root = found.birth;
-    const above = this.fdOf(parent);
-    const read = above < 0 ? above : found.read(above);
+    const directory = this.fdOf(parent);
+    const read = directory < 0 ? directory : above.read(directory);
     if (read < 0) return read;
-    const key = `${parent.pathHigh}.${parent.pathLow}.${found.birth}/${name}/${mountId}/${root}`;
-    const again = found.read(fd);
-    return again < 0 ? again : mounts.enter(mountId, key);
+    const key = `${parent.high}.${parent.low}.${above.birth}/${name}/${mountId}/${found.birth}`;
+    return mounts.enter(mountId, key);
   }
 
   private reopen(node: Node, directory: number): number {
+    const { parent } = node;
+    if (node.nameless || parent === undefined) return -sys.ESTALE;
     const fd = sys.openEntry(directory, node.name, sys.O_PATH);
-    if (fd < 0) return fd;
-    const stale = this.checked(node, fd);
+    if (fd < 0) return fd === -sys.ENOENT || fd === -sys.ENOTDIR ? -sys.ESTALE : fd;
+    const stale = this.checked(node, parent, fd);
     if (stale < 0) {
       sys.close(fd);
       return stale;
     }
-    node.fd = fd;
-    this.remember(node);
+    this.remember(node, fd);
     return fd;
   }
 
   /** 0 if the descriptor is of the node's file. */
-  private checked(node: Node, fd: number): number {
-    const { parent } = node;
-    const same = parent === undefined ? node : this.identified(parent, node.name, fd);
-    if (typeof same === "number") return same;
-    return same.pathHigh === node.pathHigh && same.pathLow === node.pathLow ? 0 : -sys.ESTALE;
+  private checked(node: Node, parent: Node, fd: number): number {
+    const { found } = this;
+    const read = found.read(fd);
+    if (read < 0) return read;
+    const mount = this.mountOf(parent, node.name);
+    if (typeof mount === "number") return mount;
+    return this.known(found, mount.high(found)) === node ? 0 : -sys.ESTALE;
   }
 
   /** Nodes that are just being used are the youngest, and a budget has room for more than these. */
-  private remember(node: Node): void {
+  private remember(node: Node, fd: number): void {
+    node.fd = fd;
     this.keep(node);
     if (this.open.size <= this.budget) return;
     const oldest = this.open.keys().next().value;
@@ -208,7 +356,8 @@ export class NodeTree {
   }
 
   private shut(node: Node): void {
-    if (!this.open.delete(node)) return;
+    this.open.delete(node);
+    if (node.fd < 0) return;
     sys.close(node.fd);
     node.fd = -1;
   }

@@ -1,14 +1,17 @@
 /**
- * What one guest has of the share: its fids, with the files that they have open.
+ * What one guest has of the share: the files that it knows, those that it has open, and its locks.
  *
- * Everything that a guest can make grow is bounded here. A new Tversion forgets all of it, as the protocol says. Must not
- * know any message.
+ * Everything that a guest can make grow is bounded here. Must not know any message.
  */
 import * as sys from "sys";
+import { Contents } from "./contents.ts";
+import type { Handle } from "./handle.ts";
+import { Locks } from "./locks.ts";
 import { type Node, NodeTree } from "./nodes.ts";
+import type { Request } from "./wire.ts";
 
-/** Fids at most, and the memory that they need. An honest guest has one for each name in its cache of some 2 KB. */
-const MOST_FIDS = 250_000;
+/** Files that a guest may know, and the memory that they need. An honest guest has some 2 KB of its own for each. */
+const MOST_NODES = 250_000;
 export const MEMORY_LIMIT_BYTES = 192 * 2 ** 20;
 /** Descriptors for nodes at most: more only save a second opening. */
 const MOST_NODES_OPEN = 8192;
@@ -16,83 +19,114 @@ const MOST_NODES_OPEN = 8192;
 const RESERVED = 64;
 const LEAST_LIMIT = 256;
 
-/** A number of the guest's that stands for a file. */
-export class Fid {
-  /** The file's descriptor once it is open, or -1. */
-  file = -1;
-  /** Set if the fid stands for an extended attribute, or for the list of them. */
-  attribute: ArrayBuffer | undefined;
-
-  constructor(readonly node: Node) {}
-
-  get isOpen(): boolean {
-    return this.file >= 0 || this.attribute !== undefined;
-  }
+export interface SessionOptions {
+  /** A descriptor of the share's directory. */
+  readonly root: number;
+  /** How many descriptors this process may have. */
+  readonly descriptors: number;
+  /** Whether the guest may change files, as far as the host's mounts let it. */
+  readonly writable: boolean;
 }
 
 export class Session {
   readonly tree: NodeTree;
-  /** Longest message, as agreed; 0 before there is an agreement. */
-  messageBytes = 0;
-  private readonly fids = new Map<number, Fid>();
+  readonly locks: Locks;
+  private readonly contents: Contents;
+  readonly writable: boolean;
+  /** The server's own, whose files are new ones. */
+  readonly uid: number;
+  /** The guest has begun: there is an agreement. */
+  begun = false;
+  private readonly handles = new Map<number, Handle>();
   private readonly mostFiles: number;
-  private filesOpen = 0;
+  private nextHandle = 1;
+  private wait: () => number = () => 0;
 
-  /**
-   * @param root a descriptor of the share's directory
-   * @param descriptors how many this process may have
-   */
-  constructor(root: number, descriptors: number) {
+  constructor({ root, descriptors, writable }: SessionOptions) {
     const limit = Math.max(LEAST_LIMIT, descriptors) - RESERVED;
     const nodes = Math.min(MOST_NODES_OPEN, limit >> 1);
-    this.tree = new NodeTree(root, nodes);
-    this.mostFiles = limit - nodes;
+    this.tree = new NodeTree(root, nodes, MOST_NODES, writable);
+    this.mostFiles = (limit - nodes) >> 1;
+    this.locks = new Locks(this.mostFiles >> 1);
+    this.contents = new Contents(this.tree, this.mostFiles >> 1);
+    this.writable = writable;
+    this.uid = sys.getids().euid;
   }
 
-  find(number: number): Fid | undefined {
-    return this.fids.get(number);
+  /** The file that a request is about; undefined: it is no more. */
+  node({ nodeId }: Request): Node | undefined {
+    return this.tree.get(nodeId);
   }
 
-  /** Binds a fid to a node that the caller holds; the fid holds it then. -errno: the caller still holds it. */
-  bind(number: number, node: Node): Fid | number {
-    if (this.fids.has(number)) return -sys.EINVAL;
-    if (this.fids.size >= MOST_FIDS) return -sys.ENFILE;
-    const fid = new Fid(node);
-    this.fids.set(number, fid);
-    return fid;
+  /** An open file of the guest's; undefined: there is none of this number. */
+  handle(number: number): Handle | undefined {
+    return this.handles.get(number);
   }
 
-  /** Opens the fid's file; 0 or -errno. */
-  open(fid: Fid): number {
-    if (this.filesOpen >= this.mostFiles) return -sys.ENFILE;
-    const fd = this.tree.openContent(fid.node);
-    if (fd < 0) return fd;
-    fid.file = fd;
-    this.filesOpen++;
-    return 0;
+  /** Opens a node's file; its number, or -errno. Devices, FIFOs and sockets are the guest's own affair. */
+  open(node: Node, flags: number): number {
+    const { kind } = node;
+    if (kind !== sys.S_IFREG && kind !== sys.S_IFDIR) return kind === sys.S_IFLNK ? -sys.ELOOP : -sys.ENXIO;
+    if (this.isFull) return -sys.ENFILE;
+    const own = this.tree.fdOf(node);
+    if (own < 0) return own;
+    const fd = sys.reopen(own, flags | sys.O_NONBLOCK);
+    return fd < 0 ? fd : this.add(node, fd);
   }
 
-  /** False if there is no such fid. */
-  clunk(number: number): boolean {
-    const fid = this.fids.get(number);
-    if (fid === undefined) return false;
-    this.fids.delete(number);
-    this.close(fid);
-    return true;
+  /**
+   * The descriptor of an open file. A file of a share that is read-only need not be opened: it has the number 0 then, and is
+   * opened here. -errno if there is none.
+   */
+  content(number: number, request: Request): number {
+    if (number !== 0 || this.writable) return this.handles.get(number)?.fd ?? -sys.EBADF;
+    const node = this.node(request);
+    if (node === undefined) return -sys.ESTALE;
+    return this.contents.descriptorOf(node, () => this.openUnseen(node));
   }
 
-  /** Forgets everything, for the guest to begin anew. */
-  reset(messageBytes: number): void {
-    this.messageBytes = messageBytes;
-    for (const fid of this.fids.values()) this.close(fid);
-    this.fids.clear();
+  private openUnseen(node: Node): number {
+    const { kind } = node;
+    if (kind !== sys.S_IFREG && kind !== sys.S_IFDIR) return -sys.EBADF;
+    const own = this.tree.fdOf(node);
+    return own < 0 ? own : sys.reopen(own, sys.O_RDONLY | sys.O_NONBLOCK);
   }
 
-  private close(fid: Fid): void {
-    if (fid.file >= 0) {
-      sys.close(fid.file);
-      this.filesOpen--;
-    }
-    this.tree.release(fid.node);
+  /** Lets go of what was not used for a while. */
+  grow(): void {
+    this.tree.grow();
+    this.contents.grow();
+  }
+
+  /** No more files can be opened. */
+  get isFull(): boolean {
+    return this.handles.size >= this.mostFiles;
+  }
+
+  /** Gives an open file to the guest; its number. */
+  add(node: Node, fd: number): number {
+    const number = this.nextHandle++;
+    this.tree.hold(node);
+    this.handles.set(number, { node, fd });
+    return number;
+  }
+
+  /** What answers the request that is to be answered later; it runs in a child. */
+  setWait(wait: () => number): void {
+    this.wait = wait;
+  }
+
+  takeWait(): () => number {
+    return this.wait;
+  }
+
+  /** The guest has closed a file for the last time. */
+  close(number: number): void {
+    const handle = this.handles.get(number);
+    if (handle === undefined) return;
+    this.handles.delete(number);
+    this.locks.closed(number);
+    sys.close(handle.fd);
+    this.tree.release(handle.node);
   }
 }

@@ -4,7 +4,7 @@
  * Each command is a bundle of its own (setup/lib/dist.ts), loaded when it is called. So `blazar --version` does not
  * load gRPC, and a daemon does not keep the text of all other commands in memory.
  */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import type { ImageListOptions, ImageOptions } from "./cli/image.ts";
 import type { RunOptions } from "./cli/run.ts";
 import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
@@ -15,6 +15,16 @@ declare const BLAZAR_VERSION: string;
 
 /** Exit code of a command that failed by itself (sysexits(3), EX_SOFTWARE). The code of a command in a VM passes through. */
 const FAILED = 70;
+/** Exit code of a command line that says nothing (EX_USAGE). */
+const MISUSED = 64;
+
+const EXIT_CODES = `
+Exit codes:
+  0   all was done
+  1   some of it was not: one of the named images or templates failed, or a signal called the work off
+  64  the command line is wrong
+  70  nothing was done, for a reason that is not the command line
+  run: the code of the command in the VM, 128 + N if signal N has ended it`;
 
 /** A repeatable option's values, in order. */
 function collect(value: string, before: readonly string[] | undefined): string[] {
@@ -25,7 +35,8 @@ function program(): Command {
   const cli = new Command("blazar").description(
     "Runs Kubernetes pods in microVMs, as a remote sandboxer of containerd.",
   );
-  cli.version(BLAZAR_VERSION).showHelpAfterError().enablePositionalOptions();
+  cli.version(BLAZAR_VERSION).showHelpAfterError().enablePositionalOptions().exitOverride();
+  cli.addHelpText("after", EXIT_CODES);
   cli
     .command("serve")
     .description("run the daemon: Controller and Task services for containerd")
@@ -122,8 +133,14 @@ function addTemplateCommands(template: Command): void {
 try {
   await program().parseAsync(process.argv);
 } catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+/** Tells what went wrong, unless the parser has done so. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : MISUSED;
   process.stderr.write(`blazar: ${reasonOf(error)}\n`);
   // by name: each bundle has a BlazarError class of its own
   if (error instanceof Error && error.name !== "BlazarError") process.stderr.write(`${error.stack ?? ""}\n`);
-  process.exitCode = FAILED;
+  return FAILED;
 }

@@ -5,12 +5,10 @@
  * and two layers are packed. Maintainer scripts do not run. Python's modules are compiled, as they would be on a Debian
  * that has installed them. Needs root (chroot). Kept in the cache, where a change of {@link PACKAGES} makes another one.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { blobPath, LAYER, type LayerBlob, layoutFiles } from "../../lab/images/image-builder.ts";
+import { addLayer, packLayout } from "../../lab/images/archive.ts";
+import type { LayerBlob } from "../../lab/images/image-builder.ts";
 import { AptRoot } from "../../setup/lib/apt-root.ts";
 import { Cache, contentKey } from "../../setup/lib/cache.ts";
 import { run } from "../../setup/lib/command.ts";
@@ -51,16 +49,14 @@ async function build(cache: Cache, entry: string): Promise<void> {
   const [packages, root, layout] = [join(work, "packages"), join(work, "root"), join(work, "layout")];
   const apt = await AptRoot.open(join(cache.directory, "apt", SUITE), SUITE, "deb");
   await unpack(await apt.downloadAll(PACKAGES, packages), root);
-  await mkdir(join(layout, "blobs", "sha256"), { recursive: true });
+  await mkdir(layout, { recursive: true });
   const exclude = UPPER.map((path) => `--exclude=./${path}/*`);
   const layers = [
     await packLayer(layout, ["-C", root, ...exclude, "."]),
     await packLayer(layout, ["-C", root, ...UPPER.map((path) => `./${path}`)]),
   ];
-  for (const file of layoutFiles({ name: DEBIAN_IMAGE, process: { Env: [PATH], Cmd: ["bash"] } }, layers)) {
-    if (file.type !== "directory") await writeFile(join(layout, file.path), file.content ?? "");
-  }
-  await run("tar", ["-cf", join(entry, "image.tar"), "-C", layout, "."]);
+  const image = { name: DEBIAN_IMAGE, process: { Env: [PATH], Cmd: ["bash"] } };
+  await packLayout(layout, image, layers, join(entry, "image.tar"));
   await rm(work, { recursive: true });
 }
 
@@ -85,10 +81,5 @@ async function unpack(packages: readonly string[], root: string): Promise<void> 
 async function packLayer(layout: string, files: readonly string[]): Promise<LayerBlob> {
   const file = join(layout, "layer.tar");
   await run("tar", ["--sort=name", "--numeric-owner", "-cf", file, ...files]);
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  const digest = `sha256:${hash.digest("hex")}`;
-  const { size } = await stat(file);
-  await rename(file, join(layout, blobPath(digest)));
-  return { mediaType: LAYER, digest, diffId: digest, size };
+  return addLayer(layout, file);
 }

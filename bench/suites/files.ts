@@ -28,7 +28,7 @@ import { shuffled } from "../stats/random.ts";
 import type { SuiteContext } from "./context.ts";
 
 const SUITE = "files";
-/** Seconds for one command. `find` over 9p in an emulated guest takes about one minute. */
+/** Seconds for one command. `find` over the share in an emulated guest takes about one minute. */
 const EXEC_TIMEOUT = 300;
 /** The container's clock and this process's may differ by so much: the guest's clock is set, not shared. */
 const CLOCKS_DIFFER_MS = 20;

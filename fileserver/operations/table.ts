@@ -1,54 +1,75 @@
 /**
- * The table of operations: the number of each request → who answers it. A server that writes has other rows, nothing else.
+ * The table of operations: the number of each request → who answers it.
  *
- * Numbers are those of the kernel's include/net/9p/9p.h; a reply has its request's number and one more.
+ * Numbers are those of enum fuse_opcode in the kernel's include/uapi/linux/fuse.h. What is not here is ENOSYS, which tells
+ * the guest not to ask again: FUSE_ACCESS (the guest checks permissions), FUSE_BMAP, FUSE_IOCTL, FUSE_POLL, FUSE_SYNCFS.
  */
 import * as sys from "sys";
-import { getattr, statfs, xattrwalk } from "./attributes.ts";
-import { attach, flush, version } from "./beginning.ts";
-import { fsync, getlock, lock, lopen, read } from "./content.ts";
-import { clunk, readdir, readlink, walk } from "./names.ts";
+import { getattr, setattr, statfs } from "./attributes.ts";
+import { destroy, init } from "./beginning.ts";
+import { fsyncdir, opendir, readdir, readdirplus } from "./directories.ts";
+import { copyFileRange, fallocate, flush, fsync, lseek, open, read, release, write } from "./files.ts";
+import { getlk, setlk, setlkw } from "./locks.ts";
+import { create, link, mkdir, mknod, symlink } from "./making.ts";
+import { batchForget, forget, lookup, readlink } from "./names.ts";
 import type { Operation } from "./operation.ts";
+import { rename, rename2, rmdir, unlink } from "./removing.ts";
+import { getxattr, listxattr, removexattr, setxattr } from "./xattrs.ts";
 
-/** The type of a reply that says why not. */
-export const RLERROR = 7;
-/** The one request that may come first. */
-export const TVERSION = 100;
+/** The one request that comes first. */
+export const FUSE_INIT = 26;
+/** It is about a request that waits: see connection.ts. */
+export const FUSE_INTERRUPT = 36;
 
-/** The share is read-only, whatever the fid: so its fields need not be read. */
+const READING: readonly (readonly [number, Operation])[] = [
+  [1, lookup],
+  [2, forget],
+  [3, getattr],
+  [5, readlink],
+  [14, open],
+  [15, read],
+  [17, statfs],
+  [18, release],
+  [20, fsync],
+  [22, getxattr],
+  [23, listxattr],
+  [25, flush],
+  [FUSE_INIT, init],
+  [27, opendir],
+  [28, readdir],
+  [29, release], // releasedir
+  [30, fsyncdir],
+  [38, destroy],
+  [42, batchForget],
+  [44, readdirplus],
+  [46, lseek],
+];
+
+const WRITING: readonly (readonly [number, Operation])[] = [
+  [4, setattr],
+  [6, symlink],
+  [8, mknod],
+  [9, mkdir],
+  [10, unlink],
+  [11, rmdir],
+  [12, rename],
+  [13, link],
+  [16, write],
+  [21, setxattr],
+  [24, removexattr],
+  [31, getlk],
+  [32, setlk],
+  [33, setlkw],
+  [35, create],
+  [43, fallocate],
+  [45, rename2],
+  [47, copyFileRange],
+];
+
 const readonly: Operation = () => -sys.EROFS;
-const unsupported: Operation = () => -sys.EOPNOTSUPP;
 
-/** Tremove lets go of the fid, also when it removes nothing. */
-const remove: Operation = (session, request) => (session.clunk(request.u32()) ? -sys.EROFS : -sys.EBADF);
-
-export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
-  [8, statfs],
-  [12, lopen],
-  [14, readonly], // lcreate
-  [16, readonly], // symlink
-  [18, readonly], // mknod
-  [20, readonly], // rename
-  [22, readlink],
-  [24, getattr],
-  [26, readonly], // setattr
-  [30, xattrwalk],
-  [32, readonly], // xattrcreate
-  [40, readdir],
-  [50, fsync],
-  [52, lock],
-  [54, getlock],
-  [70, readonly], // link
-  [72, readonly], // mkdir
-  [74, readonly], // renameat
-  [76, readonly], // unlinkat
-  [TVERSION, version],
-  [102, unsupported], // auth
-  [104, attach],
-  [108, flush],
-  [110, walk],
-  [116, read],
-  [118, readonly], // write
-  [120, clunk],
-  [122, remove],
-]);
+/** The operations of a share; one that is read-only refuses whatever would change it, without reading the request. */
+export function operationsFor(writable: boolean): ReadonlyMap<number, Operation> {
+  const writing = WRITING.map(([number, operation]) => [number, writable ? operation : readonly] as const);
+  return new Map([...READING, ...writing]);
+}

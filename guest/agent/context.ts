@@ -9,6 +9,7 @@ import type { Cgroups } from "./container/cgroup.ts";
 import type { PreparedChildren } from "./prepared/prepared-child.ts";
 import type { PreparedDisks } from "./prepared/prepared-disks.ts";
 import type { Images } from "./root/images.ts";
+import type { Volumes } from "./volumes/volumes.ts";
 
 export interface AgentContext {
   readonly loop: EventLoop;
@@ -21,4 +22,5 @@ export interface AgentContext {
   readonly images: Images;
   readonly children: PreparedChildren;
   readonly cgroups: Cgroups;
+  readonly volumes: Volumes;
 }

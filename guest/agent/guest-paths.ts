@@ -4,11 +4,15 @@
  * Everything that the agent makes is below /run, which is a tmpfs. No container sees any of it.
  */
 
-/** The share of the sandbox, read-only. */
-export const SHARE = "/run/share";
+import { SHARE_PATHS } from "../../src/protocol/guest/messages.ts";
+
+/** The share with the layers of containers, read-only. */
+export const SHARE = SHARE_PATHS.layers;
 /** Files and shared memory of the sandbox. */
 export const SANDBOX = "/run/sandbox";
 export const SHARED_MEMORY = "/run/sandbox/shm";
+/** Volumes in memory (volumes/volumes.ts). */
+export const VOLUMES = "/run/volumes-in-memory";
 /** One directory for each container. */
 export const CONTAINERS = "/run/containers";
 /** Mounts of prepared disks (prepared/prepared-disks.ts). */

@@ -8,7 +8,6 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
-import type { ProcessExited } from "../../src/protocol/guest/messages.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
 import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
@@ -20,7 +19,8 @@ import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
-import { Share } from "./sandbox/share.ts";
+import { sharesOf } from "./sandbox/share.ts";
+import { Volumes } from "./volumes/volumes.ts";
 
 const timeline = new Timeline();
 const modules = bootLink(timeline);
@@ -50,15 +50,19 @@ const ready = { ...booted, everything: disksReady.then(() => images.lookUpSlots(
 ready.everything.catch(() => undefined);
 const children = new PreparedChildren(loop, reaper);
 const cgroups = new Cgroups();
-const context = { loop, reaper, logger, peer: channel.peer, disksReady, disks, images, children, cgroups };
+const volumes = new Volumes();
+const own = { loop, reaper, logger, peer: channel.peer, disksReady };
+const context = { ...own, disks, images, children, cgroups, volumes };
 const sandbox = new Sandbox(context);
-const share = new Share(context);
-const containers = new Containers(context, sandbox, (event: ProcessExited) =>
-  channel.peer.emit("process.exited", event),
-);
+const shares = sharesOf(context);
+const containers = new Containers(context, sandbox, {
+  exited: (event) => channel.peer.emit("process.exited", event),
+  oomKilled: (id) => channel.peer.emit("container.oomKilled", { id }),
+});
 handle = requestHandler({
   sandbox,
-  share,
+  shares,
+  volumes,
   containers,
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),

@@ -39,6 +39,22 @@ export function checkedSharePath(path: string): string {
   });
 }
 
+/** Returns `name` if it has the form of the host's names of volumes. Throws InvalidArgument. */
+export function checkedVolumeName(name: string): string {
+  if (SERIAL.test(name)) return name;
+  const reason = "a name has 1 to 31 characters out of a-z, 0-9 and -";
+  throw blazarError("InvalidArgument", "name a volume", reason, { subject: name.slice(0, 128) });
+}
+
+/** Returns `path` if it names something below a volume. Throws InvalidArgument. */
+export function checkedVolumePath(path: string): string {
+  const parts = path.split("/");
+  const bad = parts.includes("..") || parts.includes(".") || parts.includes("") || path.includes("\0");
+  if (!bad && path.length <= 4096) return path;
+  const reason = "it is not a plain path below the volume";
+  throw blazarError("InvalidArgument", "find a path in a volume", reason, { subject: path.slice(0, 256) });
+}
+
 /** Returns `path` if overlayfs's options can hold it as it is. Throws InvalidRootfs. */
 export function checkedOptionPath(path: string): string {
   if (!OPTION_CHARACTERS.test(path)) return path;

@@ -2,22 +2,37 @@
  * Lists the files of the guest's initramfs: the agent as /init, the kernel modules with their load order, and the small
  * built-in root file system that `blazar run` uses by default.
  *
- * /modules/order has one file name a line; /rootfs has busybox and its applets. Must stay a pure function of its inputs,
- * because the cache's key for the image is made from them.
+ * /modules/order has one file name a line; /rootfs has busybox and its applets. The kernel's /sbin/modprobe is busybox,
+ * for the modules on demand. Must stay a pure function of its inputs, because the cache's key is made from them.
  */
 import type { CpioEntry } from "./cpio.ts";
 import { withoutSignature } from "./module-signature.ts";
+import type { ModuleTables } from "./modules.ts";
 
 /** What goes into the image. */
 export interface InitramfsInput {
   /** The agent's static binary. */
   readonly agent: Uint8Array;
   /** Modules in load order. */
-  readonly modules: readonly { readonly name: string; readonly data: Uint8Array }[];
+  readonly modules: readonly ModuleFile[];
+  /** Modules that the kernel asks for, in any order, and modprobe's tables of them. */
+  readonly onDemand: ModulesOnDemand;
   /** A static busybox. */
   readonly busybox: Uint8Array;
   /** The applets' paths, as `busybox --list-full` prints them: `bin/ls`. */
   readonly applets: readonly string[];
+}
+
+export interface ModulesOnDemand {
+  /** The kernel's, as uname(2) tells it. */
+  readonly release: string;
+  readonly modules: readonly ModuleFile[];
+  readonly tables: ModuleTables;
+}
+
+interface ModuleFile {
+  readonly name: string;
+  readonly data: Uint8Array;
 }
 
 const GUEST_DIRECTORIES = ["dev", "etc", "mnt", "modules", "proc", "root", "run", "sys", "tmp"];
@@ -62,15 +77,31 @@ function guestEntries(input: InitramfsInput): CpioEntry[] {
     { type: "characterDevice", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     { type: "file", path: "init", mode: 0o755, data: input.agent },
     { type: "file", path: "modules/order", mode: 0o644, data: Buffer.from(order) },
-    ...input.modules.map(
-      ({ name, data }): CpioEntry => ({
-        type: "file",
-        path: `modules/${name}`,
-        mode: 0o644,
-        data: withoutSignature(data),
-      }),
-    ),
+    ...input.modules.map((module) => moduleEntry("modules", module)),
+    ...onDemandEntries(input.onDemand),
   ];
+}
+
+/** Where the kernel and modprobe look by themselves. */
+function onDemandEntries({ release, modules, tables }: ModulesOnDemand): CpioEntry[] {
+  const tree = `lib/modules/${release}`;
+  const table = (name: string, text: string): CpioEntry => ({
+    type: "file",
+    path: `${tree}/${name}`,
+    mode: 0o644,
+    data: Buffer.from(text),
+  });
+  return [
+    ...["lib", "lib/modules", tree, "sbin"].map((path) => directory(path, path)),
+    { type: "symlink", path: "sbin/modprobe", target: "/rootfs/bin/busybox" },
+    table("modules.dep", tables.dependencies),
+    table("modules.alias", tables.aliases),
+    ...modules.map((module) => moduleEntry(tree, module)),
+  ];
+}
+
+function moduleEntry(place: string, { name, data }: ModuleFile): CpioEntry {
+  return { type: "file", path: `${place}/${name}`, mode: 0o644, data: withoutSignature(data) };
 }
 
 function rootfsEntries(input: InitramfsInput): CpioEntry[] {

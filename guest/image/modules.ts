@@ -3,8 +3,8 @@
  * modules.builtin(5)).
  *
  * Debian's package has no modules.dep, which depmod writes on installation; so the dependencies are read from the modules
- * themselves. The guest has no modprobe and loads the modules in the order given here. Must not add a module that no
- * wanted module needs.
+ * themselves. The agent loads the wanted modules in the order given here. Those on demand wait for the kernel to ask.
+ * Must not add a module that none of both needs.
  */
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 
@@ -15,10 +15,8 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio",
   "virtio_mmio",
   "virtio_console",
-  // the share with the containers' layers and the guest's own overlay on it
-  "9pnet",
-  "9pnet_fd",
-  "9p",
+  // the shares, with layers and volumes, and the guest's own overlay on layers
+  "fuse",
   "overlay",
   // the writable layer's disk; ext4 asks for a crc32c implementation when it mounts
   "virtio_scsi",
@@ -31,6 +29,18 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio_net",
   // entropy for clones
   "virtio_rng",
+];
+
+/**
+ * Modules that the kernel loads when a container asks for what they do, as a host's kernel would. They cost room in the
+ * initramfs, and no time at boot.
+ */
+export const MODULES_ON_DEMAND: readonly string[] = [
+  // `ip link add … type bridge | dummy | veth`, and /dev/net/tun
+  "bridge",
+  "dummy",
+  "tun",
+  "veth",
 ];
 
 /** The modules of an unpacked kernel package. */
@@ -84,6 +94,34 @@ export async function loadOrder(source: ModuleSource, wanted: readonly string[])
   };
   for (const name of wanted) await add(name, "the guest");
   return order;
+}
+
+/** What modprobe(8) reads: each module's dependencies, and the names that the kernel asks for. */
+export interface ModuleTables {
+  /** modules.dep(5), the base names of files. */
+  readonly dependencies: string;
+  /** modules.alias. */
+  readonly aliases: string;
+}
+
+/** The tables for these modules. Whatever else they need must have been loaded by then. */
+export async function moduleTables(source: ModuleSource, names: readonly string[]): Promise<ModuleTables> {
+  const dependencies: string[] = [];
+  const aliases: string[] = [];
+  for (const name of names) {
+    const needed = await loadOrder(source, [name]);
+    const files = needed.filter((file) => names.includes(moduleName(file))).map(baseName);
+    // modprobe loads the last one first
+    dependencies.push(`${files.at(-1)}: ${files.slice(0, -1).reverse().join(" ")}`.trimEnd());
+    const module = await source.read(source.files.get(name) ?? "");
+    for (const alias of modinfo(module, "alias")) aliases.push(`alias ${alias} ${name}`);
+  }
+  const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
+  return { dependencies: text(dependencies), aliases: text(aliases) };
+}
+
+function baseName(file: string): string {
+  return file.slice(file.lastIndexOf("/") + 1);
 }
 
 /** A module's hard dependencies, and its soft ones (`pre:`) that name a module and not an alias. */

@@ -129,13 +129,13 @@ export class UserNamespace {
 }
 
 /** In a helper of the keeper: takes what is temporary from the jail of the process `pid`. Leaves an empty root if all is. */
-export function unmountTemporary(pid: number, { mounts, proc }: Jail): void {
+export function unmountTemporary(pid: number, { mounts, proc, keepsProc }: Jail): void {
   const path = `/proc/${pid}/ns/mnt`;
   const namespace = check(sys.open(path, sys.O_RDONLY), "open a mount namespace", path);
   must(sys.setns(namespace, sys.CLONE_NEWNS), "enter a jail");
   setRootReadonly(false);
   const targets = mounts.filter(({ temporary }) => temporary).map(({ target }) => target);
-  if (proc) targets.push(PROC);
+  if (proc && keepsProc !== true) targets.push(PROC);
   for (const target of targets.reverse()) remove(target);
   setRootReadonly(true);
 }

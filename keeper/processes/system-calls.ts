@@ -1,7 +1,7 @@
 /**
  * The system calls that are forbidden in every jail: a seccomp(2) filter, classic BPF as in linux/filter.h.
  *
- * What a jail's walls are made of is refused with EPERM: mounts, namespaces, other processes, devices, kernel modules; and
+ * What a jail's walls are made of is refused with EPERM: mounts, namespaces, other processes, device nodes, modules; and
  * what no process in a jail needs, such as System V IPC, io_uring and all sockets but unix ones. clone3(2) is "not there",
  * because a filter cannot see its flags: C libraries then use clone(2). A program may forbid itself more.
  */
@@ -20,6 +20,7 @@ const NEW_NAMESPACES = 0x7e02_0000;
 const CLONE = 56;
 const CLONE3 = 435;
 const SOCKET = 41;
+const MKNODAT = 259;
 const FORBIDDEN = {
   ptrace: 101,
   process_vm_readv: 310,
@@ -42,7 +43,6 @@ const FORBIDDEN = {
   sethostname: 170,
   setdomainname: 171,
   mknod: 133,
-  mknodat: 259,
   name_to_handle_at: 303,
   open_by_handle_at: 304,
   init_module: 175,
@@ -87,6 +87,7 @@ const IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const IF_AT_LEAST = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const IF_ANY_BIT = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const RETURN = 0x06; // BPF_RET | BPF_K
+const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const ALLOW = 0x7fff_0000;
 const KILL = 0x8000_0000;
 const ERRNO = 0x0005_0000;
@@ -95,6 +96,7 @@ const ERRNO = 0x0005_0000;
 const NUMBER = 0;
 const ARCHITECTURE = 4;
 const FIRST_ARGUMENT = 16;
+const THIRD_ARGUMENT = 32;
 
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
 
@@ -128,17 +130,23 @@ function program(): Instruction[] {
     ...Object.values(FORBIDDEN).flatMap((number): Instruction[] => [[IF_EQUAL, 0, 1, number], refuse]),
     [IF_EQUAL, 0, 1, CLONE3],
     [RETURN, 0, 0, ERRNO | sys.ENOSYS],
-    [IF_EQUAL, 0, 3, CLONE],
+    [IF_EQUAL, 0, 4, CLONE],
     [LOAD, 0, 0, FIRST_ARGUMENT],
-    [IF_ANY_BIT, 3, 2, NEW_NAMESPACES],
-    allow,
-    [IF_EQUAL, 2, 0, SOCKET],
-    allow,
+    [IF_ANY_BIT, 0, 1, NEW_NAMESPACES],
     refuse,
+    allow,
+    [IF_EQUAL, 0, 4, SOCKET],
     [LOAD, 0, 0, FIRST_ARGUMENT],
     [IF_EQUAL, 0, 1, AF_UNIX],
     allow,
     refuse,
+    [IF_EQUAL, 0, 5, MKNODAT],
+    [LOAD, 0, 0, THIRD_ARGUMENT],
+    [AND, 0, 0, sys.S_IFMT],
+    [IF_EQUAL, 1, 0, sys.S_IFCHR],
+    [IF_EQUAL, 0, 1, sys.S_IFBLK],
+    refuse,
+    allow,
   ];
 }
 

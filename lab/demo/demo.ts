@@ -7,8 +7,8 @@
  */
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { reasonOf } from "../../src/contracts/errors.ts";
-import { cancelled } from "../../src/lib/async.ts";
-import { reasonAgainstContainerd } from "./containerd-check.ts";
+import { reasonAgainstContainerd } from "../host/containerd-check.ts";
+import { interruptible } from "../host/interruption.ts";
 import { showPod } from "./pod-scene.ts";
 import { Report } from "./report.ts";
 import { showStandalone } from "./standalone-scene.ts";
@@ -26,18 +26,16 @@ const FAILED = 1;
 export async function demo(options: DemoOptions): Promise<number> {
   const { json, program } = options;
   const report = new Report(json ? process.stderr : process.stdout);
-  const interrupted = new AbortController();
-  const interrupt = () => interrupted.abort(cancelled({ operation: "show the demo" }, "a signal has come"));
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
     const built = artifacts();
     const reason = await reasonAgainstContainerd(built);
-    if (reason === undefined) await showPod(built, program, report, interrupted.signal);
-    else await showStandalone(reason, program, report, interrupted.signal);
+    await interruptible("show the demo", (signal) =>
+      reason === undefined
+        ? showPod(built, program, report, signal)
+        : showStandalone(reason, program, report, signal),
+    );
   } catch (error) {
     report.fail(reasonOf(error));
-  } finally {
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
   report.close();
   if (json) process.stdout.write(`${JSON.stringify(report.result())}\n`);

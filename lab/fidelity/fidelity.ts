@@ -5,7 +5,7 @@
  */
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
-import { busyboxImage, pauseImage } from "../images/busybox.ts";
+import { busyboxImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { FidelityCase } from "./case.ts";
@@ -13,7 +13,10 @@ import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { SHARE_CASES } from "./cases/shares.ts";
+import { SIZING_CASES } from "./cases/sizing.ts";
 import { TASK_CASES } from "./cases/task.ts";
+import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
@@ -27,12 +30,15 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RESOURCE_CASES,
   ...NAMESPACE_CASES,
   ...TASK_CASES,
+  ...VOLUME_CASES,
+  ...SHARE_CASES,
+  ...SIZING_CASES,
 ];
 
 export interface FidelityOptions {
   /** The bundled product, `dist/blazar.mjs`. */
   readonly program: string;
-  /** Only cases with this text in their name. */
+  /** Only cases with this text in their name, or with one of several: `configMap|secret`. */
   readonly only: string;
 }
 
@@ -43,7 +49,10 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     const reason = built.containerd === null ? "set-up has no containerd" : "containers of runc need root";
     throw blazarError("DependencyMissing", "compare blazar with runc", reason);
   }
-  const cases = FIDELITY_CASES.filter((each) => each.name.includes(only) && each.applies?.() !== false);
+  const texts = only.split("|");
+  const cases = FIDELITY_CASES.filter(
+    ({ name, applies }) => texts.some((text) => name.includes(text)) && applies?.() !== false,
+  );
   const node = await PrivateNode.start({
     program,
     containerd: built.containerd.bin,
@@ -55,6 +64,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
     await node.containerd.importImage(pauseImage(image));
+    await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
     const maker = { cri: node.cri, image: IMAGE, directory: node.directory };
     await compare(cases, maker, report);
     return report.close();

@@ -16,7 +16,7 @@ import {
 import type { CriClient } from "../cri/client.ts";
 import { commandWords, execText, typeIntoShell } from "../cri/commands.ts";
 import { readContainerLog } from "../cri/container-log.ts";
-import { until } from "../host/until.ts";
+import { type Patience, until } from "../host/until.ts";
 import { hostNetworkPod } from "../node/pods.ts";
 
 export type ContainerConfig = Parameters<CriClient["createContainer"]>[1];
@@ -55,11 +55,15 @@ export class HandlerPod {
   }
 
   /** Runs a container to its end: its output, its exit code and the reason that containerd gives. */
-  async run(command: string | readonly string[], more: ContainerConfig = {}): Promise<string> {
+  async run(
+    command: string | readonly string[],
+    more: ContainerConfig = {},
+    patience: Partial<Patience> = {},
+  ): Promise<string> {
     const { id, log } = await this.create(command, more);
     try {
       await this.cri.startContainer(id);
-      const { exitCode, reason } = await this.ended(id);
+      const { exitCode, reason } = await this.ended(id, patience);
       const lines = (await readContainerLog(log)).map(({ text }) => text);
       return [...lines, `exit ${exitCode} ${reason}`].join("\n");
     } finally {
@@ -68,7 +72,11 @@ export class HandlerPod {
   }
 
   /** Starts a container that stays, for as long as `use` takes. */
-  async during<T>(use: (id: string) => Promise<T>, command: string, more: ContainerConfig = {}): Promise<T> {
+  async during<T>(
+    use: (id: string) => Promise<T>,
+    command: string | readonly string[],
+    more: ContainerConfig = {},
+  ): Promise<T> {
     const { id } = await this.create(command, more);
     try {
       await this.cri.startContainer(id);
@@ -109,11 +117,12 @@ export class HandlerPod {
     return this.maker.cri;
   }
 
-  ended(id: string): Promise<ContainerStatus> {
-    return until(`the end of ${id}`, async () => {
+  ended(id: string, patience: Partial<Patience> = {}): Promise<ContainerStatus> {
+    const ended = async (): Promise<ContainerStatus | undefined> => {
       const { status } = await this.cri.containerStatus(id);
       return status?.state === ContainerState.CONTAINER_EXITED ? status : undefined;
-    });
+    };
+    return until(`the end of ${id}`, ended, patience);
   }
 
   private async create(

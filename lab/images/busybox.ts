@@ -34,6 +34,22 @@ export async function busyboxImageOf(
   return { name, layers: [await busyboxLayer(binary, applets)], process: { Env: [PATH], Cmd: ["sh"] } };
 }
 
+/** The same image with a volume at `/volume`, in which there is something already. */
+export function volumeImage(name: string, image: ImageSpec): ImageSpec {
+  const layer: TarFile[] = [
+    { path: "volume", type: "directory", mode: 0o1770, uid: 5, gid: 6 },
+    { path: "volume/initial", content: "initial\n", mode: 0o640, uid: 7, gid: 8 },
+    { path: "volume/link", type: "symlink", target: "initial" },
+  ];
+  const volumes = { "/volume": {}, "/made/volume": {} };
+  return {
+    ...image,
+    name,
+    layers: [...image.layers, layer],
+    process: { ...image.process, Volumes: volumes },
+  };
+}
+
 /** The image for a pod of runc to rest in, of what another image has. */
 export function pauseImage(image: ImageSpec): ImageSpec {
   return { ...image, name: PAUSE_IMAGE, process: { Entrypoint: ["/bin/sleep", "2147483647"] } };

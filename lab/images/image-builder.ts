@@ -16,6 +16,8 @@ export interface ImageProcess {
   readonly Cmd?: readonly string[];
   readonly WorkingDir?: string;
   readonly User?: string;
+  /** Paths of volumes, each with an empty object. */
+  readonly Volumes?: Readonly<Record<string, Readonly<Record<string, never>>>>;
 }
 
 export interface ImageSpec {

@@ -14,6 +14,8 @@ export interface ContainerdConfigOptions {
   readonly socket: string;
   /** blazard's Controller socket; without it there is no handler `blazar`. */
   readonly blazarSocket: string | undefined;
+  /** Where containerd-shim-blazar-v1 is. */
+  readonly shimDirectory: string;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** TOML added at the end, such as another runtime handler's tables. */
   readonly extraConfig: string | undefined;
@@ -21,7 +23,7 @@ export interface ContainerdConfigOptions {
 
 /** The whole file, for a containerd whose files are all below `directory`. */
 export function containerdConfig(options: ContainerdConfigOptions): string {
-  const { directory, socket, blazarSocket, logLevel, extraConfig } = options;
+  const { directory, socket, blazarSocket, shimDirectory, logLevel, extraConfig } = options;
   const proxy = `
 [proxy_plugins.blazar]
   type = 'sandbox'
@@ -46,14 +48,15 @@ ${blazarSocket === undefined ? "" : proxy}
 
 [plugins.'io.containerd.internal.v1.opt']
   path = '${join(directory, "opt")}'
-${criTables(directory, blazarSocket !== undefined)}${extraConfig ?? ""}`;
+${criTables(directory, blazarSocket === undefined ? undefined : shimDirectory)}${extraConfig ?? ""}`;
 }
 
-/** The tables of CRI: images, and the runtime with its handlers. */
-function criTables(directory: string, withBlazar: boolean): string {
-  const blazar = `
+/** The tables of CRI: images, and the runtime with its handlers. Without a shim there is no handler `blazar`. */
+function criTables(directory: string, shimDirectory: string | undefined): string {
+  const blazar = (shims: string) => `
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
-    runtime_type = 'io.containerd.blazar.v1'
+    runtime_type = 'io.containerd.runc.v2'
+    runtime_path = '${join(shims, "containerd-shim-blazar-v1")}'
     sandboxer = 'blazar'
     pod_annotations = ['io.blazar.*']
     container_annotations = ['io.blazar.*']
@@ -68,7 +71,7 @@ function criTables(directory: string, withBlazar: boolean): string {
   netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
   disable_apparmor = true
-${withBlazar ? blazar : ""}
+${shimDirectory === undefined ? "" : blazar(shimDirectory)}
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = 'io.containerd.runc.v2'
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]

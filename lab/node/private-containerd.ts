@@ -59,8 +59,9 @@ export class PrivateContainerd {
     await mkdir(state, { recursive: true, mode: 0o711 });
     await mkdir(join(directory, "cni"), { recursive: true });
     const socket = join(state, "containerd.sock");
-    const { blazarSocket, extraConfig, logLevel = "info" } = options;
-    const config = containerdConfig({ directory, socket, blazarSocket, logLevel, extraConfig });
+    const { blazarSocket, extraConfig, shimDirectory, logLevel = "info" } = options;
+    const places = { directory, socket, blazarSocket, shimDirectory };
+    const config = containerdConfig({ ...places, logLevel, extraConfig });
     await writeFile(configFile(directory), config);
     const cri = new CriClient(socket);
     const logFile = join(directory, "containerd.log");

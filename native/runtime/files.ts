@@ -1,7 +1,7 @@
 /**
  * Small files and directories, with errors instead of errnos: /proc, /sys, cgroups, configuration.
  *
- * All functions block, so they are for files that answer at once: never for a 9p share or a FIFO.
+ * All functions block, so they are for files that answer at once: never for a share or a FIFO.
  */
 import * as sys from "sys";
 import { check, checkValue } from "./check.ts";

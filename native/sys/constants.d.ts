@@ -56,7 +56,8 @@ declare module "sys" {
     ETIMEDOUT: number,
     ENODATA: number,
     EPROTO: number,
-    ESTALE: number;
+    ESTALE: number,
+    ENOLCK: number;
   // open(2)
   export const O_RDONLY: number,
     O_WRONLY: number,

@@ -9,14 +9,14 @@ extern const struct sys_group sys_mounts_group, sys_paths_group, sys_content_gro
     sys_limits_group, sys_signals_group, sys_privileges_group, sys_devices_group, sys_terminals_group, sys_polling_group,
     sys_sockets_group, sys_interfaces_group, sys_machine_group, sys_clock_group, sys_text_group,
     sys_engine_group, sys_constants_group, sys_errors_group, sys_errno_group, sys_memory_group,
-    sys_served_group, sys_pump_group;
+    sys_served_group, sys_changed_group, sys_locked_group, sys_fuse_pump_group;
 
 static const struct sys_group *const groups[] = {
     &sys_mounts_group, &sys_paths_group, &sys_content_group, &sys_descriptors_group, &sys_process_group,
     &sys_limits_group, &sys_signals_group, &sys_privileges_group, &sys_devices_group, &sys_terminals_group, &sys_polling_group,
     &sys_sockets_group, &sys_interfaces_group, &sys_machine_group, &sys_clock_group, &sys_text_group,
     &sys_engine_group, &sys_constants_group, &sys_errors_group, &sys_errno_group, &sys_memory_group,
-    &sys_served_group, &sys_pump_group,
+    &sys_served_group, &sys_changed_group, &sys_locked_group, &sys_fuse_pump_group,
 };
 #define GROUP_COUNT (sizeof groups / sizeof *groups)
 

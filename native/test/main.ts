@@ -8,6 +8,7 @@ import * as sys from "sys";
 import "./arguments.ts";
 import "./files.ts";
 import "./mounts.ts";
+import "./served.ts";
 import "./processes.ts";
 import "./privileges.ts";
 import "./sockets.ts";

@@ -66,6 +66,22 @@ verify(GROUP, "deep nesting is refused, not survived by luck", () => {
   );
 });
 
+verify("text", "base64 there and back, of any length", () => {
+  for (const [text, encoded] of [
+    ["", ""],
+    ["f", "Zg=="],
+    ["fo", "Zm8="],
+    ["foo", "Zm9v"],
+    ["foobar", "Zm9vYmFy"],
+  ] as const) {
+    const bytes = encode(text);
+    equal(sys.base64Encode(bytes.buffer, 0, bytes.length), encoded, text);
+  }
+  const all = Uint8Array.from({ length: 256 }, (_, index) => index);
+  const there = sys.base64Encode(all.buffer, 1, 255);
+  equal([...new Uint8Array(sys.base64Decode(there))], [...all.subarray(1)], "each byte");
+});
+
 verify("text", "values go through bytes as they are", () => {
   const value = {
     text: "é\u{1f600}\ud800",

@@ -81,6 +81,11 @@ export class AptRoot {
     await this.apt("apt-get", ["source", "-q", "--download-only", `${name}=${version}`], directory);
   }
 
+  /** The same of the release's newest version. */
+  async downloadNewestSource(name: string, directory: string): Promise<void> {
+    await this.apt("apt-get", ["source", "-q", "--download-only", name], directory);
+  }
+
   private apt(command: string, args: readonly string[], cwd?: string): Promise<string> {
     return run(command, args, {
       env: this.environment,

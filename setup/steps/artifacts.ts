@@ -95,7 +95,8 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const kernel = await perform(kernelStep(cache), progress);
   const busybox = await perform(busyboxStep(cache), progress);
   const emptyExt4 = await perform(emptyExt4Step(cache), progress);
-  const withoutImages = "containers' layers are served by 9p and not attached as disks, which is slower";
+  const withoutImages =
+    "containers' layers are served by file servers and not attached as disks, which is slower";
   const erofsUtils = await attempt(erofsUtilsStep(cache), progress, withoutImages);
   const withoutContainerd = "nothing that goes through containerd works; blazar run does";
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);

@@ -4,10 +4,10 @@
  * guest/image/initramfs.ts says what is in it. Must stay uncompressed: under software emulation, decompression costs
  * more than it saves.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { writeCpio } from "../../guest/image/cpio.ts";
-import { initramfsEntries } from "../../guest/image/initramfs.ts";
+import { initramfsEntries, type ModulesOnDemand } from "../../guest/image/initramfs.ts";
 import { type Cache, contentKey, filesForKey } from "../lib/cache.ts";
 import { repoRoot } from "../lib/paths.ts";
 import type { Busybox } from "./busybox.ts";
@@ -46,17 +46,26 @@ export async function initramfsStep(cache: Cache, parts: InitramfsParts): Promis
 }
 
 async function build(entry: string, parts: InitramfsParts): Promise<void> {
-  const { modules } = parts.kernel;
+  const { modules, release } = parts.kernel;
   const order = lines(await readFile(path.join(modules, "order"), "utf8"));
   const entries = initramfsEntries({
     agent: await readFile(parts.agent.binary),
     modules: await Promise.all(
       order.map(async (name) => ({ name, data: await readFile(path.join(modules, name)) })),
     ),
+    onDemand: { release, ...(await onDemand(path.join(modules, "on-demand"))) },
     busybox: await readFile(parts.busybox.binary),
     applets: lines(await readFile(parts.busybox.applets, "utf8")),
   });
   await writeFile(path.join(entry, "initramfs.cpio"), writeCpio(entries));
+}
+
+async function onDemand(directory: string): Promise<Omit<ModulesOnDemand, "release">> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith(".ko")).sort();
+  const read = async (name: string) => ({ name, data: await readFile(path.join(directory, name)) });
+  const table = (name: string) => readFile(path.join(directory, name), "utf8");
+  const tables = { dependencies: await table("modules.dep"), aliases: await table("modules.alias") };
+  return { modules: await Promise.all(names.map(read)), tables };
 }
 
 function lines(text: string): string[] {

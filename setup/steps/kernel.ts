@@ -1,7 +1,7 @@
 /**
  * Step: the guest kernel, from bookworm's generic linux-image-amd64: the ELF vmlinux, and modules in load order.
  *
- * It does not depend on the host's kernel. It is the generic one, because Debian's cloud kernel has no 9p. The package
+ * It does not depend on the host's kernel. It is the generic one, because Debian's cloud kernel leaves modules out. The package
  * is unpacked, never installed; its version stays until the cache entry is removed. Must not keep the whole package: of
  * 400 MB of modules 5 MB are used.
  */
@@ -9,8 +9,10 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promi
 import path from "node:path";
 import {
   loadOrder,
+  MODULES_ON_DEMAND,
   type ModuleSource,
   moduleName,
+  moduleTables,
   parseBuiltin,
   WANTED_MODULES,
 } from "../../guest/image/modules.ts";
@@ -25,8 +27,13 @@ import type { Step } from "./steps.ts";
 export interface GuestKernel {
   /** The uncompressed ELF kernel. */
   readonly vmlinux: string;
-  /** Directory of the chosen modules and of `order`, one file name a line. */
+  /**
+   * Directory of the chosen modules and of `order`, one file name a line. Its directory `on-demand` has the others, with
+   * modules.dep and modules.alias.
+   */
   readonly modules: string;
+  /** As uname(2) tells it. */
+  readonly release: string;
   /** Identifies all of it. */
   readonly key: string;
 }
@@ -37,10 +44,11 @@ const META_PACKAGE = "linux-image-amd64";
 const RECIPE = "1";
 
 export function kernelStep(cache: Cache): Step<GuestKernel> {
-  const key = contentKey([RECIPE, SUITE, META_PACKAGE, ...WANTED_MODULES]);
+  const key = contentKey([RECIPE, SUITE, META_PACKAGE, ...WANTED_MODULES, "on demand", ...MODULES_ON_DEMAND]);
   const ensure = async (): Promise<GuestKernel> => {
     const entry = await cache.ensure("kernel", key, (directory) => build(cache, directory));
-    return { vmlinux: path.join(entry, "vmlinux"), modules: path.join(entry, "modules"), key };
+    const release = (await readFile(path.join(entry, "release"), "utf8")).trim();
+    return { vmlinux: path.join(entry, "vmlinux"), modules: path.join(entry, "modules"), release, key };
   };
   return {
     name: "guest kernel",
@@ -79,6 +87,17 @@ async function copyModules(tree: string, target: string): Promise<void> {
   await mkdir(target);
   for (const file of order) await copyFile(file, path.join(target, path.basename(file)));
   await writeFile(path.join(target, "order"), order.map((file) => `${path.basename(file)}\n`).join(""));
+  await copyOnDemand(source, order, path.join(target, "on-demand"));
+}
+
+/** Those that the kernel asks for, but for what is loaded at boot anyway. */
+async function copyOnDemand(source: ModuleSource, loaded: readonly string[], target: string): Promise<void> {
+  const files = (await loadOrder(source, MODULES_ON_DEMAND)).filter((file) => !loaded.includes(file));
+  await mkdir(target);
+  for (const file of files) await copyFile(file, path.join(target, path.basename(file)));
+  const { dependencies, aliases } = await moduleTables(source, files.map(moduleName));
+  await writeFile(path.join(target, "modules.dep"), dependencies);
+  await writeFile(path.join(target, "modules.alias"), aliases);
 }
 
 function noKernel(reason: string): BlazarError {

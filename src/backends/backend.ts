@@ -12,15 +12,21 @@ import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { SeccompProfile } from "../contracts/seccomp.ts";
 import type { CgroupStats } from "../contracts/stats.ts";
 import type { RootfsMount } from "../contracts/task.ts";
+import type { VolumeRequest } from "../contracts/volumes.ts";
 import type { SandboxEvent } from "../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../machines/vm-boot.machine.ts";
 import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.ts";
 
 /** A container's spec, reduced to what has to be done; its root, stdio and id are added later. */
 export interface TranslatedContainer {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs">;
+  readonly create: Omit<
+    ContainerCreate,
+    "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned"
+  >;
   /** Undefined: no system call is filtered. */
   readonly seccomp: SeccompProfile | undefined;
+  /** What it binds of the host; mounts of type `volume` name them by number. */
+  readonly volumes: readonly VolumeRequest[];
   readonly rootReadonly: boolean;
   /** Task pid of the container whose PID namespace is joined; set if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;

@@ -25,9 +25,11 @@ export interface ImageListOptions extends ImageOptions {
 
 /** Prints the images, the last used first. Returns the exit code. */
 export async function listImages(options: ImageListOptions): Promise<number> {
-  const images = await (await admin(options)).list();
+  const store = await admin(options);
+  const images = await store.list();
   const json = () => `${JSON.stringify(images, undefined, 2)}\n`;
-  process.stdout.write(options.json === true ? json() : imageTable(images, new Date()));
+  const table = () => imageTable(images, new Date()) || `no images in ${store.directory}\n`;
+  process.stdout.write(options.json === true ? json() : table());
   return 0;
 }
 
@@ -57,6 +59,7 @@ export async function verifyImages(keys: readonly string[], options: ImageOption
 
 /** A directory begins with a slash or a dot, as no name of an OCI image does. Throws InvalidArgument. */
 export function imageSource(words: readonly string[]): ImageSource {
+  if (words.includes("")) throw blazarError("InvalidArgument", "prepare an image", "a name is empty");
   const names = words.filter((word) => !/^[./]/.test(word));
   const [reference] = names;
   if (reference === undefined) return { layers: words.map((word) => resolve(word)) };

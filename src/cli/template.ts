@@ -42,9 +42,11 @@ export async function buildTemplate(options: TemplateBuildOptions): Promise<numb
 
 /** Prints the templates, the last used first. Returns the exit code. */
 export async function listTemplates(options: TemplateListOptions): Promise<number> {
-  const templates = await (await admin(options)).list();
+  const store = await admin(options);
+  const templates = await store.list();
   const json = () => `${JSON.stringify(templates, undefined, 2)}\n`;
-  process.stdout.write(options.json === true ? json() : templateTable(templates, new Date()));
+  const table = () => templateTable(templates, new Date()) || `no templates in ${store.directory}\n`;
+  process.stdout.write(options.json === true ? json() : table());
   return 0;
 }
 

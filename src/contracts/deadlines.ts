@@ -21,6 +21,10 @@ export const DEADLINES = {
     ms: 60_000,
     wait: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
   },
+  firstSign: {
+    ms: 6_000,
+    wait: "From then until it is first looked whether the guest shows a sign of life, and from one such look to the next. A VM without one makes way for another.",
+  },
   agentHello: { ms: 180_000, wait: "From then until the guest's agent says hello." },
   guestSetup: { ms: 60_000, wait: "Setting host name, entropy and clock in the guest." },
   share: {

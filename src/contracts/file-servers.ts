@@ -1,21 +1,24 @@
 /**
- * The port to file servers: processes that serve one directory to one guest each, read-only (fileserver/).
+ * The port to file servers: processes that serve one directory to one guest each (fileserver/).
  *
  * A server takes one connection and ends with it. It is the keeper's child, so a daemon that died leaves it to the next
  * one, which finds it by its id. `host/storage/file-servers.ts` implements the port.
  */
 import type { ProcessExit, ProcessIdentity } from "./keeper.ts";
+import type { ShareKind } from "./share-kind.ts";
 
 export interface FileServerSpec {
   /** The keeper's name for the process. */
   readonly id: string;
+  /** Says whether it may write, and which capabilities it has. */
+  readonly kind: ShareKind;
   /** What is served; the guest can reach nothing else. */
   readonly directory: string;
   /** Whether things will be mounted below it later, and be served then. It becomes a mount of its own for that. */
   readonly changes: boolean;
   /** Where the server listens: a path that is free, in a directory of its user's. */
   readonly socket: string;
-  /** Whom it runs as; undefined = the daemon's own user. It may read what only root may read, and nothing else. */
+  /** Whom it runs as; undefined = the daemon's own user, without more than that user may. */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /** cgroup.procs files that it enters. */
   readonly cgroups: readonly string[];

@@ -61,6 +61,8 @@ export interface ImageStore {
    *   disk), StorageFailed, DependencyMissing (no mkfs.erofs), Unimplemented (image.enabled = false)
    */
   prepare(lower: readonly string[], signal?: AbortSignal): Promise<LayerImage>;
+  /** The keys of all images, broken ones too, in no order. @throws BlazarError HostResource (the directory) */
+  keys(): Promise<readonly string[]>;
   /** All whole images, the last used first. */
   list(): Promise<readonly LayerImage[]>;
   /** @throws BlazarError ImageNotFound, ImageInUse (by a holder in any process) */

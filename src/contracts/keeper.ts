@@ -60,6 +60,8 @@ export interface Jail {
   readonly mounts: readonly JailMount[];
   /** True: a /proc that shows the process itself, until {@link Keeper.seal}. */
   readonly proc: boolean;
+  /** True: that /proc stays, for a process that reaches its own descriptors by it. */
+  readonly keepsProc?: boolean | undefined;
   /**
    * The process may make jails for its own copies ({@link ProcessFork}). It has a user namespace, in which these users
    * are mapped to themselves, keeps the keeper's PID namespace, and no system call is forbidden to it.

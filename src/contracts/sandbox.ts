@@ -51,10 +51,12 @@ export interface SandboxSpec {
   attempt: number;
   labels: Record<string, string>;
   annotations: Record<string, string>;
-  /** Virtual CPUs; absent means the configured default. */
+  /** Whole processors that the limits of the pod's containers allow together; absent means that there is no limit. */
   vcpus?: number;
-  /** Guest memory in bytes; absent means the configured default. */
+  /** Bytes that the limits of the pod's containers allow together; absent means that there is no limit. */
   memoryBytes?: number;
+  /** Bytes that kubelet adds to the pod's control group for the VM (the RuntimeClass's overhead); absent means none. */
+  overheadBytes?: number;
   /** Host directory shared with the guest; absent means one that the daemon makes. */
   sharedDirectory?: string;
 }

@@ -142,6 +142,8 @@ export interface Cgroups {
     parent: string,
   ): Promise<{ readonly directories: readonly string[]; readonly procs: readonly string[] }>;
   make(directories: readonly string[]): Promise<void>;
+  /** Bytes of memory that the group `parent` and those above it may have; undefined = no limit, or no such group. */
+  memoryLimit(parent: string): number | undefined;
   /** Moves a running process, all its threads, into the groups of these cgroup.procs files. */
   enter(procs: readonly string[], pid: number): Promise<void>;
   /** Kills nothing; EBUSY after the last process has left is retried for a bounded time. */

@@ -54,6 +54,8 @@ export interface TemplateStore {
    *   driver says
    */
   build(shape: VmShape, signal?: AbortSignal): Promise<BuiltTemplate>;
+  /** The keys of all templates, broken ones too, in no order. @throws BlazarError HostResource (the directory) */
+  keys(): Promise<readonly string[]>;
   /** All whole templates, the last used first. */
   list(): Promise<readonly Template[]>;
   /** @throws BlazarError TemplateNotFound, TemplateInUse (here or in another process) */

@@ -110,6 +110,14 @@ export interface ByteLink {
   close(): void;
 }
 
+/** Whether a guest that has not said hello is alive. */
+export interface VmVitals {
+  /** CPU time of the VMM since it began, in milliseconds. */
+  readonly cpuMs: number;
+  /** The guest has written to its console. */
+  readonly spoke: boolean;
+}
+
 /** A running VM. Methods reject with BlazarError: VmmExited once it is gone, QmpFailed, DeadlineExceeded. */
 export interface Vm {
   readonly id: string;
@@ -120,6 +128,8 @@ export interface Vm {
   readonly events: EventSource<VmmEvent>;
   /** Milliseconds from `launch` to each named step, in order. */
   readonly timeline: readonly { readonly step: string; readonly ms: number }[];
+  /** Never rejects: of a VMM that is gone, nothing has happened. */
+  vitals(): Promise<VmVitals>;
   /** Connects to the agent's port. One link at a time; may be called again after a close. */
   connectAgent(signal?: AbortSignal): Promise<ByteLink>;
   attachDisk(disk: VmDisk): Promise<void>;

@@ -46,6 +46,8 @@ export interface VmmDriver {
   readonly name: string;
   /** Checks that the VMM is installed and what it can do; cached. Throws VmmNotInstalled, VmmFailed. */
   probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: Acceleration }>;
+  /** Bytes that the VMM takes beside its guest's memory, at most. Before {@link probe} is done: with any acceleration. */
+  ownBytes(vcpus: number): number;
   /** Undefined where the driver cannot clone. */
   readonly templates: TemplateDriver | undefined;
   /** Undefined where the driver cannot fork. */

@@ -11,6 +11,7 @@ import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.
 import { Endings } from "../actors/supply/ahead/endings.ts";
 import { LastImage } from "../actors/supply/ahead/last-image.ts";
 import { OneOriginal, type OriginalSettings } from "../actors/supply/ahead/originals.actor.ts";
+import { ShapeDemand } from "../actors/supply/ahead/shape-demand.ts";
 import { VmMaker, type VmMakerPorts } from "../actors/supply/ahead/vm-maker.ts";
 import { type PoolSettings, WarmPool } from "../actors/supply/ahead/warm-pool.actor.ts";
 import type { Pace } from "../actors/supply/pace.ts";
@@ -26,7 +27,7 @@ import type { VmSpec } from "../contracts/vm.ts";
 import type { VmForks } from "../contracts/vm-forks.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 
-type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed">;
+type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed" | "vmmBytes">;
 type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
 
 /** All that the actors need of the outside world: what each asks for, together. */
@@ -54,6 +55,8 @@ export interface Actors {
   readonly sandboxes: SandboxRegistry;
   readonly tasks: ContainerTasks;
   readonly pool: WarmPool;
+  /** What VMs are made like ahead. */
+  readonly demand: ShapeDemand;
   /** Undefined where nothing is forked. */
   readonly original: OneOriginal | undefined;
   /** What the recovery of a previous daemon's sandboxes works with. */
@@ -64,22 +67,25 @@ export interface Actors {
 export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const { driver } = given;
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
-  const ports = { ...given, launch, templateDisk: driver.templates?.diskId };
+  const vmmBytes = (vcpus: number) => driver.ownBytes(vcpus);
+  const ports = { ...given, launch, vmmBytes, templateDisk: driver.templates?.diskId };
   const lastImage = new LastImage();
-  const { pool, original, freshVms } = vmSources({ ...ports, lastImage }, settings);
+  const demand = new ShapeDemand(ports.defaultShape);
+  const { pool, original, freshVms } = vmSources({ ...ports, lastImage, demand }, settings);
   const backend =
     given.backend ??
-    new VmBackend({ ...ports, supply: new PodVms(pool, freshVms), imageUsed: lastImage.used });
+    new VmBackend({ ...ports, supply: new PodVms(pool, freshVms, demand), imageUsed: lastImage.used });
   const containers = new ContainerRegistry();
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
   const { pace, specs, now, events, deadlines } = ports;
   const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now, deadlines });
-  return { driver, sandboxes, tasks, pool, original, resourcePorts: ports };
+  return { driver, sandboxes, tasks, demand, pool, original, resourcePorts: ports };
 }
 
 type VmPorts = ActorPorts &
   Pick<VmBackendPorts, "launch" | "templateDisk"> & {
     readonly lastImage: LastImage;
+    readonly demand: ShapeDemand;
   };
 
 /** Where VMs come from, from the slowest way to the quickest: each is made by those before it. */

@@ -4,8 +4,7 @@
  * Nothing is decided here but which port is which. How the actors are put together is in actors.ts.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
@@ -26,6 +25,8 @@ import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
+import { LocalVolumes } from "../host/volumes/host-volumes.ts";
+import { makeDirectories } from "../lib/directories.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
 import { ociSpecs } from "../oci/spec/translate.ts";
@@ -94,6 +95,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const { config, parts, logger, keeper, events } = options;
   const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
+  const { vcpus_limit: mostVcpus = cpus().length, memory_limit: mostMemory = totalmem() } = config.vmm;
   return {
     driver,
     pace: new Pace(parallelStarts(config), Date.now),
@@ -106,6 +108,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
       new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
     cgroups: options.cgroups ?? new HostCgroups(),
+    volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),
     // the last of the users is for VMs that are no sandbox's
@@ -119,6 +122,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     scratchDirectory: config.storage.scratch_directory,
     layerBytes: config.storage.layer_size,
     defaultShape: { vcpus, memoryBytes },
+    // the node's own default counts, whatever the ceilings are
+    mostShape: { vcpus: Math.max(vcpus, mostVcpus), memoryBytes: Math.max(memoryBytes, mostMemory) },
+    memoryStep: config.vmm.memory_step,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
     now: Date.now,
@@ -145,7 +151,7 @@ export async function makeStateDirectories(config: Config): Promise<void> {
 
 async function makeOwn(path: string, mode: number, key: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeDirectories(path, mode);
   } catch (error) {
     const remedy = `make it possible, or set ${key}`;
     throw BlazarError.wrap(error, "HostResource", { operation: "make a directory", subject: path, remedy });

@@ -49,6 +49,8 @@ function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriv
     users,
     sealMemory: (file) => sealMemory(workers.templateMemory, file),
     images: new HostLayerImages(workers.rootfs, parts.emptyImage),
+    translatedCodeBytes: config.vmm.translated_code,
     forkLibrary: parts.forkLibrary,
+    forks: config.template.fork,
   });
 }

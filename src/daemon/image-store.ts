@@ -35,7 +35,7 @@ export function openImageStore(
     stateDirectory: daemon.state_directory,
     diskLimitBytes: image.disk_limit,
     inlineLimitMs: image.inline_limit,
-    // only root may mount the layers
-    enabled: image.enabled && isRoot,
+    enabled: image.enabled,
+    ...(isRoot ? {} : { unavailable: "only root may mount the layers" }),
   });
 }

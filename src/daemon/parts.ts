@@ -15,7 +15,7 @@ import type { Config } from "./config/schema.ts";
 export interface Parts {
   readonly keeper: string;
   readonly fileServer: string;
-  /** The library that makes a VMM forkable; undefined: VMs are never forked. */
+  /** The library that makes a VMM forkable, and for clones; undefined: VMs are never forked. */
   readonly forkLibrary: string | undefined;
   readonly kernel: string;
   readonly initramfs: string;
@@ -57,7 +57,7 @@ export async function locateParts(config: Config): Promise<Parts> {
       "storage.file_server",
       storage.file_server ?? built?.fileServer,
     ),
-    forkLibrary: template.fork ? (template.fork_library ?? built?.forkLibrary ?? undefined) : undefined,
+    forkLibrary: template.fork_library ?? built?.forkLibrary ?? undefined,
     kernel: await present("the guest kernel", "vmm.kernel", vmm.kernel ?? built?.vmlinux),
     initramfs: await present("the guest initramfs", "vmm.initramfs", vmm.initramfs ?? built?.initramfs),
     emptyImage: {

@@ -1,10 +1,11 @@
 /**
- * A root for rehearsals, made from what set-up has built.
+ * A root for rehearsals, made from what set-up has built, and a pod's directory like a kubelet's.
  *
- * It is like an image: with an /etc that lacks the files that a sandbox adds, and with the mount points that images have.
+ * The root is like an image: with an /etc that lacks the files that a sandbox adds, and with the mount points that images have.
  */
-import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { REHEARSAL_POD, rehearsalPodDirectory } from "../actors/supply/ahead/rehearsal-volumes.ts";
 import { BlazarError } from "../contracts/errors.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -28,6 +29,24 @@ export async function makeRehearsalRoot(config: Config, busybox: string): Promis
   await copyFile(busybox, program);
   await chmod(program, 0o755);
   await writeFile(join(root, "etc", "passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+  await makeRehearsalPod(rehearsalPodDirectory(root));
+}
+
+/** What a kubelet binds into every container. */
+async function makeRehearsalPod(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  const token = join(directory, REHEARSAL_POD.token);
+  const files = ["token", "ca.crt", "namespace"];
+  await mkdir(join(token, "..rehearsal"), { recursive: true });
+  await symlink("..rehearsal", join(token, "..data"));
+  for (const name of files) {
+    await writeFile(join(token, "..rehearsal", name), "rehearsal");
+    await symlink(`..data/${name}`, join(token, name));
+  }
+  const { hosts, terminationLog } = REHEARSAL_POD;
+  await mkdir(dirname(join(directory, terminationLog)), { recursive: true });
+  await writeFile(join(directory, terminationLog), "");
+  await writeFile(join(directory, hosts), "127.0.0.1\tlocalhost\n");
 }
 
 /** Makes its image, so that rehearsals go the way of pods. Waits for it, but not long. */

@@ -16,11 +16,17 @@ export interface ProcessStat {
   /** Field 3: `R`, `S`, `D`, `Z`, … */
   readonly state: string;
   readonly startTime: number;
+  /** Fields 14 and 15: what all threads have used, in milliseconds. */
+  readonly cpuMs: number;
 }
 
 /** Fields are counted from 1 in the manual; the first after the name is the third. */
 const FIRST_FIELD = 3;
+const USER_TIME = 14;
+const SYSTEM_TIME = 15;
 const START_TIME = 22;
+/** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
+const TICK_MS = 10;
 
 /** Undefined if there is no such process. */
 export async function processStat(pid: number): Promise<ProcessStat | undefined> {
@@ -32,7 +38,9 @@ export async function processStat(pid: number): Promise<ProcessStat | undefined>
 export function parseProcessStat(stat: string): ProcessStat | undefined {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, startTime] = [fields[0], Number(fields[START_TIME - FIRST_FIELD])];
-  return state === undefined || !Number.isInteger(startTime) ? undefined : { state, startTime };
+  const ticks = Number(fields[USER_TIME - FIRST_FIELD]) + Number(fields[SYSTEM_TIME - FIRST_FIELD]);
+  const known = state !== undefined && Number.isInteger(startTime);
+  return known ? { state, startTime, cpuMs: ticks * TICK_MS } : undefined;
 }
 
 /** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */

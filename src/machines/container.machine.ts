@@ -31,8 +31,9 @@ export type ContainerEvent =
       readonly type: "process.exited";
       readonly execId: string;
       readonly status: number;
-      readonly oomKilled: boolean;
-    };
+    }
+  /** The guest's kernel has killed processes of the container for want of memory; their exits follow. */
+  | { readonly type: "container.oomKilled" };
 
 /** The actor id of a process's child actor. */
 export function processActorId(execId: string): `process/${string}` {
@@ -52,6 +53,8 @@ const containerSetup = setup({
     process: processMachine,
   },
   actions: {
+    /** Tells whoever watches the container; bound in actors/. */
+    announceOom: () => undefined,
     tellParent: sendParent(({ context }: { context: ContainerContext }) => ({
       type: "container.gone",
       containerId: context.containerId,
@@ -84,7 +87,7 @@ const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
   if (event.type !== "process.exited") return;
   const id = processActorId(event.execId);
   if (self.getSnapshot().children[id] === undefined) return;
-  enqueue.sendTo(id, { type: "process.exited", status: event.status, oomKilled: event.oomKilled });
+  enqueue.sendTo(id, { type: "process.exited", status: event.status });
 });
 
 /** Every process is told that it has ended: its machine ignores that if it has ended before. */
@@ -94,7 +97,6 @@ const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
       enqueue.sendTo(id as `process/${string}`, {
         type: "process.exited",
         status: signalStatus(SIGKILL),
-        oomKilled: false,
       });
   }
 });
@@ -163,6 +165,7 @@ export const containerMachine = containerSetup.createMachine({
         },
         "process.remove": { actions: stopChild(({ event }) => processActorId(event.execId)) },
         "process.exited": { actions: passExitOn },
+        "container.oomKilled": { actions: "announceOom" },
         "container.lost": { actions: loseProcesses },
         "container.delete": { target: "deleting" },
       },

@@ -20,14 +20,13 @@ export interface ProcessInput {
 export interface ProcessContext extends ProcessInput {
   /** Exit status, 0–255; 0 until it has exited. */
   readonly status: number;
-  readonly oomKilled: boolean;
   /** Why the start failed. */
   readonly failure: Failure | undefined;
 }
 
 export type ProcessEvent =
   | { readonly type: "process.start" }
-  | { readonly type: "process.exited"; readonly status: number; readonly oomKilled: boolean };
+  | { readonly type: "process.exited"; readonly status: number };
 
 /** What a shell and runc report for a command that could not be started. */
 const START_FAILED_STATUS = 127;
@@ -43,12 +42,12 @@ export const processMachine = setup({
   delays: { processStart: ({ context }) => context.deadlines.processStart },
 }).createMachine({
   id: "process",
-  context: ({ input }) => ({ ...input, status: 0, oomKilled: false, failure: undefined }),
+  context: ({ input }) => ({ ...input, status: 0, failure: undefined }),
   initial: "pending",
   on: {
     "process.exited": {
       target: ".exited",
-      actions: assign(({ event }) => ({ status: event.status, oomKilled: event.oomKilled })),
+      actions: assign(({ event }) => ({ status: event.status })),
     },
   },
   states: {

@@ -14,13 +14,14 @@ import { BOOT_ACTOR, containerActorId, type SandboxContext, sandboxSetup } from 
 import { step } from "./step.ts";
 import type { VmBootOutput } from "./vm-boot.setup.ts";
 
-/** A guest may say that anything has ended: a container that is not known is not looked for. */
-const passExitOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
-  if (event.type !== "guest.processExited") return;
+/** A guest may say anything of any container: one that is not known is not looked for. */
+const passOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "guest.processExited" && event.type !== "guest.oomKilled") return;
   const id = containerActorId(event.containerId);
   if (self.getSnapshot().children[id] === undefined) return;
-  const { execId, status, oomKilled } = event;
-  enqueue.sendTo(id, { type: "process.exited", execId, status, oomKilled });
+  if (event.type === "guest.oomKilled") return enqueue.sendTo(id, { type: "container.oomKilled" });
+  const { execId, status } = event;
+  enqueue.sendTo(id, { type: "process.exited", execId, status });
 });
 
 /** The VM is gone, so every container is: containerd waits for their exits and then deletes them. */
@@ -79,7 +80,8 @@ export const sandboxMachine = sandboxSetup.createMachine({
     "container.gone": {
       actions: { type: "forgetContainer", params: ({ event }) => ({ containerId: event.containerId }) },
     },
-    "guest.processExited": { actions: passExitOn },
+    "guest.processExited": { actions: passOn },
+    "guest.oomKilled": { actions: passOn },
     "vmm.exited": { actions: "vmmGone" },
     "guest.lost": { actions: "guestGone" },
     "vmm.diskFailed": { actions: { type: "reportDiskFailure", params: ({ event }) => ({ event }) } },

@@ -41,8 +41,8 @@ export type SandboxEvent =
       readonly containerId: string;
       readonly execId: string;
       readonly status: number;
-      readonly oomKilled: boolean;
-    };
+    }
+  | { readonly type: "guest.oomKilled"; readonly containerId: string };
 
 /** Told to whoever watches a sandbox. */
 export type SandboxEmitted =

@@ -10,7 +10,9 @@ import { endOf } from "../lib/signals.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
 import { step } from "./step.ts";
 import {
+  type Examination,
   type Fallback,
+  MOST_REPLACEMENTS,
   type VmBootContext,
   type VmBootEffectInput,
   type VmOrigin,
@@ -52,6 +54,12 @@ const PANICKED: Failure = {
   reason: "the guest's kernel panicked",
 };
 
+const SILENT: Failure = {
+  code: "GuestNotReady",
+  operation: "boot the guest",
+  reason: "it shows no sign of life",
+};
+
 /** The VMM runs: its pid is known and its events are listened to. */
 const launched = [
   {
@@ -59,6 +67,28 @@ const launched = [
     params: ({ event }: { event: { output: { readonly pid: number } } }) => ({ pid: event.output.pid }),
   },
   vmBootSetup.spawnChild("vmm", { id: "vmm", input }),
+] as const;
+
+type Examined = { context: VmBootContext; event: { output: Examination } };
+
+/** A VM of this origin shows no sign of life and makes way: a boot only so often. */
+function replaced(origin: "fork" | "clone" | "boot") {
+  return ({ context, event }: Examined) => {
+    const boots = context.fallbacks.filter(({ from }) => from === "boot").length;
+    const dead = event.output.dead !== undefined && context.origin === origin;
+    return dead && (origin !== "boot" || boots < MOST_REPLACEMENTS);
+  };
+}
+
+/** The VM is given up, and what it still says is not listened to; the next way ends it. */
+const silent = ({ context, event }: Examined): Fallback => ({
+  from: context.origin ?? "boot",
+  failure: event.output.dead ?? SILENT,
+});
+const replace = [
+  { type: "fallBack", params: silent },
+  { type: "tellFallback", params: silent },
+  { type: "forgetVmm" },
 ] as const;
 
 /** A way to a VM, and the next one if it fails or is late. */
@@ -160,6 +190,28 @@ export const vmBootMachine = vmBootSetup.createMachine({
     awaitingAgent: {
       description: "The guest boots, if it does not run already; its agent says hello.",
       on: whileItStarts,
+      initial: "listening",
+      states: {
+        listening: {
+          description: "Most guests say hello before anybody looks at them.",
+          after: { firstSign: "examining" },
+        },
+        examining: {
+          description:
+            "A guest without a hello is looked at. Without a sign of life, the VM makes way for another.",
+          invoke: {
+            src: "examine",
+            input,
+            onDone: [
+              { guard: replaced("fork"), target: "#vmBoot.cloning", actions: replace },
+              { guard: replaced("clone"), target: "#vmBoot.booting", actions: replace },
+              { guard: replaced("boot"), target: "#vmBoot.booting", actions: replace },
+              { target: "listening" },
+            ],
+            onError: "listening",
+          },
+        },
+      },
       ...step("connectAgent", input, {
         deadline: "agentHello",
         what: "reach the guest's agent",

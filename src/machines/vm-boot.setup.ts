@@ -1,7 +1,7 @@
 /**
  * What the chart of a VM's start is written in: its events and context, the effects and actions it names, its deadlines.
  */
-import { assign, setup } from "xstate";
+import { assign, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import type { DiskFailed, VmSource } from "../contracts/vm.ts";
 import { eventStub, promiseStub } from "./effects.ts";
@@ -12,7 +12,8 @@ export type VmOrigin = "warm" | VmSource["kind"];
 
 /** A way to a VM that was tried and given up for the next one. Plain data. */
 export interface Fallback {
-  readonly from: Exclude<VmOrigin, "boot">;
+  /** A boot makes way for another one. */
+  readonly from: VmOrigin;
   readonly failure: Failure;
 }
 
@@ -57,6 +58,14 @@ export interface AcquireInput extends VmBootEffectInput {
   readonly fresh: boolean;
 }
 
+/** What a look at a guest without a hello has shown: why there will be none, or undefined for patience. */
+export interface Examination {
+  readonly dead: Failure | undefined;
+}
+
+/** Boots that show no sign of life are replaced so often; the next one is waited for to the end. */
+export const MOST_REPLACEMENTS = 2;
+
 type Launched = { readonly pid: number };
 
 export const vmBootSetup = setup({
@@ -75,6 +84,8 @@ export const vmBootSetup = setup({
     clone: promiseStub<Launched, VmBootEffectInput>("clone"),
     boot: promiseStub<Launched, VmBootEffectInput>("boot"),
     connectAgent: promiseStub<void, VmBootEffectInput>("connectAgent"),
+    /** Looks whether a guest that has not said hello shows signs of life. */
+    examine: promiseStub<Examination, VmBootEffectInput>("examine"),
     setUpGuest: promiseStub<void, VmBootEffectInput>("setUpGuest"),
     vmm: eventStub<VmBootEvent, VmBootEffectInput>("vmm"),
   },
@@ -95,6 +106,8 @@ export const vmBootSetup = setup({
     }),
     /** Tells the operator that a quick way was not taken, and why; bound in actors/. */
     tellFallback: (_, _params: Fallback) => undefined,
+    /** What a VM that was given up still says is nobody's business. */
+    forgetVmm: stopChild("vmm"),
     origin: assign({ origin: (_, params: { readonly origin: VmOrigin }) => params.origin }),
     launched: assign({ pid: (_, params: Launched) => params.pid }),
   },
@@ -102,6 +115,7 @@ export const vmBootSetup = setup({
     startQueue: ({ context }) => context.deadlines.startQueue,
     adopt: ({ context }) => context.deadlines.adopt,
     launch: ({ context }) => context.deadlines.launch,
+    firstSign: ({ context }) => context.deadlines.firstSign,
     agentHello: ({ context }) => context.deadlines.agentHello,
     guestSetup: ({ context }) => context.deadlines.guestSetup,
   },

@@ -34,10 +34,10 @@ export async function sweepAbandoned(temporary: string, prefix: string, logger: 
   }
 }
 
-/** A directory without an owner is just being made by another run. */
+/** A directory without an owner is just being made by another run; one that is gone was removed by its own. */
 async function isAbandoned(directory: string): Promise<boolean> {
-  const found = await lstat(directory);
-  if (!found.isDirectory() || found.uid !== process.getuid?.()) return false;
+  const found = await lstat(directory).catch(() => undefined);
+  if (found === undefined || !found.isDirectory() || found.uid !== process.getuid?.()) return false;
   const owner = await ownerOf(directory);
   return owner !== undefined && !(await isAlive(owner));
 }

@@ -10,7 +10,7 @@ import type { Logger } from "../contracts/logger.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { openSnapshots, readLower } from "../daemon/snapshots.ts";
-import { AS_CONFIGURED, type Done, each, inSession, keysOf, keysOrAll } from "./by-key.ts";
+import { AS_CONFIGURED, type Done, eachNamed, eachNamedOrAll, inSession } from "./by-key.ts";
 
 /** What an image is made of. */
 export type ImageSource =
@@ -31,6 +31,11 @@ export class ImageAdmin {
     return new ImageAdmin(await loadConfig(file), logger);
   }
 
+  /** Where they are. */
+  get directory(): string {
+    return this.config.image.directory;
+  }
+
   /** The last used first. */
   async list(): Promise<readonly LayerImage[]> {
     const images = await this.withStore((store) => store.list());
@@ -49,7 +54,7 @@ export class ImageAdmin {
   /** Removes images, named by their keys or the beginnings of these. False: called off by a signal. */
   async remove(names: readonly string[], done: Done): Promise<boolean> {
     const finished = await this.withStore(async (store) => {
-      await each(await keysOf(store, names), done, (key) => store.remove(key));
+      await eachNamed(store, names, done, (key) => store.remove(key));
       return true;
     });
     return finished === true;
@@ -58,7 +63,7 @@ export class ImageAdmin {
   /** Reads the named images, or all, and tells which are whole. False: called off by a signal. */
   async verify(names: readonly string[], done: Done): Promise<boolean> {
     const finished = await this.withStore(async (store) => {
-      await each(await keysOrAll(store, names), done, (key) => store.verify(key));
+      await eachNamedOrAll(store, names, done, (key) => store.verify(key));
       return true;
     });
     return finished === true;

@@ -47,12 +47,6 @@ export function stepTable(steps: readonly BuildStep[], guest: Readonly<Record<st
   return parts.join("\n");
 }
 
-/** The one key that begins with `prefix`; undefined if none or several do. */
-export function keyOf(prefix: string, keys: readonly string[]): string | undefined {
-  const found = keys.filter((key) => key.startsWith(prefix));
-  return found.length === 1 ? found[0] : undefined;
-}
-
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
   const line = (row: readonly string[]) =>

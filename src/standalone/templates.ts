@@ -11,7 +11,7 @@ import type { Config } from "../daemon/config/schema.ts";
 import { openTemplateStore } from "../daemon/template-store.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest/messages.ts";
-import { AS_CONFIGURED, type Done, each, inSession, keysOf, keysOrAll } from "./by-key.ts";
+import { AS_CONFIGURED, type Done, eachNamed, eachNamedOrAll, inSession } from "./by-key.ts";
 import type { Machine } from "./machine.ts";
 
 /** A template that is there now. */
@@ -46,6 +46,11 @@ export class TemplateAdmin {
     });
   }
 
+  /** Where they are. */
+  get directory(): string {
+    return this.config.template.directory;
+  }
+
   /** The last used first. */
   list(): Promise<readonly Template[]> {
     return this.withoutDriver().list();
@@ -54,14 +59,14 @@ export class TemplateAdmin {
   /** Removes templates, named by their keys or the beginnings of these. Always true: nothing calls it off. */
   async remove(names: readonly string[], done: Done): Promise<true> {
     const store = this.withoutDriver();
-    await each(await keysOf(store, names), done, (key) => store.remove(key));
+    await eachNamed(store, names, done, (key) => store.remove(key));
     return true;
   }
 
   /** Reads the named templates, or all, and tells which are whole. False: called off by a signal. */
   async verify(names: readonly string[], done: Done): Promise<boolean> {
     const finished = await this.withDriver(AS_CONFIGURED, undefined, async (store) => {
-      await each(await keysOrAll(store, names), done, (key) => store.verify(key));
+      await eachNamedOrAll(store, names, done, (key) => store.verify(key));
       return true;
     });
     return finished === true;

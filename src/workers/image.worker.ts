@@ -17,11 +17,12 @@ import {
   readSync,
 } from "node:fs";
 import { constants, setPriority } from "node:os";
-import { blazarError } from "../contracts/errors.ts";
+import { blazarError, reasonOf } from "../contracts/errors.ts";
 import type { Owner } from "./disk-image.ts";
 import { erofsSize, SUPERBLOCK_BYTES } from "./erofs-superblock.ts";
-import { areSmall, mountView } from "./layer-view.ts";
-import { nextData, punchHole } from "./libc.ts";
+import { checkTree } from "./erofs-tree.ts";
+import { areSmall, dropFiles, fileBytes, mountView } from "./layer-view.ts";
+import { ENOSPC, nextData, punchHole, reserve, systemError } from "./libc.ts";
 import { unmountAllBelow } from "./mounts.ts";
 import { type Outcome, settle } from "./outcome.ts";
 
@@ -33,13 +34,21 @@ export interface ImageTasks {
     readonly entries: number;
     readonly bytes: number;
   }): Outcome<{ readonly small: boolean }>;
-  /** Mounts the view of the layers below a directory, and makes the empty file that becomes their image. */
+  /**
+   * Mounts the view of the layers below a directory, makes the empty file that becomes their image, and a log that a full
+   * disk has room for.
+   */
   openView(input: {
     readonly lower: readonly string[];
     readonly directory: string;
     readonly image: string;
+    readonly log: string;
     readonly owner: Owner | undefined;
+    /** Layers whose files have more bytes are refused before anything is written. */
+    readonly most: number;
   }): Outcome<{ readonly view: string }>;
+  /** Has the kernel forget the layers' files: whoever has their image reads that. */
+  dropLayers(lower: readonly string[]): Outcome<undefined>;
   /** Unmounts everything below a directory. */
   closeView(directory: string): Outcome<undefined>;
   /** Checks a new image, gives zeros back to the disk, extends it to its apparent size and takes it from its maker. */
@@ -63,6 +72,8 @@ const PIECE = 2 ** 20;
 const HOLE = 2 ** 16;
 const ZEROS = Buffer.alloc(HOLE);
 const MAKE = "make an image of layers";
+/** mkfs.erofs may say so much on a full disk. */
+const LOG_BYTES = 2 ** 16;
 
 /** libuv sets the priority of the calling thread alone: setpriority(2), "C library/kernel differences". */
 setPriority(0, constants.priority.PRIORITY_LOW);
@@ -72,16 +83,25 @@ export const estimate: ImageTasks["estimate"] = ({ lower, entries, bytes }) =>
     small: areSmall(lower, entries, bytes),
   }));
 
-export const openView: ImageTasks["openView"] = ({ lower, directory, image, owner }) =>
+export const openView: ImageTasks["openView"] = ({ lower, directory, image, log, owner, most }) =>
   settle("StorageFailed", MAKE, directory, () => {
-    const { O_CREAT, O_EXCL, O_WRONLY } = fsConstants;
-    const fd = openSync(image, O_CREAT | O_EXCL | O_WRONLY, 0o600);
-    try {
+    withNew(image, (fd) => {
       if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
-    } finally {
-      closeSync(fd);
-    }
-    return { view: mountView(lower, directory) };
+    });
+    withNew(log, (fd) => {
+      const errno = reserve(fd, LOG_BYTES);
+      if (errno === ENOSPC) throw systemError("ResourceExhausted", errno, { operation: MAKE, subject: log });
+    });
+    const view = mountView(lower, directory);
+    // A sparse file of a layer is written as zeros before it is sparse again.
+    if (fileBytes(view, most) > most) throw tooLarge(directory, most);
+    return { view };
+  });
+
+export const dropLayers: ImageTasks["dropLayers"] = (lower) =>
+  settle("StorageFailed", "forget the layers", lower[0] ?? "", () => {
+    dropFiles(lower);
+    return undefined;
   });
 
 export const closeView: ImageTasks["closeView"] = (directory) =>
@@ -95,6 +115,7 @@ export const seal: ImageTasks["seal"] = ({ image, apparentSize }) =>
     const fd = openSync(image, "r+");
     try {
       const size = checkedSize(fd, image, apparentSize);
+      checkedTree(fd, image, size);
       const sha256 = digest(fd, size, (offset, piece) => punchZeros(fd, offset, piece));
       ftruncateSync(fd, apparentSize);
       if (process.getuid?.() === 0) fchownSync(fd, 0, 0);
@@ -125,6 +146,29 @@ function checkedSize(fd: number, image: string, most: number): number {
   if (size <= most) return size;
   const reason = `it has ${size} bytes, and a disk has ${most}`;
   throw blazarError("ResourceExhausted", MAKE, reason, { subject: image });
+}
+
+function checkedTree(fd: number, image: string, size: number): void {
+  try {
+    checkTree(fd, size);
+  } catch (error) {
+    throw broken(image, reasonOf(error));
+  }
+}
+
+function withNew(file: string, work: (fd: number) => void): void {
+  const { O_CREAT, O_EXCL, O_WRONLY } = fsConstants;
+  const fd = openSync(file, O_CREAT | O_EXCL | O_WRONLY, 0o600);
+  try {
+    work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function tooLarge(subject: string, most: number) {
+  const about = { subject, remedy: "raise image.disk_limit" };
+  return blazarError("ResourceExhausted", MAKE, `it would have more than ${most} bytes`, about);
 }
 
 /** Reads so many bytes from the beginning, a piece at a time. */

@@ -1,6 +1,6 @@
 /**
  * System calls that Node does not offer, by koffi: mount(2), umount2(2), unshare(2), chdir(2), mknod(2), lseek(2),
- * sendfile(2), fallocate(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3). And open(2) and close(2): Node keeps
+ * sendfile(2), fallocate(2), posix_fadvise(2), sync_file_range(2), memfd_create(2), fcntl(2), madvise(2), malloc_trim(3). And open(2) and close(2): Node keeps
  * account of a thread's descriptors, and warns if it closes one that it has not opened.
  *
  * The only module that uses koffi, beside sockets.ts. For workers only, since a call blocks its thread. `unshare` changes the thread that
@@ -38,10 +38,12 @@ const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const MADV_PAGEOUT = 21;
+const POSIX_FADV_DONTNEED = 4;
+const SYNC_FILE_RANGE_WAIT_WRITE_WAIT = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const O_CLOEXEC = 0o2000000;
 
-export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENXIO, EOPNOTSUPP } = constants.errno;
+export const { EAGAIN, EBUSY, EINVAL, ENOENT, ENOSPC, ENXIO, EOPNOTSUPP } = constants.errno;
 
 /** The C library that this process runs with. */
 export const libc = koffi.load(null);
@@ -57,6 +59,10 @@ const cLseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
 const cSendfile = libc.func("int64_t sendfile(int out, int in, void *offset, size_t count)");
 const cFallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const cMadvise = libc.func("int madvise(uintptr_t start, size_t length, int advice)");
+const cSyncFileRange = libc.func(
+  "int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)",
+);
+const cFadvise = libc.func("int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)");
 const cOpen = libc.func("int open(str path, int flags, unsigned int mode)");
 /** Only glibc has it. */
 const cMallocTrim = optional(() => libc.func("int malloc_trim(size_t pad)"));
@@ -166,6 +172,18 @@ export function punchHole(fd: number, offset: number, length: number): number {
 /** Gives the first bytes of a file their space on its disk. Returns 0 or an errno. */
 export function allocate(fd: number, bytes: number): number {
   return errnoOf(cFallocate(fd, 0, 0, bytes));
+}
+
+/** Keeps space on its disk for what will be written behind a new file's end. Returns 0 or an errno. */
+export function reserve(fd: number, bytes: number): number {
+  return errnoOf(cFallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes));
+}
+
+/** Has the kernel write a file and drop what it keeps of it in memory, but for what is mapped. Returns 0 or an errno. */
+export function dropPages(fd: number): number {
+  // what is not written yet is not dropped; fsync(2) would also wait for the file system's journal, file by file
+  cSyncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WAIT_WRITE_WAIT);
+  return cFadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 /** Has the kernel drop the pages of a mapping. Pages that are needed again are read from the file, or from swap. */

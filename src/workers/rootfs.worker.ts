@@ -1,5 +1,5 @@
 /**
- * Worker entry: makes and undoes root filesystems on the host.
+ * Worker entry: makes and undoes root filesystems on the host; looks at volumes, and binds them for file servers.
  *
  * Its functions are the tasks of a piscina pool, called by name with plain data; {@link RootfsTasks} lists them. Layers
  * are mounted read-only, nosuid, nodev and noexec. Must not write into a layer. Must not be terminated in the middle of
@@ -10,6 +10,7 @@ import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
 import type { FileMessage } from "../contracts/file-sender.ts";
 import type { RootfsLower, RootfsPlan } from "../contracts/storage.ts";
+import type { VolumeMount } from "../contracts/volumes.ts";
 import { sendFile as send } from "./descriptors.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, reservedBytes, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
@@ -19,6 +20,8 @@ import { HARMLESS, type MountFailure, mountPrivately, unmountAllBelow, unmountAt
 import { type Outcome, settle } from "./outcome.ts";
 import { overlayData } from "./overlay-data.ts";
 import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
+import { bindVolume as bind, unbindVolume as unbind } from "./volume-mounts.ts";
+import { type CopyBounds, lookAtSource, readTree, type SourceLook, type TreeCopy } from "./volume-tree.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface RootfsTasks {
@@ -43,12 +46,26 @@ export interface RootfsTasks {
     readonly empty: EmptyImage;
   }): Outcome<undefined>;
   unmountBelow(directory: string): Outcome<undefined>;
+  /** Looks at sources of volumes, and reads those that may be copied. */
+  lookAtVolumes(input: {
+    readonly sources: readonly { readonly source: string; readonly copied: boolean }[];
+    readonly bounds: CopyBounds;
+  }): Outcome<readonly VolumeLook[]>;
+  bindVolume(mount: VolumeMount): Outcome<undefined>;
+  unbindVolume(target: string): Outcome<undefined>;
   /** Opens a file and sends it over a socket of the process. */
   sendFile(input: FileMessage): Outcome<undefined>;
   /** Does nothing: starts a thread before the next container needs one. */
   warm(input: undefined): Outcome<undefined>;
   /** Gives freed memory of the process back to the kernel, with `text` also program text. */
   giveBack(input: { readonly text: boolean }): Outcome<undefined>;
+}
+
+/** What was found at the source of a volume. */
+export interface VolumeLook {
+  readonly look: SourceLook;
+  /** Undefined unless it was asked for, and is a file or a directory. */
+  readonly copy: TreeCopy | undefined;
 }
 
 type Share = Extract<RootfsLower, { kind: "share" }>;
@@ -109,6 +126,31 @@ export const unpackImage: RootfsTasks["unpackImage"] = ({ packed, image, owner, 
 export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>
   settle("MountFailed", "unmount", directory, () => {
     unmountAllBelow(directory);
+    return undefined;
+  });
+
+export const lookAtVolumes: RootfsTasks["lookAtVolumes"] = ({ sources, bounds }) =>
+  settle("StorageFailed", "look at volumes", `${sources.length} sources`, () =>
+    sources.map(({ source, copied }) => {
+      try {
+        const look = lookAtSource(source);
+        const readable = look.type === "directory" || look.type === "file";
+        return { look, copy: copied && readable ? readTree(source, bounds) : undefined };
+      } catch (error) {
+        throw BlazarError.wrap(error, "StorageFailed", { operation: "look at a volume", subject: source });
+      }
+    }),
+  );
+
+export const bindVolume: RootfsTasks["bindVolume"] = (mount) =>
+  settle("MountFailed", "mount a volume", mount.source, () => {
+    bind(mount);
+    return undefined;
+  });
+
+export const unbindVolume: RootfsTasks["unbindVolume"] = (target) =>
+  settle("MountFailed", "unmount a volume", target, () => {
+    unbind(target);
     return undefined;
   });
 

@@ -11,6 +11,7 @@ import { describeDisks } from "./guest-agent/disks.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
 import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
+import { describeVolumes } from "./guest-agent/volumes.ts";
 
 const bench = new AgentBench();
 beforeAll(() => bench.start());
@@ -58,6 +59,7 @@ describeDisks(bench);
 describeRules(bench);
 describeOwnNamespaces(bench);
 describeUserNamespaces(bench);
+describeVolumes(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

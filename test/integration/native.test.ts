@@ -25,6 +25,7 @@ const GROUPS = [
   "loop",
   "writer",
   "resilience",
+  "served",
 ];
 
 interface Line {

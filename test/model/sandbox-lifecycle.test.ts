@@ -18,7 +18,7 @@ import { criSpec } from "../support/cri-spec.ts";
 import type { GuestFaults } from "../support/fake-guest/guest.ts";
 import type { VmFaults } from "../support/fake-vmm/vm.ts";
 import { type HostFault, MemoryHost } from "../support/memory-host/host.ts";
-import { containerRequest, podSpec } from "../support/memory-host/pods.ts";
+import { containerRequest, podSpec, putVolumes, withVolumes } from "../support/memory-host/pods.ts";
 import { rehearsable } from "../support/memory-host/warm-stock.ts";
 
 /** Histories of the first property; the second takes a quarter of it. */
@@ -44,6 +44,7 @@ type Step =
   | { call: "kill"; container: string; execId: string; signal: number; all: boolean }
   | { fault: "vmDies" | "guestCrashes"; sandbox: string }
   | { fault: "hostStep"; step: HostFault }
+  | { fault: "volumes"; state: number }
   /** Of those that no sandbox owns: the pool's and the original. */
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
@@ -107,6 +108,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "removeCgroup",
         "connectNetwork",
         "disconnectNetwork",
+        "planVolumes",
+        "mountVolume",
+        "unmountVolume",
       ),
     }),
   },
@@ -121,6 +125,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       are: fc.constantFrom("gone" as const, "there" as const, "other" as const),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ fault: fc.constant("volumes" as const), state: fc.nat(3) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -226,6 +231,7 @@ class Run {
     });
     const { forks } = this.memory.driver;
     if (forks !== undefined) forks.works = world.forks;
+    putVolumes(this.memory.volumes, "state-0");
     this.actors = this.memory.actors({ max: world.warm });
   }
 
@@ -281,6 +287,7 @@ class Run {
 
   private fault(step: Extract<Step, { fault: string }>): void {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
+    else if (step.fault === "volumes") putVolumes(this.memory.volumes, `state-${step.state}`);
     else if (step.fault === "templates") this.changeTemplates(step.are);
     else if (step.fault === "images") this.memory.images.available = step.are === "there";
     else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
@@ -331,7 +338,7 @@ class Run {
       case "waitSandbox":
         return sandboxes.wait(step.sandbox, new AbortController().signal);
       case "createTask":
-        return tasks.create(containerRequest(step.sandbox, step.container));
+        return tasks.create(withVolumes(containerRequest(step.sandbox, step.container)));
       case "startTask":
         return tasks.start(step.container, step.execId);
       case "exec":

@@ -13,6 +13,7 @@ import path from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import {
   AGENT_PORT_NAME,
+  containerRef,
   GUEST_REQUESTS,
   type GuestHello,
   type GuestOp,
@@ -21,7 +22,7 @@ import {
   guestHello,
   type ProcessExited,
   processExited,
-  SHARE_PORT_NAME,
+  SHARE_PORTS,
 } from "../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
@@ -70,6 +71,8 @@ export class BareGuest {
   private nextStream = 1;
   private isKilled = false;
   private greeted: ((ok: boolean) => void) | undefined;
+  private readonly oomEvents = new Map<string, number>();
+  private readonly oomWaiters = new Map<string, () => void>();
   private readonly exits = new Map<string, ProcessExited>();
   private readonly exitWaiters = new Map<string, (event: ProcessExited) => void>();
   readonly exited: Promise<void>;
@@ -141,7 +144,7 @@ export class BareGuest {
       ["-chardev", `socket,id=agent,path=${file("agent.sock")},server=on,wait=off`],
       ["-device", "virtio-serial-device", "-device", `virtserialport,chardev=agent,name=${AGENT_PORT_NAME}`],
       ["-chardev", `socket,id=share,path=${file("share.sock")}`],
-      ["-device", `virtserialport,chardev=share,name=${SHARE_PORT_NAME}`],
+      ["-device", `virtserialport,chardev=share,name=${SHARE_PORTS.layers}`],
       ["-device", "virtio-scsi-device,id=scsi"],
     ].flat();
     const server = ["--root", file("share"), "--socket", file("share.sock")];
@@ -219,7 +222,7 @@ export class BareGuest {
 
   /** Has the guest mount the directory {@link share}. */
   async mountShare(): Promise<void> {
-    await this.request("share.mount", { port: SHARE_PORT_NAME });
+    await this.request("share.mount", { share: "layers" });
   }
 
   /** Opens a stream from the guest. */
@@ -278,7 +281,23 @@ export class BareGuest {
     }
   }
 
+  /** Whether the kernel has killed processes of a container, up to its last exit. */
+  oomKills(id: string): number {
+    return this.oomEvents.get(id) ?? 0;
+  }
+
+  /** Resolves at the next such kill. */
+  oomKill(id: string): Promise<void> {
+    return new Promise((resolve) => this.oomWaiters.set(id, resolve));
+  }
+
+  private tellOom(id: string): void {
+    this.oomEvents.set(id, this.oomKills(id) + 1);
+    this.oomWaiters.get(id)?.();
+  }
+
   private event(event: string, params: unknown): void {
+    if (event === "container.oomKilled") return this.tellOom(containerRef(params, event).id);
     if (event !== "process.exited") return;
     const exit = processExited(params, event);
     const key = `${exit.id}/${exit.execId}`;

@@ -7,6 +7,9 @@
 /** The pid that Controller.Status told containerd. */
 export const SANDBOX_PID = 4242;
 
+/** Where containerd has files of a pod, whether it has made them or not. */
+export const SANDBOX_FILES = "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/5e1f";
+
 const CAPABILITIES = [
   ...["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"],
   ...["CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL"],
@@ -40,7 +43,7 @@ export function criSpec() {
       mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
       mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
       mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
-      mount("/etc/hosts", "bind", "/var/lib/kubelet/pods/8a/etc-hosts", ["rbind", "rprivate", "rw"]),
+      mount("/etc/hosts", "bind", `${SANDBOX_FILES}/hosts`, ["rbind", "rprivate", "rw"]),
     ],
     annotations: {
       "io.kubernetes.cri.container-name": "web",

@@ -53,6 +53,7 @@ export function containerCreate(
     ownNamespaces: [],
     hostname: "",
     domainname: "",
+    returned: [],
     ...more,
   };
 }

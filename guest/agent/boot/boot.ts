@@ -59,7 +59,7 @@ export function bootLink(timeline: Timeline): string[] {
 
 /** What the second part makes possible, step by step. */
 export interface Readiness {
-  /** The sandbox can be set up: there are cgroups, 9p and overlayfs. */
+  /** The sandbox can be set up: there are cgroups, FUSE and overlayfs. */
   readonly share: Promise<void>;
   /** All modules are loaded. */
   readonly everything: Promise<void>;

@@ -16,6 +16,7 @@ import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
 import type { UserNamespace } from "../sandbox/user-namespace.ts";
 import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
+import { OomWatch } from "./oom-watch.ts";
 
 /** How long killed processes may take to disappear. If it takes longer, the kernel is stuck with one of them. */
 const GONE_WITHIN_MS = 10_000;
@@ -30,17 +31,22 @@ export interface ContainerSurroundings {
   readonly pidNamespace: "new" | number;
   /** The pod's, if the container is in it. */
   readonly userNamespace: UserNamespace | undefined;
+  /** Called whenever the kernel has killed processes for want of memory. */
+  readonly onOom: () => void;
 }
 
 export class Container {
   readonly id: string;
   readonly execs = new Map<string, ContainerProcess>();
+  readonly oom: OomWatch;
   private readonly context: AgentContext;
   private readonly cgroup: Cgroup;
   private readonly root: MountedRoot;
   private readonly seccomp: GuestSeccomp | undefined;
   private readonly namespaces: ContainerNamespaces;
   private readonly drainMs: number;
+  /** Volumes whose content the host gets when the container ends. */
+  readonly returned: readonly string[];
   private readonly starting = new Set<string>();
   private deleted: Promise<void> | undefined;
 
@@ -50,27 +56,29 @@ export class Container {
     context: AgentContext,
     cgroup: Cgroup,
     root: MountedRoot,
+    oom: OomWatch,
   ) {
-    const { id, seccomp, drainMs } = params;
+    const { id, seccomp, drainMs, returned } = params;
     this.id = id;
     this.namespaces = namespacesOf(params);
+    this.oom = oom;
     this.context = context;
     this.cgroup = cgroup;
     this.root = root;
     this.seccomp = seccomp;
     this.drainMs = drainMs;
+    this.returned = returned;
   }
 
   /** Makes the container; its first process then waits for its start. Throws, leaving nothing. */
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace, userNamespace }: ContainerSurroundings,
+    { sandbox, pidNamespace, userNamespace, onOom }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
-      const covered = new Set(Object.keys(sandbox.files));
-      for (const { destination } of params.mounts) covered.delete(destination);
+      const covered = coveredFiles(sandbox, params);
       const root = await mountRoot(context, {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
         userNamespace: params.idmappedLayers ? userNamespace?.descriptors.user : undefined,
@@ -78,12 +86,15 @@ export class Container {
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params);
       undo.add("remove the cgroup", () => empty(context, cgroup));
+      const oom = new OomWatch(context.loop, cgroup, onOom);
+      undo.add("stop the watch of its memory", () => oom.stop());
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
         seccomp: params.seccomp,
         stdio: params.stdio,
         root: {
           rootfs: root.path,
+          ownVolumes: root.ownVolumes,
           readonly: params.rootfs.readonly,
           mounts: params.mounts,
           files: sandbox.files,
@@ -102,7 +113,7 @@ export class Container {
           return KILLED;
         },
       });
-      const container = new Container(params, init, context, cgroup, root);
+      const container = new Container(params, init, context, cgroup, root, oom);
       container.warnOf(cgroup.refused);
       return container;
     } catch (error) {
@@ -157,10 +168,6 @@ export class Container {
     throw blazarError("GuestFailed", "pause a container", "a process in it cannot be stopped", {
       subject: this.id,
     });
-  }
-
-  oomKilled(): boolean {
-    return this.cgroup.oomKills() > 0;
   }
 
   signalAll(signal: number): void {
@@ -218,6 +225,7 @@ export class Container {
     this.cgroup.kill();
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
+    this.oom.stop();
     await empty(this.context, this.cgroup);
     await this.root.release();
   }
@@ -230,6 +238,13 @@ function namespacesOf({
   userNamespace: maps,
 }: ContainerCreate): ContainerNamespaces {
   return { own, hostname, domainname, maps };
+}
+
+/** Destinations that surely have a file mounted on them: the sandbox's, or one of a volume. */
+function coveredFiles({ files }: SandboxEnvironment, { mounts }: ContainerCreate): ReadonlySet<string> {
+  const covered = new Set(Object.keys(files));
+  for (const { destination, type } of mounts) if (type !== "volume") covered.delete(destination);
+  return covered;
 }
 
 /** Kills what is in a cgroup and removes it. */

@@ -26,16 +26,23 @@ interface Entry {
   readonly settled: Promise<void>;
 }
 
+/** What the host is told of containers. */
+export interface ContainerEvents {
+  exited(event: ProcessExited): void;
+  /** The kernel has killed processes of the container for want of memory. */
+  oomKilled(id: string): void;
+}
+
 export class Containers {
   private readonly context: AgentContext;
   private readonly sandbox: Sandbox;
-  private readonly exited: (event: ProcessExited) => void;
+  private readonly events: ContainerEvents;
   private readonly entries = new Map<string, Entry>();
 
-  constructor(context: AgentContext, sandbox: Sandbox, exited: (event: ProcessExited) => void) {
+  constructor(context: AgentContext, sandbox: Sandbox, events: ContainerEvents) {
     this.context = context;
     this.sandbox = sandbox;
-    this.exited = exited;
+    this.events = events;
   }
 
   get count(): number {
@@ -57,9 +64,10 @@ export class Containers {
         sandbox: this.sandbox.environment(),
         userNamespace: this.sandbox.userNamespace(params.userNamespace),
         pidNamespace: this.pidNamespace(params),
+        onOom: () => this.events.oomKilled(id),
       });
       entry.container = container;
-      this.report(container.id, "", container.init, () => container.oomKilled());
+      this.report(container, "", container.init);
       return { pid: container.init.pid };
     } catch (error) {
       this.entries.delete(id);
@@ -102,7 +110,7 @@ export class Containers {
   async exec(params: ProcessExec): Promise<PidResult> {
     const container = this.container(params.id);
     const process = await container.exec(params);
-    this.report(params.id, params.execId, process, () => container.oomKilled());
+    this.report(container, params.execId, process);
     return { pid: process.pid };
   }
 
@@ -164,10 +172,20 @@ export class Containers {
     });
   }
 
-  private report(id: string, execId: string, process: ContainerProcess, oomKilled: () => boolean): void {
+  private report(container: Container, execId: string, process: ContainerProcess): void {
+    const { id } = container;
     void process.exited.then((status) => {
-      this.exited({ id, execId, status, oomKilled: oomKilled() });
+      container.oom.check();
+      const returned = execId === "" ? this.returnedBy(container) : [];
+      this.events.exited({ id, execId, status, returned });
     });
+  }
+
+  /** What is empty does not go back: the host's is empty already. */
+  private returnedBy({ returned }: Container): ProcessExited["returned"] {
+    return returned
+      .map((name) => ({ name, content: this.context.volumes.tail(name) }))
+      .filter(({ content }) => content !== "");
   }
 
   /** The PID namespace that a new container starts in; the caller closes the descriptor. */

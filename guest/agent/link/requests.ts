@@ -15,11 +15,13 @@ import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { Share } from "../sandbox/share.ts";
+import type { Shares } from "../sandbox/share.ts";
+import type { Volumes } from "../volumes/volumes.ts";
 
 export interface RequestTargets {
   readonly sandbox: Sandbox;
-  readonly share: Share;
+  readonly shares: Shares;
+  readonly volumes: Volumes;
   readonly containers: Containers;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly prepareImage: (serial: string) => Promise<void>;
@@ -38,7 +40,9 @@ type SandboxOp =
   | "image.prepare"
   | "child.prepare"
   | "clock.adjust"
-  | (`${"sandbox" | "share"}.${string}` & GuestOp);
+  | (`${"sandbox" | "share" | "volume"}.${string}` & GuestOp);
+
+type VolumeOp = `volume.${string}` & GuestOp;
 
 /** What a Peer calls for each request. */
 export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
@@ -80,15 +84,19 @@ function handlersOf(targets: RequestTargets): Handlers {
   const end = (): void => {
     ending = true;
   };
-  return { ...sandboxHandlers(targets, alive, end), ...containerHandlers(targets, alive) };
+  return {
+    ...sandboxHandlers(targets, alive, end),
+    ...volumeHandlers(targets),
+    ...containerHandlers(targets, alive),
+  };
 }
 
 /** `alive` throws once `end` has been called. */
 function sandboxHandlers(
-  { sandbox, share, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
+  { sandbox, shares, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
   alive: () => void,
   end: () => void,
-): Pick<Handlers, SandboxOp> {
+): Omit<Pick<Handlers, SandboxOp>, VolumeOp> {
   let setUp: Promise<void> = Promise.resolve();
   return {
     ping: () => ({}),
@@ -117,22 +125,39 @@ function sandboxHandlers(
       await prepareChild();
       return {};
     },
-    "share.mount": async ({ port }) => {
+    "share.mount": async ({ share }) => {
       alive();
-      await share.mount(port);
+      await shares[share].mount();
       return {};
     },
-    "share.unmount": async () => {
-      await share.unmount();
+    "share.unmount": async ({ share }) => {
+      await shares[share].unmount();
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
     "sandbox.shutdown": async () => {
       end();
       await containers.deleteAll();
-      await share.unmount();
+      for (const share of Object.values(shares)) await share.unmount();
       await sandbox.tearDown();
       powerOff();
+      return {};
+    },
+  };
+}
+
+function volumeHandlers({ volumes }: RequestTargets): Pick<Handlers, VolumeOp> {
+  return {
+    "volume.write": (params) => {
+      volumes.write(params);
+      return {};
+    },
+    "volume.swap": (params) => {
+      volumes.swap(params);
+      return {};
+    },
+    "volume.remove": ({ names }) => {
+      volumes.remove(names);
       return {};
     },
   };

@@ -3,15 +3,15 @@
  *
  * It is a detached tree (open_tree(2)): nobody sees it until it is moved to its place, and it vanishes with its last
  * descriptor. It is made as the last container asked for its /dev. Only a container that asks for exactly the same gets
- * it, option by option, with nothing else below /dev; so it never has to be altered. Any other container gets a /dev that
- * is made in place (root/enter-root.ts).
+ * it, option by option. What else is mounted below /dev, such as kubelet's termination log, must be beside all of that: it is
+ * put there afterwards, as in any /dev. Any other container gets a /dev that is made in place (root/enter-root.ts).
  */
 import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
 import { STAGING } from "../guest-paths.ts";
-import { makeNodes } from "../root/device-nodes.ts";
+import { isDeviceName, makeNodes } from "../root/device-nodes.ts";
 import { parseMountOptions } from "../root/mount-options.ts";
 
 /** The parts of a {@link ContainerRoot} that decide about its /dev. */
@@ -42,11 +42,24 @@ export function isMadeAhead({ destination }: GuestMount): boolean {
 
 /** The mounts that make up /dev, /dev itself first, if all of them can be prepared; else none. */
 function deviceMounts({ mounts, sharedMemory }: DeviceMounts): readonly GuestMount[] {
-  const inside = mounts.filter(({ destination }) => !isElsewhere(destination));
+  const inside = mounts.filter(({ destination }) => !isElsewhere(destination) && !isBeside(destination));
   const places = new Set(inside.map(({ destination }) => destination));
   const usual = inside[0]?.destination === DEVICES && places.size === inside.length && inside.every(isUsual);
   // without shared memory, the container has a tmpfs of its own at /dev/shm
   return usual && (sharedMemory !== "" || !places.has(SHARED)) ? inside : [];
+}
+
+/** Whether a destination is a name in /dev that nothing prepared has. */
+function isBeside(destination: string): boolean {
+  if (TYPES.has(destination)) return false;
+  const name = destination.slice(DEVICES.length + 1);
+  return (
+    destination.startsWith(`${DEVICES}/`) &&
+    !/[/.]/.test(name) &&
+    name !== "" &&
+    name !== "console" &&
+    !isDeviceName(name)
+  );
 }
 
 function isUsual(mount: GuestMount): boolean {
@@ -61,28 +74,31 @@ function isElsewhere(destination: string): boolean {
 }
 
 /**
- * Whether prepared devices are what a container asks for. Its mounts must begin with those that the devices were modelled
- * on, those in /dev being equal in every word; all further mounts must be elsewhere. Written as loops, because a start
- * waits for it.
+ * Whether prepared devices are what a container asks for. Its mounts in /dev must be those that the devices were modelled
+ * on, equal in every word and in the same order. Shared memory may come anywhere, since only its mount point is prepared.
+ * All others must be elsewhere, or beside them and after /dev itself. Written as a loop, because a start waits for it.
  */
 export function suits(devices: DeviceMounts, { mounts, sharedMemory }: DeviceMounts): boolean {
-  const { length } = devices.mounts;
-  if (mounts.length < length || devices.sharedMemory !== sharedMemory) return false;
-  for (let index = 0; index < mounts.length; index++) {
-    const mount = mounts[index];
-    const made = devices.mounts[index];
-    if (mount === undefined || !(made === undefined ? isElsewhere(mount.destination) : isSame(made, mount)))
-      return false;
+  if (devices.sharedMemory !== sharedMemory) return false;
+  const inside = deviceMounts(devices);
+  const made = inside.filter(({ destination }) => destination !== SHARED);
+  let next = 0;
+  let shared = inside.length - made.length;
+  for (const mount of mounts) {
+    const { destination } = mount;
+    if (isElsewhere(destination) || (next > 0 && isBeside(destination))) continue;
+    if (destination === SHARED && next > 0 && shared > 0 && isUsual(mount)) {
+      shared--;
+      continue;
+    }
+    const expected = made[next++];
+    if (expected === undefined || !isSame(expected, mount)) return false;
   }
-  return true;
+  return next === made.length && shared === 0;
 }
 
 function isSame(made: GuestMount, mount: GuestMount): boolean {
-  if (made.destination !== mount.destination) return false;
-  if (!TYPES.has(made.destination)) return true;
-  if (made.type !== mount.type) return false;
-  // only the mount point of the shared memory is prepared
-  if (made.destination === SHARED) return isUsual(mount);
+  if (made.destination !== mount.destination || made.type !== mount.type) return false;
   if (made.source !== mount.source || made.options.length !== mount.options.length) return false;
   for (let index = 0; index < made.options.length; index++) {
     if (made.options[index] !== mount.options[index]) return false;

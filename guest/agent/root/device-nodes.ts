@@ -53,6 +53,11 @@ function inDev(points: MountPoints, make: () => void): void {
   points.inDirectory(dev, "/dev", make);
 }
 
+/** Whether /dev has a node or a link of this name. */
+export function isDeviceName(name: string): boolean {
+  return NODES.some(([each]) => each === name) || LINKS.some(([each]) => each === name);
+}
+
 /** Makes the nodes and links in the working directory. */
 export function makeNodes(): void {
   for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);

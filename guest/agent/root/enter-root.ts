@@ -117,7 +117,7 @@ function moveTree(tree: number, point: number, destination: string): void {
   if (isDirectory(tree) !== isDirectory(point)) {
     const [what, there] = isDirectory(tree) ? ["a directory", "a file"] : ["a file", "a directory"];
     const reason = `the image has ${there} where ${what} is to be mounted`;
-    throw blazarError("MountFailed", "mount into the container", reason, { subject: destination });
+    throw blazarError("InvalidSpec", "mount into the container", reason, { subject: destination });
   }
   const flags = sys.MOVE_MOUNT_F_EMPTY_PATH | sys.MOVE_MOUNT_T_EMPTY_PATH;
   const result = sys.moveMount(tree, "", point, "", flags);

@@ -21,12 +21,16 @@ import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 import { boundLayer, FreeSpace } from "./layer-space.ts";
 import { withMappedLayers } from "./mapped-layers.ts";
 
+/** Beside the directories that overlayfs needs. */
+const OWN_VOLUMES = "volumes";
 /** With set-uid, set-gid and sticky. */
 const PERMISSIONS = 0o7777;
 
 export interface MountedRoot {
   /** The mount point that becomes the container's "/". */
   readonly path: string;
+  /** Where on its disk the container's own volumes are; "" = the disk is the root. */
+  readonly ownVolumes: string;
   /** Unmounts everything. Afterwards the disk is free. */
   release(): Promise<void>;
 }
@@ -60,6 +64,7 @@ async function mount(
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
   const root = `${directory}/root`;
+  let ownVolumes = "";
   for (const path of [directory, root]) {
     makeDirectories(path);
     undo.add(`remove ${path}`, () => void sys.rmdir(path));
@@ -85,8 +90,9 @@ async function mount(
         mountOverlay(layer, mapped, root),
       );
     undo.add("unmount the root", () => unmount(root));
+    ownVolumes = `${layer}/${OWN_VOLUMES}`;
   }
-  return { path: root, release: () => undo.run() };
+  return { path: root, ownVolumes, release: () => undo.run() };
 }
 
 function giveBackFreeSpace({ loop }: AgentContext, device: string, path: string, undo: UndoList): void {

@@ -9,14 +9,14 @@ import { check, failure } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestDevice, GuestMount } from "../../../src/protocol/guest/messages.ts";
-import { SHARE, STAGING } from "../guest-paths.ts";
+import { STAGING } from "../guest-paths.ts";
 import { isMadeAhead, type PreparedDevices, suits } from "../prepared/prepared-devices.ts";
 import { DEFAULT_NODES, makeNode } from "./device-nodes.ts";
 import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { hasSource, isInRoot, openSource, type SourceRoots } from "./mount-sources.ts";
 
 /** Everything that the root is made of. `rootfs`, `files` and `sharedMemory` are paths in the guest's root. */
-export interface ContainerRoot {
-  readonly rootfs: string;
+export interface ContainerRoot extends SourceRoots {
   readonly readonly: boolean;
   readonly mounts: readonly GuestMount[];
   /** Destination → file that is mounted there, unless `mounts` has that destination. */
@@ -112,21 +112,18 @@ function openSpecNodes(devices: readonly GuestDevice[]): DetachedFile[] {
 }
 
 function isBind(mount: GuestMount, options: MountOptions): boolean {
-  return options.bind || mount.type === "bind";
+  return options.bind || hasSource(mount);
 }
 
 function isDeviceBind(mount: GuestMount, options: MountOptions): boolean {
   return mount.destination === "/dev" && isBind(mount, options);
 }
 
-function pendingMounts(
-  { mounts, sharedMemory }: ContainerRoot,
-  devices: PreparedDevices | undefined,
-): PendingMount[] {
-  if (devices === undefined) return mounts.map((mount) => pendingMount(mount, sharedMemory));
+function pendingMounts(root: ContainerRoot, devices: PreparedDevices | undefined): PendingMount[] {
   const pending: PendingMount[] = [];
-  for (const mount of mounts) {
-    if (!isMadeAhead(mount)) pending.push(pendingMount(mount, sharedMemory));
+  for (const mount of root.mounts) {
+    if (isInRoot(mount, root)) continue;
+    if (devices === undefined || !isMadeAhead(mount)) pending.push(pendingMount(mount, root));
     else if (mount.destination === "/dev") {
       pending.push({ mount, options: parseMountOptions(mount.options), tree: devices.tree });
     }
@@ -134,7 +131,8 @@ function pendingMounts(
   return pending;
 }
 
-function pendingMount(mount: GuestMount, sharedMemory: string): PendingMount {
+function pendingMount(mount: GuestMount, root: ContainerRoot): PendingMount {
+  const { sharedMemory } = root;
   const options = parseMountOptions(mount.options);
   if (!mount.destination.startsWith("/")) throw unsupported(mount, "its destination is not an absolute path");
   if (mount.destination === "/dev/shm" && mount.type === "tmpfs" && sharedMemory !== "") {
@@ -145,15 +143,11 @@ function pendingMount(mount: GuestMount, sharedMemory: string): PendingMount {
       throw unsupported(mount, "a container cannot have a filesystem of this type");
     return { mount, options, tree: -1 };
   }
-  const share = check(sys.open(SHARE, sys.O_PATH | sys.O_DIRECTORY), "open the share", SHARE);
-  const resolve = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS;
-  const source = sys.openat2(share, mount.source, sys.O_PATH, 0, resolve);
-  if (source < 0) throw failure(source, "MountFailed", "find the source of a mount", mount.source);
+  const source = openSource(mount, root);
   const recursive = options.recursiveBind ? sys.AT_RECURSIVE : 0;
   const tree = sys.openTree(source, "", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH | recursive);
   if (tree < 0) throw failure(tree, "MountFailed", "clone the source of a mount", mount.source);
   sys.close(source);
-  sys.close(share);
   return { mount, options, tree: withAttributes(tree, options, mount) };
 }
 

@@ -221,11 +221,34 @@ SYS_FUNCTION(f_base64_decode) {
   return JS_NewArrayBuffer(ctx, bytes, count - padding, free_bytes, NULL, 0);
 }
 
+SYS_FUNCTION(f_base64_encode) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  struct sys_bytes bytes;
+  SYS_ARGS("b", &bytes);
+  size_t count = 0;
+  char *text = js_malloc(ctx, (bytes.length + 2) / 3 * 4 + 1);
+  if (!text) return JS_EXCEPTION;
+  for (size_t i = 0; i < bytes.length; i += 3) {
+    size_t left = bytes.length - i;
+    uint32_t bits = (uint32_t)bytes.data[i] << 16;
+    if (left > 1) bits |= (uint32_t)bytes.data[i + 1] << 8;
+    if (left > 2) bits |= bytes.data[i + 2];
+    text[count++] = digits[bits >> 18];
+    text[count++] = digits[bits >> 12 & 63];
+    text[count++] = left > 1 ? digits[bits >> 6 & 63] : '=';
+    text[count++] = left > 2 ? digits[bits & 63] : '=';
+  }
+  JSValue result = JS_NewStringLen(ctx, text, count);
+  js_free(ctx, text);
+  return result;
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("utf8Encode", 1, f_utf8_encode),
     JS_CFUNC_DEF("utf8EncodeInto", 3, f_utf8_encode_into),
     JS_CFUNC_DEF("utf8Decode", 3, f_utf8_decode),
     JS_CFUNC_DEF("jsonParse", 3, f_json_parse),
     JS_CFUNC_DEF("base64Decode", 1, f_base64_decode),
+    JS_CFUNC_DEF("base64Encode", 3, f_base64_encode),
 };
 SYS_GROUP(sys_text_group, functions);

@@ -13,4 +13,6 @@ declare module "sys" {
   export function jsonParse(buffer: ArrayBuffer, offset: number, length: number): unknown;
   /** The bytes of base64 (RFC 4648, section 4). Throws RangeError for anything else. */
   export function base64Decode(text: string): ArrayBuffer;
+  /** The base64 (RFC 4648, section 4) of bytes. */
+  export function base64Encode(buffer: ArrayBuffer, offset: number, length: number): string;
 }

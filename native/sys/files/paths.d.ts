@@ -72,7 +72,7 @@ declare module "sys" {
   export function llistxattr(path: string): Result;
   /** What statfs(2) tells, in blocks of `blockSize` bytes. */
   export interface StatFs {
-    /** Magic number: 0xef53 ext4, 0x01021994 tmpfs, 0x01021997 9p, 0x63677270 cgroup2, … */
+    /** Magic number: 0xef53 ext4, 0x01021994 tmpfs, 0x65735546 FUSE, 0x63677270 cgroup2, … */
     readonly type: number;
     readonly blockSize: number;
     readonly blocks: number;

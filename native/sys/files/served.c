@@ -1,34 +1,40 @@
 /*
- * Files as a file server needs them: by the descriptor of a directory and one name, never by a path: openat(2),
- * statx(2), getdents64(2), readlinkat(2), fstatfs(2), lgetxattr(2).
+ * Files as a file server reads them: by the descriptor of a directory and one name, or by a descriptor that gives no access
+ * (O_PATH): openat(2), statx(2), getdents64(2), readlinkat(2), fstatfs(2).
  *
- * Results go into the caller's buffer in the byte order of 9P, so that a message is put together without copies. A name
- * is bytes: in JavaScript a string whose characters are below 256. No function follows a symlink.
+ * Results go into the caller's buffer as the kernel's FUSE client wants them (linux/fuse.h), so that a message is put
+ * together without copies. A name is bytes: in JavaScript a string whose characters are below 256. Nothing follows a symlink.
  */
+#include "sys/files/served.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fuse.h>
 #include <linux/stat.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-
-#include "sys/sys.h"
 
 /* Also defined by newer libcs. */
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000U
 #endif
-#define STAT_BYTES 140 /* put_stat */
-#define ENTRY_BYTES 24 /* qid, offset, type and length of a name: Treaddir's record without the name */
-#define FACT_BYTES 24  /* put_facts */
-#define NAME_BYTES 256
 #define LISTING_BYTES 32768
+#define PREFIX_SHIFT 48
+
+/* What a caller gets of one file. */
+struct described {
+  uint64_t device, inode, mount;
+  struct fuse_attr attr;
+  int64_t birth_seconds;
+  uint32_t birth_nanoseconds, unused;
+};
 
 static int stat_at(int directory, const char *name, int flags, struct statx *out) {
   const unsigned mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
@@ -36,40 +42,44 @@ static int stat_at(int directory, const char *name, int flags, struct statx *out
   return (int)syscall(SYS_statx, directory, name, flags, mask, out);
 }
 
-static uint8_t *put32(uint8_t *at, uint32_t value) {
-  memcpy(at, &value, sizeof value); /* x86-64 and 9P are both little-endian */
-  return at + sizeof value;
+/* FUSE has 32 bits for a device number, in the kernel's own encoding (new_encode_dev). */
+static uint32_t encode_device(uint32_t major, uint32_t minor) {
+  return (minor & 0xff) | major << 8 | (minor & ~0xffU) << 12;
 }
 
-static uint8_t *put64(uint8_t *at, uint64_t value) {
-  memcpy(at, &value, sizeof value);
-  return at + sizeof value;
+static struct fuse_attr attr_of(const struct statx *st) {
+  return (struct fuse_attr){
+      .ino = st->stx_ino,
+      .size = st->stx_size,
+      .blocks = st->stx_blocks,
+      .atime = (uint64_t)st->stx_atime.tv_sec,
+      .mtime = (uint64_t)st->stx_mtime.tv_sec,
+      .ctime = (uint64_t)st->stx_ctime.tv_sec,
+      .atimensec = st->stx_atime.tv_nsec,
+      .mtimensec = st->stx_mtime.tv_nsec,
+      .ctimensec = st->stx_ctime.tv_nsec,
+      .mode = st->stx_mode,
+      .nlink = st->stx_nlink,
+      .uid = st->stx_uid,
+      .gid = st->stx_gid,
+      .rdev = encode_device(st->stx_rdev_major, st->stx_rdev_minor),
+      .blksize = st->stx_blksize,
+  };
 }
 
-static uint8_t *put_time(uint8_t *at, const struct statx_timestamp *time) {
-  return put64(put64(at, (uint64_t)time->tv_sec), time->tv_nsec);
+static void describe(void *out, const struct statx *st) {
+  const struct described all = {
+      .device = makedev(st->stx_dev_major, st->stx_dev_minor),
+      .inode = st->stx_ino,
+      .mount = st->stx_mask & STATX_MNT_ID ? st->stx_mnt_id : 0,
+      .attr = attr_of(st),
+      .birth_seconds = st->stx_btime.tv_sec,
+      .birth_nanoseconds = st->stx_btime.tv_nsec,
+  };
+  memcpy(out, &all, sizeof all);
 }
 
-static uint64_t mount_of(const struct statx *st) { return st->stx_mask & STATX_MNT_ID ? st->stx_mnt_id : 0; }
-
-/* Device, inode, mount: what identifies a file on this host, for now. */
-static uint8_t *put_facts(uint8_t *at, const struct statx *st) {
-  at = put64(at, makedev(st->stx_dev_major, st->stx_dev_minor));
-  return put64(put64(at, st->stx_ino), mount_of(st));
-}
-
-/* The facts, then the fields of Rgetattr from mode to btime in their order. */
-static void put_stat(uint8_t *at, const struct statx *st) {
-  at = put_facts(at, st);
-  at = put32(put32(put32(at, st->stx_mode), st->stx_uid), st->stx_gid);
-  at = put64(put64(at, st->stx_nlink), makedev(st->stx_rdev_major, st->stx_rdev_minor));
-  at = put64(put64(put64(at, st->stx_size), st->stx_blksize), st->stx_blocks);
-  at = put_time(put_time(at, &st->stx_atime), &st->stx_mtime);
-  put_time(put_time(at, &st->stx_ctime), &st->stx_btime);
-}
-
-/* The bytes of a name. UTF-8 of the characters U+0080 to U+00FF has two bytes each. */
-static int take_name(JSContext *ctx, const char *utf8, char name[NAME_BYTES]) {
+int sys_take_name(JSContext *ctx, const char *utf8, char name[NAME_BYTES]) {
   size_t length = 0;
   for (const uint8_t *at = (const uint8_t *)utf8; *at; at++) {
     if (length == NAME_BYTES - 1 || *at > 0xc3) {
@@ -81,7 +91,12 @@ static int take_name(JSContext *ctx, const char *utf8, char name[NAME_BYTES]) {
     name[length++] = (char)byte;
   }
   name[length] = 0;
-  return 0;
+  return strchr(name, '/') || !strcmp(name, "..") ? EINVAL : 0;
+}
+
+const char *sys_link_of(int fd, char path[LINK_BYTES]) {
+  snprintf(path, LINK_BYTES, "/proc/self/fd/%d", fd);
+  return path;
 }
 
 SYS_FUNCTION(f_bytes_to_name) {
@@ -104,12 +119,19 @@ SYS_FUNCTION(f_bytes_to_name) {
 SYS_FUNCTION(f_open_entry) {
   int directory;
   const char *utf8;
-  uint32_t flags;
+  uint32_t flags, mode = 0;
   char name[NAME_BYTES];
-  SYS_ARGS("fsu", &directory, &utf8, &flags);
-  if (take_name(ctx, utf8, name) < 0) return JS_EXCEPTION;
-  if (strchr(name, '/') || !strcmp(name, "..")) return sys_failure(ctx, EINVAL);
-  return sys_result(ctx, openat(directory, name, (int)flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY));
+  SYS_ARGS("fsu|u", &directory, &utf8, &flags, &mode);
+  SYS_NAME(utf8, name);
+  return sys_result(ctx, openat(directory, name, (int)flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, mode));
+}
+
+SYS_FUNCTION(f_reopen) {
+  int fd;
+  uint32_t flags;
+  char path[LINK_BYTES];
+  SYS_ARGS("fu", &fd, &flags);
+  return sys_result(ctx, open(sys_link_of(fd, path), (int)flags | O_CLOEXEC | O_NOCTTY));
 }
 
 SYS_FUNCTION(f_stat_entry) {
@@ -117,9 +139,23 @@ SYS_FUNCTION(f_stat_entry) {
   struct sys_bytes out;
   struct statx st;
   SYS_ARGS("fb", &fd, &out);
-  if (out.length < STAT_BYTES) return sys_failure(ctx, ERANGE);
+  if (out.length < sizeof(struct described)) return sys_failure(ctx, ERANGE);
   if (stat_at(fd, "", AT_EMPTY_PATH, &st) < 0) return sys_result(ctx, -1);
-  put_stat(out.data, &st);
+  describe(out.data, &st);
+  return sys_result(ctx, 0);
+}
+
+SYS_FUNCTION(f_stat_name) {
+  int directory;
+  const char *utf8;
+  struct sys_bytes out;
+  struct statx st;
+  char name[NAME_BYTES];
+  SYS_ARGS("fsb", &directory, &utf8, &out);
+  SYS_NAME(utf8, name);
+  if (out.length < sizeof(struct described)) return sys_failure(ctx, ERANGE);
+  if (stat_at(directory, name, 0, &st) < 0) return sys_result(ctx, -1);
+  describe(out.data, &st);
   return sys_result(ctx, 0);
 }
 
@@ -135,14 +171,19 @@ SYS_FUNCTION(f_statfs_entry) {
   struct sys_bytes out;
   struct statfs fs;
   SYS_ARGS("fb", &fd, &out);
-  if (out.length < 60) return sys_failure(ctx, ERANGE);
+  if (out.length < sizeof(struct fuse_kstatfs)) return sys_failure(ctx, ERANGE);
   if (fstatfs(fd, &fs) < 0) return sys_result(ctx, -1);
-  uint8_t *at = put32(put32(out.data, (uint32_t)fs.f_type), (uint32_t)fs.f_bsize);
-  at = put64(put64(put64(at, fs.f_blocks), fs.f_bfree), fs.f_bavail);
-  at = put64(put64(at, fs.f_files), fs.f_ffree);
-  uint64_t id;
-  memcpy(&id, &fs.f_fsid, sizeof id);
-  put32(put64(at, id), (uint32_t)fs.f_namelen);
+  const struct fuse_kstatfs st = {
+      .blocks = fs.f_blocks,
+      .bfree = fs.f_bfree,
+      .bavail = fs.f_bavail,
+      .files = fs.f_files,
+      .ffree = fs.f_ffree,
+      .bsize = (uint32_t)fs.f_bsize,
+      .namelen = (uint32_t)fs.f_namelen,
+      .frsize = (uint32_t)fs.f_frsize,
+  };
+  memcpy(out.data, &st, sizeof st);
   return sys_result(ctx, 0);
 }
 
@@ -154,78 +195,79 @@ struct kernel_entry {
   char name[];
 };
 
-static int is_parent(const char *name) { return !strcmp(name, ".."); }
+/* Where the records of a listing go. */
+struct listing {
+  int directory;
+  int plus; /* with what each file is */
+  uint64_t prefix;
+  struct sys_bytes out, facts;
+  size_t used, described;
+};
 
-/*
- * One record of Rreaddir, with the file's facts beside it. The path of the qid is left to the caller, who alone knows it.
- * An entry that has gone meanwhile is left out: 0.
- */
-static size_t put_entry(int directory, const struct kernel_entry *entry, uint8_t *out, uint8_t *facts) {
+static size_t put_name(uint8_t *out, const struct kernel_entry *entry, size_t length, uint64_t inode) {
+  const struct fuse_dirent record = {
+      .ino = inode, .off = (uint64_t)entry->offset, .namelen = (uint32_t)length, .type = entry->type};
+  const size_t size = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + length);
+  memset(out, 0, size);
+  memcpy(out, &record, FUSE_NAME_OFFSET);
+  memcpy(out + FUSE_NAME_OFFSET, entry->name, length);
+  return size;
+}
+
+/* 0 if the record does not fit. An entry that has gone meanwhile takes no room. */
+static int put_entry(struct listing *list, const struct kernel_entry *entry) {
   struct statx st;
-  size_t length = strlen(entry->name);
-  if (is_parent(entry->name))
-    memset(&st, 0, sizeof st); /* it may be outside of the share */
-  else if (stat_at(directory, entry->name, 0, &st) < 0)
-    return 0;
-  put_facts(facts, &st);
-  out[0] = entry->type == DT_DIR ? 0x80 : entry->type == DT_LNK ? 0x02 : 0;
-  uint8_t *at = put64(put32(out + 1, 0), 0);
-  at = put64(at, (uint64_t)entry->offset);
-  *at++ = entry->type;
-  *at++ = (uint8_t)length;
-  *at++ = (uint8_t)(length >> 8);
-  memcpy(at, entry->name, length);
-  return ENTRY_BYTES + length;
+  const size_t length = strlen(entry->name);
+  const size_t head = list->plus ? sizeof(struct fuse_entry_out) : 0;
+  const size_t size = head + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + length);
+  uint8_t *out = list->out.data + list->used;
+  if (list->used + size > list->out.length) return 0;
+  if (list->plus) {
+    uint8_t *facts = list->facts.data + list->described;
+    if (list->described + sizeof(struct described) > list->facts.length) return 0;
+    memset(out, 0, head);
+    const int dots = !strcmp(entry->name, ".") || !strcmp(entry->name, "..");
+    if (dots)
+      memset(facts, 0, sizeof(struct described)); /* the guest knows them, and ".." may be outside of the share */
+    else if (stat_at(list->directory, entry->name, 0, &st) < 0)
+      return 1;
+    else
+      describe(facts, &st);
+    list->described += sizeof(struct described);
+  }
+  const uint64_t inode = entry->ino & ((UINT64_C(1) << PREFIX_SHIFT) - 1);
+  put_name(out + head, entry, length, inode | list->prefix << PREFIX_SHIFT);
+  list->used += size;
+  return 1;
 }
 
 SYS_FUNCTION(f_list_entries) {
-  int fd;
-  uint32_t low, high; /* a position may be a hash of all 64 bits */
-  struct sys_bytes out, facts;
+  struct listing list = {0};
+  uint32_t low, high, prefix; /* a position may be a hash of all 64 bits */
   _Alignas(struct kernel_entry) static uint8_t listing[LISTING_BYTES];
-  SYS_ARGS("fuubb", &fd, &low, &high, &out, &facts);
-  if (lseek(fd, (off_t)((uint64_t)high << 32 | low), SEEK_SET) < 0) return sys_result(ctx, -1);
-  size_t wanted = out.length < LISTING_BYTES ? out.length : LISTING_BYTES;
-  size_t used = 0, described = 0;
+  SYS_ARGS("fuuutbb", &list.directory, &low, &high, &prefix, &list.plus, &list.out, &list.facts);
+  list.prefix = prefix;
+  if (lseek(list.directory, (off_t)((uint64_t)high << 32 | low), SEEK_SET) < 0) return sys_result(ctx, -1);
+  size_t wanted = list.out.length < LISTING_BYTES ? list.out.length : LISTING_BYTES;
   int full = 0;
-  while (used == 0) { /* no records mean the end, so a directory whose entries all go meanwhile is read on */
-    long size = syscall(SYS_getdents64, fd, listing, wanted < 512 ? 512 : wanted);
+  while (list.used == 0) { /* no records mean the end, so a directory whose entries all go meanwhile is read on */
+    long size = syscall(SYS_getdents64, list.directory, listing, wanted < 512 ? 512 : wanted);
     if (size < 0) return sys_result(ctx, -1);
     if (size == 0) break;
     for (long at = 0; at < size && !full;) {
       const struct kernel_entry *entry = (const void *)(listing + at);
       at += entry->size;
-      full = used + ENTRY_BYTES + strlen(entry->name) > out.length || described + FACT_BYTES > facts.length;
-      if (full) break;
-      size_t length = put_entry(fd, entry, out.data + used, facts.data + described);
-      if (length == 0) continue;
-      used += length;
-      described += FACT_BYTES;
+      full = !put_entry(&list, entry);
     }
-    if (full && used == 0) return sys_failure(ctx, EINVAL);
+    if (full && list.used == 0) return sys_failure(ctx, EINVAL);
   }
-  return sys_pair(ctx, JS_NewInt64(ctx, (int64_t)used), JS_NewInt64(ctx, (int64_t)(described / FACT_BYTES)));
-}
-
-/* There is no call that takes a descriptor without access to the file, so the process goes to its directory. */
-SYS_FUNCTION(f_get_entry_xattr) {
-  int directory;
-  const char *utf8, *attribute;
-  struct sys_bytes out;
-  char name[NAME_BYTES];
-  SYS_ARGS("fssb", &directory, &utf8, &attribute, &out);
-  if (take_name(ctx, utf8, name) < 0) return JS_EXCEPTION;
-  if (strchr(name, '/') || is_parent(name)) return sys_failure(ctx, EINVAL);
-  if (fchdir(directory) < 0) return sys_result(ctx, -1);
-  ssize_t size = *attribute ? lgetxattr(name, attribute, out.data, out.length)
-                            : llistxattr(name, (char *)out.data, out.length);
-  return sys_result(ctx, size);
+  return sys_result(ctx, (int64_t)list.used);
 }
 
 static const JSCFunctionListEntry functions[] = {
-    JS_CFUNC_DEF("bytesToName", 3, f_bytes_to_name),      JS_CFUNC_DEF("openEntry", 3, f_open_entry),
-    JS_CFUNC_DEF("statEntry", 4, f_stat_entry),           JS_CFUNC_DEF("readLinkEntry", 4, f_read_link_entry),
-    JS_CFUNC_DEF("statfsEntry", 4, f_statfs_entry),       JS_CFUNC_DEF("listEntries", 9, f_list_entries),
-    JS_CFUNC_DEF("getEntryXattr", 6, f_get_entry_xattr),
+    JS_CFUNC_DEF("bytesToName", 3, f_bytes_to_name),    JS_CFUNC_DEF("openEntry", 4, f_open_entry),
+    JS_CFUNC_DEF("reopen", 2, f_reopen),                JS_CFUNC_DEF("statEntry", 4, f_stat_entry),
+    JS_CFUNC_DEF("statName", 5, f_stat_name),           JS_CFUNC_DEF("readLinkEntry", 4, f_read_link_entry),
+    JS_CFUNC_DEF("statfsEntry", 4, f_statfs_entry),     JS_CFUNC_DEF("listEntries", 11, f_list_entries),
 };
 SYS_GROUP(sys_served_group, functions);

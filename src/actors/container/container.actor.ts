@@ -27,7 +27,9 @@ export interface ContainerHome {
 /** What the container tells the task service. */
 export interface ContainerObserver {
   started(container: Container, process: ProcessRecord): void;
-  exited(container: Container, process: ProcessRecord, oomKilled: boolean): void;
+  exited(container: Container, process: ProcessRecord): void;
+  /** The kernel has killed processes of the container for want of memory. */
+  oomKilled(container: Container): void;
 }
 
 export interface ContainerOptions {
@@ -45,6 +47,8 @@ export interface ContainerOptions {
 
 /** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
+/** Kills within this time are told as one. */
+const OOM_GROUP_MS = 100;
 
 export class Container {
   readonly id: string;
@@ -56,6 +60,7 @@ export class Container {
   readonly processes = new Map<string, ProcessRecord>();
   /** The chart, once the sandbox's has spawned it. */
   actor: ContainerActor | undefined;
+  private oomAt = Number.NEGATIVE_INFINITY;
   private readonly inside: BackendContainer;
   private readonly home: ContainerHome;
   private readonly observer: ContainerObserver;
@@ -218,13 +223,21 @@ export class Container {
   }
 
   /** The chart says that a process has ended. */
-  announceExit({ execId, status, oomKilled, failure }: ProcessContext): void {
+  announceExit({ execId, status, failure }: ProcessContext): void {
     const record = this.processes.get(execId);
     if (record === undefined) return;
     if (failure === undefined) record.started = true;
     record.end({ exitStatus: status, exitedAt: new Date(this.now()) });
     this.remember(record);
-    if (failure === undefined) this.observer.exited(this, record, oomKilled);
+    if (failure === undefined) this.observer.exited(this, record);
+  }
+
+  /** The kernel tells of each kill, and some are one: those of a group, and those that a guest makes up. */
+  announceOom(): void {
+    const now = this.now();
+    if (now - this.oomAt < OOM_GROUP_MS) return;
+    this.oomAt = now;
+    this.observer.oomKilled(this);
   }
 
   /** Nobody will hear of it again: whoever waits for one of its processes is told that it has ended. */

@@ -301,9 +301,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     this.publish(container, execId === "" ? { type: "start", pid } : { type: "exec-started", execId, pid });
   }
 
-  exited(container: Container, process: ProcessRecord, oomKilled: boolean): void {
+  oomKilled(container: Container): void {
+    this.publish(container, { type: "oom" });
+  }
+
+  exited(container: Container, process: ProcessRecord): void {
     if (process.exit === undefined) return;
-    if (oomKilled) this.publish(container, { type: "oom" });
     const id = process.execId === "" ? container.id : process.execId;
     this.publish(container, { type: "exit", id, pid: process.pid, ...process.exit });
   }

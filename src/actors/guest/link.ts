@@ -27,6 +27,8 @@ import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.t
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
   | { readonly type: "processExited"; readonly exit: ProcessExited }
+  /** The guest's kernel has killed processes of the container for want of memory. */
+  | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
 
 export interface GuestLinkOptions {
@@ -193,6 +195,8 @@ export class GuestLink {
     switch (event) {
       case "process.exited":
         return this.tell({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
+      case "container.oomKilled":
+        return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
       case "agent.log":
         return this.log(params);
       default:

@@ -23,8 +23,9 @@ export interface VmFact {
   readonly shape: VmShape;
   /** The VM's sockets and log. */
   readonly directory: string;
-  /** What is served to the guest once a container needs it; made then. */
+  /** The shares' directories: what is served to the guest once a container needs it; made then. */
   readonly shareDirectory: string;
+  readonly volumesDirectory: string;
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /** The session under which the daemon has spoken to the agent. */
   readonly session: string;

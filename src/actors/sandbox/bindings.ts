@@ -63,5 +63,6 @@ function bindContainerMachine(find: (id: string) => Container): typeof container
       remove: fromPromise<void, EffectInput>(({ input, signal }) => containerOf(input).remove(signal)),
       process: boundProcess,
     },
+    actions: { announceOom: ({ context }) => containerOf(context).announceOom() },
   });
 }

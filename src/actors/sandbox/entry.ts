@@ -66,7 +66,9 @@ export class SandboxEntry {
     const entered = () => {
       const { value, context, status } = boot.getSnapshot();
       this.fallbacks = context.fallbacks;
-      if (status === "active") this.timeline.entered(`booting.${statePath(value)}`);
+      // the looks at a guest that is waited for are no steps of their own
+      const [step = ""] = statePath(value).split(".");
+      if (status === "active") this.timeline.entered(`booting.${step}`);
     };
     entered();
     boot.subscribe(entered);

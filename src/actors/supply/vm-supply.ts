@@ -108,10 +108,12 @@ export class PodVms implements VmSupply {
   constructor(
     private readonly pool: WarmVms | undefined,
     private readonly freshVms: VmSupply,
+    private readonly demand?: { note(shape: VmShape): void },
   ) {}
 
   /** A warm VM for a sandbox that is being made; undefined = there is none, or another way is asked for. */
   reserve({ shape, asked }: WantedVm): GuestVm | undefined {
+    this.demand?.note(shape);
     return mayBeWarm(asked) ? this.pool?.reserve(shape) : undefined;
   }
 

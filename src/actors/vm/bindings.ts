@@ -24,6 +24,7 @@ const FALLBACKS: Readonly<Record<Fallback["from"], string>> = {
   warm: "a warm VM could not be adopted; the sandbox waits for a turn and gets a fresh one",
   fork: "the VM could not be forked and is cloned",
   clone: "the VM could not be cloned and boots",
+  boot: "the VM that booted is ended and another one boots",
 };
 
 /** The chart with real effects; `find` knows every VM that is being made. */
@@ -43,6 +44,7 @@ export function bindVmBootMachine(
       clone: effect((boot, signal) => boot.clone(signal)),
       boot: effect((boot, signal) => boot.boot(signal)),
       connectAgent: effect((boot, signal) => boot.connectAgent(signal)),
+      examine: effect((boot) => boot.examine()),
       setUpGuest: effect((boot, signal) => boot.setUpGuest(signal)),
       vmm: fromEventObservable<VmBootEvent, VmBootEffectInput>(({ input }) => find(input.vmId).vmmEvents$()),
     },

@@ -65,7 +65,7 @@ export class ContainerRoot {
     const serving = this.serveShare(plan, signal);
     serving.catch(() => undefined);
     const prepared = await vm.takePreparedDisk(plan, ports.rootfs);
-    if (needsShare(plan)) await vm.share.makeDirectory(ports);
+    if (needsShare(plan)) await vm.shares.layers.makeDirectory(ports);
     // a prepared disk is in its place already
     if (prepared === undefined) await ports.rootfs.apply(plan, signal);
     else if (needsShare(plan)) await ports.rootfs.apply(plan, signal, "lower");
@@ -123,7 +123,7 @@ export class ContainerRoot {
     const plan = await this.plan(mounts, true, signal);
     await ports.rootfs.releaseImage?.(made.plan);
     await this.undone(made.ref);
-    await vm.share.makeDirectory(ports);
+    await vm.shares.layers.makeDirectory(ports);
     await ports.rootfs.apply(plan, signal, "lower");
     await this.serveShare(plan, signal);
   }
@@ -152,9 +152,9 @@ export class ContainerRoot {
     signal: AbortSignal,
   ): Promise<RootfsPlan> {
     const { vm, ports, id } = this;
-    const { share, user: owner } = vm.place;
+    const { shares, user: owner } = vm.place;
     const { scratchDirectory } = ports;
-    const shareDirectory = share.directory;
+    const shareDirectory = shares.layers.directory;
     const request: RootfsRequest = {
       containerId: id,
       mounts,
@@ -176,7 +176,7 @@ export class ContainerRoot {
   }
 
   private async serveShare(plan: RootfsPlan, signal: AbortSignal): Promise<void> {
-    if (needsShare(plan)) await this.vm.share.serve(this.ports, signal);
+    if (needsShare(plan)) await this.vm.shares.layers.serve(this.ports, signal);
   }
 
   private async attachImages(plan: RootfsPlan): Promise<void> {

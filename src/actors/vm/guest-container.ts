@@ -20,10 +20,15 @@ import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
+import { beyondTheVm } from "./sizing/sizing.ts";
 import type { PlannedImage } from "./vm-images.ts";
+import type { ContainerVolumes } from "./volumes/guest-volumes.ts";
+import type { VolumePorts } from "./volumes/held-volume.ts";
 
 /** What containers need of the host. */
-export interface GuestContainerPorts extends Omit<ContainerRootPorts, "deadlines"> {
+export interface GuestContainerPorts
+  extends Omit<ContainerRootPorts, "deadlines">,
+    Omit<VolumePorts, "deadlines"> {
   readonly stdio: StdioHost;
   readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
@@ -43,6 +48,8 @@ export class GuestContainer implements BackendContainer {
   private spec: ContainerSpec | undefined;
   private readonly root: ContainerRoot;
   private creating: Promise<void> = Promise.resolve();
+  /** Resolves when the host has done its part. */
+  private volumes: Promise<ContainerVolumes> | undefined;
   private readonly relays = new Map<string, StdioRelay>();
 
   constructor(
@@ -68,6 +75,8 @@ export class GuestContainer implements BackendContainer {
       const error = blazarError("IllegalTransition", "create the container", reason, { subject: this.id });
       return Promise.reject(error);
     }
+    const beyond = beyondTheVm(spec.translated.create.cgroup, this.vm.shape);
+    if (beyond !== undefined) this.logger.warn({ container: this.id }, beyond);
     this.creating = this.createSteps(spec, signal);
     return this.creating;
   }
@@ -97,6 +106,12 @@ export class GuestContainer implements BackendContainer {
   }
 
   async update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    const beyond = beyondTheVm(cgroup, this.vm.shape);
+    if (beyond !== undefined)
+      throw blazarError("ResourceExhausted", "raise a container's limit", beyond, {
+        subject: this.id,
+        remedy: "make the pod anew: its VM gets its size when it starts",
+      });
     await this.ask("container.update", { id: this.id, cgroup });
   }
 
@@ -127,8 +142,11 @@ export class GuestContainer implements BackendContainer {
       await link.request("container.delete", { id: this.id }, limits).catch(unlessGone);
     }
     await this.root.unplug();
+    const volumes = await this.volumes?.catch(() => undefined);
+    const [released] = await Promise.allSettled([volumes?.release()]);
     await this.closeAllStdio();
     await this.root.release();
+    if (released.status === "rejected") throw released.reason;
   }
 
   stdio(execId: string): StdioRelay | undefined {
@@ -160,8 +178,13 @@ export class GuestContainer implements BackendContainer {
     const profile = spec.translated.seccomp;
     const filter = profile === undefined ? undefined : this.ports.seccomp.compile(profile);
     filter?.catch(() => undefined);
+    const volumes = vm.volumes.use(spec.translated.volumes, this.ports, signal);
+    volumes.catch(() => undefined);
+    this.volumes = volumes;
     const { userNamespace } = spec.translated.create;
     await root.make(spec.mounts, (step) => steps.passed(step), signal, userNamespace);
+    await volumes;
+    steps.passed("volumes");
     const { streams } = await stdio;
     steps.passed("stdio");
     signal.throwIfAborted();
@@ -189,11 +212,30 @@ export class GuestContainer implements BackendContainer {
     const rootfs = root.guestRootfs(rootReadonly);
     const drainMs = ports.deadlines.outputDrain;
     const mapped = { idmappedLayers: root.idmapped };
-    const request = { ...create, ...given, ...mapped, id, rootfs, pidTarget, layerBytes, drainMs };
+    const volumes = await this.volumes;
+    const mounted = volumes?.mounted(create) ?? { returned: [] };
+    const request = {
+      ...create,
+      ...mounted,
+      ...given,
+      ...mapped,
+      id,
+      rootfs,
+      pidTarget,
+      layerBytes,
+      drainMs,
+    };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
-    await ports.pace.guests.during(signal, () => {
+    await ports.pace.guests.during(signal, async () => {
       steps.passed("turn");
-      return vm.liveLink.request("container.create", request, limits);
+      const what = { operation: "write the container's volumes", subject: id };
+      const sent = volumes === undefined ? undefined : abortable(volumes.send(), signal, what);
+      sent?.catch(() => undefined);
+      const created = vm.liveLink.request("container.create", request, limits);
+      created.catch(() => undefined);
+      // a volume that could not be written is why a container could not be made
+      await sent;
+      await created;
     });
     steps.passed("guest");
   }

@@ -1,5 +1,6 @@
 /**
- * The share of one guest: a directory that a file server serves to it, over a port that is plugged in for it.
+ * A share of one guest: a directory that a file server serves to it, over a port that is plugged in for it. A guest has
+ * one of each kind at most: layers, and volumes.
  *
  * There is none until a container needs it. It is made once, whatever asks, and ends with the VM, or before if nobody needs
  * it any more. The server is in the journal from before its start until it has ended. One that dies takes the files from the
@@ -11,11 +12,12 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { FileServers } from "../../contracts/file-servers.ts";
 import type { ProcessExit } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
 import type { Vm } from "../../contracts/vm.ts";
 import { abortable, cancelled, withDeadline, within } from "../../lib/async.ts";
 import { endOf } from "../../lib/signals.ts";
-import { SHARE_PORT_NAME } from "../../protocol/guest/messages.ts";
+import { SHARE_PORTS } from "../../protocol/guest/messages.ts";
 import type { GuestLink } from "../guest/link.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
@@ -52,7 +54,10 @@ export class GuestShare {
   /** Resolves when nothing is left of a server that has died. */
   private cleared: Promise<void> = Promise.resolve();
 
-  constructor(private readonly owner: Owner) {}
+  constructor(
+    private readonly owner: Owner,
+    private readonly kind: ShareKind,
+  ) {}
 
   /**
    * Makes the directory and starts its server: what is mounted below it after that is served. What was mounted before would
@@ -81,13 +86,13 @@ export class GuestShare {
   /** Takes the share away from the guest, and ends the server. */
   async withdraw({ deadlines }: Pick<SharePorts, "deadlines">): Promise<void> {
     await this.cleared;
-    const { served, owner } = this;
+    const { served, owner, kind } = this;
     if (served === undefined) return;
     await served.catch(() => undefined);
     this.served = undefined;
     this.started = undefined;
-    await owner.liveLink.request("share.unmount", {}, { deadlineMs: deadlines.guestRequest });
-    await owner.vm.detachPort(SHARE_PORT_NAME);
+    await owner.liveLink.request("share.unmount", { share: kind }, { deadlineMs: deadlines.guestRequest });
+    await owner.vm.detachPort(this.port);
     await this.endServer();
   }
 
@@ -118,22 +123,22 @@ export class GuestShare {
     const { vm, id, liveLink } = this.owner;
     await this.makeDirectory(ports);
     if (signal.aborted) throw cancelled({ operation: "serve the share", subject: id });
-    await vm.attachPort({ name: SHARE_PORT_NAME, socket: this.socket });
+    await vm.attachPort({ name: this.port, socket: this.socket });
     const limits = { deadlineMs: ports.deadlines.guestRequest, signal };
-    await liveLink.request("share.mount", { port: SHARE_PORT_NAME }, limits);
+    await liveLink.request("share.mount", { share: this.kind }, limits);
   }
 
   private startServer(ports: SharePorts): Promise<void> {
     return this.inTime(ports, async (signal) => {
-      const { id: vmId, place, groups: cgroups, resources } = this.owner;
-      const { directory, make: changes } = place.share;
+      const { place, groups: cgroups, resources } = this.owner;
+      const { kind, serverId: id } = this;
+      const { directory, make: changes } = place.shares[kind];
       if (changes) await ports.files.makeDirectory(directory, DIRECTORY_MODE);
-      const id = serverId(vmId);
       const { journal } = resources;
       await this.cleared;
       const ref = await journal.intend({ kind: "process", id });
       try {
-        const spec = { id, directory, changes, socket: this.socket, user: place.user, cgroups };
+        const spec = { id, kind, directory, changes, socket: this.socket, user: place.user, cgroups };
         const identity = await ports.fileServers.start(spec, signal);
         await journal.amend(ref, { kind: "process", id, ...identity });
         this.watch(id, ports);
@@ -162,12 +167,12 @@ export class GuestShare {
     this.served = undefined;
     this.started = undefined;
     this.cleared = this.giveUp();
-    const { vm, logger, id } = this.owner;
+    const { vm, logger } = this.owner;
     const ended = vm.exited.then(() => true);
     if ((await within(ended, VM_ENDS_WITHIN_MS)) === true) return;
     logger.error(
-      { server: serverId(id), ended: endOf(exit) },
-      "the file server of a VM has died: containers that have files of the host cannot read them any more",
+      { server: this.serverId, ended: endOf(exit) },
+      "a file server of a VM has died: containers that have files of the host from it cannot use them any more",
     );
   }
 
@@ -194,14 +199,24 @@ export class GuestShare {
   }
 
   private get socket(): string {
-    return join(this.owner.place.directory, "share.sock");
+    return join(this.owner.place.directory, `${this.kind}.sock`);
+  }
+
+  /** The port's name. */
+  private get port(): string {
+    return SHARE_PORTS[this.kind];
+  }
+
+  /** The keeper's name for the server. */
+  private get serverId(): string {
+    return `${this.owner.id}-${this.kind}`;
   }
 
   /** Whatever there is of it; a VM that has ended keeps nothing. */
   private async giveUp(): Promise<void> {
     const { vm, logger } = this.owner;
     try {
-      await vm.detachPort(SHARE_PORT_NAME).catch(unlessGone);
+      await vm.detachPort(this.port).catch(unlessGone);
       await this.endServer();
     } catch (error) {
       logger.warn({ err: error }, "the server of a share that could not be made is not gone yet");
@@ -209,11 +224,6 @@ export class GuestShare {
   }
 
   private isServer(resource: HostResource): boolean {
-    return resource.kind === "process" && resource.id === serverId(this.owner.id);
+    return resource.kind === "process" && resource.id === this.serverId;
   }
-}
-
-/** The keeper's name for the server of a VM. */
-function serverId(vmId: string): string {
-  return `${vmId}-share`;
 }

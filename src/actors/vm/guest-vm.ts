@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource } from "../../contracts/vm.ts";
 import type { GuestLink } from "../guest/link.ts";
@@ -17,6 +18,7 @@ import { GuestShare } from "./guest-share.ts";
 import type { VmPlace } from "./place.ts";
 import type { VmUsers } from "./users.ts";
 import { VmImages } from "./vm-images.ts";
+import { GuestVolumes } from "./volumes/guest-volumes.ts";
 
 /** A disk in a VM that no container uses yet; plugged in, and mounted by the guest unless that failed. */
 export interface PreparedDisk {
@@ -52,7 +54,12 @@ export class GuestVm {
   readonly place: VmPlace;
   readonly session: string;
   /** What it shows of the host's files to its guest, once that is needed. */
-  readonly share: GuestShare = new GuestShare(this);
+  readonly shares: { readonly [Kind in ShareKind]: GuestShare } = {
+    layers: new GuestShare(this, "layers"),
+    volumes: new GuestShare(this, "volumes"),
+  };
+  /** What its containers bind of the host, each once. */
+  readonly volumes: GuestVolumes = new GuestVolumes(this);
   link: GuestLink | undefined;
   /** `cgroup.procs` files of the groups that it belongs into. */
   groups: readonly string[] = [];
@@ -120,8 +127,13 @@ export class GuestVm {
   /** Writes into the journal what a later daemon needs to take it over. */
   record(): void {
     const { id, vm, source, template, shape, session } = this;
-    const { directory, share, user } = this.place;
-    const place = { directory, shareDirectory: share.directory, user };
+    const { directory, shares, user } = this.place;
+    const place = {
+      directory,
+      shareDirectory: shares.layers.directory,
+      volumesDirectory: shares.volumes.directory,
+      user,
+    };
     this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
   }
 
@@ -166,8 +178,10 @@ export class GuestVm {
   async end(): Promise<void> {
     await this.vm.kill();
     this.link?.close();
+    this.volumes.end();
     await this.held.gone((resource) => resource.kind === "process" && resource.id === this.id);
-    await this.share.end();
+    const ended = await Promise.allSettled(Object.values(this.shares).map((share) => share.end()));
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
     this.held.fact("vm", null);
   }
 

@@ -1,9 +1,10 @@
 /**
- * Where VMs live on the host: a user for the VMM, a directory for its sockets, and the share that is served to its guest.
+ * Where VMs live on the host: a user for the VMM, a directory for its sockets, and the shares that are served to its guest.
  *
  * A user is given back only when nothing can run as it any more, which is when its owner has been undone.
  */
 import { join } from "node:path";
+import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { VmUser, VmUsers } from "./users.ts";
@@ -11,7 +12,7 @@ import type { VmUser, VmUsers } from "./users.ts";
 export interface VmPlace {
   /** The VM's sockets and log. */
   readonly directory: string;
-  readonly share: Share;
+  readonly shares: Shares;
   readonly user: VmUser | undefined;
 }
 
@@ -32,6 +33,19 @@ export interface Share {
   readonly make: boolean;
 }
 
+export type Shares = { readonly [Kind in ShareKind]: Share };
+
+/**
+ * The shares of a VM whose owner has this directory.
+ * @param layers a directory of somebody else's, which is there already
+ */
+export function sharesBelow(directory: string, layers?: string): Shares {
+  return {
+    layers: { directory: layers ?? join(directory, "share"), make: layers === undefined },
+    volumes: { directory: join(directory, "volumes"), make: true },
+  };
+}
+
 const NAME_BYTES = 6;
 
 /** The places that one owner's VMs have had. */
@@ -42,7 +56,7 @@ export class VmPlaces {
   constructor(
     private readonly ports: PlacePorts,
     private readonly resources: HeldResources,
-    private readonly share: Share,
+    private readonly shares: Shares,
   ) {}
 
   /** Makes a place, or returns the one that an attempt before has made. */
@@ -57,7 +71,7 @@ export class VmPlaces {
     await this.resources.make({ kind: "directory", path: directory }, () =>
       files.makeDirectory(directory, 0o700, user),
     );
-    this.current = { directory, share: this.share, user };
+    this.current = { directory, shares: this.shares, user };
     return this.current;
   }
 

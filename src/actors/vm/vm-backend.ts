@@ -4,7 +4,6 @@
  * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
  * the events that it takes.
  */
-import { join } from "node:path";
 import type { Observable } from "rxjs";
 import type {
   Backend,
@@ -15,7 +14,8 @@ import type {
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
-import type { RootfsStore } from "../../contracts/storage.ts";
+import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
@@ -24,7 +24,9 @@ import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
-import { shapeOf } from "./shape.ts";
+import { sharesBelow } from "./place.ts";
+import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
+import { type SizedVm, sizeOf } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
@@ -33,8 +35,15 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly networks: Pick<PodNetworks, "connect">;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
+  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
+  /** No VM is larger. */
+  readonly mostShape: VmShape;
+  /** Bytes; the memory of VMs comes in multiples of it. */
+  readonly memoryStep: number;
+  /** What a VMM takes beside its guest's memory. */
+  readonly vmmBytes: (vcpus: number) => number;
 }
 
 export class VmBackend implements Backend {
@@ -68,6 +77,7 @@ export class VmBackend implements Backend {
 /** One sandbox's VM, from its reservation to its end. */
 class VmSandbox implements SandboxBackend {
   readonly vmBoot: VmBoot;
+  private readonly sized: SizedVm;
   private readonly shape: VmShape;
   private readonly asked: string | undefined;
 
@@ -77,18 +87,17 @@ class VmSandbox implements SandboxBackend {
     private readonly onFinished: () => void,
   ) {
     const { spec, directory, resources, logger } = opening;
+    checkPodAnnotations(spec.annotations);
     this.asked = askedWay(spec.annotations);
-    this.shape = shapeOf(spec, ports.defaultShape);
+    this.sized = sizedFor(spec, ports);
+    this.shape = this.sized.shape;
     this.vmBoot = new VmBoot(
       {
         id: spec.id,
         shape: this.shape,
         guest: spec,
         asked: this.asked,
-        share: {
-          directory: spec.sharedDirectory ?? join(directory, "share"),
-          make: spec.sharedDirectory === undefined,
-        },
+        shares: sharesBelow(directory, spec.sharedDirectory),
         connectNetwork: spec.netnsPath === "" ? undefined : (vm) => this.connectNetwork(vm),
         resources,
         supply: ports.supply,
@@ -103,6 +112,7 @@ class VmSandbox implements SandboxBackend {
   }
 
   reserve(): void {
+    for (const warning of this.sized.warnings) this.logger.warn({ vm: this.shape }, warning);
     const wanted = { shape: this.shape, asked: this.asked };
     const warm = this.ports.supply.reserve(wanted);
     if (warm !== undefined) this.vmBoot.reserve(warm);
@@ -123,7 +133,8 @@ class VmSandbox implements SandboxBackend {
   }
 
   agentEvents$(): Observable<SandboxEvent> {
-    return guestEvents$(this.vm.link ?? this.vm.liveLink);
+    const { vm } = this;
+    return guestEvents$(vm.link ?? vm.liveLink, (returned) => vm.volumes.writeBack(returned));
   }
 
   container(spec: ContainerSpec): BackendContainer {
@@ -161,6 +172,9 @@ class VmSandbox implements SandboxBackend {
     return {
       vmmTimeline: JSON.stringify(vm.vm.timeline),
       acceleration: vm.vm.acceleration,
+      vcpus: String(this.shape.vcpus),
+      memory: String(this.shape.memoryBytes),
+      ...(this.sized.warnings.length === 0 ? {} : { sizing: this.sized.warnings.join("; ") }),
       boot: this.wayOf(vm),
       source,
       vm: id,
@@ -188,4 +202,10 @@ class VmSandbox implements SandboxBackend {
     const { id, netnsPath } = spec;
     await resources.make({ kind: "network", id, netnsPath }, () => this.ports.networks.connect(vm, spec));
   }
+}
+
+/** Throws InvalidSpec, before anything is made for the sandbox. */
+function sizedFor(spec: SandboxSpec, ports: VmBackendPorts): SizedVm {
+  const { defaultShape: defaults, mostShape: most, memoryStep: stepBytes, vmmBytes, cgroups } = ports;
+  return sizeOf(spec, { defaults, most, stepBytes, vmmBytes }, cgroups.memoryLimit(spec.cgroupParent));
 }

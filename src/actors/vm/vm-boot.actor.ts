@@ -12,7 +12,8 @@ import type { Cgroups } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
-import type { VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import { errorOf } from "../../machines/failure.ts";
+import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { GuestLink } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
@@ -20,8 +21,9 @@ import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
 import type { VmSupply } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
+import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
-import { type PlacePorts, type Share, type VmPlace, VmPlaces } from "./place.ts";
+import { type PlacePorts, type Shares, type VmPlace, VmPlaces } from "./place.ts";
 
 /** What making VMs needs of the host. */
 export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
@@ -47,7 +49,7 @@ export interface VmBootOptions {
   readonly guest: GuestSpec;
   /** The pod's wish where the VM comes from. */
   readonly asked: string | undefined;
-  readonly share: Share;
+  readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
   readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
   readonly resources: HeldResources;
@@ -63,6 +65,7 @@ export class VmBoot {
   /** The VM, from its launch or adoption on. */
   vm: GuestVm | undefined;
   private readonly claim: Claim;
+  private readonly examiner = new Examiner();
   private readonly underWay = new UnderWay();
   private last: Promise<unknown> = Promise.resolve();
   private readonly places: VmPlaces;
@@ -76,9 +79,9 @@ export class VmBoot {
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger, resources, share } = options;
+    const { id, shape, asked, supply, logger, resources, shares } = options;
     this.id = id;
-    this.places = new VmPlaces(ports, resources, share);
+    this.places = new VmPlaces(ports, resources, shares);
     this.claim = new Claim(id, { shape, asked }, supply, logger);
   }
 
@@ -162,6 +165,17 @@ export class VmBoot {
         forget();
       }
     });
+  }
+
+  /** Looks at a guest that has not said hello. Not in turn: the wait for its agent goes on meanwhile. */
+  async examine(): Promise<Examination> {
+    const { vm, source } = this.running;
+    const dead = await this.examiner.examine(vm, source, this.ports.deadlines.firstSign);
+    if (dead === undefined) return { dead };
+    const error = errorOf(dead, this.id);
+    if (source === "fork") this.claim.fresh.original?.forked(error);
+    if (source === "clone") this.claim.fresh.lease?.distrust();
+    return { dead };
   }
 
   /** Sets the guest up, unless that was done ahead, and waits for what goes on beside it. */

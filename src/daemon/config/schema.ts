@@ -9,7 +9,9 @@ import { LEAST_MEMORY_BYTES } from "../../vmm/common/spec.ts";
 import {
   type ConfigKey,
   count,
+  foundCount,
   foundPath,
+  foundSize,
   milliseconds,
   path,
   percent,
@@ -19,6 +21,9 @@ import {
   yesNo,
 } from "./values.ts";
 
+const MEBIBYTE = 2 ** 20;
+/** A guest's boot alone fills 42 MB. */
+const LEAST_CODE_BYTES = 32 * MEBIBYTE;
 /** A new layer has a few directories already. */
 const LEAST_LAYER_BYTES = 2 ** 20;
 
@@ -63,8 +68,27 @@ export const CONFIG_SCHEMA = {
       "auto",
       "`auto` boots a guest with KVM once to find out whether KVM works. If it does not, VMs are emulated (`tcg`).",
     ),
-    vcpus: count(1, 255, 1, "Virtual processors of a sandbox."),
-    memory: size("256M", "Guest memory of a sandbox.", LEAST_MEMORY_BYTES),
+    vcpus: count(1, 255, 1, "Virtual processors of a sandbox without a CPU limit."),
+    memory: size("256M", "Guest memory of a sandbox without a memory limit.", LEAST_MEMORY_BYTES),
+    vcpus_limit: foundCount(
+      1,
+      255,
+      "No sandbox has more virtual processors, whatever its limits are. Default: as many as the host has.",
+    ),
+    memory_limit: foundSize(
+      "No sandbox has more guest memory, whatever its limits are. Default: as much as the host has.",
+      LEAST_MEMORY_BYTES,
+    ),
+    memory_step: size(
+      "32M",
+      "Guest memory comes in multiples of this, so that pods of about one size share templates. A power of two is best.",
+      MEBIBYTE,
+    ),
+    translated_code: size(
+      "96M",
+      "Under emulation only: what a VM's translated code may take of the host's memory. When that is full, it is thrown away and translated again. It is part of what a RuntimeClass's overhead has to cover.",
+      LEAST_CODE_BYTES,
+    ),
     first_uid: count(
       1000,
       4_000_000_000,
@@ -131,7 +155,7 @@ export const CONFIG_SCHEMA = {
     ),
     directory: path(
       "/var/lib/blazar/templates",
-      "Where templates are. Their memory is kept in sparse files, on a disk or a tmpfs with room for `template.disk_limit`. Several daemons may share it.",
+      "Where templates are. Their memory is kept in sparse files, on a disk or a tmpfs with room for `template.disk_limit`. Nobody but its owner may write to it. Several daemons may share it.",
     ),
     disk_limit: size(
       "4G",
@@ -139,28 +163,29 @@ export const CONFIG_SCHEMA = {
     ),
     fork: yesNo(
       true,
-      "Under emulation only: keep an original, a paused VM of the default size that has run a container, and fork pods' VMs from it. The original takes about 100 MB; a fork starts in a third of a clone's time.",
+      "Under emulation only: keep an original, a paused VM of the size that pods ask for, which has run a container, and fork pods' VMs from it. The original takes about 100 MB; a fork starts in a third of a clone's time.",
     ),
     fork_library: foundPath(
-      "The library that is preloaded into a VMM to make it forkable. Default: the one that set-up has built.",
+      "The library that is preloaded into a VMM to make it forkable, and into clones of sealed memory, which would count some of it twice. Default: the one that set-up has built.",
     ),
   },
   image: {
     enabled: yesNo(
       true,
-      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by 9p, which is slower.",
+      "Attach the read-only layers of containers as disks: one EROFS image for each chain of layers, made once. Without an image the layers are served by a file server, which is slower.",
     ),
     directory: path(
       "/var/lib/blazar/images",
-      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Several daemons may share it.",
+      "Where images are, on a disk with room for `image.disk_limit` and with sparse files of 64 GB. Nobody but its owner may write to it. Several daemons may share it.",
     ),
     disk_limit: size(
       "20G",
       "What all images may take on disk. Above it, the least recently used are removed, but none in use.",
+      2 ** 20,
     ),
     inline_limit: milliseconds(
       300,
-      "How long a container waits for its image when that is small and not there yet. Others start over 9p, and the image is made behind.",
+      "How long a container waits for its image when that is small and not there yet. Others start over the share, and the image is made behind.",
     ),
     mkfs: foundPath(
       "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",

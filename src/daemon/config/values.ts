@@ -19,7 +19,9 @@ export interface ConfigKey<Value = unknown> {
 
 const LONGEST_MS = 3_600_000;
 
-const absolutePath = z.string().check(z.refine((value) => value.startsWith("/"), "must be an absolute path"));
+const absolutePath = z
+  .string()
+  .check(z.refine((value) => value.startsWith("/") && !value.includes("\0"), "must be an absolute path"));
 const isSize = z.refine<string | number>(
   (value) => parseSize(value) !== undefined,
   'must be a size such as "256M" or a number of bytes',
@@ -53,6 +55,11 @@ export function size(fallback: string, doc: string, least = 0): ConfigKey<number
   return { schema: sizeInBytes.check(enough), type, fallback, doc };
 }
 
+/** A size whose default is found at run time. */
+export function foundSize(doc: string, least: number): ConfigKey<number | undefined> {
+  return { ...size("0", doc, least), fallback: undefined };
+}
+
 export function milliseconds(fallback: number, doc: string): ConfigKey<number> {
   const schema = wholeNumber(1, LONGEST_MS);
   return { schema, type: "milliseconds", fallback, doc };
@@ -61,6 +68,11 @@ export function milliseconds(fallback: number, doc: string): ConfigKey<number> {
 /** A whole number between two others. */
 export function count(least: number, most: number, fallback: number, doc: string): ConfigKey<number> {
   return { schema: wholeNumber(least, most), type: `integer, ${least} to ${most}`, fallback, doc };
+}
+
+/** A whole number between two others, whose default is found at run time. */
+export function foundCount(least: number, most: number, doc: string): ConfigKey<number | undefined> {
+  return { ...count(least, most, least, doc), fallback: undefined };
 }
 
 export function percent(fallback: number, doc: string): ConfigKey<number> {

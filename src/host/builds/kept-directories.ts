@@ -6,18 +6,25 @@
  *     .old-XXXXXX/    being removed
  *     .lock           held while one is made
  *
- * A directory is whole or not there: it appears and goes by rename(2). Must not know what is in one, nor who holds it.
+ * A directory is whole or not there: it appears and goes by rename(2). A store that others may write to is refused. Must not
+ * know what is in a directory, nor who holds it.
  */
 import { randomBytes } from "node:crypto";
+import type { Stats } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { makeDirectories } from "../../lib/directories.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
-const TEMPORARY = /^\.(new|old)-/;
+const TEMPORARY = /^\.(new|old)-[0-9a-f]{6}$/;
 const BLOCK_BYTES = 512;
+const OTHERS_WRITE = 0o002;
+const GROUP_WRITES = 0o020;
 
 export class KeptDirectories {
+  private trusted = false;
+
   /** @param heldIn whether somebody uses what is in a directory */
   constructor(
     readonly root: string,
@@ -31,12 +38,13 @@ export class KeptDirectories {
   /** Makes the store's directory, which only its owner may look into. Throws HostResource naming the key. */
   async prepare(configKey: string): Promise<void> {
     try {
-      await mkdir(this.root, { recursive: true, mode: 0o700 });
+      await makeDirectories(this.root, 0o700);
     } catch (error) {
       const remedy = `set ${configKey} to one that can be written`;
       const about = { subject: this.root, remedy, cause: error };
       throw blazarError("HostResource", "make a store's directory", reasonOf(error), about);
     }
+    await this.check();
   }
 
   /** The directory of a key, whether it is there or not. */
@@ -44,12 +52,15 @@ export class KeptDirectories {
     return join(this.root, key);
   }
 
+  /** Throws HostResource. */
   async keys(): Promise<string[]> {
-    const names = await readdir(this.root).catch(absent);
-    return (names ?? []).filter((name) => KEY.test(name));
+    await this.check();
+    return (await this.entries()).filter((name) => KEY.test(name));
   }
 
+  /** Throws HostResource. */
   async has(key: string): Promise<boolean> {
+    await this.check();
     return KEY.test(key) && (await stat(this.path(key)).catch(absent)) !== undefined;
   }
 
@@ -89,9 +100,11 @@ export class KeptDirectories {
     return there(utimes(join(this.path(key), "used"), at, at));
   }
 
-  /** Makes a mark on it: a file of this name. False = it is gone. */
+  /** Makes a mark on it: a file of this name, whole or not there. False = it is gone. Throws HostResource. */
   async mark(key: string, name: string, text = ""): Promise<boolean> {
-    return there(writeFile(join(this.path(key), name), text));
+    await this.check();
+    const draft = join(this.path(key), `.mark-${randomBytes(6).toString("hex")}`);
+    return there(writeFile(draft, text).then(() => rename(draft, join(this.path(key), name))));
   }
 
   async unmark(key: string, name: string): Promise<void> {
@@ -122,9 +135,48 @@ export class KeptDirectories {
 
   /** What a crash has left half made or half removed; the caller holds the lock. */
   async leftovers(): Promise<string[]> {
-    const names = (await readdir(this.root).catch(absent)) ?? [];
-    return names.filter((name) => TEMPORARY.test(name)).map((name) => join(this.root, name));
+    return (await this.entries()).filter((name) => TEMPORARY.test(name)).map((name) => join(this.root, name));
   }
+
+  /** Names of the directories in the store. */
+  private async entries(): Promise<string[]> {
+    const found = await this.read(() => readdir(this.root, { withFileTypes: true }));
+    return (found ?? []).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  }
+
+  /** Throws HostResource if somebody else could put things into the store: VMs are made of them. */
+  private async check(): Promise<void> {
+    if (this.trusted) return;
+    const found = await this.read(() => stat(this.root));
+    if (found === undefined) return;
+    const reason = distrust(found);
+    if (reason !== undefined) {
+      const about = { subject: this.root, remedy: "name a directory that only its owner may write to" };
+      throw blazarError("HostResource", "use a store's directory", reason, about);
+    }
+    this.trusted = true;
+  }
+
+  /** Undefined: there is no store yet. Throws HostResource. */
+  private async read<T>(call: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await call().catch(absent);
+    } catch (error) {
+      throw BlazarError.wrap(error, "HostResource", {
+        operation: "use a store's directory",
+        subject: this.root,
+      });
+    }
+  }
+}
+
+/** Why nothing in it can be trusted; undefined if it can. */
+function distrust(directory: Stats): string | undefined {
+  const { uid, gid, mode } = directory;
+  if (!directory.isDirectory()) return "it is no directory";
+  if (uid !== 0 && uid !== process.geteuid?.()) return `it belongs to user ${uid}`;
+  const writers = gid === 0 ? OTHERS_WRITE : OTHERS_WRITE | GROUP_WRITES;
+  return (mode & writers) === 0 ? undefined : "others may write to it";
 }
 
 /** Undefined for ENOENT; throws everything else. */

@@ -8,6 +8,7 @@
 import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { makeDirectories } from "../../lib/directories.ts";
 import type { Hierarchy } from "./hierarchies.ts";
 
 /** What a group of v2 hands down to a sandbox's group. */
@@ -29,7 +30,7 @@ async function makeDirectory(directory: string): Promise<void> {
     if (code === "EEXIST") return;
     if (code !== "ENOENT") throw error;
     // the last sandbox of the group above may have removed that group just now
-    await mkdir(directory, { recursive: true });
+    await makeDirectories(directory);
   }
 }
 
@@ -52,6 +53,17 @@ async function inheritCpuset(directory: string): Promise<void> {
     if (readFileSync(file, "utf8").trim() !== "") continue;
     await writeControl(file, readFileSync(path.join(path.dirname(directory), name), "utf8"));
   }
+}
+
+/** In v1, no limit is a number close to the largest. */
+const V1_UNLIMITED = 2 ** 62;
+
+/** Bytes of memory that the group itself may have; undefined = no limit, or no such group. */
+export function readMemoryLimit(directory: string, { version }: Hierarchy): number | undefined {
+  const file = path.join(directory, version === 2 ? "memory.max" : "memory.limit_in_bytes");
+  const [word = ""] = readWords(file);
+  const bytes = Number(word);
+  return word === "" || !Number.isFinite(bytes) || bytes >= V1_UNLIMITED ? undefined : bytes;
 }
 
 function readWords(file: string): string[] {

@@ -5,7 +5,7 @@
  * says where they are. A systemd parent (`a-b.slice`) becomes the path that systemd gives it (systemd.slice(5)).
  * Must not change anything.
  */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { parseMountinfo } from "../../workers/mountinfo.ts";
@@ -22,8 +22,8 @@ export interface Hierarchy {
 const FLAGS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "favordynmods", "none"]);
 
 /** @param file like /proc/self/mountinfo. Named v1 hierarchies (systemd's) are left out: they have no controllers. */
-export async function readHierarchies(file: string): Promise<readonly Hierarchy[]> {
-  const entries = parseMountinfo(await readFile(file, "utf8"));
+export function readHierarchies(file: string): readonly Hierarchy[] {
+  const entries = parseMountinfo(readFileSync(file, "utf8"));
   const legacy = new Map<string, Hierarchy>();
   for (const { mountPoint, type, superOptions } of entries) {
     if (type !== "cgroup") continue;

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
-import { makeGroup, writeControl } from "./control-files.ts";
+import { makeGroup, readMemoryLimit, writeControl } from "./control-files.ts";
 import {
   expandParent,
   groupsOnTheWay,
@@ -37,7 +37,7 @@ export class HostCgroups implements Cgroups {
   private readonly mountinfo: string;
   private readonly ownGroup: string;
   private readonly delay: (milliseconds: number) => Promise<unknown>;
-  private hierarchies: Promise<readonly Hierarchy[]> | undefined;
+  private hierarchies: readonly Hierarchy[] | undefined;
 
   constructor(options: HostCgroupsOptions = {}) {
     this.mountinfo = options.mountinfo ?? "/proc/self/mountinfo";
@@ -54,7 +54,7 @@ export class HostCgroups implements Cgroups {
     const group = parent === "" ? this.ownGroup : expandParent(parent);
     const directories: string[] = [];
     const procs: string[] = [];
-    for (const { mountPoint } of await this.mounted()) {
+    for (const { mountPoint } of this.mounted()) {
       const above = groupsOnTheWay(mountPoint, group);
       // Blazar's own group is removed with its last sandbox, whoever made it
       const ours = parent === "" ? above : above.filter((each) => !existsSync(each));
@@ -63,6 +63,19 @@ export class HostCgroups implements Cgroups {
       procs.push(path.join(directory, "cgroup.procs"));
     }
     return { directories, procs };
+  }
+
+  memoryLimit(parent: string): number | undefined {
+    if (parent === "") return undefined;
+    const group = expandParent(parent);
+    const hierarchy = this.mounted().find(
+      ({ version, controllers }) => version === 2 || controllers.includes("memory"),
+    );
+    if (hierarchy === undefined) return undefined;
+    const limits = groupsOnTheWay(hierarchy.mountPoint, group).flatMap(
+      (directory) => readMemoryLimit(directory, hierarchy) ?? [],
+    );
+    return limits.length === 0 ? undefined : Math.min(...limits);
   }
 
   async make(directories: readonly string[]): Promise<void> {
@@ -105,7 +118,7 @@ export class HostCgroups implements Cgroups {
   ): Promise<void> {
     const groups = new Map<Hierarchy, string[]>();
     for (const directory of directories) {
-      const hierarchy = await this.hierarchyOf(directory);
+      const hierarchy = this.hierarchyOf(directory);
       groups.set(hierarchy, [...(groups.get(hierarchy) ?? []), directory]);
     }
     const ends = await Promise.allSettled([...groups].map(([hierarchy, group]) => work(group, hierarchy)));
@@ -133,15 +146,14 @@ export class HostCgroups implements Cgroups {
   }
 
   /** The hierarchy that a directory is in. Throws for its root, and for any path outside. */
-  private async hierarchyOf(directory: string): Promise<Hierarchy> {
-    const hierarchies = await this.mounted();
-    const found = hierarchies.find(({ mountPoint }) => directory.startsWith(`${mountPoint}/`));
+  private hierarchyOf(directory: string): Hierarchy {
+    const found = this.mounted().find(({ mountPoint }) => directory.startsWith(`${mountPoint}/`));
     if (found === undefined || path.resolve(directory) !== directory)
       throw invalidGroup(directory, "it is not below a mounted cgroup hierarchy");
     return found;
   }
 
-  private mounted(): Promise<readonly Hierarchy[]> {
+  private mounted(): readonly Hierarchy[] {
     this.hierarchies ??= readHierarchies(this.mountinfo);
     return this.hierarchies;
   }

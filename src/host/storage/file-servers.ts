@@ -2,7 +2,8 @@
  * The FileServers port: file servers as children of the keeper.
  *
  * The keeper makes the socket, so nobody has to wait for the server. As a user of its own a server is in a jail that has the
- * served directory and nothing else. It has one capability, because images hold files that only root may read.
+ * served directory and nothing else. It has the capabilities that its kind of share needs: layers hold files that only
+ * root may read, and in volumes a guest's root does what a container's root does on the host.
  */
 import { constants } from "node:fs";
 import type { FileServerSpec, FileServers } from "../../contracts/file-servers.ts";
@@ -14,6 +15,7 @@ import type {
   ProcessIdentity,
   ProcessSpawn,
 } from "../../contracts/keeper.ts";
+import type { ShareKind } from "../../contracts/share-kind.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/unix-socket.ts";
 
@@ -23,6 +25,20 @@ const PRIVATE = 0o600;
 /** In the jail. */
 const PROGRAM = "/fileserver";
 const ROOT = "/share";
+
+const CAPABILITIES: { readonly [Kind in ShareKind]: readonly string[] } = {
+  layers: ["CAP_DAC_READ_SEARCH"],
+  volumes: [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_SETFCAP",
+  ],
+};
+
+const OPTIONS: { readonly [Kind in ShareKind]: readonly string[] } = { layers: [], volumes: ["--writable"] };
 
 export interface KeeperFileServersOptions {
   readonly keeper: Pick<Keeper, "spawn" | "seal" | "signal" | "exited" | "forget">;
@@ -52,20 +68,20 @@ export class KeeperFileServers implements FileServers {
   }
 
   private process(spec: FileServerSpec): ProcessSpawn {
-    const { id, directory, socket, user, cgroups } = spec;
+    const { id, kind, directory, socket, user, cgroups } = spec;
     const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
     const flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW;
     const jailed = user !== undefined;
     const [program, root] = jailed ? [PROGRAM, ROOT] : [this.options.binary, directory];
     return {
       id,
-      argv: [program, "--root", root, "--listener", String(LISTENER)],
+      argv: [program, ...OPTIONS[kind], "--root", root, "--listener", String(LISTENER)],
       env: [],
       cwd: "/",
       uid: user?.uid,
       gid: user?.gid,
       groups: [],
-      capabilities: ["CAP_DAC_READ_SEARCH"],
+      capabilities: CAPABILITIES[kind],
       files: [{ fd: STDERR, path: `${socket}.log`, flags, mode: PRIVATE }],
       sockets: [{ fd: LISTENER, path: socket, mode: PRIVATE }],
       jail: jailed ? this.jail(spec) : undefined,
@@ -74,17 +90,19 @@ export class KeeperFileServers implements FileServers {
     };
   }
 
-  private jail({ directory, changes }: FileServerSpec): Jail {
+  private jail({ kind, directory, changes }: FileServerSpec): Jail {
     const share: JailMount = {
       source: directory,
       target: ROOT,
-      readonly: true,
+      // a volume is read-only if its mount on the host is
+      readonly: kind === "layers",
       follow: changes,
       temporary: false,
     };
     const { binary } = this.options;
     const program = { source: binary, target: PROGRAM, readonly: true, follow: false, temporary: true };
-    return { mounts: [share, program], proc: false };
+    // a file without a name is reached by its descriptor's
+    return { mounts: [share, program], proc: true, keepsProc: true };
   }
 
   private async end(id: string): Promise<void> {

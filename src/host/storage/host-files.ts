@@ -4,10 +4,11 @@
  * Looks first, and asks a worker only if there is something to unmount: an idle daemon then needs no thread. Everything
  * else is done by Node's own asynchronous file calls.
  */
-import { chmod, chown, lstat, mkdir, readFile, realpath, rm } from "node:fs/promises";
+import { chmod, chown, lstat, readFile, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
+import { makeDirectories } from "../../lib/directories.ts";
 import { mountPointsBelow } from "../../workers/mountinfo.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -27,7 +28,7 @@ export class LocalHostFiles implements HostFiles {
     owner?: { readonly uid: number; readonly gid: number },
   ): Promise<void> {
     try {
-      await mkdir(directory, { recursive: true, mode });
+      await makeDirectories(directory, mode);
       const found = await lstat(directory);
       if (!found.isDirectory()) {
         const reason = "there is a symlink or a file of that name";

@@ -115,7 +115,10 @@ export class HostRootfsStore implements RootfsStore {
       if (paths !== undefined) return { kind: "disks", paths };
       // a share cannot have mapped ids, so the image is waited for
       if (snapshot.maps !== undefined) await this.images?.prepare(snapshot.lower, signal);
-      const lease = await this.images?.use(snapshot.lower, containerId, signal);
+      const lease =
+        isShared(snapshot) || snapshot.maps !== undefined
+          ? await this.images?.use(snapshot.lower, containerId, signal)
+          : undefined;
       if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
     }
     if (snapshot.maps !== undefined) throw withoutMappedIds(request, foreign);
@@ -149,6 +152,14 @@ function withoutMappedIds({ containerId }: RootfsRequest, foreign: boolean): Bla
     subject: containerId,
     remedy,
   });
+}
+
+/**
+ * Whether other containers will have the same layers. A writable directory without an upper is a container's own: `native`
+ * copies all of an OCI image into it, and nobody else would ever ask for its image.
+ */
+function isShared({ upper, readonly }: Layers): boolean {
+  return upper !== undefined || readonly;
 }
 
 async function planDisk(

@@ -8,15 +8,16 @@
  * Only the daemon's user may look inside: a guest's memory is nobody else's to read, and VMMs get their files as descriptors.
  * Nothing here decides which templates are kept.
  */
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Template } from "../../contracts/templates.ts";
 import type { VmShape } from "../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../contracts/vmm.ts";
 import { isAlive, processStat } from "../../lib/processes.ts";
 import { absent, KeptDirectories } from "../builds/kept-directories.ts";
+import { problemOf, readSmallFile } from "../builds/small-file.ts";
 
 const MARKER = /^in-use\.(\d+)\.(\d+)$/;
 
@@ -66,7 +67,7 @@ export class TemplateFiles {
     const path = this.kept.path(key);
     try {
       const { version, parts, shape, createdAt, ...said } = manifest.parse(
-        JSON.parse(await readFile(join(path, "template.json"), "utf8")),
+        JSON.parse(await readSmallFile(join(path, "template.json"))),
       );
       if (said.key !== key) throw new Error(`it describes ${said.key}`);
       return {
@@ -81,9 +82,9 @@ export class TemplateFiles {
     } catch (error) {
       // Another process has removed it meanwhile.
       if (!(await this.kept.has(key))) return undefined;
-      const reason = reasonOf(error).split("\n")[0] ?? "";
-      const operation = "read a template's description";
-      throw blazarError("TemplateBroken", operation, reason, { subject: key, cause: error });
+      if (error instanceof BlazarError) throw error;
+      const about = { subject: key, remedy: `remove it: blazar template rm ${key}`, cause: error };
+      throw blazarError("TemplateBroken", "read a template's description", problemOf(error), about);
     }
   }
 

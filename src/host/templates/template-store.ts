@@ -74,6 +74,10 @@ export class LocalTemplateStore implements TemplateStore {
     return typeof found === "string" ? this.builds.join(identity.key, signal) : { ...found, steps: [] };
   }
 
+  keys(): Promise<readonly string[]> {
+    return this.files.keys();
+  }
+
   async list(): Promise<readonly Template[]> {
     const found: Template[] = [];
     for (const key of await this.files.keys()) {
@@ -81,7 +85,7 @@ export class LocalTemplateStore implements TemplateStore {
         const template = await this.files.read(key);
         if (template !== undefined) found.push(template);
       } catch (error) {
-        this.options.logger.warn({ err: error, template: key }, "a template is broken: remove it");
+        this.options.logger.warn({ err: error, template: key }, "a template is broken");
       }
     }
     return found.sort((a, b) => b.lastUsedAt.getTime() - a.lastUsedAt.getTime());

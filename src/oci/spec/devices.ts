@@ -71,10 +71,11 @@ function wildcard(number: number | null | undefined): number | undefined {
 function isOfGuest({ allow, type, major, minor }: DeviceRule): boolean {
   // what is denied is denied; so is what is allowed for all devices of a type, by who may have any
   if (!allow || type === "a" || major === undefined) return true;
-  return isFixed(type, major, minor);
+  return isFixedDevice(type, major, minor);
 }
 
-function isFixed(type: "b" | "c", major: number, minor: number | undefined): boolean {
+/** Whether Linux has fixed the number, so that it means the same device in the guest. */
+export function isFixedDevice(type: "b" | "c", major: number, minor: number | undefined): boolean {
   return (
     FIXED_MAJORS[type].has(major) && !(type === "c" && major === MISC && (minor ?? 0) >= FIRST_DYNAMIC_MISC)
   );
@@ -96,7 +97,7 @@ function translateNodes(
       throw invalidSpec(`${field}.path`, `"${device.path}" is not an absolute path`);
     if (DEFAULT_DEVICES.has(device.path)) return [];
     const node = readNode(device, field);
-    if (node.type === "p" || isFixed(node.type, node.major, node.minor)) return [node];
+    if (node.type === "p" || isFixedDevice(node.type, node.major, node.minor)) return [node];
     const what = `${device.path} (${node.type} ${node.major}:${node.minor})`;
     if (!privileged)
       throw unsupportedSpec(field, `the host's device ${what} is not in the guest`, "take it from the pod");

@@ -1,11 +1,12 @@
 /**
  * From an OCI spec's mounts to the guest's: runtime-spec, config.md#mounts, and what containerd's CRI adds.
  *
- * A filesystem of the kernel is made in the guest; another one is a word in {@link KERNEL_FILESYSTEMS}. The files that a
- * pod shares come from the sandbox, so CRI's binds of them are left out. Every other path of the host is refused by name
- * in {@link translateBind}, where volumes will go: a container without its volume is worse than one that does not start.
+ * A filesystem of the kernel is made in the guest; another one is a word in {@link KERNEL_FILESYSTEMS}. The files that
+ * containerd would make for a pod come from the sandbox, so its binds of them are left out. Every other bind is a volume:
+ * its mount names a request, and what becomes of it is decided when the host has been looked at (volumes.ts).
  */
 import path from "node:path";
+import type { VolumeRequest } from "../../contracts/volumes.ts";
 import type { GuestMount } from "../../protocol/guest/messages.ts";
 import { atMost } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciMount, unsupportedSpec } from "./schema.ts";
@@ -13,61 +14,136 @@ import { invalidSpec, isEmpty, type OciMount, unsupportedSpec } from "./schema.t
 /** Filesystems that the guest mounts itself, at any place. */
 const KERNEL_FILESYSTEMS = new Set(["proc", "sysfs", "tmpfs", "devpts", "mqueue"]);
 const CGROUP_FILESYSTEMS = new Set(["cgroup", "cgroup2"]);
-/** Files that the daemon makes for the whole sandbox. */
+/** What containerd makes for a pod below its own state; the daemon makes it for the sandbox. Without the pod's id, any. */
 const SANDBOX_FILES = new Set(["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
 const SHARED_MEMORY = "/dev/shm";
+const HOST_SHARED_MEMORY = "/dev/shm";
+const BIDIRECTIONAL = new Set(["shared", "rshared"]);
+const FROM_HOST = new Set(["slave", "rslave"]);
 
 export interface TranslatedMounts {
+  /** The `source` of a mount of type `volume` is the number of its request. */
   readonly mounts: GuestMount[];
+  readonly volumes: VolumeRequest[];
   readonly warnings: string[];
 }
 
 /** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
 export function translateMounts(mounts: readonly OciMount[]): TranslatedMounts {
-  const warnings: string[] = [];
-  const guest = mounts.flatMap((mount, index) => {
-    const translated = translateMount(mount, `mounts[${index}]`, warnings);
-    return translated === undefined ? [] : [translated];
-  });
-  return { mounts: atMost(guest, 1024, "mounts"), warnings };
+  const translation = new Translation();
+  for (const [index, mount] of atMost(mounts, 1024, "mounts").entries())
+    translation.add(mount, `mounts[${index}]`);
+  return translation;
 }
 
-/** Undefined if the sandbox has it already. */
-function translateMount(mount: OciMount, field: string, warnings: string[]): GuestMount | undefined {
-  const options = atMost(mount.options ?? [], 64, `${field}.options`);
-  if (!mount.destination.startsWith("/"))
-    throw invalidSpec(`${field}.destination`, `"${mount.destination}" is not an absolute path`);
-  const destination = path.posix.resolve(mount.destination);
-  const type = mount.type ?? "";
-  const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
-  if (isBind) return translateBind(mount, destination, field);
-  if (!isEmpty(mount.uidMappings) || !isEmpty(mount.gidMappings))
-    throw unsupportedSpec(
-      field,
-      `the ${type} at ${destination} maps user ids`,
-      "map ids of bind mounts only",
-    );
-  const source = mount.source ?? "";
-  if (KERNEL_FILESYSTEMS.has(type)) return { type, source, destination, options };
-  if (CGROUP_FILESYSTEMS.has(type)) return cgroupView(destination, options, warnings);
-  const shown = type === "" ? "mount without type" : type;
-  throw unsupportedSpec(field, `a ${shown} at ${destination} is not supported`);
-}
+class Translation implements TranslatedMounts {
+  readonly mounts: GuestMount[] = [];
+  readonly volumes: VolumeRequest[] = [];
+  readonly warnings: string[] = [];
 
-function translateBind(mount: OciMount, destination: string, field: string): GuestMount | undefined {
-  if (SANDBOX_FILES.has(destination)) return undefined;
-  if (destination === SHARED_MEMORY) {
-    // a tmpfs at this place is the sandbox's shared memory in the guest
-    const options = ["nosuid", "noexec", "nodev", "mode=1777"];
-    return { type: "tmpfs", source: "shm", destination, options };
+  add(mount: OciMount, field: string): void {
+    const options = atMost(mount.options ?? [], 64, `${field}.options`);
+    if (!mount.destination.startsWith("/"))
+      throw invalidSpec(`${field}.destination`, `"${mount.destination}" is not an absolute path`);
+    const destination = path.posix.resolve(mount.destination);
+    const type = mount.type ?? "";
+    const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
+    if (isBind) return this.addBind(mount, { destination, options, field });
+    if (hasMappings(mount))
+      throw unsupportedSpec(
+        field,
+        `the ${type} at ${destination} maps user ids`,
+        "map ids of bind mounts only",
+      );
+    const source = mount.source ?? "";
+    if (KERNEL_FILESYSTEMS.has(type)) this.mounts.push({ type, source, destination, options });
+    else if (CGROUP_FILESYSTEMS.has(type)) this.mounts.push(this.cgroupView(destination, options));
+    else {
+      const shown = type === "" ? "mount without type" : type;
+      throw unsupportedSpec(field, `a ${shown} at ${destination} is not supported`);
+    }
   }
-  const source = mount.source ?? "(no source)";
-  const reason = `the host's ${source} cannot be mounted at ${destination} yet`;
-  throw unsupportedSpec(field, reason, "remove the volume from the pod");
+
+  private addBind(mount: OciMount, { destination, options, field }: Place): void {
+    const source = mount.source ?? "";
+    if (!source.startsWith("/"))
+      throw invalidSpec(`${field}.source`, `"${source}" is not an absolute path of the host`);
+    if (isOfSandbox(source, destination)) return;
+    if (isSharedMemory(source, destination)) {
+      // a tmpfs at this place is the sandbox's shared memory in the guest
+      const usual = ["nosuid", "noexec", "nodev", "mode=1777"];
+      this.mounts.push({ type: "tmpfs", source: "shm", destination, options: usual });
+      return;
+    }
+    if (hasMappings(mount)) {
+      const reason = `${source} at ${destination}: a volume of a pod with hostUsers: false cannot be mapped yet`;
+      throw unsupportedSpec(field, reason, "set hostUsers: true, or remove the volume");
+    }
+    const bidirectional = options.find((option) => BIDIRECTIONAL.has(option));
+    if (bidirectional !== undefined) {
+      const reason = `${source} at ${destination} is ${bidirectional} (Bidirectional): mounts in a VM cannot reach the host`;
+      throw unsupportedSpec(field, reason, "set mountPropagation: HostToContainer or None");
+    }
+    const request = {
+      field,
+      source: path.posix.normalize(source),
+      destination,
+      readonly: isReadonly(options),
+      recursive: !options.includes("bind") || options.includes("rbind"),
+      slave: options.some((option) => FROM_HOST.has(option)),
+    };
+    this.mounts.push({
+      type: "volume",
+      source: String(this.volumes.length),
+      destination,
+      options: bound(options),
+    });
+    this.volumes.push(request);
+  }
+
+  /** Containers can read the guest's hierarchy but not write to it: the agent keeps their limits there. */
+  private cgroupView(destination: string, options: readonly string[]): GuestMount {
+    if (options.includes("rw"))
+      this.warnings.push(`the cgroups at ${destination} are read-only in the guest`);
+    return { type: "cgroup", source: "cgroup", destination, options: ["nosuid", "noexec", "nodev", "ro"] };
+  }
 }
 
-/** Containers can read the guest's hierarchy but not write to it: the agent keeps their limits there. */
-function cgroupView(destination: string, options: readonly string[], warnings: string[]): GuestMount {
-  if (options.includes("rw")) warnings.push(`the cgroups at ${destination} are read-only in the guest`);
-  return { type: "cgroup", source: "cgroup", destination, options: ["nosuid", "noexec", "nodev", "ro"] };
+function hasMappings({ uidMappings, gidMappings }: OciMount): boolean {
+  return !isEmpty(uidMappings) || !isEmpty(gidMappings);
 }
+
+interface Place {
+  readonly destination: string;
+  readonly options: string[];
+  readonly field: string;
+}
+
+/** `<state>/sandboxes/<id>/hosts` and the like, which containerd names whether it has made them or not. */
+function isOfSandbox(source: string, destination: string): boolean {
+  return (
+    SANDBOX_FILES.has(destination) &&
+    source.endsWith(`/${path.posix.basename(destination)}`) &&
+    IN_SANDBOX.test(source)
+  );
+}
+
+const IN_SANDBOX = /\/sandboxes\/[^/]+\/[^/]+$/;
+
+/** The pod's, or the host's own where a pod asks for the host's IPC. Anything else at this place is a volume. */
+function isSharedMemory(source: string, destination: string): boolean {
+  if (destination !== SHARED_MEMORY) return false;
+  return source === HOST_SHARED_MEMORY || (source.endsWith("/shm") && IN_SANDBOX.test(source));
+}
+
+/** The last word counts, as for mount(8). */
+function isReadonly(options: readonly string[]): boolean {
+  return ["ro", "rro"].includes(options.findLast((option) => ["ro", "rro", "rw"].includes(option)) ?? "");
+}
+
+/** What is left for the guest: it has nothing that a mount could propagate to. */
+function bound(options: readonly string[]): string[] {
+  return options.filter((option) => !BINDING.has(option) && !FROM_HOST.has(option));
+}
+
+const BINDING = new Set(["bind", "rbind", "private", "rprivate"]);

@@ -7,6 +7,7 @@
  */
 import { BlazarError } from "../../contracts/errors.ts";
 import type { SeccompProfile } from "../../contracts/seccomp.ts";
+import type { VolumeRequest } from "../../contracts/volumes.ts";
 import type { ContainerCreate } from "../../protocol/guest/messages.ts";
 import { containerCreate } from "../../protocol/guest/messages.ts";
 import { layerBytesOf } from "./annotations.ts";
@@ -21,9 +22,14 @@ import { readSeccomp } from "./seccomp.ts";
 
 /** What the guest has to do for a container. The caller adds its root, stdio and id. */
 export interface TranslatedSpec {
-  readonly create: Omit<ContainerCreate, "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs">;
+  readonly create: Omit<
+    ContainerCreate,
+    "id" | "rootfs" | "stdio" | "pidTarget" | "seccomp" | "drainMs" | "returned"
+  >;
   /** Undefined: no system call is filtered. */
   readonly seccomp: SeccompProfile | undefined;
+  /** What it binds of the host; mounts of type `volume` name them by number. */
+  readonly volumes: readonly VolumeRequest[];
   readonly rootReadonly: boolean;
   /** Task pid of the container whose PID namespace is joined, if `create.pidNamespace` is `target`. */
   readonly pidTarget: number | undefined;
@@ -47,7 +53,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
   if (isEmpty(spec.process)) throw invalidSpec("process", "there is none, so there is nothing to run");
   const process = spec.process ?? {};
   const linux = spec.linux ?? {};
-  const { mounts, warnings } = translateMounts(spec.mounts ?? []);
+  const { mounts, volumes, warnings } = translateMounts(spec.mounts ?? []);
   const resources = guestResources(linux.resources ?? {});
   const devices = translateDevices(linux.devices ?? [], linux.resources?.devices ?? []);
   const { pidTarget, ...namespaces } = translateNamespaces(spec);
@@ -67,6 +73,7 @@ export function translateSpec(value: unknown): TranslatedSpec {
   return {
     create,
     seccomp: readSeccomp(linux.seccomp),
+    volumes,
     rootReadonly: spec.root?.readonly ?? false,
     pidTarget,
     notices: isEmpty(linux.mountLabel) ? processNotices(process) : [HOST_LABELS],
@@ -130,7 +137,7 @@ function refuseInvalid(create: TranslatedSpec["create"]): void {
   };
   const stdio = { stdin: 0, stdout: 0, stderr: 0 };
   try {
-    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio, drainMs: 0 }, "spec");
+    containerCreate({ ...create, id: "", pidTarget: "", rootfs, stdio, drainMs: 0, returned: [] }, "spec");
   } catch (error) {
     if (!(error instanceof BlazarError)) throw error;
     throw invalidSpec(error.details.subject ?? "", error.details.reason);

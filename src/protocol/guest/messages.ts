@@ -21,8 +21,12 @@ import { ALL_CAPABILITIES } from "./capabilities.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
-/** Name of the port over which a file server serves the share. */
-export const SHARE_PORT_NAME = "blazar.share.0";
+/** Kinds of shares, as in contracts/file-servers.ts. */
+export const SHARE_KINDS = ["layers", "volumes"] as const;
+/** Names of the ports over which file servers serve the shares. */
+export const SHARE_PORTS = { layers: "blazar.layers.0", volumes: "blazar.volumes.0" } as const;
+/** Where the guest has each share mounted. A volume is a directory or a file below the share that the host has made. */
+export const SHARE_PATHS = { layers: "/run/layers", volumes: "/run/volumes" } as const;
 /** Serial numbers of a VM's slots: disks that are there from the start, empty, and are filled with an image later. */
 export const SLOT_SERIALS = ["slot0", "slot1"] as const;
 
@@ -73,15 +77,22 @@ export const sandboxSetup = object({
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
-/** `share.mount`: mounts what a file server serves at the port of this name, by 9p; it may be repeated. */
-export const shareMount = object({ port: string });
+/** `share.mount`: mounts what a file server serves at the port of this kind of share; it may be repeated. */
+export const shareMount = object({ share: oneOf(...SHARE_KINDS) });
+/** `share.unmount`: lets go of this share and its port. */
+export const shareUnmount = object({ share: oneOf(...SHARE_KINDS) });
 
 /** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
 /** What the wall clock shows, in milliseconds since the epoch. */
 export const clockReading = object({ now: integer() });
 
-/** A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share. */
+/**
+ * A kernel filesystem, tmpfs or bind mount inside a container. `source` of a bind is a path in the share of layers, and of a
+ * `shared` in the share of volumes. Of a `volume` it is the name of a volume in the guest's memory, and perhaps a path in
+ * it. Of an `own` it is the name of a directory on the container's disk, which begins as what the image has at the
+ * destination.
+ */
 export const guestMount = object({
   type: string,
   source: string,
@@ -123,6 +134,48 @@ export const imagePrepare = object({
   /** SCSI serial of its disk. */
   serial: string,
 });
+
+/** A part of a file's content in base64 fits a string of a message. */
+export const VOLUME_PART_CHARACTERS = 256 * 1024;
+
+/** Something in a volume; what is there already of the same type is changed. */
+export const volumePart = object({
+  /** Relative to the volume; "" is the volume itself. */
+  path: string,
+  type: oneOf("directory", "file", "link"),
+  mode: integer(0, 0o7777),
+  uid: uint32,
+  gid: uint32,
+  mtimeMs: integer(Number.MIN_SAFE_INTEGER),
+  /** Where the content belongs in a file. At 0 the file begins anew. */
+  offset: integer(),
+  /** Base64 of bytes of a file, or the target of a link. */
+  content: string,
+});
+export type VolumePart = ReturnType<typeof volumePart>;
+
+const volume = object({
+  /** `[a-z0-9-]{1,31}`. */
+  name: string,
+  /** Bytes of a tmpfs of its own; undefined = among the copies that the guest has. */
+  bytes: optional(integer(0)),
+  parts: array(volumePart, 4096),
+});
+
+/** `volume.write`: makes volumes in the guest's memory, or writes more into them. */
+export const volumeWrite = object({ volumes: array(volume, 1024) });
+export type VolumeWrite = ReturnType<typeof volumeWrite>;
+
+/** `volume.swap`: renames within a volume, each at once and over what is there; then removes trees. */
+export const volumeSwap = object({
+  name: string,
+  renames: array(object({ from: string, to: string }), 8192),
+  removed: array(string, 8192),
+});
+export type VolumeSwap = ReturnType<typeof volumeSwap>;
+
+/** `volume.remove`: removes volumes that no container has. Those that are not there are no error. */
+export const volumeRemove = object({ names: array(string, 1024) });
 
 /** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
@@ -218,6 +271,8 @@ export const containerCreate = object({
   /** The names in its own UTS namespace; "" leaves the sandbox's. */
   hostname: string,
   domainname: string,
+  /** Volumes that are a file, and whose content the host gets when the container ends. */
+  returned: array(string, 64),
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 
@@ -260,7 +315,8 @@ export const processExited = object({
   execId: string,
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
-  oomKilled: boolean,
+  /** The last bytes of the container's `returned` volumes in base64, with its first process's end. */
+  returned: array(object({ name: string, content: string }), 64),
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 
@@ -276,13 +332,16 @@ export const GUEST_REQUESTS = {
   /** The result is what the clock shows after the setup. */
   "sandbox.setup": { params: sandboxSetup, result: clockReading },
   "share.mount": { params: shareMount, result: nothing },
-  /** Lets go of the share and its port. The host asks for it when no container needs the share. */
-  "share.unmount": { params: nothing, result: nothing },
+  /** The host asks for it when no container needs the share. */
+  "share.unmount": { params: shareUnmount, result: nothing },
   "disk.prepare": { params: diskPrepare, result: nothing },
   "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
+  "volume.write": { params: volumeWrite, result: nothing },
+  "volume.swap": { params: volumeSwap, result: nothing },
+  "volume.remove": { params: volumeRemove, result: nothing },
   "container.create": { params: containerCreate, result: pidResult },
   "container.delete": { params: containerRef, result: nothing },
   "container.pids": { params: containerRef, result: pidsResult },
@@ -306,4 +365,9 @@ export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)
 export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
 
 /** Every event of the agent. */
-export const GUEST_EVENTS = { "process.exited": processExited, "agent.log": agentLog } as const;
+export const GUEST_EVENTS = {
+  "process.exited": processExited,
+  "agent.log": agentLog,
+  /** The kernel has killed processes of the container for want of memory. Comes before the end of a killed process. */
+  "container.oomKilled": containerRef,
+} as const;

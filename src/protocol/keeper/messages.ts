@@ -27,6 +27,8 @@ const jail = object({
   mounts: array(jailMount, 64),
   /** A /proc until `process.seal`. */
   proc: boolean,
+  /** It stays after that. */
+  keepsProc: optional(boolean),
   /** The process makes jails for its copies: a user namespace with these ids. */
   forks: optional(object({ firstUid: uint32, count: integer(1, 0xffff_ffff) })),
 });

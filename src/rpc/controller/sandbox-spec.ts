@@ -34,6 +34,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   const config = configOf(request);
   refuseHostNamespaces(config, id);
   const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
+  const { memoryBytes: overheadBytes } = sizeOf(config.linux?.overhead);
   return {
     id,
     hostname: config.hostname,
@@ -55,6 +56,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     annotations: { ...config.annotations, ...request.annotations },
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(overheadBytes === undefined ? {} : { overheadBytes }),
   };
 }
 
@@ -160,6 +162,14 @@ const idMappings = z.optional(
 const userNamespace = z.object({ mode: z.optional(z.number()), uids: idMappings, gids: idMappings });
 const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
 
+const resourceNumbers = z.optional(
+  z.object({
+    cpu_period: z.optional(z.number()),
+    cpu_quota: z.optional(z.number()),
+    memory_limit_in_bytes: z.optional(z.number()),
+  }),
+);
+
 /** The fields of CRI's sandbox record that are read. Go leaves out what is empty. */
 const CriMetadata = z.object({
   Metadata: z.object({
@@ -193,13 +203,8 @@ const CriMetadata = z.object({
                   ),
                 }),
               ),
-              resources: z.optional(
-                z.object({
-                  cpu_period: z.optional(z.number()),
-                  cpu_quota: z.optional(z.number()),
-                  memory_limit_in_bytes: z.optional(z.number()),
-                }),
-              ),
+              resources: resourceNumbers,
+              overhead: resourceNumbers,
             }),
           ),
         }),
@@ -237,11 +242,8 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
           usernsOptions: usernsOptionsOf(linux?.security_context?.namespace_options?.userns_options),
         },
       },
-      resources: {
-        cpuPeriod: linux?.resources?.cpu_period ?? 0,
-        cpuQuota: linux?.resources?.cpu_quota ?? 0,
-        memoryLimitInBytes: BigInt(Math.trunc(linux?.resources?.memory_limit_in_bytes ?? 0)),
-      },
+      resources: resourcesOf(linux?.resources),
+      overhead: resourcesOf(linux?.overhead),
     },
   });
 }
@@ -257,6 +259,14 @@ function usernsOptionsOf(
       length: length ?? 0,
     }));
   return { mode: namespaceMode(options.mode), uids: read(options.uids), gids: read(options.gids) };
+}
+
+function resourcesOf(numbers: z.infer<typeof resourceNumbers>): Partial<LinuxContainerResources> {
+  return {
+    cpuPeriod: numbers?.cpu_period ?? 0,
+    cpuQuota: numbers?.cpu_quota ?? 0,
+    memoryLimitInBytes: BigInt(Math.trunc(numbers?.memory_limit_in_bytes ?? 0)),
+  };
 }
 
 function namespaceMode(value: number | undefined): NamespaceMode {

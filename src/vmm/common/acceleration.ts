@@ -7,11 +7,12 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration } from "../../contracts/vm.ts";
+import { makeDirectories } from "../../lib/directories.ts";
 
 /** What the operator asks for. */
 export type AccelerationChoice = "auto" | Acceleration;
@@ -107,7 +108,7 @@ async function remembered(file: string): Promise<Answer | undefined> {
 }
 
 async function remember(file: string, found: Answer): Promise<void> {
-  await mkdir(join(file, ".."), { recursive: true });
+  await makeDirectories(dirname(file));
   const temporary = `${file}.${process.pid}`;
   await writeFile(temporary, `${JSON.stringify(found)}\n`);
   await rename(temporary, file);

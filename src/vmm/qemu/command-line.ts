@@ -77,7 +77,7 @@ function machine({ spec, accelerator, memory = OWN }: CommandLineInput): string[
     ...["-M", `${MACHINE},memory-backend=memory`],
     ...["-object", `${memoryBackend(memory)},id=memory,size=${mebibytes}M`],
     ...["-m", `${mebibytes}M`, "-smp", String(spec.vcpus)],
-    ...["-accel", accelerator.name, "-cpu", accelerator.cpu],
+    ...["-accel", [accelerator.name, ...accelerator.options].join(","), "-cpu", accelerator.cpu],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     // a guest that ends stays until its console has been read; see vm.ts
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],

@@ -29,6 +29,10 @@ import { QemuTemplates, type SealedMemory } from "./templates/driver.ts";
 /** QEMU answers commands in microseconds, unless a disk holds it up. */
 const COMMAND_MS = 10_000;
 const DETACH_MS = 10_000;
+const MEBIBYTE = 2 ** 20;
+/** QEMU's heap and stacks, and what the kernel has for it, page tables and sockets among others. Measured: 30 MB. */
+const OWN_BYTES = 44 * MEBIBYTE;
+const VCPU_BYTES = 4 * MEBIBYTE;
 /** A boot with KVM takes well under a second; a host under load gets this. */
 const PROBE_MS = 10_000;
 
@@ -54,8 +58,12 @@ export interface QemuDriverOptions {
   readonly images?: LayerImages | undefined;
   /** The users that VMs may have; forks need them all. */
   readonly users: { readonly firstUid: number; readonly count: number };
-  /** What makes a VMM forkable (native/fork), to be preloaded; undefined = clones are never forks. */
+  /** Under emulation: what a VM's translated code may take. */
+  readonly translatedCodeBytes: number;
+  /** What makes a VMM forkable (native/fork), to be preloaded, also for clones; undefined = clones are never forks. */
   readonly forkLibrary?: string | undefined;
+  /** False = clones are never forks. */
+  readonly forks?: boolean;
 }
 
 export class QemuDriver implements VmmDriver {
@@ -64,15 +72,24 @@ export class QemuDriver implements VmmDriver {
   readonly forks: TcgForks | undefined;
   private readonly options: QemuDriverOptions;
   private ready: Promise<Launcher> | undefined;
+  /** What the accelerator takes at most; until it is known, as much as any. */
+  private acceleratorBytes: number;
 
   constructor(options: QemuDriverOptions) {
     this.options = options;
-    const { sealMemory, images, ownUser, users, forkLibrary } = options;
+    const { sealMemory, images, ownUser, users, forkLibrary, translatedCodeBytes } = options;
+    this.acceleratorBytes = options.acceleration === "kvm" ? KVM.bytes : translatedCodeBytes;
     if (sealMemory === undefined) return;
     const prepared = (signal?: AbortSignal): Promise<Launcher> => this.prepared(signal);
-    const templates = new QemuTemplates({ prepared, sealMemory, images, user: ownUser });
+    const templates = new QemuTemplates({
+      prepared,
+      sealMemory,
+      images,
+      user: ownUser,
+      library: forkLibrary,
+    });
     this.templates = templates;
-    if (forkLibrary === undefined) return;
+    if (forkLibrary === undefined || options.forks === false) return;
     this.forks = new TcgForks({ library: forkLibrary, users, images, prepared, templates });
   }
 
@@ -81,6 +98,10 @@ export class QemuDriver implements VmmDriver {
   ): Promise<{ readonly version: string; readonly acceleration: Acceleration }> {
     const { version, accelerator } = await this.prepared(signal);
     return { version, acceleration: accelerator.name };
+  }
+
+  ownBytes(vcpus: number): number {
+    return OWN_BYTES + vcpus * VCPU_BYTES + this.acceleratorBytes;
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm> {
@@ -127,7 +148,9 @@ export class QemuDriver implements VmmDriver {
     };
     const acceleration = await this.accelerate(withKvm, version);
     logger.info({ binary, version, acceleration }, "QEMU is ready");
-    return acceleration === "kvm" ? withKvm : { ...withKvm, accelerator: await this.emulated() };
+    const accelerator = acceleration === "kvm" ? KVM : await this.emulated();
+    this.acceleratorBytes = accelerator.bytes;
+    return { ...withKvm, accelerator };
   }
 
   private async emulated(): Promise<Accelerator> {
@@ -136,7 +159,7 @@ export class QemuDriver implements VmmDriver {
     if (tscKhz === undefined)
       logger.warn({}, "the host's TSC frequency is not known: emulated guests may hang while they boot");
     else logger.debug({ tscKhz }, "frequency of the host's TSC");
-    return emulation(tscKhz);
+    return emulation(tscKhz, this.options.translatedCodeBytes);
   }
 
   private accelerate(launcher: Launcher, version: string): Promise<Acceleration> {

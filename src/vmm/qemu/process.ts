@@ -52,14 +52,23 @@ export type MemorySource =
 /** Nobody but the keeper's own user may connect. */
 const SOCKET_MODE = 0o600;
 
-/** What one VMM has beyond what every VMM has: the preload of an original (tcg/). */
+/** What one VMM has beyond what every VMM has: a preloaded library, and what an original needs (tcg/). */
 export interface Extra {
   readonly env: readonly string[];
   readonly files: readonly SpawnFile[];
   /** Users of its copies; only a VMM with a user of its own has this and the capabilities. */
-  readonly forks: NonNullable<Jail["forks"]>;
-  readonly capabilities: readonly string[];
-  readonly forkControl: number;
+  readonly forks?: NonNullable<Jail["forks"]>;
+  readonly capabilities?: readonly string[];
+  readonly forkControl?: number;
+}
+
+/** The descriptor of {@link preload}'s library. */
+const LIBRARY = FIRST_EXTRA + 1;
+
+/** Preloads native/fork: a clone's memory is not counted twice, and what is told to be an original can be forked. */
+export function preload(library: string): Extra {
+  const file = { fd: LIBRARY, path: library, flags: constants.O_RDONLY, mode: 0 };
+  return { env: [`LD_PRELOAD=${descriptorPath(LIBRARY)}`], files: [file] };
 }
 
 export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {

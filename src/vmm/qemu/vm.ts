@@ -8,7 +8,17 @@
 import type { Observable } from "rxjs";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { Acceleration, ByteLink, Vm, VmDisk, VmImage, VmmEvent, VmPort } from "../../contracts/vm.ts";
+import type {
+  Acceleration,
+  ByteLink,
+  Vm,
+  VmDisk,
+  VmImage,
+  VmmEvent,
+  VmPort,
+  VmVitals,
+} from "../../contracts/vm.ts";
+import { processStat } from "../../lib/processes.ts";
 import { endOf } from "../../lib/signals.ts";
 import { AgentPort } from "../common/agent-port.ts";
 import { logTail, showsPanic } from "../common/last-words.ts";
@@ -136,6 +146,11 @@ export class QemuVm implements Vm {
       throw error;
     });
     return this.killing;
+  }
+
+  async vitals(): Promise<VmVitals> {
+    const [stat, console] = await Promise.all([processStat(this.identity.pid), this.console.read()]);
+    return { cpuMs: stat?.cpuMs ?? 0, spoke: console !== "" };
   }
 
   async diagnostics(): Promise<string> {

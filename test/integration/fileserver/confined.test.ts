@@ -1,15 +1,16 @@
 /** The file server as the keeper starts it: in a jail with the share alone, in which later mounts of the host appear. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import type { ProcessIdentity } from "../../../src/contracts/keeper.ts";
+import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
-import { NinepClient } from "../../support/ninep/client.ts";
+import { FuseClient, OP, ROOT, text, u32 } from "../../support/fuse/client.ts";
 
 const isRoot = process.getuid?.() === 0;
 const USER = { uid: 61_002, gid: 61_002 };
@@ -35,11 +36,22 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     await rm(base, { recursive: true });
   });
 
-  async function served(id: string): Promise<{ client: NinepClient; identity: ProcessIdentity }> {
+  async function served(
+    id: string,
+    kind: ShareKind = "layers",
+  ): Promise<{ client: FuseClient; identity: ProcessIdentity }> {
     const socket = path.join(base, `${id}.sock`);
-    const spec = { id, directory: share, changes: true, socket, user: USER, cgroups: [] };
+    const spec = {
+      id,
+      kind,
+      directory: share,
+      changes: true,
+      socket,
+      user: USER,
+      cgroups: [],
+    };
     const identity = await servers.start(spec, new AbortController().signal);
-    const client = await NinepClient.connect(socket);
+    const client = await FuseClient.connect(socket);
     await client.begin();
     return { client, identity };
   }
@@ -58,9 +70,7 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
   test("sees what is mounted later, and what only root may read", async () => {
     const { client } = await served("one");
     mountWithFile("later", "later\n");
-    expect(await client.content(0, "later", "file")).toBe("later\n");
-    const up = await client.walk(0, "..", "..");
-    expect((await client.qid(up)).path).toBe((await client.qid(0)).path);
+    expect(await client.content(ROOT, "later", "file")).toBe("later\n");
     client.close();
     await bench.keeper.exited("one");
   });
@@ -69,7 +79,7 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     const { client } = await served("one");
     const place = mountWithFile("gone", "gone\n");
     execFileSync("umount", [mounted.pop() ?? place]);
-    await expect(client.walk(0, "gone", "file")).rejects.toThrow("errno 2");
+    await expect(client.lookUp(ROOT, "gone", "file")).rejects.toThrow("errno 2");
     client.close();
     await bench.keeper.exited("one");
   });
@@ -80,7 +90,7 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     first.client.close();
     await bench.keeper.exited("one");
     const { client } = await served("two");
-    expect(await client.content(0, "early", "file")).toBe("early\n");
+    expect(await client.content(ROOT, "early", "file")).toBe("early\n");
     expect(readFileSync(path.join(place, "file"), "utf8")).toBe("early\n");
     client.close();
     await bench.keeper.exited("two");
@@ -95,7 +105,45 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     expect(field("Uid")).toBe("61002\t61002\t61002\t61002");
     expect([field("NoNewPrivs"), field("Seccomp")]).toEqual(["1", "2"]);
     const mounts = readFileSync(`/proc/${identity.pid}/mountinfo`, "utf8");
-    expect(mounts.split("\n").flatMap((line) => line.split(" ")[4] ?? [])).toEqual(["/", "/share"]);
+    expect(mounts.split("\n").flatMap((line) => line.split(" ")[4] ?? [])).toEqual(["/", "/share", "/proc"]);
+    client.close();
+    await bench.keeper.exited("one");
+  });
+
+  test("of volumes changes them for all users, and makes no device", async () => {
+    const { client, identity } = await served("one", "volumes");
+    const place = mountWithFile("volume", "of root\n");
+    const { nodeId } = await client.lookUp(ROOT, "volume");
+    client.user = { uid: 1000, gid: 1000, pid: 1 };
+    const { file, handle } = await client.create(nodeId, "made", 0o600);
+    expect(file).toMatchObject({ uid: 1000, gid: 1000 });
+    expect((await client.write(file.nodeId, handle, 0, "written")).errno).toBe(0);
+    const node = (mode: number) =>
+      client.ask(OP.mknod, nodeId, u32(mode), u32(0), u32(0), u32(0), text("node"));
+    expect((await node(0o020600)).errno).toBe(1);
+    expect((await node(0o010600)).errno).toBe(0);
+    expect((await client.ask(OP.unlink, nodeId, text("file"))).errno).toBe(0);
+    expect(readdirSync(place).sort()).toEqual(["made", "node"]);
+    const status = readFileSync(`/proc/${identity.pid}/status`, "utf8");
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID and SETFCAP
+    const mask = [0, 1, 2, 3, 4, 31].reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
+    expect(BigInt(`0x${/^CapBnd:\s+(.*)$/m.exec(status)?.[1]}`)).toBe(mask);
+    client.close();
+    await bench.keeper.exited("one");
+  });
+
+  test("of volumes changes nothing that the host has mounted read-only", async () => {
+    const { client } = await served("one", "volumes");
+    const place = mountWithFile("volume", "stays\n");
+    execFileSync("mount", ["-o", "remount,bind,ro", place]);
+    const { nodeId } = await client.lookUp(ROOT, "volume");
+    expect(await client.content(nodeId, "file")).toBe("stays\n");
+    // the mount that came into the jail before it was made read-only
+    execFileSync("umount", ["-l", mounted.pop() ?? place]);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "ro", "none", place]);
+    mounted.push(place);
+    const again = await client.lookUp(ROOT, "volume");
+    await expect(client.create(again.nodeId, "made")).rejects.toThrow("errno 30");
     client.close();
     await bench.keeper.exited("one");
   });

@@ -2,6 +2,7 @@
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../../lab/host/until.ts";
 import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
 import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
 import { type AgentBench, LAYERS, MOUNTS, processOf, specOf, WAYS } from "../../support/bench/agent.ts";
@@ -87,9 +88,45 @@ export function describeNamespaces(bench: AgentBench): void {
       expect(stdout).toContain("uid=7 gid=8 groups=9");
     });
 
+    it("have kernel modules loaded for them, which the guest does without until then", async () => {
+      const all = capabilityMask(["CAP_NET_ADMIN"]);
+      const capabilities = {
+        ...{ bounding: all, effective: all, permitted: all },
+        inheritable: 0,
+        ambient: 0,
+      };
+      const kinds = ["bridge", "dummy"].map(
+        (kind) => `ip link add new-${kind} type ${kind} && ip link del new-${kind}`,
+      );
+      const { stdout, stderr } = await bench.run(
+        `${kinds.join(" && ")} && echo loaded`,
+        {},
+        { capabilities },
+      );
+      expect(`${stdout}${stderr}`).toBe("loaded\n");
+    });
+
     it("say that memory has run out", async () => {
       const result = await bench.run(["sh", "-c", "tail /dev/zero"], { cgroup: { "memory.max": "8388608" } });
       expect(result).toMatchObject({ status: 137, oomKilled: true });
+    });
+
+    it("say that memory has run out when it happens, and not only at the end", async () => {
+      const script = "(tail /dev/zero); echo $?; exec sleep 100";
+      const id = bench.newId();
+      const { stream: stdout, output } = bench.guest.output();
+      const limits = { cgroup: { "memory.max": "8388608", "memory.oom.group": "0" } };
+      await bench.create(
+        specOf(id, processOf(["sh", "-c", script]), { stdio: { stdin: 0, stdout, stderr: 0 }, ...limits }),
+      );
+      const killed = bench.guest.oomKill(id);
+      await bench.guest.request("process.start", { id, execId: "" });
+      await killed;
+      await until("the shell goes on", async () => output.text() === "137\n" || undefined);
+      await bench.guest.request("process.signal", { id, execId: "", signal: 9, all: false });
+      expect(await bench.guest.exit(id)).toMatchObject({ status: 137 });
+      expect(bench.guest.oomKills(id)).toBe(1);
+      await bench.remove(id);
     });
 
     it("hide and protect paths, and set sysctls", async () => {

@@ -3,7 +3,6 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
-import { SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
 import { RunningGuest } from "../../support/bench/running-guest.ts";
 import { greet, record } from "../../support/conformance/vmm.ts";
@@ -40,7 +39,7 @@ describe("the guest", () => {
     const { share } = await bench.serve(vm, spec);
     await mkdir(join(share, "c", "volume"), { recursive: true });
     await writeFile(join(share, "c", "volume", "note"), "for the guest\n", { mode: 0o600 });
-    await guest.ask("share.mount", { port: SHARE_PORT_NAME });
+    await guest.ask("share.mount", { share: "layers" });
     const script = "grep -q 'for the guest' /s/note && ! touch /s/mine 2>/dev/null";
     const mount = { type: "bind", source: "c/volume", destination: "/s", options: ["rbind"] };
     const create = containerCreate("c", []);

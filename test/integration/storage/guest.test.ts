@@ -159,6 +159,7 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
       pidTarget: "",
       seccomp: undefined,
       drainMs: 0,
+      returned: [],
       rootfs: {
         kind: plan.guest.kind,
         path: plan.guest.path,

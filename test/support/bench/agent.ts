@@ -107,7 +107,8 @@ export class AgentBench {
     const stdio = { stdin: 0, stdout, stderr };
     await this.create(specOf(id, processOf(args, process), { stdio, ...more }));
     await guest.request("process.start", { id, execId: "" });
-    const { status, oomKilled } = await guest.exit(id);
+    const { status } = await guest.exit(id);
+    const oomKilled = guest.oomKills(id) > 0;
     await Promise.all([output.ended, errors.ended]);
     await this.remove(id);
     return { status, oomKilled, stdout: output.text(), stderr: errors.text() };

@@ -12,10 +12,11 @@ import { promisify } from "node:util";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
+import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
-import { SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
+import { SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
 import type { VmmBench } from "../conformance/vmm.ts";
 import { sandboxSetup } from "../guest-requests.ts";
@@ -80,6 +81,7 @@ export class QemuBench implements VmmBench {
       logger: silentLogger,
       sendFile: inlineFileSender,
       users: { firstUid: FIRST_UID, count: UIDS },
+      translatedCodeBytes: 96 * MEBIBYTE,
       cacheDirectory: join(this.directory, "cache"),
       ...options,
     });
@@ -95,22 +97,26 @@ export class QemuBench implements VmmBench {
   }
 
   /** Makes a directory, starts a file server on it and plugs its port in. The guest has to mount it. */
-  async serve(vm: Vm, { directory, user }: VmSpec): Promise<{ share: string; end(): Promise<void> }> {
+  async serve(
+    vm: Vm,
+    { directory, user }: VmSpec,
+    kind: ShareKind = "layers",
+    share = join(this.directory, "shares", vm.id),
+  ): Promise<{ share: string; pid: number; end(): Promise<void> }> {
     const { keeper } = this.keeper;
-    const share = join(this.directory, "shares", vm.id);
     await mkdir(share, { recursive: true, mode: 0o700 });
     const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer });
-    const [id, socket] = [`${vm.id}-share`, join(directory, "share.sock")];
-    const what = { id, directory: share, changes: false, socket, user, cgroups: [] };
-    await servers.start(what, new AbortController().signal);
-    await vm.attachPort({ name: SHARE_PORT_NAME, socket });
+    const [id, socket] = [`${vm.id}-${kind}`, join(directory, `${kind}.sock`)];
+    const what = { id, kind, directory: share, changes: false, socket, user, cgroups: [] };
+    const { pid } = await servers.start(what, new AbortController().signal);
+    await vm.attachPort({ name: SHARE_PORTS[kind], socket });
     await Promise.all([rm(`${socket}.log`), rm(socket)]);
     const end = async (): Promise<void> => {
       await keeper.exited(id);
       await keeper.forget(id);
     };
     void vm.exited.then(end).catch(() => undefined);
-    return { share, end };
+    return { share, pid, end };
   }
 
   /** A sparse image that every VM may open. */

@@ -15,7 +15,7 @@ import { HostLayerImages } from "../../../src/host/storage/layer-images.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import { type SealedFile, sealMemory } from "../../../src/host/templates/sealed-memory.ts";
 import { nodeText } from "../../../src/lib/text.ts";
-import { type ContainerCreate, SHARE_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
+import { type ContainerCreate, SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
 import { StreamReceiver } from "../../../src/protocol/wire/stream.ts";
 import type { QemuDriver } from "../../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../../src/workers/memory.worker.ts";
@@ -99,6 +99,7 @@ export class TemplateBench {
     return {
       driver: {
         name: driver.name,
+        ownBytes: (vcpus) => driver.ownBytes(vcpus),
         templates: driver.templates,
         forks: driver.forks,
         probe: (signal) => driver.probe(signal),
@@ -243,8 +244,8 @@ export class TemplateBench {
       helloMs,
       setUp: (name) => setUp(link, name),
       unshare: async () => {
-        await link.request("share.unmount", {}, { deadlineMs: REQUEST_MS });
-        await vm.detachPort(SHARE_PORT_NAME);
+        await link.request("share.unmount", { share: "layers" }, { deadlineMs: REQUEST_MS });
+        await vm.detachPort(SHARE_PORTS.layers);
         await end();
       },
       disk: diskOf(spec),
@@ -297,7 +298,7 @@ async function setUp(link: GuestLink, name: string): Promise<void> {
   const entropy = randomBytes(ENTROPY_BYTES).toString("hex");
   const setup = sandboxSetup({ sandboxId: name, hostname: name, entropy });
   await link.request("sandbox.setup", setup, { deadlineMs: REQUEST_MS });
-  await link.request("share.mount", { port: SHARE_PORT_NAME }, { deadlineMs: REQUEST_MS });
+  await link.request("share.mount", { share: "layers" }, { deadlineMs: REQUEST_MS });
 }
 
 async function run(link: GuestLink, script: string, diskSerial = ""): Promise<string> {

@@ -270,7 +270,7 @@ function running(bench: () => VmmBench): void {
       expect(new Set(first).size).toBe(count);
       expect(first).toEqual(expect.arrayContaining([...SLOT_SERIALS]));
       // images that are attached side by side come to the slots in any order
-      const pluggedIn = first.filter((serial) => !SLOT_SERIALS.some((slot) => slot === serial));
+      const pluggedIn = first.filter((serial) => !SLOT_SERIALS.some((each) => each === serial));
       for (const serial of SLOT_SERIALS) await vm.detachImage(serial);
       const again = [
         await vm.attachImage({ id: "again-0", path }),

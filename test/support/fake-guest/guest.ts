@@ -6,6 +6,7 @@
  * has the faults that the daemon must live with: silence, wrong versions, refusals, hangs, noise, crashes.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import {
   type ContainerCreate,
   GUEST_REQUESTS,
@@ -16,10 +17,12 @@ import {
   type GuestStdio,
   type ProcessSignal,
   type SandboxSetup,
+  SHARE_PORTS,
 } from "../../../src/protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer, PROTOCOL_VERSION } from "../../../src/protocol/wire/peer.ts";
 import { FakeProcess, type ProcessScript } from "./process.ts";
+import { FakeVolumes } from "./volumes.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -92,9 +95,12 @@ export class FakeGuest {
   /** Disks that are mounted and wait for their container. */
   readonly preparedDisks = new Set<string>();
   /** The port over which the share is mounted. */
-  sharePort: string | undefined;
+  readonly mountedShares = new Set<ShareKind>();
   /** Serial → how many containers use that image. */
   readonly mountedImages = new Map<string, number>();
+  readonly volumes = new FakeVolumes();
+  /** What its containers leave in the files that the host gets back, by the volume's name. */
+  readonly left = new Map<string, string>();
   /** Ids of containers that are paused. */
   readonly frozen = new Set<string>();
   /** Those that are mounted whether a container uses them or not. */
@@ -150,6 +156,7 @@ export class FakeGuest {
     this.preparedDisks.clear();
     this.mountedImages.clear();
     this.preparedImages.clear();
+    this.volumes.clear();
     this.setup = undefined;
     this.session++;
     this.peer = this.newPeer();
@@ -241,16 +248,20 @@ export class FakeGuest {
       return {};
     },
     "child.prepare": () => ({}),
-    "share.mount": ({ port }) => {
+    "share.mount": ({ share }) => {
+      const port = SHARE_PORTS[share];
       if (this.options.hasPort?.(port) === false)
         throw failure("MountFailed", "mount the share", port, "there is no such port");
-      this.sharePort = port;
+      this.mountedShares.add(share);
       return {};
     },
-    "share.unmount": () => {
-      this.sharePort = undefined;
+    "share.unmount": ({ share }) => {
+      this.mountedShares.delete(share);
       return {};
     },
+    "volume.write": (params) => this.volumes.write(params),
+    "volume.swap": (params) => this.volumes.swap(params),
+    "volume.remove": ({ names }) => this.volumes.remove(names),
     "clock.adjust": ({ by }) => {
       this.clockMoved += by;
       return { now: this.clock() };
@@ -326,8 +337,16 @@ export class FakeGuest {
     if (this.containers.has(params.id)) {
       throw failure("ContainerExists", "create a container", params.id, "there is one with this id");
     }
-    if (params.rootfs.kind === "layers" && this.options.hasPort !== undefined && this.sharePort === undefined)
+    if (
+      params.rootfs.kind === "layers" &&
+      this.options.hasPort !== undefined &&
+      !this.mountedShares.has("layers")
+    )
       throw failure("InvalidRootfs", "create a container", params.id, "the share is not mounted");
+    for (const { type, source } of params.mounts) {
+      if (type === "volume" && !this.volumes.all.has(source.split("/", 1)[0] ?? ""))
+        throw failure("MountFailed", "find the source of a mount", source, "it was not written before");
+    }
     if (params.pidNamespace === "target") this.container(params.pidTarget);
     if (params.rootfs.kind === "image" && this.faults.mountImage !== undefined) throw this.faults.mountImage;
     this.countImages(params, 1);
@@ -369,10 +388,18 @@ export class FakeGuest {
       peer: this.peer,
       schedule: this.schedule,
       onExit: (status) => {
-        this.emit("process.exited", { id, execId, status, oomKilled: false });
+        const returned = execId === "" ? this.returnedBy(id) : [];
+        this.emit("process.exited", { id, execId, status, returned });
         // the PID namespace's first process takes the others with it
         if (execId === "") for (const exec of this.containers.get(id)?.execs.values() ?? []) exec.signal(9);
       },
+    });
+  }
+
+  private returnedBy(id: string): { name: string; content: string }[] {
+    return (this.containers.get(id)?.create.returned ?? []).flatMap((name) => {
+      const text = this.left.get(name);
+      return text === undefined ? [] : [{ name, content: Buffer.from(text).toString("base64") }];
     });
   }
 

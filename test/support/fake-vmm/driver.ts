@@ -55,6 +55,11 @@ export class FakeVmmDriver implements VmmDriver {
     return [...this.living.keys()];
   }
 
+  /** As much as QEMU says of itself when it emulates one processor. */
+  ownBytes(): number {
+    return 144 * 2 ** 20;
+  }
+
   async probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: "tcg" }> {
     this.check("probe", signal);
     return { version: "1.0-fake", acceleration: "tcg" };

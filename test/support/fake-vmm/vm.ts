@@ -16,6 +16,7 @@ import type {
   VmPort,
   VmSource,
   VmSpec,
+  VmVitals,
 } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
@@ -96,6 +97,8 @@ export class FakeVm implements Vm {
   private readonly live = new Subject<VmmEvent>();
   private link: FakeByteLink | undefined;
   private resolveExited: (exit: Exit) => void = () => undefined;
+
+  private cpuMs = 10;
 
   constructor(private readonly options: FakeVmOptions) {
     const { spec, pid, faults, guest, inherited, schedule } = options;
@@ -204,6 +207,13 @@ export class FakeVm implements Vm {
   async kill(): Promise<void> {
     if (this.faults.unkillable !== true) this.options.schedule(() => this.die(-1, SIGKILL));
     await this.exited;
+  }
+
+  /** A guest that is silent waits for something that does not come. One whose port is silent runs in circles. */
+  async vitals(): Promise<VmVitals> {
+    const waits = this.guest.faults.silent === true;
+    if (!waits) this.cpuMs += 60_000;
+    return { cpuMs: this.cpuMs, spoke: !waits && this.faults.agentLink !== "silent" };
   }
 
   async diagnostics(): Promise<string> {

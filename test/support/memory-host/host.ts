@@ -4,6 +4,7 @@
  * What exists "on the host" at any time is in {@link MemoryHost.resources}: after every sandbox is removed it must be empty.
  */
 import { dirname } from "node:path";
+import { rehearsalVolumes } from "../../../src/actors/supply/ahead/rehearsal-volumes.ts";
 import { Pace } from "../../../src/actors/supply/pace.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
@@ -12,6 +13,7 @@ import type { FileServerSpec } from "../../../src/contracts/file-servers.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import type { RootfsPlan, RootfsRequest } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
+import type { HostVolumes } from "../../../src/contracts/volumes.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import { ociSpecs } from "../../../src/oci/spec/translate.ts";
@@ -21,6 +23,7 @@ import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
 export type HostFault =
@@ -33,8 +36,17 @@ export type HostFault =
   | "makeCgroup"
   | "enterCgroup"
   | "removeCgroup"
+  | "planVolumes"
+  | "mountVolume"
+  | "unmountVolume"
   | "connectNetwork"
   | "disconnectNetwork";
+
+const VOLUME_FAULTS: Partial<Record<keyof HostVolumes, HostFault>> = {
+  plan: "planVolumes",
+  mount: "mountVolume",
+  unmount: "unmountVolume",
+};
 
 const NO_POOL: ActorSettings = {
   min: 0,
@@ -56,6 +68,7 @@ export class MemoryHost {
   /** Whether a prepared disk can be moved to where a container's is wanted. */
   placesDisks = true;
   readonly driver: FakeVmmDriver;
+  readonly volumes = new MemoryVolumes();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
   });
@@ -63,6 +76,8 @@ export class MemoryHost {
   private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
+  /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
+  readonly memoryLimits = new Map<string, number>();
   readonly ports: ActorPorts;
 
   constructor(options: FakeVmmOptions = {}) {
@@ -70,6 +85,16 @@ export class MemoryHost {
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
     const client = this.keeper.connect();
+    this.volumes.beforeCall = (call) => {
+      const fault = VOLUME_FAULTS[call];
+      if (fault !== undefined) this.maybeFail(fault, call);
+    };
+    for (const { source, readonly } of rehearsalVolumes(NO_POOL.rehearsalRoot).volumes)
+      this.volumes.put(
+        source,
+        [volumeEntry("", readonly ? "directory" : "file")],
+        readonly ? {} : { type: "file" },
+      );
     this.ports = {
       driver: this.driver,
       templates,
@@ -108,6 +133,7 @@ export class MemoryHost {
         release: (key, holder) => this.giveBack(key, holder),
       },
       cgroups: {
+        memoryLimit: (parent) => this.memoryLimits.get(parent),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
@@ -121,6 +147,7 @@ export class MemoryHost {
           this.undo("removeCgroup", (name) => directories.some((each) => name === `cgroup ${each}`));
         },
       },
+      volumes: this.volumes,
       seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
       networks: {
         admit: () => undefined,
@@ -141,6 +168,8 @@ export class MemoryHost {
       scratchDirectory: "/scratch",
       layerBytes: 2 ** 34,
       defaultShape: { vcpus: 1, memoryBytes: 2 ** 28 },
+      mostShape: { vcpus: 8, memoryBytes: 2 ** 34 },
+      memoryStep: 2 ** 25,
       session: "test",
       text: nodeText,
       now: Date.now,
@@ -224,6 +253,7 @@ export class MemoryHost {
       ...this.images.leases.map((lease) => `lease on image ${lease}`),
       ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
+      ...this.volumes.remains,
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
   }

@@ -91,6 +91,10 @@ export class MemoryImages implements ImageStore {
     return shown(key, this.make(key, lower));
   }
 
+  async keys(): Promise<readonly string[]> {
+    return [...this.disk.images.keys()];
+  }
+
   async list(): Promise<readonly LayerImage[]> {
     const images = [...this.disk.images].map(([key, kept]) => shown(key, kept));
     return images.sort((a, b) => b.lastUsedAt.getTime() - a.lastUsedAt.getTime());

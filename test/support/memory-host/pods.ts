@@ -2,7 +2,8 @@
  * What pods of tests look like.
  */
 import type { SandboxSpec } from "../../../src/contracts/sandbox.ts";
-import { criSpec } from "../cri-spec.ts";
+import { criSpec, mount } from "../cri-spec.ts";
+import { type MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** A hostNetwork pod; `changes` make it another one. */
 export function podSpec(id: string, changes: Partial<SandboxSpec> = {}): SandboxSpec {
@@ -21,6 +22,30 @@ export function podSpec(id: string, changes: Partial<SandboxSpec> = {}): Sandbox
     annotations: {},
     ...changes,
   };
+}
+
+const POD_DIRECTORY = "/kubelet/pods/8a";
+const VOLUMES = {
+  config: `${POD_DIRECTORY}/volumes/kubernetes.io~configmap/config`,
+  log: `${POD_DIRECTORY}/containers/main/1a2b3c4d`,
+  data: "/srv/data",
+};
+
+/** Puts what {@link withVolumes} binds on the host; again, and the configMap is another one. */
+export function putVolumes(volumes: MemoryVolumes, state: string): void {
+  volumes.putAtomic(VOLUMES.config, state, { key: state });
+  volumes.put(VOLUMES.log, [volumeEntry("", "file", "")], { type: "file" });
+  volumes.put(VOLUMES.data);
+}
+
+/** The same container with a volume of each sort that takes something on the host. */
+export function withVolumes(request: ReturnType<typeof containerRequest>) {
+  const binds = [
+    mount("/config", "bind", VOLUMES.config, ["rbind", "ro"]),
+    mount("/dev/termination-log", "bind", VOLUMES.log, ["rbind", "rw"]),
+    mount("/data", "bind", VOLUMES.data, ["rbind", "rw"]),
+  ];
+  return { ...request, spec: { ...request.spec, mounts: [...request.spec.mounts, ...binds] } };
 }
 
 /** An ordinary container, without volumes. */

@@ -28,7 +28,7 @@ const host: TemplateGuestHost = {
   session: "daemon",
   text: nodeText,
   logger: silentLogger,
-  deadlines: { agentHello: LIMIT_MS, guestRequest: LIMIT_MS },
+  deadlines: { firstSign: 60_000, agentHello: LIMIT_MS, guestRequest: LIMIT_MS },
 };
 const { signal } = new AbortController();
 
@@ -81,9 +81,15 @@ describe("a guest that becomes a template", () => {
     });
   });
 
+  it("is given up long before the deadline if it shows no sign of life", async () => {
+    const quick = { ...host, deadlines: { firstSign: LIMIT_MS, agentHello: 60_000, guestRequest: 60_000 } };
+    const vm = await launch({ silent: true });
+    await expect(prepareTemplateGuest(quick, vm, undefined, signal)).rejects.toThrow("no sign of life");
+  });
+
   it("is given up when the build is", async () => {
     const controller = new AbortController();
-    const patient = { ...host, deadlines: { agentHello: 60_000, guestRequest: 60_000 } };
+    const patient = { ...host, deadlines: { firstSign: 60_000, agentHello: 60_000, guestRequest: 60_000 } };
     const waiting = prepareTemplateGuest(
       patient,
       await launch({ silent: true }),

@@ -1,6 +1,12 @@
 /** Names that become paths in the guest, and capability names. */
 import { describe, expect, it } from "vitest";
-import { checkedId, checkedOptionPath, checkedSharePath } from "../../../guest/agent/path-checks.ts";
+import {
+  checkedId,
+  checkedOptionPath,
+  checkedSharePath,
+  checkedVolumeName,
+  checkedVolumePath,
+} from "../../../guest/agent/path-checks.ts";
 import { capabilityMask, unknownCapabilities } from "../../../src/protocol/guest/capabilities.ts";
 
 describe("names from the host", () => {
@@ -22,6 +28,21 @@ describe("names from the host", () => {
       expect(() => checkedSharePath(path)).toThrow(expect.objectContaining({ code: "InvalidRootfs" }));
     },
   );
+
+  it.each(["a", "..data", "..2026_01/a:b", "a\\b/c,d"])("take %j as a path below a volume", (path) => {
+    expect(checkedVolumePath(path)).toBe(path);
+  });
+
+  it.each(["", "/a", "..", "../a", "a/../b", ".", "a/.", "a//b", "a/", "a\0b"])(
+    "refuse %j as a path below a volume",
+    (path) => {
+      expect(() => checkedVolumePath(path)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+    },
+  );
+
+  it.each(["", "..", "a/b", "V1", "x".repeat(32)])("refuse %j as a volume's name", (name) => {
+    expect(() => checkedVolumeName(name)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+  });
 
   it.each(["a:b", "a,b", "a\\b"])("refuse %j among overlayfs's options", (path) => {
     expect(() => checkedOptionPath(path)).toThrow(expect.objectContaining({ code: "InvalidRootfs" }));

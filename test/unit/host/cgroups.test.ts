@@ -65,6 +65,24 @@ describe("cgroup v1", () => {
     expect(existsSync(path.join(base, "cpu,cpuacct/kubepods"))).toBe(false);
   });
 
+  test("the memory limit of a pod's group is its own or one above it, if there is one", () => {
+    const cgroups = mounted(V1);
+    const limit = (group: string, bytes: string) => {
+      mkdirSync(path.join(base, "memory", group), { recursive: true });
+      writeFileSync(path.join(base, "memory", group, "memory.limit_in_bytes"), `${bytes}\n`);
+    };
+    limit("kubepods", "9223372036854771712");
+    limit("kubepods/pod1", "1000");
+    limit("kubepods/pod2", "9223372036854771712");
+    expect(cgroups.memoryLimit("/kubepods/pod1")).toBe(1000);
+    expect(cgroups.memoryLimit("/kubepods/pod2")).toBeUndefined();
+    expect(cgroups.memoryLimit("/kubepods/none")).toBeUndefined();
+    expect(cgroups.memoryLimit("")).toBeUndefined();
+    limit("kubepods", "500");
+    expect(cgroups.memoryLimit("/kubepods/pod1")).toBe(500);
+    expect(cgroups.memoryLimit("/kubepods/none")).toBe(500);
+  });
+
   test("CPUs and memory nodes are those of the group above", async () => {
     const cgroups = mounted({ cpuset: "rw,cpuset" });
     for (const directory of ["", "blazar", "blazar/s1"]) {
@@ -85,6 +103,16 @@ describe("cgroup v1", () => {
 });
 
 describe("cgroup v2", () => {
+  test("the memory limit of a pod's group is in memory.max, also of a systemd slice", () => {
+    const cgroups = mounted({ unified: "rw,nsdelegate" }, "cgroup2");
+    const pod = path.join(base, "unified/kubepods.slice/kubepods-pod1.slice");
+    mkdirSync(pod, { recursive: true });
+    writeFileSync(path.join(pod, "memory.max"), "max\n");
+    expect(cgroups.memoryLimit("kubepods-pod1.slice")).toBeUndefined();
+    writeFileSync(path.join(pod, "memory.max"), "4096\n");
+    expect(cgroups.memoryLimit("kubepods-pod1.slice")).toBe(4096);
+  });
+
   test("a sandbox has one group, and the groups above hand their controllers down", async () => {
     const cgroups = mounted({ unified: "rw,nsdelegate" }, "cgroup2");
     const { directories, procs } = await cgroups.plan("s1", "");

@@ -39,7 +39,8 @@ describe("the node's blazard", () => {
 });
 
 describe("the node's containerd", () => {
-  const options = { directory: "/n", socket: "/n/state/c.sock", logLevel: "info", extraConfig: undefined };
+  const places = { directory: "/n", socket: "/n/state/c.sock", shimDirectory: "/shims" };
+  const options = { ...places, logLevel: "info", extraConfig: undefined };
 
   it("has the handlers blazar and runc", () => {
     const text = containerdConfig({ ...options, logLevel: "info", blazarSocket: "/n/b.sock" });
@@ -47,7 +48,12 @@ describe("the node's containerd", () => {
       proxy_plugins: { blazar: { type: "sandbox", address: "/n/b.sock" } },
       plugins: {
         "io.containerd.cri.v1.runtime": {
-          containerd: { runtimes: { blazar: { sandboxer: "blazar" }, runc: {} } },
+          containerd: {
+            runtimes: {
+              blazar: { sandboxer: "blazar", runtime_path: "/shims/containerd-shim-blazar-v1" },
+              runc: {},
+            },
+          },
         },
       },
     });

@@ -12,7 +12,11 @@ function statOf(name: string, state: string, startTime: string): string {
 
 describe("a line of /proc/PID/stat", () => {
   test.each(["qemu", "a name", "a) R 1 (b", ")", "((("])("is read although the name is %j", (name) => {
-    expect(parseProcessStat(statOf(name, "S", "123456"))).toEqual({ state: "S", startTime: 123_456 });
+    expect(parseProcessStat(statOf(name, "S", "123456"))).toEqual({
+      state: "S",
+      startTime: 123_456,
+      cpuMs: (14 + 15) * 10,
+    });
   });
 
   test.each(["", "4711 (qemu) S 1 2", statOf("qemu", "S", "soon")])(

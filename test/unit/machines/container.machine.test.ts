@@ -32,7 +32,7 @@ function bench() {
     containerMachine.provide({
       actors: { create: effect("create"), remove: effect("remove"), process },
       // alone here: there is no sandbox to tell
-      actions: { tellParent: () => undefined },
+      actions: { tellParent: () => undefined, announceOom: () => told.push("out of memory") },
     }),
     { input: { sandboxId: "s1", containerId: "c1", deadlines: DEFAULT_DEADLINES }, clock },
   );
@@ -97,20 +97,31 @@ describe("a container", () => {
     actor.send({ type: "process.add", execId: "e1" });
     startProcess("e1");
     await answer();
-    actor.send({ type: "process.exited", execId: "e1", status: 3, oomKilled: false });
+    actor.send({ type: "process.exited", execId: "e1", status: 3 });
     expect(told).toEqual(["started ", "started e1", "exited e1 3"]);
     expect(processState("")?.value).toBe("running");
+  });
+
+  it("tells a kill for want of memory at once, and not with an exit", async () => {
+    const { actor, answer, told, startProcess } = bench();
+    await answer();
+    startProcess("");
+    await answer();
+    actor.send({ type: "container.oomKilled" });
+    expect(told).toEqual(["started ", "out of memory"]);
+    actor.send({ type: "process.exited", execId: "", status: 137 });
+    expect(told).toEqual(["started ", "out of memory", "exited  137"]);
   });
 
   it("takes an exit that overtakes the answer to start, once", async () => {
     const { actor, answer, told, startProcess, processState } = bench();
     await answer();
     startProcess("");
-    actor.send({ type: "process.exited", execId: "", status: 7, oomKilled: true });
+    actor.send({ type: "process.exited", execId: "", status: 7 });
     await answer();
-    actor.send({ type: "process.exited", execId: "", status: 9, oomKilled: false });
+    actor.send({ type: "process.exited", execId: "", status: 9 });
     expect(told).toEqual(["exited  7"]);
-    expect(processState("")?.context).toMatchObject({ status: 7, oomKilled: true });
+    expect(processState("")?.context).toMatchObject({ status: 7 });
   });
 
   it("ends every process with 137 when its sandbox is lost, but leaves earlier exits alone", async () => {
@@ -119,7 +130,7 @@ describe("a container", () => {
     actor.send({ type: "process.add", execId: "e1" });
     startProcess("");
     await answer();
-    actor.send({ type: "process.exited", execId: "", status: 1, oomKilled: false });
+    actor.send({ type: "process.exited", execId: "", status: 1 });
     actor.send({ type: "container.lost" });
     await settle();
     expect(told).toEqual(["started ", "exited  1", "exited e1 137"]);

@@ -148,7 +148,7 @@ describe("a sandbox", () => {
     await bench.succeed("acquire", { origin: "boot" });
     expect(bench.boot).toBe("booting");
     await bench.succeed("boot", { pid: 4711 });
-    expect(bench.boot).toBe("awaitingAgent");
+    expect(bench.boot).toEqual({ awaitingAgent: "listening" });
     await bench.succeed("connectAgent");
     expect(bench.boot).toBe("settingUp");
     await bench.succeed("setUpGuest");
@@ -257,8 +257,8 @@ describe("a sandbox", () => {
       containerId: "nobody",
       execId: "",
       status: 1,
-      oomKilled: false,
     });
+    bench.agent$.next({ type: "guest.oomKilled", containerId: "nobody" });
     await settle();
     expect(bench.actor.getSnapshot()).toMatchObject({ status: "active", value: { ready: "running" } });
   });

@@ -7,7 +7,9 @@ import { blazarError } from "../../../src/contracts/errors.ts";
 import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
 import type { AcquireInput, VmBootEvent, VmOrigin } from "../../../src/machines/vm-boot.setup.ts";
 
-const EFFECTS = ["acquire", "adopt", "fork", "clone", "boot", "connectAgent", "setUpGuest"] as const;
+const EFFECTS = [
+  ...["acquire", "adopt", "fork", "clone", "boot", "connectAgent", "examine", "setUpGuest"],
+] as const;
 type Effect = (typeof EFFECTS)[number];
 
 const boom = blazarError("VmmFailed", "start the VMM", "boom");
@@ -100,7 +102,7 @@ describe("the start of a VM", () => {
     await bench.succeed("acquire", { origin });
     expect([bench.state, bench.context.origin]).toEqual([state, origin]);
     await bench.succeed(effect, { pid: 4711 });
-    expect(bench.state).toBe("awaitingAgent");
+    expect(bench.state).toEqual({ awaitingAgent: "listening" });
     await bench.succeed("connectAgent");
     expect(bench.state).toBe("settingUp");
     await bench.succeed("setUpGuest");
@@ -166,7 +168,7 @@ describe("the start of a VM", () => {
     "fails with what %s fails with",
     async (last) => {
       const bench = new Bench();
-      for (const step of EFFECTS.filter((name) => !["adopt", "fork", "clone"].includes(name))) {
+      for (const step of EFFECTS.filter((name) => !["adopt", "fork", "clone", "examine"].includes(name))) {
         if (step === last) break;
         await bench.succeed(step, { pid: 1, origin: "boot" });
       }
@@ -186,6 +188,74 @@ describe("the start of a VM", () => {
     bench.vmm$.next(event);
     await settle();
     expect(bench.actor.getSnapshot().output?.failure?.code).toBe(code);
+  });
+
+  it("is patient with a guest that shows signs of life, until the deadline", async () => {
+    const bench = new Bench();
+    await bench.succeed("acquire", { origin: "boot" });
+    await bench.succeed("boot", { pid: 1 });
+    const { firstSign, agentHello } = DEFAULT_DEADLINES;
+    for (let waited = 0; waited + firstSign < agentHello; waited += firstSign) {
+      await bench.pass(firstSign);
+      expect(bench.state).toEqual({ awaitingAgent: "examining" });
+      await bench.succeed("examine", { dead: undefined });
+      expect(bench.state).toEqual({ awaitingAgent: "listening" });
+    }
+    await bench.pass(firstSign);
+    expect(bench.actor.getSnapshot().output?.failure?.code).toBe("GuestNotReady");
+    expect(bench.told).toEqual([]);
+  });
+
+  it("does without a look that fails", async () => {
+    const bench = new Bench();
+    await bench.succeed("acquire", { origin: "boot" });
+    await bench.succeed("boot", { pid: 1 });
+    await bench.pass(DEFAULT_DEADLINES.firstSign);
+    await bench.fail("examine");
+    await bench.succeed("connectAgent");
+    expect(bench.state).toBe("settingUp");
+  });
+
+  it("goes on with a hello that comes while the guest is looked at", async () => {
+    const bench = new Bench();
+    await bench.succeed("acquire", { origin: "clone" });
+    await bench.succeed("clone", { pid: 1 });
+    await bench.pass(DEFAULT_DEADLINES.firstSign);
+    await bench.succeed("connectAgent");
+    expect(bench.state).toBe("settingUp");
+    expect(bench.aborted).toContain("examine");
+  });
+
+  it("replaces a VM without a sign of life by another way, then by further boots, and says so each time", async () => {
+    const bench = new Bench();
+    const dead = { code: "GuestNotReady", operation: "boot the guest", reason: "silence" };
+    const die = async () => {
+      await bench.pass(DEFAULT_DEADLINES.firstSign);
+      await bench.succeed("examine", { dead });
+    };
+    await bench.succeed("acquire", { origin: "fork" });
+    for (const [way, next] of [
+      ["fork", "cloning"],
+      ["clone", "booting"],
+      ["boot", "booting"],
+      ["boot", "booting"],
+    ] as const) {
+      await bench.succeed(way, { pid: 1 });
+      await die();
+      expect(bench.state).toBe(next);
+      expect(bench.aborted.at(-1)).toBe("connectAgent");
+      // the VM that was given up is not listened to
+      bench.vmm$.next({ type: "vmm.exited", code: -1, signal: 9 });
+    }
+    expect(bench.told).toEqual(["fork", "clone", "boot", "boot"]);
+    expect(bench.context.fallbacks.every(({ failure }) => failure.reason === "silence")).toBe(true);
+    await bench.succeed("boot", { pid: 2 });
+    // enough of that: the last one is waited for
+    await die();
+    expect(bench.state).toEqual({ awaitingAgent: "listening" });
+    await bench.succeed("connectAgent");
+    await bench.succeed("setUpGuest");
+    expect(bench.actor.getSnapshot().output).toEqual({ pid: 2, failure: undefined });
   });
 
   it("does not hear a VM that was given up", async () => {

@@ -1,3 +1,4 @@
+import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlazarError } from "../../../src/contracts/errors.ts";
@@ -6,7 +7,7 @@ import { translateResources, weightOfShares } from "../../../src/oci/spec/resour
 import { translateSpec } from "../../../src/oci/spec/translate.ts";
 import { capabilityMask } from "../../../src/protocol/guest/capabilities.ts";
 import { containerCreate, guestProcess } from "../../../src/protocol/guest/messages.ts";
-import { criSpec, mount, SANDBOX_PID } from "../../support/cri-spec.ts";
+import { criSpec, mount, SANDBOX_FILES, SANDBOX_PID } from "../../support/cri-spec.ts";
 
 const ROOTFS = {
   kind: "layers",
@@ -21,7 +22,7 @@ const STDIO = { stdin: 0, stdout: 1, stderr: 2 };
 /** What the guest makes of it. */
 function guestAccepts(create: object): unknown {
   return containerCreate(
-    { ...create, id: "c1", pidTarget: "", rootfs: ROOTFS, stdio: STDIO, drainMs: 0 },
+    { ...create, id: "c1", pidTarget: "", rootfs: ROOTFS, stdio: STDIO, drainMs: 0, returned: [] },
     "create",
   );
 }
@@ -78,28 +79,73 @@ describe("an ordinary CRI spec", () => {
 });
 
 describe("mounts", () => {
-  test("a volume of the host is refused, naming both ends", () => {
+  test("a bind of the host is a volume: its mount names what is asked for, in the order of the spec", () => {
     const spec = criSpec();
-    spec.mounts.push(mount("/data", "bind", "/var/lib/volumes/db", ["rbind", "rw"]));
+    spec.mounts.push(mount("/data", "bind", "/var/lib/volumes/db/", ["rbind", "rprivate", "rw", "nosuid"]));
+    spec.mounts.push(mount("/data/sub", "tmpfs", "tmpfs", []));
+    spec.mounts.push(mount("/ro", "none", "/srv/x", ["bind", "rslave", "rro"]));
+    const { create, volumes } = translateSpec(spec);
+    expect(create.mounts.slice(-3)).toEqual([
+      { type: "volume", source: "0", destination: "/data", options: ["rw", "nosuid"] },
+      { type: "tmpfs", source: "tmpfs", destination: "/data/sub", options: [] },
+      { type: "volume", source: "1", destination: "/ro", options: ["rro"] },
+    ]);
+    const usual = { recursive: true, slave: false, readonly: false };
+    expect(volumes).toEqual([
+      { field: "mounts[8]", source: "/var/lib/volumes/db/", destination: "/data", ...usual },
+      {
+        field: "mounts[10]",
+        source: "/srv/x",
+        destination: "/ro",
+        recursive: false,
+        slave: true,
+        readonly: true,
+      },
+    ]);
+  });
+
+  test.each(["shared", "rshared"])("propagation to the host (%s) is refused by name", (option) => {
+    const spec = criSpec();
+    spec.mounts.push(mount("/data", "bind", "/srv/x", ["rbind", option, "rw"]));
     expect(() => translateSpec(spec)).toThrow(
-      "cannot obey the OCI spec (mounts[8]): the host's /var/lib/volumes/db cannot be mounted at /data yet; " +
-        "remove the volume from the pod",
+      `cannot obey the OCI spec (mounts[8]): /srv/x at /data is ${option} (Bidirectional): mounts in a VM cannot reach ` +
+        "the host; set mountPropagation: HostToContainer or None",
     );
     expect(codeOf(() => translateSpec(spec))).toBe("UnsupportedSpec");
   });
 
+  test.each(["", "relative", undefined])("a bind of %j is refused", (source) => {
+    const bind = { ...mount("/x", "bind", "", ["rbind"]), source };
+    expect(codeOf(() => translateSpec({ ...criSpec(), mounts: [bind] }))).toBe("InvalidSpec");
+  });
+
   test.each(["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc//hosts", "/etc/x/../hosts"])(
-    "the sandbox's own %s is left out in silence",
+    "containerd's own file at %s is left out in silence: the sandbox has it",
     (destination) => {
-      const spec = { ...criSpec(), mounts: [mount(destination, "bind", "/somewhere", ["rbind"])] };
-      expect(translateSpec(spec)).toMatchObject({ create: { mounts: [] }, warnings: [] });
+      const source = `${SANDBOX_FILES}/${path.basename(destination)}`;
+      const spec = { ...criSpec(), mounts: [mount(destination, "bind", source, ["rbind"])] };
+      expect(translateSpec(spec)).toMatchObject({ create: { mounts: [] }, volumes: [], warnings: [] });
     },
   );
 
-  test("a bind of /dev/shm becomes the sandbox's shared memory", () => {
-    const spec = { ...criSpec(), mounts: [mount("/dev/shm", "bind", "/run/shm-of-pod", ["rbind", "ro"])] };
-    expect(translateSpec(spec).create.mounts).toMatchObject([{ type: "tmpfs", destination: "/dev/shm" }]);
-  });
+  test.each(["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/shm"])(
+    "anything else at %s is a volume",
+    (destination) => {
+      const spec = { ...criSpec(), mounts: [mount(destination, "bind", "/somewhere/else", ["rbind"])] };
+      expect(translateSpec(spec).volumes).toMatchObject([{ source: "/somewhere/else", destination }]);
+    },
+  );
+
+  test.each(["/run/containerd/io.containerd.grpc.v1.cri/sandboxes/5e1f/shm", "/dev/shm"])(
+    "a bind of %s at /dev/shm becomes the sandbox's shared memory",
+    (source) => {
+      const spec = { ...criSpec(), mounts: [mount("/dev/shm", "bind", source, ["rbind", "ro"])] };
+      expect(translateSpec(spec)).toMatchObject({
+        create: { mounts: [{ type: "tmpfs", destination: "/dev/shm" }] },
+        volumes: [],
+      });
+    },
+  );
 
   test("cgroups are read-only even where the spec says rw", () => {
     const spec = { ...criSpec(), mounts: [mount("/sys/fs/cgroup", "cgroup2", "cgroup", ["rw", "nosuid"])] };

@@ -2,7 +2,13 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { initramfsEntries } from "../../../guest/image/initramfs.ts";
-import { loadOrder, type ModuleSource, modinfo, parseBuiltin } from "../../../guest/image/modules.ts";
+import {
+  loadOrder,
+  type ModuleSource,
+  modinfo,
+  moduleTables,
+  parseBuiltin,
+} from "../../../guest/image/modules.ts";
 import { extractVmlinux } from "../../../guest/image/vmlinux.ts";
 
 function bzImage(payload: Buffer, declaredLength = payload.length): Buffer {
@@ -85,6 +91,28 @@ describe("kernel modules", () => {
   });
 });
 
+describe("modules on demand", () => {
+  const module = (text: string): Buffer => Buffer.from(`ELF\0${text}\0`);
+  const modules: Readonly<Record<string, string>> = {
+    bridge: "depends=stp,sum\0alias=rtnl-link-bridge",
+    stp: "depends=llc",
+    llc: "depends=",
+    sum: "depends=",
+  };
+  const source: ModuleSource = {
+    builtin: new Set(),
+    files: new Map(Object.keys(modules).map((name) => [name, `net/${name}.ko`])),
+    read: async (file) => module(modules[file.slice(4, -3)] ?? ""),
+  };
+
+  test("are listed with what modprobe has to load before, the first last, and with what the kernel calls them", async () => {
+    expect(await moduleTables(source, ["llc", "stp", "bridge"])).toEqual({
+      dependencies: "llc.ko:\nstp.ko: llc.ko\nbridge.ko: stp.ko llc.ko\n",
+      aliases: "alias rtnl-link-bridge bridge\n",
+    });
+  });
+});
+
 describe("the initramfs", () => {
   const entries = initramfsEntries({
     agent: Buffer.from("agent"),
@@ -92,6 +120,11 @@ describe("the initramfs", () => {
       { name: "b.ko", data: Buffer.from("b") },
       { name: "a.ko", data: Buffer.from("a") },
     ],
+    onDemand: {
+      release: "6.1.0",
+      modules: [{ name: "c.ko", data: Buffer.from("c") }],
+      tables: { dependencies: "c.ko:\n", aliases: "alias rtnl-link-c c\n" },
+    },
     busybox: Buffer.from("busybox"),
     applets: ["bin/busybox", "bin/ls", "usr/bin/env", "linuxrc"],
   });
@@ -105,6 +138,16 @@ describe("the initramfs", () => {
   test("lists the modules in load order", () => {
     expect(at("modules/order")).toMatchObject({ data: Buffer.from("b.ko\na.ko\n") });
     expect(at("modules/a.ko")).toMatchObject({ data: Buffer.from("a") });
+  });
+
+  test("has modules for the kernel to ask for, where modprobe finds them", () => {
+    expect(at("sbin/modprobe")).toEqual({
+      type: "symlink",
+      path: "sbin/modprobe",
+      target: "/rootfs/bin/busybox",
+    });
+    expect(at("lib/modules/6.1.0/c.ko")).toMatchObject({ data: Buffer.from("c") });
+    expect(at("lib/modules/6.1.0/modules.dep")).toMatchObject({ data: Buffer.from("c.ko:\n") });
   });
 
   test("has a root file system whose applets lead to busybox", () => {

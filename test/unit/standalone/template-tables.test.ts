@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { keyOf, stepTable, templateTable } from "../../../src/standalone/template-tables.ts";
+import { stepTable, templateTable } from "../../../src/standalone/template-tables.ts";
 
 describe("the table of templates", () => {
   it("shows size, disk use and age", () => {
@@ -43,13 +43,5 @@ describe("the table of steps", () => {
         "",
       ].join("\n"),
     );
-  });
-});
-
-describe("a key's beginning", () => {
-  it("names a template if no other begins alike", () => {
-    expect(keyOf("ab", ["abc", "bcd"])).toBe("abc");
-    expect(keyOf("ab", ["abc", "abd"])).toBeUndefined();
-    expect(keyOf("x", ["abc"])).toBeUndefined();
   });
 });

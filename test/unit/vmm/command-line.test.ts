@@ -31,7 +31,7 @@ function input(
     binary: "/usr/bin/qemu",
     spec: { ...SPEC, ...spec },
     paths: vmPaths("/run/x"),
-    accelerator: emulation(2_599_998),
+    accelerator: emulation(2_599_998, 2 ** 27),
     memory: { kind: "own" },
     source: { kind: "own" },
     kernel: "/cache/vmlinux",
@@ -56,7 +56,7 @@ describe("the command line", () => {
   });
 
   it("serves no files", () => {
-    expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|9p|virtfs/);
+    expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|virtio-9p|virtfs/);
   });
 
   it("has empty slots for images, whatever the VM is, and no file for them", () => {
@@ -76,13 +76,13 @@ describe("the command line", () => {
   });
 
   it("gives emulated guests the host's TSC, and leaves it to KVM otherwise", () => {
-    expect(kernelArguments(emulation(2_599_998))).toContain("tsc_early_khz=2599998 tsc=reliable");
-    expect(kernelArguments(emulation(undefined))).not.toContain("tsc");
+    expect(kernelArguments(emulation(2_599_998, 2 ** 27))).toContain("tsc_early_khz=2599998 tsc=reliable");
+    expect(kernelArguments(emulation(undefined, 2 ** 27))).not.toContain("tsc");
     expect(kernelArguments(KVM)).not.toContain("tsc");
   });
 
   it("weakens nothing in the guest's kernel", () => {
-    const line = kernelArguments(emulation(1));
+    const line = kernelArguments(emulation(1, 2 ** 27));
     for (const trade of ["mitigations=off", "nokaslr"]) expect(line).not.toContain(trade);
   });
 });

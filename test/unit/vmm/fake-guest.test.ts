@@ -78,7 +78,7 @@ describe("a container of the fake guest", () => {
     await settle();
     expect([out.text(), err.text(), out.ended(), err.ended()]).toEqual(["out", "err", true, true]);
     expect(bench.events).toEqual([
-      { event: "process.exited", params: { id: "c", execId: "", status: 3, oomKilled: false } },
+      { event: "process.exited", params: { id: "c", execId: "", status: 3, returned: [] } },
     ]);
     await bench.ask("container.delete", { id: "c" });
     expect(bench.vm.guest.containers.size).toBe(0);

@@ -6,6 +6,7 @@ import { deferred } from "../../../src/lib/async.ts";
 import { checkUnixPath } from "../../../src/lib/unix-socket.ts";
 import { QmpClient, type QmpEvent, qmpRefusal } from "../../../src/vmm/qemu/qmp/client.ts";
 import { MAX_QMP_LINE_BYTES, QmpLines } from "../../../src/vmm/qemu/qmp/lines.ts";
+import { ReadBudget } from "../../../src/vmm/qemu/qmp/read-budget.ts";
 import { FakeQmp } from "../../support/fake-vmm/qmp.ts";
 import { inlineFileSender as sendFile } from "../../support/inline-file-sender.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -225,6 +226,37 @@ describe("events", () => {
     const client = await connected();
     server.say(...Array.from({ length: 300 }, () => ({ event: "X" })));
     expect(await client.closed).toMatchObject({ code: "QmpFailed" });
+  });
+});
+
+describe("a flood of events", () => {
+  it("is read at a bounded rate after the first megabytes, and nothing of it is lost", async () => {
+    const client = await connected();
+    const reason = "x".repeat(50_000);
+    const seen = new Map<string, number>();
+    client.events$.subscribe(({ event }) => void seen.set(event, (seen.get(event) ?? 0) + 1));
+    const began = performance.now();
+    for (let index = 0; index < 100; index++) server.say({ event: "BLOCK_IO_ERROR", data: { reason } });
+    server.say({ event: "STOP" });
+    await expect.poll(() => seen.get("STOP"), { timeout: 8000 }).toBe(1);
+    expect(seen.get("BLOCK_IO_ERROR")).toBe(100);
+    // 5 MB: the last 0.8 MB have to wait
+    expect(performance.now() - began).toBeGreaterThan(500);
+    expect(await client.execute("query-status")).toEqual({});
+    client.close();
+  });
+
+  it("has a budget that fills again while little is said", () => {
+    let now = 0;
+    const budget = new ReadBudget(() => now);
+    expect(budget.take(4 * 2 ** 20)).toBe(0);
+    expect(budget.take(2 ** 20)).toBe(1000);
+    now += 1000;
+    expect(budget.take(0)).toBe(0);
+    expect(budget.take(2 ** 19)).toBe(500);
+    now += 60_000;
+    expect(budget.take(4 * 2 ** 20)).toBe(0);
+    expect(budget.take(2 ** 20)).toBeGreaterThan(0);
   });
 });
 

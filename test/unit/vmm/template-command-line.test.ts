@@ -18,7 +18,7 @@ const INPUT: ProcessInput = {
     source: { kind: "boot" },
   },
   paths: vmPaths("/run/x"),
-  accelerator: emulation(2_600_000),
+  accelerator: emulation(2_600_000, 2 ** 27),
   kernel: "/cache/vmlinux",
   initramfs: "/cache/initramfs",
 };

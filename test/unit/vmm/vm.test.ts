@@ -48,7 +48,7 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
     vmm: "QEMU",
     binary: "/usr/bin/qemu",
     version: "9.0.0",
-    accelerator: emulation(undefined),
+    accelerator: emulation(undefined, 2 ** 27),
     kernel: "/k",
     initramfs: "/i",
     facts: { maxOpenFiles: undefined, kvmGroup: undefined, programPaths: ["/usr", "/dev/urandom"] },

@@ -8,6 +8,7 @@ import type { ImageStore } from "../../../contracts/images.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
 import type { PodNetworks } from "../../../contracts/network.ts";
 import type { Cgroups, HostFiles, RootfsStore } from "../../../contracts/storage.ts";
+import type { HostVolumes } from "../../../contracts/volumes.ts";
 import type { Check } from "../../../protocol/wire/json.ts";
 
 /** The ports that looking and undoing need. */
@@ -17,6 +18,7 @@ export interface ResourcePorts {
   readonly rootfs: Pick<RootfsStore, "release">;
   readonly images: Pick<ImageStore, "release">;
   readonly cgroups: Pick<Cgroups, "remove">;
+  readonly volumes: Pick<HostVolumes, "unmount">;
   readonly networks: Pick<PodNetworks, "disconnect">;
 }
 

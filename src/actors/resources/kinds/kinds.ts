@@ -14,6 +14,7 @@ import { type NetworkResource, network } from "./network.ts";
 import { type ProcessResource, process } from "./process.ts";
 import { type RootfsResource, rootfs } from "./rootfs.ts";
 import { type StdioResource, stdio } from "./stdio.ts";
+import { type VolumeResource, volume } from "./volume.ts";
 
 /** A thing on the host that somebody has to undo. Plain data. */
 export type HostResource =
@@ -24,13 +25,24 @@ export type HostResource =
   | NetworkResource
   | ProcessResource
   | RootfsResource
-  | StdioResource;
+  | StdioResource
+  | VolumeResource;
 
 export type ResourceKindName = HostResource["kind"];
 
 type Table = { readonly [Name in ResourceKindName]: ResourceKind<Extract<HostResource, { kind: Name }>> };
 
-export const KINDS = { cgroups, directory, file, image, network, process, rootfs, stdio } satisfies Table;
+export const KINDS = {
+  cgroups,
+  directory,
+  file,
+  image,
+  network,
+  process,
+  rootfs,
+  stdio,
+  volume,
+} satisfies Table;
 
 /** The kind of a resource; the table's type says that it fits. */
 function kindOf<Resource extends HostResource>({ kind }: Resource): ResourceKind<Resource> {

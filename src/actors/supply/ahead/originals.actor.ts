@@ -1,7 +1,7 @@
 /**
  * The original that other VMs are forked from: a clone, set up and rehearsed like the pool's, then paused for good.
  *
- * There is at most one, of the default size, made in a pause after the first start. Without one, VMs are clones. It has a
+ * There is at most one, of the size that pods ask for, made in a pause after the first start. Without one, VMs are clones. It has a
  * journal of its own, ends under memory pressure and with the daemon, and is made anew if it dies. Chart: `pool`.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
@@ -19,6 +19,7 @@ import type { Original, Originals } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
+import { isSameShape, type ShapeDemand } from "./shape-demand.ts";
 import type { VmMaker } from "./vm-maker.ts";
 import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
@@ -28,7 +29,7 @@ const ID_BYTES = 5;
 const GIVE_UP_AFTER = 3;
 
 export interface OriginalSettings {
-  /** What it is like; only VMs of this shape are forked. */
+  /** What it is like before a pod has asked for another size; only VMs of its size are forked. */
   readonly shape: VmShape;
   /** A root with a static `/bin/true`, for the rehearsal. */
   readonly rehearsalRoot: string;
@@ -47,6 +48,8 @@ export interface OriginalsPorts extends RehearsalPorts, WarmUpPorts {
   readonly makerFor: (id: string) => VmMaker;
   /** Ends originals that are not wanted any more, the makers' failures included. */
   readonly endings: Endings;
+  /** What pods have asked for. */
+  readonly demand: Pick<ShapeDemand, "favourite">;
   readonly pace: Pick<Pace, "guests" | "pause">;
   readonly logger: Logger;
   readonly now: () => number;
@@ -107,15 +110,22 @@ export class OneOriginal implements Originals {
     await until(this.actor, () => false);
   }
 
-  find({ vcpus, memoryBytes }: VmShape, template: string): Original | undefined {
-    const { made, settings } = this;
+  find(shape: VmShape, template: string): Original | undefined {
+    const { made } = this;
     if (made === undefined || this.failures >= GIVE_UP_AFTER) return undefined;
-    if (vcpus !== settings.shape.vcpus || memoryBytes !== settings.shape.memoryBytes) return undefined;
+    if (!isSameShape(made.shape, shape)) {
+      if (!isSameShape(made.shape, this.ports.demand.favourite(made.shape))) this.replace(made);
+      return undefined;
+    }
     if (made.template === template) return { vmId: made.id, forked: (error) => this.forked(error) };
     // what templates depend on has changed, a kernel for example
+    this.replace(made);
+    return undefined;
+  }
+
+  private replace(made: GuestVm): void {
     this.forget();
     void this.end(made);
-    return undefined;
   }
 
   private async make(signal: AbortSignal): Promise<void> {
@@ -137,7 +147,7 @@ export class OneOriginal implements Originals {
 
   private async makeOne(id: string, signal: AbortSignal): Promise<GuestVm> {
     const { ports, settings } = this;
-    const made = await ports.makerFor(id).make(id, settings.shape, signal);
+    const made = await ports.makerFor(id).make(id, ports.demand.favourite(), signal);
     const steps = async () => {
       await rehearse(made, settings.rehearsalRoot, ports, signal);
       await prepareChild(made.liveLink, ports, signal);

@@ -102,6 +102,7 @@ export const REHEARSAL_SPEC: TranslatedContainer = {
     deviceProgram: Buffer.from(deviceProgram(ALWAYS_ALLOWED)).toString("base64"),
   },
   seccomp: undefined,
+  volumes: [],
   rootReadonly: false,
   pidTarget: undefined,
   warnings: [],

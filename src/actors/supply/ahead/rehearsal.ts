@@ -10,6 +10,7 @@ import { type PreparationPorts, prepareChild } from "../../guest/preparation.ts"
 import { GuestContainer, type GuestContainerPorts } from "../../vm/guest-container.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 import { REHEARSAL_SPEC } from "./rehearsal-spec.ts";
+import { rehearsalVolumes } from "./rehearsal-volumes.ts";
 
 /** What a rehearsal in a VM needs of the host. */
 export interface RehearsalPorts extends GuestContainerPorts, PreparationPorts {
@@ -31,11 +32,13 @@ export async function rehearse(
 ): Promise<void> {
   for (const pidNamespace of ROUNDS) {
     await prepareChild(vm.liveLink, ports, signal);
-    const spec = { ...REHEARSAL_SPEC, create: { ...REHEARSAL_SPEC.create, pidNamespace } };
+    const { volumes, mounts } = rehearsalVolumes(root);
+    const create = { ...REHEARSAL_SPEC.create, mounts: [...REHEARSAL_SPEC.create.mounts, ...mounts] };
+    const spec = { ...REHEARSAL_SPEC, volumes, create: { ...create, pidNamespace } };
     await rehearseOnce(vm, containerSpec(`${vm.id}-rehearsal`, root, spec), ports, signal);
   }
   // a fork would have the same connection as its original, and a warm VM need not have a server
-  await vm.share.withdraw(ports);
+  await vm.shares.layers.withdraw(ports);
 }
 
 async function rehearseOnce(
@@ -59,7 +62,7 @@ async function rehearseOnce(
 function exitOf({ events$ }: GuestLink, id: string, ms: number): Promise<unknown> {
   const exit = firstValueFrom(
     events$.pipe(
-      filter((event) => event.type === "lost" || event.exit.id === id),
+      filter((event) => event.type === "lost" || (event.type === "processExited" && event.exit.id === id)),
       timeout(ms),
     ),
   );
@@ -114,6 +117,7 @@ export async function rehearseInTemplate(
       pidTarget: "",
       seccomp: undefined,
       drainMs: 0,
+      returned: [],
     };
     await guest.request("container.create", create, limits);
     await guest.request("process.start", { id: create.id, execId: "" }, limits);

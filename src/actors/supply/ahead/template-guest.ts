@@ -13,6 +13,7 @@ import type { GuestHello, SandboxSetup } from "../../../protocol/guest/messages.
 import type { TextCodec } from "../../../protocol/wire/json.ts";
 import { GuestLink } from "../../guest/link.ts";
 import { prepareChild, prepareDisk } from "../../guest/preparation.ts";
+import { Examiner } from "../../vm/examiner.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
 
 /** What it needs of the daemon. */
@@ -21,7 +22,7 @@ export interface TemplateGuestHost {
   readonly session: string;
   readonly text: TextCodec;
   readonly logger: Logger;
-  readonly deadlines: Pick<Deadlines, "agentHello" | "guestRequest">;
+  readonly deadlines: Pick<Deadlines, "firstSign" | "agentHello" | "guestRequest">;
 }
 
 /**
@@ -36,7 +37,7 @@ export async function prepareTemplateGuest(
   disk: string | undefined,
   signal: AbortSignal,
 ): Promise<GuestHello> {
-  const { agentHello, guestRequest } = host.deadlines;
+  const { firstSign, agentHello, guestRequest } = host.deadlines;
   const guest = new GuestLink(await vm.connectAgent(signal), {
     sandboxId: vm.id,
     session: `${host.session}-template-${vm.id}`,
@@ -46,10 +47,16 @@ export async function prepareTemplateGuest(
   const giveUp = (code: "GuestNotReady" | "Cancelled", reason: string) => () =>
     guest.close(blazarError(code, "wait for the guest's agent", reason, { subject: vm.id }));
   const timer = setTimeout(giveUp("GuestNotReady", `no hello within ${agentHello} ms`), agentHello);
+  const examiner = new Examiner();
+  const looks = setInterval(async () => {
+    const dead = await examiner.examine(vm, "boot", firstSign);
+    if (dead !== undefined) giveUp("GuestNotReady", dead.reason)();
+  }, firstSign);
   const forget = onAbort(signal, giveUp("Cancelled", "it was called off"));
   try {
     const hello = await guest.hello;
     clearTimeout(timer);
+    clearInterval(looks);
     // what every sandbox needs is there before the first clone: it only has to change names
     await guest.request(
       "sandbox.setup",
@@ -63,6 +70,7 @@ export async function prepareTemplateGuest(
     return hello;
   } finally {
     clearTimeout(timer);
+    clearInterval(looks);
     forget();
     guest.close();
   }

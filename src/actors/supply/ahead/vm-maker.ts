@@ -12,6 +12,7 @@ import type { Journal } from "../../resources/journal.ts";
 import type { ResourcePorts } from "../../resources/kinds/kind.ts";
 import { makeVm } from "../../vm/bindings.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
+import { sharesBelow } from "../../vm/place.ts";
 import { VmBoot, type VmBootPorts } from "../../vm/vm-boot.actor.ts";
 import type { VmSupply } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
@@ -37,9 +38,8 @@ export class VmMaker {
     const resources = new HeldResources(id, ports.host, logger);
     resources.open(await ports.openJournal(id));
     const directory = join(ports.stateDirectory, "sandboxes", id);
-    const share = { directory: join(directory, "share"), make: true };
     const options = {
-      ...{ id, shape, guest: guestOf(id), asked: undefined, share },
+      ...{ id, shape, guest: guestOf(id), asked: undefined, shares: sharesBelow(directory) },
       ...{ connectNetwork: undefined, resources, supply, logger },
     };
     const boot = new VmBoot(options, ports);

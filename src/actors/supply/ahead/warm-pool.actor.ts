@@ -6,6 +6,7 @@
  * answer any more is never handed out.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { VmShape } from "../../../contracts/vm.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
@@ -20,6 +21,7 @@ import type { Endings } from "./endings.ts";
 import type { LastImage, LastImagePorts } from "./last-image.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
+import { isSameShape, type ShapeDemand } from "./shape-demand.ts";
 import type { VmMaker } from "./vm-maker.ts";
 import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
@@ -28,7 +30,7 @@ export interface PoolSettings {
   readonly max: number;
   /** Bytes of guest memory that warm VMs may have in all. */
   readonly memoryLimit: number;
-  /** What each is like. */
+  /** What each is like before a pod has asked for another size. */
   readonly shape: VmShape;
   /** A root with a static `/bin/true`, for the rehearsal. */
   readonly rehearsalRoot: string;
@@ -43,6 +45,8 @@ export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts, LastImagePor
   readonly maker: VmMaker;
   /** What a warm VM has in a slot. */
   readonly lastImage: LastImage;
+  /** What pods have asked for. */
+  readonly demand: ShapeDemand;
   /** Ends VMs that nobody waits for, the maker's failures included. */
   readonly endings: Endings;
   readonly pace: Pick<Pace, "guests" | "pause">;
@@ -61,6 +65,7 @@ export class WarmPool implements WarmVms {
   private readonly fills = new UnderWay();
   private readonly actor: Actor<typeof poolMachine>;
   private readonly watch: PressureWatch;
+  private readonly max: number;
   private started = false;
 
   constructor(
@@ -68,7 +73,8 @@ export class WarmPool implements WarmVms {
     private readonly settings: PoolSettings,
   ) {
     const fitting = Math.floor(settings.memoryLimit / settings.shape.memoryBytes);
-    const max = Math.min(settings.max, fitting);
+    this.max = Math.min(settings.max, fitting);
+    const { max } = this;
     this.watch = new PressureWatch(settings, () => this.relieve());
     this.actor = createActor(
       poolMachine.provide({
@@ -90,13 +96,13 @@ export class WarmPool implements WarmVms {
 
   /** As many as configured are warm. */
   get isFull(): boolean {
-    return this.warm.length >= this.actor.getSnapshot().context.max;
+    return this.warm.length >= this.max;
   }
 
   start(): void {
     this.started = true;
     this.actor.start();
-    if (this.actor.getSnapshot().context.max > 0) this.watch.start();
+    if (this.max > 0) this.watch.start();
   }
 
   /** Ends all warm VMs; none is made any more. A pool that was never started has none. */
@@ -108,10 +114,10 @@ export class WarmPool implements WarmVms {
   }
 
   reserve(shape: VmShape): GuestVm | undefined {
-    const index = this.warm.findIndex((vm) => fits(vm, shape));
-    if (index < 0) return undefined;
-    this.actor.send({ type: "pool.lost", count: 1 });
-    return this.warm.splice(index, 1)[0];
+    const index = this.warm.findIndex((vm) => isSameShape(vm.shape, shape));
+    if (index >= 0) return this.remove(index);
+    this.makeWay();
+    return undefined;
   }
 
   async take(shape: VmShape): Promise<GuestVm | undefined> {
@@ -130,7 +136,9 @@ export class WarmPool implements WarmVms {
     const started = ports.now();
     await ports.endings.retry();
     const made = await this.make(id, signal).catch((error: unknown) => {
-      if (!signal.aborted) ports.logger.warn({ vm: id, err: error }, "a warm VM could not be made");
+      const isFull = error instanceof BlazarError && error.code === "ResourceExhausted";
+      if (!signal.aborted && !isFull)
+        ports.logger.warn({ vm: id, err: error }, "a warm VM could not be made");
       throw error;
     });
     this.warm.push(made);
@@ -141,7 +149,7 @@ export class WarmPool implements WarmVms {
 
   private async make(id: string, signal: AbortSignal): Promise<GuestVm> {
     const { ports, settings } = this;
-    const made = await ports.maker.make(id, settings.shape, signal);
+    const made = await ports.maker.make(id, this.nextShape(), signal);
     const steps = async () => {
       await rehearse(made, settings.rehearsalRoot, ports, signal);
       await made.plugPreparedDisk(ports, signal);
@@ -152,11 +160,38 @@ export class WarmPool implements WarmVms {
     return made;
   }
 
+  private get shapes(): VmShape[] {
+    return this.warm.map(({ shape }) => shape);
+  }
+
+  /** What the next one shall be like. Throws ResourceExhausted if `memory_limit` has no room for it. */
+  private nextShape(): VmShape {
+    const shape = this.ports.demand.next(this.shapes, this.max);
+    const taken = this.shapes.reduce((sum, each) => sum + each.memoryBytes, 0);
+    if (taken + shape.memoryBytes <= this.settings.memoryLimit) return shape;
+    const reason = `${shape.memoryBytes} bytes more do not fit into pool.memory_limit`;
+    throw blazarError("ResourceExhausted", "make a warm VM", reason);
+  }
+
+  /** A pod has found none of its size: if the pool is full, one that is not asked for any more is ended. */
+  private makeWay(): void {
+    const index = this.ports.demand.surplus(this.shapes, this.max);
+    const vm = this.isFull && index >= 0 ? this.remove(index) : undefined;
+    if (vm === undefined) return;
+    this.ports.logger.debug({ vm: vm.id, shape: vm.shape }, "a warm VM makes way for one of another size");
+    void this.end(vm);
+  }
+
+  private remove(index: number): GuestVm | undefined {
+    const [vm] = this.warm.splice(index, 1);
+    if (vm !== undefined) this.actor.send({ type: "pool.lost", count: 1 });
+    return vm;
+  }
+
   private died(id: string): void {
     const index = this.warm.findIndex((vm) => vm.id === id);
-    const [vm] = index < 0 ? [] : this.warm.splice(index, 1);
+    const vm = index < 0 ? undefined : this.remove(index);
     if (vm === undefined) return;
-    this.actor.send({ type: "pool.lost", count: 1 });
     this.ports.logger.warn({ vm: id }, "a warm VM has ended by itself");
     void this.end(vm);
   }
@@ -182,8 +217,4 @@ export class WarmPool implements WarmVms {
     this.ports.logger.warn({}, "memory is short: the pool is drained");
     this.actor.send({ type: "pool.pressure" });
   }
-}
-
-function fits({ shape }: GuestVm, { vcpus, memoryBytes }: VmShape): boolean {
-  return shape.vcpus === vcpus && shape.memoryBytes === memoryBytes;
 }

@@ -10,7 +10,7 @@ import { readFile, stat, statfs } from "node:fs/promises";
 import { type BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
 
 /** Changes whenever images of the same layers come out otherwise. */
-const FORMAT = "blazar-image-1";
+const FORMAT = "blazar-image-2";
 
 /** Local file systems that survive a reboot with all times and numbers as they were: statfs(2). */
 const LASTING = new Set([

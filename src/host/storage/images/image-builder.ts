@@ -7,8 +7,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { readFile, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import { SLOT_BYTES } from "../../../contracts/images.ts";
 import type { JailMount, Keeper, ProcessExit, ProcessSpawn } from "../../../contracts/keeper.ts";
@@ -23,8 +23,10 @@ import { type ImageContent, imageIn } from "./image-files.ts";
 const OPERATION = "make an image of layers";
 const STDOUT = 1;
 const STDERR = 2;
-/** What mkfs.erofs says is kept up to here; it is told not to say much. */
+/** The end of what mkfs.erofs says is read; it is told not to say much. */
 const LOG_BYTES = 2048;
+/** What begins a line of it that tells an error. */
+const ERROR = "<E>";
 /** A disk with less room is full. */
 const FULL_BYTES = 2 ** 20;
 
@@ -72,14 +74,23 @@ export async function buildImage(
     throw blazarError("DependencyMissing", OPERATION, "there is no mkfs.erofs", { subject: key, remedy });
   }
   const image = imageIn(draft);
+  const log = join(draft, "log");
   try {
-    const { view } = await workers.run("openView", { lower, directory: draft, image, owner: user });
+    const { view } = await workers.run("openView", {
+      lower,
+      directory: draft,
+      image,
+      log,
+      owner: user,
+      most,
+    });
     throwIfAborted(signal, { operation: OPERATION, subject: key });
-    const log = join(draft, "log");
     const child = mkfsProcess({ key, mkfs, user, image, view, log, most });
     const exit = await runChild(maker.keeper, child, signal);
     throwIfAborted(signal, { operation: OPERATION, subject: key });
-    if (exit.code !== 0) throw await failed(key, exit, log, most);
+    const said = await endOfLog(log);
+    // A thread of version 1.8 that fails is not in the status.
+    if (exit.code !== 0 || said.includes(ERROR)) throw await failed(key, exit, { said, draft, most });
   } finally {
     await workers.run("closeView", draft);
   }
@@ -151,15 +162,31 @@ async function runChild(
   }
 }
 
-async function failed(subject: string, exit: ProcessExit, log: string, most: number): Promise<BlazarError> {
-  const said = (await readFile(log, "utf8").catch(() => "")).slice(-LOG_BYTES).trim();
+async function endOfLog(log: string): Promise<string> {
+  const file = await open(log, "r");
+  try {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read({
+      buffer: Buffer.alloc(LOG_BYTES),
+      position: Math.max(0, size - LOG_BYTES),
+    });
+    return buffer.toString("utf8", 0, bytesRead).trim();
+  } finally {
+    await file.close();
+  }
+}
+
+async function failed(
+  subject: string,
+  exit: ProcessExit,
+  { said, draft, most }: { readonly said: string; readonly draft: string; readonly most: number },
+): Promise<BlazarError> {
   // EFBIG and ENOSPC: the first process of a PID namespace gets no SIGXFSZ
   if (said.includes("File too large")) {
     const about = { subject, remedy: "raise image.disk_limit" };
     return blazarError("ResourceExhausted", OPERATION, `it would have more than ${most} bytes`, about);
   }
-  const { bavail, bsize } = await statfs(dirname(log));
-  // what a full disk had no room for is not in the log
+  const { bavail, bsize } = await statfs(draft);
   const full = said.includes("No space left on device") || bavail * bsize < FULL_BYTES;
   const ended = `mkfs.erofs ended with ${endOf(exit)}${said === "" ? "" : `: ${said}`}`;
   const reason = full ? `the disk is full: ${ended}` : ended;

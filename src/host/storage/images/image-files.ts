@@ -9,15 +9,18 @@
  * Leases are marks on disk, because a container may outlive the daemon that started it. An owner is a daemon and those after
  * it: whoever has one state directory. Nothing here decides which images are kept.
  */
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod/mini";
-import { blazarError, reasonOf } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import { type LayerImage, SLOT_BYTES } from "../../../contracts/images.ts";
 import { absent, KeptDirectories } from "../../builds/kept-directories.ts";
+import { problemOf, readSmallFile } from "../../builds/small-file.ts";
 import { currentBoot } from "./chain-key.ts";
 
 const HOLDER = "held.";
+/** A mark is a boot and an owner; what is longer, or no file, is none. */
+const MARK_BYTES = 256;
 
 const manifest = z.object({
   version: z.literal(1),
@@ -66,7 +69,7 @@ export class ImageFiles {
     const path = imageIn(directory);
     try {
       const { lower, size, sha256, createdAt, ...said } = manifest.parse(
-        JSON.parse(await readFile(join(directory, "image.json"), "utf8")),
+        JSON.parse(await readSmallFile(join(directory, "image.json"))),
       );
       if (said.key !== key) throw new Error(`it describes ${said.key}`);
       const found = await stat(path);
@@ -81,8 +84,9 @@ export class ImageFiles {
     } catch (error) {
       // Another process has removed it meanwhile.
       if (!(await this.kept.has(key))) return undefined;
-      const reason = reasonOf(error).split("\n")[0] ?? "";
-      throw blazarError("ImageBroken", "read an image's description", reason, { subject: key, cause: error });
+      if (error instanceof BlazarError) throw error;
+      const about = { subject: key, remedy: `remove it: blazar image rm ${key}`, cause: error };
+      throw blazarError("ImageBroken", "read an image's description", problemOf(error), about);
     }
   }
 
@@ -174,16 +178,21 @@ async function marksIn(directory: string): Promise<Mark[]> {
   const marks = names
     .filter((name) => name.startsWith(HOLDER))
     .map(async (name) => {
-      const text = await readFile(join(directory, name), "latin1").catch(absent);
+      const text = await readSmallFile(join(directory, name), MARK_BYTES).catch(noMark);
       return text === undefined ? [] : [{ holder: name.slice(HOLDER.length), text }];
     });
   return (await Promise.all(marks)).flat();
+}
+
+/** Undefined for what is gone, no file, or larger than a mark. Throws everything else: what cannot be read may be a lease. */
+function noMark(error: unknown): undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== undefined && !["ENOENT", "ELOOP", "ENXIO"].includes(code)) throw error;
 }
 
 /** A lease of an earlier boot counts no more: no VM has survived. */
 async function holdersIn(directory: string): Promise<string[]> {
   const boot = await currentBoot();
   const marks = await marksIn(directory);
-  // a mark that is being written is empty
-  return marks.filter(({ text }) => text === "" || text.startsWith(boot)).map(({ holder }) => holder);
+  return marks.filter(({ text }) => text.startsWith(`${boot} `)).map(({ holder }) => holder);
 }

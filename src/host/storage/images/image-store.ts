@@ -6,7 +6,7 @@
  */
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
 import { type ImageLease, type ImageStore, type LayerImage, SLOT_BYTES } from "../../../contracts/images.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import { abortable, throwIfAborted, within } from "../../../lib/async.ts";
@@ -21,6 +21,8 @@ import { ImageFiles } from "./image-files.ts";
 /** Layers with no more than this are worth a wait: docs/adr/0010 has the times. */
 const SMALL = { entries: 2000, bytes: 32 * 2 ** 20 };
 const PREPARE = "make an image of layers";
+/** Longest that an end waits until layers are out of the host's memory. */
+const FORGET_MS = 2000;
 
 export interface ImageStoreOptions extends ImageMaker {
   /** Absolute; made when the first image is. */
@@ -31,8 +33,10 @@ export interface ImageStoreOptions extends ImageMaker {
   readonly diskLimitBytes: number;
   /** Longest that {@link ImageStore.use} waits for a small image, in milliseconds. */
   readonly inlineLimitMs: number;
-  /** Whether images are made; those that are there are used in any case. */
+  /** Whether images are made and used. */
   readonly enabled: boolean;
+  /** Why none can be made or used here, whatever `enabled` says. */
+  readonly unavailable?: string;
   readonly logger: Logger;
   /** Milliseconds since the epoch; default Date.now. */
   readonly now?: () => number;
@@ -48,6 +52,7 @@ export class LocalImageStore implements ImageStore {
   /** Read by this process; that the image is still there is shown by the mark of a lease. */
   private readonly known = new Map<string, LayerImage>();
   private lastTrouble = "";
+  private forgetting: Promise<unknown> = Promise.resolve();
   private closed = false;
 
   constructor(private readonly options: ImageStoreOptions) {
@@ -58,7 +63,7 @@ export class LocalImageStore implements ImageStore {
 
   async use(lower: readonly string[], holder: string, signal?: AbortSignal): Promise<ImageLease | undefined> {
     checkId(holder, "use an image");
-    if (!this.options.enabled || this.closed) return undefined;
+    if (!this.works) return undefined;
     const what = { operation: "use an image", subject: holder };
     const work = this.lease(lower, holder).catch((error: unknown) => this.trouble(error));
     try {
@@ -72,7 +77,7 @@ export class LocalImageStore implements ImageStore {
   }
 
   async hold(key: string, holder: string): Promise<ImageLease | undefined> {
-    if (!this.options.enabled || this.closed) return undefined;
+    if (!this.works) return undefined;
     try {
       checkId(holder, "use an image");
       return await this.take(key, holder);
@@ -98,8 +103,10 @@ export class LocalImageStore implements ImageStore {
   }
 
   async prepare(lower: readonly string[], signal?: AbortSignal): Promise<LayerImage> {
-    if (!this.options.enabled) {
-      throw blazarError("Unimplemented", PREPARE, "images are switched off", { remedy: "set image.enabled" });
+    const { enabled, unavailable } = this.options;
+    if (!enabled || unavailable !== undefined) {
+      const about = unavailable === undefined ? { remedy: "set image.enabled" } : {};
+      throw blazarError("Unimplemented", PREPARE, unavailable ?? "images are switched off", about);
     }
     throwIfAborted(signal, { operation: PREPARE });
     const key = await chainKey(lower);
@@ -109,6 +116,10 @@ export class LocalImageStore implements ImageStore {
     return this.builds.join(key, signal);
   }
 
+  keys(): Promise<readonly string[]> {
+    return this.files.keys();
+  }
+
   async list(): Promise<readonly LayerImage[]> {
     const found: LayerImage[] = [];
     for (const key of await this.files.keys()) {
@@ -116,7 +127,7 @@ export class LocalImageStore implements ImageStore {
         const image = await this.files.read(key);
         if (image !== undefined) found.push(image);
       } catch (error) {
-        this.options.logger.warn({ err: error, image: key }, "an image is broken: remove it");
+        this.options.logger.warn({ err: error, image: key }, "an image is broken");
       }
     }
     return found.sort((a, b) => b.lastUsedAt.getTime() - a.lastUsedAt.getTime());
@@ -145,6 +156,11 @@ export class LocalImageStore implements ImageStore {
   async close(): Promise<void> {
     this.closed = true;
     await this.builds.close();
+    await within(this.forgetting, FORGET_MS);
+  }
+
+  private get works(): boolean {
+    return this.options.enabled && this.options.unavailable === undefined && !this.closed;
   }
 
   private async lease(lower: readonly string[], holder: string): Promise<ImageLease | undefined> {
@@ -175,6 +191,7 @@ export class LocalImageStore implements ImageStore {
     try {
       return await this.files.read(key);
     } catch (error) {
+      if (!(error instanceof BlazarError) || error.code !== "ImageBroken") throw error;
       await this.files.remove(key, false);
       this.options.logger.warn({ err: error, image: key }, "an image is broken: it is made again");
       return undefined;
@@ -245,6 +262,7 @@ export class LocalImageStore implements ImageStore {
       for (const rest of ["empty", "view"]) await rmdir(join(draft, rest));
       await this.makeRoom(await this.files.size(draft));
       await this.files.publish(draft, key, lower, content, new Date(this.now()));
+      this.forgetLayers(lower);
     } catch (error) {
       await this.dropDraft(draft);
       throw error;
@@ -256,6 +274,16 @@ export class LocalImageStore implements ImageStore {
       "an image is made",
     );
     return image;
+  }
+
+  /**
+   * containerd and mkfs.erofs have brought all of the layers into the page cache, where the image is now, too. Nobody waits:
+   * layers that were just unpacked are written to disk first.
+   */
+  private forgetLayers(lower: readonly string[]): void {
+    this.forgetting = this.options.workers
+      .run("dropLayers", lower)
+      .catch((error: unknown) => this.options.logger.debug({ err: error }, "layers stay in memory"));
   }
 
   /** Removes what a crash has left; the lock is held. */

@@ -13,6 +13,7 @@ import { abortable, deferred, withDeadline } from "../../../lib/async.ts";
 import { awaitUnix } from "../../../lib/unix-socket.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import { QmpLines } from "./lines.ts";
+import { ReadBudget } from "./read-budget.ts";
 import { QmpWriter } from "./writer.ts";
 
 /** Something QEMU tells by itself. */
@@ -52,6 +53,8 @@ export class QmpClient {
   private subject = new Subject<QmpEvent>();
   private backlog: QmpEvent[] | undefined = [];
   private lines = new QmpLines();
+  private readonly budget = new ReadBudget(() => performance.now());
+  private pause: NodeJS.Timeout | undefined;
   private open = new Map<number, Settle>();
   private nextId = 1;
   private ended: BlazarError | undefined;
@@ -182,6 +185,10 @@ export class QmpClient {
     } catch (error) {
       this.end(error instanceof BlazarError ? error : failed("QEMU sent a line that is not JSON", error));
     }
+    const pauseMs = this.budget.take(bytes.length);
+    if (pauseMs === 0 || this.ended !== undefined) return;
+    this.socket.pause();
+    this.pause = setTimeout(() => this.socket.resume(), pauseMs);
   }
 
   private message(message: unknown): void {
@@ -215,6 +222,7 @@ export class QmpClient {
   private end(reason: BlazarError): void {
     if (this.ended !== undefined) return;
     this.ended = reason;
+    clearTimeout(this.pause);
     this.socket.destroy();
     const open = [...this.open.values()];
     this.open.clear();

@@ -13,9 +13,21 @@ import type { Accelerator } from "../accelerator.ts";
  */
 export const EMULATED_CPU = "max,erms=off,la57=off,pku=off,pks=off";
 
-/** `tscKhz`: frequency of the host's time stamp counter, which is the guest's, too; undefined if it is not known. */
-export function emulation(tscKhz: number | undefined): Accelerator {
+const MEBIBYTE = 2 ** 20;
+
+/**
+ * @param tscKhz frequency of the host's time stamp counter, which is the guest's, too; undefined if it is not known
+ * @param codeBytes what translated code may take; when that is full, all of it is thrown away and translated again
+ */
+export function emulation(tscKhz: number | undefined, codeBytes: number): Accelerator {
   // microvm has nothing to calibrate the counter by
   const clock = tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`, "tsc=reliable"];
-  return { name: "tcg", cpu: EMULATED_CPU, kernelArguments: clock };
+  return {
+    name: "tcg",
+    cpu: EMULATED_CPU,
+    // QEMU's own default is an eighth of the host's memory, up to 1 GB
+    options: [`tb-size=${Math.ceil(codeBytes / MEBIBYTE)}`],
+    kernelArguments: clock,
+    bytes: codeBytes,
+  };
 }

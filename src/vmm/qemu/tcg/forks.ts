@@ -14,16 +14,15 @@ import type { LayerImages } from "../../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { pause, throwIfAborted } from "../../../lib/async.ts";
-import { descriptorPath, logFiles } from "../../common/confinement.ts";
+import { logFiles } from "../../common/confinement.ts";
 import { SETTLE_MS } from "../../common/templates/build.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
-import { type Extra, FIRST_EXTRA, sockets } from "../process.ts";
+import { type Extra, FIRST_EXTRA, preload, sockets } from "../process.ts";
 import type { Clone, QemuTemplates } from "../templates/driver.ts";
 
 /** By which an original is asked to fork. */
 const FORK_CONTROL = FIRST_EXTRA;
-const FORK_LIBRARY = FIRST_EXTRA + 1;
 
 export interface TcgForksOptions {
   /** Absolute path of what is preloaded into an original. */
@@ -123,10 +122,10 @@ export class TcgForks implements VmForks {
   }
 
   private preload(): Extra {
-    const file = { fd: FORK_LIBRARY, path: this.options.library, flags: constants.O_RDONLY, mode: 0 };
+    const { env, files } = preload(this.options.library);
     return {
-      env: [`LD_PRELOAD=${descriptorPath(FORK_LIBRARY)}`, `BLAZAR_FORK_FD=${FORK_CONTROL}`],
-      files: [file],
+      env: [...env, `BLAZAR_FORK_FD=${FORK_CONTROL}`],
+      files,
       // Each fork becomes a user of its own, in a jail of its own. They are good for nothing outside of the user namespace.
       capabilities: ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_ADMIN"],
       forks: this.options.users,

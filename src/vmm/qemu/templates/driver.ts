@@ -22,7 +22,7 @@ import { FileHashes } from "../../common/templates/fingerprints.ts";
 import { type Loaded, LoadedTemplates } from "../../common/templates/loaded.ts";
 import { opensMemoryReadOnly } from "../binary.ts";
 import { type Launcher, launchVm } from "../launch.ts";
-import type { Extra, MemorySource } from "../process.ts";
+import { type Extra, type MemorySource, preload } from "../process.ts";
 import type { QemuVm } from "../vm.ts";
 import { identifyTemplate } from "./identity.ts";
 import { saveState } from "./state.ts";
@@ -41,6 +41,8 @@ export interface QemuTemplatesOptions {
   readonly images: LayerImages | undefined;
   /** Whom a template's VM runs as. */
   readonly user: VmSpec["user"];
+  /** What is preloaded into clones of sealed memory (native/fork); undefined = what they write counts twice. */
+  readonly library?: string | undefined;
 }
 
 /** A clone that runs. */
@@ -94,12 +96,14 @@ export class QemuTemplates implements TemplateDriver {
   /** Launches a VM as a clone. Throws TemplateNotFound, TemplateBroken, and what a launch throws. */
   async clone(spec: VmSpec, source: CloneSource, signal?: AbortSignal, extra?: Extra): Promise<Clone> {
     const { template } = source;
-    const { images, prepared } = this.options;
+    const { images, prepared, library } = this.options;
     try {
       return await this.loaded.use(template, signal, async ({ manifest, memory }) => {
         const launcher = await prepared(signal);
+        const preloaded =
+          memory.protection === "sealed" && library !== undefined ? preload(library) : undefined;
         return launchClone({ spec, source, manifest, images }, async (disk) => {
-          const vm = await launchVm(launcher, spec, signal, { ...memory, disk }, extra);
+          const vm = await launchVm(launcher, spec, signal, { ...memory, disk }, extra ?? preloaded);
           return { vm, launcher, disk };
         });
       });

@@ -101,6 +101,19 @@ describe("a running container", () => {
     return { memory, tasks, guest: memory.driver.vm("pod").guest, end };
   };
 
+  it("tells a kill for want of memory when it happens, once for a group, and not again with an exit", async () => {
+    const { memory, tasks, guest, end } = await running();
+    const topics = () => memory.events.map(({ type }) => type).filter((type) => type !== "create");
+    guest.emit("container.oomKilled", { id: "c1" });
+    guest.emit("container.oomKilled", { id: "c1" });
+    guest.emit("container.oomKilled", { id: "somebody else's" });
+    await vi.waitFor(() => expect(topics()).toEqual(["start", "oom"]));
+    await tasks.kill("c1", "", 9, true);
+    await tasks.wait("c1", "");
+    expect(topics()).toEqual(["start", "oom", "exit"]);
+    await end();
+  });
+
   it("is paused and resumed, and says so; no exec begins meanwhile", async () => {
     const { memory, tasks, guest, end } = await running();
     await expect(tasks.resume("c1")).rejects.toMatchObject({ code: "IllegalTransition" });

@@ -45,7 +45,7 @@ function linked() {
   });
   link.hello.catch(() => undefined);
   guest.attach((frame) => toHost?.(frame));
-  const exits = (id: string) => guest.emit("process.exited", { id, execId: "", status: 0, oomKilled: false });
+  const exits = (id: string) => guest.emit("process.exited", { id, execId: "", status: 0, returned: [] });
   return { link, exits };
 }
 
@@ -53,7 +53,7 @@ function linked() {
 function listener(link: GuestLink) {
   const heard: string[] = [];
   const subscription = link.events$.subscribe({
-    next: (event) => heard.push(event.type === "lost" ? "lost" : event.exit.id),
+    next: (event) => heard.push(event.type === "processExited" ? event.exit.id : event.type),
     complete: () => heard.push("end"),
   });
   return { heard, leave: () => subscription.unsubscribe() };

@@ -117,7 +117,9 @@ describe("a warm VM", () => {
     expect(await create("c1")).toMatchObject({ kind: "image", imageSerials: ["slot0"] });
     await remove("c1");
     expect(images()).toEqual(before);
-    expect(memory.images.leases).toEqual([`${KEY} of ${id}`]);
+    // the next VM of the pool may be at its rehearsal
+    expect(memory.images.leases).toContain(`${KEY} of ${id}`);
+    expect(memory.images.leases).not.toContain(`${KEY} of c1`);
     expect(
       memory.journals
         .get("pod")

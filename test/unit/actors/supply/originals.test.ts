@@ -1,5 +1,6 @@
 /** VMs that are forks of an original: taken when there is one, cloned when it fails, given up in time. */
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { SandboxSpec } from "../../../../src/contracts/sandbox.ts";
 import type { VmSource } from "../../../../src/contracts/vm.ts";
 import type { Actors } from "../../../../src/daemon/actors.ts";
 import type { VmFaults } from "../../../support/fake-vmm/vm.ts";
@@ -32,10 +33,12 @@ class Bench {
   }
 
   /** Starts a pod; returns where its VM came from, its fallbacks included. */
-  async pod(): Promise<{ id: string; tried: VmSource["kind"][]; info: Record<string, string> }> {
+  async pod(
+    size: Partial<SandboxSpec> = {},
+  ): Promise<{ id: string; tried: VmSource["kind"][]; info: Record<string, string> }> {
     const { sandboxes } = this.actors;
     const id = `pod-${++this.pods}`;
-    await sandboxes.create(podSpec(id));
+    await sandboxes.create(podSpec(id, size));
     await sandboxes.start(id);
     const tried = this.memory.driver.launches
       .filter((spec) => spec.id === id)
@@ -117,6 +120,17 @@ describe("the original that VMs are forked from", () => {
     expect((await bench.pod()).tried).toEqual(["clone"]);
     await vi.waitFor(() => expect(bench.original.isThere).toBe(true), { timeout: 5_000 });
     expect((await bench.pod()).tried).toEqual(["fork"]);
+  });
+
+  it("is of the size that pods ask for: others are clones until it is", async () => {
+    await bench.ready();
+    const size = { vcpus: 2, memoryBytes: 400 * 2 ** 20 };
+    expect((await bench.pod()).tried).toEqual(["fork"]);
+    const others: VmSource["kind"][][] = [];
+    for (let pods = 0; pods < 4; pods++) others.push((await bench.pod(size)).tried);
+    expect(others).toEqual([["clone"], ["clone"], ["clone"], ["clone"]]);
+    await vi.waitFor(() => expect(bench.original.isThere).toBe(true), { timeout: 5_000 });
+    expect((await bench.pod(size)).tried).toEqual(["fork"]);
   });
 
   it("is made anew after it has ended by itself", async () => {

@@ -42,6 +42,28 @@ describe("the warm pool", () => {
     expect(pool.size).toBe(2);
   });
 
+  it("makes VMs of the sizes that pods ask for, also in the place of others", async () => {
+    const memory = new MemoryHost({ guest: () => rehearsable });
+    const { pool, demand } = memory.actors({ max: 2 });
+    const shapes = () => memory.driver.running.map((id) => memory.driver.vm(id).spec.memoryBytes);
+    const { vcpus, memoryBytes } = memory.ports.defaultShape;
+    pool.start();
+    await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
+    expect(shapes()).toEqual([memoryBytes, memoryBytes]);
+    const large = { vcpus, memoryBytes: 2 * memoryBytes };
+    for (let pods = 0; pods < 3; pods++) {
+      demand.note(large);
+      expect(pool.reserve(large)).toBeUndefined();
+      await vi.waitFor(() => expect(pool.size).toBeLessThan(2));
+    }
+    await vi.waitFor(() => expect(shapes()).toContain(large.memoryBytes), { timeout: 5_000 });
+    await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
+    const reserved = pool.reserve(large);
+    expect(reserved?.shape).toMatchObject(large);
+    await Promise.all([reserved?.destroy(), pool.close()]);
+    expect(memory.remains()).toEqual([]);
+  });
+
   it("ends one that did not answer, and hands out the next", async () => {
     const { memory, pool, shape, guestOf } = await warmPool();
     const [first, second] = memory.driver.running.map((id) => memory.driver.vm(id));
@@ -67,7 +89,11 @@ describe("the warm pool", () => {
       pool.start();
       await vi.advanceTimersByTimeAsync(10);
       expect(memory.ports.pace.starts.running).toBe(1);
-      await vi.advanceTimersByTimeAsync(memory.ports.deadlines.agentHello);
+      const { firstSign, agentHello } = memory.ports.deadlines;
+      await vi.advanceTimersByTimeAsync(2 * firstSign + 100);
+      const replaced = "the VM that booted is ended and another one boots";
+      expect(memory.logger.lines.map(({ message }) => message)).toEqual([replaced, replaced]);
+      await vi.advanceTimersByTimeAsync(agentHello);
       expect(memory.logger.lines).toContainEqual(
         expect.objectContaining({
           message: "a warm VM could not be made",

@@ -1,12 +1,12 @@
 /** A guest has a share when one of its containers needs files of the host, and not before; its server ends with the VM. */
 import { describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
-import { SHARE_PORT_NAME } from "../../../../src/protocol/guest/messages.ts";
+import { SHARE_PORTS } from "../../../../src/protocol/guest/messages.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
-const SERVER = "pod-share";
+const SERVER = "pod-layers";
 
 async function startedPod(memory: MemoryHost) {
   const actors = memory.actors();
@@ -41,7 +41,7 @@ describe("the share of a pod", () => {
     const { sandboxes, tasks, vm } = await startedPod(memory);
     await Promise.all(["c1", "c2"].map((id) => tasks.create(containerRequest("pod", id))));
     expect(memory.keeper.running).toEqual([SERVER]);
-    expect(vm.ports.get(SHARE_PORT_NAME)?.socket).toContain("/state/vm/");
+    expect(vm.ports.get(SHARE_PORTS.layers)?.socket).toContain("/state/vm/");
     expect(mounts(memory)).toBe(1);
     const held = memory.journals.get("pod")?.outstanding() ?? [];
     expect(held.map(({ resource }) => resource)).toContainEqual(
@@ -142,7 +142,7 @@ describe("a VM that is made ahead", () => {
     const stock = await WarmStock.of(memory, 1);
     const { guest, ports } = memory.driver.vm(stock.ids[0] ?? "");
     expect(guest.requests.some(({ op }) => op === "share.mount")).toBe(true);
-    expect(guest.sharePort).toBeUndefined();
+    expect(guest.mountedShares.size).toBe(0);
     expect([...ports.keys()]).toEqual([]);
     expect(memory.keeper.processes.size).toBe(0);
     await stock.end();

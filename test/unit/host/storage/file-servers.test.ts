@@ -1,11 +1,13 @@
 /** How a file server is started: what it may have of the host, and that a start which fails leaves nothing. */
 import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
+import type { FileServerSpec } from "../../../../src/contracts/file-servers.ts";
 import { KeeperFileServers } from "../../../../src/host/storage/file-servers.ts";
 import { FakeKeeperHost } from "../../../support/fake-keeper/keeper.ts";
 
-const SPEC = {
-  id: "vm-share",
+const SPEC: FileServerSpec = {
+  id: "vm-layers",
+  kind: "layers",
   directory: "/run/share",
   changes: true,
   socket: "/run/vm/share.sock",
@@ -25,7 +27,7 @@ describe("a file server", () => {
   it("is the VM's user, with one capability, in a jail with the share alone", async () => {
     const { host, start } = started();
     await start();
-    expect(host.processes.get("vm-share")?.spec).toMatchObject({
+    expect(host.processes.get("vm-layers")?.spec).toMatchObject({
       argv: ["/fileserver", "--root", "/share", "--listener", "3"],
       uid: 5000,
       gid: 5001,
@@ -42,16 +44,25 @@ describe("a file server", () => {
     });
   });
 
+  it("of volumes may change them as a container's root may, and makes no device", async () => {
+    const { host, start } = started({ kind: "volumes" });
+    await start();
+    const { capabilities, jail } = host.processes.get("vm-layers")?.spec ?? {};
+    expect(capabilities).toContain("CAP_DAC_OVERRIDE");
+    expect(capabilities).not.toContain("CAP_MKNOD");
+    expect(jail?.mounts[0]).toMatchObject({ source: "/run/share", readonly: false, follow: true });
+  });
+
   it("leaves a directory of somebody else's as it is", async () => {
     const { host, start } = started({ changes: false });
     await start();
-    expect(host.processes.get("vm-share")?.spec.jail?.mounts[0]?.follow).toBe(false);
+    expect(host.processes.get("vm-layers")?.spec.jail?.mounts[0]?.follow).toBe(false);
   });
 
   it("has no jail where the daemon is no root", async () => {
     const { host, start } = started({ user: undefined });
     await start();
-    const spec = host.processes.get("vm-share")?.spec;
+    const spec = host.processes.get("vm-layers")?.spec;
     expect(spec?.jail).toBeUndefined();
     expect(spec?.argv).toEqual(["/parts/fileserver", "--root", "/run/share", "--listener", "3"]);
   });

@@ -257,6 +257,14 @@ describe("a plan", () => {
       });
     });
 
+    test("asks for none of a directory that is the container's own copy, as native gives it", async () => {
+      const own = [mount("bind", path.join(base, "l1"), ["rw", "rbind"])];
+      expect((await withImages.plan({ ...request(), mounts: own })).lower?.kind).toBe("share");
+      expect(leases).toEqual([]);
+      const view = [mount("bind", path.join(base, "l1"), ["ro", "rbind"])];
+      expect((await withImages.plan({ ...request(), mounts: view })).lower?.kind).toBe("image");
+    });
+
     test("is read from a journal as it was written", async () => {
       const planned = await withImages.plan(request());
       const shared = await withImages.plan(request({ withoutImage: true }));

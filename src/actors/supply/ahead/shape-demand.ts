@@ -1,0 +1,67 @@
+/**
+ * Which sizes of VMs pods have asked for lately, so that what is made ahead is of a size that will be wanted.
+ *
+ * A node's pods come in few sizes, and the next pod is most likely one like the last ones. Before the first pod it is the
+ * configured default. Must not make anything.
+ */
+import type { VmShape } from "../../../contracts/vm.ts";
+
+/** How many pods are remembered. */
+const REMEMBERED = 16;
+/** Another size has to be asked for so much more often: what is there ahead is not thrown away for a whim. */
+const CLEARLY = 2;
+
+export class ShapeDemand {
+  private readonly recent: VmShape[] = [];
+
+  constructor(private readonly fallback: VmShape) {}
+
+  /** A pod asks for a VM like this. */
+  note(shape: VmShape): void {
+    this.recent.push(shape);
+    if (this.recent.length > REMEMBERED) this.recent.shift();
+  }
+
+  /** What there shall be one of, where there is one of `current` now. */
+  favourite(current?: VmShape): VmShape {
+    const first = this.wanted().reduce((best, each) => (this.count(each) >= this.count(best) ? each : best));
+    if (current === undefined) return first;
+    return this.count(first) >= CLEARLY * (this.count(current) + 1) ? first : current;
+  }
+
+  /** What to make next where these are there and `max` shall be: the size that misses most of its share. */
+  next(present: readonly VmShape[], max: number): VmShape {
+    const missing = (shape: VmShape): number => this.share(shape) * max - countOf(present, shape);
+    return this.wanted().reduce((best, each) => (missing(each) > missing(best) ? each : best));
+  }
+
+  /** Index of one of these that may make way for another size; -1 = all are wanted. */
+  surplus(present: readonly VmShape[], max: number): number {
+    return present.findIndex((shape) => countOf(present, shape) >= this.share(shape) * max + 1);
+  }
+
+  /** Each size once, the one that was asked for first in front. */
+  private wanted(): [VmShape, ...VmShape[]] {
+    const [first = this.fallback, ...others] = this.recent;
+    const distinct: [VmShape, ...VmShape[]] = [first];
+    for (const each of others) if (countOf(distinct, each) === 0) distinct.push(each);
+    return distinct;
+  }
+
+  private share(shape: VmShape): number {
+    if (this.recent.length === 0) return isSameShape(shape, this.fallback) ? 1 : 0;
+    return this.count(shape) / this.recent.length;
+  }
+
+  private count(shape: VmShape): number {
+    return countOf(this.recent, shape);
+  }
+}
+
+export function isSameShape(one: VmShape, other: VmShape): boolean {
+  return one.vcpus === other.vcpus && one.memoryBytes === other.memoryBytes;
+}
+
+function countOf(shapes: readonly VmShape[], shape: VmShape): number {
+  return shapes.filter((each) => isSameShape(each, shape)).length;
+}

@@ -1,0 +1,140 @@
+/**
+ * A directory that the guest has a copy of, which follows the host's for as long as a container has it.
+ *
+ * A change of the host's directory has it read again, and the guest is sent what is different. Changes that come while one is
+ * under way are one more. A copy that cannot be brought up to date stays as it is, and that is told once.
+ */
+import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
+import { unlessGone } from "../../unless-gone.ts";
+import { changesBetween, type KnownEntry, known } from "./changes.ts";
+import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { partsOf, type VolumeContent, writesOf } from "./requests.ts";
+
+/** kubelet makes several changes at once. */
+const SETTLE_MS = 10;
+
+export class Copied implements HeldVolume<CopiedVolume> {
+  readonly endsWithLastUser = true;
+  private readonly source: string;
+  private content: VolumeContent | undefined;
+  /** What the guest has. */
+  private entries: readonly KnownEntry[];
+  private watch: VolumeWatch | undefined;
+  /** The guest may have some of it. */
+  private isOffered = false;
+  private isSent = false;
+  private stale = false;
+  private told = false;
+  private refreshing: Promise<void> | undefined;
+  private ended = false;
+
+  constructor(
+    readonly name: string,
+    plan: CopiedVolume,
+    private readonly vm: VolumeOwnerVm,
+    private readonly ports: VolumePorts,
+  ) {
+    this.source = plan.source;
+    this.content = { name, parts: plan.entries.flatMap(partsOf) };
+    this.entries = known(plan.entries);
+    if (!plan.followed) return;
+    const version = plan.entries[0]?.version ?? "";
+    this.watch = ports.volumes.watch(plan.source, version, {
+      changed: () => this.changed(),
+      blind: (error) => this.tell(error),
+    });
+  }
+
+  take(): MountSource {
+    return { type: "volume", source: this.name };
+  }
+
+  async ready(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  unsent(): VolumeContent | undefined {
+    const { content } = this;
+    this.isOffered ||= content !== undefined;
+    this.content = undefined;
+    return content;
+  }
+
+  unwritten(content: VolumeContent): void {
+    this.content = content;
+  }
+
+  sent(): void {
+    this.isSent = true;
+    if (this.stale) this.changed();
+  }
+
+  async end(): Promise<void> {
+    this.abandon();
+    await this.refreshing;
+    if (!this.isOffered || !this.vm.alive) return;
+    const deadlineMs = this.ports.deadlines.guestRequest;
+    await this.vm.liveLink.request("volume.remove", { names: [this.name] }, { deadlineMs }).catch(unlessGone);
+  }
+
+  abandon(): void {
+    this.ended = true;
+    this.watch?.close();
+    this.watch = undefined;
+  }
+
+  private changed(): void {
+    this.stale = true;
+    if (!this.isSent || this.ended) return;
+    this.refreshing ??= this.refreshAll().finally(() => {
+      this.refreshing = undefined;
+    });
+  }
+
+  private async refreshAll(): Promise<void> {
+    while (this.stale && !this.ended && this.vm.alive) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      this.stale = false;
+      try {
+        await this.refresh();
+      } catch (error) {
+        if (!this.ended && this.vm.alive) this.tell(error);
+        return;
+      }
+    }
+  }
+
+  private async refresh(): Promise<void> {
+    const entries = await this.ports.volumes.read(this.source);
+    if (this.ended) return;
+    if (entries === undefined) return this.tell(undefined);
+    await this.send(entries);
+    this.entries = known(entries);
+  }
+
+  private async send(entries: readonly VolumeEntry[]): Promise<void> {
+    const { name } = this;
+    const { cleared, written, renames, removed } = changesBetween(this.entries, entries);
+    const link = this.vm.liveLink;
+    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
+    const swap = (params: { renames: { from: string; to: string }[]; removed: string[] }) =>
+      link.request("volume.swap", { name, ...params }, limits);
+    const requests: Promise<unknown>[] = [];
+    if (cleared.length > 0) requests.push(swap({ renames: [], removed: [...cleared] }));
+    for (const write of writesOf([{ name, parts: written.flatMap(partsOf) }]))
+      requests.push(link.request("volume.write", write, limits));
+    if (renames.length + removed.length > 0)
+      requests.push(swap({ renames: [...renames], removed: [...removed] }));
+    await Promise.all(requests);
+  }
+
+  private tell(error: unknown): void {
+    if (this.told) return;
+    this.told = true;
+    const { source } = this;
+    this.vm.logger.warn(
+      { err: error, volume: source },
+      "a volume's copy in the guest does not follow the host's any more",
+    );
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The volumes of one guest: each is there once for all containers that have it, counted, and ends after the last of them.
+ *
+ * What a spec binds is planned on the host (contracts/volumes.ts), made there, and sent to the guest just before the
+ * container's own creation, in requests that nobody waits for one by one: the link keeps their order.
+ */
+import type { VolumePlan, VolumeRequest } from "../../../contracts/volumes.ts";
+import type { ContainerCreate, GuestDevice, ProcessExited } from "../../../protocol/guest/messages.ts";
+import { Copied } from "./copied-volume.ts";
+import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { CopiedFile, Memory } from "./memory-volumes.ts";
+import { writesOf } from "./requests.ts";
+import { Shared } from "./shared-volume.ts";
+
+interface Counted {
+  readonly key: string;
+  readonly volume: HeldVolume;
+  users: number;
+  /** The requests that are under way. */
+  sending: Promise<void>;
+}
+
+/** What becomes of one mount. */
+type Outcome = MountSource | { readonly device: Omit<GuestDevice, "path"> };
+
+type Mounted = Pick<ContainerCreate, "mounts" | "devices" | "returned">;
+
+export class GuestVolumes {
+  private readonly held = new Map<string, Counted>();
+  private count = 0;
+
+  constructor(private readonly vm: VolumeOwnerVm) {}
+
+  /** Plans a container's volumes and has the host do its part. A failure leaves nothing. */
+  async use(
+    requests: readonly VolumeRequest[],
+    ports: VolumePorts,
+    signal: AbortSignal,
+  ): Promise<ContainerVolumes> {
+    if (requests.length === 0) return new ContainerVolumes([], [], this, this.vm, ports);
+    const plans = await ports.volumes.plan(requests);
+    signal.throwIfAborted();
+    const used: Counted[] = [];
+    const outcomes = plans.map((plan, index) => this.take(plan, index, used, ports));
+    const volumes = new ContainerVolumes(outcomes, used, this, this.vm, ports);
+    const made = await Promise.allSettled(used.map(({ volume }) => volume.ready(signal)));
+    const failed = made.find((each) => each.status === "rejected");
+    if (failed === undefined) return volumes;
+    await volumes.release();
+    throw failed.reason;
+  }
+
+  /** Gives the host what a container has left in files that are the host's. Never rejects. */
+  async writeBack(returned: ProcessExited["returned"]): Promise<void> {
+    const volumes = [...this.held.values()].map(({ volume }) => volume);
+    await Promise.all(
+      returned.map(async ({ name, content }) => {
+        const volume = volumes.find((each) => each.name === name);
+        if (volume instanceof CopiedFile) await volume.writeBack(content);
+      }),
+    );
+  }
+
+  /** The VM has ended: nothing is followed any more. */
+  end(): void {
+    for (const { volume } of this.held.values()) volume.abandon();
+    this.held.clear();
+  }
+
+  /** One user less. True if the volume is to end; whoever comes from now on gets another one. */
+  leave(counted: Counted): boolean {
+    counted.users--;
+    if (counted.users > 0 || !counted.volume.endsWithLastUser) return false;
+    if (this.held.get(counted.key) === counted) this.held.delete(counted.key);
+    return true;
+  }
+
+  private take(plan: VolumePlan, index: number, used: Counted[], ports: VolumePorts): Outcome {
+    if (plan.kind === "own") return { type: "own", source: `own-${index}` };
+    if (plan.kind === "device") {
+      const { kind: _, ...device } = plan;
+      return { device };
+    }
+    let counted = this.held.get(plan.key);
+    if (counted === undefined) {
+      const volume = this.make(plan, `v${++this.count}`, ports);
+      counted = { key: plan.key, volume, users: 0, sending: Promise.resolve() };
+      this.held.set(plan.key, counted);
+    }
+    counted.users++;
+    used.push(counted);
+    return counted.volume.take(plan);
+  }
+
+  private make(
+    plan: Exclude<VolumePlan, { kind: "own" | "device" }>,
+    name: string,
+    ports: VolumePorts,
+  ): HeldVolume {
+    const { vm } = this;
+    switch (plan.kind) {
+      case "copied":
+        return new Copied(name, plan, vm, ports);
+      case "file":
+        return new CopiedFile(name, plan, vm, ports) as HeldVolume;
+      case "memory":
+        return new Memory(name, plan) as HeldVolume;
+      case "shared":
+        return new Shared(name, plan, vm, ports);
+    }
+  }
+}
+
+/** The volumes of one container. */
+export class ContainerVolumes {
+  /** Those that nobody else has; what could not be ended stays here. */
+  private ending: Counted[] = [];
+
+  constructor(
+    private readonly outcomes: readonly Outcome[],
+    private used: readonly Counted[],
+    private readonly all: GuestVolumes,
+    private readonly vm: VolumeOwnerVm,
+    private readonly ports: VolumePorts,
+  ) {}
+
+  /** The container's mounts and devices as the guest takes them. */
+  mounted({ mounts, devices }: Pick<ContainerCreate, "mounts" | "devices">): Mounted {
+    const more: GuestDevice[] = [];
+    const found = mounts.flatMap((mount) => {
+      const outcome = mount.type === "volume" ? this.outcomes[Number(mount.source)] : undefined;
+      if (outcome === undefined) return [mount];
+      if (!("device" in outcome)) return [{ ...mount, ...outcome }];
+      more.push({ ...outcome.device, path: mount.destination });
+      return [];
+    });
+    return { mounts: found, devices: [...devices, ...more], returned: this.returned() };
+  }
+
+  /**
+   * Sends the guest what it lacks. The requests are on the link when this returns: what is asked after that finds the
+   * volumes. The promise tells whether it does. Others may wait for the same requests, so nobody can call them off.
+   */
+  send(): Promise<void> {
+    const unsent = this.used.flatMap((counted) => {
+      const content = counted.volume.unsent();
+      return content === undefined ? [] : [{ counted, content }];
+    });
+    if (unsent.length > 0) {
+      const limits = { deadlineMs: this.ports.deadlines.containerCreate };
+      const link = this.vm.liveLink;
+      const writes = writesOf(unsent.map(({ content }) => content));
+      const sending = Promise.all(writes.map((write) => link.request("volume.write", write, limits))).then(
+        () => {
+          for (const { counted } of unsent) counted.volume.sent();
+        },
+        (error: unknown) => {
+          for (const { counted, content } of unsent) counted.volume.unwritten(content);
+          throw error;
+        },
+      );
+      sending.catch(() => undefined);
+      for (const { counted } of unsent) counted.sending = sending;
+    }
+    return Promise.all(this.used.map(({ sending }) => sending)).then(() => undefined);
+  }
+
+  /** Once the guest has no container with them any more. What fails may be tried again. */
+  async release(): Promise<void> {
+    this.ending.push(...this.used.filter((counted) => this.all.leave(counted)));
+    this.used = [];
+    const ending = this.ending.map(async (counted) => {
+      await counted.sending.catch(() => undefined);
+      await counted.volume.end();
+      this.ending = this.ending.filter((each) => each !== counted);
+    });
+    const failed = (await Promise.allSettled(ending)).find((each) => each.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  private returned(): string[] {
+    return this.used.flatMap(({ volume }) =>
+      volume instanceof CopiedFile && volume.isReturned ? [volume.name] : [],
+    );
+  }
+}

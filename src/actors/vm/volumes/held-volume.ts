@@ -1,0 +1,52 @@
+/**
+ * A volume that a guest has, whatever its kind: how containers mount it, what its guest still has to be sent, and its end.
+ */
+import type { Deadlines } from "../../../contracts/deadlines.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { HostVolumes, VolumePlan } from "../../../contracts/volumes.ts";
+import type { GuestMount } from "../../../protocol/guest/messages.ts";
+import type { GuestLink } from "../../guest/link.ts";
+import type { HeldResources } from "../../resources/held.ts";
+import type { GuestShare, SharePorts } from "../guest-share.ts";
+import type { VmPlace } from "../place.ts";
+import type { VolumeContent } from "./requests.ts";
+
+/** What volumes need of the host. */
+export interface VolumePorts extends Omit<SharePorts, "deadlines"> {
+  readonly volumes: HostVolumes;
+  readonly deadlines: SharePorts["deadlines"] & Pick<Deadlines, "containerCreate">;
+}
+
+/** What volumes need of their guest. */
+export interface VolumeOwnerVm {
+  readonly id: string;
+  readonly alive: boolean;
+  readonly place: Pick<VmPlace, "shares">;
+  readonly shares: { readonly volumes: Pick<GuestShare, "makeDirectory" | "serve"> };
+  readonly resources: HeldResources;
+  readonly liveLink: Pick<GuestLink, "request">;
+  readonly logger: Logger;
+}
+
+export type MountSource = Pick<GuestMount, "type" | "source">;
+
+export interface HeldVolume<Plan extends VolumePlan = VolumePlan> {
+  /** The guest's name for it. */
+  readonly name: string;
+  /** A container wants it: what it mounts. Nothing is made yet. */
+  take(plan: Plan): MountSource;
+  /** Resolves when the host has done its part. May be called again. */
+  ready(signal: AbortSignal): Promise<void>;
+  /** What the guest is to be sent: handed out once. The caller says whether it was {@link sent} or is {@link unwritten}. */
+  unsent(): VolumeContent | undefined;
+  /** The guest has not taken it. */
+  unwritten(content: VolumeContent): void;
+  /** The guest has it now. */
+  sent(): void;
+  /** False: it stays until the VM ends. */
+  readonly endsWithLastUser: boolean;
+  /** No container has it any more. */
+  end(): Promise<void>;
+  /** The VM has ended. */
+  abandon(): void;
+}

@@ -1,0 +1,79 @@
+/**
+ * Files of the host itself: bound below the directory that a file server serves to the guest.
+ *
+ * The bind is in the journal from before it is made until it is gone. It is taken away after its last container, so that the
+ * host can unmount what is below it.
+ */
+import { join } from "node:path";
+import type { SharedVolume } from "../../../contracts/volumes.ts";
+import type { HostResource } from "../../resources/kinds/kinds.ts";
+import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+
+export class Shared implements HeldVolume<SharedVolume> {
+  readonly endsWithLastUser = true;
+  private readonly target: string;
+  private made: Promise<void> | undefined;
+
+  constructor(
+    readonly name: string,
+    private readonly plan: SharedVolume,
+    private readonly vm: VolumeOwnerVm,
+    private readonly ports: VolumePorts,
+  ) {
+    this.target = join(vm.place.shares.volumes.directory, name);
+    const { source, instead } = plan;
+    if (instead !== undefined)
+      vm.logger.warn(
+        { volume: source, reason: instead },
+        "a volume cannot be copied into the guest: it is shared with the host, more slowly",
+      );
+  }
+
+  take(): MountSource {
+    return { type: "shared", source: this.name };
+  }
+
+  async ready(signal: AbortSignal): Promise<void> {
+    this.made ??= this.make().catch((error: unknown) => {
+      this.made = undefined;
+      throw error;
+    });
+    const { shares } = this.vm;
+    await Promise.all([this.made, shares.volumes.serve(this.ports, signal)]);
+  }
+
+  unsent(): undefined {
+    return undefined;
+  }
+
+  unwritten(): void {
+    // nothing of it is written
+  }
+
+  sent(): void {
+    // nothing of it is sent
+  }
+
+  async end(): Promise<void> {
+    await this.made?.catch(() => undefined);
+    await this.vm.resources.undo((resource) => this.isOwn(resource));
+  }
+
+  abandon(): void {
+    // the journal has it
+  }
+
+  private async make(): Promise<void> {
+    const { vm, ports, target } = this;
+    // what was mounted below the directory before its server would be hidden
+    await vm.shares.volumes.makeDirectory(ports);
+    const { source, directory, readonly, recursive, slave } = this.plan;
+    await vm.resources.make({ kind: "volume", target }, () =>
+      ports.volumes.mount({ source, target, directory, readonly, recursive, slave }),
+    );
+  }
+
+  private isOwn(resource: HostResource): boolean {
+    return resource.kind === "volume" && resource.target === this.target;
+  }
+}

@@ -1,0 +1,106 @@
+/** Volumes through the real containerd: a pod like kubelet's, from its start to its end, and after the daemon's death. */
+import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { mountsBelow } from "../../lab/host/mounts.ts";
+import { until } from "../../lab/host/until.ts";
+import { PodDirectory } from "../../lab/kubelet/pod-directory.ts";
+import { type ContainerConfig, TestNode } from "../support/e2e/node.ts";
+
+let node: TestNode;
+let kubelet: PodDirectory;
+
+beforeAll(async () => {
+  node = await TestNode.start();
+});
+
+beforeEach(async () => {
+  kubelet = await PodDirectory.make();
+});
+
+afterEach(async () => {
+  await node.stopAll();
+  await kubelet.remove();
+  expect(await node.leftovers()).toEqual([]);
+});
+
+afterAll(() => node.stop());
+
+const bind = (hostPath: string, containerPath: string, readonly = false) => ({
+  hostPath,
+  containerPath,
+  readonly,
+});
+
+describe("a pod as a kubelet makes it", () => {
+  it("has its volumes: copies that follow, memory that stays, the host's own files; and leaves none of them", async () => {
+    const config = await kubelet.projected("configmap", "config", { key: "first" });
+    const log = await kubelet.terminationLog("main");
+    const memory = await kubelet.emptyDir("memory", 1 << 20);
+    const disk = await kubelet.emptyDir("disk");
+    const more: ContainerConfig = {
+      mounts: [
+        bind(config.directory, "/config", true),
+        bind(log, "/dev/termination-log"),
+        bind(await kubelet.hostsFile("10.1.2.3 foo.remote\n"), "/etc/hosts"),
+        bind(memory, "/memory"),
+        bind(disk, "/disk"),
+      ],
+    };
+    const pod = await node.runPod();
+    const init = await node.startContainer(pod, "echo init > /memory/note; echo init > /disk/note", more);
+    expect((await node.waitForExit(init)).exitCode).toBe(0);
+    const script =
+      "echo up; until [ -e /memory/end ]; do sleep 0.1; done; echo bye > /dev/termination-log; exit 7";
+    const main = await node.startContainer(pod, script, more);
+    await node.waitForLog(main, "up");
+    const seen = await node.exec(main, "cat /config/key /memory/note /disk/note; grep foo /etc/hosts");
+    expect(seen.stdout).toBe("firstinit\ninit\n10.1.2.3 foo.remote\n");
+    await config.write({ key: "second" });
+    await until("the new content", async () =>
+      (await node.exec(main, "cat /config/key")).stdout === "second" ? true : undefined,
+    );
+    await node.exec(main, "echo main >> /disk/note; touch /memory/end");
+    expect((await node.waitForExit(main)).exitCode).toBe(7);
+    expect(await readFile(log, "utf8")).toBe("bye\n");
+    expect(await readFile(join(disk, "note"), "utf8")).toBe("init\nmain\n");
+    await node.cri.removeContainer(init.id);
+    await node.cri.removeContainer(main.id);
+    expect((await mountsBelow(node.node.directory)).filter((point) => /volumes\/v/.test(point))).toEqual([]);
+  });
+
+  it("is refused by name for what a VM cannot have, and its other volumes are let go", async () => {
+    const directory = await kubelet.elsewhere("sockets");
+    const server = createServer().listen(join(directory, "s"));
+    const pod = await node.runPod();
+    const mounts = [bind(directory, "/d"), bind(join(directory, "s"), "/run/s")];
+    const refused = node.startContainer(pod, "true", { mounts });
+    await expect(refused).rejects.toThrow(
+      /cannot mount a volume \(mounts\[\d+\]: \S+\/s at \/run\/s\): it is a socket, and nothing in a VM can connect/,
+    );
+    server.close();
+    expect((await mountsBelow(node.node.directory)).filter((point) => /volumes\/v/.test(point))).toEqual([]);
+    const next = await node.startContainer(pod, "echo next; exec sleep 1000");
+    await node.waitForLog(next, "next");
+  });
+
+  it("has files of the host with the rights of its user, and can write nothing that is read-only", async () => {
+    const directory = await kubelet.elsewhere("data");
+    await mkdir(join(directory, "open"));
+    await chmod(join(directory, "open"), 0o777);
+    await writeFile(join(directory, "closed"), "closed", { mode: 0o600 });
+    const pod = await node.runPod();
+    const main = await node.startContainer(pod, "exec sleep 1000", {
+      linux: { securityContext: { runAsUser: { value: 1234n } } },
+      mounts: [bind(directory, "/rw"), bind(directory, "/ro", true)],
+    });
+    const script =
+      "cat /rw/closed; echo x > /rw/open/mine; echo x > /ro/open/other; echo x > /rw/closed; ls /ro/open";
+    const { stdout, stderr } = await node.exec(main, script);
+    expect(stdout).toBe("mine\n");
+    expect(stderr.match(/Permission denied/g)).toHaveLength(2);
+    expect(stderr.match(/Read-only file system/g)).toHaveLength(1);
+    expect((await stat(join(directory, "open/mine"))).uid).toBe(1234);
+  });
+});

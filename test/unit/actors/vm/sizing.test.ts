@@ -1,0 +1,158 @@
+/** What a pod's VM is like: by its limits, then by its annotations, then as the node's configuration says. */
+import { fc, test } from "@fast-check/vitest";
+import { describe, expect, it } from "vitest";
+import {
+  beyondTheVm,
+  neededFor,
+  roomFor,
+  type SizingRules,
+  sizeOf,
+} from "../../../../src/actors/vm/sizing/sizing.ts";
+
+const MEBIBYTE = 2 ** 20;
+const GIBIBYTE = 2 ** 30;
+/** Of the shipped RuntimeClass. */
+const OVERHEAD = 288 * MEBIBYTE;
+const VMM = 144 * MEBIBYTE;
+
+const NODE: SizingRules = {
+  defaults: { vcpus: 1, memoryBytes: 256 * MEBIBYTE },
+  most: { vcpus: 6, memoryBytes: 16 * GIBIBYTE },
+  stepBytes: 32 * MEBIBYTE,
+  vmmBytes: () => VMM,
+};
+
+interface Pod {
+  readonly vcpus?: number;
+  readonly memoryBytes?: number;
+  readonly overheadBytes?: number;
+  readonly annotations?: Record<string, string>;
+}
+
+function sized(pod: Pod = {}, group?: number) {
+  return sizeOf({ id: "pod", annotations: {}, ...pod }, NODE, group);
+}
+
+/** A pod as kubelet makes it: its group has the limit and the overhead. */
+function kubelets(memoryBytes: number, overheadBytes = OVERHEAD) {
+  return sized({ memoryBytes, overheadBytes }, memoryBytes + overheadBytes);
+}
+
+describe("the processors of a pod's VM", () => {
+  it("are the node's default without a limit, or what the pod's annotation says", () => {
+    expect(sized().shape.vcpus).toBe(1);
+    expect(sized({ annotations: { "io.blazar.vcpus": "3" } }).shape.vcpus).toBe(3);
+  });
+
+  it("come in powers of two for a pod with a limit, and never more than the node gives", () => {
+    const of = (vcpus: number) => sized({ vcpus }).shape.vcpus;
+    expect([1, 2, 3, 4, 5, 6].map(of)).toEqual([1, 2, 4, 4, 6, 6]);
+    expect(sized({ vcpus: 6 }).warnings).toEqual([]);
+    expect(sized({ vcpus: 64 })).toMatchObject({
+      shape: { vcpus: 6 },
+      warnings: [expect.stringContaining("vmm.vcpus_limit")],
+    });
+  });
+
+  it("are the limit's where there is an annotation as well, which is told", () => {
+    const { shape, warnings } = sized({ vcpus: 2, annotations: { "io.blazar.vcpus": "4" } });
+    expect(shape.vcpus).toBe(2);
+    expect(warnings).toEqual([expect.stringContaining("io.blazar.vcpus is not used")]);
+  });
+
+  it.each(["0", "-1", "two", "1.5", "", "7"])("cannot be %j", (text) => {
+    expect(() => sized({ annotations: { "io.blazar.vcpus": text } })).toThrow(/io\.blazar\.vcpus.*"/);
+  });
+});
+
+describe("a container's limit", () => {
+  const vm = { vcpus: 1, memoryBytes: neededFor(512 * MEBIBYTE) };
+
+  it("can be all that the VM was made for, or none at all", () => {
+    for (const limit of ["536870912", "1", "max"])
+      expect(beyondTheVm({ "memory.max": limit }, vm)).toBe(undefined);
+    expect(beyondTheVm({}, vm)).toBe(undefined);
+  });
+
+  it("cannot be more: a sentence says so", () => {
+    expect(beyondTheVm({ "memory.max": String(GIBIBYTE) }, vm)).toBe(
+      "the limit is 1024Mi of memory, and containers can use 512Mi of the pod's VM",
+    );
+  });
+});
+
+describe("the memory of a pod's VM", () => {
+  it("is the node's default without a limit, or what the pod's annotation says, in whole steps", () => {
+    expect(sized().shape.memoryBytes).toBe(256 * MEBIBYTE);
+    const annotations = { "io.blazar.memory": "500Mi" };
+    expect(sized({ annotations }).shape.memoryBytes).toBe(512 * MEBIBYTE);
+  });
+
+  it.each(["", "lots", "64Mi", "1T"])("cannot be %j", (text) => {
+    expect(() => sized({ annotations: { "io.blazar.memory": text } })).toThrow(/io\.blazar\.memory.*"/);
+  });
+
+  it("is the limit's where there is an annotation as well, which is told", () => {
+    const annotations = { "io.blazar.memory": "4Gi" };
+    const { shape, warnings } = sized({ memoryBytes: 256 * MEBIBYTE, annotations });
+    expect(shape.memoryBytes).toBeLessThan(512 * MEBIBYTE);
+    expect(warnings).toEqual([expect.stringContaining("io.blazar.memory is not used")]);
+  });
+
+  it("is the same for pods of about the same limit", () => {
+    const of = (limit: number) => sized({ memoryBytes: limit * MEBIBYTE }).shape;
+    expect(of(490)).toEqual(of(500));
+  });
+
+  it.each([64, 128, 256, 512, 1024])(
+    "holds the limit of %i MiB and fits into kubelet's group with the shipped overhead",
+    (limit) => {
+      const { shape, warnings } = kubelets(limit * MEBIBYTE);
+      expect(warnings).toEqual([]);
+      expect(roomFor(shape.memoryBytes)).toBeGreaterThanOrEqual(limit * MEBIBYTE);
+      expect(shape.memoryBytes + VMM).toBeLessThanOrEqual(limit * MEBIBYTE + OVERHEAD);
+    },
+  );
+
+  test.prop([fc.integer({ min: 1, max: 32 * 1024 }), fc.integer({ min: 0, max: 512 })])(
+    "never lets the host's limit be met before the guest's, whatever the overhead; what it cannot hold is told",
+    (limit, overhead) => {
+      const [limitBytes, overheadBytes] = [limit * MEBIBYTE, overhead * MEBIBYTE];
+      const size = () => kubelets(limitBytes, overheadBytes);
+      if (limitBytes + overheadBytes < 128 * MEBIBYTE + VMM) {
+        expect(size).toThrow(/overhead\.podFixed\.memory/);
+        return;
+      }
+      const { shape, warnings } = size();
+      expect(shape.memoryBytes + VMM).toBeLessThanOrEqual(limitBytes + overheadBytes);
+      expect(shape.memoryBytes % MEBIBYTE).toBe(0);
+      expect(warnings.length === 0).toBe(roomFor(shape.memoryBytes) >= limitBytes);
+    },
+  );
+
+  it("says what overhead a pod needs that cannot have its limit", () => {
+    const { shape, warnings } = kubelets(512 * MEBIBYTE, 64 * MEBIBYTE);
+    expect(shape.memoryBytes).toBe((512 + 64) * MEBIBYTE - VMM);
+    expect(warnings).toEqual([
+      "the pod's control group has 576Mi, of which the VMM takes 144Mi and the guest gets 432Mi: its containers can use 307Mi of the 512Mi of their limits; set overhead.podFixed.memory of its RuntimeClass to 272Mi, it is 64Mi",
+    ]);
+    const enough = kubelets(512 * MEBIBYTE, 272 * MEBIBYTE);
+    expect(enough.warnings).toEqual([]);
+  });
+
+  it("is the most that the node gives, although the limit is more", () => {
+    const { shape, warnings } = sized({ memoryBytes: 1024 * GIBIBYTE });
+    expect(shape.memoryBytes).toBe(NODE.most.memoryBytes);
+    expect(warnings).toEqual([expect.stringContaining("vmm.memory_limit")]);
+  });
+
+  it("is less than the default where the group of a pod without limits is small", () => {
+    const { shape, warnings } = sized({}, 300 * MEBIBYTE);
+    expect(shape.memoryBytes).toBe(156 * MEBIBYTE);
+    expect(warnings).toEqual([expect.stringContaining("control group has 300Mi")]);
+  });
+
+  test.prop([fc.integer({ min: 0, max: 2 ** 40 })])("has the room that it was made for", (bytes) => {
+    expect(roomFor(neededFor(bytes))).toBeGreaterThanOrEqual(bytes);
+  });
+});
