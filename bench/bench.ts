@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<BenchCommand, string>> = {
   density: "a thousand sandboxes on the fake driver",
   files: "files of an image: first and again, with images, with the share, and under the other handlers",
   "page-cache": "memory of host and guests after pods of one image have read the same 100 MB",
+  stdio: "standard streams: rates, order, and what a container's output costs the others",
   all: "serial, parallel, memory and density",
 };
 

@@ -22,8 +22,9 @@ import { runMemory } from "../suites/memory.ts";
 import { runPageCache } from "../suites/page-cache.ts";
 import { runParallel } from "../suites/parallel.ts";
 import { blazarFirst, runSeries } from "../suites/series.ts";
+import { runStdio } from "../suites/stdio.ts";
 
-type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files" | "page-cache";
+type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files" | "page-cache" | "stdio";
 
 /** A suite, or the four of `all`. */
 export type BenchCommand = Suite | "all";
@@ -44,7 +45,10 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
-type Sections = Pick<Results, "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache">;
+type Sections = Pick<
+  Results,
+  "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache" | "stdio"
+>;
 
 const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   start: ["start"],
@@ -54,6 +58,7 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   density: ["density"],
   files: ["files"],
   "page-cache": ["page-cache"],
+  stdio: ["stdio"],
   all: ["serial", "parallel", "memory", "density"],
 };
 const RUNS: Readonly<Record<Suite, number>> = {
@@ -64,6 +69,7 @@ const RUNS: Readonly<Record<Suite, number>> = {
   density: 1,
   files: 5,
   "page-cache": 1,
+  stdio: 1,
 };
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
@@ -73,6 +79,7 @@ const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   density: 1,
   files: 1,
   "page-cache": 1,
+  stdio: 1,
 };
 const PODS: Readonly<Record<Suite, number>> = {
   start: 1,
@@ -82,6 +89,7 @@ const PODS: Readonly<Record<Suite, number>> = {
   density: 1000,
   files: 1,
   "page-cache": 50,
+  stdio: 2,
 };
 const QUICK_PODS: Partial<Record<Suite, number>> = { "page-cache": 5 };
 
@@ -157,6 +165,8 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
       return { files: await runFiles(context) };
     case "page-cache":
       return { pageCache: await runPageCache(context) };
+    case "stdio":
+      return { stdio: await runStdio(context) };
   }
 }
 

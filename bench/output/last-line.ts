@@ -9,6 +9,7 @@ import { median, slope, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
 import { filesPart, pageCachePart } from "./files-output.ts";
 import type { MemorySample, ParallelSample, Results, SeriesSample } from "./results.ts";
+import { stdioPart } from "./stdio-output.ts";
 
 /** Percentiles in ms. */
 interface Percentiles {
@@ -45,7 +46,7 @@ export function startLine(results: Results): Record<string, unknown> {
 
 /** `all`, and each of its parts alone. */
 export function suiteLine(results: Results): Record<string, unknown> {
-  const { serial, parallel, memory, density, files, pageCache, seed } = results;
+  const { serial, parallel, memory, density, files, pageCache, stdio, seed } = results;
   return {
     ...(serial === undefined ? {} : { serial: serialPart(serial) }),
     ...(parallel === undefined ? {} : { parallel: parallelPart(parallel) }),
@@ -53,6 +54,7 @@ export function suiteLine(results: Results): Record<string, unknown> {
     ...(density === undefined ? {} : { density: densityPart(density) }),
     ...(files === undefined ? {} : { files: filesPart(files, seed) }),
     ...(pageCache === undefined ? {} : { pageCache: pageCachePart(pageCache) }),
+    ...(stdio === undefined ? {} : { stdio: stdioPart(stdio) }),
   };
 }
 

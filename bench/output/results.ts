@@ -100,6 +100,34 @@ export interface PageCacheSample {
   readonly files: readonly { readonly name: string; readonly cached: number }[];
 }
 
+/** Times of commands in another container, in ms. */
+export interface Latencies {
+  readonly samePod: readonly number[];
+  readonly otherPod: readonly number[];
+}
+
+/** Standard streams of one handler. Bytes and milliseconds. */
+export interface StdioSample {
+  readonly handler: string;
+  /** What the two rates are of. */
+  readonly rateBytes: number;
+  /** A container's stdout that containerd drops. */
+  readonly droppedMs: number;
+  /** CPU time of that: of daemon and keeper, or the shims; of VMMs, or containers that outlive it. */
+  readonly cpuMs: { readonly managers: number; readonly sandboxes: number };
+  /** An exec's stdout that comes to the client. */
+  readonly execMs: number;
+  readonly order: { readonly bytes: number; readonly whole: boolean };
+  /** Written beside an exec whose output nobody reads. */
+  readonly bytes: number;
+  readonly writerMs: number;
+  readonly before: Latencies;
+  readonly during: Latencies;
+  /** PSS of daemon and keeper, or of the shims. */
+  readonly memoryBefore: number;
+  readonly memoryPeak: number;
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -132,6 +160,7 @@ export interface Results {
   readonly density?: Density;
   readonly files?: FilesResults;
   readonly pageCache?: readonly PageCacheSample[];
+  readonly stdio?: readonly StdioSample[];
 }
 
 /** Enough to refuse a file that is something else. */

@@ -11,6 +11,7 @@ import { managers } from "../suites/memory.ts";
 import { filesTables, pageCacheTable } from "./files-output.ts";
 import { timesOf } from "./last-line.ts";
 import type { Results, SeriesSample } from "./results.ts";
+import { stdioTable } from "./stdio-output.ts";
 import { inOrder, partsOf } from "./steps.ts";
 import type { Table } from "./table.ts";
 
@@ -19,7 +20,7 @@ const DENSITY_BUCKET = 100;
 
 /** All tables that the results have data for. */
 export function tablesOf(results: Results): Table[] {
-  const { start, serial, parallel, memory, density, files, pageCache, absent } = results;
+  const { start, serial, parallel, memory, density, files, pageCache, stdio, absent } = results;
   return [
     ...seriesTables("Start, by how the VM comes about", start, results.seed),
     ...seriesTables("In series", serial, results.seed),
@@ -28,6 +29,7 @@ export function tablesOf(results: Results): Table[] {
     ...(density === undefined ? [] : [densityTable(density)]),
     ...(files === undefined ? [] : filesTables(files, results.seed)),
     ...(pageCache === undefined ? [] : [pageCacheTable(pageCache)]),
+    ...(stdio === undefined ? [] : [stdioTable(stdio)]),
     ...(absent.length === 0 ? [] : [absentTable(absent)]),
   ];
 }

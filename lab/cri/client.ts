@@ -25,6 +25,7 @@ import {
   type PodSandbox,
   PodSandboxConfig,
   PodSandboxFilter,
+  type PodSandboxMetrics,
   type PodSandboxStats,
   type PodSandboxStatusResponse,
   RuntimeServiceService,
@@ -119,6 +120,20 @@ export class CriClient {
 
   async podSandboxStats(podSandboxId: string): Promise<PodSandboxStats | undefined> {
     return (await this.call(runtime.podSandboxStats, { podSandboxId })).stats;
+  }
+
+  /** One pod's, by ListPodSandboxStats, which also tells how much of a CPU it uses now. */
+  async listPodSandboxStats(id: string): Promise<PodSandboxStats[]> {
+    return (await this.call(runtime.listPodSandboxStats, { filter: { id, labelSelector: {} } })).stats;
+  }
+
+  /** The names of the metrics that {@link listPodSandboxMetrics} tells. */
+  async listMetricDescriptors(): Promise<string[]> {
+    return (await this.call(runtime.listMetricDescriptors, {})).descriptors.map(({ name }) => name);
+  }
+
+  async listPodSandboxMetrics(): Promise<PodSandboxMetrics[]> {
+    return (await this.call(runtime.listPodSandboxMetrics, {})).podMetrics;
   }
 
   /** The URL at which containerd forwards ports of the pod; nothing is forwarded yet. */

@@ -15,6 +15,7 @@ export function reasonFor(name: string): string | undefined {
 
 const NEEDS_NETWORK = "needs issue 13's network:";
 const NAMESPACES = "Security Context NamespaceOption runtime should support";
+const READONLY = "Container Mount Readonly runtime should support readonly mounts should support";
 const NETWORKING = "Networking runtime should support networking runtime should support";
 const STREAMING = "Streaming runtime should support streaming interfaces runtime should support";
 
@@ -35,6 +36,14 @@ export const EXPLAINED: readonly Explained[] = [
   {
     name: "Container Mount Propagation runtime should support mount propagation mount with 'rshared'",
     why: "a mount that is made in the guest cannot become one of the host, so Bidirectional is refused",
+  },
+  {
+    name: `${READONLY} non-recursive readonly mounts`,
+    why: "a read-only volume is read-only with everything that is mounted in it on the host: stricter than runc",
+  },
+  {
+    name: `${READONLY} recursive readonly mounts`,
+    why: "what is mounted in a volume on the host stays mounted for the pod, so critest cannot remove its directory until the pod ends",
   },
   {
     name: `${NAMESPACES} HostNetwork is true`,

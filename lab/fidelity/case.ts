@@ -1,7 +1,7 @@
 /**
  * A case of fidelity: what a container does, which must be the same under blazar as under runc.
  */
-import type { HandlerPod, PodConfig } from "./handler-pod.ts";
+import type { Handler, HandlerPod, PodConfig } from "./handler-pod.ts";
 
 export interface FidelityCase {
   /** A sentence's beginning: `a neighbour's disk cannot be opened`. */
@@ -9,7 +9,7 @@ export interface FidelityCase {
   /** What is compared. Must not differ from run to run. */
   readonly run: (pod: HandlerPod) => Promise<string>;
   /** The case has a pod of its own, with this configuration. */
-  readonly pod?: PodConfig;
+  readonly pod?: PodConfig | ((handler: Handler) => PodConfig);
   /** Why the answers may differ; docs/specification.md says it, too. */
   readonly explained?: string;
   /** False where this host cannot show the case under runc, which is then left out. */

@@ -9,13 +9,16 @@ import { busyboxImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { FidelityCase } from "./case.ts";
+import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
 import { SHARE_CASES } from "./cases/shares.ts";
 import { SIZING_CASES } from "./cases/sizing.ts";
+import { TASK_CASES } from "./cases/task.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
+import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
 
 const IMAGE = "localhost/blazar/fidelity:latest";
@@ -28,6 +31,8 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...VOLUME_CASES,
   ...SHARE_CASES,
   ...SIZING_CASES,
+  ...NAMESPACE_CASES,
+  ...TASK_CASES,
 ];
 
 export interface FidelityOptions {
@@ -54,6 +59,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     prefix: "blazar-fidelity-",
   });
   const report = new FidelityReport(process.stdout);
+  await writePodNetwork(node.containerdDirectory);
   try {
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
@@ -91,7 +97,8 @@ async function answerOf(
 ): Promise<string> {
   let own: HandlerPod | undefined;
   try {
-    if (config !== undefined) own = await HandlerPod.start(maker, handler, config);
+    const given = typeof config === "function" ? config(handler) : config;
+    if (given !== undefined) own = await HandlerPod.start(maker, handler, given);
     const pod = own ?? shared;
     return pod === undefined ? "there is no pod" : await run(pod);
   } catch (error) {

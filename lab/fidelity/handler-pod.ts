@@ -98,11 +98,19 @@ export class HandlerPod {
   }
 
   /** Types into a shell with a terminal of a container that only sleeps; returns its screen. */
-  type(lines: readonly string[], size: readonly [columns: number, rows: number]): Promise<string> {
-    return this.during(async (id) => {
-      const { code, stdout } = await typeIntoShell(this.cri, id, lines, size);
-      return `${stdout}exit ${code}`;
-    }, "exec sleep 1000");
+  type(
+    lines: readonly string[],
+    size: readonly [columns: number, rows: number],
+    more: ContainerConfig = {},
+  ): Promise<string> {
+    return this.during(
+      async (id) => {
+        const { code, stdout } = await typeIntoShell(this.cri, id, lines, size);
+        return `${stdout}exit ${code}`;
+      },
+      "exec sleep 1000",
+      more,
+    );
   }
 
   get cri(): CriClient {

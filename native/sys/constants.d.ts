@@ -145,6 +145,7 @@ declare module "sys" {
     MOUNT_ATTR_NODEV: number,
     MOUNT_ATTR_NOEXEC: number,
     MOUNT_ATTR_NOSYMFOLLOW: number,
+    MOUNT_ATTR_IDMAP: number,
     OPEN_TREE_CLONE: number,
     MOVE_MOUNT_F_EMPTY_PATH: number,
     MOVE_MOUNT_T_EMPTY_PATH: number;

@@ -5,8 +5,23 @@
  * and no wire status appears here. Failures are `BlazarError`s; `rpc/status.ts` translates their kinds.
  */
 
+import type { CgroupStats } from "./stats.ts";
+
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
 export type PidMode = "container" | "pod" | "target";
+
+/** So many ids from `containerId` on inside of a user namespace are those from `hostId` on outside. */
+export interface IdMapping {
+  containerId: number;
+  hostId: number;
+  size: number;
+}
+
+/** The maps of a user namespace: user_namespaces(7). */
+export interface UserNamespaceMaps {
+  uids: IdMapping[];
+  gids: IdMapping[];
+}
 
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {
@@ -22,6 +37,8 @@ export interface SandboxSpec {
   sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;
+  /** The user namespace of the pod's containers (`hostUsers: false`); absent means that they have the guest's own. */
+  userNamespace?: UserNamespaceMaps;
   /** The pod's cgroup on the host, "" when kubelet gave none. The VMM belongs in it. */
   cgroupParent: string;
   /** Pod name. */
@@ -85,6 +102,11 @@ export interface SandboxService {
   /** Resolves when the sandbox has ended, however it ended. Rejects `Cancelled` when `signal` aborts. */
   wait(id: string, signal: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
   status(id: string): SandboxStatus;
+  /**
+   * What the pod's containers use together, as the guest counts it. The VMM is not in it.
+   * @throws BlazarError `SandboxNotReady`
+   */
+  stats(id: string): Promise<CgroupStats>;
   /** Stops if need be and forgets the sandbox; afterwards its id is unknown. */
   shutdown(id: string): Promise<void>;
 }

@@ -4,6 +4,7 @@
  * The order is plan → intents in the journal → apply → … → release → undone: a {@link RootfsPlan} names every
  * host resource before it is made, so that a dead daemon's half-finished work can be undone from the journal.
  */
+import type { UserNamespaceMaps } from "./sandbox.ts";
 import type { RootfsMount } from "./task.ts";
 
 export interface RootfsRequest {
@@ -18,6 +19,8 @@ export interface RootfsRequest {
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   /** True: by the share even if there is an image, because the image could not be used. */
   readonly withoutImage?: boolean;
+  /** Of the container's user namespace, if it has one. */
+  readonly userNamespace?: UserNamespaceMaps | undefined;
 }
 
 /** A container's read-only layers: disks that the guest mounts, or directories that are mounted below the share. */
@@ -66,6 +69,8 @@ export interface RootfsPlan {
     readonly readonly: boolean;
   };
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** The guest maps the layers' ids by the container's user namespace. */
+  readonly idmapped?: boolean | undefined;
 }
 
 export interface RootfsStore {

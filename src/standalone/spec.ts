@@ -57,7 +57,7 @@ export function composeSpec(wanted: Wanted, defaults: ImageConfig): unknown {
     },
     root: { readonly: false },
     mounts: MOUNTS,
-    linux: { namespaces: [{ type: "mount" }, { type: "uts" }, { type: "ipc" }] },
+    linux: { namespaces: [{ type: "mount" }] },
   };
 }
 

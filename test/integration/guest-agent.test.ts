@@ -10,6 +10,7 @@ import { describeContainers, describePreparedChildren } from "./guest-agent/cont
 import { describeDisks } from "./guest-agent/disks.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
+import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
 import { describeVolumes } from "./guest-agent/volumes.ts";
 
 const bench = new AgentBench();
@@ -32,6 +33,7 @@ describe("the guest agent", () => {
       entropy: "5a".repeat(64),
       sharedPidNamespace: true,
       shmBytes: 1 << 20,
+      userNamespace: undefined,
     };
     const { now } = await bench.guest.request("clock.adjust", { by: 3_600_000 });
     expect((await bench.guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);
@@ -56,6 +58,8 @@ describePreparedChildren(bench);
 describeDisks(bench);
 describeRules(bench);
 describeVolumes(bench);
+describeOwnNamespaces(bench);
+describeUserNamespaces(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

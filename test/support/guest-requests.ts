@@ -49,6 +49,11 @@ export function containerCreate(
     seccomp: undefined,
     drainMs: 2_000,
     returned: [],
+    userNamespace: undefined,
+    idmappedLayers: false,
+    ownNamespaces: [],
+    hostname: "",
+    domainname: "",
     ...more,
   };
 }
@@ -64,6 +69,7 @@ export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
     entropy: "00".repeat(32),
     sharedPidNamespace: false,
     shmBytes: 1024 * 1024,
+    userNamespace: undefined,
     ...more,
   };
 }

@@ -9,9 +9,11 @@ import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
+import type { ContainerNamespaces } from "../process/namespaces.ts";
 import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
+import type { UserNamespace } from "../sandbox/user-namespace.ts";
 import { UndoList } from "../undo-list.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { OomWatch } from "./oom-watch.ts";
@@ -29,6 +31,8 @@ export interface ContainerSurroundings {
   readonly pidNamespace: "new" | number;
   /** Called whenever the kernel has killed processes for want of memory. */
   readonly onOom: () => void;
+  /** The pod's, if the container is in it. */
+  readonly userNamespace: UserNamespace | undefined;
 }
 
 export class Container {
@@ -39,6 +43,7 @@ export class Container {
   private readonly cgroup: Cgroup;
   private readonly root: MountedRoot;
   private readonly seccomp: GuestSeccomp | undefined;
+  private readonly namespaces: ContainerNamespaces;
   private readonly drainMs: number;
   /** Volumes whose content the host gets when the container ends. */
   readonly returned: readonly string[];
@@ -46,15 +51,17 @@ export class Container {
   private deleted: Promise<void> | undefined;
 
   private constructor(
-    { id, seccomp, drainMs, returned }: ContainerCreate,
+    params: ContainerCreate,
     readonly init: ContainerProcess,
     context: AgentContext,
     cgroup: Cgroup,
     root: MountedRoot,
     oom: OomWatch,
   ) {
+    const { id, seccomp, drainMs, returned } = params;
     this.id = id;
     this.oom = oom;
+    this.namespaces = namespacesOf(params);
     this.context = context;
     this.cgroup = cgroup;
     this.root = root;
@@ -67,13 +74,14 @@ export class Container {
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace, onOom }: ContainerSurroundings,
+    { sandbox, pidNamespace, userNamespace, onOom }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
       const covered = coveredFiles(sandbox, params);
       const root = await mountRoot(context, {
         ...{ id: params.id, rootfs: params.rootfs, layerBytes: params.layerBytes, covered },
+        userNamespace: params.idmappedLayers ? userNamespace?.descriptors.user : undefined,
       });
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params);
@@ -96,6 +104,8 @@ export class Container {
           sysctl: params.sysctl,
           devices: params.devices,
         },
+        namespaces: namespacesOf(params),
+        pod: userNamespace?.descriptors,
         cgroup: cgroup.descriptor,
         pidNamespace,
         onEnd: () => {
@@ -194,6 +204,8 @@ export class Container {
       seccomp: this.seccomp,
       stdio: params.stdio,
       root: this.init.pid,
+      namespaces: this.namespaces,
+      pod: undefined,
       cgroup: this.cgroup.descriptor,
       pidNamespace,
       onEnd: () => ({ drainMs: this.drainMs }),
@@ -224,6 +236,15 @@ function coveredFiles({ files }: SandboxEnvironment, { mounts }: ContainerCreate
   const covered = new Set(Object.keys(files));
   for (const { destination, type } of mounts) if (type !== "volume") covered.delete(destination);
   return covered;
+}
+
+function namespacesOf({
+  ownNamespaces: own,
+  hostname,
+  domainname,
+  userNamespace: maps,
+}: ContainerCreate): ContainerNamespaces {
+  return { own, hostname, domainname, maps };
 }
 
 /** Kills what is in a cgroup and removes it. */

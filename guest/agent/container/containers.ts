@@ -62,6 +62,7 @@ export class Containers {
     try {
       const container = await Container.create(this.context, params, {
         sandbox: this.sandbox.environment(),
+        userNamespace: this.sandbox.userNamespace(params.userNamespace),
         pidNamespace: this.pidNamespace(params),
         onOom: () => this.events.oomKilled(id),
       });

@@ -12,12 +12,10 @@ import { check, checkValue } from "../../../native/runtime/check.ts";
 import { type ChildReaper, cloneChild } from "../../../native/runtime/child.ts";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import { deferred } from "../../../native/runtime/promises.ts";
-import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
-import { LaunchChild } from "../process/launch.ts";
-import { birthError, runChild } from "../process/process-child.ts";
-import type { ContainerRoot } from "../root/enter-root.ts";
+import { becomeFirstProcess, type FirstProcess } from "../process/first-process.ts";
 import { parseMountOptions } from "../root/mount-options.ts";
-import { type DeviceMounts, type PreparedDevices, prepareDevices } from "./prepared-devices.ts";
+import type { PodDescriptors } from "../sandbox/user-namespace.ts";
+import { type DeviceMounts, prepareDevices } from "./prepared-devices.ts";
 
 /** Fits the buffer of a socket, so that an order is sent whole or not at all. */
 const MAX_ORDER_BYTES = 64 * 1024;
@@ -25,20 +23,11 @@ const LENGTH_BYTES = 4;
 /** The order's socket in the child, after stdio. */
 const ORDERS_FD = 3;
 
-/** What the child shall become: always a container's first process. */
-export interface Order {
-  readonly process: GuestProcess;
-  readonly seccomp: GuestSeccomp | undefined;
-  readonly root: ContainerRoot;
-  /** Descriptors, here and below; the sender still has to close its own. */
-  readonly stdio: readonly number[];
-  readonly launch: number;
-  readonly cgroup: number;
-  readonly pidNamespace: "new" | number;
-}
+/** What the child shall become: always a container's first process. The sender still has to close its descriptors. */
+export type Order = FirstProcess;
 
 /** The parts of an order that are not descriptors. */
-type OrderValues = Pick<Order, "process" | "seccomp" | "root">;
+type OrderValues = Pick<Order, "process" | "seccomp" | "root" | "namespaces">;
 
 export class PreparedChild {
   private readonly socket: number;
@@ -77,12 +66,20 @@ export class PreparedChild {
   }
 
   /** Hands the order over; nothing else may be done with the child afterwards. False if the child cannot take it. */
-  give({ process, seccomp, root, stdio, launch, cgroup, pidNamespace }: Order): boolean {
-    const values = new Uint8Array(sys.serialize({ process, seccomp, root } satisfies OrderValues));
+  give({ process, seccomp, root, namespaces, stdio, launch, cgroup, pod, pidNamespace }: Order): boolean {
+    const values = new Uint8Array(
+      sys.serialize({ process, seccomp, root, namespaces } satisfies OrderValues),
+    );
     const bytes = new Uint8Array(LENGTH_BYTES + values.length);
     new DataView(bytes.buffer).setUint32(0, values.length);
     bytes.set(values, LENGTH_BYTES);
-    const fds = [launch, cgroup, ...stdio, ...(pidNamespace === "new" ? [] : [pidNamespace])];
+    const fds = [
+      launch,
+      cgroup,
+      ...stdio,
+      ...(pod === undefined ? [] : [pod.user, pod.ipc, pod.uts, pod.network]),
+    ];
+    if (pidNamespace !== "new") fds.push(pidNamespace);
     const taken =
       this.isReady &&
       bytes.length <= MAX_ORDER_BYTES &&
@@ -157,13 +154,13 @@ function awaitOrder(socket: number, likely: DeviceMounts): number {
   sys.populateMemory();
   if (sys.write(ORDERS_FD, new ArrayBuffer(1), 0, 1) !== 1) return 0;
   const order = receive(ORDERS_FD, buffer);
-  return order === undefined ? 0 : follow(order, devices);
+  return order === undefined ? 0 : becomeFirstProcess(order, devices);
 }
 
 function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undefined {
   const first = sys.recvFds(socket, buffer.buffer, 0, buffer.length);
   if (typeof first === "number") return undefined;
-  const [count = 0, launch = -1, cgroup = -1, stdin = -1, stdout = -1, stderr = -1, pidNamespace] = first;
+  const [count = 0, launch = -1, cgroup = -1, stdin = -1, stdout = -1, stderr = -1, ...more] = first;
   const view = new DataView(buffer.buffer);
   for (let length = count; length < LENGTH_BYTES || length < LENGTH_BYTES + view.getUint32(0); ) {
     const more = length === 0 ? 0 : sys.read(socket, buffer.buffer, length, buffer.length - length);
@@ -172,22 +169,13 @@ function receive(socket: number, buffer: Uint8Array<ArrayBuffer>): Order | undef
   }
   const values = sys.deserialize(buffer.buffer, LENGTH_BYTES, view.getUint32(0)) as OrderValues;
   const stdio = [stdin, stdout, stderr];
-  return { ...values, stdio, launch, cgroup, pidNamespace: pidNamespace ?? "new" };
+  const pod =
+    values.namespaces.maps === undefined ? undefined : podDescriptors(more.splice(0, POD_DESCRIPTORS));
+  return { ...values, stdio, launch, cgroup, pod, pidNamespace: more[0] ?? "new" };
 }
 
-/** Becomes the container's first process. */
-function follow(order: Order, devices: PreparedDevices | undefined): never {
-  const { process, seccomp, root, stdio, launch, cgroup, pidNamespace } = order;
-  const pid = becomeFirst(cgroup, pidNamespace, new LaunchChild(launch, undefined));
-  runChild({ process, seccomp, root, stdio, launch, pid, devices });
-}
+const POD_DESCRIPTORS = 4;
 
-function becomeFirst(cgroup: number, pidNamespace: "new" | number, launch: LaunchChild): number {
-  try {
-    if (pidNamespace !== "new") check(sys.setns(pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
-    const flags = sys.CLONE_NEWNS | (pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
-    return check(sys.handOver(flags, cgroup), "make the container's first process");
-  } catch (error) {
-    return launch.fail(birthError(error));
-  }
+function podDescriptors([user = -1, ipc = -1, uts = -1, network = -1]: readonly number[]): PodDescriptors {
+  return { user, ipc, uts, network };
 }

@@ -31,6 +31,18 @@ export function applyLimits(process: GuestProcess): void {
   }
 }
 
+/** Makes room for a process's limits. Only a process outside of the user namespace may, and what is set later is lower. */
+export function raiseLimits(process: GuestProcess): void {
+  for (const { type, hard } of process.rlimits) {
+    const resource = RESOURCE_LIMITS[type];
+    const now = resource === undefined ? -sys.EINVAL : sys.getrlimit(0, resource);
+    // a wrong one is told of when it is applied
+    if (resource === undefined || typeof now === "number") continue;
+    const wanted = limitValue(hard);
+    if (wanted > now[1]) sys.prlimit(0, resource, now[0], wanted);
+  }
+}
+
 /** The steps that are left until execve(2). */
 export interface LastPrivileges {
   /** Loads the filter of system calls and gives up what was kept for that. Throws. */
@@ -94,7 +106,6 @@ const NOTHING: CapabilitySets = { bounding: 0, effective: 0, permitted: 0, inher
 
 /** Makes the user the owner of stdin, stdout and stderr, so that it can open /dev/stdout and the like. */
 export function giveStdio(uid: number): void {
-  if (uid === 0) return;
   for (const fd of [0, 1, 2]) {
     const stat = sys.fstat(fd);
     // everybody may open /dev/null, and its inode is the guest's own

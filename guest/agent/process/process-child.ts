@@ -9,11 +9,26 @@ import { check, errnoOf, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
 import type { PreparedDevices } from "../prepared/prepared-devices.ts";
-import { type ContainerRoot, enterRoot } from "../root/enter-root.ts";
+import { enterRoot } from "../root/enter-root.ts";
 import { MountPoints } from "../root/mount-points.ts";
+import { type ContainerRoot, openSources, type RootSources } from "../root/root-sources.ts";
+import { outsideId } from "../sandbox/user-namespace.ts";
 import { commandError, findCommand } from "./command.ts";
-import { applyCredentials, applyLimits, giveStdio, type LastPrivileges, withHome } from "./credentials.ts";
+import {
+  applyCredentials,
+  applyLimits,
+  giveStdio,
+  type LastPrivileges,
+  raiseLimits,
+  withHome,
+} from "./credentials.ts";
 import { LaunchChild } from "./launch.ts";
+import {
+  becomeNamespaceRoot,
+  type ContainerNamespaces,
+  joinContainer,
+  makeOwnNamespaces,
+} from "./namespaces.ts";
 import { openTerminal } from "./terminal.ts";
 
 /** The launch socket's number in the child, after stdio. */
@@ -21,7 +36,7 @@ const LAUNCH_FD = 3;
 /** The number of a prepared /dev in the child, if there is one. */
 const DEVICES_FD = 4;
 /** Numbers from here on are out of the way while the child's descriptors are put in order. */
-const HIGH_FD = 16;
+const HIGH_FD = 32;
 
 /** What a child shall become. */
 export interface ChildPlan {
@@ -29,6 +44,12 @@ export interface ChildPlan {
   readonly seccomp: GuestSeccomp | undefined;
   /** A new root, or the namespaces of a running container by its first process's pid. */
   readonly root: ContainerRoot | number;
+  readonly namespaces: ContainerNamespaces;
+  /**
+   * The sources of the root's mounts, for a process that is in its user namespace already. Its descriptors are in order then:
+   * stdio, the launch socket, and the sources.
+   */
+  readonly sources?: RootSources;
   /** Descriptors for 0, 1 and 2. */
   readonly stdio: readonly number[];
   /** The child's end of the launch socket. */
@@ -41,10 +62,10 @@ export interface ChildPlan {
 
 /** Never returns: executes the command, or reports over the launch socket why it cannot. */
 export function runChild(plan: ChildPlan): never {
-  const launch: LaunchChild = new LaunchChild(keepDescriptors(plan), plan.pid);
+  const launch: LaunchChild = new LaunchChild(ordered(plan), plan.pid);
   const { args } = plan.process;
   try {
-    const { devices } = plan;
+    const devices = usableDevices(plan);
     const { path, env, privileges } = prepare(plan, launch, devices && { ...devices, tree: DEVICES_FD });
     privileges.finish();
     const result = sys.execve(path, args, env);
@@ -58,14 +79,35 @@ export function runChild(plan: ChildPlan): never {
  * Keeps stdio, the launch socket and a prepared /dev, and closes all other descriptors: they hold other containers' pipes
  * open. Returns the socket's new number.
  */
-function keepDescriptors({ stdio, launch, devices }: ChildPlan): number {
-  // first to high numbers: any of them may have a number below 5 already
-  const kept = devices === undefined ? [...stdio, launch] : [...stdio, launch, devices.tree];
-  const high = kept.map((fd) => check(sys.fcntl(fd, sys.F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
-  for (const [target, fd] of high.entries()) sys.dup2(fd, target);
-  sys.setCloexec(LAUNCH_FD, true);
-  sys.closeRange(kept.length, 0xffff_ffff, 0);
+function ordered({ stdio, launch, devices, sources }: ChildPlan): number {
+  if (sources === undefined)
+    keepDescriptors(devices === undefined ? [...stdio, launch] : [...stdio, launch, devices.tree]);
   return LAUNCH_FD;
+}
+
+/** A prepared /dev has the mqueue of the sandbox's IPC namespace. */
+function usableDevices({ devices, namespaces }: ChildPlan): PreparedDevices | undefined {
+  if (devices === undefined || !namespaces.own.includes("ipc")) return devices;
+  sys.close(DEVICES_FD);
+  return undefined;
+}
+
+/** Gives descriptors the numbers from 0 on, in this order, and closes all others. Those after stdio end with execve(2). */
+export function keepDescriptors(kept: readonly number[]): void {
+  // first to high numbers: any of them may have one of the low numbers already
+  const high = kept.map((fd) => check(sys.fcntl(fd, sys.F_DUPFD_CLOEXEC, HIGH_FD), "keep a descriptor"));
+  for (const [target, fd] of high.entries()) {
+    sys.dup2(fd, target);
+    if (target >= LAUNCH_FD) sys.setCloexec(target, true);
+  }
+  sys.closeRange(kept.length, 0xffff_ffff, 0);
+}
+
+/** What a process needs from outside of its user namespace: the ownership of its stdio, and the right to its limits. */
+export function prepareForNamespace(process: GuestProcess, { maps }: ContainerNamespaces): void {
+  if (maps === undefined) return;
+  giveStdio(outsideId(maps.uids, process.uid, "process.user.uid"));
+  raiseLimits(process);
 }
 
 function prepare(
@@ -73,15 +115,19 @@ function prepare(
   launch: LaunchChild,
   devices: PreparedDevices | undefined,
 ): { path: string; env: readonly string[]; privileges: LastPrivileges } {
-  const { process, seccomp, root } = plan;
+  const { process, seccomp, root, namespaces, sources } = plan;
   sys.umask(0);
   // until execve(2) this is a copy of the agent, and no process of the container may look into its memory
   sys.prctl(sys.PR_SET_DUMPABLE, 0);
   check(sys.setsid(), "start a session");
-  if (typeof root === "number") joinContainer(root);
-  else {
-    check(sys.unshare(sys.CLONE_NEWCGROUP), "make a cgroup namespace");
-    enterRoot(root, devices);
+  if (typeof root === "number") {
+    prepareForNamespace(process, namespaces);
+    joinContainer(root, namespaces);
+  }
+  if (namespaces.maps !== undefined) becomeNamespaceRoot();
+  if (typeof root !== "number") {
+    makeOwnNamespaces(namespaces);
+    enterRoot(root, sources ?? openSources(root, devices));
   }
   const isFirst = typeof root !== "number";
   const points = new MountPoints();
@@ -90,7 +136,7 @@ function prepare(
     : -1;
   applyLimits(process);
   enterDirectory(process.cwd, points, isFirst);
-  giveStdio(process.uid);
+  if (namespaces.maps === undefined && process.uid !== 0) giveStdio(process.uid);
   const env = withHome(process.env, process.uid);
   const privileges = applyCredentials(process, seccomp);
   const path = findCommand(process.args[0] ?? "", env);
@@ -104,18 +150,6 @@ export function birthError(cause: unknown): unknown {
   if (errnoOf(cause) !== sys.ENOMEM) return cause;
   const reason = "the first process of the namespace has ended";
   return blazarError("ContainerNotRunning", "enter a PID namespace", reason, { cause });
-}
-
-/** Joins the namespaces that differ from the agent's. The child was cloned into the PID namespace already. */
-function joinContainer(pid: number): void {
-  for (const name of ["cgroup", "mnt"]) {
-    const path = `/proc/${pid}/ns/${name}`;
-    const fd = sys.open(path, sys.O_RDONLY);
-    if (fd < 0) throw failure(fd, "ContainerNotRunning", "join a container's namespace", name);
-    check(sys.setns(fd, 0), "join a container's namespace", name);
-    sys.close(fd);
-    // "mnt" comes last: after it, the agent's /proc is out of reach
-  }
 }
 
 /** Enters the working directory. As runc does, it makes a missing one for the first process only. */

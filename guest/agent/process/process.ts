@@ -11,8 +11,11 @@ import { deferred, nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess, GuestSeccomp, GuestStdio } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
-import type { ContainerRoot } from "../root/enter-root.ts";
+import type { ContainerRoot } from "../root/root-sources.ts";
+import type { PodDescriptors } from "../sandbox/user-namespace.ts";
+import { becomeFirstProcess, type FirstProcess } from "./first-process.ts";
 import { Launch } from "./launch.ts";
+import type { ContainerNamespaces } from "./namespaces.ts";
 import { birthError, runChild } from "./process-child.ts";
 import { ProcessStdio } from "./stdio.ts";
 
@@ -33,6 +36,9 @@ export interface ProcessPlan {
   readonly stdio: GuestStdio;
   /** A new root, or the pid of the first process of the container to join. */
   readonly root: ContainerRoot | number;
+  readonly namespaces: ContainerNamespaces;
+  /** The pod's user namespace, if the container is in it. */
+  readonly pod: PodDescriptors | undefined;
   /** Descriptor of the cgroup's directory. */
   readonly cgroup: number;
   /** `new`, or a descriptor of the PID namespace that the process starts in. */
@@ -151,8 +157,7 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
   const stdio = new ProcessStdio(context.loop, context.peer, plan.stdio, plan.process.terminal);
   try {
     stdio.open();
-    const ordered = order(context, plan, stdio.childEnds, childSocket);
-    const pid = ordered ? undefined : cloneAgent(plan, stdio.childEnds, childSocket);
+    const pid = beginChild(context, plan, stdio.childEnds, childSocket);
     stdio.closeChildEnds();
     // meanwhile the child is busy, mostly with waiting for the share
     if (!plan.process.terminal) stdio.connect(NO_TERMINAL);
@@ -166,10 +171,21 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
   }
 }
 
-function order(context: AgentContext, plan: ProcessPlan, stdio: readonly number[], launch: number): boolean {
-  const { process, seccomp, root, cgroup, pidNamespace } = plan;
-  if (typeof root === "number") return false;
-  return context.children.give({ process, seccomp, root, stdio, launch, cgroup, pidNamespace });
+/** Has the child made; returns its pid, if that is known already. Throws. */
+function beginChild(
+  context: AgentContext,
+  plan: ProcessPlan,
+  stdio: readonly number[],
+  launch: number,
+): number | undefined {
+  const { onEnd: _, root, ...more } = plan;
+  if (typeof root === "number") return cloneAgent(plan, stdio, launch);
+  const first: FirstProcess = { ...more, root, stdio, launch };
+  if (context.children.give(first)) return undefined;
+  if (plan.pod === undefined) return cloneAgent(plan, stdio, launch);
+  const between = cloneChild({}, () => becomeFirstProcess(first, undefined));
+  context.reaper.onExit(between, () => undefined);
+  return undefined;
 }
 
 /** The pid of a process that a prepared child makes. Throws why there will be none; then nothing is left. */
@@ -196,8 +212,7 @@ function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number)
   const flags =
     (typeof plan.root === "number" ? 0 : sys.CLONE_NEWNS) |
     (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
-  const child = (): number =>
-    runChild({ process: plan.process, seccomp: plan.seccomp, root: plan.root, stdio, launch });
+  const child = (): number => runChild({ ...plan, stdio, launch });
   const options = { flags, cgroupFd: plan.cgroup };
   if (plan.pidNamespace === "new") return cloneChild(options, child);
   const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");

@@ -30,11 +30,27 @@ const LINKS: readonly [name: string, target: string][] = [
   ["core", "/proc/kcore"],
 ];
 
+/** The names of the nodes in /dev that every container has. */
+export const DEFAULT_NODES: readonly string[] = NODES.map(([name]) => name);
+
+export function isDefaultNode(path: string): boolean {
+  return DEFAULT_NODES.some((name) => path === `/dev/${name}`);
+}
+
 export function makeDevices(points: MountPoints): void {
+  inDev(points, makeNodes);
+}
+
+/** The links alone, where the nodes are bound. */
+export function makeDeviceLinks(points: MountPoints): void {
+  inDev(points, makeLinks);
+}
+
+function inDev(points: MountPoints, make: () => void): void {
   const dev = points.tryMake("/dev", true);
   if (dev === -sys.EROFS) return;
   if (dev < 0) throw failure(dev, "MountFailed", "make a directory in the container", "/dev");
-  points.inDirectory(dev, "/dev", makeNodes);
+  points.inDirectory(dev, "/dev", make);
 }
 
 /** Whether /dev has a node or a link of this name. */
@@ -45,7 +61,17 @@ export function isDeviceName(name: string): boolean {
 /** Makes the nodes and links in the working directory. */
 export function makeNodes(): void {
   for (const [name, major, minor] of NODES) tolerate(sys.mknod(name, CHARACTER_DEVICE, major, minor), name);
+  makeLinks();
+}
+
+function makeLinks(): void {
   for (const [name, target] of LINKS) tolerate(sys.symlink(target, name), name);
+}
+
+/** Makes a node of the spec at a path of the guest's, where nothing is yet. Throws MountFailed. */
+export function makeNode(path: string, { type, major, minor, mode }: GuestDevice): void {
+  const made = sys.mknod(path, TYPES[type] | mode, major, minor);
+  if (made < 0) throw failure(made, "MountFailed", "make a device", path);
 }
 
 const TYPES = { b: sys.S_IFBLK, c: sys.S_IFCHR, p: sys.S_IFIFO } as const;

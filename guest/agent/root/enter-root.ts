@@ -1,67 +1,30 @@
 /**
  * Builds the file system that a container's processes see, and enters it. Runs in the child, in its own mount namespace.
  *
- * First it detaches the sources of mounts (open_tree(2)), while the guest's own root is still there. Then comes
- * pivot_root(2). Only after that does it mount anything, onto descriptors that openat2(2) found below the new root. So no
+ * The sources of mounts have been detached while the guest's own root was still there (root-sources.ts). First comes
+ * pivot_root(2). Only after that is anything mounted in it, onto descriptors that openat2(2) found below the new root. So no
  * symlink of a hostile image can lead a mount, or the making of a mount point, out of the container.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
-import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { GuestDevice, GuestMount } from "../../../src/protocol/guest/messages.ts";
-import { isMadeAhead, type PreparedDevices, suits } from "../prepared/prepared-devices.ts";
-import { makeDevice, makeDevices } from "./device-nodes.ts";
-import { bindAttributes, type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
+import { STAGING } from "../guest-paths.ts";
+import { isDefaultNode, makeDevice, makeDeviceLinks, makeDevices } from "./device-nodes.ts";
+import type { MountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
-import { hasSource, isInRoot, openSource, type SourceRoots } from "./mount-sources.ts";
-
-/** Everything that the root is made of. `rootfs`, `files` and `sharedMemory` are paths in the guest's root. */
-export interface ContainerRoot extends SourceRoots {
-  readonly readonly: boolean;
-  readonly mounts: readonly GuestMount[];
-  /** Destination → file that is mounted there, unless `mounts` has that destination. */
-  readonly files: Readonly<Record<string, string>>;
-  /** The sandbox's shared memory, which replaces a tmpfs at /dev/shm. "" = none. */
-  readonly sharedMemory: string;
-  readonly maskedPaths: readonly string[];
-  readonly readonlyPaths: readonly string[];
-  readonly sysctl: Readonly<Record<string, string>>;
-  /** Beside the default devices. */
-  readonly devices: readonly GuestDevice[];
-}
-
-/** A mount whose source is detached already, if it has one. */
-interface PendingMount {
-  readonly mount: GuestMount;
-  readonly options: MountOptions;
-  /** A detached tree, or -1 for a filesystem that is made in place. */
-  readonly tree: number;
-}
-
-/** Filesystems that a container may mount. */
-const FILESYSTEMS: ReadonlySet<string> = new Set([
-  "proc",
-  "sysfs",
-  "tmpfs",
-  "devpts",
-  "mqueue",
-  "cgroup",
-  "cgroup2",
-]);
+import type { ContainerRoot, DetachedFile, PendingMount, RootSources } from "./root-sources.ts";
 
 /**
- * Makes the root and enters it; the working directory is "/" afterwards. If it throws, the child has to end.
- * @param devices a prepared /dev, which is used if it is what the root asks for, else closed
+ * Makes the root and enters it; the working directory is "/" afterwards. If it throws, the child has to end. In a user
+ * namespace, `sources.nodes` is there, and the process is root inside.
  */
-export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void {
-  const ready = devices !== undefined && suits(devices, root) ? devices : undefined;
-  if (devices !== undefined && ready === undefined) sys.close(devices.tree);
-  const mounts = pendingMounts(root, ready);
-  const named = new Set(root.mounts.map((mount) => mount.destination));
-  const files = Object.entries(root.files)
-    .filter(([destination]) => !named.has(destination))
-    .map(([destination, path]) => [destination, cloneTree(sys.AT_FDCWD, path)] as const);
-
+export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevices }: RootSources): void {
+  const mapped = nodes !== undefined;
+  const pending = mapped ? mounts.map(withVisibleTree) : mounts;
+  // every mount that this namespace has inherited is locked, and pivot_root(2) takes none of them
+  if (mapped)
+    check(sys.mount(root.rootfs, root.rootfs, null, sys.MS_BIND | sys.MS_REC), "bind the root", root.rootfs);
   check(sys.chdir(root.rootfs), "enter the container's root", root.rootfs);
   check(sys.pivotRoot(".", "."), "pivot into the container's root", root.rootfs);
   check(sys.umount2(".", sys.MNT_DETACH), "leave the guest's root");
@@ -69,15 +32,14 @@ export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void 
 
   const points = new MountPoints();
   for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
-  for (const mount of mounts) attach(points, mount);
-  if (ready === undefined && !mounts.some(({ mount, options }) => isDeviceBind(mount, options)))
-    makeDevices(points);
-  for (const device of root.devices) makeDevice(points, device);
+  for (const mount of pending) attach(points, mount);
+  if (!mapped) makeNodes(points, root, hasDevices);
+  else bindNodes(points, nodes, hasDevices);
   writeSysctl(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
   maskAll(points, root.maskedPaths);
   // last, or the container's /proc and its read-only parts would cover these files
-  if (named.has("/proc")) {
+  if (root.mounts.some(({ destination }) => destination === "/proc")) {
     for (const [destination, tree] of files) if (isInProc(destination)) attachFile(points, destination, tree);
   }
   if (root.readonly) {
@@ -85,68 +47,36 @@ export function enterRoot(root: ContainerRoot, devices?: PreparedDevices): void 
   }
 }
 
+/**
+ * In a user namespace, proc and sysfs can be mounted only where a whole one is in sight (mount_too_revealing() of
+ * fs/namespace.c). So they are mounted before the guest's own root is left, and detached.
+ */
+function withVisibleTree(pending: PendingMount): PendingMount {
+  const { mount, options, tree } = pending;
+  if (tree >= 0 || (mount.type !== "proc" && mount.type !== "sysfs")) return pending;
+  const { type, source, flags, data } = filesystemOf(mount, options);
+  const result = sys.mount(source, STAGING, type, flags, data);
+  if (result < 0) throw failure(result, "MountFailed", `mount ${type} in the container`, mount.destination);
+  const visible = check(sys.openTree(sys.AT_FDCWD, STAGING, sys.OPEN_TREE_CLONE), "detach a mount", type);
+  check(sys.umount2(STAGING, sys.MNT_DETACH), "detach a mount", type);
+  return { ...pending, tree: visible };
+}
+
+function makeNodes(points: MountPoints, root: ContainerRoot, hasDevices: boolean): void {
+  if (!hasDevices) makeDevices(points);
+  for (const device of root.devices) makeDevice(points, device);
+}
+
+function bindNodes(points: MountPoints, nodes: readonly DetachedFile[], hasDevices: boolean): void {
+  for (const [destination, tree] of nodes) {
+    if (!(hasDevices && isDefaultNode(destination))) attachFile(points, destination, tree);
+    else sys.close(tree);
+  }
+  if (!hasDevices) makeDeviceLinks(points);
+}
+
 function isInProc(destination: string): boolean {
   return destination.startsWith("/proc/");
-}
-
-function isBind(mount: GuestMount, options: MountOptions): boolean {
-  return options.bind || hasSource(mount);
-}
-
-function isDeviceBind(mount: GuestMount, options: MountOptions): boolean {
-  return mount.destination === "/dev" && isBind(mount, options);
-}
-
-function pendingMounts(root: ContainerRoot, devices: PreparedDevices | undefined): PendingMount[] {
-  const pending: PendingMount[] = [];
-  for (const mount of root.mounts) {
-    if (isInRoot(mount, root)) continue;
-    if (devices === undefined || !isMadeAhead(mount)) pending.push(pendingMount(mount, root));
-    else if (mount.destination === "/dev") {
-      pending.push({ mount, options: parseMountOptions(mount.options), tree: devices.tree });
-    }
-  }
-  return pending;
-}
-
-function pendingMount(mount: GuestMount, root: ContainerRoot): PendingMount {
-  const { sharedMemory } = root;
-  const options = parseMountOptions(mount.options);
-  if (!mount.destination.startsWith("/")) throw unsupported(mount, "its destination is not an absolute path");
-  if (mount.destination === "/dev/shm" && mount.type === "tmpfs" && sharedMemory !== "") {
-    return { mount, options, tree: withAttributes(cloneTree(sys.AT_FDCWD, sharedMemory), options, mount) };
-  }
-  if (!isBind(mount, options)) {
-    if (!FILESYSTEMS.has(mount.type))
-      throw unsupported(mount, "a container cannot have a filesystem of this type");
-    return { mount, options, tree: -1 };
-  }
-  const source = openSource(mount, root);
-  const recursive = options.recursiveBind ? sys.AT_RECURSIVE : 0;
-  const tree = sys.openTree(source, "", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH | recursive);
-  if (tree < 0) throw failure(tree, "MountFailed", "clone the source of a mount", mount.source);
-  sys.close(source);
-  return { mount, options, tree: withAttributes(tree, options, mount) };
-}
-
-function unsupported(mount: GuestMount, reason: string): BlazarError {
-  return blazarError("UnsupportedSpec", "mount into the container", reason, {
-    subject: `${mount.type} at ${mount.destination}`,
-  });
-}
-
-function cloneTree(directory: number, path: string): number {
-  return check(sys.openTree(directory, path, sys.OPEN_TREE_CLONE), "clone a mount", path);
-}
-
-function withAttributes(tree: number, options: MountOptions, mount: GuestMount): number {
-  const attributes = bindAttributes(options.flags);
-  if (attributes !== 0) {
-    const flags = sys.AT_EMPTY_PATH | (options.recursive ? sys.AT_RECURSIVE : 0);
-    const result = sys.mountSetattr(tree, "", flags, attributes, 0);
-    if (result < 0) throw failure(result, "MountFailed", "set the attributes of a mount", mount.destination);
-  }
-  return tree;
 }
 
 function attach(points: MountPoints, { mount, options, tree }: PendingMount): void {

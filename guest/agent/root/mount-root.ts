@@ -19,6 +19,7 @@ import { LAYER_DIRECTORIES, type PreparedDisk } from "../prepared/prepared-disks
 import { UndoList } from "../undo-list.ts";
 import { diskReleased, findDisk, mountDisk } from "./disks.ts";
 import { boundLayer, FreeSpace } from "./layer-space.ts";
+import { withMappedLayers } from "./mapped-layers.ts";
 
 /** Beside the directories that overlayfs needs. */
 const OWN_VOLUMES = "volumes";
@@ -41,6 +42,8 @@ export interface RootRequest {
   readonly layerBytes: number | undefined;
   /** Destinations in it that the sandbox's files are mounted at. */
   readonly covered: ReadonlySet<string>;
+  /** Descriptor of the user namespace that the layers' ids are mapped by; undefined = they stay as they are. */
+  readonly userNamespace: number | undefined;
 }
 
 /** Mounts a root. Throws, leaving nothing. */
@@ -56,7 +59,7 @@ export async function mountRoot(context: AgentContext, request: RootRequest): Pr
 
 async function mount(
   context: AgentContext,
-  { id, rootfs, layerBytes, covered }: RootRequest,
+  { id, rootfs, layerBytes, covered, userNamespace }: RootRequest,
   undo: UndoList,
 ): Promise<MountedRoot> {
   const directory = `${CONTAINERS}/${id}`;
@@ -78,8 +81,14 @@ async function mount(
       giveBackFreeSpace(context, device, layer, undo);
     }
     const lower = await lowerDirectories(context, rootfs, layer, undo);
-    if (mountPoints && !fileMountPointsFit(lower, covered)) removeFileMountPoints(`${layer}/upper`);
-    mountOverlay(layer, lower, root);
+    // they belong to the guest's own root, which is nobody in a user namespace
+    if (mountPoints && (userNamespace !== undefined || !fileMountPointsFit(lower, covered)))
+      removeFileMountPoints(`${layer}/upper`);
+    if (userNamespace === undefined) mountOverlay(layer, lower, root);
+    else
+      withMappedLayers(lower, `${directory}/lower`, userNamespace, (mapped) =>
+        mountOverlay(layer, mapped, root),
+      );
     undo.add("unmount the root", () => unmount(root));
     ownVolumes = `${layer}/${OWN_VOLUMES}`;
   }

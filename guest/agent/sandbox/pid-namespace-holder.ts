@@ -5,20 +5,28 @@
  * that /proc/1/root leads a container nowhere.
  */
 import * as sys from "sys";
-import { check } from "../../../native/runtime/check.ts";
-import { cloneChild } from "../../../native/runtime/child.ts";
-import { makeDirectories } from "../../../native/runtime/files.ts";
+import { check, checkValue } from "../../../native/runtime/check.ts";
+import { type ChildReaper, cloneChild } from "../../../native/runtime/child.ts";
+import { makeDirectories, writeAll } from "../../../native/runtime/files.ts";
+import { decode, encode } from "../../../native/runtime/text-codec.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import type { AgentContext } from "../context.ts";
 import { EMPTY } from "../guest-paths.ts";
+import type { UserNamespace } from "./user-namespace.ts";
+
+const FLAGS = sys.CLONE_NEWPID | sys.CLONE_NEWNS;
 
 export class PidNamespaceHolder {
   private readonly pid: number;
   private readonly ended: Promise<void>;
 
-  /** Starts the process. Throws. */
-  constructor(context: AgentContext) {
+  /** Starts the process; with a user namespace, that owns the PID namespace. Throws. */
+  constructor(context: AgentContext, userNamespace?: UserNamespace) {
     makeDirectories(EMPTY);
-    const pid = cloneChild({ flags: sys.CLONE_NEWPID | sys.CLONE_NEWNS }, hold);
+    const pid =
+      userNamespace === undefined
+        ? cloneChild({ flags: FLAGS }, hold)
+        : cloneFromInside(context.reaper, userNamespace.descriptors.user);
     sys.writeFile(`/proc/${pid}/oom_score_adj`, "-998", sys.O_WRONLY);
     this.pid = pid;
     this.ended = new Promise((resolve) => context.reaper.onExit(pid, () => resolve()));
@@ -33,6 +41,28 @@ export class PidNamespaceHolder {
   async end(): Promise<void> {
     sys.kill(this.pid, sys.SIGKILL);
     await this.ended;
+  }
+}
+
+/** The pid of a child of the agent that is cloned by a process inside of a user namespace. Throws. */
+function cloneFromInside(reaper: ChildReaper, user: number): number {
+  const [reader, writer] = checkValue(sys.pipe2(0), "make a pipe");
+  try {
+    const inside = cloneChild({}, () => {
+      check(sys.setns(user, sys.CLONE_NEWUSER), "enter the pod's user namespace");
+      const pid = cloneChild({ flags: FLAGS | sys.CLONE_PARENT }, hold);
+      writeAll(writer, encode(String(pid)));
+      return 0;
+    });
+    reaper.onExit(inside, () => undefined);
+    sys.close(writer);
+    const buffer = new Uint8Array(16);
+    const count = sys.read(reader, buffer.buffer, 0, buffer.length);
+    const pid = count > 0 ? Number(decode(buffer.subarray(0, count))) : 0;
+    if (pid > 0) return pid;
+    throw blazarError("GuestFailed", "make the pod's PID namespace", "the child that makes it has ended");
+  } finally {
+    sys.close(reader);
   }
 }
 

@@ -10,12 +10,13 @@ import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories, readText, writeText } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { SandboxSetup } from "../../../src/protocol/guest/messages.ts";
+import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
 import { UndoList } from "../undo-list.ts";
 import { addEntropy, setClock } from "./clock-and-entropy.ts";
 import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
+import { outsideId, sameMaps, UserNamespace } from "./user-namespace.ts";
 
 /** What a container gets from its sandbox. */
 export interface SandboxEnvironment {
@@ -23,6 +24,8 @@ export interface SandboxEnvironment {
   readonly files: Readonly<Record<string, string>>;
   /** The shared tmpfs, or "". */
   readonly sharedMemory: string;
+  /** Undefined: the containers have the guest's own. */
+  readonly userNamespace: UserNamespace | undefined;
 }
 
 /** The machine's boot id (random(4)); each container sees a file of the sandbox in its place. */
@@ -43,7 +46,9 @@ export class Sandbox {
 
   /** Sets the sandbox up, also when it was set up before. Throws, leaving nothing. */
   async setUp(setup: SandboxSetup): Promise<void> {
-    if (this.last !== undefined && this.current !== undefined)
+    // what is there belongs to the guest's own user namespace
+    const reusable = setup.userNamespace === undefined && this.last?.userNamespace === undefined;
+    if (reusable && this.last !== undefined && this.current !== undefined)
       return this.change(setup, this.last, this.current);
     await this.tearDown();
     try {
@@ -58,6 +63,7 @@ export class Sandbox {
   async tearDown(): Promise<void> {
     this.current = undefined;
     this.holder = undefined;
+    this.last = undefined;
     await this.undo.run();
   }
 
@@ -65,6 +71,15 @@ export class Sandbox {
   environment(): SandboxEnvironment {
     if (this.current !== undefined) return this.current;
     throw blazarError("SandboxNotReady", "create a container", "the sandbox has not been set up");
+  }
+
+  /** The pod's user namespace for a container with these maps. Throws InvalidSpec if the pod has another, or none. */
+  userNamespace(maps: UserNamespaceMaps | undefined): UserNamespace | undefined {
+    if (maps === undefined) return undefined;
+    const { userNamespace } = this.environment();
+    if (userNamespace !== undefined && sameMaps(userNamespace.maps, maps)) return userNamespace;
+    const what = userNamespace === undefined ? "no user namespace" : "a user namespace with other maps";
+    throw blazarError("InvalidSpec", "join the pod's user namespace", `the pod was set up with ${what}`);
   }
 
   /** Opens the shared PID namespace; the caller closes the descriptor. Throws InvalidSpec if there is none. */
@@ -77,8 +92,8 @@ export class Sandbox {
     );
   }
 
-  private sharePids(): void {
-    const holder = new PidNamespaceHolder(this.context);
+  private sharePids(userNamespace?: UserNamespace): void {
+    const holder = new PidNamespaceHolder(this.context, userNamespace);
     this.undo.add("end the PID namespace", () => holder.end());
     this.holder = holder;
   }
@@ -92,7 +107,7 @@ export class Sandbox {
     if (setup.shmBytes !== last.shmBytes) this.resizeSharedMemory(setup.shmBytes);
     if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
     this.last = setup;
-    this.current = { files: this.writeFiles(setup), sharedMemory };
+    this.current = { files: this.writeFiles(setup), sharedMemory, userNamespace: undefined };
   }
 
   /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
@@ -109,9 +124,10 @@ export class Sandbox {
     check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
+    const userNamespace = this.makeUserNamespace(setup);
     const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
-    if (setup.sharedPidNamespace) this.sharePids();
-    this.current = { files, sharedMemory };
+    if (setup.sharedPidNamespace) this.sharePids(userNamespace);
+    this.current = { files, sharedMemory, userNamespace };
   }
 
   private writeFiles(setup: SandboxSetup): Record<string, string> {
@@ -129,7 +145,17 @@ export class Sandbox {
       writeText(path, text);
       files[`/etc/${name}`] = path;
     }
+    const { uid, gid } = rootOf(setup);
+    for (const path of Object.values(files))
+      check(sys.lchown(path, uid, gid), "give a file to the pod's root", path);
     return files;
+  }
+
+  private makeUserNamespace({ userNamespace: maps }: SandboxSetup): UserNamespace | undefined {
+    if (maps === undefined) return undefined;
+    const made = UserNamespace.make(this.context.reaper, maps);
+    this.undo.add("close the user namespace", () => made.close());
+    return made;
   }
 
   private mountSharedMemory(bytes: number): string {
@@ -147,4 +173,11 @@ export class Sandbox {
     const flags = sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
     check(sys.mount("shm", SHARED_MEMORY, "tmpfs", flags, `size=${bytes}`), "resize the shared memory");
   }
+}
+
+/** The pod's root, as the guest counts. */
+function rootOf({ userNamespace }: SandboxSetup): { readonly uid: number; readonly gid: number } {
+  if (userNamespace === undefined) return { uid: 0, gid: 0 };
+  const { uids, gids } = userNamespace;
+  return { uid: outsideId(uids, 0, "userNamespace.uids"), gid: outsideId(gids, 0, "userNamespace.gids") };
 }

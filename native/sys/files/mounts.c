@@ -50,10 +50,10 @@ SYS_FUNCTION(f_chroot) {
 
 SYS_FUNCTION(f_mount_setattr) {
   const char *path;
-  int directory;
+  int directory, user_namespace = -1;
   uint32_t flags, set, clear, propagation = 0;
-  SYS_ARGS("isuuu|u", &directory, &path, &flags, &set, &clear, &propagation);
-  struct mount_attributes attributes = {set, clear, propagation, 0};
+  SYS_ARGS("isuuu|ui", &directory, &path, &flags, &set, &clear, &propagation, &user_namespace);
+  struct mount_attributes attributes = {set, clear, propagation, user_namespace < 0 ? 0 : (uint64_t)user_namespace};
   return sys_result(ctx, syscall(SYS_mount_setattr, directory, path, flags, &attributes, sizeof attributes));
 }
 
@@ -87,7 +87,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("umount2", 2, f_umount2),
     JS_CFUNC_DEF("pivotRoot", 2, f_pivot_root),
     JS_CFUNC_DEF("chroot", 1, f_chroot),
-    JS_CFUNC_DEF("mountSetattr", 6, f_mount_setattr),
+    JS_CFUNC_DEF("mountSetattr", 7, f_mount_setattr),
     JS_CFUNC_DEF("openTree", 3, f_open_tree),
     JS_CFUNC_DEF("moveMount", 5, f_move_mount),
     JS_CFUNC_DEF("fitrim", 4, f_fitrim),

@@ -18,7 +18,10 @@ declare module "sys" {
   export function pivotRoot(newRoot: string, putOld: string): Result;
   /** chroot(2). */
   export function chroot(path: string): Result;
-  /** mount_setattr(2) on `path` below directory `directory` (or `AT_FDCWD`); masks of `MOUNT_ATTR_*`. */
+  /**
+   * mount_setattr(2) on `path` below directory `directory` (or `AT_FDCWD`); masks of `MOUNT_ATTR_*`. `userNamespace` is a
+   * descriptor, for `MOUNT_ATTR_IDMAP`.
+   */
   export function mountSetattr(
     directory: number,
     path: string,
@@ -26,6 +29,7 @@ declare module "sys" {
     set: number,
     clear: number,
     propagation?: number,
+    userNamespace?: number,
   ): Result;
   /** open_tree(2): flags `OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH`. */
   export function openTree(directory: number, path: string, flags: number): Descriptor;

@@ -17,7 +17,7 @@ const ENTROPY_BYTES = 64;
 const SHM_BYTES = 64 * 2 ** 20;
 
 /** What a guest is told of the pod that it is for. */
-export type GuestSpec = Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode">;
+export type GuestSpec = Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode" | "userNamespace">;
 
 /** What a set-up needs of the host. */
 export interface GuestSetUpPorts {
@@ -60,6 +60,7 @@ export async function setUpGuest(
     entropy: ports.randomHex(ENTROPY_BYTES),
     sharedPidNamespace: spec.pidMode === "pod",
     shmBytes: SHM_BYTES,
+    userNamespace: spec.userNamespace,
   };
   const exchange = await ports.pace.guests.during(signal, async () => {
     const asked = ports.now();

@@ -17,6 +17,7 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from "../../contracts/sandbox.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import type { DiskFailed } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
@@ -28,6 +29,7 @@ import { until } from "../until.ts";
 import { bindSandboxMachine } from "./bindings.ts";
 import { failureRemedy, failureText } from "./disk-failures.ts";
 import { SandboxEntry } from "./entry.ts";
+import { sumOfStats } from "./pod-stats.ts";
 import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
 
 /** What the registry itself needs, beside what it passes on to each sandbox. */
@@ -138,6 +140,15 @@ export class SandboxRegistry implements SandboxService {
         ...(failure === undefined ? {} : { failure: errorOf(failure, id).message }),
       },
     };
+  }
+
+  async stats(id: string): Promise<CgroupStats> {
+    const phase = phaseOf(this.entry(id).actor.getSnapshot());
+    if (phase !== "ready")
+      throw blazarError("SandboxNotReady", "read the pod's statistics", `it is ${phase}`, { subject: id });
+    // a container that comes or goes meanwhile uses nothing
+    const all = await Promise.allSettled(this.ports.containers.of(id).map((container) => container.stats()));
+    return sumOfStats(all.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
   }
 
   async shutdown(id: string): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { UserNamespaceMaps } from "../../contracts/sandbox.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import type { GuestRootfs } from "../../protocol/guest/messages.ts";
@@ -33,6 +34,7 @@ export class ContainerRoot {
   diskId: string;
   private made: { readonly plan: RootfsPlan; readonly ref: number } | undefined;
   private diskAttached = false;
+  private userNamespace: UserNamespaceMaps | undefined;
   /** The images that this container uses, the topmost first. */
   private images: (UsedImage & { readonly key: string })[] = [];
   private attaching: Promise<void> = Promise.resolve();
@@ -52,8 +54,10 @@ export class ContainerRoot {
     mounts: readonly RootfsMount[],
     passed: (step: string) => void,
     signal: AbortSignal,
+    userNamespace?: UserNamespaceMaps,
   ): Promise<void> {
     const { vm, ports } = this;
+    this.userNamespace = userNamespace;
     const plan = await this.plan(mounts, false, signal);
     passed("plan");
     this.attaching = this.attachImages(plan);
@@ -82,6 +86,11 @@ export class ContainerRoot {
   get storedImage(): PlannedImage | undefined {
     const lower = this.made?.plan.lower;
     return lower?.kind === "image" ? lower : undefined;
+  }
+
+  /** Whether the guest has to map the layers' ids. */
+  get idmapped(): boolean {
+    return this.made?.plan.idmapped === true;
   }
 
   /** What the guest is told. Throws IllegalTransition before {@link make}. */
@@ -153,6 +162,7 @@ export class ContainerRoot {
       scratchDirectory,
       owner,
       withoutImage,
+      userNamespace: this.userNamespace,
     };
     const plan = await ports.rootfs.plan(request, signal);
     try {

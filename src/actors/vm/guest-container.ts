@@ -181,7 +181,8 @@ export class GuestContainer implements BackendContainer {
     const volumes = vm.volumes.use(spec.translated.volumes, this.ports, signal);
     volumes.catch(() => undefined);
     this.volumes = volumes;
-    await root.make(spec.mounts, (step) => steps.passed(step), signal);
+    const { userNamespace } = spec.translated.create;
+    await root.make(spec.mounts, (step) => steps.passed(step), signal, userNamespace);
     await volumes;
     steps.passed("volumes");
     const { streams } = await stdio;
@@ -212,7 +213,14 @@ export class GuestContainer implements BackendContainer {
     const drainMs = ports.deadlines.outputDrain;
     const volumes = await this.volumes;
     const mounted = volumes?.mounted(create) ?? { returned: [] };
-    const request = { ...create, ...mounted, ...given, id, rootfs, pidTarget, layerBytes, drainMs };
+    const mapped = { idmappedLayers: root.idmapped };
+    const request = {
+      ...create,
+      ...mounted,
+      ...given,
+      ...mapped,
+      ...{ id, rootfs, pidTarget, layerBytes, drainMs },
+    };
     const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
     await ports.pace.guests.during(signal, async () => {
       steps.passed("turn");

@@ -10,6 +10,7 @@ import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { ImageStore } from "../../contracts/images.ts";
+import type { UserNamespaceMaps } from "../../contracts/sandbox.ts";
 import type { RootfsLower, RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import { cancelled, throwIfAborted } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
@@ -27,7 +28,7 @@ export interface HostRootfsStoreOptions {
   /** What writable layers start as; `npm run setup` has made it. */
   readonly empty: EmptyImage;
   /** Undefined = all layers go by the share. */
-  readonly images?: Pick<ImageStore, "use" | "release"> | undefined;
+  readonly images?: Pick<ImageStore, "use" | "release" | "prepare"> | undefined;
 }
 
 type Layers = Extract<Snapshot, { kind: "layers" }>;
@@ -55,7 +56,8 @@ export class HostRootfsStore implements RootfsStore {
     checkId(containerId, "plan the root filesystem");
     const snapshot = readSnapshot(request.mounts);
     if (snapshot.kind === "disk") return planDisk(containerId, snapshot, owner);
-    const { upper, readonly } = snapshot;
+    const { upper, readonly, maps } = snapshot;
+    refuseOtherMaps(request, maps);
     const lower = await this.lower(request, snapshot, signal);
     const image = upper ?? request.scratchDirectory;
     const name = upper === undefined ? `${containerId}.ext4` : UPPER_IMAGE;
@@ -65,7 +67,7 @@ export class HostRootfsStore implements RootfsStore {
         ? ({ kind: "layers", path: `${containerId}/rootfs`, readonly } as const)
         : ({ kind: "image", path: "", readonly } as const);
     const disk = { path: path.join(image, name), filesystem: "ext4", owned: true, readonly: false, kept };
-    return { containerId, lower, disk, guest, owner };
+    return { containerId, lower, disk, guest, owner, ...(maps === undefined ? {} : { idmapped: true }) };
   }
 
   async apply(plan: RootfsPlan, signal?: AbortSignal, part: "all" | "lower" = "all"): Promise<void> {
@@ -111,11 +113,14 @@ export class HostRootfsStore implements RootfsStore {
     if (!foreign && withoutImage !== true) {
       const paths = await erofsDisks(snapshot.lower);
       if (paths !== undefined) return { kind: "disks", paths };
+      // a share cannot have mapped ids, so the image is waited for
+      if (snapshot.maps !== undefined) await this.images?.prepare(snapshot.lower, signal);
       const lease = isShared(snapshot)
         ? await this.images?.use(snapshot.lower, containerId, signal)
         : undefined;
       if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
     }
+    if (snapshot.maps !== undefined) throw withoutMappedIds(request, foreign);
     const directory = path.join(shareDirectory, containerId);
     const layers = stackLayers(snapshot, foreign, directory);
     // too many layers are refused before anything is made
@@ -130,6 +135,30 @@ export class HostRootfsStore implements RootfsStore {
  */
 function isShared({ upper, readonly }: Layers): boolean {
   return upper !== undefined || readonly;
+}
+
+/** The snapshot and the spec are made from one configuration; the guest knows the spec's maps only. */
+function refuseOtherMaps(
+  { containerId, userNamespace }: RootfsRequest,
+  maps: UserNamespaceMaps | undefined,
+): void {
+  if (maps === undefined || JSON.stringify(maps) === JSON.stringify(userNamespace)) return;
+  const spec =
+    userNamespace === undefined ? "there is no user namespace" : "the user namespace has other maps";
+  const reason = `the snapshot's ids are mapped (${JSON.stringify(maps)}), and in the spec ${spec}`;
+  throw blazarError("InvalidRootfs", "read the snapshot", reason, { subject: containerId });
+}
+
+function withoutMappedIds({ containerId }: RootfsRequest, foreign: boolean): BlazarError {
+  const why = foreign
+    ? "the container's own layer has files already"
+    : "there is no image of them that can be used";
+  const reason = `a guest can map the ids of an image's files only, and ${why}`;
+  const remedy = "set image.enabled = true, or hostUsers: true in the pod";
+  return blazarError("UnsupportedSpec", "give the layers to a user namespace", reason, {
+    subject: containerId,
+    remedy,
+  });
 }
 
 async function planDisk(

@@ -6,6 +6,7 @@
  * Pure: looks at no file.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { IdMapping, UserNamespaceMaps } from "../../contracts/sandbox.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import { splitLayers } from "../../workers/overlay-data.ts";
 
@@ -18,6 +19,8 @@ export type Snapshot =
       /** The writable layer's directory; undefined for a read-only view and for plain directories. */
       readonly upper: string | undefined;
       readonly readonly: boolean;
+      /** The layers' ids are to be mapped by these, where they are mounted. Undefined: they stay as they are. */
+      readonly maps: UserNamespaceMaps | undefined;
     }
   | { readonly kind: "disk"; readonly path: string; readonly filesystem: string; readonly readonly: boolean };
 
@@ -66,20 +69,21 @@ function readOverlay(mount: RootfsMount): Snapshot {
     if (name === "lowerdir") lower = splitLayers(value);
     else if (name === "lowerdir+") lower.push(value);
     else if (name === "upperdir") upper = absolute(withoutEscapes(value), "upperdir");
-    else if (name !== "workdir") refuseUnlessHarmless(option, mount);
+    else if (!isMap(name) && name !== "workdir") refuseUnlessHarmless(option, mount);
   }
   if (lower.length === 0) throw invalid(mount.source, "the overlay has no lowerdir");
   for (const layer of lower) absolute(layer, "lowerdir");
-  return { kind: "layers", lower, upper, readonly: upper === undefined };
+  return { kind: "layers", lower, upper, readonly: upper === undefined, maps: mapsOf(mount) };
 }
 
 function readBind(mount: RootfsMount): Snapshot {
-  for (const option of mount.options) refuseUnlessHarmless(option, mount);
+  for (const option of mount.options) if (!isMap(splitOption(option)[0])) refuseUnlessHarmless(option, mount);
   return {
     kind: "layers",
     lower: [absolute(mount.source, "source")],
     upper: undefined,
     readonly: isReadonly(mount),
+    maps: mapsOf(mount),
   };
 }
 
@@ -102,6 +106,33 @@ function isReadonly(mount: RootfsMount): boolean {
   return mount.options.findLast((option) => option === "ro" || option === "rw") === "ro";
 }
 
+const MAPS = ["uidmap", "gidmap"] as const;
+
+function isMap(name: string): boolean {
+  return MAPS.some((each) => each === name);
+}
+
+/** `uidmap=<inside>:<outside>:<size>,…` and `gidmap=…`, as containerd's overlayfs snapshotter asks for idmapped layers. */
+function mapsOf(mount: RootfsMount): UserNamespaceMaps | undefined {
+  const [uids, gids] = MAPS.map((wanted) => {
+    const option = mount.options.find((each) => splitOption(each)[0] === wanted);
+    return option === undefined
+      ? undefined
+      : splitOption(option)[1]
+          .split(",")
+          .map((text) => mappingOf(text, mount));
+  });
+  if (uids === undefined && gids === undefined) return undefined;
+  if (uids !== undefined && gids !== undefined) return { uids, gids };
+  throw invalid(mount.source, "the mount maps user ids or group ids, but not both");
+}
+
+function mappingOf(text: string, mount: RootfsMount): IdMapping {
+  const [, containerId, hostId, size] = /^(\d{1,10}):(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];
+  if (size === undefined) throw invalid(mount.source, `"${text}" is not a mapping of ids`);
+  return { containerId: Number(containerId), hostId: Number(hostId), size: Number(size) };
+}
+
 function splitOption(option: string): [name: string, value: string] {
   const at = option.indexOf("=");
   return at < 0 ? [option, ""] : [option.slice(0, at), option.slice(at + 1)];
@@ -113,8 +144,7 @@ function withoutEscapes(value: string): string {
 
 function refuseUnlessHarmless(option: string, mount: RootfsMount): void {
   if (HARMLESS.has(option)) return;
-  const reason = option.startsWith("uidmap=") || option.startsWith("gidmap=") ? " (user namespaces)" : "";
-  throw invalid(mount.source, `the option "${option}" of a ${mount.type} mount is not supported${reason}`);
+  throw invalid(mount.source, `the option "${option}" of a ${mount.type} mount is not supported`);
 }
 
 function absolute(path: string, what: string): string {

@@ -45,12 +45,14 @@ class Translation implements TranslatedMounts {
     const options = atMost(mount.options ?? [], 64, `${field}.options`);
     if (!mount.destination.startsWith("/"))
       throw invalidSpec(`${field}.destination`, `"${mount.destination}" is not an absolute path`);
-    if (!isEmpty(mount.uidMappings) || !isEmpty(mount.gidMappings))
-      throw unsupportedSpec(field, `the mount at ${mount.destination} maps user ids`, "set hostUsers: true");
     const destination = path.posix.resolve(mount.destination);
     const type = mount.type ?? "";
     const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
     if (isBind) return this.addBind(mount, { destination, options, field });
+    if (mapsIds(mount)) {
+      const reason = `the ${type} at ${destination} maps user ids`;
+      throw unsupportedSpec(field, reason, "map ids of bind mounts only");
+    }
     const source = mount.source ?? "";
     if (KERNEL_FILESYSTEMS.has(type)) this.mounts.push({ type, source, destination, options });
     else if (CGROUP_FILESYSTEMS.has(type)) this.mounts.push(this.cgroupView(destination, options));
@@ -70,6 +72,10 @@ class Translation implements TranslatedMounts {
       const usual = ["nosuid", "noexec", "nodev", "mode=1777"];
       this.mounts.push({ type: "tmpfs", source: "shm", destination, options: usual });
       return;
+    }
+    if (mapsIds(mount)) {
+      const reason = `the volume ${source} at ${destination} maps user ids`;
+      throw unsupportedSpec(field, reason, "set hostUsers: true, or remove the volume");
     }
     const bidirectional = options.find((option) => BIDIRECTIONAL.has(option));
     if (bidirectional !== undefined) {
@@ -122,6 +128,10 @@ const IN_SANDBOX = /\/sandboxes\/[^/]+\/[^/]+$/;
 function isSharedMemory(source: string, destination: string): boolean {
   if (destination !== SHARED_MEMORY) return false;
   return source === HOST_SHARED_MEMORY || (source.endsWith("/shm") && IN_SANDBOX.test(source));
+}
+
+function mapsIds({ uidMappings, gidMappings }: OciMount): boolean {
+  return !isEmpty(uidMappings) || !isEmpty(gidMappings);
 }
 
 /** The last word counts, as for mount(8). */

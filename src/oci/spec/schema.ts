@@ -54,13 +54,16 @@ export const processSchema = z.object({
 });
 export type OciProcess = z.output<typeof processSchema>;
 
+const idMappingSchema = z.object({ containerID: uint32, hostID: uint32, size: uint32.check(z.gte(1)) });
+export type OciIdMapping = z.output<typeof idMappingSchema>;
+
 const mountSchema = z.object({
   destination: text,
   type: z.nullish(text),
   source: z.nullish(text),
   options: texts,
-  uidMappings: z.nullish(z.array(z.unknown())),
-  gidMappings: z.nullish(z.array(z.unknown())),
+  uidMappings: z.nullish(z.array(idMappingSchema)),
+  gidMappings: z.nullish(z.array(idMappingSchema)),
 });
 export type OciMount = z.output<typeof mountSchema>;
 
@@ -129,14 +132,16 @@ export type OciDevice = z.output<typeof deviceSchema>;
 export const specSchema = z.object({
   ociVersion: z.nullish(z.string()),
   process: z.nullish(processSchema),
+  hostname: z.nullish(text),
+  domainname: z.nullish(text),
   root: z.nullish(z.object({ readonly: z.nullish(z.boolean()) })),
   mounts: z.nullish(z.array(mountSchema)),
   annotations: z.nullish(z.record(z.string(), z.string())),
   hooks: z.nullish(z.record(z.string(), z.nullish(z.array(z.unknown())))),
   linux: z.nullish(
     z.object({
-      uidMappings: z.nullish(z.array(z.unknown())),
-      gidMappings: z.nullish(z.array(z.unknown())),
+      uidMappings: z.nullish(z.array(idMappingSchema)),
+      gidMappings: z.nullish(z.array(idMappingSchema)),
       namespaces: z.nullish(z.array(namespaceSchema)),
       devices: z.nullish(z.array(deviceSchema)),
       netDevices: z.nullish(z.record(z.string(), z.unknown())),

@@ -14,17 +14,10 @@ import { layerBytesOf } from "./annotations.ts";
 import { translateDevices } from "./devices.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { translateMounts } from "./mounts.ts";
+import { translateNamespaces } from "./namespaces.ts";
 import { guestProcess, HOST_LABELS, processNotices, processWarnings, translateProcess } from "./process.ts";
 import { guestResources, translateResources } from "./resources.ts";
-import {
-  invalidSpec,
-  isEmpty,
-  type OciNamespace,
-  type OciSpec,
-  readSpec,
-  specSchema,
-  unsupportedSpec,
-} from "./schema.ts";
+import { invalidSpec, isEmpty, type OciSpec, readSpec, specSchema, unsupportedSpec } from "./schema.ts";
 import { readSeccomp } from "./seccomp.ts";
 
 /** What the guest has to do for a container. The caller adds its root, stdio and id. */
@@ -63,11 +56,11 @@ export function translateSpec(value: unknown): TranslatedSpec {
   const { mounts, volumes, warnings } = translateMounts(spec.mounts ?? []);
   const resources = guestResources(linux.resources ?? {});
   const devices = translateDevices(linux.devices ?? [], linux.resources?.devices ?? []);
-  const { pidNamespace, pidTarget } = translatePidNamespace(linux.namespaces ?? []);
+  const { pidTarget, ...namespaces } = translateNamespaces(spec);
   const create: TranslatedSpec["create"] = {
     process: guestProcess(process),
     mounts,
-    pidNamespace,
+    ...namespaces,
     maskedPaths: paths(linux.maskedPaths, "linux.maskedPaths"),
     readonlyPaths: paths(linux.readonlyPaths, "linux.readonlyPaths"),
     sysctl: sysctls(linux.sysctl ?? {}),
@@ -103,15 +96,6 @@ function refuseUnsupported({ ociVersion, hooks, linux }: OciSpec): void {
     if (!isEmpty(list))
       throw unsupportedSpec(`hooks.${name}`, "hooks run on the host and cannot see a container in a VM");
   }
-  const userNamespaces = {
-    uidMappings: !isEmpty(linux?.uidMappings),
-    gidMappings: !isEmpty(linux?.gidMappings),
-    namespaces: linux?.namespaces?.some(({ type }) => type === "user") === true,
-  };
-  for (const [field, asked] of Object.entries(userNamespaces)) {
-    if (asked)
-      throw unsupportedSpec(`linux.${field}`, "user namespaces are not supported", "set hostUsers: true");
-  }
   if (!isEmpty(linux?.netDevices))
     throw unsupportedSpec("linux.netDevices", "network devices cannot be moved in");
 }
@@ -124,32 +108,6 @@ function linuxWarnings(linux: Linux): string[] {
   if (linux.rootfsPropagation === "shared" || linux.rootfsPropagation === "rshared")
     warnings.push("mounts of the container do not propagate to the host");
   return warnings;
-}
-
-/**
- * A PID namespace without a path is the container's own. Without one, or with a path, the container joins the sandbox's
- * or a target container's. CRI puts the sandbox's pid into the paths of the namespaces that the whole pod shares, so
- * another pid is the target's.
- */
-function translatePidNamespace(
-  namespaces: readonly OciNamespace[],
-): Pick<TranslatedSpec, "pidTarget"> & Pick<TranslatedSpec["create"], "pidNamespace"> {
-  const pathOf = (type: string): string =>
-    namespaces.find((namespace) => namespace.type === type)?.path ?? "";
-  const own = namespaces.find(({ type }) => type === "pid");
-  if (own !== undefined && isEmpty(own.path)) return { pidNamespace: "container", pidTarget: undefined };
-  const pid = processOf(pathOf("pid"));
-  const shared = ["ipc", "uts", "network"].map((type) => processOf(pathOf(type)));
-  const known = shared.filter((each) => each !== undefined);
-  if (pid === undefined || known.length === 0 || known.includes(pid))
-    return { pidNamespace: "sandbox", pidTarget: undefined };
-  return { pidNamespace: "target", pidTarget: pid };
-}
-
-/** The pid in `/proc/<pid>/ns/<type>`. */
-function processOf(path: string): number | undefined {
-  const [, digits] = /^\/proc\/(\d{1,10})\/ns\/[a-z]+$/.exec(path) ?? [];
-  return digits === undefined ? undefined : Number(digits);
 }
 
 function paths(list: readonly string[] | null | undefined, field: string): string[] {

@@ -30,6 +30,9 @@ export const SHARE_PATHS = { layers: "/run/layers", volumes: "/run/volumes" } as
 /** Serial numbers of a VM's slots: disks that are there from the start, empty, and are filled with an image later. */
 export const SLOT_SERIALS = ["slot0", "slot1"] as const;
 
+/** What the kernel takes: user_namespaces(7). */
+const MAX_ID_MAPPINGS = 340;
+
 const id = string;
 const uint32 = integer(0, 0xffff_ffff);
 const signal = integer(1, 64);
@@ -43,6 +46,16 @@ export const guestHello = object({
   timeline: record(integer()),
 });
 export type GuestHello = ReturnType<typeof guestHello>;
+
+/** So many ids from `containerId` on in a user namespace are those from `hostId` on outside: user_namespaces(7). */
+const idMapping = object({ containerId: uint32, hostId: uint32, size: integer(1, 0xffff_ffff) });
+
+/** The maps of a user namespace. */
+export const userNamespace = object({
+  uids: array(idMapping, MAX_ID_MAPPINGS),
+  gids: array(idMapping, MAX_ID_MAPPINGS),
+});
+export type UserNamespaceMaps = ReturnType<typeof userNamespace>;
 
 /** `sandbox.setup`: sets the sandbox up, while it has no container. It may be repeated. */
 export const sandboxSetup = object({
@@ -59,6 +72,8 @@ export const sandboxSetup = object({
   sharedPidNamespace: boolean,
   /** Bytes of /dev/shm that the containers share. */
   shmBytes: integer(0),
+  /** The user namespace of the pod's containers. Undefined: they have the guest's own. */
+  userNamespace: optional(userNamespace),
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
@@ -249,6 +264,15 @@ export const containerCreate = object({
   drainMs: integer(),
   /** Volumes that are a file, and whose content the host gets when the container ends. */
   returned: array(string, 64),
+  /** The container is in the pod's user namespace, which must have these maps. Undefined: in the guest's own. */
+  userNamespace: optional(userNamespace),
+  /** The layers' ids are those inside of the user namespace. False: they are those outside. */
+  idmappedLayers: boolean,
+  /** Namespaces of its own; it shares the others with the sandbox. */
+  ownNamespaces: array(oneOf("ipc", "uts", "network"), 3),
+  /** The names in its own UTS namespace; "" leaves the sandbox's. */
+  hostname: string,
+  domainname: string,
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 

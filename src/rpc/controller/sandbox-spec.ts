@@ -6,14 +6,18 @@
  * Without either, the sandbox gets defaults. Must not look at the host.
  */
 import * as z from "zod/mini";
-import { blazarError, reasonOf } from "../../contracts/errors.ts";
-import type { PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
+import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { mapsProblem } from "../../contracts/id-maps.ts";
+import type { IdMapping, PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { ControllerCreateRequest } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import {
+  type DeepPartial,
+  type IDMapping,
   type LinuxContainerResources,
   NamespaceMode,
   PodSandboxConfig,
+  type UserNamespace,
 } from "../generated/runtime/v1/cri.ts";
 import { checkIdentifier } from "../identifiers.ts";
 
@@ -42,6 +46,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     },
     ...sysctlsOf(config),
     pidMode: pidModeOf(config),
+    ...userNamespaceOf(config, id),
     cgroupParent: config.linux?.cgroupParent ?? "",
     name: config.metadata?.name ?? "",
     namespace: config.metadata?.namespace ?? "",
@@ -72,6 +77,27 @@ function refuseHostNamespaces({ linux }: PodSandboxConfig, subject: string): voi
       },
     );
   }
+}
+
+/** Checked here, because a pod whose containers are all refused later is worse than none. */
+function userNamespaceOf({ linux }: PodSandboxConfig, subject: string): Pick<SandboxSpec, "userNamespace"> {
+  const asked = linux?.securityContext?.namespaceOptions?.usernsOptions;
+  // NODE is hostUsers: true
+  if (asked === undefined || asked.mode === NamespaceMode.NODE) return {};
+  const refuse = (reason: string): BlazarError =>
+    blazarError("InvalidSpec", "create the sandbox", `the pod's user namespace: ${reason}`, { subject });
+  if (asked.mode !== NamespaceMode.POD) throw refuse(`mode ${asked.mode} is neither POD nor NODE`);
+  const { uids, gids } = asked;
+  const maps = { uids: uids.map(mappingOf), gids: gids.map(mappingOf) };
+  for (const [field, mappings] of Object.entries(maps)) {
+    const reason = mapsProblem(mappings);
+    if (reason !== undefined) throw refuse(`${field}: ${reason}`);
+  }
+  return { userNamespace: maps };
+}
+
+function mappingOf({ containerId, hostId, length }: IDMapping): IdMapping {
+  return { containerId, hostId, size: length };
 }
 
 function configOf({ sandboxId, options, sandbox }: ControllerCreateRequest): PodSandboxConfig {
@@ -122,6 +148,18 @@ function sizeOf(resources: LinuxContainerResources | undefined): { vcpus?: numbe
 }
 
 const strings = z.optional(z.nullable(z.array(z.string())));
+const idMappings = z.optional(
+  z.nullable(
+    z.array(
+      z.object({
+        container_id: z.optional(z.number()),
+        host_id: z.optional(z.number()),
+        length: z.optional(z.number()),
+      }),
+    ),
+  ),
+);
+const userNamespace = z.object({ mode: z.optional(z.number()), uids: idMappings, gids: idMappings });
 const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
 
 const resourceNumbers = z.optional(
@@ -157,7 +195,11 @@ const CriMetadata = z.object({
               security_context: z.optional(
                 z.object({
                   namespace_options: z.optional(
-                    z.object({ pid: z.optional(z.number()), ipc: z.optional(z.number()) }),
+                    z.object({
+                      pid: z.optional(z.number()),
+                      ipc: z.optional(z.number()),
+                      userns_options: z.optional(z.nullable(userNamespace)),
+                    }),
                   ),
                 }),
               ),
@@ -197,6 +239,7 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
         namespaceOptions: {
           pid: namespaceMode(linux?.security_context?.namespace_options?.pid),
           ipc: namespaceMode(linux?.security_context?.namespace_options?.ipc),
+          usernsOptions: usernsOptionsOf(linux?.security_context?.namespace_options?.userns_options),
         },
       },
       resources: resourcesOf(linux?.resources),
@@ -211,6 +254,19 @@ function resourcesOf(numbers: z.infer<typeof resourceNumbers>): Partial<LinuxCon
     cpuQuota: numbers?.cpu_quota ?? 0,
     memoryLimitInBytes: BigInt(Math.trunc(numbers?.memory_limit_in_bytes ?? 0)),
   };
+}
+
+function usernsOptionsOf(
+  options: z.output<typeof userNamespace> | null | undefined,
+): DeepPartial<UserNamespace> | undefined {
+  if (options === undefined || options === null) return undefined;
+  const read = (mappings: z.output<typeof idMappings>) =>
+    (mappings ?? []).map(({ container_id, host_id, length }) => ({
+      containerId: container_id ?? 0,
+      hostId: host_id ?? 0,
+      length: length ?? 0,
+    }));
+  return { mode: namespaceMode(options.mode), uids: read(options.uids), gids: read(options.gids) };
 }
 
 function namespaceMode(value: number | undefined): NamespaceMode {

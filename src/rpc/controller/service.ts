@@ -16,6 +16,7 @@ import type {
 } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import type { PendingCall } from "../pending-call.ts";
 import { kindOfError } from "../status.ts";
+import { toMetrics } from "../task/metrics.ts";
 import { toTimestamp } from "../timestamps.ts";
 import type { TurnBudget } from "../turn-budget.ts";
 import { callAgain, unaryHandlers } from "./handlers.ts";
@@ -91,7 +92,10 @@ export function createControllerService(options: ControllerOptions): ControllerS
       await turns.run(() => sandboxes.shutdown(sandboxId));
       return {};
     }),
-    metrics: unary("Metrics", ({ sandboxId }) => refuse("read the metrics of the sandbox", sandboxId)),
+    metrics: unary("Metrics", async ({ sandboxId }) => {
+      const data = toMetrics(await sandboxes.stats(sandboxId));
+      return { metrics: { id: sandboxId, timestamp: toTimestamp(new Date()), data } };
+    }),
     update: unary("Update", ({ sandboxId }) => refuse("change the sandbox", sandboxId)),
   };
 }

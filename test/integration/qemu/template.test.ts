@@ -285,13 +285,18 @@ describe("a template that is not what it was", () => {
   });
 });
 
-/** How much of a guest's memory its VMM has in memory, and how much of that is its own (proc(5), smaps). */
+/**
+ * How much of a guest's memory its VMM has in memory, and how much of that is its own (proc(5), smaps). It is several
+ * areas: the template's, and anonymous ones in its holes.
+ */
 async function guestMemory(pid: number): Promise<{ rss: number; privateBytes: number }> {
   const smaps = await readFile(`/proc/${pid}/smaps`, "utf8");
-  const mapping = smaps
-    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
-    .find((text) => text.includes("blazar-template") || text.includes("/memory"));
+  const areas = smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const isTemplates = (text: string) => text.includes("blazar-template") || text.includes("/memory");
+  const memory = areas.slice(areas.findIndex(isTemplates), areas.findLastIndex(isTemplates) + 1);
   const bytes = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(mapping ?? "")?.[1]) * 1024;
+    memory
+      .map((area) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(area)?.[1]) * 1024)
+      .reduce((sum, each) => sum + each, 0);
   return { rss: bytes("Rss"), privateBytes: bytes("Private_Dirty") + bytes("Private_Clean") };
 }

@@ -46,7 +46,9 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
   const held = new Set<string>();
 
   /** A store with the image of these layers and no other. */
-  async function storeOfOne(layers: readonly string[]): Promise<Pick<ImageStore, "use" | "release">> {
+  async function storeOfOne(
+    layers: readonly string[],
+  ): Promise<Pick<ImageStore, "use" | "release" | "prepare">> {
     const view = path.join(base, "view");
     const lower = layers.map((name) => path.join(base, name));
     execFileSync("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${lower.join(":")}`, view]);
@@ -56,6 +58,7 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
     const times = { createdAt: new Date(), lastUsedAt: new Date() };
     return {
       release,
+      prepare: async () => expect.fail("nothing waits for an image"),
       use: async (asked, holder) => {
         expect(asked).toEqual(lower);
         held.add(holder);
@@ -125,6 +128,7 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
       entropy: "00".repeat(64),
       sharedPidNamespace: false,
       shmBytes: 1 << 20,
+      userNamespace: undefined,
     });
     await guest.mountShare();
     const checks = await runChecks();

@@ -3,6 +3,8 @@
  *
  * A test ends a sandbox by `end` and makes a method fail by `failWith`.
  */
+
+import { sumOfStats } from "../../../src/actors/sandbox/pod-stats.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
   SandboxPlatform,
@@ -10,6 +12,7 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from "../../../src/contracts/sandbox.ts";
+import type { CgroupStats } from "../../../src/contracts/stats.ts";
 import { abortable, type Deferred, deferred } from "../../../src/lib/async.ts";
 
 interface Exit {
@@ -26,6 +29,8 @@ interface FakeSandbox {
 export class FakeSandboxService implements SandboxService {
   readonly created: SandboxSpec[] = [];
   readonly stopTimeouts: number[] = [];
+  /** What {@link stats} tells. */
+  used: CgroupStats = sumOfStats([]);
   readonly createdAt = new Date("2024-05-06T07:08:09.123Z");
   private readonly sandboxes = new Map<string, FakeSandbox>();
   private failures = new Map<string, unknown>();
@@ -92,6 +97,12 @@ export class FakeSandboxService implements SandboxService {
   status(id: string): SandboxStatus {
     this.maybeFail("status");
     return this.get(id).status;
+  }
+
+  async stats(id: string): Promise<CgroupStats> {
+    this.maybeFail("stats");
+    this.get(id);
+    return this.used;
   }
 
   async shutdown(id: string): Promise<void> {

@@ -7,6 +7,7 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { SandboxService } from "../../../src/contracts/sandbox.ts";
 import { ControllerServer } from "../../../src/rpc/controller/server.ts";
+import { Metrics } from "../../../src/rpc/generated/containerd/cgroups/v2/metrics.ts";
 import {
   ControllerCreateRequest,
   ControllerService,
@@ -47,6 +48,9 @@ async function ready() {
   await world.call(ControllerService.start, { sandboxId: "s1", sandboxer });
   return world;
 }
+
+const ID_MAP = { containerId: 0, hostId: 200_000, length: 65_536 };
+const MAPPING = { containerId: 0, hostId: 200_000, size: 65_536 };
 
 describe("Controller.Create", () => {
   it("reads the pod's configuration out of the options", async () => {
@@ -94,6 +98,37 @@ describe("Controller.Create", () => {
     const options = optionsOf({ linux: { securityContext: { namespaceOptions: { pid } } } });
     await call(ControllerService.create, createRequest({ options }));
     expect(sandboxes.created[0]?.pidMode).toBe(pidMode);
+  });
+
+  it.each([
+    [
+      { mode: NamespaceMode.POD, uids: [ID_MAP], gids: [ID_MAP] },
+      { uids: [MAPPING], gids: [MAPPING] },
+    ],
+    [{ mode: NamespaceMode.NODE, uids: [], gids: [] }, undefined],
+    [undefined, undefined],
+  ])("understands the user namespace %j", async (usernsOptions, expected) => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } });
+    await call(ControllerService.create, createRequest({ options }));
+    expect(sandboxes.created[0]?.userNamespace).toEqual(expected);
+  });
+
+  it.each([
+    [{ mode: NamespaceMode.POD, uids: [], gids: [ID_MAP] }, "uids: no id is mapped"],
+    [
+      { mode: NamespaceMode.POD, uids: [ID_MAP], gids: [{ ...ID_MAP, containerId: 5 }] },
+      "gids: id 0 is not mapped",
+    ],
+    [{ mode: NamespaceMode.CONTAINER, uids: [ID_MAP], gids: [ID_MAP] }, "neither POD nor NODE"],
+  ])("refuses a pod whose user namespace no container could have: %j", async (usernsOptions, words) => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } });
+    await expect(call(ControllerService.create, createRequest({ options }))).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      message: expect.stringContaining(words),
+    });
+    expect(sandboxes.created).toEqual([]);
   });
 
   it.each(["pid", "ipc"])(
@@ -242,12 +277,23 @@ describe("the other Controller methods", () => {
     ).rejects.toMatchObject({ code: status.NOT_FOUND });
   });
 
-  it("refuse Metrics and Update with a sentence, never with an empty success", async () => {
+  it("tell by Metrics what the pod's containers use", async () => {
+    const { sandboxes, call } = await ready();
+    sandboxes.used = {
+      ...sandboxes.used,
+      cpu: new Map([["usage_usec", 7n]]),
+      memoryUsage: { current: 5n, limit: undefined, peak: 6n },
+    };
+    const { metrics } = await call(ControllerService.metrics, { sandboxId: "s1", sandboxer });
+    expect(metrics?.id).toBe("s1");
+    expect(metrics?.data?.typeUrl).toBe("io.containerd.cgroups.v2.Metrics");
+    const { cpu, memory } = Metrics.decode(metrics?.data?.value ?? new Uint8Array());
+    expect([cpu?.usageUsec, memory?.usage, memory?.usageLimit]).toEqual([7n, 5n, 2n ** 64n - 1n]);
+  });
+
+  it("refuse Update with a sentence, never with an empty success", async () => {
     const { call } = await ready();
     const refusal = { code: status.UNIMPLEMENTED, details: expect.stringMatching(/^cannot .+ \(s1\): .+/) };
-    await expect(call(ControllerService.metrics, { sandboxId: "s1", sandboxer })).rejects.toMatchObject(
-      refusal,
-    );
     const update = { sandboxId: "s1", sandboxer, sandbox: undefined, fields: [] };
     await expect(call(ControllerService.update, update)).rejects.toMatchObject(refusal);
   });

@@ -47,6 +47,7 @@ const PLAN = {
     readonly: boolean,
   }),
   owner: optional(object({ uid: integer(), gid: integer() })),
+  idmapped: optional(boolean),
 } satisfies Record<keyof RootfsPlan, Check<unknown>>;
 
 const plan: Check<RootfsPlan> = object(PLAN);

@@ -14,6 +14,11 @@ const CAPABILITIES = capabilityMask([
 /** Everything but its PID namespace, which differs from round to round. */
 export const REHEARSAL_SPEC: TranslatedContainer = {
   create: {
+    userNamespace: undefined,
+    idmappedLayers: false,
+    ownNamespaces: [],
+    hostname: "",
+    domainname: "",
     process: {
       args: ["/bin/true"],
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=rehearsal"],

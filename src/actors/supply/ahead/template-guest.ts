@@ -86,4 +86,5 @@ const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
   sharedPidNamespace: true,
   // resized by each sandbox
   shmBytes: 64 * 2 ** 20,
+  userNamespace: undefined,
 };

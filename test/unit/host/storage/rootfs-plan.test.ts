@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { checkResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { BlazarError } from "../../../../src/contracts/errors.ts";
+import type { RootfsRequest } from "../../../../src/contracts/storage.ts";
 import type { RootfsMount } from "../../../../src/contracts/task.ts";
 import { HostRootfsStore } from "../../../../src/host/storage/rootfs-store.ts";
 import { readSnapshot } from "../../../../src/host/storage/snapshot.ts";
@@ -62,7 +63,9 @@ describe("a snapshot's mounts", () => {
     ["an unknown option", [mount("overlay", "overlay", ["lowerdir=/a:/b", "frobnicate"])], '"frobnicate"'],
     ["metacopy layers", [mount("overlay", "overlay", ["lowerdir=/a:/b", "metacopy=on"])], "metacopy=on"],
     ["user xattrs", [mount("overlay", "overlay", ["lowerdir=/a:/b", "userxattr"])], "userxattr"],
-    ["id mapping", [mount("overlay", "overlay", ["lowerdir=/a:/b", "uidmap=0:1:2"])], "user namespaces"],
+    ["id mapping", [mount("overlay", "overlay", ["lowerdir=/a:/b", "uidmap=0:1:2"])], "but not both"],
+    ["a mapping that is none", [mount("bind", "/a", ["uidmap=0:1", "gidmap=0:1:2"])], "not a mapping"],
+    ["id mapping of a disk", [mount("ext4", "/a", ["uidmap=0:1:2", "gidmap=0:1:2"])], "uidmap=0:1:2"],
     ["data-only layers", [mount("overlay", "overlay", ["lowerdir=/a::/b"])], "not an absolute path"],
     ["relative layers", [mount("overlay", "overlay", ["lowerdir=a:b"])], "not an absolute path"],
     ["no lowerdir", [mount("overlay", "overlay", ["upperdir=/a"])], "no lowerdir"],
@@ -194,10 +197,14 @@ describe("a plan", () => {
           leases.push(`${holder}: ${lower.join(":")}`);
           return { image: imageOf(lower), release: async () => undefined };
         },
+        prepare: async (lower) => {
+          leases.push(`made: ${lower.join(":")}`);
+          return imageOf(lower);
+        },
         release: async (key, holder) => void leases.splice(0, leases.length, `${holder} gave back ${key}`),
       },
     });
-    const request = (more: { withoutImage?: boolean } = {}) => ({
+    const request = (more: Partial<RootfsRequest> = {}) => ({
       ...{ containerId: "c1", mounts: [overlay("l2", "l1")], shareDirectory: "/share" },
       ...{ scratchDirectory: "/scratch", owner: undefined, ...more },
     });
@@ -226,6 +233,36 @@ describe("a plan", () => {
       expect(leases).toEqual([]);
       const view = [mount("bind", path.join(base, "l1"), ["ro", "rbind"])];
       expect((await withImages.plan({ ...request(), mounts: view })).lower?.kind).toBe("image");
+    });
+
+    describe("for a user namespace", () => {
+      const maps = [{ containerId: 0, hostId: 9, size: 7 }];
+      const userNamespace = { uids: maps, gids: maps };
+      const mapped = (more: Partial<RootfsRequest>) => {
+        const layers = overlay("l2", "l1");
+        const options = [...layers.options, "uidmap=0:9:7", "gidmap=0:9:7"];
+        return request({ mounts: [{ ...layers, options }], ...more });
+      };
+
+      test("is made first, and the guest maps its ids", async () => {
+        const planned = await withImages.plan(mapped({ userNamespace }));
+        expect(planned).toMatchObject({ idmapped: true, lower: { kind: "image" } });
+        expect(leases).toEqual([`made: ${base}/l2:${base}/l1`, `c1: ${base}/l2:${base}/l1`]);
+        const plain = await withImages.plan(request({ userNamespace }));
+        expect(plain.idmapped).toBeUndefined();
+      });
+
+      test("does not go by the share, which has the ids of the host", async () => {
+        await expect(withImages.plan(mapped({ userNamespace, withoutImage: true }))).rejects.toThrow(
+          "can map the ids of an image's files only",
+        );
+      });
+
+      test("must have the snapshot's maps", async () => {
+        const other = { uids: maps, gids: [{ containerId: 0, hostId: 8, size: 7 }] };
+        for (const userNamespace of [other, undefined])
+          await expect(withImages.plan(mapped({ userNamespace }))).rejects.toThrow("in the spec");
+      });
     });
 
     test("is read from a journal as it was written", async () => {

@@ -1,0 +1,234 @@
+/** Cases: what is told of containers and pods, and what is done to their processes from outside. */
+import { rmdirSync } from "node:fs";
+import { PassThrough } from "node:stream";
+import { reasonOf } from "../../../src/contracts/errors.ts";
+import { ContainerState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
+import { until } from "../../host/until.ts";
+import type { FidelityCase } from "../case.ts";
+import { type ContainerConfig, failureOf, type HandlerPod } from "../handler-pod.ts";
+
+const MEBIBYTE = 1024n * 1024n;
+const SECOND = 1_000_000_000n;
+const SLEEP = "exec sleep 1000";
+/** dd reads 50 MB into its memory, and nobody takes them. */
+const HOLD = "dd if=/dev/zero bs=50M count=1 2>/dev/null | sleep 1000";
+const HELD = "grep VmRSS /proc/$(pidof dd)/status | tr -dc 0-9";
+const BURN = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+const limited: ContainerConfig = { linux: { resources: { memoryLimitInBytes: 160n * MEBIBYTE } } };
+const GROUP = "/blazar-fidelity";
+
+const between = (value: bigint, least: bigint, most: bigint) =>
+  value >= least && value <= most ? "plausible" : String(value);
+
+/** The names of what is there, and of what is there inside. */
+function fields(value: object, prefix = ""): string[] {
+  return Object.entries(value).flatMap(([name, inner]) => {
+    if (inner === undefined || Array.isArray(inner)) return [];
+    const isNumber = typeof inner === "object" && inner !== null && "value" in inner;
+    return typeof inner === "object" && inner !== null && !isNumber
+      ? fields(inner, `${prefix}${name}.`)
+      : [`${prefix}${name}`];
+  });
+}
+
+const held = (pod: HandlerPod, id: string) =>
+  until("50 MB in memory", async () =>
+    Number.parseInt(await pod.execIn(id, HELD), 10) >= 50_000 ? true : undefined,
+  );
+
+async function containerStats(pod: HandlerPod, id: string): Promise<string> {
+  await held(pod, id);
+  await pod.cri.listContainerStats({ id });
+  const started = process.hrtime.bigint();
+  await pod.execIn(id, BURN);
+  const took = process.hrtime.bigint() - started;
+  const [stats] = await pod.cri.listContainerStats({ id });
+  const { cpu, memory, writableLayer } = stats ?? {};
+  const amount = (value: { value: bigint } | undefined) => value?.value ?? 0n;
+  return [
+    `cpu ${fields(cpu ?? {}).join(" ")}, ${between(amount(cpu?.usageCoreNanoSeconds), took / 4n, 120n * SECOND)}`,
+    `now ${between(amount(cpu?.usageNanoCores), SECOND / 10n, 2n * SECOND)}`,
+    `memory ${fields(memory ?? {}).join(" ")}`,
+    `working set ${between(amount(memory?.workingSetBytes), 45n * MEBIBYTE, 150n * MEBIBYTE)}`,
+    `rss ${between(amount(memory?.rssBytes), 45n * MEBIBYTE, 150n * MEBIBYTE)}`,
+    `available ${between(amount(memory?.availableBytes), MEBIBYTE, 115n * MEBIBYTE)}`,
+    `layer ${fields(writableLayer ?? {}).join(" ")}`,
+  ].join("\n");
+}
+
+async function podStats(pod: HandlerPod, id: string): Promise<string> {
+  await held(pod, id);
+  await pod.execIn(id, BURN);
+  const [listed] = await pod.cri.listPodSandboxStats(pod.id);
+  const { linux, attributes } = (await pod.cri.podSandboxStats(pod.id)) ?? {};
+  const amount = (value: { value: bigint } | undefined) => value?.value ?? 0n;
+  return [
+    `attributes ${fields(attributes ?? {})
+      .filter((name) => !name.includes("annotations"))
+      .join(" ")}`,
+    `cpu ${fields(linux?.cpu ?? {}).join(" ")}, ${between(amount(linux?.cpu?.usageCoreNanoSeconds), SECOND / 20n, 120n * SECOND)}`,
+    `memory ${fields(linux?.memory ?? {}).join(" ")}`,
+    `working set ${between(amount(linux?.memory?.workingSetBytes), 45n * MEBIBYTE, 600n * MEBIBYTE)}`,
+    `in the list ${fields(listed?.linux?.cpu ?? {}).join(" ")}`,
+    `containers ${linux?.containers.length}, processes ${amount(linux?.process?.processCount)}`,
+  ].join("\n");
+}
+
+/** containerd has them from 2.2 on. */
+async function podMetrics(pod: HandlerPod): Promise<string> {
+  const descriptors = await pod.cri.listMetricDescriptors().catch(reasonOf);
+  const metrics = await pod.cri
+    .listPodSandboxMetrics()
+    .then((all) => all.find(({ podSandboxId }) => podSandboxId === pod.id))
+    .catch(reasonOf);
+  const names = (list: readonly { name: string }[]) =>
+    [...new Set(list.map(({ name }) => name))].sort().join(" ");
+  if (typeof metrics !== "object") return `${descriptors}\n${metrics}`;
+  return `${descriptors}\n${names(metrics.metrics)}\n${metrics.containerMetrics.map((each) => names(each.metrics))}`;
+}
+
+/** kubelet removes a pod's cgroup; here nobody else does. */
+function removeGroup(): void {
+  for (const hierarchy of [
+    "",
+    "cpu",
+    "cpuacct",
+    "cpu,cpuacct",
+    "cpuset",
+    "memory",
+    "pids",
+    "blkio",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "perf_event",
+    "net_cls",
+    "net_prio",
+    "misc",
+    "rdma",
+    "systemd",
+    "unified",
+  ]) {
+    try {
+      rmdirSync(`/sys/fs/cgroup/${hierarchy}${GROUP}`);
+    } catch {
+      // another hierarchy, or still in use
+    }
+  }
+}
+
+const interactive: ContainerConfig = { stdin: true, stdinOnce: false };
+
+/** Attaches, sends a line, and reads until it has come back; then goes away. */
+async function echoed(pod: HandlerPod, id: string, line: string): Promise<string> {
+  const stdout = new PassThrough();
+  let text = "";
+  stdout.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const attached = await pod.cri.attach(id, { stdin: new PassThrough(), stdout });
+  await attached.write(`${line}\n`);
+  await until(`the echo of ${line}`, async () => (text.includes(line) ? true : undefined));
+  attached.close();
+  return text.trim();
+}
+
+export const TASK_CASES: readonly FidelityCase[] = [
+  {
+    name: "task: statistics of a container that computes and holds 50 MB",
+    run: (pod) => pod.during((id) => containerStats(pod, id), HOLD, limited),
+  },
+  {
+    name: "task: statistics of its pod",
+    pod: { linux: { cgroupParent: GROUP } },
+    run: (pod) => pod.during((id) => podStats(pod, id), HOLD, limited).finally(removeGroup),
+  },
+  {
+    name: "task: metrics of pods, and their descriptors",
+    run: (pod) => pod.during(() => podMetrics(pod), SLEEP),
+  },
+  {
+    name: "task: attaching, and attaching again",
+    run: (pod) =>
+      pod.during(
+        async (id) => `${await echoed(pod, id, "first")}, ${await echoed(pod, id, "second")}`,
+        "exec cat",
+        interactive,
+      ),
+  },
+  {
+    name: "task: the end of its input ends a container",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          await echoed(pod, id, "only");
+          const { exitCode } = await pod.ended(id);
+          return `exit ${exitCode}`;
+        },
+        "exec cat",
+        { stdin: true, stdinOnce: true },
+      ),
+  },
+  {
+    name: "task: 5 MB of input to an exec",
+    run: (pod) =>
+      pod.during(async (id) => {
+        let text = "";
+        const stdout = new PassThrough().on("data", (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        const streams = { stdin: new PassThrough(), stdout };
+        const process = await pod.cri.exec(id, ["sh", "-c", "head -c 5000000 | md5sum"], streams);
+        for (let sent = 0; sent < 5_000_000; sent += 50_000)
+          await process.write(Buffer.alloc(50_000, sent / 50_000));
+        return `${text}exit ${await process.exitCode}${text}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: a terminal that is resized",
+    run: (pod) =>
+      pod.during(async (id) => {
+        let screen = "";
+        const stdout = new PassThrough().on("data", (chunk: Buffer) => {
+          screen += chunk.toString();
+        });
+        const shell = await pod.cri.exec(id, ["sh"], { tty: true, stdin: new PassThrough(), stdout });
+        shell.resize(91, 31);
+        await until("the new size", async () => {
+          await shell.write("stty size\n");
+          return screen.includes("31 91") ? true : undefined;
+        });
+        await shell.write("exit 4\n");
+        return `exit ${await shell.exitCode}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: an exec that takes too long is killed",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const outcome = await failureOf(pod.cri.execSync(id, ["sleep", "77"], 1));
+        return `${outcome}, ${await pod.execIn(id, "ps -o args | grep -c '^sleep 77$'; true")}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: a container that ignores its signal is killed after the grace period",
+    run: (pod) =>
+      pod.during(async (id) => {
+        await pod.cri.stopContainer(id, 1);
+        const { status } = await pod.cri.containerStatus(id);
+        return `${status?.state === ContainerState.CONTAINER_EXITED} ${status?.exitCode}`;
+      }, "trap '' TERM; while :; do sleep 0.1; done"),
+  },
+  {
+    name: "task: what the first process leaves behind ends with it",
+    run: (pod) => pod.run("sleep 1000 & (setsid sleep 1000 &) ; echo up; exit 6"),
+  },
+  {
+    name: "task: no zombie stays, of a child that init does not wait for",
+    run: (pod) =>
+      pod.during(
+        (id) => pod.execIn(id, "(sleep 0.2 &); (true &); sleep 0.8; ps -o stat,args | grep -c '^Z'; true"),
+        "while :; do sleep 0.1; done",
+      ),
+  },
+];

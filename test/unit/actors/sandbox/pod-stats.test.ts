@@ -1,0 +1,38 @@
+import { expect, it } from "vitest";
+import { readCgroupStats } from "../../../../src/actors/guest/cgroup-stats.ts";
+import { sumOfStats } from "../../../../src/actors/sandbox/pod-stats.ts";
+
+const one = readCgroupStats({
+  "cpu.stat": "usage_usec 10\n",
+  "memory.current": "100",
+  "memory.max": "1000",
+  "pids.current": "2",
+  "pids.max": "max",
+  "io.stat": "8:0 rbytes=5\n",
+});
+const other = readCgroupStats({
+  "cpu.stat": "usage_usec 5\nuser_usec 1\n",
+  "memory.current": "1",
+  "memory.max": "24",
+  "pids.current": "1",
+});
+
+it("a pod uses what its containers use together", () => {
+  const { cpu, memoryUsage, pids, io } = sumOfStats([one, other]);
+  expect([...cpu]).toEqual([
+    ["usage_usec", 15n],
+    ["user_usec", 1n],
+  ]);
+  expect(memoryUsage).toMatchObject({ current: 101n, limit: 1024n });
+  expect(pids).toEqual({ current: 3n, limit: undefined });
+  expect(io).toHaveLength(1);
+});
+
+it("a pod has a limit only if all of its containers have one", () => {
+  const unlimited = readCgroupStats({ "memory.max": "max" });
+  expect(sumOfStats([one, unlimited]).memoryUsage.limit).toBeUndefined();
+});
+
+it("a pod without containers uses nothing", () => {
+  expect(sumOfStats([]).memoryUsage.current).toBe(0n);
+});
