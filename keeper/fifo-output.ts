@@ -13,7 +13,7 @@ import type { StreamHandler } from "../src/protocol/wire/peer.ts";
 import { StreamReceiver, type StreamReceiverOptions } from "../src/protocol/wire/stream.ts";
 
 /** Credit of a stream: what the keeper may have to hold if nobody reads, so the bound of its memory. */
-export const STDIO_WINDOW_BYTES = 64 * 1024;
+export const STDIO_WINDOW_BYTES = 128 * 1024;
 
 export interface FifoStreamOptions {
   /** An open, non-blocking FIFO; it is closed by the stream. */
