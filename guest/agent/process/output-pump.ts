@@ -8,12 +8,14 @@
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import { deferred } from "../../../native/runtime/promises.ts";
-import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { FRAME_HEADER_BYTES, MAX_DATA_BYTES } from "../../../src/protocol/wire/frame.ts";
+import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamSender } from "../../../src/protocol/wire/stream.ts";
 
 /** One frame's worth. */
 const READ_BYTES = MAX_DATA_BYTES;
+/** Of a pipe that is full: together they are a stream's whole credit, and the writer is woken once for all of them. */
+const READS_PER_PASS = 2;
 /** Size of a pipe whose writer fills it: each change between writer and agent costs an emulated processor its TLB. */
 const LARGE_PIPE_BYTES = 256 * 1024;
 /** The most that an ended process can leave in its pipe: the largest size that F_SETPIPE_SZ grants. */
@@ -119,10 +121,12 @@ export class OutputPump {
   }
 
   private readable(): void {
-    const room = this.heedRoom ? (this.sender?.room ?? READ_BYTES) : READ_BYTES;
-    const most = Math.min(room, READ_BYTES);
-    if (most === 0) return this.listen(false);
-    this.read(most);
+    for (let turn = 0; this.open && turn < READS_PER_PASS; turn++) {
+      const room = this.heedRoom ? (this.sender?.room ?? READ_BYTES) : READ_BYTES;
+      const most = Math.min(room, READ_BYTES);
+      if (most === 0) return this.listen(false);
+      if (this.read(most) < READ_BYTES) return;
+    }
   }
 
   /** One read; ends the stream where the pipe has ended. */
@@ -137,7 +141,8 @@ export class OutputPump {
 
   /** A full buffer is handed over. Little of one is copied: it would keep the memory of all of it. */
   private hand(count: number): void {
-    if (count < READ_BYTES) return this.sender?.write(buffer.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count));
+    if (count < READ_BYTES)
+      return this.sender?.write(buffer.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count));
     const frame = buffer;
     if (this.sender === undefined) return;
     buffer = new Uint8Array(FRAME_HEADER_BYTES + READ_BYTES);

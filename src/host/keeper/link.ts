@@ -70,7 +70,10 @@ export class KeeperLink {
 
   private connect(): void {
     const { path, peer } = this.options;
-    const socket: Socket = createConnection({ path, ...readingInPlace((bytes) => this.received(socket, bytes)) });
+    const socket: Socket = createConnection({
+      path,
+      ...readingInPlace((bytes) => this.received(socket, bytes)),
+    });
     let since = 0;
     this.socket = socket;
     socket.on("connect", () => {

@@ -53,9 +53,9 @@ const TWO_32 = 0x1_0000_0000;
 
 /**
  * Largest payload of a {@link FrameType.Data} frame, so that a stream that floods does not hold up the others. With its
- * header it is 32 KiB, the most that a guest's virtio-serial port takes in one write: a byte more would be a second one.
+ * header it is two times 32 KiB, the most that a guest's virtio-serial port takes in one write: a byte more would be a third.
  */
-export const MAX_DATA_BYTES = 32 * 1024 - FRAME_HEADER_BYTES;
+export const MAX_DATA_BYTES = 64 * 1024 - FRAME_HEADER_BYTES;
 /** Largest frame on a guest link, in both directions. */
 export const GUEST_MAX_FRAME_BYTES = 1024 * 1024;
 /** Largest request to a guest, over all of its frames: twice the 2 MiB that execve(2) takes, for what JSON adds. */

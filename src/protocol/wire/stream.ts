@@ -17,7 +17,7 @@ import {
 } from "./frame.ts";
 
 /** Bytes that a receiver lets a sender be ahead, unless it says otherwise. */
-export const DEFAULT_WINDOW_BYTES = 128 * 1024;
+export const DEFAULT_WINDOW_BYTES = 2 * MAX_DATA_BYTES;
 
 export interface StreamSenderOptions {
   readonly stream: number;
@@ -216,7 +216,7 @@ export class StreamReceiver {
   /** `count` more bytes have reached their destination. */
   consumed(count: number): void {
     this.done += count;
-    if (this.done - this.acked >= this.window / 4) this.acknowledge();
+    if (this.done - this.acked >= this.window / 2) this.acknowledge();
   }
 
   /** The end has reached its destination, too. */
