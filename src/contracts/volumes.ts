@@ -18,6 +18,8 @@ export interface VolumeRequest {
   readonly recursive: boolean;
   /** What the host mounts there later is seen as well (HostToContainer). */
   readonly slave: boolean;
+  /** It is idmapped: the ids of its files are ids in the container's user namespace. */
+  readonly idmapped: boolean;
 }
 
 /** Permissions, with set-uid, set-gid and sticky, and whose it is. */

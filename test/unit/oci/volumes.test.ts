@@ -11,7 +11,7 @@ const ID = "f".repeat(64);
 
 function asked(source: string, more: Partial<VolumeRequest> = {}): VolumeRequest {
   const place = { field: "mounts[7]", destination: "/data" };
-  return { ...place, source, readonly: false, recursive: true, slave: false, ...more };
+  return { ...place, source, readonly: false, recursive: true, slave: false, idmapped: false, ...more };
 }
 
 function plan(
