@@ -5,7 +5,7 @@ import { NamespaceMode } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { FidelityCase } from "../case.ts";
 import type { ContainerConfig, Handler, PodConfig } from "../handler-pod.ts";
 import { hasPodNetwork, runcFeatures } from "../pod-network.ts";
-import { bind, readonlyBind, withKubelet } from "./volumes.ts";
+import { bind, readonlyBind, VOLUME_IMAGE, withKubelet } from "./volumes.ts";
 
 type Security = NonNullable<ContainerConfig["linux"]>["securityContext"];
 
@@ -125,6 +125,19 @@ export const NAMESPACE_CASES: readonly FidelityCase[] = [
       const said = await pod.run(script, { ...mapped(), mounts });
       const { uid, gid } = await stat(join(disk, "mine"));
       return `${said} ${uid}:${gid}`;
+    }),
+  ),
+  inUserNamespace(
+    "volumes without maps, and one of the image",
+    withKubelet(async (pod, kubelet) => {
+      const files = await kubelet.projected("configmap", "config", { key: "k" });
+      const mounts = [
+        readonlyBind(files.directory, "/config"),
+        bind(await kubelet.elsewhere("data"), "/data"),
+      ];
+      const script =
+        "stat -L -c '%n %u:%g %a' /config/key /data; touch /data/x 2>&1; stat -c '%n %u:%g %a' /volume /volume/initial /made/volume; touch /volume/x /made/volume/x 2>&1";
+      return pod.run(script, { ...mapped(), mounts, image: { image: VOLUME_IMAGE } });
     }),
   ),
   inUserNamespace("limits", (pod) => pod.run("ulimit -c; ulimit -s; ulimit -u", mapped())),
