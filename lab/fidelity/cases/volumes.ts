@@ -222,6 +222,16 @@ export const VOLUME_CASES: readonly FidelityCase[] = [
     }),
   },
   {
+    name: "a volume that is an OCI image",
+    run: (pod) =>
+      pod.run(
+        "cd /image/volume; ls -A; cat initial; stat -c '%a %u:%g' initial; touch x; head -1 ../etc/passwd",
+        {
+          mounts: [{ containerPath: "/image", readonly: true, image: { image: VOLUME_IMAGE } }],
+        },
+      ),
+  },
+  {
     name: "a VOLUME of an image, which has something in it",
     run: (pod) =>
       pod.run(

@@ -115,9 +115,10 @@ export class HostRootfsStore implements RootfsStore {
       if (paths !== undefined) return { kind: "disks", paths };
       // a share cannot have mapped ids, so the image is waited for
       if (snapshot.maps !== undefined) await this.images?.prepare(snapshot.lower, signal);
-      const lease = isShared(snapshot)
-        ? await this.images?.use(snapshot.lower, containerId, signal)
-        : undefined;
+      const lease =
+        isShared(snapshot) || snapshot.maps !== undefined
+          ? await this.images?.use(snapshot.lower, containerId, signal)
+          : undefined;
       if (lease !== undefined) return { kind: "image", key: lease.image.key, path: lease.image.path };
     }
     if (snapshot.maps !== undefined) throw withoutMappedIds(request, foreign);
