@@ -16,6 +16,9 @@ const BIRTH_AT = ATTRIBUTES_AT + ATTRIBUTE_BYTES;
 const MODE_AT = ATTRIBUTES_AT + 60;
 const LINKS_AT = MODE_AT + 4;
 const OWNER_AT = LINKS_AT + 4;
+const GROUP_AT = OWNER_AT + 4;
+/** Where user and group are in a struct fuse_attr. */
+export const OWNER_IN_ATTRIBUTES = OWNER_AT - ATTRIBUTES_AT;
 const MOST_PREFIXES = 0x1_0000;
 const TWO_32 = 2 ** 32;
 
@@ -149,6 +152,10 @@ export class StatBuffer implements Facts {
 
   get owner(): number {
     return this.u32(OWNER_AT);
+  }
+
+  get group(): number {
+    return this.u32(GROUP_AT);
   }
 
   /** Time of birth: another file that gets the same inode number later has another one. */

@@ -18,12 +18,12 @@ const MOST_DESCRIPTORS = 65_536;
 const PRIVATE = 0o600;
 
 function run(): void {
-  const { root, socket, writable } = parseArguments(scriptArgs.slice(1));
+  const { root, socket, writable, maps } = parseArguments(scriptArgs.slice(1));
   const directory = need(sys.open(root, sys.O_PATH | sys.O_DIRECTORY), `open ${root}`);
   sys.setMemoryLimit(MEMORY_LIMIT_BYTES);
   // new files have exactly the permissions that the guest asks for
   sys.umask(0);
-  const session = new Session({ root: directory, descriptors: raiseLimit(), writable });
+  const session = new Session({ root: directory, descriptors: raiseLimit(), writable, maps });
   const listener = typeof socket === "number" ? socket : listen(socket);
   const connection = accept(listener);
   sys.close(listener);

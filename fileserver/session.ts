@@ -4,10 +4,12 @@
  * Everything that a guest can make grow is bounded here. Must not know any message.
  */
 import * as sys from "sys";
+import type { UserNamespaceMaps } from "../src/contracts/id-maps.ts";
 import { Contents } from "./contents.ts";
 import type { Handle } from "./handle.ts";
 import { Locks } from "./locks.ts";
 import { type Node, NodeTree } from "./nodes.ts";
+import { Owners } from "./owners.ts";
 import type { Request } from "./wire.ts";
 
 /** Files that a guest may know, and the memory that they need. An honest guest has some 2 KB of its own for each. */
@@ -26,11 +28,14 @@ export interface SessionOptions {
   readonly descriptors: number;
   /** Whether the guest may change files, as far as the host's mounts let it. */
   readonly writable: boolean;
+  /** What files' owners are for the guest; undefined: the host's ids. */
+  readonly maps: UserNamespaceMaps | undefined;
 }
 
 export class Session {
   readonly tree: NodeTree;
   readonly locks: Locks;
+  readonly owners: Owners;
   private readonly contents: Contents;
   readonly writable: boolean;
   /** The server's own, whose files are new ones. */
@@ -42,7 +47,7 @@ export class Session {
   private nextHandle = 1;
   private wait: () => number = () => 0;
 
-  constructor({ root, descriptors, writable }: SessionOptions) {
+  constructor({ root, descriptors, writable, maps }: SessionOptions) {
     const limit = Math.max(LEAST_LIMIT, descriptors) - RESERVED;
     const nodes = Math.min(MOST_NODES_OPEN, limit >> 1);
     this.tree = new NodeTree(root, nodes, MOST_NODES, writable);
@@ -50,6 +55,7 @@ export class Session {
     this.locks = new Locks(this.mostFiles >> 1);
     this.contents = new Contents(this.tree, this.mostFiles >> 1);
     this.writable = writable;
+    this.owners = new Owners(maps);
     this.uid = sys.getids().euid;
   }
 

@@ -37,7 +37,7 @@ function putAttr(reply: Reply, node: Node, session: Session): void {
   reply.u64(validity(session));
   reply.u32(validNanoseconds(node));
   reply.u32(0);
-  putAttributes(reply, node, session.tree.found);
+  putAttributes(reply, node, session.tree.found, session);
 }
 
 export const setattr = ofNode((node, session, request, reply) => {
@@ -76,7 +76,12 @@ function change(
   request: Request,
 ): number {
   if ((valid & (UID | GID)) !== 0) {
-    const owner = [valid & UID ? uid : AS_IT_IS, valid & GID ? gid : AS_IT_IS] as const;
+    const { uids, gids } = session.owners;
+    const owner = [
+      valid & UID ? uids.toHost(uid) : AS_IT_IS,
+      valid & GID ? gids.toHost(gid) : AS_IT_IS,
+    ] as const;
+    if (Math.min(...owner) < 0) return -sys.EOVERFLOW;
     const result = sys.chownEntry(fd, ...owner);
     if (result < 0) return result;
   }

@@ -7,7 +7,7 @@ import type { Node } from "../nodes.ts";
 import type { Session } from "../session.ts";
 import type { Reply, Request } from "../wire.ts";
 import { putOpen } from "./files.ts";
-import { type Operation, ofNode, validity } from "./operation.ts";
+import { correctAttributes, type Operation, ofNode, validity } from "./operation.ts";
 
 const MOST_ENTRIES = 512;
 /** struct fuse_entry_out before each name, and of fuse_dirent what is before the name. */
@@ -75,8 +75,7 @@ function putEntryAt(reply: Reply, at: number, node: Node, stat: StatBuffer, sess
   reply.setU64(at + 16, seconds);
   reply.setU64(at + 24, seconds);
   reply.copyAt(at + 40, stat.attributes);
-  reply.setU32(at + 40, node.low);
-  reply.setU32(at + 44, node.high);
+  correctAttributes(reply, at + 40, node, stat, session);
 }
 
 export const fsyncdir: Operation = (session, request) => {

@@ -10,14 +10,21 @@ import type { Node } from "../nodes.ts";
 import type { Session } from "../session.ts";
 import type { Reply, Request } from "../wire.ts";
 import { openFlags, putOpen } from "./files.ts";
-import { ofNode, putEntry } from "./operation.ts";
+import { type Operation, ofNode, putEntry } from "./operation.ts";
 
 /** The bits of a mode that a change of the owner takes away. */
 const SET_IDS = 0o6000;
 const PERMISSIONS = 0o7777;
 const AS_IT_IS = 0xffff_ffff;
 
-export const create = ofNode((parent, session, request, reply) => {
+/** An operation of somebody who can own what it makes. */
+function ofMaker(answer: Parameters<typeof ofNode>[0]): Operation {
+  return ofNode((parent, session, request, reply) =>
+    session.owners.canOwn(request) ? answer(parent, session, request, reply) : -sys.EOVERFLOW,
+  );
+}
+
+export const create = ofMaker((parent, session, request, reply) => {
   const [flags, mode, umask] = [request.u32(), request.u32(), request.u32()];
   request.skip(4);
   const name = request.name();
@@ -57,7 +64,7 @@ function openExisting(parent: Node, name: string, flags: number, session: Sessio
   return 0;
 }
 
-export const mknod = ofNode((parent, session, request, reply) => {
+export const mknod = ofMaker((parent, session, request, reply) => {
   const mode = request.u32();
   request.skip(4);
   const umask = request.u32();
@@ -65,7 +72,7 @@ export const mknod = ofNode((parent, session, request, reply) => {
   return make(parent, session, request, reply, { mode, umask });
 });
 
-export const mkdir = ofNode((parent, session, request, reply) => {
+export const mkdir = ofMaker((parent, session, request, reply) => {
   const [mode, umask] = [request.u32(), request.u32()];
   return make(parent, session, request, reply, { mode: (mode & PERMISSIONS) | sys.S_IFDIR, umask });
 });
@@ -85,7 +92,7 @@ function make(
   return made < 0 ? made : settle(parent, name, session, request, reply, mode);
 }
 
-export const symlink = ofNode((parent, session, request, reply) => {
+export const symlink = ofMaker((parent, session, request, reply) => {
   const name = request.name();
   if (typeof name === "number") return name;
   const [at, length] = request.string();
@@ -124,11 +131,12 @@ function settle(
  * Makes a new file the asker's. A server that may not do that leaves it its own: so it is where servers have no
  * capabilities, and all files are one user's.
  */
-function own(fd: number, parent: Node, { tree }: Session, request: Request, mode: number): number {
+function own(fd: number, parent: Node, { tree, owners }: Session, request: Request, mode: number): number {
   const read = tree.stat(parent);
   if (read < 0) return read;
   const handsDown = (tree.found.mode & 0o2000) !== 0;
-  const changed = sys.chownEntry(fd, request.uid, handsDown ? AS_IT_IS : request.gid);
+  const [uid, gid] = [owners.uids.toHost(request.uid), owners.gids.toHost(request.gid)];
+  const changed = sys.chownEntry(fd, uid, handsDown ? AS_IT_IS : gid);
   if (changed < 0) return changed === -sys.EPERM ? 0 : changed;
   if ((mode & sys.S_IFMT) === sys.S_IFDIR || (mode & SET_IDS) === 0) return 0;
   const kept = tree.found.read(fd);

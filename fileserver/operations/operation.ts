@@ -3,7 +3,7 @@
  */
 import * as sys from "sys";
 import type { Handle } from "../handle.ts";
-import type { StatBuffer } from "../identities.ts";
+import { OWNER_IN_ATTRIBUTES, type StatBuffer } from "../identities.ts";
 import type { Node } from "../nodes.ts";
 import type { Session } from "../session.ts";
 import type { Reply, Request } from "../wire.ts";
@@ -65,13 +65,26 @@ export function putEntry(reply: Reply, node: Node, stat: StatBuffer, session: Se
   reply.u64(seconds);
   reply.u32(0);
   reply.u32(validNanoseconds(node));
-  putAttributes(reply, node, stat);
+  putAttributes(reply, node, stat, session);
 }
 
-/** Writes a struct fuse_attr: the inode's number is the one that is unique in the share. */
-export function putAttributes(reply: Reply, node: Node, stat: StatBuffer): void {
+/** Writes a struct fuse_attr. */
+export function putAttributes(reply: Reply, node: Node, stat: StatBuffer, session: Session): void {
   const at = reply.position;
   reply.copy(stat.attributes);
+  correctAttributes(reply, at, node, stat, session);
+}
+
+/** The inode's number is the one that is unique in the share, and the owner is the guest's. */
+export function correctAttributes(
+  reply: Reply,
+  at: number,
+  node: Node,
+  stat: StatBuffer,
+  { owners }: Session,
+): void {
   reply.setU32(at, node.low);
   reply.setU32(at + 4, node.high);
+  reply.setU32(at + OWNER_IN_ATTRIBUTES, owners.uids.toGuest(stat.owner));
+  reply.setU32(at + OWNER_IN_ATTRIBUTES + 4, owners.gids.toGuest(stat.group));
 }

@@ -10,13 +10,16 @@ const MOST_XATTR_BYTES = 65_536;
 const ACL_KILL_SGID = 1;
 const S_ISGID = 0o2000;
 
-export const getxattr = ofNode((node, { tree }, request, reply) => {
+export const getxattr = ofNode((node, { tree, owners }, request, reply) => {
   const size = Math.min(request.u32(), MOST_XATTR_BYTES);
   request.skip(4);
   const name = request.text();
+  if (!owners.canHave(name)) return -sys.ENODATA;
   const fd = tree.fdOf(node);
   if (fd < 0) return fd;
   const length = sys.getEntryXattr(fd, name, reply.bytes, reply.position, size);
+  if (length > 0 && size > 0)
+    owners.mapList(name, new DataView(reply.bytes, reply.position, length), "toGuest");
   return put(length, size, reply);
 });
 
@@ -39,11 +42,13 @@ function put(length: number, size: number, reply: Parameters<Parameters<typeof o
   return 0;
 }
 
-export const setxattr = ofNode((node, { tree }, request) => {
+export const setxattr = ofNode((node, { tree, owners }, request) => {
   const [size, flags, more] = [request.u32(), request.u32(), request.u32()];
   request.skip(4);
   const name = request.text();
   const at = request.skip(size);
+  if (!owners.canHave(name)) return -sys.EOPNOTSUPP;
+  if (!owners.mapList(name, new DataView(request.bytes, at, size), "toHost")) return -sys.EOVERFLOW;
   const fd = tree.fdOf(node);
   if (fd < 0) return fd;
   const set = sys.setEntryXattr(fd, name, request.bytes, at, size, flags);

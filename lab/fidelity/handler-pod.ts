@@ -64,8 +64,12 @@ export class HandlerPod {
     try {
       await this.cri.startContainer(id);
       const { exitCode, reason } = await this.ended(id, patience);
-      const lines = (await readContainerLog(log)).map(({ text }) => text);
-      return [...lines, `exit ${exitCode} ${reason}`].join("\n");
+      const lines = await readContainerLog(log);
+      // nothing promises the order of lines of different streams
+      const text = ["stdout", "stderr"].flatMap((name) =>
+        lines.filter(({ stream }) => stream === name).map((line) => line.text),
+      );
+      return [...text, `exit ${exitCode} ${reason}`].join("\n");
     } finally {
       await this.cri.removeContainer(id);
     }

@@ -55,6 +55,7 @@ declare module "sys" {
     EINPROGRESS: number,
     ETIMEDOUT: number,
     ENODATA: number,
+    EOVERFLOW: number,
     EPROTO: number,
     ESTALE: number,
     ENOLCK: number;

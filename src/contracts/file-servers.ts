@@ -4,6 +4,8 @@
  * A server takes one connection and ends with it. It is the keeper's child, so a daemon that died leaves it to the next
  * one, which finds it by its id. `host/storage/file-servers.ts` implements the port.
  */
+
+import type { UserNamespaceMaps } from "./id-maps.ts";
 import type { ProcessExit, ProcessIdentity } from "./keeper.ts";
 import type { ShareKind } from "./share-kind.ts";
 
@@ -16,6 +18,8 @@ export interface FileServerSpec {
   readonly directory: string;
   /** Whether things will be mounted below it later, and be served then. It becomes a mount of its own for that. */
   readonly changes: boolean;
+  /** The files' ids are ids in this user namespace, which the guest sees from outside. Undefined: they stay as they are. */
+  readonly maps?: UserNamespaceMaps | undefined;
   /** Where the server listens: a path that is free, in a directory of its user's. */
   readonly socket: string;
   /** Whom it runs as; undefined = the daemon's own user, without more than that user may. */

@@ -5,23 +5,11 @@
  * and no wire status appears here. Failures are `BlazarError`s; `rpc/status.ts` translates their kinds.
  */
 
+import type { UserNamespaceMaps } from "./id-maps.ts";
 import type { CgroupStats } from "./stats.ts";
 
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
 export type PidMode = "container" | "pod" | "target";
-
-/** So many ids from `containerId` on inside of a user namespace are those from `hostId` on outside. */
-export interface IdMapping {
-  containerId: number;
-  hostId: number;
-  size: number;
-}
-
-/** The maps of a user namespace: user_namespaces(7). */
-export interface UserNamespaceMaps {
-  uids: IdMapping[];
-  gids: IdMapping[];
-}
 
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {

@@ -4,7 +4,7 @@
  * The order is plan → intents in the journal → apply → … → release → undone: a {@link RootfsPlan} names every
  * host resource before it is made, so that a dead daemon's half-finished work can be undone from the journal.
  */
-import type { UserNamespaceMaps } from "./sandbox.ts";
+import type { UserNamespaceMaps } from "./id-maps.ts";
 import type { RootfsMount } from "./task.ts";
 
 export interface RootfsRequest {

@@ -18,6 +18,8 @@ export interface VolumeRequest {
   readonly recursive: boolean;
   /** What the host mounts there later is seen as well (HostToContainer). */
   readonly slave: boolean;
+  /** It is idmapped: the ids of its files are ids in the container's user namespace. */
+  readonly idmapped: boolean;
 }
 
 /** Permissions, with set-uid, set-gid and sticky, and whose it is. */
@@ -39,6 +41,28 @@ export interface VolumeEntry extends VolumeOwner {
   /** Another one whenever a file's bytes may have changed. */
   readonly version: string;
 }
+
+/** What the host has at a source, links followed. */
+export interface SourceFacts extends VolumeOwner {
+  readonly type: "directory" | "file" | "socket" | "fifo" | "block" | "character" | "missing";
+  readonly major: number;
+  readonly minor: number;
+  /** Of the source's file system, as statfs(2) names it. */
+  readonly filesystem: "tmpfs" | "hugetlbfs" | "other";
+  readonly filesystemBytes: number;
+  /** The whole is mounted where it is: what is above it is another file system. */
+  readonly mounted: boolean;
+  /**
+   * What the source is a part of, if it is a bind of a part (subPath): the path that it has below the mount of the whole.
+   * Otherwise the source itself.
+   */
+  readonly origin: string;
+  /** The owner of the whole. */
+  readonly originOwner: VolumeOwner;
+}
+
+/** What a source could be copied as; a reason where it cannot. */
+export type VolumeCopy = { readonly entries: readonly VolumeEntry[] } | { readonly refused: string };
 
 /** A directory of the host that the guest has a copy of, in its memory. The copy follows it. */
 export interface CopiedVolume {

@@ -10,7 +10,7 @@ import path from "node:path";
 import { BlazarError } from "../contracts/errors.ts";
 import type { FileMessage } from "../contracts/file-sender.ts";
 import type { RootfsLower, RootfsPlan } from "../contracts/storage.ts";
-import type { VolumeMount } from "../contracts/volumes.ts";
+import type { SourceFacts, VolumeCopy, VolumeMount } from "../contracts/volumes.ts";
 import { sendFile as send } from "./descriptors.ts";
 import { adoptImage, copyEmptyImage, type EmptyImage, reservedBytes, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
@@ -21,13 +21,7 @@ import { type Outcome, settle } from "./outcome.ts";
 import { overlayData } from "./overlay-data.ts";
 import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mounts.ts";
-import {
-  type CopyBounds,
-  lookAtSource,
-  readTree,
-  type SourceLook,
-  type TreeCopy,
-} from "./volumes/volume-tree.ts";
+import { type CopyBounds, lookAtSource, readTree } from "./volumes/volume-tree.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface RootfsTasks {
@@ -69,9 +63,9 @@ export interface RootfsTasks {
 
 /** What was found at the source of a volume. */
 export interface VolumeLook {
-  readonly look: SourceLook;
+  readonly look: SourceFacts;
   /** Undefined unless it was asked for, and is a file or a directory. */
-  readonly copy: TreeCopy | undefined;
+  readonly copy: VolumeCopy | undefined;
 }
 
 type Share = Extract<RootfsLower, { kind: "share" }>;

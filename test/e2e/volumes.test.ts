@@ -1,11 +1,12 @@
 /** Volumes through the real containerd: a pod like kubelet's, from its start to its end, and after the daemon's death. */
-import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { mountsBelow } from "../../lab/host/mounts.ts";
 import { until } from "../../lab/host/until.ts";
 import { PodDirectory } from "../../lab/kubelet/pod-directory.ts";
+import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { type ContainerConfig, TestNode } from "../support/e2e/node.ts";
 
 let node: TestNode;
@@ -68,6 +69,45 @@ describe("a pod as a kubelet makes it", () => {
     await node.cri.removeContainer(init.id);
     await node.cri.removeContainer(main.id);
     expect((await mountsBelow(node.node.directory)).filter((point) => /volumes\/v/.test(point))).toEqual([]);
+  });
+
+  it("has them inside of its user namespace, each as what it is on the host", async () => {
+    const ids = [{ containerId: 0, hostId: 400_000, length: 65_536 }];
+    const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+    const linux = { securityContext: { namespaceOptions: { usernsOptions } } };
+    const maps = { uidMappings: ids, gidMappings: ids };
+    const token = await kubelet.projected(
+      "projected",
+      "kube-api-access-abcde",
+      { token: "t" },
+      { group: 7, mode: 0o640 },
+    );
+    const disk = await kubelet.emptyDir("disk");
+    await writeFile(join(disk, "closed"), "closed", { mode: 0o600 });
+    await chown(join(disk, "closed"), 1000, 1000);
+    const log = await kubelet.terminationLog("main");
+    const mounts = [
+      bind(token.directory, "/token", true),
+      bind(await kubelet.emptyDir("memory", 1 << 20), "/memory"),
+      bind(log, "/dev/termination-log"),
+      bind(disk, "/disk"),
+    ].map((mount) => ({ ...mount, ...maps }));
+    const pod = await node.runPod({ config: { linux } });
+    const wait = "until [ -e /memory/end ]; do sleep 0.1; done; echo bye > /dev/termination-log";
+    const main = await node.startContainer(pod, wait, { linux, mounts });
+    const shown = await node.exec(
+      main,
+      "stat -L -c '%u:%g %a' /token/token /memory /dev/termination-log /disk /disk/closed; cat /disk/closed",
+    );
+    expect(shown.stdout).toBe("0:7 640\n0:0 777\n0:0 666\n0:0 777\n1000:1000 600\nclosed");
+    const made = await node.exec(
+      main,
+      "cd /disk && touch mine /memory/end && chown 5:6 mine && stat -c %u:%g mine /memory/end",
+    );
+    expect(made.stdout).toBe("5:6\n0:0\n");
+    expect((await node.waitForExit(main)).exitCode).toBe(0);
+    expect(await stat(join(disk, "mine"))).toMatchObject({ uid: 5, gid: 6 });
+    expect(await readFile(log, "utf8")).toBe("bye\n");
   });
 
   it("is refused by name for what a VM cannot have, and its other volumes are let go", async () => {

@@ -10,13 +10,14 @@ import * as sys from "sys";
 import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories, readText, writeText } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import { sameMaps } from "../../../src/contracts/id-maps.ts";
 import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
 import { UndoList } from "../undo-list.ts";
 import { addEntropy, setClock } from "./clock-and-entropy.ts";
 import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
-import { outsideId, sameMaps, UserNamespace } from "./user-namespace.ts";
+import { outsideId, UserNamespace } from "./user-namespace.ts";
 
 /** What a container gets from its sandbox. */
 export interface SandboxEnvironment {

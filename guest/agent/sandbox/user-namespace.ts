@@ -10,6 +10,7 @@ import { check, checkValue } from "../../../native/runtime/check.ts";
 import { type ChildReaper, cloneChild } from "../../../native/runtime/child.ts";
 import { writeControl } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import { outsideOf } from "../../../src/contracts/id-maps.ts";
 import type { UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 
 /** Descriptors of the namespaces. */
@@ -53,16 +54,10 @@ export class UserNamespace {
   }
 }
 
-/** Whether two namespaces would have the same maps. */
-export function sameMaps(one: UserNamespaceMaps, other: UserNamespaceMaps): boolean {
-  return mapText(one.uids) === mapText(other.uids) && mapText(one.gids) === mapText(other.gids);
-}
-
 /** What an id inside is outside. Throws InvalidSpec if it is not mapped. */
 export function outsideId(mappings: UserNamespaceMaps["uids"], id: number, field: string): number {
-  for (const { containerId, hostId, size } of mappings) {
-    if (id >= containerId && id < containerId + size) return hostId + (id - containerId);
-  }
+  const outside = outsideOf(mappings, id);
+  if (outside !== undefined) return outside;
   const reason = `${id} is not mapped in the pod's user namespace`;
   throw blazarError("InvalidSpec", "start a process", reason, { subject: field });
 }

@@ -24,13 +24,20 @@ export function ownVolume(places: string, name: string, rootfs: string, destinat
   sys.close(root);
   // complete, or not of this name: the disk may outlive the container
   const unfinished = `${place}.new`;
-  if (source < 0) check(sys.mkdir(unfinished, 0o755), OPERATION, destination);
+  if (source < 0) makeEmpty(unfinished, rootfs, destination);
   else {
     copyTree(`/proc/self/fd/${source}/.`, unfinished, destination);
     sys.close(source);
   }
   check(sys.rename(unfinished, place), OPERATION, destination);
   return place;
+}
+
+/** What the OCI image does not have belongs to whom its root belongs: in a user namespace that is not the guest's root. */
+function makeEmpty(path: string, rootfs: string, shown: string): void {
+  const { uid, gid } = checkValue(sys.lstat(rootfs), OPERATION, shown);
+  check(sys.mkdir(path, 0o755), OPERATION, shown);
+  check(sys.lchown(path, uid, gid), OPERATION, shown);
 }
 
 /** Copies what is at a path: owners, modes and times; a link as a link. `shown` is for errors. */

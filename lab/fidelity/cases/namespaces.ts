@@ -1,12 +1,17 @@
 /** Cases: user, IPC, UTS and PID namespaces of a pod and its containers. */
+import { chown, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { NamespaceMode } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { FidelityCase } from "../case.ts";
-import type { ContainerConfig, Handler, HandlerPod, PodConfig } from "../handler-pod.ts";
+import type { ContainerConfig, Handler, PodConfig } from "../handler-pod.ts";
 import { hasPodNetwork, runcFeatures } from "../pod-network.ts";
+import { bind, readonlyBind, VOLUME_IMAGE, withKubelet } from "./volumes.ts";
 
 type Security = NonNullable<ContainerConfig["linux"]>["securityContext"];
 
 const ids = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
+/** How kubelet binds volumes of such a pod. */
+const IDMAPPED = { uidMappings: ids, gidMappings: ids };
 /** What kubelet asks for where a pod says `hostUsers: false`. */
 const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
 
@@ -32,7 +37,7 @@ const mappedPod =
 const applies = (): boolean => hasPodNetwork() && runcFeatures().includes('"idmap"');
 
 /** A case in a pod with a user namespace. */
-function inUserNamespace(name: string, run: (pod: HandlerPod) => Promise<string>): FidelityCase {
+function inUserNamespace(name: string, run: FidelityCase["run"]): FidelityCase {
   return { name: `user namespace: ${name}`, pod: mappedPod(), applies, run };
 }
 
@@ -101,6 +106,39 @@ export const NAMESPACE_CASES: readonly FidelityCase[] = [
     pod
       .type(["stty size; stat -c 'owner %u' $(tty); exit 3\n"], [100, 40], mapped())
       .then((screen) => (/40 100[\s\S]*owner 0/.test(screen) ? `seen, ${screen.slice(-6)}` : screen)),
+  ),
+  inUserNamespace(
+    "volumes belong to whom they belong on the host",
+    withKubelet(async (pod, kubelet) => {
+      const files = await kubelet.projected("projected", "token", { token: "t" }, { group: 7, mode: 0o640 });
+      const disk = await kubelet.emptyDir("disk");
+      await writeFile(join(disk, "closed"), "closed", { mode: 0o600 });
+      await chown(join(disk, "closed"), 1000, 70_000);
+      const mounts = [
+        readonlyBind(files.directory, "/token", IDMAPPED),
+        bind(disk, "/disk", IDMAPPED),
+        bind(await kubelet.emptyDir("memory", 1 << 20), "/memory", IDMAPPED),
+        bind(await kubelet.terminationLog("main"), "/dev/termination-log", IDMAPPED),
+      ];
+      const script =
+        "stat -L -c '%n %u:%g %a' /token/token /disk /disk/closed /memory /dev/termination-log; cat /disk/closed 2>&1; cd /disk; echo x > mine && chown 5:6 mine && chmod 4755 mine; mkdir d; ln -s a l; touch /memory/mine; chown 70000 mine 2>&1; stat -c '%n %u:%g %a' mine d l /memory/mine";
+      const said = await pod.run(script, { ...mapped(), mounts });
+      const { uid, gid } = await stat(join(disk, "mine"));
+      return `${said} ${uid}:${gid}`;
+    }),
+  ),
+  inUserNamespace(
+    "volumes without maps, and one of the image",
+    withKubelet(async (pod, kubelet) => {
+      const files = await kubelet.projected("configmap", "config", { key: "k" });
+      const mounts = [
+        readonlyBind(files.directory, "/config"),
+        bind(await kubelet.elsewhere("data"), "/data"),
+      ];
+      const script =
+        "stat -L -c '%n %u:%g %a' /config/key /data; touch /data/x 2>&1; stat -c '%n %u:%g %a' /volume /volume/initial /made/volume; touch /volume/x /made/volume/x 2>&1";
+      return pod.run(script, { ...mapped(), mounts, image: { image: VOLUME_IMAGE } });
+    }),
   ),
   inUserNamespace("limits", (pod) => pod.run("ulimit -c; ulimit -s; ulimit -u", mapped())),
   {

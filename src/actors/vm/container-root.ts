@@ -5,8 +5,8 @@
  * the VM → release on the host → undone. A container whose image cannot be used gets its layers by the share, once.
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { UserNamespaceMaps } from "../../contracts/sandbox.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import type { GuestRootfs } from "../../protocol/guest/messages.ts";

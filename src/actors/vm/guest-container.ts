@@ -178,10 +178,10 @@ export class GuestContainer implements BackendContainer {
     const profile = spec.translated.seccomp;
     const filter = profile === undefined ? undefined : this.ports.seccomp.compile(profile);
     filter?.catch(() => undefined);
-    const volumes = vm.volumes.use(spec.translated.volumes, this.ports, signal);
+    const { userNamespace } = spec.translated.create;
+    const volumes = vm.volumes.use(spec.translated.volumes, userNamespace, this.ports, signal);
     volumes.catch(() => undefined);
     this.volumes = volumes;
-    const { userNamespace } = spec.translated.create;
     await root.make(spec.mounts, (step) => steps.passed(step), signal, userNamespace);
     await volumes;
     steps.passed("volumes");

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { FileServers } from "../../contracts/file-servers.ts";
+import { sameMaps, type UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { ProcessExit } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
@@ -51,6 +52,8 @@ export class GuestShare {
   private served: Promise<void> | undefined;
   /** The server that is to run; another object for each. */
   private server: object | undefined;
+  /** What the server is told of its files' owners: a choice that is made once. */
+  private owners: { readonly maps: UserNamespaceMaps | undefined } | undefined;
   /** Resolves when nothing is left of a server that has died. */
   private cleared: Promise<void> = Promise.resolve();
 
@@ -58,6 +61,13 @@ export class GuestShare {
     private readonly owner: Owner,
     private readonly kind: ShareKind,
   ) {}
+
+  /** Has the server map ids like this from its start; false if it was to do otherwise before. */
+  maps(maps: UserNamespaceMaps | undefined): boolean {
+    this.owners ??= { maps };
+    const { maps: own } = this.owners;
+    return own === undefined || maps === undefined ? own === maps : sameMaps(own, maps);
+  }
 
   /**
    * Makes the directory and starts its server: what is mounted below it after that is served. What was mounted before would
@@ -138,7 +148,8 @@ export class GuestShare {
       await this.cleared;
       const ref = await journal.intend({ kind: "process", id });
       try {
-        const spec = { id, kind, directory, changes, socket: this.socket, user: place.user, cgroups };
+        const maps = this.owners?.maps;
+        const spec = { id, kind, directory, changes, maps, socket: this.socket, user: place.user, cgroups };
         const identity = await ports.fileServers.start(spec, signal);
         await journal.amend(ref, { kind: "process", id, ...identity });
         this.watch(id, ports);

@@ -7,6 +7,7 @@
  */
 import { constants } from "node:fs";
 import type { FileServerSpec, FileServers } from "../../contracts/file-servers.ts";
+import type { IdMapping, UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type {
   Jail,
   JailMount,
@@ -68,14 +69,14 @@ export class KeeperFileServers implements FileServers {
   }
 
   private process(spec: FileServerSpec): ProcessSpawn {
-    const { id, kind, directory, socket, user, cgroups } = spec;
+    const { id, kind, directory, maps, socket, user, cgroups } = spec;
     const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
     const flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW;
     const jailed = user !== undefined;
     const [program, root] = jailed ? [PROGRAM, ROOT] : [this.options.binary, directory];
     return {
       id,
-      argv: [program, ...OPTIONS[kind], "--root", root, "--listener", String(LISTENER)],
+      argv: [program, ...OPTIONS[kind], ...mapOptions(maps), "--root", root, "--listener", String(LISTENER)],
       env: [],
       cwd: "/",
       uid: user?.uid,
@@ -111,4 +112,12 @@ export class KeeperFileServers implements FileServers {
     await keeper.exited(id).catch(() => undefined);
     await keeper.forget(id).catch(() => undefined);
   }
+}
+
+/** Nothing, or both maps: `<inside>:<outside>:<size>`, separated by commas. */
+function mapOptions(maps: UserNamespaceMaps | undefined): string[] {
+  if (maps === undefined) return [];
+  const text = (mappings: readonly IdMapping[]) =>
+    mappings.map(({ containerId, hostId, size }) => `${containerId}:${hostId}:${size}`).join(",");
+  return ["--uid-map", text(maps.uids), "--gid-map", text(maps.gids)];
 }

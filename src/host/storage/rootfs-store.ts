@@ -9,8 +9,8 @@
 import { link, readdir, stat, unlink } from "node:fs/promises";
 import path from "node:path";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import type { UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { ImageStore } from "../../contracts/images.ts";
-import type { UserNamespaceMaps } from "../../contracts/sandbox.ts";
 import type { RootfsLower, RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import { cancelled, throwIfAborted } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";

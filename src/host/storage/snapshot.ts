@@ -6,7 +6,7 @@
  * Pure: looks at no file.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { IdMapping, UserNamespaceMaps } from "../../contracts/sandbox.ts";
+import type { IdMapping, UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import { splitLayers } from "../../workers/overlay-data.ts";
 

@@ -3,13 +3,15 @@
  *
  * A filesystem of the kernel is made in the guest; another one is a word in {@link KERNEL_FILESYSTEMS}. The files that
  * containerd would make for a pod come from the sandbox, so its binds of them are left out. Every other bind is a volume:
- * its mount names a request, and what becomes of it is decided when the host has been looked at (volumes.ts).
+ * its mount names a request, and what becomes of it is decided when the host has been looked at (volumes.ts). A volume may be
+ * idmapped, by the maps of the container's user namespace.
  */
 import path from "node:path";
+import { sameMaps, type UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { VolumeRequest } from "../../contracts/volumes.ts";
 import type { GuestMount } from "../../protocol/guest/messages.ts";
 import { atMost } from "./limits.ts";
-import { invalidSpec, isEmpty, type OciMount, unsupportedSpec } from "./schema.ts";
+import { idMappings, invalidSpec, isEmpty, type OciMount, unsupportedSpec } from "./schema.ts";
 
 /** Filesystems that the guest mounts itself, at any place. */
 const KERNEL_FILESYSTEMS = new Set(["proc", "sysfs", "tmpfs", "devpts", "mqueue"]);
@@ -20,6 +22,7 @@ const SHARED_MEMORY = "/dev/shm";
 const HOST_SHARED_MEMORY = "/dev/shm";
 const BIDIRECTIONAL = new Set(["shared", "rshared"]);
 const FROM_HOST = new Set(["slave", "rslave"]);
+const IDMAPPED = new Set(["idmap", "ridmap"]);
 
 export interface TranslatedMounts {
   /** The `source` of a mount of type `volume` is the number of its request. */
@@ -29,8 +32,11 @@ export interface TranslatedMounts {
 }
 
 /** @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
-export function translateMounts(mounts: readonly OciMount[]): TranslatedMounts {
-  const translation = new Translation();
+export function translateMounts(
+  mounts: readonly OciMount[],
+  userNamespace?: UserNamespaceMaps,
+): TranslatedMounts {
+  const translation = new Translation(userNamespace);
   for (const [index, mount] of atMost(mounts, 1024, "mounts").entries())
     translation.add(mount, `mounts[${index}]`);
   return translation;
@@ -41,6 +47,8 @@ class Translation implements TranslatedMounts {
   readonly volumes: VolumeRequest[] = [];
   readonly warnings: string[] = [];
 
+  constructor(private readonly userNamespace: UserNamespaceMaps | undefined) {}
+
   add(mount: OciMount, field: string): void {
     const options = atMost(mount.options ?? [], 64, `${field}.options`);
     if (!mount.destination.startsWith("/"))
@@ -49,7 +57,7 @@ class Translation implements TranslatedMounts {
     const type = mount.type ?? "";
     const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
     if (isBind) return this.addBind(mount, { destination, options, field });
-    if (mapsIds(mount)) {
+    if (mapsIds(mount, options)) {
       const reason = `the ${type} at ${destination} maps user ids`;
       throw unsupportedSpec(field, reason, "map ids of bind mounts only");
     }
@@ -73,9 +81,10 @@ class Translation implements TranslatedMounts {
       this.mounts.push({ type: "tmpfs", source: "shm", destination, options: usual });
       return;
     }
-    if (mapsIds(mount)) {
-      const reason = `the volume ${source} at ${destination} maps user ids`;
-      throw unsupportedSpec(field, reason, "set hostUsers: true, or remove the volume");
+    const idmapped = mapsIds(mount, options);
+    if (idmapped && !this.hasMapsOf(mount)) {
+      const reason = `the volume ${source} at ${destination} maps ids in another way than the container's user namespace`;
+      throw unsupportedSpec(field, reason, "give it the maps of linux.uidMappings and linux.gidMappings");
     }
     const bidirectional = options.find((option) => BIDIRECTIONAL.has(option));
     if (bidirectional !== undefined) {
@@ -89,6 +98,7 @@ class Translation implements TranslatedMounts {
       readonly: isReadonly(options),
       recursive: !options.includes("bind") || options.includes("rbind"),
       slave: options.some((option) => FROM_HOST.has(option)),
+      idmapped,
     };
     this.mounts.push({
       type: "volume",
@@ -97,6 +107,15 @@ class Translation implements TranslatedMounts {
       options: bound(options),
     });
     this.volumes.push(request);
+  }
+
+  /** Without maps of its own an idmapped mount has those of the container's user namespace. */
+  private hasMapsOf({ uidMappings, gidMappings }: OciMount): boolean {
+    const { userNamespace } = this;
+    if (userNamespace === undefined) return false;
+    if (isEmpty(uidMappings) && isEmpty(gidMappings)) return true;
+    const given = { uids: idMappings(uidMappings ?? []), gids: idMappings(gidMappings ?? []) };
+    return sameMaps(given, userNamespace);
   }
 
   /** Containers can read the guest's hierarchy but not write to it: the agent keeps their limits there. */
@@ -130,8 +149,8 @@ function isSharedMemory(source: string, destination: string): boolean {
   return source === HOST_SHARED_MEMORY || (source.endsWith("/shm") && IN_SANDBOX.test(source));
 }
 
-function mapsIds({ uidMappings, gidMappings }: OciMount): boolean {
-  return !isEmpty(uidMappings) || !isEmpty(gidMappings);
+function mapsIds({ uidMappings, gidMappings }: OciMount, options: readonly string[]): boolean {
+  return !isEmpty(uidMappings) || !isEmpty(gidMappings) || options.some((option) => IDMAPPED.has(option));
 }
 
 /** The last word counts, as for mount(8). */
@@ -141,7 +160,7 @@ function isReadonly(options: readonly string[]): boolean {
 
 /** What is left for the guest: it has nothing that a mount could propagate to. */
 function bound(options: readonly string[]): string[] {
-  return options.filter((option) => !BINDING.has(option) && !FROM_HOST.has(option));
+  return options.filter((option) => !BINDING.has(option) && !FROM_HOST.has(option) && !IDMAPPED.has(option));
 }
 
 const BINDING = new Set(["bind", "rbind", "private", "rprivate"]);

@@ -7,6 +7,7 @@
 import { mapsProblem } from "../../contracts/id-maps.ts";
 import type { ContainerCreate, UserNamespaceMaps } from "../../protocol/guest/messages.ts";
 import {
+  idMappings,
   invalidSpec,
   isEmpty,
   type OciIdMapping,
@@ -95,11 +96,7 @@ function userNamespaceOf(
 
 /** Throws InvalidSpec for maps that the kernel would refuse, or that do not have root. */
 function readMappings(mappings: readonly OciIdMapping[], field: string): UserNamespaceMaps["uids"] {
-  const read = mappings.map(({ containerID, hostID, size }) => ({
-    containerId: containerID,
-    hostId: hostID,
-    size,
-  }));
+  const read = idMappings(mappings);
   const problem = mapsProblem(read);
   if (problem !== undefined) throw invalidSpec(field, problem);
   return read;

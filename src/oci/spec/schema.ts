@@ -6,6 +6,7 @@
  */
 import * as z from "zod/mini";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { IdMapping } from "../../contracts/id-maps.ts";
 
 /** Text for a system call, which would end at a NUL. */
 const text = z.string().check(z.refine((value) => !value.includes("\0"), "must not contain a NUL byte"));
@@ -56,6 +57,15 @@ export type OciProcess = z.output<typeof processSchema>;
 
 const idMappingSchema = z.object({ containerID: uint32, hostID: uint32, size: uint32.check(z.gte(1)) });
 export type OciIdMapping = z.output<typeof idMappingSchema>;
+
+/** In the project's own words. */
+export function idMappings(mappings: readonly OciIdMapping[]): IdMapping[] {
+  return mappings.map(({ containerID, hostID, size }) => ({
+    containerId: containerID,
+    hostId: hostID,
+    size,
+  }));
+}
 
 const mountSchema = z.object({
   destination: text,

@@ -53,10 +53,10 @@ export function translateSpec(value: unknown): TranslatedSpec {
   if (isEmpty(spec.process)) throw invalidSpec("process", "there is none, so there is nothing to run");
   const process = spec.process ?? {};
   const linux = spec.linux ?? {};
-  const { mounts, volumes, warnings } = translateMounts(spec.mounts ?? []);
   const resources = guestResources(linux.resources ?? {});
   const devices = translateDevices(linux.devices ?? [], linux.resources?.devices ?? []);
   const { pidTarget, ...namespaces } = translateNamespaces(spec);
+  const { mounts, volumes, warnings } = translateMounts(spec.mounts ?? [], namespaces.userNamespace);
   const create: TranslatedSpec["create"] = {
     process: guestProcess(process),
     mounts,

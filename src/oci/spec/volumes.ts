@@ -10,41 +10,19 @@ import type {
   FileVolume,
   MemoryVolume,
   SharedVolume,
-  VolumeEntry,
+  SourceFacts,
+  VolumeCopy,
   VolumeKind,
-  VolumeOwner,
   VolumePlan,
   VolumeRequest,
 } from "../../contracts/volumes.ts";
 import { isFixedDevice } from "./devices.ts";
 
-/** What the host has at a source, links followed. */
-export interface SourceFacts extends VolumeOwner {
-  readonly type: "directory" | "file" | "socket" | "fifo" | "block" | "character" | "missing";
-  readonly major: number;
-  readonly minor: number;
-  /** Of the source's file system, as statfs(2) names it. */
-  readonly filesystem: "tmpfs" | "hugetlbfs" | "other";
-  readonly filesystemBytes: number;
-  /** The whole is mounted where it is: what is above it is another file system. */
-  readonly mounted: boolean;
-  /**
-   * What the source is a part of, if it is a bind of a part (subPath): the path that it has below the mount of the whole.
-   * Otherwise the source itself.
-   */
-  readonly origin: string;
-  /** The owner of the whole. */
-  readonly originOwner: VolumeOwner;
-}
-
-/** What a source could be copied as; a reason where it cannot. */
-export type Copy = { readonly entries: readonly VolumeEntry[] } | { readonly refused: string };
-
 export interface Sighted {
   readonly request: VolumeRequest;
   readonly facts: SourceFacts;
   /** Reads the source as a copy would have it. */
-  readonly copy: () => Copy;
+  readonly copy: () => VolumeCopy;
 }
 
 /** Kubelet's volumes that are small, read-only, and replaced as a whole. */

@@ -7,8 +7,8 @@
  */
 import * as z from "zod/mini";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { mapsProblem } from "../../contracts/id-maps.ts";
-import type { IdMapping, PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
+import { type IdMapping, mapsProblem } from "../../contracts/id-maps.ts";
+import type { PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { ControllerCreateRequest } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import {

@@ -21,23 +21,8 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { VolumeEntry, VolumeOwner } from "../../contracts/volumes.ts";
+import type { SourceFacts, VolumeCopy, VolumeEntry, VolumeOwner } from "../../contracts/volumes.ts";
 import { originOf } from "./mount-origin.ts";
-
-/** What the host has at a source, links followed. */
-export interface SourceLook extends VolumeOwner {
-  readonly type: "directory" | "file" | "socket" | "fifo" | "block" | "character" | "missing";
-  readonly major: number;
-  readonly minor: number;
-  readonly filesystem: "tmpfs" | "hugetlbfs" | "other";
-  readonly filesystemBytes: number;
-  readonly mounted: boolean;
-  readonly origin: string;
-  readonly originOwner: VolumeOwner;
-}
-
-/** A tree that was read; or why it cannot be copied. */
-export type TreeCopy = { readonly entries: readonly VolumeEntry[] } | { readonly refused: string };
 
 /** What a copy may have at most. */
 export interface CopyBounds {
@@ -45,7 +30,7 @@ export interface CopyBounds {
   readonly entries: number;
 }
 
-const FILESYSTEMS: Readonly<Record<number, SourceLook["filesystem"]>> = {
+const FILESYSTEMS: Readonly<Record<number, SourceFacts["filesystem"]>> = {
   16914836: "tmpfs",
   2508478710: "hugetlbfs",
 };
@@ -60,7 +45,7 @@ const PARTS = "/volume-subpaths/";
 const NOWHERE = { mode: 0, uid: 0, gid: 0 };
 
 /** Looks at a source. A look that is refused by the system is an error: the source may be there. */
-export function lookAtSource(source: string): SourceLook {
+export function lookAtSource(source: string): SourceFacts {
   const stat = statSync(source, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) {
     const nothing = { major: 0, minor: 0, filesystem: "other", filesystemBytes: 0, mounted: false } as const;
@@ -79,7 +64,7 @@ export function lookAtSource(source: string): SourceLook {
 }
 
 /** What a source is a part of. */
-function wholeOf(source: string): Pick<SourceLook, "origin" | "originOwner" | "mounted"> {
+function wholeOf(source: string): Pick<SourceFacts, "origin" | "originOwner" | "mounted"> {
   const part = source.includes(PARTS)
     ? originOf(source, readFileSync("/proc/self/mountinfo", "utf8"))
     : undefined;
@@ -93,7 +78,7 @@ function wholeOf(source: string): Pick<SourceLook, "origin" | "originOwner" | "m
 }
 
 /** Reads a directory or a file. Throws StorageFailed, also when it does not stay the same for long enough. */
-export function readTree(source: string, bounds: CopyBounds): TreeCopy {
+export function readTree(source: string, bounds: CopyBounds): VolumeCopy {
   for (let attempt = 1; ; attempt++) {
     try {
       return new TreeReader(bounds).read(source);
@@ -110,7 +95,7 @@ class TreeReader {
 
   constructor(private readonly bounds: CopyBounds) {}
 
-  read(source: string): TreeCopy {
+  read(source: string): VolumeCopy {
     this.add(source, "", 0);
     this.checkData();
     return { entries: this.entries };
@@ -218,7 +203,7 @@ function unreadable(source: string, error: unknown): BlazarError {
   return blazarError("StorageFailed", about.operation, reason, { subject: source });
 }
 
-function typeOf(stat: BigIntStats): SourceLook["type"] {
+function typeOf(stat: BigIntStats): SourceFacts["type"] {
   if (stat.isDirectory()) return "directory";
   if (stat.isSocket()) return "socket";
   if (stat.isFIFO()) return "fifo";

@@ -50,7 +50,14 @@ afterEach(async () => {
 });
 
 function asked(source: string, more: Partial<VolumeRequest> = {}): VolumeRequest {
-  const usual = { field: "mounts[0]", destination: "/d", readonly: true, recursive: true, slave: false };
+  const usual = {
+    field: "mounts[0]",
+    destination: "/d",
+    readonly: true,
+    recursive: true,
+    slave: false,
+    idmapped: false,
+  };
   return { ...usual, source, ...more };
 }
 
@@ -166,7 +173,7 @@ describe("a copied volume with odd things in it", () => {
 });
 
 describe.skipIf(!isRoot)("a bind", () => {
-  const how = { directory: true, readonly: false, recursive: true, slave: false };
+  const how = { directory: true, readonly: false, recursive: true, slave: false, idmapped: false };
 
   async function bound(more: Partial<VolumeMount> = {}): Promise<{ source: string; target: string }> {
     const [source, target] = [path.join(base, "source"), path.join(base, "share", "v1")];

@@ -282,7 +282,8 @@ function diskOf(spec: VmSpec): string {
   return join(spec.directory, "..", "..", `${spec.id}.disk`);
 }
 
-async function greet(vm: Vm): Promise<GuestLink> {
+/** Both ends say hello. */
+export async function greet(vm: Vm): Promise<GuestLink> {
   const session = randomBytes(16).toString("hex");
   const link = new GuestLink(await vm.connectAgent(), {
     sandboxId: vm.id,

@@ -18,7 +18,7 @@ export interface VolumeBench {
 
 function asked(source: string, more: Partial<VolumeRequest> = {}): VolumeRequest {
   const place = { field: "mounts[0]", destination: "/d" };
-  return { ...place, source, readonly: false, recursive: true, slave: false, ...more };
+  return { ...place, source, readonly: false, recursive: true, slave: false, idmapped: false, ...more };
 }
 
 /** @param binds whether this host may mount */

@@ -11,6 +11,8 @@ export interface ServedOptions {
   /** A program that starts it, with arguments. */
   readonly wrapper?: readonly string[];
   readonly writable?: boolean;
+  /** More of its command line. */
+  readonly options?: readonly string[];
 }
 
 export class ServedDirectory {
@@ -24,10 +26,10 @@ export class ServedDirectory {
   static async start(
     root: string,
     scratch: string,
-    { wrapper = [], writable = false }: ServedOptions = {},
+    { wrapper = [], writable = false, options: more = [] }: ServedOptions = {},
   ): Promise<ServedDirectory> {
     const socket = path.join(scratch, "share.sock");
-    const options = writable ? ["--writable"] : [];
+    const options = [...(writable ? ["--writable"] : []), ...more];
     const [program = "", ...args] = [
       ...wrapper,
       artifacts().fileServer,

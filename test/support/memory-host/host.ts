@@ -283,9 +283,9 @@ export class MemoryHost {
   }
 }
 
-function serverProcess({ id, cgroups }: FileServerSpec): ProcessSpawn {
+function serverProcess({ id, cgroups, maps }: FileServerSpec): ProcessSpawn {
   const nothing = { env: [], cwd: "/", groups: [], capabilities: [], files: [], rlimits: [] };
-  return { id, argv: ["/fileserver"], cgroups, ...nothing };
+  return { id, argv: ["/fileserver", JSON.stringify(maps ?? {})], cgroups, ...nothing };
 }
 
 /** What a plan makes: the container's layer, and its directory in a share. */

@@ -6,6 +6,7 @@
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
   HostVolumes,
+  SourceFacts,
   VolumeEntry,
   VolumeMount,
   VolumeNews,
@@ -13,7 +14,7 @@ import type {
   VolumeRequest,
   VolumeWatch,
 } from "../../../src/contracts/volumes.ts";
-import { type SourceFacts, volumePlan } from "../../../src/oci/spec/volumes.ts";
+import { volumePlan } from "../../../src/oci/spec/volumes.ts";
 
 const ROOT = { mode: 0o755, uid: 0, gid: 0 };
 

@@ -43,6 +43,34 @@ describe("a user namespace", () => {
   });
 });
 
+describe("a volume in a user namespace", () => {
+  const bound = (more: object, spec = mapped([MAP])) => {
+    const mount = { destination: "/d", type: "bind", source: "/srv/d", options: ["rbind"], ...more };
+    return translateSpec({ ...(spec as object), mounts: [mount] });
+  };
+  const maps = { uidMappings: [MAP], gidMappings: [MAP] };
+
+  test("has the owners that the mount's maps make, if these are the container's", () => {
+    expect(bound(maps).volumes).toMatchObject([{ idmapped: true }]);
+    expect(bound({}).volumes).toMatchObject([{ idmapped: false }]);
+    const { volumes, create } = bound({ options: ["rbind", "ridmap"] });
+    expect(volumes).toMatchObject([{ idmapped: true }]);
+    expect(create.mounts[0]?.options).toEqual([]);
+  });
+
+  test.each([
+    ["other maps", { ...maps, gidMappings: [{ ...MAP, size: 5 }] }, undefined],
+    ["maps of users alone", { uidMappings: [MAP] }, undefined],
+    ["maps without a user namespace", maps, criSpec()],
+    ["idmap without a user namespace", { options: ["bind", "idmap"] }, criSpec()],
+  ])("with %s is refused, naming it", (_, more, spec) => {
+    expect(() => bound(more, spec)).toThrow(
+      /mounts\[0\].*the volume \/srv\/d at \/d maps ids in another way/,
+    );
+    expect(() => bound(more, spec)).toThrow(expect.objectContaining({ code: "UnsupportedSpec" }));
+  });
+});
+
 describe("namespaces", () => {
   const own = (...types: string[]): OciNamespace[] => types.map((type) => ({ type }));
 

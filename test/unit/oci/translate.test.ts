@@ -90,7 +90,7 @@ describe("mounts", () => {
       { type: "tmpfs", source: "tmpfs", destination: "/data/sub", options: [] },
       { type: "volume", source: "1", destination: "/ro", options: ["rro"] },
     ]);
-    const usual = { recursive: true, slave: false, readonly: false };
+    const usual = { recursive: true, slave: false, readonly: false, idmapped: false };
     expect(volumes).toEqual([
       { field: "mounts[8]", source: "/var/lib/volumes/db/", destination: "/data", ...usual },
       {
@@ -100,6 +100,7 @@ describe("mounts", () => {
         recursive: false,
         slave: true,
         readonly: true,
+        idmapped: false,
       },
     ]);
   });

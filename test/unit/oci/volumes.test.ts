@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlazarError } from "../../../src/contracts/errors.ts";
-import type { VolumePlan, VolumeRequest } from "../../../src/contracts/volumes.ts";
-import { type Copy, mayBeCopied, type SourceFacts, volumePlan } from "../../../src/oci/spec/volumes.ts";
+import type { SourceFacts, VolumeCopy, VolumePlan, VolumeRequest } from "../../../src/contracts/volumes.ts";
+import { mayBeCopied, volumePlan } from "../../../src/oci/spec/volumes.ts";
 import { sourceFacts, volumeEntry } from "../../support/memory-host/volumes.ts";
 
 const POD = "/var/lib/kubelet/pods/8a1c0f5e";
@@ -11,14 +11,14 @@ const ID = "f".repeat(64);
 
 function asked(source: string, more: Partial<VolumeRequest> = {}): VolumeRequest {
   const place = { field: "mounts[7]", destination: "/data" };
-  return { ...place, source, readonly: false, recursive: true, slave: false, ...more };
+  return { ...place, source, readonly: false, recursive: true, slave: false, idmapped: false, ...more };
 }
 
 function plan(
   source: string,
   more: Partial<VolumeRequest> = {},
   facts: Partial<SourceFacts> = {},
-  copy: Copy = { entries: [volumeEntry("", facts.type === "file" ? "file" : "directory")] },
+  copy: VolumeCopy = { entries: [volumeEntry("", facts.type === "file" ? "file" : "directory")] },
 ): VolumePlan {
   return volumePlan({ request: asked(source, more), facts: sourceFacts(source, facts), copy: () => copy });
 }
@@ -157,7 +157,7 @@ test("any source has a kind or is refused by name, and nothing of its content is
     minor: fc.nat(300),
   });
   const request = fc.record({ readonly: fc.boolean(), slave: fc.boolean(), recursive: fc.boolean() });
-  const copy = fc.constantFrom<Copy>(
+  const copy = fc.constantFrom<VolumeCopy>(
     { entries: [volumeEntry("", "file", "s3cret")] },
     { refused: "it is large" },
   );

@@ -30,7 +30,15 @@ export function rehearsalVolumes(root: string): {
 } {
   const volumes = BINDS.map(({ path, destination, readonly }, index) => {
     const source = `${rehearsalPodDirectory(root)}/${path}`;
-    return { field: `mounts[${index}]`, source, destination, readonly, recursive: true, slave: false };
+    return {
+      field: `mounts[${index}]`,
+      source,
+      destination,
+      readonly,
+      recursive: true,
+      slave: false,
+      idmapped: false,
+    };
   });
   const mounts = BINDS.map(({ destination, readonly }, index) => {
     return { type: "volume", source: String(index), destination, options: [readonly ? "ro" : "rw"] };

@@ -4,10 +4,12 @@
  * A change of the host's directory has it read again, and the guest is sent what is different. Changes that come while one is
  * under way are one more. A copy that cannot be brought up to date stays as it is, and that is told once.
  */
+import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
 import { unlessGone } from "../../unless-gone.ts";
 import { changesBetween, type KnownEntry, known } from "./changes.ts";
 import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { mappedOwner } from "./mapped-plan.ts";
 import { partsOf, type VolumeContent, writesOf } from "./requests.ts";
 
 /** kubelet makes several changes at once. */
@@ -31,6 +33,8 @@ export class Copied implements HeldVolume<CopiedVolume> {
   constructor(
     readonly name: string,
     plan: CopiedVolume,
+    /** Of an idmapped one. */
+    private readonly maps: UserNamespaceMaps | undefined,
     private readonly vm: VolumeOwnerVm,
     private readonly ports: VolumePorts,
   ) {
@@ -105,9 +109,10 @@ export class Copied implements HeldVolume<CopiedVolume> {
   }
 
   private async refresh(): Promise<void> {
-    const entries = await this.ports.volumes.read(this.source);
+    const read = await this.ports.volumes.read(this.source);
     if (this.ended) return;
-    if (entries === undefined) return this.tell(undefined);
+    if (read === undefined) return this.tell(undefined);
+    const entries = read.map((entry) => mappedOwner(entry, this.maps));
     await this.send(entries);
     this.entries = known(entries);
   }

@@ -4,10 +4,12 @@
  * What a spec binds is planned on the host (contracts/volumes.ts), made there, and sent to the guest just before the
  * container's own creation, in requests that nobody waits for one by one: the link keeps their order.
  */
+import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { VolumePlan, VolumeRequest } from "../../../contracts/volumes.ts";
 import type { ContainerCreate, GuestDevice, ProcessExited } from "../../../protocol/guest/messages.ts";
 import { Copied } from "./copied-volume.ts";
 import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { mappedPlan } from "./mapped-plan.ts";
 import { CopiedFile, Memory } from "./memory-volumes.ts";
 import { writesOf } from "./requests.ts";
 import { Shared } from "./shared-volume.ts";
@@ -31,9 +33,13 @@ export class GuestVolumes {
 
   constructor(private readonly vm: VolumeOwnerVm) {}
 
-  /** Plans a container's volumes and has the host do its part. A failure leaves nothing. */
+  /**
+   * Plans a container's volumes and has the host do its part. A failure leaves nothing.
+   * @param userNamespace the container's, which idmapped volumes have their owners in
+   */
   async use(
     requests: readonly VolumeRequest[],
+    userNamespace: UserNamespaceMaps | undefined,
     ports: VolumePorts,
     signal: AbortSignal,
   ): Promise<ContainerVolumes> {
@@ -41,7 +47,11 @@ export class GuestVolumes {
     const plans = await ports.volumes.plan(requests);
     signal.throwIfAborted();
     const used: Counted[] = [];
-    const outcomes = plans.map((plan, index) => this.take(plan, index, used, ports));
+    const outcomes = plans.map((plan, index) => {
+      const maps = requests[index]?.idmapped === true ? userNamespace : undefined;
+      const own = maps === undefined ? plan : mappedPlan(plan, maps);
+      return this.take(own, maps, index, used, ports);
+    });
     const volumes = new ContainerVolumes(outcomes, used, this, this.vm, ports);
     const made = await Promise.allSettled(used.map(({ volume }) => volume.ready(signal)));
     const failed = made.find((each) => each.status === "rejected");
@@ -75,7 +85,13 @@ export class GuestVolumes {
     return true;
   }
 
-  private take(plan: VolumePlan, index: number, used: Counted[], ports: VolumePorts): Outcome {
+  private take(
+    plan: VolumePlan,
+    maps: UserNamespaceMaps | undefined,
+    index: number,
+    used: Counted[],
+    ports: VolumePorts,
+  ): Outcome {
     if (plan.kind === "own") return { type: "own", source: `own-${index}` };
     if (plan.kind === "device") {
       const { kind: _, ...device } = plan;
@@ -83,7 +99,7 @@ export class GuestVolumes {
     }
     let counted = this.held.get(plan.key);
     if (counted === undefined) {
-      const volume = this.make(plan, `v${++this.count}`, ports);
+      const volume = this.make(plan, maps, `v${++this.count}`, ports);
       counted = { key: plan.key, volume, users: 0, sending: Promise.resolve() };
       this.held.set(plan.key, counted);
     }
@@ -94,19 +110,20 @@ export class GuestVolumes {
 
   private make(
     plan: Exclude<VolumePlan, { kind: "own" | "device" }>,
+    maps: UserNamespaceMaps | undefined,
     name: string,
     ports: VolumePorts,
   ): HeldVolume {
     const { vm } = this;
     switch (plan.kind) {
       case "copied":
-        return new Copied(name, plan, vm, ports);
+        return new Copied(name, plan, maps, vm, ports);
       case "file":
         return new CopiedFile(name, plan, vm, ports);
       case "memory":
         return new Memory(name, plan);
       case "shared":
-        return new Shared(name, plan, vm, ports);
+        return new Shared(name, plan, maps, vm, ports);
     }
   }
 }

@@ -22,7 +22,7 @@ export interface VolumeOwnerVm {
   readonly id: string;
   readonly alive: boolean;
   readonly place: Pick<VmPlace, "shares">;
-  readonly shares: { readonly volumes: Pick<GuestShare, "makeDirectory" | "serve"> };
+  readonly shares: { readonly volumes: Pick<GuestShare, "maps" | "makeDirectory" | "serve"> };
   readonly resources: HeldResources;
   readonly liveLink: Pick<GuestLink, "request">;
   readonly logger: Logger;

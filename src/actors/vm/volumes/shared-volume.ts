@@ -5,6 +5,8 @@
  * host can unmount what is below it.
  */
 import { join } from "node:path";
+import { blazarError } from "../../../contracts/errors.ts";
+import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { SharedVolume } from "../../../contracts/volumes.ts";
 import type { HostResource } from "../../resources/kinds/kinds.ts";
 import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
@@ -17,6 +19,8 @@ export class Shared implements HeldVolume<SharedVolume> {
   constructor(
     readonly name: string,
     private readonly plan: SharedVolume,
+    /** Of an idmapped one. */
+    private readonly maps: UserNamespaceMaps | undefined,
     private readonly vm: VolumeOwnerVm,
     private readonly ports: VolumePorts,
   ) {
@@ -65,9 +69,15 @@ export class Shared implements HeldVolume<SharedVolume> {
 
   private async make(): Promise<void> {
     const { vm, ports, target } = this;
+    const { source, directory, readonly, recursive, slave } = this.plan;
+    if (!vm.shares.volumes.maps(this.maps)) {
+      const reason =
+        "one file server serves all shared volumes of a pod, and maps ids for all or none of them";
+      const remedy = "give all mounts of the pod the maps of its user namespace";
+      throw blazarError("UnsupportedSpec", "mount a volume", reason, { subject: source, remedy });
+    }
     // what was mounted below the directory before its server would be hidden
     await vm.shares.volumes.makeDirectory(ports);
-    const { source, directory, readonly, recursive, slave } = this.plan;
     await vm.resources.make({ kind: "volume", target }, () =>
       ports.volumes.mount({ source, target, directory, readonly, recursive, slave }),
     );

@@ -53,6 +53,16 @@ describe("a file server", () => {
     expect(jail?.mounts[0]).toMatchObject({ source: "/run/share", readonly: false, follow: true });
   });
 
+  it("is told the maps of a pod with a user namespace", async () => {
+    const mapping = { containerId: 0, hostId: 200_000, size: 10 };
+    const uids = [mapping, { containerId: 50, hostId: 300_000, size: 1 }];
+    const { host, start } = started({ kind: "volumes", maps: { uids, gids: [mapping] } });
+    await start();
+    const { argv } = host.processes.get("vm-layers")?.spec ?? {};
+    const maps = ["--uid-map", "0:200000:10,50:300000:1", "--gid-map", "0:200000:10"];
+    expect(argv).toEqual(["/fileserver", "--writable", ...maps, "--root", "/share", "--listener", "3"]);
+  });
+
   it("leaves a directory of somebody else's as it is", async () => {
     const { host, start } = started({ changes: false });
     await start();

@@ -1,7 +1,7 @@
 /** Volumes of a pod's containers, with a fake guest and a host in memory: made once, followed, written back, taken away. */
 import { describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../../src/contracts/errors.ts";
-import type { ContainerCreate } from "../../../../../src/protocol/guest/messages.ts";
+import type { ContainerCreate, VolumeWrite } from "../../../../../src/protocol/guest/messages.ts";
 import { mount } from "../../../../support/cri-spec.ts";
 import type { GuestFaults } from "../../../../support/fake-guest/guest.ts";
 import { MemoryHost } from "../../../../support/memory-host/host.ts";
@@ -220,6 +220,61 @@ describe("a shared volume", () => {
     await tasks.kill("c1", "", 9, true);
     await expect(tasks.delete("c1", "")).rejects.toMatchObject({ code: "StorageFailed" });
     await tasks.delete("c1", "");
+    expect(await end()).toEqual([]);
+  });
+});
+
+describe("volumes in a user namespace", () => {
+  const ids = [{ containerID: 0, hostID: 200_000, size: 1000 }];
+  const maps = { uidMappings: ids, gidMappings: ids };
+  const mapped = <Each extends object>(each: Each): Each => ({ ...each, ...maps });
+
+  /** The pod has a way to make containers in the user namespace. */
+  async function mappedPod() {
+    const made = await pod();
+    const { tasks } = made;
+    const create = (id: string, ...binds: ReturnType<typeof mount>[]) => {
+      const request = containerRequest("pod", id);
+      const namespaces = [...request.spec.linux.namespaces, { type: "user", path: "/proc/1/ns/user" }];
+      const linux = { ...request.spec.linux, ...maps, namespaces };
+      const spec = { ...request.spec, linux, mounts: [...request.spec.mounts, ...binds] };
+      return tasks.create({ ...request, spec });
+    };
+    return { ...made, create };
+  }
+
+  it("have their owners as the guest sees them, also in what follows", async () => {
+    const { volumes, guest, create, end } = await mappedPod();
+    const owners = () =>
+      guest.requests.flatMap(({ op, params }) =>
+        op === "volume.write"
+          ? (params as VolumeWrite).volumes.flatMap(({ parts }) =>
+              parts.map(({ uid, gid }) => `${uid}:${gid}`),
+            )
+          : [],
+      );
+    await create("c1", mapped(configured), mapped(logged), mapped(cached));
+    expect(new Set(owners())).toEqual(new Set(["200000:200000"]));
+    const before = owners().length;
+    volumes.putAtomic(CONFIG, "two", { a: "2" });
+    await vi.waitFor(() => expect(owners().length).toBeGreaterThan(before));
+    expect(new Set(owners())).toEqual(new Set(["200000:200000"]));
+    await create("c2", configured);
+    expect(new Set(owners())).toEqual(new Set(["200000:200000", "0:0"]));
+    expect(await end()).toEqual([]);
+  });
+
+  it("that are shared have one file server, which has the maps; others are refused by name", async () => {
+    const { memory, volumes, create, end } = await mappedPod();
+    await create("c1", mapped(shared));
+    const [, told = ""] = memory.keeper.processes.get("pod-volumes")?.spec.argv ?? [];
+    const mapping = { containerId: 0, hostId: 200_000, size: 1000 };
+    expect(JSON.parse(told)).toEqual({ uids: [mapping], gids: [mapping] });
+    await expect(create("c2", shared)).rejects.toMatchObject({
+      code: "UnsupportedSpec",
+      details: { subject: SHARED },
+    });
+    expect(volumes.mounts.size).toBe(1);
     expect(await end()).toEqual([]);
   });
 });
