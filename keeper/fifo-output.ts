@@ -10,10 +10,14 @@ import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
 import type { StreamHandler } from "../src/protocol/wire/peer.ts";
-import { StreamReceiver, type StreamReceiverOptions } from "../src/protocol/wire/stream.ts";
+import {
+  DEFAULT_WINDOW_BYTES,
+  StreamReceiver,
+  type StreamReceiverOptions,
+} from "../src/protocol/wire/stream.ts";
 
 /** Credit of a stream: what the keeper may have to hold if nobody reads, so the bound of its memory. */
-export const STDIO_WINDOW_BYTES = 64 * 1024;
+export const STDIO_WINDOW_BYTES = DEFAULT_WINDOW_BYTES;
 
 export interface FifoStreamOptions {
   /** An open, non-blocking FIFO; it is closed by the stream. */

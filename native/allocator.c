@@ -22,8 +22,8 @@
 #define ARENA_BYTES (ARENA_PAGES * PAGE_BYTES)
 #define KEPT_PAGES 32
 #define MAX_SMALL 2048
-#define KEPT_LARGE 4
-#define MAX_KEPT ((size_t)32768)
+#define KEPT_LARGE 6
+#define MAX_KEPT ((size_t)17 * 4096) /* a frame of 64 KiB, and its size */
 #define NONE 0 /* page 0 is never used */
 
 /* Few sizes, because each touches a page of its own. The largest ones divide a page with little left over. */

@@ -105,7 +105,7 @@ export type VmmEvent =
 export interface ByteLink {
   /** Queues bytes; false asks to wait for `onDrain`. */
   write(bytes: Uint8Array): boolean;
-  /** Sets the one consumer. `onClose` comes once, also after {@link close}. */
+  /** Sets the one consumer. `onData` gets a view: copy it to keep it. `onClose` comes once, also after {@link close}. */
   open(handlers: { onData(bytes: Uint8Array): void; onDrain?(): void; onClose(error?: Error): void }): void;
   close(): void;
 }

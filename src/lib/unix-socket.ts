@@ -28,12 +28,34 @@ export function checkUnixPath(path: string): void {
   throw blazarError("InvalidArgument", "make a unix socket", problem, { subject: path, remedy });
 }
 
-/** Connects once. Rejects with LinkClosed, or Cancelled when `signal` aborts. */
-export function connectUnix(path: string, signal?: AbortSignal): Promise<net.Socket> {
+/** Where all links read into, one after the other: libuv reads and reports in one go. */
+const readBuffer = new Uint8Array(64 * 1024);
+
+/**
+ * What to connect by, so that a socket allocates nothing for what it reads. Such a socket has no `data` events.
+ * @param onBytes gets a view that is overwritten by the next read of any socket: copy it to keep it
+ */
+export function readingInPlace(onBytes: (bytes: Uint8Array) => void): Pick<net.ConnectOpts, "onread"> {
+  const callback = (count: number, buffer: Uint8Array): boolean => {
+    onBytes(buffer.subarray(0, count));
+    return true;
+  };
+  return { onread: { buffer: readBuffer, callback } };
+}
+
+/**
+ * Connects once. Rejects with LinkClosed, or Cancelled when `signal` aborts.
+ * @param reading of {@link readingInPlace}; without it the socket is an ordinary stream
+ */
+export function connectUnix(
+  path: string,
+  signal?: AbortSignal,
+  reading: Pick<net.ConnectOpts, "onread"> = {},
+): Promise<net.Socket> {
   const what = { operation: "connect", subject: path };
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(cancelled(what));
-    const socket = net.connect(path);
+    const socket = net.connect({ path, ...reading });
     const settle = (error?: BlazarError): void => {
       forget();
       socket.removeListener("error", onError);

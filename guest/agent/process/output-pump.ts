@@ -8,14 +8,20 @@
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import { deferred } from "../../../native/runtime/promises.ts";
+import { FRAME_HEADER_BYTES, MAX_DATA_BYTES } from "../../../src/protocol/wire/frame.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamSender } from "../../../src/protocol/wire/stream.ts";
 
-const READ_BYTES = 32 * 1024;
+/** One frame's worth. */
+const READ_BYTES = MAX_DATA_BYTES;
+/** Of a pipe that is full: together they are a stream's whole credit, and the writer is woken once for all of them. */
+const READS_PER_PASS = 2;
+/** Size of a pipe whose writer fills it: each change between writer and agent costs an emulated processor its TLB. */
+const LARGE_PIPE_BYTES = 256 * 1024;
 /** The most that an ended process can leave in its pipe: the largest size that F_SETPIPE_SZ grants. */
 const MAX_LEFTOVER_BYTES = 1024 * 1024;
-/** All pumps share it: it is filled and emptied within one handler. */
-const buffer = new Uint8Array(READ_BYTES);
+/** All pumps share it: a read is handled within one handler. It leaves room for a frame's header. */
+let buffer = new Uint8Array(FRAME_HEADER_BYTES + READ_BYTES);
 
 export class OutputPump {
   private readonly loop: EventLoop;
@@ -28,6 +34,7 @@ export class OutputPump {
   private readonly ended = deferred<void>();
   private open = true;
   private heedRoom = true;
+  private enlarged = false;
 
   /** `fd` must be non-blocking. Stream 0 drops what is read. */
   constructor(loop: EventLoop, peer: Peer, fd: number, stream: number) {
@@ -114,19 +121,39 @@ export class OutputPump {
   }
 
   private readable(): void {
-    const room = this.heedRoom ? (this.sender?.room ?? READ_BYTES) : READ_BYTES;
-    const most = Math.min(room, READ_BYTES);
-    if (most === 0) return this.listen(false);
-    this.read(most);
+    for (let turn = 0; this.open && turn < READS_PER_PASS; turn++) {
+      const room = this.heedRoom ? (this.sender?.room ?? READ_BYTES) : READ_BYTES;
+      const most = Math.min(room, READ_BYTES);
+      if (most === 0) return this.listen(false);
+      if (this.read(most) < READ_BYTES) return;
+    }
   }
 
   /** One read; ends the stream where the pipe has ended. */
   private read(most: number): number {
-    const count = sys.read(this.fd, buffer.buffer, 0, most);
-    if (count > 0) this.sender?.write(buffer.subarray(0, count));
+    const count = sys.read(this.fd, buffer.buffer, FRAME_HEADER_BYTES, most);
+    if (count > 0) this.hand(count);
     // a terminal whose last slave is closed says EIO
     else if (count !== -sys.EAGAIN) this.end();
+    if (count === READ_BYTES) this.enlarge();
     return count;
+  }
+
+  /** A full buffer is handed over. Little of one is copied: it would keep the memory of all of it. */
+  private hand(count: number): void {
+    if (count < READ_BYTES)
+      return this.sender?.write(buffer.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count));
+    const frame = buffer;
+    if (this.sender === undefined) return;
+    buffer = new Uint8Array(FRAME_HEADER_BYTES + READ_BYTES);
+    this.sender.writeFrame(frame);
+  }
+
+  /** Only now that the writer is fast: most write a few lines, and a start should not pay for it. A terminal refuses. */
+  private enlarge(): void {
+    if (this.enlarged) return;
+    this.enlarged = true;
+    sys.fcntl(this.fd, sys.F_SETPIPE_SZ, LARGE_PIPE_BYTES);
   }
 
   private end(): void {

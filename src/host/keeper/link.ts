@@ -8,6 +8,7 @@ import { createConnection, type Socket } from "node:net";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { deferred, withDeadline } from "../../lib/async.ts";
+import { readingInPlace } from "../../lib/unix-socket.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
 
 const FIRST_RETRY_MS = 20;
@@ -69,20 +70,24 @@ export class KeeperLink {
 
   private connect(): void {
     const { path, peer } = this.options;
-    const socket = createConnection({ path });
+    const socket: Socket = createConnection({
+      path,
+      ...readingInPlace((bytes) => this.received(socket, bytes)),
+    });
     let since = 0;
     this.socket = socket;
     socket.on("connect", () => {
       since = performance.now();
       peer.attach((frame) => socket.write(frame));
     });
-    socket.on("data", (chunk) => {
-      if (this.socket === socket && !socket.destroyed) peer.receive(chunk);
-    });
     socket.on("error", (error) => {
       this.lastError = error;
     });
     socket.on("close", () => this.down(since === 0 ? 0 : performance.now() - since));
+  }
+
+  private received(socket: Socket, bytes: Uint8Array): void {
+    if (this.socket === socket && !socket.destroyed) this.options.peer.receive(bytes);
   }
 
   private down(lastedMs: number): void {

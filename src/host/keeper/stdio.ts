@@ -10,6 +10,7 @@ import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
 import type { StdioOpen } from "../../protocol/keeper/messages.ts";
 import { encodeAck, encodeFrame, FrameType } from "../../protocol/wire/frame.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
+import { spareFrames } from "./spare-frames.ts";
 
 /** Frames of one output stream towards the keeper. */
 class RelayedOutput {
@@ -43,7 +44,7 @@ class RelayedOutput {
     const fresh = bytes.subarray(Math.min(bytes.length, this.received - offset));
     if (fresh.length === 0) return;
     if (this.ended) throw this.unexpected("bytes after the end");
-    const frame = encodeFrame(FrameType.Data, this.stream, this.received, fresh);
+    const frame = spareFrames.encode(this.stream, this.received, fresh);
     this.received += fresh.length;
     this.keep(frame, this.received);
   }
@@ -73,7 +74,10 @@ class RelayedOutput {
 
   private acknowledged(offset: number, window: number): void {
     this.lastAck = { offset, window };
-    while (this.kept[0] !== undefined && this.kept[0].end <= offset) this.kept.shift();
+    for (let first = this.kept[0]; first !== undefined && first.end <= offset; first = this.kept[0]) {
+      this.kept.shift();
+      spareFrames.giveBack(first.frame);
+    }
     // An offset beyond what this daemon has seen: an earlier one brought the stream there.
     this.received = this.ended ? this.received : Math.max(this.received, offset);
     if (!this.live) {

@@ -51,8 +51,11 @@ const COUNTED_HEADER_BYTES = FRAME_HEADER_BYTES - LENGTH_BYTES;
 const KNOWN_TYPES: ReadonlySet<number> = new Set<number>(Object.values(FrameType));
 const TWO_32 = 0x1_0000_0000;
 
-/** Largest payload of a {@link FrameType.Data} frame, so that a stream that floods does not hold up the others. */
-export const MAX_DATA_BYTES = 32 * 1024;
+/**
+ * Largest payload of a {@link FrameType.Data} frame, so that a stream that floods does not hold up the others. With its
+ * header it is two times 32 KiB, the most that a guest's virtio-serial port takes in one write: a byte more would be a third.
+ */
+export const MAX_DATA_BYTES = 64 * 1024 - FRAME_HEADER_BYTES;
 /** Largest frame on a guest link, in both directions. */
 export const GUEST_MAX_FRAME_BYTES = 1024 * 1024;
 /** Largest request to a guest, over all of its frames: twice the 2 MiB that execve(2) takes, for what JSON adds. */
@@ -72,13 +75,18 @@ export function encodeFrame(
   payload: Uint8Array = EMPTY,
 ): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, COUNTED_HEADER_BYTES + payload.length);
+  bytes.set(payload, FRAME_HEADER_BYTES);
+  writeHeader(bytes, type, stream, sequence);
+  return bytes;
+}
+
+/** Writes the header of a frame whose payload is in its place already. */
+export function writeHeader(frame: Uint8Array, type: FrameType, stream: number, sequence: number): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
+  view.setUint32(0, frame.length - LENGTH_BYTES);
   view.setUint8(4, type);
   view.setUint32(5, stream);
   setSequence(view, sequence);
-  bytes.set(payload, FRAME_HEADER_BYTES);
-  return bytes;
 }
 
 /** A copy of an encoded frame under another sequence number. */

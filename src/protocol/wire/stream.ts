@@ -7,10 +7,17 @@
  * fills only its own window.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import { encodeAck, encodeFrame, FrameType, MAX_DATA_BYTES } from "./frame.ts";
+import {
+  encodeAck,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  MAX_DATA_BYTES,
+  writeHeader,
+} from "./frame.ts";
 
 /** Bytes that a receiver lets a sender be ahead, unless it says otherwise. */
-export const DEFAULT_WINDOW_BYTES = 128 * 1024;
+export const DEFAULT_WINDOW_BYTES = 2 * MAX_DATA_BYTES;
 
 export interface StreamSenderOptions {
   readonly stream: number;
@@ -24,9 +31,16 @@ export interface StreamSenderOptions {
   readonly capacity?: number;
 }
 
+/** Bytes that are kept. They stand in a frame of their own, which is sent as it is if the credit allows all of it. */
+interface Chunk {
+  readonly frame: Uint8Array;
+  /** Bytes of it that are consumed. */
+  done: number;
+}
+
 /** The sending end of a stream. */
 export class StreamSender {
-  private readonly chunks: Uint8Array[] = [];
+  private readonly chunks: Chunk[] = [];
   /** Offset of the first retained byte: everything below is consumed. */
   private base = 0;
   /** Offset after the last byte written. */
@@ -49,10 +63,16 @@ export class StreamSender {
 
   /** Takes a copy of `bytes`. */
   write(bytes: Uint8Array): void {
-    if (this.ended || bytes.length === 0) return;
-    // not slice(), which gives a view if it is a Node Buffer
-    this.chunks.push(new Uint8Array(bytes));
-    this.end += bytes.length;
+    const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
+    frame.set(bytes, FRAME_HEADER_BYTES);
+    this.writeFrame(frame);
+  }
+
+  /** Takes the frame over, without a copy: {@link FRAME_HEADER_BYTES} that are free, then the bytes. */
+  writeFrame(frame: Uint8Array): void {
+    if (this.ended || frame.length <= FRAME_HEADER_BYTES) return;
+    this.chunks.push({ frame, done: 0 });
+    this.end += frame.length - FRAME_HEADER_BYTES;
     this.flush();
   }
 
@@ -89,9 +109,10 @@ export class StreamSender {
     while (this.base < offset) {
       const first = this.chunks[0];
       if (first === undefined) break;
-      const done = Math.min(first.length, offset - this.base);
-      if (done === first.length) this.chunks.shift();
-      else this.chunks[0] = first.subarray(done);
+      const left = lengthOf(first);
+      const done = Math.min(left, offset - this.base);
+      if (done === left) this.chunks.shift();
+      else first.done += done;
       this.base += done;
     }
   }
@@ -101,7 +122,7 @@ export class StreamSender {
     let at = this.base;
     for (const chunk of this.chunks) {
       this.sendWithin(chunk, at);
-      at += chunk.length;
+      at += lengthOf(chunk);
     }
     if (this.ended && this.next === this.end) {
       this.options.send(encodeFrame(FrameType.Eof, this.options.stream, this.end));
@@ -110,15 +131,26 @@ export class StreamSender {
   }
 
   /** Sends the part of a chunk that is not sent yet and within the credit. The chunk starts at offset `start`. */
-  private sendWithin(chunk: Uint8Array, start: number): void {
-    const stop = Math.min(start + chunk.length, this.limit);
+  private sendWithin({ frame, done }: Chunk, start: number): void {
+    const { send, stream } = this.options;
+    const first = start - done;
+    const stop = Math.min(first + frame.length - FRAME_HEADER_BYTES, this.limit);
     while (this.next >= start && this.next < stop) {
       const size = Math.min(stop - this.next, MAX_DATA_BYTES);
-      const part = chunk.subarray(this.next - start, this.next - start + size);
-      this.options.send(encodeFrame(FrameType.Data, this.options.stream, this.next, part));
+      const at = FRAME_HEADER_BYTES + this.next - first;
+      if (size === frame.length - FRAME_HEADER_BYTES) {
+        // the same header each time, as an earlier sending may still wait on the link
+        writeHeader(frame, FrameType.Data, stream, first);
+        send(frame);
+      } else send(encodeFrame(FrameType.Data, stream, this.next, frame.subarray(at, at + size)));
       this.next += size;
     }
   }
+}
+
+/** Bytes of a chunk that are not consumed. */
+function lengthOf({ frame, done }: Chunk): number {
+  return frame.length - FRAME_HEADER_BYTES - done;
 }
 
 export interface StreamReceiverOptions {
@@ -184,7 +216,7 @@ export class StreamReceiver {
   /** `count` more bytes have reached their destination. */
   consumed(count: number): void {
     this.done += count;
-    if (this.done - this.acked >= this.window / 4) this.acknowledge();
+    if (this.done - this.acked >= this.window / 2) this.acknowledge();
   }
 
   /** The end has reached its destination, too. */

@@ -20,7 +20,7 @@ export class AgentLink implements ByteLink {
   private error: Error | undefined;
   private readonly onClosed: () => void;
 
-  /** Takes the socket over. `onClosed` comes once, when it is gone. */
+  /** Takes the socket over, whose bytes come by {@link receive}. `onClosed` comes once, when it is gone. */
   constructor(socket: net.Socket, onClosed: () => void) {
     this.socket = socket;
     this.onClosed = onClosed;
@@ -45,10 +45,14 @@ export class AgentLink implements ByteLink {
   open(handlers: Handlers): void {
     this.handlers = handlers;
     if (this.closed) return queueMicrotask(() => this.tell());
-    this.socket.on("data", (bytes: Buffer) => handlers.onData(bytes));
     this.socket.on("drain", () => handlers.onDrain?.());
     this.socket.on("end", () => this.socket.destroy());
     this.socket.resume();
+  }
+
+  /** For whoever reads the socket (readingInPlace). */
+  receive(bytes: Uint8Array): void {
+    this.handlers?.onData(bytes);
   }
 
   close(): void {

@@ -5,7 +5,7 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
-import { connectUnix } from "../../lib/unix-socket.ts";
+import { connectUnix, readingInPlace } from "../../lib/unix-socket.ts";
 import { AgentLink } from "./agent-link.ts";
 
 export class AgentPort {
@@ -25,8 +25,10 @@ export class AgentPort {
     }
     this.taken = true;
     try {
-      const socket = await connectUnix(this.path, signal);
-      const link = new AgentLink(socket, () => this.release());
+      let link: AgentLink | undefined;
+      const reading = readingInPlace((bytes) => link?.receive(bytes));
+      const socket = await connectUnix(this.path, signal, reading);
+      link = new AgentLink(socket, () => this.release());
       this.link = link;
       return link;
     } catch (error) {

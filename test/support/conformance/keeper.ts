@@ -4,6 +4,7 @@
  * A bench is a keeper with the world around it: containerd's ends of FIFOs and Task connections, and a daemon
  * that can be killed and replaced.
  */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type {
   Keeper,
@@ -13,6 +14,7 @@ import type {
   StdioHandlers,
   StdioPaths,
 } from "../../../src/contracts/keeper.ts";
+import { DEFAULT_WINDOW_BYTES } from "../../../src/protocol/wire/stream.ts";
 
 /** containerd's end of a Task connection. */
 export interface TaskCaller {
@@ -107,7 +109,7 @@ export class StdioRecorder implements StdioHandlers {
   }
 }
 
-const WINDOW = 64 * 1024;
+const WINDOW = DEFAULT_WINDOW_BYTES;
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 export function describeKeeper(name: string, makeBench: () => Promise<KeeperBench>): void {

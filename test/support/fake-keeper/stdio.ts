@@ -3,10 +3,12 @@
  *
  * A test is containerd's side: it reads `output(…).text`, stalls a reader by `hold()`, writes by `write`.
  */
+
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { OutputStream, StdioHandlers, StdioPaths } from "../../../src/contracts/keeper.ts";
+import { DEFAULT_WINDOW_BYTES } from "../../../src/protocol/wire/stream.ts";
 
-const WINDOW_BYTES = 64 * 1024;
+const WINDOW_BYTES = DEFAULT_WINDOW_BYTES;
 
 /** One output stream and the reader at its far end. */
 export class FakeOutput {

@@ -60,7 +60,7 @@ describe("a command's output", () => {
     const stdio = new LocalStdio({ stdin: new PassThrough(), stdout, stderr: new PassThrough() });
     const binding = await stdio.openStdio("c", ALL, handlers);
     const credit = seen.acks.find(([stream]) => stream === "stdout")?.[2] ?? 0;
-    const part = Buffer.alloc(16 * 1024);
+    const part = Buffer.alloc(credit / 2);
     for (let offset = 0; offset < credit; offset += part.length) binding.data("stdout", offset, part);
     expect(seen.acks.filter(([stream]) => stream === "stdout")).toHaveLength(1);
     expect(() => binding.data("stdout", credit, Buffer.from("x"))).toThrow(/credit/);
