@@ -36,10 +36,15 @@ async function readProcess(pid: number): Promise<ProcessInfo | undefined> {
   }
 }
 
-/** Processes with one of these strings in their command line or their output's path; this process is left out. */
+/**
+ * Processes with one of these strings in their command line or their output's path; this process is left out. One without a
+ * command line has lost its memory: it is ending, and its files are about to be closed (exit(2) in the kernel's order).
+ */
 export async function processesOf(needles: readonly string[]): Promise<ProcessInfo[]> {
   const fits = ({ pid, command, output }: ProcessInfo) =>
-    pid !== process.pid && needles.some((needle) => command.includes(needle) || output.includes(needle));
+    pid !== process.pid &&
+    command !== "" &&
+    needles.some((needle) => command.includes(needle) || output.includes(needle));
   return (await allProcesses()).filter(fits);
 }
 
