@@ -18,10 +18,10 @@ export const rmdir = ofNode((parent, session, request) => remove(parent, session
 function remove(parent: Node, { tree }: Session, request: Request, isDirectory: boolean): number {
   const name = request.name();
   if (typeof name === "number") return name;
-  const node = tree.peek(parent, name);
-  if (node !== undefined) tree.unname(node);
   const directory = tree.fdOf(parent);
   if (directory < 0) return directory;
+  const node = tree.peek(parent, name);
+  if (node !== undefined) tree.unname(node);
   const removed = sys.unlinkEntry(directory, name, isDirectory);
   if (removed < 0 && node !== undefined) tree.moveTo(node, parent, name);
   return removed;
@@ -45,9 +45,9 @@ function move(from: Node, { tree }: Session, request: Request, target: number, f
   if (typeof newName === "number") return newName;
   const moved = tree.peek(from, oldName);
   const replaced = tree.peek(to, newName);
-  if (replaced !== undefined) tree.unname(replaced);
   const [source, destination] = [tree.fdOf(from), tree.fdOf(to)];
   if (source < 0 || destination < 0) return Math.min(source, destination);
+  if (replaced !== undefined) tree.unname(replaced);
   const result = sys.renameEntry(source, oldName, destination, newName, flags);
   if (result < 0) {
     if (replaced !== undefined) tree.moveTo(replaced, to, newName);

@@ -15,6 +15,7 @@ import type {
   VolumeRequest,
   VolumeWatch,
 } from "../../contracts/volumes.ts";
+import { fileVersion } from "../../lib/file-version.ts";
 import { mayBeCopied, volumePlan } from "../../oci/spec/volumes.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
@@ -87,8 +88,7 @@ class DirectoryWatch implements VolumeWatch {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") blind(error);
     }
     const look = async () => {
-      const stat = await lstat(source, { bigint: true });
-      if (`${stat.ino}:${stat.ctimeNs}:${stat.size}` !== version) changed();
+      if (fileVersion(await lstat(source, { bigint: true })) !== version) changed();
     };
     look().catch(() => undefined);
   }

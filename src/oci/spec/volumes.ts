@@ -45,15 +45,14 @@ export function mayBeCopied({ source, readonly }: VolumeRequest): boolean {
 /** One kind. Undefined: the source is of another one. Throws UnsupportedSpec. */
 type Row = (sighted: Sighted) => VolumePlan | undefined;
 
-/** The kinds in the order in which they are tried. */
-const TABLE: { readonly [Name in VolumeKind | "refused"]: Row } = {
+/** The kinds in the order in which they are tried. What none of them takes is shared. */
+const TABLE: { readonly [Name in Exclude<VolumeKind, "shared"> | "refused"]: Row } = {
   refused: refuse,
   device: asDevice,
   own: asOwn,
   memory: asMemory,
   file: asFile,
   copied: asCopy,
-  shared: (sighted) => shared(sighted, undefined),
 };
 
 /** Decides. Throws UnsupportedSpec for what a VM cannot have. */

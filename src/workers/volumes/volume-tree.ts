@@ -22,6 +22,7 @@ import {
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { SourceFacts, VolumeCopy, VolumeEntry, VolumeOwner } from "../../contracts/volumes.ts";
+import { fileVersion } from "../../lib/file-version.ts";
 import { originOf } from "./mount-origin.ts";
 
 /** What a copy may have at most. */
@@ -144,14 +145,13 @@ class TreeReader {
   }
 
   private push(name: string, type: VolumeEntry["type"], stat: BigIntStats, content: string): void {
-    const version = `${stat.ino}:${stat.ctimeNs}:${stat.size}`;
     this.entries.push({
       path: name,
       type,
       ...ownerOf(stat),
       mtimeMs: Number(stat.mtimeMs),
       content,
-      version,
+      version: fileVersion(stat),
     });
   }
 

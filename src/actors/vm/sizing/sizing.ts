@@ -163,7 +163,9 @@ function annotated(
   const text = annotations[name] ?? "";
   const value = read(text, most);
   if (typeof value === "number") return value;
-  throw blazarError("InvalidSpec", "read the pod's annotations", `"${text}" ${value}`, { subject: name });
+  throw blazarError("InvalidSpec", "read the pod's annotations", `"${text.slice(0, 80)}" ${value}`, {
+    subject: name,
+  });
 }
 
 function sizeValue(text: string, most: number): number | string {

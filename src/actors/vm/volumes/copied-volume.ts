@@ -6,24 +6,20 @@
  */
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
-import { unlessGone } from "../../unless-gone.ts";
 import { changesBetween, type KnownEntry, known } from "./changes.ts";
-import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import type { VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
 import { mappedOwner } from "./mapped-plan.ts";
-import { partsOf, type VolumeContent, writesOf } from "./requests.ts";
+import { partsOf, writesOf } from "./requests.ts";
+import { WrittenVolume } from "./written-volume.ts";
 
 /** kubelet makes several changes at once. */
 const SETTLE_MS = 10;
 
-export class Copied implements HeldVolume<CopiedVolume> {
-  readonly endsWithLastUser = true;
+export class Copied extends WrittenVolume<CopiedVolume> {
   private readonly source: string;
-  private content: VolumeContent | undefined;
   /** What the guest has. */
   private entries: readonly KnownEntry[];
   private watch: VolumeWatch | undefined;
-  /** The guest may have some of it. */
-  private isOffered = false;
   private isSent = false;
   private stale = false;
   private told = false;
@@ -31,13 +27,14 @@ export class Copied implements HeldVolume<CopiedVolume> {
   private ended = false;
 
   constructor(
-    readonly name: string,
+    name: string,
     plan: CopiedVolume,
     /** Of an idmapped one. */
     private readonly maps: UserNamespaceMaps | undefined,
-    private readonly vm: VolumeOwnerVm,
-    private readonly ports: VolumePorts,
+    vm: VolumeOwnerVm,
+    ports: VolumePorts,
   ) {
+    super(name, vm, ports);
     this.source = plan.source;
     this.content = { name, parts: plan.entries.flatMap(partsOf) };
     this.entries = known(plan.entries);
@@ -49,39 +46,18 @@ export class Copied implements HeldVolume<CopiedVolume> {
     });
   }
 
-  take(): MountSource {
-    return { type: "volume", source: this.name };
-  }
-
-  async ready(): Promise<void> {
-    await Promise.resolve();
-  }
-
-  unsent(): VolumeContent | undefined {
-    const { content } = this;
-    this.isOffered ||= content !== undefined;
-    this.content = undefined;
-    return content;
-  }
-
-  unwritten(content: VolumeContent): void {
-    this.content = content;
-  }
-
-  sent(): void {
+  override sent(): void {
     this.isSent = true;
     if (this.stale) this.changed();
   }
 
-  async end(): Promise<void> {
+  override async end(): Promise<void> {
     this.abandon();
     await this.refreshing;
-    if (!this.isOffered || !this.vm.alive) return;
-    const deadlineMs = this.ports.deadlines.guestRequest;
-    await this.vm.liveLink.request("volume.remove", { names: [this.name] }, { deadlineMs }).catch(unlessGone);
+    await super.end();
   }
 
-  abandon(): void {
+  override abandon(): void {
     this.ended = true;
     this.watch?.close();
     this.watch = undefined;

@@ -30,23 +30,43 @@ export interface VolumeOwnerVm {
 
 export type MountSource = Pick<GuestMount, "type" | "source">;
 
-export interface HeldVolume<Plan extends VolumePlan = VolumePlan> {
-  /** The guest's name for it. */
-  readonly name: string;
-  /** A container wants it: what it mounts. Nothing is made yet. */
-  take(plan: Plan): MountSource;
-  /** Resolves when the host has done its part. May be called again. */
-  ready(signal: AbortSignal): Promise<void>;
-  /** What the guest is to be sent: handed out once. The caller says whether it was {@link sent} or is {@link unwritten}. */
-  unsent(): VolumeContent | undefined;
-  /** The guest has not taken it. */
-  unwritten(content: VolumeContent): void;
-  /** The guest has it now. */
-  sent(): void;
+export abstract class HeldVolume<Plan extends VolumePlan = VolumePlan> {
   /** False: it stays until the VM ends. */
-  readonly endsWithLastUser: boolean;
+  readonly endsWithLastUser: boolean = true;
+
+  /** @param name the guest's for it */
+  constructor(readonly name: string) {}
+
+  /** A container wants it: what it mounts. Nothing is made yet. */
+  abstract take(plan: Plan): MountSource;
+
+  /** Resolves when the host has done its part. May be called again. */
+  ready(_signal: AbortSignal): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** What the guest is to be sent: handed out once. The caller says whether it was {@link sent} or is {@link unwritten}. */
+  unsent(): VolumeContent | undefined {
+    return undefined;
+  }
+
+  /** The guest has not taken it. */
+  unwritten(_content: VolumeContent): void {
+    // nothing of it is sent
+  }
+
+  /** The guest has it now. */
+  sent(): void {
+    // there is nothing to remember
+  }
+
   /** No container has it any more. */
-  end(): Promise<void>;
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** The VM has ended. */
-  abandon(): void;
+  abandon(): void {
+    // it ends with the VM
+  }
 }

@@ -4,53 +4,33 @@
 import { reasonOf } from "../../../contracts/errors.ts";
 import type { FileVolume, MemoryVolume } from "../../../contracts/volumes.ts";
 import type { VolumePart } from "../../../protocol/guest/messages.ts";
-import { unlessGone } from "../../unless-gone.ts";
-import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { HeldVolume, type MountSource, type VolumeOwnerVm, type VolumePorts } from "./held-volume.ts";
 import { directoryPart, partsOf, type VolumeContent } from "./requests.ts";
+import { WrittenVolume } from "./written-volume.ts";
 
 /** A file. Each container that comes brings the host's present content, as kubelet writes it anew for each. */
-export class CopiedFile implements HeldVolume<FileVolume> {
-  readonly endsWithLastUser = true;
-  private content: VolumeContent | undefined;
+export class CopiedFile extends WrittenVolume<FileVolume> {
   private version = "";
-  /** The guest may have it. */
-  private isOffered = false;
 
   constructor(
-    readonly name: string,
+    name: string,
     private readonly plan: FileVolume,
-    private readonly vm: VolumeOwnerVm,
-    private readonly ports: VolumePorts,
-  ) {}
+    vm: VolumeOwnerVm,
+    ports: VolumePorts,
+  ) {
+    super(name, vm, ports);
+  }
 
   /** Whether the host gets it back. */
   get isReturned(): boolean {
     return this.plan.writtenBack;
   }
 
-  take({ entry }: FileVolume): MountSource {
+  override take(plan: FileVolume): MountSource {
+    const { entry } = plan;
     if (entry.version !== this.version) this.content = { name: this.name, parts: partsOf(entry) };
     this.version = entry.version;
-    return { type: "volume", source: this.name };
-  }
-
-  async ready(): Promise<void> {
-    await Promise.resolve();
-  }
-
-  unsent(): VolumeContent | undefined {
-    const { content } = this;
-    this.isOffered ||= content !== undefined;
-    this.content = undefined;
-    return content;
-  }
-
-  unwritten(content: VolumeContent): void {
-    this.content ??= content;
-  }
-
-  sent(): void {
-    // there is nothing to remember
+    return super.take(plan);
   }
 
   /** Writes what its container has left to the host's file. Never rejects. */
@@ -66,28 +46,19 @@ export class CopiedFile implements HeldVolume<FileVolume> {
       );
     }
   }
-
-  async end(): Promise<void> {
-    if (!this.isOffered || !this.vm.alive) return;
-    const deadlineMs = this.ports.deadlines.guestRequest;
-    await this.vm.liveLink.request("volume.remove", { names: [this.name] }, { deadlineMs }).catch(unlessGone);
-  }
-
-  abandon(): void {
-    this.content = undefined;
-  }
 }
 
 /** A tmpfs. It stays when its last container ends: the pod's next one finds what was written. */
-export class Memory implements HeldVolume<MemoryVolume> {
-  readonly endsWithLastUser = false;
+export class Memory extends HeldVolume<MemoryVolume> {
+  override readonly endsWithLastUser = false;
   private parts: VolumePart[];
   private readonly paths = new Set<string>();
 
   constructor(
-    readonly name: string,
+    name: string,
     private readonly plan: MemoryVolume,
   ) {
+    super(name);
     this.parts = [directoryPart("", plan.root)];
   }
 
@@ -98,29 +69,17 @@ export class Memory implements HeldVolume<MemoryVolume> {
     return { type: "volume", source: `${this.name}/${path}` };
   }
 
-  async ready(): Promise<void> {
-    await Promise.resolve();
-  }
-
-  unsent(): VolumeContent | undefined {
+  override unsent(): VolumeContent | undefined {
     const { name, parts, plan } = this;
     this.parts = [];
     return parts.length === 0 ? undefined : { name, bytes: plan.bytes, parts };
   }
 
-  unwritten({ parts }: VolumeContent): void {
+  override unwritten({ parts }: VolumeContent): void {
     this.parts = [...parts, ...this.parts];
   }
 
-  sent(): void {
-    // there is nothing to remember
-  }
-
-  async end(): Promise<void> {
-    await Promise.resolve();
-  }
-
-  abandon(): void {
+  override abandon(): void {
     this.parts = [];
   }
 }

@@ -9,21 +9,21 @@ import { blazarError } from "../../../contracts/errors.ts";
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { SharedVolume } from "../../../contracts/volumes.ts";
 import type { HostResource } from "../../resources/kinds/kinds.ts";
-import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
+import { HeldVolume, type MountSource, type VolumeOwnerVm, type VolumePorts } from "./held-volume.ts";
 
-export class Shared implements HeldVolume<SharedVolume> {
-  readonly endsWithLastUser = true;
+export class Shared extends HeldVolume<SharedVolume> {
   private readonly target: string;
   private made: Promise<void> | undefined;
 
   constructor(
-    readonly name: string,
+    name: string,
     private readonly plan: SharedVolume,
     /** Of an idmapped one. */
     private readonly maps: UserNamespaceMaps | undefined,
     private readonly vm: VolumeOwnerVm,
     private readonly ports: VolumePorts,
   ) {
+    super(name);
     this.target = join(vm.place.shares.volumes.directory, name);
     const { source, instead } = plan;
     if (instead !== undefined)
@@ -37,7 +37,7 @@ export class Shared implements HeldVolume<SharedVolume> {
     return { type: "shared", source: this.name };
   }
 
-  async ready(signal: AbortSignal): Promise<void> {
+  override async ready(signal: AbortSignal): Promise<void> {
     this.made ??= this.make().catch((error: unknown) => {
       this.made = undefined;
       throw error;
@@ -46,25 +46,9 @@ export class Shared implements HeldVolume<SharedVolume> {
     await Promise.all([this.made, shares.volumes.serve(this.ports, signal)]);
   }
 
-  unsent(): undefined {
-    return undefined;
-  }
-
-  unwritten(): void {
-    // nothing of it is written
-  }
-
-  sent(): void {
-    // nothing of it is sent
-  }
-
-  async end(): Promise<void> {
+  override async end(): Promise<void> {
     await this.made?.catch(() => undefined);
     await this.vm.resources.undo((resource) => this.isOwn(resource));
-  }
-
-  abandon(): void {
-    // the journal has it
   }
 
   private async make(): Promise<void> {
