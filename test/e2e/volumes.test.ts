@@ -34,6 +34,9 @@ const bind = (hostPath: string, containerPath: string, readonly = false) => ({
   readonly,
 });
 
+/** Ends the first process, but not before the exec itself has ended: the container's end would kill it. */
+const END_SOON = "(sleep 1; touch /memory/end) > /dev/null 2>&1 &";
+
 describe("a pod as a kubelet makes it", () => {
   it("has its volumes: copies that follow, memory that stays, the host's own files; and leaves none of them", async () => {
     const config = await kubelet.projected("configmap", "config", { key: "first" });
@@ -62,7 +65,7 @@ describe("a pod as a kubelet makes it", () => {
     await until("the new content", async () =>
       (await node.exec(main, "cat /config/key")).stdout === "second" ? true : undefined,
     );
-    await node.exec(main, "echo main >> /disk/note; touch /memory/end");
+    await node.exec(main, `echo main >> /disk/note; ${END_SOON}`);
     expect((await node.waitForExit(main)).exitCode).toBe(7);
     expect(await readFile(log, "utf8")).toBe("bye\n");
     expect(await readFile(join(disk, "note"), "utf8")).toBe("init\nmain\n");
@@ -102,9 +105,10 @@ describe("a pod as a kubelet makes it", () => {
     expect(shown.stdout).toBe("0:7 640\n0:0 777\n0:0 666\n0:0 777\n1000:1000 600\nclosed");
     const made = await node.exec(
       main,
-      "cd /disk && touch mine /memory/end && chown 5:6 mine && stat -c %u:%g mine /memory/end",
+      "cd /disk && touch mine /memory/mine && chown 5:6 mine && stat -c %u:%g mine /memory/mine",
     );
     expect(made.stdout).toBe("5:6\n0:0\n");
+    await node.exec(main, END_SOON);
     expect((await node.waitForExit(main)).exitCode).toBe(0);
     expect(await stat(join(disk, "mine"))).toMatchObject({ uid: 5, gid: 6 });
     expect(await readFile(log, "utf8")).toBe("bye\n");
