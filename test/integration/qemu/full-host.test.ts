@@ -7,7 +7,7 @@ import type { Vm } from "../../../src/contracts/vm.ts";
 import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
 import { DriverGuest } from "../../support/bench/guest.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
-import { record } from "../../support/conformance/vmm.ts";
+import { record } from "../../support/conformance/vmm-bench.ts";
 import { sandboxSetup } from "../../support/guest-requests.ts";
 
 const MEBIBYTE = 1024 * 1024;

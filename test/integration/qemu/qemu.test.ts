@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
 import { RunningGuest } from "../../support/bench/running-guest.ts";
-import { greet, record } from "../../support/conformance/vmm.ts";
+import { greet, record } from "../../support/conformance/vmm-bench.ts";
 import { containerCreate, sandboxSetup } from "../../support/guest-requests.ts";
 import { expectJailed } from "../../support/jail/expect-jailed.ts";
 

@@ -2,7 +2,7 @@
 import type { Vm } from "../../../src/contracts/vm.ts";
 import type { GuestStdio, ProcessExited } from "../../../src/protocol/guest/messages.ts";
 import { type Output, openOutput } from "../bare-guest.ts";
-import { type Greeted, greet } from "../conformance/vmm.ts";
+import { type Greeted, greet } from "../conformance/vmm-bench.ts";
 import { containerCreate, guestProcess } from "../guest-requests.ts";
 
 export interface Run {

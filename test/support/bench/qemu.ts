@@ -18,7 +18,7 @@ import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
 import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver.ts";
-import type { VmmBench } from "../conformance/vmm.ts";
+import type { VmmBench } from "../conformance/vmm-bench.ts";
 import { sandboxSetup } from "../guest-requests.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
 import { DriverGuest } from "./guest.ts";

@@ -1,7 +1,7 @@
 /** A guest whose containers can be started, waited for and removed: the agent's end of a VM, for integration tests. */
 import type { Vm } from "../../../src/contracts/vm.ts";
 import type { ContainerCreate, GuestProcess, ProcessExited } from "../../../src/protocol/guest/messages.ts";
-import { type Greeted, greet } from "../conformance/vmm.ts";
+import { type Greeted, greet } from "../conformance/vmm-bench.ts";
 import { containerCreate } from "../guest-requests.ts";
 
 export class RunningGuest {

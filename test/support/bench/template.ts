@@ -21,7 +21,7 @@ import type { QemuDriver } from "../../../src/vmm/qemu/driver.ts";
 import type { MemoryTasks } from "../../../src/workers/memory.worker.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
 import type { CloneBench } from "../conformance/clones.ts";
-import type { VmmBench } from "../conformance/vmm.ts";
+import type { VmmBench } from "../conformance/vmm-bench.ts";
 import { containerCreate, sandboxSetup } from "../guest-requests.ts";
 import { bundleWorker, type WorkerBundle } from "../worker-bundle.ts";
 import { QemuBench } from "./qemu.ts";

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import type { TemplateDriver, VmmDriver } from "../../../src/contracts/vmm.ts";
-import { greet } from "./vmm.ts";
+import { greet } from "./vmm-bench.ts";
 
 /** A driver and what the suite needs around it. */
 export interface CloneBench {

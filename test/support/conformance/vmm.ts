@@ -4,48 +4,13 @@
  * A driver brings a bench: itself, two of its kind that cannot start VMs, a place for VMs and a look at what is left of
  * them. What a guest sees of a disk or a share is for the integration tests of each driver.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
-import type { ByteLink, Vm, VmDisk, VmmEvent, VmSpec } from "../../../src/contracts/vm.ts";
-import type { VmmDriver } from "../../../src/contracts/vmm.ts";
+import type { VmDisk } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
-import { nodeText } from "../../../src/lib/text.ts";
-import { guestHello, SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
-import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
-import { Peer } from "../../../src/protocol/wire/peer.ts";
-
-/** A driver and what the suite needs around it. */
-export interface VmmBench {
-  readonly driver: VmmDriver;
-  /** Its VMM ends as soon as it is started. */
-  readonly failing: VmmDriver;
-  /** Its VMM starts and never answers. The launch deadline is over within the test's. */
-  readonly hanging: VmmDriver;
-  /** Of {@link hanging}: what a launch ends with by itself; undefined = only the caller's signal ends it. */
-  readonly hangEndsWith: ErrorCode | undefined;
-  /** True where VMs are clones of one: their agents, woken in the same moment, have one session. */
-  readonly clones?: boolean;
-  /** A VM that may be launched, with a directory of its own. */
-  spec(id: string): Promise<VmSpec>;
-  /** An image for {@link VmDisk}. */
-  diskImage(): Promise<string>;
-  /** An image for {@link Vm.attachImage} that fits a slot. */
-  layerImage(): Promise<string>;
-  /**
-   * Attaches a disk `full` whose image is on a file system without space, and has the guest write to it. Undefined where
-   * that takes privileges that the test has not.
-   */
-  readonly fillDisk?: ((vm: Vm) => Promise<void>) | undefined;
-  /** Ends the VMM as the kernel's out-of-memory killer does. */
-  killFromOutside(vm: Vm): Promise<void>;
-  /** What is there of VMs: living processes, and files in the directories of {@link spec}. */
-  leftovers(): Promise<readonly string[]>;
-  dispose(): Promise<void>;
-}
+import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
+import { attaching } from "./vmm-attachments.ts";
+import { greet, record, type VmmBench } from "./vmm-bench.ts";
 
 /** Defines the suite. `makeBench` is called for each test. */
 export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>): void {
@@ -60,6 +25,7 @@ export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>)
 
     launching(() => bench);
     connecting(() => bench);
+    attaching(() => bench);
     running(() => bench);
     ending(() => bench);
   });
@@ -211,79 +177,6 @@ function connecting(bench: () => VmmBench): void {
 
 function running(bench: () => VmmBench): void {
   describe("a running VM", () => {
-    it("takes disks and lets go of them, as often as asked", async () => {
-      const vm = await bench().driver.launch(await bench().spec("vm"));
-      const disk: VmDisk = { id: "c1-upper", path: await bench().diskImage(), readonly: false };
-      const longest: VmDisk = {
-        id: "0123456789abcdef0123456789abcde",
-        path: await bench().diskImage(),
-        readonly: true,
-      };
-      await Promise.all([vm.attachDisk(disk), vm.attachDisk(longest)]);
-      await Promise.all([vm.detachDisk(disk.id), vm.detachDisk(longest.id)]);
-      await vm.attachDisk(disk);
-      await vm.detachDisk(disk.id);
-      await vm.detachDisk(disk.id);
-      await vm.detachDisk("never-there");
-      await vm.kill();
-    });
-
-    it("refuses a disk of an id that it has, or that no disk may have", async () => {
-      const vm = await bench().driver.launch(await bench().spec("vm"));
-      const disk: VmDisk = { id: "c1", path: await bench().diskImage(), readonly: false };
-      await vm.attachDisk(disk);
-      await expect(vm.attachDisk({ ...disk, path: await bench().diskImage() })).rejects.toMatchObject({
-        code: "QmpFailed",
-      });
-      await expect(vm.attachDisk({ ...disk, id: "C1,x" })).rejects.toMatchObject({ code: "InvalidArgument" });
-      await vm.detachDisk("c1");
-      await vm.kill();
-    });
-
-    it("takes ports and lets go of them, as often as asked", async () => {
-      const vm = await bench().driver.launch(await bench().spec("vm"));
-      const host = await listeningSocket();
-      const port = { name: "some.port.0", socket: host.path };
-      for (let round = 0; round < 3; round++) {
-        await vm.attachPort(port);
-        await expect(vm.attachPort(port)).rejects.toMatchObject({ code: "QmpFailed" });
-        await vm.detachPort(port.name);
-        await vm.detachPort(port.name);
-      }
-      await expect(vm.attachPort({ ...port, name: "A,b" })).rejects.toMatchObject({
-        code: "InvalidArgument",
-      });
-      await greet(vm);
-      await vm.kill();
-      await host.close();
-    });
-
-    it("takes images into its slots and beyond, each under a serial of its own, as often as asked", async () => {
-      const vm = await bench().driver.launch(await bench().spec("vm"));
-      const path = await bench().layerImage();
-      const count = SLOT_SERIALS.length + 2;
-      const attach = (): Promise<string[]> =>
-        Promise.all(
-          Array.from({ length: count }, (_, index) => vm.attachImage({ id: `image-${index}`, path })),
-        );
-      const first = await attach();
-      expect(new Set(first).size).toBe(count);
-      expect(first).toEqual(expect.arrayContaining([...SLOT_SERIALS]));
-      // images that are attached side by side come to the slots in any order
-      const pluggedIn = first.filter((serial) => !SLOT_SERIALS.some((each) => each === serial));
-      for (const serial of SLOT_SERIALS) await vm.detachImage(serial);
-      const again = [
-        await vm.attachImage({ id: "again-0", path }),
-        await vm.attachImage({ id: "again-1", path }),
-      ];
-      expect([...again].sort()).toEqual([...SLOT_SERIALS].sort());
-      await Promise.all([...again, ...pluggedIn].map((serial) => vm.detachImage(serial)));
-      await vm.detachImage(first[0] ?? "");
-      await vm.detachImage("never-there");
-      expect(SLOT_SERIALS).toContain(await vm.attachImage({ id: "image-0", path }));
-      await vm.kill();
-    });
-
     it("pauses and resumes, and tells each change once", async () => {
       const vm = await bench().driver.launch(await bench().spec("vm"));
       const events = record(vm);
@@ -410,76 +303,5 @@ function ending(bench: () => VmmBench): void {
       await Promise.all([a.kill(), b.kill()]);
       expect(await bench().leftovers()).toEqual([]);
     });
-  });
-}
-
-/** A unix socket that takes connections and keeps them until the other end closes. */
-async function listeningSocket(): Promise<{ readonly path: string; close(): Promise<void> }> {
-  const directory = await mkdtemp(join(tmpdir(), "blazar-port-"));
-  const server = createServer((socket) => socket.on("error", () => undefined).resume());
-  const path = join(directory, "port.sock");
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  const close = async (): Promise<void> => {
-    await new Promise((resolve) => server.close(resolve));
-    await rm(directory, { recursive: true });
-  };
-  return { path, close };
-}
-
-/** Everything a VM tells from now on. */
-export function record(vm: Vm): { all: VmmEvent[]; types(): string[]; readonly ended: Promise<void> } {
-  const all: VmmEvent[] = [];
-  const ended = new Promise<void>((resolve, reject) => {
-    vm.events.subscribe({ next: (event) => all.push(event), error: reject, complete: resolve });
-  });
-  return { all, types: () => all.map(({ type }) => type), ended };
-}
-
-/** The host's end of a link whose agent has said hello. */
-export interface Greeted {
-  readonly link: ByteLink;
-  readonly peer: Peer;
-  /** Identifies the agent's life. */
-  readonly session: string;
-  readonly closed: Promise<void>;
-  /** How often the close was told. */
-  closes(): number;
-}
-
-/** Connects to a VM's agent and waits for its hello, which is checked. */
-export async function greet(
-  vm: Vm,
-  onEvent: (event: string, params: unknown) => void = () => undefined,
-): Promise<Greeted> {
-  const link = await vm.connectAgent();
-  return new Promise((resolve, reject) => {
-    let closes = 0;
-    let onClosed: () => void = () => undefined;
-    const closed = new Promise<void>((done) => {
-      onClosed = done;
-    });
-    const peer: Peer = new Peer({
-      session: "conformance",
-      text: nodeText,
-      maxFrameBytes: GUEST_MAX_FRAME_BYTES,
-      ownsStreams: true,
-      helloBody: () => ({ role: "host" }),
-      onHello: ({ session, body }) => {
-        guestHello(body, "hello");
-        resolve({ link, peer, session, closed, closes: () => closes });
-      },
-      onRequest: () => Promise.reject(new Error("a guest asks for nothing")),
-      onEvent,
-      onViolation: reject,
-    });
-    link.open({
-      onData: (bytes) => peer.receive(bytes),
-      onClose: () => {
-        closes++;
-        onClosed();
-        reject(new Error("the link was closed before the agent's hello"));
-      },
-    });
-    peer.attach((frame) => link.write(frame));
   });
 }

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { type CloneBench, cloneConformance } from "../../support/conformance/clones.ts";
-import { type VmmBench, vmmConformance } from "../../support/conformance/vmm.ts";
+import { vmmConformance } from "../../support/conformance/vmm.ts";
+import type { VmmBench } from "../../support/conformance/vmm-bench.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../../support/fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../../support/fake-vmm/template-store.ts";
 

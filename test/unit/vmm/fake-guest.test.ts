@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { VmSpec } from "../../../src/contracts/vm.ts";
 import { StreamReceiver, StreamSender } from "../../../src/protocol/wire/stream.ts";
-import { type Greeted, greet, record } from "../../support/conformance/vmm.ts";
+import { type Greeted, greet, record } from "../../support/conformance/vmm-bench.ts";
 import type { FakeGuestOptions } from "../../support/fake-guest/guest.ts";
 import { FakeVmmDriver } from "../../support/fake-vmm/driver.ts";
 import type { FakeVm, VmFaults } from "../../support/fake-vmm/vm.ts";

@@ -12,7 +12,7 @@ import { diskNames } from "../../../src/vmm/qemu/disk-names.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
-import { record } from "../../support/conformance/vmm.ts";
+import { record } from "../../support/conformance/vmm-bench.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
 import { FakeQmp, type ReceivedCommand } from "../../support/fake-vmm/qmp.ts";
 import { inlineFileSender } from "../../support/inline-file-sender.ts";
