@@ -99,8 +99,11 @@ export interface BackendContainer {
 
 /** What one sandbox's containers run in. */
 export interface SandboxBackend {
-  /** At Create: begins whatever makes the start shorter. Never throws. */
-  reserve(): void;
+  /**
+   * At Create, once: reads what decides about the VM, and begins whatever makes the start shorter. Makes nothing that is not in
+   * the sandbox's resources. Throws what the pod asks for and cannot have.
+   */
+  prepare(signal: AbortSignal): Promise<void>;
   /** The sandbox's control groups exist; `procs` are their cgroup.procs files. */
   enter(procs: readonly string[]): void;
   /** The start is over, one way or the other. */

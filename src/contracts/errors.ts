@@ -50,6 +50,7 @@ export const ERROR_KINDS = {
   MountFailed: "internal",
   StorageFailed: "internal",
   ResourceExhausted: "resourceExhausted",
+  NetworkLost: "unavailable",
   ImageNotFound: "notFound",
   ImageBroken: "dataLoss",
   ImageInUse: "failedPrecondition",

@@ -52,6 +52,14 @@ export type VmSource =
 /** What of a VM a template is made for; clones of another shape need another template. */
 export type VmShape = Pick<VmSpec, "vcpus" | "memoryBytes">;
 
+/** A network interface of a VM, from the host's side. */
+export interface VmNic {
+  /** Name of the tap. */
+  readonly tap: string;
+  /** Path of the network namespace that the tap was made in; whoever connects the VM moves it from there. */
+  readonly namespace: string;
+}
+
 /** A disk on the VM's virtio-scsi bus. */
 export interface VmDisk {
   /** Unique in the VM; `[a-z0-9-]{1,31}`. The guest finds it as SCSI serial (VPD page 0x80). */
@@ -124,6 +132,8 @@ export interface Vm {
   /** Host pid of the VMM and its start time (field 22 of /proc/PID/stat): what tells it from a reused pid. */
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration: Acceleration;
+  /** In the order in which the guest has them: the guest knows number n by its permanent MAC address `nicMac(n)`. */
+  readonly nics: readonly VmNic[];
   /** Replays `vmm.exited` to late subscribers; other events are not replayed. */
   readonly events: EventSource<VmmEvent>;
   /** Milliseconds from `launch` to each named step, in order. */

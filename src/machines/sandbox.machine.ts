@@ -162,6 +162,10 @@ export const sandboxMachine = sandboxSetup.createMachine({
           target: "stopping",
           actions: ["guestGone", { type: "fail", params: ({ event }) => ({ failure: poweredOff(event) }) }],
         },
+        "network.lost": {
+          target: "stopping",
+          actions: { type: "fail", params: ({ event }) => ({ failure: event.failure }) },
+        },
         "guest.lost": {
           target: "stopping",
           actions: ["guestGone", { type: "fail", params: ({ event }) => ({ failure: event.failure }) }],

@@ -36,6 +36,8 @@ export type SandboxEvent =
   | { readonly type: "container.gone"; readonly containerId: string }
   | VmBootEvent
   | { readonly type: "guest.lost"; readonly failure: Failure }
+  /** The pod's network namespace or a link in it is gone. */
+  | { readonly type: "network.lost"; readonly failure: Failure }
   | {
       readonly type: "guest.processExited";
       readonly containerId: string;

@@ -9,7 +9,6 @@ import { createActor } from "xstate";
 import type { Backend } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { PodNetworks } from "../../contracts/network.ts";
 import type {
   SandboxPhase,
   SandboxPlatform,
@@ -36,7 +35,6 @@ import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
 export interface RegistryPorts extends SandboxPorts {
   readonly backend: Backend;
   readonly containers: ContainerRegistry;
-  readonly networks: PodNetworks;
   readonly pace: Pick<Pace, "provisions" | "activity">;
   readonly deadlines: Deadlines;
   /** Milliseconds since the epoch. */
@@ -172,7 +170,6 @@ export class SandboxRegistry implements SandboxService {
     checkId(spec.id, operation);
     if (this.sandboxes.has(spec.id))
       throw blazarError("SandboxExists", operation, "there is one with this id", { subject: spec.id });
-    this.ports.networks.admit(spec);
   }
 
   /** Waits for a state on the way up; a chart that ends instead has a failure, and has cleaned up. */

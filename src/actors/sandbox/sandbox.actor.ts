@@ -59,10 +59,11 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   }
 
   /** Reserves what the start will need, and makes the sandbox's own resources. */
-  provision(signal: AbortSignal): Promise<void> {
-    this.backend.reserve();
+  async provision(signal: AbortSignal): Promise<void> {
     const { provisions } = this.ports.pace;
-    return this.provisioning.track(() => provisions.during(signal, () => this.makeResources(signal)));
+    const prepared = this.provisioning.track(() => this.backend.prepare(signal));
+    const made = this.provisioning.track(() => provisions.during(signal, () => this.makeResources(signal)));
+    await Promise.all([prepared, made]);
   }
 
   /** Kills what runs, and lets the last output reach its FIFO. */

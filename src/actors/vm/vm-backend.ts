@@ -4,7 +4,7 @@
  * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
  * the events that it takes.
  */
-import type { Observable } from "rxjs";
+import { merge, type Observable } from "rxjs";
 import type {
   Backend,
   BackendContainer,
@@ -25,6 +25,7 @@ import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
+import { PodConnection } from "./pod-connection.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { type SizedVm, sizeOf } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
@@ -32,7 +33,7 @@ import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
-  readonly networks: Pick<PodNetworks, "connect">;
+  readonly networks: PodNetworks;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
   readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
@@ -76,60 +77,62 @@ export class VmBackend implements Backend {
 
 /** One sandbox's VM, from its reservation to its end. */
 class VmSandbox implements SandboxBackend {
-  readonly vmBoot: VmBoot;
   private readonly sized: SizedVm;
-  private readonly shape: VmShape;
   private readonly asked: string | undefined;
+  private readonly network: PodConnection;
+  /** From {@link prepare} on. */
+  private boot: VmBoot | undefined;
+  /** `cgroup.procs` files that the VMM belongs into. */
+  private procs: readonly string[] = [];
 
   constructor(
     private readonly opening: BackendOpening,
     private readonly ports: VmBackendPorts,
     private readonly onFinished: () => void,
   ) {
-    const { spec, directory, resources, logger } = opening;
+    const { spec, resources, logger } = opening;
     checkPodAnnotations(spec.annotations);
     this.asked = askedWay(spec.annotations);
     this.sized = sizedFor(spec, ports);
-    this.shape = this.sized.shape;
-    this.vmBoot = new VmBoot(
-      {
-        id: spec.id,
-        shape: this.shape,
-        guest: spec,
-        asked: this.asked,
-        shares: sharesBelow(directory, spec.sharedDirectory),
-        connectNetwork: spec.netnsPath === "" ? undefined : (vm) => this.connectNetwork(vm),
-        resources,
-        supply: ports.supply,
-        logger,
-      },
-      ports,
-    );
+    this.network = new PodConnection(spec, ports.networks, resources, logger);
+  }
+
+  /** Throws VmmExited: there is nothing to boot before {@link prepare}. */
+  get vmBoot(): VmBoot {
+    return this.boot ?? this.noVm();
+  }
+
+  get shape(): VmShape {
+    return this.sized.shape;
   }
 
   get logger() {
     return this.opening.logger;
   }
 
-  reserve(): void {
+  async prepare(signal: AbortSignal): Promise<void> {
     for (const warning of this.sized.warnings) this.logger.warn({ vm: this.shape }, warning);
-    const wanted = { shape: this.shape, asked: this.asked };
-    const warm = this.ports.supply.reserve(wanted);
-    if (warm !== undefined) this.vmBoot.reserve(warm);
+    await this.network.read(signal);
+    const { shape, asked } = this;
+    this.boot = this.makeBoot();
+    const warm = this.ports.supply.reserve({ shape, asked });
+    if (warm !== undefined) this.boot.reserve(warm);
+    this.boot.enter(this.procs);
     // the start and the containers follow
     this.ports.rootfs.warm?.();
   }
 
   enter(procs: readonly string[]): void {
-    this.vmBoot.enter(procs);
+    this.procs = procs;
+    this.boot?.enter(procs);
   }
 
   endBoot(): void {
-    this.vmBoot.endTurn();
+    this.boot?.endTurn();
   }
 
   vmmEvents$(): Observable<SandboxEvent> {
-    return vmmEvents$(this.vm.vm, this.logger);
+    return merge(vmmEvents$(this.vm.vm, this.logger), this.network.lost$);
   }
 
   agentEvents$(): Observable<SandboxEvent> {
@@ -156,17 +159,18 @@ class VmSandbox implements SandboxBackend {
     await vm.exited;
   }
 
-  end(): Promise<void> {
-    return this.vmBoot.end();
+  async end(): Promise<void> {
+    this.network.unwatch();
+    await this.boot?.end();
   }
 
   async finish(): Promise<void> {
-    await this.vmBoot.finish();
+    await this.boot?.finish();
     this.onFinished();
   }
 
   info(): Record<string, string> {
-    const vm = this.vmBoot.vm;
+    const vm = this.boot?.vm;
     if (vm === undefined) return { vmmTimeline: "[]", acceleration: "", boot: "", source: "", vm: "" };
     const { id, source } = vm;
     return {
@@ -182,7 +186,7 @@ class VmSandbox implements SandboxBackend {
   }
 
   async diagnostics(): Promise<string> {
-    return (await this.vmBoot.vm?.vm.diagnostics()) ?? "";
+    return (await this.boot?.vm?.vm.diagnostics()) ?? "";
   }
 
   /** In the words of the annotation that asks for a way. */
@@ -193,14 +197,28 @@ class VmSandbox implements SandboxBackend {
 
   /** Throws VmmExited. */
   private get vm(): GuestVm {
-    if (this.vmBoot.vm !== undefined) return this.vmBoot.vm;
+    return this.boot?.vm ?? this.noVm();
+  }
+
+  private noVm(): never {
     throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.opening.spec.id });
   }
 
-  private async connectNetwork(vm: Vm): Promise<void> {
-    const { spec, resources } = this.opening;
-    const { id, netnsPath } = spec;
-    await resources.make({ kind: "network", id, netnsPath }, () => this.ports.networks.connect(vm, spec));
+  private makeBoot(): VmBoot {
+    const { spec, directory, resources, logger } = this.opening;
+    const { asked, shape, network, ports } = this;
+    const options = {
+      id: spec.id,
+      shape,
+      guest: spec,
+      asked,
+      shares: sharesBelow(directory, spec.sharedDirectory),
+      connectNetwork: network.exists ? (vm: Vm) => network.connect(vm) : undefined,
+      resources,
+      supply: ports.supply,
+      logger,
+    };
+    return new VmBoot(options, ports);
   }
 }
 

@@ -89,12 +89,13 @@ export class VmBoot {
   reserve(warm: GuestVm): void {
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
     this.claim.reserve(warm, setUp, this.ports.now);
+    this.moveReserved();
   }
 
   /** The owner's control groups exist: a reserved VM moves there at once, any other when it starts. */
   enter(procs: readonly string[]): void {
     this.procs = procs;
-    this.claim.reservation?.enter((pid) => this.ports.cgroups.enter(procs, pid));
+    this.moveReserved();
   }
 
   /** Takes a warm VM or waits for a turn. */
@@ -225,6 +226,12 @@ export class VmBoot {
     this.places.disown(vm.place.user);
     this.places.releaseUsers();
     return vm;
+  }
+
+  /** As soon as there is a reserved VM and it is known where it belongs. */
+  private moveReserved(): void {
+    const { procs } = this;
+    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.ports.cgroups.enter(procs, pid));
   }
 
   private get running(): GuestVm {

@@ -15,6 +15,7 @@ import type {
   VmDisk,
   VmImage,
   VmmEvent,
+  VmNic,
   VmPort,
   VmVitals,
 } from "../../contracts/vm.ts";
@@ -55,6 +56,7 @@ export class QemuVm implements Vm {
   readonly id: string;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration: Acceleration;
+  readonly nics: readonly VmNic[] = [];
   readonly timeline: readonly LaunchStep[];
   readonly exited: Promise<VmmExit>;
   private readonly options: QemuVmOptions;

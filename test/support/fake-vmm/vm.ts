@@ -13,6 +13,7 @@ import type {
   VmDisk,
   VmImage,
   VmmEvent,
+  VmNic,
   VmPort,
   VmSource,
   VmSpec,
@@ -80,6 +81,7 @@ export class FakeVm implements Vm {
   readonly spec: VmSpec;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration = "tcg";
+  readonly nics: readonly VmNic[] = [];
   readonly timeline: readonly { readonly step: string; readonly ms: number }[];
   /** Names the life of the agent. */
   readonly agent: string;

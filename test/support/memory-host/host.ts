@@ -23,6 +23,7 @@ import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { podNetwork } from "./pods.ts";
 import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
@@ -150,8 +151,9 @@ export class MemoryHost {
       volumes: this.volumes,
       seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
       networks: {
-        admit: () => undefined,
+        read: async ({ netnsPath }) => podNetwork(netnsPath === "" ? 0 : 1),
         connect: async (_, { id }) => this.make("connectNetwork", `network ${id}`),
+        watch: () => () => undefined,
         disconnect: async ({ id }) => this.undo("disconnectNetwork", (name) => name === `network ${id}`),
       },
       users: this.users,

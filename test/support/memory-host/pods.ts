@@ -1,6 +1,7 @@
 /**
  * What pods of tests look like.
  */
+import type { PodLink, PodNetwork } from "../../../src/contracts/network.ts";
 import type { SandboxSpec } from "../../../src/contracts/sandbox.ts";
 import { criSpec, mount } from "../cri-spec.ts";
 import { type MemoryVolumes, volumeEntry } from "./volumes.ts";
@@ -62,4 +63,15 @@ export function containerRequest(sandboxId: string, id: string) {
     terminal: false,
     spec: { ...rest, mounts: mounts.filter(({ type }) => type !== "bind") },
   };
+}
+
+/** A network of so many links, as a CNI plugin makes it. */
+export function podNetwork(links: number): PodNetwork {
+  const link = (number: number): PodLink => ({
+    name: `eth${number}`,
+    mac: `0a:00:00:00:00:0${number}`,
+    mtu: 1500,
+    addresses: [{ address: `10.88.${number}.2`, prefix: 24, scope: 0 }],
+  });
+  return { links: Array.from({ length: links }, (_, number) => link(number)), routes: [], neighbours: [] };
 }

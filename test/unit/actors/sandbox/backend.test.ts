@@ -33,7 +33,7 @@ class NotedBackend implements Backend {
   open({ spec: { id } }: BackendOpening): SandboxBackend {
     const note = (what: string): void => void this.asked.push(`${what} ${id}`);
     return {
-      reserve: () => note("reserve"),
+      prepare: async () => note("prepare"),
       enter: () => note("enter"),
       endBoot: () => note("end the boot of"),
       vmmEvents$: () => EMPTY,
@@ -62,7 +62,7 @@ describe("a sandbox that is no VM", () => {
     expect(memory.driver.running).toEqual([]);
     await sandboxes.shutdown("s1");
     expect(backend.asked).toEqual([
-      "reserve s1",
+      "prepare s1",
       "enter s1",
       "end the boot of s1",
       "shut down s1",

@@ -1,0 +1,82 @@
+/**
+ * A sandbox's VM and the pod's network: what the network is, the VM's connection to it, and what becomes of it meanwhile.
+ *
+ * The work on the host is behind the port (contracts/network.ts). The resource `network` in the journal stands for all of it.
+ */
+import { type Observable, ReplaySubject } from "rxjs";
+import { blazarError } from "../../contracts/errors.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { NetworkChange, PodNetwork, PodNetworks } from "../../contracts/network.ts";
+import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { Vm } from "../../contracts/vm.ts";
+import { failureOf } from "../../machines/failure.ts";
+import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
+import type { HeldResources } from "../resources/held.ts";
+
+const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
+
+export class PodConnection {
+  /** What the guest shall have; without links until it was read. */
+  current = NONE;
+  private readonly lost = new ReplaySubject<SandboxEvent>(1);
+  private stopWatching: (() => void) | undefined;
+
+  constructor(
+    private readonly spec: SandboxSpec,
+    private readonly networks: PodNetworks,
+    private readonly resources: HeldResources,
+    private readonly logger: Logger,
+  ) {}
+
+  /** The pod has a network to be connected to. */
+  get exists(): boolean {
+    return this.current.links.length > 0;
+  }
+
+  /** The network is gone, which is the sandbox's end; completes with the watching. */
+  get lost$(): Observable<SandboxEvent> {
+    return this.lost;
+  }
+
+  /** Makes nothing. Throws what {@link PodNetworks.read} throws. */
+  async read(signal: AbortSignal): Promise<void> {
+    this.current = await this.networks.read(this.spec, signal);
+  }
+
+  async connect(vm: Vm): Promise<void> {
+    const { id, netnsPath } = this.spec;
+    const connect = () => this.networks.connect(vm, this.spec, this.current);
+    await this.resources.make({ kind: "network", id, netnsPath }, connect);
+  }
+
+  /**
+   * Follows the network from now on.
+   * @param apply gives the guest what it shall have now
+   */
+  watch(apply: (network: PodNetwork) => Promise<void>): void {
+    this.stopWatching ??= this.networks.watch(this.spec, this.current, (change) =>
+      this.onChange(change, apply),
+    );
+  }
+
+  unwatch(): void {
+    this.stopWatching?.();
+    this.stopWatching = undefined;
+    this.lost.complete();
+  }
+
+  private onChange(change: NetworkChange, apply: (network: PodNetwork) => Promise<void>): void {
+    if (change.kind === "changed") {
+      this.current = change.network;
+      this.logger.info({ network: change.network }, "the pod's network has changed");
+      apply(change.network).catch((error: unknown) =>
+        this.logger.warn({ err: error }, "the guest could not take the change of its network"),
+      );
+      return;
+    }
+    const error = blazarError("NetworkLost", "keep the pod's network", change.reason, {
+      subject: this.spec.id,
+    });
+    this.lost.next({ type: "network.lost", failure: failureOf(error) });
+  }
+}
