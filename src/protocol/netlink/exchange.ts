@@ -61,6 +61,23 @@ export class NetlinkExchange {
     return answer ?? malformed("no answer");
   }
 
+  /** Asks for one object: the message that came before the answer. */
+  get(request: NetlinkRequest): {
+    readonly answer: NetlinkAnswer;
+    readonly message: NetlinkMessage | undefined;
+  } {
+    const sequence = this.nextSequence();
+    this.socket.send(encodeMessage(request, request.flags | NLM_F_ACK, sequence));
+    let message: NetlinkMessage | undefined;
+    for (;;) {
+      for (const one of messagesOf(this.socket.receive().slice())) {
+        if (one.sequence !== sequence) continue;
+        if (one.type === NLMSG_ERROR) return { answer: answerOf(one), message };
+        message = one;
+      }
+    }
+  }
+
   /** Sends requests, which the kernel does in order. A failure does not stop those that follow. */
   askAll(requests: readonly NetlinkRequest[]): NetlinkAnswer[] {
     const answers: NetlinkAnswer[] = [];

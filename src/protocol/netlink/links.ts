@@ -77,6 +77,16 @@ export function getLinks(): NetlinkRequest {
   return { type: RTM_GETLINK, flags: 0, body: body.finish() };
 }
 
+/** One link by its name; ENODEV: there is none. */
+export function getLink(name: string): NetlinkRequest {
+  const body = header(0, 0, 0).attributeText(IFLA.IFNAME, name);
+  return {
+    type: RTM_GETLINK,
+    flags: 0,
+    body: body.attributeU32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS).finish(),
+  };
+}
+
 export function setLink(index: number, changes: LinkChanges): NetlinkRequest {
   const { up, mtu, mac, name, namespace, addressMode, flags } = changes;
   const set = (up ? IFF_UP : 0) | (flags?.set ?? 0);

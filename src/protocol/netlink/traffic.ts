@@ -64,9 +64,10 @@ export function redirectIngress(index: number, to: number, priority: number): Ne
   return { type: RTM_NEWTFILTER, flags: NLM_F_CREATE | NLM_F_EXCL, body: body.finish() };
 }
 
-/** Removes the filter of this priority. ENOENT: there is none; EINVAL: there is no such qdisc. */
+/** Removes the filter of this priority. ENOENT: there is none; EINVAL: there is no qdisc, or the filter is of another kind. */
 export function deleteRedirect(index: number, priority: number): NetlinkRequest {
-  return { type: RTM_DELTFILTER, flags: 0, body: filterHeader(index, priority).finish() };
+  const body = filterHeader(index, priority).attributeText(TCA.KIND, "u32");
+  return { type: RTM_DELTFILTER, flags: 0, body: body.finish() };
 }
 
 /** Dumps the filters for what comes in on a link. */
