@@ -65,9 +65,7 @@ export class LabNetwork {
   }
 
   /** What a node needs to be in it. @param program the bundled product */
-  nodeOptions(
-    program: string,
-  ): Pick<PrivateNodeOptions, "network" | "cniPlugins"> & {
+  nodeOptions(program: string): Pick<PrivateNodeOptions, "network" | "cniPlugins"> & {
     readonly containerdConfig: (directory: string) => string;
   } {
     const dial: Dial = ({ port }) => {
