@@ -40,6 +40,7 @@ type SandboxOp =
   | "image.prepare"
   | "child.prepare"
   | "clock.adjust"
+  | "network.apply"
   | (`${"sandbox" | "share" | "volume"}.${string}` & GuestOp);
 
 type VolumeOp = `volume.${string}` & GuestOp;
@@ -132,6 +133,13 @@ function sandboxHandlers(
     },
     "share.unmount": async ({ share }) => {
       await shares[share].unmount();
+      return {};
+    },
+    "network.apply": async ({ network }) => {
+      alive();
+      // a set-up that is under way comes first
+      await setUp.catch(() => undefined);
+      sandbox.changeNetwork(network);
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),

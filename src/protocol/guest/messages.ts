@@ -18,6 +18,7 @@ import {
   string,
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
+import { guestNetwork } from "./network.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
@@ -74,6 +75,10 @@ export const sandboxSetup = object({
   shmBytes: integer(0),
   /** The user namespace of the pod's containers. Undefined: they have the guest's own. */
   userNamespace: optional(userNamespace),
+  /** The pod's network. Undefined: nothing but `lo`. */
+  network: optional(guestNetwork),
+  /** Sysctls of the pod by name, set in its namespaces once its links are there. */
+  sysctls: record(string),
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
@@ -81,6 +86,9 @@ export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 export const shareMount = object({ share: oneOf(...SHARE_KINDS) });
 /** `share.unmount`: lets go of this share and its port. */
 export const shareUnmount = object({ share: oneOf(...SHARE_KINDS) });
+
+/** `network.apply`: what the pod's network is from now on. */
+export const networkApply = object({ network: guestNetwork });
 
 /** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
@@ -338,6 +346,8 @@ export const GUEST_REQUESTS = {
   "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
+  /** The pod's namespace on the host has changed; may be repeated. */
+  "network.apply": { params: networkApply, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
   "volume.write": { params: volumeWrite, result: nothing },
   "volume.swap": { params: volumeSwap, result: nothing },
