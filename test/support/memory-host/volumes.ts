@@ -41,10 +41,15 @@ interface Source {
 
 let versions = 0;
 
-/** A file's or a link's entry, or a directory's. */
-export function volumeEntry(path: string, type: VolumeEntry["type"] = "directory", text = ""): VolumeEntry {
+/** A file's or a link's entry, or a directory's. Those of one path are the same file, unless its inode number is another. */
+export function volumeEntry(
+  path: string,
+  type: VolumeEntry["type"] = "directory",
+  text = "",
+  inode = 1,
+): VolumeEntry {
   const content = type === "file" ? Buffer.from(text).toString("base64") : text;
-  return { path, type, ...ROOT, mtimeMs: 0, content, version: `${++versions}` };
+  return { path, type, ...ROOT, mtimeMs: 0, content, version: `0:${inode}:${++versions}:0` };
 }
 
 export class MemoryVolumes implements HostVolumes {
