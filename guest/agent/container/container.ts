@@ -149,7 +149,7 @@ export class Container {
   }
 
   update(files: Readonly<Record<string, string>>): void {
-    this.warnOf(this.cgroup.configure(files));
+    this.warnOf(this.cgroup.update(files));
   }
 
   /** What it uses: files of its cgroup. */

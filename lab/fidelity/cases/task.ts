@@ -148,6 +148,33 @@ export const TASK_CASES: readonly FidelityCase[] = [
     run: (pod) => pod.during(() => podMetrics(pod), SLEEP),
   },
   {
+    name: "task: a memory limit below what a container holds is refused, and the container lives",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          await held(pod, id);
+          const update = (memory: bigint) =>
+            failureOf(pod.cri.updateContainerResources(id, { memoryLimitInBytes: memory * MEBIBYTE }));
+          return `${await update(8n)}, ${await update(80n)}, ${await pod.execIn(id, "echo alive")}`;
+        },
+        HOLD,
+        limited,
+      ),
+  },
+  {
+    name: "task: a memory limit below what is in caches",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          await pod.execIn(id, "dd if=/dev/zero of=/big bs=1M count=60 2>/dev/null");
+          const resources = { memoryLimitInBytes: 24n * MEBIBYTE };
+          return `${await failureOf(pod.cri.updateContainerResources(id, resources))}, ${await pod.execIn(id, "echo alive")}`;
+        },
+        SLEEP,
+        limited,
+      ),
+  },
+  {
     name: "task: attaching, and attaching again",
     run: (pod) =>
       pod.during(
