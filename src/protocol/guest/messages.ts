@@ -354,6 +354,8 @@ export const GUEST_REQUESTS = {
   "process.exec": { params: processExec, result: pidResult },
   /** Forgets a process of `process.exec` that has ended. */
   "process.delete": { params: processRef, result: nothing },
+  /** Kills an exec that the host has given up and forgets it, whether it is still being made or runs, or is not there. */
+  "process.abandon": { params: processRef, result: nothing },
   "process.signal": { params: processSignal, result: nothing },
   "process.resize": { params: processResize, result: nothing },
   /** Kills every container, syncs, answers, then powers the machine off. */
