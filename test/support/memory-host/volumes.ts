@@ -14,6 +14,7 @@ import type {
   VolumeRequest,
   VolumeWatch,
 } from "../../../src/contracts/volumes.ts";
+import { isSameFile } from "../../../src/lib/file-version.ts";
 import { volumePlan } from "../../../src/oci/spec/volumes.ts";
 
 const ROOT = { mode: 0o755, uid: 0, gid: 0 };
@@ -110,9 +111,10 @@ export class MemoryVolumes implements HostVolumes {
     this.mounts.delete(target);
   }
 
-  async writeBack(path: string, bytes: Uint8Array): Promise<void> {
+  async writeBack(path: string, version: string, bytes: Uint8Array): Promise<void> {
     this.maybeFail("writeBack");
-    if (this.sources.get(path)?.facts.type !== "file")
+    const { facts, entries: [entry] = [] } = this.sources.get(path) ?? {};
+    if (facts?.type !== "file" || !isSameFile(entry?.version ?? "", version))
       throw blazarError("StorageFailed", "write a file back", "it is no regular file", { subject: path });
     this.written.set(path, Buffer.from(bytes).toString());
   }
