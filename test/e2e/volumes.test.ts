@@ -155,10 +155,18 @@ describe("a pod as a kubelet makes it", () => {
     // nobody holds them any more, and the next pod has them
     await rename(directory, `${directory}.moved`);
     await rename(`${directory}.moved`, directory);
-    await node.stopAll();
     // containerd connects anew after a while
-    const again = await until("a pod of the next daemon", () => node.runPod().catch(() => undefined));
-    const next = await node.startContainer(again, "wc -l < /d/open; rm /d/open; cat /config/key", more);
+    const stopped = () =>
+      node.stopAll().then(
+        () => true,
+        () => undefined,
+      );
+    await until("containerd's connection to the next daemon", stopped);
+    const next = await node.startContainer(
+      await node.runPod(),
+      "wc -l < /d/open; rm /d/open; cat /config/key",
+      more,
+    );
     expect((await node.waitForExit(next)).exitCode).toBe(0);
     expect(await readdir(directory)).toEqual([]);
   });

@@ -183,6 +183,8 @@ export type GuestStdio = ReturnType<typeof guestStdio>;
 
 /** Far more than the bytes that execve(2) takes have room for in practice. */
 export const MAX_TEXTS = 131_072;
+/** What the kernel takes: setgroups(2). */
+export const NGROUPS_MAX = 65_536;
 
 const capabilitySet = integer(0, ALL_CAPABILITIES);
 
@@ -196,7 +198,7 @@ export const guestProcess = object({
   columns: integer(0, 65_535),
   uid: uint32,
   gid: uint32,
-  additionalGids: array(uint32, 1024),
+  additionalGids: array(uint32, NGROUPS_MAX),
   umask: optional(integer(0, 0o777)),
   noNewPrivileges: boolean,
   /** Masks with bit n for capability n of capabilities(7). Undefined leaves the capabilities as they are. */
