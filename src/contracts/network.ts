@@ -9,8 +9,6 @@ import type { PodNetwork } from "./pod-network.ts";
 import type { SandboxSpec } from "./sandbox.ts";
 import type { Vm } from "./vm.ts";
 
-export type { PodAddress, PodLink, PodNeighbour, PodNetwork, PodRoute } from "./pod-network.ts";
-
 /** What it needs to know of a pod. */
 export type NetworkedPod = Pick<SandboxSpec, "id" | "netnsPath">;
 

@@ -1,7 +1,8 @@
 /**
- * A pod's network as data: what its namespace on the host has, and what its guest is told to have.
+ * What a pod's network is: links, addresses, routes and neighbours, as plain data.
  *
- * Texts and numbers are rtnetlink(7)'s, so that both ends can make messages of them.
+ * The host reads it from the namespace that CNI has filled, and tells it to the guest, which makes the same. Words and
+ * numbers are those of rtnetlink(7). Apart from the port (network.ts), because the guest's agent needs it, too.
  */
 
 /** An address of a link, as rtnetlink(7) has it. */

@@ -5,7 +5,7 @@
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { PodNetwork } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { type ClockExchange, type ClockPorts, synchronizeClock } from "./clock.ts";

@@ -13,7 +13,8 @@ import type {
   SandboxBackend,
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
-import type { PodNetwork, PodNetworks } from "../../contracts/network.ts";
+import type { PodNetworks } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
