@@ -21,7 +21,6 @@ import {
 } from "../../../src/protocol/netlink/constants.ts";
 import { setLink } from "../../../src/protocol/netlink/links.ts";
 import { deleteNeighbour, setNeighbour } from "../../../src/protocol/netlink/neighbours.ts";
-import { routeSpecOf } from "../../../src/protocol/netlink/pod-network.ts";
 import { addRoute, deleteRoute } from "../../../src/protocol/netlink/routes.ts";
 import type { NetlinkRequest } from "../../../src/protocol/netlink/writer.ts";
 import { PrefixRoutes } from "./prefix-routes.ts";
@@ -71,13 +70,17 @@ export function loopbackUp(): NetworkStep {
 }
 
 /** Everything in order. Throws InvalidArgument for what cannot be asked of the kernel. */
-export function stepsOf({ before, beforeIsWhole, after, nics }: NetworkChange): NetworkStep[] {
-  const [had, wanted] = [new Side(before, nics), new Side(after, nics)];
-  const removed = had.stepsWithout(wanted);
-  const links = linkSteps({ before, beforeIsWhole, after, nics });
+export function stepsOf(change: NetworkChange): NetworkStep[] {
+  const { before, beforeIsWhole, after, nics } = change;
+  const had = partsOf(before, nics);
+  const wanted = partsOf(after, nics);
+  const removed = without(had, wanted).map(({ remove }) => remove());
+  const links = linkSteps(change);
   // what goes takes more with it: a link all that it has, an address its routes and those that are secondary to it
-  const again = !beforeIsWhole || links.length > 0 || removed.some(({ request }) => takesMore(request));
-  return [...removed, ...links, ...wanted.stepsBeyond(again ? new Side(NO_NETWORK, nics) : had)];
+  const again =
+    !beforeIsWhole || links.length > 0 || removed.some(({ request }) => request.type === RTM_DELADDR);
+  const missing = again ? [...wanted.values()] : without(wanted, had);
+  return [...removed, ...links, ...missing.flatMap(({ set }) => set?.() ?? [])];
 }
 
 /** Index of each link by its name; `lo` is one of them. */
@@ -98,116 +101,80 @@ function indicesOf({ links }: PodNetwork, nics: readonly Nic[]): Map<string, num
   return indices;
 }
 
-/** One of the two networks, with a key for each of its parts, so that the other can be asked for it. */
-class Side {
-  private readonly indices: ReadonlyMap<string, number>;
-  private readonly prefixRoutes: PrefixRoutes;
-  private readonly keys = new Set<string>();
-
-  constructor(
-    private readonly network: PodNetwork,
-    nics: readonly Nic[],
-  ) {
-    this.indices = indicesOf(network, nics);
-    this.prefixRoutes = new PrefixRoutes(network);
-    for (const { name, addresses } of network.links)
-      for (const address of addresses) this.keys.add(this.addressKey(name, address));
-    for (const route of network.routes) this.keys.add(routeKey(route));
-    for (const neighbour of network.neighbours) this.keys.add(neighbourKey(neighbour));
-  }
-
-  /** Removes what the other one does not have. */
-  stepsWithout(other: Side): NetworkStep[] {
-    const { links, routes, neighbours } = this.network;
-    return [
-      ...routes.flatMap((route) => (other.keys.has(routeKey(route)) ? [] : this.routeStep(route, "remove"))),
-      ...neighbours.flatMap((each) =>
-        other.keys.has(neighbourKey(each)) ? [] : this.neighbourStep(each, "remove"),
-      ),
-      ...links.flatMap(({ name, addresses }, at) => {
-        const stays = other.network.links[at]?.name === name;
-        return addresses.flatMap((address) =>
-          stays && other.keys.has(this.addressKey(name, address))
-            ? []
-            : this.addressStep(name, address, "remove"),
-        );
-      }),
-    ];
-  }
-
-  /** Makes what the other one does not have, but for routes that the kernel makes with the addresses. */
-  stepsBeyond(other: Side): NetworkStep[] {
-    const { links, routes, neighbours } = this.network;
-    const given = new Set<PodRoute | undefined>();
-    const addresses = links.flatMap(({ name, addresses }) =>
-      addresses.flatMap((address) => {
-        given.add(this.prefixRoutes.of(name, address));
-        return other.keys.has(this.addressKey(name, address)) ? [] : this.addressStep(name, address, "set");
-      }),
-    );
-    return [
-      ...addresses,
-      ...routes.flatMap((route) =>
-        given.has(route) || other.keys.has(routeKey(route)) ? [] : this.routeStep(route, "set"),
-      ),
-      ...neighbours.flatMap((each) =>
-        other.keys.has(neighbourKey(each)) ? [] : this.neighbourStep(each, "set"),
-      ),
-    ];
-  }
-
-  private addressStep(link: string, address: PodAddress, what: "set" | "remove"): NetworkStep {
-    const index = this.indexOf(link);
-    const flags = this.flagsOf(link, address);
-    const subject = `${address.address}/${address.prefix} of ${link}`;
-    if (what === "remove")
-      return step("remove an address", subject, () => deleteAddress(index, address), GONE);
-    return step("set an address", subject, () => addAddress(index, { ...address, flags }), [EEXIST]);
-  }
-
-  private routeStep(route: PodRoute, what: "set" | "remove"): NetworkStep {
-    const { destination, gateway, link } = route;
-    const by = gateway === undefined ? "" : ` by ${gateway}`;
-    const subject = `${destination}${by}${link === "" ? "" : ` on ${link}`}`;
-    const spec = routeSpecOf(route, (name) => this.indexOf(name));
-    if (spec === undefined) return this.noLink(link);
-    if (what === "remove") return step("remove a route", subject, () => deleteRoute(spec), GONE);
-    return step("set a route", subject, () => addRoute(spec), [EEXIST]);
-  }
-
-  private neighbourStep({ address, link, mac }: PodNeighbour, what: "set" | "remove"): NetworkStep {
-    const index = this.indexOf(link);
-    const subject = `${address} on ${link}`;
-    if (what === "remove")
-      return step("remove a neighbour", subject, () => deleteNeighbour(index, address), GONE);
-    return step("set a neighbour", subject, () => setNeighbour(index, address, mac));
-  }
-
-  private flagsOf(link: string, address: PodAddress): number {
-    return IFA_F_NODAD | (this.prefixRoutes.isUnwanted(link, address) ? IFA_F_NOPREFIXROUTE : 0);
-  }
-
-  private addressKey(link: string, address: PodAddress): string {
-    const { address: own, prefix, peer, broadcast, scope } = address;
-    return `address ${link} ${own}/${prefix} ${peer} ${broadcast} ${scope} ${this.flagsOf(link, address)}`;
-  }
-
-  private indexOf(link: string): number {
-    return this.indices.get(link) ?? this.noLink(link);
-  }
-
-  private noLink(link: string): never {
-    throw blazarError("InvalidArgument", "find a link", "the pod has no such link", { subject: link });
-  }
+/** An address, a route or a neighbour. */
+interface Part {
+  /** Undefined for a route that the kernel makes with an address. */
+  readonly set: (() => NetworkStep) | undefined;
+  readonly remove: () => NetworkStep;
 }
 
-function routeKey(route: PodRoute): string {
-  const { destination, link, gateway, source, scope, type, metric, mtu, onlink } = route;
-  return `route ${destination} ${link} ${gateway} ${source} ${scope} ${type} ${metric} ${mtu} ${onlink}`;
+/** By a key that has all of it, in the order in which they can be made. */
+type Parts = ReadonlyMap<string, Part>;
+
+function without(parts: Parts, others: Parts): Part[] {
+  if (others.size === 0) return [...parts.values()];
+  return [...parts].flatMap(([key, part]) => (others.has(key) ? [] : [part]));
 }
 
-function neighbourKey({ link, address, mac }: PodNeighbour): string {
-  return `neighbour ${link} ${address} ${mac}`;
+function partsOf(network: PodNetwork, nics: readonly Nic[]): Parts {
+  const parts = new Map<string, Part>();
+  const { links, routes, neighbours } = network;
+  if (links.length + routes.length + neighbours.length === 0) return parts;
+  const indices = indicesOf(network, nics);
+  const indexOf = (name: string): number => {
+    const index = indices.get(name);
+    if (index !== undefined) return index;
+    throw blazarError("InvalidArgument", "find a link", "the pod has no such link", { subject: name });
+  };
+  const prefixRoutes = new PrefixRoutes(network);
+  const given = new Set<PodRoute>();
+  for (const [nic, { name, addresses }] of links.entries()) {
+    for (const address of addresses) {
+      const { route, isUnwanted } = prefixRoutes.of(name, address);
+      if (route !== undefined) given.add(route);
+      const flags = IFA_F_NODAD | (isUnwanted ? IFA_F_NOPREFIXROUTE : 0);
+      const { address: own, prefix, peer, broadcast, scope } = address;
+      const key = `${nic} ${name} ${own}/${prefix} ${peer} ${broadcast} ${scope} ${flags}`;
+      parts.set(key, addressPart(indexOf(name), name, { ...address, flags }));
+    }
+  }
+  for (const route of routes) {
+    const { destination, link, gateway, source, scope, type, metric, mtu, onlink } = route;
+    const key = `${destination} ${link} ${gateway} ${source} ${scope} ${type} ${metric} ${mtu} ${onlink}`;
+    parts.set(key, routePart(route, indexOf, given.has(route)));
+  }
+  for (const neighbour of neighbours) {
+    const { link, address, mac } = neighbour;
+    parts.set(`${link} ${address} ${mac}`, neighbourPart(neighbour, indexOf(link)));
+  }
+  return parts;
+}
+
+function addressPart(index: number, link: string, address: PodAddress & { flags: number }): Part {
+  const subject = `${address.address}/${address.prefix} of ${link}`;
+  return {
+    set: () => step("set an address", subject, () => addAddress(index, address), [EEXIST]),
+    remove: () => step("remove an address", subject, () => deleteAddress(index, address), GONE),
+  };
+}
+
+function routePart(route: PodRoute, indexOf: (name: string) => number, isGiven: boolean): Part {
+  const { destination, gateway, link } = route;
+  const by = gateway === undefined ? "" : ` by ${gateway}`;
+  const subject = `${destination}${by}${link === "" ? "" : ` on ${link}`}`;
+  const spec = { ...route, link: link === "" ? undefined : indexOf(link) };
+  return {
+    set: isGiven ? undefined : () => step("set a route", subject, () => addRoute(spec), [EEXIST]),
+    remove: () => step("remove a route", subject, () => deleteRoute(spec), GONE),
+  };
+}
+
+function neighbourPart({ address, link, mac }: PodNeighbour, index: number): Part {
+  const subject = `${address} on ${link}`;
+  return {
+    set: () => step("set a neighbour", subject, () => setNeighbour(index, address, mac)),
+    remove: () => step("remove a neighbour", subject, () => deleteNeighbour(index, address), GONE),
+  };
 }
 
 function linkSteps({ before, beforeIsWhole, after, nics }: NetworkChange): NetworkStep[] {
@@ -248,10 +215,6 @@ function changeSteps(index: number, had: PodLink | undefined, wanted: PodLink | 
   const { name, mac, mtu } = wanted;
   if (had.mac === mac && had.mtu === mtu) return [];
   return [step("set MAC address and MTU of the link", name, () => setLink(index, { mac, mtu }))];
-}
-
-function takesMore({ type }: NetlinkRequest): boolean {
-  return type === RTM_DELADDR;
 }
 
 /** Throws InvalidArgument if the request cannot be written: what is no address, for example. */

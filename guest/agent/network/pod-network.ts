@@ -33,20 +33,23 @@ export class GuestNetwork {
   private applied = NOTHING;
   /** Where the interfaces are: a descriptor of a namespace, or the guest's own. */
   private namespace: number | undefined;
+  /** Looked for ahead, while no container can give them other names. */
+  private nics: readonly Nic[] | undefined;
 
   /** Makes the network what it shall be. Throws InvalidArgument, or GuestFailed with what the kernel says, by name. */
   apply(network: PodNetwork = NO_NETWORK): void {
     const { network: before, whole: beforeIsWhole } = this.applied;
-    if (before.links.length + network.links.length + network.routes.length + before.routes.length === 0)
-      return;
+    if (isEmpty(before) && isEmpty(network)) return;
     this.inside(() =>
       withNetlink((exchange) => {
-        const nics = findNics(exchange);
+        const nics = this.nics ?? findNics(exchange);
+        this.nics = undefined;
         const steps = stepsOf({ before, beforeIsWhole, after: network, nics });
         this.applied = { network, whole: false };
         for (const [at] of network.links.entries())
           if (before.links[at] === undefined) refuseRouters(nics[at]);
         run(exchange, steps);
+        if (isEmpty(network)) this.nics = findNics(exchange);
       }),
     );
     this.applied = { network, whole: true };
@@ -69,6 +72,7 @@ export class GuestNetwork {
       }
     });
     this.namespace = namespace;
+    this.nics = undefined;
     this.applied = NOTHING;
   }
 
@@ -77,6 +81,7 @@ export class GuestNetwork {
     const { namespace } = this;
     if (namespace === undefined) return;
     this.namespace = undefined;
+    this.nics = undefined;
     this.applied = NOTHING;
     const home = openNetworkNamespace();
     try {
@@ -93,6 +98,10 @@ export class GuestNetwork {
       sys.close(home);
     }
   }
+}
+
+function isEmpty({ links, routes, neighbours }: PodNetwork): boolean {
+  return links.length + routes.length + neighbours.length === 0;
 }
 
 /** Number n of the list has the permanent MAC address n. */

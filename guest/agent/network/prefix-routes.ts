@@ -5,17 +5,17 @@
  * kernel's word for "without" is IFA_F_NOPREFIXROUTE. Pure.
  */
 import type { PodAddress, PodNetwork, PodRoute } from "../../../src/contracts/pod-network.ts";
-import { familyOf, ipBytes, ipText } from "../../../src/protocol/netlink/address-text.ts";
-import {
-  AF_INET,
-  RT_SCOPE_LINK,
-  RT_SCOPE_UNIVERSE,
-  RTN_UNICAST,
-} from "../../../src/protocol/netlink/constants.ts";
+import { ipBytes, ipText } from "../../../src/protocol/netlink/address-text.ts";
+import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RTN_UNICAST } from "../../../src/protocol/netlink/constants.ts";
 
 /** The metric of the routes that the kernel makes for an IPv6 prefix. */
 const ADDRCONF_METRIC = 256;
 const IP4_BITS = 32;
+
+export interface PrefixRoute {
+  readonly route: PodRoute | undefined;
+  readonly isUnwanted: boolean;
+}
 
 export class PrefixRoutes {
   private readonly routes = new Map<string, PodRoute>();
@@ -27,23 +27,17 @@ export class PrefixRoutes {
     }
   }
 
-  /** The network's route that comes with an address. */
-  of(link: string, { address, prefix, peer }: PodAddress): PodRoute | undefined {
-    const own = ipBytes(address);
-    const other = ipBytes(peer ?? address);
-    if (own === undefined || other === undefined) return undefined;
-    const isIp4 = familyOf(own) === AF_INET;
-    // with a peer it makes two
-    if (!isIp4 && peer !== undefined) return undefined;
-    const destination = `${ipText(masked(other, prefix)) ?? ""}/${prefix}`;
-    return this.routes.get(keyOf(link, destination, isIp4 ? address : undefined));
-  }
-
-  /** The kernel would make a route, and the network has none like it. */
-  isUnwanted(link: string, address: PodAddress): boolean {
-    if (address.prefix === IP4_BITS && address.peer === undefined && !address.address.includes(":"))
-      return false;
-    return this.of(link, address) === undefined;
+  /** The network's route that comes with an address; `isUnwanted`: the kernel would make one that the network lacks. */
+  of(link: string, { address, prefix, peer }: PodAddress): PrefixRoute {
+    const isIp4 = !address.includes(":");
+    if (peer === undefined ? isIp4 && prefix === IP4_BITS : !isIp4)
+      return { route: undefined, isUnwanted: peer !== undefined };
+    const bytes = ipBytes(peer ?? address);
+    // refused when the request is written
+    if (bytes === undefined) return { route: undefined, isUnwanted: true };
+    const destination = `${ipText(masked(bytes, prefix)) ?? ""}/${prefix}`;
+    const route = this.routes.get(keyOf(link, destination, isIp4 ? address : undefined));
+    return { route, isUnwanted: route === undefined };
   }
 }
 
@@ -58,8 +52,9 @@ function keyOf(link: string, destination: string, source: string | undefined): s
 }
 
 function masked(address: Uint8Array, prefix: number): Uint8Array {
-  return address.map((byte, index) => {
-    const bits = Math.min(Math.max(prefix - 8 * index, 0), 8);
-    return byte & (0xff << (8 - bits));
-  });
+  const network = new Uint8Array(address.length);
+  const whole = prefix >> 3;
+  network.set(address.subarray(0, whole));
+  if (whole < network.length) network[whole] = (address[whole] ?? 0) & (0xff00 >> (prefix & 7));
+  return network;
 }
