@@ -1,14 +1,40 @@
 /*
- * Netlink sockets: netlink(7).
+ * Taps (tuntap.rst of the kernel) and netlink sockets: netlink(7).
  *
- * TypeScript writes and reads the messages (src/protocol/netlink/); here is only what makes a socket for them.
+ * TypeScript writes and reads netlink's messages (src/protocol/netlink/); here is only what makes a socket for them.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "sys/sys.h"
+
+/* Closes a descriptor and returns an errno. */
+static JSValue give_up(JSContext *ctx, int fd, int error) {
+  close(fd);
+  return sys_failure(ctx, error);
+}
+
+SYS_FUNCTION(f_tap_open) {
+  const char *name;
+  struct ifreq request;
+  SYS_ARGS("s", &name);
+  memset(&request, 0, sizeof request);
+  if (strlen(name) >= sizeof request.ifr_name) return sys_failure(ctx, ENODEV);
+  strcpy(request.ifr_name, name);
+  int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return sys_result(ctx, -1);
+  int flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL;
+  request.ifr_flags = (short)flags;
+  if (ioctl(fd, (int)TUNSETIFF, &request) == 0) return sys_result(ctx, fd);
+  return give_up(ctx, fd, errno);
+}
 
 SYS_FUNCTION(f_netlink_open) {
   int protocol, on = 1;
@@ -19,12 +45,11 @@ SYS_FUNCTION(f_netlink_open) {
   if (setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on) == 0 &&
       setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on) == 0)
     return sys_result(ctx, fd);
-  int error = errno;
-  close(fd);
-  return sys_failure(ctx, error);
+  return give_up(ctx, fd, errno);
 }
 
 static const JSCFunctionListEntry functions[] = {
+    JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
 };
 SYS_GROUP(sys_interfaces_group, functions);

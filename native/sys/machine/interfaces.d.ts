@@ -1,8 +1,10 @@
 /**
- * Netlink sockets: netlink(7) (interfaces.c).
+ * Taps and netlink sockets: tuntap.rst of the kernel, netlink(7) (interfaces.c).
  */
 
 declare module "sys" {
+  /** A new tap of this network namespace, non-blocking, as /dev/net/tun makes it with IFF_NO_PI, IFF_VNET_HDR and IFF_TUN_EXCL. */
+  export function tapOpen(name: string): Descriptor;
   /** A netlink(7) socket with NETLINK_EXT_ACK and NETLINK_CAP_ACK, to be used with `read` and `write`. */
   export function netlinkOpen(protocol: number): Descriptor;
 }
