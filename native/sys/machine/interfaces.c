@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
@@ -128,6 +129,20 @@ SYS_FUNCTION(f_netlink_open) {
   return sys_result(ctx, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
 }
 
+SYS_FUNCTION(f_netlink_listen) {
+  int protocol;
+  uint32_t groups;
+  SYS_ARGS("iu", &protocol, &groups);
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+  if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    int error = errno;
+    close(fd);
+    return sys_failure(ctx, error);
+  }
+  return sys_result(ctx, fd);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setInterfaceUp", 2, f_set_interface_up),
     JS_CFUNC_DEF("setInterfaceAddress", 3, f_set_interface_address),
@@ -136,5 +151,6 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("addDefaultRoute", 1, f_add_default_route),
     JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
+    JS_CFUNC_DEF("netlinkListen", 2, f_netlink_listen),
 };
 SYS_GROUP(sys_interfaces_group, functions);

@@ -59,7 +59,7 @@ describe("what CNI plugins have made", () => {
   it("bridge with host-local: addresses of both families, the link's own, MTU, MAC, gateways", () => {
     const chain = new CniChain(host, pod, [bridge()]);
     chain.add();
-    const { network } = readNetwork(pod.path);
+    const network = readNetwork(pod.path);
     expect(network.links).toHaveLength(1);
     expect(network.links[0]).toMatchObject({ name: "eth0", mtu: 1450, mac: macOf(pod, "eth0") });
     const addresses = network.links[0]?.addresses ?? [];
@@ -96,7 +96,7 @@ describe("what CNI plugins have made", () => {
     ]).add();
     // the plugin does not wait for the address of the link's own
     while (!shown(pod, "-6 route show").includes("fe80::/64")) await setTimeout(20);
-    const { network } = readNetwork(pod.path);
+    const network = readNetwork(pod.path);
     expect(network.links[0]).toMatchObject({
       mtu: 1400,
       addresses: expect.arrayContaining([expect.objectContaining({ address: "10.78.0.2", prefix: 24 })]),
@@ -116,7 +116,7 @@ describe("what CNI plugins have made", () => {
     host.ip("link set wire up");
     host.ip("link set wire1 up");
     new CniChain(host, pod, [{ type: "macvlan", master: "wire", mode: "bridge", ipam: ipam() }]).add();
-    expect(readNetwork(pod.path).network.links[0]).toMatchObject({ name: "eth0", mac: macOf(pod, "eth0") });
+    expect(readNetwork(pod.path).links[0]).toMatchObject({ name: "eth0", mac: macOf(pod, "eth0") });
   });
 
   it("a chain with tuning: MTU and MAC of its own, and its CHECK and DEL with a VM joined", () => {
@@ -125,7 +125,7 @@ describe("what CNI plugins have made", () => {
       { type: "tuning", mac: "02:11:22:33:44:55", mtu: 1300 },
     ]);
     chain.add();
-    const { network } = readNetwork(pod.path);
+    const network = readNetwork(pod.path);
     expect(network.links[0]).toMatchObject({ mac: "02:11:22:33:44:55", mtu: 1300 });
     const parking = namespaces.make("park");
     const tap = TestTap.open(parking.path, "nic0");
@@ -133,7 +133,7 @@ describe("what CNI plugins have made", () => {
     chain.check();
     leaveTaps(pod.path);
     chain.remove();
-    expect(readNetwork(pod.path).network.links).toEqual([]);
+    expect(readNetwork(pod.path).links).toEqual([]);
     tap.close();
   });
 
@@ -148,7 +148,7 @@ describe("what CNI plugins have made", () => {
     };
     new CniChain(host, pod, [second], "net1").add();
     new CniChain(host, pod, [{ ...second, ipam: {} }], "net2").add();
-    const { links } = readNetwork(pod.path).network;
+    const { links } = readNetwork(pod.path);
     expect(links.map(({ name, mtu }) => [name, mtu])).toEqual([
       ["eth0", 1450],
       ["net1", 9000],
@@ -166,7 +166,7 @@ describe("what else a namespace may have", () => {
     pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0 mtu 1380");
     pod.ip("route add blackhole 10.99.0.0/16 metric 9");
-    const { network } = readNetwork(pod.path);
+    const network = readNetwork(pod.path);
     expect(network.neighbours).toEqual([{ link: "eth0", address: "169.254.1.1", mac: "ee:ee:ee:ee:ee:ee" }]);
     expect(network.routes).toContainEqual(expect.objectContaining({ destination: "0.0.0.0/0", mtu: 1380 }));
     expect(network.routes).toContainEqual({
@@ -180,7 +180,7 @@ describe("what else a namespace may have", () => {
   });
 
   it("nothing but lo: no network", () => {
-    expect(readNetwork(pod.path).network).toEqual({ links: [], routes: [], neighbours: [] });
+    expect(readNetwork(pod.path)).toEqual({ links: [], routes: [], neighbours: [] });
   });
 
   it("too much of it, by name", () => {
@@ -241,16 +241,15 @@ describe("a network that is looked at again", () => {
   afterEach(() => tap.close());
 
   function joined() {
-    const { namespace } = readNetwork(pod.path);
-    const links = joinTaps(pod.path, [
+    const joined = joinTaps(pod.path, [
       { link: "eth0", mtu: 1500, nic: { tap: "nic0", namespace: parking.path } },
     ]);
-    return () => lookAgain(pod.path, namespace, links);
+    return () => lookAgain(pod.path, joined);
   }
 
   it("shows what has changed, and the tap has the link's new MTU", () => {
     const look = joined();
-    expect(look()).toMatchObject({ kind: "there", network: readNetwork(pod.path).network, beside: [] });
+    expect(look()).toMatchObject({ kind: "there", network: readNetwork(pod.path), beside: [] });
     pod.ip("address add 10.1.0.2/24 dev eth0");
     pod.ip("link set eth0 mtu 1280");
     expect(look()).toMatchObject({
