@@ -93,6 +93,7 @@ describe("networks of pods", () => {
     // another connection displaces the daemon's, which comes back and displaces it
     const other = createConnection({ path: keeper.control });
     other.on("error", () => undefined);
+    other.resume();
     other.write("x");
     await once(other, "close");
     await vi.waitFor(() => expect(keeper.keeper.connected).toBe(true), { timeout: 5_000 });
