@@ -28,6 +28,8 @@ export class CniNetworks implements PodNetworks {
   /** By the pods' ids: what each is joined to. */
   private readonly joined = new Map<string, Joined>();
 
+  private lastJoint: Promise<unknown> = Promise.resolve();
+
   constructor(private readonly ports: CniNetworksPorts) {
     this.directories = new Directories(ports.logger);
   }
@@ -45,7 +47,10 @@ export class CniNetworks implements PodNetworks {
       const reason = `${network.links.length} links, but the VM has ${vm.nics.length} NICs`;
       throw blazarError("Internal", "connect the pod's network", reason, { subject: id });
     });
-    this.joined.set(id, await this.ports.workers.run("joinTaps", { path, joints }));
+    // the kernel moves one link at a time anyway, and each waiting call would hold a thread of libuv's
+    const turn = this.lastJoint.then(() => this.ports.workers.run("joinTaps", { path, joints }));
+    this.lastJoint = turn.catch(() => undefined);
+    this.joined.set(id, await turn);
   }
 
   /** Nothing is watched of a pod that is not connected. */

@@ -6,7 +6,7 @@
  */
 
 import type { PodNetwork } from "../../contracts/pod-network.ts";
-import { type Outcome, settle } from "../outcome.ts";
+import { type Outcome, settle, settleLater } from "../outcome.ts";
 import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
 import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
 
@@ -14,7 +14,7 @@ import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read
 export interface NetworkTasks {
   readNetwork(input: { readonly path: string }): Outcome<PodNetwork>;
   /** Joins all of them, or none. */
-  joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Outcome<Joined>;
+  joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Promise<Outcome<Joined>>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
 }
@@ -23,7 +23,7 @@ export const readNetwork: NetworkTasks["readNetwork"] = ({ path }) =>
   settle("HostResource", "read a pod's network", path, () => read(path));
 
 export const joinTaps: NetworkTasks["joinTaps"] = ({ path, joints }) =>
-  settle("HostResource", "join a VM to a pod's network", path, () => join(path, joints));
+  settleLater("HostResource", "join a VM to a pod's network", path, () => join(path, joints));
 
 export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
   settle("HostResource", "take a VM off a pod's network", path, () => {
