@@ -20,6 +20,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { HostNetworkOnly } from "../host/network/host-network-only.ts";
+import { SteeredPortForwards } from "../host/network/port-forward.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -111,6 +112,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),
+    forwards: new SteeredPortForwards(workers.forward),
     // the last of the users is for VMs that are no sandbox's
     users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
     specs: ociSpecs,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
+import type { ForwardTasks } from "../workers/forward.worker.ts";
 import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
@@ -23,6 +24,7 @@ export class DaemonWorkers {
   readonly templateMemory: WorkerPool<MemoryTasks>;
   readonly images: WorkerPool<ImageTasks>;
   readonly seccomp: WorkerPool<SeccompTasks>;
+  readonly forward: WorkerPool<ForwardTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -50,10 +52,11 @@ export class DaemonWorkers {
       maxThreads: 1,
       idleTimeoutMs: SECCOMP_IDLE_MS,
     });
+    this.forward = new WorkerPool<ForwardTasks>({ file: bundle("forward"), maxThreads: 1 });
   }
 
   async close(): Promise<void> {
-    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
+    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp, this.forward];
     await Promise.all(pools.map((pool) => pool.close()));
   }
 }

@@ -18,6 +18,7 @@ import {
   string,
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
+import { networkDial } from "./dial.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
@@ -338,6 +339,7 @@ export const GUEST_REQUESTS = {
   "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
+  "network.dial": { params: networkDial, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
   "volume.write": { params: volumeWrite, result: nothing },
   "volume.swap": { params: volumeSwap, result: nothing },

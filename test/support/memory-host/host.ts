@@ -21,6 +21,7 @@ import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
+import { MemoryForwards } from "./forwards.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
 import { podNetwork } from "./pods.ts";
@@ -70,6 +71,7 @@ export class MemoryHost {
   placesDisks = true;
   readonly driver: FakeVmmDriver;
   readonly volumes = new MemoryVolumes();
+  readonly forwards = new MemoryForwards();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
   });
@@ -156,6 +158,7 @@ export class MemoryHost {
         watch: () => () => undefined,
         disconnect: async ({ id }) => this.undo("disconnectNetwork", (name) => name === `network ${id}`),
       },
+      forwards: this.forwards,
       users: this.users,
       specs: ociSpecs,
       events: { publish: (event) => this.events.push(event) },
@@ -256,6 +259,7 @@ export class MemoryHost {
       ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
       ...this.volumes.remains,
+      ...this.forwards.remains,
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
   }
