@@ -112,7 +112,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
     networks: new HostNetworkOnly(),
-    forwards: new SteeredPortForwards(workers.forward),
+    forwards: new SteeredPortForwards(workers.network),
     // the last of the users is for VMs that are no sandbox's
     users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
     specs: ociSpecs,

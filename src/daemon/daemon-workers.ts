@@ -7,9 +7,9 @@ import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
-import type { ForwardTasks } from "../workers/forward.worker.ts";
 import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
+import type { NetworkTasks } from "../workers/network.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
 import type { Config } from "./config/schema.ts";
 import { IdleMemory } from "./tuning/idle-memory.ts";
@@ -24,7 +24,7 @@ export class DaemonWorkers {
   readonly templateMemory: WorkerPool<MemoryTasks>;
   readonly images: WorkerPool<ImageTasks>;
   readonly seccomp: WorkerPool<SeccompTasks>;
-  readonly forward: WorkerPool<ForwardTasks>;
+  readonly network: WorkerPool<NetworkTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -52,11 +52,11 @@ export class DaemonWorkers {
       maxThreads: 1,
       idleTimeoutMs: SECCOMP_IDLE_MS,
     });
-    this.forward = new WorkerPool<ForwardTasks>({ file: bundle("forward"), maxThreads: 1 });
+    this.network = new WorkerPool<NetworkTasks>({ file: bundle("network"), maxThreads: 1 });
   }
 
   async close(): Promise<void> {
-    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp, this.forward];
+    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp, this.network];
     await Promise.all(pools.map((pool) => pool.close()));
   }
 }

@@ -34,6 +34,8 @@ describe("the guest agent", () => {
       sharedPidNamespace: true,
       shmBytes: 1 << 20,
       userNamespace: undefined,
+      network: undefined,
+      sysctls: {},
     };
     const { now } = await bench.guest.request("clock.adjust", { by: 3_600_000 });
     expect((await bench.guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);

@@ -70,6 +70,8 @@ export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
     sharedPidNamespace: false,
     shmBytes: 1024 * 1024,
     userNamespace: undefined,
+    network: undefined,
+    sysctls: {},
     ...more,
   };
 }

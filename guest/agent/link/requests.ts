@@ -42,6 +42,7 @@ type SandboxOp =
   | "image.prepare"
   | "child.prepare"
   | "clock.adjust"
+  | "network.apply"
   | "network.dial"
   | (`${"sandbox" | "share" | "volume"}.${string}` & GuestOp);
 
@@ -140,6 +141,13 @@ function sandboxHandlers(
     "network.dial": async (params) => {
       alive();
       await dials.dial(params);
+      return {};
+    },
+    "network.apply": async ({ network }) => {
+      alive();
+      // a set-up that is under way comes first
+      await setUp.catch(() => undefined);
+      sandbox.changeNetwork(network);
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),

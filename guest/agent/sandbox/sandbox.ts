@@ -11,6 +11,7 @@ import { check } from "../../../native/runtime/check.ts";
 import { makeDirectories, readText, writeText } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { sameMaps } from "../../../src/contracts/id-maps.ts";
+import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
@@ -58,6 +59,13 @@ export class Sandbox {
       await this.tearDown();
       throw error;
     }
+  }
+
+  /** What the pod's network is from now on. Throws SandboxNotReady before {@link setUp}. */
+  changeNetwork(network: PodNetwork): void {
+    if (this.last === undefined)
+      throw blazarError("SandboxNotReady", "change the network", "the sandbox has not been set up");
+    this.last = { ...this.last, network };
   }
 
   /** Removes mounts and namespaces. */

@@ -5,6 +5,7 @@
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { type ClockExchange, type ClockPorts, synchronizeClock } from "./clock.ts";
@@ -17,7 +18,11 @@ const ENTROPY_BYTES = 64;
 const SHM_BYTES = 64 * 2 ** 20;
 
 /** What a guest is told of the pod that it is for. */
-export type GuestSpec = Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode" | "userNamespace">;
+export interface GuestSpec
+  extends Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode" | "sysctls" | "userNamespace"> {
+  /** What it is when the guest is told; undefined = none. */
+  readonly network: PodNetwork | undefined;
+}
 
 /** What a set-up needs of the host. */
 export interface GuestSetUpPorts {
@@ -61,10 +66,12 @@ export async function setUpGuest(
     sharedPidNamespace: spec.pidMode === "pod",
     shmBytes: SHM_BYTES,
     userNamespace: spec.userNamespace,
+    sysctls: spec.sysctls ?? {},
   };
   const exchange = await ports.pace.guests.during(signal, async () => {
     const asked = ports.now();
-    const answer = await guest.request("sandbox.setup", { ...setup, now: asked }, { deadlineMs, signal });
+    const params = { ...setup, network: spec.network, now: asked };
+    const answer = await guest.request("sandbox.setup", params, { deadlineMs, signal });
     return { asked, guest: answer.now, answered: ports.now() };
   });
   const { deadlines, now } = ports;

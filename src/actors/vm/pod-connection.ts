@@ -7,7 +7,8 @@
 import { type Observable, ReplaySubject } from "rxjs";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { NetworkChange, PodNetwork, PodNetworks } from "../../contracts/network.ts";
+import type { NetworkChange, PodNetworks } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Vm } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";

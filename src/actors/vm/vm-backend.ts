@@ -14,12 +14,14 @@ import type {
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
+import type { GuestSpec } from "../guest/setup.ts";
 import { askedWay, type PodVms } from "../supply/vm-supply.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
@@ -169,8 +171,13 @@ class VmSandbox implements SandboxBackend {
   }
 
   async end(): Promise<void> {
-    await this.network.close();
-    await this.boot?.end();
+    try {
+      await this.network.close();
+      await this.boot?.end();
+    } finally {
+      // what was being connected meanwhile is connected now
+      await this.network.close();
+    }
   }
 
   async finish(): Promise<void> {
@@ -219,15 +226,37 @@ class VmSandbox implements SandboxBackend {
     const options = {
       id: spec.id,
       shape,
-      guest: spec,
+      guest: this.guestSpec(),
       asked,
       shares: sharesBelow(directory, spec.sharedDirectory),
-      connectNetwork: network.exists ? (vm: Vm) => network.connect(vm) : undefined,
+      connectNetwork: network.exists ? (vm: Vm) => this.connectNetwork(vm) : undefined,
       resources,
       supply: ports.supply,
       logger,
     };
     return new VmBoot(options, ports);
+  }
+
+  /** A change that comes before the guest is told goes with its set-up. */
+  private guestSpec(): GuestSpec {
+    const { opening, network } = this;
+    return {
+      ...opening.spec,
+      get network() {
+        return network.current;
+      },
+    };
+  }
+
+  private async connectNetwork(vm: Vm): Promise<void> {
+    await this.network.connect(vm);
+    this.network.watch((network) => this.applyNetwork(network));
+  }
+
+  /** Without a link there is a set-up to come, which has the change. */
+  private async applyNetwork(network: PodNetwork): Promise<void> {
+    const { guestRequest: deadlineMs } = this.ports.deadlines;
+    await this.boot?.vm?.link?.request("network.apply", { network }, { deadlineMs });
   }
 }
 

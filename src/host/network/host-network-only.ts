@@ -2,7 +2,8 @@
  * The PodNetworks port while there are no pod networks: a pod with hostNetwork gets no NIC, any other one is refused.
  */
 import { blazarError } from "../../contracts/errors.ts";
-import type { NetworkedPod, PodNetwork, PodNetworks } from "../../contracts/network.ts";
+import type { NetworkedPod, PodNetworks } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 
 export class HostNetworkOnly implements PodNetworks {
   async read({ id, netnsPath }: NetworkedPod): Promise<PodNetwork> {

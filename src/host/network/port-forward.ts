@@ -10,7 +10,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { NetworkedPod } from "../../contracts/network.ts";
 import type { ForwardedConnection, PortForward, PortForwards } from "../../contracts/port-forward.ts";
-import type { ForwardTasks } from "../../workers/forward.worker.ts";
+import type { NetworkTasks } from "../../workers/network.worker.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
 import { acceptedConnection } from "./accepted-connection.ts";
 
@@ -18,13 +18,13 @@ import { acceptedConnection } from "./accepted-connection.ts";
 const SERVER_OPTIONS = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true };
 
 export class SteeredPortForwards implements PortForwards {
-  constructor(private readonly workers: TaskRunner<ForwardTasks>) {}
+  constructor(private readonly workers: TaskRunner<NetworkTasks>) {}
 
   async open(
     { netnsPath }: NetworkedPod,
     onConnection: (connection: ForwardedConnection) => void,
   ): Promise<PortForward> {
-    const { socket, link } = await this.workers.run("openLoopback", { netnsPath });
+    const { socket, link } = await this.workers.run("takeLocalhost", { path: netnsPath });
     try {
       return new LoopbackForward(await listening(socket, netnsPath), link, onConnection);
     } catch (error) {

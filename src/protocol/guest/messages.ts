@@ -19,6 +19,7 @@ import {
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
 import { networkDial } from "./dial.ts";
+import { guestNetwork } from "./network.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
@@ -75,6 +76,10 @@ export const sandboxSetup = object({
   shmBytes: integer(0),
   /** The user namespace of the pod's containers. Undefined: they have the guest's own. */
   userNamespace: optional(userNamespace),
+  /** The pod's network. Undefined: nothing but `lo`. */
+  network: optional(guestNetwork),
+  /** Sysctls of the pod by name, set in its namespaces once its links are there. */
+  sysctls: record(string),
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 
@@ -82,6 +87,9 @@ export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 export const shareMount = object({ share: oneOf(...SHARE_KINDS) });
 /** `share.unmount`: lets go of this share and its port. */
 export const shareUnmount = object({ share: oneOf(...SHARE_KINDS) });
+
+/** `network.apply`: what the pod's network is from now on. */
+export const networkApply = object({ network: guestNetwork });
 
 /** `clock.adjust`: moves the wall clock by so many milliseconds. Answer: {@link clockReading}. */
 export const clockAdjust = object({ by: integer(Number.MIN_SAFE_INTEGER) });
@@ -340,6 +348,8 @@ export const GUEST_REQUESTS = {
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
   "network.dial": { params: networkDial, result: nothing },
+  /** The pod's namespace on the host has changed; may be repeated. */
+  "network.apply": { params: networkApply, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
   "volume.write": { params: volumeWrite, result: nothing },
   "volume.swap": { params: volumeSwap, result: nothing },

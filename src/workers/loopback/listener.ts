@@ -4,12 +4,11 @@
  * It is bound to the loopback address, so no other one reaches it. The address that a connection was dialled at is its
  * local address. Both descriptors are the process's; the socket's end is the end of everything. For workers only.
  */
-import { closeSync, constants, openSync } from "node:fs";
 import { constants as osConstants } from "node:os";
-import { BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
 import { attachLookupProgram, loadLookupProgram, putSocket, socketMap } from "../bpf.ts";
 import { closeDescriptor, describeErrno, libc, valueOr } from "../libc.ts";
-import { inNamespace } from "./in-namespace.ts";
+import { NetworkNamespace } from "../network/namespaces.ts";
 import { steeringProgram } from "./steering-program.ts";
 
 /** Two descriptors of the process. Closing either ends the forwarding; the link holds nothing but the program. */
@@ -53,27 +52,22 @@ const cIoctl = libc.func("int ioctl(int fd, unsigned long request, _Inout_ uint8
 const OPERATION = "take connections to localhost";
 
 /** Throws HostResource, or DependencyMissing where the kernel cannot steer connections. */
-export function openLoopbackListener(netnsPath: string): LoopbackListener {
+export function takeLocalhost(path: string): LoopbackListener {
   const made: number[] = [];
-  const keep = (fd: number): number => {
-    made.push(fd);
-    return fd;
-  };
-  let namespace: number | undefined;
+  const namespace = NetworkNamespace.open(path);
   try {
-    namespace = openSync(netnsPath, constants.O_RDONLY);
-    const socket = inNamespace(namespace, () => listen(keep));
-    const link = steer(socket, namespace);
-    return { socket, link };
+    if (namespace.isOwn) throw blazarError("HostResource", OPERATION, "it is the host's own namespace");
+    const socket = namespace.run(() => listen((fd) => made.push(fd)));
+    return { socket, link: steer(socket, namespace.fd) };
   } catch (error) {
     for (const fd of made) closeDescriptor(fd);
-    throw BlazarError.wrap(error, "HostResource", { operation: OPERATION, subject: netnsPath });
+    throw error;
   } finally {
-    if (namespace !== undefined) closeSync(namespace);
+    namespace.close();
   }
 }
 
-function listen(keep: (fd: number) => number): number {
+function listen(keep: (fd: number) => void): number {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   // one socket for both families; a kernel without IPv6 has no such socket
   let fd = valueOr(cSocket(AF_INET6, type, 0));

@@ -5,7 +5,7 @@ import type net from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { SteeredPortForwards } from "../../../src/host/network/port-forward.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
-import type { ForwardTasks } from "../../../src/workers/forward.worker.ts";
+import type { NetworkTasks } from "../../../src/workers/network.worker.ts";
 import { type Dialled, describePortForwards } from "../../support/conformance/port-forwards.ts";
 import { MemoryHost } from "../../support/memory-host/host.ts";
 import { podSpec } from "../../support/memory-host/pods.ts";
@@ -16,13 +16,13 @@ const isRoot = process.getuid?.() === 0;
 const ID = "pod-1";
 
 let bundle: WorkerBundle;
-let pool: WorkerPool<ForwardTasks>;
+let pool: WorkerPool<NetworkTasks>;
 let namespace: NetworkNamespace;
 
 describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   beforeAll(async () => {
-    bundle = await bundleWorker("forward");
-    pool = new WorkerPool<ForwardTasks>({ file: bundle.file, maxThreads: 1, idleTimeoutMs: 60_000 });
+    bundle = await bundleWorker("network");
+    pool = new WorkerPool<NetworkTasks>({ file: bundle.file, maxThreads: 1, idleTimeoutMs: 60_000 });
   });
 
   afterAll(async () => {

@@ -129,6 +129,8 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
       sharedPidNamespace: false,
       shmBytes: 1 << 20,
       userNamespace: undefined,
+      network: undefined,
+      sysctls: {},
     });
     await guest.mountShare();
     const checks = await runChecks();

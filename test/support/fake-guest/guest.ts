@@ -261,6 +261,12 @@ export class FakeGuest {
       this.mountedShares.delete(share);
       return {};
     },
+    "network.apply": ({ network }) => {
+      if (this.setup === undefined)
+        throw failure("SandboxNotReady", "change the network", "", "the sandbox has not been set up");
+      this.setup = { ...this.setup, network };
+      return {};
+    },
     "volume.write": (params) => this.volumes.write(params),
     "volume.swap": (params) => this.volumes.swap(params),
     "volume.remove": ({ names }) => this.volumes.remove(names),

@@ -1,7 +1,7 @@
 /**
  * What pods of tests look like.
  */
-import type { PodLink, PodNetwork } from "../../../src/contracts/network.ts";
+import type { PodLink, PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { SandboxSpec } from "../../../src/contracts/sandbox.ts";
 import { criSpec, mount } from "../cri-spec.ts";
 import { type MemoryVolumes, volumeEntry } from "./volumes.ts";

@@ -87,4 +87,6 @@ const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
   // resized by each sandbox
   shmBytes: 64 * 2 ** 20,
   userNamespace: undefined,
+  network: undefined,
+  sysctls: {},
 };

@@ -1,0 +1,94 @@
+/**
+ * A network as the kernel has it, and as the ports say it (contracts/network.ts): both ways, for host and guest.
+ *
+ * Both read the same records with the same functions, so that what the guest has can be compared with what it shall have.
+ */
+import type { PodAddress, PodRoute } from "../../contracts/pod-network.ts";
+import { type AddressRecord, addressOf, getAddresses } from "./addresses.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  RT_TABLE_MAIN,
+  RTN_BLACKHOLE,
+  RTN_PROHIBIT,
+  RTN_UNICAST,
+  RTN_UNREACHABLE,
+} from "./constants.ts";
+import type { NetlinkExchange } from "./exchange.ts";
+import { getLinks, type LinkRecord, linkOf } from "./links.ts";
+import { getNeighbours, type NeighbourRecord, neighbourOf } from "./neighbours.ts";
+import { getRoutes, type RouteRecord, type RouteSpec, routeOf } from "./routes.ts";
+
+/** All of a namespace that a pod's network is made of. */
+export interface NetworkRecords {
+  readonly links: readonly LinkRecord[];
+  readonly addresses: readonly AddressRecord[];
+  /** Those of the main table which somebody can have made. */
+  readonly routes: readonly RouteRecord[];
+  readonly neighbours: readonly NeighbourRecord[];
+}
+
+const CARRIED_TYPES: ReadonlySet<number> = new Set([
+  RTN_UNICAST,
+  RTN_BLACKHOLE,
+  RTN_UNREACHABLE,
+  RTN_PROHIBIT,
+]);
+
+/** Reads the whole namespace. Throws what {@link NetlinkExchange.dump} throws. */
+export function readRecords(exchange: NetlinkExchange): NetworkRecords {
+  const routes = [AF_INET, AF_INET6].flatMap((family) => exchange.dump(getRoutes(family)).map(routeOf));
+  return {
+    links: exchange.dump(getLinks()).map(linkOf),
+    addresses: exchange.dump(getAddresses()).map(addressOf),
+    routes: routes.filter(
+      ({ table, type, cloned }) => table === RT_TABLE_MAIN && CARRIED_TYPES.has(type) && !cloned,
+    ),
+    neighbours: exchange.dump(getNeighbours()).flatMap((message) => neighbourOf(message) ?? []),
+  };
+}
+
+export function podAddressOf({ address, prefix, peer, broadcast, scope }: AddressRecord): PodAddress {
+  return {
+    address,
+    prefix,
+    ...(peer === undefined ? {} : { peer }),
+    ...(broadcast === undefined ? {} : { broadcast }),
+    scope,
+  };
+}
+
+/** @param nameOf the name of a link by its index */
+export function podRouteOf(route: RouteRecord, nameOf: (index: number) => string | undefined): PodRoute {
+  const { destination, link, gateway, source, scope, type, metric, mtu, onlink } = route;
+  // the kernel has IPv6 routes without a link on lo
+  const name = type === RTN_UNICAST && link !== undefined ? nameOf(link) : undefined;
+  return {
+    destination,
+    link: name ?? "",
+    ...(gateway === undefined ? {} : { gateway }),
+    ...(source === undefined ? {} : { source }),
+    scope,
+    type,
+    metric,
+    ...(mtu === undefined ? {} : { mtu }),
+    onlink,
+  };
+}
+
+/** @param indexOf the index of a link by its name; undefined if there is none, for which this gives undefined, too */
+export function routeSpecOf(
+  route: PodRoute,
+  indexOf: (name: string) => number | undefined,
+): RouteSpec | undefined {
+  const { link: name, ...rest } = route;
+  if (name === "") return { ...rest, link: undefined };
+  const link = indexOf(name);
+  return link === undefined ? undefined : { ...rest, link };
+}
+
+/** Routes in an order in which they can be made: a gateway is reached by a route that has none. */
+export function inMakingOrder(routes: readonly PodRoute[]): PodRoute[] {
+  const direct = (route: PodRoute) => route.gateway === undefined;
+  return [...routes.filter(direct), ...routes.filter((route) => !direct(route))];
+}

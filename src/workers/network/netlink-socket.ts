@@ -1,0 +1,69 @@
+/**
+ * A netlink socket of the network namespace that the thread is in when it is opened: netlink(7), by koffi.
+ *
+ * It stays with that namespace wherever the thread goes. It blocks, and gives up after a while: the kernel answers at once,
+ * or never. For workers only; see libc.ts.
+ */
+import {
+  AF_NETLINK,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NETLINK_GET_STRICT_CHK,
+  NETLINK_ROUTE,
+  SOL_NETLINK,
+} from "../../protocol/netlink/constants.ts";
+import { DATAGRAM_BYTES, type NetlinkSocket } from "../../protocol/netlink/exchange.ts";
+import { closeDescriptor, libc, systemError, valueOr } from "../libc.ts";
+
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+/** Longer than the kernel holds its lock for other work, such as a namespace that is taken down. */
+const PATIENCE_SECONDS = 20n;
+
+const cSocket = libc.func("int socket(int family, int type, int protocol)");
+const cSetsockopt = libc.func(
+  "int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)",
+);
+const cSend = libc.func("int64_t send(int fd, const uint8_t *bytes, size_t length, int flags)");
+const cRecv = libc.func("int64_t recv(int fd, _Out_ uint8_t *bytes, size_t length, int flags)");
+
+/** Used by one conversation at a time: a thread has one. */
+const buffer = new Uint8Array(DATAGRAM_BYTES);
+
+export class RouteSocket implements NetlinkSocket {
+  private constructor(private readonly fd: number) {}
+
+  /** Throws HostResource. */
+  static open(): RouteSocket {
+    const fd = valueOr(cSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+    if (fd < 0) throw failure("open a netlink socket", fd);
+    const one = new Uint8Array([1, 0, 0, 0]);
+    // older kernels know fewer of them; everything works without
+    for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK])
+      cSetsockopt(fd, SOL_NETLINK, option, one, one.length);
+    const patience = new BigInt64Array([PATIENCE_SECONDS, 0n]);
+    cSetsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(patience.buffer), patience.byteLength);
+    return new RouteSocket(fd);
+  }
+
+  send(bytes: Uint8Array): void {
+    const sent = valueOr(Number(cSend(this.fd, bytes, bytes.length, 0)));
+    if (sent < 0) throw failure("ask the kernel about its network", sent);
+  }
+
+  receive(): Uint8Array {
+    const length = valueOr(Number(cRecv(this.fd, buffer, buffer.length, 0)));
+    if (length < 0) throw failure("hear what the kernel says of its network", length);
+    return buffer.subarray(0, length);
+  }
+
+  close(): void {
+    closeDescriptor(this.fd);
+  }
+}
+
+function failure(operation: string, negative: number): Error {
+  return systemError("HostResource", -negative, { operation });
+}

@@ -1,0 +1,94 @@
+/**
+ * Reads what a pod's network namespace has, in one round for all of its links; and again while the pod runs.
+ *
+ * Changes nothing but the MTU of a tap whose link has got another. For workers only.
+ */
+import { blazarError } from "../../contracts/errors.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
+import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
+import { type LinkRecord, setLink } from "../../protocol/netlink/links.ts";
+import { readRecords } from "../../protocol/netlink/pod-network.ts";
+import { getRules, ruleOf } from "../../protocol/netlink/rules.ts";
+import { isOwnTap, networkOf, networkWith, tapName } from "./carried.ts";
+import type { JoinedLink } from "./join.ts";
+import { type NamespaceIdentity, NetworkNamespace } from "./namespaces.ts";
+import { RouteSession } from "./route-session.ts";
+
+/** A network, and the namespace that it was read in. */
+export interface NetworkReading {
+  readonly network: PodNetwork;
+  readonly namespace: NamespaceIdentity;
+}
+
+/** What has become of a network that is joined. */
+export type NetworkLook =
+  | { readonly kind: "there"; readonly network: PodNetwork; readonly beside: readonly string[] }
+  | { readonly kind: "gone"; readonly reason: string };
+
+/** Throws HostResource (no such namespace), InvalidSpec (blazard's own), UnsupportedSpec (what cannot be carried). */
+export function readNetwork(path: string): NetworkReading {
+  const namespace = NetworkNamespace.open(path);
+  try {
+    if (namespace.isOwn) {
+      const reason = "it is the network namespace that blazard is in";
+      throw blazarError("InvalidSpec", "read a pod's network", reason, { subject: path });
+    }
+    const session = RouteSession.in(namespace);
+    try {
+      const { exchange } = session;
+      const rules = [AF_INET, AF_INET6].flatMap((family) => exchange.dump(getRules(family)).map(ruleOf));
+      return { network: networkOf(readRecords(exchange), rules), namespace: namespace.identity };
+    } finally {
+      session.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+/** Reads the links that were joined, once more. Throws HostResource if the kernel cannot be asked. */
+export function lookAgain(
+  path: string,
+  before: NamespaceIdentity,
+  joined: readonly JoinedLink[],
+): NetworkLook {
+  const namespace = NetworkNamespace.find(path);
+  if (namespace === undefined) return { kind: "gone", reason: "its namespace was removed" };
+  try {
+    const { device, inode } = namespace.identity;
+    if (device !== before.device || inode !== before.inode)
+      return { kind: "gone", reason: "there is another namespace at its path" };
+    const session = RouteSession.in(namespace);
+    try {
+      return lookAt(session, joined);
+    } finally {
+      session.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+function lookAt(session: RouteSession, joined: readonly JoinedLink[]): NetworkLook {
+  const records = readRecords(session.exchange);
+  const links: LinkRecord[] = [];
+  for (const { name, index } of joined) {
+    const link = records.links.find((one) => one.index === index);
+    if (link === undefined) return { kind: "gone", reason: `its link ${name} was removed` };
+    links.push(link);
+  }
+  followMtus(session, links, records.links);
+  const others = records.links.filter(
+    (link) => link.up && !links.includes(link) && !isOwnTap(link) && link.name !== "lo",
+  );
+  return { kind: "there", network: networkWith(records, links), beside: others.map(({ name }) => name) };
+}
+
+/** What comes in is as long as the link allows. */
+function followMtus(session: RouteSession, links: readonly LinkRecord[], all: readonly LinkRecord[]): void {
+  for (const [number, { mtu }] of links.entries()) {
+    const tap = all.find((link) => isOwnTap(link) && link.name === tapName(number));
+    if (tap === undefined || tap.mtu === mtu) continue;
+    session.do([{ what: `set a tap's MTU to ${mtu}`, request: setLink(tap.index, { mtu }) }]);
+  }
+}
