@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";
 import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts";
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
+import { describeDials } from "./guest-agent/dials.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
@@ -54,6 +55,7 @@ describe("the guest agent", () => {
 
 describeContainers(bench);
 describeStreams(bench);
+describeDials(bench);
 describeNamespaces(bench);
 describeMounts(bench);
 describePreparedChildren(bench);
