@@ -9,7 +9,8 @@ import type { NetworkTasks } from "../../../src/workers/network.worker.ts";
 import { type Dialled, describePortForwards } from "../../support/conformance/port-forwards.ts";
 import { MemoryHost } from "../../support/memory-host/host.ts";
 import { podSpec } from "../../support/memory-host/pods.ts";
-import { NetworkNamespace } from "../../support/netns.ts";
+import { Namespaces, type TestNamespace } from "../../support/network/namespaces.ts";
+import { dialIn, serveIn } from "../../support/network/sockets.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -17,7 +18,8 @@ const ID = "pod-1";
 
 let bundle: WorkerBundle;
 let pool: WorkerPool<NetworkTasks>;
-let namespace: NetworkNamespace;
+const namespaces = new Namespaces();
+let namespace: TestNamespace;
 
 describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   beforeAll(async () => {
@@ -31,16 +33,16 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   });
 
   beforeEach(() => {
-    namespace = new NetworkNamespace();
+    namespace = namespaces.make("forward");
   });
 
-  afterEach(() => namespace.remove());
+  afterEach(() => namespaces.close());
 
   describe("as every port-forward", () => {
     describePortForwards(async () => ({
       forwards: new SteeredPortForwards(pool),
       pod: { id: ID, netnsPath: namespace.path },
-      dial: (port, family) => dialled(namespace.dial(family === 6 ? "::1" : "127.0.0.1", port)),
+      dial: (port, family) => dialled(dialIn(namespace.path, family === 6 ? "::1" : "127.0.0.1", port)),
     }));
   });
 
@@ -60,25 +62,27 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   }
 
   test("lo comes up if no plugin has done it, and both of its addresses lead to the guest", async () => {
-    expect(namespace.run("ip", "-o", "link", "show", "lo")).toContain("state DOWN");
+    namespace.ip("link set lo down");
     const { guest, end } = await running();
     guest.servers.listening.set(80, { says: "from the guest" });
     for (const address of ["127.0.0.1", "::1"])
-      expect(await everything(namespace.dial(address, 80))).toBe("from the guest");
+      expect(await everything(dialIn(namespace.path, address, 80))).toBe("from the guest");
     expect(guest.servers.served.map(({ dial }) => dial.family)).toEqual([4, 6]);
     await end();
   });
 
   test("no other address, protocol or listener is touched", async () => {
-    namespace.run("ip", "link", "set", "lo", "up");
-    namespace.run("ip", "address", "add", "10.1.2.3/32", "dev", "lo");
+    namespace.ip("address add 10.1.2.3/32 dev lo");
     const { guest, end } = await running();
     guest.servers.listening.set(80, { says: "from the guest" });
-    const own = await namespace.serve("10.1.2.3", 80, (socket) => socket.end("from the namespace"));
-    expect(await everything(namespace.dial("10.1.2.3", 80))).toBe("from the namespace");
-    for (const address of ["127.0.0.2", "10.1.2.3"]) expect(namespace.dial(address, 81)).toBeUndefined();
+    const own = await serveIn(namespace.path, "10.1.2.3", 80, (socket) => socket.end("from the namespace"));
+    expect(await everything(dialIn(namespace.path, "10.1.2.3", 80))).toBe("from the namespace");
+    for (const address of ["127.0.0.2", "10.1.2.3"])
+      expect(dialIn(namespace.path, address, 81)).toBeUndefined();
     // ICMP says so at once if nobody takes a datagram
-    expect(() => namespace.run("bash", "-c", "exec 3<>/dev/udp/127.0.0.1/80; echo >&3; echo >&3")).toThrow();
+    expect(() =>
+      namespace.run("bash", ["-c", "exec 3<>/dev/udp/127.0.0.1/80; echo >&3; echo >&3"]),
+    ).toThrow();
     expect(guest.servers.served).toEqual([]);
     own.close();
     await end();
@@ -87,7 +91,7 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   test("a port that nobody listens on is an error at once", async () => {
     const { end } = await running();
     const started = performance.now();
-    const client = dialled(namespace.dial("127.0.0.1", 81));
+    const client = dialled(dialIn(namespace.path, "127.0.0.1", 81));
     await vi.waitFor(() => expect(client?.wasReset).toBe(true));
     expect(performance.now() - started).toBeLessThan(500);
     expect(client?.received).toBe("");
@@ -99,7 +103,7 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
     guest.servers.listening.set(80, { echo: true });
     const each = Array.from({ length: 100 }, async (_, number) => {
       const bytes = randomBytes(50_000 + number);
-      const socket = namespace.dial(number % 2 === 0 ? "127.0.0.1" : "::1", 80);
+      const socket = dialIn(namespace.path, number % 2 === 0 ? "127.0.0.1" : "::1", 80);
       const answer = collected(socket);
       socket?.end(bytes);
       return Buffer.compare(await answer, bytes);
@@ -113,7 +117,7 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
     const { guest, end } = await running();
     guest.servers.listening.set(80, { echo: true });
     const bytes = randomBytes(16 * 1024 * 1024);
-    const socket = namespace.dial("127.0.0.1", 80);
+    const socket = dialIn(namespace.path, "127.0.0.1", 80);
     const answer = collected(socket);
     socket?.end(bytes);
     expect(Buffer.compare(await answer, bytes)).toBe(0);
@@ -126,17 +130,17 @@ describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
     const before = descriptors();
     const { guest, end } = await running();
     guest.servers.listening.set(80, {});
-    const client = dialled(namespace.dial("127.0.0.1", 80));
+    const client = dialled(dialIn(namespace.path, "127.0.0.1", 80));
     await vi.waitFor(() => expect(guest.servers.served).toHaveLength(1));
     expect(descriptors().length).toBeGreaterThan(before.length);
     await end();
     await vi.waitFor(() => expect(client?.wasReset).toBe(true));
-    expect(namespace.dial("127.0.0.1", 80)).toBeUndefined();
+    expect(dialIn(namespace.path, "127.0.0.1", 80)).toBeUndefined();
     await vi.waitFor(() => expect(descriptors()).toHaveLength(before.length));
   });
 
-  test("a namespace that is gone, or is none, costs the pod its port-forward only", async () => {
-    for (const path of ["/run/netns/blazar-test-none", "/etc/passwd"]) {
+  test("a namespace that is gone, is none or is the host's own costs the pod its port-forward only", async () => {
+    for (const path of ["/run/netns/blazar-test-none", "/etc/passwd", "/proc/self/ns/net"]) {
       const before = descriptors();
       const { memory, end } = await running(path);
       const warnings = memory.logger.lines.filter(({ level }) => level === "warn");
