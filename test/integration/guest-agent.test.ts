@@ -9,6 +9,7 @@ import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
 import { describeDials } from "./guest-agent/dials.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
+import { describeHostileNetworks, describeNetwork } from "./guest-agent/network.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
 import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
@@ -64,6 +65,8 @@ describeRules(bench);
 describeVolumes(bench);
 describeOwnNamespaces(bench);
 describeUserNamespaces(bench);
+describeNetwork(bench);
+describeHostileNetworks(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

@@ -10,7 +10,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { NetworkedPod } from "../../contracts/network.ts";
 import type { ForwardedConnection, PortForward, PortForwards } from "../../contracts/port-forward.ts";
-import type { NetworkTasks } from "../../workers/network.worker.ts";
+import type { NetworkTasks } from "../../workers/network/tasks.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
 import { acceptedConnection } from "./accepted-connection.ts";
 

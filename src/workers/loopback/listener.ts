@@ -6,9 +6,9 @@
  */
 import { constants as osConstants } from "node:os";
 import { type BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
-import { attachLookupProgram, loadLookupProgram, putSocket, socketMap } from "../bpf.ts";
 import { closeDescriptor, describeErrno, libc, valueOr } from "../libc.ts";
 import { NetworkNamespace } from "../network/namespaces.ts";
+import { attachLookupProgram, loadLookupProgram, putSocket, socketMap } from "./bpf.ts";
 import { steeringProgram } from "./steering-program.ts";
 
 /** Two descriptors of the process. Closing either ends the forwarding; the link holds nothing but the program. */

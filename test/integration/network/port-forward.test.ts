@@ -5,7 +5,7 @@ import type net from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { SteeredPortForwards } from "../../../src/host/network/port-forward.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
-import type { NetworkTasks } from "../../../src/workers/network.worker.ts";
+import type { NetworkTasks } from "../../../src/workers/network/tasks.ts";
 import { type Dialled, describePortForwards } from "../../support/conformance/port-forwards.ts";
 import { MemoryHost } from "../../support/memory-host/host.ts";
 import { podSpec } from "../../support/memory-host/pods.ts";
@@ -23,7 +23,7 @@ let namespace: TestNamespace;
 
 describe.skipIf(!isRoot)("port-forward in a real network namespace", () => {
   beforeAll(async () => {
-    bundle = await bundleWorker("network");
+    bundle = await bundleWorker("rootfs");
     pool = new WorkerPool<NetworkTasks>({ file: bundle.file, maxThreads: 1, idleTimeoutMs: 60_000 });
   });
 
