@@ -48,8 +48,20 @@ SYS_FUNCTION(f_netlink_open) {
   return give_up(ctx, fd, errno);
 }
 
+SYS_FUNCTION(f_netlink_listen) {
+  int protocol;
+  uint32_t groups;
+  SYS_ARGS("iu", &protocol, &groups);
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+  if (fd < 0) return sys_result(ctx, -1);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return sys_result(ctx, fd);
+  return give_up(ctx, fd, errno);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
+    JS_CFUNC_DEF("netlinkListen", 2, f_netlink_listen),
 };
 SYS_GROUP(sys_interfaces_group, functions);

@@ -7,4 +7,6 @@ declare module "sys" {
   export function tapOpen(name: string): Descriptor;
   /** A netlink(7) socket with NETLINK_EXT_ACK and NETLINK_CAP_ACK, to be used with `read` and `write`. */
   export function netlinkOpen(protocol: number): Descriptor;
+  /** A non-blocking netlink(7) socket that hears what is told to these groups (a bit for each). */
+  export function netlinkListen(protocol: number, groups: number): Descriptor;
 }

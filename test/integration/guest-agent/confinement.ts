@@ -89,21 +89,21 @@ export function describeNamespaces(bench: AgentBench): void {
     });
 
     it("have kernel modules loaded for them, which the guest does without until then", async () => {
-      const all = capabilityMask(["CAP_NET_ADMIN"]);
+      const all = capabilityMask(["CAP_NET_ADMIN", "CAP_NET_RAW"]);
       const capabilities = {
         ...{ bounding: all, effective: all, permitted: all },
         inheritable: 0,
         ambient: 0,
       };
-      const kinds = ["bridge", "dummy"].map(
+      const kinds = ["bridge", "dummy", "ifb", "wireguard"].map(
         (kind) => `ip link add new-${kind} type ${kind} && ip link del new-${kind}`,
       );
       const { stdout, stderr } = await bench.run(
-        `${kinds.join(" && ")} && echo loaded`,
+        `! ls /proc/net/packet 2>&-; arping -c 1 -I lo 127.0.0.1 >&- 2>&-; ls /proc/net/packet; ${kinds.join(" && ")} && echo loaded`,
         {},
         { capabilities },
       );
-      expect(`${stdout}${stderr}`).toBe("loaded\n");
+      expect(`${stdout}${stderr}`).toBe("/proc/net/packet\nloaded\n");
     });
 
     it("say that memory has run out", async () => {
@@ -126,6 +126,37 @@ export function describeNamespaces(bench: AgentBench): void {
       await bench.guest.request("process.signal", { id, execId: "", signal: 9, all: false });
       expect(await bench.guest.exit(id)).toMatchObject({ status: 137 });
       expect(bench.guest.oomKills(id)).toBe(1);
+      await bench.remove(id);
+    });
+
+    it("keep all of their limits, and live, if a new one is wrong or below what they hold", async () => {
+      const script = "dd if=/dev/zero bs=20M count=1 2>/dev/null | (head -c 1; echo held; exec sleep 100)";
+      const id = bench.newId();
+      const { stream: stdout, output } = bench.guest.output();
+      const limits = { "memory.max": "67108864", "pids.max": "40" };
+      const stdio = { stdin: 0, stdout, stderr: 0 };
+      await bench.create(specOf(id, processOf(["sh", "-c", script]), { stdio, cgroup: limits }));
+      await bench.guest.request("process.start", { id, execId: "" });
+      await until("20 MB in memory", async () => output.text().includes("held") || undefined);
+      const update = (cgroup: Record<string, string>) =>
+        bench.guest.request("container.update", { id, cgroup });
+      const low = update({ "pids.max": "50", "memory.max": "8388608" });
+      await expect(low).rejects.toThrow(
+        /^cannot limit a container \(memory\.max=8388608\): the container uses 2\d{7} bytes, and would be killed/,
+      );
+      await expect(update({ "pids.max": "50", "memory.high": "wrong" })).rejects.toMatchObject({
+        code: "InvalidSpec",
+      });
+      const present = async () => {
+        const { files } = await bench.guest.request("container.stats", { id });
+        return Object.fromEntries(Object.keys(limits).map((name) => [name, files[name]?.trim()]));
+      };
+      expect(await present()).toEqual(limits);
+      await update({ "pids.max": "50", "memory.max": "41943040" });
+      expect(await present()).toEqual({ "memory.max": "41943040", "pids.max": "50" });
+      await bench.guest.request("process.signal", { id, execId: "", signal: 9, all: false });
+      expect(await bench.guest.exit(id)).toMatchObject({ status: 137 });
+      expect(bench.guest.oomKills(id)).toBe(0);
       await bench.remove(id);
     });
 
