@@ -21,6 +21,7 @@ import {
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/wire/frame.ts";
 import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
+import { NetworkWatches } from "./network-watches.ts";
 import { Processes } from "./processes/processes.ts";
 import { Stdio } from "./stdio.ts";
 import { TaskServer } from "./task-server.ts";
@@ -45,6 +46,7 @@ export class Keeper {
   private readonly tasks: TaskServer;
   private readonly processes: Processes;
   private readonly stdio: Stdio;
+  private readonly networks: NetworkWatches;
   private readonly handlers: Handlers;
 
   constructor(options: KeeperOptions) {
@@ -65,6 +67,7 @@ export class Keeper {
       openStream: (id, handler) => this.peer.openStream(id, handler),
       closeStream: (id) => this.peer.closeStream(id),
     });
+    this.networks = new NetworkWatches(loop, (id) => this.emit("network.changed", { id }));
     this.handlers = this.makeHandlers();
     this.tasks = new TaskServer({
       path: options.task,
@@ -100,7 +103,10 @@ export class Keeper {
         log,
         onAttach: (transport) => this.peer.attach(transport),
         onReceive: (bytes) => this.peer.receive(bytes),
-        onDetach: () => this.peer.detach(),
+        onDetach: () => {
+          this.networks.clear();
+          this.peer.detach();
+        },
       });
     } catch (error) {
       this.tasks.close();
@@ -132,7 +138,7 @@ export class Keeper {
   }
 
   private makeHandlers(): Handlers {
-    const [processes, stdio] = [this.processes, this.stdio];
+    const { processes, stdio, networks } = this;
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
@@ -143,6 +149,8 @@ export class Keeper {
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),
       "stdio.close": ({ id }) => stdio.close(id),
+      "network.watch": (watch) => networks.add(watch),
+      "network.unwatch": ({ id }) => networks.remove(id),
       shutdown: () => this.shutdown(),
     };
   }

@@ -20,7 +20,9 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
-import { HostNetworkOnly } from "../host/network/host-network-only.ts";
+import { CniNetworks } from "../host/network/cni-networks.ts";
+import { NoNetwork } from "../host/network/no-network.ts";
+import { NodePodNetworks } from "../host/network/pod-networks.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -112,7 +114,10 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     cgroups: options.cgroups ?? new HostCgroups(),
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
-    networks: new HostNetworkOnly(),
+    networks: new NodePodNetworks(
+      new CniNetworks({ workers: workers.rootfs, keeper, logger }),
+      new NoNetwork(),
+    ),
     // the last of the users is for VMs that are no sandbox's
     users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
     specs: ociSpecs,
