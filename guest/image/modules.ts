@@ -37,7 +37,7 @@ const LINKS = words(
   "bridge br_netfilter dummy ifb ip_gre ipip ipvlan macvlan sit tun veth vxlan wireguard 8021q",
 );
 
-/** Packet sockets, and what ss(8) and conntrack(8) ask. */
+/** Packet sockets, which Debian has in its kernel, and what ss(8) and conntrack(8) ask. */
 const SOCKETS = words("af_packet nf_conntrack_netlink tcp_diag udp_diag unix_diag");
 
 /** nft(8), and iptables-nft(8) over it. */
