@@ -27,7 +27,8 @@ export class CniNetworks implements PodNetworks {
   private readonly directories: Directories;
   /** By the pods' ids: what each is joined to. */
   private readonly joined = new Map<string, Joined>();
-
+  /** By the pods' ids: what is under way, and never rejects. */
+  private readonly joining = new Map<string, Promise<unknown>>();
   private lastJoint: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly ports: CniNetworksPorts) {
@@ -49,8 +50,14 @@ export class CniNetworks implements PodNetworks {
     });
     // the kernel moves one link at a time anyway, and each waiting call would hold a thread of libuv's
     const turn = this.lastJoint.then(() => this.ports.workers.run("joinTaps", { path, joints }));
-    this.lastJoint = turn.catch(() => undefined);
-    this.joined.set(id, await turn);
+    const settled = turn.catch(() => undefined);
+    this.lastJoint = settled;
+    this.joining.set(id, settled);
+    try {
+      this.joined.set(id, await turn);
+    } finally {
+      if (this.joining.get(id) === settled) this.joining.delete(id);
+    }
   }
 
   /** Nothing is watched of a pod that is not connected. */
@@ -65,6 +72,8 @@ export class CniNetworks implements PodNetworks {
   }
 
   async disconnect({ id, netnsPath: path }: NetworkedPod): Promise<void> {
+    // what is being made would be there after it
+    await this.joining.get(id);
     await this.ports.workers.run("leaveTaps", { path });
     this.joined.delete(id);
   }

@@ -18,7 +18,7 @@ import {
   getIngressFilters,
   redirectIngress,
 } from "../../protocol/netlink/traffic.ts";
-import { isOwnTap, tapName } from "./carried.ts";
+import { isOwnTap, tapMtu, tapName } from "./carried.ts";
 import { type NamespaceIdentity, NetworkNamespace } from "./namespaces.ts";
 import { RouteSession, type Step } from "./route-session.ts";
 
@@ -131,7 +131,7 @@ function stepsOf(link: LinkRecord, tap: LinkRecord, mtu: number): Step[] {
       request: setLink(tap.index, { addressMode: IN6_ADDR_GEN_MODE_NONE }),
       fine: [EAFNOSUPPORT, EOPNOTSUPP],
     },
-    { what: `set a tap's MTU to ${mtu}`, request: setLink(tap.index, { mtu }) },
+    { what: `set a tap's MTU for ${mtu}`, request: setLink(tap.index, { mtu: tapMtu(mtu) }) },
     { what: "add a qdisc to a tap", request: addIngress(tap.index) },
     { what: `send a tap's frames out ${on}`, request: redirectIngress(tap.index, link.index, PRIORITY) },
     { what: "set a tap up", request: setLink(tap.index, { up: true }) },
