@@ -9,10 +9,10 @@ import { failure } from "../native/runtime/check.ts";
 import type { EventLoop, Timer, Watch } from "../native/runtime/event-loop.ts";
 import { blazarError } from "../src/contracts/errors.ts";
 import type { NetworkWatch } from "../src/protocol/keeper/messages.ts";
+import { RTMGRP } from "../src/protocol/netlink/constants.ts";
 import { insideNamespaceAt } from "./processes/network-namespaces.ts";
 
-/** RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE. */
-const GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400;
+const GROUPS = Object.values(RTMGRP).reduce((all, group) => all | group, 0);
 /** Changes within this time are one. */
 const BURST_MS = 20;
 /** More than a node has pods. */

@@ -54,12 +54,9 @@ SYS_FUNCTION(f_netlink_listen) {
   SYS_ARGS("iu", &protocol, &groups);
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
-  if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-    int error = errno;
-    close(fd);
-    return sys_failure(ctx, error);
-  }
-  return sys_result(ctx, fd);
+  if (fd < 0) return sys_result(ctx, -1);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return sys_result(ctx, fd);
+  return give_up(ctx, fd, errno);
 }
 
 static const JSCFunctionListEntry functions[] = {
