@@ -15,13 +15,13 @@ export type PidMode = "container" | "pod" | "target";
 export interface SandboxSpec {
   /** The sandbox's id, chosen by containerd, unique on the node. */
   id: string;
-  /** The pod's host name; "" when CRI gave none. */
+  /** The pod's host name; "" when CRI gave none: then it has the node's. */
   hostname: string;
   /** Path of the pod's network namespace on the host; "" for a hostNetwork pod. */
   netnsPath: string;
-  /** Content of the pod's resolv.conf; all empty means the node's own. */
-  dns: { servers: string[]; searches: string[]; options: string[] };
-  /** Sysctls of the pod, by name; absent means none. */
+  /** Content of the pod's resolv.conf; absent means the node's own. */
+  dns?: { servers: string[]; searches: string[]; options: string[] };
+  /** Sysctls of the pod's own namespaces, by name with `.` or `/`; absent means none. */
   sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;

@@ -4,7 +4,7 @@
  * Nothing is decided here but which port is which. How the actors are put together is in actors.ts.
  */
 import { randomBytes } from "node:crypto";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, hostname, totalmem } from "node:os";
 import { join } from "node:path";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
@@ -139,6 +139,8 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     now: Date.now,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
     hostResolvConf: keptText("/etc/resolv.conf"),
+    hostHosts: keptText("/etc/hosts"),
+    hostName: hostname,
   };
 }
 

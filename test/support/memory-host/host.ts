@@ -183,6 +183,8 @@ export class MemoryHost {
       now: Date.now,
       randomHex: (bytes) => `${++this.counter}`.padStart(2 * bytes, "0"),
       hostResolvConf: async () => "nameserver 192.0.2.1\n",
+      hostHosts: async () => "127.0.0.1\tlocalhost\n",
+      hostName: () => "node-1",
     };
   }
 
