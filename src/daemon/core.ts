@@ -23,6 +23,7 @@ import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { CniNetworks } from "../host/network/cni-networks.ts";
 import { NoNetwork } from "../host/network/no-network.ts";
 import { NodePodNetworks } from "../host/network/pod-networks.ts";
+import { SteeredPortForwards } from "../host/network/port-forward.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -114,6 +115,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     cgroups: options.cgroups ?? new HostCgroups(),
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
+    forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(
       new CniNetworks({ workers: workers.rootfs, keeper, logger }),
       new NoNetwork(),

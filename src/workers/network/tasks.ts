@@ -1,11 +1,12 @@
 /**
- * Tasks of workers about pods' networks: reading them, joining VMs to them, taking that apart.
+ * Tasks of workers about pods' networks: reading them, joining VMs to them, taking that apart; taking connections to localhost.
  *
  * {@link NetworkTasks} lists them; the worker entry rootfs.worker.ts has them, because it keeps a thread anyway. A task goes
  * into a pod's network namespace on its own thread, and comes back. Must not be terminated in the middle of a task.
  */
 
 import type { PodNetwork } from "../../contracts/pod-network.ts";
+import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
 import { type Outcome, settle } from "../outcome.ts";
 import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
 import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
@@ -17,6 +18,8 @@ export interface NetworkTasks {
   joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Outcome<Joined>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
+  /** The descriptors are the caller's from then on. */
+  takeLocalhost(input: { readonly path: string }): Outcome<LoopbackListener>;
 }
 
 export const readNetwork: NetworkTasks["readNetwork"] = ({ path }) =>
@@ -33,3 +36,6 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
 
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, ...joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, joined));
+
+export const takeLocalhost: NetworkTasks["takeLocalhost"] = ({ path }) =>
+  settle("HostResource", "take connections to localhost", path, () => take(path));
