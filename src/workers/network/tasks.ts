@@ -4,10 +4,9 @@
  * {@link NetworkTasks} lists them; the worker entry rootfs.worker.ts has them, because it keeps a thread anyway. A task goes
  * into a pod's network namespace on its own thread, and comes back. Must not be terminated in the middle of a task.
  */
-
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
-import { type Outcome, settle } from "../outcome.ts";
+import { type Outcome, settle, settleLater } from "../outcome.ts";
 import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
 import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
 
@@ -15,7 +14,7 @@ import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read
 export interface NetworkTasks {
   readNetwork(input: { readonly path: string }): Outcome<PodNetwork>;
   /** Joins all of them, or none. */
-  joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Outcome<Joined>;
+  joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Promise<Outcome<Joined>>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
   /** The descriptors are the caller's from then on. */
@@ -26,7 +25,7 @@ export const readNetwork: NetworkTasks["readNetwork"] = ({ path }) =>
   settle("HostResource", "read a pod's network", path, () => read(path));
 
 export const joinTaps: NetworkTasks["joinTaps"] = ({ path, joints }) =>
-  settle("HostResource", "join a VM to a pod's network", path, () => join(path, joints));
+  settleLater("HostResource", "join a VM to a pod's network", path, () => join(path, joints));
 
 export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
   settle("HostResource", "take a VM off a pod's network", path, () => {
