@@ -17,7 +17,7 @@ import {
 import type { NetlinkExchange } from "./exchange.ts";
 import { getLinks, type LinkRecord, linkOf } from "./links.ts";
 import { getNeighbours, type NeighbourRecord, neighbourOf } from "./neighbours.ts";
-import { getRoutes, type RouteRecord, type RouteSpec, routeOf } from "./routes.ts";
+import { getRoutes, type RouteRecord, routeOf } from "./routes.ts";
 
 /** All of a namespace that a pod's network is made of. */
 export interface NetworkRecords {
@@ -74,17 +74,6 @@ export function podRouteOf(route: RouteRecord, nameOf: (index: number) => string
     ...(mtu === undefined ? {} : { mtu }),
     onlink,
   };
-}
-
-/** @param indexOf the index of a link by its name; undefined if there is none, for which this gives undefined, too */
-export function routeSpecOf(
-  route: PodRoute,
-  indexOf: (name: string) => number | undefined,
-): RouteSpec | undefined {
-  const { link: name, ...rest } = route;
-  if (name === "") return { ...rest, link: undefined };
-  const link = indexOf(name);
-  return link === undefined ? undefined : { ...rest, link };
 }
 
 /** Routes in an order in which they can be made: a gateway is reached by a route that has none. */
