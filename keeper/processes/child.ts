@@ -30,12 +30,16 @@ export interface OpenFilesLimit {
   readonly hard: bigint;
 }
 
+/** Descriptors of the keeper's that the child gets. */
+export interface Given {
+  /** The child's end of {@link ProcessSpawn.forkControl}. */
+  readonly forkControl: number | undefined;
+  /** In the order of {@link ProcessSpawn.taps}. */
+  readonly taps: readonly number[];
+}
+
 /** Prepares this process, a fresh fork, to become the one of `spec`. Throws BlazarErrors that name what failed. */
-export function prepareChild(
-  spec: ProcessSpawn,
-  openFiles: OpenFilesLimit,
-  forkControl: number | undefined,
-): Command {
+export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit, given: Given): Command {
   const { jail } = spec;
   // Before there is a jail, which hides the processes outside.
   const users = jail?.forks === undefined ? undefined : UserNamespace.begin(jail.forks);
@@ -45,7 +49,7 @@ export function prepareChild(
     if (result < 0) throw failure(result, "HostResource", "enter a cgroup", path);
   }
   // Before the limits: the keeper may have more descriptors than its children may.
-  placeFiles(spec, forkControl);
+  placeFiles(spec, given);
   sys.prlimit(0, sys.RLIMIT_NOFILE, openFiles.soft, openFiles.hard);
   applyLimits(spec);
   adjustOomScore(spec.oomScoreAdj);
@@ -86,7 +90,7 @@ function adjustOomScore(score: number | undefined): void {
 }
 
 /** Opens everything out of the way first: a file's number may be one that the keeper uses. */
-function placeFiles(spec: ProcessSpawn, forkControl: number | undefined): void {
+function placeFiles(spec: ProcessSpawn, { forkControl, taps }: Given): void {
   check(
     sys.closeRange(3, LAST_DESCRIPTOR, sys.CLOSE_RANGE_CLOEXEC),
     "keep the keeper's descriptors to itself",
@@ -94,10 +98,11 @@ function placeFiles(spec: ProcessSpawn, forkControl: number | undefined): void {
   sys.umask(0);
   const parked = new Map<number, number>();
   for (const { fd, path, flags, mode } of spec.files) parked.set(fd, park(path, flags, mode));
-  if (spec.forkControl !== undefined && forkControl !== undefined) {
-    const moved = sys.fcntl(forkControl, F_DUPFD_CLOEXEC, FIRST_PARKED);
-    parked.set(spec.forkControl, check(moved, "move the descriptor for forks"));
-  }
+  if (spec.forkControl !== undefined && forkControl !== undefined)
+    parked.set(spec.forkControl, outOfTheWay(forkControl, "the descriptor for forks"));
+  spec.taps?.forEach(({ fd }, index) => {
+    parked.set(fd, outOfTheWay(taps[index] ?? -1, "a tap"));
+  });
   for (const fd of [0, 1, 2]) if (!parked.has(fd)) parked.set(fd, park("/dev/null", sys.O_RDWR, 0));
   for (const [fd, from] of parked) check(sys.dup2(from, fd), "place a file", `fd ${fd}`);
 }
@@ -114,9 +119,13 @@ function placeSockets({ sockets = [] }: ProcessSpawn): void {
 function park(path: string, flags: number, mode: number): number {
   const fd = sys.open(path, flags, mode);
   if (fd < 0) throw failure(fd, "HostResource", "open a file for a process", path);
-  const parked = check(sys.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_PARKED), "move a descriptor", path);
+  const parked = outOfTheWay(fd, path);
   sys.close(fd);
   return parked;
+}
+
+function outOfTheWay(fd: number, what: string): number {
+  return check(sys.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_PARKED), "move a descriptor", what);
 }
 
 /** Becomes the user of the spec with its capabilities and nothing more. */

@@ -17,12 +17,14 @@ import type {
   ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
+  StartedProcess,
 } from "../../src/protocol/keeper/messages.ts";
 import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
 import { cloneFlags, unmountTemporary } from "./jail.ts";
 import { listenInEmptyNetwork } from "./sockets.ts";
 import { filterFile } from "./system-calls.ts";
+import { makeTaps } from "./taps.ts";
 
 interface Child {
   readonly identity: ProcessIdentity;
@@ -65,8 +67,18 @@ export class Processes {
   }
 
   /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
-  async spawn(spec: ProcessSpawn): Promise<ProcessIdentity> {
+  async spawn(spec: ProcessSpawn): Promise<StartedProcess> {
     this.validate(spec);
+    const taps = makeTaps(spec.taps?.length ?? 0);
+    try {
+      const child = await this.spawnWith(spec, taps.fds);
+      return { ...child.identity, taps: taps.parked };
+    } finally {
+      closeAll(taps.fds);
+    }
+  }
+
+  private async spawnWith(spec: ProcessSpawn, taps: readonly number[]): Promise<Child> {
     const { loop, openFiles } = this.options;
     const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
     let child: Child | undefined;
@@ -74,7 +86,7 @@ export class Processes {
       await spawnChild(
         loop,
         { flags: cloneFlags(spec.jail) },
-        () => prepareChild(spec, openFiles, pair?.child),
+        () => prepareChild(spec, openFiles, { forkControl: pair?.child, taps }),
         (pid) => {
           child = this.register(spec.id, pid);
         },
@@ -93,20 +105,18 @@ export class Processes {
     child.mayJail = spec.jail?.forks !== undefined;
     // It may have ended before the pipe told that it had begun.
     if (child.exited !== undefined) this.options.onExit(child.exited);
-    return child.identity;
+    return child;
   }
 
   /** The copy is a sibling of its original (CLONE_PARENT), and so a child of the keeper. */
-  async fork({ id, original, words, files = [], sockets = [] }: ProcessFork): Promise<ProcessIdentity> {
+  async fork({ id, original, words, ...wanted }: ProcessFork): Promise<StartedProcess> {
     const operation = "fork a process";
     this.refuseKnown(id, operation);
     const parent = this.children.get(original);
     if (parent === undefined) throw refused("ProcessNotFound", operation, original, "no such process");
     if (parent.forks === undefined || parent.exited !== undefined)
       throw refused("ProcessNotRunning", operation, original, "it cannot fork, or has ended");
-    const given = handedOver(files, sockets);
-    // The last of them if there is one for a jail.
-    if (parent.mayJail) given.push(check(sys.dup(filterFile()), "hand over a filter"));
+    const { given, parked } = handedOver(wanted, parent.mayJail);
     const pid = await parent.forks.fork(words, given);
     // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
@@ -117,7 +127,7 @@ export class Processes {
     this.refuseKnown(id, operation);
     const child = this.register(id, pid);
     child.starting = false;
-    return child.identity;
+    return { ...child.identity, taps: parked };
   }
 
   /** Takes from a process's jail what is temporary. Throws ProcessNotFound, ProcessNotRunning, HostResource. */
@@ -191,23 +201,31 @@ export class Processes {
   }
 }
 
-/** Descriptors for a copy, which can open no path. Throws HostResource. */
+/** Descriptors for a copy, which can open no path: files, sockets, taps, and the filter of a jail. Throws HostResource. */
 function handedOver(
-  files: NonNullable<ProcessFork["files"]>,
-  sockets: NonNullable<ProcessFork["sockets"]>,
-): number[] {
-  const made: number[] = [];
+  { files = [], sockets = [], taps = 0 }: Pick<ProcessFork, "files" | "sockets" | "taps">,
+  jailed: boolean,
+): { given: number[]; parked: StartedProcess["taps"] } {
+  const given: number[] = [];
   try {
     for (const { path, flags, mode } of files) {
       const fd = sys.open(path, flags, mode);
       if (fd < 0) throw failure(fd, "HostResource", "open a file for a process", path);
-      made.push(fd);
+      given.push(fd);
     }
-    return [...made, ...listenInEmptyNetwork(sockets)];
+    given.push(...listenInEmptyNetwork(sockets));
+    const { fds, parked } = makeTaps(taps);
+    given.push(...fds);
+    if (jailed) given.push(check(sys.dup(filterFile()), "hand over a filter"));
+    return { given, parked };
   } catch (error) {
-    for (const fd of made) sys.close(fd);
+    closeAll(given);
     throw error;
   }
+}
+
+function closeAll(fds: readonly number[]): void {
+  for (const fd of fds) sys.close(fd);
 }
 
 /** Says which program it was, in the words of a VMM's operator. */

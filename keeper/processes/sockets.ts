@@ -5,7 +5,8 @@
  * for a copy that has a jail is made in a namespace that is empty.
  */
 import * as sys from "sys";
-import { check, failure } from "../../native/runtime/check.ts";
+import { failure } from "../../native/runtime/check.ts";
+import { NetworkNamespace } from "./network-namespaces.ts";
 
 /** A VMM serves one connection; another one may wait while the daemon is restarted. */
 const BACKLOG = 16;
@@ -25,24 +26,20 @@ export function listenAt({ path, mode }: SocketFile): number {
   return fd;
 }
 
-/** The keeper's network namespace, and one in which there is nothing. */
-interface Namespaces {
-  readonly own: number;
-  readonly empty: number;
+/** Undefined until it is needed; null where the keeper may make none. */
+let empty: NetworkNamespace | undefined | null;
+
+/** Listens in an empty network namespace; a keeper that may make none listens in its own. Throws HostResource. */
+export function listenInEmptyNetwork(sockets: readonly SocketFile[]): number[] {
+  if (empty === undefined) empty = makeEmpty();
+  return empty === null ? listenAll(sockets) : empty.inside(() => listenAll(sockets));
 }
 
-let namespaces: Namespaces | undefined;
-
-/** Listens in the empty network namespace; a keeper that may make none listens in its own. Throws HostResource. */
-export function listenInEmptyNetwork(sockets: readonly SocketFile[]): number[] {
-  namespaces ??= makeNamespaces();
-  if (namespaces === undefined) return listenAll(sockets);
-  const { own, empty } = namespaces;
-  check(sys.setns(empty, sys.CLONE_NEWNET), "enter an empty network namespace");
+function makeEmpty(): NetworkNamespace | null {
   try {
-    return listenAll(sockets);
-  } finally {
-    check(sys.setns(own, sys.CLONE_NEWNET), "return to the keeper's network namespace");
+    return NetworkNamespace.make();
+  } catch {
+    return null;
   }
 }
 
@@ -55,15 +52,4 @@ function listenAll(sockets: readonly SocketFile[]): number[] {
     for (const fd of made) sys.close(fd);
     throw error;
   }
-}
-
-function makeNamespaces(): Namespaces | undefined {
-  const own = check(sys.open("/proc/self/ns/net", sys.O_RDONLY), "open a network namespace");
-  if (sys.unshare(sys.CLONE_NEWNET) < 0) {
-    sys.close(own);
-    return undefined;
-  }
-  const empty = check(sys.open("/proc/self/ns/net", sys.O_RDONLY), "open a network namespace");
-  check(sys.setns(own, sys.CLONE_NEWNET), "return to the keeper's network namespace");
-  return { own, empty };
 }

@@ -3,7 +3,9 @@
  *
  * What a jail's walls are made of is refused with EPERM: mounts, namespaces, other processes, device nodes, modules; and
  * what no process in a jail needs, such as System V IPC, io_uring and all sockets but unix ones. clone3(2) is "not there",
- * because a filter cannot see its flags: C libraries then use clone(2). A program may forbid itself more.
+ * because a filter cannot see its flags: C libraries then use clone(2). Of the requests of ioctl(2), those to network devices
+ * are refused, and most to taps: a VMM reads and writes its taps and sets their offloads, and changes nothing else of them. A
+ * program may forbid itself more.
  */
 import * as sys from "sys";
 import { check } from "../../native/runtime/check.ts";
@@ -20,6 +22,7 @@ const NEW_NAMESPACES = 0x7e02_0000;
 const CLONE = 56;
 const CLONE3 = 435;
 const SOCKET = 41;
+const IOCTL = 16;
 const MKNODAT = 259;
 const FORBIDDEN = {
   ptrace: 101,
@@ -82,6 +85,23 @@ const FORBIDDEN = {
   mq_open: 240,
 } as const;
 
+/** Requests to network devices (linux/sockios.h): type and number of each, without size and direction. */
+const SOCKET_REQUESTS = { first: 0x8900, last: 0x89ff };
+/** Requests to taps (linux/if_tun.h). Another one makes the tap persistent, and so on. */
+const TAP_REQUESTS = { first: 0x54c8, last: 0x54ff };
+const ALLOWED_TAP_REQUESTS = {
+  TUNGETFEATURES: 0x54cf,
+  TUNSETOFFLOAD: 0x54d0,
+  TUNGETIFF: 0x54d2,
+  TUNGETSNDBUF: 0x54d3,
+  TUNSETSNDBUF: 0x54d4,
+  TUNGETVNETHDRSZ: 0x54d7,
+  TUNSETVNETHDRSZ: 0x54d8,
+  TUNSETVNETLE: 0x54dc,
+  TUNSETVNETBE: 0x54de,
+} as const;
+const REQUEST = 0xffff;
+
 const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const IF_AT_LEAST = 0x35; // BPF_JMP | BPF_JGE | BPF_K
@@ -96,9 +116,13 @@ const ERRNO = 0x0005_0000;
 const NUMBER = 0;
 const ARCHITECTURE = 4;
 const FIRST_ARGUMENT = 16;
+const SECOND_ARGUMENT = 24;
 const THIRD_ARGUMENT = 32;
 
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
+
+const refuse: Instruction = [RETURN, 0, 0, ERRNO | sys.EPERM];
+const allow: Instruction = [RETURN, 0, 0, ALLOW];
 
 /** Forbids them to this process and its children. Needs PR_SET_NO_NEW_PRIVS. On other processors than x86-64: nothing. */
 export function forbidSystemCalls(): void {
@@ -118,8 +142,7 @@ export function filterFile(): number {
 }
 
 function program(): Instruction[] {
-  const refuse: Instruction = [RETURN, 0, 0, ERRNO | sys.EPERM];
-  const allow: Instruction = [RETURN, 0, 0, ALLOW];
+  const requests = requestRules();
   return [
     [LOAD, 0, 0, ARCHITECTURE],
     [IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64],
@@ -140,6 +163,8 @@ function program(): Instruction[] {
     [IF_EQUAL, 0, 1, AF_UNIX],
     allow,
     refuse,
+    [IF_EQUAL, 0, requests.length, IOCTL],
+    ...requests,
     [IF_EQUAL, 0, 5, MKNODAT],
     [LOAD, 0, 0, THIRD_ARGUMENT],
     [AND, 0, 0, sys.S_IFMT],
@@ -148,6 +173,26 @@ function program(): Instruction[] {
     refuse,
     allow,
   ];
+}
+
+/** What becomes of an ioctl(2). */
+function requestRules(): Instruction[] {
+  const { first, last } = TAP_REQUESTS;
+  return [
+    [LOAD, 0, 0, SECOND_ARGUMENT],
+    [AND, 0, 0, REQUEST],
+    ...Object.values(ALLOWED_TAP_REQUESTS).flatMap((number): Instruction[] => [
+      [IF_EQUAL, 0, 1, number],
+      allow,
+    ]),
+    ...refuseRange(first, last),
+    ...refuseRange(SOCKET_REQUESTS.first, SOCKET_REQUESTS.last),
+    allow,
+  ];
+}
+
+function refuseRange(first: number, last: number): Instruction[] {
+  return [[IF_AT_LEAST, 0, 2, first], [IF_AT_LEAST, 1, 0, last + 1], refuse];
 }
 
 /** struct sock_filter: 16 bits of code, two jumps of 8 bits, 32 bits of value. */

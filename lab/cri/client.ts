@@ -34,7 +34,8 @@ import {
 } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { callUnary, type UnaryMethod } from "../../src/rpc/grpc/unary.ts";
 import { fromStatus, isServiceError } from "../../src/rpc/status.ts";
-import { openRemoteProcess, type RemoteProcess, type RemoteStreams } from "./streaming.ts";
+import { ForwardedPort } from "./port-forward.ts";
+import { type Dial, openRemoteProcess, type RemoteProcess, type RemoteStreams } from "./streaming.ts";
 
 /** ExecSync's output comes in one message; containerd caps each stream at 16 MiB. */
 const MAX_ANSWER_BYTES = 40 * 1024 * 1024;
@@ -47,6 +48,8 @@ const images = ImageServiceService;
 export interface CriClientOptions {
   /** How long a call may take, in ms; 120,000 if absent. Stop and ExecSync add their own time to it. */
   readonly timeoutMs?: number;
+  /** How the streaming server is reached, if containerd is in another network namespace. */
+  readonly dial?: Dial | undefined;
 }
 
 /**
@@ -60,10 +63,12 @@ export interface CriClientOptions {
 export class CriClient {
   private readonly client: Client;
   private readonly timeoutMs: number;
+  private readonly dial: Dial | undefined;
 
   /** @param socket containerd's gRPC socket, an absolute path; it is connected to at the first call */
   constructor(socket: string, options: CriClientOptions = {}) {
     this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.dial = options.dial;
     this.client = new Client(`unix:${socket}`, credentials.createInsecure(), {
       "grpc.enable_channelz": 0,
       "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
@@ -134,6 +139,11 @@ export class CriClient {
 
   async listPodSandboxMetrics(): Promise<PodSandboxMetrics[]> {
     return (await this.call(runtime.listPodSandboxMetrics, {})).podMetrics;
+  }
+
+  /** Connects to a port of a pod, as `kubectl port-forward` does. */
+  async portForward(podSandboxId: string, port: number): Promise<ForwardedPort> {
+    return ForwardedPort.open(await this.portForwardUrl(podSandboxId, [port]), port, this.dial);
   }
 
   /** The URL at which containerd forwards ports of the pod; nothing is forwarded yet. */
@@ -208,7 +218,7 @@ export class CriClient {
     const { tty = false, stdin } = streams;
     const request = { containerId, cmd, tty, stdin: stdin !== undefined, stdout: true, stderr: !tty };
     const { url } = await this.call(runtime.exec, request);
-    return openRemoteProcess(url, "exec", streams);
+    return openRemoteProcess(url, "exec", streams, this.dial);
   }
 
   /** Connects to the container's own streams; `exitCode` resolves to 0 when they end. */
@@ -216,7 +226,7 @@ export class CriClient {
     const { tty = false, stdin } = streams;
     const request = { containerId, tty, stdin: stdin !== undefined, stdout: true, stderr: !tty };
     const { url } = await this.call(runtime.attach, request);
-    return openRemoteProcess(url, "attach", streams);
+    return openRemoteProcess(url, "attach", streams, this.dial);
   }
 
   // --- images

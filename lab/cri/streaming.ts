@@ -5,6 +5,7 @@
  * of a Kubernetes Status, 4 the terminal's size. The subprotocol cannot end stdin alone: a command that reads to the
  * end of its input needs a terminal and ^D, or a client that speaks SPDY.
  */
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import WebSocket from "ws";
 import * as z from "zod/mini";
@@ -42,6 +43,9 @@ export interface RemoteProcess {
   close(): void;
 }
 
+/** Connects to containerd's streaming server in another way than by this process's own network. */
+export type Dial = (to: { readonly port?: string | number | null | undefined }) => Socket;
+
 type Operation = "exec" | "attach";
 
 /** Opens the URL that CRI's Exec or Attach returned. @throws BlazarError `RemoteUnavailable` */
@@ -49,10 +53,12 @@ export async function openRemoteProcess(
   url: string,
   operation: Operation,
   streams: RemoteStreams,
+  dial?: Dial,
 ): Promise<RemoteProcess> {
   const socket = new WebSocket(url.replace(/^http/, "ws"), [SUBPROTOCOL], {
     perMessageDeflate: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    ...(dial === undefined ? {} : { createConnection: dial as never }),
   });
   // listening starts before the handshake ends, or the first output could be missed
   const exitCode = receive(socket, operation, streams);

@@ -8,6 +8,9 @@ import { join } from "node:path";
 /** The image that runc's pods rest in; import one under this name to use that handler. */
 export const PAUSE_IMAGE = "localhost/blazar/pause:latest";
 
+/** Where distributions have CNI plugins. */
+export const CNI_PLUGINS = ["/usr/lib/cni", "/opt/cni/bin"] as const;
+
 export interface ContainerdConfigOptions {
   readonly directory: string;
   /** containerd's gRPC socket. */
@@ -19,11 +22,13 @@ export interface ContainerdConfigOptions {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** TOML added at the end, such as another runtime handler's tables. */
   readonly extraConfig: string | undefined;
+  /** Directories of CNI plugins beside the usual ones. */
+  readonly cniPlugins?: readonly string[] | undefined;
 }
 
 /** The whole file, for a containerd whose files are all below `directory`. */
 export function containerdConfig(options: ContainerdConfigOptions): string {
-  const { directory, socket, blazarSocket, shimDirectory, logLevel, extraConfig } = options;
+  const { directory, socket, blazarSocket, logLevel, extraConfig } = options;
   const proxy = `
 [proxy_plugins.blazar]
   type = 'sandbox'
@@ -48,19 +53,35 @@ ${blazarSocket === undefined ? "" : proxy}
 
 [plugins.'io.containerd.internal.v1.opt']
   path = '${join(directory, "opt")}'
-${criTables(directory, blazarSocket === undefined ? undefined : shimDirectory)}${extraConfig ?? ""}`;
+${criTables(options)}${extraConfig ?? ""}`;
 }
 
-/** The tables of CRI: images, and the runtime with its handlers. Without a shim there is no handler `blazar`. */
-function criTables(directory: string, shimDirectory: string | undefined): string {
-  const blazar = (shims: string) => `
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
+/** A handler that is blazar's. @param more further keys of its table */
+export function blazarHandler(name: string, shimDirectory: string, more = ""): string {
+  return `
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}]
     runtime_type = 'io.containerd.runc.v2'
-    runtime_path = '${join(shims, "containerd-shim-blazar-v1")}'
+    runtime_path = '${join(shimDirectory, "containerd-shim-blazar-v1")}'
     sandboxer = 'blazar'
     pod_annotations = ['io.blazar.*']
     container_annotations = ['io.blazar.*']
+${more}`;
+}
+
+/** A handler that is runc's. @param directory containerd's own @param more further keys of its table */
+export function runcHandler(name: string, directory: string, more = ""): string {
+  return `
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}]
+    runtime_type = 'io.containerd.runc.v2'
+${more}    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}.options]
+      Root = '${join(directory, "state", "runc")}'
 `;
+}
+
+/** The tables of CRI: images, and the runtime with its handlers. Without a shim there is no handler `blazar`. */
+function criTables(options: ContainerdConfigOptions): string {
+  const { directory, blazarSocket, shimDirectory, cniPlugins = [] } = options;
+  const plugins = [...cniPlugins, ...CNI_PLUGINS].map((each) => `'${each}'`).join(", ");
   return `
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
@@ -71,14 +92,9 @@ function criTables(directory: string, shimDirectory: string | undefined): string
   netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
   disable_apparmor = true
-${shimDirectory === undefined ? "" : blazar(shimDirectory)}
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-      Root = '${join(directory, "state", "runc")}'
-
+${blazarSocket === undefined ? "" : blazarHandler("blazar", shimDirectory)}${runcHandler("runc", directory)}
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ['/usr/lib/cni', '/opt/cni/bin']
+    bin_dirs = [${plugins}]
     conf_dir = '${join(directory, "cni")}'
 `;
 }

@@ -7,6 +7,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { CriClient } from "../cri/client.ts";
+import type { Dial } from "../cri/streaming.ts";
 import { answersAt, Daemon } from "../host/daemon.ts";
 import { runProgram } from "../host/program.ts";
 import { until } from "../host/until.ts";
@@ -26,6 +27,12 @@ export interface PrivateContainerdOptions {
   readonly extraConfig?: string | undefined;
   /** containerd's log level; `info` if absent. */
   readonly logLevel?: ContainerdConfigOptions["logLevel"];
+  /** Directories of CNI plugins beside the usual ones. */
+  readonly cniPlugins?: readonly string[] | undefined;
+  /** Words before its command, such as `nsenter`; it keeps the process. */
+  readonly prefix?: readonly string[] | undefined;
+  /** How its streaming server is reached. */
+  readonly dial?: Dial | undefined;
 }
 
 const READY_TIMEOUT_MS = 30_000;
@@ -59,11 +66,10 @@ export class PrivateContainerd {
     await mkdir(state, { recursive: true, mode: 0o711 });
     await mkdir(join(directory, "cni"), { recursive: true });
     const socket = join(state, "containerd.sock");
-    const { blazarSocket, extraConfig, shimDirectory, logLevel = "info" } = options;
-    const places = { directory, socket, blazarSocket, shimDirectory };
-    const config = containerdConfig({ ...places, logLevel, extraConfig });
+    const { logLevel = "info", extraConfig, blazarSocket } = options;
+    const config = containerdConfig({ ...options, socket, logLevel, extraConfig, blazarSocket });
     await writeFile(configFile(directory), config);
-    const cri = new CriClient(socket);
+    const cri = new CriClient(socket, { dial: options.dial });
     const logFile = join(directory, "containerd.log");
     try {
       const daemon = await launch(options, socket, logFile, cri);
@@ -121,12 +127,14 @@ function launch(
   logFile: string,
   cri: CriClient,
 ): Promise<Daemon> {
-  const { binaries, directory, shimDirectory } = options;
+  const { binaries, directory, shimDirectory, prefix = [] } = options;
   const path = [shimDirectory, binaries, process.env["PATH"] ?? "", ...SYSTEM_PATH].join(delimiter);
+  const command = [...prefix, join(binaries, "containerd"), "--config", configFile(directory)];
+  const [program = "", ...args] = command;
   return Daemon.start({
     name: "containerd",
-    program: join(binaries, "containerd"),
-    args: ["--config", configFile(directory)],
+    program,
+    args,
     env: { ...process.env, PATH: path, TMPDIR: directory },
     logFile,
     ready: async () => (await answersAt(socket)) && (await serves(cri)),

@@ -10,11 +10,13 @@ import { dirname, join } from "node:path";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
 import type { CriClient } from "../cri/client.ts";
+import type { Dial } from "../cri/streaming.ts";
 import { answersAt, Daemon } from "../host/daemon.ts";
 import { mountMemory, mountsBelow, unmountBelow } from "../host/mounts.ts";
 import { killProcessesOf, processesOf } from "../host/processes.ts";
 import { blazardConfig, type NodeConfig } from "./blazard-config.ts";
 import { readMetrics } from "./metrics.ts";
+import type { NetworkNamespace } from "./network-namespace.ts";
 import { PrivateContainerd } from "./private-containerd.ts";
 
 /** A Node binary, its options, and variables added to its environment. */
@@ -33,12 +35,16 @@ export interface PrivateNodeOptions {
   readonly config?: NodeConfig;
   /** Which Node runs blazard, and how; by default the Node that runs this. */
   readonly node?: NodeRuntime;
-  /** TOML added to containerd's configuration, such as further runtime handlers. */
-  readonly containerdConfig?: string;
+  /** TOML added to containerd's configuration, such as further runtime handlers; may depend on containerd's directory. */
+  readonly containerdConfig?: string | ((containerdDirectory: string) => string);
   /** Puts the states of blazard and containerd on tmpfs, as /run is (needs root). By default they are in the directory. */
   readonly stateInMemory?: boolean;
   /** Puts containerd's images and snapshots on a tmpfs of this size, which can be filled (needs root). */
   readonly rootBytes?: number;
+  /** Where the daemons run, with all that they start; by default where this process runs. */
+  readonly network?: { readonly namespace: NetworkNamespace; readonly dial: Dial } | undefined;
+  /** Directories of CNI plugins beside the usual ones. */
+  readonly cniPlugins?: readonly string[];
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
@@ -150,7 +156,7 @@ export class PrivateNode {
       await mountMemory(this.stateDirectory);
       await mountMemory(join(this.containerdDirectory, "state"));
     }
-    const { rootBytes } = this.options;
+    const { rootBytes, containerdConfig } = this.options;
     if (rootBytes !== undefined) await mountMemory(this.containerdRoot, rootBytes);
     this.blazard = await this.startBlazard();
     this.runningContainerd = await PrivateContainerd.start({
@@ -158,7 +164,13 @@ export class PrivateNode {
       directory: this.containerdDirectory,
       blazarSocket: join(this.stateDirectory, "blazar.sock"),
       shimDirectory: join(dirname(dirname(this.options.program)), "deploy"),
-      extraConfig: this.options.containerdConfig,
+      extraConfig:
+        typeof containerdConfig === "function"
+          ? containerdConfig(this.containerdDirectory)
+          : containerdConfig,
+      cniPlugins: this.options.cniPlugins,
+      prefix: this.options.network?.namespace.prefix,
+      dial: this.options.network?.dial,
     });
   }
 
@@ -168,11 +180,14 @@ export class PrivateNode {
     await writeFile(config, blazardConfig(this, this.config));
     const socket = join(this.stateDirectory, "blazar.sock");
     await rm(socket, { force: true });
+    const prefix = this.options.network?.namespace.prefix ?? [];
     const runtime = this.options.node ?? { program: process.execPath, args: [], env: {} };
+    const command = [...prefix, runtime.program, ...runtime.args, this.options.program, "serve"];
+    const [program = "", ...args] = [...command, "--config", config];
     return Daemon.start({
       name: "blazard",
-      program: runtime.program,
-      args: [...runtime.args, this.options.program, "serve", "--config", config],
+      program,
+      args,
       env: { ...process.env, ...runtime.env },
       logFile: this.blazardLog,
       ready: () => answersAt(socket),

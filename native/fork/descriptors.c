@@ -2,8 +2,8 @@
  * The copy's descriptors: under each number that the original has open, something of the copy's own.
  *
  * The original describes what it has open while its threads stand still, since the copy may have no /proc. Files and
- * listening sockets are replaced by those that came with the request, eventfds and connections are made anew, and what is
- * read-only stays shared. Follows proc(5), eventfd(2), unix(7). A descriptor of an unknown kind is refused: it may be the
+ * listening sockets are replaced by those that came with the request, taps too, eventfds and connections are made anew, and
+ * what is read-only stays shared. Follows proc(5), eventfd(2), unix(7). A descriptor of an unknown kind is refused: it may be the
  * original's disk.
  */
 #include <errno.h>
@@ -33,6 +33,7 @@ enum kind {
   KIND_POLL,       /* an epoll that watches nothing */
   KIND_CONNECTION, /* belongs to the original: to the copy it has ended */
   KIND_GIVEN,      /* one of the request takes its place */
+  KIND_TAP,        /* so does one of the request, which gets what the VMM has set */
 };
 
 static struct {
@@ -71,6 +72,22 @@ static int find_socket(int place, char **keys, int count) {
     if (strncmp(keys[index], prefix, sizeof prefix - 1) == 0 && strcmp(keys[index] + sizeof prefix - 1, slash + 1) == 0)
       return index;
   return -1;
+}
+
+/* The key that is "tap:NUMBER", where NUMBER is this descriptor; or -1. */
+static int find_tap(int place, char **keys, int count) {
+  static const char prefix[] = "tap:";
+  for (int index = 0; index < count; index++) {
+    if (strncmp(keys[index], prefix, sizeof prefix - 1) != 0) continue;
+    char *end;
+    if (strtol(keys[index] + sizeof prefix - 1, &end, 10) == place && *end == '\0') return index;
+  }
+  return -1;
+}
+
+/* devices(4): /dev/net/tun */
+static bool is_tap(const struct stat *status) {
+  return S_ISCHR(status->st_mode) && status->st_rdev == makedev(10, 200);
 }
 
 static bool is_harmless(int place, int flags, const struct stat *status) {
@@ -129,6 +146,11 @@ static int describe(int place, char **keys, int count) {
     table[place].kind = listens ? KIND_GIVEN : KIND_CONNECTION;
     table[place].given = listens ? find_socket(place, keys, count) : -1;
     return listens && table[place].given < 0 ? -ENOTSUP : 0;
+  }
+  if (is_tap(&status)) {
+    table[place].kind = KIND_TAP;
+    table[place].given = find_tap(place, keys, count);
+    return table[place].given < 0 ? -ENOTSUP : 0;
   }
   table[place].given = find_file(&status, keys, count);
   table[place].kind = table[place].given < 0 ? KIND_SHARED : KIND_GIVEN;
@@ -196,7 +218,8 @@ void descriptors_renew(const int *given, int count) {
     if (table[place].kind == KIND_EVENT) renew_event(place);
     if (table[place].kind == KIND_POLL) renew_poll(place);
     if (table[place].kind == KIND_CONNECTION) renew_connection(place);
-    if (table[place].kind == KIND_GIVEN) use_given(place, given);
+    if (table[place].kind == KIND_GIVEN || table[place].kind == KIND_TAP) use_given(place, given);
+    if (table[place].kind == KIND_TAP && !taps_repeat(place)) give_up("set up", "a tap");
   }
   for (int index = 0; index < count; index++) close(given[index]);
   close(proc_self);

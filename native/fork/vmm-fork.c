@@ -2,8 +2,8 @@
  * Makes a running VMM forkable: this library is preloaded into it (ld.so(8)) and waits on a socket for requests.
  *
  * A request forks the whole process with all of its threads, so that the copy goes on where the original is, its
- * translated code included: threads.c stops the threads, clone(2) makes the copy as a sibling (CLONE_PARENT), copy.c and
- * descriptors.c make it independent. Of QEMU it knows that it asks for MADV_DONTFORK and loads a system call filter.
+ * translated code included: threads.c stops the threads, clone(2) makes the copy as a sibling (CLONE_PARENT), copy.c,
+ * descriptors.c and taps.c make it independent. Of QEMU it knows that it asks for MADV_DONTFORK and loads a system call filter.
  *
  * A request is its length (4 bytes), then strings that end with NUL: uid, gid ("" = keep both), mask of capabilities to
  * keep, name to show in the command line, "jail" if the copy gets namespaces of its own (else ""), and a key for each

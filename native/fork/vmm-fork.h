@@ -44,11 +44,15 @@ void threads_restart(int count);
 
 /*
  * In the original: notes what every descriptor is, and which of the request's takes its place in the copy. A key is
- * "DEVICE:INODE" of an open file, or "socket:NAME" of a listening socket. Returns 0 or -errno. (descriptors.c)
+ * "DEVICE:INODE" of an open file, "socket:NAME" of a listening socket, or "tap:NUMBER" of a tap's descriptor. Returns 0 or
+ * -errno. (descriptors.c)
  */
 int descriptors_describe(char **keys, const int *given, int count);
 /* In the copy: gives it descriptors of its own under the numbers of the original's. (descriptors.c) */
 void descriptors_renew(const int *given, int count);
+
+/* In the copy: sets of the tap at this number all that was set of the original's. Returns whether that worked. (taps.c) */
+bool taps_repeat(int place);
 
 /* Everything that the copy does before its threads run again. (copy.c) */
 void __attribute__((noreturn)) become_whole(char **words, const int *given, int count, int others);

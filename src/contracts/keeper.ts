@@ -35,6 +35,23 @@ export interface SpawnSocket {
   readonly mode: number;
 }
 
+/**
+ * An Ethernet tap for a process: a new one, down, in the keeper's parking network namespace, made with IFF_VNET_HDR. It ends
+ * with its last descriptor, in whatever network namespace it is then.
+ */
+export interface SpawnTap {
+  /** The descriptor's number in the process, 3 to 255. */
+  readonly fd: number;
+}
+
+/** Where a process's tap is at first. */
+export interface ParkedTap {
+  /** Its name, which no other tap of this keeper ever has. */
+  readonly name: string;
+  /** Path of the network namespace that it is in; nothing but taps is there. */
+  readonly namespace: string;
+}
+
 /** Something of the host that is there in a jail. */
 export interface JailMount {
   /** An absolute path on the host. A link is made again in the jail as it is, and not followed. */
@@ -89,6 +106,8 @@ export interface ProcessSpawn {
   readonly files: readonly SpawnFile[];
   /** Default: none. */
   readonly sockets?: readonly SpawnSocket[] | undefined;
+  /** Default: none. Takes a keeper that is root. */
+  readonly taps?: readonly SpawnTap[] | undefined;
   /** Undefined: it sees what its user may see. */
   readonly jail?: Jail | undefined;
   /** True: it gets what nobody else wants of processors and disks (SCHED_IDLE, IOPRIO_CLASS_IDLE). */
@@ -116,6 +135,8 @@ export interface ProcessFork {
   readonly files?: readonly Omit<SpawnFile, "fd">[] | undefined;
   /** Made by the keeper and handed over after the files. Default: none. */
   readonly sockets?: readonly Omit<SpawnSocket, "fd">[] | undefined;
+  /** So many taps are made and handed over after the sockets. Default: none. */
+  readonly taps?: number | undefined;
 }
 
 /** What identifies a process beyond the reuse of its pid. */
@@ -123,6 +144,12 @@ export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of /proc/PID/stat, in clock ticks. */
   readonly startTime: number;
+}
+
+/** A process that has been made. */
+export interface StartedProcess extends ProcessIdentity {
+  /** Its taps, in the order in which they were asked for. */
+  readonly taps: readonly ParkedTap[];
 }
 
 /** How a process ended. */
@@ -214,12 +241,12 @@ export interface Keeper {
    * nevertheless, is killed and forgotten. Fails with VmmNotInstalled or PermissionDenied naming the program,
    * ProcessExists, InvalidArgument, HostResource.
    */
-  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity>;
+  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<StartedProcess>;
   /**
    * Has a process fork itself; the copy is the keeper's child like any other. Aborts as {@link spawn}. Fails with
    * ProcessNotFound or ProcessNotRunning (the original), ProcessExists, InvalidArgument, HostResource.
    */
-  fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity>;
+  fork(request: ProcessFork, signal?: AbortSignal): Promise<StartedProcess>;
   /**
    * Takes from a process's jail what is temporary in it. A process without a jail, or with a sealed one, stays as it is.
    * Fails with ProcessNotFound, ProcessNotRunning or HostResource.

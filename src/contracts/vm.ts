@@ -15,6 +15,8 @@ export interface VmSpec {
   readonly directory: string;
   readonly vcpus: number;
   readonly memoryBytes: number;
+  /** Network interfaces, 0 to 8; see {@link Vm.nics}. None can be added later. A VM with some needs a keeper that is root. */
+  readonly nics: number;
   /** The user the VMM runs as; undefined = the daemon's own (standalone, not root). */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /** cgroup.procs files that the VMM enters before it starts. */
@@ -26,7 +28,7 @@ export interface VmSpec {
 export type VmSource =
   /** The guest's kernel boots. */
   | { readonly kind: "boot" }
-  /** A private copy-on-write copy of a template (see {@link TemplateDriver}) of the same vcpus and memory; its guest runs. */
+  /** A private copy-on-write copy of a template (see {@link TemplateDriver}) of the same shape; its guest runs. */
   | {
       readonly kind: "clone";
       /** The template's directory. */
@@ -38,7 +40,7 @@ export type VmSource =
       readonly disk: string | undefined;
     }
   /**
-   * A copy of a paused VM's process (see vm-forks.ts), of the same vcpus and memory; its guest runs. It starts in its
+   * A copy of a paused VM's process (see vm-forks.ts), of the same shape; its guest runs. It starts in its
    * original's control groups, whatever {@link VmSpec.cgroups} says.
    */
   | {
@@ -50,7 +52,12 @@ export type VmSource =
     };
 
 /** What of a VM a template is made for; clones of another shape need another template. */
-export type VmShape = Pick<VmSpec, "vcpus" | "memoryBytes">;
+export type VmShape = Pick<VmSpec, "vcpus" | "memoryBytes" | "nics">;
+
+/** Whether one can be a copy of the other. */
+export function isSameShape(one: VmShape, other: VmShape): boolean {
+  return one.vcpus === other.vcpus && one.memoryBytes === other.memoryBytes && one.nics === other.nics;
+}
 
 /** A network interface of a VM, from the host's side. */
 export interface VmNic {

@@ -12,7 +12,7 @@ import type { VmForks } from "./vm-forks.ts";
 export interface TemplateIdentity {
   /** Hash of {@link parts}, hex, at least 16 digits: fit for a file name. */
   readonly key: string;
-  /** Name → value: VMM binary and version, machine, CPU model, kernel, initramfs, command line, vCPUs, memory, devices. */
+  /** Name → value: VMM binary and version, machine, CPU model, kernel, initramfs, command line, vCPUs, memory, NICs, devices. */
   readonly parts: Readonly<Record<string, string>>;
 }
 

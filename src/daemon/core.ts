@@ -17,6 +17,7 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups, LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
+import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { HostNetworkOnly } from "../host/network/host-network-only.ts";
@@ -35,6 +36,7 @@ import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
 import { openImageStore } from "./image-store.ts";
+import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
@@ -48,7 +50,7 @@ export interface Core extends Actors {
   /** The store of layer images. */
   readonly images: ImageStore;
   /** What makes templates, for commands that work on them. */
-  readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver };
+  readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver; readonly defaultShape: VmShape };
   /** Ends what makes templates, and worker threads. */
   close(): Promise<void>;
 }
@@ -121,9 +123,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     openJournal: (id: string) => FileJournal.create(join(journalDirectory(config), `${id}.jsonl`), id),
     scratchDirectory: config.storage.scratch_directory,
     layerBytes: config.storage.layer_size,
-    defaultShape: { vcpus, memoryBytes },
+    defaultShape: { vcpus, memoryBytes, nics: nicsOf(keeper) },
     // the node's own default counts, whatever the ceilings are
-    mostShape: { vcpus: Math.max(vcpus, mostVcpus), memoryBytes: Math.max(memoryBytes, mostMemory) },
+    mostSize: { vcpus: Math.max(vcpus, mostVcpus), memoryBytes: Math.max(memoryBytes, mostMemory) },
     memoryStep: config.vmm.memory_step,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,

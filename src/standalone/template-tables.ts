@@ -15,11 +15,12 @@ export function templateTable(templates: readonly Template[], now: Date): string
     each.key.slice(0, SHOWN_DIGITS),
     `${each.shape.memoryBytes / MEGABYTE}M`,
     `${each.shape.vcpus}`,
+    `${each.shape.nics}`,
     `${(each.bytes / MEGABYTE).toFixed(1)}M`,
     `${age(each.createdAt, now)} ago`,
     `${age(each.lastUsedAt, now)} ago`,
   ]);
-  return columns([["KEY", "MEMORY", "CPUS", "ON DISK", "BUILT", "USED"], ...rows]);
+  return columns([["KEY", "MEMORY", "CPUS", "NICS", "ON DISK", "BUILT", "USED"], ...rows]);
 }
 
 /** A heading and one line an image; "" if there is none. */

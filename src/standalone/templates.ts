@@ -6,6 +6,7 @@
  */
 import type { Logger } from "../contracts/logger.ts";
 import type { BuiltTemplate, Template, TemplateStore } from "../contracts/templates.ts";
+import type { VmShape } from "../contracts/vm.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { openTemplateStore } from "../daemon/template-store.ts";
@@ -20,7 +21,8 @@ export interface ReadyTemplate extends BuiltTemplate {
   readonly guestSteps: Readonly<Record<string, number>>;
 }
 
-type Work<T> = (store: TemplateStore, vmm: Config["vmm"], signal: AbortSignal) => Promise<T>;
+/** `shape` is the configured one, or the one that was asked for. */
+type Work<T> = (store: TemplateStore, shape: VmShape, signal: AbortSignal) => Promise<T>;
 
 /** The templates of one configuration. */
 export class TemplateAdmin {
@@ -40,8 +42,8 @@ export class TemplateAdmin {
     const onGuest = ({ timeline }: GuestHello): void => {
       guestSteps = timeline;
     };
-    return this.withDriver(machine, onGuest, async (store, { vcpus, memory }, signal) => {
-      const built = await store.build({ vcpus, memoryBytes: memory }, signal);
+    return this.withDriver(machine, onGuest, async (store, shape, signal) => {
+      const built = await store.build(shape, signal);
       return { ...built, guestSteps };
     });
   }
@@ -86,10 +88,10 @@ export class TemplateAdmin {
     onGuest: ((hello: GuestHello) => void) | undefined,
     work: Work<T>,
   ): Promise<T | undefined> {
-    return inSession(machine, this.logger, this.config, async ({ templateHost }, { config }, signal) => {
+    return inSession(machine, this.logger, this.config, async ({ templateHost }, _, signal) => {
       const store = openTemplateStore(this.config.template, templateHost, onGuest);
       try {
-        return await work(store, config.vmm, signal);
+        return await work(store, templateHost.defaultShape, signal);
       } finally {
         await store.close();
       }

@@ -1,11 +1,14 @@
 /*
- * The settings of an interface that a guest needs first: netdevice(7), ioctl(2); and netlink(7) sockets.
+ * The settings of an interface that a guest needs first: netdevice(7), ioctl(2); taps (tuntap.rst of the kernel); and
+ * netlink(7) sockets.
  *
  * IPv4 only, and little more than `lo` needs. Addresses, routes and neighbours of a pod go over netlink: TypeScript writes
  * the messages, to the socket that is made here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
@@ -104,6 +107,21 @@ SYS_FUNCTION(f_add_default_route) {
   return sys_result(ctx, configure(SIOCADDRT, &route));
 }
 
+SYS_FUNCTION(f_tap_open) {
+  const char *name;
+  struct ifreq request;
+  SYS_ARGS("s", &name);
+  if (named(&request, name) < 0) return sys_result(ctx, -1);
+  int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return sys_result(ctx, -1);
+  int flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL;
+  request.ifr_flags = (short)flags;
+  if (ioctl(fd, (int)TUNSETIFF, &request) == 0) return sys_result(ctx, fd);
+  int error = errno;
+  close(fd);
+  return sys_failure(ctx, error);
+}
+
 SYS_FUNCTION(f_netlink_open) {
   int protocol;
   SYS_ARGS("i", &protocol);
@@ -116,6 +134,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setInterfaceMtu", 2, f_set_interface_mtu),
     JS_CFUNC_DEF("setInterfaceMac", 2, f_set_interface_mac),
     JS_CFUNC_DEF("addDefaultRoute", 1, f_add_default_route),
+    JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
 };
 SYS_GROUP(sys_interfaces_group, functions);

@@ -13,6 +13,8 @@ declare module "sys" {
   export function setInterfaceMac(name: string, mac: string): Result;
   /** An IPv4 default route: SIOCADDRT. Anything more is netlink's work. */
   export function addDefaultRoute(gateway: string): Result;
+  /** A new tap of this network namespace, non-blocking, as /dev/net/tun makes it with IFF_NO_PI, IFF_VNET_HDR and IFF_TUN_EXCL. */
+  export function tapOpen(name: string): Descriptor;
   /** A netlink(7) socket, to be used with `read` and `write`. */
   export function netlinkOpen(protocol: number): Descriptor;
 }

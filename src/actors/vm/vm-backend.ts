@@ -29,7 +29,7 @@ import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
-import { type SizedVm, sizeOf } from "./sizing/sizing.ts";
+import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
@@ -42,7 +42,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
-  readonly mostShape: VmShape;
+  readonly mostSize: VmSize;
   /** Bytes; the memory of VMs comes in multiples of it. */
   readonly memoryStep: number;
   /** What a VMM takes beside its guest's memory. */
@@ -104,8 +104,10 @@ class VmSandbox implements SandboxBackend {
     return this.boot ?? this.noVm();
   }
 
+  /** Whole from {@link prepare} on: the pod's links are counted in it. */
   get shape(): VmShape {
-    return this.sized.shape;
+    const nics = nicsFor(this.network.current.links.length, this.ports.defaultShape.nics);
+    return { ...this.sized.size, nics };
   }
 
   get logger() {
@@ -248,6 +250,6 @@ class VmSandbox implements SandboxBackend {
 
 /** Throws InvalidSpec, before anything is made for the sandbox. */
 function sizedFor(spec: SandboxSpec, ports: VmBackendPorts): SizedVm {
-  const { defaultShape: defaults, mostShape: most, memoryStep: stepBytes, vmmBytes, cgroups } = ports;
+  const { defaultShape: defaults, mostSize: most, memoryStep: stepBytes, vmmBytes, cgroups } = ports;
   return sizeOf(spec, { defaults, most, stepBytes, vmmBytes }, cgroups.memoryLimit(spec.cgroupParent));
 }

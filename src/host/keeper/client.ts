@@ -12,8 +12,8 @@ import type {
   KeeperInventory,
   ProcessExit,
   ProcessFork,
-  ProcessIdentity,
   ProcessSpawn,
+  StartedProcess,
   StdioBinding,
   StdioHandlers,
   StdioPaths,
@@ -104,11 +104,11 @@ class KeeperClient implements Keeper {
     return { processes: this.processes.inventory(), stdio: [...this.channels.keys()] };
   }
 
-  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity> {
+  spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<StartedProcess> {
     return this.requests.sendOrUndo("process.spawn", spec, spec.id, signal, this.outcomeOf(spec.id));
   }
 
-  fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity> {
+  fork(request: ProcessFork, signal?: AbortSignal): Promise<StartedProcess> {
     return this.requests.sendOrUndo("process.fork", request, request.id, signal, this.outcomeOf(request.id));
   }
 
@@ -253,9 +253,9 @@ class KeeperClient implements Keeper {
   }
 
   /** What becomes of a process that was asked for. */
-  private outcomeOf(id: string): Outcome<ProcessIdentity> {
+  private outcomeOf(id: string): Outcome<StartedProcess> {
     return {
-      done: (identity) => this.processes.started(id, identity),
+      done: ({ pid, startTime }) => this.processes.started(id, { pid, startTime }),
       undo: () => this.undoStart(id),
     };
   }

@@ -25,7 +25,11 @@ const manifest = z.object({
   version: z.literal(1),
   key: z.string(),
   parts: z.record(z.string(), z.string()),
-  shape: z.object({ vcpus: z.int().check(z.minimum(1)), memoryBytes: z.int().check(z.minimum(1)) }),
+  shape: z.object({
+    vcpus: z.int().check(z.minimum(1)),
+    memoryBytes: z.int().check(z.minimum(1)),
+    nics: z._default(z.int().check(z.minimum(0)), 0),
+  }),
   createdAt: z.iso.datetime(),
 });
 
@@ -101,7 +105,7 @@ export class TemplateFiles {
       version: 1,
       key: identity.key,
       parts: identity.parts,
-      shape: { vcpus: shape.vcpus, memoryBytes: shape.memoryBytes },
+      shape: { vcpus: shape.vcpus, memoryBytes: shape.memoryBytes, nics: shape.nics },
       createdAt: at.toISOString(),
     };
     await writeFile(join(draft.path, "template.json"), `${JSON.stringify(content, undefined, 2)}\n`);

@@ -163,7 +163,7 @@ export class LocalTemplateStore implements TemplateStore {
     const { key } = identity;
     const { logger } = this.options;
     this.shapes.set(key, { shape, identity });
-    const fields = { template: key, vcpus: shape.vcpus, memoryBytes: shape.memoryBytes };
+    const fields = { template: key, vcpus: shape.vcpus, memoryBytes: shape.memoryBytes, nics: shape.nics };
     this.builds.behind(key, {
       onBegin: () =>
         logger.warn({ ...fields, reason }, "no template for this VM: it boots, and one is built behind"),

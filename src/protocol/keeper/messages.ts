@@ -11,6 +11,9 @@ const uint32 = integer(0, 0xffff_ffff);
 
 const mode = integer(0, 0o777);
 
+/** Of one process. */
+const MOST_TAPS = 16;
+
 /** Mounts of a jail: what of the host is in it. */
 const jailMount = object({
   source: string,
@@ -52,6 +55,8 @@ export const processSpawn = object({
   files: array(object({ fd: integer(0, 255), path: string, flags: uint32, mode }), 64),
   /** Listening unix sockets, made by the child in its jail's network namespace. */
   sockets: optional(array(object({ fd: integer(3, 255), path: string, mode }), 16)),
+  /** New taps of the keeper's parking network namespace. */
+  taps: optional(array(object({ fd: integer(3, 255) }), MOST_TAPS)),
   jail: optional(jail),
   /** SCHED_IDLE and IOPRIO_CLASS_IDLE. */
   idle: optional(boolean),
@@ -78,12 +83,22 @@ export const processFork = object({
   /** Opened by the keeper and sent with the words, then the sockets, which belong to an empty network namespace. */
   files: optional(array(object({ path: string, flags: uint32, mode }), 16)),
   sockets: optional(array(object({ path: string, mode }), 8)),
+  /** So many new taps are sent after them. */
+  taps: optional(integer(0, MOST_TAPS)),
 });
 export type ProcessFork = ReturnType<typeof processFork>;
 
 /** What identifies a process beyond the reuse of its pid: field 22 of /proc/PID/stat, in clock ticks. */
 export const processIdentity = object({ pid: integer(1), startTime: integer(0) });
 export type ProcessIdentity = ReturnType<typeof processIdentity>;
+
+/** What was made. `namespace` is a path below the keeper's /proc directory. */
+export const startedProcess = object({
+  pid: integer(1),
+  startTime: integer(0),
+  taps: array(object({ name: string, namespace: string }), MOST_TAPS),
+});
+export type StartedProcess = ReturnType<typeof startedProcess>;
 
 /** Event `process.exited`; repeated in hellos until `process.forget`. */
 export const keeperProcessExited = object({
@@ -129,8 +144,8 @@ const nothing: Check<Record<string, never>> = object({});
 /** Every request of the daemon: name → check of its params and of its result. */
 export const KEEPER_REQUESTS = {
   ping: { params: nothing, result: nothing },
-  "process.spawn": { params: processSpawn, result: processIdentity },
-  "process.fork": { params: processFork, result: processIdentity },
+  "process.spawn": { params: processSpawn, result: startedProcess },
+  "process.fork": { params: processFork, result: startedProcess },
   "process.seal": { params: keeperProcessRef, result: nothing },
   "process.signal": { params: keeperProcessSignal, result: nothing },
   "process.forget": { params: keeperProcessRef, result: nothing },

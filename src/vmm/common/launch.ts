@@ -5,8 +5,9 @@
  * the caller hears of it. That is why the keeper's answer is waited for even after an abort.
  */
 import { BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
-import type { ProcessIdentity } from "../../contracts/keeper.ts";
+import type { StartedProcess } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { VmNic } from "../../contracts/vm.ts";
 import { endOf } from "../../lib/signals.ts";
 import { logTail } from "./last-words.ts";
 import { type LaunchStep, LaunchWatch } from "./launch-watch.ts";
@@ -37,7 +38,7 @@ export interface Launch<C extends Control> {
   readonly id: string;
   readonly paths: VmPaths;
   /** Has the keeper make the process. */
-  make(): Promise<ProcessIdentity>;
+  make(): Promise<StartedProcess>;
   /** Connects as soon as the VMM listens; rejects at the abort. */
   connect(signal: AbortSignal): Promise<C>;
   /** Has the guest go on, unless it does so by itself. */
@@ -50,6 +51,7 @@ export interface Launch<C extends Control> {
 export interface Launched<C extends Control> {
   readonly process: RunningProcess;
   readonly control: C;
+  readonly nics: readonly VmNic[];
   readonly timeline: readonly LaunchStep[];
 }
 
@@ -63,10 +65,10 @@ export async function launchVmm<C extends Control>(
   const watch = new LaunchWatch({ vmm, id: launch.id, launchMs }, signal);
   try {
     watch.check();
-    const process = await make(settings, launch);
+    const { process, nics } = await make(settings, launch);
     watch.step("spawned");
     const control = await greet(settings, launch, process, watch);
-    return { process, control, timeline: watch.timeline };
+    return { process, control, nics, timeline: watch.timeline };
   } finally {
     watch.end();
   }
@@ -75,9 +77,11 @@ export async function launchVmm<C extends Control>(
 async function make<C extends Control>(
   { keeper }: LaunchSettings,
   { id, paths, make }: Launch<C>,
-): Promise<RunningProcess> {
+): Promise<Pick<Launched<C>, "process" | "nics">> {
   try {
-    return new RunningProcess(keeper, id, await make());
+    const { pid, startTime, taps } = await make();
+    const nics = taps.map(({ name, namespace }) => ({ tap: name, namespace }));
+    return { process: new RunningProcess(keeper, id, { pid, startTime }), nics };
   } catch (error) {
     // The files are another VM's if it has the same id.
     if (!(error instanceof BlazarError && error.code === "ProcessExists")) await removeVmFiles(paths);

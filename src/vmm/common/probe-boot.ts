@@ -27,6 +27,7 @@ export async function bootOnce(
       directory,
       vcpus: 1,
       memoryBytes: MEMORY_BYTES,
+      nics: 0,
       user,
       cgroups: [],
       source: { kind: "boot" },

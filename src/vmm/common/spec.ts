@@ -7,6 +7,7 @@ import { isAbsolute } from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { VmSource, VmSpec } from "../../contracts/vm.ts";
 import { checkId } from "../../lib/ids.ts";
+import { MOST_NICS } from "../../protocol/guest/nics.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** The guest's kernel and its initramfs alone take most of this. */
@@ -16,7 +17,7 @@ const PORT_NAME = /^[a-z0-9.]{1,31}$/;
 
 /** Throws InvalidArgument. */
 export function checkSpec(spec: VmSpec, { mostVcpus }: { readonly mostVcpus: number }): void {
-  const { id, vcpus, memoryBytes } = spec;
+  const { id, vcpus, memoryBytes, nics } = spec;
   checkId(id, "start the VMM");
   for (const path of [spec.directory, ...spec.cgroups, ...sourcePaths(spec.source)]) {
     if (path !== undefined && !isAbsolute(path)) throw invalid(spec, `${path} is not an absolute path`);
@@ -26,6 +27,9 @@ export function checkSpec(spec: VmSpec, { mostVcpus }: { readonly mostVcpus: num
   }
   if (!Number.isSafeInteger(memoryBytes) || memoryBytes < LEAST_MEMORY_BYTES) {
     throw invalid(spec, `${memoryBytes} bytes of memory: at least ${LEAST_MEMORY_BYTES} are needed`);
+  }
+  if (!Number.isInteger(nics) || nics < 0 || nics > MOST_NICS) {
+    throw invalid(spec, `${nics} network interfaces: 0 to ${MOST_NICS} can be had`);
   }
 }
 

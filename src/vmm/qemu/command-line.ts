@@ -6,6 +6,7 @@
  */
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME } from "../../protocol/guest/messages.ts";
+import { nicMac } from "../../protocol/guest/nics.ts";
 import { wholeMebibytes } from "../common/spec.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
@@ -39,6 +40,8 @@ export type Protection = "readonly" | "sealed";
 export const CONTROL_SOCKET = 10;
 export const AGENT_SOCKET = 11;
 export const DISK = 7;
+/** The first of the taps. */
+const TAPS = 12;
 
 const OWN: GuestMemory = { kind: "own" };
 
@@ -63,6 +66,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...machine(input),
     ...boot(input),
     ...devices(),
+    ...nics(input.spec.nics),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
     ...slots(),
     ...incoming(input.memory),
@@ -127,6 +131,19 @@ function devices(): string[] {
     // From the host: rng-builtin has a generator within QEMU, and copies of a process would go on with the same state.
     ...["-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-device,rng=entropy"],
   ];
+}
+
+/** Descriptors of a VM's taps, in the order of its NICs. */
+export function tapDescriptors(nics: number): number[] {
+  return Array.from({ length: nics }, (_, index) => TAPS + index);
+}
+
+/** microvm has 24 places for virtio devices, of which the other devices take three; none can be plugged in later. */
+function nics(count: number): string[] {
+  return tapDescriptors(count).flatMap((fd, index) => [
+    ...["-netdev", `tap,id=nic${index},fd=${fd}`],
+    ...["-device", `virtio-net-device,netdev=nic${index},mac=${nicMac(index)}`],
+  ]);
 }
 
 /** The same as when it is plugged into a running VM: what a template's guest has found, its clones' guests still have. */

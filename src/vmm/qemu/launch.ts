@@ -83,7 +83,7 @@ async function launch(
 ): Promise<QemuVm> {
   const { deadlines, logger, accelerator } = launcher;
   const paths = vmPaths(spec.directory);
-  const { process, control, timeline } = await launchVmm(
+  const { process, control, nics, timeline } = await launchVmm(
     { ...launcher, exitMs: deadlines.exitMs },
     {
       ...how,
@@ -95,5 +95,5 @@ async function launch(
     signal,
   );
   const acceleration = accelerator.name;
-  return new QemuVm({ process, qmp: control, paths, acceleration, timeline, deadlines, logger });
+  return new QemuVm({ process, qmp: control, paths, nics, acceleration, timeline, deadlines, logger });
 }

@@ -25,6 +25,7 @@ import {
   DISK,
   type GuestMemory,
   type Protection,
+  tapDescriptors,
 } from "./command-line.ts";
 
 const KERNEL = 3;
@@ -103,6 +104,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
       ...(extra?.files ?? []),
     ],
     sockets: sockets(paths),
+    taps: tapDescriptors(spec.nics).map((fd) => ({ fd })),
     jail: confined ? { ...jail(input.binary, accelerator.name, facts), forks: extra?.forks } : undefined,
     cgroups: spec.cgroups,
     rlimits: limits(facts),

@@ -46,6 +46,7 @@ export interface QemuVmOptions {
   readonly process: RunningProcess;
   readonly qmp: QmpClient;
   readonly paths: VmPaths;
+  readonly nics: readonly VmNic[];
   readonly acceleration: Acceleration;
   readonly timeline: readonly LaunchStep[];
   readonly deadlines: VmDeadlines;
@@ -56,7 +57,7 @@ export class QemuVm implements Vm {
   readonly id: string;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration: Acceleration;
-  readonly nics: readonly VmNic[] = [];
+  readonly nics: readonly VmNic[];
   readonly timeline: readonly LaunchStep[];
   readonly exited: Promise<VmmExit>;
   private readonly options: QemuVmOptions;
@@ -76,6 +77,7 @@ export class QemuVm implements Vm {
     this.id = process.id;
     this.identity = process.identity;
     this.acceleration = options.acceleration;
+    this.nics = options.nics;
     this.timeline = options.timeline;
     this.console = new ConsoleTail(qmp);
     this.images = new ImageDisks(qmp, options.deadlines);

@@ -53,6 +53,7 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
       jail: { ...EMPTY, mounts: [host("/usr"), host("/etc/hostname"), host("/dev/urandom")] },
       user: USER,
       pids: [outside.pid, process.pid, bench.pid],
+      extra: { taps: [{ fd: 20 }] },
     });
     expect(Object.fromEntries(answers)).toEqual(SEALED);
   });
@@ -156,7 +157,17 @@ const SEALED = {
   "create /file": "Read-only file system",
   "tcp loopback": DENIED,
   "abstract socket": "Connection refused",
-  "links with an address": "0",
+  "links with an address": "-1",
+  "tap offloads": "yes",
+  "tap send buffer": "yes",
+  "tap name": "yes",
+  "another tap": DENIED,
+  "persistent tap": DENIED,
+  "tap queue": DENIED,
+  "tap owner": DENIED,
+  "tap filter": DENIED,
+  "tap address": DENIED,
+  "tap namespace": DENIED,
   signal: "No such process",
   ptrace: DENIED,
   pidfd: "No such process",

@@ -50,10 +50,10 @@ describe("the keeper", () => {
       const other = createConnection({ path: bench.control });
       other.on("error", () => undefined);
       other.write("x");
-      const identity = await spawned;
+      const { pid, startTime } = await spawned;
       other.destroy();
       await vi.waitFor(() => expect(bench.keeper.connected).toBe(true), { timeout: 5_000 });
-      expect(bench.keeper.inventory().processes).toEqual([{ id: "vm", identity }]);
+      expect(bench.keeper.inventory().processes).toEqual([{ id: "vm", identity: { pid, startTime } }]);
     });
   });
 

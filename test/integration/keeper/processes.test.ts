@@ -1,14 +1,31 @@
 /** The keeper's binary as parent of VMMs: how it starts, forks and reaps them, and what it leaves them of its own. */
+import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { chmod, mkdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
+import { SIGKILL } from "../../../src/lib/signals.ts";
 import { connectUnix } from "../../../src/lib/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { forkOf, shell } from "../../support/conformance/keeper.ts";
 
 const root = process.getuid?.() === 0;
+
+/** The name of the tap that a descriptor of a process stands for (proc_pid_fdinfo(5)). */
+async function tapAt(pid: number, fd: number): Promise<string | undefined> {
+  return /^iff:\t(.*)$/m.exec(await readFile(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1];
+}
+
+/** The kernel takes its time to remove a link. */
+const GONE = { timeout: 5_000 };
+
+/** Names of the links in a network namespace. */
+async function linksIn(namespace: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)("nsenter", [`--net=${namespace}`, "ip", "-j", "link"]);
+  return (JSON.parse(stdout) as { ifname: string }[]).map(({ ifname }) => ifname);
+}
 
 describe("the keeper", () => {
   let bench: RealKeeper;
@@ -67,6 +84,42 @@ describe("the keeper", () => {
       const lines = (await readFile(output, "utf8")).trim().split("\n");
       // 3 is ls's own, of the directory.
       expect(lines).toEqual(["0", "1", "2", "3", "7", "/dev/null", expect.any(String)]);
+    });
+
+    it.runIf(root)("makes its taps where nobody is, and they end with it", async () => {
+      const { keeper } = bench;
+      const { pid, taps } = await keeper.spawn({ ...shell("vm", "exec sleep 60"), taps: [{ fd: 12 }, { fd: 9 }] });
+      const names = await Promise.all([12, 9].map((fd) => tapAt(pid, fd)));
+      expect(names).toEqual(taps.map(({ name }) => name));
+      const { namespace } = taps[0] ?? { namespace: "" };
+      expect(await linksIn(namespace)).toEqual(["lo", ...names]);
+      await keeper.signal("vm", SIGKILL);
+      await keeper.exited("vm");
+      await vi.waitFor(async () => expect(await linksIn(namespace)).toEqual(["lo"]), GONE);
+    });
+
+    it.runIf(root)("has made no tap of a process that could not start", async () => {
+      const { keeper } = bench;
+      const { taps } = await keeper.spawn({ ...shell("vm", "sleep 60"), taps: [{ fd: 12 }] });
+      const missing = { ...shell("other", ""), argv: ["/nowhere"], taps: [{ fd: 12 }] };
+      await expect(keeper.spawn(missing)).rejects.toMatchObject({ code: "VmmNotInstalled" });
+      const [{ name, namespace } = { name: "", namespace: "" }] = taps;
+      await vi.waitFor(async () => expect(await linksIn(namespace)).toEqual(["lo", name]), GONE);
+    });
+
+    it.runIf(root)("puts a fork's taps where its original's were", async () => {
+      const { keeper } = bench;
+      const original = await keeper.spawn({ ...bench.forkable("original"), taps: [{ fd: 20 }] });
+      const words = ["", "", "0", "", "", "tap:20"];
+      const fork = await keeper.fork({ ...forkOf("original", "fork", words), taps: 1 });
+      expect(await tapAt(original.pid, 20)).toBe(original.taps[0]?.name);
+      expect(await tapAt(fork.pid, 20)).toBe(fork.taps[0]?.name);
+      // a fork that is given none cannot be made: it would have its original's
+      await expect(keeper.fork(forkOf("original", "late"))).rejects.toMatchObject({ code: "HostResource" });
+      await keeper.signal("fork", SIGKILL);
+      await keeper.exited("fork");
+      const parking = original.taps[0]?.namespace ?? "";
+      await vi.waitFor(async () => expect(await linksIn(parking)).toEqual(["lo", original.taps[0]?.name]), GONE);
     });
 
     it("starts with default signals, limits as asked for and its own environment", async () => {

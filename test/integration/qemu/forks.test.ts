@@ -53,10 +53,17 @@ async function threads(pid: number): Promise<Map<string, string>[]> {
   );
 }
 
+/** What a descriptor is open on. Of a tap, whose file is that of all taps, the name is in proc_pid_fdinfo(5). */
+async function target(pid: number, fd: string): Promise<string> {
+  const file = await readlink(`/proc/${pid}/fd/${fd}`);
+  if (file !== "/dev/net/tun") return file;
+  return `/tap/${/^iff:\t(.*)$/m.exec(await readFile(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1]}`;
+}
+
 /** The files that its descriptors are open on, without the harmless ones. "/" is /dev/urandom, whose mount is gone. */
 async function files(pid: number): Promise<string[]> {
   const all = await readdir(`/proc/${pid}/fd`);
-  const targets = await Promise.all(all.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
+  const targets = await Promise.all(all.map((fd) => target(pid, fd)));
   return targets.filter(
     (target) => /^\/./.test(target) && !/^\/(dev\/(null|urandom)|memfd:)|\.so$/.test(target),
   );
@@ -108,6 +115,8 @@ describe("a fork of a VM", () => {
       [original, ...guests.map(({ vm }) => vm)].map(({ identity }) => files(identity.pid)),
     );
     for (const [index, open] of own.entries()) {
+      const taps = guests[index]?.vm.nics.map(({ tap }) => `/tap/${tap}`);
+      expect(open.filter((file) => file.startsWith("/tap/"))).toEqual(taps);
       const others = [...(theirs ?? []), ...(own[1 - index] ?? [])];
       expect(open.length).toBeGreaterThan(0);
       expect(open.filter((file) => others.includes(file))).toEqual([]);

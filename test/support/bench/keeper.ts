@@ -147,6 +147,10 @@ export class RealKeeper implements KeeperBench {
     await this.keeper.close();
   }
 
+  get taps(): boolean {
+    return process.getuid?.() === 0;
+  }
+
   forkable(id: string): ProcessSpawn {
     const env = [`LD_PRELOAD=${artifacts().forkLibrary}`, `BLAZAR_FORK_FD=${FORK_FD}`];
     return { ...shell(id, ""), argv: ["/bin/sleep", "60"], env, forkControl: FORK_FD };

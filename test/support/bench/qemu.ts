@@ -14,6 +14,7 @@ import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
+import { nicsOf } from "../../../src/daemon/nics.ts";
 import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SHARE_PORTS } from "../../../src/protocol/guest/messages.ts";
@@ -92,7 +93,7 @@ export class QemuBench implements VmmBench {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const user = this.user();
     if (user !== undefined) await chown(directory, user.uid, user.gid);
-    const shape = { vcpus: 1, memoryBytes: MEMORY_BYTES };
+    const shape = { vcpus: 1, memoryBytes: MEMORY_BYTES, nics: nicsOf(process) };
     return { id, directory, ...shape, user, cgroups: [], source: { kind: "boot" } };
   }
 

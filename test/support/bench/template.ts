@@ -11,6 +11,7 @@ import { GuestLink } from "../../../src/actors/guest/link.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
+import { nicsOf } from "../../../src/daemon/nics.ts";
 import { HostLayerImages } from "../../../src/host/storage/layer-images.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import { type SealedFile, sealMemory } from "../../../src/host/templates/sealed-memory.ts";
@@ -29,7 +30,7 @@ import { QemuBench } from "./qemu.ts";
 const MEBIBYTE = 1024 * 1024;
 const REQUEST_MS = 30_000;
 const ENTROPY_BYTES = 64;
-export const SHAPE: VmShape = { vcpus: 1, memoryBytes: 192 * MEBIBYTE };
+export const SHAPE: VmShape = { vcpus: 1, memoryBytes: 192 * MEBIBYTE, nics: nicsOf(process) };
 
 /** A clone whose agent has said hello. */
 export interface Guest {

@@ -265,8 +265,8 @@ async function expectCalledOff(
   expect(await bench.leftovers()).toEqual(before);
 }
 
-function shapeOf({ vcpus, memoryBytes }: VmSpec): VmShape {
-  return { vcpus, memoryBytes };
+function shapeOf({ vcpus, memoryBytes, nics }: VmSpec): VmShape {
+  return { vcpus, memoryBytes, nics };
 }
 
 function templates({ driver }: CloneBench): TemplateDriver {

@@ -10,7 +10,9 @@ import type {
   Keeper,
   OutputStream,
   ProcessFork,
+  ProcessIdentity,
   ProcessSpawn,
+  StartedProcess,
   StdioHandlers,
   StdioPaths,
 } from "../../../src/contracts/keeper.ts";
@@ -29,6 +31,8 @@ export interface KeeperBench {
   restartDaemon(): Promise<Keeper>;
   /** Only the death of {@link restartDaemon}: nobody is connected until it is called. */
   killDaemon(): Promise<void>;
+  /** Whether it can make taps, as without root it cannot. */
+  readonly taps: boolean;
   /** A process that runs until a signal ends it, and can be forked. */
   forkable(id: string): ProcessSpawn;
   /** Makes the FIFOs, as containerd does. */
@@ -62,6 +66,10 @@ export function forkOf(
   words: readonly string[] = ["", "", "0", "", ""],
 ): ProcessFork {
   return { id, original, words };
+}
+
+function identityOf({ pid, startTime }: StartedProcess): ProcessIdentity {
+  return { pid, startTime };
 }
 
 /** A ttrpc request with `text` as its payload. */
@@ -207,10 +215,30 @@ function processPromises(bench: () => KeeperBench): void {
     await keeper.exited("ended");
     const next = await bench().restartDaemon();
     expect((await next.exited("ended")).code).toBe(5);
-    expect(next.inventory().processes.find(({ id }) => id === "running")?.identity).toEqual(running);
+    expect(next.inventory().processes.find(({ id }) => id === "running")?.identity).toEqual(
+      identityOf(running),
+    );
     const exit = next.exited("running");
     await next.signal("running", 9);
     expect((await exit).signal).toBe(9);
+  });
+
+  it("makes taps for a process, each under a name that no other ever has", async () => {
+    if (bench().taps !== true) return;
+    const { keeper } = bench();
+    const taps = [{ fd: 12 }, { fd: 20 }];
+    const vms = [];
+    for (const id of ["one", "two"]) {
+      vms.push(await keeper.spawn({ ...shell(id, "sleep 60"), taps }));
+      await keeper.signal(id, 9);
+      await keeper.exited(id);
+    }
+    expect(vms.map((vm) => vm.taps.length)).toEqual([2, 2]);
+    const parked = vms.flatMap((vm) => vm.taps);
+    expect(new Set(parked.map(({ name }) => name)).size).toBe(4);
+    expect(new Set(parked.map(({ namespace }) => namespace)).size).toBe(1);
+    for (const { name } of parked) expect(name.length).toBeLessThan(16);
+    expect((await keeper.spawn(shell("none", "sleep 60"))).taps).toEqual([]);
   });
 
   it("does not end while a process runs", async () => {
@@ -273,11 +301,21 @@ function forkPromises(bench: () => KeeperBench): void {
     expect(keeper.inventory().processes).toHaveLength(2);
   });
 
+  it("have taps of their own in the places of their original's", async () => {
+    if (bench().taps !== true) return;
+    const { keeper } = bench();
+    const original = await keeper.spawn({ ...bench().forkable("original"), taps: [{ fd: 20 }] });
+    const words = ["", "", "0", "", "", "tap:20"];
+    const forks = ["one", "two"].map((id) => keeper.fork({ ...forkOf("original", id, words), taps: 1 }));
+    const parked = [original, ...(await Promise.all(forks))].flatMap(({ taps }) => taps);
+    expect(new Set(parked.map(({ name }) => name)).size).toBe(3);
+  });
+
   it("are there for the next daemon", async () => {
     await bench().keeper.spawn(bench().forkable("original"));
     const forked = await bench().keeper.fork(forkOf("original", "fork"));
     const next = await bench().restartDaemon();
-    expect(next.inventory().processes.find(({ id }) => id === "fork")?.identity).toEqual(forked);
+    expect(next.inventory().processes.find(({ id }) => id === "fork")?.identity).toEqual(identityOf(forked));
     await next.signal("fork", 9);
     expect((await next.exited("fork")).signal).toBe(9);
   });

@@ -14,6 +14,7 @@ import type {
   ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
+  StartedProcess,
   StdioBinding,
   StdioHandlers,
   StdioPaths,
@@ -22,6 +23,9 @@ import type {
 import { SIGKILL, SIGTERM } from "../../../src/lib/signals.ts";
 import { FakeStdio } from "./stdio.ts";
 import { FakeTaskConnection } from "./tasks.ts";
+
+/** Where its taps are said to be; nothing is there. */
+const PARKING = "/fake/parking";
 
 interface FakeProcess {
   readonly id: string;
@@ -54,6 +58,7 @@ export class FakeKeeperHost {
   client: FakeKeeper | undefined;
   private nextPid = 4_000_000;
   private nextConnection = 1;
+  private taps = 0;
 
   constructor(readonly hooks: FakeKeeperHooks = {}) {}
 
@@ -88,26 +93,27 @@ export class FakeKeeperHost {
     return connection;
   }
 
-  spawn(spec: ProcessSpawn): ProcessIdentity {
-    return this.add(spec.id, spec);
+  spawn(spec: ProcessSpawn): StartedProcess {
+    return this.add(spec.id, spec, spec.taps?.length ?? 0);
   }
 
   /** The copy runs until a signal or {@link exit}, whatever its original does. */
-  fork({ id, original }: ProcessFork): ProcessIdentity {
+  fork({ id, original, taps = 0 }: ProcessFork): StartedProcess {
     this.refuseKnown(id);
     const process = this.processes.get(original);
     if (process === undefined) throw missing("ProcessNotFound", original, "the keeper does not know it");
     if (process.exit !== undefined || process.spec.forkControl === undefined)
       throw missing("ProcessNotRunning", original, "it cannot fork, or has ended");
-    return this.add(id, process.spec);
+    return this.add(id, process.spec, taps);
   }
 
-  private add(id: string, spec: ProcessSpawn): ProcessIdentity {
+  private add(id: string, spec: ProcessSpawn, taps: number): StartedProcess {
     this.refuseKnown(id);
     const pid = this.nextPid++;
     const identity = { pid, startTime: pid };
     this.processes.set(id, { id, spec, identity, signals: [], sealed: false });
-    return identity;
+    const names = Array.from({ length: taps }, () => `fake${this.taps++}`);
+    return { ...identity, taps: names.map((name) => ({ name, namespace: PARKING })) };
   }
 
   private refuseKnown(id: string): void {
@@ -173,19 +179,19 @@ export class FakeKeeper implements Keeper {
     return { processes, stdio: [...this.host.stdio.keys()] };
   }
 
-  async spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<ProcessIdentity> {
+  async spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<StartedProcess> {
     await this.link();
     const { onSpawn, behaviour } = this.host.hooks;
     if (signal?.aborted) throw cancelled(spec.id);
     await onSpawn?.(spec);
     if (signal?.aborted) throw cancelled(spec.id);
-    const identity = this.host.spawn(spec);
+    const started = this.host.spawn(spec);
     const fate = behaviour?.(spec);
     if (fate !== undefined) queueMicrotask(() => this.host.exit(spec.id, fate));
-    return identity;
+    return started;
   }
 
-  async fork(request: ProcessFork, signal?: AbortSignal): Promise<ProcessIdentity> {
+  async fork(request: ProcessFork, signal?: AbortSignal): Promise<StartedProcess> {
     await this.link();
     if (signal?.aborted) throw cancelled(request.id);
     await this.host.hooks.onFork?.(request);

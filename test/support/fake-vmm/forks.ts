@@ -5,7 +5,7 @@
  * and an original that has ended is not there any more.
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
-import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
+import { isSameShape, type Vm, type VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import { inheritedFrom } from "./templates.ts";
 import type { FakeVm, Inherited } from "./vm.ts";
@@ -44,12 +44,12 @@ export class FakeForks implements VmForks {
   }
 
   /** What a fork of `original` starts with. Throws VmNotFound, InvalidArgument. */
-  forkOf(original: string, { id, vcpus, memoryBytes }: VmSpec): Inherited {
+  forkOf(original: string, wanted: VmSpec): Inherited {
+    const { id } = wanted;
     const found = this.originals.get(original);
     if (found === undefined) throw failure("VmNotFound", id, `there is no original ${original} any more`);
     const { spec } = found.vm;
-    if (spec.vcpus !== vcpus || spec.memoryBytes !== memoryBytes)
-      throw failure("InvalidArgument", id, `${original} has another shape`);
+    if (!isSameShape(spec, wanted)) throw failure("InvalidArgument", id, `${original} has another shape`);
     return found.inherited;
   }
 

@@ -6,7 +6,7 @@
  */
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { BuildStep } from "../../../src/contracts/templates.ts";
-import type { Vm, VmShape, VmSpec } from "../../../src/contracts/vm.ts";
+import { isSameShape, type Vm, type VmShape, type VmSpec } from "../../../src/contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity } from "../../../src/contracts/vmm.ts";
 import { abortable } from "../../../src/lib/async.ts";
 import { FAKE_TEMPLATE_DISK, type FakeVm, type Inherited } from "./vm.ts";
@@ -78,12 +78,12 @@ export class FakeTemplates implements TemplateDriver {
 
   /** A template that is there as if it had been built; by default its guest has the disk prepared. */
   add(directory: string, shape: VmShape, state: Partial<Inherited> = {}): FakeTemplate {
-    const { vcpus, memoryBytes } = shape;
+    const { vcpus, memoryBytes, nics } = shape;
     const template = {
       agent: `template ${directory}`,
       preparedDisks: [this.diskId],
       ...state,
-      shape: { vcpus, memoryBytes },
+      shape: { vcpus, memoryBytes, nics },
       identity: this.identityOf(shape),
     };
     this.all.set(directory, template);
@@ -91,12 +91,12 @@ export class FakeTemplates implements TemplateDriver {
   }
 
   /** What a clone of `directory` starts with. Throws TemplateNotFound, TemplateBroken, InvalidArgument. */
-  cloneOf(directory: string, { id, vcpus, memoryBytes }: VmSpec): Inherited {
+  cloneOf(directory: string, spec: VmSpec): Inherited {
     const template = this.require(directory);
     if (template.identity.key !== this.identityOf(template.shape).key)
       throw failure("TemplateBroken", "use the template", directory, "it is out of date");
-    if (template.shape.vcpus !== vcpus || template.shape.memoryBytes !== memoryBytes)
-      throw failure("InvalidArgument", "clone a VM", id, "its template has another shape");
+    if (!isSameShape(template.shape, spec))
+      throw failure("InvalidArgument", "clone a VM", spec.id, "its template has another shape");
     return template;
   }
 
@@ -106,8 +106,9 @@ export class FakeTemplates implements TemplateDriver {
     throw failure("TemplateNotFound", "use the template", directory, "there is none");
   }
 
-  private identityOf({ vcpus, memoryBytes }: VmShape): TemplateIdentity {
-    const parts = { kernel: this.kernel, vcpus: String(vcpus), memory: String(memoryBytes) };
+  private identityOf({ vcpus, memoryBytes, nics }: VmShape): TemplateIdentity {
+    const size = { vcpus: String(vcpus), memory: String(memoryBytes), nics: String(nics) };
+    const parts = { kernel: this.kernel, ...size };
     const key = Buffer.from(Object.values(parts).join("/")).toString("hex");
     return { key: key.padEnd(KEY_DIGITS, "0"), parts };
   }

@@ -81,7 +81,7 @@ export class FakeVm implements Vm {
   readonly spec: VmSpec;
   readonly identity: { readonly pid: number; readonly startTime: number };
   readonly acceleration = "tcg";
-  readonly nics: readonly VmNic[] = [];
+  readonly nics: readonly VmNic[];
   readonly timeline: readonly { readonly step: string; readonly ms: number }[];
   /** Names the life of the agent. */
   readonly agent: string;
@@ -107,6 +107,7 @@ export class FakeVm implements Vm {
     this.id = spec.id;
     this.spec = spec;
     this.identity = { pid, startTime: pid };
+    this.nics = nicsOf(spec, pid);
     this.faults = faults;
     this.timeline = STEPS[spec.source.kind].map((step, at) => ({ step, ms: at + 1 }));
     this.agent = inherited?.agent ?? guest.name ?? spec.id;
@@ -289,4 +290,12 @@ export class FakeVm implements Vm {
   private error(code: BlazarError["code"], operation: string, reason: string): BlazarError {
     return blazarError(code, operation, reason, { subject: this.id });
   }
+}
+
+/** A VM's pid is its alone, and so are the names of its taps. */
+function nicsOf({ nics }: VmSpec, pid: number): VmNic[] {
+  return Array.from({ length: nics }, (_, index) => ({
+    tap: `fake${pid}n${index}`,
+    namespace: "/fake/parking",
+  }));
 }

@@ -3,7 +3,7 @@
  * the errno.
  *
  * A first argument is a number of milliseconds to wait before, so that the jail can be sealed. Then come pids of processes
- * outside. It is a static program, and runs without any file.
+ * outside. It is a static program, and runs without any file. Descriptor 20 is a tap.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -68,6 +68,28 @@ static void tell_links(void) {
   printf("links with an address\t%d\n", ioctl(fd, SIOCGIFCONF, &list) < 0 ? -errno : list.ifc_len);
 }
 
+enum { TAP = 20 };
+
+static void tell_tap_request(const char *name, unsigned long request, void *argument) {
+  tell(name, ioctl(TAP, (int)request, argument));
+}
+
+/* A VMM sets its tap's offloads. All else of it is somebody else's. The numbers are those of linux/if_tun.h and sockios.h. */
+static void tell_tap(void) {
+  struct ifreq request = {.ifr_name = "other"};
+  int buffer = 1 << 20;
+  tell_tap_request("tap offloads", 0x400454d0, (void *)3);
+  tell_tap_request("tap send buffer", 0x400454d4, &buffer);
+  tell_tap_request("tap name", 0x800454d2, &request);
+  tell_tap_request("another tap", 0x400454ca, &request);
+  tell_tap_request("persistent tap", 0x400454cb, (void *)1);
+  tell_tap_request("tap queue", 0x400454d9, &request);
+  tell_tap_request("tap owner", 0x400454cc, (void *)0);
+  tell_tap_request("tap filter", 0x401054d5, &request);
+  tell_tap_request("tap address", SIOCSIFHWADDR, &request);
+  tell_tap_request("tap namespace", 0x894c, NULL);
+}
+
 /* In a child, as it changes the process. */
 static void tell_namespace(const char *name, int flags) {
   fflush(stdout);
@@ -117,6 +139,7 @@ int main(int count, char **arguments) {
   tell("tcp loopback", tcp(22));
   tell("abstract socket", abstract("blazar-jail-test"));
   tell_links();
+  tell_tap();
   for (int index = 2; index < count; index++) {
     pid_t pid = (pid_t)atoi(arguments[index]);
     tell("signal", kill(pid, 0));

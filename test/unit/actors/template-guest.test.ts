@@ -18,6 +18,7 @@ function launch(faults: GuestFaults): Promise<FakeVm> {
     directory: "/nowhere",
     vcpus: 1,
     memoryBytes: 2 ** 28,
+    nics: 1,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" as const },

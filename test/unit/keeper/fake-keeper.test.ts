@@ -27,6 +27,7 @@ async function fakeBench(): Promise<KeeperBench> {
       keeper = host.connect();
       return keeper;
     },
+    taps: true,
     forkable: (id) => ({ ...shell(id, "sleep 60"), forkControl: 8 }),
     fifos: async (id, streams) => {
       const paths = { stdin: "", stdout: "", stderr: "" } satisfies StdioPaths;

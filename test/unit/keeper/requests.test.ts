@@ -4,7 +4,7 @@ import { KeeperRequests } from "../../../src/host/keeper/requests.ts";
 import { type Deferred, deferred } from "../../../src/lib/async.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 
-const IDENTITY = { pid: 7, startTime: 70 };
+const IDENTITY = { pid: 7, startTime: 70, taps: [] };
 const FORK = { id: "fork", original: "original", words: [] };
 
 class Bench {

@@ -7,7 +7,7 @@ describe("the table of templates", () => {
     const template = {
       key,
       directory: `/t/${key}/vm`,
-      shape: { vcpus: 2, memoryBytes: 256 * 2 ** 20 },
+      shape: { vcpus: 2, memoryBytes: 256 * 2 ** 20, nics: 1 },
       identity: { key, parts: {} },
       createdAt: new Date(Date.UTC(2026, 0, 1)),
       lastUsedAt: new Date(Date.UTC(2026, 0, 3, 11, 59, 30)),
@@ -15,8 +15,8 @@ describe("the table of templates", () => {
     };
     expect(templateTable([template], new Date(Date.UTC(2026, 0, 3, 12)))).toBe(
       [
-        "KEY           MEMORY  CPUS  ON DISK  BUILT       USED",
-        "0123456789ab  256M    2     90.5M    3 days ago  30 s ago",
+        "KEY           MEMORY  CPUS  NICS  ON DISK  BUILT       USED",
+        "0123456789ab  256M    2     1     90.5M    3 days ago  30 s ago",
         "",
       ].join("\n"),
     );

@@ -16,6 +16,7 @@ const SPEC: VmSpec = {
   directory: "/run/x",
   vcpus: 2,
   memoryBytes: 256 * MEBIBYTE,
+  nics: 1,
   user: undefined,
   cgroups: ["/sys/fs/cgroup/x/cgroup.procs"],
   source: { kind: "boot" },
@@ -57,6 +58,18 @@ describe("the command line", () => {
 
   it("serves no files", () => {
     expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|virtio-9p|virtfs/);
+  });
+
+  it("has network interfaces whose addresses tell the guest which is which, on taps that are its own already", () => {
+    const argv = commandLine(input({ nics: 2 }));
+    const netdevs = argv.flatMap((each, at) => (each === "-netdev" ? [argv[at + 1]] : []));
+    expect(netdevs).toEqual(["tap,id=nic0,fd=12", "tap,id=nic1,fd=13"]);
+    expect(argv.filter((each) => each.startsWith("virtio-net"))).toEqual([
+      "virtio-net-device,netdev=nic0,mac=02:b1:a2:00:00:00",
+      "virtio-net-device,netdev=nic1,mac=02:b1:a2:00:00:01",
+    ]);
+    expect(vmmProcess(input({ nics: 2 }), FACTS).taps).toEqual([{ fd: 12 }, { fd: 13 }]);
+    expect(commandLine(input({ nics: 0 })).join(" ")).not.toContain("net");
   });
 
   it("has empty slots for images, whatever the VM is, and no file for them", () => {

@@ -17,6 +17,7 @@ function spec(id: string): VmSpec {
     directory: `/nowhere/${id}`,
     vcpus: 1,
     memoryBytes: 256 * MEBIBYTE,
+    nics: 1,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" },
@@ -129,7 +130,7 @@ describe("the fake store of templates", () => {
   it("gives a lease of a template that can be cloned, and shows those that are out", async () => {
     const { driver, templates } = cloningDriver();
     const store = new FakeTemplateStore(templates);
-    const lease = await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE });
+    const lease = await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE, nics: 1 });
     if (lease === undefined) throw new Error("there is no template");
     expect(store.leases.size).toBe(1);
     const { directory: template } = lease.template;
@@ -142,6 +143,6 @@ describe("the fake store of templates", () => {
   it("has nothing when a test says so", async () => {
     const store = new FakeTemplateStore(cloningDriver().templates);
     store.empty = true;
-    expect(await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE })).toBeUndefined();
+    expect(await store.use({ vcpus: 1, memoryBytes: 256 * MEBIBYTE, nics: 1 })).toBeUndefined();
   });
 });

@@ -14,6 +14,7 @@ const SPEC: VmSpec = {
   directory: "/nowhere",
   vcpus: 1,
   memoryBytes: 256 * 1024 * 1024,
+  nics: 1,
   user: undefined,
   cgroups: [],
   source: { kind: "boot" },

@@ -13,6 +13,7 @@ const INPUT: ProcessInput = {
     directory: "/run/x",
     vcpus: 1,
     memoryBytes: 256 * 1024 * 1024,
+    nics: 1,
     user: { uid: 61_000, gid: 61_000 },
     cgroups: [],
     source: { kind: "boot" },

@@ -32,6 +32,7 @@ beforeEach(async () => {
     directory,
     vcpus: 1,
     memoryBytes: 256 * 1024 * 1024,
+    nics: 1,
     user: undefined,
     cgroups: [],
     source: { kind: "boot" },

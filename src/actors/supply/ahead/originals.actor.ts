@@ -7,7 +7,7 @@
 import { type Actor, createActor, fromPromise } from "xstate";
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { Logger } from "../../../contracts/logger.ts";
-import type { VmShape } from "../../../contracts/vm.ts";
+import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
 import { poolMachine } from "../../../machines/pool.machine.ts";
@@ -19,7 +19,7 @@ import type { Original, Originals } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
-import { isSameShape, type ShapeDemand } from "./shape-demand.ts";
+import type { ShapeDemand } from "./shape-demand.ts";
 import type { VmMaker } from "./vm-maker.ts";
 import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 

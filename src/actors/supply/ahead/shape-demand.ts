@@ -4,7 +4,7 @@
  * A node's pods come in few sizes, and the next pod is most likely one like the last ones. Before the first pod it is the
  * configured default. Must not make anything.
  */
-import type { VmShape } from "../../../contracts/vm.ts";
+import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 
 /** How many pods are remembered. */
 const REMEMBERED = 16;
@@ -56,10 +56,6 @@ export class ShapeDemand {
   private count(shape: VmShape): number {
     return countOf(this.recent, shape);
   }
-}
-
-export function isSameShape(one: VmShape, other: VmShape): boolean {
-  return one.vcpus === other.vcpus && one.memoryBytes === other.memoryBytes;
 }
 
 function countOf(shapes: readonly VmShape[], shape: VmShape): number {

@@ -20,12 +20,15 @@ const LEAST_BYTES = 128 * MEBIBYTE;
 export const VCPUS_ANNOTATION = "io.blazar.vcpus";
 export const MEMORY_ANNOTATION = "io.blazar.memory";
 
+/** What of a VM's shape follows from a pod's limits. */
+export type VmSize = Pick<VmShape, "vcpus" | "memoryBytes">;
+
 /** The node's part in the sizes of VMs. */
 export interface SizingRules {
   /** What a pod without limits and annotations gets. */
-  readonly defaults: VmShape;
+  readonly defaults: VmSize;
   /** No VM has more. */
-  readonly most: VmShape;
+  readonly most: VmSize;
   /** Memory comes in multiples of this, so that pods of about one size share templates. */
   readonly stepBytes: number;
   /** What the VMM takes beside its guest's memory, at most. */
@@ -33,7 +36,7 @@ export interface SizingRules {
 }
 
 export interface SizedVm {
-  readonly shape: VmShape;
+  readonly size: VmSize;
   /** What an operator should know: sentences. */
   readonly warnings: readonly string[];
 }
@@ -55,7 +58,12 @@ export function sizeOf(spec: SizedSpec, rules: SizingRules, groupBytes: number |
   if (bound < LEAST_BYTES) throw tooSmall(spec, rules, groupBytes, vcpus);
   const memoryBytes = Math.max(LEAST_BYTES, fitted(wanted, bound, rules.stepBytes));
   if (memoryBytes < wanted) warnings.push(lessThanWanted(spec, { vcpus, memoryBytes }, rules, groupBytes));
-  return { shape: { vcpus, memoryBytes }, warnings };
+  return { size: { vcpus, memoryBytes }, warnings };
+}
+
+/** A VM's network interfaces for so many links: 1, 2, 4 or 8, so that pods with about as many share templates. */
+export function nicsFor(links: number, least: number): number {
+  return links === 0 ? least : Math.max(least, 2 ** Math.ceil(Math.log2(links)));
 }
 
 /** The guest's memory in which containers can use so many bytes. */
@@ -71,7 +79,7 @@ export function roomFor(memoryBytes: number): number {
 /** Why a container with these cgroup files cannot have its memory limit in such a VM; undefined = it can. */
 export function beyondTheVm(
   cgroup: Readonly<Record<string, string>>,
-  { memoryBytes }: VmShape,
+  { memoryBytes }: VmSize,
 ): string | undefined {
   const limit = Number(cgroup["memory.max"]);
   const room = roomFor(memoryBytes);
@@ -110,7 +118,7 @@ function fitted(wanted: number, bound: number, stepBytes: number): number {
 
 function lessThanWanted(
   { memoryBytes: promised = 0, overheadBytes = 0 }: SizedSpec,
-  { vcpus, memoryBytes }: VmShape,
+  { vcpus, memoryBytes }: VmSize,
   rules: SizingRules,
   groupBytes: number | undefined,
 ): string {

@@ -108,10 +108,10 @@ async function boot<V extends Vm>(
   }
   await give(memory, user);
   const disk = await makeDisk(build);
-  const { vcpus, memoryBytes } = shape;
+  const { vcpus, memoryBytes, nics } = shape;
   const place = { id: basename(scratch), directory: scratch };
   const source = { kind: "boot" } as const;
-  return builder.boot({ ...place, vcpus, memoryBytes, user, cgroups: [], source }, memory, disk);
+  return builder.boot({ ...place, vcpus, memoryBytes, nics, user, cgroups: [], source }, memory, disk);
 }
 
 async function makeDisk({ images, directory, user }: TemplateBuild): Promise<VmDisk | undefined> {
@@ -136,6 +136,7 @@ async function describe({ directory, identity, shape, images }: TemplateBuild): 
     identity,
     vcpus: shape.vcpus,
     memoryBytes: shape.memoryBytes,
+    nics: shape.nics,
     allocatedBytes: memoryStat.blocks * BLOCK_BYTES,
     stateBytes: bytes.length,
     stateSha256: sha256(bytes),

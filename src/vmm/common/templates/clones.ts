@@ -4,7 +4,7 @@
 import { rm } from "node:fs/promises";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { VmDisk, VmSource, VmSpec } from "../../../contracts/vm.ts";
+import { isSameShape, type VmDisk, type VmSource, type VmSpec } from "../../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../../contracts/vmm.ts";
 import { checkTemplate, type TemplateManifest, templateError, templatePaths } from "./files.ts";
 
@@ -59,9 +59,10 @@ export function checkCurrent(directory: string, manifest: TemplateManifest, curr
   throw templateError("TemplateBroken", directory, `it is out of date: ${changed.join(", ")} changed`);
 }
 
-function checkShape({ spec, source, manifest: { vcpus, memoryBytes } }: CloneInput): void {
-  if (vcpus === spec.vcpus && memoryBytes === spec.memoryBytes) return;
-  const shape = `${vcpus} processors and ${memoryBytes} bytes of memory`;
+function checkShape({ spec, source, manifest }: CloneInput): void {
+  if (isSameShape(spec, manifest)) return;
+  const { vcpus, memoryBytes, nics } = manifest;
+  const shape = `${vcpus} processors, ${memoryBytes} bytes of memory and ${nics} network interfaces`;
   const reason = `the template ${source.template} has ${shape}`;
   throw blazarError("InvalidArgument", "clone a VM", reason, { subject: spec.id });
 }

@@ -20,6 +20,7 @@ const manifestCheck = object({
   identity: object({ key: string, parts: record(string) }),
   vcpus: integer(1),
   memoryBytes: integer(1),
+  nics: integer(0),
   /** Of the memory file's bytes, those that are on the disk. */
   allocatedBytes: integer(0),
   stateBytes: integer(1),

@@ -11,11 +11,12 @@ import { basename } from "node:path";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Jail, ProcessFork } from "../../../contracts/keeper.ts";
 import type { LayerImages } from "../../../contracts/storage.ts";
-import type { Vm, VmSource, VmSpec } from "../../../contracts/vm.ts";
+import { isSameShape, type Vm, type VmSource, type VmSpec } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { pause, throwIfAborted } from "../../../lib/async.ts";
 import { logFiles } from "../../common/confinement.ts";
 import { SETTLE_MS } from "../../common/templates/build.ts";
+import { tapDescriptors } from "../command-line.ts";
 import { forkVm, type Launcher } from "../launch.ts";
 import { vmPaths } from "../paths.ts";
 import { type Extra, FIRST_EXTRA, preload, sockets } from "../process.ts";
@@ -137,8 +138,7 @@ export class TcgForks implements VmForks {
 /** What a fork must have because its original has it. */
 function check(spec: VmSpec, source: ForkSource, { spec: original, files }: Original): void {
   const refuse = (reason: string): BlazarError => invalid("fork a VM", spec.id, reason);
-  if (spec.vcpus !== original.vcpus || spec.memoryBytes !== original.memoryBytes)
-    throw refuse(`${original.id} has another shape`);
+  if (!isSameShape(spec, original)) throw refuse(`${original.id} has another shape`);
   if (files.disk !== undefined && source.disk === undefined)
     throw refuse(`it has no place for its disk, and ${original.id} has one`);
 }
@@ -161,9 +161,11 @@ function request({ files }: Original, spec: VmSpec, source: ForkSource): Process
       ...["0", id, user === undefined ? "" : "jail"],
       ...given.map(({ key }) => key),
       ...listening.map(({ path }) => `socket:${basename(path)}`),
+      ...tapDescriptors(spec.nics).map((fd) => `tap:${fd}`),
     ],
     files: given.map(({ file: { path, flags, mode } }) => ({ path, flags, mode })),
     sockets: listening.map(({ path, mode }) => ({ path, mode })),
+    taps: spec.nics,
   };
 }
 

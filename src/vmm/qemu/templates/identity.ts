@@ -42,6 +42,7 @@ export async function identifyTemplate(
     "command line": kernelArguments(accelerator),
     vcpus: String(shape.vcpus),
     memory: String(shape.memoryBytes),
+    nics: String(shape.nics),
     devices: devices(accelerator, shape, images !== undefined),
     disk: (await images?.identity()) ?? "none",
   });

@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { ShapeDemand } from "../../../../src/actors/supply/ahead/shape-demand.ts";
 
-const SMALL = { vcpus: 1, memoryBytes: 2 ** 28 };
-const LARGE = { vcpus: 2, memoryBytes: 2 ** 30 };
+const SMALL = { vcpus: 1, memoryBytes: 2 ** 28, nics: 1 };
+const LARGE = { vcpus: 2, memoryBytes: 2 ** 30, nics: 1 };
 
 function demand(...pods: (typeof SMALL)[]): ShapeDemand {
   const made = new ShapeDemand(SMALL);

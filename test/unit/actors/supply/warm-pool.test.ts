@@ -46,11 +46,11 @@ describe("the warm pool", () => {
     const memory = new MemoryHost({ guest: () => rehearsable });
     const { pool, demand } = memory.actors({ max: 2 });
     const shapes = () => memory.driver.running.map((id) => memory.driver.vm(id).spec.memoryBytes);
-    const { vcpus, memoryBytes } = memory.ports.defaultShape;
+    const { vcpus, memoryBytes, nics } = memory.ports.defaultShape;
     pool.start();
     await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
     expect(shapes()).toEqual([memoryBytes, memoryBytes]);
-    const large = { vcpus, memoryBytes: 2 * memoryBytes };
+    const large = { vcpus, memoryBytes: 2 * memoryBytes, nics };
     for (let pods = 0; pods < 3; pods++) {
       demand.note(large);
       expect(pool.reserve(large)).toBeUndefined();

@@ -40,23 +40,23 @@ function kubelets(memoryBytes: number, overheadBytes = OVERHEAD) {
 
 describe("the processors of a pod's VM", () => {
   it("are the node's default without a limit, or what the pod's annotation says", () => {
-    expect(sized().shape.vcpus).toBe(1);
-    expect(sized({ annotations: { "io.blazar.vcpus": "3" } }).shape.vcpus).toBe(3);
+    expect(sized().size.vcpus).toBe(1);
+    expect(sized({ annotations: { "io.blazar.vcpus": "3" } }).size.vcpus).toBe(3);
   });
 
   it("come in powers of two for a pod with a limit, and never more than the node gives", () => {
-    const of = (vcpus: number) => sized({ vcpus }).shape.vcpus;
+    const of = (vcpus: number) => sized({ vcpus }).size.vcpus;
     expect([1, 2, 3, 4, 5, 6].map(of)).toEqual([1, 2, 4, 4, 6, 6]);
     expect(sized({ vcpus: 6 }).warnings).toEqual([]);
     expect(sized({ vcpus: 64 })).toMatchObject({
-      shape: { vcpus: 6 },
+      size: { vcpus: 6 },
       warnings: [expect.stringContaining("vmm.vcpus_limit")],
     });
   });
 
   it("are the limit's where there is an annotation as well, which is told", () => {
-    const { shape, warnings } = sized({ vcpus: 2, annotations: { "io.blazar.vcpus": "4" } });
-    expect(shape.vcpus).toBe(2);
+    const { size, warnings } = sized({ vcpus: 2, annotations: { "io.blazar.vcpus": "4" } });
+    expect(size.vcpus).toBe(2);
     expect(warnings).toEqual([expect.stringContaining("io.blazar.vcpus is not used")]);
   });
 
@@ -83,9 +83,9 @@ describe("a container's limit", () => {
 
 describe("the memory of a pod's VM", () => {
   it("is the node's default without a limit, or what the pod's annotation says, in whole steps", () => {
-    expect(sized().shape.memoryBytes).toBe(256 * MEBIBYTE);
+    expect(sized().size.memoryBytes).toBe(256 * MEBIBYTE);
     const annotations = { "io.blazar.memory": "500Mi" };
-    expect(sized({ annotations }).shape.memoryBytes).toBe(512 * MEBIBYTE);
+    expect(sized({ annotations }).size.memoryBytes).toBe(512 * MEBIBYTE);
   });
 
   it.each(["", "lots", "64Mi", "1T"])("cannot be %j", (text) => {
@@ -94,23 +94,23 @@ describe("the memory of a pod's VM", () => {
 
   it("is the limit's where there is an annotation as well, which is told", () => {
     const annotations = { "io.blazar.memory": "4Gi" };
-    const { shape, warnings } = sized({ memoryBytes: 256 * MEBIBYTE, annotations });
-    expect(shape.memoryBytes).toBeLessThan(512 * MEBIBYTE);
+    const { size, warnings } = sized({ memoryBytes: 256 * MEBIBYTE, annotations });
+    expect(size.memoryBytes).toBeLessThan(512 * MEBIBYTE);
     expect(warnings).toEqual([expect.stringContaining("io.blazar.memory is not used")]);
   });
 
   it("is the same for pods of about the same limit", () => {
-    const of = (limit: number) => sized({ memoryBytes: limit * MEBIBYTE }).shape;
+    const of = (limit: number) => sized({ memoryBytes: limit * MEBIBYTE }).size;
     expect(of(490)).toEqual(of(500));
   });
 
   it.each([64, 128, 256, 512, 1024])(
     "holds the limit of %i MiB and fits into kubelet's group with the shipped overhead",
     (limit) => {
-      const { shape, warnings } = kubelets(limit * MEBIBYTE);
+      const { size, warnings } = kubelets(limit * MEBIBYTE);
       expect(warnings).toEqual([]);
-      expect(roomFor(shape.memoryBytes)).toBeGreaterThanOrEqual(limit * MEBIBYTE);
-      expect(shape.memoryBytes + VMM).toBeLessThanOrEqual(limit * MEBIBYTE + OVERHEAD);
+      expect(roomFor(size.memoryBytes)).toBeGreaterThanOrEqual(limit * MEBIBYTE);
+      expect(size.memoryBytes + VMM).toBeLessThanOrEqual(limit * MEBIBYTE + OVERHEAD);
     },
   );
 
@@ -118,21 +118,21 @@ describe("the memory of a pod's VM", () => {
     "never lets the host's limit be met before the guest's, whatever the overhead; what it cannot hold is told",
     (limit, overhead) => {
       const [limitBytes, overheadBytes] = [limit * MEBIBYTE, overhead * MEBIBYTE];
-      const size = () => kubelets(limitBytes, overheadBytes);
+      const fitted = () => kubelets(limitBytes, overheadBytes);
       if (limitBytes + overheadBytes < 128 * MEBIBYTE + VMM) {
-        expect(size).toThrow(/overhead\.podFixed\.memory/);
+        expect(fitted).toThrow(/overhead\.podFixed\.memory/);
         return;
       }
-      const { shape, warnings } = size();
-      expect(shape.memoryBytes + VMM).toBeLessThanOrEqual(limitBytes + overheadBytes);
-      expect(shape.memoryBytes % MEBIBYTE).toBe(0);
-      expect(warnings.length === 0).toBe(roomFor(shape.memoryBytes) >= limitBytes);
+      const { size, warnings } = fitted();
+      expect(size.memoryBytes + VMM).toBeLessThanOrEqual(limitBytes + overheadBytes);
+      expect(size.memoryBytes % MEBIBYTE).toBe(0);
+      expect(warnings.length === 0).toBe(roomFor(size.memoryBytes) >= limitBytes);
     },
   );
 
   it("says what overhead a pod needs that cannot have its limit", () => {
-    const { shape, warnings } = kubelets(512 * MEBIBYTE, 64 * MEBIBYTE);
-    expect(shape.memoryBytes).toBe((512 + 64) * MEBIBYTE - VMM);
+    const { size, warnings } = kubelets(512 * MEBIBYTE, 64 * MEBIBYTE);
+    expect(size.memoryBytes).toBe((512 + 64) * MEBIBYTE - VMM);
     expect(warnings).toEqual([
       "the pod's control group has 576Mi, of which the VMM takes 144Mi and the guest gets 432Mi: its containers can use 307Mi of the 512Mi of their limits; set overhead.podFixed.memory of its RuntimeClass to 272Mi, it is 64Mi",
     ]);
@@ -141,14 +141,14 @@ describe("the memory of a pod's VM", () => {
   });
 
   it("is the most that the node gives, although the limit is more", () => {
-    const { shape, warnings } = sized({ memoryBytes: 1024 * GIBIBYTE });
-    expect(shape.memoryBytes).toBe(NODE.most.memoryBytes);
+    const { size, warnings } = sized({ memoryBytes: 1024 * GIBIBYTE });
+    expect(size.memoryBytes).toBe(NODE.most.memoryBytes);
     expect(warnings).toEqual([expect.stringContaining("vmm.memory_limit")]);
   });
 
   it("is less than the default where the group of a pod without limits is small", () => {
-    const { shape, warnings } = sized({}, 300 * MEBIBYTE);
-    expect(shape.memoryBytes).toBe(156 * MEBIBYTE);
+    const { size, warnings } = sized({}, 300 * MEBIBYTE);
+    expect(size.memoryBytes).toBe(156 * MEBIBYTE);
     expect(warnings).toEqual([expect.stringContaining("control group has 300Mi")]);
   });
 

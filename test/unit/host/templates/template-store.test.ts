@@ -13,9 +13,9 @@ import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { FakeTemplateDriver } from "./fake-template-driver.ts";
 
 const MEGABYTE = 2 ** 20;
-const SMALL = { vcpus: 1, memoryBytes: 128 * MEGABYTE };
-const LARGE = { vcpus: 2, memoryBytes: 512 * MEGABYTE };
-const HUGE = { vcpus: 4, memoryBytes: 1024 * MEGABYTE };
+const SMALL = { vcpus: 1, memoryBytes: 128 * MEGABYTE, nics: 1 };
+const LARGE = { vcpus: 2, memoryBytes: 512 * MEGABYTE, nics: 1 };
+const HUGE = { vcpus: 4, memoryBytes: 1024 * MEGABYTE, nics: 1 };
 const MINUTE = 60_000;
 
 interface Surroundings {

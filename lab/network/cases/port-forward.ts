@@ -1,0 +1,86 @@
+/**
+ * Cases: port-forward. containerd dials localhost in the pod's namespace; a guest's loopback is another one.
+ */
+import { failureOf } from "../../fidelity/handler-pod.ts";
+import { answers, type NetworkCase, type Scene } from "../case.ts";
+import { type NetworkPod, PORTS } from "../network-pod.ts";
+
+async function forwarded(scene: Scene, pod: NetworkPod, port: number): Promise<string> {
+  const connection = await scene.rig.node.cri.portForward(pod.id, port);
+  try {
+    connection.write("hello\n");
+    const line = await connection.line();
+    return line.startsWith("failed: ") ? "refused" : line.replace(/ from \S+$/, "");
+  } finally {
+    connection.close();
+  }
+}
+
+export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
+  {
+    name: "port-forward: servers on all addresses, on 127.0.0.1 only and on ::1 only",
+    run: async (scene) => {
+      const pod = await scene.shared("bridge");
+      return answers({
+        all: forwarded(scene, pod, PORTS.tcp),
+        only4: forwarded(scene, pod, PORTS.local4),
+        only6: forwarded(scene, pod, PORTS.local6),
+      });
+    },
+  },
+  {
+    name: "port-forward: a refused port is an error at once",
+    run: async (scene) => {
+      const pod = await scene.shared("bridge");
+      const begin = performance.now();
+      const said = await forwarded(scene, pod, PORTS.refused);
+      return `${said}, ${performance.now() - begin < 2000 ? "at once" : "late"}`;
+    },
+  },
+  {
+    name: "port-forward: a hundred connections at once",
+    run: async (scene) => {
+      const pod = await scene.shared("bridge");
+      const said = await Promise.all(Array.from({ length: 100 }, () => forwarded(scene, pod, PORTS.local4)));
+      const counts = new Map<string, number>();
+      for (const each of said) counts.set(each, (counts.get(each) ?? 0) + 1);
+      return [...counts].map(([answer, count]) => `${count} ${answer}`).join("\n");
+    },
+  },
+  {
+    name: "localhost in the namespace: half-closed connections, much data, a hundred at once",
+    run: async (scene) => {
+      const { rig } = scene;
+      const pod = await scene.shared("bridge");
+      return answers({
+        half: rig.probe(pod.netns, "half", "127.0.0.1", String(PORTS.local4), "1000000"),
+        half6: rig.probe(pod.netns, "half", "::1", String(PORTS.local6), "1000000"),
+        hundred: rig.probe(pod.netns, "many", "127.0.0.1", String(PORTS.local4), "100"),
+        refused: rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.refused)),
+        refused6: rig.probe(pod.netns, "get", "::1", String(PORTS.refused)),
+        again: rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.local4), "200"),
+      });
+    },
+  },
+  {
+    name: "port-forward goes on after the daemon's death",
+    run: async (scene) => {
+      const pod = await scene.start("bridge");
+      await scene.rig.node.restartBlazard({ kill: true });
+      return answers({
+        only4: forwarded(scene, pod, PORTS.local4),
+        host: scene.rig.probe(scene.rig.host, "get", pod.v4, String(PORTS.tcp)),
+      });
+    },
+  },
+  {
+    name: "port-forward to a pod that has ended is refused",
+    run: async (scene) => {
+      const pod = await scene.start("bridge");
+      await scene.rig.node.cri.stopPodSandbox(pod.id);
+      return failureOf(
+        forwarded(scene, pod, PORTS.tcp).then((said) => (said === "refused" ? Promise.reject(said) : said)),
+      );
+    },
+  },
+];
