@@ -22,6 +22,7 @@ import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/w
 import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
 import { Processes } from "./processes/processes.ts";
+import { Uplinks } from "./processes/uplinks.ts";
 import { Stdio } from "./stdio.ts";
 import { TaskServer } from "./task-server.ts";
 
@@ -44,6 +45,7 @@ export class Keeper {
   private readonly control: ControlServer;
   private readonly tasks: TaskServer;
   private readonly processes: Processes;
+  private readonly uplinks: Uplinks;
   private readonly stdio: Stdio;
   private readonly handlers: Handlers;
 
@@ -52,10 +54,13 @@ export class Keeper {
     const { loop, log, socketMode: mode } = options;
     this.peer = this.makePeer();
     const send = (frame: Uint8Array): void => this.peer.send(frame);
+    const reaper = new ChildReaper(loop);
+    this.uplinks = new Uplinks({ loop, reaper });
     this.processes = new Processes({
       loop,
-      reaper: new ChildReaper(loop),
+      reaper,
       openFiles: raiseOpenFiles(),
+      uplinks: this.uplinks,
       onExit: (exited) => this.emit("process.exited", exited),
     });
     this.stdio = new Stdio({
@@ -132,7 +137,7 @@ export class Keeper {
   }
 
   private makeHandlers(): Handlers {
-    const [processes, stdio] = [this.processes, this.stdio];
+    const { processes, stdio, uplinks } = this;
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
@@ -140,6 +145,8 @@ export class Keeper {
       "process.seal": ({ id }) => processes.seal(id),
       "process.signal": ({ id, signal }) => processes.signal(id, signal),
       "process.forget": ({ id }) => processes.forget(id),
+      "uplink.make": (spec) => uplinks.make(spec),
+      "uplink.drop": ({ id }) => uplinks.drop(id),
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),
       "stdio.close": ({ id }) => stdio.close(id),

@@ -20,7 +20,6 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
-import { HostNetworkOnly } from "../host/network/host-network-only.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -39,6 +38,7 @@ import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
+import { podNetworks } from "./pod-networks.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
 
@@ -98,6 +98,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
   const { vcpus_limit: mostVcpus = cpus().length, memory_limit: mostMemory = totalmem() } = config.vmm;
+  // the last of the users is for VMs that are no sandbox's
+  const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
+  const hostResolvConf = keptText("/etc/resolv.conf");
   return {
     driver,
     pace: new Pace(parallelStarts(config), Date.now),
@@ -112,9 +115,8 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     cgroups: options.cgroups ?? new HostCgroups(),
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
-    networks: new HostNetworkOnly(),
-    // the last of the users is for VMs that are no sandbox's
-    users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
+    networks: podNetworks(options, { users, workers, hostResolvConf }),
+    users,
     specs: ociSpecs,
     events,
     logger,
@@ -131,7 +133,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     text: nodeText,
     now: Date.now,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
-    hostResolvConf: keptText("/etc/resolv.conf"),
+    hostResolvConf,
   };
 }
 

@@ -5,6 +5,7 @@
  * into a pod's network namespace on its own thread, and comes back. Must not be terminated in the middle of a task.
  */
 
+import type { HostPlan } from "../contracts/host-networks.ts";
 import { type JoinedLink, type Joint, joinTaps as join, leaveTaps as leave } from "./network/join.ts";
 import type { NamespaceIdentity } from "./network/namespaces.ts";
 import {
@@ -13,6 +14,7 @@ import {
   type NetworkReading,
   readNetwork as read,
 } from "./network/read.ts";
+import { joinUplink as joinToUplink, readHostNetwork as readHost, type UplinkJoint } from "./network/uplink.ts";
 import { type Outcome, settle } from "./outcome.ts";
 
 /** The tasks by name, as the pool calls them. */
@@ -24,6 +26,9 @@ export interface NetworkTasks {
     readonly joints: readonly Joint[];
   }): Outcome<readonly JoinedLink[]>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
+  /** The host's own; undefined if it has none. */
+  readHostNetwork(): Outcome<HostPlan | undefined>;
+  joinUplink(input: UplinkJoint): Outcome<undefined>;
   lookAgain(input: {
     readonly path: string;
     readonly namespace: NamespaceIdentity;
@@ -45,3 +50,12 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
 
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, namespace, joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, namespace, joined));
+
+export const readHostNetwork: NetworkTasks["readHostNetwork"] = () =>
+  settle("HostResource", "read the host's network", "the host", readHost);
+
+export const joinUplink: NetworkTasks["joinUplink"] = (input) =>
+  settle("HostResource", "join a VM to the host's network", input.path, () => {
+    joinToUplink(input);
+    return undefined;
+  });

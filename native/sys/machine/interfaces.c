@@ -122,6 +122,12 @@ SYS_FUNCTION(f_tap_open) {
   return sys_failure(ctx, error);
 }
 
+SYS_FUNCTION(f_tap_persist) {
+  int fd;
+  SYS_ARGS("i", &fd);
+  return sys_result(ctx, ioctl(fd, (int)TUNSETPERSIST, 1));
+}
+
 SYS_FUNCTION(f_netlink_open) {
   int protocol;
   SYS_ARGS("i", &protocol);
@@ -135,6 +141,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("setInterfaceMac", 2, f_set_interface_mac),
     JS_CFUNC_DEF("addDefaultRoute", 1, f_add_default_route),
     JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
+    JS_CFUNC_DEF("tapPersist", 1, f_tap_persist),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
 };
 SYS_GROUP(sys_interfaces_group, functions);
