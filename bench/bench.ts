@@ -5,7 +5,7 @@
  * draws the figures. Needs root and a quiet machine. Progress goes to stderr; with `--json` stdout has one line.
  */
 import { readFile } from "node:fs/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { command as runCommand } from "../setup/lib/entry.ts";
 import { cancelled } from "../src/lib/async.ts";
 import { report } from "./commands/report.ts";
@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<BenchCommand, string>> = {
   files: "files of an image: first and again, with images, with the share, and under the other handlers",
   "page-cache": "memory of host and guests after pods of one image have read the same 100 MB",
   stdio: "standard streams: rates, order, and what a container's output costs the others",
+  network: "pods' networks: bytes a second, round trips and connections, from the host and from another pod",
   all: "serial, parallel, memory and density",
 };
 
@@ -33,6 +34,7 @@ interface Flags {
   readonly seed?: number;
   readonly containerdConfig?: string;
   readonly image?: string;
+  readonly network?: string;
 }
 
 /** The default seed is below this. It is printed, so that a run can be repeated in its order. */
@@ -62,6 +64,7 @@ async function bench(name: BenchCommand, flags: Flags): Promise<void> {
     json: flags.json === true,
     seed: flags.seed ?? Math.floor(Math.random() * SEEDS),
     containerdConfig: containerdConfig === undefined ? undefined : await readFile(containerdConfig, "utf8"),
+    cni: flags.network === "cni",
     image: flags.image,
     signal: interrupted.signal,
   });
@@ -81,6 +84,11 @@ function program(): Command {
       .option(
         "--image <reference|tar>",
         "files: what is measured; default: an image made of Debian's packages",
+      )
+      .addOption(
+        new Option("--network <kind>", "serial: pods on a network of CNI's beside hostNetwork pods").choices([
+          "cni",
+        ]),
       )
       .option("--quick", "fewer measurements")
       .option("--json", "one JSON object as the last line of stdout, all else on stderr")

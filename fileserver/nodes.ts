@@ -259,20 +259,28 @@ export class NodeTree {
     return this.add(parent, name, mount, high);
   }
 
-  /** Forgets a file on the guest's behalf, but none that is open, that has known files below it, or that is a volume. */
+  /**
+   * Forgets a file on the guest's behalf, but none that is open, that has known files below it, or that is a volume. A
+   * directory only for want of another: somebody may work in it, who does not look it up again.
+   */
   private makeRoom(parent: Node): boolean {
     let tries = this.evicts ? MOST_TRIES : 0;
+    let directory: Node | undefined;
     for (const [id, node] of this.nodes) {
-      if (tries-- <= 0) return false;
-      if (node.users === 0 && node.parent !== this.root && node !== parent) {
-        node.lookups = 0;
-        this.drop(node);
-        return true;
-      }
+      if (tries-- <= 0) break;
+      const mayGo = node.users === 0 && node.parent !== this.root && node !== parent;
+      if (mayGo && node.kind !== sys.S_IFDIR) return this.evict(node);
+      if (mayGo) directory ??= node;
       this.nodes.delete(id);
       this.nodes.set(id, node);
     }
-    return false;
+    return directory !== undefined && this.evict(directory);
+  }
+
+  private evict(node: Node): true {
+    node.lookups = 0;
+    this.drop(node);
+    return true;
   }
 
   /** The node of the file that this stat is of. One of an earlier file with the same number is not found any more. */

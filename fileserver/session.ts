@@ -12,11 +12,14 @@ import { type Node, NodeTree } from "./nodes.ts";
 import { Owners } from "./owners.ts";
 import type { Request } from "./wire.ts";
 
-/** Files that a guest may know, and the memory that they need. An honest guest has some 2 KB of its own for each. */
-const MOST_NODES = 250_000;
+/**
+ * Files that a guest may know: 0.4 KB each, from the memory of its pod (docs/sizing.md). Those of volumes give way to
+ * others; what a guest knows of layers it never looks up again.
+ */
+const MOST_NODES = { layers: 250_000, volumes: 32_768 };
 export const MEMORY_LIMIT_BYTES = 192 * 2 ** 20;
-/** Descriptors for nodes at most: more only save a second opening. */
-const MOST_NODES_OPEN = 8192;
+/** Descriptors for nodes at most: more only save a second opening, and each keeps 1.5 KB of the kernel's memory. */
+const MOST_NODES_OPEN = 2048;
 /** For standard streams, sockets and the share itself. */
 const RESERVED = 64;
 const LEAST_LIMIT = 256;
@@ -50,7 +53,7 @@ export class Session {
   constructor({ root, descriptors, writable, maps }: SessionOptions) {
     const limit = Math.max(LEAST_LIMIT, descriptors) - RESERVED;
     const nodes = Math.min(MOST_NODES_OPEN, limit >> 1);
-    this.tree = new NodeTree(root, nodes, MOST_NODES, writable);
+    this.tree = new NodeTree(root, nodes, writable ? MOST_NODES.volumes : MOST_NODES.layers, writable);
     this.mostFiles = (limit - nodes) >> 1;
     this.locks = new Locks(this.mostFiles >> 1);
     this.contents = new Contents(this.tree, this.mostFiles >> 1);

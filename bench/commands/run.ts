@@ -8,7 +8,14 @@ import { streamProgress } from "../../setup/lib/progress.ts";
 import { ensureArtifacts } from "../../setup/steps/artifacts.ts";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { describeMachine, versions } from "../node/machine.ts";
-import { handlerVariant, startVariants } from "../node/variants.ts";
+import {
+  BASELINE,
+  BLAZAR,
+  cniVariant,
+  handlerVariant,
+  startVariants,
+  type Variant,
+} from "../node/variants.ts";
 import { drawFigures } from "../output/figures.ts";
 import { startLine, suiteLine } from "../output/last-line.ts";
 import { Progress } from "../output/progress.ts";
@@ -19,12 +26,22 @@ import type { SuiteContext } from "../suites/context.ts";
 import { runDensity } from "../suites/density.ts";
 import { runFiles } from "../suites/files.ts";
 import { runMemory } from "../suites/memory.ts";
+import { runNetwork } from "../suites/network.ts";
 import { runPageCache } from "../suites/page-cache.ts";
 import { runParallel } from "../suites/parallel.ts";
 import { blazarFirst, runSeries } from "../suites/series.ts";
 import { runStdio } from "../suites/stdio.ts";
 
-type Suite = "start" | "serial" | "parallel" | "memory" | "density" | "files" | "page-cache" | "stdio";
+type Suite =
+  | "start"
+  | "serial"
+  | "parallel"
+  | "memory"
+  | "density"
+  | "files"
+  | "page-cache"
+  | "stdio"
+  | "network";
 
 /** A suite, or the four of `all`. */
 export type BenchCommand = Suite | "all";
@@ -40,6 +57,8 @@ export interface RunOptions {
   readonly seed: number;
   /** TOML added to containerd's configuration. */
   readonly containerdConfig: string | undefined;
+  /** `serial`: pods on a network of CNI's beside hostNetwork pods. */
+  readonly cni: boolean;
   /** `files`: a reference or a tar; undefined = the image made of Debian's packages. */
   readonly image: string | undefined;
   readonly signal: AbortSignal;
@@ -47,7 +66,7 @@ export interface RunOptions {
 
 type Sections = Pick<
   Results,
-  "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache" | "stdio"
+  "start" | "serial" | "parallel" | "memory" | "density" | "files" | "pageCache" | "stdio" | "network"
 >;
 
 const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
@@ -59,6 +78,7 @@ const SUITES: Readonly<Record<BenchCommand, readonly Suite[]>> = {
   files: ["files"],
   "page-cache": ["page-cache"],
   stdio: ["stdio"],
+  network: ["network"],
   all: ["serial", "parallel", "memory", "density"],
 };
 const RUNS: Readonly<Record<Suite, number>> = {
@@ -70,6 +90,7 @@ const RUNS: Readonly<Record<Suite, number>> = {
   files: 5,
   "page-cache": 1,
   stdio: 1,
+  network: 3,
 };
 const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   start: 10,
@@ -80,6 +101,7 @@ const QUICK_RUNS: Readonly<Record<Suite, number>> = {
   files: 1,
   "page-cache": 1,
   stdio: 1,
+  network: 1,
 };
 const PODS: Readonly<Record<Suite, number>> = {
   start: 1,
@@ -90,6 +112,7 @@ const PODS: Readonly<Record<Suite, number>> = {
   files: 1,
   "page-cache": 50,
   stdio: 2,
+  network: 2,
 };
 const QUICK_PODS: Partial<Record<Suite, number>> = { "page-cache": 5 };
 
@@ -120,6 +143,7 @@ export async function runBench(command: BenchCommand, options: RunOptions): Prom
       pods: options.pods ?? (options.quick ? QUICK_PODS[suite] : undefined) ?? PODS[suite],
       quick: options.quick,
       containerdConfig: options.containerdConfig,
+      cni: options.cni,
       image: options.image,
       absent,
       learned,
@@ -154,7 +178,7 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
     case "start":
       return { start: await runSeries("start", startVariants(context.handlers), context) };
     case "serial":
-      return { serial: await runSeries("serial", context.handlers.map(handlerVariant), context) };
+      return { serial: await runSeries("serial", serialVariants(context), context) };
     case "parallel":
       return { parallel: await runParallel(context) };
     case "memory":
@@ -167,7 +191,15 @@ async function runSuite(suite: Suite, context: SuiteContext): Promise<Sections> 
       return { pageCache: await runPageCache(context) };
     case "stdio":
       return { stdio: await runStdio(context) };
+    case "network":
+      return { network: await runNetwork(context) };
   }
+}
+
+/** The handlers as they are, and with `--network cni` those that the lab has CNI's networks for once more. */
+function serialVariants({ handlers, cni }: SuiteContext): Variant[] {
+  const known = handlers.filter((each) => each === BLAZAR || each === BASELINE);
+  return [...handlers.map(handlerVariant), ...(cni ? known.map(cniVariant) : [])];
 }
 
 async function publish(

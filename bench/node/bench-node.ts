@@ -8,6 +8,7 @@ import type { CriClient } from "../../lab/cri/client.ts";
 import { allProcesses, descendants, type ProcessInfo, programOf } from "../../lab/host/processes.ts";
 import { busyboxImage, pauseImage } from "../../lab/images/busybox.ts";
 import type { ImageSpec } from "../../lab/images/image-builder.ts";
+import { LabNetwork } from "../../lab/network/lab-network.ts";
 import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { removeAllPods, removePod } from "../../lab/node/pods.ts";
 import { PrivateNode } from "../../lab/node/private-node.ts";
@@ -30,6 +31,8 @@ export interface BenchNodeOptions {
   readonly config?: NodeConfig;
   /** TOML for containerd: more runtime handlers. */
   readonly containerdConfig?: string | undefined;
+  /** The node is in a network of the lab's, for pods on CNI's networks. */
+  readonly withNetwork?: boolean;
 }
 
 /** Processes of the node, by part. */
@@ -47,12 +50,15 @@ export class BenchNode {
   private constructor(
     private readonly node: PrivateNode,
     private readonly directory: string,
+    private readonly network: LabNetwork | undefined,
   ) {}
 
   static async start(options: BenchNodeOptions): Promise<BenchNode> {
-    const { artifacts, config, containerdConfig } = options;
+    const { artifacts, config, containerdConfig = "", withNetwork = false } = options;
     if (artifacts.containerd === null) throw noContainerd();
     const directory = await mkdtemp(join(tmpdir(), "blazar-bench-"));
+    const network = withNetwork ? await LabNetwork.make() : undefined;
+    const inNetwork = network?.nodeOptions(programFile());
     try {
       // VMMs are other users and have to reach the templates
       await chmod(directory, 0o711);
@@ -64,9 +70,10 @@ export class BenchNode {
         stateInMemory: process.getuid?.() === 0,
         node: await runtimeOfBlazard(directory),
         config: inDirectory(config, directory),
-        ...(containerdConfig === undefined ? {} : { containerdConfig }),
+        ...inNetwork,
+        containerdConfig: (place) => containerdConfig + (inNetwork?.containerdConfig(place) ?? ""),
       });
-      const bench = new BenchNode(node, directory);
+      const bench = new BenchNode(node, directory, network);
       try {
         await bench.importImages(artifacts);
         return bench;
@@ -75,6 +82,7 @@ export class BenchNode {
         throw error;
       }
     } catch (error) {
+      await network?.end();
       await rm(directory, { recursive: true, force: true });
       throw error;
     }
@@ -120,6 +128,7 @@ export class BenchNode {
   async stop(): Promise<void> {
     await this.removeAllPods().catch(() => undefined);
     await this.node.stop();
+    await this.network?.end();
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -1,11 +1,15 @@
 /**
- * One sample: a hostNetwork pod and its container, from RunPodSandbox until StartContainer has returned.
+ * One sample: a pod and its container, in the host's network or on one of CNI's, from RunPodSandbox until StartContainer has returned.
  *
  * StartContainer returns after the container's execve, for blazar as for runc. The clock is this process's, and no
  * process is started for a figure. The daemon's own facts are asked for afterwards, uncounted.
  */
+
+import type { Handler } from "../../lab/fidelity/handler-pod.ts";
+import { handlerFor } from "../../lab/network/lab-network.ts";
 import { creationSteps, podTimeline } from "../../lab/node/pod-timeline.ts";
 import { hostNetworkPod } from "../../lab/node/pods.ts";
+import { NamespaceMode } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { type BenchNode, IMAGE } from "./bench-node.ts";
 import { BLAZAR, type BootPath, bootPathOf, type Variant } from "./variants.ts";
 
@@ -31,6 +35,9 @@ export interface PodFacts {
   readonly steps: readonly Step[];
 }
 
+/** One plugin, and no rules of packet filters: what CNI itself takes is to be small. */
+const CNI_KIND = "plain";
+
 let serial = 0;
 
 /** Starts a pod whose container sleeps. If a step fails, the pod is removed. */
@@ -41,14 +48,21 @@ export async function startPod(
 ): Promise<StartedPod> {
   const { cri } = node;
   const name = `bench-${++serial}`;
-  const config = hostNetworkPod(name, { annotations: { ...variant.annotations } });
+  const cni = variant.network === "cni";
+  const network = cni ? NamespaceMode.POD : NamespaceMode.NODE;
+  const config = hostNetworkPod(name, {
+    annotations: { ...variant.annotations },
+    linux: { securityContext: { namespaceOptions: { network } } },
+  });
+  const handler = cni ? handlerFor(variant.handler as Handler, CNI_KIND) : variant.handler;
   const container = {
     metadata: { name: "main", attempt: 0 },
     image: { image },
     command: ["sleep", "2147483647"],
+    linux: { securityContext: { namespaceOptions: { network } } },
   };
   const begin = performance.now();
-  const id = await cri.runPodSandbox(config, variant.handler);
+  const id = await cri.runPodSandbox(config, handler);
   try {
     const sandbox = performance.now();
     const containerId = await cri.createContainer(id, container, config);

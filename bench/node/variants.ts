@@ -17,12 +17,16 @@ export interface Variant {
   readonly annotations: Readonly<Record<string, string>>;
   /** The path that a sample must have taken to count; undefined = any. */
   readonly boot: BootPath | undefined;
+  /** `cni`: a pod on a network of CNI's ptp; by default a hostNetwork pod. */
+  readonly network?: "cni";
 }
 
 /** The handler that is measured against the others. */
 export const BLAZAR = "blazar";
 /** The handler that every containerd has. */
 export const BASELINE = "runc";
+/** Ends the names of variants on a network of CNI's. */
+export const CNI_SUFFIX = "+cni";
 /** Pod annotation that forces a path. */
 const BOOT_ANNOTATION = "io.blazar.boot";
 
@@ -31,6 +35,11 @@ const BOOT_PATHS: readonly BootPath[] = ["pool", "clone", "cold"];
 /** A handler as it is: for blazar the path that the daemon chooses by itself. */
 export function handlerVariant(handler: string): Variant {
   return { name: handler, handler, annotations: {}, boot: undefined };
+}
+
+/** The same with a pod on a network of CNI's; its name ends in `+cni`. */
+export function cniVariant(handler: string): Variant {
+  return { ...handlerVariant(handler), name: `${handler}${CNI_SUFFIX}`, network: "cni" };
 }
 
 /** blazar with a forced path. */

@@ -8,6 +8,7 @@ import { ratioOfMedians } from "../stats/ratio.ts";
 import { median, slope, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
 import { filesPart, pageCachePart } from "./files-output.ts";
+import { networkCosts, networkPart } from "./network-output.ts";
 import type { MemorySample, ParallelSample, Results, SeriesSample } from "./results.ts";
 import { stdioPart } from "./stdio-output.ts";
 
@@ -46,7 +47,7 @@ export function startLine(results: Results): Record<string, unknown> {
 
 /** `all`, and each of its parts alone. */
 export function suiteLine(results: Results): Record<string, unknown> {
-  const { serial, parallel, memory, density, files, pageCache, stdio, seed } = results;
+  const { serial, parallel, memory, density, files, pageCache, stdio, network, seed } = results;
   return {
     ...(serial === undefined ? {} : { serial: serialPart(serial) }),
     ...(parallel === undefined ? {} : { parallel: parallelPart(parallel) }),
@@ -55,6 +56,7 @@ export function suiteLine(results: Results): Record<string, unknown> {
     ...(files === undefined ? {} : { files: filesPart(files, seed) }),
     ...(pageCache === undefined ? {} : { pageCache: pageCachePart(pageCache) }),
     ...(stdio === undefined ? {} : { stdio: stdioPart(stdio) }),
+    ...(network === undefined ? {} : { network: networkPart(network) }),
   };
 }
 
@@ -64,7 +66,18 @@ function serialPart(samples: readonly SeriesSample[]): Record<string, unknown> {
     blazar: percentiles(blazar),
     runc: percentiles(runc),
     ratio: quotient(middle(blazar), middle(runc)),
+    ...cniPart(samples),
   };
+}
+
+/** `{"cni":{"addedMs":{"blazar":…,"runc":…},"beyondRuncMs":…}}`, of series that have both. */
+function cniPart(samples: readonly SeriesSample[]): Record<string, unknown> {
+  const costs = networkCosts(samples);
+  if (costs.length === 0) return {};
+  const added = (name: string) => costs.find(({ handler }) => handler === name)?.added;
+  const [blazar, runc] = [added(BLAZAR), added(BASELINE)];
+  const beyond = blazar === undefined || runc === undefined ? null : round(blazar - runc);
+  return { cni: { addedMs: { blazar: round(blazar), runc: round(runc) }, beyondRuncMs: beyond } };
 }
 
 function parallelPart(samples: readonly ParallelSample[]): Record<string, unknown> {

@@ -128,6 +128,36 @@ export interface StdioSample {
   readonly memoryPeak: number;
 }
 
+/** CPU time in ms: of VMMs, of daemon and keeper, in interrupts, of the whole machine. */
+export interface NetworkCpu {
+  readonly sandboxes: number;
+  readonly daemon: number;
+  readonly interrupts: number;
+  readonly machine: number;
+  /** How long all of it took. */
+  readonly wall: number;
+}
+
+/** One run of one piece of work. */
+export interface NetworkFigure {
+  readonly name: string;
+  readonly run: number;
+  /** Bytes, round trips or connections. */
+  readonly count: number;
+  readonly ms: number;
+  /** Of a round trip or a connection; 0 for bytes. */
+  readonly p50us: number;
+  readonly p99us: number;
+  readonly cpuMs: NetworkCpu;
+}
+
+/** The network of one handler's pods, from one place. */
+export interface NetworkSample {
+  readonly handler: string;
+  readonly path: string;
+  readonly figures: readonly NetworkFigure[];
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -161,6 +191,7 @@ export interface Results {
   readonly files?: FilesResults;
   readonly pageCache?: readonly PageCacheSample[];
   readonly stdio?: readonly StdioSample[];
+  readonly network?: readonly NetworkSample[];
 }
 
 /** Enough to refuse a file that is something else. */

@@ -10,6 +10,7 @@ import { median, summarize } from "../stats/summary.ts";
 import { managers } from "../suites/memory.ts";
 import { filesTables, pageCacheTable } from "./files-output.ts";
 import { timesOf } from "./last-line.ts";
+import { networkCostTables, networkTables } from "./network-output.ts";
 import type { Results, SeriesSample } from "./results.ts";
 import { stdioTable } from "./stdio-output.ts";
 import { inOrder, partsOf } from "./steps.ts";
@@ -20,16 +21,18 @@ const DENSITY_BUCKET = 100;
 
 /** All tables that the results have data for. */
 export function tablesOf(results: Results): Table[] {
-  const { start, serial, parallel, memory, density, files, pageCache, stdio, absent } = results;
+  const { start, serial, parallel, memory, density, files, pageCache, stdio, network, absent } = results;
   return [
     ...seriesTables("Start, by how the VM comes about", start, results.seed),
     ...seriesTables("In series", serial, results.seed),
+    ...(serial === undefined ? [] : networkCostTables(serial)),
     ...(parallel === undefined ? [] : [parallelTable(results)]),
     ...(memory === undefined ? [] : [memoryTable(memory)]),
     ...(density === undefined ? [] : [densityTable(density)]),
     ...(files === undefined ? [] : filesTables(files, results.seed)),
     ...(pageCache === undefined ? [] : [pageCacheTable(pageCache)]),
     ...(stdio === undefined ? [] : [stdioTable(stdio)]),
+    ...(network === undefined ? [] : networkTables(network)),
     ...(absent.length === 0 ? [] : [absentTable(absent)]),
   ];
 }

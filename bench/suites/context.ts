@@ -19,6 +19,8 @@ export interface SuiteContext {
   /** Fewer points where a suite has a choice. */
   readonly quick: boolean;
   readonly containerdConfig: string | undefined;
+  /** `serial`: pods on a network of CNI's beside hostNetwork pods. */
+  readonly cni: boolean;
   /** `files`: a reference or a tar; undefined = the image made of Debian's packages. */
   readonly image: string | undefined;
   /** Measurements that were not possible; suites add to it. */

@@ -22,10 +22,11 @@ export async function runSeries(
   context: SuiteContext,
 ): Promise<SeriesSample[]> {
   const { artifacts, containerdConfig, progress } = context;
+  const withNetwork = variants.some(({ network }) => network === "cni");
   progress.line(`${suite}: starting a node`);
   // without blazar among the handlers, its idle VMs would only disturb
   const config = poolConfig(context.handlers.includes(BLAZAR) ? POOL_SIZE : 0);
-  const node = await BenchNode.start({ artifacts, config, containerdConfig });
+  const node = await BenchNode.start({ artifacts, config, containerdConfig, withNetwork });
   try {
     return await new Series(suite, node, context).run(variants);
   } finally {

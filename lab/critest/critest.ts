@@ -2,7 +2,7 @@
  * Runs critest against a private node, under runc, blazar or both, and compares.
  *
  * Everything is in network and IPC namespaces of its own (setup/test-critest.ts): critest leaves shared memory behind,
- * binds fixed ports, and runc's pods need a bridge. Must not reach a registry: all images are the lab's.
+ * binds fixed ports, and pods need a network. Must not reach a registry: all images are the lab's.
  */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -34,6 +34,8 @@ export interface CritestOptions {
   readonly handlers: readonly Handler[];
   /** Only cases with this text in their name. */
   readonly only: string;
+  /** Makes every pod of blazar a hostNetwork pod. */
+  readonly hostNetwork: boolean;
   /** Where reports and output of the runs stay. */
   readonly logs: string;
 }
@@ -91,14 +93,14 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-/** Runs the suite once. blazar's pods have no network of their own yet, so they go through the relay. */
+/** Runs the suite once. */
 async function runHandler(handler: Handler, { node, directory, options, signal }: Run): Promise<Results> {
-  const { critest, only, logs } = options;
+  const { critest, only, logs, hostNetwork } = options;
   const scratch = join(directory, handler);
   await mkdir(scratch, { recursive: true });
   const containerd = node.containerd.socket;
   const relay =
-    handler === "blazar"
+    handler === "blazar" && hostNetwork
       ? await HostNetworkRelay.start(join(directory, "relay.sock"), containerd)
       : undefined;
   const socket = relay?.socket ?? containerd;

@@ -65,7 +65,9 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     await node.containerd.importImage(image);
     await node.containerd.importImage(pauseImage(image));
     await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
-    const maker = { cri: node.cri, image: IMAGE, directory: node.directory };
+    const { cri, directory, containerd } = node;
+    const ctr = (...args: string[]) => containerd.ctr(...args);
+    const maker = { cri, image: IMAGE, directory, ctr };
     await compare(cases, maker, report);
     return report.close();
   } finally {

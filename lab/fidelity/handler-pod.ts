@@ -30,6 +30,8 @@ export interface PodMaker {
   readonly image: string;
   /** Where the logs go. */
   readonly directory: string;
+  /** Runs ctr, which asks for what CRI does not have; resolves to what it prints. */
+  readonly ctr: (...args: string[]) => Promise<string>;
 }
 
 let count = 0;
@@ -119,6 +121,10 @@ export class HandlerPod {
 
   get cri(): CriClient {
     return this.maker.cri;
+  }
+
+  ctr(...args: string[]): Promise<string> {
+    return this.maker.ctr(...args);
   }
 
   ended(id: string, patience: Partial<Patience> = {}): Promise<ContainerStatus> {

@@ -3,6 +3,7 @@
  */
 import { reasonOf } from "../../src/contracts/errors.ts";
 import type { ContainerConfig, Handler, PodConfig } from "../fidelity/handler-pod.ts";
+import { PodCgroup } from "../host/pod-cgroup.ts";
 import type { Kind } from "./kinds.ts";
 import { NetworkPod } from "./network-pod.ts";
 import type { NetworkRig } from "./rig.ts";
@@ -41,6 +42,7 @@ export class SharedPods {
 /** Where a case runs: the rig under one handler. Pods that it starts go with it. */
 export class Scene {
   private readonly own: NetworkPod[] = [];
+  private readonly cgroups: PodCgroup[] = [];
 
   constructor(private readonly pods: SharedPods) {}
 
@@ -66,8 +68,16 @@ export class Scene {
     return pod;
   }
 
+  /** Configuration of a pod with a control group, as kubelet makes one: PodSandboxStats needs it. */
+  async cgroup(): Promise<PodConfig> {
+    const made = await PodCgroup.make(`blazar-net-${process.pid}-${this.cgroups.length}`, 2 ** 30);
+    this.cgroups.push(made);
+    return { linux: { cgroupParent: made.path } };
+  }
+
   async end(): Promise<void> {
     await Promise.all(this.own.map((pod) => pod.remove().catch(() => undefined)));
+    await Promise.all(this.cgroups.map((each) => each.remove().catch(() => undefined)));
   }
 }
 

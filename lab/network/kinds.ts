@@ -16,7 +16,7 @@ type Plugin = Readonly<Record<string, unknown>> & { readonly type: string };
 
 export const KINDS = [
   ...["bridge", "ptp", "macvlan", "two", "odd", "forty"],
-  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow"],
+  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain"],
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -83,6 +83,8 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       ];
     case "tunnel":
       return [[ptp, commands(["ip tuntap add dev tunnel0 mode tun", "ip link set tunnel0 up"])]];
+    case "plain":
+      return [[{ type: "ptp", ipam: ipam("v4") }]];
     case "slow": {
       const limits = { ingressRate: 8e6, ingressBurst: 8e6, egressRate: 8e6, egressBurst: 8e6 };
       return [[ptp, { type: "bandwidth", ...limits }]];

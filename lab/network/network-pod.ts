@@ -12,6 +12,7 @@ import { until } from "../host/until.ts";
 import { NetworkNamespace } from "../node/network-namespace.ts";
 import { removePod } from "../node/pods.ts";
 import { type Kind, networkName } from "./kinds.ts";
+import { handlerFor } from "./lab-network.ts";
 import { IMAGE, type NetworkRig } from "./rig.ts";
 
 /** Ports of the container that every pod of the tests has. */
@@ -75,7 +76,7 @@ export class NetworkPod {
     });
     const { cri } = rig.node;
     const before = await namespaces(rig);
-    const id = await cri.runPodSandbox(config, rig.handlerFor(handler, kind));
+    const id = await cri.runPodSandbox(config, handlerFor(handler, kind));
     try {
       const { status } = await cri.podSandboxStatus(id);
       const ips = [status?.network?.ip ?? "", ...(status?.network?.additionalIps.map(({ ip }) => ip) ?? [])];

@@ -63,6 +63,11 @@ export class NetworkNamespace {
       });
   }
 
+  /** Sets a sysctl of it; /proc/sys/net is the reader's own. */
+  async write(sysctl: string, value: string): Promise<void> {
+    await this.run("sh", "-c", 'echo "$1" > "$0"', `/proc/sys/${sysctl.replaceAll(".", "/")}`, value);
+  }
+
   /** Runs a program whose end is what matters. */
   toEnd(...words: string[]): Promise<Ended> {
     return runToEnd([...this.prefix, ...words]);

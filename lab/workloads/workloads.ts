@@ -75,7 +75,9 @@ interface Bench {
 
 /** What a workload answers; a failure is an answer, too. */
 async function answerOf(workload: Workload, handler: Handler, { node, signal }: Bench): Promise<string> {
-  const maker = { cri: node.cri, image: WORKLOADS_IMAGE, directory: node.directory };
+  const { cri, directory, containerd } = node;
+  const ctr = (...args: string[]) => containerd.ctr(...args);
+  const maker = { cri, image: WORKLOADS_IMAGE, directory, ctr };
   let pod: HandlerPod | undefined;
   try {
     const uid = `${handler}-${WORKLOADS.indexOf(workload)}`;

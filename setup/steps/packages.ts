@@ -41,6 +41,8 @@ const PACKAGES: readonly DebianPackage[] = [
     proof: "/usr/lib/cni/host-local",
     optional: true,
   },
+  { name: "iproute2", why: "networks of tests", proof: "ip", optional: true },
+  { name: "nftables", why: "anti-spoofing of CNI's bridge in tests", proof: "nft", optional: true },
 ];
 
 /** Directories that a plain user's PATH may lack. */

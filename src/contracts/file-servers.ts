@@ -34,6 +34,8 @@ export interface FileServers {
    * {@link Keeper.spawn} throws, Cancelled at the abort included.
    */
   start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity>;
+  /** Whether the server is stopped, by a signal or by a debugger: its guest waits in vain. */
+  isStopped(server: ProcessIdentity): Promise<boolean>;
   /** Resolves when the server has ended. Throws what {@link Keeper.exited} throws. */
   exited(id: string): Promise<ProcessExit>;
 }

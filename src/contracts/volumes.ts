@@ -164,6 +164,9 @@ export interface HostVolumes {
   mount(mount: VolumeMount): Promise<void>;
   /** Takes a bind away, with what is mounted below it; idempotent, also for half of one. */
   unmount(mount: Pick<VolumeMount, "target">): Promise<void>;
-  /** Writes to the regular file that is at the path, and makes none. Throws StorageFailed. */
-  writeBack(path: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Writes to the regular file at the path, if it is still the one of which this is a version, and makes none.
+   * Throws StorageFailed.
+   */
+  writeBack(path: string, version: string, bytes: Uint8Array): Promise<void>;
 }

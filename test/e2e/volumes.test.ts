@@ -1,5 +1,5 @@
 /** Volumes through the real containerd: a pod like kubelet's, from its start to its end, and after the daemon's death. */
-import { chmod, chown, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -112,6 +112,63 @@ describe("a pod as a kubelet makes it", () => {
     expect((await node.waitForExit(main)).exitCode).toBe(0);
     expect(await stat(join(disk, "mine"))).toMatchObject({ uid: 5, gid: 6 });
     expect(await readFile(log, "utf8")).toBe("bye\n");
+  });
+
+  it("says which mount point cannot be made, and blames nothing else for it", async () => {
+    const directory = await kubelet.elsewhere("data");
+    const pod = await node.runPod();
+    for (const [place, why] of [
+      ["/sys/x", "Read-only file system"],
+      ["/proc/1/root/x", "Symbolic link loop"],
+      [`/${"n".repeat(256)}`, "Filename too long"],
+    ] as const) {
+      const refused = node.startContainer(pod, "true", { mounts: [bind(directory, place)] });
+      await expect(refused).rejects.toThrow(`cannot make a mount point in the container (${place}): ${why}`);
+    }
+    expect(await readFile(node.node.blazardLog, "utf8")).not.toContain("an image cannot be used");
+  });
+
+  it("loses its volumes with its daemon, and no process, mount or file of the host's", async () => {
+    const directory = await kubelet.elsewhere("data");
+    const config = await kubelet.projected("configmap", "config", { key: "1" });
+    const more: ContainerConfig = {
+      mounts: [
+        bind(directory, "/d"),
+        bind(await kubelet.emptyDir("disk"), "/disk"),
+        bind(config.directory, "/config", true),
+      ],
+    };
+    const volumes = async () =>
+      (await mountsBelow(node.node.directory)).filter((at) => /volumes\/v/.test(at));
+    const pod = await node.runPod();
+    const main = await node.startContainer(
+      pod,
+      "echo up; exec 3> /d/open; while :; do echo x >&3; echo x > /disk/y; sleep 0.01; done",
+      more,
+    );
+    await node.waitForLog(main, "up");
+    expect((await volumes()).length).toBe(2);
+    await node.node.restartBlazard({ kill: true });
+    expect(await volumes()).toEqual([]);
+    expect((await node.waitForExit(main)).exitCode).not.toBe(0);
+    expect(await readdir(directory)).toEqual(["open"]);
+    // nobody holds them any more, and the next pod has them
+    await rename(directory, `${directory}.moved`);
+    await rename(`${directory}.moved`, directory);
+    // containerd connects anew after a while
+    const stopped = () =>
+      node.stopAll().then(
+        () => true,
+        () => undefined,
+      );
+    await until("containerd's connection to the next daemon", stopped);
+    const next = await node.startContainer(
+      await node.runPod(),
+      "wc -l < /d/open; rm /d/open; cat /config/key",
+      more,
+    );
+    expect((await node.waitForExit(next)).exitCode).toBe(0);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it("is refused by name for what a VM cannot have, and its other volumes are let go", async () => {

@@ -180,7 +180,7 @@ const guestFaults: fc.Arbitrary<GuestFaults> = fc.oneof(
           "container.create": blazarError("CommandNotFound", "run", "no such file"),
         },
       },
-      { mountImage: blazarError("MountFailed", "mount an image", "no") },
+      { mountImage: blazarError("ImageBroken", "mount an image", "no") },
     ),
   },
 );

@@ -17,6 +17,8 @@ const STATISTICS = [
   ...["memory.stat", "memory.current", "memory.max", "memory.peak", "memory.events"],
   ...["memory.swap.current", "memory.swap.max"],
 ];
+/** The kernel gives up early where pages are busy; its own limits try as often (mm/memcontrol.c: MAX_RECLAIM_RETRIES). */
+const RECLAIM_ATTEMPTS = 16;
 const MAX_STATISTICS_BYTES = 64 * 1024;
 /** No container's id: an id starts with a letter or a digit. */
 const KEPT = `${CGROUPS}/.kept`;
@@ -77,6 +79,37 @@ export class Cgroup {
       .filter(([name, value]) => !this.write(name, value))
       .map(([name, value]) => `${name}=${value}`);
     return this.refused;
+  }
+
+  /**
+   * The same while processes run, all of it or nothing. Throws ResourceExhausted for a memory limit that is below what
+   * they hold: the kernel would kill them for it.
+   */
+  update(files: Readonly<Record<string, string>>): readonly string[] {
+    const before = Object.keys(files).map((name) => [name, this.read(name)] as const);
+    const limit = Number(files["memory.max"]);
+    if (Number.isSafeInteger(limit)) this.makeRoom(limit);
+    try {
+      return this.configure(files);
+    } catch (error) {
+      for (const [name, value] of before) if (value !== "") this.write(name, value);
+      throw error;
+    }
+  }
+
+  /** Has the kernel take back so much of the cgroup's caches that it uses no more than that. Throws ResourceExhausted. */
+  private makeRoom(limit: number): void {
+    const used = () => Number(this.read("memory.current"));
+    for (let attempt = 0; used() > limit && attempt < RECLAIM_ATTEMPTS; attempt++)
+      sys.writeFile(`${this.path}/memory.reclaim`, String(used() - limit), sys.O_WRONLY);
+    if (!(used() > limit)) return;
+    const reason = `the container uses ${used()} bytes, and would be killed`;
+    throw blazarError("ResourceExhausted", "limit a container", reason, { subject: `memory.max=${limit}` });
+  }
+
+  private read(name: string): string {
+    const text = FILE_NAME.test(name) ? sys.readFile(`${this.path}/${name}`, 4096) : "";
+    return typeof text === "string" ? text.trim() : "";
   }
 
   /** False for a set of CPUs or memory nodes that the machine does not have. */

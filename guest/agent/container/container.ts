@@ -47,7 +47,8 @@ export class Container {
   private readonly drainMs: number;
   /** Volumes whose content the host gets when the container ends. */
   readonly returned: readonly string[];
-  private readonly starting = new Set<string>();
+  /** Execs that are being made. */
+  private readonly starting = new Map<string, ContainerProcess | undefined>();
   private deleted: Promise<void> | undefined;
 
   private constructor(
@@ -134,7 +135,7 @@ export class Container {
     }
     if (this.init.state === "exited" || this.deleted !== undefined)
       throw this.notRunning("execute a process");
-    this.starting.add(execId);
+    this.starting.set(execId, undefined);
     try {
       const process = await this.join(params);
       this.execs.set(execId, process);
@@ -144,12 +145,18 @@ export class Container {
     }
   }
 
+  /** Kills an exec that nobody waits for any more, in whatever state it is. Without one it does nothing. */
+  async abandonExec(execId: string): Promise<void> {
+    await (this.execs.get(execId) ?? this.starting.get(execId))?.discard();
+    this.execs.delete(execId);
+  }
+
   pids(): number[] {
     return this.cgroup.pids();
   }
 
   update(files: Readonly<Record<string, string>>): void {
-    this.warnOf(this.cgroup.configure(files));
+    this.warnOf(this.cgroup.update(files));
   }
 
   /** What it uses: files of its cgroup. */
@@ -209,6 +216,7 @@ export class Container {
       cgroup: this.cgroup.descriptor,
       pidNamespace,
       onEnd: () => ({ drainMs: this.drainMs }),
+      made: (process) => this.starting.set(params.execId, process),
     }).finally(() => sys.close(pidNamespace));
     const process = await creation;
     try {

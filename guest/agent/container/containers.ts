@@ -133,6 +133,10 @@ export class Containers {
     this.container(id).execs.delete(execId);
   }
 
+  async abandonExec(id: string, execId: string): Promise<void> {
+    await this.container(id).abandonExec(execId);
+  }
+
   signal({ id, execId, signal, all }: ProcessSignal): void {
     if (!all) return this.process(id, execId).signal(signal);
     this.container(id).signalAll(signal);

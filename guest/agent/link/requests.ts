@@ -201,6 +201,10 @@ function containerHandlers({ containers }: RequestTargets, alive: () => void): O
       await containers.deleteProcess(id, execId);
       return {};
     },
+    "process.abandon": async ({ id, execId }) => {
+      await containers.abandonExec(id, execId);
+      return {};
+    },
     "process.signal": (params) => {
       containers.signal(params);
       return {};

@@ -45,6 +45,8 @@ export interface ProcessPlan {
   readonly pidNamespace: "new" | number;
   /** Called when the process has ended, before its output is closed. Kills what must not outlive the process. */
   readonly onEnd: () => Survivors;
+  /** Told of the process as soon as it is there, and long before it is ready where its files are slow. */
+  readonly made?: (process: ContainerProcess) => void;
 }
 
 export class ContainerProcess {
@@ -69,6 +71,7 @@ export class ContainerProcess {
   static async create(context: AgentContext, plan: ProcessPlan): Promise<ContainerProcess> {
     const begun = begin(context, plan);
     const process = new ContainerProcess(context, begun, begun.pid ?? (await pidOf(context, begun)));
+    plan.made?.(process);
     try {
       // the agent is protected from the guest's out-of-memory killer; its children must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);

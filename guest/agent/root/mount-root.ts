@@ -8,7 +8,7 @@
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
-import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../../src/contracts/errors.ts";
 import type { GuestRootfs } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { BUILTIN_ROOT, CONTAINERS, SHARE } from "../guest-paths.ts";
@@ -80,19 +80,35 @@ async function mount(
       if (layerBytes !== undefined) boundLayer(device, layer, layerBytes);
       giveBackFreeSpace(context, device, layer, undo);
     }
-    const lower = await lowerDirectories(context, rootfs, layer, undo);
-    // they belong to the guest's own root, which is nobody in a user namespace
-    if (mountPoints && (userNamespace !== undefined || !fileMountPointsFit(lower, covered)))
-      removeFileMountPoints(`${layer}/upper`);
-    if (userNamespace === undefined) mountOverlay(layer, lower, root);
-    else
-      withMappedLayers(lower, `${directory}/lower`, userNamespace, (mapped) =>
-        mountOverlay(layer, mapped, root),
-      );
+    await blamingTheImage(rootfs, async () => {
+      const lower = await lowerDirectories(context, rootfs, layer, undo);
+      // they belong to the guest's own root, which is nobody in a user namespace
+      if (mountPoints && (userNamespace !== undefined || !fileMountPointsFit(lower, covered)))
+        removeFileMountPoints(`${layer}/upper`);
+      if (userNamespace === undefined) mountOverlay(layer, lower, root);
+      else
+        withMappedLayers(lower, `${directory}/lower`, userNamespace, (mapped) =>
+          mountOverlay(layer, mapped, root),
+        );
+    });
     undo.add("unmount the root", () => unmount(root));
     ownVolumes = `${layer}/${OWN_VOLUMES}`;
   }
   return { path: root, ownVolumes, release: () => undo.run() };
+}
+
+/** A failure where the layers are an image's is ImageBroken: the host can then give the layers in another way. */
+async function blamingTheImage(
+  { kind, imageSerials }: GuestRootfs,
+  mounting: () => Promise<void>,
+): Promise<void> {
+  try {
+    await mounting();
+  } catch (error) {
+    if (kind !== "image" || !(error instanceof BlazarError)) throw error;
+    const subject = imageSerials.join(", ");
+    throw blazarError("ImageBroken", "use an image", reasonOf(error), { subject, cause: error });
+  }
 }
 
 function giveBackFreeSpace({ loop }: AgentContext, device: string, path: string, undo: UndoList): void {

@@ -8,6 +8,13 @@ const services = Array.from({ length: 5_000 }, (_, each) => ({
 }));
 
 export const PROCESS_CASES: readonly FidelityCase[] = [
+  {
+    name: "5,000 supplementary groups",
+    run: (pod) => {
+      const supplementalGroups = Array.from({ length: 5_000 }, (_, index) => BigInt(20_000 + index));
+      return pod.run("id -G | wc -w", { linux: { securityContext: { supplementalGroups } } });
+    },
+  },
   { name: "exit codes are the command's", run: (pod) => pod.run("exit 7") },
   { name: "a killing signal is 128 and its number", run: (pod) => pod.run("kill -TERM $$; sleep 5") },
   {

@@ -135,6 +135,49 @@ export const SHARE_CASES: readonly FidelityCase[] = [
     }),
   },
   {
+    name: "mounts below a directory of the host, read-only with it by recursiveReadOnly",
+    run: withKubelet(async (pod, kubelet) => {
+      const directory = await kubelet.elsewhere("tree");
+      await mkdir(join(directory, "sub"));
+      await runProgram("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", join(directory, "sub")]);
+      await writeFile(join(directory, "sub", "below"), "below\n");
+      const mounts = [readonlyBind(directory, "/r", { recursiveReadOnly: true })];
+      return pod.run("cat /r/sub/below; touch /r/x; touch /r/sub/x; ls /r/sub", { mounts });
+    }),
+  },
+  {
+    name: "an emptyDir on disk: kubelet sees what its sizeLimit is about",
+    run: withKubelet(async (pod, kubelet) => {
+      const directory = await kubelet.emptyDir("cache");
+      const said = await pod.run(
+        "dd if=/dev/zero of=/cache/big bs=64k count=48 2>/dev/null; du -k /cache/big",
+        {
+          mounts: [bind(directory, "/cache")],
+        },
+      );
+      const used = Number.parseInt(await runProgram("du", ["-sk", directory]), 10);
+      return `${said} ${used >= 3072 && used < 3200 ? "seen" : used}`;
+    }),
+  },
+  {
+    name: "a part of a volume that is named by a variable (subPathExpr)",
+    run: withKubelet(async (pod, kubelet) => {
+      const volume = await kubelet.elsewhere("logs");
+      const named = async (name: string) => {
+        // kubelet puts the variable's value in before it binds
+        const part = await kubelet.part(volume, `pods/${name}`, name);
+        const mounts = [bind(part, "/log")];
+        return pod.run('echo "of $POD" > /log/out; cat /log/*', {
+          envs: [{ key: "POD", value: name }],
+          mounts,
+        });
+      };
+      const said = [await named("a.b-1"), await named("c d"), await named("a.b-1")];
+      const files = ["a.b-1", "c d"].map((name) => readFile(join(volume, "pods", name, "out"), "utf8"));
+      return [...said, ...(await Promise.all(files))].join(" ");
+    }),
+  },
+  {
     name: "what the host mounts later (HostToContainer)",
     run: withKubelet(async (pod, kubelet) => {
       const directory = await kubelet.elsewhere("tree");

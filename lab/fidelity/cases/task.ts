@@ -133,6 +133,12 @@ async function echoed(pod: HandlerPod, id: string, line: string): Promise<string
   return text.trim();
 }
 
+/** How many processes Task.Pids tells, and how many of them are execs by its account. */
+async function processList(pod: HandlerPod, id: string): Promise<string> {
+  const [, ...lines] = (await pod.ctr("tasks", "ps", id)).trim().split("\n");
+  return `${lines.length} with ${lines.filter((line) => /[0-9a-f]{64}/.test(line)).length}`;
+}
+
 export const TASK_CASES: readonly FidelityCase[] = [
   {
     name: "task: statistics of a container that computes and holds 50 MB",
@@ -146,6 +152,33 @@ export const TASK_CASES: readonly FidelityCase[] = [
   {
     name: "task: metrics of pods, and their descriptors",
     run: (pod) => pod.during(() => podMetrics(pod), SLEEP),
+  },
+  {
+    name: "task: a memory limit below what a container holds is refused, and the container lives",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          await held(pod, id);
+          const update = (memory: bigint) =>
+            failureOf(pod.cri.updateContainerResources(id, { memoryLimitInBytes: memory * MEBIBYTE }));
+          return `${await update(8n)}, ${await update(80n)}, ${await pod.execIn(id, "echo alive")}`;
+        },
+        HOLD,
+        limited,
+      ),
+  },
+  {
+    name: "task: a memory limit below what is in caches",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          await pod.execIn(id, "dd if=/dev/zero of=/big bs=1M count=60 2>/dev/null");
+          const resources = { memoryLimitInBytes: 24n * MEBIBYTE };
+          return `${await failureOf(pod.cri.updateContainerResources(id, resources))}, ${await pod.execIn(id, "echo alive")}`;
+        },
+        SLEEP,
+        limited,
+      ),
   },
   {
     name: "task: attaching, and attaching again",
@@ -200,6 +233,20 @@ export const TASK_CASES: readonly FidelityCase[] = [
         });
         await shell.write("exit 4\n");
         return `exit ${await shell.exitCode}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: the list of processes tells execs by their ids",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const before = await processList(pod, id);
+        const exec = await pod.cri.exec(id, ["sleep", "1000"], { stdin: new PassThrough() });
+        const during = await until("the exec in the list", async () => {
+          const list = await processList(pod, id);
+          return list === before ? undefined : list;
+        });
+        exec.close();
+        return `${before}, ${during}`;
       }, SLEEP),
   },
   {

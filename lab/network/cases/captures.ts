@@ -2,8 +2,8 @@
  * Cases with packet sockets: a pod's traffic is where it belongs and nowhere else, and no pod passes for another.
  */
 import { answers, type NetworkCase, type Scene } from "../case.ts";
+import { OUTSIDE } from "../lab-network.ts";
 import { type NetworkPod, PORTS } from "../network-pod.ts";
-import { OUTSIDE } from "../rig.ts";
 
 const LONG = "60000";
 
@@ -103,7 +103,8 @@ export const CAPTURE_CASES: readonly NetworkCase[] = [
       const frames = await end();
       const kinds = new Set(frames.split("\n").map((line) => line.split(" ")[4] ?? ""));
       return (
-        [...kinds].filter((kind) => !["", "arp", "icmp6", "tcp"].includes(kind)).join(",") || "nothing else"
+        [...kinds].filter((kind) => !["", "arp", "icmp6", "igmp", "tcp"].includes(kind)).join(",") ||
+        "nothing else"
       );
     },
   },

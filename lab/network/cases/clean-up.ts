@@ -26,7 +26,7 @@ async function traces(rig: NetworkRig): Promise<string[]> {
   return [
     ...names.filter((name) => !/^link (lo|br-|lan0|ifb)/.test(name)),
     ...qdiscs.split("\n").filter((line) => /clsact|ingress|tbf/.test(line)),
-    ...rules.split("\n").filter((line) => /^-A .*(DNAT|comment)/.test(line)),
+    ...rules.split("\n").filter((line) => /DNAT|CNI-DN/.test(line)),
     ...(await readdir(netns).catch((): string[] => [])).map((name) => `netns ${name}`),
     ...(await parked(rig)),
   ].sort();
@@ -64,7 +64,10 @@ async function gone(
   const ids = pods.map(({ id }) => id);
   const look = async (): Promise<string[]> => {
     const now = (await traces(rig)).filter((each) => !before.includes(each));
-    const left = (await podLeftovers(ids, rig.node)).filter(({ kind }) => kind !== "file");
+    // a shim of runc's may outlive a pod whose own process was killed: that is not what is compared
+    const left = (await podLeftovers(ids, rig.node)).filter(
+      ({ kind, what }) => kind !== "file" && !what.includes("containerd-shim-runc"),
+    );
     return [...now, ...left.map(({ kind, what }) => `${kind} ${what}`)];
   };
   let last: string[] = [];
@@ -89,13 +92,15 @@ async function untilNotReady(pod: NetworkPod): Promise<string> {
 /** Ends what a pod is: its VMM, or the process that its namespaces rest on. */
 async function killSandbox(pod: NetworkPod): Promise<void> {
   const found = await processesOf([pod.id]);
-  const own = found.filter(({ command }) => /qemu|sleep 2147483647/.test(command));
+  const own = found.filter(({ command }) => /qemu/.test(command));
   const shims = found.filter(({ command }) => command.includes("containerd-shim"));
   const resting = descendants(
     await allProcesses(),
     shims.map(({ pid }) => pid),
   );
-  for (const { pid } of [...own, ...resting]) {
+  // runc: the first that the shim has started is what the pod's namespaces rest on
+  const [first] = resting.sort((a, b) => a.pid - b.pid);
+  for (const { pid } of [...own, ...(first === undefined ? [] : [first])]) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {

@@ -5,7 +5,7 @@ import { reasonOf } from "../../../src/contracts/errors.ts";
 import { Protocol } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { PodConfig } from "../../fidelity/handler-pod.ts";
 import { answers, type NetworkCase, type Scene } from "../case.ts";
-import { NODE, OUTSIDE } from "../rig.ts";
+import { NODE, OUTSIDE } from "../lab-network.ts";
 
 /** As kubelet tells the ports of a hostNetwork pod's containers. */
 function declaring(...ports: readonly number[]): PodConfig {

@@ -64,6 +64,17 @@ export const LINK_CASES: readonly NetworkCase[] = [
     },
   },
   {
+    name: "two pods choose different ports, and know no neighbours of each other's",
+    run: async (scene) => {
+      const [one, other] = [await scene.start("ptp"), await scene.start("ptp")];
+      const ports = await Promise.all(
+        [one, other].map((pod) => pod.probe("ports", "127.0.0.1", String(PORTS.local4), "8")),
+      );
+      const neighbours = await one.exec(`cat /proc/net/arp | grep -c ${other.v4}; true`);
+      return answers({ ports: ports[0] === ports[1] ? "the same" : "different", neighbours });
+    },
+  },
+  {
     name: "a sysctl that the tuning plugin has set in the namespace",
     run: async (scene) => (await scene.shared("tuned")).exec("cat /proc/sys/net/core/somaxconn"),
   },

@@ -27,6 +27,9 @@ export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
         only6: forwarded(scene, pod, PORTS.local6),
       });
     },
+    explained:
+      "containerd asks the host's /etc/hosts what localhost is, where ::1 may be missing; a guest is asked for both",
+    blazar: /^all: pod\nonly4: local4\nonly6: local6$/,
   },
   {
     name: "port-forward: a refused port is an error at once",

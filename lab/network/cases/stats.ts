@@ -27,7 +27,7 @@ export const STATS_CASES: readonly NetworkCase[] = [
     name: "PodSandboxStats counts what the pod receives and sends, the right way round",
     run: async (scene) => {
       const { rig } = scene;
-      const pod = await scene.start("bridge");
+      const pod = await scene.start("bridge", await scene.cgroup());
       const before = await counters(pod);
       await rig.probe(rig.host, "half", pod.v4, String(PORTS.tcp), String(10 * MB));
       const about = (bytes: number) => (bytes > 9.9 * MB && bytes < 12 * MB ? "10 MB" : `${bytes} bytes`);
@@ -50,14 +50,14 @@ export const STATS_CASES: readonly NetworkCase[] = [
   {
     name: "PodSandboxStats has both interfaces of a pod with two",
     run: async (scene) => {
-      const { name, others } = await counters(await scene.shared("two"));
+      const { name, others } = await counters(await scene.start("two", await scene.cgroup()));
       return `${name} and ${others}`;
     },
   },
   {
     name: "what containers send to each other by loopback counts for no interface",
     run: async (scene) => {
-      const pod = await scene.start("bridge");
+      const pod = await scene.start("bridge", await scene.cgroup());
       const before = await counters(pod);
       await pod.probe("half", "127.0.0.1", String(PORTS.local4), String(5 * MB));
       const after = await counters(pod);

@@ -3,8 +3,8 @@
  */
 import { Protocol } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import { answers, type NetworkCase } from "../case.ts";
+import { NODE, OUTSIDE } from "../lab-network.ts";
 import { PORTS } from "../network-pod.ts";
-import { NODE, OUTSIDE } from "../rig.ts";
 
 const TCP = String(PORTS.tcp);
 const UDP = String(PORTS.udp);

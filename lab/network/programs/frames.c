@@ -24,6 +24,7 @@ static const char *protocol_of(int number)
 	case IPPROTO_UDP: return "udp";
 	case IPPROTO_ICMP: return "icmp";
 	case IPPROTO_ICMPV6: return "icmp6";
+	case IPPROTO_IGMP: return "igmp";
 	default: return "other";
 	}
 }
@@ -44,7 +45,8 @@ static void print_frame(const unsigned char *data, ssize_t size, const struct so
 	} else if (type == 0x86dd && size >= 54) {
 		inet_ntop(AF_INET6, body + 8, source, sizeof source);
 		inet_ntop(AF_INET6, body + 24, target, sizeof target);
-		protocol = protocol_of(body[6]);
+		/* what is about groups has a header between: a hop-by-hop option */
+		protocol = protocol_of(body[6] == 0 ? body[40] : body[6]);
 	} else if (type == 0x0806 && size >= 42) {
 		inet_ntop(AF_INET, body + 14, source, sizeof source);
 		inet_ntop(AF_INET, body + 24, target, sizeof target);

@@ -3,6 +3,7 @@
  *
  *   serve ADDR PORT WORD [MS]    TCP server; "hello\n" is answered "WORD from PEER\n", the client's end "end BYTES\n"
  *   get ADDR PORT [TIMES]        says hello and prints the answer; or why there is none
+ *   ports ADDR PORT TIMES        connects so often; prints which ports of its own it got
  *   half ADDR PORT BYTES         sends so much, ends its half, prints what comes until the other's end
  *   many ADDR PORT COUNT         so many connections at once; prints how many were answered while all were open
  *   serve-udp ADDR PORT WORD, udp ADDR PORT
@@ -27,6 +28,8 @@ int main(int argc, char **argv)
 		return serve(args[0], args[1], args[2]);
 	if (!strcmp(what, "get") && count >= 2)
 		return get(args[0], args[1], count > 2 ? atoi(args[2]) : 1);
+	if (!strcmp(what, "ports") && count >= 3)
+		return ports(args[0], args[1], atoi(args[2]));
 	if (!strcmp(what, "half") && count >= 3)
 		return half(args[0], args[1], atol(args[2]));
 	if (!strcmp(what, "many") && count >= 3)

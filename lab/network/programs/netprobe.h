@@ -42,6 +42,7 @@ int write_all(int fd, const void *data, size_t size);
 
 int serve(const char *address, const char *port, const char *word);
 int get(const char *address, const char *port, int times);
+int ports(const char *address, const char *port, int times);
 int half(const char *address, const char *port, long bytes);
 int many(const char *address, const char *port, int count);
 int serve_udp(const char *address, const char *port, const char *word);

@@ -173,6 +173,22 @@ int get(const char *address, const char *port, int times)
 	return *text ? 0 : 1;
 }
 
+int ports(const char *address, const char *port, int times)
+{
+	for (int each = 0; each < times; each++) {
+		struct sockaddr_in6 own;
+		socklen_t length = sizeof own;
+		int fd = dial(endpoint_of(address, port));
+		if (fd < 0)
+			return failed("connect");
+		getsockname(fd, (struct sockaddr *)&own, &length);
+		printf("%d ", ntohs(own.sin6_port));
+		close(fd);
+	}
+	printf("\n");
+	return 0;
+}
+
 int half(const char *address, const char *port, long bytes)
 {
 	static char data[1 << 16];

@@ -33,6 +33,8 @@ import { type ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 
 /** Task pids start beyond PID_MAX_LIMIT of 64-bit Linux (2^22), so that none is ever a host process. */
 const FIRST_TASK_PID = 4_194_304 + 1;
+/** tty_ioctl(2), struct winsize. */
+const MOST_CELLS = 65_535;
 
 type EventBody = TaskEvent extends infer E
   ? E extends TaskEvent
@@ -285,7 +287,19 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("InvalidArgument", "resize the terminal", "the process has none", {
         subject: name(id, execId),
       });
-    await container.resize(execId, height, width);
+    if (Math.max(width, height) > MOST_CELLS)
+      throw blazarError(
+        "InvalidArgument",
+        "resize the terminal",
+        `${width} × ${height}: more than ${MOST_CELLS}`,
+        {
+          subject: name(id, execId),
+        },
+      );
+    // an exec that has not begun has its size from its first command on
+    if (record.process !== undefined && processActor(container, execId)?.getSnapshot().matches("pending"))
+      record.process = { ...record.process, rows: height, columns: width };
+    else await container.resize(execId, height, width);
   }
 
   connect(id: string): { taskPid: number; version: string } {

@@ -4,7 +4,7 @@
  * The order is plan → intent → disk and image in the VM; the undoing is the guest's part (not here) → disk and image out of
  * the VM → release on the host → undone. A container whose image cannot be used gets its layers by the share, once.
  */
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
 import type { UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
@@ -21,13 +21,11 @@ export interface ContainerRootPorts extends SharePorts {
   readonly scratchDirectory: string;
 }
 
-/** What can be wrong with an image and not with the share. */
-const IMAGE_TROUBLE: ReadonlySet<string> = new Set([
-  "QmpFailed",
-  "StorageFailed",
-  "MountFailed",
-  "InvalidRootfs",
-]);
+/** What can be wrong with an image and not with the share, by who says so. */
+const IMAGE_TROUBLE = {
+  vm: ["QmpFailed", "StorageFailed"],
+  guest: ["ImageBroken"],
+} as const satisfies Record<string, readonly ErrorCode[]>;
 
 export class ContainerRoot {
   /** The disk that it writes to, by its serial. */
@@ -76,7 +74,7 @@ export class ContainerRoot {
     if (prepared !== undefined) this.diskId = prepared.id;
     else await vm.vm.attachDisk({ id: this.diskId, path, readonly });
     passed("disk");
-    await this.attaching.catch((error: unknown) => this.useShare(mounts, error, signal));
+    await this.attaching.catch((error: unknown) => this.useShare(mounts, error, signal, "vm"));
     passed("image");
     await serving;
     passed("share");
@@ -110,12 +108,22 @@ export class ContainerRoot {
     };
   }
 
-  /** Has the layers go by the share if `error` can be the image's fault; otherwise throws it. Tells of it. */
-  async useShare(mounts: readonly RootfsMount[], error: unknown, signal: AbortSignal): Promise<void> {
+  /**
+   * Has the layers go by the share if `error` can be the image's fault; otherwise throws it. Tells of it. A guest says
+   * so before it has opened the container's streams: they can be opened once.
+   */
+  async useShare(
+    mounts: readonly RootfsMount[],
+    error: unknown,
+    signal: AbortSignal,
+    from: keyof typeof IMAGE_TROUBLE = "guest",
+  ): Promise<void> {
     const { made, ports, vm } = this;
     // a guest that has waited for an image in vain does not know why
-    const err = (await this.notShown()) ?? error;
-    const trouble = err instanceof BlazarError && IMAGE_TROUBLE.has(err.code);
+    const notShown = await this.notShown();
+    const err = notShown ?? error;
+    const codes: readonly ErrorCode[] = IMAGE_TROUBLE[notShown === undefined ? from : "vm"];
+    const trouble = err instanceof BlazarError && codes.includes(err.code);
     if (!trouble || signal.aborted || made === undefined || imagesOf(made.plan).length === 0) throw error;
     const [{ key } = { key: "" }] = imagesOf(made.plan);
     this.logger.warn({ err, image: key }, "an image cannot be used: the container's layers go by the share");

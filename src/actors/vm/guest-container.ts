@@ -7,7 +7,7 @@
  */
 import type { BackendContainer, ContainerSpec, ExecSpec } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { blazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
@@ -15,11 +15,13 @@ import type { CgroupStats } from "../../contracts/stats.ts";
 import { abortable } from "../../lib/async.ts";
 import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
 import { readCgroupStats } from "../guest/cgroup-stats.ts";
+import type { GuestLink } from "../guest/link.ts";
 import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
 import type { GuestVm } from "./guest-vm.ts";
+import { whileServed } from "./served.ts";
 import { beyondTheVm } from "./sizing/sizing.ts";
 import type { PlannedImage } from "./vm-images.ts";
 import type { ContainerVolumes } from "./volumes/guest-volumes.ts";
@@ -41,6 +43,9 @@ export interface GuestContainerPorts
   /** Is told which image a new container is on. */
   readonly imageUsed?: ((image: PlannedImage) => void) | undefined;
 }
+
+/** A guest may still do what it was asked for. */
+const UNANSWERED: ReadonlySet<string> = new Set(["DeadlineExceeded", "Cancelled", "HostResource"]);
 
 export class GuestContainer implements BackendContainer {
   readonly id: string;
@@ -86,15 +91,34 @@ export class GuestContainer implements BackendContainer {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const limits = { deadlineMs: this.ports.deadlines.processStart, signal };
-    await this.vm.liveLink.request("process.start", { id: this.id, execId: "" }, limits);
+    const { deadlines } = this.ports;
+    await this.served("start the container's process", this.id, signal, (signal) => {
+      const limits = { deadlineMs: deadlines.processStart, signal };
+      return this.vm.liveLink.request("process.start", { id: this.id, execId: "" }, limits);
+    });
   }
 
   async exec({ execId, process, paths, terminal }: ExecSpec, signal: AbortSignal): Promise<void> {
     const link = this.vm.liveLink;
     const { streams } = await this.openStdio(execId, paths, terminal);
-    const limits = { deadlineMs: this.ports.deadlines.processStart, signal };
-    await link.request("process.exec", { id: this.id, execId, process, stdio: streams }, limits);
+    const deadlineMs = this.ports.deadlines.processStart;
+    const request = { id: this.id, execId, process, stdio: streams };
+    try {
+      await this.served("add a process to the container", this.stdioId(execId), signal, (signal) =>
+        link.request("process.exec", request, { deadlineMs, signal }),
+      );
+    } catch (error) {
+      if (error instanceof BlazarError && UNANSWERED.has(error.code)) this.abandonExec(link, execId);
+      throw error;
+    }
+  }
+
+  /** The guest may be making an exec that has failed for want of an answer: it must not run later. */
+  private abandonExec(link: GuestLink, execId: string): void {
+    const limits = { deadlineMs: this.ports.deadlines.guestRequest };
+    link.request("process.abandon", { id: this.id, execId }, limits).catch((error: unknown) => {
+      if (link.alive) this.logger.debug({ err: error, execId }, "an exec that was given up is not gone yet");
+    });
   }
 
   async signal(execId: string, signal: number, all: boolean): Promise<void> {
@@ -221,19 +245,31 @@ export class GuestContainer implements BackendContainer {
       ...mapped,
       ...{ id, rootfs, pidTarget, layerBytes, drainMs },
     };
-    const limits = { deadlineMs: ports.deadlines.containerCreate, signal };
+    const limits = { deadlineMs: ports.deadlines.containerCreate };
     await ports.pace.guests.during(signal, async () => {
       steps.passed("turn");
       const what = { operation: "write the container's volumes", subject: id };
       const sent = volumes === undefined ? undefined : abortable(volumes.send(), signal, what);
       sent?.catch(() => undefined);
-      const created = vm.liveLink.request("container.create", request, limits);
+      const created = this.served("create the container", id, signal, (signal) =>
+        vm.liveLink.request("container.create", request, { ...limits, signal }),
+      );
       created.catch(() => undefined);
       // a volume that could not be written is why a container could not be made
       await sent;
       await created;
     });
     steps.passed("guest");
+  }
+
+  private served<T>(
+    operation: string,
+    subject: string,
+    signal: AbortSignal,
+    request: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { layers, volumes } = this.vm.shares;
+    return whileServed([layers, volumes], { operation, subject }, signal, request);
   }
 
   private async openStdio(execId: string, paths: StdioPaths, terminal: boolean): Promise<StdioRelay> {

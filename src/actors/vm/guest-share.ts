@@ -52,6 +52,8 @@ export class GuestShare {
   private served: Promise<void> | undefined;
   /** The server that is to run; another object for each. */
   private server: object | undefined;
+  /** Tells the pid of the server that runs if it is stopped. */
+  private looksStopped: () => Promise<number | undefined> = () => Promise.resolve(undefined);
   /** What the server is told of its files' owners: a choice that is made once. */
   private owners: { readonly maps: UserNamespaceMaps | undefined } | undefined;
   /** Resolves when nothing is left of a server that has died. */
@@ -91,6 +93,11 @@ export class GuestShare {
       throw error;
     });
     return abortable(this.served, signal, { operation: "serve the share", subject: this.owner.id });
+  }
+
+  /** The pid of the server, if somebody has stopped it: who needs files of it waits in vain. */
+  stoppedServer(): Promise<number | undefined> {
+    return this.server === undefined ? Promise.resolve(undefined) : this.looksStopped();
   }
 
   /** Takes the share away from the guest, and ends the server. */
@@ -152,6 +159,8 @@ export class GuestShare {
         const spec = { id, kind, directory, changes, maps, socket: this.socket, user: place.user, cgroups };
         const identity = await ports.fileServers.start(spec, signal);
         await journal.amend(ref, { kind: "process", id, ...identity });
+        const { fileServers } = ports;
+        this.looksStopped = async () => ((await fileServers.isStopped(identity)) ? identity.pid : undefined);
         this.watch(id, ports);
       } catch (error) {
         // nothing is left of a start that failed

@@ -17,9 +17,12 @@ import type {
   ProcessSpawn,
 } from "../../contracts/keeper.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
+import { processStat } from "../../lib/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/unix-socket.ts";
 
+/** States of proc_pid_stat(5). */
+const STOPPED: ReadonlySet<string> = new Set(["T", "t"]);
 const STDERR = 2;
 const LISTENER = 3;
 const PRIVATE = 0o600;
@@ -62,6 +65,11 @@ export class KeeperFileServers implements FileServers {
       await this.end(spec.id);
       throw error;
     }
+  }
+
+  async isStopped({ pid, startTime }: ProcessIdentity): Promise<boolean> {
+    const stat = await processStat(pid);
+    return stat?.startTime === startTime && STOPPED.has(stat.state);
   }
 
   exited(id: string): Promise<ProcessExit> {

@@ -15,7 +15,7 @@ import type {
   VolumeRequest,
   VolumeWatch,
 } from "../../contracts/volumes.ts";
-import { fileVersion } from "../../lib/file-version.ts";
+import { fileVersion, isSameFile } from "../../lib/file-version.ts";
 import { mayBeCopied, volumePlan } from "../../oci/spec/volumes.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
@@ -57,13 +57,16 @@ export class LocalVolumes implements HostVolumes {
     return this.workers.run("unbindVolume", target);
   }
 
-  async writeBack(path: string, bytes: Uint8Array): Promise<void> {
+  async writeBack(path: string, version: string, bytes: Uint8Array): Promise<void> {
     const { O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     try {
       const file = await open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
       try {
-        if (!(await file.stat()).isFile())
-          throw blazarError("StorageFailed", "write a file back", "it is no regular file", { subject: path });
+        const stat = await file.stat({ bigint: true });
+        // who can change the directories on its way must not choose another file of the host
+        const reason = stat.isFile() ? "another file is in its place" : "it is no regular file";
+        if (!stat.isFile() || !isSameFile(fileVersion(stat), version))
+          throw blazarError("StorageFailed", "write a file back", reason, { subject: path });
         await file.truncate(0);
         await file.write(bytes, 0, bytes.length, 0);
       } finally {

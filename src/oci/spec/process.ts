@@ -5,7 +5,7 @@
  * must be absolute. Profiles of the host's security modules do not apply in the guest.
  */
 import { capabilityMask, unknownCapabilities } from "../../protocol/guest/capabilities.ts";
-import { type GuestProcess, MAX_TEXTS } from "../../protocol/guest/messages.ts";
+import { type GuestProcess, MAX_TEXTS, NGROUPS_MAX } from "../../protocol/guest/messages.ts";
 import { atMost, refuseLarge } from "./limits.ts";
 import { invalidSpec, isEmpty, type OciProcess, processSchema, readSpec } from "./schema.ts";
 
@@ -32,7 +32,7 @@ export function guestProcess(process: OciProcess): GuestProcess {
     columns: cells(consoleSize?.width),
     uid: user?.uid ?? 0,
     gid: user?.gid ?? 0,
-    additionalGids: atMost(user?.additionalGids ?? [], 1024, "process.user.additionalGids"),
+    additionalGids: atMost(user?.additionalGids ?? [], NGROUPS_MAX, "process.user.additionalGids"),
     umask: user?.umask ?? undefined,
     noNewPrivileges: process.noNewPrivileges ?? false,
     capabilities: capabilities(process.capabilities),

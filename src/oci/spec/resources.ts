@@ -37,6 +37,7 @@ export function guestResources(resources: OciResources): TranslatedResources {
   for (const [name, value] of atMost(unified, 64, "linux.resources.unified")) {
     if (!/^[a-z0-9_]+(\.[a-z0-9_]+)+$/.test(name) || name.startsWith("cgroup."))
       throw invalidSpec("linux.resources.unified", `"${name}" is not a limit`);
+    if (value.trim() === "") throw invalidSpec(`linux.resources.unified.${name}`, "is empty");
     cgroup[name] = value;
   }
   return { cgroup, warnings: resourceWarnings(resources) };

@@ -191,6 +191,8 @@ export type GuestStdio = ReturnType<typeof guestStdio>;
 
 /** Far more than the bytes that execve(2) takes have room for in practice. */
 export const MAX_TEXTS = 131_072;
+/** What the kernel takes: setgroups(2). */
+export const NGROUPS_MAX = 65_536;
 
 const capabilitySet = integer(0, ALL_CAPABILITIES);
 
@@ -204,7 +206,7 @@ export const guestProcess = object({
   columns: integer(0, 65_535),
   uid: uint32,
   gid: uint32,
-  additionalGids: array(uint32, 1024),
+  additionalGids: array(uint32, NGROUPS_MAX),
   umask: optional(integer(0, 0o777)),
   noNewPrivileges: boolean,
   /** Masks with bit n for capability n of capabilities(7). Undefined leaves the capabilities as they are. */
@@ -364,6 +366,8 @@ export const GUEST_REQUESTS = {
   "process.exec": { params: processExec, result: pidResult },
   /** Forgets a process of `process.exec` that has ended. */
   "process.delete": { params: processRef, result: nothing },
+  /** Kills an exec that the host has given up and forgets it, whether it is still being made or runs, or is not there. */
+  "process.abandon": { params: processRef, result: nothing },
   "process.signal": { params: processSignal, result: nothing },
   "process.resize": { params: processResize, result: nothing },
   /** Kills every container, syncs, answers, then powers the machine off. */

@@ -30,8 +30,11 @@ import { QemuTemplates, type SealedMemory } from "./templates/driver.ts";
 const COMMAND_MS = 10_000;
 const DETACH_MS = 10_000;
 const MEBIBYTE = 2 ** 20;
-/** QEMU's heap and stacks, and what the kernel has for it, page tables and sockets among others. Measured: 30 MB. */
-const OWN_BYTES = 44 * MEBIBYTE;
+/**
+ * QEMU's heap and stacks, and what the kernel has for it, page tables and sockets among others (measured: 30 MB); and the
+ * file server of its volumes (3 to 20 MB).
+ */
+const OWN_BYTES = 52 * MEBIBYTE;
 const VCPU_BYTES = 4 * MEBIBYTE;
 /** A boot with KVM takes well under a second; a host under load gets this. */
 const PROBE_MS = 10_000;

@@ -115,18 +115,26 @@ class TreeReader {
         stat,
         whileThere(() => readlinkSync(file)),
       );
-    else if (type === "directory") this.addDirectory(file, name, stat, depth);
+    else if (type === "directory") this.addDirectory(file, name, depth);
     else if (type === "file") this.addFile(file, name);
     else throw new Refusal(`it has something that is no file (${type})`);
   }
 
-  private addDirectory(directory: string, name: string, stat: BigIntStats, depth: number): void {
+  /** What is in it is read below its descriptor: whoever puts a link in its place meanwhile has nothing else read. */
+  private addDirectory(file: string, name: string, depth: number): void {
     if (depth > MAX_DEPTH) throw new Refusal(`it is more than ${MAX_DEPTH} directories deep`);
-    this.push(name, "directory", stat, "");
-    for (const raw of whileThere(() => readdirSync(directory, { encoding: "buffer" }))) {
-      const child = raw.toString();
-      if (!Buffer.from(child).equals(raw)) throw new Refusal("it has a name that is not UTF-8");
-      this.add(`${directory}/${child}`, name === "" ? child : `${name}/${child}`, depth + 1);
+    const { O_RDONLY, O_NOFOLLOW, O_DIRECTORY } = constants;
+    const fd = whileThere(() => openSync(file, O_RDONLY | O_NOFOLLOW | O_DIRECTORY));
+    try {
+      this.push(name, "directory", fstatSync(fd, { bigint: true }), "");
+      const directory = `/proc/self/fd/${fd}`;
+      for (const raw of whileThere(() => readdirSync(directory, { encoding: "buffer" }))) {
+        const child = raw.toString();
+        if (!Buffer.from(child).equals(raw)) throw new Refusal("it has a name that is not UTF-8");
+        this.add(`${directory}/${child}`, name === "" ? child : `${name}/${child}`, depth + 1);
+      }
+    } finally {
+      closeSync(fd);
     }
   }
 

@@ -184,6 +184,26 @@ describe("more files than descriptors", () => {
   });
 });
 
+describe("more files than a server remembers", () => {
+  beforeEach(async () => {
+    await served.close();
+    await serve({ writable: true });
+  });
+
+  test("give way to each other, but a directory in which somebody may work does not", async () => {
+    const volume = path.join(root, "volume");
+    mkdirSync(path.join(volume, "work"), { recursive: true });
+    for (let index = 0; index < 40_000; index++) writeFileSync(path.join(volume, `f${index}`), "");
+    const { nodeId: at } = await client.lookUp(ROOT, "volume");
+    const work = await client.lookUp(at, "work");
+    const first = await client.lookUp(at, "f0");
+    for (let index = 0; index < 40_000; index++) await client.lookUp(at, `f${index}`);
+    await expect(client.attributes(first.nodeId)).rejects.toThrow("errno 116");
+    expect((await client.attributes(work.nodeId)).nodeId).toBe(work.nodeId);
+    expect((await client.lookUp(at, "f0")).inode).toBe(first.inode);
+  }, 60_000);
+});
+
 describe.skipIf(!isRoot)("several file systems below the share", () => {
   test("have inodes of their own, also those that come after one another", async () => {
     const inodes: bigint[] = [];

@@ -129,6 +129,37 @@ export function describeNamespaces(bench: AgentBench): void {
       await bench.remove(id);
     });
 
+    it("keep all of their limits, and live, if a new one is wrong or below what they hold", async () => {
+      const script = "dd if=/dev/zero bs=20M count=1 2>/dev/null | (head -c 1; echo held; exec sleep 100)";
+      const id = bench.newId();
+      const { stream: stdout, output } = bench.guest.output();
+      const limits = { "memory.max": "67108864", "pids.max": "40" };
+      const stdio = { stdin: 0, stdout, stderr: 0 };
+      await bench.create(specOf(id, processOf(["sh", "-c", script]), { stdio, cgroup: limits }));
+      await bench.guest.request("process.start", { id, execId: "" });
+      await until("20 MB in memory", async () => output.text().includes("held") || undefined);
+      const update = (cgroup: Record<string, string>) =>
+        bench.guest.request("container.update", { id, cgroup });
+      const low = update({ "pids.max": "50", "memory.max": "8388608" });
+      await expect(low).rejects.toThrow(
+        /^cannot limit a container \(memory\.max=8388608\): the container uses 2\d{7} bytes, and would be killed/,
+      );
+      await expect(update({ "pids.max": "50", "memory.high": "wrong" })).rejects.toMatchObject({
+        code: "InvalidSpec",
+      });
+      const present = async () => {
+        const { files } = await bench.guest.request("container.stats", { id });
+        return Object.fromEntries(Object.keys(limits).map((name) => [name, files[name]?.trim()]));
+      };
+      expect(await present()).toEqual(limits);
+      await update({ "pids.max": "50", "memory.max": "41943040" });
+      expect(await present()).toEqual({ "memory.max": "41943040", "pids.max": "50" });
+      await bench.guest.request("process.signal", { id, execId: "", signal: 9, all: false });
+      expect(await bench.guest.exit(id)).toMatchObject({ status: 137 });
+      expect(bench.guest.oomKills(id)).toBe(0);
+      await bench.remove(id);
+    });
+
     it("hide and protect paths, and set sysctls", async () => {
       const { stdout } = await bench.run(
         "wc -c < /proc/kcore; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/domainname; cat /proc/sys/net/ipv4/ip_forward",

@@ -93,6 +93,34 @@ export function describeContainers(bench: AgentBench): void {
       await expect(bench.exec(id, "true")).rejects.toMatchObject({ code: "ContainerNotFound" });
     });
 
+    it("gives an exec up that cannot begin, and one that runs: neither runs later", async () => {
+      const { id } = await bench.stay(["sleep", "100"]);
+      const { guest } = bench;
+      const exec = (execId: string, script: string) => {
+        const process = processOf(["sh", "-c", script]);
+        return guest.request("process.exec", { id, execId, process, stdio: NO_STDIO });
+      };
+      await guest.request("process.abandon", { id, execId: "nothing" });
+      // a frozen container is like one whose files do not come
+      await guest.request("container.pause", { id });
+      const begun = exec("begun", "touch /tmp/ghost");
+      begun.catch(() => undefined);
+      await guest.request("process.abandon", { id, execId: "begun" });
+      await expect(begun).rejects.toMatchObject({ code: "GuestFailed" });
+      await guest.request("container.resume", { id });
+      await exec("running", "exec sleep 50");
+      await guest.request("process.abandon", { id, execId: "running" });
+      for (const execId of ["begun", "running"])
+        await expect(guest.request("process.delete", { id, execId })).rejects.toMatchObject({
+          code: "ProcessNotFound",
+        });
+      expect(await bench.exec(id, "ls /tmp; ps | grep -c 'sleep [5]0'")).toEqual({
+        status: 1,
+        stdout: "0\n",
+      });
+      await bench.remove(id);
+    });
+
     it("ends an exec's output with its process, whoever still holds the pipe", async () => {
       const { id } = await bench.stay(["sleep", "100"]);
       expect(await bench.exec(id, "sleep 50 & echo done")).toEqual({ status: 0, stdout: "done\n" });

@@ -88,7 +88,10 @@ describe("the keeper", () => {
 
     it.runIf(root)("makes its taps where nobody is, and they end with it", async () => {
       const { keeper } = bench;
-      const { pid, taps } = await keeper.spawn({ ...shell("vm", "exec sleep 60"), taps: [{ fd: 12 }, { fd: 9 }] });
+      const { pid, taps } = await keeper.spawn({
+        ...shell("vm", "exec sleep 60"),
+        taps: [{ fd: 12 }, { fd: 9 }],
+      });
       const names = await Promise.all([12, 9].map((fd) => tapAt(pid, fd)));
       expect(names).toEqual(taps.map(({ name }) => name));
       const { namespace } = taps[0] ?? { namespace: "" };
@@ -119,7 +122,10 @@ describe("the keeper", () => {
       await keeper.signal("fork", SIGKILL);
       await keeper.exited("fork");
       const parking = original.taps[0]?.namespace ?? "";
-      await vi.waitFor(async () => expect(await linksIn(parking)).toEqual(["lo", original.taps[0]?.name]), GONE);
+      await vi.waitFor(
+        async () => expect(await linksIn(parking)).toEqual(["lo", original.taps[0]?.name]),
+        GONE,
+      );
     });
 
     it("starts with default signals, limits as asked for and its own environment", async () => {

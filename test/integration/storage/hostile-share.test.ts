@@ -233,7 +233,7 @@ describe.skipIf(!isRoot).each([
     // the server knows as many as it may: those that were not looked up for long give way
     for (let index = 1; index <= 100; index++) await client.lookUp(full.nodeId, `n${index}`);
     await client.lookUp(full.nodeId, "n260000");
-    expect(residentKilobytes(served.process.pid)).toBeLessThan(192 * 1024);
+    expect(residentKilobytes(served.process.pid)).toBeLessThan(24 * 1024);
     let errno = 0;
     for (let count = 0; errno === 0 && count < 70_000; count++)
       errno = (await client.ask(OP.open, nodeId, u32(0), u32(0))).errno;

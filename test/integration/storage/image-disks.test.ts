@@ -186,7 +186,7 @@ ${name}"`;
   it("that is no image is refused by the guest, which can use the slot afterwards", async () => {
     const broken = await bench.layerImage();
     const serial = await vm.attachImage({ id: "broken", path: broken });
-    await expect(guest.run("c", ["id"], over(serial))).rejects.toMatchObject({ code: "MountFailed" });
+    await expect(guest.run("c", ["id"], over(serial))).rejects.toMatchObject({ code: "ImageBroken" });
     await vm.detachImage(serial);
     await expect(vm.attachImage({ id: "gone", path: "/nowhere" })).rejects.toMatchObject({
       code: "StorageFailed",

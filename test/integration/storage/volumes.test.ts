@@ -1,7 +1,7 @@
 /**
  * Volumes of a real host: what is read of a tree whatever it has, what is bound and how, and what a dead daemon leaves.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -89,6 +89,10 @@ describe("volumes of this host", () => {
         await writeFile(log, "");
         return log;
       },
+      replace: async (file) => {
+        await writeFile(`${file}.other`, "");
+        await rename(`${file}.other`, file);
+      },
       directory: async () => {
         await mkdir(path.join(base, "data"), { recursive: true });
         return path.join(base, "data");
@@ -146,6 +150,32 @@ describe("a copied volume with odd things in it", () => {
       instead: expect.stringContaining("socket"),
     });
     server.close();
+  });
+
+  test("has nothing of another directory while links take its directories' places", async () => {
+    const source = await projected("racing");
+    const outside = path.join(base, "outside");
+    await mkdir(outside, { recursive: true });
+    await writeFile(path.join(outside, "canary"), "the host's");
+    for (const name of ["a", "b", "c"]) await mkdir(path.join(source, name, "deeper"), { recursive: true });
+    const flip = `const { renameSync, symlinkSync, unlinkSync } = require("node:fs");
+      for (;;) for (const name of ["a", "b", "c"]) {
+        renameSync(name, "../aside");
+        symlinkSync(${JSON.stringify(outside)}, name);
+        unlinkSync(name);
+        renameSync("../aside", name);
+      }`;
+    const attacker = spawn(process.execPath, ["-e", flip], { cwd: source, stdio: "ignore" });
+    try {
+      const found: string[] = [];
+      for (let look = 0; look < 400; look++) {
+        const entries = (await volumes.read(source).catch(() => undefined)) ?? [];
+        found.push(...entries.map((each) => each.path).filter((name) => name.includes("canary")));
+      }
+      expect(found).toEqual([]);
+    } finally {
+      attacker.kill("SIGKILL");
+    }
   });
 
   test("is read whole while kubelet replaces it again and again", async () => {

@@ -8,6 +8,8 @@ export interface VolumeBench {
   /** A projected volume in one of its states, each of which has one file `token`. */
   projected(state: string, token: string): Promise<string>;
   terminationLog(): Promise<string>;
+  /** Puts another file in the place of one. */
+  replace(path: string): Promise<void>;
   directory(): Promise<string>;
   /** What the host's file has. */
   read(path: string): Promise<string>;
@@ -78,15 +80,20 @@ export function describeVolumes(make: () => Promise<VolumeBench>, binds: boolean
       writtenBack: true,
       entry: { path: "", type: "file", content: "" },
     });
-    await bench.volumes.writeBack(log, Buffer.from("long last words"));
-    await bench.volumes.writeBack(log, Buffer.from("short"));
+    const version = plan?.kind === "file" ? plan.entry.version : "";
+    await bench.volumes.writeBack(log, version, Buffer.from("long last words"));
+    await bench.volumes.writeBack(log, version, Buffer.from("short"));
     expect(await bench.read(log)).toBe("short");
+    await bench.replace(log);
+    const other = bench.volumes.writeBack(log, version, Buffer.from("to another file"));
+    await expect(other).rejects.toMatchObject({ code: "StorageFailed" });
+    expect(await bench.read(log)).not.toContain("another");
   });
 
   test("what is no file is not written to, and nothing is made", async () => {
     const directory = await bench.directory();
     for (const path of [directory, `${directory}/missing`])
-      await expect(bench.volumes.writeBack(path, Buffer.from("x"))).rejects.toMatchObject({
+      await expect(bench.volumes.writeBack(path, "0:1:1:0", Buffer.from("x"))).rejects.toMatchObject({
         code: "StorageFailed",
       });
   });

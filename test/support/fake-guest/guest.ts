@@ -323,6 +323,12 @@ export class FakeGuest {
       this.container(id).execs.delete(execId);
       return {};
     },
+    "process.abandon": ({ id, execId }) => {
+      const { execs } = this.container(id);
+      execs.get(execId)?.close();
+      execs.delete(execId);
+      return {};
+    },
     "process.signal": (params) => this.signal(params),
     "process.resize": ({ id, execId, rows, columns }) => {
       this.process(id, execId).size = { rows, columns };

@@ -66,6 +66,8 @@ export class MemoryHost {
   readonly events: TaskEvent[] = [];
   readonly logger = new CapturedLogger();
   readonly keeper = new FakeKeeperHost();
+  /** Pids of file servers that somebody has stopped. */
+  readonly stoppedServers = new Set<number>();
   /** Whether a prepared disk can be moved to where a container's is wanted. */
   placesDisks = true;
   readonly driver: FakeVmmDriver;
@@ -114,6 +116,7 @@ export class MemoryHost {
           this.maybeFail("startFileServer", spec.id);
           return client.spawn(serverProcess(spec), signal);
         },
+        isStopped: async ({ pid }) => this.stoppedServers.has(pid),
         exited: (id) => client.exited(id),
       },
       rootfs: {

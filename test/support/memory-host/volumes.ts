@@ -14,6 +14,7 @@ import type {
   VolumeRequest,
   VolumeWatch,
 } from "../../../src/contracts/volumes.ts";
+import { isSameFile } from "../../../src/lib/file-version.ts";
 import { volumePlan } from "../../../src/oci/spec/volumes.ts";
 
 const ROOT = { mode: 0o755, uid: 0, gid: 0 };
@@ -41,10 +42,15 @@ interface Source {
 
 let versions = 0;
 
-/** A file's or a link's entry, or a directory's. */
-export function volumeEntry(path: string, type: VolumeEntry["type"] = "directory", text = ""): VolumeEntry {
+/** A file's or a link's entry, or a directory's. Those of one path are the same file, unless its inode number is another. */
+export function volumeEntry(
+  path: string,
+  type: VolumeEntry["type"] = "directory",
+  text = "",
+  inode = 1,
+): VolumeEntry {
   const content = type === "file" ? Buffer.from(text).toString("base64") : text;
-  return { path, type, ...ROOT, mtimeMs: 0, content, version: `${++versions}` };
+  return { path, type, ...ROOT, mtimeMs: 0, content, version: `0:${inode}:${++versions}:0` };
 }
 
 export class MemoryVolumes implements HostVolumes {
@@ -105,9 +111,10 @@ export class MemoryVolumes implements HostVolumes {
     this.mounts.delete(target);
   }
 
-  async writeBack(path: string, bytes: Uint8Array): Promise<void> {
+  async writeBack(path: string, version: string, bytes: Uint8Array): Promise<void> {
     this.maybeFail("writeBack");
-    if (this.sources.get(path)?.facts.type !== "file")
+    const { facts, entries: [entry] = [] } = this.sources.get(path) ?? {};
+    if (facts?.type !== "file" || !isSameFile(entry?.version ?? "", version))
       throw blazarError("StorageFailed", "write a file back", "it is no regular file", { subject: path });
     this.written.set(path, Buffer.from(bytes).toString());
   }

@@ -325,6 +325,8 @@ describe("resources", () => {
       "linux.resources.memory.swap): 4096 is below the memory limit 8192",
     ],
     [{ cpu: { cpus: "all" } }, 'linux.resources.cpu.cpus): "all" is not a list'],
+    [{ unified: { "memory.max": "" } }, "linux.resources.unified.memory.max): is empty"],
+    [{ unified: { "memory.max": " \n" } }, "linux.resources.unified.memory.max): is empty"],
     [
       { hugepageLimits: [{ pageSize: "big" }] },
       'linux.resources.hugepageLimits[0].pageSize "big"): must be like 2MB',

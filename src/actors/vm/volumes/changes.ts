@@ -19,6 +19,8 @@ export interface VolumeChanges {
 }
 
 const DATA_LINK = "..data";
+/** Beginning of the names of what is about to be renamed; kubelet's own begin with two dots, too. */
+const BESIDE = "..new-";
 
 /** What is remembered of entries: contents are not, they may be large and secret. */
 export function known(entries: readonly VolumeEntry[]): KnownEntry[] {
@@ -33,9 +35,13 @@ export function changesBetween(before: readonly KnownEntry[], after: readonly Vo
   const written: VolumeEntry[] = [];
   const renames: { from: string; to: string }[] = [];
   const isTaken = (path: string) => old.has(path) || present.has(path);
+  let count = 0;
   const writeBeside = (entry: VolumeEntry) => {
-    let from = `${entry.path}_tmp`;
-    while (isTaken(from)) from += "_";
+    const directory = entry.path.includes("/") ? `${parentOf(entry.path)}/` : "";
+    let from: string;
+    // the entry's own name may be as long as a name can be
+    do from = `${directory}${BESIDE}${count++}`;
+    while (isTaken(from));
     written.push({ ...entry, path: from });
     renames.push({ from, to: entry.path });
   };

@@ -6,6 +6,7 @@
  */
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
+import { isSameFile } from "../../../lib/file-version.ts";
 import { changesBetween, type KnownEntry, known } from "./changes.ts";
 import type { VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
 import { mappedOwner } from "./mapped-plan.ts";
@@ -17,6 +18,8 @@ const SETTLE_MS = 10;
 
 export class Copied extends WrittenVolume<CopiedVolume> {
   private readonly source: string;
+  /** The directory's version when the guest got its first copy. */
+  private readonly root: string;
   /** What the guest has. */
   private entries: readonly KnownEntry[];
   private watch: VolumeWatch | undefined;
@@ -38,9 +41,9 @@ export class Copied extends WrittenVolume<CopiedVolume> {
     this.source = plan.source;
     this.content = { name, parts: plan.entries.flatMap(partsOf) };
     this.entries = known(plan.entries);
+    this.root = plan.entries[0]?.version ?? "";
     if (!plan.followed) return;
-    const version = plan.entries[0]?.version ?? "";
-    this.watch = ports.volumes.watch(plan.source, version, {
+    this.watch = ports.volumes.watch(plan.source, this.root, {
       changed: () => this.changed(),
       blind: (error) => this.tell(error),
     });
@@ -88,6 +91,8 @@ export class Copied extends WrittenVolume<CopiedVolume> {
     const read = await this.ports.volumes.read(this.source);
     if (this.ended) return;
     if (read === undefined) return this.tell(undefined);
+    // unmounted, or made anew: a bind would go on showing what it has been bound to
+    if (!isSameFile(read[0]?.version ?? "", this.root)) return this.tell(undefined);
     const entries = read.map((entry) => mappedOwner(entry, this.maps));
     await this.send(entries);
     this.entries = known(entries);

@@ -38,7 +38,7 @@ export class CopiedFile extends WrittenVolume<FileVolume> {
     const { source, writtenBack } = this.plan;
     if (!writtenBack) return;
     try {
-      await this.ports.volumes.writeBack(source, Buffer.from(content, "base64"));
+      await this.ports.volumes.writeBack(source, this.version, Buffer.from(content, "base64"));
     } catch (error) {
       this.vm.logger.warn(
         { volume: source, reason: reasonOf(error) },

@@ -114,6 +114,26 @@ describe("a running container", () => {
     await end();
   });
 
+  it("has execs whose terminals have their size from the first command on, whenever it is told", async () => {
+    const { tasks, guest, end } = await running();
+    const process = { args: ["sh"], cwd: "/", consoleSize: { width: 80, height: 24 } };
+    const exec = { process, stdin: "", stdout: "", stderr: "", terminal: true };
+    for (const id of ["e1", "e2"]) await tasks.exec("c1", id, exec);
+    await tasks.resizePty("c1", "e2", 132, 43);
+    await expect(tasks.resizePty("c1", "e2", 65_536, 1)).rejects.toThrow("65536 × 1: more than 65535");
+    for (const id of ["e1", "e2"]) await tasks.start("c1", id);
+    await tasks.resizePty("c1", "e1", 91, 31);
+    const told = guest.requests.flatMap(({ op, params }) =>
+      op === "process.exec" || op === "process.resize" ? [params] : [],
+    );
+    expect(told).toMatchObject([
+      { execId: "e1", process: { columns: 80, rows: 24 } },
+      { execId: "e2", process: { columns: 132, rows: 43 } },
+      { execId: "e1", columns: 91, rows: 31 },
+    ]);
+    await end();
+  });
+
   it("is paused and resumed, and says so; no exec begins meanwhile", async () => {
     const { memory, tasks, guest, end } = await running();
     await expect(tasks.resume("c1")).rejects.toMatchObject({ code: "IllegalTransition" });

@@ -1,12 +1,14 @@
 /** A guest has a share when one of its containers needs files of the host, and not before; its server ends with the VM. */
 import { describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
+import { within } from "../../../../src/lib/async.ts";
 import { SHARE_PORTS } from "../../../../src/protocol/guest/messages.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
 const SERVER = "pod-layers";
+const EXEC = { process: { args: ["true"], cwd: "/" }, stdin: "", stdout: "", stderr: "", terminal: false };
 
 async function startedPod(memory: MemoryHost) {
   const actors = memory.actors();
@@ -104,6 +106,59 @@ describe("the share of a pod", () => {
     const told = () => memory.logger.lines.filter(({ level }) => level === "error");
     await vi.waitFor(() => expect(told()).toHaveLength(1), { timeout: 5_000 });
     expect(told()[0]?.fields).toEqual(expect.objectContaining({ server: SERVER, ended: "signal 11" }));
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it.each([
+    ["an exec", "process.exec", "add a process to the container"],
+    ["a start", "process.start", "start the container's process"],
+    ["a creation", "container.create", "create the container"],
+  ] as const)("has %s fail within seconds if its server is stopped", async (_what, op, operation) => {
+    const memory = withoutImages();
+    const { sandboxes, tasks, vm } = await startedPod(memory);
+    await tasks.create(containerRequest("pod", "c1"));
+    if (op === "process.exec") await tasks.start("c1", "");
+    const pid = memory.keeper.processes.get(SERVER)?.identity.pid ?? 0;
+    memory.stoppedServers.add(pid);
+    vm.guest.faults.hangs = new Set([op]);
+    const asked = async () => {
+      if (op === "container.create") return tasks.create(containerRequest("pod", "c2"));
+      if (op === "process.start") return tasks.start("c1", "");
+      await tasks.exec("c1", "e1", EXEC);
+      return tasks.start("c1", "e1");
+    };
+    await expect(asked()).rejects.toThrow(
+      new RegExp(`^cannot ${operation} \\(c\\S+\\): the pod's file server is stopped \\(process ${pid}\\)`),
+    );
+    // what it was asked for must not happen later
+    const abandoned = vm.guest.requests.filter((request) => request.op === "process.abandon");
+    expect(abandoned.map(({ params }) => params)).toEqual(
+      op === "process.exec" ? [{ id: "c1", execId: "e1" }] : [],
+    );
+    delete vm.guest.faults.hangs;
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("lets a request wait for a guest that is slow while its server works", async () => {
+    const memory = withoutImages();
+    const { sandboxes, tasks, vm } = await startedPod(memory);
+    await tasks.create(containerRequest("pod", "c1"));
+    await tasks.start("c1", "");
+    vm.guest.faults.hangs = new Set(["process.exec"]);
+    await tasks.exec("c1", "e1", EXEC);
+    const started = tasks.start("c1", "e1");
+    started.catch(() => undefined);
+    expect(
+      await within(
+        started.then(
+          () => true,
+          () => true,
+        ),
+        3_000,
+      ),
+    ).toBeUndefined();
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });

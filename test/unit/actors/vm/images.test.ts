@@ -85,7 +85,7 @@ describe("a container's image", () => {
   });
 
   it("that the guest cannot mount leaves the container to the share, told once", async () => {
-    const mountImage = blazarError("MountFailed", "mount an image", "no such superblock");
+    const mountImage = blazarError("ImageBroken", "mount an image", "no such superblock");
     const { memory, vm, roots, told, create, end } = await pod({}, { mountImage });
     await create("c1");
     expect(roots()).toMatchObject([
@@ -97,10 +97,14 @@ describe("a container's image", () => {
     expect(await end()).toEqual([]);
   });
 
-  it("is no excuse for what else a guest refuses", async () => {
-    const refusal = blazarError("CommandNotFound", "run", "no such file");
+  it.each([
+    ["CommandNotFound", "run"],
+    ["MountFailed", "make a mount point in the container"],
+    ["StorageFailed", "find a disk"],
+  ] as const)("is no excuse for what else a guest refuses (%s)", async (code, operation) => {
+    const refusal = blazarError(code, operation, "no such file");
     const { roots, told, create, end } = await pod({}, { fails: { "container.create": refusal } });
-    await expect(create("c1")).rejects.toMatchObject({ code: "CommandNotFound" });
+    await expect(create("c1")).rejects.toMatchObject({ code });
     expect(roots()).toHaveLength(1);
     expect(told()).toEqual([]);
     expect(await end()).toEqual([]);

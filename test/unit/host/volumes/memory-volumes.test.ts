@@ -20,6 +20,7 @@ describe("volumes in memory", () => {
         volumes.put(source, [volumeEntry("", "file", "")], { type: "file" });
         return source;
       },
+      replace: async (path) => volumes.put(path, [volumeEntry("", "file", "", 2)], { type: "file" }),
       directory: async () => {
         volumes.put("/srv/data");
         return "/srv/data";

@@ -114,6 +114,18 @@ describe("a copied volume", () => {
     expect(await end()).toEqual([]);
   });
 
+  it.each([
+    ["the mount point below it", []],
+    ["a directory of the same name", [volumeEntry("a", "file", "2")]],
+  ])("stays as it is when the host unmounts or removes it, and shows %s", async (_what, entries) => {
+    const { volumes, guest, create, told, end } = await pod();
+    await create("c1", configured);
+    volumes.put(CONFIG, [volumeEntry("", "directory", "", 2), ...entries]);
+    await vi.waitFor(() => expect(told("does not follow")).toHaveLength(1));
+    expect(guest.volumes.read("v1", "a")).toBe("1");
+    expect(await end()).toEqual([]);
+  });
+
   it("is in no journal and no log line", async () => {
     const { memory, volumes, create, end } = await pod();
     const secret = "s3cret-of-the-test";

@@ -1,0 +1,66 @@
+/** The network tests' own parts: what counts as a difference, and the handlers that a kind of network has. */
+import { describe, expect, it } from "vitest";
+import { handlerFor } from "../../../lab/network/lab-network.ts";
+import { NetworkReport } from "../../../lab/network/report.ts";
+import { blazarHandler, containerdConfig, runcHandler } from "../../../lab/node/containerd-config.ts";
+
+function report(each: { explained?: string; blazar?: RegExp }, runc: string | undefined, blazar: string) {
+  const written: string[] = [];
+  const out = { write: (more: string | Uint8Array) => written.push(String(more)) > 0 };
+  const made = new NetworkReport(out, runc === undefined ? ["blazar"] : ["runc", "blazar"]);
+  const answers = runc === undefined ? { blazar } : { runc, blazar };
+  made.add({ name: "a case", run: () => Promise.resolve(""), ...each }, answers);
+  return { code: made.close(), text: written.join("") };
+}
+
+describe("the report of the network tests", () => {
+  it("takes equal answers for the same, but not equal failures", () => {
+    expect(report({}, "seen", "seen")).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(/1 same, 0 different/),
+    });
+    expect(report({}, "failed: no node", "failed: no node").code).toBe(1);
+  });
+
+  it("lets only an explained case differ, and only as the case says", () => {
+    expect(report({}, "seen", "not seen").code).toBe(1);
+    expect(report({ explained: "why" }, "seen", "not seen").code).toBe(0);
+    const strict = { explained: "why", blazar: /^refused$/ };
+    expect(report(strict, "seen", "refused").code).toBe(0);
+    expect(report(strict, "seen", "not seen").code).toBe(1);
+  });
+
+  it("counts a case under one handler apart", () => {
+    expect(report({}, undefined, "seen").text).toContain("1 under one handler only");
+  });
+});
+
+describe("the handlers of a node with networks", () => {
+  it("are called by runtime and kind, and have the kind's directory of CNI", () => {
+    expect(handlerFor("blazar", "ptp")).toBe("blazar-ptp");
+    expect(handlerFor("runc", "host")).toBe("runc");
+    const keys = "    cni_conf_dir = '/kinds/ptp'\n";
+    expect(blazarHandler("blazar-ptp", "/deploy", keys)).toMatch(
+      /sandboxer = 'blazar'
+[^]*cni_conf_dir = '/kinds/ptp'
+$/,
+    );
+    // keys of a table come before the tables in it
+    expect(runcHandler("runc-ptp", "/c", keys)).toMatch(
+      /cni_conf_dir = '\/kinds\/ptp'\n[^[]*\[.*\.runc-ptp\.options\]/,
+    );
+  });
+
+  it("find plugins of the lab's before those of the host", () => {
+    const text = containerdConfig({
+      directory: "/c",
+      socket: "/c/s",
+      blazarSocket: undefined,
+      shimDirectory: "/deploy",
+      logLevel: "info",
+      extraConfig: undefined,
+      cniPlugins: ["/lab/plugins"],
+    });
+    expect(text).toContain("bin_dirs = ['/lab/plugins', '/usr/lib/cni', '/opt/cni/bin']");
+  });
+});
