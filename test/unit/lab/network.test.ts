@@ -41,9 +41,7 @@ describe("the handlers of a node with networks", () => {
     expect(handlerFor("runc", "host")).toBe("runc");
     const keys = "    cni_conf_dir = '/kinds/ptp'\n";
     expect(blazarHandler("blazar-ptp", "/deploy", keys)).toMatch(
-      /sandboxer = 'blazar'
-[^]*cni_conf_dir = '/kinds/ptp'
-$/,
+      /sandboxer = 'blazar'\n[\s\S]*cni_conf_dir = '\/kinds\/ptp'\n$/,
     );
     // keys of a table come before the tables in it
     expect(runcHandler("runc-ptp", "/c", keys)).toMatch(
