@@ -26,8 +26,8 @@ export interface NetworkTasks {
     readonly joints: readonly Joint[];
   }): Outcome<readonly JoinedLink[]>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
-  /** The host's own; undefined if it has none. */
-  readHostNetwork(): Outcome<HostPlan | undefined>;
+  /** The one that a helper would have; undefined if there is nothing to have. */
+  readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
   joinUplink(input: UplinkJoint): Outcome<undefined>;
   lookAgain(input: {
     readonly path: string;
@@ -51,8 +51,8 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, namespace, joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, namespace, joined));
 
-export const readHostNetwork: NetworkTasks["readHostNetwork"] = () =>
-  settle("HostResource", "read the host's network", "the host", readHost);
+export const readHostNetwork: NetworkTasks["readHostNetwork"] = ({ path }) =>
+  settle("HostResource", "read the host's network", path, () => readHost(path));
 
 export const joinUplink: NetworkTasks["joinUplink"] = (input) =>
   settle("HostResource", "join a VM to the host's network", input.path, () => {

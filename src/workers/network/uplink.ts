@@ -14,7 +14,6 @@ import { type Joint, joinTaps } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
 
-const OWN = "/proc/self/ns/net";
 const { EAFNOSUPPORT, EOPNOTSUPP } = constants.errno;
 
 export interface UplinkJoint {
@@ -25,8 +24,8 @@ export interface UplinkJoint {
 }
 
 /** Undefined for a host without any address but loopback's. Throws HostResource. */
-export function readHostNetwork(): HostPlan | undefined {
-  return within(OWN, ({ exchange }) => hostPlan(readRecords(exchange)));
+export function readHostNetwork(path: string): HostPlan | undefined {
+  return within(path, ({ exchange }) => hostPlan(readRecords(exchange)));
 }
 
 /** Throws HostResource, VmmExited if the VM's tap is gone. */

@@ -40,7 +40,9 @@ export class HostNetworks implements PodNetworks {
   /** Throws UnsupportedSpec, InvalidSpec, PortInUse, HostResource. */
   async read(pod: NetworkedPod): Promise<PodNetwork> {
     this.ports.check(pod);
-    const plan = await this.options.workers.run("readHostNetwork", undefined);
+    const { keeper, workers } = this.options;
+    // the helper will be its child
+    const plan = await workers.run("readHostNetwork", { path: `/proc/${keeper.pid}/ns/net` });
     if (plan === undefined) {
       this.tellOnce("the host has no address: pods with hostNetwork get no network");
       return NONE;

@@ -37,12 +37,11 @@ const STDERR = 2;
 const PROGRAM = "/usr/bin";
 const LIBRARIES = "/lib64";
 const DIRECTORY = "/run";
+const NULL = "/dev/null";
 /** What the guest sees as the sender of all frames. Any address will do that is not the guest's. */
 const PASTA_MAC = "02:b1:a2:ff:ff:01";
 /** Where the host's own connections seem to come from when it has no gateway (pasta's own defaults). */
 const NO_GATEWAY = { v4: "169.254.2.2", v6: "fe80::1" };
-/** A connection takes two or three descriptors. */
-const OPEN_FILES = 65_536;
 
 export function pastaProcess(input: PastaInput): ProcessSpawn {
   const { id, uplink, user, directory, cgroups } = input;
@@ -64,10 +63,7 @@ export function pastaProcess(input: PastaInput): ProcessSpawn {
     ],
     jail: { mounts: mounts(input), proc: true, uplink },
     cgroups,
-    rlimits: [
-      { type: "RLIMIT_CORE", soft: 0, hard: 0 },
-      { type: "RLIMIT_NOFILE", soft: OPEN_FILES, hard: OPEN_FILES },
-    ],
+    rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
     // it asks for huge pages for 8 MB of buffers, of which most pods use a few kilobytes
     hugePages: false,
   };
@@ -80,6 +76,7 @@ function mounts({ program, directory }: PastaInput): JailMount[] {
     { ...mount, source: `${program}/bin`, target: PROGRAM },
     { ...mount, source: `${program}/lib`, target: LIBRARIES },
     { ...mount, source: directory, target: DIRECTORY, readonly: false },
+    { ...mount, source: NULL, target: NULL, readonly: false },
   ];
 }
 

@@ -16,7 +16,7 @@ import type { NetworkTasks } from "../../../workers/network.worker.ts";
 import type { TaskRunner } from "../../storage/worker-pool.ts";
 import { LOG_FILE, type PastaInput, PID_FILE, pastaProcess } from "./pasta.ts";
 
-type UplinkKeeper = Pick<Keeper, "spawn" | "signal" | "exited" | "forget" | "makeUplink" | "dropUplink">;
+type UplinkKeeper = Pick<Keeper, "spawn" | "signal" | "exited" | "forget" | "makeUplink" | "dropUplink" | "pid">;
 
 /** What uplinks need of the host. */
 export interface UplinkPorts {
