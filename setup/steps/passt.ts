@@ -9,8 +9,9 @@ import { copyFile, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { AptRoot } from "../lib/apt-root.ts";
-import { type Cache, contentKey } from "../lib/cache.ts";
+import { type Cache, contentKey, filesForKey } from "../lib/cache.ts";
 import { run } from "../lib/command.ts";
+import { repoRoot } from "../lib/paths.ts";
 import type { Step } from "./steps.ts";
 
 const SUITE = "forky";
@@ -20,19 +21,39 @@ const LIBRARIES = ["ld-linux-x86-64.so.2", "libc.so.6"];
 /** What it must be able to do (pasta(1)). */
 const OPTIONS = ["--no-splice", "--map-guest-addr", "--dns-host", "--userns"];
 
-/** Yields a directory: programs in `bin`, their loader and their library in `lib`. */
+/** Preloaded into it. */
+const PRELOADED = "blazar-pasta.so";
+const FLAGS = [
+  ...["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"],
+  ...["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,now", "-s"],
+];
+
+/** Yields a directory: programs in `bin`; their loader, their library and what is preloaded into them in `lib`. */
 export function passtStep(cache: Cache): Step<string> {
-  const key = contentKey(["1", SUITE, ...PACKAGES]);
-  const ensure = (): Promise<string> => cache.ensure("passt", key, (entry) => build(cache, entry));
+  const source = path.join(repoRoot(), "native", "pasta", "pasta.c");
+  const find = async (): Promise<string> =>
+    contentKey(["1", SUITE, ...PACKAGES, ...FLAGS, ...(await filesForKey(repoRoot(), [source]))]);
+  const ensure = async (key: string): Promise<string> =>
+    cache.ensure("passt", key, async (entry) => {
+      await unpack(cache, entry);
+      await run("gcc", [...FLAGS, source, "-o", path.join(entry, "lib", PRELOADED)]);
+    });
   return {
     name: "passt",
     why: `downloads Debian ${SUITE}'s passt and its C library (2 MB, not installed), which connects pods with hostNetwork`,
-    upToDate: async () => (cache.has("passt", key) ? await ensure() : undefined),
-    run: ensure,
+    upToDate: async () => {
+      const key = await find();
+      return cache.has("passt", key) ? await ensure(key) : undefined;
+    },
+    run: async () => {
+      const directory = await ensure(await find());
+      await cache.prune("passt");
+      return directory;
+    },
   };
 }
 
-async function build(cache: Cache, entry: string): Promise<void> {
+async function unpack(cache: Cache, entry: string): Promise<void> {
   const work = path.join(entry, "work");
   const unpacked = path.join(work, "unpacked");
   await mkdir(work);

@@ -36,6 +36,9 @@ const STDOUT = 1;
 const STDERR = 2;
 const PROGRAM = "/usr/bin";
 const LIBRARIES = "/lib64";
+/** native/pasta. */
+const PRELOADED = "blazar-pasta.so";
+const FIRST_FREE_PORT = 1024;
 const DIRECTORY = "/run";
 const NULL = "/dev/null";
 /** What the guest sees as the sender of all frames. Any address will do that is not the guest's. */
@@ -50,7 +53,12 @@ export function pastaProcess(input: PastaInput): ProcessSpawn {
   return {
     id,
     argv: [`${PROGRAM}/pasta`, ...options(input)],
-    env: [`LD_LIBRARY_PATH=${LIBRARIES}`, "LC_ALL=C"],
+    env: [
+      `LD_LIBRARY_PATH=${LIBRARIES}`,
+      `LD_PRELOAD=${LIBRARIES}/${PRELOADED}`,
+      `BLAZAR_LOW_PORTS=${lowPorts(input.ports)}`,
+      "LC_ALL=C",
+    ],
     cwd: "/",
     uid: user.uid,
     gid: user.gid,
@@ -100,6 +108,14 @@ function options({ plan, ports, resolver }: PastaInput): string[] {
     ...portOptions("-u", ports, "udp"),
     ...["-T", "none", "-U", "none"],
   ];
+}
+
+/** `t80,u53`: what the preloaded library binds for it. */
+function lowPorts(ports: readonly HostPort[]): string {
+  return ports
+    .filter(({ host }) => host < FIRST_FREE_PORT)
+    .map(({ protocol, host }) => `${protocol.charAt(0)}${host}`)
+    .join(",");
 }
 
 function family(
