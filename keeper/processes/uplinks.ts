@@ -151,15 +151,24 @@ export function placeUplink({ user, network }: UplinkNamespaces, root: string): 
   makeDirectories(`${root}/tmp`);
   const { directory, name, major, minor } = TUN_DEVICE;
   makeDirectories(root + directory);
-  must(sys.mount("devices", root + directory, "tmpfs", DEVICE_FLAGS, DEVICE_OPTIONS), "make room for a device");
+  must(
+    sys.mount("devices", root + directory, "tmpfs", DEVICE_FLAGS, DEVICE_OPTIONS),
+    "make room for a device",
+  );
   must(sys.mknod(root + name, sys.S_IFCHR | 0o666, major, minor), "make a device");
-  must(sys.mountSetattr(sys.AT_FDCWD, root + directory, 0, sys.MOUNT_ATTR_RDONLY, 0), "keep a device as it is");
+  must(
+    sys.mountSetattr(sys.AT_FDCWD, root + directory, 0, sys.MOUNT_ATTR_RDONLY, 0),
+    "keep a device as it is",
+  );
 }
 
 function placeNamespace(fd: number, path: string): void {
   makeDirectories(path.slice(0, path.lastIndexOf("/")));
   sys.close(must(sys.open(path, sys.O_WRONLY | sys.O_CREAT, 0o444), "make a file"));
-  const tree = must(sys.openTree(fd, "", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH), "take hold of a namespace");
+  const tree = must(
+    sys.openTree(fd, "", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH),
+    "take hold of a namespace",
+  );
   must(sys.moveMount(tree, "", sys.AT_FDCWD, path, sys.MOVE_MOUNT_F_EMPTY_PATH), "place a namespace");
   sys.close(tree);
 }

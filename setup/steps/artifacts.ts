@@ -20,9 +20,9 @@ import { forkLibraryStep } from "./fork-library.ts";
 import { initramfsStep } from "./initramfs.ts";
 import { kernelStep } from "./kernel.ts";
 import { packagesStep } from "./packages.ts";
+import { passtStep } from "./passt.ts";
 import { programStep } from "./program.ts";
 import { quickJsStep } from "./quickjs.ts";
-import { passtStep } from "./passt.ts";
 import { attempt, perform } from "./steps.ts";
 
 /** Paths of everything that was built; the content of `current.json`. */

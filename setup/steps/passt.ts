@@ -76,7 +76,12 @@ async function checkOptions(program: string, lib: string): Promise<void> {
   const help = await run(loader, ["--argv0", "pasta", "--library-path", lib, program, "--help"]);
   const missing = OPTIONS.filter((option) => !help.includes(option));
   if (missing.length === 0) return;
-  throw blazarError("DependencyMissing", "find what pasta can do", `there is no ${missing.join(" and no ")}`, {
-    subject: program,
-  });
+  throw blazarError(
+    "DependencyMissing",
+    "find what pasta can do",
+    `there is no ${missing.join(" and no ")}`,
+    {
+      subject: program,
+    },
+  );
 }

@@ -27,8 +27,11 @@ export interface HostPlan {
 
 /** In such a guest: where that resolver of the host answers which listens on the host's loopback only. */
 export const FORWARDED_RESOLVER = "169.254.1.1";
-/** In such a guest: where the host itself answers, whose own address is the guest's. */
-export const HOST_ITSELF = "169.254.1.2";
+/**
+ * In such a guest: where the host itself answers, whose own addresses are the guest's. What the host connects to a guest from
+ * its own addresses comes from there.
+ */
+export const HOST_ITSELF = { v4: "169.254.1.2", v6: "fdb1:a2b1:a200::2" } as const;
 
 const NAME_SERVER = /^([ \t]*nameserver[ \t]+)(\S+)/gm;
 const LOOPBACK = /^127\.[\d.]+$/;

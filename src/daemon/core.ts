@@ -37,8 +37,8 @@ import { configuredDriver } from "./drivers.ts";
 import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
-import { rehearsalRoot } from "./rehearsal-root.ts";
 import { podNetworks } from "./pod-networks.ts";
+import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
 

@@ -45,5 +45,14 @@ export function hostNetworks(
   const directory = join(config.daemon.state_directory, "uplinks");
   const startMs = config.deadlines.hostNetwork;
   const { network } = workers;
-  return new HostNetworks({ keeper, workers: network, directory, startMs, logger, program, users, hostResolvConf });
+  return new HostNetworks({
+    keeper,
+    workers: network,
+    directory,
+    startMs,
+    logger,
+    program,
+    users,
+    hostResolvConf,
+  });
 }

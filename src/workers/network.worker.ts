@@ -14,7 +14,11 @@ import {
   type NetworkReading,
   readNetwork as read,
 } from "./network/read.ts";
-import { joinUplink as joinToUplink, readHostNetwork as readHost, type UplinkJoint } from "./network/uplink.ts";
+import {
+  joinUplink as joinToUplink,
+  readHostNetwork as readHost,
+  type UplinkJoint,
+} from "./network/uplink.ts";
 import { type Outcome, settle } from "./outcome.ts";
 
 /** The tasks by name, as the pool calls them. */

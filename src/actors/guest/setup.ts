@@ -4,9 +4,9 @@
  * The same for a guest that has just booted, for a clone's, and for a warm one that becomes a pod's.
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
+import { reachableResolvers } from "../../contracts/host-networks.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
-import { reachableResolvers } from "../../contracts/host-networks.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { type ClockExchange, type ClockPorts, synchronizeClock } from "./clock.ts";

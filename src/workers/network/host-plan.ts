@@ -124,5 +124,7 @@ function leftOut(records: NetworkRecords, families: readonly (HostFamily | undef
     .filter(({ address }) => !had.has(address));
   return others.length === 0
     ? []
-    : [`these addresses of the host are not in the guest: ${others.map(({ address }) => address).join(", ")}`];
+    : [
+        `these addresses of the host are not in the guest: ${others.map(({ address }) => address).join(", ")}`,
+      ];
 }

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildNetprobe } from "../../../lab/network/netprobe.ts";
@@ -18,9 +18,12 @@ import type { NetworkedPod } from "../../../src/contracts/network.ts";
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { PodPort } from "../../../src/contracts/sandbox.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
-import { HostNetworks } from "../../../src/host/network/host-network/host-networks.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
+import {
+  HostNetworks,
+  type HostNetworksOptions,
+} from "../../../src/host/network/host-network/host-networks.ts";
 import { joinUplink, readHostNetwork } from "../../../src/workers/network.worker.ts";
 import { unwrap } from "../../../src/workers/outcome.ts";
 import { CapturedLogger } from "../captured-logger.ts";
@@ -70,13 +73,19 @@ export class HostNetworkBench {
     await chmod(directory, 0o711);
     const namespaces = new Namespaces();
     const [node, outside, parking] = ["node", "out", "park"].map((name) => namespaces.make(name));
-    if (node === undefined || outside === undefined || parking === undefined) throw new Error("no namespaces");
+    if (node === undefined || outside === undefined || parking === undefined)
+      throw new Error("no namespaces");
     connectNode(node, outside, network);
     const binary = join(directory, "keeper");
-    await writeFile(binary, `#!/bin/sh\nexec nsenter --net=${node.path} ${process.env["TRACE_KEEPER"] ?? ""} ${await keeperBinary()} "$@"\n`);
+    await writeFile(binary, `#!/bin/sh\nexec nsenter --net=${node.path} ${await keeperBinary()} "$@"\n`);
     await chmod(binary, 0o755);
     const control = join(directory, "keeper.sock");
-    const { pid } = await startKeeper({ binary, control, task: join(directory, "task.sock"), log: silentLogger });
+    const { pid } = await startKeeper({
+      binary,
+      control,
+      task: join(directory, "task.sock"),
+      log: silentLogger,
+    });
     const keeper = await connectKeeper({ control, log: silentLogger });
     const { resolvConf = "" } = network;
     const unset = undefined as unknown as HostNetworks;
@@ -89,7 +98,7 @@ export class HostNetworkBench {
   }
 
   /** As a daemon that was started anew would have them. */
-  newNetworks(): HostNetworks {
+  newNetworks(changes: Partial<HostNetworksOptions> = {}): HostNetworks {
     const { keeper, directory, log, resolvConf } = this;
     const run = async (name: string, input: never) =>
       unwrap((name === "joinUplink" ? joinUplink : readHostNetwork)(input)) as never;
@@ -102,6 +111,7 @@ export class HostNetworkBench {
       program: artifacts().passt ?? "",
       users: new VmUsers(FIRST_UID, 100),
       hostResolvConf: async () => resolvConf,
+      ...changes,
     });
   }
 
@@ -125,7 +135,9 @@ export class HostNetworkBench {
     const [link] = network.links;
     if (link === undefined) throw new Error("a network without a link");
     const { name, mac, mtu, addresses } = link;
-    guest.ip(`link add ${name} mtu ${mtu} address ${mac} type veth peer name ${tap} netns ${this.parking.name}`);
+    guest.ip(
+      `link add ${name} mtu ${mtu} address ${mac} type veth peer name ${tap} netns ${this.parking.name}`,
+    );
     guest.ip(`link set ${name} addrgenmode none`);
     for (const { address, prefix } of addresses)
       guest.ip(`addr add ${address}/${prefix} dev ${name}${address.includes(":") ? " nodad" : ""}`);
@@ -157,7 +169,10 @@ export class HostNetworkBench {
   }
 
   private async program(where: TestNamespace, program: string, words: readonly string[]): Promise<string> {
-    const child = spawn("nsenter", [`--net=${where.path}`, program, ...words], { stdio: "pipe", timeout: 20_000 });
+    const child = spawn("nsenter", [`--net=${where.path}`, program, ...words], {
+      stdio: "pipe",
+      timeout: 20_000,
+    });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (said += String(chunk)));
     await once(child, "close");
@@ -173,7 +188,6 @@ export class HostNetworkBench {
   /** What is left of uplinks: processes, directories, descriptors of namespaces that the keeper holds. */
   async left(): Promise<unknown> {
     const { processes } = this.keeper.inventory();
-    const { readdir, readlink } = await import("node:fs/promises");
     const fds = await readdir(`/proc/${this.keeperPid}/fd`);
     const links = await Promise.all(
       fds.map((fd) => readlink(`/proc/${this.keeperPid}/fd/${fd}`).catch(() => "")),

@@ -58,7 +58,10 @@ export class HostPorts {
 export function inUse(pod: Declaring, port: Pick<HostPort, "protocol" | "host">, owner: string): BlazarError {
   const reason = `port ${port.host}/${port.protocol} of the host belongs to ${owner}`;
   const remedy = "use another port, or run the pods on different nodes";
-  return blazarError("PortInUse", "give a pod its ports of the host", reason, { subject: nameOf(pod), remedy });
+  return blazarError("PortInUse", "give a pod its ports of the host", reason, {
+    subject: nameOf(pod),
+    remedy,
+  });
 }
 
 function nameOf({ id, name, namespace }: Declaring): string {

@@ -5,7 +5,12 @@
  * namespace. It opens no path of the host. It reads what a hostile guest sends, and forbids itself all system calls but a few.
  */
 import { constants } from "node:fs";
-import { FORWARDED_RESOLVER, HOST_ITSELF, type HostFamily, type HostPlan } from "../../../contracts/host-networks.ts";
+import {
+  FORWARDED_RESOLVER,
+  HOST_ITSELF,
+  type HostFamily,
+  type HostPlan,
+} from "../../../contracts/host-networks.ts";
 import type { JailMount, ProcessSpawn } from "../../../contracts/keeper.ts";
 import { UPLINK_NETWORK, UPLINK_USER } from "../../../protocol/keeper/messages.ts";
 import { type HostPort, portSpec } from "./host-ports.ts";
@@ -49,7 +54,11 @@ const NO_GATEWAY = { v4: "169.254.2.2", v6: "fe80::1" };
 export function pastaProcess(input: PastaInput): ProcessSpawn {
   const { id, uplink, user, directory, cgroups } = input;
   const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
-  const log = { path: `${directory}/${LOG_FILE}`, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode: 0o600 };
+  const log = {
+    path: `${directory}/${LOG_FILE}`,
+    flags: O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
+    mode: 0o600,
+  };
   return {
     id,
     argv: [`${PROGRAM}/pasta`, ...options(input)],
@@ -102,7 +111,8 @@ function options({ plan, ports, resolver }: PastaInput): string[] {
     "--no-map-gw",
     // what the host connects to goes to the guest, and not to the namespace, in which nobody listens
     "--no-splice",
-    ...(v4 === undefined ? [] : ["--map-guest-addr", HOST_ITSELF]),
+    ...(v4 === undefined ? [] : ["--map-guest-addr", HOST_ITSELF.v4]),
+    ...(v6 === undefined ? [] : ["--map-guest-addr", HOST_ITSELF.v6]),
     ...(resolver === undefined ? [] : ["--dns-forward", FORWARDED_RESOLVER, "--dns-host", resolver]),
     ...portOptions("-t", ports, "tcp"),
     ...portOptions("-u", ports, "udp"),
@@ -130,7 +140,11 @@ function family(
   return other === undefined ? [only, ...options] : options;
 }
 
-function portOptions(option: "-t" | "-u", ports: readonly HostPort[], protocol: HostPort["protocol"]): string[] {
+function portOptions(
+  option: "-t" | "-u",
+  ports: readonly HostPort[],
+  protocol: HostPort["protocol"],
+): string[] {
   const specs = ports.filter((port) => port.protocol === protocol).map(portSpec);
   return specs.length === 0 ? [option, "none"] : specs.flatMap((spec) => [option, spec]);
 }

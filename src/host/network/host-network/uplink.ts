@@ -16,7 +16,10 @@ import type { NetworkTasks } from "../../../workers/network.worker.ts";
 import type { TaskRunner } from "../../storage/worker-pool.ts";
 import { LOG_FILE, type PastaInput, PID_FILE, pastaProcess } from "./pasta.ts";
 
-type UplinkKeeper = Pick<Keeper, "spawn" | "signal" | "exited" | "forget" | "makeUplink" | "dropUplink" | "pid">;
+type UplinkKeeper = Pick<
+  Keeper,
+  "spawn" | "signal" | "exited" | "forget" | "makeUplink" | "dropUplink" | "pid"
+>;
 
 /** What uplinks need of the host. */
 export interface UplinkPorts {
@@ -139,7 +142,10 @@ export class Uplink {
 }
 
 /** Ends the helper and takes all of the uplink away, in any state, also of an earlier daemon. */
-export async function removeUplink(ports: Pick<UplinkPorts, "keeper" | "directory">, id: string): Promise<void> {
+export async function removeUplink(
+  ports: Pick<UplinkPorts, "keeper" | "directory">,
+  id: string,
+): Promise<void> {
   const { keeper } = ports;
   const helper = helperId(id);
   await unlessGone(() => keeper.signal(helper, SIGKILL));
@@ -155,7 +161,10 @@ async function unlessGone(work: () => Promise<unknown>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (error instanceof BlazarError && (error.code === "ProcessNotFound" || error.code === "ProcessNotRunning"))
+    if (
+      error instanceof BlazarError &&
+      (error.code === "ProcessNotFound" || error.code === "ProcessNotRunning")
+    )
       return;
     throw error;
   }
