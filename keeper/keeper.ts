@@ -21,6 +21,7 @@ import {
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../src/protocol/wire/frame.ts";
 import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
+import { NetworkWatches } from "./network-watches.ts";
 import { Processes } from "./processes/processes.ts";
 import { Uplinks } from "./processes/uplinks.ts";
 import { Stdio } from "./stdio.ts";
@@ -47,6 +48,7 @@ export class Keeper {
   private readonly processes: Processes;
   private readonly uplinks: Uplinks;
   private readonly stdio: Stdio;
+  private readonly networks: NetworkWatches;
   private readonly handlers: Handlers;
 
   constructor(options: KeeperOptions) {
@@ -70,6 +72,7 @@ export class Keeper {
       openStream: (id, handler) => this.peer.openStream(id, handler),
       closeStream: (id) => this.peer.closeStream(id),
     });
+    this.networks = new NetworkWatches(loop, (id) => this.emit("network.changed", { id }));
     this.handlers = this.makeHandlers();
     this.tasks = new TaskServer({
       path: options.task,
@@ -105,7 +108,10 @@ export class Keeper {
         log,
         onAttach: (transport) => this.peer.attach(transport),
         onReceive: (bytes) => this.peer.receive(bytes),
-        onDetach: () => this.peer.detach(),
+        onDetach: () => {
+          this.networks.clear();
+          this.peer.detach();
+        },
       });
     } catch (error) {
       this.tasks.close();
@@ -137,7 +143,7 @@ export class Keeper {
   }
 
   private makeHandlers(): Handlers {
-    const { processes, stdio, uplinks } = this;
+    const { processes, stdio, uplinks, networks } = this;
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
@@ -150,6 +156,8 @@ export class Keeper {
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),
       "stdio.close": ({ id }) => stdio.close(id),
+      "network.watch": (watch) => networks.add(watch),
+      "network.unwatch": ({ id }) => networks.remove(id),
       shutdown: () => this.shutdown(),
     };
   }

@@ -3,8 +3,9 @@
  * built-in root file system that `blazar run` uses by default.
  *
  * /modules/order has one file name a line; /rootfs has busybox and its applets. The kernel's /sbin/modprobe is busybox,
- * for the modules on demand. Must stay a pure function of its inputs, because the cache's key is made from them.
+ * for the modules on demand, which it unpacks. Must stay a pure function of its inputs, because the cache's key is made from them.
  */
+import { gzipSync } from "node:zlib";
 import type { CpioEntry } from "./cpio.ts";
 import { withoutSignature } from "./module-signature.ts";
 import type { ModuleTables } from "./modules.ts";
@@ -34,6 +35,8 @@ interface ModuleFile {
   readonly name: string;
   readonly data: Uint8Array;
 }
+
+const MOST_COMPRESSION = 9;
 
 const GUEST_DIRECTORIES = ["dev", "etc", "mnt", "modules", "proc", "root", "run", "sys", "tmp"];
 
@@ -77,7 +80,7 @@ function guestEntries(input: InitramfsInput): CpioEntry[] {
     { type: "characterDevice", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     { type: "file", path: "init", mode: 0o755, data: input.agent },
     { type: "file", path: "modules/order", mode: 0o644, data: Buffer.from(order) },
-    ...input.modules.map((module) => moduleEntry("modules", module)),
+    ...input.modules.map(({ name, data }) => fileEntry("modules", { name, data: withoutSignature(data) })),
     ...onDemandEntries(input.onDemand),
   ];
 }
@@ -94,14 +97,21 @@ function onDemandEntries({ release, modules, tables }: ModulesOnDemand): CpioEnt
   return [
     ...["lib", "lib/modules", tree, "sbin"].map((path) => directory(path, path)),
     { type: "symlink", path: "sbin/modprobe", target: "/rootfs/bin/busybox" },
-    table("modules.dep", tables.dependencies),
+    // compressed: most guests never load one, and their memory holds all of them
+    table("modules.dep", tables.dependencies.replaceAll(/\.ko\b/g, ".ko.gz")),
     table("modules.alias", tables.aliases),
-    ...modules.map((module) => moduleEntry(tree, module)),
+    ...modules.map(({ name, data }) => {
+      const packed = {
+        name: `${name}.gz`,
+        data: gzipSync(withoutSignature(data), { level: MOST_COMPRESSION }),
+      };
+      return fileEntry(tree, packed);
+    }),
   ];
 }
 
-function moduleEntry(place: string, { name, data }: ModuleFile): CpioEntry {
-  return { type: "file", path: `${place}/${name}`, mode: 0o644, data: withoutSignature(data) };
+function fileEntry(place: string, { name, data }: ModuleFile): CpioEntry {
+  return { type: "file", path: `${place}/${name}`, mode: 0o644, data };
 }
 
 function rootfsEntries(input: InitramfsInput): CpioEntry[] {

@@ -16,6 +16,7 @@ import type { ProcessSpawn } from "../../src/protocol/keeper/messages.ts";
 import { enterNamespaces, enterRoot, UserNamespace } from "./jail.ts";
 import { listenAt } from "./sockets.ts";
 import { forbidSystemCalls } from "./system-calls.ts";
+import type { Taps } from "./taps.ts";
 import type { UplinkNamespaces } from "./uplinks.ts";
 
 /** fcntl(2): a duplicate, close-on-exec, from a number on. */
@@ -31,12 +32,12 @@ export interface OpenFilesLimit {
   readonly hard: bigint;
 }
 
-/** Descriptors of the keeper's that the child gets. */
+/** What the child gets of the keeper beside what its spec says. */
 export interface Given {
   /** The child's end of {@link ProcessSpawn.forkControl}. */
   readonly forkControl: number | undefined;
-  /** In the order of {@link ProcessSpawn.taps}. */
-  readonly taps: readonly number[];
+  /** Made in the child, for {@link ProcessSpawn.taps}. */
+  readonly taps: Taps;
   /** The namespaces of {@link Jail.uplink}. */
   readonly uplink: UplinkNamespaces | undefined;
 }
@@ -108,8 +109,11 @@ function placeFiles(spec: ProcessSpawn, { forkControl, taps }: Given): void {
   for (const { fd, path, flags, mode } of spec.files) parked.set(fd, park(path, flags, mode));
   if (spec.forkControl !== undefined && forkControl !== undefined)
     parked.set(spec.forkControl, outOfTheWay(forkControl, "the descriptor for forks"));
+  const opened = taps.open();
   spec.taps?.forEach(({ fd }, index) => {
-    parked.set(fd, outOfTheWay(taps[index] ?? -1, "a tap"));
+    const tap = opened[index] ?? -1;
+    parked.set(fd, outOfTheWay(tap, "a tap"));
+    sys.close(tap);
   });
   for (const fd of [0, 1, 2]) if (!parked.has(fd)) parked.set(fd, park("/dev/null", sys.O_RDWR, 0));
   for (const [fd, from] of parked) check(sys.dup2(from, fd), "place a file", `fd ${fd}`);

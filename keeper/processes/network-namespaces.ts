@@ -45,12 +45,29 @@ export class NetworkNamespace {
 
   /** Runs `work` in it. Throws what it throws. */
   inside<T>(work: () => T): T {
-    check(sys.setns(this.fd, sys.CLONE_NEWNET), "enter a network namespace");
-    try {
-      return work();
-    } finally {
-      goHome();
-    }
+    return insideNamespace(this.fd, work);
+  }
+}
+
+/** Runs `work` in somebody's namespace, which is there at this path. Throws what it throws, or HostResource. */
+export function insideNamespaceAt<T>(path: string, work: () => T): T {
+  // a FIFO must not stop the keeper
+  const fd = sys.open(path, sys.O_RDONLY | sys.O_NONBLOCK);
+  if (fd < 0) throw failure(fd, "HostResource", "open a network namespace", path);
+  try {
+    return insideNamespace(fd, work);
+  } finally {
+    sys.close(fd);
+  }
+}
+
+function insideNamespace<T>(fd: number, work: () => T): T {
+  home ??= check(sys.open(OWN, sys.O_RDONLY), "open a network namespace");
+  check(sys.setns(fd, sys.CLONE_NEWNET), "enter a network namespace");
+  try {
+    return work();
+  } finally {
+    goHome();
   }
 }
 

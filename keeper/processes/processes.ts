@@ -24,7 +24,7 @@ import { ForkControl, parentOf } from "./fork-control.ts";
 import { cloneFlags, unmountTemporary } from "./jail.ts";
 import { listenInEmptyNetwork } from "./sockets.ts";
 import { filterFile } from "./system-calls.ts";
-import { makeTaps } from "./taps.ts";
+import { Taps } from "./taps.ts";
 import type { Uplinks } from "./uplinks.ts";
 
 interface Child {
@@ -71,16 +71,12 @@ export class Processes {
   /** Answers once the program runs. Throws what {@link prepareChild} throws, or names the program. */
   async spawn(spec: ProcessSpawn): Promise<StartedProcess> {
     this.validate(spec);
-    const taps = makeTaps(spec.taps?.length ?? 0);
-    try {
-      const child = await this.spawnWith(spec, taps.fds);
-      return { ...child.identity, taps: taps.parked };
-    } finally {
-      closeAll(taps.fds);
-    }
+    const taps = Taps.name(spec.taps?.length ?? 0);
+    const { identity } = await this.spawnWith(spec, taps);
+    return { ...identity, taps: taps.parked };
   }
 
-  private async spawnWith(spec: ProcessSpawn, taps: readonly number[]): Promise<Child> {
+  private async spawnWith(spec: ProcessSpawn, taps: Taps): Promise<Child> {
     const { loop, openFiles, uplinks } = this.options;
     const uplink = spec.jail?.uplink === undefined ? undefined : uplinks.find(spec.jail.uplink);
     const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
@@ -112,15 +108,14 @@ export class Processes {
   }
 
   /** The copy is a sibling of its original (CLONE_PARENT), and so a child of the keeper. */
-  async fork({ id, original, words, ...wanted }: ProcessFork): Promise<StartedProcess> {
+  async fork({ id, original, words, taps: count = 0, ...wanted }: ProcessFork): Promise<StartedProcess> {
     const operation = "fork a process";
     this.refuseKnown(id, operation);
-    const parent = this.children.get(original);
-    if (parent === undefined) throw refused("ProcessNotFound", operation, original, "no such process");
-    if (parent.forks === undefined || parent.exited !== undefined)
-      throw refused("ProcessNotRunning", operation, original, "it cannot fork, or has ended");
-    const { given, parked } = handedOver(wanted, parent.mayJail);
-    const pid = await parent.forks.fork(words, given);
+    this.forkable(original, operation);
+    const taps = Taps.name(count);
+    const opened = await taps.openAside(this.options.loop, this.options.reaper);
+    const given = handedOver(opened, wanted, () => this.forkable(original, operation).mayJail);
+    const pid = await this.forkable(original, operation).forks.fork(words, given);
     // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
     // A copy that could not go on has ended already.
@@ -130,7 +125,7 @@ export class Processes {
     this.refuseKnown(id, operation);
     const child = this.register(id, pid);
     child.starting = false;
-    return { ...child.identity, taps: parked };
+    return { ...child.identity, taps: taps.parked };
   }
 
   /** Takes from a process's jail what is temporary. Throws ProcessNotFound, ProcessNotRunning, HostResource. */
@@ -166,6 +161,15 @@ export class Processes {
     if (child !== undefined && child.exited === undefined)
       throw refused("IllegalTransition", "forget a process", id, "it still runs");
     this.children.delete(id);
+  }
+
+  private forkable(id: string, operation: string): Child & { readonly forks: ForkControl } {
+    const child = this.children.get(id);
+    if (child === undefined) throw refused("ProcessNotFound", operation, id, "no such process");
+    const { forks } = child;
+    if (forks === undefined || child.exited !== undefined)
+      throw refused("ProcessNotRunning", operation, id, "it cannot fork, or has ended");
+    return { ...child, forks };
   }
 
   private alive(id: string, operation: string): Child {
@@ -204,11 +208,15 @@ export class Processes {
   }
 }
 
-/** Descriptors for a copy, which can open no path: files, sockets, taps, and the filter of a jail. Throws HostResource. */
+/**
+ * Descriptors for a copy, which can open no path: files, sockets, the taps, and the filter of a jail. Throws HostResource,
+ * and then closes the taps, too.
+ */
 function handedOver(
-  { files = [], sockets = [], taps = 0 }: Pick<ProcessFork, "files" | "sockets" | "taps">,
-  jailed: boolean,
-): { given: number[]; parked: StartedProcess["taps"] } {
+  taps: readonly number[],
+  { files = [], sockets = [] }: Pick<ProcessFork, "files" | "sockets">,
+  jailed: () => boolean,
+): number[] {
   const given: number[] = [];
   try {
     for (const { path, flags, mode } of files) {
@@ -217,12 +225,10 @@ function handedOver(
       given.push(fd);
     }
     given.push(...listenInEmptyNetwork(sockets));
-    const { fds, parked } = makeTaps(taps);
-    given.push(...fds);
-    if (jailed) given.push(check(sys.dup(filterFile()), "hand over a filter"));
-    return { given, parked };
+    const filter = jailed() ? [check(sys.dup(filterFile()), "hand over a filter")] : [];
+    return [...given, ...taps, ...filter];
   } catch (error) {
-    closeAll(given);
+    closeAll([...given, ...taps]);
     throw error;
   }
 }

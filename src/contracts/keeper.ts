@@ -289,6 +289,14 @@ export interface Keeper {
   openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding>;
   /** Sets who answers containerd's Task requests; those that came before are handed over now. */
   onTaskMessage(handler: TaskMessageHandler): void;
+  /**
+   * Tells when links, addresses, routes or neighbours of a network namespace have changed; a burst is told once. Also told
+   * after the link was lost, because nobody has looked meanwhile. An id has one watch: a second one replaces the first. The
+   * namespace stays alive while it is watched. Fails with HostResource naming the path, or ResourceExhausted.
+   */
+  watchNetwork(id: string, path: string, onChanged: () => void): Promise<void>;
+  /** Ends a watch at once; an unknown id is fine. */
+  unwatchNetwork(id: string): Promise<void>;
   /** Leaves the keeper running. */
   close(): Promise<void>;
   /** Ends the keeper. Fails with IllegalTransition while it has running processes or open stdio. */

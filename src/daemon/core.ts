@@ -20,6 +20,9 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
+import { CniNetworks } from "../host/network/cni-networks.ts";
+import { NoNetwork } from "../host/network/no-network.ts";
+import { NodePodNetworks } from "../host/network/pod-networks.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -34,10 +37,10 @@ import { type Actors, wireActors } from "./actors.ts";
 import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
+import { hostNetworks } from "./host-networks.ts";
 import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
-import { podNetworks } from "./pod-networks.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
@@ -115,7 +118,10 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     cgroups: options.cgroups ?? new HostCgroups(),
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
-    networks: podNetworks(options, { users, workers, hostResolvConf }),
+    networks: new NodePodNetworks(
+      new CniNetworks({ workers: workers.rootfs, keeper, logger }),
+      hostNetworks(options, { users, workers, hostResolvConf }) ?? new NoNetwork(),
+    ),
     users,
     specs: ociSpecs,
     events,

@@ -9,7 +9,6 @@ import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
 import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
-import type { NetworkTasks } from "../workers/network.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
 import type { Config } from "./config/schema.ts";
 import { IdleMemory } from "./tuning/idle-memory.ts";
@@ -24,7 +23,6 @@ export class DaemonWorkers {
   readonly templateMemory: WorkerPool<MemoryTasks>;
   readonly images: WorkerPool<ImageTasks>;
   readonly seccomp: WorkerPool<SeccompTasks>;
-  readonly network: WorkerPool<NetworkTasks>;
 
   constructor(config: Config, logger: Logger) {
     const idleMemory = new IdleMemory(logger);
@@ -52,15 +50,10 @@ export class DaemonWorkers {
       maxThreads: 1,
       idleTimeoutMs: SECCOMP_IDLE_MS,
     });
-    this.network = new WorkerPool<NetworkTasks>({
-      file: bundle("network"),
-      maxThreads: 1,
-      onIdle: () => idleMemory.giveBack(this.rootfs, { threadEnded: true }),
-    });
   }
 
   async close(): Promise<void> {
-    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp, this.network];
+    const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
     await Promise.all(pools.map((pool) => pool.close()));
   }
 }

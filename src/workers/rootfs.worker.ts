@@ -1,5 +1,6 @@
 /**
- * Worker entry: makes and undoes root filesystems on the host; looks at volumes, and binds them for file servers.
+ * Worker entry: makes and undoes root filesystems on the host; looks at volumes, and binds them for file servers; joins VMs
+ * to pods' networks (network/tasks.ts).
  *
  * Its functions are the tasks of a piscina pool, called by name with plain data; {@link RootfsTasks} lists them. Layers
  * are mounted read-only, nosuid, nodev and noexec. Must not write into a layer. Must not be terminated in the middle of
@@ -17,14 +18,17 @@ import { pageOutText, trimFreedMemory } from "./give-back.ts";
 import { makeWhiteout, systemError } from "./libc.ts";
 import { maskLayer, UPPER_IMAGE } from "./mask-layer.ts";
 import { HARMLESS, type MountFailure, mountPrivately, unmountAllBelow, unmountAt } from "./mounts.ts";
+import type { NetworkTasks } from "./network/tasks.ts";
 import { type Outcome, settle } from "./outcome.ts";
 import { overlayData } from "./overlay-data.ts";
 import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mounts.ts";
 import { type CopyBounds, lookAtSource, readTree } from "./volumes/volume-tree.ts";
 
+export { joinTaps, joinUplink, leaveTaps, lookAgain, readHostNetwork, readNetwork } from "./network/tasks.ts";
+
 /** The tasks by name, as the pool calls them. */
-export interface RootfsTasks {
+export interface RootfsTasks extends NetworkTasks {
   applyRootfs(input: {
     readonly plan: RootfsPlan;
     readonly empty: EmptyImage;

@@ -8,6 +8,7 @@ import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";
 import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts";
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
+import { describeHostileNetworks, describeNetwork } from "./guest-agent/network.ts";
 import { describeRules } from "./guest-agent/rules.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
 import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
@@ -62,6 +63,8 @@ describeRules(bench);
 describeVolumes(bench);
 describeOwnNamespaces(bench);
 describeUserNamespaces(bench);
+describeNetwork(bench);
+describeHostileNetworks(bench);
 
 describe("the guest agent's answers to wrong requests", () => {
   it("name what is wrong", async () => {

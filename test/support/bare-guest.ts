@@ -24,6 +24,7 @@ import {
   processExited,
   SHARE_PORTS,
 } from "../../src/protocol/guest/messages.ts";
+import { nicMac } from "../../src/protocol/guest/nics.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../src/protocol/wire/frame.ts";
 import { Peer } from "../../src/protocol/wire/peer.ts";
 import { StreamReceiver, StreamSender } from "../../src/protocol/wire/stream.ts";
@@ -47,6 +48,8 @@ export interface BareGuestOptions {
   readonly memoryMiB?: number;
   /** More of the kernel's command line. */
   readonly append?: string;
+  /** Network interfaces; each is a socket `nic<n>.sock` in the directory, for whom it is a stream of frames. */
+  readonly nics?: number;
 }
 
 /** What a process has written to one stream. */
@@ -146,6 +149,12 @@ export class BareGuest {
       ["-chardev", `socket,id=share,path=${file("share.sock")}`],
       ["-device", `virtserialport,chardev=share,name=${SHARE_PORTS.layers}`],
       ["-device", "virtio-scsi-device,id=scsi"],
+      ...Array.from({ length: options.nics ?? 0 }, (_, nic) => [
+        "-netdev",
+        `stream,id=nic${nic},server=on,addr.type=unix,addr.path=${file(`nic${nic}.sock`)}`,
+        "-device",
+        `virtio-net-device,netdev=nic${nic},mac=${nicMac(nic)}`,
+      ]),
     ].flat();
     const server = ["--root", file("share"), "--socket", file("share.sock")];
     // it ends with the VM

@@ -21,7 +21,7 @@ import { raiseGuestLimits } from "./guest-limits.ts";
 const MODULES = "/modules";
 /** The last module of the first part. */
 const CONSOLE_MODULE = /^virtio[-_]console\.ko$/;
-/** The last module that the share and the containers' roots need. */
+/** The last module that set-up, the share and the containers' roots need. */
 const SHARE_MODULE = /^overlay\.ko$/;
 const OPEN_FILES = 1_048_576;
 const RESTARTS = "BLAZAR_ENGINE_RESTARTS";
@@ -59,7 +59,7 @@ export function bootLink(timeline: Timeline): string[] {
 
 /** What the second part makes possible, step by step. */
 export interface Readiness {
-  /** The sandbox can be set up: there are cgroups, FUSE and overlayfs. */
+  /** The sandbox can be set up: there are cgroups, network cards, FUSE and overlayfs. */
   readonly share: Promise<void>;
   /** All modules are loaded. */
   readonly everything: Promise<void>;

@@ -10,6 +10,7 @@ import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestMount } from "../../../src/protocol/guest/messages.ts";
 import { STAGING } from "../guest-paths.ts";
+import { writeSysctls } from "../sandbox/pod-sysctls.ts";
 import { isDefaultNode, makeDevice, makeDeviceLinks, makeDevices } from "./device-nodes.ts";
 import type { MountOptions } from "./mount-options.ts";
 import { type Filesystem, MountPoints } from "./mount-points.ts";
@@ -35,7 +36,7 @@ export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevice
   for (const mount of pending) attach(points, mount);
   if (!mapped) makeNodes(points, root, hasDevices);
   else bindNodes(points, nodes, hasDevices);
-  writeSysctl(root.sysctl);
+  writeSysctls(root.sysctl);
   for (const path of root.readonlyPaths) makeReadonly(points, path);
   maskAll(points, root.maskedPaths);
   // last, or the container's /proc and its read-only parts would cover these files
@@ -172,15 +173,4 @@ function isNullDevice(fd: number): boolean {
   const stat = fd < 0 ? fd : sys.fstat(fd);
   if (typeof stat === "number") return false;
   return (stat.mode & sys.S_IFMT) === sys.S_IFCHR && stat.rdevMajor === 1 && stat.rdevMinor === 3;
-}
-
-function writeSysctl(sysctl: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(sysctl)) {
-    const parts = name.includes("/") ? name.split("/") : name.split(".");
-    if (parts.includes("..") || parts.includes("")) {
-      throw blazarError("InvalidSpec", "set a sysctl", "this is not the name of a sysctl", { subject: name });
-    }
-    const result = sys.writeFile(`/proc/sys/${parts.join("/")}`, value, sys.O_WRONLY);
-    if (result < 0) throw failure(result, "InvalidSpec", "set a sysctl", `${name}=${value}`);
-  }
 }

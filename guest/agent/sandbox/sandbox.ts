@@ -15,9 +15,11 @@ import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
+import { bringUpLoopback, GuestNetwork } from "../network/pod-network.ts";
 import { UndoList } from "../undo-list.ts";
 import { addEntropy, setClock } from "./clock-and-entropy.ts";
 import { PidNamespaceHolder } from "./pid-namespace-holder.ts";
+import { writeSysctls, writeSysctlsIn } from "./pod-sysctls.ts";
 import { outsideId, UserNamespace } from "./user-namespace.ts";
 
 /** What a container gets from its sandbox. */
@@ -36,6 +38,7 @@ const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 export class Sandbox {
   private readonly context: AgentContext;
   private readonly undo: UndoList;
+  private readonly network = new GuestNetwork();
   private current: SandboxEnvironment | undefined;
   private holder: PidNamespaceHolder | undefined;
   /** The setup that the present mounts and namespaces were made for. */
@@ -65,7 +68,7 @@ export class Sandbox {
   changeNetwork(network: PodNetwork): void {
     if (this.last === undefined)
       throw blazarError("SandboxNotReady", "change the network", "the sandbox has not been set up");
-    this.last = { ...this.last, network };
+    this.network.apply(network);
   }
 
   /** Removes mounts and namespaces. */
@@ -117,6 +120,7 @@ export class Sandbox {
     if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
     this.last = setup;
     this.current = { files: this.writeFiles(setup), sharedMemory, userNamespace: undefined };
+    this.connect(setup);
   }
 
   /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
@@ -129,14 +133,22 @@ export class Sandbox {
   private makeAll(setup: SandboxSetup): void {
     this.last = setup;
     this.identify(setup);
-    // this brings 127.0.0.1 and ::1, too
-    check(sys.setInterfaceUp("lo", true), "bring up the loopback interface");
+    bringUpLoopback();
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
     const userNamespace = this.makeUserNamespace(setup);
     const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
     if (setup.sharedPidNamespace) this.sharePids(userNamespace);
     this.current = { files, sharedMemory, userNamespace };
+    this.connect(setup);
+  }
+
+  /** Sysctls come last: some are about a link of the pod. */
+  private connect({ network, sysctls }: SandboxSetup): void {
+    this.network.apply(network);
+    const pod = this.current?.userNamespace?.descriptors;
+    if (pod === undefined) writeSysctls(sysctls);
+    else writeSysctlsIn(pod, this.context.reaper, sysctls);
   }
 
   private writeFiles(setup: SandboxSetup): Record<string, string> {
@@ -164,6 +176,8 @@ export class Sandbox {
     if (maps === undefined) return undefined;
     const made = UserNamespace.make(this.context.reaper, maps);
     this.undo.add("close the user namespace", () => made.close());
+    this.undo.add("take the network interfaces back", () => this.network.takeBack());
+    this.network.moveTo(made.descriptors.network);
     return made;
   }
 

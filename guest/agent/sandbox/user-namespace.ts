@@ -12,6 +12,7 @@ import { writeControl } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import { outsideOf } from "../../../src/contracts/id-maps.ts";
 import type { UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
+import { bringUpLoopback } from "../network/pod-network.ts";
 
 /** Descriptors of the namespaces. */
 export interface PodDescriptors {
@@ -90,6 +91,6 @@ function cloneIntoNew(reaper: ChildReaper, child: number, own: number): number {
 function settle(socket: number, agents: number): number {
   sys.close(agents);
   if (sys.read(socket, new ArrayBuffer(1), 0, 1) !== 1) return 1;
-  check(sys.setInterfaceUp("lo", true), "bring up the pod's loopback interface");
+  bringUpLoopback();
   return sys.write(socket, new ArrayBuffer(1), 0, 1) === 1 ? 0 : 1;
 }

@@ -146,14 +146,7 @@ class VmSandbox implements SandboxBackend {
 
   container(spec: ContainerSpec): BackendContainer {
     const logger = this.logger.child({ container: spec.id });
-    return new GuestContainer(this.vm, this.ports, this.withPodSysctls(spec), logger);
-  }
-
-  /** A pod's sysctls are set with each of its containers: they share the guest's namespaces. */
-  private withPodSysctls(spec: ContainerSpec): ContainerSpec {
-    const { translated } = spec;
-    const sysctl = { ...this.opening.spec.sysctls, ...translated.create.sysctl };
-    return { ...spec, translated: { ...translated, create: { ...translated.create, sysctl } } };
+    return new GuestContainer(this.vm, this.ports, spec, logger);
   }
 
   async shutDown(signal: AbortSignal): Promise<void> {

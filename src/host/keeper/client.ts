@@ -27,6 +27,7 @@ import { KEEPER_EVENTS, keeperHello, type StdioOpen } from "../../protocol/keepe
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import { type Hello, Peer } from "../../protocol/wire/peer.ts";
 import { KeeperLink } from "./link.ts";
+import { KeeperNetworks } from "./networks.ts";
 import { KeeperProcesses } from "./processes.ts";
 import { KeeperRequests, type Outcome } from "./requests.ts";
 import { StdioChannel } from "./stdio.ts";
@@ -56,6 +57,7 @@ class KeeperClient implements Keeper {
   private readonly requests: KeeperRequests;
   private readonly processes = new KeeperProcesses();
   private readonly tasks: TaskRelay;
+  private readonly networks: KeeperNetworks;
   private readonly channels = new Map<string, StdioChannel>();
   private session = "";
   private keeperPid = 0;
@@ -79,6 +81,7 @@ class KeeperClient implements Keeper {
       onViolation: (error) => this.link.violated(error),
     });
     this.requests = new KeeperRequests(this.peer, options.requestTimeoutMs ?? 10_000);
+    this.networks = new KeeperNetworks(this.requests, options.log);
     this.tasks = new TaskRelay((frame) => this.peer.send(frame), options.log);
     this.link = new KeeperLink({
       path: options.control,
@@ -158,6 +161,14 @@ class KeeperClient implements Keeper {
     this.tasks.setHandler(handler);
   }
 
+  watchNetwork(id: string, path: string, onChanged: () => void): Promise<void> {
+    return this.networks.watch(id, path, onChanged);
+  }
+
+  unwatchNetwork(id: string): Promise<void> {
+    return this.networks.unwatch(id);
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -212,6 +223,7 @@ class KeeperClient implements Keeper {
   private greeted(hello: Hello): void {
     const body = keeperHello(hello.body, "hello");
     if (this.session !== "" && this.session !== hello.session) this.lose("the keeper was restarted");
+    const again = this.session !== "";
     this.session = hello.session;
     this.keeperPid = body.pid;
     for (const { id, identity, exited } of body.processes) {
@@ -222,6 +234,7 @@ class KeeperClient implements Keeper {
     this.tasks.reconcile(body.connections);
     this.tellChannels(true);
     this.link.greeted();
+    if (again) this.networks.attached();
   }
 
   /** Takes up stdio that is open in the keeper, so that its acks have an owner from the start. */
@@ -243,6 +256,8 @@ class KeeperClient implements Keeper {
         return this.tasks.opened(KEEPER_EVENTS[event](params, event).connection);
       case "task.closed":
         return this.tasks.closed(KEEPER_EVENTS[event](params, event).connection);
+      case "network.changed":
+        return this.networks.changed(KEEPER_EVENTS[event](params, event).id);
       default:
         this.log.debug({ event }, "the keeper reports something unknown");
     }
@@ -261,6 +276,7 @@ class KeeperClient implements Keeper {
     for (const channel of this.channels.values()) channel.close();
     this.channels.clear();
     this.tasks.reconcile([]);
+    if (this.closed) this.networks.clear();
   }
 
   /** What becomes of a process that was asked for. */

@@ -141,6 +141,17 @@ export type StdioOpen = ReturnType<typeof stdioOpen>;
 /** `stdio.close`: closes all that is open of it (containerd waits for that end of file) and forgets it. */
 export const stdioRef = object({ id: string });
 
+/** `network.watch`: tells `network.changed` from now on, until `network.unwatch` or the end of the daemon's connection. */
+export const networkWatch = object({
+  id: string,
+  /** Of a network namespace. */
+  path: string,
+});
+export type NetworkWatch = ReturnType<typeof networkWatch>;
+
+/** `network.unwatch`, and the event `network.changed`: links, addresses, routes or neighbours. */
+export const networkRef = object({ id: string });
+
 /** What the keeper knows, in its hello: a daemon that was restarted starts from this. */
 export const keeperHello = object({
   role: oneOf("keeper"),
@@ -174,6 +185,8 @@ export const KEEPER_REQUESTS = {
   /** Ends the input stream: closes the keeper's end of stdin only. */
   "stdio.closeInput": { params: stdioRef, result: nothing },
   "stdio.close": { params: stdioRef, result: nothing },
+  "network.watch": { params: networkWatch, result: nothing },
+  "network.unwatch": { params: networkRef, result: nothing },
   /** Ends the keeper if it has no processes and no streams; else FailedPrecondition. */
   shutdown: { params: nothing, result: nothing },
 } as const satisfies Record<string, { params: Check<unknown>; result: Check<unknown> }>;
@@ -187,5 +200,6 @@ export const KEEPER_EVENTS = {
   "process.exited": keeperProcessExited,
   "task.opened": taskConnection,
   "task.closed": taskConnection,
+  "network.changed": networkRef,
 } as const;
 export type KeeperEventName = keyof typeof KEEPER_EVENTS;

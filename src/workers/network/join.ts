@@ -19,7 +19,7 @@ import {
   redirectIngress,
 } from "../../protocol/netlink/traffic.ts";
 import { isOwnTap, tapName } from "./carried.ts";
-import { NetworkNamespace } from "./namespaces.ts";
+import { type NamespaceIdentity, NetworkNamespace } from "./namespaces.ts";
 import { RouteSession, type Step } from "./route-session.ts";
 
 /** Of our filters: behind those that somebody numbers by hand, before those that tc(8) numbers itself. */
@@ -32,6 +32,12 @@ export interface JoinedLink {
   readonly index: number;
 }
 
+/** What a pod is joined to: what is needed to look at it again. */
+export interface Joined {
+  readonly namespace: NamespaceIdentity;
+  readonly links: readonly JoinedLink[];
+}
+
 export interface Joint {
   /** The link's name in the pod's namespace. */
   readonly link: string;
@@ -40,12 +46,12 @@ export interface Joint {
 }
 
 /** Joins all of them, or none. Throws HostResource, VmmExited if a tap is gone. */
-export function joinTaps(path: string, joints: readonly Joint[]): JoinedLink[] {
+export function joinTaps(path: string, joints: readonly Joint[]): Joined {
   const namespace = NetworkNamespace.open(path);
   try {
     const session = RouteSession.in(namespace);
     try {
-      return joinAll(namespace, session, joints);
+      return { namespace: namespace.identity, links: joinAll(namespace, session, joints) };
     } catch (error) {
       takeApart(session);
       throw error;

@@ -10,15 +10,9 @@ import { type LinkRecord, setLink } from "../../protocol/netlink/links.ts";
 import { readRecords } from "../../protocol/netlink/pod-network.ts";
 import { getRules, ruleOf } from "../../protocol/netlink/rules.ts";
 import { isOwnTap, networkOf, networkWith, tapName } from "./carried.ts";
-import type { JoinedLink } from "./join.ts";
-import { type NamespaceIdentity, NetworkNamespace } from "./namespaces.ts";
+import type { Joined, JoinedLink } from "./join.ts";
+import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
-
-/** A network, and the namespace that it was read in. */
-export interface NetworkReading {
-  readonly network: PodNetwork;
-  readonly namespace: NamespaceIdentity;
-}
 
 /** What has become of a network that is joined. */
 export type NetworkLook =
@@ -26,7 +20,7 @@ export type NetworkLook =
   | { readonly kind: "gone"; readonly reason: string };
 
 /** Throws HostResource (no such namespace), InvalidSpec (blazard's own), UnsupportedSpec (what cannot be carried). */
-export function readNetwork(path: string): NetworkReading {
+export function readNetwork(path: string): PodNetwork {
   const namespace = NetworkNamespace.open(path);
   try {
     if (namespace.isOwn) {
@@ -37,7 +31,7 @@ export function readNetwork(path: string): NetworkReading {
     try {
       const { exchange } = session;
       const rules = [AF_INET, AF_INET6].flatMap((family) => exchange.dump(getRules(family)).map(ruleOf));
-      return { network: networkOf(readRecords(exchange), rules), namespace: namespace.identity };
+      return networkOf(readRecords(exchange), rules);
     } finally {
       session.close();
     }
@@ -47,20 +41,16 @@ export function readNetwork(path: string): NetworkReading {
 }
 
 /** Reads the links that were joined, once more. Throws HostResource if the kernel cannot be asked. */
-export function lookAgain(
-  path: string,
-  before: NamespaceIdentity,
-  joined: readonly JoinedLink[],
-): NetworkLook {
+export function lookAgain(path: string, joined: Joined): NetworkLook {
   const namespace = NetworkNamespace.find(path);
   if (namespace === undefined) return { kind: "gone", reason: "its namespace was removed" };
   try {
     const { device, inode } = namespace.identity;
-    if (device !== before.device || inode !== before.inode)
+    if (device !== joined.namespace.device || inode !== joined.namespace.inode)
       return { kind: "gone", reason: "there is another namespace at its path" };
     const session = RouteSession.in(namespace);
     try {
-      return lookAt(session, joined);
+      return lookAt(session, joined.links);
     } finally {
       session.close();
     }

@@ -89,21 +89,21 @@ export function describeNamespaces(bench: AgentBench): void {
     });
 
     it("have kernel modules loaded for them, which the guest does without until then", async () => {
-      const all = capabilityMask(["CAP_NET_ADMIN"]);
+      const all = capabilityMask(["CAP_NET_ADMIN", "CAP_NET_RAW"]);
       const capabilities = {
         ...{ bounding: all, effective: all, permitted: all },
         inheritable: 0,
         ambient: 0,
       };
-      const kinds = ["bridge", "dummy"].map(
+      const kinds = ["bridge", "dummy", "ifb", "wireguard"].map(
         (kind) => `ip link add new-${kind} type ${kind} && ip link del new-${kind}`,
       );
       const { stdout, stderr } = await bench.run(
-        `${kinds.join(" && ")} && echo loaded`,
+        `! ls /proc/net/packet 2>&-; arping -c 1 -I lo 127.0.0.1 >&- 2>&-; ls /proc/net/packet; ${kinds.join(" && ")} && echo loaded`,
         {},
         { capabilities },
       );
-      expect(`${stdout}${stderr}`).toBe("loaded\n");
+      expect(`${stdout}${stderr}`).toBe("/proc/net/packet\nloaded\n");
     });
 
     it("say that memory has run out", async () => {

@@ -73,7 +73,7 @@ describe("a tap that is joined to a link", () => {
   it("carries frames both ways, broadcasts too, up to the MTU", () => {
     const wire = PacketSocket.open(outside.path, indexOf(outside, "out0"));
     const joined = joinTaps(pod.path, [joint()]);
-    expect(joined).toEqual([{ name: "eth0", index: indexOf(pod, "eth0") }]);
+    expect(joined.links).toEqual([{ name: "eth0", index: indexOf(pod, "eth0") }]);
     for (const [to, payload] of [
       [BROADCAST, 46],
       [OTHER_MAC, 1500],

@@ -53,6 +53,9 @@ export function specOf(
   return containerCreate(id, [], { process, mounts: MOUNTS, ...more });
 }
 
+/** Network interfaces of the VM. */
+const NICS = 2;
+
 export class AgentBench {
   /** The host's, for images of disks. */
   directory = "";
@@ -64,7 +67,7 @@ export class AgentBench {
   async start(): Promise<void> {
     this.directory = await mkdtemp(path.join(tmpdir(), "blazar-agent-"));
     const { vmlinux, initramfs } = artifacts();
-    this.vm = await BareGuest.launch({ directory: this.directory, vmlinux, initramfs });
+    this.vm = await BareGuest.launch({ directory: this.directory, vmlinux, initramfs, nics: NICS });
     await this.makeRoot(LAYERS.path);
     await this.vm.connect();
   }

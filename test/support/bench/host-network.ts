@@ -24,7 +24,7 @@ import {
   HostNetworks,
   type HostNetworksOptions,
 } from "../../../src/host/network/host-network/host-networks.ts";
-import { joinUplink, readHostNetwork } from "../../../src/workers/network.worker.ts";
+import { joinUplink, readHostNetwork } from "../../../src/workers/network/tasks.ts";
 import { unwrap } from "../../../src/workers/outcome.ts";
 import { CapturedLogger } from "../captured-logger.ts";
 import { Namespaces, type TestNamespace } from "../network/namespaces.ts";

@@ -24,6 +24,7 @@ import { sandboxSetup } from "../guest-requests.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
 import { DriverGuest } from "./guest.ts";
 import { RealKeeper } from "./keeper.ts";
+import { BenchNics } from "./nics.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const MEMORY_BYTES = 192 * MEBIBYTE;
@@ -44,6 +45,8 @@ export class QemuBench implements VmmBench {
   readonly driver: QemuDriver;
   readonly failing: QemuDriver;
   readonly hanging: QemuDriver;
+  /** As root only: a keeper without it makes no taps. */
+  readonly nics = process.getuid?.() === 0 ? new BenchNics(artifacts().busybox.binary) : undefined;
   private nextUid = FIRST_UID + (process.pid % UIDS);
   private images = 0;
   private readonly mounts: string[] = [];
@@ -193,6 +196,7 @@ export class QemuBench implements VmmBench {
   }
 
   async dispose(): Promise<void> {
+    this.nics?.dispose();
     await this.keeper.dispose();
     for (const directory of this.mounts) await promisify(execFile)("umount", ["--lazy", directory]);
     await rm(this.directory, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import type { TemplateDriver, VmmDriver } from "../../../src/contracts/vmm.ts";
 import { greet } from "./vmm-bench.ts";
+import { expectExchange, type NicBench } from "./vmm-nics.ts";
 
 /** A driver and what the suite needs around it. */
 export interface CloneBench {
@@ -23,6 +24,8 @@ export interface CloneBench {
   /** Where the disk of such a VM may go. */
   diskFor(spec: VmSpec): string;
   exists(path: string): Promise<boolean>;
+  /** Undefined where VMs can have no network interfaces. */
+  readonly nics: NicBench | undefined;
   killFromOutside(vm: Vm): Promise<void>;
   /** Living processes, and files in the directories of {@link spec}. */
   leftovers(): Promise<readonly string[]>;
@@ -107,6 +110,15 @@ function clonePromises(bench: () => CloneBench): void {
     await expectOwnDisk(bench(), await cloneSpec(bench(), "vm"));
   });
 
+  it("carries frames over taps of its own, also beside another one", async () => {
+    const { nics, driver } = bench();
+    if (nics === undefined) return;
+    const specs = [await cloneSpec(bench(), "one"), await cloneSpec(bench(), "two")];
+    const vms = await Promise.all(specs.map((spec) => driver.launch(spec)));
+    for (const vm of vms) await expectExchange(nics, vm);
+    await Promise.all(vms.map((vm) => vm.kill()));
+  });
+
   it("is refused without a template, a share, a place for its disk, or with another shape", async () => {
     const spec = await cloneSpec(bench(), "vm");
     const nowhere = { ...spec.source, template: await bench().emptyDirectory() };
@@ -140,6 +152,20 @@ function forkPromises(bench: () => CloneBench): void {
     const { vm: original } = await makeOriginal(bench());
     await expectOwnDisk(bench(), await forkSpec(bench(), "fork", original));
     await original.kill();
+  });
+
+  it("carries frames over taps of its own, never over its original's or another fork's", async () => {
+    const { nics, driver } = bench();
+    if (nics === undefined) return;
+    const { vm: original } = await makeOriginal(bench());
+    const specs = [await forkSpec(bench(), "one", original), await forkSpec(bench(), "two", original)];
+    const vms = await Promise.all(specs.map((spec) => driver.launch(spec)));
+    const all = [original, ...vms].flatMap((vm) => vm.nics);
+    expect(new Set(all.map(({ tap }) => tap)).size).toBe(all.length);
+    for (const vm of vms) await expectExchange(nics, vm);
+    expect(await nics.parked(original, 0)).toBe(true);
+    await original.kill();
+    await Promise.all(vms.map((vm) => vm.kill()));
   });
 
   it("is refused without its original, and when that has ended", async () => {
@@ -235,6 +261,7 @@ async function expectRefusedAnyway(bench: CloneBench, spec: Spec<"clone" | "fork
   const wrong: Partial<VmSpec>[] = [
     { source: { ...spec.source, disk: undefined } },
     { memoryBytes: 2 * spec.memoryBytes },
+    { nics: spec.nics + 1 },
   ];
   for (const part of wrong) await expectRefused(bench, { ...spec, ...part }, "InvalidArgument");
 }

@@ -6,6 +6,7 @@ import { nodeText } from "../../../src/lib/text.ts";
 import { guestHello } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { NicBench } from "./vmm-nics.ts";
 
 /** A driver and what the suite needs around it. */
 export interface VmmBench {
@@ -29,6 +30,8 @@ export interface VmmBench {
    * that takes privileges that the test has not.
    */
   readonly fillDisk?: ((vm: Vm) => Promise<void>) | undefined;
+  /** Undefined where VMs can have no network interfaces. */
+  readonly nics: NicBench | undefined;
   /** Ends the VMM as the kernel's out-of-memory killer does. */
   killFromOutside(vm: Vm): Promise<void>;
   /** What is there of VMs: living processes, and files in the directories of {@link spec}. */

@@ -11,6 +11,7 @@ import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
 import { attaching } from "./vmm-attachments.ts";
 import { greet, record, type VmmBench } from "./vmm-bench.ts";
+import { networking } from "./vmm-nics.ts";
 
 /** Defines the suite. `makeBench` is called for each test. */
 export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>): void {
@@ -26,6 +27,7 @@ export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>)
     launching(() => bench);
     connecting(() => bench);
     attaching(() => bench);
+    networking(() => bench);
     running(() => bench);
     ending(() => bench);
   });

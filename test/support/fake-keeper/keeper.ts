@@ -44,6 +44,8 @@ export interface FakeKeeperHooks {
   onSpawn?: (spec: ProcessSpawn) => void | Promise<void>;
   /** Called for each fork, likewise. */
   onFork?: (request: ProcessFork) => void | Promise<void>;
+  /** Called for each network that shall be watched: throw to make it fail. */
+  onWatch?: (path: string) => void;
   /** What a new process does; undefined = runs until a signal or {@link FakeKeeperHost.exit}. */
   behaviour?: (spec: ProcessSpawn) => { code?: number; signal?: number } | undefined;
   /** Called for each signal; true = the process ignores it. By default TERM and KILL end it. */
@@ -56,6 +58,8 @@ export class FakeKeeperHost {
   readonly stdio = new Map<string, FakeStdio>();
   readonly tasks = new Map<number, FakeTaskConnection>();
   readonly uplinks = new Set<string>();
+  /** Paths of the networks that are watched, by id; they end with the daemon. */
+  readonly networks = new Map<string, { readonly path: string; readonly onChanged: () => void }>();
   ended = false;
   client: FakeKeeper | undefined;
   private nextPid = 4_000_000;
@@ -78,6 +82,11 @@ export class FakeKeeperHost {
     const signal = how.signal ?? 0;
     process.exit = { id, signal, code: signal === 0 ? (how.code ?? 0) : -1 };
     this.client?.reported(process.exit);
+  }
+
+  /** Something has changed in a network namespace. */
+  changeNetwork(path: string): void {
+    for (const watched of this.networks.values()) if (watched.path === path) watched.onChanged();
   }
 
   /** The ids of the processes that run. */
@@ -169,6 +178,7 @@ export class FakeKeeper implements Keeper {
   reconnect(): void {
     this.up = true;
     for (const stdio of this.host.stdio.values()) stdio.attached();
+    for (const { onChanged } of this.host.networks.values()) queueMicrotask(onChanged);
     for (const go of this.waitingForLink.splice(0)) go();
   }
 
@@ -260,6 +270,16 @@ export class FakeKeeper implements Keeper {
     for (const connection of this.host.tasks.values()) this.serve(connection);
   }
 
+  async watchNetwork(id: string, path: string, onChanged: () => void): Promise<void> {
+    await this.link();
+    this.host.hooks.onWatch?.(path);
+    this.host.networks.set(id, { path, onChanged });
+  }
+
+  async unwatchNetwork(id: string): Promise<void> {
+    this.host.networks.delete(id);
+  }
+
   async close(): Promise<void> {
     this.displaced();
   }
@@ -288,6 +308,7 @@ export class FakeKeeper implements Keeper {
   displaced(): void {
     if (this.host.client !== this) return;
     this.host.client = undefined;
+    this.host.networks.clear();
     this.up = false;
     for (const stdio of this.host.stdio.values()) stdio.unbind();
     for (const connection of this.host.tasks.values()) connection.unserved();

@@ -23,6 +23,7 @@ import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { MemoryNetworks } from "./networks.ts";
 import { podNetwork } from "./pods.ts";
 import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
@@ -74,6 +75,10 @@ export class MemoryHost {
   readonly volumes = new MemoryVolumes();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
+  });
+  readonly networks = new MemoryNetworks({
+    otherwise: podNetwork(1),
+    before: (call, id) => this.maybeFail(call === "connect" ? "connectNetwork" : "disconnectNetwork", id),
   });
   /** Images that were given back while a VM still had them. */
   private readonly droppedImages: string[] = [];
@@ -153,12 +158,7 @@ export class MemoryHost {
       },
       volumes: this.volumes,
       seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
-      networks: {
-        read: async ({ netnsPath }) => podNetwork(netnsPath === "" ? 0 : 1),
-        connect: async (_, { id }) => this.make("connectNetwork", `network ${id}`),
-        watch: () => () => undefined,
-        disconnect: async ({ id }) => this.undo("disconnectNetwork", (name) => name === `network ${id}`),
-      },
+      networks: this.networks,
       users: this.users,
       specs: ociSpecs,
       events: { publish: (event) => this.events.push(event) },
@@ -259,6 +259,7 @@ export class MemoryHost {
       ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
       ...this.volumes.remains,
+      ...[...this.networks.joined.keys()].map((id) => `network ${id}`),
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];
   }

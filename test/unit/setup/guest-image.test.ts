@@ -1,5 +1,5 @@
 /** What goes into the guest's image: the kernel out of its wrapping, modules in load order, the initramfs. */
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { initramfsEntries } from "../../../guest/image/initramfs.ts";
 import {
@@ -146,8 +146,9 @@ describe("the initramfs", () => {
       path: "sbin/modprobe",
       target: "/rootfs/bin/busybox",
     });
-    expect(at("lib/modules/6.1.0/c.ko")).toMatchObject({ data: Buffer.from("c") });
-    expect(at("lib/modules/6.1.0/modules.dep")).toMatchObject({ data: Buffer.from("c.ko:\n") });
+    const packed = at("lib/modules/6.1.0/c.ko.gz");
+    expect(packed?.type === "file" && gunzipSync(packed.data).toString()).toBe("c");
+    expect(at("lib/modules/6.1.0/modules.dep")).toMatchObject({ data: Buffer.from("c.ko.gz:\n") });
   });
 
   test("has a root file system whose applets lead to busybox", () => {

@@ -1,10 +1,11 @@
 /** The fake driver keeps the promises of the port: what is tested on it holds for a real one. */
 import { describe, expect, it } from "vitest";
-import type { VmSpec } from "../../../src/contracts/vm.ts";
+import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { type CloneBench, cloneConformance } from "../../support/conformance/clones.ts";
 import { vmmConformance } from "../../support/conformance/vmm.ts";
 import type { VmmBench } from "../../support/conformance/vmm-bench.ts";
+import type { NicBench } from "../../support/conformance/vmm-nics.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../../support/fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../../support/fake-vmm/template-store.ts";
 
@@ -49,9 +50,23 @@ async function makeBench(): Promise<VmmBench> {
       const reason = "No space left on device";
       driver.vm(vm.id).failDisk({ disk: "full", operation: "write", noSpace: true, reason });
     },
+    nics: nicsOf(driver),
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
     leftovers: async () => [driver, failing, hanging].flatMap(({ running }) => running),
     dispose: async () => undefined,
+  };
+}
+
+/** A tap of a fake is a name: its VM must have it, and live. */
+function nicsOf(driver: FakeVmmDriver): NicBench {
+  const works = (vm: Vm, nic: number): boolean =>
+    driver.running.includes(vm.id) && driver.vm(vm.id).nics[nic]?.tap === vm.nics[nic]?.tap;
+  return {
+    exchange: async (vm, nic) => {
+      if (!works(vm, nic) || driver.vm(vm.id).paused) throw new Error(`${vm.id} does not answer`);
+      return { toGuest: 2 ** 14, fromGuest: 2 ** 14 };
+    },
+    parked: async (vm, nic) => works(vm, nic),
   };
 }
 
@@ -74,6 +89,7 @@ async function makeCloneBench(): Promise<CloneBench> {
     emptyDirectory: async () => `/templates/new-${directories++}`,
     diskFor: ({ id }) => `/disks/${id}`,
     exists: async (path) => driver.disks.has(path),
+    nics: nicsOf(driver),
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
     leftovers: async () => driver.running,
     dispose: async () => undefined,

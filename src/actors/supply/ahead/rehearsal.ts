@@ -9,6 +9,7 @@ import type { GuestLink } from "../../guest/link.ts";
 import { type PreparationPorts, prepareChild } from "../../guest/preparation.ts";
 import { GuestContainer, type GuestContainerPorts } from "../../vm/guest-container.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
+import { rehearseNetwork } from "./rehearsal-network.ts";
 import { REHEARSAL_SPEC } from "./rehearsal-spec.ts";
 import { rehearsalVolumes } from "./rehearsal-volumes.ts";
 
@@ -30,6 +31,7 @@ export async function rehearse(
   ports: RehearsalPorts,
   signal: AbortSignal,
 ): Promise<void> {
+  if (vm.vm.nics.length > 0) await rehearseNetwork(vm.liveLink, ports, signal);
   for (const pidNamespace of ROUNDS) {
     await prepareChild(vm.liveLink, ports, signal);
     const { volumes, mounts } = rehearsalVolumes(root);

@@ -15,6 +15,7 @@ import { GuestLink } from "../../guest/link.ts";
 import { prepareChild, prepareDisk } from "../../guest/preparation.ts";
 import { Examiner } from "../../vm/examiner.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
+import { rehearseNetwork } from "./rehearsal-network.ts";
 
 /** What it needs of the daemon. */
 export interface TemplateGuestHost {
@@ -63,6 +64,7 @@ export async function prepareTemplateGuest(
       { ...TEMPLATE_SETUP, now: Date.now() },
       { deadlineMs: guestRequest, signal },
     );
+    if (vm.nics.length > 0) await rehearseNetwork(guest, host, signal);
     await rehearseInTemplate(guest, host, signal);
     if (disk !== undefined) await prepareDisk(guest, disk, host, signal);
     await prepareChild(guest, host, signal);

@@ -52,7 +52,12 @@ export class HostNetworks implements PodNetworks {
     return plan.network;
   }
 
-  async connect(vm: Vm, pod: NetworkedPod, network: PodNetwork, cgroups: readonly string[]): Promise<void> {
+  async connect(
+    vm: Vm,
+    pod: NetworkedPod,
+    network: PodNetwork,
+    cgroups: readonly string[] = [],
+  ): Promise<void> {
     const plan = this.plans.get(network);
     const nic = vm.nics[0];
     if (plan === undefined || nic === undefined) {
@@ -92,7 +97,7 @@ export class HostNetworks implements PodNetworks {
 
   /** A pod that names no servers has the node's. */
   private async resolverOf({ dns }: NetworkedPod): Promise<string | undefined> {
-    const own = dns.servers.map((server) => `nameserver ${server}\n`).join("");
+    const own = (dns?.servers ?? []).map((server) => `nameserver ${server}\n`).join("");
     return loopbackResolver(own === "" ? await this.options.hostResolvConf() : own);
   }
 

@@ -64,7 +64,7 @@ export function inUse(pod: Declaring, port: Pick<HostPort, "protocol" | "host">,
   });
 }
 
-function nameOf({ id, name, namespace }: Declaring): string {
+function nameOf({ id, name = "", namespace = "" }: Declaring): string {
   return name === "" ? id : `${namespace}/${name}`;
 }
 

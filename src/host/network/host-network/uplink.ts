@@ -12,7 +12,7 @@ import type { Logger } from "../../../contracts/logger.ts";
 import type { VmNic } from "../../../contracts/vm.ts";
 import { pause } from "../../../lib/async.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
-import type { NetworkTasks } from "../../../workers/network.worker.ts";
+import type { NetworkTasks } from "../../../workers/network/tasks.ts";
 import type { TaskRunner } from "../../storage/worker-pool.ts";
 import { LOG_FILE, type PastaInput, PID_FILE, pastaProcess } from "./pasta.ts";
 

@@ -1,13 +1,13 @@
 /**
- * Which networks pods get on this host: the host's own through pasta if it is configured and can be had.
+ * The networks of pods with hostNetwork: the host's own by pasta, if that is configured and can be had.
+ *
+ * It takes a keeper that is root, users for the helpers, and VMs with a network interface.
  */
 import { join } from "node:path";
 import type { VmUsers } from "../actors/vm/users.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import type { PodNetworks } from "../contracts/network.ts";
 import { HostNetworks } from "../host/network/host-network/host-networks.ts";
-import { HostNetworkOnly } from "../host/network/host-network-only.ts";
 import type { Config } from "./config/schema.ts";
 import type { DaemonWorkers } from "./daemon-workers.ts";
 import { nicsOf } from "./nics.ts";
@@ -26,10 +26,6 @@ interface Made {
   readonly hostResolvConf: () => Promise<string>;
 }
 
-export function podNetworks(given: Given, made: Made): PodNetworks {
-  return hostNetworks(given, made) ?? new HostNetworkOnly();
-}
-
 /** Undefined: pods with hostNetwork get no network. */
 export function hostNetworks(
   { config, parts, logger, keeper }: Given,
@@ -44,10 +40,9 @@ export function hostNetworks(
   }
   const directory = join(config.daemon.state_directory, "uplinks");
   const startMs = config.deadlines.hostNetwork;
-  const { network } = workers;
   return new HostNetworks({
     keeper,
-    workers: network,
+    workers: workers.rootfs,
     directory,
     startMs,
     logger,

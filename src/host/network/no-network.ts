@@ -1,0 +1,19 @@
+/** The PodNetworks port for pods that get no network: their guests have nothing but `lo`. */
+import type { PodNetworks } from "../../contracts/network.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
+
+export class NoNetwork implements PodNetworks {
+  async read(): Promise<PodNetwork> {
+    return { links: [], routes: [], neighbours: [] };
+  }
+
+  /** There is nothing to connect. */
+  async connect(): Promise<void> {}
+
+  watch(): () => void {
+    return () => undefined;
+  }
+
+  /** Nothing was connected. */
+  async disconnect(): Promise<void> {}
+}

@@ -1,0 +1,49 @@
+/**
+ * Tasks of workers about pods' networks: reading them, joining VMs to them, taking that apart.
+ *
+ * {@link NetworkTasks} lists them; the worker entry rootfs.worker.ts has them, because it keeps a thread anyway. A task goes
+ * into a pod's network namespace on its own thread, and comes back. Must not be terminated in the middle of a task.
+ */
+
+import type { HostPlan } from "../../contracts/host-networks.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
+import { type Outcome, settle } from "../outcome.ts";
+import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
+import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
+import { joinUplink as joinToUplink, readHostNetwork as readHost, type UplinkJoint } from "./uplink.ts";
+
+/** The tasks by name, as the pool calls them. */
+export interface NetworkTasks {
+  readNetwork(input: { readonly path: string }): Outcome<PodNetwork>;
+  /** Joins all of them, or none. */
+  joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Outcome<Joined>;
+  leaveTaps(input: { readonly path: string }): Outcome<undefined>;
+  /** The network that a helper would have; undefined if there is nothing to have. */
+  readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
+  joinUplink(input: UplinkJoint): Outcome<undefined>;
+  lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
+}
+
+export const readNetwork: NetworkTasks["readNetwork"] = ({ path }) =>
+  settle("HostResource", "read a pod's network", path, () => read(path));
+
+export const joinTaps: NetworkTasks["joinTaps"] = ({ path, joints }) =>
+  settle("HostResource", "join a VM to a pod's network", path, () => join(path, joints));
+
+export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
+  settle("HostResource", "take a VM off a pod's network", path, () => {
+    leave(path);
+    return undefined;
+  });
+
+export const lookAgain: NetworkTasks["lookAgain"] = ({ path, ...joined }) =>
+  settle("HostResource", "follow a pod's network", path, () => look(path, joined));
+
+export const readHostNetwork: NetworkTasks["readHostNetwork"] = ({ path }) =>
+  settle("HostResource", "read the host's network", path, () => readHost(path));
+
+export const joinUplink: NetworkTasks["joinUplink"] = (input) =>
+  settle("HostResource", "join a VM to the host's network", input.path, () => {
+    joinToUplink(input);
+    return undefined;
+  });

@@ -1,0 +1,108 @@
+/**
+ * Networks of pods in memory: namespaces are entries of a map, and a joint is a name in a set.
+ *
+ * It passes the same suite as the real ones (test/support/conformance/pod-networks.ts). A pod without a path has no network.
+ */
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type { NetworkChange, NetworkedPod, PodNetworks } from "../../../src/contracts/network.ts";
+import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
+import type { Vm } from "../../../src/contracts/vm.ts";
+import { throwIfAborted } from "../../../src/lib/async.ts";
+
+interface Follower {
+  readonly path: string;
+  told: string;
+  readonly onChange: (change: NetworkChange) => void;
+}
+
+export interface MemoryNetworksHooks {
+  /** Called before the work: throw to make it fail. */
+  before?: (call: "connect" | "disconnect", id: string) => void;
+  /** What a path has that nothing was put at. Default: nothing is there. */
+  otherwise?: PodNetwork;
+}
+
+const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
+
+export class MemoryNetworks implements PodNetworks {
+  /** Ids of pods that are joined, with the paths of their namespaces. */
+  readonly joined = new Map<string, string>();
+  private readonly networks = new Map<string, PodNetwork>();
+  private readonly followers = new Set<Follower>();
+
+  constructor(private readonly hooks: MemoryNetworksHooks = {}) {}
+
+  /** Makes a namespace, or changes what it has. */
+  put(path: string, network: PodNetwork): void {
+    const before = this.networks.get(path);
+    this.networks.set(path, network);
+    const kept = new Set(network.links.map(({ name }) => name));
+    const lost = before?.links.find(({ name }) => !kept.has(name));
+    if (lost === undefined) this.tell(path, network);
+    else this.end(path, `its link ${lost.name} was removed`);
+  }
+
+  remove(path: string): void {
+    this.networks.delete(path);
+    this.end(path, "its namespace was removed");
+  }
+
+  async read({ id, netnsPath }: NetworkedPod, signal?: AbortSignal): Promise<PodNetwork> {
+    throwIfAborted(signal, { operation: "read the pod's network", subject: id });
+    return netnsPath === "" ? NONE : this.at(netnsPath);
+  }
+
+  async connect(vm: Vm, { id, netnsPath }: NetworkedPod, network: PodNetwork): Promise<void> {
+    this.hooks.before?.("connect", id);
+    this.at(netnsPath);
+    if (vm.nics.length < network.links.length)
+      throw blazarError("Internal", "connect the pod's network", "the VM has too few NICs", { subject: id });
+    this.joined.set(id, netnsPath);
+  }
+
+  watch(
+    { id, netnsPath: path }: NetworkedPod,
+    network: PodNetwork,
+    onChange: (change: NetworkChange) => void,
+  ) {
+    if (!this.joined.has(id)) return () => undefined;
+    const follower: Follower = { path, told: JSON.stringify(network), onChange };
+    this.followers.add(follower);
+    queueMicrotask(() => {
+      const now = this.networks.get(path) ?? this.hooks.otherwise;
+      if (now === undefined) this.end(path, "its namespace was removed");
+      else this.tell(path, now);
+    });
+    return () => void this.followers.delete(follower);
+  }
+
+  async disconnect({ id }: NetworkedPod): Promise<void> {
+    this.hooks.before?.("disconnect", id);
+    this.joined.delete(id);
+  }
+
+  private at(path: string): PodNetwork {
+    const network = this.networks.get(path) ?? this.hooks.otherwise;
+    if (network !== undefined) return network;
+    throw blazarError("HostResource", "open a network namespace", "there is none at this path", {
+      subject: path,
+    });
+  }
+
+  private tell(path: string, network: PodNetwork): void {
+    const text = JSON.stringify(network);
+    for (const follower of this.followers) {
+      if (follower.path !== path || follower.told === text) continue;
+      follower.told = text;
+      follower.onChange({ kind: "changed", network });
+    }
+  }
+
+  private end(path: string, reason: string): void {
+    for (const follower of this.followers) {
+      if (follower.path !== path) continue;
+      this.followers.delete(follower);
+      follower.onChange({ kind: "gone", reason });
+    }
+  }
+}
