@@ -143,12 +143,13 @@ describe("ports of the host", () => {
     });
   });
 
-  it("can be of one address of the host", async () => {
+  it.each(["v4", "v6"] as const)("can be of one address of the host: %s", async (family) => {
     const { node, outside } = await start();
-    const { guest } = await bench.connect(bench.pod("pod", [port(9100, "tcp", ADDRESSES.node.v4)]));
+    const { guest } = await bench.connect(bench.pod("pod", [port(9100, "tcp", ADDRESSES.node[family])]));
     await bench.serve(guest, "serve", "::", "9100", "guest");
-    expect(await bench.try(outside, "get", ADDRESSES.node.v4, "9100")).toContain("guest from");
-    expect(await bench.try(node, "get", "127.0.0.1", "9100")).toMatch(/refused/i);
+    expect(await bench.try(outside, "get", ADDRESSES.node[family], "9100")).toContain("guest from");
+    for (const address of ["127.0.0.1", "::1"])
+      expect(await bench.try(node, "get", address, "9100")).toMatch(/refused/i);
   });
 });
 

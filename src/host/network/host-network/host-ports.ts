@@ -3,7 +3,6 @@
  *
  * Ports that a process of the host has are not known here: the helper fails at them.
  */
-import { isIPv4 } from "node:net";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { NetworkedPod } from "../../../contracts/network.ts";
 import type { PodPort } from "../../../contracts/sandbox.ts";
@@ -100,6 +99,5 @@ function collide(a: HostPort, b: HostPort): boolean {
 /** As pasta(1) has it after -t and -u. */
 export function portSpec({ address, host, guest }: HostPort): string {
   const ports = host === guest ? String(host) : `${host}:${guest}`;
-  if (address === "") return ports;
-  return isIPv4(address) ? `${address}/${ports}` : `[${address}]/${ports}`;
+  return address === "" ? ports : `${address}/${ports}`;
 }
