@@ -15,6 +15,7 @@ import { Containers } from "./container/containers.ts";
 import { createAgentLogger } from "./link/agent-log.ts";
 import { Channel } from "./link/channel.ts";
 import { requestHandler } from "./link/requests.ts";
+import { Dials } from "./network/dial.ts";
 import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
 import { Images } from "./root/images.ts";
@@ -64,6 +65,7 @@ handle = requestHandler({
   shares,
   volumes,
   containers,
+  dials: new Dials(loop, channel.peer),
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),
   prepareChild: async () => {

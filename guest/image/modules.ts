@@ -30,83 +30,36 @@ export const WANTED_MODULES: readonly string[] = [
   "virtio_rng",
 ];
 
+const words = (text: string): string[] => text.split(/\s+/);
+
 /** `ip link add … type …`, /dev/net/tun, and a bridge whose frames pass the packet filter. */
-const LINKS = [
-  "bridge",
-  "br_netfilter",
-  "dummy",
-  "ifb",
-  "ip_gre",
-  "ipip",
-  "ipvlan",
-  "macvlan",
-  "sit",
-  "tun",
-].concat(["veth", "vxlan", "wireguard", "8021q"]);
+const LINKS = words(
+  "bridge br_netfilter dummy ifb ip_gre ipip ipvlan macvlan sit tun veth vxlan wireguard 8021q",
+);
 
-/** Packet sockets, and what ss(8) and conntrack(8) ask. */
-const SOCKETS = ["af_packet", "nf_conntrack_netlink", "tcp_diag", "udp_diag", "unix_diag"];
+/** Packet sockets, which Debian has in its kernel, and what ss(8) and conntrack(8) ask. */
+const SOCKETS = words("af_packet nf_conntrack_netlink tcp_diag udp_diag unix_diag");
 
-/** nft(8), and iptables(8) over it. */
-const NFTABLES = [
-  "compat",
-  "chain_nat",
-  "ct",
-  "fib_inet",
-  "limit",
-  "log",
-  "masq",
-  "nat",
-  "numgen",
-  "quota",
-  "redir",
-]
-  .concat(["reject_inet", "socket", "tproxy"])
-  .map((name) => `nft_${name}`);
+/** nft(8), and iptables-nft(8) over it. */
+const NFTABLES = words(
+  "compat chain_nat ct fib_inet limit log masq nat numgen quota redir reject_inet socket tproxy",
+).map((name) => `nft_${name}`);
 
-/** Matches and targets of iptables(8), its tables of old, and sets. */
+/** Matches and targets of iptables-nft(8), and sets. iptables-legacy(8) would need its tables loaded before it runs. */
 const XTABLES = [
-  "addrtype",
-  "comment",
-  "connmark",
-  "conntrack",
-  "CT",
-  "hashlimit",
-  "iprange",
-  "limit",
-  "LOG",
-  "mac",
-]
-  .concat([
-    "mark",
-    "MASQUERADE",
-    "multiport",
-    "nat",
-    "NFLOG",
-    "owner",
-    "physdev",
-    "recent",
-    "REDIRECT",
-    "set",
-    "socket",
-  ])
-  .concat(["state", "statistic", "string", "TCPMSS", "tcpudp", "TPROXY"])
-  .map((name) => `xt_${name}`)
-  .concat(["ipt_REJECT", "ip6t_REJECT", "nf_log_syslog"])
-  .concat(["filter", "mangle", "nat", "raw"].flatMap((table) => [`iptable_${table}`, `ip6table_${table}`]))
-  .concat(["ip_set_hash_ip", "ip_set_hash_ipport", "ip_set_hash_net"]);
+  ...words(
+    "addrtype comment connmark conntrack CT hashlimit iprange limit LOG mac mark MASQUERADE multiport nat",
+  ),
+  ...words("NFLOG owner physdev recent REDIRECT set socket state statistic string TCPMSS tcpudp TPROXY"),
+].map((name) => `xt_${name}`);
+const REJECTING = words(
+  "ipt_REJECT ip6t_REJECT nf_log_syslog ip_set_hash_ip ip_set_hash_ipport ip_set_hash_net",
+);
 
 /** kube-proxy(8) with IPVS, and tc(8). */
-const TRAFFIC = [
-  "ip_vs",
-  "ip_vs_rr",
-  "ip_vs_sh",
-  "ip_vs_wrr",
-  "act_mirred",
-  "cls_bpf",
-  "cls_u32",
-  "sch_htb",
-].concat([...["sch_ingress", "sch_netem", "sch_tbf", "tcp_bbr"]]);
+const TRAFFIC = words(
+  "ip_vs ip_vs_rr ip_vs_sh ip_vs_wrr act_mirred cls_bpf cls_u32 sch_htb sch_ingress sch_netem sch_tbf tcp_bbr",
+);
 
 /**
  * Modules that the kernel loads when a container asks for what they do, as a host's kernel would. They are
@@ -117,6 +70,7 @@ export const MODULES_ON_DEMAND: readonly string[] = [
   ...SOCKETS,
   ...NFTABLES,
   ...XTABLES,
+  ...REJECTING,
   ...TRAFFIC,
 ];
 

@@ -14,15 +14,12 @@ import { BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import { capabilityMask } from "../../src/protocol/guest/capabilities.ts";
 import type { ProcessSpawn } from "../../src/protocol/keeper/messages.ts";
 import { enterNamespaces, enterRoot, UserNamespace } from "./jail.ts";
+import { outOfTheWay } from "./parked.ts";
 import { listenAt } from "./sockets.ts";
 import { forbidSystemCalls } from "./system-calls.ts";
 import type { Taps } from "./taps.ts";
 import type { UplinkNamespaces } from "./uplinks.ts";
 
-/** fcntl(2): a duplicate, close-on-exec, from a number on. */
-const F_DUPFD_CLOEXEC = 1030;
-/** Above every descriptor that a spec may ask for. */
-const FIRST_PARKED = 256;
 const LAST_DESCRIPTOR = 0x7fff_ffff;
 const PRIVATE_UMASK = 0o077;
 
@@ -134,10 +131,6 @@ function park(path: string, flags: number, mode: number): number {
   const parked = outOfTheWay(fd, path);
   sys.close(fd);
   return parked;
-}
-
-function outOfTheWay(fd: number, what: string): number {
-  return check(sys.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_PARKED), "move a descriptor", what);
 }
 
 /** Becomes the user of the spec with its capabilities and nothing more. */

@@ -10,6 +10,7 @@ import { cloneChild } from "../../native/runtime/child.ts";
 import { makeDirectories, writeControl } from "../../native/runtime/files.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { Jail } from "../../src/protocol/keeper/messages.ts";
+import { outOfTheWay } from "./parked.ts";
 import { placeUplink, type UplinkNamespaces } from "./uplinks.ts";
 
 type JailMount = Jail["mounts"][number];
@@ -116,8 +117,9 @@ export class UserNamespace {
       writeControl(`/proc/${pid}/gid_map`, map);
       return 0;
     });
-    sys.close(reader);
-    return new UserNamespace(helper, writer);
+    const go = outOfTheWay(writer, "a pipe");
+    for (const fd of [reader, writer]) sys.close(fd);
+    return new UserNamespace(helper, go);
   }
 
   enter(): void {

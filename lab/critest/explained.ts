@@ -13,11 +13,8 @@ export function reasonFor(name: string): string | undefined {
   return EXPLAINED.find((each) => name.startsWith(each.name))?.why;
 }
 
-const NEEDS_NETWORK = "needs issue 13's network:";
 const NAMESPACES = "Security Context NamespaceOption runtime should support";
 const READONLY = "Container Mount Readonly runtime should support readonly mounts should support";
-const NETWORKING = "Networking runtime should support networking runtime should support";
-const STREAMING = "Streaming runtime should support streaming interfaces runtime should support";
 
 /** By the order in docs/specification.md. */
 export const EXPLAINED: readonly Explained[] = [
@@ -44,21 +41,5 @@ export const EXPLAINED: readonly Explained[] = [
   {
     name: `${READONLY} recursive readonly mounts`,
     why: "what is mounted in a volume on the host stays mounted for the pod, so critest cannot remove its directory until the pod ends",
-  },
-  {
-    name: `${NAMESPACES} HostNetwork is true`,
-    why: `${NEEDS_NETWORK} a hostNetwork pod does not reach the host's addresses yet`,
-  },
-  {
-    name: `${NETWORKING} port mapping`,
-    why: `${NEEDS_NETWORK} the pod has no address, and its ports cannot be reached from the host`,
-  },
-  {
-    name: `${STREAMING} portforward`,
-    why: `${NEEDS_NETWORK} there is nothing yet by which a port of the pod could be reached`,
-  },
-  {
-    name: "Multiple Containers when running multiple containers in a pod should support network",
-    why: `${NEEDS_NETWORK} the pod has no address yet`,
   },
 ];

@@ -16,7 +16,7 @@ type Plugin = Readonly<Record<string, unknown>> & { readonly type: string };
 
 export const KINDS = [
   ...["bridge", "ptp", "macvlan", "two", "odd", "forty"],
-  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain"],
+  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain", "gone"],
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -83,6 +83,8 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       ];
     case "tunnel":
       return [[ptp, commands(["ip tuntap add dev tunnel0 mode tun", "ip link set tunnel0 up"])]];
+    case "gone":
+      return [[ptp, commands([], { onHost: ["umount --lazy NETNS && rm -f NETNS"] })]];
     case "plain":
       return [[{ type: "ptp", ipam: ipam("v4") }]];
     case "slow": {

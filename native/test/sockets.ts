@@ -1,5 +1,6 @@
 /** Sockets, descriptors in messages, terminals, interfaces and the clock. */
 import * as sys from "sys";
+import { writeControl } from "../runtime/files.ts";
 import { decode, encode } from "../runtime/text-codec.ts";
 import { check, checkValue, equal, inChild, loop, ok, scratch, throws, verify } from "./harness.ts";
 
@@ -49,6 +50,50 @@ verify("sockets", "vsock refuses or connects, but does not hang", () => {
   for (const each of [listener, fd]) if (each >= 0) sys.close(each);
   ok(Number.isInteger(listener) && Number.isInteger(fd), "results");
 });
+
+verify("sockets", "a TCP connection to loopback is refused, made and reset", () => {
+  inChild(() => {
+    bringLoopbackUp();
+    for (const version of [4, 6])
+      equal(connected(version, 80), -sys.ECONNREFUSED, `refused on IPv${version}`);
+    // a port that connects to itself is a server and a client in one (RFC 793, simultaneous open)
+    writeControl("/proc/sys/net/ipv4/ip_local_port_range", "5000 5000");
+    for (const version of [4, 6]) {
+      const fd = check(connected(version, 5000), "connect");
+      equal(sys.write(fd, encode("hello").buffer, 0, 5), 5, "write");
+      equal(sys.poll1(fd, sys.POLLIN, 1000), sys.POLLIN, "readable");
+      equal(sys.read(fd, buffer, 0, 64), 5, "read");
+      equal(sys.tcpReset(fd), 0, "reset");
+      equal(sys.write(fd, buffer, 0, 1), -sys.ECONNRESET, "it was reset");
+      sys.close(fd);
+    }
+  }, sys.CLONE_NEWNET);
+});
+
+/** RTM_NEWLINK with IFF_UP for the first link of a namespace: rtnetlink(7). */
+function bringLoopbackUp(): void {
+  const request = new DataView(new ArrayBuffer(32));
+  request.setUint32(0, 32, true);
+  request.setUint16(4, 16, true);
+  request.setUint16(6, 5, true);
+  for (const offset of [20, 24, 28]) request.setUint32(offset, 1, true);
+  const netlink = check(sys.netlinkOpen(sys.NETLINK_ROUTE), "netlink");
+  equal(sys.write(netlink, request.buffer, 0, 32), 32, "ask");
+  const answer = new ArrayBuffer(64);
+  sys.poll1(netlink, sys.POLLIN, 5000);
+  ok(check(sys.read(netlink, answer, 0, 64), "answer") >= 20, "an answer");
+  equal(new DataView(answer).getInt32(16, true), 0, "lo is up");
+  sys.close(netlink);
+}
+
+/** The descriptor of a connection to this machine, or -errno. */
+function connected(version: number, port: number): number {
+  const fd = sys.loopbackConnect(version, port);
+  if (fd < 0) return fd;
+  sys.poll1(fd, sys.POLLOUT, 5000);
+  const error = sys.socketError(fd);
+  return error === 0 ? fd : -error;
+}
 
 verify("tty", "a pty has a peer, a size and a session", () => {
   const master = check(sys.open("/dev/ptmx", sys.O_RDWR | sys.O_NOCTTY), "open ptmx");

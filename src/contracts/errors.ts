@@ -70,6 +70,7 @@ export const ERROR_KINDS = {
   GuestFailed: "internal",
   CommandNotFound: "invalidArgument",
   CommandNotExecutable: "invalidArgument",
+  ConnectionRefused: "unavailable",
   // links (guest, keeper)
   FrameTooLong: "dataLoss",
   FrameMalformed: "dataLoss",

@@ -26,15 +26,15 @@ export interface PodPort {
 export interface SandboxSpec {
   /** The sandbox's id, chosen by containerd, unique on the node. */
   id: string;
-  /** The pod's host name; "" when CRI gave none. */
+  /** The pod's host name; "" when CRI gave none: then it has the node's. */
   hostname: string;
   /** Path of the pod's network namespace on the host; "" for a hostNetwork pod. */
   netnsPath: string;
   /** Ports that the pod's containers declare; absent means none. They count for a hostNetwork pod. */
   ports?: readonly PodPort[];
-  /** Content of the pod's resolv.conf; all empty means the node's own. */
-  dns: { servers: string[]; searches: string[]; options: string[] };
-  /** Sysctls of the pod, by name; absent means none. */
+  /** Content of the pod's resolv.conf; absent means the node's own. */
+  dns?: { servers: string[]; searches: string[]; options: string[] };
+  /** Sysctls of the pod's own namespaces, by name with `.` or `/`; absent means none. */
   sysctls?: Record<string, string>;
   /** The mode of the PID namespace. */
   pidMode: PidMode;

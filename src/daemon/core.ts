@@ -4,7 +4,7 @@
  * Nothing is decided here but which port is which. How the actors are put together is in actors.ts.
  */
 import { randomBytes } from "node:crypto";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, hostname, totalmem } from "node:os";
 import { join } from "node:path";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
@@ -23,6 +23,7 @@ import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { CniNetworks } from "../host/network/cni-networks.ts";
 import { NoNetwork } from "../host/network/no-network.ts";
 import { NodePodNetworks } from "../host/network/pod-networks.ts";
+import { SteeredPortForwards } from "../host/network/port-forward.ts";
 import { CompiledProfiles } from "../host/seccomp/compiled-profiles.ts";
 import { KeeperFileServers } from "../host/storage/file-servers.ts";
 import { LocalHostFiles } from "../host/storage/host-files.ts";
@@ -118,6 +119,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     cgroups: options.cgroups ?? new HostCgroups(),
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
+    forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(
       new CniNetworks({ workers: workers.rootfs, keeper, logger }),
       hostNetworks(options, { users, workers, hostResolvConf }) ?? new NoNetwork(),
@@ -140,6 +142,8 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     now: Date.now,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
     hostResolvConf,
+    hostHosts: keptText("/etc/hosts"),
+    hostName: hostname,
   };
 }
 

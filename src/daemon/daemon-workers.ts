@@ -29,6 +29,7 @@ export class DaemonWorkers {
     this.rootfs = new WorkerPool<RootfsTasks>({
       file: bundle("rootfs"),
       maxThreads: config.storage.worker_threads,
+      tasksPerThread: 2,
       keepOne: true,
       firstIdleMs: START_IS_OVER_MS,
       onIdle: (pool) => idleMemory.giveBack(pool),

@@ -123,7 +123,6 @@ async function boot(
     id,
     hostname: "blazar",
     netnsPath: "",
-    dns: { servers: [], searches: [], options: [] },
     pidMode: "pod",
     cgroupParent: "",
     name: id,

@@ -16,10 +16,28 @@ export function settle<T>(code: ErrorCode, operation: string, subject: string, t
   try {
     return { ok: true, value: task() };
   } catch (thrown) {
-    const error = BlazarError.wrap(thrown, code, { operation, subject });
-    const { cause: _, ...details } = error.details;
-    return { ok: false, code: error.code, details };
+    return failed(thrown, code, operation, subject);
   }
+}
+
+/** As {@link settle}, for a task that leaves its thread to others while the kernel works. */
+export async function settleLater<T>(
+  code: ErrorCode,
+  operation: string,
+  subject: string,
+  task: () => Promise<T>,
+): Promise<Outcome<T>> {
+  try {
+    return { ok: true, value: await task() };
+  } catch (thrown) {
+    return failed(thrown, code, operation, subject);
+  }
+}
+
+function failed(thrown: unknown, code: ErrorCode, operation: string, subject: string): Outcome<never> {
+  const error = BlazarError.wrap(thrown, code, { operation, subject });
+  const { cause: _, ...details } = error.details;
+  return { ok: false, code: error.code, details };
 }
 
 /** Returns the value or throws the task's error. */

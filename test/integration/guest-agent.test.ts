@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentBench, processOf, specOf } from "../support/bench/agent.ts";
 import { describeMounts, describeNamespaces } from "./guest-agent/confinement.ts";
 import { describeContainers, describePreparedChildren } from "./guest-agent/containers.ts";
+import { describeDials } from "./guest-agent/dials.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
 import { describeHostileNetworks, describeNetwork } from "./guest-agent/network.ts";
 import { describeRules } from "./guest-agent/rules.ts";
@@ -55,6 +56,7 @@ describe("the guest agent", () => {
 
 describeContainers(bench);
 describeStreams(bench);
+describeDials(bench);
 describeNamespaces(bench);
 describeMounts(bench);
 describePreparedChildren(bench);

@@ -234,6 +234,11 @@ export class BareGuest {
     await this.request("share.mount", { share: "layers" });
   }
 
+  /** A stream id that was not used. */
+  allotStream(): number {
+    return this.nextStream++;
+  }
+
   /** Opens a stream from the guest. */
   output(): { stream: number; output: Output } {
     const stream = this.nextStream++;

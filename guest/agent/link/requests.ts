@@ -13,6 +13,7 @@ import {
 } from "../../../src/protocol/guest/messages.ts";
 import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
+import type { Dials } from "../network/dial.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Shares } from "../sandbox/share.ts";
@@ -23,6 +24,7 @@ export interface RequestTargets {
   readonly shares: Shares;
   readonly volumes: Volumes;
   readonly containers: Containers;
+  readonly dials: Dials;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly prepareImage: (serial: string) => Promise<void>;
   readonly prepareChild: () => Promise<void>;
@@ -41,6 +43,7 @@ type SandboxOp =
   | "child.prepare"
   | "clock.adjust"
   | "network.apply"
+  | "network.dial"
   | (`${"sandbox" | "share" | "volume"}.${string}` & GuestOp);
 
 type VolumeOp = `volume.${string}` & GuestOp;
@@ -94,7 +97,7 @@ function handlersOf(targets: RequestTargets): Handlers {
 
 /** `alive` throws once `end` has been called. */
 function sandboxHandlers(
-  { sandbox, shares, containers, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
+  { sandbox, shares, containers, dials, prepareDisk, prepareImage, prepareChild, powerOff }: RequestTargets,
   alive: () => void,
   end: () => void,
 ): Omit<Pick<Handlers, SandboxOp>, VolumeOp> {
@@ -133,6 +136,11 @@ function sandboxHandlers(
     },
     "share.unmount": async ({ share }) => {
       await shares[share].unmount();
+      return {};
+    },
+    "network.dial": async (params) => {
+      alive();
+      await dials.dial(params);
       return {};
     },
     "network.apply": async ({ network }) => {

@@ -161,7 +161,8 @@ export class Sandbox {
     // the kernel's boot id is the same in all clones of a template; this one comes from the new entropy
     writeText(`${SANDBOX}/boot_id`, readText("/proc/sys/kernel/random/uuid"));
     for (const [name, text] of Object.entries(contents)) {
-      if (text === "") continue;
+      // without a name there is none to tell; a resolv.conf may be empty
+      if (name === "hostname" && text === "") continue;
       const path = `${SANDBOX}/${name}`;
       writeText(path, text);
       files[`/etc/${name}`] = path;

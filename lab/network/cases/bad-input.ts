@@ -2,6 +2,8 @@
  * Cases: networks that cannot be had. A clear error, and nothing left.
  */
 import { reasonOf } from "../../../src/contracts/errors.ts";
+import { failureOf } from "../../fidelity/handler-pod.ts";
+import { until } from "../../host/until.ts";
 import { answers, type NetworkCase, type Scene } from "../case.ts";
 import type { Kind } from "../kinds.ts";
 import { PORTS } from "../network-pod.ts";
@@ -32,6 +34,20 @@ export const BAD_INPUT_CASES: readonly NetworkCase[] = [
       const pods = await scene.rig.node.cri.listPodSandboxes();
       const ready = pods.filter(({ runtimeHandler }) => runtimeHandler.endsWith("halfway")).length;
       return answers({ said, links: String(after - before), pods: String(ready) });
+    },
+  },
+  {
+    name: "a namespace that is gone when the pod begins: the pod is refused, and nothing is left",
+    run: async (scene) => {
+      const before = await linksOfHost(scene);
+      const said = await failureOf(scene.start("gone"));
+      const asBefore = async () => ((await linksOfHost(scene)) === before ? "nothing is left" : undefined);
+      const left = await until("the end of the pod's link", asBefore, { timeoutMs: 5_000 }).catch(
+        () => "its link is left",
+      );
+      const pods = await scene.rig.node.cri.listPodSandboxes();
+      const there = pods.filter(({ runtimeHandler }) => runtimeHandler.endsWith("gone")).length;
+      return answers({ said, left, pods: String(there) });
     },
   },
   {

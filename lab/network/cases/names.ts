@@ -107,11 +107,19 @@ export const NAME_CASES: readonly NetworkCase[] = [
     },
   },
   {
-    name: "the hosts file is the host's, unless there is a mount",
+    name: "the hosts file begins as the host's, unless there is a mount",
     run: async (scene) => {
       const pod = await scene.shared("bridge");
       const [seen, hosts] = [await pod.exec("cat /etc/hosts"), await readFile("/etc/hosts", "utf8")];
-      return seen === hosts.trimEnd() ? "the host's" : pod.tidy(seen);
+      return seen.startsWith(hosts.trimEnd()) ? "the host's" : pod.tidy(seen);
+    },
+  },
+  {
+    name: "a pod's own name leads to its addresses",
+    explained: "runc's pods have the host's hosts file and no more",
+    run: async (scene) => {
+      const pod = await scene.start("bridge", { hostname: "pod-7" });
+      return pod.tidy(await pod.exec("grep -w pod-7 /etc/hosts"));
     },
   },
   { name: "hostAliases: kubelet's mount at /etc/hosts", run: withHosts },

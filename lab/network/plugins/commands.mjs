@@ -3,7 +3,8 @@
  * the plugin before it has made.
  *
  * `inPod` are commands in the pod's namespace, `onHost` in the node's, `onHostAtEnd` the same at DEL; `fail` says what to
- * fail with after them. The words HOSTLINK, PODMAC and PODIP stand for what the plugin before it has made.
+ * fail with after them. The words NETNS, HOSTLINK, PODMAC and PODIP stand for the pod's
+ * namespace and for what the plugin before it has made.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -23,6 +24,7 @@ function fill(line) {
   const hostLinks = made?.interfaces?.filter(({ sandbox }) => (sandbox ?? "") === "") ?? [];
   return line
     .replaceAll("HOSTLINK", hostLinks.at(-1)?.name ?? "")
+    .replaceAll("NETNS", netns)
     .replaceAll("PODMAC", pod?.mac ?? "")
     .replaceAll("PODIP", made?.ips?.[0]?.address.split("/")[0] ?? "");
 }

@@ -1,5 +1,5 @@
 /*
- * Unix and vsock stream sockets: unix(7), vsock(7), and descriptors in messages (SCM_RIGHTS).
+ * Stream sockets: unix(7), vsock(7), tcp(7) to this machine; and descriptors in messages (SCM_RIGHTS).
  *
  * Every socket is close-on-exec. All but those of socketpair are non-blocking, because a program has one thread.
  */
@@ -14,7 +14,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
 #include <linux/vm_sockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include "sys/sys.h"
 
@@ -217,6 +220,44 @@ SYS_FUNCTION(f_vsock_connect) {
   return sys_result(ctx, fd);
 }
 
+/* The loopback address of a family with a port. Returns its length. */
+static socklen_t loopback(int family, uint32_t port, struct sockaddr_storage *storage) {
+  memset(storage, 0, sizeof *storage);
+  if (family == AF_INET6) {
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    address.sin6_addr.s6_addr[15] = 1;
+    memcpy(storage, &address, sizeof address);
+    return sizeof address;
+  }
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  memcpy(storage, &address, sizeof address);
+  return sizeof address;
+}
+
+SYS_FUNCTION(f_loopback_connect) {
+  uint32_t version, port;
+  struct sockaddr_storage address;
+  int on = 1;
+  SYS_ARGS("uu", &version, &port);
+  int family = version == 6 ? AF_INET6 : AF_INET;
+  int fd = socket(family, STREAM, 0);
+  if (fd < 0) return sys_result(ctx, -1);
+  if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) return sys_result(ctx, abandon(fd));
+  socklen_t length = loopback(family, port, &address);
+  if (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS)
+    return sys_result(ctx, abandon(fd));
+  return sys_result(ctx, fd);
+}
+
+/* SO_LINGER would wait for the last copy of the descriptor, which a child may have until its execve. */
+SYS_FUNCTION(f_tcp_reset) {
+  int fd;
+  SYS_ARGS("f", &fd);
+  struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  return sys_result(ctx, connect(fd, &nobody, sizeof nobody));
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("unixListen", 3, f_unix_listen),
     JS_CFUNC_DEF("unixConnect", 1, f_unix_connect),
@@ -229,5 +270,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("recvFds", 4, f_recv_fds),
     JS_CFUNC_DEF("vsockListen", 2, f_vsock_listen),
     JS_CFUNC_DEF("vsockConnect", 2, f_vsock_connect),
+    JS_CFUNC_DEF("loopbackConnect", 2, f_loopback_connect),
+    JS_CFUNC_DEF("tcpReset", 1, f_tcp_reset),
 };
 SYS_GROUP(sys_sockets_group, functions);

@@ -1,5 +1,5 @@
 /**
- * Unix and vsock stream sockets, and descriptors sent over them: unix(7), vsock(7) (sockets.c).
+ * Stream sockets, and descriptors sent over them: unix(7), vsock(7), tcp(7) (sockets.c).
  */
 
 declare module "sys" {
@@ -38,4 +38,8 @@ declare module "sys" {
   export function vsockListen(port: number, backlog: number): Descriptor;
   /** A non-blocking vsock(7) stream socket that is connecting. Wait until it is writable, then ask `socketError`. */
   export function vsockConnect(cid: number, port: number): Descriptor;
+  /** The same over TCP to 127.0.0.1 (version 4) or ::1 (6), without delays (TCP_NODELAY). May say -ECONNREFUSED at once. */
+  export function loopbackConnect(version: number, port: number): Descriptor;
+  /** Resets a TCP connection now, whoever else has a copy of its descriptor (AF_UNSPEC of connect(2)). */
+  export function tcpReset(fd: number): Result;
 }

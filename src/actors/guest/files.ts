@@ -1,22 +1,39 @@
 /**
- * The files that a pod's containers get from the sandboxer: hosts(5) and resolv.conf(5).
+ * The files that a pod's containers get from the sandboxer: hosts(5) and resolv.conf(5), as containerd has them for runc.
  *
- * With a remote sandboxer CRI makes neither (facts/containerd.md §4); kubelet's own hosts file comes as a
- * mount and goes over this one.
+ * With a remote sandboxer CRI makes neither (facts/containerd.md §4). Kubelet's own hosts file, which has a pod's
+ * hostAliases, comes as a mount and goes over this one.
  */
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 
-/** A hosts file that knows localhost and the pod itself. */
-export function hostsFile(hostname: string, addresses: readonly string[] = ["127.0.1.1"]): string {
-  const own = hostname === "localhost" ? [] : addresses.map((address) => `${address}\t${hostname}`);
-  return `${["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", ...own].join("\n")}\n`;
+/** RT_SCOPE_UNIVERSE of rtnetlink(7). */
+const UNIVERSE = 0;
+/** Where Debian has the name of a machine without a network. */
+const NO_NETWORK = ["127.0.1.1"];
+const LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
+/** The node's own file, and the pod itself: a program that looks up its host's name finds its addresses. */
+export function hostsFile(hostsOwn: string, hostname: string, network: PodNetwork | undefined): string {
+  const text = hostsOwn === "" ? LOCALHOST : hostsOwn;
+  if (hostname === "localhost") return text;
+  const short = hostname.split(".", 1)[0] ?? "";
+  const names = short === hostname ? hostname : `${hostname} ${short}`;
+  const addresses = (network?.links ?? []).flatMap((link) =>
+    link.addresses.filter(({ scope }) => scope === UNIVERSE).map(({ address }) => address),
+  );
+  const lines = (addresses.length === 0 ? NO_NETWORK : addresses).map((address) => `${address}\t${names}\n`);
+  return `${text.endsWith("\n") ? text : `${text}\n`}${lines.join("")}`;
 }
 
-/** The pod's DNS settings, or the node's own where it names no servers. */
+/** The pod's DNS settings, which may be none; without any, the node's own file. */
 export function resolvConf(dns: SandboxSpec["dns"], hostsOwn: string): string {
-  if (dns.servers.length === 0 && dns.searches.length === 0 && dns.options.length === 0) return hostsOwn;
-  const lines = dns.servers.map((server) => `nameserver ${server}`);
-  if (dns.searches.length > 0) lines.push(`search ${dns.searches.join(" ")}`);
-  if (dns.options.length > 0) lines.push(`options ${dns.options.join(" ")}`);
-  return `${lines.join("\n")}\n`;
+  if (dns === undefined) return hostsOwn;
+  const { searches, servers, options } = dns;
+  const lines = [
+    ...(searches.length > 0 ? [`search ${searches.join(" ")}`] : []),
+    ...servers.map((server) => `nameserver ${server}`),
+    ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
 }

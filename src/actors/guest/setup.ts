@@ -30,8 +30,12 @@ export interface GuestSpec
 /** What a set-up needs of the host. */
 export interface GuestSetUpPorts {
   readonly deadlines: Pick<Deadlines, "guestRequest">;
-  /** The host's own resolv.conf, for pods that name no servers. */
+  /** The node's own resolv.conf, for pods without DNS settings. */
   readonly hostResolvConf: () => Promise<string>;
+  /** The node's own hosts file. */
+  readonly hostHosts: () => Promise<string>;
+  /** The node's own name, for pods without one. */
+  readonly hostName: () => string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** So many bytes of fresh randomness, as hex. */
@@ -59,11 +63,11 @@ export async function setUpGuest(
   guest: GuestLink,
   { spec, ports, logger, deadlineMs, signal }: GuestSetUpOptions,
 ): Promise<GuestSetUp> {
-  const hostname = spec.hostname === "" ? "localhost" : spec.hostname;
+  const hostname = spec.hostname === "" ? ports.hostName() : spec.hostname;
   const setup = {
     sandboxId: spec.id,
     hostname,
-    hosts: hostsFile(hostname),
+    hosts: hostsFile(await ports.hostHosts(), hostname, spec.network),
     resolvConf: resolversOf(spec, await ports.hostResolvConf()),
     entropy: ports.randomHex(ENTROPY_BYTES),
     sharedPidNamespace: spec.pidMode === "pod",

@@ -1,7 +1,8 @@
 /**
  * A sandbox's VM and the pod's network: what the network is, the VM's connection to it, and what becomes of it meanwhile.
  *
- * The work on the host is behind the port (contracts/network.ts). The resource `network` in the journal stands for all of it.
+ * The work on the host is behind ports (contracts/network.ts, port-forward.ts). The resource `network` in the journal stands
+ * for all of it that outlives the daemon.
  */
 import { type Observable, ReplaySubject } from "rxjs";
 import { blazarError } from "../../contracts/errors.ts";
@@ -13,6 +14,7 @@ import type { Vm } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { HeldResources } from "../resources/held.ts";
+import type { PortForwarding } from "./forward/port-forwarding.ts";
 
 const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
 
@@ -26,6 +28,7 @@ export class PodConnection {
     private readonly spec: SandboxSpec,
     private readonly networks: PodNetworks,
     private readonly resources: HeldResources,
+    private readonly forwarding: PortForwarding | undefined,
     private readonly logger: Logger,
   ) {}
 
@@ -48,7 +51,14 @@ export class PodConnection {
   async connect(vm: Vm, cgroups: readonly string[]): Promise<void> {
     const { id, netnsPath } = this.spec;
     const connect = () => this.networks.connect(vm, this.spec, this.current, cgroups);
-    await this.resources.make({ kind: "network", id, netnsPath }, connect);
+    const connected = this.resources.make({ kind: "network", id, netnsPath }, connect);
+    await Promise.all([connected, this.forwarding?.start()]);
+  }
+
+  /** Lets go of the namespace, before {@link PodNetworks.disconnect}. May be called again. */
+  async close(): Promise<void> {
+    this.unwatch();
+    await this.forwarding?.close();
   }
 
   /**
@@ -61,7 +71,7 @@ export class PodConnection {
     );
   }
 
-  unwatch(): void {
+  private unwatch(): void {
     this.stopWatching?.();
     this.stopWatching = undefined;
     this.lost.complete();

@@ -15,6 +15,7 @@ import type {
 import { blazarError } from "../../contracts/errors.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
+import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape } from "../../contracts/vm.ts";
@@ -24,6 +25,7 @@ import type { GuestSpec } from "../guest/setup.ts";
 import { askedWay, type PodVms } from "../supply/vm-supply.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
+import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
@@ -36,6 +38,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
   readonly networks: PodNetworks;
+  readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
   readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
@@ -53,8 +56,10 @@ export class VmBackend implements Backend {
   readonly name = "vm";
   readonly boot: typeof vmBootMachine;
   private readonly sandboxes = new Map<string, VmSandbox>();
+  private readonly forwarding: ForwardingNode;
 
   constructor(private readonly ports: VmBackendPorts) {
+    this.forwarding = new ForwardingNode(ports.forwards, ports.deadlines);
     this.boot = bindVmBootMachine(
       (id) => this.sandbox(id).vmBoot,
       (id) => this.sandbox(id).logger,
@@ -63,7 +68,7 @@ export class VmBackend implements Backend {
 
   open(opening: BackendOpening): VmSandbox {
     const { id } = opening.spec;
-    const sandbox = new VmSandbox(opening, this.ports, () => {
+    const sandbox = new VmSandbox(opening, this.ports, this.forwarding, () => {
       if (this.sandboxes.get(id) === sandbox) this.sandboxes.delete(id);
     });
     this.sandboxes.set(id, sandbox);
@@ -90,13 +95,17 @@ class VmSandbox implements SandboxBackend {
   constructor(
     private readonly opening: BackendOpening,
     private readonly ports: VmBackendPorts,
+    node: ForwardingNode,
     private readonly onFinished: () => void,
   ) {
     const { spec, resources, logger } = opening;
     checkPodAnnotations(spec.annotations);
     this.asked = askedWay(spec.annotations);
     this.sized = sizedFor(spec, ports);
-    this.network = new PodConnection(spec, ports.networks, resources, logger);
+    // containerd dials in the host's own namespace for a pod without one
+    const forwarding =
+      spec.netnsPath === "" ? undefined : new PortForwarding(spec, node, () => this.vm.liveLink, logger);
+    this.network = new PodConnection(spec, ports.networks, resources, forwarding, logger);
   }
 
   /** Throws VmmExited: there is nothing to boot before {@link prepare}. */
@@ -157,8 +166,13 @@ class VmSandbox implements SandboxBackend {
   }
 
   async end(): Promise<void> {
-    this.network.unwatch();
-    await this.boot?.end();
+    try {
+      await this.network.close();
+      await this.boot?.end();
+    } finally {
+      // what was being connected meanwhile is connected now
+      await this.network.close();
+    }
   }
 
   async finish(): Promise<void> {

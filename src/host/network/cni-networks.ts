@@ -27,6 +27,9 @@ export class CniNetworks implements PodNetworks {
   private readonly directories: Directories;
   /** By the pods' ids: what each is joined to. */
   private readonly joined = new Map<string, Joined>();
+  /** By the pods' ids: what is under way, and never rejects. */
+  private readonly joining = new Map<string, Promise<unknown>>();
+  private lastJoint: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly ports: CniNetworksPorts) {
     this.directories = new Directories(ports.logger);
@@ -45,7 +48,16 @@ export class CniNetworks implements PodNetworks {
       const reason = `${network.links.length} links, but the VM has ${vm.nics.length} NICs`;
       throw blazarError("Internal", "connect the pod's network", reason, { subject: id });
     });
-    this.joined.set(id, await this.ports.workers.run("joinTaps", { path, joints }));
+    // the kernel moves one link at a time anyway, and each waiting call would hold a thread of libuv's
+    const turn = this.lastJoint.then(() => this.ports.workers.run("joinTaps", { path, joints }));
+    const settled = turn.catch(() => undefined);
+    this.lastJoint = settled;
+    this.joining.set(id, settled);
+    try {
+      this.joined.set(id, await turn);
+    } finally {
+      if (this.joining.get(id) === settled) this.joining.delete(id);
+    }
   }
 
   /** Nothing is watched of a pod that is not connected. */
@@ -60,6 +72,8 @@ export class CniNetworks implements PodNetworks {
   }
 
   async disconnect({ id, netnsPath: path }: NetworkedPod): Promise<void> {
+    // what is being made would be there after it
+    await this.joining.get(id);
     await this.ports.workers.run("leaveTaps", { path });
     this.joined.delete(id);
   }

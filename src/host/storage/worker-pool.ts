@@ -11,9 +11,15 @@ import { type Deferred, deferred } from "../../lib/async.ts";
 import type { Outcome } from "../../workers/outcome.ts";
 import { unwrap } from "../../workers/outcome.ts";
 
-type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: (input: never) => Outcome<unknown> };
+type TaskMap<Tasks> = {
+  readonly [Name in keyof Tasks]: (input: never) => Outcome<unknown> | Promise<Outcome<unknown>>;
+};
 type Input<Task> = Task extends (input: infer Given) => unknown ? Given : never;
-type Result<Task> = Task extends (...input: never[]) => Outcome<infer Value> ? Value : never;
+type Result<Task> = Task extends (...input: never[]) => infer Returned
+  ? Awaited<Returned> extends Outcome<infer Value>
+    ? Value
+    : never
+  : never;
 
 /** Runs tasks by name. Rejects with the task's BlazarError. */
 export interface TaskRunner<Tasks extends TaskMap<Tasks>> {
@@ -32,6 +38,8 @@ export interface WorkerPoolOptions<Tasks extends TaskMap<Tasks>> {
   /** The worker's bundle, an absolute path (`dist/workers/rootfs.worker.mjs`). */
   readonly file: string;
   readonly maxThreads?: number;
+  /** So many tasks are given to one thread: those that wait for the kernel leave it to others. Default: 1. */
+  readonly tasksPerThread?: number;
   /** Keeps one idle thread; default: none. */
   readonly keepOne?: boolean;
   /** How long an idle thread is kept, in milliseconds. */
@@ -159,6 +167,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
       filename: this.options.file,
       minThreads: this.options.keepOne === true ? 1 : 0,
       maxThreads: this.options.maxThreads ?? 2,
+      concurrentTasksPerWorker: this.options.tasksPerThread ?? 1,
       idleTimeout: this.idleTimeoutMs,
       // a thread that waits on a futex saves microseconds, but does not end in time when it is idle
       atomics: "disabled",

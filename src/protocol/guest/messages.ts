@@ -18,6 +18,7 @@ import {
   string,
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
+import { networkDial } from "./dial.ts";
 import { guestNetwork } from "./network.ts";
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
@@ -348,6 +349,7 @@ export const GUEST_REQUESTS = {
   "image.prepare": { params: imagePrepare, result: nothing },
   /** Prepares a child of the agent, which makes the next container's first process. Does nothing if there is one. */
   "child.prepare": { params: nothing, result: nothing },
+  "network.dial": { params: networkDial, result: nothing },
   /** The pod's namespace on the host has changed; may be repeated. */
   "network.apply": { params: networkApply, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },

@@ -94,6 +94,20 @@ export class NetlinkExchange {
   }
 
   /**
+   * As {@link ask}, for a request that keeps the kernel busy for long.
+   * @param send sends bytes, and resolves when the kernel has done what they ask for
+   */
+  async askLater(
+    request: NetlinkRequest,
+    send: (bytes: Uint8Array) => Promise<void>,
+  ): Promise<NetlinkAnswer> {
+    const sequence = this.nextSequence();
+    await send(encodeMessage(request, request.flags | NLM_F_ACK, sequence));
+    const [answer] = this.collect(sequence, 1);
+    return answer ?? malformed("no answer");
+  }
+
+  /**
    * All objects that a request asks for.
    * @throws BlazarError HostResource if the kernel refuses, or if the dump never comes without a change in the middle
    */

@@ -27,6 +27,8 @@ export const FrameType = {
   /** The next bytes of a request that is too long for one frame. stream 0, sequence = request id; the last bytes come as a
    * {@link FrameType.Request} with the same id, and nothing of another request in between. */
   RequestPart: 8,
+  /** The sender gives a stream up, in both directions; bytes of it may be lost. sequence 0. */
+  Reset: 9,
   /** Keeper only: a whole ttrpc request; stream = connection, sequence = number in that connection. */
   TaskRequest: 16,
   /** Keeper only: a whole ttrpc response; stream = connection, sequence = number of the request it answers. */

@@ -192,6 +192,8 @@ export class Peer {
         return this.streams.owner(frame)?.data?.(frame.sequence, frame.payload);
       case FrameType.Eof:
         return this.streams.owner(frame)?.end?.(frame.sequence);
+      case FrameType.Reset:
+        return this.streams.owner(frame)?.reset?.();
       case FrameType.Ack:
         if (frame.stream === 0) return this.eventsAcknowledged(frame.sequence);
         return this.streams.acknowledged(frame);

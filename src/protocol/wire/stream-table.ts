@@ -15,6 +15,8 @@ export interface StreamHandler {
   data?(offset: number, bytes: Uint8Array): void;
   end?(offset: number): void;
   acknowledged?(offset: number, window: number): void;
+  /** The other end has given the stream up. */
+  reset?(): void;
   /** The link is up: receivers send their first ack. */
   attached?(): void;
   detached?(): void;

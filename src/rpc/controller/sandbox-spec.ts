@@ -21,6 +21,7 @@ import {
   type UserNamespace,
 } from "../generated/runtime/v1/cri.ts";
 import { checkIdentifier } from "../identifiers.ts";
+import { podSysctls, type SysctlPod } from "./sysctls.ts";
 
 const CONFIG_TYPE = "runtime.v1.PodSandboxConfig";
 const PROTOCOLS: ReadonlyMap<Protocol, PodPort["protocol"]> = new Map([
@@ -41,19 +42,20 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   refuseHostNamespaces(config, id);
   const { vcpus, memoryBytes } = sizeOf(config.linux?.resources);
   const { memoryBytes: overheadBytes } = sizeOf(config.linux?.overhead);
+  const userNamespace = userNamespaceOf(config, id);
   return {
     id,
     hostname: config.hostname,
     netnsPath: request.netnsPath,
     ...portsOf(config),
-    dns: {
-      servers: config.dnsConfig?.servers ?? [],
-      searches: config.dnsConfig?.searches ?? [],
-      options: config.dnsConfig?.options ?? [],
-    },
-    ...sysctlsOf(config),
+    ...dnsOf(config),
+    ...sysctlsOf(config, {
+      id,
+      hasNetwork: request.netnsPath !== "",
+      hasUserNamespace: userNamespace.userNamespace !== undefined,
+    }),
     pidMode: pidModeOf(config),
-    ...userNamespaceOf(config, id),
+    ...userNamespace,
     cgroupParent: config.linux?.cgroupParent ?? "",
     name: config.metadata?.name ?? "",
     namespace: config.metadata?.namespace ?? "",
@@ -126,8 +128,15 @@ function typeNameOf({ typeUrl }: Any): string {
   return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 }
 
-function sysctlsOf({ linux }: PodSandboxConfig): { sysctls?: Record<string, string> } {
-  const sysctls = linux?.sysctls ?? {};
+/** None at all is not the same as one that is empty: then the pod has no resolver. */
+function dnsOf({ dnsConfig }: PodSandboxConfig): Pick<SandboxSpec, "dns"> {
+  if (dnsConfig === undefined) return {};
+  const { servers, searches, options } = dnsConfig;
+  return { dns: { servers, searches, options } };
+}
+
+function sysctlsOf({ linux }: PodSandboxConfig, pod: SysctlPod): Pick<SandboxSpec, "sysctls"> {
+  const sysctls = podSysctls(linux?.sysctls ?? {}, pod);
   return Object.keys(sysctls).length === 0 ? {} : { sysctls };
 }
 
@@ -214,7 +223,9 @@ const CriMetadata = z.object({
             }),
           ),
           hostname: z.optional(z.string()),
-          dns_config: z.optional(z.object({ servers: strings, searches: strings, options: strings })),
+          dns_config: z.optional(
+            z.nullable(z.object({ servers: strings, searches: strings, options: strings })),
+          ),
           port_mappings: portMappings,
           labels: stringMap,
           annotations: stringMap,
@@ -255,11 +266,15 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
       attempt: metadata?.attempt ?? 0,
     },
     hostname: config?.hostname ?? "",
-    dnsConfig: {
-      servers: dns?.servers ?? [],
-      searches: dns?.searches ?? [],
-      options: dns?.options ?? [],
-    },
+    ...(dns === undefined || dns === null
+      ? {}
+      : {
+          dnsConfig: {
+            servers: dns.servers ?? [],
+            searches: dns.searches ?? [],
+            options: dns.options ?? [],
+          },
+        }),
     portMappings: (config?.port_mappings ?? []).map((port) => ({
       protocol: Object.values(Protocol).find((one) => one === port.protocol) ?? Protocol.TCP,
       containerPort: port.container_port ?? 0,

@@ -5,7 +5,7 @@
  * then nothing is. It is never plain root where the daemon names a user.
  */
 import { constants } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
+import { access, open, readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Jail, SpawnFile, SpawnLimit } from "../../contracts/keeper.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
@@ -27,6 +27,8 @@ const PROGRAM_PATHS = [
   "/dev/urandom",
 ];
 const KVM_DEVICE = "/dev/kvm";
+/** By it the host's kernel moves the frames of a VM's NIC; only with KVM. */
+export const VHOST_NET_DEVICE = "/dev/vhost-net";
 
 /** What the host has to offer, found once. */
 export interface HostFacts {
@@ -34,6 +36,8 @@ export interface HostFacts {
   readonly maxOpenFiles: number | undefined;
   /** Group that owns /dev/kvm; undefined without it. */
   readonly kvmGroup: number | undefined;
+  /** The host's kernel has vhost-net. */
+  readonly vhostNet: boolean;
   /** What of the host a program needs to start. */
   readonly programPaths: readonly string[];
 }
@@ -47,8 +51,19 @@ export async function readHostFacts(): Promise<HostFacts> {
   return {
     maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
     kvmGroup: kvm?.gid,
+    vhostNet: await opens(VHOST_NET_DEVICE),
     programPaths: PROGRAM_PATHS.filter((_, index) => there[index]),
   };
+}
+
+/** The device's file is there also where the kernel has no such module. */
+async function opens(device: string): Promise<boolean> {
+  try {
+    await (await open(device, constants.O_RDWR)).close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -6,7 +6,7 @@
  */
 import type { VmDisk, VmSpec } from "../../contracts/vm.ts";
 import { AGENT_PORT_NAME } from "../../protocol/guest/messages.ts";
-import { nicMac } from "../../protocol/guest/nics.ts";
+import { MOST_NICS, nicMac } from "../../protocol/guest/nics.ts";
 import { wholeMebibytes } from "../common/spec.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
@@ -40,8 +40,9 @@ export type Protection = "readonly" | "sealed";
 export const CONTROL_SOCKET = 10;
 export const AGENT_SOCKET = 11;
 export const DISK = 7;
-/** The first of the taps. */
+/** The first of the taps, and of the descriptors of vhost-net; a VM has at most MOST_NICS of each. */
 const TAPS = 12;
+const VHOSTS = TAPS + MOST_NICS;
 
 const OWN: GuestMemory = { kind: "own" };
 
@@ -57,6 +58,8 @@ export interface CommandLineInput {
   /** As QEMU shall open them. */
   readonly kernel: string;
   readonly initramfs: string;
+  /** The host's kernel moves the frames of the NICs (vhost-net); its descriptors are there. Default: QEMU does. */
+  readonly vhostNet?: boolean | undefined;
 }
 
 /** The program and its arguments. */
@@ -66,7 +69,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...machine(input),
     ...boot(input),
     ...devices(),
-    ...nics(input.spec.nics),
+    ...nics(input),
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
     ...slots(),
     ...incoming(input.memory),
@@ -138,10 +141,16 @@ export function tapDescriptors(nics: number): number[] {
   return Array.from({ length: nics }, (_, index) => TAPS + index);
 }
 
+/** Each NIC has a vhost-net of its own. */
+export function vhostDescriptors(nics: number): number[] {
+  return Array.from({ length: nics }, (_, index) => VHOSTS + index);
+}
+
 /** microvm has 24 places for virtio devices, of which the other devices take three; none can be plugged in later. */
-function nics(count: number): string[] {
-  return tapDescriptors(count).flatMap((fd, index) => [
-    ...["-netdev", `tap,id=nic${index},fd=${fd}`],
+function nics({ spec, vhostNet = false }: CommandLineInput): string[] {
+  const vhosts = vhostDescriptors(spec.nics);
+  return tapDescriptors(spec.nics).flatMap((fd, index) => [
+    ...["-netdev", `tap,id=nic${index},fd=${fd}${vhostNet ? `,vhost=on,vhostfd=${vhosts[index]}` : ""}`],
     ...["-device", `virtio-net-device,netdev=nic${index},mac=${nicMac(index)}`],
   ]);
 }

@@ -15,8 +15,10 @@ import {
   jail,
   limits,
   logFiles,
+  VHOST_NET_DEVICE,
 } from "../common/confinement.ts";
 import type { VmPaths } from "../common/vm-paths.ts";
+import type { Accelerator } from "./accelerator.ts";
 import {
   AGENT_SOCKET,
   CONTROL_SOCKET,
@@ -26,6 +28,7 @@ import {
   type GuestMemory,
   type Protection,
   tapDescriptors,
+  vhostDescriptors,
 } from "./command-line.ts";
 
 const KERNEL = 3;
@@ -85,12 +88,19 @@ const OWN: MemorySource = { kind: "own" };
 export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
   const { spec, paths, accelerator, extra } = input;
   const confined = isConfined(spec);
+  const vhostNet = usesVhostNet(accelerator, facts);
   const images = confined
     ? { kernel: descriptorPath(KERNEL), initramfs: descriptorPath(INITRAMFS) }
     : { kernel: input.kernel, initramfs: input.initramfs };
   return {
     id: spec.id,
-    argv: commandLine({ ...input, ...images, memory: guestMemory(input.source), disk: disk(input.source) }),
+    argv: commandLine({
+      ...input,
+      ...images,
+      memory: guestMemory(input.source),
+      disk: disk(input.source),
+      vhostNet,
+    }),
     env: ["LC_ALL=C", ...(extra?.env ?? [])],
     cwd: "/",
     uid: spec.user?.uid,
@@ -102,6 +112,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
       ...(confined ? imageFiles(input) : []),
       ...memoryFiles(input.source),
       ...(extra?.files ?? []),
+      ...(vhostNet ? vhostFiles(spec.nics) : []),
     ],
     sockets: sockets(paths),
     taps: tapDescriptors(spec.nics).map((fd) => ({ fd })),
@@ -112,6 +123,20 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     hugePages: false,
     forkControl: extra?.forkControl,
   };
+}
+
+/** Whether the NICs of VMs go by vhost-net. An emulated guest has nothing that the host's kernel could signal it by. */
+export function usesVhostNet({ name }: Accelerator, { vhostNet }: HostFacts): boolean {
+  return name === "kvm" && vhostNet;
+}
+
+function vhostFiles(nics: number): SpawnFile[] {
+  return vhostDescriptors(nics).map((fd) => ({
+    fd,
+    path: VHOST_NET_DEVICE,
+    flags: constants.O_RDWR,
+    mode: 0,
+  }));
 }
 
 function imageFiles({ kernel, initramfs, source = OWN }: ProcessInput): SpawnFile[] {

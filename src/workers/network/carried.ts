@@ -36,8 +36,9 @@ const CARRIED_KINDS: ReadonlyMap<string, string> = new Map([
   ["tun", "tap"],
 ]);
 const LEAST_MTU = 68;
-/** A tap's: 65,535 less the Ethernet header (drivers/net/tun.c). */
-const MOST_MTU = 65_521;
+const MOST_MTU = 65_535;
+/** A tap's own: 65,535 less the Ethernet header (drivers/net/tun.c). What filters pass is not measured by it. */
+const MOST_TAP_MTU = 65_521;
 const IPVLAN_L2 = 0;
 /** The kernel's own rules: local, main, default. */
 const KERNEL_RULES: ReadonlySet<number> = new Set([0, 32_766, 32_767]);
@@ -49,6 +50,11 @@ const OWN_TAP = /^blazar\d$/;
 /** The name of tap number n in a pod's namespace. */
 export function tapName(number: number): string {
   return `blazar${number}`;
+}
+
+/** The MTU of the tap beside a link. */
+export function tapMtu(mtu: number): number {
+  return Math.min(mtu, MOST_TAP_MTU);
 }
 
 export function isOwnTap({ name, kind }: LinkRecord): boolean {

@@ -18,7 +18,7 @@ import {
   getIngressFilters,
   redirectIngress,
 } from "../../protocol/netlink/traffic.ts";
-import { isOwnTap, tapName } from "./carried.ts";
+import { isOwnTap, tapMtu, tapName } from "./carried.ts";
 import { type NamespaceIdentity, NetworkNamespace } from "./namespaces.ts";
 import { RouteSession, type Step } from "./route-session.ts";
 
@@ -46,12 +46,12 @@ export interface Joint {
 }
 
 /** Joins all of them, or none. Throws HostResource, VmmExited if a tap is gone. */
-export function joinTaps(path: string, joints: readonly Joint[]): Joined {
+export async function joinTaps(path: string, joints: readonly Joint[]): Promise<Joined> {
   const namespace = NetworkNamespace.open(path);
   try {
     const session = RouteSession.in(namespace);
     try {
-      return { namespace: namespace.identity, links: joinAll(namespace, session, joints) };
+      return { namespace: namespace.identity, links: await joinAll(namespace, session, joints) };
     } catch (error) {
       takeApart(session);
       throw error;
@@ -80,29 +80,35 @@ export function leaveTaps(path: string): void {
   }
 }
 
-function joinAll(namespace: NetworkNamespace, session: RouteSession, joints: readonly Joint[]): JoinedLink[] {
+async function joinAll(
+  namespace: NetworkNamespace,
+  session: RouteSession,
+  joints: readonly Joint[],
+): Promise<JoinedLink[]> {
   const links = session.exchange.dump(getLinks()).map(linkOf);
   // of a start that was broken off
   if (links.some(isOwnTap)) takeApart(session);
-  return joints.map((joint, number) => {
-    const link = links.find(({ name }) => name === joint.link);
+  const joined: JoinedLink[] = [];
+  for (const [number, { link: name, nic, mtu }] of joints.entries()) {
+    const link = links.find((one) => one.name === name);
     if (link === undefined)
-      throw blazarError("HostResource", "join a link", "it is no longer there", { subject: joint.link });
+      throw blazarError("HostResource", "join a link", "it is no longer there", { subject: name });
     const tap = tapName(number);
-    moveTap(joint.nic, namespace, tap);
-    session.do(stepsOf(link, session.link(tap) ?? tapGone(joint.nic), joint.mtu));
-    return { name: link.name, index: link.index };
-  });
+    await moveTap(nic, namespace, tap);
+    session.do(stepsOf(link, session.link(tap) ?? tapGone(nic), mtu));
+    joined.push({ name, index: link.index });
+  }
+  return joined;
 }
 
-/** It gets its new name on the way, so that it meets no other one. */
-function moveTap(nic: VmNic, to: NetworkNamespace, name: string): void {
+/** It gets its new name on the way, so that it meets no other one. The kernel waits for its readers: 10 to 30 ms. */
+async function moveTap(nic: VmNic, to: NetworkNamespace, name: string): Promise<void> {
   const from = NetworkNamespace.find(nic.namespace) ?? tapGone(nic);
   try {
     const session = RouteSession.in(from);
     try {
       const tap = session.link(nic.tap) ?? tapGone(nic);
-      session.do([{ what: "move a tap", request: setLink(tap.index, { namespace: to.fd, name }) }]);
+      await session.doLater({ what: "move a tap", request: setLink(tap.index, { namespace: to.fd, name }) });
     } finally {
       session.close();
     }
@@ -125,7 +131,7 @@ function stepsOf(link: LinkRecord, tap: LinkRecord, mtu: number): Step[] {
       request: setLink(tap.index, { addressMode: IN6_ADDR_GEN_MODE_NONE }),
       fine: [EAFNOSUPPORT, EOPNOTSUPP],
     },
-    { what: `set a tap's MTU to ${mtu}`, request: setLink(tap.index, { mtu }) },
+    { what: `set a tap's MTU for ${mtu}`, request: setLink(tap.index, { mtu: tapMtu(mtu) }) },
     { what: "add a qdisc to a tap", request: addIngress(tap.index) },
     { what: `send a tap's frames out ${on}`, request: redirectIngress(tap.index, link.index, PRIORITY) },
     { what: "set a tap up", request: setLink(tap.index, { up: true }) },

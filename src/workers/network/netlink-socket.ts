@@ -4,6 +4,7 @@
  * It stays with that namespace wherever the thread goes. It blocks, and gives up after a while: the kernel answers at once,
  * or never. For workers only; see libc.ts.
  */
+import { blazarError } from "../../contracts/errors.ts";
 import {
   AF_NETLINK,
   NETLINK_CAP_ACK,
@@ -21,6 +22,8 @@ const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 /** Longer than the kernel holds its lock for other work, such as a namespace that is taken down. */
 const PATIENCE_SECONDS = 20n;
+
+const ASKING = "ask the kernel about its network";
 
 const cSocket = libc.func("int socket(int family, int type, int protocol)");
 const cSetsockopt = libc.func(
@@ -50,7 +53,23 @@ export class RouteSocket implements NetlinkSocket {
 
   send(bytes: Uint8Array): void {
     const sent = valueOr(Number(cSend(this.fd, bytes, bytes.length, 0)));
-    if (sent < 0) throw failure("ask the kernel about its network", sent);
+    if (sent < 0) throw failure(ASKING, sent);
+  }
+
+  /**
+   * As {@link send}, on a thread of libuv's: a socket stays with its namespace, whichever thread uses it. Nobody else may use
+   * the socket meanwhile.
+   */
+  sendLater(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      cSend.async(this.fd, bytes, bytes.length, 0, (error: unknown, sent: unknown) => {
+        if (error === null && Number(sent) >= 0) resolve();
+        else
+          reject(
+            blazarError("HostResource", ASKING, "the message was not taken", { cause: error ?? undefined }),
+          );
+      });
+    });
   }
 
   receive(): Uint8Array {

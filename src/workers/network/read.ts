@@ -9,7 +9,7 @@ import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
 import { type LinkRecord, setLink } from "../../protocol/netlink/links.ts";
 import { readRecords } from "../../protocol/netlink/pod-network.ts";
 import { getRules, ruleOf } from "../../protocol/netlink/rules.ts";
-import { isOwnTap, networkOf, networkWith, tapName } from "./carried.ts";
+import { isOwnTap, networkOf, networkWith, tapMtu, tapName } from "./carried.ts";
 import type { Joined, JoinedLink } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
@@ -78,7 +78,7 @@ function lookAt(session: RouteSession, joined: readonly JoinedLink[]): NetworkLo
 function followMtus(session: RouteSession, links: readonly LinkRecord[], all: readonly LinkRecord[]): void {
   for (const [number, { mtu }] of links.entries()) {
     const tap = all.find((link) => isOwnTap(link) && link.name === tapName(number));
-    if (tap === undefined || tap.mtu === mtu) continue;
-    session.do([{ what: `set a tap's MTU to ${mtu}`, request: setLink(tap.index, { mtu }) }]);
+    if (tap === undefined || tap.mtu === tapMtu(mtu)) continue;
+    session.do([{ what: `set a tap's MTU for ${mtu}`, request: setLink(tap.index, { mtu: tapMtu(mtu) }) }]);
   }
 }

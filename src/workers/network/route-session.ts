@@ -42,6 +42,12 @@ export class RouteSession {
     }
   }
 
+  /** Does a step that takes the kernel long; the thread has time for others meanwhile. Throws HostResource. */
+  async doLater({ what, request }: Step): Promise<void> {
+    const { errno, text } = await this.exchange.askLater(request, (bytes) => this.socket.sendLater(bytes));
+    if (errno !== 0) throw refused(what, errno, text);
+  }
+
   /** A link by its name; undefined if there is none. Throws HostResource. */
   link(name: string): LinkRecord | undefined {
     const { answer, message } = this.exchange.get(getLink(name));

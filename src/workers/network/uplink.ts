@@ -29,9 +29,10 @@ export function readHostNetwork(path: string): HostPlan | undefined {
 }
 
 /** Throws HostResource, VmmExited if the VM's tap is gone. */
-export function joinUplink({ path, mac, joint }: UplinkJoint): void {
+export async function joinUplink({ path, mac, joint }: UplinkJoint): Promise<undefined> {
   within(path, (session) => setUp(session, mac, joint));
-  joinTaps(path, [joint]);
+  await joinTaps(path, [joint]);
+  return undefined;
 }
 
 /** The guest and nobody else has addresses there. */

@@ -114,6 +114,23 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
     await expect(keeper.spawn(inTheWay)).rejects.toMatchObject({ code: "HostResource" });
   });
 
+  it("has users for its copies, whatever numbers its descriptors have", async () => {
+    const files = Array.from({ length: 48 }, (_, index) => ({
+      fd: index + 3,
+      path: "/dev/null",
+      flags: 2,
+      mode: 0,
+    }));
+    const taps = Array.from({ length: 8 }, (_, index) => ({ fd: index + 60 }));
+    const jail = { ...SHELL, forks: { firstUid: 61_000, count: 1000 } };
+    const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 60"), ...USER, jail, files, taps });
+    expect((await readFile(`/proc/${pid}/uid_map`, "utf8")).trim().split(/\s+/)).toEqual([
+      "61000",
+      "61000",
+      "1000",
+    ]);
+  });
+
   it("names what it cannot have", async () => {
     const missing = { ...SHELL, mounts: [host("/nowhere/at/all")] };
     const spawned = bench.keeper.spawn({ ...shell("vm", "true"), jail: missing });

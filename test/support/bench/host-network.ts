@@ -101,7 +101,7 @@ export class HostNetworkBench {
   newNetworks(changes: Partial<HostNetworksOptions> = {}): HostNetworks {
     const { keeper, directory, log, resolvConf } = this;
     const run = async (name: string, input: never) =>
-      unwrap((name === "joinUplink" ? joinUplink : readHostNetwork)(input)) as never;
+      unwrap(await (name === "joinUplink" ? joinUplink : readHostNetwork)(input)) as never;
     return new HostNetworks({
       keeper,
       workers: { run },

@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { until } from "../../../lab/host/until.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
 import { nicMac } from "../../../src/protocol/guest/nics.ts";
-import type { Exchange, NicBench } from "../conformance/vmm-nics.ts";
+import type { Exchange, NicBench } from "../conformance/nic-bench.ts";
 import { sandboxSetup } from "../guest-requests.ts";
 import { DriverGuest } from "./guest.ts";
 

@@ -9,8 +9,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts";
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import type { TemplateDriver, VmmDriver } from "../../../src/contracts/vmm.ts";
+import type { NicBench } from "./nic-bench.ts";
 import { greet } from "./vmm-bench.ts";
-import { expectExchange, type NicBench } from "./vmm-nics.ts";
+import { expectExchange } from "./vmm-nics.ts";
 
 /** A driver and what the suite needs around it. */
 export interface CloneBench {

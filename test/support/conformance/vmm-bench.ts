@@ -6,7 +6,7 @@ import { nodeText } from "../../../src/lib/text.ts";
 import { guestHello } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
-import type { NicBench } from "./vmm-nics.ts";
+import type { NicBench } from "./nic-bench.ts";
 
 /** A driver and what the suite needs around it. */
 export interface VmmBench {

@@ -1,24 +1,8 @@
 /** The part of the suites of VMM drivers about network interfaces: how many there are, whose, and what goes over them. */
 import { describe, expect, it } from "vitest";
 import type { Vm } from "../../../src/contracts/vm.ts";
+import type { NicBench } from "./nic-bench.ts";
 import type { VmmBench } from "./vmm-bench.ts";
-
-/** Mean bytes of a frame of a TCP stream, as the one who gets it sees them: more than an MTU where offloads are used. */
-export interface Exchange {
-  readonly toGuest: number;
-  readonly fromGuest: number;
-}
-
-/** What a bench needs for VMs with network interfaces; undefined where it may have none, as without root. */
-export interface NicBench {
-  /**
-   * Has a VM's guest and the host send each other a stream over an interface, by its tap, which is moved to where only the
-   * two of them are. Once for a VM. Rejects if nothing comes through.
-   */
-  exchange(vm: Vm, nic: number): Promise<Exchange>;
-  /** Whether there is still a tap of this name where VMs' taps are made. */
-  parked(vm: Vm, nic: number): Promise<boolean>;
-}
 
 const MTU = 1500;
 

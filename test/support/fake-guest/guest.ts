@@ -22,6 +22,7 @@ import {
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer, PROTOCOL_VERSION } from "../../../src/protocol/wire/peer.ts";
 import { FakeProcess, type ProcessScript } from "./process.ts";
+import { FakeServers } from "./servers.ts";
 import { FakeVolumes } from "./volumes.ts";
 
 const encoder = new TextEncoder();
@@ -99,6 +100,7 @@ export class FakeGuest {
   /** Serial → how many containers use that image. */
   readonly mountedImages = new Map<string, number>();
   readonly volumes = new FakeVolumes();
+  readonly servers = new FakeServers();
   /** What its containers leave in the files that the host gets back, by the volume's name. */
   readonly left = new Map<string, string>();
   /** Ids of containers that are paused. */
@@ -268,6 +270,7 @@ export class FakeGuest {
     "volume.write": (params) => this.volumes.write(params),
     "volume.swap": (params) => this.volumes.swap(params),
     "volume.remove": ({ names }) => this.volumes.remove(names),
+    "network.dial": (params) => this.servers.dial(this.peer, params),
     "clock.adjust": ({ by }) => {
       this.clockMoved += by;
       return { now: this.clock() };

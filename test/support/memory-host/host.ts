@@ -21,6 +21,7 @@ import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
+import { MemoryForwards } from "./forwards.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
 import { MemoryNetworks } from "./networks.ts";
@@ -73,6 +74,7 @@ export class MemoryHost {
   placesDisks = true;
   readonly driver: FakeVmmDriver;
   readonly volumes = new MemoryVolumes();
+  readonly forwards = new MemoryForwards();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
   });
@@ -158,6 +160,7 @@ export class MemoryHost {
       },
       volumes: this.volumes,
       seccomp: { compile: async ({ flags }) => ({ program: "BgAAAAAA/38=", flags }) },
+      forwards: this.forwards,
       networks: this.networks,
       users: this.users,
       specs: ociSpecs,
@@ -180,6 +183,8 @@ export class MemoryHost {
       now: Date.now,
       randomHex: (bytes) => `${++this.counter}`.padStart(2 * bytes, "0"),
       hostResolvConf: async () => "nameserver 192.0.2.1\n",
+      hostHosts: async () => "127.0.0.1\tlocalhost\n",
+      hostName: () => "node-1",
     };
   }
 
@@ -259,6 +264,7 @@ export class MemoryHost {
       ...this.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
       ...this.volumes.remains,
+      ...this.forwards.remains,
       ...[...this.networks.joined.keys()].map((id) => `network ${id}`),
       ...this.users.inUse.map((uid) => `user ${uid}`),
     ];

@@ -12,7 +12,6 @@ export function podSpec(id: string, changes: Partial<SandboxSpec> = {}): Sandbox
     id,
     hostname: id,
     netnsPath: "",
-    dns: { servers: [], searches: [], options: [] },
     pidMode: "container",
     cgroupParent: "",
     name: id,

@@ -12,7 +12,7 @@ describe("the cases of fidelity", () => {
   test("that may differ are in docs/specification.md, each with its reason, and no others", () => {
     const specification = readFileSync("docs/specification.md", "utf8");
     const section =
-      /### Where a container differs from runc's\n([\s\S]*?)\n## /.exec(specification)?.[1] ?? "";
+      /### Where a container differs from runc's\n([\s\S]*?)\n##/.exec(specification)?.[1] ?? "";
     const rows = section.split("\n").filter((line) => line.startsWith("| "));
     const explained = FIDELITY_CASES.flatMap(({ name, explained: why }) =>
       why === undefined ? [] : [`| ${name} | ${why} |`],

@@ -1,5 +1,7 @@
 /** The network tests' own parts: what counts as a difference, and the handlers that a kind of network has. */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { NETWORK_CASES } from "../../../lab/network/cases/all.ts";
 import { handlerFor } from "../../../lab/network/lab-network.ts";
 import { NetworkReport } from "../../../lab/network/report.ts";
 import { blazarHandler, containerdConfig, runcHandler } from "../../../lab/node/containerd-config.ts";
@@ -12,6 +14,24 @@ function report(each: { explained?: string; blazar?: RegExp }, runc: string | un
   made.add({ name: "a case", run: () => Promise.resolve(""), ...each }, answers);
   return { code: made.close(), text: written.join("") };
 }
+
+describe("the cases of networks", () => {
+  it("have names of their own", () => {
+    const names = NETWORK_CASES.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("that may differ are in docs/specification.md, each with its reason, and no others", () => {
+    const specification = readFileSync("docs/specification.md", "utf8");
+    const section =
+      /### Where a pod's network differs from runc's\n([\s\S]*?)\n## /.exec(specification)?.[1] ?? "";
+    const rows = section.split("\n").filter((line) => line.startsWith("| "));
+    const explained = NETWORK_CASES.flatMap(({ name, explained: why }) =>
+      why === undefined ? [] : [`| ${name} | ${why} |`],
+    );
+    expect(rows.slice(1)).toEqual(explained);
+  });
+});
 
 describe("the report of the network tests", () => {
   it("takes equal answers for the same, but not equal failures", () => {

@@ -63,6 +63,7 @@ describe("Controller.Create", () => {
       annotations: { "io.blazar.x": "1" },
       linux: {
         cgroupParent: "/kubepods/pod1",
+        sysctls: { "kernel.shm_rmid_forced": "1" },
         securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } },
         resources: { cpuQuota: 150_000, cpuPeriod: 100_000, memoryLimitInBytes: 536_870_912n },
       },
@@ -75,6 +76,11 @@ describe("Controller.Create", () => {
         hostname: "web-0",
         netnsPath: "/run/netns/cni-1",
         dns: { servers: ["10.0.0.10"], searches: ["svc.local"], options: ["ndots:5"] },
+        sysctls: {
+          "net.ipv4.ip_unprivileged_port_start": "0",
+          "net.ipv4.ping_group_range": "0 2147483647",
+          "kernel.shm_rmid_forced": "1",
+        },
         pidMode: "container",
         cgroupParent: "/kubepods/pod1",
         name: "web",
@@ -189,6 +195,23 @@ describe("Controller.Create", () => {
     await call(ControllerService.create, createRequest());
     expect(sandboxes.created[0]).toMatchObject({ id: "s1", hostname: "", netnsPath: "" });
     expect(sandboxes.created[0]).not.toHaveProperty("memoryBytes");
+    expect(sandboxes.created[0]).not.toHaveProperty("dns");
+    expect(sandboxes.created[0]).not.toHaveProperty("sysctls");
+  });
+
+  it("tells DNS settings that are empty from none", async () => {
+    const { sandboxes, call } = await serve();
+    await call(ControllerService.create, createRequest({ options: optionsOf({ dnsConfig: {} }) }));
+    expect(sandboxes.created[0]?.dns).toEqual({ servers: [], searches: [], options: [] });
+  });
+
+  it("refuses a sysctl that is not the pod's, by its name", async () => {
+    const { call } = await serve();
+    const options = optionsOf({ linux: { sysctls: { "kernel.panic": "1" } } });
+    await expect(call(ControllerService.create, createRequest({ options }))).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      message: expect.stringContaining('sysctl "kernel.panic" is not in a separate kernel namespace'),
+    });
   });
 
   it("refuses a configuration that it cannot read, an impossible id, and a second creation", async () => {

@@ -22,7 +22,12 @@ const SPEC: VmSpec = {
   source: { kind: "boot" },
 };
 const LIMITS = { mostVcpus: 240 };
-const FACTS = { maxOpenFiles: 20_000, kvmGroup: 108, programPaths: ["/usr", "/dev/urandom"] };
+const FACTS = {
+  maxOpenFiles: 20_000,
+  kvmGroup: 108,
+  vhostNet: false,
+  programPaths: ["/usr", "/dev/urandom"],
+};
 
 function input(
   spec: Partial<VmSpec> = {},
@@ -140,6 +145,21 @@ describe("the process", () => {
         .join(" ")
         .match(/(?<=[=, ])\/[\w/.-]+/g),
     ).toEqual(["/proc/self/fd/3", "/proc/self/fd/4", "/dev/urandom"]);
+  });
+
+  it("has the host's kernel move its frames where both the guest and the kernel can", () => {
+    const facts = { ...FACTS, vhostNet: true };
+    const { argv, files } = vmmProcess(input({ user, nics: 2 }, { accelerator: KVM }), facts);
+    const netdevs = argv.filter((each) => each.startsWith("tap,"));
+    expect(netdevs).toEqual([
+      "tap,id=nic0,fd=12,vhost=on,vhostfd=20",
+      "tap,id=nic1,fd=13,vhost=on,vhostfd=21",
+    ]);
+    expect(files.filter(({ path }) => path === "/dev/vhost-net").map(({ fd }) => fd)).toEqual([20, 21]);
+    for (const without of [vmmProcess(input(), facts), vmmProcess(input({}, { accelerator: KVM }), FACTS)]) {
+      expect(without.argv.join(" ")).not.toContain("vhost");
+      expect(without.files.map(({ path }) => path)).not.toContain("/dev/vhost-net");
+    }
   });
 
   it("with a user gets kernel and initramfs as descriptors", () => {

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { type CloneBench, cloneConformance } from "../../support/conformance/clones.ts";
+import type { NicBench } from "../../support/conformance/nic-bench.ts";
 import { vmmConformance } from "../../support/conformance/vmm.ts";
 import type { VmmBench } from "../../support/conformance/vmm-bench.ts";
-import type { NicBench } from "../../support/conformance/vmm-nics.ts";
 import { FakeVmmDriver, type FakeVmmOptions } from "../../support/fake-vmm/driver.ts";
 import { FakeTemplateStore } from "../../support/fake-vmm/template-store.ts";
 

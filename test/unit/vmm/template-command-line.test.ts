@@ -55,7 +55,12 @@ function flagsOf(source: MemorySource, path: string): number | undefined {
   return vmmProcess({ ...INPUT, source }, FACTS).files.find((file) => file.path === path)?.flags;
 }
 
-const FACTS = { maxOpenFiles: undefined, kvmGroup: undefined, programPaths: ["/usr", "/dev/urandom"] };
+const FACTS = {
+  maxOpenFiles: undefined,
+  kvmGroup: undefined,
+  vhostNet: false,
+  programPaths: ["/usr", "/dev/urandom"],
+};
 
 describe("a template and its clones", () => {
   it("have the same devices, and so has a VM that boots", () => {

@@ -52,7 +52,12 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
     accelerator: emulation(undefined, 2 ** 27),
     kernel: "/k",
     initramfs: "/i",
-    facts: { maxOpenFiles: undefined, kvmGroup: undefined, programPaths: ["/usr", "/dev/urandom"] },
+    facts: {
+      maxOpenFiles: undefined,
+      kvmGroup: undefined,
+      vhostNet: false,
+      programPaths: ["/usr", "/dev/urandom"],
+    },
     launchMs: 5000,
     deadlines: { commandMs: 1000, detachMs: 50, exitMs: 1000 },
     sendFile: inlineFileSender,

@@ -53,6 +53,5 @@ export class VmMaker {
 /** What a guest is told that is nobody's yet. */
 function guestOf(id: string): GuestSpec {
   // with a shared PID namespace, which is rehearsed then; a pod that wants none is not disturbed by it
-  const dns = { servers: [], searches: [], options: [] };
-  return { id, hostname: "", dns, pidMode: "pod", network: undefined };
+  return { id, hostname: "", pidMode: "pod", network: undefined };
 }

@@ -13,9 +13,9 @@ import {
   hostCpu,
   templateIdentity,
 } from "../../common/templates/fingerprints.ts";
-import type { Accelerator } from "../accelerator.ts";
 import { commandLine, kernelArguments } from "../command-line.ts";
 import type { Launcher } from "../launch.ts";
+import { usesVhostNet } from "../process.ts";
 
 /** Raised when templates are made or loaded in another way. */
 const LAYOUT = "2";
@@ -43,13 +43,13 @@ export async function identifyTemplate(
     vcpus: String(shape.vcpus),
     memory: String(shape.memoryBytes),
     nics: String(shape.nics),
-    devices: devices(accelerator, shape, images !== undefined),
+    devices: devices(launcher, shape, images !== undefined),
     disk: (await images?.identity()) ?? "none",
   });
 }
 
 /** The whole command line, without what differs from VM to VM. */
-function devices(accelerator: Accelerator, shape: VmShape, hasDisk: boolean): string {
+function devices({ accelerator, facts }: Launcher, shape: VmShape, hasDisk: boolean): string {
   const args = commandLine({
     binary: "qemu",
     spec: {
@@ -61,6 +61,7 @@ function devices(accelerator: Accelerator, shape: VmShape, hasDisk: boolean): st
       source: { kind: "boot" },
     },
     accelerator,
+    vhostNet: usesVhostNet(accelerator, facts),
     memory: { kind: "saved", path: "/memory" },
     disk: hasDisk ? { id: TEMPLATE_DISK, readonly: false } : undefined,
     kernel: "kernel",

@@ -69,8 +69,8 @@ describe("the journal of a pod", () => {
   });
 });
 
-describe("a container of a pod with sysctls", () => {
-  it("has them, unless its own spec says otherwise", async () => {
+describe("a pod with sysctls", () => {
+  it("has them from its guest's set-up, and a container its own besides", async () => {
     const memory = new MemoryHost();
     const { sandboxes, tasks } = memory.actors();
     const sysctls = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "1" };
@@ -79,8 +79,9 @@ describe("a container of a pod with sysctls", () => {
     const request = containerRequest("pod", "c1");
     const spec = { ...(request.spec as object), linux: { sysctl: { "net.ipv4.ip_forward": "0" } } };
     await tasks.create({ ...request, spec });
-    const { create } = memory.driver.vm("pod").guest.containers.get("c1") ?? {};
-    expect(create?.sysctl).toEqual({ "kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "0" });
+    const { guest } = memory.driver.vm("pod");
+    expect(guest.setup?.sysctls).toEqual(sysctls);
+    expect(guest.containers.get("c1")?.create.sysctl).toEqual({ "net.ipv4.ip_forward": "0" });
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });

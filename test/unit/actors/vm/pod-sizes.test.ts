@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { SandboxSpec } from "../../../../src/contracts/sandbox.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
-import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
+import { containerRequest, podNetwork, podSpec } from "../../../support/memory-host/pods.ts";
 
 const MEBIBYTE = 2 ** 20;
 
@@ -38,6 +38,24 @@ describe("a pod's VM", () => {
       expect.objectContaining({ level: "warn", message: info["sizing"] }),
     );
     await end();
+  });
+
+  it.each([
+    [0, 1],
+    [1, 1],
+    [2, 2],
+    [3, 4],
+    [5, 8],
+  ])("for a pod with %i links has %i network interfaces", async (links, nics) => {
+    const memory = new MemoryHost();
+    memory.networks.put("/netns", podNetwork(links));
+    const { sandboxes } = memory.actors();
+    await sandboxes.create(podSpec("pod", { netnsPath: links === 0 ? "" : "/netns" }));
+    await sandboxes.start("pod");
+    expect(memory.driver.vm("pod").spec.nics).toBe(nics);
+    expect(memory.networks.joined.has("pod")).toBe(links > 0);
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
   });
 
   it.each([

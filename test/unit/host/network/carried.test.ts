@@ -141,8 +141,8 @@ describe("a guest's network", () => {
     [{ kind: "vrf", name: "red" }, /red: it is a link of kind vrf/],
     [{ kind: "tun", type: 65534 }, /net2: it is no Ethernet link/],
     [{ kind: "ipvlan", ipvlanMode: 1 }, /ipvlan without Ethernet.*l2/],
-    [{ mtu: 67 }, /MTU of 67; set one from 68 to 65521/],
-    [{ mtu: 65_522 }, /MTU of 65522/],
+    [{ mtu: 67 }, /MTU of 67; set one from 68 to 65535/],
+    [{ mtu: 65_536 }, /MTU of 65536/],
     [{ mac: undefined }, /no MAC address/],
   ])("does not come to be of %o", (changes, words) => {
     expect(refusal(changes)).toMatch(words);
@@ -154,7 +154,7 @@ describe("a guest's network", () => {
     { kind: "vlan" },
     { kind: "dummy" },
     { mtu: 68 },
-    { mtu: 65_521 },
+    { mtu: 65_535 },
   ])("comes to be of %o", (changes) => {
     expect(refusal(changes)).toBe("");
   });

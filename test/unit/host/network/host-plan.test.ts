@@ -76,9 +76,7 @@ describe("what a guest has of the host's network", () => {
   it("is the first link with an address on a host without a default route, which is told", () => {
     const made = plan({ links: [lo, link(3, "dummy0"), eth0], addresses: [address(2, "10.0.0.7")] });
     expect(made?.link).toBe("eth0");
-    expect(made?.network.routes).toMatchObject([
-      { destination: "0.0.0.0/0", scope: 253 },
-    ]);
+    expect(made?.network.routes).toMatchObject([{ destination: "0.0.0.0/0", scope: 253 }]);
     expect(made?.warnings).toEqual(["the host has no default route"]);
   });
 

@@ -9,11 +9,13 @@ interface Tasks {
   double(input: number): Outcome<number>;
   refuse(input: string): Outcome<undefined>;
   crash(input: undefined): Outcome<undefined>;
+  wait(input: Int32Array): Promise<Outcome<string>>;
 }
 
 const WORKER = `
 export const double = (input) => ({ ok: true, value: input * 2 });
 export const refuse = (reason) => ({ ok: false, code: "MountFailed", details: { operation: "mount", reason } });
+export const wait = async (flag) => ({ ok: true, value: await Atomics.waitAsync(flag, 0, 0).value });
 export const crash = () => { throw new TypeError("a bug in the task"); };
 `;
 
@@ -48,6 +50,17 @@ describe("a worker pool", () => {
       code: "MountFailed",
       message: "cannot mount: no such file",
     });
+    await pool.close();
+  });
+
+  test("gives the thread of a task that waits to another one", async () => {
+    const pool = new WorkerPool<Tasks>({ file, maxThreads: 1, tasksPerThread: 2 });
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const waiting = pool.run("wait", flag);
+    expect(await pool.run("double", 4)).toBe(8);
+    expect(pool.started).toBe(1);
+    Atomics.notify(flag, 0);
+    expect(await waiting).toBe("ok");
     await pool.close();
   });
 

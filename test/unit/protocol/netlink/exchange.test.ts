@@ -89,6 +89,30 @@ describe("a conversation with the kernel", () => {
     expect(new NetlinkExchange(kernel).ask(deleteLink(1)).errno).toBe(0);
   });
 
+  it("waits for a request that takes long without holding the thread", async () => {
+    const kernel = new Kernel(({ sequence }) => [acknowledged(sequence, 16, "device is busy")]);
+    let done = () => {};
+    const sending = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    const answer = new NetlinkExchange(kernel).askLater(deleteLink(1), async (bytes) => {
+      await sending;
+      kernel.send(bytes);
+    });
+    expect(kernel.asked).toHaveLength(0);
+    done();
+    expect(await answer).toEqual({ errno: 16, text: "device is busy" });
+  });
+
+  it("gives one object, or what the kernel says instead", () => {
+    const kernel = new Kernel(({ sequence }) =>
+      sequence === 1 ? [link(sequence, "eth0", 0), acknowledged(sequence)] : [acknowledged(sequence, 19)],
+    );
+    const exchange = new NetlinkExchange(kernel);
+    expect(exchange.get(getLinks())).toMatchObject({ answer: { errno: 0 }, message: { type: 16 } });
+    expect(exchange.get(getLinks())).toEqual({ answer: { errno: 19, text: undefined }, message: undefined });
+  });
+
   it("collects a dump from several datagrams", () => {
     const kernel = new Kernel(({ sequence }) => [link(sequence, "a"), link(sequence, "b"), done(sequence)]);
     expect(new NetlinkExchange(kernel).dump(getLinks())).toHaveLength(2);
