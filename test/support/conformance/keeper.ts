@@ -131,6 +131,7 @@ export function describeKeeper(name: string, makeBench: () => Promise<KeeperBenc
     });
     describe("processes", () => processPromises(() => bench));
     describe("forks", () => forkPromises(() => bench));
+    describe("uplinks", () => uplinkPromises(() => bench));
     describe("output", () => outputPromises(() => bench));
     describe("input", () => inputPromises(() => bench));
     describe("Task messages", () => taskPromises(() => bench));
@@ -318,6 +319,23 @@ function forkPromises(bench: () => KeeperBench): void {
     expect(next.inventory().processes.find(({ id }) => id === "fork")?.identity).toEqual(identityOf(forked));
     await next.signal("fork", 9);
     expect((await next.exited("fork")).signal).toBe(9);
+  });
+}
+
+function uplinkPromises(bench: () => KeeperBench): void {
+  const spec = (id: string) => ({ id, uid: 61_300, gid: 61_300, tap: "eth0" });
+
+  it("have a namespace each, until they are dropped, also by another daemon", async () => {
+    if (!bench().taps) return;
+    const { keeper } = bench();
+    const [first, second] = [await keeper.makeUplink(spec("one")), await keeper.makeUplink(spec("two"))];
+    expect(first).not.toBe(second);
+    await expect(keeper.makeUplink(spec("one"))).rejects.toMatchObject({ code: "IllegalTransition" });
+    const later = await bench().restartDaemon();
+    await later.dropUplink("one");
+    await later.dropUplink("one");
+    await later.dropUplink("never made");
+    await later.makeUplink(spec("one"));
   });
 }
 
