@@ -12,7 +12,7 @@ import { rehearseNetwork } from "../../../src/actors/supply/ahead/rehearsal-netw
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
 import { type Guest, TemplateBench } from "../../support/bench/template.ts";
-import { sandboxSetup } from "../../support/guest-requests.ts";
+import { markShare } from "../../support/isolation.ts";
 import { PacketSocket } from "../../support/network/frames.ts";
 
 const PEER = "10.1.0.1";
@@ -87,13 +87,14 @@ async function connections({ vm, run }: Guest): Promise<Map<number, number>> {
 
 async function pair(prepare: (link: GuestLink) => Promise<void>, script: string): Promise<[Guest, Guest]> {
   const original: Vm = await bench.original(template, { prepare, script });
-  const forks = await Promise.all([bench.fork(original), bench.fork(original)]);
-  for (const [index, { link }] of forks.entries()) {
-    const entropy = `${index + 1}${"0".repeat(127)}`;
-    await link.request("sandbox.setup", sandboxSetup({ network: NETWORK, entropy }), LIMITS);
+  const [one, two] = await Promise.all([bench.fork(original), bench.fork(original)]);
+  for (const guest of [one, two]) {
+    await markShare(guest);
+    await guest.setUp("fork");
+    await guest.link.request("network.apply", { network: NETWORK }, LIMITS);
   }
   await original.kill();
-  return forks;
+  return [one, two];
 }
 
 /** By how much the sequence numbers of the same connections differ, from the first one's difference on. */
