@@ -129,10 +129,9 @@ function refuseRouters(nic: Nic | undefined): void {
 
 /** Throws GuestFailed for the first step that the kernel refuses; those after it are done all the same. */
 function run(exchange: NetlinkExchange, steps: readonly NetworkStep[]): void {
-  const answers = exchange.askAll(steps.map(({ request }) => request));
-  for (const [at, { operation, subject, harmless }] of steps.entries()) {
-    const { errno = 0, text } = answers[at] ?? {};
-    if (errno === 0 || harmless.includes(errno)) continue;
+  for (const [at, { errno, text }] of exchange.failuresOf(steps.map(({ request }) => request))) {
+    const { operation = "", subject, harmless } = steps[at] ?? {};
+    if (harmless?.includes(errno)) continue;
     const reason = `${reasonOfErrno(errno)}${text === undefined ? "" : `: ${text}`}`;
     throw blazarError("GuestFailed", operation, reason, { subject });
   }

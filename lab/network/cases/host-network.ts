@@ -6,6 +6,7 @@ import { Protocol } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { PodConfig } from "../../fidelity/handler-pod.ts";
 import { answers, type NetworkCase, type Scene } from "../case.ts";
 import { NODE, OUTSIDE } from "../lab-network.ts";
+import { forwarded } from "./port-forward.ts";
 
 /** As kubelet tells the ports of a hostNetwork pod's containers. */
 function declaring(...ports: readonly number[]): PodConfig {
@@ -100,6 +101,15 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
         many: rig.probe(rig.outside, "many", NODE.v4, "9100", "50"),
       });
       return said;
+    },
+  },
+  {
+    name: "hostNetwork: port-forward to a declared port",
+    run: async (scene) => {
+      const pod = await scene.start("host", declaring(9100));
+      await pod.container("exec netprobe serve :: 9100 declared");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return forwarded(scene, pod, 9100);
     },
   },
   {

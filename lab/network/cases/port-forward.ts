@@ -5,7 +5,8 @@ import { failureOf } from "../../fidelity/handler-pod.ts";
 import { answers, type NetworkCase, type Scene } from "../case.ts";
 import { type NetworkPod, PORTS } from "../network-pod.ts";
 
-async function forwarded(scene: Scene, pod: NetworkPod, port: number): Promise<string> {
+/** What the server at a port of a pod says by port-forward. */
+export async function forwarded(scene: Scene, pod: NetworkPod, port: number): Promise<string> {
   const connection = await scene.rig.node.cri.portForward(pod.id, port);
   try {
     connection.write("hello\n");
@@ -14,6 +15,11 @@ async function forwarded(scene: Scene, pod: NetworkPod, port: number): Promise<s
   } finally {
     connection.close();
   }
+}
+
+/** The guest is asked when the connection is made already: a refusal comes as a reset. */
+async function refusedBy(said: Promise<string>): Promise<string> {
+  return (await said).replace(/^(connect: refused|talk: reset)$/, "refused");
 }
 
 export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
@@ -59,8 +65,8 @@ export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
         half: rig.probe(pod.netns, "half", "127.0.0.1", String(PORTS.local4), "1000000"),
         half6: rig.probe(pod.netns, "half", "::1", String(PORTS.local6), "1000000"),
         hundred: rig.probe(pod.netns, "many", "127.0.0.1", String(PORTS.local4), "100"),
-        refused: rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.refused)),
-        refused6: rig.probe(pod.netns, "get", "::1", String(PORTS.refused)),
+        refused: refusedBy(rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.refused))),
+        refused6: refusedBy(rig.probe(pod.netns, "get", "::1", String(PORTS.refused))),
         again: rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.local4), "200"),
       });
     },

@@ -141,7 +141,8 @@ function isOfSandbox(source: string, destination: string): boolean {
   );
 }
 
-const IN_SANDBOX = /\/sandboxes\/[^/]+\/[^/]+$/;
+/** Root or state of the CRI plugin, whatever containerd's own are. */
+const IN_SANDBOX = /\/io\.containerd\.grpc\.v1\.cri\/sandboxes\/[^/]+\/[^/]+$/;
 
 /** The pod's, or the host's own where a pod asks for the host's IPC. Anything else at this place is a volume. */
 function isSharedMemory(source: string, destination: string): boolean {

@@ -32,7 +32,6 @@ export const NLMSG_DONE = 3;
 export const NLMSG_OVERRUN = 4;
 
 export const NLM_F_REQUEST = 0x1;
-export const NLM_F_MULTI = 0x2;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_REPLACE = 0x100;
@@ -61,7 +60,6 @@ export const RTM_NEWRULE = 32;
 export const RTM_GETRULE = 34;
 export const RTM_NEWQDISC = 36;
 export const RTM_DELQDISC = 37;
-export const RTM_GETQDISC = 38;
 export const RTM_NEWTFILTER = 44;
 export const RTM_DELTFILTER = 45;
 export const RTM_GETTFILTER = 46;
@@ -73,29 +71,19 @@ export const ARPHRD_LOOPBACK = 772;
 /** Flags of a link, linux/if.h. */
 export const IFF_UP = 0x1;
 export const IFF_LOWER_UP = 0x10000;
-export const IFF_NOARP = 0x80;
 export const IFF_ALLMULTI = 0x200;
 
-/** Operational states, RFC 2863. */
-export const IF_OPER_UP = 6;
-
 /** IFLA_INET6_ADDR_GEN_MODE. */
-export const IN6_ADDR_GEN_MODE_EUI64 = 0;
 export const IN6_ADDR_GEN_MODE_NONE = 1;
 
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
-export const RT_SCOPE_HOST = 254;
 export const RT_TABLE_MAIN = 254;
-export const RT_TABLE_LOCAL = 255;
 
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
-export const RTPROT_STATIC = 4;
-export const RTPROT_RA = 9;
 
 export const RTN_UNICAST = 1;
-export const RTN_LOCAL = 2;
 export const RTN_BLACKHOLE = 6;
 export const RTN_UNREACHABLE = 7;
 export const RTN_PROHIBIT = 8;
@@ -103,12 +91,8 @@ export const RTN_PROHIBIT = 8;
 export const RTNH_F_ONLINK = 4;
 export const RTM_F_CLONED = 0x200;
 
-export const IFA_F_SECONDARY = 0x1;
 export const IFA_F_NODAD = 0x2;
 export const IFA_F_DADFAILED = 0x8;
-export const IFA_F_DEPRECATED = 0x20;
-export const IFA_F_TENTATIVE = 0x40;
-export const IFA_F_PERMANENT = 0x80;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 
 export const NUD_PERMANENT = 0x80;

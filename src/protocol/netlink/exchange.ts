@@ -94,6 +94,33 @@ export class NetlinkExchange {
   }
 
   /**
+   * As {@link askAll}, but the kernel answers only what fails, and the last one. Gives the answers of those that failed, by
+   * their places: for whom each answer costs.
+   */
+  failuresOf(requests: readonly NetlinkRequest[]): Map<number, NetlinkAnswer> {
+    const failures = new Map<number, NetlinkAnswer>();
+    for (let at = 0; at < requests.length; at += BATCH) {
+      const batch = requests.slice(at, at + BATCH);
+      const last = batch.length - 1;
+      const first = (this.sequence + 1) >>> 0;
+      const messages = batch.map((request, index) =>
+        encodeMessage(request, request.flags | (index === last ? NLM_F_ACK : 0), this.nextSequence()),
+      );
+      this.socket.send(joined(messages));
+      for (let place = -1; place !== last; ) {
+        for (const message of messagesOf(this.socket.receive())) {
+          const found = (message.sequence - first) >>> 0;
+          if (message.type !== NLMSG_ERROR || found > last) continue;
+          place = found;
+          const answer = answerOf(message);
+          if (answer.errno !== 0) failures.set(at + place, answer);
+        }
+      }
+    }
+    return failures;
+  }
+
+  /**
    * As {@link ask}, for a request that keeps the kernel busy for long.
    * @param send sends bytes, and resolves when the kernel has done what they ask for
    */

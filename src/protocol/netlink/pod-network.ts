@@ -1,5 +1,5 @@
 /**
- * A network as the kernel has it, and as the ports say it (contracts/network.ts): both ways, for host and guest.
+ * A network as the kernel has it, and as the ports say it (contracts/pod-network.ts), for host and guest.
  *
  * Both read the same records with the same functions, so that what the guest has can be compared with what it shall have.
  */
@@ -17,7 +17,7 @@ import {
 import type { NetlinkExchange } from "./exchange.ts";
 import { getLinks, type LinkRecord, linkOf } from "./links.ts";
 import { getNeighbours, type NeighbourRecord, neighbourOf } from "./neighbours.ts";
-import { getRoutes, type RouteRecord, type RouteSpec, routeOf } from "./routes.ts";
+import { getRoutes, type RouteRecord, routeOf } from "./routes.ts";
 
 /** All of a namespace that a pod's network is made of. */
 export interface NetworkRecords {
@@ -74,17 +74,6 @@ export function podRouteOf(route: RouteRecord, nameOf: (index: number) => string
     ...(mtu === undefined ? {} : { mtu }),
     onlink,
   };
-}
-
-/** @param indexOf the index of a link by its name; undefined if there is none, for which this gives undefined, too */
-export function routeSpecOf(
-  route: PodRoute,
-  indexOf: (name: string) => number | undefined,
-): RouteSpec | undefined {
-  const { link: name, ...rest } = route;
-  if (name === "") return { ...rest, link: undefined };
-  const link = indexOf(name);
-  return link === undefined ? undefined : { ...rest, link };
 }
 
 /** Routes in an order in which they can be made: a gateway is reached by a route that has none. */

@@ -15,6 +15,8 @@ import { expectIsolated, markShare } from "../../support/isolation.ts";
 const CLONES = 4;
 const PREPARED = { diskSerial: "prepared", filesystem: "ext4" };
 const MEBIBYTE = 1024 * 1024;
+/** Within this a QEMU announces a VM that it takes for one that has moved: five times, the last after 550 ms. */
+const ANNOUNCED_MS = 700;
 
 let bench: TemplateBench;
 let template = "";
@@ -146,6 +148,13 @@ describe("a clone", () => {
     const [guest] = await clones(1);
     if (guest === undefined) throw new Error("there is a clone");
     expect(await returnsSpace(guest)).toBe(true);
+  });
+
+  it("sends nothing by itself: no network sees the addresses that all VMs' interfaces have", async () => {
+    const { nics } = bench.qemu;
+    if (nics === undefined) return;
+    const { vm } = await bench.clone(template);
+    expect(await nics.heard(vm, 0, ANNOUNCED_MS)).toBe(0);
   });
 
   it("pays only for the memory that it changes", async () => {

@@ -7,6 +7,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readlink } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { until } from "../../../lab/host/until.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
@@ -41,12 +42,15 @@ export class BenchNics implements NicBench {
     return (await links(namespace)).some(({ ifname }) => ifname === tap);
   }
 
+  /** Frames that the VM sends within so many milliseconds after its tap was brought up. */
+  async heard(vm: Vm, nic: number, ms: number): Promise<number> {
+    const { tap, place } = await this.move(vm, nic);
+    await setTimeout(ms);
+    return (await counted(place, tap)).packets;
+  }
+
   async exchange(vm: Vm, nic: number): Promise<Exchange> {
-    const { tap, namespace } = nicOf(vm, nic);
-    const place = await this.namespace();
-    await run("nsenter", [`--net=${namespace}`, "ip", "link", "set", tap, "netns", place]);
-    await inside(place, ["ip", "addr", "add", `${HOST}/24`, "dev", tap]);
-    await inside(place, ["ip", "link", "set", tap, "up"]);
+    const { tap, place } = await this.move(vm, nic);
     const serving = this.start(place, [`${this.busybox}`, "sh", "-c", this.server()]);
     const guest = await DriverGuest.of(vm);
     await guest.ask("sandbox.setup", sandboxSetup());
@@ -55,10 +59,18 @@ export class BenchNics implements NicBench {
     if (status !== 0 || packets === undefined || bytes === undefined)
       throw new Error(`no stream: ${status} ${text}`);
     await ended(serving);
-    const [link] = (await links(place)).filter(({ ifname }) => ifname === tap);
-    const { rx } = link?.stats64 ?? {};
-    if (rx === undefined) throw new Error(`${tap} has no counters`);
+    const rx = await counted(place, tap);
     return { toGuest: bytes / packets, fromGuest: rx.bytes / rx.packets };
+  }
+
+  /** Moves a tap into a new network namespace, where it is the only link, and is up. */
+  private async move(vm: Vm, nic: number): Promise<{ readonly tap: string; readonly place: string }> {
+    const { tap, namespace } = nicOf(vm, nic);
+    const place = await this.namespace();
+    await inside(namespace, ["ip", "link", "set", tap, "netns", place]);
+    await inside(place, ["ip", "addr", "add", `${HOST}/24`, "dev", tap]);
+    await inside(place, ["ip", "link", "set", tap, "up"]);
+    return { tap, place };
   }
 
   /** Ends what it has started, and with it the namespaces. */
@@ -111,6 +123,14 @@ function nicOf(vm: Vm, nic: number): Vm["nics"][number] {
 
 async function links(namespace: string): Promise<Link[]> {
   return JSON.parse(await inside(namespace, ["ip", "-j", "-s", "link"])) as Link[];
+}
+
+/** What came from the VM. */
+async function counted(namespace: string, tap: string): Promise<Counted> {
+  const [link] = (await links(namespace)).filter(({ ifname }) => ifname === tap);
+  const { rx } = link?.stats64 ?? {};
+  if (rx === undefined) throw new Error(`${tap} has no counters`);
+  return rx;
 }
 
 async function inside(namespace: string, argv: readonly string[]): Promise<string> {

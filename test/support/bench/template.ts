@@ -67,6 +67,13 @@ export async function returnsSpace(guest: Guest): Promise<boolean> {
   return true;
 }
 
+/** What an original does before it is forked. */
+export interface OriginalOptions {
+  readonly prepare?: (link: GuestLink) => Promise<void>;
+  /** Of its container. */
+  readonly script?: string;
+}
+
 type Spec<Kind extends VmSource["kind"]> = VmSpec & {
   readonly source: { readonly kind: Kind; readonly disk: string };
 };
@@ -206,7 +213,10 @@ export class TemplateBench {
   }
 
   /** A clone that has run a container and is forked from now on. */
-  async original(template: string): Promise<Vm> {
+  async original(
+    template: string,
+    { prepare = async () => undefined, script = "true" }: OriginalOptions = {},
+  ): Promise<Vm> {
     const launch = (spec: VmSpec): Promise<Vm> => this.forks.launchOriginal(spec);
     const {
       vm,
@@ -218,7 +228,8 @@ export class TemplateBench {
     } = await this.guest(await this.cloneSpec(template), launch);
     await mkdir(join(share, "shared"));
     await name("original");
-    await runs("true");
+    await prepare(link);
+    await runs(script);
     await unshare();
     link.close();
     await this.forks.completeOriginal(vm, new AbortController().signal);

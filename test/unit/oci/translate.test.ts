@@ -137,6 +137,12 @@ describe("mounts", () => {
     },
   );
 
+  test("so is what only looks like containerd's own file", () => {
+    const source = "/srv/sandboxes/5e1f/hosts";
+    const spec = { ...criSpec(), mounts: [mount("/etc/hosts", "bind", source, ["rbind"])] };
+    expect(translateSpec(spec).volumes).toMatchObject([{ source, destination: "/etc/hosts" }]);
+  });
+
   test.each(["/run/containerd/io.containerd.grpc.v1.cri/sandboxes/5e1f/shm", "/dev/shm"])(
     "a bind of %s at /dev/shm becomes the sandbox's shared memory",
     (source) => {

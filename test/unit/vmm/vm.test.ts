@@ -10,6 +10,7 @@ import { SIGKILL } from "../../../src/lib/signals.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
 import { diskNames } from "../../../src/vmm/qemu/disk-names.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
+import type { MemorySource } from "../../../src/vmm/qemu/process.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { record } from "../../support/conformance/vmm-bench.ts";
@@ -42,7 +43,7 @@ afterEach(async () => {
   await qmp[Symbol.asyncDispose]();
 });
 
-async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
+async function launch(parent: VmmParent = keeper.connect(), source?: MemorySource): Promise<Vm> {
   await qmp.listen();
   const launcher: Launcher = {
     keeper: parent,
@@ -63,13 +64,26 @@ async function launch(parent: VmmParent = keeper.connect()): Promise<Vm> {
     sendFile: inlineFileSender,
     logger,
   };
-  return launchVm(launcher, spec);
+  return launchVm(launcher, spec, undefined, source);
 }
 
 /** Commands without the negotiation. */
 function commands(): string[] {
   return qmp.commands.map(({ execute }) => execute).filter((name) => name !== "qmp_capabilities");
 }
+
+describe("a clone", () => {
+  it("is kept from announcing itself to a network that it has not moved to", async () => {
+    qmp.answer = ({ execute, id }) => ({
+      return: execute === "query-status" ? { status: "running" } : {},
+      id,
+    });
+    await launch(undefined, { kind: "cloned", memory: "/m", protection: "readonly", state: "/s" });
+    const at = (name: string) => qmp.commands.findIndex(({ execute }) => execute === name);
+    expect(qmp.commands[at("migrate-set-parameters")]?.arguments).toEqual({ "announce-rounds": 0 });
+    expect(at("migrate-set-parameters")).toBeLessThan(at("migrate-incoming"));
+  });
+});
 
 describe("a guest that ends", () => {
   function console(text: string): void {

@@ -14,6 +14,12 @@ const POLL_MS = 1;
 /** Left alone by a restore, a guest's memory is its template's. */
 export const IGNORE_SHARED = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
 
+/**
+ * QEMU takes a clone for a machine that has moved. It would send frames with the NICs' permanent addresses for half a second,
+ * also into a network that the tap has been moved to meanwhile, and have the guest announce itself five times.
+ */
+const SILENT = { "announce-rounds": 0 };
+
 /** `state` is a descriptor of QEMU's. Throws QmpFailed, or Cancelled at the abort. */
 export async function restore(
   qmp: QmpClient,
@@ -26,6 +32,7 @@ export async function restore(
   // In one go: each answer that is waited for costs a millisecond.
   await Promise.all([
     ask("migrate-set-capabilities", IGNORE_SHARED),
+    ask("migrate-set-parameters", SILENT),
     ask("migrate-incoming", { uri: `fd:${state}` }),
   ]);
   let status = await ask("query-status").then(statusOf);

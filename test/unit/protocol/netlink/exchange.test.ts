@@ -65,6 +65,20 @@ describe("a conversation with the kernel", () => {
     expect(kernel.asked.every(({ flags }) => (flags & 0x5) === 0x5)).toBe(true);
   });
 
+  it("hears only of failures where that is enough", () => {
+    const kernel = new Kernel(({ sequence, flags }) => {
+      const errno = sequence % 20 === 3 ? 17 : 0;
+      return errno !== 0 || (flags & 0x4) !== 0 ? [acknowledged(sequence, errno)] : [];
+    });
+    const exchange = new NetlinkExchange(kernel);
+    const requests = Array.from({ length: 43 }, (_, index) => deleteLink(index + 1));
+    const failure = { errno: 17, text: undefined };
+    const expected = new Map([2, 22, 42].map((place) => [place, failure]));
+    expect(exchange.failuresOf(requests)).toEqual(expected);
+    expect(kernel.asked.filter(({ flags }) => (flags & 0x4) !== 0)).toHaveLength(2);
+    expect(exchange.failuresOf([])).toEqual(new Map());
+  });
+
   it("asks for a thousand things in parts whose answers fit into a socket", () => {
     let pending = 0;
     let most = 0;
