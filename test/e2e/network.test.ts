@@ -5,7 +5,7 @@ import { NODE, OUTSIDE } from "../../lab/network/lab-network.ts";
 import { NetworkPod, PORTS } from "../../lab/network/network-pod.ts";
 import { NetworkRig } from "../../lab/network/rig.ts";
 import { podLeftovers } from "../../lab/node/leftovers.ts";
-import { PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { PodSandboxState, Protocol } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { blazarProgram, built } from "../support/e2e/program.ts";
 
 const TCP = String(PORTS.tcp);
@@ -97,6 +97,22 @@ describe("pods on a network of CNI's", () => {
       const { status } = await rig.node.cri.podSandboxStatus(pod.id);
       return status?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
     });
+    await pod.remove();
+  });
+});
+
+describe("a hostNetwork pod", () => {
+  it("has the host's addresses and way out, and serves the ports that it declares", async () => {
+    const portMappings = [{ protocol: Protocol.TCP, hostPort: 9100, containerPort: 9100, hostIp: "" }];
+    const pod = await start("blazar", "host", { portMappings });
+    expect(await pod.probe("show")).toContain(`address ${NODE.v4}/24`);
+    const end = await rig.serve(rig.outside, "serve", "::", "7000", "outside");
+    expect(await pod.probe("get", OUTSIDE.v4, "7000")).toBe(`outside from ${NODE.v4}`);
+    await end();
+    await pod.container("exec netprobe serve :: 9100 declared");
+    await until("the declared port", async () =>
+      (await rig.probe(rig.outside, "get", NODE.v4, "9100")).startsWith("declared from") ? true : undefined,
+    );
     await pod.remove();
   });
 });
