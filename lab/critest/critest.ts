@@ -17,7 +17,7 @@ import { type Busybox, busyboxImage, pauseImage } from "../images/busybox.ts";
 import type { ImageSpec } from "../images/image-builder.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
-import { runcNetwork } from "./cni.ts";
+import { hostNetwork, runcNetwork } from "./cni.ts";
 import { HostNetworkRelay } from "./cri-relay.ts";
 import { LoopbackRegistry } from "./registry.ts";
 import { printReport, type ResultsByHandler } from "./report.ts";
@@ -56,6 +56,7 @@ async function compare(options: CritestOptions, signal: AbortSignal): Promise<nu
   );
   let node: PrivateNode | undefined;
   try {
+    await hostNetwork();
     const hosts = await registry.hostsDirectory(join(directory, "certs.d"));
     node = await PrivateNode.start({
       program: options.program,
@@ -95,12 +96,12 @@ interface Run {
 
 /** Runs the suite once. */
 async function runHandler(handler: Handler, { node, directory, options, signal }: Run): Promise<Results> {
-  const { critest, only, logs, hostNetwork } = options;
+  const { critest, only, logs } = options;
   const scratch = join(directory, handler);
   await mkdir(scratch, { recursive: true });
   const containerd = node.containerd.socket;
   const relay =
-    handler === "blazar" && hostNetwork
+    handler === "blazar" && options.hostNetwork
       ? await HostNetworkRelay.start(join(directory, "relay.sock"), containerd)
       : undefined;
   const socket = relay?.socket ?? containerd;
