@@ -18,7 +18,6 @@ import type { ImageSpec } from "../images/image-builder.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import { hostNetwork, runcNetwork } from "./cni.ts";
-import { HostNetworkRelay } from "./cri-relay.ts";
 import { LoopbackRegistry } from "./registry.ts";
 import { printReport, type ResultsByHandler } from "./report.ts";
 import type { Results } from "./results.ts";
@@ -34,8 +33,6 @@ export interface CritestOptions {
   readonly handlers: readonly Handler[];
   /** Only cases with this text in their name. */
   readonly only: string;
-  /** Makes every pod of blazar a hostNetwork pod. */
-  readonly hostNetwork: boolean;
   /** Where reports and output of the runs stay. */
   readonly logs: string;
 }
@@ -99,16 +96,10 @@ async function runHandler(handler: Handler, { node, directory, options, signal }
   const { critest, only, logs } = options;
   const scratch = join(directory, handler);
   await mkdir(scratch, { recursive: true });
-  const containerd = node.containerd.socket;
-  const relay =
-    handler === "blazar" && options.hostNetwork
-      ? await HostNetworkRelay.start(join(directory, "relay.sock"), containerd)
-      : undefined;
-  const socket = relay?.socket ?? containerd;
+  const { socket } = node.containerd;
   try {
     return await runCritest({ critest, handler, socket, scratch, only, logs, signal });
   } finally {
-    relay?.stop();
     // what a failed case has left must not disturb the next run
     await removeAllPods(node.cri);
   }
