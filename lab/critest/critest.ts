@@ -17,7 +17,7 @@ import { type Busybox, busyboxImage, pauseImage } from "../images/busybox.ts";
 import type { ImageSpec } from "../images/image-builder.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
-import { hostNetwork, runcNetwork } from "./cni.ts";
+import { runcNetwork } from "./cni.ts";
 import { LoopbackRegistry } from "./registry.ts";
 import { printReport, type ResultsByHandler } from "./report.ts";
 import type { Results } from "./results.ts";
@@ -53,7 +53,6 @@ async function compare(options: CritestOptions, signal: AbortSignal): Promise<nu
   );
   let node: PrivateNode | undefined;
   try {
-    await hostNetwork();
     const hosts = await registry.hostsDirectory(join(directory, "certs.d"));
     node = await PrivateNode.start({
       program: options.program,
