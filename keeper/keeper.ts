@@ -23,6 +23,7 @@ import { Peer } from "../src/protocol/wire/peer.ts";
 import { ControlServer } from "./control-server.ts";
 import { NetworkWatches } from "./network-watches.ts";
 import { Processes } from "./processes/processes.ts";
+import { Uplinks } from "./processes/uplinks.ts";
 import { Stdio } from "./stdio.ts";
 import { TaskServer } from "./task-server.ts";
 
@@ -45,6 +46,7 @@ export class Keeper {
   private readonly control: ControlServer;
   private readonly tasks: TaskServer;
   private readonly processes: Processes;
+  private readonly uplinks: Uplinks;
   private readonly stdio: Stdio;
   private readonly networks: NetworkWatches;
   private readonly handlers: Handlers;
@@ -54,10 +56,13 @@ export class Keeper {
     const { loop, log, socketMode: mode } = options;
     this.peer = this.makePeer();
     const send = (frame: Uint8Array): void => this.peer.send(frame);
+    const reaper = new ChildReaper(loop);
+    this.uplinks = new Uplinks({ loop, reaper });
     this.processes = new Processes({
       loop,
-      reaper: new ChildReaper(loop),
+      reaper,
       openFiles: raiseOpenFiles(),
+      uplinks: this.uplinks,
       onExit: (exited) => this.emit("process.exited", exited),
     });
     this.stdio = new Stdio({
@@ -138,7 +143,7 @@ export class Keeper {
   }
 
   private makeHandlers(): Handlers {
-    const { processes, stdio, networks } = this;
+    const { processes, stdio, uplinks, networks } = this;
     return {
       ping: () => ({}),
       "process.spawn": (spec) => processes.spawn(spec),
@@ -146,6 +151,8 @@ export class Keeper {
       "process.seal": ({ id }) => processes.seal(id),
       "process.signal": ({ id, signal }) => processes.signal(id, signal),
       "process.forget": ({ id }) => processes.forget(id),
+      "uplink.make": (spec) => uplinks.make(spec),
+      "uplink.drop": ({ id }) => uplinks.drop(id),
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),
       "stdio.close": ({ id }) => stdio.close(id),

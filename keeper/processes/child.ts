@@ -18,6 +18,7 @@ import { outOfTheWay } from "./parked.ts";
 import { listenAt } from "./sockets.ts";
 import { forbidSystemCalls } from "./system-calls.ts";
 import type { Taps } from "./taps.ts";
+import type { UplinkNamespaces } from "./uplinks.ts";
 
 const LAST_DESCRIPTOR = 0x7fff_ffff;
 const PRIVATE_UMASK = 0o077;
@@ -34,6 +35,8 @@ export interface Given {
   readonly forkControl: number | undefined;
   /** Made in the child, for {@link ProcessSpawn.taps}. */
   readonly taps: Taps;
+  /** The namespaces of {@link Jail.uplink}. */
+  readonly uplink: UplinkNamespaces | undefined;
 }
 
 /** Prepares this process, a fresh fork, to become the one of `spec`. Throws BlazarErrors that name what failed. */
@@ -46,6 +49,10 @@ export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit, give
     const result = sys.writeFile(path, "0", sys.O_WRONLY);
     if (result < 0) throw failure(result, "HostResource", "enter a cgroup", path);
   }
+  const uplink = given.uplink && {
+    user: outOfTheWay(given.uplink.user, "a user namespace"),
+    network: outOfTheWay(given.uplink.network, "a network namespace"),
+  };
   // Before the limits: the keeper may have more descriptors than its children may.
   placeFiles(spec, given);
   sys.prlimit(0, sys.RLIMIT_NOFILE, openFiles.soft, openFiles.hard);
@@ -56,12 +63,13 @@ export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit, give
   if (spec.idle === true) check(sys.setIdle(), "give way to everybody else");
   if (jail !== undefined) enterNamespaces(jail);
   placeSockets(spec);
-  if (jail !== undefined) enterRoot(jail);
+  if (jail !== undefined) enterRoot(jail, uplink);
   users?.enter();
   const moved = sys.chdir(spec.cwd);
   if (moved < 0) throw failure(moved, "InvalidArgument", "change to a process's directory", spec.cwd);
   dropPrivileges(spec);
-  if (jail !== undefined && jail.forks === undefined) forbidSystemCalls();
+  if (jail !== undefined && jail.forks === undefined)
+    forbidSystemCalls(jail.uplink === undefined ? "vmm" : "uplink");
   sys.umask(PRIVATE_UMASK);
   return { path: spec.argv[0] ?? "", argv: spec.argv, env: spec.env };
 }

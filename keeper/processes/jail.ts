@@ -11,6 +11,7 @@ import { makeDirectories, writeControl } from "../../native/runtime/files.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { Jail } from "../../src/protocol/keeper/messages.ts";
 import { outOfTheWay } from "./parked.ts";
+import { placeUplink, type UplinkNamespaces } from "./uplinks.ts";
 
 type JailMount = Jail["mounts"][number];
 
@@ -22,7 +23,7 @@ const ROOT_OPTIONS = "mode=755,size=64k,nr_inodes=256";
 /** The process sees itself and nothing of the kernel's. */
 const PROC_OPTIONS = "hidepid=invisible,subset=pid";
 const HARMLESS = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
-const NAMESPACES = sys.CLONE_NEWNS | sys.CLONE_NEWIPC | sys.CLONE_NEWUTS | sys.CLONE_NEWNET;
+const NAMESPACES = sys.CLONE_NEWNS | sys.CLONE_NEWIPC | sys.CLONE_NEWUTS;
 const HOST_NAME = "jail";
 const MAPPED = "m";
 
@@ -32,9 +33,9 @@ export function cloneFlags(jail: Jail | undefined): number {
 }
 
 /** Enters namespaces of its own, with the host's files still there. */
-export function enterNamespaces({ mounts }: Jail): void {
+export function enterNamespaces({ mounts, uplink }: Jail): void {
   for (const { source, follow } of mounts) if (follow) makeShared(source);
-  must(sys.unshare(NAMESPACES), "make namespaces");
+  must(sys.unshare(NAMESPACES | (uplink === undefined ? sys.CLONE_NEWNET : 0)), "make namespaces");
   must(sys.sethostname(HOST_NAME), "name the host of a jail");
   // What is mounted here does not reach the host; what the host mounts comes in.
   must(sys.mount(null, "/", null, sys.MS_REC | sys.MS_SLAVE), "part from the host's mounts");
@@ -49,9 +50,10 @@ function makeShared(directory: string): void {
 }
 
 /** Leaves the host's files. */
-export function enterRoot({ mounts, proc }: Jail): void {
+export function enterRoot({ mounts, proc }: Jail, uplink?: UplinkNamespaces): void {
   must(sys.mount("jail", PLACE, "tmpfs", HARMLESS, ROOT_OPTIONS), "make a root");
   for (const mount of mounts) bind(mount);
+  if (uplink !== undefined) placeUplink(uplink, PLACE);
   if (proc) {
     makeDirectories(PLACE + PROC);
     must(sys.mount("proc", PLACE + PROC, "proc", HARMLESS, PROC_OPTIONS), "mount proc");

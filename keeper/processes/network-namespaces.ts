@@ -37,6 +37,12 @@ export class NetworkNamespace {
     }
   }
 
+  /** One that somebody else has made. Takes over the descriptor. */
+  static of(fd: number): NetworkNamespace {
+    home ??= check(sys.open(OWN, sys.O_RDONLY), "open a network namespace");
+    return new NetworkNamespace(fd);
+  }
+
   /** Runs `work` in it. Throws what it throws. */
   inside<T>(work: () => T): T {
     return insideNamespace(this.fd, work);

@@ -25,6 +25,7 @@ import { cloneFlags, unmountTemporary } from "./jail.ts";
 import { listenInEmptyNetwork } from "./sockets.ts";
 import { filterFile } from "./system-calls.ts";
 import { Taps } from "./taps.ts";
+import type { Uplinks } from "./uplinks.ts";
 
 interface Child {
   readonly identity: ProcessIdentity;
@@ -43,6 +44,7 @@ export interface ProcessesOptions {
   readonly loop: EventLoop;
   readonly reaper: ChildReaper;
   readonly openFiles: OpenFilesLimit;
+  readonly uplinks: Pick<Uplinks, "find">;
   readonly onExit: (exited: KeeperProcessExited) => void;
 }
 
@@ -75,14 +77,15 @@ export class Processes {
   }
 
   private async spawnWith(spec: ProcessSpawn, taps: Taps): Promise<Child> {
-    const { loop, openFiles } = this.options;
+    const { loop, openFiles, uplinks } = this.options;
+    const uplink = spec.jail?.uplink === undefined ? undefined : uplinks.find(spec.jail.uplink);
     const pair = spec.forkControl === undefined ? undefined : ForkControl.pair();
     let child: Child | undefined;
     try {
       await spawnChild(
         loop,
         { flags: cloneFlags(spec.jail) },
-        () => prepareChild(spec, openFiles, { forkControl: pair?.child, taps }),
+        () => prepareChild(spec, openFiles, { forkControl: pair?.child, taps, uplink }),
         (pid) => {
           child = this.register(spec.id, pid);
         },

@@ -15,6 +15,9 @@ const AUDIT_ARCH_X86_64 = 0xc000_003e;
 /** Numbers of the x32 ABI, by which every call has a second name. */
 const FIRST_X32 = 0x4000_0000;
 const AF_UNIX = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const AF_NETLINK = 16;
 /** All CLONE_NEW* but CLONE_NEWTIME, which clone(2) does not have. */
 const NEW_NAMESPACES = 0x7e02_0000;
 
@@ -101,6 +104,9 @@ const ALLOWED_TAP_REQUESTS = {
   TUNSETVNETBE: 0x54de,
 } as const;
 const REQUEST = 0xffff;
+const TUNSETIFF = 0x54ca;
+const SIOCGIFNAME = 0x8910;
+const SIOCGIFINDEX = 0x8933;
 
 const LOAD = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -124,10 +130,35 @@ type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, valu
 const refuse: Instruction = [RETURN, 0, 0, ERRNO | sys.EPERM];
 const allow: Instruction = [RETURN, 0, 0, ALLOW];
 
+/** What a process is, for what it may call. */
+type Kind = "vmm" | "uplink";
+
+/** A process that serves an uplink jails itself further, and then forbids itself these, too. */
+const FOR_A_JAIL_OF_ITS_OWN: ReadonlySet<number> = new Set([
+  FORBIDDEN.mount,
+  FORBIDDEN.umount2,
+  FORBIDDEN.pivot_root,
+  FORBIDDEN.unshare,
+  FORBIDDEN.setns,
+]);
+
+/** Families of sockets. A process that is in the host's network must not reach its unix sockets without a path. */
+const FAMILIES: { readonly [Of in Kind]: readonly number[] } = {
+  vmm: [AF_UNIX],
+  uplink: [AF_INET, AF_INET6, AF_NETLINK],
+};
+
+/** Requests of ioctl(2) that are forbidden to others. */
+const REQUESTS: { readonly [Of in Kind]: readonly number[] } = {
+  vmm: [],
+  // to attach itself to its tap, and to find an interface by its name or number
+  uplink: [TUNSETIFF, SIOCGIFNAME, SIOCGIFINDEX],
+};
+
 /** Forbids them to this process and its children. Needs PR_SET_NO_NEW_PRIVS. On other processors than x86-64: nothing. */
-export function forbidSystemCalls(): void {
+export function forbidSystemCalls(kind: Kind): void {
   if (sys.uname().machine !== "x86_64") return;
-  check(sys.seccompFilter(encode(program()), 0), "forbid system calls");
+  check(sys.seccompFilter(encode(program(kind)), 0), "forbid system calls");
 }
 
 let file: number | undefined;
@@ -136,13 +167,17 @@ let file: number | undefined;
 export function filterFile(): number {
   if (file !== undefined) return file;
   const fd = check(sys.memfdCreate("forbidden", 0), "make a file in memory");
-  writeAll(fd, new Uint8Array(encode(program())));
+  writeAll(fd, new Uint8Array(encode(program("vmm"))));
   file = fd;
   return fd;
 }
 
-function program(): Instruction[] {
-  const requests = requestRules();
+function program(kind: Kind): Instruction[] {
+  const requests = requestRules(REQUESTS[kind]);
+  const forbidden = Object.values(FORBIDDEN).filter(
+    (number) => kind === "vmm" || !FOR_A_JAIL_OF_ITS_OWN.has(number),
+  );
+  const families = FAMILIES[kind].flatMap((family): Instruction[] => [[IF_EQUAL, 0, 1, family], allow]);
   return [
     [LOAD, 0, 0, ARCHITECTURE],
     [IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64],
@@ -150,7 +185,7 @@ function program(): Instruction[] {
     [LOAD, 0, 0, NUMBER],
     [IF_AT_LEAST, 0, 1, FIRST_X32],
     refuse,
-    ...Object.values(FORBIDDEN).flatMap((number): Instruction[] => [[IF_EQUAL, 0, 1, number], refuse]),
+    ...forbidden.flatMap((number): Instruction[] => [[IF_EQUAL, 0, 1, number], refuse]),
     [IF_EQUAL, 0, 1, CLONE3],
     [RETURN, 0, 0, ERRNO | sys.ENOSYS],
     [IF_EQUAL, 0, 4, CLONE],
@@ -158,10 +193,9 @@ function program(): Instruction[] {
     [IF_ANY_BIT, 0, 1, NEW_NAMESPACES],
     refuse,
     allow,
-    [IF_EQUAL, 0, 4, SOCKET],
+    [IF_EQUAL, 0, families.length + 2, SOCKET],
     [LOAD, 0, 0, FIRST_ARGUMENT],
-    [IF_EQUAL, 0, 1, AF_UNIX],
-    allow,
+    ...families,
     refuse,
     [IF_EQUAL, 0, requests.length, IOCTL],
     ...requests,
@@ -176,12 +210,12 @@ function program(): Instruction[] {
 }
 
 /** What becomes of an ioctl(2). */
-function requestRules(): Instruction[] {
+function requestRules(more: readonly number[]): Instruction[] {
   const { first, last } = TAP_REQUESTS;
   return [
     [LOAD, 0, 0, SECOND_ARGUMENT],
     [AND, 0, 0, REQUEST],
-    ...Object.values(ALLOWED_TAP_REQUESTS).flatMap((number): Instruction[] => [
+    ...[...Object.values(ALLOWED_TAP_REQUESTS), ...more].flatMap((number): Instruction[] => [
       [IF_EQUAL, 0, 1, number],
       allow,
     ]),

@@ -20,6 +20,7 @@ import { forkLibraryStep } from "./fork-library.ts";
 import { initramfsStep } from "./initramfs.ts";
 import { kernelStep } from "./kernel.ts";
 import { packagesStep } from "./packages.ts";
+import { passtStep } from "./passt.ts";
 import { programStep } from "./program.ts";
 import { quickJsStep } from "./quickjs.ts";
 import { attempt, perform } from "./steps.ts";
@@ -54,6 +55,8 @@ export interface Artifacts {
   readonly emptyExt4: EmptyExt4;
   /** What makes disks of image layers; null if it could not be had. */
   readonly erofsUtils: ErofsUtils | null;
+  /** Directory of pasta with its loader and C library; null if it could not be had. */
+  readonly passt: string | null;
   /** A static busybox and the list of its applets. */
   readonly busybox: { readonly binary: string; readonly applets: string };
   /** The private containerd; null if there is none for this machine. */
@@ -98,6 +101,8 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
   const withoutImages =
     "containers' layers are served by file servers and not attached as disks, which is slower";
   const erofsUtils = await attempt(erofsUtilsStep(cache), progress, withoutImages);
+  const withoutPasst = "pods with hostNetwork get no network";
+  const passt = await attempt(passtStep(cache), progress, withoutPasst);
   const withoutContainerd = "nothing that goes through containerd works; blazar run does";
   const containerd = await attempt(containerdStep(cache), progress, withoutContainerd);
   const agent = await perform(programStep(cache, quickjs, "agent", "guest/agent/main.ts"), progress);
@@ -118,6 +123,7 @@ async function build(cache: Cache, progress: Progress): Promise<Artifacts> {
     initramfs,
     emptyExt4,
     erofsUtils,
+    passt,
     busybox: { binary: busybox.binary, applets: busybox.applets },
     containerd,
   };

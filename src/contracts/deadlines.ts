@@ -31,6 +31,10 @@ export const DEADLINES = {
     ms: 60_000,
     wait: "Starting a file server and mounting the share in the guest, when a container first needs it.",
   },
+  hostNetwork: {
+    ms: 15_000,
+    wait: "Starting the helper that gives a pod the host's network, until it serves. It goes on beside the guest's set-up.",
+  },
   warmUp: {
     ms: 300_000,
     wait: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",

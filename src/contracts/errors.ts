@@ -51,6 +51,7 @@ export const ERROR_KINDS = {
   StorageFailed: "internal",
   ResourceExhausted: "resourceExhausted",
   NetworkLost: "unavailable",
+  PortInUse: "failedPrecondition",
   ImageNotFound: "notFound",
   ImageBroken: "dataLoss",
   ImageInUse: "failedPrecondition",

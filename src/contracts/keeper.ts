@@ -84,6 +84,23 @@ export interface Jail {
    * are mapped to themselves, keeps the keeper's PID namespace, and no system call is forbidden to it.
    */
   readonly forks?: { readonly firstUid: number; readonly count: number } | undefined;
+  /**
+   * Id of an uplink ({@link Keeper.makeUplink}) that the process serves. It stays in the keeper's network namespace and may
+   * use the internet there. It finds the uplink's namespaces in its jail (UPLINK_USER and UPLINK_NETWORK in
+   * protocol/keeper/messages.ts), /dev/net/tun, and an empty /tmp; and it may make itself a jail of its own.
+   */
+  readonly uplink?: string | undefined;
+}
+
+/** A network namespace with one persistent tap, which ends when it is dropped and nobody is in it. */
+export interface UplinkSpec {
+  /** The daemon's name for it; unique until {@link Keeper.dropUplink}. */
+  readonly id: string;
+  /** The user who may administer it, and nothing else: its user namespace belongs to this user. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Name of the tap. */
+  readonly tap: string;
 }
 
 /** A process to start, and everything it may have. */
@@ -258,6 +275,13 @@ export interface Keeper {
   forget(id: string): Promise<void>;
   /** Resolves when the process has ended, at once if it already has. Fails with ProcessNotFound or KeeperLost. */
   exited(id: string): Promise<ProcessExit>;
+  /**
+   * Makes an uplink and resolves with the path of its network namespace. Aborts as {@link spawn}. Takes a keeper that is root.
+   * Fails with IllegalTransition (there is one of this id), PermissionDenied, HostResource.
+   */
+  makeUplink(spec: UplinkSpec, signal?: AbortSignal): Promise<string>;
+  /** Lets go of an uplink; an unknown id is fine. */
+  dropUplink(id: string): Promise<void>;
   /**
    * Opens a process's FIFOs, or takes up those that an earlier daemon opened under the same id and paths.
    * Fails with InvalidArgument naming a path that is no FIFO.

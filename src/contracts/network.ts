@@ -9,8 +9,11 @@ import type { PodNetwork } from "./pod-network.ts";
 import type { SandboxSpec } from "./sandbox.ts";
 import type { Vm } from "./vm.ts";
 
-/** What it needs to know of a pod. */
-export type NetworkedPod = Pick<SandboxSpec, "id" | "netnsPath">;
+/** What names a pod's network, also when the pod is gone. */
+export type NetworkRef = Pick<SandboxSpec, "id" | "netnsPath">;
+
+/** What it needs to know of a pod. Without a namespace the pod has the host's network, and the rest counts. */
+export type NetworkedPod = NetworkRef & Partial<Pick<SandboxSpec, "name" | "namespace" | "ports" | "dns">>;
 
 /** What has become of a pod's namespace while the pod runs. */
 export type NetworkChange =
@@ -25,10 +28,14 @@ export interface PodNetworks {
    *   namespace is gone)
    */
   read(pod: NetworkedPod, signal?: AbortSignal): Promise<PodNetwork>;
-  /** Joins each link of the pod's namespace to a tap of a VM that runs. Link n gets the VM's NIC n. */
-  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork): Promise<void>;
+  /**
+   * Joins each link of the pod's namespace to a tap of a VM that runs. Link n gets the VM's NIC n.
+   * @param cgroups `cgroup.procs` files for processes that it takes; default: none
+   * @throws BlazarError HostResource, VmmExited; PortInUse for a pod with the host's network
+   */
+  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork, cgroups?: readonly string[]): Promise<void>;
   /** Tells changes until the returned function is called; bursts come as one. A joined pod has one watcher at most. */
   watch(pod: NetworkedPod, network: PodNetwork, onChange: (change: NetworkChange) => void): () => void;
   /** Undoes {@link connect}, or what there is of it; nothing to undo is success. The VM may be gone. */
-  disconnect(pod: NetworkedPod): Promise<void>;
+  disconnect(pod: NetworkRef): Promise<void>;
 }

@@ -11,6 +11,17 @@ import type { CgroupStats } from "./stats.ts";
 /** How the processes of a pod's containers see each other (CRI NamespaceMode). */
 export type PidMode = "container" | "pod" | "target";
 
+/** A port that a pod's container declares (CRI PortMapping). */
+export interface PodPort {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  /** 0 = not said. */
+  readonly containerPort: number;
+  /** 0 = not said. */
+  readonly hostPort: number;
+  /** Address of the host; "" = all. */
+  readonly hostIp: string;
+}
+
 /** What a sandbox is to be; everything that CRI says about a pod that a sandboxer must act upon. */
 export interface SandboxSpec {
   /** The sandbox's id, chosen by containerd, unique on the node. */
@@ -19,6 +30,8 @@ export interface SandboxSpec {
   hostname: string;
   /** Path of the pod's network namespace on the host; "" for a hostNetwork pod. */
   netnsPath: string;
+  /** Ports that the pod's containers declare; absent means none. They count for a hostNetwork pod. */
+  ports?: readonly PodPort[];
   /** Content of the pod's resolv.conf; absent means the node's own. */
   dns?: { servers: string[]; searches: string[]; options: string[] };
   /** Sysctls of the pod's own namespaces, by name with `.` or `/`; absent means none. */

@@ -38,6 +38,7 @@ import { type Actors, wireActors } from "./actors.ts";
 import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
+import { hostNetworks } from "./host-networks.ts";
 import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
@@ -101,6 +102,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
   const { vcpus_limit: mostVcpus = cpus().length, memory_limit: mostMemory = totalmem() } = config.vmm;
+  // the last of the users is for VMs that are no sandbox's
+  const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
+  const hostResolvConf = keptText("/etc/resolv.conf");
   return {
     driver,
     pace: new Pace(parallelStarts(config), Date.now),
@@ -118,10 +122,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(
       new CniNetworks({ workers: workers.rootfs, keeper, logger }),
-      new NoNetwork(),
+      hostNetworks(options, { users, workers, hostResolvConf }) ?? new NoNetwork(),
     ),
-    // the last of the users is for VMs that are no sandbox's
-    users: process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined,
+    users,
     specs: ociSpecs,
     events,
     logger,
@@ -138,7 +141,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     text: nodeText,
     now: Date.now,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
-    hostResolvConf: keptText("/etc/resolv.conf"),
+    hostResolvConf,
     hostHosts: keptText("/etc/hosts"),
     hostName: hostname,
   };

@@ -22,6 +22,8 @@ export interface Parts {
   readonly emptyImage: { readonly image: string; readonly extents: string };
   /** Undefined: no images are made. */
   readonly mkfsErofs: MkfsErofs | undefined;
+  /** Directory with `bin/pasta` and what it needs in `lib`; undefined: pods with hostNetwork get no network. */
+  readonly passt: string | undefined;
   /** A static busybox, for the pool's rehearsals. */
   readonly busybox: string;
   /** A directory for answers that are worth keeping, such as whether KVM works. */
@@ -36,6 +38,7 @@ interface Manifest {
   readonly initramfs: string;
   readonly busybox: { readonly binary: string };
   readonly erofsUtils?: { readonly mkfs: readonly string[]; readonly directory: string } | null;
+  readonly passt?: string | null;
   readonly emptyExt4: { readonly image: string; readonly extents: string };
 }
 
@@ -46,7 +49,7 @@ export function cacheDirectory(): string {
 
 /** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
 export async function locateParts(config: Config): Promise<Parts> {
-  const { keeper, vmm, storage, pool, template, image } = config;
+  const { keeper, vmm, storage, network, pool, template, image } = config;
   const cache = cacheDirectory();
   const built = await readManifest(cache);
   const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
@@ -69,6 +72,7 @@ export async function locateParts(config: Config): Promise<Parts> {
       extents: await present("the empty layer's extents", "storage.empty_image_extents", extents),
     },
     mkfsErofs: mkfsErofs(image.mkfs, built),
+    passt: network.passt ?? built?.passt ?? undefined,
     busybox: await present("a static busybox", "pool.busybox", pool.busybox ?? built?.busybox.binary),
     cache,
   };

@@ -25,7 +25,15 @@ import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mounts.ts";
 import { type CopyBounds, lookAtSource, readTree } from "./volumes/volume-tree.ts";
 
-export { joinTaps, leaveTaps, lookAgain, readNetwork, takeLocalhost } from "./network/tasks.ts";
+export {
+  joinTaps,
+  joinUplink,
+  leaveTaps,
+  lookAgain,
+  readHostNetwork,
+  readNetwork,
+  takeLocalhost,
+} from "./network/tasks.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface RootfsTasks extends NetworkTasks {

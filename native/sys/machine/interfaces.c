@@ -36,6 +36,12 @@ SYS_FUNCTION(f_tap_open) {
   return give_up(ctx, fd, errno);
 }
 
+SYS_FUNCTION(f_tap_persist) {
+  int fd;
+  SYS_ARGS("i", &fd);
+  return sys_result(ctx, ioctl(fd, (int)TUNSETPERSIST, 1));
+}
+
 SYS_FUNCTION(f_netlink_open) {
   int protocol, on = 1;
   SYS_ARGS("i", &protocol);
@@ -61,6 +67,7 @@ SYS_FUNCTION(f_netlink_listen) {
 
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
+    JS_CFUNC_DEF("tapPersist", 1, f_tap_persist),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
     JS_CFUNC_DEF("netlinkListen", 2, f_netlink_listen),
 };

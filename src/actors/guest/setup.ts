@@ -4,6 +4,7 @@
  * The same for a guest that has just booted, for a clone's, and for a warm one that becomes a pod's.
  */
 import type { Deadlines } from "../../contracts/deadlines.ts";
+import { reachableResolvers } from "../../contracts/host-networks.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
@@ -22,6 +23,8 @@ export interface GuestSpec
   extends Pick<SandboxSpec, "id" | "hostname" | "dns" | "pidMode" | "sysctls" | "userNamespace"> {
   /** What it is when the guest is told; undefined = none. */
   readonly network: PodNetwork | undefined;
+  /** Its network is the host's. Default: it is not. */
+  readonly hostNetwork?: boolean;
 }
 
 /** What a set-up needs of the host. */
@@ -65,7 +68,7 @@ export async function setUpGuest(
     sandboxId: spec.id,
     hostname,
     hosts: hostsFile(await ports.hostHosts(), hostname, spec.network),
-    resolvConf: resolvConf(spec.dns, await ports.hostResolvConf()),
+    resolvConf: resolversOf(spec, await ports.hostResolvConf()),
     entropy: ports.randomHex(ENTROPY_BYTES),
     sharedPidNamespace: spec.pidMode === "pod",
     shmBytes: SHM_BYTES,
@@ -89,4 +92,10 @@ async function setClock(ports: ClockPorts, first: ClockExchange): Promise<void> 
   await synchronizeClock(ports, first).catch((error: unknown) =>
     ports.logger.warn({ err: error }, "the guest could not be asked for its clock"),
   );
+}
+
+/** A guest with the host's network has a loopback of its own. */
+function resolversOf({ dns, hostNetwork }: GuestSpec, hostsOwn: string): string {
+  const text = resolvConf(dns, hostsOwn);
+  return hostNetwork === true ? reachableResolvers(text) : text;
 }

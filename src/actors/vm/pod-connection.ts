@@ -47,9 +47,10 @@ export class PodConnection {
     this.current = await this.networks.read(this.spec, signal);
   }
 
-  async connect(vm: Vm): Promise<void> {
+  /** @param cgroups `cgroup.procs` files for processes that the network takes */
+  async connect(vm: Vm, cgroups: readonly string[]): Promise<void> {
     const { id, netnsPath } = this.spec;
-    const connect = () => this.networks.connect(vm, this.spec, this.current);
+    const connect = () => this.networks.connect(vm, this.spec, this.current, cgroups);
     const connected = this.resources.make({ kind: "network", id, netnsPath }, connect);
     await Promise.all([connected, this.forwarding?.start()]);
   }

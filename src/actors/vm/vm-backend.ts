@@ -237,6 +237,7 @@ class VmSandbox implements SandboxBackend {
     const { opening, network } = this;
     return {
       ...opening.spec,
+      hostNetwork: opening.spec.netnsPath === "" && network.exists,
       get network() {
         return network.current;
       },
@@ -244,7 +245,7 @@ class VmSandbox implements SandboxBackend {
   }
 
   private async connectNetwork(vm: Vm): Promise<void> {
-    await this.network.connect(vm);
+    await this.network.connect(vm, this.procs);
     this.network.watch((network) => this.applyNetwork(network));
   }
 

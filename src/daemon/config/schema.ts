@@ -201,6 +201,16 @@ export const CONFIG_SCHEMA = {
       "For how many of the OCI images that are there already when the daemon starts, the last unpacked first.",
     ),
   },
+  network: {
+    host: word(
+      ["passt", "none"],
+      "passt",
+      "What pods with `hostNetwork: true` get: the host's network through a helper process, or none at all.",
+    ),
+    passt: foundPath(
+      "The directory of that helper: `bin/pasta` of passt 2026_10 or newer, with its loader and C library in `lib`. Default: the one that set-up has unpacked.",
+    ),
+  },
   deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),
 } as const satisfies Readonly<Record<string, Readonly<Record<string, ConfigKey>>>>;
 

@@ -18,6 +18,7 @@ import type {
   StdioHandlers,
   StdioPaths,
   TaskMessageHandler,
+  UplinkSpec,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { SIGKILL } from "../../lib/signals.ts";
@@ -130,6 +131,16 @@ class KeeperClient implements Keeper {
 
   exited(id: string): Promise<ProcessExit> {
     return this.processes.exited(id);
+  }
+
+  async makeUplink(spec: UplinkSpec, signal?: AbortSignal): Promise<string> {
+    const undo = () => this.dropUplink(spec.id).catch(() => undefined);
+    const outcome = { done: () => undefined, undo };
+    return (await this.requests.sendOrUndo("uplink.make", spec, spec.id, signal, outcome)).namespace;
+  }
+
+  async dropUplink(id: string): Promise<void> {
+    await this.requests.send("uplink.drop", { id }, id);
   }
 
   async openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {

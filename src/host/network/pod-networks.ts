@@ -3,7 +3,7 @@
  *
  * Nothing is done here but to ask the right one.
  */
-import type { NetworkChange, NetworkedPod, PodNetworks } from "../../contracts/network.ts";
+import type { NetworkChange, NetworkedPod, NetworkRef, PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { Vm } from "../../contracts/vm.ts";
 
@@ -19,19 +19,19 @@ export class NodePodNetworks implements PodNetworks {
     return this.of(pod).read(pod, signal);
   }
 
-  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork): Promise<void> {
-    return this.of(pod).connect(vm, pod, network);
+  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork, cgroups?: readonly string[]): Promise<void> {
+    return this.of(pod).connect(vm, pod, network, cgroups);
   }
 
   watch(pod: NetworkedPod, network: PodNetwork, onChange: (change: NetworkChange) => void): () => void {
     return this.of(pod).watch(pod, network, onChange);
   }
 
-  disconnect(pod: NetworkedPod): Promise<void> {
+  disconnect(pod: NetworkRef): Promise<void> {
     return this.of(pod).disconnect(pod);
   }
 
-  private of({ netnsPath }: NetworkedPod): PodNetworks {
+  private of({ netnsPath }: NetworkRef): PodNetworks {
     return netnsPath === "" ? this.host : this.own;
   }
 }

@@ -34,6 +34,8 @@ const jail = object({
   keepsProc: optional(boolean),
   /** The process makes jails for its copies: a user namespace with these ids. */
   forks: optional(object({ firstUid: uint32, count: integer(1, 0xffff_ffff) })),
+  /** The process serves this uplink, and stays in the keeper's network namespace. */
+  uplink: optional(string),
 });
 export type Jail = ReturnType<typeof jail>;
 
@@ -112,6 +114,21 @@ export type KeeperProcessExited = ReturnType<typeof keeperProcessExited>;
 export const keeperProcessRef = object({ id: string });
 export const keeperProcessSignal = object({ id: string, signal: integer(1, 64) });
 
+/** In the jail of a process that serves an uplink: its user namespace, and its network namespace. */
+export const UPLINK_USER = "/uplink/user";
+export const UPLINK_NETWORK = "/uplink/net";
+
+/** `uplink.make`: a network namespace with one tap, in a user namespace that belongs to `uid`. */
+export const uplinkMake = object({
+  /** The daemon's name for it; unique until `uplink.drop`. */
+  id: string,
+  uid: uint32,
+  gid: uint32,
+  /** Name of the tap. */
+  tap: string,
+});
+export type UplinkMake = ReturnType<typeof uplinkMake>;
+
 /** `stdio.open`: opens the FIFOs O_RDWR and serves them as streams; a stream id of 0 with path "" = none. */
 export const stdioOpen = object({
   id: string,
@@ -160,6 +177,10 @@ export const KEEPER_REQUESTS = {
   "process.seal": { params: keeperProcessRef, result: nothing },
   "process.signal": { params: keeperProcessSignal, result: nothing },
   "process.forget": { params: keeperProcessRef, result: nothing },
+  /** `namespace` is a path below the keeper's /proc directory. */
+  "uplink.make": { params: uplinkMake, result: object({ namespace: string }) },
+  /** An unknown id is fine. */
+  "uplink.drop": { params: object({ id: string }), result: nothing },
   "stdio.open": { params: stdioOpen, result: nothing },
   /** Ends the input stream: closes the keeper's end of stdin only. */
   "stdio.closeInput": { params: stdioRef, result: nothing },

@@ -91,8 +91,11 @@ export const RTN_PROHIBIT = 8;
 export const RTNH_F_ONLINK = 4;
 export const RTM_F_CLONED = 0x200;
 
+export const IFA_F_SECONDARY = 0x1;
 export const IFA_F_NODAD = 0x2;
 export const IFA_F_DADFAILED = 0x8;
+export const IFA_F_DEPRECATED = 0x20;
+export const IFA_F_TENTATIVE = 0x40;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 
 export const NUD_PERMANENT = 0x80;

@@ -8,7 +8,7 @@
 import * as z from "zod/mini";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import { type IdMapping, mapsProblem } from "../../contracts/id-maps.ts";
-import type { PidMode, SandboxSpec } from "../../contracts/sandbox.ts";
+import type { PidMode, PodPort, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { ControllerCreateRequest } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import {
@@ -17,12 +17,18 @@ import {
   type LinuxContainerResources,
   NamespaceMode,
   PodSandboxConfig,
+  Protocol,
   type UserNamespace,
 } from "../generated/runtime/v1/cri.ts";
 import { checkIdentifier } from "../identifiers.ts";
 import { podSysctls, type SysctlPod } from "./sysctls.ts";
 
 const CONFIG_TYPE = "runtime.v1.PodSandboxConfig";
+const PROTOCOLS: ReadonlyMap<Protocol, PodPort["protocol"]> = new Map([
+  [Protocol.TCP, "tcp"],
+  [Protocol.UDP, "udp"],
+  [Protocol.SCTP, "sctp"],
+]);
 /** The key of CRI's record among the sandbox's extensions. */
 const METADATA_EXTENSION = "metadata";
 
@@ -41,6 +47,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     id,
     hostname: config.hostname,
     netnsPath: request.netnsPath,
+    ...portsOf(config),
     ...dnsOf(config),
     ...sysctlsOf(config, {
       id,
@@ -133,6 +140,16 @@ function sysctlsOf({ linux }: PodSandboxConfig, pod: SysctlPod): Pick<SandboxSpe
   return Object.keys(sysctls).length === 0 ? {} : { sysctls };
 }
 
+function portsOf({ portMappings }: PodSandboxConfig): { ports?: readonly PodPort[] } {
+  if (portMappings.length === 0) return {};
+  return {
+    ports: portMappings.map(({ protocol, containerPort, hostPort, hostIp }) => ({
+      protocol: PROTOCOLS.get(protocol) ?? "tcp",
+      ...{ containerPort, hostPort, hostIp },
+    })),
+  };
+}
+
 function pidModeOf(config: PodSandboxConfig): PidMode {
   switch (config.linux?.securityContext?.namespaceOptions?.pid) {
     case NamespaceMode.CONTAINER:
@@ -169,6 +186,18 @@ const idMappings = z.optional(
   ),
 );
 const userNamespace = z.object({ mode: z.optional(z.number()), uids: idMappings, gids: idMappings });
+const portMappings = z.optional(
+  z.nullable(
+    z.array(
+      z.object({
+        protocol: z.optional(z.number()),
+        container_port: z.optional(z.number()),
+        host_port: z.optional(z.number()),
+        host_ip: z.optional(z.string()),
+      }),
+    ),
+  ),
+);
 const stringMap = z.optional(z.nullable(z.record(z.string(), z.string())));
 
 const resourceNumbers = z.optional(
@@ -197,6 +226,7 @@ const CriMetadata = z.object({
           dns_config: z.optional(
             z.nullable(z.object({ servers: strings, searches: strings, options: strings })),
           ),
+          port_mappings: portMappings,
           labels: stringMap,
           annotations: stringMap,
           linux: z.optional(
@@ -245,6 +275,12 @@ function configOfMetadata({ value }: Any): PodSandboxConfig {
             options: dns.options ?? [],
           },
         }),
+    portMappings: (config?.port_mappings ?? []).map((port) => ({
+      protocol: Object.values(Protocol).find((one) => one === port.protocol) ?? Protocol.TCP,
+      containerPort: port.container_port ?? 0,
+      hostPort: port.host_port ?? 0,
+      hostIp: port.host_ip ?? "",
+    })),
     labels: config?.labels ?? {},
     annotations: config?.annotations ?? {},
     linux: {

@@ -4,11 +4,13 @@
  * {@link NetworkTasks} lists them; the worker entry rootfs.worker.ts has them, because it keeps a thread anyway. A task goes
  * into a pod's network namespace on its own thread, and comes back. Must not be terminated in the middle of a task.
  */
+import type { HostPlan } from "../../contracts/host-networks.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
 import { type Outcome, settle, settleLater } from "../outcome.ts";
 import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
 import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
+import { joinUplink as joinToUplink, readHostNetwork as readHost, type UplinkJoint } from "./uplink.ts";
 
 /** The tasks by name, as the pool calls them. */
 export interface NetworkTasks {
@@ -16,6 +18,9 @@ export interface NetworkTasks {
   /** Joins all of them, or none. */
   joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Promise<Outcome<Joined>>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
+  /** The network that a helper would have; undefined if there is nothing to have. */
+  readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
+  joinUplink(input: UplinkJoint): Promise<Outcome<undefined>>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
   /** The descriptors are the caller's from then on. */
   takeLocalhost(input: { readonly path: string }): Outcome<LoopbackListener>;
@@ -35,6 +40,12 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
 
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, ...joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, joined));
+
+export const readHostNetwork: NetworkTasks["readHostNetwork"] = ({ path }) =>
+  settle("HostResource", "read the host's network", path, () => readHost(path));
+
+export const joinUplink: NetworkTasks["joinUplink"] = (input) =>
+  settleLater("HostResource", "join a VM to the host's network", input.path, () => joinToUplink(input));
 
 export const takeLocalhost: NetworkTasks["takeLocalhost"] = ({ path }) =>
   settle("HostResource", "take connections to localhost", path, () => take(path));

@@ -58,6 +58,27 @@ describe.runIf(process.getuid?.() === 0)("a jail", () => {
     expect(Object.fromEntries(answers)).toEqual(SEALED);
   });
 
+  it("of a process that serves an uplink has the host's network, but no unix socket of the host's", async () => {
+    const { keeper, directory } = bench;
+    const program = await buildProbe(directory);
+    await using listener = await abstractListener();
+    expect(listener.listening).toBe(true);
+    await keeper.makeUplink({ id: "up", uid: USER.uid, gid: USER.gid, tap: "eth0" });
+    const jail = { ...EMPTY, uplink: "up" };
+    const pids = [process.pid, bench.pid];
+    const answers = await runProbe({ keeper, program, directory, jail, user: USER, pids });
+    const differing = [...answers].filter(([what, answer]) => SEALED[what as keyof typeof SEALED] !== answer);
+    const without = differing.filter(([what]) => !/tap/.test(what));
+    expect(Object.fromEntries(without)).toEqual({
+      "list /": expect.stringContaining("uplink"),
+      "tcp loopback": "Connection refused",
+      // there is no socket to connect
+      "abstract socket": "Bad file descriptor",
+      "new user namespace": "yes",
+      netlink: "yes",
+    });
+  });
+
   it("keeps its processes to itself: they see no others, and end with the first of them", async () => {
     const { pid } = await bench.keeper.spawn({ ...shell("vm", "sleep 61 & sleep 60"), ...USER, jail: SHELL });
     for (const namespace of ["mnt", "pid", "ipc", "uts", "net"])

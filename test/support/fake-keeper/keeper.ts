@@ -19,6 +19,7 @@ import type {
   StdioHandlers,
   StdioPaths,
   TaskMessageHandler,
+  UplinkSpec,
 } from "../../../src/contracts/keeper.ts";
 import { SIGKILL, SIGTERM } from "../../../src/lib/signals.ts";
 import { FakeStdio } from "./stdio.ts";
@@ -56,6 +57,7 @@ export class FakeKeeperHost {
   readonly processes = new Map<string, FakeProcess>();
   readonly stdio = new Map<string, FakeStdio>();
   readonly tasks = new Map<number, FakeTaskConnection>();
+  readonly uplinks = new Set<string>();
   /** Paths of the networks that are watched, by id; they end with the daemon. */
   readonly networks = new Map<string, { readonly path: string; readonly onChanged: () => void }>();
   ended = false;
@@ -225,6 +227,19 @@ export class FakeKeeper implements Keeper {
     if (process === undefined) return;
     if (process.exit === undefined) throw missing("IllegalTransition", id, "it still runs");
     this.host.processes.delete(id);
+  }
+
+  async makeUplink({ id }: UplinkSpec, signal?: AbortSignal): Promise<string> {
+    await this.link();
+    if (signal?.aborted) throw cancelled(id);
+    if (this.host.uplinks.has(id)) throw missing("IllegalTransition", id, "there is one of this name");
+    this.host.uplinks.add(id);
+    return `/fake/uplinks/${id}`;
+  }
+
+  async dropUplink(id: string): Promise<void> {
+    await this.link();
+    this.host.uplinks.delete(id);
   }
 
   exited(id: string): Promise<ProcessExit> {

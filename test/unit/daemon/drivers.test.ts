@@ -14,6 +14,7 @@ const parts = {
   initramfs: "/parts/initramfs",
   emptyImage: { image: "/parts/empty.ext4", extents: "/parts/empty.json" },
   mkfsErofs: undefined,
+  passt: undefined,
   busybox: "/parts/busybox",
   cache: "/parts",
 };

@@ -1,0 +1,198 @@
+/*
+ * Preloaded into pasta (src/host/network/host-network/): ports below 1024, and memory that it does not need.
+ *
+ * pasta gives up the host's user namespace, and with it the right to low ports, before it binds any. Just before that a
+ * process is cloned that shares its descriptors and keeps this one right (capabilities(7), clone(2) with CLONE_FILES). It
+ * binds sockets for pasta, to the ports in BLAZAR_LOW_PORTS and to no others, and may call nothing else (seccomp(2)).
+ *
+ * pasta writes zeros to 8 MB of buffers when it starts. Pages of its own data that hold nothing but zeros are given back once,
+ * when it is ready: they read as zeros all the same (madvise(2), MADV_DONTNEED).
+ *
+ * It uses system calls only: pasta is stopped in the middle of its start. Must not touch anything else that pasta does.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define FIRST_FREE_PORT 1024
+#define PAGE 4096UL
+
+/* [0] for TCP, [1] for UDP: a bit for each port that may be bound. */
+static uint8_t allowed[2][FIRST_FREE_PORT / 8];
+static int wanted;
+/* pasta's end and the other process's end; -1 without one. */
+static int channel[2] = {-1, -1};
+
+struct request {
+  int fd;
+  socklen_t length;
+  struct sockaddr_storage address;
+};
+
+/* "t80,u53" */
+__attribute__((constructor)) static void begin(void) {
+  const char *text = getenv("BLAZAR_LOW_PORTS");
+  while (text != NULL && *text != '\0') {
+    int datagrams = *text == 'u';
+    char *end;
+    unsigned long port = strtoul(text + 1, &end, 10);
+    if (end == text + 1) return;
+    if (port < FIRST_FREE_PORT) allowed[datagrams][port / 8] |= (uint8_t)(1 << port % 8);
+    wanted = 1;
+    text = *end == ',' ? end + 1 : end;
+  }
+}
+
+static unsigned port_of(const struct sockaddr_storage *address) {
+  if (address->ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)address)->sin_port);
+  if (address->ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+  return 0;
+}
+
+/* Gives errno, or 0. */
+static int bind_for(const struct request *request) {
+  int type = 0;
+  socklen_t length = sizeof type;
+  unsigned port = port_of(&request->address);
+  if (syscall(SYS_getsockopt, request->fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) return errno;
+  if (port == 0 || port >= FIRST_FREE_PORT || request->length > sizeof request->address) return EACCES;
+  if (!(allowed[type == SOCK_DGRAM][port / 8] & 1 << port % 8)) return EACCES;
+  return syscall(SYS_bind, request->fd, &request->address, request->length) < 0 ? errno : 0;
+}
+
+#define ALLOW(number) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+static int forbid_the_rest(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      ALLOW(SYS_read),
+      ALLOW(SYS_write),
+      ALLOW(SYS_bind),
+      ALLOW(SYS_getsockopt),
+      ALLOW(SYS_exit_group),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+  };
+  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+  if (syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -1;
+  return (int)syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+__attribute__((noreturn)) static void serve(void) {
+  struct request request;
+  if (syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || forbid_the_rest() < 0) syscall(SYS_exit_group, 1);
+  for (;;) {
+    if (syscall(SYS_read, channel[1], &request, sizeof request) != sizeof request) break;
+    int result = bind_for(&request);
+    if (syscall(SYS_write, channel[1], &result, sizeof result) != sizeof result) break;
+  }
+  syscall(SYS_exit_group, 0);
+  __builtin_unreachable();
+}
+
+static void start_binder(void) {
+  if (!wanted || channel[0] >= 0) return;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) return;
+  /* like fork(2) but for the descriptors, which stay common; its end is no news to pasta */
+  long pid = syscall(SYS_clone, CLONE_FILES, NULL, NULL, NULL, NULL);
+  if (pid == 0) serve();
+  if (pid < 0) channel[0] = -1;
+}
+
+EXPORT int setns(int fd, int type) {
+  if (type & CLONE_NEWUSER) start_binder();
+  return (int)syscall(SYS_setns, fd, type);
+}
+
+EXPORT int bind(int fd, const struct sockaddr *address, socklen_t length) {
+  int result = (int)syscall(SYS_bind, fd, address, length);
+  if (result == 0 || errno != EACCES || channel[0] < 0) return result;
+  struct request request = {.fd = fd, .length = length};
+  if (length > sizeof request.address) return -1;
+  memcpy(&request.address, address, length);
+  int error;
+  if (syscall(SYS_write, channel[0], &request, sizeof request) != sizeof request ||
+      syscall(SYS_read, channel[0], &error, sizeof error) != sizeof error)
+    error = EACCES;
+  errno = error;
+  return error == 0 ? 0 : -1;
+}
+
+static int is_zero(const unsigned char *page) {
+  const uint64_t *words = (const uint64_t *)page;
+  for (size_t index = 0; index < PAGE / sizeof *words; index++)
+    if (words[index] != 0) return 0;
+  return 1;
+}
+
+/* Of one writable segment: the part that no file is behind. */
+static void give_back(unsigned char *start, unsigned char *end) {
+  static unsigned char resident[1024];
+  while (start < end) {
+    size_t pages = (size_t)(end - start) / PAGE;
+    if (pages > sizeof resident) pages = sizeof resident;
+    if (mincore(start, pages * PAGE, resident) < 0) return;
+    for (size_t index = 0; index < pages; index++) {
+      unsigned char *page = start + index * PAGE;
+      if (resident[index] & 1 && is_zero(page)) madvise(page, PAGE, MADV_DONTNEED);
+    }
+    start += pages * PAGE;
+  }
+}
+
+static int look(struct dl_phdr_info *info, size_t size, void *unused) {
+  (void)size;
+  (void)unused;
+  for (int index = 0; index < info->dlpi_phnum; index++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[index];
+    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_W)) continue;
+    uintptr_t start = info->dlpi_addr + segment->p_vaddr + segment->p_filesz;
+    uintptr_t end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+    give_back((unsigned char *)((start + PAGE - 1) & ~(PAGE - 1)), (unsigned char *)(end & ~(PAGE - 1)));
+  }
+  /* the program is the first of all; the libraries have little */
+  return 1;
+}
+
+/* The stack below this function was used by the start alone. */
+static void give_back_stack(void) {
+  const uintptr_t most = 4UL << 20, near = 64UL << 10;
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(PAGE - 1);
+  madvise((void *)(here - most), most - near, MADV_DONTNEED);
+}
+
+/* pasta's first call of it comes when everything is set up, and before it forbids itself madvise(2). */
+EXPORT int prctl(int option, ...) {
+  static int done;
+  va_list list;
+  va_start(list, option);
+  unsigned long words[4];
+  for (int index = 0; index < 4; index++) words[index] = va_arg(list, unsigned long);
+  va_end(list);
+  if (option == PR_SET_DUMPABLE && !done) {
+    done = 1;
+    dl_iterate_phdr(look, NULL);
+    give_back_stack();
+  }
+  return (int)syscall(SYS_prctl, option, words[0], words[1], words[2], words[3]);
+}
