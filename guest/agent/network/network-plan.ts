@@ -145,6 +145,9 @@ function partsOf(network: PodNetwork, nics: readonly Nic[]): Parts {
   }
   for (const neighbour of neighbours) {
     const { link, address, mac } = neighbour;
+    // the kernel would make one of them for all addresses, and not find it again
+    if (link === "lo")
+      throw blazarError("InvalidArgument", "set a neighbour", "lo has none", { subject: address });
     parts.set(`${link} ${address} ${mac}`, neighbourPart(neighbour, indexOf(link)));
   }
   return parts;

@@ -7,6 +7,7 @@ const NICS: Nic[] = [
   { index: 2, name: "eth0" },
   { index: 3, name: "eth1" },
 ];
+const ETH0_MAC = "0a:58:0a:01:00:02";
 const address = (text: string, more: Partial<PodAddress> = {}): PodAddress => {
   const [own = "", prefix = "0"] = text.split("/");
   return { address: own, prefix: Number(prefix), scope: 0, ...more };
@@ -102,6 +103,7 @@ describe("what the kernel is asked for a network", () => {
     ["find a link (eth7)", { routes: [route("10.0.0.0/8", { link: "eth7" })] }],
     ["set an address (10.1.0/24 of eth0)", { links: [link("eth0", address("10.1.0/24"))] }],
     ["set a route (10.0.0.0/33 on eth0)", { routes: [route("10.0.0.0/33")] }],
+    ["set a neighbour (10.1.0.1)", { neighbours: [{ link: "lo", address: "10.1.0.1", mac: ETH0_MAC }] }],
     ["set a neighbour (10.1.0.1 on eth0)", { neighbours: [{ link: "eth0", address: "10.1.0.1", mac: "?" }] }],
   ])("is refused by name: %s", (text, wrong) => {
     expect(() => steps({ ...BRIDGED, ...wrong })).toThrow(`cannot ${text}`);
