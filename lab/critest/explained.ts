@@ -27,6 +27,10 @@ export const EXPLAINED: readonly Explained[] = [
     why: "the processes of the host are not in the guest, so hostPID is refused",
   },
   {
+    name: `${NAMESPACES} HostNetwork is true`,
+    why: "the guest has the host's addresses, not its sockets: what listens on the host is not in the guest's list",
+  },
+  {
     name: `${NAMESPACES} HostIpc is true`,
     why: "System V IPC of the host is not in the guest, so hostIPC is refused",
   },

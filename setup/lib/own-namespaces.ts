@@ -23,10 +23,19 @@ export function needRoot(what: string): void {
   throw blazarError("DependencyMissing", what, reason, { remedy: "run it as root" });
 }
 
+/** A host has an address and a way out, also if nobody is there: without them a pod with hostNetwork has no network. */
+const UPLINK = [
+  "link set lo up",
+  "link add uplink type bridge",
+  "addr add 192.0.2.10/24 dev uplink",
+  "link set uplink up",
+  "route add default via 192.0.2.1",
+];
+
 /** Returns the exit code of the second start. @param busybox one that has `ip` */
 export function inOwnNamespaces(busybox: string, prepared: unknown): Promise<number> {
   // $0 is busybox, the rest is this program
-  const script = '"$0" ip link set lo up && exec "$@"';
+  const script = [...UPLINK.map((words) => `"$0" ip ${words}`), 'exec "$@"'].join(" && ");
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   return passThrough("unshare", ["--net", "--ipc", "sh", "-c", script, busybox, ...again], {
     env: { ...process.env, [HANDED]: JSON.stringify(prepared) },

@@ -4,8 +4,10 @@
 import { reasonOf } from "../../../src/contracts/errors.ts";
 import { Protocol } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { PodConfig } from "../../fidelity/handler-pod.ts";
+import { until } from "../../host/until.ts";
 import { answers, type NetworkCase, type Scene } from "../case.ts";
 import { NODE, OUTSIDE } from "../lab-network.ts";
+import type { NetworkPod } from "../network-pod.ts";
 import { forwarded } from "./port-forward.ts";
 
 /** As kubelet tells the ports of a hostNetwork pod's containers. */
@@ -18,6 +20,14 @@ function declaring(...ports: readonly number[]): PodConfig {
       hostIp: "",
     })),
   };
+}
+
+/** Starts a server in the pod; resolves when it answers there. */
+async function serving(pod: NetworkPod, port: number, word: string): Promise<void> {
+  await pod.container(`exec netprobe serve :: ${port} ${word}`);
+  const answers = async () =>
+    (await pod.probe("get", "127.0.0.1", String(port))).startsWith(word) ? true : undefined;
+  await until(`the server at port ${port}`, answers, { timeoutMs: 10_000, pollMs: 100 });
 }
 
 async function twice(scene: Scene): Promise<string> {
@@ -88,8 +98,7 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
     run: async (scene) => {
       const { rig } = scene;
       const pod = await scene.start("host", declaring(9100));
-      await pod.container("exec netprobe serve :: 9100 declared");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await serving(pod, 9100, "declared");
       const said = await answers({
         outside4: rig.probe(rig.outside, "get", NODE.v4, "9100"),
         outside6: rig.probe(rig.outside, "get", NODE.v6, "9100"),
@@ -107,8 +116,7 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
     name: "hostNetwork: port-forward to a declared port",
     run: async (scene) => {
       const pod = await scene.start("host", declaring(9100));
-      await pod.container("exec netprobe serve :: 9100 declared");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await serving(pod, 9100, "declared");
       return forwarded(scene, pod, 9100);
     },
   },
@@ -116,8 +124,7 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
     name: "hostNetwork: ports that are not declared",
     run: async (scene) => {
       const pod = await scene.start("host", declaring(9100));
-      await pod.container("exec netprobe serve :: 9101 undeclared");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await serving(pod, 9101, "undeclared");
       return scene.rig.probe(scene.rig.outside, "get", NODE.v4, "9101");
     },
     explained: "only declared ports are handed on to a guest",
@@ -135,8 +142,7 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
       const first = await scene.start("host", declaring(9100));
       await scene.rig.node.cri.stopPodSandbox(first.id);
       const second = await scene.start("host", declaring(9100));
-      await second.container("exec netprobe serve :: 9100 again");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await serving(second, 9100, "again");
       return scene.rig.probe(scene.rig.outside, "get", NODE.v4, "9100");
     },
   },

@@ -3,6 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { failureOf, type PodConfig } from "../../fidelity/handler-pod.ts";
+import { until } from "../../host/until.ts";
 import { PodDirectory } from "../../kubelet/pod-directory.ts";
 import type { NetworkCase, Scene } from "../case.ts";
 import type { NetworkPod } from "../network-pod.ts";
@@ -166,9 +167,12 @@ export const NAME_CASES: readonly NetworkCase[] = [
       const user = { linux: { securityContext: { runAsUser: { value: 1000n } } } };
       const id = await pod.container("netprobe serve :: 80 low & exec sleep 1000", user);
       const { cri } = scene.rig.node;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      const { stdout } = await cri.execSync(id, ["sh", "-c", "netprobe get 127.0.0.1 80 2>&1"]);
-      return Buffer.from(stdout).toString();
+      const served = async () => {
+        const { stdout } = await cri.execSync(id, ["sh", "-c", "netprobe get 127.0.0.1 80 2>&1"]);
+        const said = Buffer.from(stdout).toString();
+        return said.startsWith("low") ? said : undefined;
+      };
+      return until("the server at port 80", served, { timeoutMs: 10_000 });
     },
   },
 ];

@@ -59,15 +59,17 @@ export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
   {
     name: "localhost in the namespace: half-closed connections, much data, a hundred at once",
     run: async (scene) => {
-      const { rig } = scene;
       const pod = await scene.shared("bridge");
+      const probe = (...args: string[]) => scene.rig.probe(pod.netns, ...args);
+      const [v4, v6] = [String(PORTS.local4), String(PORTS.local6)];
+      const refused = String(PORTS.refused);
       return answers({
-        half: rig.probe(pod.netns, "half", "127.0.0.1", String(PORTS.local4), "1000000"),
-        half6: rig.probe(pod.netns, "half", "::1", String(PORTS.local6), "1000000"),
-        hundred: rig.probe(pod.netns, "many", "127.0.0.1", String(PORTS.local4), "100"),
-        refused: refusedBy(rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.refused))),
-        refused6: refusedBy(rig.probe(pod.netns, "get", "::1", String(PORTS.refused))),
-        again: rig.probe(pod.netns, "get", "127.0.0.1", String(PORTS.local4), "200"),
+        half: await probe("half", "127.0.0.1", v4, "1000000"),
+        half6: await probe("half", "::1", v6, "1000000"),
+        hundred: await probe("many", "127.0.0.1", v4, "100"),
+        refused: await refusedBy(probe("get", "127.0.0.1", refused)),
+        refused6: await refusedBy(probe("get", "::1", refused)),
+        again: await probe("get", "127.0.0.1", v4, "200"),
       });
     },
   },

@@ -11,11 +11,13 @@ import type { SandboxSpec } from "../../contracts/sandbox.ts";
 const UNIVERSE = 0;
 /** Where Debian has the name of a machine without a network. */
 const NO_NETWORK = ["127.0.1.1"];
+/** Characters. Files that are larger are lists of advertisers, and every start would carry them. */
+const MOST_HOSTS = 64 * 1024;
 const LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /** The node's own file, and the pod itself: a program that looks up its host's name finds its addresses. */
 export function hostsFile(hostsOwn: string, hostname: string, network: PodNetwork | undefined): string {
-  const text = hostsOwn === "" ? LOCALHOST : hostsOwn;
+  const text = hostsOwn === "" || hostsOwn.length > MOST_HOSTS ? LOCALHOST : hostsOwn;
   if (hostname === "localhost") return text;
   const short = hostname.split(".", 1)[0] ?? "";
   const names = short === hostname ? hostname : `${hostname} ${short}`;

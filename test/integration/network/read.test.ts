@@ -137,6 +137,21 @@ describe("what CNI plugins have made", () => {
     tap.close();
   });
 
+  it("a chain with portmap, firewall and bandwidth, whose rules are on the host's side", () => {
+    const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }];
+    const limits = { ingressRate: 1e6, ingressBurst: 1e6, egressRate: 1e6, egressBurst: 1e6 };
+    const chain = new CniChain(host, pod, [
+      bridge(),
+      { type: "firewall", backend: "iptables" },
+      { type: "portmap", runtimeConfig: { portMappings } },
+      { type: "bandwidth", ...limits },
+    ]);
+    chain.add();
+    expect(readNetwork(pod.path).links).toMatchObject([{ name: "eth0", mtu: 1450 }]);
+    chain.remove();
+    expect(readNetwork(pod.path).links).toEqual([]);
+  });
+
   it("several networks, in the order in which they were made", () => {
     new CniChain(host, pod, [bridge()]).add();
     const second = {

@@ -20,6 +20,7 @@ import { silentLogger } from "../../../src/contracts/logger.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
 import { type KeeperBench, shell, type TaskCaller } from "../conformance/keeper.ts";
+import { Namespaces } from "../network/namespaces.ts";
 
 const TTRPC_HEADER_BYTES = 10;
 /** Any descriptor that the process has no other use for. */
@@ -114,6 +115,7 @@ export class TaskSocket implements TaskCaller {
 /** A running keeper and the daemon's client of it. */
 export class RealKeeper implements KeeperBench {
   private readonly readers = new Map<string, FifoReader>();
+  private readonly namespaces = new Namespaces();
 
   private constructor(
     readonly directory: string,
@@ -149,6 +151,13 @@ export class RealKeeper implements KeeperBench {
 
   get taps(): boolean {
     return process.getuid?.() === 0;
+  }
+
+  network(): { readonly path: string; change(): void } | undefined {
+    if (!this.taps) return undefined;
+    const namespace = this.namespaces.make("net");
+    let changes = 0;
+    return { path: namespace.path, change: () => namespace.ip(`address add 10.1.0.${++changes}/32 dev lo`) };
   }
 
   forkable(id: string): ProcessSpawn {
@@ -203,6 +212,7 @@ export class RealKeeper implements KeeperBench {
     await keeper?.close();
     await endProcess(this.pid);
     for (const reader of this.readers.values()) reader.close();
+    this.namespaces.close();
     await rm(this.directory, { recursive: true, force: true });
   }
 }

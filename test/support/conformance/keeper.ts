@@ -33,6 +33,8 @@ export interface KeeperBench {
   killDaemon(): Promise<void>;
   /** Whether it can make taps, as without root it cannot. */
   readonly taps: boolean;
+  /** A network namespace, and how something changes in it; undefined without root. */
+  network(): { readonly path: string; change(): void } | undefined;
   /** A process that runs until a signal ends it, and can be forked. */
   forkable(id: string): ProcessSpawn;
   /** Makes the FIFOs, as containerd does. */
@@ -135,6 +137,7 @@ export function describeKeeper(name: string, makeBench: () => Promise<KeeperBenc
     describe("output", () => outputPromises(() => bench));
     describe("input", () => inputPromises(() => bench));
     describe("Task messages", () => taskPromises(() => bench));
+    describe("networks", () => networkPromises(() => bench));
   });
 }
 
@@ -495,5 +498,55 @@ function taskPromises(bench: () => KeeperBench): void {
     expect(signal.aborted).toBe(false);
     caller.close();
     await vi.waitFor(() => expect(signal.aborted).toBe(true));
+  });
+}
+
+function networkPromises(bench: () => KeeperBench): void {
+  it("tells what changes while it is watched, by its id", async () => {
+    const { keeper } = bench();
+    const [one, other] = [bench().network(), bench().network()];
+    if (one === undefined || other === undefined) return;
+    const [changed, spared] = [vi.fn(), vi.fn()];
+    await keeper.watchNetwork("one", one.path, changed);
+    await keeper.watchNetwork("other", other.path, spared);
+    one.change();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalled());
+    expect(spared).not.toHaveBeenCalled();
+    await keeper.unwatchNetwork("one");
+    changed.mockClear();
+    one.change();
+    other.change();
+    await vi.waitFor(() => expect(spared).toHaveBeenCalled());
+    expect(changed).not.toHaveBeenCalled();
+    await keeper.unwatchNetwork("other");
+    await keeper.unwatchNetwork("unknown");
+  });
+
+  it("has one watch an id: the last one", async () => {
+    const { keeper } = bench();
+    const [one, other] = [bench().network(), bench().network()];
+    if (one === undefined || other === undefined) return;
+    const [first, second] = [vi.fn(), vi.fn()];
+    await keeper.watchNetwork("pod", one.path, first);
+    await keeper.watchNetwork("pod", other.path, second);
+    one.change();
+    other.change();
+    await vi.waitFor(() => expect(second).toHaveBeenCalled());
+    expect(first).not.toHaveBeenCalled();
+  });
+
+  it("refuses a path where there is none, and forgets all with the daemon", async () => {
+    const { keeper } = bench();
+    const network = bench().network();
+    if (network === undefined) return;
+    const watching = keeper.watchNetwork("pod", "/run/netns/blz-never", () => undefined);
+    await expect(watching).rejects.toMatchObject({ code: "HostResource" });
+    const [before, after] = [vi.fn(), vi.fn()];
+    await keeper.watchNetwork("pod", network.path, before);
+    const next = await bench().restartDaemon();
+    await next.watchNetwork("pod", network.path, after);
+    network.change();
+    await vi.waitFor(() => expect(after).toHaveBeenCalled());
+    expect(before).not.toHaveBeenCalled();
   });
 }

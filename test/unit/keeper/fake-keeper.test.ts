@@ -18,6 +18,11 @@ async function fakeBench(): Promise<KeeperBench> {
     for (const stdio of host.stdio.values()) if (Object.values(stdio.paths).includes(path)) return stdio;
     throw new Error(`nobody has opened ${path}`);
   };
+  const networks = new Set<string>();
+  host.hooks.onWatch = (path) => {
+    if (!networks.has(path))
+      throw blazarError("HostResource", "watch a network", "there is none", { subject: path });
+  };
   return {
     get keeper() {
       return keeper;
@@ -28,6 +33,11 @@ async function fakeBench(): Promise<KeeperBench> {
       return keeper;
     },
     taps: true,
+    network: () => {
+      const path = `/netns/${networks.size}`;
+      networks.add(path);
+      return { path, change: () => host.changeNetwork(path) };
+    },
     forkable: (id) => ({ ...shell(id, "sleep 60"), forkControl: 8 }),
     fifos: async (id, streams) => {
       const paths = { stdin: "", stdout: "", stderr: "" } satisfies StdioPaths;

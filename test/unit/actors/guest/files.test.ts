@@ -28,6 +28,12 @@ describe("a pod's hosts file", () => {
     );
   });
 
+  it("leaves out a node's file that is too large", () => {
+    const text = hostsFile("0.0.0.0 advertiser\n".repeat(10_000), "pod-1", network);
+    expect(text).toMatch(/^127\.0\.0\.1\tlocalhost\n/);
+    expect(text).not.toContain("advertiser");
+  });
+
   it("knows a pod without a network, and localhost on a node without such a file", () => {
     expect(hostsFile("", "pod-1", undefined)).toBe(
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tpod-1\n",

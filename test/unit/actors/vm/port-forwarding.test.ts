@@ -110,6 +110,32 @@ describe("a connection to a pod's localhost", () => {
   });
 });
 
+describe("the hold on a pod's namespace", () => {
+  const netnsPath = "/run/netns/pod-1";
+
+  it("ends when the namespace is lost under a running pod", async () => {
+    const { memory, sandboxes, guest, dial, end } = await running({ netnsPath });
+    guest.servers.listening.set(80, {});
+    const connection = dial(80);
+    await vi.waitFor(() => expect(connection.reading).toBe(true));
+    memory.networks.remove(netnsPath);
+    await vi.waitFor(() => expect(sandboxes.status(ID).phase).toBe("failed"));
+    expect(connection.wasReset).toBe(true);
+    expect(memory.forwards.remains).toEqual([]);
+    await end();
+  });
+
+  it("ends when the VM could not be connected", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes } = memory.actors();
+    await sandboxes.create(podSpec(ID, { netnsPath }));
+    memory.faults.add("connectNetwork");
+    await expect(sandboxes.start(ID)).rejects.toMatchObject({ code: "HostResource" });
+    expect(memory.forwards.opened).toBe(1);
+    await vi.waitFor(() => expect(memory.remains()).toEqual([]));
+  });
+});
+
 describe("what a guest can make grow", () => {
   it("is nothing: a server that takes nothing stops whoever sends to it", async () => {
     const { guest, dial, end } = await running();
