@@ -13,14 +13,13 @@ import { streamProgress } from "./lib/progress.ts";
 import { critestProgram } from "./steps/critest.ts";
 import { type FullBusybox, fullBusybox } from "./steps/full-busybox.ts";
 
-const HELP = `usage: npm run test:critest -- [--handler runc|blazar] [--host-network] [TEXT]
+const HELP = `usage: npm run test:critest -- [--handler runc|blazar] [TEXT]
 
 Runs critest, the validation suite of cri-tools, against a private containerd: under runc, then under blazar.
 Prints a table of its cases, and both counts. Fails if blazar fails a case that runc passes, unless the case is
 explained in docs/specification.md.
 
   --handler NAME  only under runc, or only under blazar
-  --host-network  makes every pod of blazar a hostNetwork pod, on its way to containerd
   TEXT            only cases with this text in their name
   --help          this text
 
@@ -28,25 +27,19 @@ Needs root, a C compiler and Debian's containernetworking-plugins; for the first
 module proxy. Reports and output of the runs stay in dist/critest/.
 `;
 
-const HOST_NETWORK = "--host-network";
-
 interface Built {
   readonly critest: string;
   readonly busybox: FullBusybox;
 }
 
 await command(async () => {
-  const { help, handlers, only } = readHandlerArguments(
-    "test:critest",
-    process.argv.slice(2).filter((each) => each !== HOST_NETWORK),
-  );
-  const hostNetwork = process.argv.includes(HOST_NETWORK);
+  const { help, handlers, only } = readHandlerArguments("test:critest", process.argv.slice(2));
   if (help) process.stdout.write(HELP);
   if (help) return 0;
   const built = handedOver<Built>();
   if (built === undefined) return await prepare();
   const logs = path.join(distDirectory(), "critest");
-  return testCritest({ ...built, program: programFile(), handlers, only, logs, hostNetwork });
+  return testCritest({ ...built, program: programFile(), handlers, only, logs });
 });
 
 async function prepare(): Promise<number> {

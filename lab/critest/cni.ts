@@ -4,10 +4,23 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { runProgram } from "../host/program.ts";
 import { until } from "../host/until.ts";
 import type { PrivateNode } from "../node/private-node.ts";
 
 const SUBNET = "10.87.0.0/24";
+
+/** A link with an address and a way out, which a node has and a new namespace has not: a hostNetwork pod gets these. */
+export async function hostNetwork(): Promise<void> {
+  for (const line of [
+    "link add lan0 type veth peer name lan1",
+    "link set lan1 up",
+    "address add 10.86.0.1/24 dev lan0",
+    "link set lan0 up",
+    "route add default via 10.86.0.2",
+  ])
+    await runProgram("ip", line.split(" "));
+}
 
 /** Configures it; resolves when containerd has read it. */
 export async function runcNetwork(node: PrivateNode): Promise<void> {

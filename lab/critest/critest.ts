@@ -17,8 +17,7 @@ import { type Busybox, busyboxImage, pauseImage } from "../images/busybox.ts";
 import type { ImageSpec } from "../images/image-builder.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
-import { runcNetwork } from "./cni.ts";
-import { HostNetworkRelay } from "./cri-relay.ts";
+import { hostNetwork, runcNetwork } from "./cni.ts";
 import { LoopbackRegistry } from "./registry.ts";
 import { printReport, type ResultsByHandler } from "./report.ts";
 import type { Results } from "./results.ts";
@@ -34,8 +33,6 @@ export interface CritestOptions {
   readonly handlers: readonly Handler[];
   /** Only cases with this text in their name. */
   readonly only: string;
-  /** Makes every pod of blazar a hostNetwork pod. */
-  readonly hostNetwork: boolean;
   /** Where reports and output of the runs stay. */
   readonly logs: string;
 }
@@ -56,6 +53,7 @@ async function compare(options: CritestOptions, signal: AbortSignal): Promise<nu
   );
   let node: PrivateNode | undefined;
   try {
+    await hostNetwork();
     const hosts = await registry.hostsDirectory(join(directory, "certs.d"));
     node = await PrivateNode.start({
       program: options.program,
@@ -95,19 +93,13 @@ interface Run {
 
 /** Runs the suite once. */
 async function runHandler(handler: Handler, { node, directory, options, signal }: Run): Promise<Results> {
-  const { critest, only, logs, hostNetwork } = options;
+  const { critest, only, logs } = options;
   const scratch = join(directory, handler);
   await mkdir(scratch, { recursive: true });
-  const containerd = node.containerd.socket;
-  const relay =
-    handler === "blazar" && hostNetwork
-      ? await HostNetworkRelay.start(join(directory, "relay.sock"), containerd)
-      : undefined;
-  const socket = relay?.socket ?? containerd;
+  const { socket } = node.containerd;
   try {
     return await runCritest({ critest, handler, socket, scratch, only, logs, signal });
   } finally {
-    relay?.stop();
     // what a failed case has left must not disturb the next run
     await removeAllPods(node.cri);
   }

@@ -1,12 +1,10 @@
-/** What `npm run test:critest` is made of: reading critest's report, comparing, the registry, the relay. */
+/** What `npm run test:critest` is made of: reading critest's report, comparing, the registry. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { onHost } from "../../../lab/critest/cri-relay.ts";
 import { EXPLAINED, reasonFor } from "../../../lab/critest/explained.ts";
 import { LoopbackRegistry } from "../../../lab/critest/registry.ts";
 import { printReport, type ResultsByHandler } from "../../../lab/critest/report.ts";
 import { type CaseResult, resultsOf } from "../../../lab/critest/results.ts";
-import { NamespaceMode, PodSandboxConfig } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 
 describe("critest's report", () => {
   const spec = (name: string, state: string, message?: string) => ({
@@ -136,24 +134,5 @@ describe("the registry on loopback", () => {
     expect((await get("test-image/manifests/two")).status).toBe(404);
     expect((await get(`busybox/manifests/sha256:${"0".repeat(64)}`)).status).toBe(404);
     expect((await get("")).status).toBe(200);
-  });
-});
-
-describe("the relay", () => {
-  it("puts a pod into the host's network and leaves all else as it is", () => {
-    const pod = PodSandboxConfig.fromPartial({
-      hostname: "h",
-      labels: { a: "b" },
-      linux: {
-        cgroupParent: "/pods",
-        sysctls: { "kernel.shm_rmid_forced": "1" },
-        securityContext: { privileged: true, namespaceOptions: { pid: NamespaceMode.CONTAINER } },
-      },
-    });
-    const wanted = structuredClone(pod);
-    const options = wanted.linux?.securityContext?.namespaceOptions;
-    if (options !== undefined) options.network = NamespaceMode.NODE;
-    expect(onHost(pod)).toEqual(wanted);
-    expect(onHost(undefined).linux?.securityContext?.namespaceOptions?.network).toBe(NamespaceMode.NODE);
   });
 });
