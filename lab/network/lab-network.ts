@@ -148,6 +148,8 @@ export class LabNetwork {
     );
     await host.write("net.ipv4.ip_forward", "1");
     await host.write("net.ipv6.conf.all.forwarding", "1");
+    // as systemd sets it: pasta sends a guest's ICMP echo as a plain user
+    await host.write("net.ipv4.ping_group_range", "0\t2147483647");
   }
 
   private async writePlugin(): Promise<void> {
