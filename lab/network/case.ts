@@ -4,6 +4,7 @@
 import { reasonOf } from "../../src/contracts/errors.ts";
 import type { ContainerConfig, Handler, PodConfig } from "../fidelity/handler-pod.ts";
 import { PodCgroup } from "../host/pod-cgroup.ts";
+import { until } from "../host/until.ts";
 import type { Kind } from "./kinds.ts";
 import { NetworkPod } from "./network-pod.ts";
 import type { NetworkRig } from "./rig.ts";
@@ -73,6 +74,17 @@ export class Scene {
     const made = await PodCgroup.make(`blazar-net-${process.pid}-${this.cgroups.length}`, 2 ** 30);
     this.cgroups.push(made);
     return { linux: { cgroupParent: made.path } };
+  }
+
+  /** Ends blazard by SIGKILL and starts it again; resolves when containerd reaches it again, of which the pod is the proof. */
+  async killDaemon(pod: NetworkPod): Promise<void> {
+    const { node } = this.rig;
+    await node.restartBlazard({ kill: true });
+    const reached = async () => {
+      const { status } = await node.cri.podSandboxStatus(pod.id);
+      return status;
+    };
+    await until("containerd's way to blazard", () => reached().catch(() => undefined), { pollMs: 100 });
   }
 
   async end(): Promise<void> {

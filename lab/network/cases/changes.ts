@@ -68,7 +68,7 @@ export const CHANGE_CASES: readonly NetworkCase[] = [
       const pod = await scene.start("ptp");
       await pod.netns.ip("address add 10.102.1.1/32 dev eth0");
       await shows(pod, /10\.102\.1\.1/);
-      await scene.rig.node.restartBlazard({ kill: true });
+      await scene.killDaemon(pod);
       await pod.netns.ip("address add 10.102.1.2/32 dev eth0");
       return [
         `before: ${await shows(pod, /10\.102\.1\.1/)}`,

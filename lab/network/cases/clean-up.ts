@@ -156,7 +156,7 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       const { rig } = scene;
       const before = await traces(rig);
       const pod = await scene.start("bridge");
-      await rig.node.restartBlazard({ kill: true });
+      await scene.killDaemon(pod);
       const served = await rig.probe(rig.host, "get", pod.v4, "8080");
       await pod.remove();
       return answers({ served, after: gone(rig, before, [pod]) });
@@ -168,7 +168,7 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       const { rig } = scene;
       const before = await traces(rig);
       const pod = await scene.start("bridge");
-      await Promise.all([rig.node.restartBlazard({ kill: true }), killSandbox(pod)]);
+      await Promise.all([scene.killDaemon(pod), killSandbox(pod)]);
       const state = await untilNotReady(pod);
       await pod.remove();
       return answers({ state, after: gone(rig, before, [pod]) });

@@ -77,7 +77,7 @@ export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
     name: "port-forward goes on after the daemon's death",
     run: async (scene) => {
       const pod = await scene.start("bridge");
-      await scene.rig.node.restartBlazard({ kill: true });
+      await scene.killDaemon(pod);
       return answers({
         only4: forwarded(scene, pod, PORTS.local4),
         host: scene.rig.probe(scene.rig.host, "get", pod.v4, String(PORTS.tcp)),
