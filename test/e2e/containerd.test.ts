@@ -71,7 +71,7 @@ describe("a pod", () => {
     });
     const container = await node.startContainer(pod, "exec sleep 1000");
     expect((await node.exec(container, "cat /etc/resolv.conf")).stdout).toBe(
-      "nameserver 192.0.2.53\nsearch a.example\noptions ndots:5\n",
+      "search a.example\nnameserver 192.0.2.53\noptions ndots:5\n",
     );
     expect((await node.exec(container, "cat /etc/hosts")).stdout).toMatch(
       /^127\.0\.0\.1\s+localhost$[\s\S]*db-1/m,

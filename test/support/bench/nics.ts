@@ -54,13 +54,18 @@ export class BenchNics implements NicBench {
     const serving = this.start(place, [`${this.busybox}`, "sh", "-c", this.server()]);
     const guest = await DriverGuest.of(vm);
     await guest.ask("sandbox.setup", sandboxSetup());
-    const { status, text } = await guest.run("streams", ["sh", "-c", client(nicMac(nic))]);
+    const { status, text } = await guest.run("takes", ["sh", "-c", taker(nicMac(nic))]);
     const [packets, bytes] = text.trim().split(/\s+/).map(Number);
     if (status !== 0 || packets === undefined || bytes === undefined)
-      throw new Error(`no stream: ${status} ${text}`);
+      throw new Error(`no stream came: ${status} ${text}`);
+    // the acknowledgements of what came do not count
+    const before = await counted(place, tap);
+    const sent = await guest.run("sends", ["sh", "-c", sender()]);
+    if (sent.status !== 0) throw new Error(`no stream was sent: ${sent.status} ${sent.text}`);
     await ended(serving);
-    const rx = await counted(place, tap);
-    return { toGuest: bytes / packets, fromGuest: rx.bytes / rx.packets };
+    const after = await counted(place, tap);
+    const fromGuest = (after.bytes - before.bytes) / (after.packets - before.packets);
+    return { toGuest: bytes / packets, fromGuest };
   }
 
   /** Moves a tap into a new network namespace, where it is the only link, and is up. */
@@ -101,8 +106,8 @@ export class BenchNics implements NicBench {
   }
 }
 
-/** Prints how many packets and bytes came; the link's acknowledgements of what is sent are not among them. */
-function client(mac: string): string {
+/** Takes a stream, and prints how many packets and bytes came. */
+function taker(mac: string): string {
   return [
     `until nic=$(ip -o link | grep ${mac} | cut -d: -f2) && [ "$nic" ]; do sleep 0.1; done`,
     `ip addr add ${GUEST}/24 dev $nic && ip link set $nic up || exit 8`,
@@ -111,7 +116,13 @@ function client(mac: string): string {
     `until nc ${HOST} ${PORT} <&3 >/tmp/got; do sleep 0.1; done`,
     `[ $(wc -c </tmp/got) = ${STREAM_BYTES} ] || exit 9`,
     "set -- $(grep $nic: /proc/net/dev | tr : ' ') && echo $3 $2",
-    `until nc ${HOST} ${PORT + 1} </tmp/got; do sleep 0.1; done`,
+  ].join("\n");
+}
+
+function sender(): string {
+  return [
+    `head -c ${STREAM_BYTES} /dev/zero >/tmp/sent`,
+    `until nc ${HOST} ${PORT + 1} </tmp/sent; do sleep 0.1; done`,
   ].join("\n");
 }
 
