@@ -3,7 +3,7 @@
  *
  * Follows user_namespaces(7), network_namespaces(7), tuntap.rst of the kernel. Each belongs to a user namespace of a user of
  * its own, who may administer the one network namespace and nothing of the host. The keeper holds both, so that a process
- * that has ended can be replaced by another one. A namespace is made by a helper: that waits for the kernel.
+ * that has ended can be replaced by another one. Namespaces and tap are made by helpers, because that waits for the kernel.
  */
 import * as sys from "sys";
 import { failure } from "../../native/runtime/check.ts";
@@ -44,7 +44,7 @@ export class Uplinks {
     const namespaces = await this.namespaces(uid, gid);
     try {
       const network = NetworkNamespace.of(namespaces.network);
-      network.inside(() => makeTap(tap));
+      await this.tapMade(network, tap);
       this.refuseKnown(id);
       this.uplinks.set(id, namespaces);
       return { namespace: network.path };
@@ -88,6 +88,20 @@ export class Uplinks {
     } finally {
       sys.close(reader);
     }
+  }
+
+  /** Throws HostResource. */
+  private tapMade(network: NetworkNamespace, name: string): Promise<void> {
+    const helper = cloneChild({}, () => {
+      network.inside(() => makeTap(name));
+      return 0;
+    });
+    return new Promise((resolve, reject) => {
+      this.options.reaper.onExit(helper, ({ code }) => {
+        if (code === 0) resolve();
+        else reject(blazarError("HostResource", OPERATION, "its tap cannot be made; see the keeper's log"));
+      });
+    });
   }
 
   /** Throws HostResource if the helper ends instead. */

@@ -62,3 +62,6 @@ export interface PodNetwork {
   readonly routes: readonly PodRoute[];
   readonly neighbours: readonly PodNeighbour[];
 }
+
+/** Nothing but `lo`. */
+export const NO_NETWORK: PodNetwork = { links: [], routes: [], neighbours: [] };

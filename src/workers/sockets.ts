@@ -5,12 +5,9 @@
  */
 import koffi from "koffi";
 import { closeDescriptor, libc, valueOr } from "./libc.ts";
+import { makeSocket, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "./socket-calls.ts";
 
 const AF_UNIX = 1;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
-const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -34,7 +31,6 @@ koffi.struct("BlazarMessage", {
   flags: "int",
 });
 koffi.struct("BlazarPoll", { fd: "int", events: "short", revents: "short" });
-const cSocket = libc.func("int socket(int family, int type, int protocol)");
 const cConnect = libc.func("int connect(int socket, const uint8_t *address, uint32_t length)");
 const cSendmsg = libc.func("int64_t sendmsg(int socket, const BlazarMessage *message, int flags)");
 const cPoll = libc.func("int poll(BlazarPoll *fds, unsigned long count, int milliseconds)");
@@ -45,7 +41,7 @@ export function connectSocket(path: string): number {
   address.writeUInt16LE(AF_UNIX, 0);
   if (Buffer.byteLength(path) >= ADDRESS_BYTES - ADDRESS_PATH) return -ENAMETOOLONG;
   address.write(path, ADDRESS_PATH);
-  const fd = valueOr(cSocket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const fd = makeSocket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return fd;
   const connected = valueOr(cConnect(fd, address, address.length));
   if (connected >= 0) return fd;

@@ -35,8 +35,6 @@ const LINK_NAME = /^(?!\.\.?$)[^\s/:%\0]{1,15}$/;
 /** `lo` in every namespace. */
 const LOOPBACK_INDEX = 1;
 
-export const NO_NETWORK: PodNetwork = { links: [], routes: [], neighbours: [] };
-
 /** A network interface of the machine. */
 export interface Nic {
   readonly index: number;

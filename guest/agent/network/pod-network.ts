@@ -7,13 +7,13 @@
 import * as sys from "sys";
 import { reasonOfErrno } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../../src/contracts/pod-network.ts";
 import { MOST_NICS, nicMac } from "../../../src/protocol/guest/nics.ts";
 import type { NetlinkExchange } from "../../../src/protocol/netlink/exchange.ts";
 import { getLinks, linkOf, setLink } from "../../../src/protocol/netlink/links.ts";
 import { openNetworkNamespace, withinNetwork } from "./namespace.ts";
 import { withNetlink } from "./netlink-socket.ts";
-import { loopbackUp, type NetworkStep, type Nic, NO_NETWORK, stepsOf } from "./network-plan.ts";
+import { loopbackUp, type NetworkStep, type Nic, stepsOf } from "./network-plan.ts";
 
 /** What has been told last. */
 interface Applied {

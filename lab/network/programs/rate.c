@@ -28,6 +28,24 @@ static void splice_both(int a, int b)
 	}
 }
 
+/* Each connection has a process of its own. Never returns. */
+static int serve_each(int server, void (*serve)(int fd))
+{
+	signal(SIGCHLD, SIG_IGN);
+	printf("listening\n");
+	for (;;) {
+		int fd = accept(server, NULL, NULL);
+		if (fd < 0)
+			continue;
+		if (fork() == 0) {
+			close(server);
+			serve(fd);
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
 static void relay_one(int client)
 {
 	char line[128], address[64], port[16];
@@ -53,19 +71,7 @@ int relay(const char *path)
 	int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(server, (struct sockaddr *)&at, sizeof at) < 0 || listen(server, 512) < 0)
 		return failed("listen");
-	signal(SIGCHLD, SIG_IGN);
-	printf("listening\n");
-	for (;;) {
-		int fd = accept(server, NULL, NULL);
-		if (fd < 0)
-			continue;
-		if (fork() == 0) {
-			close(server);
-			relay_one(fd);
-			_exit(0);
-		}
-		close(fd);
-	}
+	return serve_each(server, relay_one);
 }
 
 /* The first byte says what the client wants: s it sends, r it receives, e its bytes come back one by one. */
@@ -95,19 +101,7 @@ static void serve_one(int fd)
 int serve_rate(const char *address, const char *port)
 {
 	int server = listen_at(endpoint_of(address, port));
-	signal(SIGCHLD, SIG_IGN);
-	printf("listening\n");
-	for (;;) {
-		int fd = accept(server, NULL, NULL);
-		if (fd < 0)
-			continue;
-		if (fork() == 0) {
-			close(server);
-			serve_one(fd);
-			_exit(0);
-		}
-		close(fd);
-	}
+	return serve_each(server, serve_one);
 }
 
 static int compare(const void *a, const void *b)

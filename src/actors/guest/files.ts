@@ -6,9 +6,8 @@
  */
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import { RT_SCOPE_UNIVERSE } from "../../protocol/netlink/constants.ts";
 
-/** RT_SCOPE_UNIVERSE of rtnetlink(7). */
-const UNIVERSE = 0;
 /** Where Debian has the name of a machine without a network. */
 const NO_NETWORK = ["127.0.1.1"];
 /** Characters. Files that are larger are lists of advertisers, and every start would carry them. */
@@ -22,7 +21,7 @@ export function hostsFile(hostsOwn: string, hostname: string, network: PodNetwor
   const short = hostname.split(".", 1)[0] ?? "";
   const names = short === hostname ? hostname : `${hostname} ${short}`;
   const addresses = (network?.links ?? []).flatMap((link) =>
-    link.addresses.filter(({ scope }) => scope === UNIVERSE).map(({ address }) => address),
+    link.addresses.filter(({ scope }) => scope === RT_SCOPE_UNIVERSE).map(({ address }) => address),
   );
   const lines = (addresses.length === 0 ? NO_NETWORK : addresses).map((address) => `${address}\t${names}\n`);
   return `${text.endsWith("\n") ? text : `${text}\n`}${lines.join("")}`;

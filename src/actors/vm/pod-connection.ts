@@ -8,7 +8,7 @@ import { type Observable, ReplaySubject } from "rxjs";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { NetworkChange, PodNetworks } from "../../contracts/network.ts";
-import type { PodNetwork } from "../../contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Vm } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";
@@ -16,11 +16,9 @@ import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { PortForwarding } from "./forward/port-forwarding.ts";
 
-const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
-
 export class PodConnection {
   /** What the guest shall have; without links until it was read. */
-  current = NONE;
+  current = NO_NETWORK;
   private readonly lost = new ReplaySubject<SandboxEvent>(1);
   private stopWatching: (() => void) | undefined;
 

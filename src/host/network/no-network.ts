@@ -1,10 +1,10 @@
 /** The PodNetworks port for pods that get no network: their guests have nothing but `lo`. */
 import type { PodNetworks } from "../../contracts/network.ts";
-import type { PodNetwork } from "../../contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../contracts/pod-network.ts";
 
 export class NoNetwork implements PodNetworks {
   async read(): Promise<PodNetwork> {
-    return { links: [], routes: [], neighbours: [] };
+    return NO_NETWORK;
   }
 
   /** There is nothing to connect. */

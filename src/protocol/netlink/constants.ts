@@ -70,7 +70,6 @@ export const ARPHRD_LOOPBACK = 772;
 
 /** Flags of a link, linux/if.h. */
 export const IFF_UP = 0x1;
-export const IFF_LOWER_UP = 0x10000;
 export const IFF_ALLMULTI = 0x200;
 
 /** IFLA_INET6_ADDR_GEN_MODE. */
@@ -103,19 +102,12 @@ export const NUD_PERMANENT = 0x80;
 /** Attributes of a link, if_link.h. */
 export const IFLA = {
   ADDRESS: 1,
-  BROADCAST: 2,
   IFNAME: 3,
   MTU: 4,
-  LINK: 5,
-  MASTER: 10,
-  OPERSTATE: 16,
   LINKINFO: 18,
   AF_SPEC: 26,
   NET_NS_FD: 28,
   EXT_MASK: 29,
-  LINK_NETNSID: 37,
-  MIN_MTU: 50,
-  MAX_MTU: 51,
   PERM_ADDRESS: 54,
 } as const;
 export const IFLA_INFO_KIND = 1;

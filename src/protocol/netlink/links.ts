@@ -3,7 +3,6 @@ import { macBytes, macText } from "./address-text.ts";
 import {
   AF_INET6,
   AF_UNSPEC,
-  IFF_LOWER_UP,
   IFF_UP,
   IFLA,
   IFLA_INET6_ADDR_GEN_MODE,
@@ -32,24 +31,13 @@ export interface LinkRecord {
   readonly type: number;
   /** IFF_*. */
   readonly flags: number;
-  /** It was set up. Whether it can carry frames says {@link running}. */
+  /** It was set up; that says nothing of whether it can carry frames. */
   readonly up: boolean;
-  readonly running: boolean;
-  /** IF_OPER_*. */
-  readonly operState: number;
   readonly mtu: number;
   /** Undefined if the link's addresses are no MAC addresses. */
   readonly mac: string | undefined;
   /** The one that the device had before it was given another. */
   readonly permanentMac: string | undefined;
-  /** Index of the link below it or at its other end; in another namespace if {@link peerNamespace} is set. */
-  readonly peer: number | undefined;
-  readonly peerNamespace: number | undefined;
-  /** Index of the bridge or bond that it is a port of. */
-  readonly master: number | undefined;
-  /** Least and greatest MTU; 0 = no bound. */
-  readonly minMtu: number;
-  readonly maxMtu: number;
   /** IN6_ADDR_GEN_MODE_*; undefined without IPv6. */
   readonly addressMode: number | undefined;
   /** IPVLAN_MODE_* of an ipvlan. */
@@ -123,16 +111,9 @@ export function linkOf(message: NetlinkMessage): LinkRecord {
     type: fixed.getUint16(2, true),
     flags,
     up: (flags & IFF_UP) !== 0,
-    running: (flags & IFF_LOWER_UP) !== 0,
-    operState: attributes.u8(IFLA.OPERSTATE) ?? 0,
     mtu: attributes.u32(IFLA.MTU) ?? 0,
     mac: mac(IFLA.ADDRESS),
     permanentMac: mac(IFLA.PERM_ADDRESS),
-    peer: attributes.u32(IFLA.LINK),
-    peerNamespace: attributes.u32(IFLA.LINK_NETNSID),
-    master: attributes.u32(IFLA.MASTER),
-    minMtu: attributes.u32(IFLA.MIN_MTU) ?? 0,
-    maxMtu: attributes.u32(IFLA.MAX_MTU) ?? 0,
     addressMode: attributes.nested(IFLA.AF_SPEC)?.nested(AF_INET6)?.u8(IFLA_INET6_ADDR_GEN_MODE),
     ipvlanMode: kind === "ipvlan" ? info?.nested(IFLA_INFO_DATA)?.u16(IFLA_IPVLAN_MODE) : undefined,
   };

@@ -1,4 +1,5 @@
 /** Routes: RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE. rtnetlink(7). */
+import type { PodRoute } from "../../contracts/pod-network.ts";
 import { anyAddress, bitsOf, familyOf, ipText, networkOf } from "./address-text.ts";
 import { bytesOf } from "./addresses.ts";
 import {
@@ -50,16 +51,9 @@ export interface RouteRecord {
 }
 
 /** A route to be made or removed. */
-export interface RouteSpec {
-  readonly destination: string;
+export interface RouteSpec extends Omit<PodRoute, "link"> {
+  /** Index of its link. */
   readonly link: number | undefined;
-  readonly gateway?: string | undefined;
-  readonly source?: string | undefined;
-  readonly scope: number;
-  readonly type: number;
-  readonly metric: number;
-  readonly mtu?: number | undefined;
-  readonly onlink: boolean;
   /** RTPROT_*; default: boot, as `ip route add`. */
   readonly protocol?: number | undefined;
 }

@@ -6,8 +6,10 @@
  */
 import { constants as osConstants } from "node:os";
 import { type BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
+import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
 import { closeDescriptor, describeErrno, libc, valueOr } from "../libc.ts";
 import { NetworkNamespace } from "../network/namespaces.ts";
+import { makeSocket, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, setSocketOption } from "../socket-calls.ts";
 import { attachLookupProgram, loadLookupProgram, putSocket, socketMap } from "./bpf.ts";
 import { steeringProgram } from "./steering-program.ts";
 
@@ -19,11 +21,6 @@ export interface LoopbackListener {
   readonly link: number;
 }
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const { EAFNOSUPPORT, EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP } = osConstants.errno;
@@ -41,12 +38,8 @@ const IFF_UP = 1;
 const IFREQ_BYTES = 40;
 const IFREQ_FLAGS = 16;
 
-const cSocket = libc.func("int socket(int family, int type, int protocol)");
 const cBind = libc.func("int bind(int socket, const uint8_t *address, uint32_t length)");
 const cListen = libc.func("int listen(int socket, int backlog)");
-const cSetsockopt = libc.func(
-  "int setsockopt(int socket, int level, int name, const uint8_t *value, uint32_t length)",
-);
 const cIoctl = libc.func("int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)");
 
 const OPERATION = "take connections to localhost";
@@ -70,14 +63,13 @@ export function takeLocalhost(path: string): LoopbackListener {
 function listen(keep: (fd: number) => void): number {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   // one socket for both families; a kernel without IPv6 has no such socket
-  let fd = valueOr(cSocket(AF_INET6, type, 0));
+  let fd = makeSocket(AF_INET6, type, 0);
   const six = fd !== -EAFNOSUPPORT;
-  if (!six) fd = valueOr(cSocket(AF_INET, type, 0));
+  if (!six) fd = makeSocket(AF_INET, type, 0);
   keep(done("make a socket", fd));
   bringLoopbackUp(fd);
   const off = Buffer.alloc(4);
-  if (six)
-    done("open the socket to IPv4", valueOr(cSetsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, off, off.length)));
+  if (six) done("open the socket to IPv4", setSocketOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, off));
   const own = six ? LOOPBACK_4_IN_6 : LOOPBACK_4;
   done("bind to 127.0.0.1", valueOr(cBind(fd, own, own.length)));
   done("listen", valueOr(cListen(fd, BACKLOG)));

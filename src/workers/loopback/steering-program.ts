@@ -4,6 +4,7 @@
  * The kernel runs it when a TCP segment asks for a connection and before it looks for a listener. Where it chooses no socket,
  * the kernel looks by itself. Pure. It must pass the verifier of Linux 5.9, and touch no other address or protocol.
  */
+import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
 
 /** Operations: BPF_CLASS | BPF_SIZE | BPF_OP | BPF_SRC. */
 const LOAD_WORD = 0x61;
@@ -30,8 +31,6 @@ const PROTOCOL = 12;
 const LOCAL_IP4 = 40;
 const LOCAL_IP6 = 44;
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
 /** 127.0.0.1 and the last word of ::1, in network byte order as a little-endian word has it. */
 const LOOPBACK_4 = 0x0100_007f;

@@ -15,20 +15,14 @@ import {
 } from "../../protocol/netlink/constants.ts";
 import { DATAGRAM_BYTES, type NetlinkSocket } from "../../protocol/netlink/exchange.ts";
 import { closeDescriptor, libc, systemError, valueOr } from "../libc.ts";
+import { makeSocket, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET, setSocketOption } from "../socket-calls.ts";
 
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 /** Longer than the kernel holds its lock for other work, such as a namespace that is taken down. */
 const PATIENCE_SECONDS = 20n;
 
 const ASKING = "ask the kernel about its network";
 
-const cSocket = libc.func("int socket(int family, int type, int protocol)");
-const cSetsockopt = libc.func(
-  "int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)",
-);
 const cSend = libc.func("int64_t send(int fd, const uint8_t *bytes, size_t length, int flags)");
 const cRecv = libc.func("int64_t recv(int fd, _Out_ uint8_t *bytes, size_t length, int flags)");
 
@@ -40,14 +34,14 @@ export class RouteSocket implements NetlinkSocket {
 
   /** Throws HostResource. */
   static open(): RouteSocket {
-    const fd = valueOr(cSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+    const fd = makeSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0) throw failure("open a netlink socket", fd);
     const one = new Uint8Array([1, 0, 0, 0]);
     // older kernels know fewer of them; everything works without
     for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK])
-      cSetsockopt(fd, SOL_NETLINK, option, one, one.length);
+      setSocketOption(fd, SOL_NETLINK, option, one);
     const patience = new BigInt64Array([PATIENCE_SECONDS, 0n]);
-    cSetsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(patience.buffer), patience.byteLength);
+    setSocketOption(fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(patience.buffer));
     return new RouteSocket(fd);
   }
 

@@ -51,8 +51,6 @@ describe("netlink, beside ip(8) and tc(8)", () => {
           name: link["ifname"],
           mac: link["address"],
           mtu: link["mtu"],
-          minMtu: link["min_mtu"],
-          maxMtu: link["max_mtu"],
           kind: link["linkinfo"]?.["info_kind"] ?? "",
           up: link["flags"].includes("UP"),
         }),

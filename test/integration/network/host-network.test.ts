@@ -32,7 +32,8 @@ describe("a pod with hostNetwork", () => {
     expect(await bench.ping(guest, v4)).toContain("1 packets received");
     expect(await bench.ping(guest, v6)).toContain("1 packets received");
     expect(await bench.try(guest, "get", v4, "7009")).toMatch(/refused/i);
-    expect(await bench.try(guest, "half", v4, "7000", "3000000")).toContain("end 3000000");
+    // no more than a socket of the host takes at once: what is beyond waits for the guest's retransmission (networking.md)
+    expect(await bench.try(guest, "half", v4, "7000", "100000")).toContain("end 100000");
   });
 
   it("answers at its declared ports, low ones too, on all of the host's addresses, and at no others", async () => {

@@ -5,7 +5,7 @@
  */
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { NetworkChange, NetworkedPod, PodNetworks } from "../../../src/contracts/network.ts";
-import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
 import { throwIfAborted } from "../../../src/lib/async.ts";
 
@@ -21,8 +21,6 @@ export interface MemoryNetworksHooks {
   /** What a path has that nothing was put at. Default: nothing is there. */
   otherwise?: PodNetwork;
 }
-
-const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
 
 export class MemoryNetworks implements PodNetworks {
   /** Ids of pods that are joined, with the paths of their namespaces. */
@@ -49,7 +47,7 @@ export class MemoryNetworks implements PodNetworks {
 
   async read({ id, netnsPath }: NetworkedPod, signal?: AbortSignal): Promise<PodNetwork> {
     throwIfAborted(signal, { operation: "read the pod's network", subject: id });
-    return netnsPath === "" ? NONE : this.at(netnsPath);
+    return netnsPath === "" ? NO_NETWORK : this.at(netnsPath);
   }
 
   async connect(vm: Vm, { id, netnsPath }: NetworkedPod, network: PodNetwork): Promise<void> {

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { type Nic, NO_NETWORK, stepsOf } from "../../../guest/agent/network/network-plan.ts";
+import { type Nic, stepsOf } from "../../../guest/agent/network/network-plan.ts";
 import { PrefixRoutes } from "../../../guest/agent/network/prefix-routes.ts";
-import type { PodAddress, PodLink, PodNetwork, PodRoute } from "../../../src/contracts/pod-network.ts";
+import {
+  NO_NETWORK,
+  type PodAddress,
+  type PodLink,
+  type PodNetwork,
+  type PodRoute,
+} from "../../../src/contracts/pod-network.ts";
 
 const NICS: Nic[] = [
   { index: 2, name: "eth0" },

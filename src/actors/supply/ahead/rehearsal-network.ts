@@ -4,16 +4,14 @@
  * Nobody hears of it: no tap of such a VM is joined to anything. No socket of the Internet's protocols is opened, because
  * the kernel would make the secrets of sequence numbers and ports then, and forks would have them in common.
  */
-import type { PodNetwork } from "../../../contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
+import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RTN_UNICAST } from "../../../protocol/netlink/constants.ts";
 import type { GuestLink } from "../../guest/link.ts";
 import type { PreparationPorts } from "../../guest/preparation.ts";
 
-const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
 /** What is slow at first is slow once more, at its undoing. */
 const ROUNDS = 2;
-/** RT_SCOPE_LINK, RTN_UNICAST of rtnetlink(7). */
-const [SCOPE_LINK, UNICAST] = [253, 1];
-const ROUTE = { link: "eth0", scope: 0, type: UNICAST, metric: 0, onlink: false };
+const ROUTE = { link: "eth0", scope: RT_SCOPE_UNIVERSE, type: RTN_UNICAST, metric: 0, onlink: false };
 
 /** As the bridge plugin leaves it, with addresses for documentation (RFC 5737, RFC 3849). */
 const NETWORK: PodNetwork = {
@@ -23,14 +21,14 @@ const NETWORK: PodNetwork = {
       mac: "02:b1:a2:00:01:00",
       mtu: 1450,
       addresses: [
-        { address: "192.0.2.2", prefix: 24, broadcast: "192.0.2.255", scope: 0 },
-        { address: "2001:db8::2", prefix: 64, scope: 0 },
-        { address: "fe80::b1:a2ff:fe00:100", prefix: 64, scope: SCOPE_LINK },
+        { address: "192.0.2.2", prefix: 24, broadcast: "192.0.2.255", scope: RT_SCOPE_UNIVERSE },
+        { address: "2001:db8::2", prefix: 64, scope: RT_SCOPE_UNIVERSE },
+        { address: "fe80::b1:a2ff:fe00:100", prefix: 64, scope: RT_SCOPE_LINK },
       ],
     },
   ],
   routes: [
-    { ...ROUTE, destination: "192.0.2.0/24", source: "192.0.2.2", scope: SCOPE_LINK },
+    { ...ROUTE, destination: "192.0.2.0/24", source: "192.0.2.2", scope: RT_SCOPE_LINK },
     { ...ROUTE, destination: "198.51.100.0/24", gateway: "192.0.2.3" },
     { ...ROUTE, destination: "0.0.0.0/0", gateway: "192.0.2.1" },
     { ...ROUTE, destination: "2001:db8::/64", metric: 256 },
@@ -48,5 +46,5 @@ export async function rehearseNetwork(
 ): Promise<void> {
   const limits = { deadlineMs: deadlines.guestRequest, signal };
   for (let round = 0; round < ROUNDS; round++)
-    for (const network of [NETWORK, NONE]) await guest.request("network.apply", { network }, limits);
+    for (const network of [NETWORK, NO_NETWORK]) await guest.request("network.apply", { network }, limits);
 }

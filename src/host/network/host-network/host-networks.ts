@@ -7,7 +7,7 @@
 import { blazarError } from "../../../contracts/errors.ts";
 import { type HostPlan, loopbackResolver } from "../../../contracts/host-networks.ts";
 import type { NetworkChange, NetworkedPod, NetworkRef, PodNetworks } from "../../../contracts/network.ts";
-import type { PodNetwork } from "../../../contracts/pod-network.ts";
+import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
 import type { Vm } from "../../../contracts/vm.ts";
 import { HostPorts, inUse } from "./host-ports.ts";
 import { removeUplink, Uplink, type UplinkPorts } from "./uplink.ts";
@@ -25,7 +25,6 @@ export interface HostNetworksOptions extends UplinkPorts {
   readonly hostResolvConf: () => Promise<string>;
 }
 
-const NONE: PodNetwork = { links: [], routes: [], neighbours: [] };
 /** What pasta says of a port that it cannot have. */
 const REFUSED_PORT = /Listen failed for HOST (TCP|UDP) port \S*?(\d+): ([^;]+)/;
 
@@ -45,7 +44,7 @@ export class HostNetworks implements PodNetworks {
     const plan = await workers.run("readHostNetwork", { path: `/proc/${keeper.pid}/ns/net` });
     if (plan === undefined) {
       this.tellOnce("the host has no address: pods with hostNetwork get no network");
-      return NONE;
+      return NO_NETWORK;
     }
     for (const warning of plan.warnings) this.tellOnce(warning);
     this.plans.set(plan.network, plan);
