@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Jail, ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { connectUnix } from "../../../src/lib/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
-import { shell } from "../../support/conformance/keeper.ts";
+import { shell } from "../../support/conformance/keeper-bench.ts";
 import { buildProbe, runProbe } from "../../support/jail/probe.ts";
 
 const run = promisify(execFile);

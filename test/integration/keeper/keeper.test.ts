@@ -9,7 +9,8 @@ import type { StdioBinding } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
 import { keeperBinary, RealKeeper } from "../../support/bench/keeper.ts";
-import { describeKeeper, StdioRecorder, shell, ttrpc } from "../../support/conformance/keeper.ts";
+import { describeKeeper } from "../../support/conformance/keeper.ts";
+import { StdioRecorder, shell, ttrpc } from "../../support/conformance/keeper-bench.ts";
 
 describeKeeper("the real one", () => RealKeeper.start());
 

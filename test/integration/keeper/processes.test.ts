@@ -9,7 +9,7 @@ import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { connectUnix } from "../../../src/lib/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
-import { forkOf, shell } from "../../support/conformance/keeper.ts";
+import { forkOf, shell } from "../../support/conformance/keeper-bench.ts";
 
 const root = process.getuid?.() === 0;
 

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RealKeeper } from "../../support/bench/keeper.ts";
-import { StdioRecorder, ttrpc, ttrpcText } from "../../support/conformance/keeper.ts";
+import { StdioRecorder, ttrpc, ttrpcText } from "../../support/conformance/keeper-bench.ts";
 
 const MEGABYTE = 1024 * 1024;
 

@@ -19,7 +19,7 @@ import type { Keeper, ProcessSpawn, StdioPaths } from "../../../src/contracts/ke
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
-import { type KeeperBench, shell, type TaskCaller } from "../conformance/keeper.ts";
+import { type KeeperBench, shell, type TaskCaller } from "../conformance/keeper-bench.ts";
 import { Namespaces } from "../network/namespaces.ts";
 
 const TTRPC_HEADER_BYTES = 10;

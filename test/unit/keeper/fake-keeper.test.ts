@@ -2,7 +2,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { OutputStream, StdioPaths } from "../../../src/contracts/keeper.ts";
-import { describeKeeper, type KeeperBench, StdioRecorder, shell } from "../../support/conformance/keeper.ts";
+import { describeKeeper } from "../../support/conformance/keeper.ts";
+import { type KeeperBench, StdioRecorder, shell } from "../../support/conformance/keeper-bench.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
 import type { FakeStdio } from "../../support/fake-keeper/stdio.ts";
 
