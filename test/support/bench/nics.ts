@@ -99,9 +99,9 @@ export class BenchNics implements NicBench {
     return child;
   }
 
-  /** Sends a stream, then takes one. */
+  /** Sends a stream, then takes one. nc itself writes 1 KiB at a time, which goes out as small frames where the other end is quick. */
   private server(): string {
-    const send = `${this.busybox} head -c ${STREAM_BYTES} /dev/zero | ${this.busybox} nc -l -p ${PORT}`;
+    const send = `${this.busybox} nc -l -p ${PORT} -e ${this.busybox} dd if=/dev/zero bs=64k count=${STREAM_BYTES / 2 ** 16}`;
     return `${send}; ${this.busybox} nc -l -p ${PORT + 1} >/dev/null`;
   }
 }
@@ -122,7 +122,7 @@ function taker(mac: string): string {
 function sender(): string {
   return [
     `head -c ${STREAM_BYTES} /dev/zero >/tmp/sent`,
-    `until nc ${HOST} ${PORT + 1} </tmp/sent; do sleep 0.1; done`,
+    `until nc ${HOST} ${PORT + 1} -e dd if=/tmp/sent bs=64k; do sleep 0.1; done`,
   ].join("\n");
 }
 
