@@ -31,6 +31,12 @@ export type GuestEvent =
   | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
 
+/** Bytes of all links of the daemon; it only grows. */
+export interface GuestTraffic {
+  received: number;
+  sent: number;
+}
+
 export interface GuestLinkOptions {
   /** Whose guest it is, for messages. */
   readonly sandboxId: string;
@@ -38,6 +44,8 @@ export interface GuestLinkOptions {
   readonly session: string;
   readonly text: TextCodec;
   readonly logger: Logger;
+  /** Where this link's bytes are counted, too; default: nowhere. */
+  readonly traffic?: GuestTraffic | undefined;
 }
 
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
@@ -95,8 +103,12 @@ export class GuestLink {
       onEvent: (event, params) => this.onEvent(event, params),
       onViolation: (error) => this.close(error),
     });
+    const { traffic = { received: 0, sent: 0 } } = options;
     link.open({
-      onData: (bytes) => this.peer.receive(bytes),
+      onData: (bytes) => {
+        traffic.received += bytes.length;
+        this.peer.receive(bytes);
+      },
       onClose: (error) =>
         this.close(
           this.error(
@@ -106,7 +118,10 @@ export class GuestLink {
           ),
         ),
     });
-    this.peer.attach((frame) => this.link.write(frame));
+    this.peer.attach((frame) => {
+      traffic.sent += frame.length;
+      this.link.write(frame);
+    });
   }
 
   /** True until the link is lost or closed. */
