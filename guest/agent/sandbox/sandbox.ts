@@ -122,7 +122,7 @@ export class Sandbox {
     mark: MarkStep,
   ): void {
     this.identify(setup);
-    mark("clock, entropy, name");
+    mark("identity");
     if (setup.shmBytes !== last.shmBytes) this.resizeSharedMemory(setup.shmBytes);
     if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
     this.last = setup;
@@ -142,7 +142,7 @@ export class Sandbox {
   private makeAll(setup: SandboxSetup, mark: MarkStep): void {
     this.last = setup;
     this.identify(setup);
-    mark("clock, entropy, name");
+    mark("identity");
     bringUpLoopback();
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);

@@ -7,12 +7,15 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { NO_HISTORY, type SandboxHistory, type Span } from "../../contracts/history.ts";
+import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
   GUEST_REQUESTS,
+  GUEST_STEPS,
   type GuestHello,
   type GuestOp,
   type GuestParams,
@@ -23,6 +26,7 @@ import {
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
+import type { RequestStep } from "../../protocol/wire/request-steps.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -46,7 +50,12 @@ export interface GuestLinkOptions {
   readonly logger: Logger;
   /** Where this link's bytes are counted, too; default: nowhere. */
   readonly traffic?: GuestTraffic | undefined;
+  /** What is told of requests; default: nothing. */
+  readonly history?: SandboxHistory;
 }
+
+/** Asked again and again by kubelet, also of a pod that does nothing. */
+const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids"]);
 
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
 const BUFFERED_EVENTS = 4096;
@@ -80,12 +89,14 @@ export class GuestLink {
   });
 
   private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
+  private history: SandboxHistory;
 
   constructor(
     private readonly link: ByteLink,
     options: GuestLinkOptions,
   ) {
     this.owner = options;
+    this.history = options.history ?? NO_HISTORY;
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -140,7 +151,8 @@ export class GuestLink {
   ): Promise<GuestResult<Op>> {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
-    const { id, result } = this.peer.request(op, params);
+    const span = UNTOLD.has(op) ? undefined : this.history.step(`guest ${op}`, chartOf(op, params));
+    const { id, result } = this.peer.request(op, params, partsOf(span, op));
     const overdue = () =>
       this.peer.abandon(
         id,
@@ -151,7 +163,12 @@ export class GuestLink {
     const timer = setTimeout(overdue, limits.deadlineMs);
     const forget = onAbort(limits.signal, giveUp);
     try {
-      return GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      const answer = GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      span?.end();
+      return answer;
+    } catch (error) {
+      span?.end(error);
+      throw error;
     } finally {
       clearTimeout(timer);
       forget();
@@ -161,6 +178,11 @@ export class GuestLink {
   /** From now on errors and the guest's log lines name this sandbox. */
   belongsTo(sandboxId: string, logger: Logger): void {
     this.owner = { sandboxId, logger };
+  }
+
+  /** From now on requests are told as steps of this history. */
+  tells(history: SandboxHistory): void {
+    this.history = history;
   }
 
   /** A stream id that this link has never used. */
@@ -238,4 +260,26 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** What takes the steps in which a guest says to have answered: known ones, within the time that the request took. */
+function partsOf(span: Span | undefined, op: GuestOp): ((steps: readonly RequestStep[]) => void) | undefined {
+  const known: readonly string[] | undefined = GUEST_STEPS[op];
+  if (span === undefined || span.id === 0 || known === undefined) return undefined;
+  const asked = performance.now();
+  return (steps) => {
+    const took = performance.now() - asked;
+    for (const { name, fromMs, ms } of steps) {
+      const from = Math.min(fromMs, took);
+      if (known.includes(name)) span.part(`guest ${name}`, from, Math.min(ms, took - from));
+    }
+  };
+}
+
+/** The container or process that a request is about. */
+function chartOf(op: GuestOp, params: object): HistoryEntry["chart"] {
+  const { id, execId } = params as { readonly id?: unknown; readonly execId?: unknown };
+  if (typeof id !== "string") return undefined;
+  if (op.startsWith("container.")) return `container/${id}`;
+  return op.startsWith("process.") ? `process/${id}/${typeof execId === "string" ? execId : ""}` : undefined;
 }

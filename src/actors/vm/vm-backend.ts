@@ -13,6 +13,7 @@ import type {
   SandboxBackend,
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { Histories } from "../../contracts/history.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
@@ -37,6 +38,7 @@ import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
+  readonly histories: Histories;
   readonly networks: PodNetworks;
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
@@ -178,6 +180,10 @@ class VmSandbox implements SandboxBackend {
   async finish(): Promise<void> {
     await this.boot?.finish();
     this.onFinished();
+  }
+
+  size(): VmSize {
+    return this.sized.size;
   }
 
   info(): Record<string, string> {
