@@ -10,7 +10,7 @@ import type { Core } from "./core.ts";
 
 const KEPT_MS = 60_000;
 
-type Sources = Pick<Core, "original" | "pace" | "workers" | "traffic" | "images" | "templates">;
+export type PartSources = Pick<Core, "original" | "pace" | "workers" | "traffic" | "images" | "templates">;
 
 /** What only the composition root knows. */
 interface Others {
@@ -19,7 +19,7 @@ interface Others {
 }
 
 /** Returns what asks. */
-export function partFigures(core: Sources, keeper: Keeper, others: Others): () => Promise<PartFigures> {
+export function partFigures(core: PartSources, keeper: Keeper, others: Others): () => Promise<PartFigures> {
   const { pace, workers, traffic, images, templates, original } = core;
   const imagesKept = readNowAndThen(() => images.list());
   const templatesKept = readNowAndThen(async () => templates?.list());

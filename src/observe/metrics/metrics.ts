@@ -19,6 +19,8 @@ export interface MetricsOptions {
   readonly parts: () => PartFigures | Promise<PartFigures>;
   /** Pods that have series of their own. */
   readonly mostPods: number;
+  /** The code of why a sandbox goes down; undefined if it was asked to. */
+  readonly failureOf: (sandboxId: string) => string | undefined;
 }
 
 /** What a scrape is answered with. */
@@ -47,7 +49,7 @@ export class Metrics {
   private scraping: Promise<MetricsPage> | undefined;
 
   constructor(private readonly options: MetricsOptions) {
-    this.listener = new HistoryCounts(this.store, (id) => this.failureOf(id));
+    this.listener = new HistoryCounts(this.store, options.failureOf);
   }
 
   /** The page that Prometheus reads. */
@@ -85,9 +87,5 @@ export class Metrics {
     store.set("blazar_containers", {}, containers);
     store.set("blazar_pool_vms", {}, node.pool.warm);
     store.set("blazar_pool_wanted_vms", {}, node.pool.wanted);
-  }
-
-  private failureOf(sandboxId: string): string | undefined {
-    return this.options.inspection.list().find(({ id }) => id === sandboxId)?.failure?.code;
   }
 }
