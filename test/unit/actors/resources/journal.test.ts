@@ -19,7 +19,9 @@ describe("a journal", () => {
   it("has the intent in the file before it answers", async () => {
     const { path, journal } = await fresh();
     await journal.intend(directory);
-    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual([{ ref: 1, resource: directory, since: 1000 }]);
+    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual([
+      { ref: 1, resource: directory, since: 1000 },
+    ]);
     await journal.close();
   });
 
