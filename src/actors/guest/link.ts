@@ -10,7 +10,7 @@ import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.
 import { NO_HISTORY, type SandboxHistory, type Span } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { ByteLink } from "../../contracts/vm.ts";
+import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
@@ -73,6 +73,7 @@ export class GuestLink {
   private lost: BlazarError | undefined;
   private nextStream = 1;
   private logLines = 0;
+  private logText = "";
   private greeted: ((hello: GuestHello) => void) | undefined;
   private refused: ((error: BlazarError) => void) | undefined;
   /** What the agent said of itself; rejects when the link is lost before. */
@@ -235,7 +236,7 @@ export class GuestLink {
       case "container.oomKilled":
         return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
       case "agent.log":
-        return this.log(params);
+        return this.takeLog(params);
       default:
         throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
     }
@@ -247,10 +248,18 @@ export class GuestLink {
     if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
   }
 
-  private log(params: unknown): void {
+  /** What the agent has logged over this link. */
+  get log(): LogEnd {
+    const bytes = new TextEncoder().encode(this.logText);
+    return { bytes, written: bytes.length };
+  }
+
+  private takeLog(params: unknown): void {
     const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
     if (this.logLines++ >= MAX_LOG_LINES) return;
-    this.owner.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
+    const shown = message.slice(0, MAX_LOG_CHARACTERS);
+    this.logText += `${new Date().toISOString()} ${level} ${shown.replaceAll("\n", " ")}\n`;
+    this.owner.logger[level]({ guest: true }, shown);
   }
 
   private error(

@@ -47,6 +47,8 @@ class NotedBackend implements Backend {
       size: () => ({ vcpus: 0, memoryBytes: 0 }),
       info: () => ({ backend: this.name }),
       diagnostics: async () => "",
+      readLog: async () => ({ bytes: new Uint8Array(), written: 0 }),
+      openShell: () => Promise.reject(new Error("there is no guest")),
     };
   }
 }
