@@ -5,12 +5,15 @@
  * calls, and parts of effects that someone else carries out. Nobody waits for it, and nothing of it ever fails. Where
  * inspection is off, {@link NO_HISTORY} stands for it.
  */
+import type { ErrorCode } from "./errors.ts";
 import type { HistoryEntry } from "./inspection.ts";
 
 /** Something that goes on. */
 export interface Span {
   /** Id of its entry; 0 where nothing is recorded. */
   readonly id: number;
+  /** A part of it that somebody else has done and tells of afterwards: `mount`, from so many milliseconds after its begin. */
+  part(name: string, fromMs: number, ms: number): void;
   /** It has ended; with an error if it failed. Later calls do nothing. */
   end(error?: unknown): void;
 }
@@ -32,13 +35,16 @@ export interface SandboxHistory {
 export interface HistoryListener {
   /** `traceparent` is a call's own. */
   began(sandboxId: string, entry: HistoryEntry, traceparent?: string): void;
-  /** It has ended, or took no time: then it is not told as begun before. */
-  ended(sandboxId: string, entry: HistoryEntry): void;
+  /**
+   * It has ended, or took no time: then it is not told as begun before.
+   * @param code of its error; `Internal` for one that is no BlazarError
+   */
+  ended(sandboxId: string, entry: HistoryEntry, code?: ErrorCode): void;
   /** Nothing more comes of this sandbox. */
   removed(sandboxId: string): void;
 }
 
-const NO_SPAN: Span = { id: 0, end: () => undefined };
+const NO_SPAN: Span = { id: 0, part: () => undefined, end: () => undefined };
 
 /** Records nothing. */
 export const NO_HISTORY: SandboxHistory = {
