@@ -18,6 +18,7 @@ import { requestHandler } from "./link/requests.ts";
 import { Dials } from "./network/dial.ts";
 import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
+import { Shells } from "./process/shells.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sharesOf } from "./sandbox/share.ts";
@@ -32,6 +33,7 @@ const booted = bootRest(loop, logger, timeline, modules);
 
 let handle: (op: string, params: unknown) => Promise<unknown> = () =>
   Promise.reject(new Error("the agent is not composed yet"));
+let hostGone: () => void = () => undefined;
 const channel = new Channel({
   loop,
   logger,
@@ -43,6 +45,7 @@ const channel = new Channel({
     timeline: timeline.steps,
   }),
   onRequest: (op, params) => handle(op, params),
+  onDetached: () => hostGone(),
 });
 const disksReady = booted.everything;
 const disks = new PreparedDisks({ loop, logger, disksReady });
@@ -60,12 +63,15 @@ const containers = new Containers(context, sandbox, {
   exited: (event) => channel.peer.emit("process.exited", event),
   oomKilled: (id) => channel.peer.emit("container.oomKilled", { id }),
 });
+const shells = new Shells(context, (event) => channel.peer.emit("process.exited", event));
+hostGone = () => shells.endAll();
 handle = requestHandler({
   sandbox,
   shares,
   volumes,
   containers,
   dials: new Dials(loop, channel.peer),
+  shells,
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),
   prepareChild: async () => {

@@ -17,17 +17,22 @@ import { versionDefine } from "./version.ts";
 /** Resolved at run time, from node_modules beside dist/. */
 const EXTERNAL = ["koffi", "piscina"];
 
-/** Modules of src/cli that main.ts imports when their command is called. */
-const COMMANDS = ["image", "run", "serve", "template"];
+/** Modules of src/cli that the command line imports when their command is called. */
+const COMMANDS = [
+  ...["image", "run", "serve", "template"],
+  ...["events", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
+    (name) => `inspection/${name}`,
+  ),
+];
 
-/** main.ts finds a command's bundle beside its own. */
+/** The entry finds a command's bundle beside its own. */
 const COMMAND_BUNDLES: Plugin = {
   name: "commands are bundles of their own",
   setup(bundler) {
-    bundler.onResolve({ filter: /^\.\/cli\/\w+\.ts$/ }, ({ path: asked, kind }) => {
-      const name = path.basename(asked, ".ts");
-      if (kind !== "dynamic-import" || !COMMANDS.includes(name)) return undefined;
-      return { path: `./${name}.mjs`, external: true };
+    bundler.onResolve({ filter: /^\.{1,2}\/cli\/.+\.ts$/ }, ({ path: asked, kind }) => {
+      const [, module] = /\/cli\/(.+)\.ts$/.exec(asked) ?? [];
+      if (kind !== "dynamic-import" || module === undefined || !COMMANDS.includes(module)) return undefined;
+      return { path: `./${path.basename(module)}.mjs`, external: true };
     });
   },
 };
@@ -91,7 +96,7 @@ export async function buildDist(progress: Progress): Promise<void> {
     absWorkingDir: root,
     entryPoints: [
       { in: "src/main.ts", out: "blazar" },
-      ...COMMANDS.map((name) => ({ in: `src/cli/${name}.ts`, out: name })),
+      ...COMMANDS.map((module) => ({ in: `src/cli/${module}.ts`, out: path.basename(module) })),
       ...workers.map((name) => ({ in: `src/workers/${name}.worker.ts`, out: `workers/${name}.worker` })),
     ],
     outdir: distDirectory(),

@@ -10,6 +10,8 @@ import { harmless } from "../lib/harmless.ts";
 
 /** Digits of an id that are shown; they name the sandbox if no other id begins with them. */
 export const SHOWN_DIGITS = 12;
+/** Characters of a name that are shown: Kubernetes allows 63 for a namespace and 253 for a pod. */
+const MOST_NAME = 80;
 /** Candidates that an error lists. */
 const LISTED = 8;
 
@@ -18,7 +20,7 @@ export function shortId(id: string): string {
 }
 
 export function podName({ pod }: Pick<SandboxSummary, "pod">): string {
-  return harmless(`${pod.namespace}/${pod.name}`, { most: 128 });
+  return harmless(`${pod.namespace}/${pod.name}`, { most: MOST_NAME });
 }
 
 /** Throws SandboxNotFound, or InvalidArgument if the word may mean several. */

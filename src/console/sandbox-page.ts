@@ -84,7 +84,7 @@ function facts({ summary }: SandboxDetail, screen: Screen): string {
       ],
       [
         "VM",
-        `${summary.vcpus} CPUs, ${size(summary.memoryBytes)}, ${summary.pid === 0 ? "no VMM" : `VMM ${summary.pid}`}`,
+        `${summary.vcpus} CPU${summary.vcpus === 1 ? "" : "s"}, ${size(summary.memoryBytes)}, ${summary.pid === 0 ? "no VMM" : `VMM ${summary.pid}`}`,
       ],
       ["Containers", `${summary.containers}`],
       ...(stuck === undefined ? [] : [["Stuck", paint.red(harmless(stuck))] as const]),

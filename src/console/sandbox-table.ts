@@ -6,18 +6,24 @@ import { harmless } from "../lib/harmless.ts";
 import { podName, shortId } from "./named.ts";
 import { age, size, span } from "./quantities.ts";
 import type { Paint, Screen } from "./screen.ts";
+import { fitted } from "./table.ts";
 
 const HEADING = ["ID", "POD", "STATE", "FOR", "VM", "START", "CONTAINERS", "AGE"];
+const LEAST_NAME = 20;
 const WIDE = ["PID", "CPUS", "MEMORY", "UID", "ATTEMPT"];
 
 export function sandboxHeading(wide: boolean): string[] {
   return [...HEADING, ...(wide ? WIDE : []), ""];
 }
 
-export function sandboxRow(summary: SandboxSummary, { now, paint }: Screen, wide: boolean): string[] {
+export function sandboxRow(
+  summary: SandboxSummary,
+  { now, paint, columns }: Screen,
+  wide: boolean,
+): string[] {
   const { id, since, path, startMs, containers, createdAt, endedAt } = summary;
   const row = [
-    ...[shortId(id), podName(summary), paintedState(summary, paint)],
+    ...[shortId(id), shortName(summary, columns), paintedState(summary, paint)],
     ...[age((endedAt === undefined ? now : Math.max(now, since)) - since), harmless(path) || "-"],
     ...[startMs === undefined ? "-" : span(startMs), `${containers}`, age(now - createdAt)],
   ];
@@ -30,6 +36,11 @@ export function sandboxRow(summary: SandboxSummary, { now, paint }: Screen, wide
     `${pod.attempt}`,
   ];
   return [...row, ...(wide ? more : []), remark(summary, paint)];
+}
+
+/** On a terminal a long name makes room for what follows. */
+export function shortName(summary: SandboxSummary, columns: number): string {
+  return fitted(podName(summary), Math.max(LEAST_NAME, Math.floor(columns / 3)));
 }
 
 /** Stuck first, and of each kind the oldest state first. */

@@ -12,7 +12,7 @@ import { harmlessData } from "../lib/harmless.ts";
 export type OutputFormat = "table" | "wide" | "json" | "yaml";
 
 /** Reads `-o`. Throws InvalidArgument. */
-export function outputFormat<Format extends OutputFormat>(
+export function outputFormat<Format extends string>(
   given: string | undefined,
   formats: readonly Format[],
   fallback: Format,

@@ -10,18 +10,29 @@ import type { Screen } from "./screen.ts";
 const GAP = "  ";
 
 /** Each row is a line; the last column is cut where the screen ends. */
-export function table(rows: readonly (readonly string[])[], { columns }: Pick<Screen, "columns">): string {
-  const widths = (rows[0] ?? []).map((_, index) =>
-    Math.max(...rows.map((row) => stringWidth(row[index] ?? ""))),
-  );
-  return rows.map((row) => `${fitted(line(row, widths), columns)}\n`).join("");
+export function table(rows: readonly (readonly string[])[], screen: Pick<Screen, "columns">): string {
+  const widths = columnWidths(rows);
+  return rows.map((row) => tableLine(row, widths, screen)).join("");
 }
 
-function line(row: readonly string[], widths: readonly number[]): string {
-  return row
-    .map((cell, index) => (index === row.length - 1 ? cell : padded(cell, widths[index] ?? 0)))
-    .join(GAP)
-    .trimEnd();
+/** Cells of each column. */
+export function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  const columns = Math.max(0, ...rows.map(({ length }) => length));
+  return Array.from({ length: columns }, (_, index) =>
+    Math.max(...rows.map((row) => stringWidth(row[index] ?? ""))),
+  );
+}
+
+/** One row; a cell that is too wide shifts those after it. */
+export function tableLine(
+  row: readonly string[],
+  widths: readonly number[],
+  { columns }: Pick<Screen, "columns">,
+): string {
+  const cells = row.map((cell, index) =>
+    index === row.length - 1 ? cell : padded(cell, widths[index] ?? 0),
+  );
+  return `${fitted(cells.join(GAP).trimEnd(), columns)}\n`;
 }
 
 /** Filled with blanks up to so many cells. */
@@ -62,11 +73,11 @@ export function fields(rows: readonly (readonly [string, string])[], screen: Scr
     .join("");
 }
 
-/** A text in lines of at most so many cells, broken at blanks. */
+/** A text in lines of at most so many cells, broken at blanks, or within a word that is longer than a line. */
 export function wrapped(text: string, columns: number): string {
   const lines: string[] = [];
   let current = "";
-  for (const word of text.split(" ")) {
+  for (const word of text.split(" ").flatMap((each) => pieces(each, columns))) {
     const longer = current === "" ? word : `${current} ${word}`;
     if (current !== "" && stringWidth(longer) > columns) {
       lines.push(current);
@@ -74,4 +85,14 @@ export function wrapped(text: string, columns: number): string {
     } else current = longer;
   }
   return [...lines, current].map((each) => `${each}\n`).join("");
+}
+
+/** A word that is longer than a line, in parts; its letters may be two cells wide. */
+function pieces(word: string, columns: number): string[] {
+  if (stringWidth(word) <= columns) return [word];
+  const letters = [...word];
+  const most = Math.max(1, Math.floor(columns / 2));
+  return Array.from({ length: Math.ceil(letters.length / most) }, (_, index) =>
+    letters.slice(index * most, (index + 1) * most).join(""),
+  );
 }

@@ -9,6 +9,7 @@ import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
 import type { AgentContext } from "../context.ts";
+import { checkedProcess } from "../process/command.ts";
 import type { ContainerNamespaces } from "../process/namespaces.ts";
 import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
@@ -86,7 +87,7 @@ export class Container {
       });
       undo.add("release the root", () => root.release());
       const cgroup = context.cgroups.create(params);
-      undo.add("remove the cgroup", () => empty(context, cgroup));
+      undo.add("remove the cgroup", () => emptyCgroup(context, cgroup));
       const oom = new OomWatch(context.loop, cgroup, onOom);
       undo.add("stop the watch of its memory", () => oom.stop());
       const init = await ContainerProcess.create(context, {
@@ -234,7 +235,7 @@ export class Container {
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
     this.oom.stop();
-    await empty(this.context, this.cgroup);
+    await emptyCgroup(this.context, this.cgroup);
     await this.root.release();
   }
 }
@@ -256,25 +257,11 @@ function namespacesOf({
 }
 
 /** Kills what is in a cgroup and removes it. */
-async function empty(context: AgentContext, cgroup: Cgroup): Promise<void> {
+export async function emptyCgroup(context: AgentContext, cgroup: Cgroup): Promise<void> {
   cgroup.kill();
   const removed = await poll(context.loop, GONE_WITHIN_MS, () => (cgroup.remove() ? true : undefined));
   if (removed !== true)
-    context.logger.warn("a container's cgroup still has processes, although they were killed", {
+    context.logger.warn("a cgroup still has processes, although they were killed", {
       path: cgroup.path,
     });
-}
-
-function checkedProcess<P extends { args: readonly string[]; env: readonly string[]; cwd: string }>(
-  process: P,
-): P {
-  const texts = [...process.args, ...process.env, process.cwd];
-  const problem =
-    process.args.length === 0
-      ? "args is empty"
-      : texts.some((text) => text.includes("\0"))
-        ? "an argument, a variable or the working directory contains a NUL"
-        : undefined;
-  if (problem === undefined) return process;
-  throw blazarError("InvalidSpec", "read the spec of a process", problem);
 }

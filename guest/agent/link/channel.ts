@@ -32,6 +32,8 @@ export interface ChannelOptions {
   readonly session: string;
   readonly helloBody: () => unknown;
   readonly onRequest: (op: string, params: unknown) => unknown;
+  /** The host has left, or is made to come anew. */
+  readonly onDetached: () => void;
 }
 
 interface Port {
@@ -44,6 +46,7 @@ export class Channel {
   readonly peer: Peer;
   private readonly loop: EventLoop;
   private readonly logger: Logger;
+  private readonly onDetached: () => void;
   private readonly buffer = new Uint8Array(READ_BYTES);
   private port: Port | undefined;
   /** Whether the host has the port open. */
@@ -54,6 +57,7 @@ export class Channel {
   constructor(options: ChannelOptions) {
     this.loop = options.loop;
     this.logger = options.logger;
+    this.onDetached = options.onDetached;
     this.peer = new Peer({
       session: options.session,
       text: textCodec,
@@ -154,6 +158,7 @@ export class Channel {
     this.attached = false;
     this.choked = false;
     this.peer.detach();
+    this.onDetached();
   }
 
   private violated(error: BlazarError): void {

@@ -6,6 +6,7 @@
 import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import {
   type DiskPrepare,
+  GUEST_ITSELF,
   GUEST_REQUESTS,
   type GuestOp,
   type GuestParams,
@@ -14,6 +15,7 @@ import {
 import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
 import type { Dials } from "../network/dial.ts";
+import type { Shells } from "../process/shells.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Shares } from "../sandbox/share.ts";
@@ -25,6 +27,7 @@ export interface RequestTargets {
   readonly volumes: Volumes;
   readonly containers: Containers;
   readonly dials: Dials;
+  readonly shells: Shells;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly prepareImage: (serial: string) => Promise<void>;
   readonly prepareChild: () => Promise<void>;
@@ -179,7 +182,10 @@ function volumeHandlers({ volumes }: RequestTargets): Pick<Handlers, VolumeOp> {
   };
 }
 
-function containerHandlers({ containers }: RequestTargets, alive: () => void): Omit<Handlers, SandboxOp> {
+function containerHandlers(
+  { containers, shells }: RequestTargets,
+  alive: () => void,
+): Omit<Handlers, SandboxOp> {
   return {
     "container.create": async (params) => {
       alive();
@@ -204,21 +210,27 @@ function containerHandlers({ containers }: RequestTargets, alive: () => void): O
     },
     "container.pids": ({ id }) => containers.pids(id),
     "process.start": ({ id, execId }) => containers.start(id, execId),
-    "process.exec": (params) => containers.exec(params),
+    "process.exec": (params) => {
+      if (params.id !== GUEST_ITSELF) return containers.exec(params);
+      alive();
+      return shells.exec(params);
+    },
     "process.delete": async ({ id, execId }) => {
-      await containers.deleteProcess(id, execId);
+      await (id === GUEST_ITSELF ? shells.end(execId) : containers.deleteProcess(id, execId));
       return {};
     },
     "process.abandon": async ({ id, execId }) => {
-      await containers.abandonExec(id, execId);
+      await (id === GUEST_ITSELF ? shells.end(execId) : containers.abandonExec(id, execId));
       return {};
     },
     "process.signal": (params) => {
-      containers.signal(params);
+      if (params.id === GUEST_ITSELF) shells.signal(params.execId, params.signal);
+      else containers.signal(params);
       return {};
     },
     "process.resize": ({ id, execId, rows, columns }) => {
-      containers.resize(id, execId, rows, columns);
+      if (id === GUEST_ITSELF) shells.resize(execId, rows, columns);
+      else containers.resize(id, execId, rows, columns);
       return {};
     },
   };
