@@ -33,6 +33,15 @@ interface Places {
 const DEFAULT_ROUTES = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 const PORTMAP: Plugin = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 const BANDWIDTH: Plugin = { type: "bandwidth", capabilities: { bandwidth: true } };
+/** What the plugin `tuning` sets in the namespace. */
+export const TUNED: Readonly<Record<string, string>> = {
+  "net.core.somaxconn": "511",
+  "net.ipv4.tcp_rmem": "4096 65536 1048576",
+  "net.ipv4.tcp_keepalive_time": "600",
+  "net.ipv4.conf.all.src_valid_mark": "1",
+  "net.ipv4.conf.eth0.rp_filter": "2",
+  "net.ipv6.conf.eth0.hop_limit": "33",
+};
 const FIREWALL: Plugin = { type: "firewall", backend: "iptables" };
 
 function commands(inPod: readonly string[], more: Readonly<Record<string, unknown>> = {}): Plugin {
@@ -57,7 +66,7 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       return [
         [
           { ...bridge, ipam: ipam("both") },
-          { type: "tuning", mac: "c2:11:22:33:44:55", mtu: 1400, sysctl: { "net.core.somaxconn": "511" } },
+          { type: "tuning", mac: "c2:11:22:33:44:55", mtu: 1400, sysctl: TUNED },
         ],
       ];
     case "ptp":
