@@ -99,6 +99,7 @@ export class Scene {
   }
 
   async end(): Promise<void> {
+    await this.rig.network.endServers();
     await Promise.all(this.own.map((pod) => pod.remove().catch(() => undefined)));
     await Promise.all(this.cgroups.map((each) => each.remove().catch(() => undefined)));
   }

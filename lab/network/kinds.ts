@@ -16,7 +16,7 @@ type Plugin = Readonly<Record<string, unknown>> & { readonly type: string };
 
 export const KINDS = [
   ...["bridge", "ptp", "macvlan", "two", "odd", "forty"],
-  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain", "gone"],
+  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain", "gone", "lonely"],
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -94,6 +94,8 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       return [[ptp, commands(["ip tuntap add dev tunnel0 mode tun", "ip link set tunnel0 up"])]];
     case "gone":
       return [[ptp, commands([], { onHost: ["umount --lazy NETNS && rm -f NETNS"] })]];
+    case "lonely":
+      return [[ptp, commands(["ip link del eth0"])]];
     case "plain":
       return [[{ type: "ptp", ipam: ipam("v4") }]];
     case "slow": {

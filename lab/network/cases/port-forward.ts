@@ -75,6 +75,16 @@ export const PORT_FORWARD_CASES: readonly NetworkCase[] = [
     },
   },
   {
+    name: "port-forward to a pod whose namespace has nothing but lo",
+    run: async (scene) => {
+      const pod = await scene.start("lonely");
+      return answers({
+        only4: forwarded(scene, pod, PORTS.local4),
+        refused: forwarded(scene, pod, PORTS.refused),
+      });
+    },
+  },
+  {
     name: "port-forward: a hundred connections at once",
     run: async (scene) => {
       const pod = await scene.shared("bridge");

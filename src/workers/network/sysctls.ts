@@ -69,16 +69,17 @@ export function sysctlsOf(
 function readAll(): Sysctls {
   const values: Record<string, string> = {};
   for (const name of NAMES) {
-    const value = readOne(`/proc/sys/${name}`);
+    const value = readSysctl(name);
     if (value !== undefined) values[name] = value;
   }
   return values;
 }
 
-function readOne(path: string): string | undefined {
+/** In the namespace that the thread is in, by the path below /proc/sys; undefined if there is none. */
+export function readSysctl(name: string): string | undefined {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(`/proc/sys/${name}`, "r");
   } catch {
     return undefined;
   }
