@@ -23,7 +23,7 @@ export interface NetworkCase {
 }
 
 /** A pod that has not ended by then goes on. */
-const SETTLED_MS = 3_000;
+const SETTLED_MS = 10_000;
 
 /** Why blazar's pods may answer otherwise when the daemon was killed. */
 export const ENDS_WITH_DAEMON =

@@ -33,7 +33,7 @@ interface CniResult {
 }
 
 /** For {@link NetworkPod.show}. */
-const SETTLED = { timeoutMs: 10_000, pollMs: 100 };
+const SETTLED = { timeoutMs: 30_000, pollMs: 100 };
 
 let count = 0;
 
@@ -197,7 +197,7 @@ export class NetworkPod {
         found.includes(`:${port.toString(16).toUpperCase().padStart(4, "0")} `);
       return ports.every(listening) || found.includes("exit") ? true : undefined;
     };
-    await until("the servers of a pod", all, { timeoutMs: 20_000, pollMs: 100 });
+    await until("the servers of a pod", all, { pollMs: 100 });
   }
 
   async remove(): Promise<void> {

@@ -5,7 +5,7 @@ import { until } from "../../host/until.ts";
 import { ENDS_WITH_DAEMON, type NetworkCase } from "../case.ts";
 import { type NetworkPod, PORTS } from "../network-pod.ts";
 
-const PATIENCE = { timeoutMs: 10_000, pollMs: 100 };
+const PATIENCE = { timeoutMs: 30_000, pollMs: 100 };
 
 async function shows(pod: NetworkPod, what: RegExp): Promise<string> {
   const seen = async () => (what.test(await pod.probe("show")) ? true : undefined);

@@ -74,7 +74,7 @@ async function gone(
     last = await look();
     return last.length === 0 ? true : undefined;
   };
-  return until("the end of a pod's traces", nothing, { timeoutMs: 10_000, pollMs: 200 }).then(
+  return until("the end of a pod's traces", nothing, { timeoutMs: 30_000, pollMs: 200 }).then(
     () => "nothing is left",
     () => last.join("\n"),
   );
@@ -194,7 +194,7 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       const before = await traces(rig);
       const pod = await scene.start("ptp");
       await pod.netns.ip("link del eth0");
-      await pod.untilNotReady(3_000);
+      await pod.untilNotReady(10_000);
       await pod.remove();
       return gone(rig, before, [pod]);
     },

@@ -65,7 +65,7 @@ export const LINK_CASES: readonly NetworkCase[] = [
         const said = Buffer.from(stdout).toString().trim();
         return said === "" ? undefined : `tentative: ${said}`;
       };
-      return until("the container's first look", counted, { timeoutMs: 10_000 });
+      return until("the container's first look", counted);
     },
   },
   {

@@ -18,7 +18,7 @@ export async function forwarded(scene: Scene, pod: NetworkPod, port: number): Pr
 }
 
 /** How long somebody waits for an answer that comes at once, on a machine that has much to do. */
-const AT_ONCE_MS = 2_000;
+const AT_ONCE_MS = 5_000;
 
 /** The same of a pod that does not run any more: CRI's words for it, and whether they come at once. */
 async function refusedWhenEnded(scene: Scene, pod: NetworkPod): Promise<string> {
