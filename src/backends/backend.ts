@@ -122,6 +122,8 @@ export interface SandboxBackend {
   end(): Promise<void>;
   /** The last step, when everything else is undone. */
   finish(): Promise<void>;
+  /** What the sandbox's machine has, as far as it is known. */
+  size(): { readonly vcpus: number; readonly memoryBytes: number };
   /** Facts for operators, shown by `crictl inspectp`. */
   info(): Record<string, string>;
   /** Last words, for error messages. */

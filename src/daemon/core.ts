@@ -12,6 +12,7 @@ import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
 import { BlazarError } from "../contracts/errors.ts";
+import { type Histories, NO_HISTORIES } from "../contracts/history.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -74,6 +75,8 @@ export interface CoreOptions {
   readonly rootfs?: (layers: LayerImages) => RootfsStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
+  /** Default: nothing is recorded. */
+  readonly histories?: Histories;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
   readonly templates?: boolean;
 }
@@ -140,6 +143,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
     now: Date.now,
+    histories: options.histories ?? NO_HISTORIES,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
     hostResolvConf,
     hostHosts: keptText("/etc/hosts"),

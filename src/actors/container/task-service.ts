@@ -73,6 +73,11 @@ export class ContainerTasks implements TaskService, ContainerObserver {
 
   constructor(private readonly ports: TaskPorts) {}
 
+  sandboxOf(id: string): string | undefined {
+    const { containers } = this.ports;
+    return containers.has(id) ? containers.get(id).sandboxId : undefined;
+  }
+
   create(request: TaskCreateRequest): Promise<{ pid: number }> {
     return this.ports.pace.activity.during(() => this.createContainer(request));
   }

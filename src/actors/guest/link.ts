@@ -7,6 +7,8 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { NO_HISTORY, type SandboxHistory } from "../../contracts/history.ts";
+import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
@@ -38,7 +40,12 @@ export interface GuestLinkOptions {
   readonly session: string;
   readonly text: TextCodec;
   readonly logger: Logger;
+  /** What is told of requests; default: nothing. */
+  readonly history?: SandboxHistory;
 }
+
+/** Asked again and again by kubelet, also of a pod that does nothing. */
+const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids"]);
 
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
 const BUFFERED_EVENTS = 4096;
@@ -73,12 +80,14 @@ export class GuestLink {
   });
 
   private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
+  private history: SandboxHistory;
 
   constructor(
     private readonly link: ByteLink,
     options: GuestLinkOptions,
   ) {
     this.owner = options;
+    this.history = options.history ?? NO_HISTORY;
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -126,6 +135,7 @@ export class GuestLink {
   ): Promise<GuestResult<Op>> {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
+    const span = UNTOLD.has(op) ? undefined : this.history.step(`guest ${op}`, chartOf(op, params));
     const { id, result } = this.peer.request(op, params);
     const overdue = () =>
       this.peer.abandon(
@@ -137,7 +147,12 @@ export class GuestLink {
     const timer = setTimeout(overdue, limits.deadlineMs);
     const forget = onAbort(limits.signal, giveUp);
     try {
-      return GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      const answer = GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      span?.end();
+      return answer;
+    } catch (error) {
+      span?.end(error);
+      throw error;
     } finally {
       clearTimeout(timer);
       forget();
@@ -147,6 +162,11 @@ export class GuestLink {
   /** From now on errors and the guest's log lines name this sandbox. */
   belongsTo(sandboxId: string, logger: Logger): void {
     this.owner = { sandboxId, logger };
+  }
+
+  /** From now on requests are told as steps of this history. */
+  tells(history: SandboxHistory): void {
+    this.history = history;
   }
 
   /** A stream id that this link has never used. */
@@ -232,4 +252,12 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** The container or process that a request is about. */
+function chartOf(op: GuestOp, params: object): HistoryEntry["chart"] {
+  const { id, execId } = params as { readonly id?: unknown; readonly execId?: unknown };
+  if (typeof id !== "string") return undefined;
+  if (op.startsWith("container.")) return `container/${id}`;
+  return op.startsWith("process.") ? `process/${id}/${typeof execId === "string" ? execId : ""}` : undefined;
 }

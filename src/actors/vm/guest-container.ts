@@ -8,6 +8,7 @@
 import type { BackendContainer, ContainerSpec, ExecSpec } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
@@ -32,6 +33,7 @@ export interface GuestContainerPorts
   extends Omit<ContainerRootPorts, "deadlines">,
     Omit<VolumePorts, "deadlines"> {
   readonly stdio: StdioHost;
+  readonly histories: Histories;
   readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
     Deadlines,
@@ -195,8 +197,8 @@ export class GuestContainer implements BackendContainer {
   }
 
   private async createSteps(spec: ContainerSpec, signal: AbortSignal): Promise<void> {
-    const { vm, root } = this;
-    const steps = new Steps();
+    const { vm, root, ports } = this;
+    const steps = new Steps(this.id, ports.histories.of(vm.ownerId));
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
     const profile = spec.translated.seccomp;
@@ -286,12 +288,27 @@ export class GuestContainer implements BackendContainer {
   }
 }
 
-/** How long the steps of a creation take, for the log. */
+/** Steps of a creation that took so long are told in the history. */
+const WORTH_TELLING_MS = 1;
+
+/** How long the steps of a creation take, for the log and for the history. */
 class Steps {
   readonly passedAt: Record<string, number> = {};
   private readonly started = performance.now();
+  private last = this.started;
+
+  constructor(
+    private readonly containerId: string,
+    private readonly history: SandboxHistory,
+  ) {}
 
   passed(step: string): void {
-    this.passedAt[step] = Math.round(performance.now() - this.started);
+    const now = performance.now();
+    this.passedAt[step] = Math.round(now - this.started);
+    const ms = now - this.last;
+    // what the guest does is told by the link to it
+    if (ms >= WORTH_TELLING_MS && step !== "guest")
+      this.history.passed(`container ${step}`, ms, `container/${this.containerId}`);
+    this.last = now;
   }
 }

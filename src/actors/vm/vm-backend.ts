@@ -14,6 +14,7 @@ import type {
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { GuestShell, ShellListener, ShellRequest } from "../../contracts/guest-shell.ts";
+import type { Histories } from "../../contracts/history.ts";
 import type { LogName } from "../../contracts/inspection.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
@@ -40,6 +41,7 @@ import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
+  readonly histories: Histories;
   readonly networks: PodNetworks;
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
@@ -183,6 +185,10 @@ class VmSandbox implements SandboxBackend {
   async finish(): Promise<void> {
     await this.boot?.finish();
     this.onFinished();
+  }
+
+  size(): VmSize {
+    return this.sized.size;
   }
 
   info(): Record<string, string> {
