@@ -159,6 +159,14 @@ describe("a running container", () => {
     await end();
   });
 
+  it("whose VM has just ended can be killed: nothing is left to do", async () => {
+    const { memory, tasks, end } = await running();
+    memory.driver.vm("pod").die(-1, 9);
+    await tasks.kill("c1", "", 15, true);
+    expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
+    await end();
+  });
+
   it("that is paused can be killed", async () => {
     const { tasks, end } = await running();
     await tasks.pause("c1");
