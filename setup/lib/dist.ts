@@ -19,8 +19,8 @@ const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["image", "run", "serve", "template"],
-  ...["events", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
+  ...["doctor", "image", "run", "serve", "template"],
+  ...["events", "exec", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
     (name) => `inspection/${name}`,
   ),
 ];

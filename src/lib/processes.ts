@@ -28,7 +28,6 @@ const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
 const RESIDENT_PAGES = 24;
-const PAGE_BYTES = 4096;
 /** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
 const TICK_MS = 10;
 /** Of the platforms that there are VMs for. */
@@ -40,11 +39,9 @@ export async function processStat(pid: number): Promise<ProcessStat | undefined>
   return stat === undefined ? undefined : parseProcessStat(stat);
 }
 
-/** Resident memory in bytes: the second field of proc_pid_statm(5), in pages. Undefined if there is no such process. */
+/** Resident memory in bytes. Undefined if there is no such process. */
 export async function processMemory(pid: number): Promise<number | undefined> {
-  const statm = await readFile(`/proc/${pid}/statm`, "latin1").catch(() => undefined);
-  const pages = Number(statm?.split(" ")[1]);
-  return Number.isInteger(pages) ? pages * PAGE_BYTES : undefined;
+  return (await processStat(pid))?.residentBytes;
 }
 
 /** The name in parentheses may hold anything, spaces and parentheses included. */
