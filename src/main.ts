@@ -25,7 +25,7 @@ Exit codes:
   1   some of it was not: one of the named images or templates failed, or a signal called the work off
   64  the command line is wrong
   70  nothing was done, for a reason that is not the command line
-  run: the code of the command in the VM, 128 + N if signal N has ended it`;
+  run, exec: the code of the command in the VM, 128 + N if signal N has ended it`;
 
 /** A repeatable option's values, in order. */
 function collect(value: string, before: readonly string[] | undefined): string[] {

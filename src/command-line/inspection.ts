@@ -2,12 +2,14 @@
  * The commands that ask a running daemon. Each is loaded when it is called.
  */
 import type { Command } from "commander";
+import type { DaemonOptions } from "../cli/daemon-socket.ts";
+import type { DoctorOptions } from "../cli/doctor.ts";
 import type { EventsOptions } from "../cli/inspection/events.ts";
+import type { ExecOptions } from "../cli/inspection/exec.ts";
 import type { GraphOptions } from "../cli/inspection/graph.ts";
 import type { InspectOptions } from "../cli/inspection/inspect.ts";
 import type { LogsOptions } from "../cli/inspection/logs.ts";
 import type { PsOptions } from "../cli/inspection/ps.ts";
-import type { DaemonOptions } from "../cli/inspection/session.ts";
 import type { TimelineOptions } from "../cli/inspection/timeline.ts";
 import type { TopOptions } from "../cli/inspection/top.ts";
 
@@ -41,6 +43,12 @@ function addLists(cli: Command): void {
     .option("-n, --namespace <name>", "only pods of this namespace")
     .action(async (options: PsOptions) => {
       process.exitCode = await (await import("../cli/inspection/ps.ts")).ps(options);
+    });
+  asking(cli, "doctor", "check the node: configuration, host, containerd, leftovers; says what to do")
+    .option("--containerd-config <file>", "containerd's configuration; default: /etc/containerd/config.toml")
+    .option(OUTPUT, "table, json or yaml")
+    .action(async (options: DoctorOptions) => {
+      process.exitCode = await (await import("../cli/doctor.ts")).doctor(options);
     });
   asking(cli, "top", "what pods use and what their VMs cost, live")
     .option("--once", "print it once; so it is without a terminal")
@@ -96,5 +104,18 @@ function addStreams(cli: Command): void {
     .option("--raw", "the bytes as they are: a guest may send sequences that a terminal obeys")
     .action(async (pod: string, options: LogsOptions) => {
       process.exitCode = await (await import("../cli/inspection/logs.ts")).logs(pod, options);
+    });
+  asking(
+    cli,
+    "exec",
+    "run a command in the guest itself, outside of all containers; a shell if none is named",
+  )
+    .argument("<pod>", POD)
+    .argument("[command...]", "the command and its arguments, after --")
+    .option("-i, --interactive", "pass standard input on; so it is for a shell")
+    .option("-t, --tty", "give it a terminal")
+    .passThroughOptions()
+    .action(async (pod: string, command: string[], options: ExecOptions) => {
+      process.exitCode = await (await import("../cli/inspection/exec.ts")).exec(pod, command, options);
     });
 }

@@ -31,7 +31,7 @@ export function openHistories(config: Config, logger: Logger): HistoryHub | unde
 
 /** Where operators' tools connect. */
 export function inspectionSocket(config: Config): string {
-  return config.inspection.socket ?? join(config.daemon.state_directory, "inspect.sock");
+  return config.inspection.socket ?? join(config.daemon.state_directory, "inspection.sock");
 }
 
 /** What others put on the socket. */

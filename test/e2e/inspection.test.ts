@@ -11,7 +11,7 @@ let client: InspectionClient;
 
 beforeAll(async () => {
   node = await TestNode.start();
-  client = new InspectionClient(join(node.node.stateDirectory, "inspect.sock"));
+  client = new InspectionClient(join(node.node.stateDirectory, "inspection.sock"));
 });
 
 afterEach(async () => {

@@ -16,7 +16,7 @@ import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
-import { GuestLink } from "../guest/link.ts";
+import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
@@ -39,6 +39,8 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
   /** Identifies this life of the daemon to agents. */
   readonly session: string;
   readonly text: TextCodec;
+  /** As {@link GuestLinkOptions.traffic}. */
+  readonly traffic?: GuestTraffic;
   readonly histories: Histories;
 }
 
@@ -154,12 +156,13 @@ export class VmBoot {
     return this.afterwards(async () => {
       const vm = this.running;
       const { logger } = this.options;
-      const { session, text } = this.ports;
+      const { session, text, traffic } = this.ports;
       const link = new GuestLink(await vm.vm.connectAgent(signal), {
         sandboxId: this.id,
         session,
         text,
         logger,
+        traffic,
         history: this.history,
       });
       vm.link = link;

@@ -5,7 +5,8 @@ import { find } from "../../console/asked.ts";
 import { type EventsView, followEvents, pastEvents } from "../../console/events.ts";
 import { countOption } from "../../console/options.ts";
 import { outputFormat } from "../../console/structured.ts";
-import { type DaemonOptions, screenNow, untilInterrupted, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, untilInterrupted, withDaemon, write } from "./session.ts";
 
 export interface EventsOptions extends DaemonOptions {
   readonly output?: string;

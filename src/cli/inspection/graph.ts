@@ -3,7 +3,8 @@
  */
 import { graphText } from "../../console/graph/graph.ts";
 import { outputFormat } from "../../console/structured.ts";
-import { type DaemonOptions, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { withDaemon, write } from "./session.ts";
 
 export interface GraphOptions extends DaemonOptions {
   readonly output?: string;

@@ -4,7 +4,8 @@
 import { find } from "../../console/asked.ts";
 import { sandboxPage } from "../../console/sandbox-page.ts";
 import { outputFormat, structured } from "../../console/structured.ts";
-import { type DaemonOptions, screenNow, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, withDaemon, write } from "./session.ts";
 
 export interface InspectOptions extends DaemonOptions {
   readonly output?: string;

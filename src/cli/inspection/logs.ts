@@ -8,7 +8,8 @@ import { LogText } from "../../console/log-text.ts";
 import { sizeOption } from "../../console/options.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { LogName } from "../../contracts/inspection.ts";
-import { type DaemonOptions, untilInterrupted, withDaemon } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { untilInterrupted, withDaemon } from "./session.ts";
 
 export interface LogsOptions extends DaemonOptions {
   readonly vmm?: boolean;

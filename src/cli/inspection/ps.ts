@@ -3,7 +3,8 @@
  */
 import { ps as list, watchPs } from "../../console/ps.ts";
 import { outputFormat } from "../../console/structured.ts";
-import { type DaemonOptions, screenNow, untilInterrupted, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, untilInterrupted, withDaemon, write } from "./session.ts";
 
 export interface PsOptions extends DaemonOptions {
   readonly output?: string;

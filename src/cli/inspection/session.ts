@@ -7,15 +7,7 @@ import type { BlazarError } from "../../contracts/errors.ts";
 import { reasonOf } from "../../contracts/errors.ts";
 import { harmless } from "../../lib/harmless.ts";
 import { InspectionClient } from "../../rpc/inspection/client.ts";
-import { daemonSocket } from "./daemon-socket.ts";
-
-/** Options of every command that asks a daemon. */
-export interface DaemonOptions {
-  /** The inspection socket. */
-  readonly address?: string;
-  /** The daemon's configuration file, which says where its socket is. */
-  readonly config?: string;
-}
+import { type DaemonOptions, daemonSocket } from "../daemon-socket.ts";
 
 /** Opens a client for as long as `work` goes on. */
 export async function withDaemon<Result>(

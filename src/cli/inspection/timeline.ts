@@ -4,7 +4,8 @@
 import { find } from "../../console/asked.ts";
 import { outputFormat, structured } from "../../console/structured.ts";
 import { timelinePage } from "../../console/timeline-page.ts";
-import { type DaemonOptions, screenNow, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, withDaemon, write } from "./session.ts";
 
 export interface TimelineOptions extends DaemonOptions {
   readonly output?: string;

@@ -4,7 +4,8 @@
 import { topLive, topOnce } from "../../console/top/live.ts";
 import { ORDERS, type Order } from "../../console/top/usage-table.ts";
 import { blazarError } from "../../contracts/errors.ts";
-import { type DaemonOptions, screenNow, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, withDaemon, write } from "./session.ts";
 
 export interface TopOptions extends DaemonOptions {
   readonly once?: boolean;

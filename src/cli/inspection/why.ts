@@ -4,7 +4,8 @@
 import { find } from "../../console/asked.ts";
 import { wrapped } from "../../console/table.ts";
 import { harmless } from "../../lib/harmless.ts";
-import { type DaemonOptions, screenNow, withDaemon, write } from "./session.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { screenNow, withDaemon, write } from "./session.ts";
 
 /** Long enough for every paragraph that the daemon writes. */
 const MOST = 16_384;
