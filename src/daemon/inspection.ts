@@ -6,15 +6,18 @@
 import { join } from "node:path";
 import { SandboxLooks } from "../actors/sandbox/looks.ts";
 import type { NodeStatus } from "../contracts/inspection.ts";
+import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { fineClock } from "../lib/fine-clock.ts";
 import { processStat } from "../lib/processes.ts";
 import { HistoryHub } from "../observe/history/hub.ts";
 import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
 import { Shortages } from "../observe/inspection/shortages.ts";
-import { InspectionServer, type InspectionServerOptions } from "../rpc/inspection/server.ts";
+import { createExecHandler } from "../rpc/inspection/exec.ts";
+import { InspectionServer } from "../rpc/inspection/server.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
+import { type Observing, refuseObserving, startObserving } from "./observing.ts";
 
 /** Of package.json; see setup/lib/version.ts. */
 declare const BLAZAR_VERSION: string;
@@ -25,17 +28,17 @@ export type DaemonFacts = Pick<NodeStatus, "vmm" | "acceleration">;
 /** Undefined: inspection is off. */
 export function openHistories(config: Config, logger: Logger): HistoryHub | undefined {
   const { enabled, kept_count: keptCount, kept_bytes: keptBytes } = config.inspection;
-  if (!enabled) return undefined;
+  if (!enabled) {
+    refuseObserving(config);
+    return undefined;
+  }
   return new HistoryHub({ keptCount, keptBytes, now: fineClock(), logger });
 }
 
 /** Where operators' tools connect. */
-export function inspectionSocket(config: Config): string {
+function inspectionSocket(config: Config): string {
   return config.inspection.socket ?? join(config.daemon.state_directory, "inspection.sock");
 }
-
-/** What others put on the socket. */
-export type SocketParts = Pick<InspectionServerOptions, "exec" | "pages">;
 
 /** The daemon's inspection, and its socket. */
 export class InspectionPart {
@@ -44,11 +47,13 @@ export class InspectionPart {
   private readonly startedAt = Date.now();
   private facts: DaemonFacts = { vmm: "", acceleration: "" };
   private server: InspectionServer | undefined;
+  private observing: Observing | undefined;
 
   constructor(
     private readonly config: Config,
-    private readonly core: Pick<Core, "sandboxes" | "pool">,
-    hub: HistoryHub,
+    private readonly core: Core,
+    private readonly keeper: Keeper,
+    private readonly hub: HistoryHub,
     private readonly logger: Logger,
   ) {
     this.looks = new SandboxLooks(core.sandboxes, hub.now);
@@ -60,15 +65,22 @@ export class InspectionPart {
     });
   }
 
-  async start(facts: DaemonFacts, parts: SocketParts = {}): Promise<void> {
-    const { inspection, logger } = this;
+  async start(facts: DaemonFacts): Promise<void> {
+    const { config, core, keeper, hub, inspection, looks, logger } = this;
     this.facts = facts;
-    this.server = new InspectionServer({ inspection, logger, ...parts });
-    await this.server.listen(inspectionSocket(this.config));
+    const observing = await startObserving({
+      ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
+      watchers: () => inspection.watcherCount,
+    });
+    this.observing = observing;
+    const pages = { "/metrics": () => observing.page() };
+    this.server = new InspectionServer({ inspection, logger, pages, exec: createExecHandler(looks) });
+    await this.server.listen(inspectionSocket(config));
   }
 
   async close(): Promise<void> {
     this.inspection.close();
+    await this.observing?.close();
     await this.server?.close();
   }
 

@@ -55,7 +55,7 @@ export async function wireDaemon(
   const hub = openHistories(config, logger);
   const histories = hub ?? NO_HISTORIES;
   const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
-  const inspection = hub && new InspectionPart(config, core, hub, logger);
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
