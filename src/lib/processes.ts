@@ -28,20 +28,15 @@ const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
 const RESIDENT_PAGES = 24;
-/** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
-const TICK_MS = 10;
 /** Of the platforms that there are VMs for. */
 const PAGE_BYTES = 4096;
+/** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
+const TICK_MS = 10;
 
 /** Undefined if there is no such process. */
 export async function processStat(pid: number): Promise<ProcessStat | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
   return stat === undefined ? undefined : parseProcessStat(stat);
-}
-
-/** Resident memory in bytes. Undefined if there is no such process. */
-export async function processMemory(pid: number): Promise<number | undefined> {
-  return (await processStat(pid))?.residentBytes;
 }
 
 /** The name in parentheses may hold anything, spaces and parentheses included. */

@@ -4,18 +4,20 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../../lab/host/until.ts";
 import { TestNode } from "../support/e2e/node.ts";
+import { freePort } from "../support/free-port.ts";
 import { lineage, OtlpReceiver } from "../support/otlp/receiver.ts";
 
 const CREATE = "containerd.task.v3.Task/Create";
 const START = "containerd.services.sandbox.v1.Controller/Start";
 
 let node: TestNode;
+let port: number;
 const receiver = new OtlpReceiver();
 
 beforeAll(async () => {
   const endpoint = await receiver.listen();
-  // port 0: whichever is free
-  const config = { metrics: { listen: "127.0.0.1:0" }, traces: { endpoint } };
+  port = await freePort();
+  const config = { metrics: { listen: `127.0.0.1:${port}` }, traces: { endpoint } };
   node = await TestNode.start({ collector: endpoint, config });
 });
 
@@ -28,7 +30,7 @@ afterAll(async () => {
 function page(
   path: string,
 ): Promise<{ readonly status: number; readonly type: string; readonly text: string }> {
-  const socketPath = join(node.node.stateDirectory, "inspect.sock");
+  const socketPath = join(node.node.stateDirectory, "inspection.sock");
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, path }, (response) => {
       let text = "";
@@ -68,6 +70,9 @@ test("a scrape tells of the pod that runs: its start, its VM, its calls", async 
   expect(valueIn(text, `blazar_vmm_resident_memory_bytes${labels}`)).toBeGreaterThan(20e6);
   expect(valueIn(text, `blazar_vmm_cpu_seconds_total${labels}`)).toBeGreaterThan(0);
   expect(valueIn(text, 'blazar_guest_link_bytes_total{direction="sent"}')).toBeGreaterThan(1_000);
+  const onLoopback = await fetch(`http://127.0.0.1:${port}/metrics`);
+  expect(onLoopback.status).toBe(200);
+  expect(await onLoopback.text()).toContain(labels);
   await node.stopAll();
   const after = (await page("/metrics")).text;
   expect(after).not.toContain(labels);

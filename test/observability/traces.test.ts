@@ -1,11 +1,11 @@
 /** A pod's start through a real containerd that traces, in OpenTelemetry's own collector: one trace, down to the guest. */
 import { readFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Daemon } from "../../lab/host/daemon.ts";
 import { until } from "../../lab/host/until.ts";
 import { TestNode } from "../support/e2e/node.ts";
+import { freePort } from "../support/free-port.ts";
 import { lineage, type ReceivedSpan, readSpans } from "../support/otlp/receiver.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -48,15 +48,6 @@ function collectorConfig(port: number) {
       pipelines: { traces: { receivers: ["otlp"], exporters: ["file"] } },
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function collected(): Promise<ReceivedSpan[]> {
