@@ -68,6 +68,7 @@ function inOrder(
   if (byTime !== 0) return byTime;
   const [first, second] = [a.instant, b.instant];
   if (first.entry.id === second.entry.id) return first.what === "began" ? -1 : 1;
+  if (first.what === "ended" && second.what === "ended") return second.entry.id - first.entry.id;
   if (first.what === "ended" && second.entry.id > first.entry.id) return -1;
   if (second.what === "ended" && first.entry.id > second.entry.id) return 1;
   return first.entry.id - second.entry.id;
