@@ -50,9 +50,7 @@ export async function candidates(
   const last = words.at(-1) ?? "";
   const { command, before, rest } = walk(root, words.slice(0, -1));
   const fitting = (all: readonly string[]) =>
-    [...new Set(all)]
-      .filter((each) => each.startsWith(last) && (each.startsWith("-") || PLAIN.test(each)))
-      .sort();
+    [...new Set(all)].filter((each) => each.startsWith(last)).sort();
   const open = optionOf(command, before);
   if (open !== undefined && takesValue(open)) return fitting(open.argChoices ?? []);
   if (last.startsWith("-")) return fitting(optionsOf(command));
@@ -61,7 +59,7 @@ export async function candidates(
   const argument = command.registeredArguments[rest.length];
   if (argument === undefined) return [];
   const named = POD_ARGUMENT.test(argument.name()) ? await pods() : [];
-  return fitting([...(argument.argChoices ?? []), ...named]);
+  return fitting([...(argument.argChoices ?? []), ...named.filter((each) => PLAIN.test(each))]);
 }
 
 interface Walked {
