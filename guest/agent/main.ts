@@ -8,6 +8,7 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
+import type { MarkStep } from "../../src/protocol/wire/request-steps.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
 import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
@@ -31,7 +32,7 @@ const loop = new EventLoop({ logger });
 const reaper = new ChildReaper(loop);
 const booted = bootRest(loop, logger, timeline, modules);
 
-let handle: (op: string, params: unknown) => Promise<unknown> = () =>
+let handle: (op: string, params: unknown, mark: MarkStep) => Promise<unknown> = () =>
   Promise.reject(new Error("the agent is not composed yet"));
 let hostGone: () => void = () => undefined;
 const channel = new Channel({
@@ -44,7 +45,7 @@ const channel = new Channel({
     kernel: sys.uname().release,
     timeline: timeline.steps,
   }),
-  onRequest: (op, params) => handle(op, params),
+  onRequest: (op, params, mark) => handle(op, params, mark),
   onDetached: () => hostGone(),
 });
 const disksReady = booted.everything;

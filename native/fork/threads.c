@@ -65,14 +65,23 @@ static pid_t *tid_of(char *descriptor) {
   return (pid_t *)(void *)(descriptor + TID_OFFSET);
 }
 
+/* Whether a system call does nothing but wait. Of those that the kernel makes again, QEMU has threads in these. */
+static bool only_waits(long number, long second) {
+  long command = second & FUTEX_CMD_MASK;
+  if (number == SYS_futex) return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+  return number == SYS_read || number == SYS_recvmsg || number == SYS_poll || number == SYS_ppoll;
+}
+
 /*
- * Whether the kernel has ended a system call for the signal: it will be made again, or has failed with EINTR (signal(7)).
+ * Whether the kernel has ended a wait for the signal (signal(7)): either the call has failed with EINTR, or it is to be made
+ * again. A thread that was about to make it for the first time looks the same, and waits as well.
  */
 static bool was_waiting(const ucontext_t *context) {
   static const unsigned char call[] = {0x0f, 0x05};
-  const unsigned char *next = (const unsigned char *)context->uc_mcontext.gregs[REG_RIP];
-  long result = context->uc_mcontext.gregs[REG_RAX];
-  return memcmp(next, call, sizeof call) == 0 || (result == -EINTR && memcmp(next - sizeof call, call, sizeof call) == 0);
+  const greg_t *registers = context->uc_mcontext.gregs;
+  const unsigned char *next = (const unsigned char *)registers[REG_RIP];
+  if (registers[REG_RAX] == -EINTR) return memcmp(next - sizeof call, call, sizeof call) == 0;
+  return memcmp(next, call, sizeof call) == 0 && only_waits(registers[REG_RAX], registers[REG_RSI]);
 }
 
 /*

@@ -18,6 +18,8 @@ export interface ProcessStat {
   readonly startTime: number;
   /** Fields 14 and 15: what all threads have used, in milliseconds. */
   readonly cpuMs: number;
+  /** Field 24, in bytes. */
+  readonly residentBytes: number;
 }
 
 /** Fields are counted from 1 in the manual; the first after the name is the third. */
@@ -25,10 +27,11 @@ const FIRST_FIELD = 3;
 const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
-/** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
-const TICK_MS = 10;
+const RESIDENT_PAGES = 24;
 /** Of the platforms that there are VMs for. */
 const PAGE_BYTES = 4096;
+/** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
+const TICK_MS = 10;
 
 /** Undefined if there is no such process. */
 export async function processStat(pid: number): Promise<ProcessStat | undefined> {
@@ -36,20 +39,14 @@ export async function processStat(pid: number): Promise<ProcessStat | undefined>
   return stat === undefined ? undefined : parseProcessStat(stat);
 }
 
-/** Resident memory in bytes: the second field of proc_pid_statm(5), in pages. Undefined if there is no such process. */
-export async function processMemory(pid: number): Promise<number | undefined> {
-  const statm = await readFile(`/proc/${pid}/statm`, "latin1").catch(() => undefined);
-  const pages = Number(statm?.split(" ")[1]);
-  return Number.isInteger(pages) ? pages * PAGE_BYTES : undefined;
-}
-
 /** The name in parentheses may hold anything, spaces and parentheses included. */
 export function parseProcessStat(stat: string): ProcessStat | undefined {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, startTime] = [fields[0], Number(fields[START_TIME - FIRST_FIELD])];
   const ticks = Number(fields[USER_TIME - FIRST_FIELD]) + Number(fields[SYSTEM_TIME - FIRST_FIELD]);
+  const residentBytes = Number(fields[RESIDENT_PAGES - FIRST_FIELD]) * PAGE_BYTES;
   const known = state !== undefined && Number.isInteger(startTime);
-  return known ? { state, startTime, cpuMs: ticks * TICK_MS } : undefined;
+  return known ? { state, startTime, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
 }
 
 /** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */

@@ -8,6 +8,7 @@ import * as sys from "sys";
 import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { checkedProcess } from "../process/command.ts";
 import type { ContainerNamespaces } from "../process/namespaces.ts";
@@ -34,6 +35,8 @@ export interface ContainerSurroundings {
   readonly onOom: () => void;
   /** The pod's, if the container is in it. */
   readonly userNamespace: UserNamespace | undefined;
+  /** Told after each step. */
+  readonly mark: MarkStep;
 }
 
 export class Container {
@@ -76,7 +79,7 @@ export class Container {
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace, userNamespace, onOom }: ContainerSurroundings,
+    { sandbox, pidNamespace, userNamespace, onOom, mark }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
@@ -86,10 +89,12 @@ export class Container {
         userNamespace: params.idmappedLayers ? userNamespace?.descriptors.user : undefined,
       });
       undo.add("release the root", () => root.release());
+      mark("root");
       const cgroup = context.cgroups.create(params);
       undo.add("remove the cgroup", () => emptyCgroup(context, cgroup));
       const oom = new OomWatch(context.loop, cgroup, onOom);
       undo.add("stop the watch of its memory", () => oom.stop());
+      mark("cgroup");
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
         seccomp: params.seccomp,
@@ -115,6 +120,7 @@ export class Container {
           return KILLED;
         },
       });
+      mark("first process");
       const container = new Container(params, init, context, cgroup, root, oom);
       container.warnOf(cgroup.refused);
       return container;

@@ -5,6 +5,7 @@
  * A hang-up of the host is one edge, its return another. If the host breaks the protocol, the agent closes and opens the
  * port, which drops the bytes in flight; the agent's second hello then makes the host reconnect.
  */
+import * as os from "os";
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
@@ -15,6 +16,7 @@ import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES, GUEST_MAX_REQUEST_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import { findPort } from "./ports.ts";
 
 /** Bytes of one read. The port's driver hands over a page at a time. */
@@ -31,7 +33,7 @@ export interface ChannelOptions {
   readonly logger: Logger;
   readonly session: string;
   readonly helloBody: () => unknown;
-  readonly onRequest: (op: string, params: unknown) => unknown;
+  readonly onRequest: (op: string, params: unknown, mark: MarkStep) => unknown;
   /** The host has left, or is made to come anew. */
   readonly onDetached: () => void;
 }
@@ -70,6 +72,7 @@ export class Channel {
         if (!same) this.onDetached();
       },
       onRequest: options.onRequest,
+      stepClock: () => os.now(),
       onEvent: (event) => this.logger.warn("the host sent an event, but a host has no events", { event }),
       ownsStreams: false,
       onViolation: (error) => this.violated(error),

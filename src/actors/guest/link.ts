@@ -7,7 +7,7 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { NO_HISTORY, type SandboxHistory } from "../../contracts/history.ts";
+import { NO_HISTORY, type SandboxHistory, type Span } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
@@ -15,6 +15,7 @@ import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
   GUEST_REQUESTS,
+  GUEST_STEPS,
   type GuestHello,
   type GuestOp,
   type GuestParams,
@@ -25,6 +26,7 @@ import {
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
+import type { RequestStep } from "../../protocol/wire/request-steps.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -33,6 +35,12 @@ export type GuestEvent =
   | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
 
+/** Bytes of all links of the daemon; it only grows. */
+export interface GuestTraffic {
+  received: number;
+  sent: number;
+}
+
 export interface GuestLinkOptions {
   /** Whose guest it is, for messages. */
   readonly sandboxId: string;
@@ -40,6 +48,8 @@ export interface GuestLinkOptions {
   readonly session: string;
   readonly text: TextCodec;
   readonly logger: Logger;
+  /** Where this link's bytes are counted, too; default: nowhere. */
+  readonly traffic?: GuestTraffic | undefined;
   /** What is told of requests; default: nothing. */
   readonly history?: SandboxHistory;
 }
@@ -105,8 +115,12 @@ export class GuestLink {
       onEvent: (event, params) => this.onEvent(event, params),
       onViolation: (error) => this.close(error),
     });
+    const { traffic = { received: 0, sent: 0 } } = options;
     link.open({
-      onData: (bytes) => this.peer.receive(bytes),
+      onData: (bytes) => {
+        traffic.received += bytes.length;
+        this.peer.receive(bytes);
+      },
       onClose: (error) =>
         this.close(
           this.error(
@@ -116,7 +130,10 @@ export class GuestLink {
           ),
         ),
     });
-    this.peer.attach((frame) => this.link.write(frame));
+    this.peer.attach((frame) => {
+      traffic.sent += frame.length;
+      this.link.write(frame);
+    });
   }
 
   /** True until the link is lost or closed. */
@@ -136,7 +153,7 @@ export class GuestLink {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
     const span = UNTOLD.has(op) ? undefined : this.history.step(`guest ${op}`, chartOf(op, params));
-    const { id, result } = this.peer.request(op, params);
+    const { id, result } = this.peer.request(op, params, partsOf(span, op));
     const overdue = () =>
       this.peer.abandon(
         id,
@@ -252,6 +269,20 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** What takes the steps in which a guest says to have answered: known ones, within the time that the request took. */
+function partsOf(span: Span | undefined, op: GuestOp): ((steps: readonly RequestStep[]) => void) | undefined {
+  const known: readonly string[] | undefined = GUEST_STEPS[op];
+  if (span === undefined || span.id === 0 || known === undefined) return undefined;
+  const asked = performance.now();
+  return (steps) => {
+    const took = performance.now() - asked;
+    for (const { name, fromMs, ms } of steps) {
+      const from = Math.min(fromMs, took);
+      if (known.includes(name)) span.part(`guest ${name}`, from, Math.min(ms, took - from));
+    }
+  };
 }
 
 /** The container or process that a request is about. */

@@ -8,7 +8,7 @@ import type { GuestShell, GuestShells, ShellListener, ShellRequest } from "../..
 import type { Inspection, LogName, SandboxUsage } from "../../contracts/inspection.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { within } from "../../lib/async.ts";
-import { processMemory, processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes.ts";
 import type { SandboxRegistry } from "./registry.ts";
 
 /** How long a guest may take to say what its containers use. */
@@ -76,16 +76,15 @@ export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestSh
 
   private async usageOf(id: string): Promise<SandboxUsage> {
     const { pid } = this.sandboxes.status(id);
-    const [containers, stat, memoryBytes] = await Promise.all([
+    const [containers, vmm] = await Promise.all([
       within(this.sandboxes.stats(id), GUEST_MS).catch(() => undefined),
       pid === 0 ? undefined : processStat(pid),
-      pid === 0 ? undefined : processMemory(pid),
     ]);
     return {
       sandboxId: id,
       at: this.now(),
       ...(containers === undefined ? {} : { containers: containersUsage(containers) }),
-      ...(stat === undefined || memoryBytes === undefined ? {} : { vmm: { cpuMs: stat.cpuMs, memoryBytes } }),
+      ...(vmm === undefined ? {} : { vmm: { cpuMs: vmm.cpuMs, memoryBytes: vmm.residentBytes } }),
     };
   }
 }

@@ -14,6 +14,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { abortable } from "../../lib/async.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
 import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import type { GuestLink } from "../guest/link.ts";
@@ -37,7 +38,14 @@ export interface GuestContainerPorts
   readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
     Deadlines,
-    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share" | "outputDrain"
+    | "containerCreate"
+    | "containerDelete"
+    | "processStart"
+    | "guestSignal"
+    | "guestKill"
+    | "guestRequest"
+    | "share"
+    | "outputDrain"
   >;
   readonly pace: Pick<Pace, "guests">;
   /** What any container's writable layer may take at most. */
@@ -123,8 +131,23 @@ export class GuestContainer implements BackendContainer {
     });
   }
 
+  /**
+   * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL is
+   * given up: the sandbox ends by that, and its containers with it.
+   */
   async signal(execId: string, signal: number, all: boolean): Promise<void> {
-    await this.ask("process.signal", { id: this.id, execId, signal, all });
+    const { liveLink: link, ownerId } = this.vm;
+    const { guestKill, guestSignal } = this.ports.deadlines;
+    const deadlineMs = signal === SIGKILL ? guestKill : guestSignal;
+    try {
+      await link.request("process.signal", { id: this.id, execId, signal, all }, { deadlineMs });
+    } catch (error) {
+      if (!(error instanceof BlazarError && error.code === "DeadlineExceeded")) throw error;
+      if (signal !== SIGKILL)
+        return this.logger.warn({ signal, execId, deadlineMs }, "the guest has not answered to a signal yet");
+      const reason = `its guest has not obeyed SIGKILL within ${deadlineMs} ms`;
+      link.close(blazarError("GuestLost", "kill the container", reason, { subject: ownerId, cause: error }));
+    }
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {

@@ -10,17 +10,17 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
-import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
+import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
-import { GuestLink } from "../guest/link.ts";
+import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
-import type { VmSupply } from "../supply/vm-supply.ts";
+import type { VmSupply, WantedVm } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
@@ -39,6 +39,8 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
   /** Identifies this life of the daemon to agents. */
   readonly session: string;
   readonly text: TextCodec;
+  /** As {@link GuestLinkOptions.traffic}. */
+  readonly traffic?: GuestTraffic;
   readonly histories: Histories;
 }
 
@@ -46,14 +48,12 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
 export interface VmBootOptions {
   /** The sandbox's id, or the name of a VM of the pool; the keeper's name for a VM that is started. */
   readonly id: string;
-  readonly shape: VmShape;
+  readonly wanted: WantedVm;
   /** What the guest is told when it is set up. */
   readonly guest: GuestSpec;
-  /** The pod's wish where the VM comes from. */
-  readonly asked: string | undefined;
   readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
-  readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
+  readonly connectNetwork: ((vm: GuestVm) => Promise<void>) | undefined;
   readonly resources: HeldResources;
   readonly supply: VmSupply;
   readonly logger: Logger;
@@ -81,10 +81,10 @@ export class VmBoot {
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger, resources, shares } = options;
+    const { id, wanted, supply, logger, resources, shares } = options;
     this.id = id;
     this.places = new VmPlaces(ports, resources, shares);
-    this.claim = new Claim(id, { shape, asked }, supply, logger);
+    this.claim = new Claim(id, wanted, supply, logger);
   }
 
   /** A warm VM is promised to this start: its guest is set up from now on. */
@@ -154,12 +154,13 @@ export class VmBoot {
     return this.afterwards(async () => {
       const vm = this.running;
       const { logger } = this.options;
-      const { session, text } = this.ports;
+      const { session, text, traffic } = this.ports;
       const link = new GuestLink(await vm.vm.connectAgent(signal), {
         sandboxId: this.id,
         session,
         text,
         logger,
+        traffic,
         history: this.history,
       });
       vm.link = link;
@@ -288,6 +289,7 @@ export class VmBoot {
     this.places.own(warm.place.user);
     try {
       await before.handOver();
+      this.refuseNetworkOf(warm);
       const { pid } = warm.vm.identity;
       // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
       const moved = reservation?.entered ?? this.enterGroups(pid);
@@ -302,13 +304,19 @@ export class VmBoot {
     }
   }
 
+  /** What it is connected to cannot be taken from it without another network. */
+  private refuseNetworkOf({ networkAhead }: GuestVm): void {
+    if (networkAhead === undefined || this.options.connectNetwork !== undefined) return;
+    throw this.missing("adopt a warm VM", "it has the host's network, and the pod has none");
+  }
+
   private async start(
     sourceWith: (disk: PreparedDisk | undefined) => VmSource,
     signal: AbortSignal,
   ): Promise<{ pid: number }> {
     // it came too late for the chart, which has gone on to the next way
     if (this.vm !== undefined) await this.dropVm();
-    const { id, shape, resources } = this.options;
+    const { id, wanted, resources } = this.options;
     const place = await this.places.make(signal);
     const isCopy = sourceWith(undefined).kind !== "boot";
     const disk = isCopy ? this.templateDisk() : undefined;
@@ -319,7 +327,7 @@ export class VmBoot {
     let vm: Vm;
     try {
       const { directory, user } = place;
-      const spec = { ...shape, id, directory, user, cgroups: this.procs, source };
+      const spec = { ...wanted.shape, id, directory, user, cgroups: this.procs, source };
       vm = await this.told("vmm launch", () => this.ports.launch(spec, signal));
     } catch (error) {
       // the driver leaves nothing of a launch that failed
@@ -336,7 +344,8 @@ export class VmBoot {
   }
 
   private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
-    const { shape, resources, logger } = this.options;
+    const { wanted, resources, logger } = this.options;
+    const { shape } = wanted;
     const { session, users } = this.ports;
     const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
     return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
@@ -362,8 +371,8 @@ export class VmBoot {
 
   private async connectNetwork(): Promise<void> {
     const { connectNetwork } = this.options;
-    const { vm } = this.running;
-    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(vm));
+    const { running } = this;
+    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(running));
   }
 
   /** Gives up a VM, so that another one can be started; its directories stay in the journal until the end. */

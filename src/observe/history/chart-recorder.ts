@@ -29,7 +29,17 @@ export interface ChartView {
 export interface ChartObserver {
   /** Entries that have caused what is sent now; undefined = nothing of this sandbox has. */
   cause(key: ChartKey): number | undefined;
-  moved(key: ChartKey, from: string, to: string, at: number): void;
+  moved(move: ChartMove): void;
+}
+
+/** A chart has gone from one state to another. */
+export interface ChartMove {
+  readonly key: ChartKey;
+  readonly chart: ChartName;
+  readonly to: string;
+  readonly at: number;
+  /** The states that were left, outer ones first, and how long each was held. */
+  readonly left: readonly { readonly path: string; readonly ms: number }[];
 }
 
 class Track implements ChartView {
@@ -199,11 +209,14 @@ export class ChartRecorder {
     const before = track.entered;
     track.path = path;
     track.entered = new Map(activePaths(path).map((each) => [each, before.get(each) ?? at]));
-    const { key, current } = track;
+    const { key, chart, current } = track;
     const moved = { kind: "transition", ...causedBy(current), chart: key, at, name, from, to: path } as const;
     track.transition = this.entries.add(moved);
     track.current = track.transition;
-    this.observer.moved(key, from, path, at);
+    const left = [...before].flatMap(([each, since]) =>
+      track.entered.has(each) ? [] : [{ path: each, ms: at - since }],
+    );
+    this.observer.moved({ key, chart, to: path, at, left });
   }
 
   private untrackEnded(track: Track): void {

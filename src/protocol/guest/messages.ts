@@ -383,6 +383,12 @@ export type GuestOp = keyof typeof GUEST_REQUESTS;
 export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["params"]>;
 export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
 
+/** The steps that the agent tells of its answers, if it is asked for them; the host takes no others. */
+export const GUEST_STEPS: { readonly [Op in GuestOp]?: readonly string[] } = {
+  "sandbox.setup": ["identity", "files", "network"],
+  "container.create": ["root", "cgroup", "first process"],
+};
+
 /** Every event of the agent. */
 export const GUEST_EVENTS = {
   "process.exited": processExited,
