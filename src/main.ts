@@ -7,6 +7,7 @@
 import { Command, CommanderError } from "commander";
 import type { ImageListOptions, ImageOptions } from "./cli/image.ts";
 import type { RunOptions } from "./cli/run.ts";
+import type { UiOptions } from "./cli/ui.ts";
 import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
 import { reasonOf } from "./contracts/errors.ts";
 
@@ -60,6 +61,16 @@ function program(): Command {
     .action(async (command: string[], options: RunOptions) => {
       const { run } = await import("./cli/run.ts");
       process.exitCode = await run(command, options);
+    });
+  cli
+    .command("ui")
+    .description("serve the state-chart page on 127.0.0.1, and print its address")
+    .option("--port <number>", "where it is served; default: a free port")
+    .option("--address <socket>", "the daemon's inspection socket")
+    .option("--offline", "without a daemon: only for journals and bundles that are dropped onto the page")
+    .action(async (options: UiOptions) => {
+      const { serveUi } = await import("./cli/ui.ts");
+      process.exitCode = await serveUi(options, BLAZAR_VERSION);
     });
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
   addImageCommands(cli.command("image").description("disks of containers' read-only layers"));

@@ -10,6 +10,7 @@ import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 import { versionDefine } from "./version.ts";
@@ -18,7 +19,7 @@ import { versionDefine } from "./version.ts";
 const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that main.ts imports when their command is called. */
-const COMMANDS = ["image", "run", "serve", "template"];
+const COMMANDS = ["image", "run", "serve", "template", "ui"];
 
 /** main.ts finds a command's bundle beside its own. */
 const COMMAND_BUNDLES: Plugin = {
@@ -107,6 +108,7 @@ export async function buildDist(progress: Progress): Promise<void> {
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   await chmod(programFile(), 0o755);
   await removeOthers(new Set(result.outputFiles.map((file) => file.path)));
+  await buildPage(progress);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
     `✓ dist/blazar.mjs, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,

@@ -5,8 +5,8 @@
  * A reader that is too slow is cut off, and asks anew: nothing here may grow without a bound.
  */
 import type { ServerResponse } from "node:http";
-import type { EventSource } from "../contracts/event-source.ts";
 import { reasonOf } from "../contracts/errors.ts";
+import type { EventSource } from "../contracts/event-source.ts";
 import type { InspectionEvent } from "../contracts/inspection.ts";
 import type { StreamEnd, StreamMessage } from "./messages.ts";
 

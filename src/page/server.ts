@@ -60,7 +60,8 @@ interface Served extends Shown {
 }
 
 function serve(request: IncomingMessage, response: ServerResponse, served: Served): void {
-  for (const [name, value] of Object.entries(SAFE_HEADERS)) if (value !== undefined) response.setHeader(name, value);
+  for (const [name, value] of Object.entries(SAFE_HEADERS))
+    if (value !== undefined) response.setHeader(name, value);
   // a reader that goes away in the middle of an answer
   response.on("error", () => response.destroy());
   const url = urlOf(request);

@@ -47,17 +47,22 @@ export function stepsOf({ history, summary }: SandboxDetail, now: number): Step[
   const steps: Step[] = [];
   for (const [index, entry] of inOrder.entries()) {
     const chart = entry.chart === undefined ? "" : (names.get(entry.chart) ?? entry.chart);
-    const common = { chart, at: entry.at, entryId: entry.id, error: entry.error };
+    const common = { chart, at: entry.at, entryId: entry.id };
     if (entry.kind === "transition") {
-      const left = inOrder.slice(index + 1).find((later) => later.kind === "transition" && later.chart === entry.chart);
+      const left = inOrder
+        .slice(index + 1)
+        .find((later) => later.kind === "transition" && later.chart === entry.chart);
       // the last state of a chart is where it stays: no step on the way
       if (left === undefined && summary.endedAt !== undefined) continue;
       const name = entry.to ?? "";
-      steps.push({ ...common, key: `${chart}|state|${name}`, kind: "state", name, ms: (left?.at ?? end) - entry.at });
+      const ms = (left?.at ?? end) - entry.at;
+      // a transition that tells an error leaves the state that has failed
+      steps.push({ ...common, key: `${chart}|state|${name}`, kind: "state", name, ms, error: left?.error });
     }
     if (entry.kind === "effect" || entry.kind === "step") {
       const { kind, name } = entry;
-      steps.push({ ...common, key: `${chart}|${kind}|${name}`, kind, name, ms: entry.ms ?? end - entry.at });
+      const ms = entry.ms ?? end - entry.at;
+      steps.push({ ...common, key: `${chart}|${kind}|${name}`, kind, name, ms, error: entry.error });
     }
   }
   return steps;
@@ -74,7 +79,10 @@ export function align(first: readonly Step[], second: readonly Step[]): AlignedS
       aligned.push(pair(left, right));
       a++;
       b++;
-    } else if (right === undefined || (left !== undefined && at(lengths, a + 1, b) >= at(lengths, a, b + 1))) {
+    } else if (
+      right === undefined ||
+      (left !== undefined && at(lengths, a + 1, b) >= at(lengths, a, b + 1))
+    ) {
       aligned.push(pair(left, undefined));
       a++;
     } else {

@@ -52,7 +52,14 @@ export function chartAt(detail: SandboxDetail, key: ChartKey, at: number): Chart
   if (by === undefined && now !== undefined && now.since <= at)
     return { key, chart: now.chart, active: now.active, since: now.since, spent };
   const active = withOuter(by?.to ?? "");
-  return { key, chart: chartOf(key), active, since: by?.at ?? at, ...(by === undefined ? {} : { by }), spent };
+  return {
+    key,
+    chart: chartOf(key),
+    active,
+    since: by?.at ?? at,
+    ...(by === undefined ? {} : { by }),
+    spent,
+  };
 }
 
 /** What went on at an instant: begun, and not ended. */

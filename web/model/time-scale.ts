@@ -87,7 +87,9 @@ function cutsOf(history: readonly HistoryEntry[], from: number, to: number): num
 function busy(history: readonly HistoryEntry[], piece: Piece, now: number): boolean {
   return history.some(
     ({ kind, at, ms }) =>
-      (kind === "effect" || kind === "step") && at <= piece.from && (ms === undefined ? now : at + ms) >= piece.to,
+      (kind === "effect" || kind === "step") &&
+      at <= piece.from &&
+      (ms === undefined ? now : at + ms) >= piece.to,
   );
 }
 

@@ -28,7 +28,10 @@ export function rowsOf(history: readonly HistoryEntry[], now: number): Row[] {
   for (const entry of inOrder) {
     const cause = causes.causeOf(entry);
     roots.set(entry.id, cause === undefined ? entry : (roots.get(cause.id) ?? entry));
-    depths.set(entry.id, cause === undefined ? 0 : Math.min(MOST_DEPTH, depthBelow(entry, cause, causes, depths)));
+    depths.set(
+      entry.id,
+      cause === undefined ? 0 : Math.min(MOST_DEPTH, depthBelow(entry, cause, causes, depths)),
+    );
   }
   const rows = inOrder.map((entry): Row => {
     const open = entry.ms === undefined && takesTime(entry);
