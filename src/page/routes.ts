@@ -28,6 +28,14 @@ const LOG_NAMES: readonly LogName[] = ["vmm", "console", "agent"];
 
 /** Answers a question below `/api/`. */
 export function answer(url: URL, response: ServerResponse, shown: Shown): void {
+  try {
+    route(url, response, shown);
+  } catch (error) {
+    fail(response, error);
+  }
+}
+
+function route(url: URL, response: ServerResponse, shown: Shown): void {
   const [what = "", ...rest] = url.pathname.slice(API.length).split("/").map(decoded);
   const { source } = shown;
   if (what === "hello" && rest.length === 0) return reply(response, hello(shown));

@@ -5,8 +5,8 @@ import type { ChartMoment } from "../model/moments.ts";
 import { duration } from "../model/words.ts";
 import { Guest } from "../parts/text.tsx";
 import { TIP } from "./chart-states.tsx";
-import type { Item } from "./chart-view.tsx";
 import { allStates, type Graph, type GraphState } from "./graph.ts";
+import type { Item } from "./layout.ts";
 
 export interface ChartTipProps {
   readonly item: Item;

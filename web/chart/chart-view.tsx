@@ -12,7 +12,7 @@ import { ChartEdges } from "./chart-edges.tsx";
 import { ChartStates } from "./chart-states.tsx";
 import { ChartTip } from "./chart-tip.tsx";
 import { allStates, edgeTaken, type Graph, graphOf, isIn } from "./graph.ts";
-import type { Box, Layout } from "./layout.ts";
+import type { Item, Layout } from "./layout.ts";
 import { useLayout } from "./use-layout.ts";
 import { useZoom, ZoomButtons } from "./zoom.tsx";
 
@@ -23,12 +23,6 @@ export interface ChartViewProps {
   readonly deadlines: readonly RunningDeadline[];
   /** The instant that is shown. */
   readonly at: number;
-}
-
-/** What is explained: a state's path or an edge's id. */
-export interface Item {
-  readonly id: string;
-  readonly box: Box;
 }
 
 export function ChartView(props: ChartViewProps) {

@@ -17,6 +17,12 @@ export interface Box {
   readonly height: number;
 }
 
+/** What of a drawing can be explained: a state by its path, or an edge by its id. */
+export interface Item {
+  readonly id: string;
+  readonly box: Box;
+}
+
 export interface PlacedEdge {
   readonly edge: GraphEdge;
   /** SVG path data. */

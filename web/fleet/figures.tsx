@@ -5,7 +5,7 @@ import { useNow } from "../data/clock.ts";
 import { countsByPhase, PHASES } from "../model/fleet.ts";
 import { bytes, duration } from "../model/words.ts";
 import { toneOf } from "../parts/badges.tsx";
-import { Rate } from "./rate.tsx";
+import { Rate, type Sample } from "./rate.tsx";
 
 const PATHS = ["pool", "fork", "clone", "boot"];
 const MINUTE = 60_000;
@@ -93,11 +93,6 @@ function Starts({ node }: { readonly node: NodeStatus | undefined }) {
       </span>
     </div>
   );
-}
-
-export interface Sample {
-  readonly at: number;
-  readonly total: number;
 }
 
 const KEPT = 60;

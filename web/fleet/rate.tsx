@@ -1,5 +1,9 @@
 /** A small line: how many starts there were between two answers of the daemon. Told in words beside it. */
-import type { Sample } from "./figures.tsx";
+/** How many starts there have been. */
+export interface Sample {
+  readonly at: number;
+  readonly total: number;
+}
 
 const WIDTH = 120;
 const HEIGHT = 24;
