@@ -2,7 +2,7 @@
  * Four kinds of tests (test/README.md). `unit` and `model` need only the npm packages and run in parallel.
  *
  * `integration` boots real VMs and `e2e` real containerds. Two cores carry one such file at a time, so they come last
- * and one by one. Their deadlines fit software emulation.
+ * and one by one. Their deadlines fit software emulation. `ui` needs a browser: `npm run test:ui`.
  */
 import { defineConfig } from "vitest/config";
 import { versionDefine } from "./setup/lib/version.ts";
@@ -32,6 +32,7 @@ export default defineConfig({
       { define, test: project("model", 1, MODEL_TIMEOUT) },
       { define, test: heavyProject("integration", 2, 120 * SECOND) },
       { define, test: heavyProject("e2e", 3, 180 * SECOND) },
+      { define, test: heavyProject("ui", 4, 180 * SECOND) },
     ],
   },
 });

@@ -19,9 +19,18 @@ interface Check {
 }
 
 /** What dependency-cruiser looks at, as far as it exists. */
-const LAYERED = ["src", "web", "lab", "guest", "keeper", "fileserver", "native", "setup", "test", "bench"].filter(
-  (name) => existsSync(path.join(repoRoot(), name)),
-);
+const LAYERED = [
+  "src",
+  "web",
+  "lab",
+  "guest",
+  "keeper",
+  "fileserver",
+  "native",
+  "setup",
+  "test",
+  "bench",
+].filter((name) => existsSync(path.join(repoRoot(), name)));
 
 const CHECKS: readonly Check[] = [
   { name: "types", what: "tsc, code for Node", bin: "tsc", args: ["-p", "tsconfig.json"] },

@@ -75,7 +75,7 @@ function Edge({ placed: { edge, path, label, lines }, isTaken, hands }: EdgeProp
       data-item={edge.id}
       data-taken={isTaken}
       tabIndex={hands.current === edge.id ? 0 : -1}
-      aria-label={`from ${edge.from} to ${edge.to}: ${eventsOf(edge)}`}
+      aria-label={`${lines.join(" ")}, from ${edge.from} to ${edge.to}: ${eventsOf(edge)}`}
       aria-describedby={TIP}
       onMouseEnter={() => hands.hovered(edge.id)}
       onMouseLeave={() => hands.hovered(undefined)}
@@ -95,7 +95,7 @@ function Edge({ placed: { edge, path, label, lines }, isTaken, hands }: EdgeProp
       <text className="edge-label">
         {lines.map((line, index) => (
           <tspan key={line} x={label.x + 4} y={label.y + FIRST_LINE + index * LINE}>
-            {line}
+            {`${line} `}
           </tspan>
         ))}
       </text>

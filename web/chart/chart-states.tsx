@@ -68,6 +68,7 @@ function State({ state, box, moment, deadline, at, hands }: StateProps) {
   const isActive = moment.active.includes(path);
   const isInnermost = moment.active.at(-1) === path;
   const spent = moment.spent.get(path);
+  const note = noteOf(state, spent);
   const said = isActive ? "active" : spent === undefined ? "not entered" : "left";
   return (
     <g
@@ -79,7 +80,7 @@ function State({ state, box, moment, deadline, at, hands }: StateProps) {
       data-visited={spent !== undefined}
       data-type={type}
       tabIndex={hands.current === path ? 0 : -1}
-      aria-label={`${path}, ${said}${spent === undefined ? "" : `, ${duration(spent)}`}`}
+      aria-label={`${name} ${note}, ${said}, ${path}`}
       aria-describedby={TIP}
       onMouseEnter={() => hands.hovered(path)}
       onMouseLeave={() => hands.hovered(undefined)}
@@ -99,25 +100,33 @@ function State({ state, box, moment, deadline, at, hands }: StateProps) {
       )}
       <text className="state-name" x={box.x + 12} y={box.y + 20}>
         {name}
-      </text>
-      <StateNote state={state} box={box} spent={spent} />
+      </text>{" "}
+      <StateNote isOuter={state.states.length > 0} box={box} note={note} />
       {deadline !== undefined && <DeadlineBar box={box} deadline={deadline} at={at} />}
     </g>
   );
 }
 
-/** Below the name: how long it was active, or what it waits for; beside the name where states are inside. */
+/** How long it was active; before that, what it will wait for. */
+function noteOf({ states, definition }: GraphState, spent: number | undefined): string {
+  if (spent !== undefined) return duration(spent);
+  return states.length > 0 ? "" : (definition.effects[0] ?? "");
+}
+
+/** Below the name; beside it where states are inside. */
 function StateNote({
-  state,
+  isOuter,
   box,
-  spent,
-}: Pick<StateProps, "state" | "box"> & { readonly spent: number | undefined }) {
-  const isOuter = state.states.length > 0;
-  const note = spent === undefined ? (state.definition.effects[0] ?? "") : duration(spent);
+  note,
+}: {
+  readonly isOuter: boolean;
+  readonly box: Box;
+  readonly note: string;
+}) {
   const [x, y] = isOuter ? [box.x + box.width - 12, box.y + 20] : [box.x + 12, box.y + 36];
   return (
     <text className="state-note" x={x} y={y} textAnchor={isOuter ? "end" : "start"}>
-      {isOuter && spent === undefined ? "" : note}
+      {note}
     </text>
   );
 }

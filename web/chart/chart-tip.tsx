@@ -17,6 +17,8 @@ export interface ChartTipProps {
   readonly at: number;
   readonly zoom: number;
   readonly scroller: RefObject<HTMLDivElement | null>;
+  /** Changes when the chart is scrolled. */
+  readonly scrolled: number;
 }
 
 const GAP = 10;
@@ -103,9 +105,10 @@ function Transitions({ transitions }: { readonly transitions: readonly ChartTran
 }
 
 /** Beside the item, inside of the chart's frame. Before it is measured, it is not seen. */
-function usePlace({ item, zoom, scroller }: ChartTipProps) {
+function usePlace({ item, zoom, scroller, scrolled }: ChartTipProps) {
   const tip = useRef<HTMLDivElement>(null);
   const [place, setPlace] = useState<{ left: number; top: number } | undefined>();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: scrolling moves the item
   useLayoutEffect(() => {
     const [element, frame] = [tip.current, scroller.current];
     if (element === null || frame === null) return;
@@ -124,6 +127,6 @@ function usePlace({ item, zoom, scroller }: ChartTipProps) {
     const x = isRight ? right + GAP : isLeft ? left - GAP - width : left;
     const y = isRight || isLeft ? top : isBelow ? bottom + GAP : top - GAP - height;
     setPlace({ left: bounded(x, frame.clientWidth - width), top: bounded(y, room - height) });
-  }, [item, zoom, scroller]);
+  }, [item, zoom, scroller, scrolled]);
   return { tip, place: place ?? { visibility: "hidden" as const } };
 }

@@ -46,6 +46,7 @@ function Drawing({
   const [hovered, setHovered] = useState<string>();
   const [focused, setFocused] = useState<string>();
   const [current, setCurrent] = useState<string>();
+  const [scrolled, setScrolled] = useState(0);
   const taken = moment.by === undefined ? undefined : edgeTaken(graph.edges, moment.by);
   useInSight(scroller, layout, moment.active.at(-1), zoom);
   const place = Math.max(
@@ -70,7 +71,7 @@ function Drawing({
   const hands = { current: items[place]?.id, hovered: setHovered, focused: setFocused };
   return (
     <div className="chart">
-      <div className="chart-scroll" ref={scroller} onScroll={() => setHovered(undefined)}>
+      <div className="chart-scroll" ref={scroller} onScroll={() => setScrolled((before) => before + 1)}>
         <svg
           className="chart-drawing"
           role="group"
@@ -102,6 +103,7 @@ function Drawing({
           at={at}
           zoom={zoom}
           scroller={scroller}
+          scrolled={scrolled}
         />
       )}
     </div>

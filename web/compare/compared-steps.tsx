@@ -21,7 +21,7 @@ export function ComparedSteps({ steps }: { readonly steps: readonly AlignedStep[
     ),
   );
   return (
-    <div className="compared-scroll">
+    <div className="compared-scroll" role="region" aria-label="Steps of both" tabIndex={0}>
       <table className="compared">
         <thead>
           <tr>

@@ -4,7 +4,15 @@
  * A grid in the words of ARIA: one row is in the tab order, arrows move, and screen readers are told of all rows.
  */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useDeferredValue, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type RefObject,
+  useDeferredValue,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import type { SandboxSummary } from "../../src/contracts/inspection.ts";
 import { go } from "../data/route.ts";
 import { EVERYTHING, type FleetFilter, filtered, type SortKey, sorted } from "../model/fleet.ts";
@@ -131,6 +139,7 @@ function Rows({ rows, marks }: RowsProps) {
     getItemKey: (index) => rows[index]?.id ?? index,
     overscan: OVERSCAN,
   });
+  const wanted = useFocusWhenThere(scroller);
   const place = Math.max(
     0,
     rows.findIndex(({ id }) => id === current),
@@ -140,12 +149,7 @@ function Rows({ rows, marks }: RowsProps) {
     if (target === undefined) return;
     setCurrent(target.id);
     virtual.scrollToIndex(rows.indexOf(target));
-    // the row may only now come into the document
-    requestAnimationFrame(() =>
-      scroller.current
-        ?.querySelector<HTMLElement>(`[data-id="${CSS.escape(target.id)}"]`)
-        ?.focus({ preventScroll: true }),
-    );
+    wanted.current = target.id;
   };
   const pressed = (event: KeyboardEvent): void => {
     const sandbox = rows[place];
@@ -180,6 +184,19 @@ function Rows({ rows, marks }: RowsProps) {
       </div>
     </div>
   );
+}
+
+/** A row that was asked for may come into the document some frames later; then it gets the focus. */
+function useFocusWhenThere(scroller: RefObject<HTMLElement | null>) {
+  const wanted = useRef<string>(undefined);
+  useEffect(() => {
+    if (wanted.current === undefined) return;
+    const row = scroller.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(wanted.current)}"]`);
+    if (row === null || row === undefined) return;
+    wanted.current = undefined;
+    row.focus({ preventScroll: true });
+  });
+  return wanted;
 }
 
 function nextPlace(key: string, place: number, count: number): number | undefined {

@@ -37,7 +37,7 @@ export function TopBar({ mode, route, help }: TopBarProps) {
       </a>
       {mode !== undefined && <ConnectionChip mode={mode} />}
       <span className="top-space" />
-      <button type="button" className="button" onClick={chooseFile}>
+      <button type="button" className="button" aria-label="Open a file" onClick={chooseFile}>
         <Icon name="file" />
         <span>Open a file</span>
       </button>

@@ -31,7 +31,6 @@ export const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
       id={props.id}
       role="option"
       aria-selected={isSelected}
-      aria-label={labelOf(entry, isOpen ? `${time} so far` : time)}
       className="row"
       data-kind={entry.kind}
       data-failed={entry.error !== undefined}
@@ -41,6 +40,7 @@ export const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
     >
       <span className="row-name" data-depth={depth}>
         <span className="row-mark" aria-hidden="true" />
+        <span className="unseen">{aboutOf(entry)}: </span>
         <bdi>{harmless(nameOf(entry), NAME)}</bdi>
         {entry.kind === "transition" && entry.name !== "" && (
           <span className="row-by">{harmless(entry.name, NAME)}</span>
@@ -59,6 +59,7 @@ export const TimelineRow = memo(function TimelineRow(props: TimelineRowProps) {
       <span className="row-time">
         {time}
         {isOpen && "…"}
+        {entry.error !== undefined && <span className="unseen"> failed: {harmless(entry.error, ERROR)}</span>}
       </span>
     </div>
   );
@@ -69,15 +70,7 @@ export function nameOf({ kind, name, to = "" }: HistoryEntry): string {
   return kind === "transition" ? to : name;
 }
 
-function labelOf(entry: HistoryEntry, time: string): string {
-  const chart = entry.chart === undefined ? "" : ` of ${entry.chart}`;
-  const parts = [
-    `${entry.kind}${chart}: ${nameOf(entry)}`,
-    time,
-    entry.error === undefined ? "" : `failed: ${entry.error}`,
-  ];
-  return parts
-    .filter((part) => part !== "")
-    .map((part) => harmless(part, ERROR))
-    .join(", ");
+/** `effect of boot`, for those who do not see the mark. */
+function aboutOf({ kind, chart }: HistoryEntry): string {
+  return harmless(chart === undefined ? kind : `${kind} of ${chart}`, NAME);
 }
