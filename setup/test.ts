@@ -1,5 +1,5 @@
 /**
- * `npm test [-- VITEST ARGS]`: set-up, bundle, every test that needs no browser, and a closing line with the counts.
+ * `npm test [-- VITEST ARGS]`: set-up, bundle, every test, and a closing line with the counts.
  *
  * The counts come from vitest's JSON report, the exit code from vitest. A run without a report counts as one failure:
  * it must never look like a green one.
@@ -18,10 +18,7 @@ import { ensureArtifacts } from "./steps/artifacts.ts";
 async function runVitest(args: readonly string[], report: string): Promise<number> {
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const [node, vitest] = [process.execPath, nodeBin("vitest")];
-  // what needs a browser is `npm run test:ui`
-  return await passThrough(node, [vitest, "run", "--project=!ui", ...reporters, ...args], {
-    cwd: repoRoot(),
-  });
+  return await passThrough(node, [vitest, "run", ...reporters, ...args], { cwd: repoRoot() });
 }
 
 await command(async () => {

@@ -1,32 +1,37 @@
 /**
- * `blazar ui`: serves the state-chart page until a signal comes; the only thing that it prints is the page's address.
+ * `blazar ui`: serves the state-chart page until a signal comes. All that it prints is the page's address, which has the token.
  */
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blazarError } from "../contracts/errors.ts";
+import { chartDefinitions } from "../observe/charts/definitions.ts";
 import { PageServer } from "../page/server.ts";
 import { InspectionClient } from "../rpc/inspection/client.ts";
+import { type DaemonOptions, daemonSocket } from "./daemon-socket.ts";
 
-export interface UiOptions {
+/** Put in its place when this file is bundled (setup/lib/dist.ts). */
+declare const BLAZAR_VERSION: string;
+
+export interface UiOptions extends DaemonOptions {
   readonly port?: string;
-  readonly address?: string;
   readonly offline?: boolean;
 }
 
-const DEFAULT_ADDRESS = "/run/blazar/inspection.sock";
 const LAST_PORT = 65_535;
+/** Beside the program's bundle. */
+const PAGE = path.join(path.dirname(fileURLToPath(import.meta.url)), "page");
 
 /** Returns the exit code. */
-export async function serveUi(options: UiOptions, version: string): Promise<number> {
+export async function ui(options: UiOptions): Promise<number> {
   const port = readPort(options.port ?? "0");
-  const client =
-    options.offline === true ? undefined : new InspectionClient(options.address ?? DEFAULT_ADDRESS);
-  const directory = path.join(path.dirname(fileURLToPath(import.meta.url)), "page");
-  const server = await PageServer.start({ version, port, directory, source: client, charts: [] });
+  const source =
+    options.offline === true ? undefined : new InspectionClient(await daemonSocket(options, process.env));
+  const charts = source === undefined ? chartDefinitions() : [];
+  const server = await PageServer.start({ version: BLAZAR_VERSION, port, directory: PAGE, source, charts });
   process.stdout.write(`${server.url}\n`);
   await asked();
   await server.stop();
-  client?.close();
+  source?.close();
   return 0;
 }
 

@@ -13,16 +13,19 @@ import type {
   SandboxBackend,
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { GuestShell, ShellListener, ShellRequest } from "../../contracts/guest-shell.ts";
+import type { Histories } from "../../contracts/history.ts";
+import type { LogName } from "../../contracts/inspection.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
-import type { Vm, VmShape } from "../../contracts/vm.ts";
+import type { LogEnd, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { GuestSpec } from "../guest/setup.ts";
-import { askedWay, type PodVms } from "../supply/vm-supply.ts";
+import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
@@ -30,6 +33,7 @@ import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
+import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
@@ -37,6 +41,7 @@ import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
+  readonly histories: Histories;
   readonly networks: PodNetworks;
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
@@ -51,6 +56,8 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   /** What a VMM takes beside its guest's memory. */
   readonly vmmBytes: (vcpus: number) => number;
 }
+
+const NO_LOG: LogEnd = { bytes: new Uint8Array(), written: 0 };
 
 export class VmBackend implements Backend {
   readonly name = "vm";
@@ -126,9 +133,8 @@ class VmSandbox implements SandboxBackend {
   async prepare(signal: AbortSignal): Promise<void> {
     for (const warning of this.sized.warnings) this.logger.warn({ vm: this.shape }, warning);
     await this.network.read(signal);
-    const { shape, asked } = this;
     this.boot = this.makeBoot();
-    const warm = this.ports.supply.reserve({ shape, asked });
+    const warm = this.ports.supply.reserve(this.wanted);
     if (warm !== undefined) this.boot.reserve(warm);
     this.boot.enter(this.procs);
     // the start and the containers follow
@@ -180,6 +186,10 @@ class VmSandbox implements SandboxBackend {
     this.onFinished();
   }
 
+  size(): VmSize {
+    return this.sized.size;
+  }
+
   info(): Record<string, string> {
     const vm = this.boot?.vm;
     if (vm === undefined) return { vmmTimeline: "[]", acceleration: "", boot: "", source: "", vm: "" };
@@ -200,6 +210,17 @@ class VmSandbox implements SandboxBackend {
     return (await this.boot?.vm?.vm.diagnostics()) ?? "";
   }
 
+  async readLog(log: LogName): Promise<LogEnd> {
+    const vm = this.boot?.vm;
+    if (log === "agent") return vm?.link?.log ?? NO_LOG;
+    return (await vm?.vm.readLog(log)) ?? NO_LOG;
+  }
+
+  async openShell(request: ShellRequest, listener: ShellListener): Promise<GuestShell> {
+    const { deadlines } = this.ports;
+    return await openShell(this.vm.liveLink, request, listener, { deadlines, logger: this.logger });
+  }
+
   /** In the words of the annotation that asks for a way. */
   private wayOf({ id, source }: GuestVm): string {
     if (id !== this.opening.spec.id) return "pool";
@@ -215,16 +236,20 @@ class VmSandbox implements SandboxBackend {
     throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.opening.spec.id });
   }
 
+  private get wanted(): WantedVm {
+    const { asked, shape, network } = this;
+    return { shape, asked, network: network.isHosts ? network.current : undefined };
+  }
+
   private makeBoot(): VmBoot {
     const { spec, directory, resources, logger } = this.opening;
-    const { asked, shape, network, ports } = this;
+    const { network, ports } = this;
     const options = {
       id: spec.id,
-      shape,
+      wanted: this.wanted,
       guest: this.guestSpec(),
-      asked,
       shares: sharesBelow(directory, spec.sharedDirectory),
-      connectNetwork: network.exists ? (vm: Vm) => this.connectNetwork(vm) : undefined,
+      connectNetwork: network.exists ? (vm: GuestVm) => this.connectNetwork(vm) : undefined,
       resources,
       supply: ports.supply,
       logger,
@@ -237,14 +262,14 @@ class VmSandbox implements SandboxBackend {
     const { opening, network } = this;
     return {
       ...opening.spec,
-      hostNetwork: opening.spec.netnsPath === "" && network.exists,
+      hostNetwork: network.isHosts,
       get network() {
         return network.current;
       },
     };
   }
 
-  private async connectNetwork(vm: Vm): Promise<void> {
+  private async connectNetwork(vm: GuestVm): Promise<void> {
     await this.network.connect(vm, this.procs);
     this.network.watch((network) => this.applyNetwork(network));
   }

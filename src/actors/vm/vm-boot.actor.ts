@@ -7,19 +7,20 @@
 import type { Observable } from "rxjs";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
-import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
+import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
-import { GuestLink } from "../guest/link.ts";
+import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
-import type { VmSupply } from "../supply/vm-supply.ts";
+import type { VmSupply, WantedVm } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
@@ -38,20 +39,21 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
   /** Identifies this life of the daemon to agents. */
   readonly session: string;
   readonly text: TextCodec;
+  /** As {@link GuestLinkOptions.traffic}. */
+  readonly traffic?: GuestTraffic;
+  readonly histories: Histories;
 }
 
 /** What the VM shall be. */
 export interface VmBootOptions {
   /** The sandbox's id, or the name of a VM of the pool; the keeper's name for a VM that is started. */
   readonly id: string;
-  readonly shape: VmShape;
+  readonly wanted: WantedVm;
   /** What the guest is told when it is set up. */
   readonly guest: GuestSpec;
-  /** The pod's wish where the VM comes from. */
-  readonly asked: string | undefined;
   readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
-  readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
+  readonly connectNetwork: ((vm: GuestVm) => Promise<void>) | undefined;
   readonly resources: HeldResources;
   readonly supply: VmSupply;
   readonly logger: Logger;
@@ -79,15 +81,17 @@ export class VmBoot {
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger, resources, shares } = options;
+    const { id, wanted, supply, logger, resources, shares } = options;
     this.id = id;
     this.places = new VmPlaces(ports, resources, shares);
-    this.claim = new Claim(id, { shape, asked }, supply, logger);
+    this.claim = new Claim(id, wanted, supply, logger);
   }
 
   /** A warm VM is promised to this start: its guest is set up from now on. */
   reserve(warm: GuestVm): void {
+    const { history } = this;
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
+    warm.link?.tells(history);
     this.claim.reserve(warm, setUp, this.ports.now);
     this.moveReserved();
   }
@@ -150,12 +154,14 @@ export class VmBoot {
     return this.afterwards(async () => {
       const vm = this.running;
       const { logger } = this.options;
-      const { session, text } = this.ports;
+      const { session, text, traffic } = this.ports;
       const link = new GuestLink(await vm.vm.connectAgent(signal), {
         sandboxId: this.id,
         session,
         text,
         logger,
+        traffic,
+        history: this.history,
       });
       vm.link = link;
       const forget = onAbort(signal, () => link.close());
@@ -231,7 +237,28 @@ export class VmBoot {
   /** As soon as there is a reserved VM and it is known where it belongs. */
   private moveReserved(): void {
     const { procs } = this;
-    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.ports.cgroups.enter(procs, pid));
+    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.enterGroups(pid));
+  }
+
+  private enterGroups(pid: number): Promise<void> {
+    return this.told("enter cgroups", () => this.ports.cgroups.enter(this.procs, pid));
+  }
+
+  /** Of the sandbox whose VM it is. */
+  private get history(): SandboxHistory {
+    return this.ports.histories.of(this.id);
+  }
+
+  private async told<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const span = this.history.step(name, "boot");
+    try {
+      const result = await work();
+      span.end();
+      return result;
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
   }
 
   private get running(): GuestVm {
@@ -256,14 +283,16 @@ export class VmBoot {
     await resources.adopt(warm.resources);
     this.claim.adopted();
     const before = warm.belongTo(id, resources, logger);
+    warm.link?.tells(this.history);
     this.vm = warm;
     warm.groups = this.procs;
     this.places.own(warm.place.user);
     try {
       await before.handOver();
+      this.refuseNetworkOf(warm);
       const { pid } = warm.vm.identity;
       // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
-      const moved = reservation?.entered ?? this.ports.cgroups.enter(this.procs, pid);
+      const moved = reservation?.entered ?? this.enterGroups(pid);
       this.goOn(moved, this.connectNetwork());
       this.settingUp = reservation?.ready ?? this.setUp(warm.liveLink, WARM_SET_UP_MS, signal);
       await abortable(this.settingUp, signal, { operation: "set up a warm VM", subject: id });
@@ -275,13 +304,19 @@ export class VmBoot {
     }
   }
 
+  /** What it is connected to cannot be taken from it without another network. */
+  private refuseNetworkOf({ networkAhead }: GuestVm): void {
+    if (networkAhead === undefined || this.options.connectNetwork !== undefined) return;
+    throw this.missing("adopt a warm VM", "it has the host's network, and the pod has none");
+  }
+
   private async start(
     sourceWith: (disk: PreparedDisk | undefined) => VmSource,
     signal: AbortSignal,
   ): Promise<{ pid: number }> {
     // it came too late for the chart, which has gone on to the next way
     if (this.vm !== undefined) await this.dropVm();
-    const { id, shape, resources } = this.options;
+    const { id, wanted, resources } = this.options;
     const place = await this.places.make(signal);
     const isCopy = sourceWith(undefined).kind !== "boot";
     const disk = isCopy ? this.templateDisk() : undefined;
@@ -292,8 +327,8 @@ export class VmBoot {
     let vm: Vm;
     try {
       const { directory, user } = place;
-      const spec = { ...shape, id, directory, user, cgroups: this.procs, source };
-      vm = await this.ports.launch(spec, signal);
+      const spec = { ...wanted.shape, id, directory, user, cgroups: this.procs, source };
+      vm = await this.told("vmm launch", () => this.ports.launch(spec, signal));
     } catch (error) {
       // the driver leaves nothing of a launch that failed
       await Promise.all([ref, diskRef].map((each) => each && journal.undone(each)));
@@ -303,13 +338,14 @@ export class VmBoot {
     this.vm.groups = this.procs;
     await journal.amend(ref, { kind: "process", id, ...vm.identity });
     // a fork is born where its original is; meanwhile its guest is set up
-    const moved = source.kind === "fork" ? this.ports.cgroups.enter(this.procs, vm.identity.pid) : undefined;
+    const moved = source.kind === "fork" ? this.enterGroups(vm.identity.pid) : undefined;
     this.goOn(this.connectNetwork(), moved);
     return { pid: vm.identity.pid };
   }
 
   private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
-    const { shape, resources, logger } = this.options;
+    const { wanted, resources, logger } = this.options;
+    const { shape } = wanted;
     const { session, users } = this.ports;
     const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
     return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
@@ -334,7 +370,9 @@ export class VmBoot {
   }
 
   private async connectNetwork(): Promise<void> {
-    await this.options.connectNetwork?.(this.running.vm);
+    const { connectNetwork } = this.options;
+    const { running } = this;
+    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(running));
   }
 
   /** Gives up a VM, so that another one can be started; its directories stay in the journal until the end. */

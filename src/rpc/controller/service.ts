@@ -6,6 +6,8 @@
  * and takes any other error as the end of the sandbox, for good.
  */
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import type { Histories } from "../../contracts/history.ts";
+import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxPhase, SandboxService } from "../../contracts/sandbox.ts";
 import { Ending } from "../ending.ts";
@@ -18,6 +20,7 @@ import type { PendingCall } from "../pending-call.ts";
 import { kindOfError } from "../status.ts";
 import { toMetrics } from "../task/metrics.ts";
 import { toTimestamp } from "../timestamps.ts";
+import { told } from "../told.ts";
 import type { TurnBudget } from "../turn-budget.ts";
 import { callAgain, unaryHandlers } from "./handlers.ts";
 import { toSandboxSpec } from "./sandbox-spec.ts";
@@ -55,20 +58,35 @@ export interface ControllerOptions {
   readonly closing: AbortSignal;
   /** Where calls that do work wait for their turn. Status, Platform and Wait do not. */
   readonly turns: TurnBudget;
+  /** Is told of the calls that change something. */
+  readonly histories: Histories;
+  /** What operators see of a sandbox, for a Status that is asked to be verbose; undefined = nothing more is known. */
+  readonly details: (sandboxId: string) => SandboxDetail | undefined;
 }
 
 /** The nine methods, ready for grpc-js. */
 export function createControllerService(options: ControllerOptions): ControllerServer {
-  const { sandboxes, taskAddress, turns } = options;
+  const { sandboxes, taskAddress, turns, histories } = options;
+  const changes = <Result>(
+    sandboxId: string,
+    method: string,
+    { traceparent }: PendingCall,
+    work: () => Promise<Result>,
+  ) =>
+    told(histories, sandboxId, `Controller.${method}`, { traceparent }, (within) =>
+      turns.run(() => within(work)),
+    );
   const unary = unaryHandlers(new Ending(options.closing), options.logger);
   const draining = new Ending(options.draining);
   return {
     create: unary("Create", async (request, call) => {
-      await turns.run(() => sandboxes.create(toSandboxSpec(request), call.signal));
+      const create = async () => sandboxes.create(toSandboxSpec(request), call.signal);
+      await changes(request.sandboxId, "Create", call, create);
       return { sandboxId: request.sandboxId };
     }),
     start: unary("Start", async ({ sandboxId }, call) => {
-      const { pid, createdAt } = await turns.run(() => sandboxes.start(sandboxId, call.signal));
+      const start = () => sandboxes.start(sandboxId, call.signal);
+      const { pid, createdAt } = await changes(sandboxId, "Start", call, start);
       return {
         sandboxId,
         pid,
@@ -81,15 +99,15 @@ export function createControllerService(options: ControllerOptions): ControllerS
     platform: unary("Platform", ({ sandboxId }) => ({
       platform: { ...sandboxes.platform(sandboxId), osVersion: "" },
     })),
-    stop: unary("Stop", async ({ sandboxId, timeoutSecs }) => {
+    stop: unary("Stop", async ({ sandboxId, timeoutSecs }, call) => {
       const timeoutMs = timeoutSecs > 0 ? timeoutSecs * 1000 : DEFAULT_STOP_MS;
-      await turns.run(() => sandboxes.stop(sandboxId, timeoutMs));
+      await changes(sandboxId, "Stop", call, () => sandboxes.stop(sandboxId, timeoutMs));
       return {};
     }),
     wait: unary("Wait", ({ sandboxId }, call) => wait(sandboxes, draining, sandboxId, call)),
     status: unary("Status", ({ sandboxId, verbose }) => status(options, sandboxId, verbose)),
-    shutdown: unary("Shutdown", async ({ sandboxId }) => {
-      await turns.run(() => sandboxes.shutdown(sandboxId));
+    shutdown: unary("Shutdown", async ({ sandboxId }, call) => {
+      await changes(sandboxId, "Shutdown", call, () => sandboxes.shutdown(sandboxId));
       return {};
     }),
     metrics: unary("Metrics", async ({ sandboxId }) => {
@@ -101,7 +119,7 @@ export function createControllerService(options: ControllerOptions): ControllerS
 }
 
 function status(
-  { sandboxes, taskAddress }: ControllerOptions,
+  { sandboxes, taskAddress, details }: ControllerOptions,
   sandboxId: string,
   verbose: boolean,
 ): ControllerStatusResponse {
@@ -110,12 +128,24 @@ function status(
     sandboxId,
     pid,
     state: STATES[phase],
-    info: verbose ? { ...info, phase } : {},
+    info: verbose ? { ...info, phase, ...infoOf(details(sandboxId)) } : {},
     createdAt: toTimestamp(createdAt),
     exitedAt: exitedAt === undefined ? undefined : toTimestamp(exitedAt),
     extra: undefined,
     address: taskAddress,
     version: TASK_API_VERSION,
+  };
+}
+
+/** containerd passes `info` on, and crictl shows a value that is JSON as what it says (docs/specification.md). */
+function infoOf(detail: SandboxDetail | undefined): Record<string, string> {
+  if (detail === undefined) return {};
+  const { why, charts, deadlines, resources, history } = detail;
+  const shown = charts.map((chart) => ({ ...chart, context: JSON.parse(chart.context) as unknown }));
+  const data = { charts: shown, deadlines, resources, history };
+  return {
+    why,
+    ...Object.fromEntries(Object.entries(data).map(([key, value]) => [key, JSON.stringify(value)])),
   };
 }
 

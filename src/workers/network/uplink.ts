@@ -6,13 +6,16 @@
 import { constants } from "node:os";
 import { blazarError } from "../../contracts/errors.ts";
 import type { HostPlan } from "../../contracts/host-networks.ts";
+import type { VmNic } from "../../contracts/vm.ts";
 import { IN6_ADDR_GEN_MODE_NONE } from "../../protocol/netlink/constants.ts";
 import { setLink } from "../../protocol/netlink/links.ts";
 import { readRecords } from "../../protocol/netlink/pod-network.ts";
+import { tapName } from "./carried.ts";
 import { hostPlan } from "./host-plan.ts";
 import { type Joint, joinTaps } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
+import { readSysctl } from "./sysctls.ts";
 
 const { EAFNOSUPPORT, EOPNOTSUPP } = constants.errno;
 
@@ -25,14 +28,21 @@ export interface UplinkJoint {
 
 /** Undefined for a host without any address but loopback's. Throws HostResource. */
 export function readHostNetwork(path: string): HostPlan | undefined {
-  return within(path, ({ exchange }) => hostPlan(readRecords(exchange)));
+  return within(path, ({ exchange }, namespace) => hostPlan(readRecords(exchange), pingGroups(namespace)));
 }
 
-/** Throws HostResource, VmmExited if the VM's tap is gone. */
-export async function joinUplink({ path, mac, joint }: UplinkJoint): Promise<undefined> {
+/** None where the kernel does not say. */
+function pingGroups(namespace: NetworkNamespace): HostPlan["pingGroups"] {
+  const text = namespace.run(() => readSysctl("net/ipv4/ping_group_range"));
+  const [first = 1, last = 0] = (text ?? "").split(" ").filter(Boolean).map(Number);
+  return [first, last];
+}
+
+/** Gives where the VM's tap is from then on. Throws HostResource, VmmExited if it is gone. */
+export async function joinUplink({ path, mac, joint }: UplinkJoint): Promise<VmNic> {
   within(path, (session) => setUp(session, mac, joint));
   await joinTaps(path, [joint]);
-  return undefined;
+  return { tap: tapName(0), namespace: path };
 }
 
 /** The guest and nobody else has addresses there. */
@@ -52,12 +62,12 @@ function setUp(session: RouteSession, mac: string, { link: name, mtu }: Joint): 
   ]);
 }
 
-function within<T>(path: string, work: (session: RouteSession) => T): T {
+function within<T>(path: string, work: (session: RouteSession, namespace: NetworkNamespace) => T): T {
   const namespace = NetworkNamespace.open(path);
   try {
     const session = RouteSession.in(namespace);
     try {
-      return work(session);
+      return work(session, namespace);
     } finally {
       session.close();
     }

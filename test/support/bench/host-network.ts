@@ -14,7 +14,7 @@ import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import type { Keeper } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
-import type { NetworkedPod } from "../../../src/contracts/network.ts";
+import type { NetworkAhead, NetworkedPod } from "../../../src/contracts/network.ts";
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { PodPort } from "../../../src/contracts/sandbox.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
@@ -38,6 +38,8 @@ export interface NodeNetwork {
   readonly v6?: boolean;
   readonly defaultRoute?: boolean;
   readonly resolvConf?: string;
+  /** `ping_group_range` of icmp(7). */
+  readonly pingGroups?: string;
 }
 
 export const ADDRESSES = {
@@ -101,7 +103,7 @@ export class HostNetworkBench {
   newNetworks(changes: Partial<HostNetworksOptions> = {}): HostNetworks {
     const { keeper, directory, log, resolvConf } = this;
     const run = async (name: string, input: never) =>
-      unwrap(await (name === "joinUplink" ? joinUplink : readHostNetwork)(input)) as never;
+      (name === "joinUplink" ? unwrap(await joinUplink(input)) : unwrap(readHostNetwork(input))) as never;
     return new HostNetworks({
       keeper,
       workers: { run },
@@ -111,6 +113,9 @@ export class HostNetworkBench {
       program: artifacts().passt ?? "",
       users: new VmUsers(FIRST_UID, 100),
       hostResolvConf: async () => resolvConf,
+      enterGroups: async (procs, pid) => {
+        for (const path of procs) await writeFile(path, String(pid));
+      },
       ...changes,
     });
   }
@@ -126,6 +131,13 @@ export class HostNetworkBench {
     const { guest, vm } = this.guest(network);
     await this.networks.connect(vm, pod, network, []);
     return { guest, network };
+  }
+
+  /** Connects a guest before there is a pod. */
+  async connectAhead(id: string): Promise<{ guest: TestNamespace; ahead: NetworkAhead }> {
+    const network = await this.networks.ahead.read();
+    const { guest, vm } = this.guest(network);
+    return { guest, ahead: await this.networks.ahead.connect(vm, id, network) };
   }
 
   /** A guest that has all of its network but the wire. */
@@ -217,7 +229,7 @@ export class HostNetworkBench {
 function connectNode(
   node: TestNamespace,
   outside: TestNamespace,
-  { v4 = true, v6 = true, defaultRoute = true }: NodeNetwork,
+  { v4 = true, v6 = true, defaultRoute = true, pingGroups = "0 2147483647" }: NodeNetwork,
 ): void {
   const ends = [
     { namespace: node, link: "ens3", own: ADDRESSES.node, other: ADDRESSES.outside },
@@ -227,7 +239,7 @@ function connectNode(
   for (const { namespace, link, own } of ends) {
     if (v4) namespace.ip(`addr add ${own.v4}/24 dev ${link}`);
     if (v6) namespace.ip(`addr add ${own.v6}/64 dev ${link} nodad`);
-    namespace.run("sysctl", ["-qw", "net.ipv4.ping_group_range=0 2147483647"]);
+    namespace.run("sysctl", ["-qw", `net.ipv4.ping_group_range=${pingGroups}`]);
     namespace.run("sysctl", ["-qw", `net.ipv6.conf.${link}.accept_dad=0`]);
     namespace.ip(`link set ${link} up`);
   }

@@ -13,13 +13,24 @@ const CLEARLY = 2;
 
 export class ShapeDemand {
   private readonly recent: VmShape[] = [];
+  /** Of the same pods: whether each had the host's network. */
+  private readonly hostNetworks: boolean[] = [];
 
   constructor(private readonly fallback: VmShape) {}
 
   /** A pod asks for a VM like this. */
-  note(shape: VmShape): void {
+  note(shape: VmShape, hasHostNetwork = false): void {
     this.recent.push(shape);
-    if (this.recent.length > REMEMBERED) this.recent.shift();
+    this.hostNetworks.push(hasHostNetwork);
+    if (this.recent.length <= REMEMBERED) return;
+    this.recent.shift();
+    this.hostNetworks.shift();
+  }
+
+  /** How many of `max` shall have the host's network ahead. */
+  withHostNetwork(max: number): number {
+    const count = this.hostNetworks.filter((has) => has).length;
+    return count === 0 ? 0 : Math.round((count / this.hostNetworks.length) * max);
   }
 
   /** What there shall be one of, where there is one of `current` now. */

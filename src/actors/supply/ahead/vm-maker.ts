@@ -35,11 +35,11 @@ export class VmMaker {
   async make(id: string, shape: VmShape, signal: AbortSignal): Promise<GuestVm> {
     const { ports, supply } = this;
     const logger = ports.logger.child({ vm: id });
-    const resources = new HeldResources(id, ports.host, logger);
+    const resources = new HeldResources(id, { ...ports.host, histories: ports.histories }, logger);
     resources.open(await ports.openJournal(id));
     const directory = join(ports.stateDirectory, "sandboxes", id);
     const options = {
-      ...{ id, shape, guest: guestOf(id), asked: undefined, shares: sharesBelow(directory) },
+      ...{ id, wanted: { shape, asked: undefined }, guest: guestOf(id), shares: sharesBelow(directory) },
       ...{ connectNetwork: undefined, resources, supply, logger },
     };
     const boot = new VmBoot(options, ports);
