@@ -92,14 +92,14 @@ module.exports = {
     forbid(
       "only-the-top-wires",
       "daemon/ and standalone/ put the parts together, cli/ calls them: a part that imported them could not be put together in another way.",
-      { path: "^src/", pathNot: "^src/(main\\.ts$|cli/|daemon/|standalone/)" },
+      { path: "^src/", pathNot: "^src/(main\\.ts$|cli/|command-line/|daemon/|standalone/)" },
       { path: "^src/(main\\.ts$|cli/|daemon/|standalone/)" },
     ),
     forbid(
       "commands-are-leaves",
       "A command that something else imports is a library in the wrong place.",
-      { path: "^src/", pathNot: "^src/(main\\.ts$|cli/)" },
-      { path: "^src/(main\\.ts$|cli/)" },
+      { path: "^src/", pathNot: "^src/(main\\.ts$|cli/|command-line/)" },
+      { path: "^src/(main\\.ts$|cli/|command-line/)" },
     ),
     forbid(
       "the-daemon-needs-no-standalone",

@@ -2,7 +2,8 @@
  * Four kinds of tests (test/README.md). `unit` and `model` need only the npm packages and run in parallel.
  *
  * `integration` boots real VMs and `e2e` real containerds. Two cores carry one such file at a time, so they come last
- * and one by one. Their deadlines fit software emulation.
+ * and one by one. Their deadlines fit software emulation. `observability` needs programs that nothing else does, so it is only
+ * there for `npm run test:metrics`.
  */
 import { defineConfig } from "vitest/config";
 import { versionDefine } from "./setup/lib/version.ts";
@@ -12,6 +13,9 @@ const SECOND = 1000;
 const NONE = 0;
 /** `npm run test:model -- --runs N` asks for any number of histories. */
 const MODEL_TIMEOUT = process.env["BLAZAR_MODEL_RUNS"] === undefined ? 600 * SECOND : NONE;
+
+/** What only `npm run test:metrics` has. */
+const OBSERVABILITY = process.env["BLAZAR_PROMTOOL"] !== undefined;
 
 /** A project whose tests are in the folder of its name. @param place among the projects; equal ones run together */
 function project(name: string, place: number, testTimeout: number) {
@@ -32,6 +36,7 @@ export default defineConfig({
       { define, test: project("model", 1, MODEL_TIMEOUT) },
       { define, test: heavyProject("integration", 2, 120 * SECOND) },
       { define, test: heavyProject("e2e", 3, 180 * SECOND) },
+      ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),
     ],
   },
 });

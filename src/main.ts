@@ -5,10 +5,11 @@
  * load gRPC, and a daemon does not keep the text of all other commands in memory.
  */
 import { Command, CommanderError } from "commander";
-import type { ImageListOptions, ImageOptions } from "./cli/image.ts";
 import type { RunOptions } from "./cli/run.ts";
-import type { TemplateBuildOptions, TemplateListOptions, TemplateOptions } from "./cli/template.ts";
+import { addInspectionCommands } from "./command-line/inspection.ts";
+import { addImageCommands, addTemplateCommands } from "./command-line/kept.ts";
 import { reasonOf } from "./contracts/errors.ts";
+import { harmless } from "./lib/harmless.ts";
 
 /** The version in package.json; put in its place when this file is bundled (setup/lib/dist.ts). */
 declare const BLAZAR_VERSION: string;
@@ -24,7 +25,7 @@ Exit codes:
   1   some of it was not: one of the named images or templates failed, or a signal called the work off
   64  the command line is wrong
   70  nothing was done, for a reason that is not the command line
-  run: the code of the command in the VM, 128 + N if signal N has ended it`;
+  run, exec: the code of the command in the VM, 128 + N if signal N has ended it`;
 
 /** A repeatable option's values, in order. */
 function collect(value: string, before: readonly string[] | undefined): string[] {
@@ -61,74 +62,17 @@ function program(): Command {
       const { run } = await import("./cli/run.ts");
       process.exitCode = await run(command, options);
     });
+  addInspectionCommands(cli);
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
   addImageCommands(cli.command("image").description("disks of containers' read-only layers"));
   return cli;
 }
 
-/** A command on what a daemon keeps. */
-function keptCommand(group: Command, name: string, description: string): Command {
-  return group
-    .command(name)
-    .description(description)
-    .option("--config <file>", "the daemon's configuration, see docs/configuration.md")
-    .option("--verbose", "show the steps, and log what is being done to standard error");
-}
-
-function addImageCommands(image: Command): void {
-  keptCommand(image, "ls", "list images, the last used first")
-    .option("--json", "as JSON")
-    .action(async (options: ImageListOptions) => {
-      process.exitCode = await (await import("./cli/image.ts")).listImages(options);
-    });
-  keptCommand(
-    image,
-    "prepare",
-    "make the image of an OCI image or of layers, unless it is there; prints its key",
-  )
-    .argument(
-      "<image or layer...>",
-      "full name of an OCI image in containerd; or directories, the topmost first",
-    )
-    .action(async (words: string[], options: ImageOptions) => {
-      process.exitCode = await (await import("./cli/image.ts")).prepareImage(words, options);
-    });
-  keptCommand(image, "rm", "remove images that no container uses")
-    .argument("<key...>", "keys, or what they begin with")
-    .action(async (keys: string[], options: ImageOptions) => {
-      process.exitCode = await (await import("./cli/image.ts")).removeImages(keys, options);
-    });
-  keptCommand(image, "verify", "read images and say whether they are whole; all of them if none is named")
-    .argument("[key...]", "keys, or what they begin with")
-    .action(async (keys: string[], options: ImageOptions) => {
-      process.exitCode = await (await import("./cli/image.ts")).verifyImages(keys, options);
-    });
-}
-
-function addTemplateCommands(template: Command): void {
-  const command = (name: string, description: string): Command => keptCommand(template, name, description);
-  command("build", "build the template of a size of VM, unless it is there; prints its key")
-    .option("--memory <size>", "guest memory, such as 256M; default: as configured")
-    .option("--cpus <count>", "virtual processors; default: as configured")
-    .action(async (options: TemplateBuildOptions) => {
-      process.exitCode = await (await import("./cli/template.ts")).buildTemplate(options);
-    });
-  command("ls", "list templates, the last used first")
-    .option("--json", "as JSON")
-    .action(async (options: TemplateListOptions) => {
-      process.exitCode = await (await import("./cli/template.ts")).listTemplates(options);
-    });
-  command("rm", "remove templates that no VM uses")
-    .argument("<key...>", "keys, or what they begin with")
-    .action(async (keys: string[], options: TemplateOptions) => {
-      process.exitCode = await (await import("./cli/template.ts")).removeTemplates(keys, options);
-    });
-  command("verify", "read templates and say whether they are whole; all of them if none is named")
-    .argument("[key...]", "keys, or what they begin with")
-    .action(async (keys: string[], options: TemplateOptions) => {
-      process.exitCode = await (await import("./cli/template.ts")).verifyTemplates(keys, options);
-    });
-}
+// a reader that has seen enough, such as head(1), is no error
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+});
 
 try {
   await program().parseAsync(process.argv);
@@ -139,7 +83,7 @@ try {
 /** Tells what went wrong, unless the parser has done so. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : MISUSED;
-  process.stderr.write(`blazar: ${reasonOf(error)}\n`);
+  process.stderr.write(`blazar: ${harmless(reasonOf(error), { lines: true, most: 16_384 })}\n`);
   // by name: each bundle has a BlazarError class of its own
   if (error instanceof Error && error.name !== "BlazarError") process.stderr.write(`${error.stack ?? ""}\n`);
   return FAILED;

@@ -87,6 +87,7 @@ class Networks {
         context.learned.acceleration = podTimeline(status).acceleration;
       }
       await server.container(`exec netprobe serve-rate :: ${PORT}`);
+      await server.untilListening(Number(PORT));
       const fromHost = (...args: string[]) => rig.probe(rig.host, "rate", server.v4, PORT, ...args);
       const fromPod = async (...args: string[]) => {
         const command = ["netprobe", "rate", server.v4, PORT, ...args];

@@ -8,6 +8,7 @@ import * as sys from "sys";
 import { ChildReaper } from "../../native/runtime/child.ts";
 import { EventLoop } from "../../native/runtime/event-loop.ts";
 import { readText } from "../../native/runtime/files.ts";
+import type { MarkStep } from "../../src/protocol/wire/request-steps.ts";
 import { bootLink, bootRest, Timeline } from "./boot/boot.ts";
 import { powerOff } from "./boot/power-off.ts";
 import { Cgroups } from "./container/cgroup.ts";
@@ -18,6 +19,7 @@ import { requestHandler } from "./link/requests.ts";
 import { Dials } from "./network/dial.ts";
 import { PreparedChildren } from "./prepared/prepared-child.ts";
 import { PreparedDisks } from "./prepared/prepared-disks.ts";
+import { Shells } from "./process/shells.ts";
 import { Images } from "./root/images.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sharesOf } from "./sandbox/share.ts";
@@ -30,8 +32,9 @@ const loop = new EventLoop({ logger });
 const reaper = new ChildReaper(loop);
 const booted = bootRest(loop, logger, timeline, modules);
 
-let handle: (op: string, params: unknown) => Promise<unknown> = () =>
+let handle: (op: string, params: unknown, mark: MarkStep) => Promise<unknown> = () =>
   Promise.reject(new Error("the agent is not composed yet"));
+let hostGone: () => void = () => undefined;
 const channel = new Channel({
   loop,
   logger,
@@ -42,7 +45,8 @@ const channel = new Channel({
     kernel: sys.uname().release,
     timeline: timeline.steps,
   }),
-  onRequest: (op, params) => handle(op, params),
+  onRequest: (op, params, mark) => handle(op, params, mark),
+  onDetached: () => hostGone(),
 });
 const disksReady = booted.everything;
 const disks = new PreparedDisks({ loop, logger, disksReady });
@@ -60,12 +64,15 @@ const containers = new Containers(context, sandbox, {
   exited: (event) => channel.peer.emit("process.exited", event),
   oomKilled: (id) => channel.peer.emit("container.oomKilled", { id }),
 });
+const shells = new Shells(context, (event) => channel.peer.emit("process.exited", event));
+hostGone = () => shells.endAll();
 handle = requestHandler({
   sandbox,
   shares,
   volumes,
   containers,
   dials: new Dials(loop, channel.peer),
+  shells,
   prepareDisk: (params) => disks.prepare(params),
   prepareImage: (serial) => images.prepare(serial),
   prepareChild: async () => {

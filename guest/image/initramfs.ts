@@ -79,6 +79,8 @@ function guestEntries(input: InitramfsInput): CpioEntry[] {
     { type: "characterDevice", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
     { type: "characterDevice", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     { type: "file", path: "init", mode: 0o755, data: input.agent },
+    // for processes in the guest itself: applets of the built-in root are links to /bin/busybox
+    { type: "symlink", path: "bin", target: "rootfs/bin" },
     { type: "file", path: "modules/order", mode: 0o644, data: Buffer.from(order) },
     ...input.modules.map(({ name, data }) => fileEntry("modules", { name, data: withoutSignature(data) })),
     ...onDemandEntries(input.onDemand),

@@ -18,7 +18,16 @@ export interface NetworkCase {
   readonly explained?: string;
   /** What blazar must answer, where the answers may differ: a wrong one is a difference all the same. */
   readonly blazar?: RegExp;
+  /** It ends the daemon, and with it what other cases share. */
+  readonly endsDaemon?: true;
 }
+
+/** A pod that has not ended by then goes on. */
+const SETTLED_MS = 10_000;
+
+/** Why blazar's pods may answer otherwise when the daemon was killed. */
+export const ENDS_WITH_DAEMON =
+  "a pod of blazar does not outlive its daemon: the next one ends it and cleans up after it";
 
 /** The pods that cases of one handler share. */
 export class SharedPods {
@@ -76,8 +85,8 @@ export class Scene {
     return { linux: { cgroupParent: made.path } };
   }
 
-  /** Ends blazard by SIGKILL and starts it again; resolves when containerd reaches it again, of which the pod is the proof. */
-  async killDaemon(pod: NetworkPod): Promise<void> {
+  /** Ends blazard by SIGKILL and starts it again; resolves when containerd reaches it again, with the pod's state. */
+  async killDaemon(pod: NetworkPod): Promise<"READY" | "NOTREADY"> {
     const { node } = this.rig;
     await node.restartBlazard({ kill: true });
     const reached = async () => {
@@ -85,9 +94,12 @@ export class Scene {
       return status;
     };
     await until("containerd's way to blazard", () => reached().catch(() => undefined), { pollMs: 100 });
+    // blazard has settled what becomes of the pod before it answers; containerd has yet to be told
+    return (await pod.untilNotReady(SETTLED_MS)) ? "NOTREADY" : "READY";
   }
 
   async end(): Promise<void> {
+    await this.rig.network.endServers();
     await Promise.all(this.own.map((pod) => pod.remove().catch(() => undefined)));
     await Promise.all(this.cgroups.map((each) => each.remove().catch(() => undefined)));
   }

@@ -16,7 +16,7 @@ type Plugin = Readonly<Record<string, unknown>> & { readonly type: string };
 
 export const KINDS = [
   ...["bridge", "ptp", "macvlan", "two", "odd", "forty"],
-  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain", "gone"],
+  ...["mtu68", "mtu65535", "halfway", "tunnel", "guarded", "tuned", "slow", "plain", "gone", "lonely"],
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -33,6 +33,15 @@ interface Places {
 const DEFAULT_ROUTES = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 const PORTMAP: Plugin = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 const BANDWIDTH: Plugin = { type: "bandwidth", capabilities: { bandwidth: true } };
+/** What the plugin `tuning` sets in the namespace. */
+export const TUNED: Readonly<Record<string, string>> = {
+  "net.core.somaxconn": "511",
+  "net.ipv4.tcp_rmem": "4096 65536 1048576",
+  "net.ipv4.tcp_keepalive_time": "600",
+  "net.ipv4.conf.all.src_valid_mark": "1",
+  "net.ipv4.conf.eth0.rp_filter": "2",
+  "net.ipv6.conf.eth0.hop_limit": "33",
+};
 const FIREWALL: Plugin = { type: "firewall", backend: "iptables" };
 
 function commands(inPod: readonly string[], more: Readonly<Record<string, unknown>> = {}): Plugin {
@@ -57,7 +66,7 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       return [
         [
           { ...bridge, ipam: ipam("both") },
-          { type: "tuning", mac: "c2:11:22:33:44:55", mtu: 1400, sysctl: { "net.core.somaxconn": "511" } },
+          { type: "tuning", mac: "c2:11:22:33:44:55", mtu: 1400, sysctl: TUNED },
         ],
       ];
     case "ptp":
@@ -85,6 +94,8 @@ function chainsOf(kind: Kind, { addresses }: Places): readonly (readonly Plugin[
       return [[ptp, commands(["ip tuntap add dev tunnel0 mode tun", "ip link set tunnel0 up"])]];
     case "gone":
       return [[ptp, commands([], { onHost: ["umount --lazy NETNS && rm -f NETNS"] })]];
+    case "lonely":
+      return [[ptp, commands(["ip link del eth0"])]];
     case "plain":
       return [[{ type: "ptp", ipam: ipam("v4") }]];
     case "slow": {

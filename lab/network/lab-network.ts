@@ -31,6 +31,7 @@ export function handlerFor(handler: Handler, kind: Kind | "host"): string {
 
 export class LabNetwork {
   private kinds: readonly KindDirectory[] = [];
+  private readonly serving = new Set<() => Promise<string>>();
   private endRelay: (() => Promise<string>) | undefined;
 
   private constructor(
@@ -101,8 +102,8 @@ export class LabNetwork {
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       printed += text;
     });
-    await Promise.race([once(child.stdout ?? child, "data"), once(child, "exit")]);
-    return async () => {
+    const end = async () => {
+      this.serving.delete(end);
       if (child.exitCode === null && child.signalCode === null) {
         const closed = once(child, "close");
         child.kill("SIGKILL");
@@ -110,11 +111,19 @@ export class LabNetwork {
       }
       return printed;
     };
+    this.serving.add(end);
+    await Promise.race([once(child.stdout ?? child, "data"), once(child, "exit")]);
+    return end;
+  }
+
+  /** Ends whatever {@link serve} has started and nobody has ended. */
+  async endServers(): Promise<void> {
+    await Promise.all([...this.serving].filter((end) => end !== this.endRelay).map((end) => end()));
   }
 
   /** The node in it must have been stopped. */
   async end(): Promise<void> {
-    await this.endRelay?.();
+    await Promise.all([...this.serving].map((end) => end()));
     await this.outside.end();
     await this.host.end();
     await rm(this.directory, { recursive: true, force: true });

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { NamespaceMode, PodSandboxConfig } from "../../src/rpc/generated/runtime/v1/cri.ts";
+import { NamespaceMode, PodSandboxConfig, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { execText } from "../cri/commands.ts";
 import type { ContainerConfig, Handler, PodConfig } from "../fidelity/handler-pod.ts";
 import { until } from "../host/until.ts";
@@ -31,6 +31,9 @@ interface CniResult {
   readonly interfaces?: readonly { name: string; mac: string; sandbox?: string }[];
   readonly ips?: readonly { address: string; interface?: number; gateway?: string }[];
 }
+
+/** For {@link NetworkPod.show}. */
+const SETTLED = { timeoutMs: 30_000, pollMs: 100 };
 
 let count = 0;
 
@@ -135,12 +138,13 @@ export class NetworkPod {
 
   /** What its network looks like from inside: {@link tidy} lines in a fixed order. */
   async show(): Promise<string> {
-    // runc's pods look for duplicates of link-local addresses while they run
+    // runc's pods look for duplicates of link-local addresses while they run; and a kernel that has just booted takes up to
+    // a second to tell that a link runs (linkwatch)
     const settled = async () => {
       const seen = await this.probe("show");
-      return seen.includes("tentative") ? undefined : seen;
+      return seen.includes("tentative") || / up$/m.test(seen) ? undefined : seen;
     };
-    const seen = await until("addresses without duplicates", settled, { timeoutMs: 5_000, pollMs: 100 });
+    const seen = await until("links and addresses that are settled", settled, SETTLED);
     return (await this.tidy(seen)).split("\n").sort().join("\n");
   }
 
@@ -176,6 +180,26 @@ export class NetworkPod {
     return tidied.replaceAll(/fe80::[0-9a-f]*:[0-9a-f:]+/g, "LINKLOCAL");
   }
 
+  /** Whether it ends within this time, by CRI's status. */
+  async untilNotReady(timeoutMs: number): Promise<boolean> {
+    const notReady = async () => {
+      const { status } = await this.rig.node.cri.podSandboxStatus(this.id);
+      return status?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    };
+    return until("NOTREADY", notReady, { timeoutMs, pollMs: 100 }).catch(() => false);
+  }
+
+  /** Until there are sockets at these ports, of TCP. */
+  async untilListening(...ports: readonly number[]): Promise<void> {
+    const all = async () => {
+      const found = await this.exec("cat /proc/net/tcp /proc/net/tcp6");
+      const listening = (port: number) =>
+        found.includes(`:${port.toString(16).toUpperCase().padStart(4, "0")} `);
+      return ports.every(listening) || found.includes("exit") ? true : undefined;
+    };
+    await until("the servers of a pod", all, { pollMs: 100 });
+  }
+
   async remove(): Promise<void> {
     await removePod(this.rig.node.cri, this.id);
   }
@@ -184,18 +208,9 @@ export class NetworkPod {
     return this.kind === "host" ? NamespaceMode.NODE : NamespaceMode.POD;
   }
 
-  private async untilServing(): Promise<void> {
-    await until(
-      "the servers of a pod",
-      async () => {
-        const ports = Object.values(PORTS).filter((port) => port !== PORTS.udp && port !== PORTS.refused);
-        const found = await this.exec("cat /proc/net/tcp /proc/net/tcp6");
-        const listening = (port: number) =>
-          found.includes(`:${port.toString(16).toUpperCase().padStart(4, "0")} `);
-        return ports.every(listening) || found.includes("exit") ? true : undefined;
-      },
-      { timeoutMs: 20_000, pollMs: 100 },
-    );
+  private untilServing(): Promise<void> {
+    const { udp, refused } = PORTS;
+    return this.untilListening(...Object.values(PORTS).filter((port) => port !== udp && port !== refused));
   }
 }
 

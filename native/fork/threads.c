@@ -4,6 +4,10 @@
  * Every thread is sent a signal, whose handler notes the thread's context: sigaction(2), tgkill(2), futex(2),
  * getcontext(3), clone(2). It knows glibc on x86-64, namely where the descriptor of a thread holds the thread's id.
  * A thread that does not stop in time may stop later, so no fork is tried after that.
+ *
+ * Threads are stopped where they wait in a system call. A thread that runs may hold a recursive mutex, which knows its owner
+ * by the thread's id (pthread_mutex_lock(3)): in the copy the thread has another one, and cannot unlock it. A thread runs
+ * after each fork, because the signal has ended its system call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +18,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -29,6 +34,7 @@ enum {
   STOP_SIGNAL = SIGILL, /* QEMU leaves it unblocked in every thread */
   MAX_THREADS = 64,
   STOP_MS = 1000,
+  REST_TRIES = 500, /* a millisecond each */
   STACK = 8192,
   TID_OFFSET = 720, /* of `tid` in glibc's struct pthread; checked before it is used */
 };
@@ -37,6 +43,7 @@ struct thread {
   ucontext_t context;
   char *descriptor;
   pid_t tid;
+  bool rests; /* it was waiting in a system call */
   char stack[STACK] __attribute__((aligned(16)));
 };
 
@@ -58,12 +65,30 @@ static pid_t *tid_of(char *descriptor) {
   return (pid_t *)(void *)(descriptor + TID_OFFSET);
 }
 
+/* Whether a system call does nothing but wait. Of those that the kernel makes again, QEMU has threads in these. */
+static bool only_waits(long number, long second) {
+  long command = second & FUTEX_CMD_MASK;
+  if (number == SYS_futex) return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+  return number == SYS_read || number == SYS_recvmsg || number == SYS_poll || number == SYS_ppoll;
+}
+
+/*
+ * Whether the kernel has ended a wait for the signal (signal(7)): either the call has failed with EINTR, or it is to be made
+ * again. A thread that was about to make it for the first time looks the same, and waits as well.
+ */
+static bool was_waiting(const ucontext_t *context) {
+  static const unsigned char call[] = {0x0f, 0x05};
+  const greg_t *registers = context->uc_mcontext.gregs;
+  const unsigned char *next = (const unsigned char *)registers[REG_RIP];
+  if (registers[REG_RAX] == -EINTR) return memcmp(next - sizeof call, call, sizeof call) == 0;
+  return memcmp(next, call, sizeof call) == 0 && only_waits(registers[REG_RAX], registers[REG_RSI]);
+}
+
 /*
  * The signal handler, which runs in every thread but the one that forks: notes the thread's context and waits.
  * In the copy, the thread goes on from that context.
  */
 static void stop_here(int number, siginfo_t *info, void *context) {
-  (void)context;
   int error = errno;
   uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
   if (info->si_code != SI_TKILL) {
@@ -77,6 +102,7 @@ static void stop_here(int number, siginfo_t *info, void *context) {
   struct thread *self = &threads[index];
   self->descriptor = (char *)(void *)pthread_self();
   self->tid = (pid_t)syscall(SYS_gettid);
+  self->rests = was_waiting(context);
   getcontext(&self->context);
   if (!is_copy) {
     __atomic_fetch_add(&stopped, 1, __ATOMIC_ACQ_REL);
@@ -113,7 +139,8 @@ static int signal_others(void) {
   return size < 0 ? -EIO : count;
 }
 
-int threads_stop_others(void) {
+/* Stops them wherever they are. */
+static int stop_others(void) {
   if (broken) return -ENOTRECOVERABLE;
   taken = stopped = 0;
   __atomic_fetch_add(&generation, 1, __ATOMIC_ACQ_REL);
@@ -132,6 +159,23 @@ int threads_stop_others(void) {
   for (int index = 0; index < count; index++)
     if (*tid_of(threads[index].descriptor) != threads[index].tid) return -ENOTSUP;
   return count;
+}
+
+static bool all_rest(int count) {
+  for (int index = 0; index < count; index++)
+    if (!threads[index].rests) return false;
+  return true;
+}
+
+int threads_stop_others(void) {
+  const struct timespec millisecond = {.tv_nsec = 1000000};
+  for (int tries = 1;; tries++) {
+    int count = stop_others();
+    if (count < 0 || all_rest(count)) return count;
+    if (tries == REST_TRIES) return -EBUSY;
+    threads_let_go();
+    nanosleep(&millisecond, NULL);
+  }
 }
 
 void threads_let_go(void) {

@@ -34,7 +34,10 @@ extern char *shown_name;
 
 /* Handles STOP_SIGNAL from now on. Returns whether that worked. (threads.c) */
 bool threads_begin(void);
-/* Stops all other threads. Returns how many, or -errno. The caller calls threads_let_go in both cases. (threads.c) */
+/*
+ * Stops all other threads, each where it waits in a system call. Returns how many, or -errno; EBUSY: some thread never waits. The
+ * caller calls threads_let_go in both cases. (threads.c)
+ */
 int threads_stop_others(void);
 void threads_let_go(void);
 /* In the copy: this thread is the only one, and the kernel has given it a new id. (threads.c) */

@@ -1,6 +1,6 @@
 /**
  * Bundles the product: src/main.ts to dist/blazar.mjs, each command of src/cli to dist/<command>.mjs, each worker of
- * src/workers to dist/workers/.
+ * src/workers to dist/workers/. So is each part that few configurations ask for.
  *
  * A bundle loads faster than the module tree and keeps 12 MB less in memory. Each command is a bundle of its own,
  * because the text of everything that is loaded stays in memory. koffi (native code) and piscina (it starts its own
@@ -17,17 +17,31 @@ import { versionDefine } from "./version.ts";
 /** Resolved at run time, from node_modules beside dist/. */
 const EXTERNAL = ["koffi", "piscina"];
 
-/** Modules of src/cli that main.ts imports when their command is called. */
-const COMMANDS = ["image", "run", "serve", "template"];
+/** Modules of src/cli that the command line imports when their command is called. */
+const COMMANDS = [
+  ...["doctor", "image", "run", "serve", "template"],
+  ...["events", "exec", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
+    (name) => `inspection/${name}`,
+  ),
+];
 
-/** main.ts finds a command's bundle beside its own. */
-const COMMAND_BUNDLES: Plugin = {
-  name: "commands are bundles of their own",
+/** Modules of src that the daemon imports only if the configuration asks for them, by their bundle's name. */
+const PARTS: Readonly<Record<string, string>> = { traces: "src/observe/traces/traces.ts" };
+
+/** Whoever imports one finds its bundle beside its own. */
+const LOADED_LATER: Plugin = {
+  name: "commands and parts are bundles of their own",
   setup(bundler) {
-    bundler.onResolve({ filter: /^\.\/cli\/\w+\.ts$/ }, ({ path: asked, kind }) => {
-      const name = path.basename(asked, ".ts");
-      if (kind !== "dynamic-import" || !COMMANDS.includes(name)) return undefined;
-      return { path: `./${name}.mjs`, external: true };
+    bundler.onResolve({ filter: /^\.{1,2}\/cli\/.+\.ts$/ }, ({ path: asked, kind }) => {
+      const [, module] = /\/cli\/(.+)\.ts$/.exec(asked) ?? [];
+      if (kind !== "dynamic-import" || module === undefined || !COMMANDS.includes(module)) return undefined;
+      return { path: `./${path.basename(module)}.mjs`, external: true };
+    });
+    bundler.onResolve({ filter: /^\.\.\/.*\.ts$/ }, ({ path: asked, kind, resolveDir }) => {
+      if (kind !== "dynamic-import") return undefined;
+      const module = path.relative(repoRoot(), path.resolve(resolveDir, asked));
+      const name = Object.keys(PARTS).find((part) => PARTS[part] === module);
+      return name === undefined ? undefined : { path: `./${name}.mjs`, external: true };
     });
   },
 };
@@ -69,7 +83,7 @@ export function bundleOptions() {
     format: "esm",
     target: "node20",
     external: EXTERNAL,
-    plugins: [COMMAND_BUNDLES, NEVER_LOADED],
+    plugins: [LOADED_LATER, NEVER_LOADED],
     banner: { js: BANNER },
     define: versionDefine(),
     sourcemap: "linked",
@@ -91,7 +105,8 @@ export async function buildDist(progress: Progress): Promise<void> {
     absWorkingDir: root,
     entryPoints: [
       { in: "src/main.ts", out: "blazar" },
-      ...COMMANDS.map((name) => ({ in: `src/cli/${name}.ts`, out: name })),
+      ...COMMANDS.map((module) => ({ in: `src/cli/${module}.ts`, out: path.basename(module) })),
+      ...Object.entries(PARTS).map(([out, module]) => ({ in: module, out })),
       ...workers.map((name) => ({ in: `src/workers/${name}.worker.ts`, out: `workers/${name}.worker` })),
     ],
     outdir: distDirectory(),

@@ -32,11 +32,16 @@ export async function goToolchain(cache: Cache, progress: Progress): Promise<Go>
       fromDebian(cache),
     );
   } catch (cause) {
-    throw blazarError("DependencyMissing", "build critest", "there is no Go 1.21 or newer on this machine", {
-      subject: "go",
-      remedy: `install Go (apt-get install golang-go of Debian trixie or later, or go.dev/dl); Debian ${SUITE}'s could not be had`,
-      cause,
-    });
+    throw blazarError(
+      "DependencyMissing",
+      "build a Go program",
+      "there is no Go 1.21 or newer on this machine",
+      {
+        subject: "go",
+        remedy: `install Go (apt-get install golang-go of Debian trixie or later, or go.dev/dl); Debian ${SUITE}'s could not be had`,
+        cause,
+      },
+    );
   }
 }
 

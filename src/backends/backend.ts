@@ -6,12 +6,15 @@
  */
 import type { Observable } from "rxjs";
 import type { HeldResources } from "../actors/resources/held.ts";
+import type { GuestShell, ShellListener, ShellRequest } from "../contracts/guest-shell.ts";
+import type { LogName } from "../contracts/inspection.ts";
 import type { StdioPaths } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { SandboxSpec } from "../contracts/sandbox.ts";
 import type { SeccompProfile } from "../contracts/seccomp.ts";
 import type { CgroupStats } from "../contracts/stats.ts";
 import type { RootfsMount } from "../contracts/task.ts";
+import type { LogEnd } from "../contracts/vm.ts";
 import type { VolumeRequest } from "../contracts/volumes.ts";
 import type { SandboxEvent } from "../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../machines/vm-boot.machine.ts";
@@ -119,10 +122,16 @@ export interface SandboxBackend {
   end(): Promise<void>;
   /** The last step, when everything else is undone. */
   finish(): Promise<void>;
+  /** What the sandbox's machine has, as far as it is known. */
+  size(): { readonly vcpus: number; readonly memoryBytes: number };
   /** Facts for operators, shown by `crictl inspectp`. */
   info(): Record<string, string>;
   /** Last words, for error messages. */
   diagnostics(): Promise<string>;
+  /** The end of a log that it has. Never rejects. */
+  readLog(log: LogName): Promise<LogEnd>;
+  /** Starts a process in the guest itself, outside of all containers. Throws GuestLost, or why it does not run. */
+  openShell(request: ShellRequest, listener: ShellListener): Promise<GuestShell>;
 }
 
 /** What a backend is told of a new sandbox. */

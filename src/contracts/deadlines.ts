@@ -46,10 +46,18 @@ export const DEADLINES = {
     wait: "How long an exec's output stays open for the children that the exec has left behind.",
   },
   containerDelete: { ms: 60_000, wait: "Undoing a container: its part in the guest, its disk, its mounts." },
-  guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a signal or a resize." },
+  guestSignal: {
+    ms: 1_000,
+    wait: "From a signal to a process until the guest has answered. Then the caller is told that the signal is sent, and the guest obeys when it runs again.",
+  },
+  guestKill: {
+    ms: 4_000,
+    wait: "The same for SIGKILL. A guest that does not obey it is given up: its VM is ended, and its containers exit with 137.",
+  },
+  guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a resize." },
   stopContainers: { ms: 20_000, wait: "Killing all containers of a sandbox that stops." },
   guestShutdown: {
-    ms: 10_000,
+    ms: 4_000,
     wait: "From asking the guest to power off until its VMM has ended. Then the VMM is killed.",
   },
   vmmExit: { ms: 20_000, wait: "From killing the VMM until it is reaped." },

@@ -84,6 +84,7 @@ export const ERROR_KINDS = {
   RemoteFailedPrecondition: "failedPrecondition",
   RemoteUnavailable: "unavailable",
   // the daemon itself
+  DaemonRunning: "failedPrecondition",
   ShuttingDown: "unavailable",
   Internal: "internal",
 } as const satisfies Record<string, ErrorKind>;

@@ -21,6 +21,8 @@ export interface HostPlan {
   readonly v6: HostFamily | undefined;
   /** What the guest is told. */
   readonly network: PodNetwork;
+  /** The first and the last group whose processes may send ICMP echo (icmp(7), ping_group_range). */
+  readonly pingGroups: readonly [first: number, last: number];
   /** What the guest has not that the host has, in an operator's words; told once. */
   readonly warnings: readonly string[];
 }

@@ -251,6 +251,8 @@ export interface Keeper {
   readonly pid: number;
   /** False while the link is down; it comes back by itself. */
   readonly connected: boolean;
+  /** How often a link that was up has gone down. */
+  readonly linkLosses: number;
   /** What the keeper holds now: for a daemon that has to take over, or to clear up, what another one left. */
   inventory(): KeeperInventory;
   /**

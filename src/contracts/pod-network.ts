@@ -1,5 +1,5 @@
 /**
- * What a pod's network is: links, addresses, routes and neighbours, as plain data.
+ * What a pod's network is: links, addresses, routes, neighbours and sysctls, as plain data.
  *
  * The host reads it from the namespace that CNI has filled, and tells it to the guest, which makes the same. Words and
  * numbers are those of rtnetlink(7). Apart from the port (network.ts), because the guest's agent needs it, too.
@@ -61,6 +61,11 @@ export interface PodNetwork {
   /** In the order in which they can be made: those that gateways are reached by come first. */
   readonly routes: readonly PodRoute[];
   readonly neighbours: readonly PodNeighbour[];
+  /**
+   * What somebody has set in the namespace, by the path below /proc/sys (`net/core/somaxconn`). Set after the links; what
+   * the pod's own configuration says comes later, and wins.
+   */
+  readonly sysctls?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Nothing but `lo`. */

@@ -71,6 +71,8 @@ export interface ProcessState {
 
 /** The containers of this node and their processes. Unknown ids are refused with a `notFound` error. */
 export interface TaskService {
+  /** The sandbox that a container is in; undefined if there is no such container. */
+  sandboxOf(id: string): string | undefined;
   /** Prepares storage and makes the container, without running its command. */
   create(request: TaskCreateRequest): Promise<{ pid: number }>;
   /** Runs the command of the init process or of an exec. */

@@ -125,6 +125,13 @@ export interface ByteLink {
   close(): void;
 }
 
+/** What is left of a log that is bounded. */
+export interface LogEnd {
+  readonly bytes: Uint8Array;
+  /** Bytes that were ever written: so many of the last ones are new as this has grown by. */
+  readonly written: number;
+}
+
 /** Whether a guest that has not said hello is alive. */
 export interface VmVitals {
   /** CPU time of the VMM since it began, in milliseconds. */
@@ -173,4 +180,6 @@ export interface Vm {
   readonly exited: Promise<{ readonly code: number; readonly signal: number }>;
   /** Last lines of the guest's console and the VMM's stderr, for error messages. */
   diagnostics(): Promise<string>;
+  /** The end of a log. Never rejects: what cannot be read is empty. */
+  readLog(log: "vmm" | "console"): Promise<LogEnd>;
 }

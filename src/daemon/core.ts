@@ -6,17 +6,20 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, cpus, hostname, totalmem } from "node:os";
 import { join } from "node:path";
+import type { GuestTraffic } from "../actors/guest/link.ts";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
 import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
 import { BlazarError } from "../contracts/errors.ts";
+import { type Histories, NO_HISTORIES } from "../contracts/history.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { Cgroups, LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
+import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
@@ -53,6 +56,11 @@ export interface Core extends Actors {
   readonly pace: Pace;
   /** The store of layer images. */
   readonly images: ImageStore;
+  /** The store of templates; undefined where every VM boots. */
+  readonly templates: TemplateStore | undefined;
+  readonly workers: DaemonWorkers;
+  /** Bytes of all links to guests. */
+  readonly traffic: GuestTraffic;
   /** What makes templates, for commands that work on them. */
   readonly templateHost: TemplateGuestHost & { readonly driver: VmmDriver; readonly defaultShape: VmShape };
   /** Ends what makes templates, and worker threads. */
@@ -74,6 +82,8 @@ export interface CoreOptions {
   readonly rootfs?: (layers: LayerImages) => RootfsStore;
   /** Default: those of the host. */
   readonly cgroups?: Cgroups;
+  /** Default: nothing is recorded. */
+  readonly histories?: Histories;
   /** Whether VMs are cloned from templates. Default: no, every VM boots. */
   readonly templates?: boolean;
 }
@@ -93,7 +103,8 @@ export function wireCore(options: CoreOptions): Core {
     await images.close();
     await workers.close();
   };
-  return { ...actors, pace: ports.pace, images, templateHost: ports, close };
+  const { pace, traffic } = ports;
+  return { ...actors, pace, images, templates, workers, traffic, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */
@@ -140,7 +151,9 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     memoryStep: config.vmm.memory_step,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
+    traffic: { received: 0, sent: 0 },
     now: Date.now,
+    histories: options.histories ?? NO_HISTORIES,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),
     hostResolvConf,
     hostHosts: keptText("/etc/hosts"),

@@ -53,6 +53,18 @@ export class DaemonWorkers {
     });
   }
 
+  /** What they have to do, by what they are for. */
+  figures() {
+    const { rootfs, templateMemory, images, seccomp } = this;
+    const of = ({ tasks, started }: Pick<WorkerPool<never>, "tasks" | "started">) => ({ ...tasks, started });
+    return {
+      rootfs: of(rootfs),
+      template: of(templateMemory),
+      image: of(images),
+      seccomp: of(seccomp),
+    };
+  }
+
   async close(): Promise<void> {
     const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
     await Promise.all(pools.map((pool) => pool.close()));

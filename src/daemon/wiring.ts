@@ -24,6 +24,7 @@ import { locateParts, type Parts } from "./parts.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
+import { lockState } from "./state-lock.ts";
 
 /** Calls in flight may take this long when the daemon drains. */
 const DRAIN_GRACE_MS = 10_000;
@@ -45,6 +46,7 @@ export async function wireDaemon(
   );
   const parts = await locateParts(config);
   await makeStateDirectories(config);
+  const lock = await lockState(state);
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;
@@ -84,6 +86,7 @@ export async function wireDaemon(
         await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
       await keeper.close();
       await metrics.close();
+      await lock.release();
     },
   };
 }

@@ -18,6 +18,8 @@ export interface ProcessStat {
   readonly startTime: number;
   /** Fields 14 and 15: what all threads have used, in milliseconds. */
   readonly cpuMs: number;
+  /** Field 24, in bytes. */
+  readonly residentBytes: number;
 }
 
 /** Fields are counted from 1 in the manual; the first after the name is the third. */
@@ -25,6 +27,9 @@ const FIRST_FIELD = 3;
 const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
+const RESIDENT_PAGES = 24;
+/** Of the platforms that there are VMs for. */
+const PAGE_BYTES = 4096;
 /** Of a clock tick of /proc: sysconf(_SC_CLK_TCK) is 100 on Linux. */
 const TICK_MS = 10;
 
@@ -39,8 +44,9 @@ export function parseProcessStat(stat: string): ProcessStat | undefined {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, startTime] = [fields[0], Number(fields[START_TIME - FIRST_FIELD])];
   const ticks = Number(fields[USER_TIME - FIRST_FIELD]) + Number(fields[SYSTEM_TIME - FIRST_FIELD]);
+  const residentBytes = Number(fields[RESIDENT_PAGES - FIRST_FIELD]) * PAGE_BYTES;
   const known = state !== undefined && Number.isInteger(startTime);
-  return known ? { state, startTime, cpuMs: ticks * TICK_MS } : undefined;
+  return known ? { state, startTime, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
 }
 
 /** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */

@@ -188,7 +188,14 @@ export const sandboxMachine = sandboxSetup.createMachine({
           onDone: "guest",
           states: {
             deciding: { always: [{ guard: "guestAlive", target: "killing" }, { target: "done" }] },
-            killing: teardown("stopContainers", "stopContainers", "done"),
+            killing: {
+              // nobody is left who could tell of a container's end
+              on: {
+                "guest.lost": { target: "done", actions: "guestGone" },
+                "vmm.exited": { target: "done", actions: "vmmGone" },
+              },
+              ...teardown("stopContainers", "stopContainers", "done"),
+            },
             done: { type: "final" },
           },
         },

@@ -10,6 +10,9 @@ export class PendingCall {
   private controller: AbortController | undefined;
   private reason: Error | undefined;
 
+  /** @param traceparent of the call's metadata (W3C Trace Context), if it has one */
+  constructor(readonly traceparent?: string) {}
+
   /** Aborts when nobody waits for the answer any more. */
   get signal(): AbortSignal {
     if (this.controller === undefined) {

@@ -1,15 +1,18 @@
 /** Pods in microVMs through the real containerd, as kubelet would ask for them. */
+import { execFile } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { release } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { allProcesses, descendants, processesOf } from "../../lab/host/processes.ts";
 import { until } from "../../lab/host/until.ts";
 import { NamespaceMode, PodSandboxState } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { TestNode, type TestPod } from "../support/e2e/node.ts";
-import { built } from "../support/e2e/program.ts";
+import { blazarProgram, built } from "../support/e2e/program.ts";
 import { numberedLayers, testImage, withLayers } from "../support/oci-image.ts";
 
+const runFile = promisify(execFile);
 let node: TestNode;
 
 /** Pids of a pod's file server, its supervisor first: they have the user of the VMM. */
@@ -261,6 +264,24 @@ describe("blazard", () => {
     await until("blazard to tell", told);
     await node.removePod(pod);
     await node.node.restartBlazard({ config: {} });
+  });
+
+  it("is refused a state directory that another one serves, and touches nothing there", async () => {
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "exec sleep 1000");
+    const config = join(dirname(node.node.stateDirectory), "blazar.toml");
+    const second = runFile(process.execPath, [blazarProgram(), "serve", "--config", config]);
+    const refused = await second.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const stderr = expect.stringMatching(
+      /cannot serve from the state directory.*process \d+ does so already/,
+    );
+    expect(refused).toMatchObject({ code: 70, stderr });
+    expect((await node.exec(container, "echo still here")).stdout).toBe("still here\n");
+    expect((await node.cri.podSandboxStatus(pod.id)).status?.state).toBe(PodSandboxState.SANDBOX_READY);
+    await node.removePod(pod);
   });
 
   it("cleans up after a blazard that was killed, and starts pods again", async () => {

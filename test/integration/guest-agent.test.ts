@@ -11,6 +11,7 @@ import { describeDials } from "./guest-agent/dials.ts";
 import { describeDisks } from "./guest-agent/disks.ts";
 import { describeHostileNetworks, describeNetwork } from "./guest-agent/network.ts";
 import { describeRules } from "./guest-agent/rules.ts";
+import { describeShells } from "./guest-agent/shells.ts";
 import { describeStreams } from "./guest-agent/streams.ts";
 import { describeOwnNamespaces, describeUserNamespaces } from "./guest-agent/user-namespaces.ts";
 import { describeVolumes } from "./guest-agent/volumes.ts";
@@ -56,6 +57,7 @@ describe("the guest agent", () => {
 
 describeContainers(bench);
 describeStreams(bench);
+describeShells(bench);
 describeDials(bench);
 describeNamespaces(bench);
 describeMounts(bench);

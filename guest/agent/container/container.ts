@@ -8,7 +8,9 @@ import * as sys from "sys";
 import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
+import { checkedProcess } from "../process/command.ts";
 import type { ContainerNamespaces } from "../process/namespaces.ts";
 import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
@@ -33,6 +35,8 @@ export interface ContainerSurroundings {
   readonly onOom: () => void;
   /** The pod's, if the container is in it. */
   readonly userNamespace: UserNamespace | undefined;
+  /** Told after each step. */
+  readonly mark: MarkStep;
 }
 
 export class Container {
@@ -75,7 +79,7 @@ export class Container {
   static async create(
     context: AgentContext,
     params: ContainerCreate,
-    { sandbox, pidNamespace, userNamespace, onOom }: ContainerSurroundings,
+    { sandbox, pidNamespace, userNamespace, onOom, mark }: ContainerSurroundings,
   ): Promise<Container> {
     const undo = new UndoList(context.logger.child({ container: params.id }));
     try {
@@ -85,10 +89,12 @@ export class Container {
         userNamespace: params.idmappedLayers ? userNamespace?.descriptors.user : undefined,
       });
       undo.add("release the root", () => root.release());
+      mark("root");
       const cgroup = context.cgroups.create(params);
-      undo.add("remove the cgroup", () => empty(context, cgroup));
+      undo.add("remove the cgroup", () => emptyCgroup(context, cgroup));
       const oom = new OomWatch(context.loop, cgroup, onOom);
       undo.add("stop the watch of its memory", () => oom.stop());
+      mark("cgroup");
       const init = await ContainerProcess.create(context, {
         process: checkedProcess(params.process),
         seccomp: params.seccomp,
@@ -114,6 +120,7 @@ export class Container {
           return KILLED;
         },
       });
+      mark("first process");
       const container = new Container(params, init, context, cgroup, root, oom);
       container.warnOf(cgroup.refused);
       return container;
@@ -234,7 +241,7 @@ export class Container {
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
     this.oom.stop();
-    await empty(this.context, this.cgroup);
+    await emptyCgroup(this.context, this.cgroup);
     await this.root.release();
   }
 }
@@ -256,25 +263,11 @@ function namespacesOf({
 }
 
 /** Kills what is in a cgroup and removes it. */
-async function empty(context: AgentContext, cgroup: Cgroup): Promise<void> {
+export async function emptyCgroup(context: AgentContext, cgroup: Cgroup): Promise<void> {
   cgroup.kill();
   const removed = await poll(context.loop, GONE_WITHIN_MS, () => (cgroup.remove() ? true : undefined));
   if (removed !== true)
-    context.logger.warn("a container's cgroup still has processes, although they were killed", {
+    context.logger.warn("a cgroup still has processes, although they were killed", {
       path: cgroup.path,
     });
-}
-
-function checkedProcess<P extends { args: readonly string[]; env: readonly string[]; cwd: string }>(
-  process: P,
-): P {
-  const texts = [...process.args, ...process.env, process.cwd];
-  const problem =
-    process.args.length === 0
-      ? "args is empty"
-      : texts.some((text) => text.includes("\0"))
-        ? "an argument, a variable or the working directory contains a NUL"
-        : undefined;
-  if (problem === undefined) return process;
-  throw blazarError("InvalidSpec", "read the spec of a process", problem);
 }

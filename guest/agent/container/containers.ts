@@ -14,6 +14,7 @@ import type {
   ProcessExited,
   ProcessSignal,
 } from "../../../src/protocol/guest/messages.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { checkedId } from "../path-checks.ts";
 import type { ContainerProcess } from "../process/process.ts";
@@ -49,7 +50,7 @@ export class Containers {
     return this.entries.size;
   }
 
-  async create(params: ContainerCreate): Promise<PidResult> {
+  async create(params: ContainerCreate, mark: MarkStep): Promise<PidResult> {
     const id = checkedId(params.id);
     if (this.entries.has(id)) {
       throw blazarError("ContainerExists", "create a container", "a container has this id already", {
@@ -65,6 +66,7 @@ export class Containers {
         userNamespace: this.sandbox.userNamespace(params.userNamespace),
         pidNamespace: this.pidNamespace(params),
         onOom: () => this.events.oomKilled(id),
+        mark,
       });
       entry.container = container;
       this.report(container, "", container.init);

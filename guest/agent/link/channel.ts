@@ -5,6 +5,7 @@
  * A hang-up of the host is one edge, its return another. If the host breaks the protocol, the agent closes and opens the
  * port, which drops the bytes in flight; the agent's second hello then makes the host reconnect.
  */
+import * as os from "os";
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
@@ -15,6 +16,7 @@ import type { BlazarError } from "../../../src/contracts/errors.ts";
 import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES, GUEST_MAX_REQUEST_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import { findPort } from "./ports.ts";
 
 /** Bytes of one read. The port's driver hands over a page at a time. */
@@ -31,7 +33,9 @@ export interface ChannelOptions {
   readonly logger: Logger;
   readonly session: string;
   readonly helloBody: () => unknown;
-  readonly onRequest: (op: string, params: unknown) => unknown;
+  readonly onRequest: (op: string, params: unknown, mark: MarkStep) => unknown;
+  /** The host has left, or is made to come anew. */
+  readonly onDetached: () => void;
 }
 
 interface Port {
@@ -44,6 +48,7 @@ export class Channel {
   readonly peer: Peer;
   private readonly loop: EventLoop;
   private readonly logger: Logger;
+  private readonly onDetached: () => void;
   private readonly buffer = new Uint8Array(READ_BYTES);
   private port: Port | undefined;
   /** Whether the host has the port open. */
@@ -54,6 +59,7 @@ export class Channel {
   constructor(options: ChannelOptions) {
     this.loop = options.loop;
     this.logger = options.logger;
+    this.onDetached = options.onDetached;
     this.peer = new Peer({
       session: options.session,
       text: textCodec,
@@ -62,6 +68,7 @@ export class Channel {
       helloBody: options.helloBody,
       onHello: (hello, same) => this.logger.debug("the host is attached", { session: hello.session, same }),
       onRequest: options.onRequest,
+      stepClock: () => os.now(),
       onEvent: (event) => this.logger.warn("the host sent an event, but a host has no events", { event }),
       ownsStreams: false,
       onViolation: (error) => this.violated(error),
@@ -154,6 +161,7 @@ export class Channel {
     this.attached = false;
     this.choked = false;
     this.peer.detach();
+    this.onDetached();
   }
 
   private violated(error: BlazarError): void {

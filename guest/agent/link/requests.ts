@@ -6,14 +6,17 @@
 import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import {
   type DiskPrepare,
+  GUEST_ITSELF,
   GUEST_REQUESTS,
   type GuestOp,
   type GuestParams,
   type GuestResult,
 } from "../../../src/protocol/guest/messages.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { Readiness } from "../boot/boot.ts";
 import type { Containers } from "../container/containers.ts";
 import type { Dials } from "../network/dial.ts";
+import type { Shells } from "../process/shells.ts";
 import { adjustClock } from "../sandbox/clock-and-entropy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Shares } from "../sandbox/share.ts";
@@ -25,6 +28,7 @@ export interface RequestTargets {
   readonly volumes: Volumes;
   readonly containers: Containers;
   readonly dials: Dials;
+  readonly shells: Shells;
   readonly prepareDisk: (params: DiskPrepare) => Promise<void>;
   readonly prepareImage: (serial: string) => Promise<void>;
   readonly prepareChild: () => Promise<void>;
@@ -33,7 +37,10 @@ export interface RequestTargets {
   readonly powerOff: () => void;
 }
 
-type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> | Promise<GuestResult<Op>> };
+/** `mark` tells that a step of the answer is over, for whoever waits for it. */
+type Handlers = {
+  [Op in GuestOp]: (params: GuestParams<Op>, mark: MarkStep) => GuestResult<Op> | Promise<GuestResult<Op>>;
+};
 
 /** Requests about the guest and its sandbox; all others are about a container. */
 type SandboxOp =
@@ -49,9 +56,11 @@ type SandboxOp =
 type VolumeOp = `volume.${string}` & GuestOp;
 
 /** What a Peer calls for each request. */
-export function requestHandler(targets: RequestTargets): (op: string, params: unknown) => Promise<unknown> {
+export function requestHandler(
+  targets: RequestTargets,
+): (op: string, params: unknown, mark: MarkStep) => Promise<unknown> {
   const handlers = handlersOf(targets);
-  return async (op, params) => {
+  return async (op, params, mark) => {
     if (!isGuestOp(op)) {
       throw blazarError("Unimplemented", "answer a request", "the agent knows no such request", {
         subject: op.slice(0, 64),
@@ -61,7 +70,7 @@ export function requestHandler(targets: RequestTargets): (op: string, params: un
     // A template is taken once a ping has been answered, so the guest must be complete by then. Requests that need a
     // disk wait for the disks' modules by themselves.
     await (op === "ping" ? targets.ready.everything : targets.ready.share);
-    return await (handlers[op] as (params: unknown) => unknown)(checked);
+    return await (handlers[op] as (params: unknown, mark: MarkStep) => unknown)(checked, mark);
   };
 }
 
@@ -104,13 +113,13 @@ function sandboxHandlers(
   let setUp: Promise<void> = Promise.resolve();
   return {
     ping: () => ({}),
-    "sandbox.setup": async (params) => {
+    "sandbox.setup": async (params, mark) => {
       alive();
       if (containers.count > 0) {
         throw blazarError("IllegalTransition", "set up the sandbox", "it has containers already");
       }
       // setups run one after the other
-      setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params));
+      setUp = setUp.catch(() => undefined).then(() => sandbox.setUp(params, mark));
       await setUp;
       return { now: adjustClock(0) };
     },
@@ -179,11 +188,14 @@ function volumeHandlers({ volumes }: RequestTargets): Pick<Handlers, VolumeOp> {
   };
 }
 
-function containerHandlers({ containers }: RequestTargets, alive: () => void): Omit<Handlers, SandboxOp> {
+function containerHandlers(
+  { containers, shells }: RequestTargets,
+  alive: () => void,
+): Omit<Handlers, SandboxOp> {
   return {
-    "container.create": async (params) => {
+    "container.create": async (params, mark) => {
       alive();
-      return await containers.create(params);
+      return await containers.create(params, mark);
     },
     "container.delete": async ({ id }) => {
       await containers.delete(id);
@@ -204,21 +216,27 @@ function containerHandlers({ containers }: RequestTargets, alive: () => void): O
     },
     "container.pids": ({ id }) => containers.pids(id),
     "process.start": ({ id, execId }) => containers.start(id, execId),
-    "process.exec": (params) => containers.exec(params),
+    "process.exec": (params) => {
+      if (params.id !== GUEST_ITSELF) return containers.exec(params);
+      alive();
+      return shells.exec(params);
+    },
     "process.delete": async ({ id, execId }) => {
-      await containers.deleteProcess(id, execId);
+      await (id === GUEST_ITSELF ? shells.end(execId) : containers.deleteProcess(id, execId));
       return {};
     },
     "process.abandon": async ({ id, execId }) => {
-      await containers.abandonExec(id, execId);
+      await (id === GUEST_ITSELF ? shells.end(execId) : containers.abandonExec(id, execId));
       return {};
     },
     "process.signal": (params) => {
-      containers.signal(params);
+      if (params.id === GUEST_ITSELF) shells.signal(params.execId, params.signal);
+      else containers.signal(params);
       return {};
     },
     "process.resize": ({ id, execId, rows, columns }) => {
-      containers.resize(id, execId, rows, columns);
+      if (id === GUEST_ITSELF) shells.resize(execId, rows, columns);
+      else containers.resize(id, execId, rows, columns);
       return {};
     },
   };

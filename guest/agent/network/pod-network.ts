@@ -14,6 +14,7 @@ import { getLinks, linkOf, setLink } from "../../../src/protocol/netlink/links.t
 import { openNetworkNamespace, withinNetwork } from "./namespace.ts";
 import { withNetlink } from "./netlink-socket.ts";
 import { loopbackUp, type NetworkStep, type Nic, stepsOf } from "./network-plan.ts";
+import { NetworkSysctls } from "./network-sysctls.ts";
 
 /** What has been told last. */
 interface Applied {
@@ -31,6 +32,7 @@ export function bringUpLoopback(): void {
 
 export class GuestNetwork {
   private applied = NOTHING;
+  private sysctls = new NetworkSysctls();
   /** Where the interfaces are: a descriptor of a namespace, or the guest's own. */
   private namespace: number | undefined;
   /** Looked for ahead, while no container can give them other names. */
@@ -51,6 +53,7 @@ export class GuestNetwork {
         for (const [at] of network.links.entries())
           if (before.links[at] === undefined) refuseRouters(nics[at]);
         run(exchange, steps);
+        this.sysctls.apply(network.sysctls ?? {});
         if (isEmpty(network)) this.nics = findNics(exchange);
       }),
     );
@@ -74,8 +77,13 @@ export class GuestNetwork {
       }
     });
     this.namespace = namespace;
+    this.forget();
+  }
+
+  private forget(): void {
     this.nics = undefined;
     this.applied = NOTHING;
+    this.sysctls = new NetworkSysctls();
   }
 
   /** Brings them back to the guest's own, without what the pod had. */
@@ -83,8 +91,7 @@ export class GuestNetwork {
     const { namespace } = this;
     if (namespace === undefined) return;
     this.namespace = undefined;
-    this.nics = undefined;
-    this.applied = NOTHING;
+    this.forget();
     const home = openNetworkNamespace();
     try {
       withinNetwork(namespace, () =>
@@ -102,8 +109,8 @@ export class GuestNetwork {
   }
 }
 
-function isEmpty({ links, routes, neighbours }: PodNetwork): boolean {
-  return links.length + routes.length + neighbours.length === 0;
+function isEmpty({ links, routes, neighbours, sysctls = {} }: PodNetwork): boolean {
+  return links.length + routes.length + neighbours.length + Object.keys(sysctls).length === 0;
 }
 
 /** Number n of the list has the permanent MAC address n. */

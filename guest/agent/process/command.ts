@@ -51,3 +51,18 @@ function executable(path: string): number {
   if ((stat.mode & sys.S_IFMT) === sys.S_IFDIR) return sys.EISDIR;
   return -sys.access(path, EXECUTE);
 }
+
+/** Throws InvalidSpec if execve(2) could not take it as it is meant. */
+export function checkedProcess<P extends { args: readonly string[]; env: readonly string[]; cwd: string }>(
+  process: P,
+): P {
+  const texts = [...process.args, ...process.env, process.cwd];
+  const problem =
+    process.args.length === 0
+      ? "args is empty"
+      : texts.some((text) => text.includes("\0"))
+        ? "an argument, a variable or the working directory contains a NUL"
+        : undefined;
+  if (problem === undefined) return process;
+  throw blazarError("InvalidSpec", "read the spec of a process", problem);
+}

@@ -13,6 +13,7 @@ import { blazarError } from "../../../src/contracts/errors.ts";
 import { sameMaps } from "../../../src/contracts/id-maps.ts";
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
+import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
 import { bringUpLoopback, GuestNetwork } from "../network/pod-network.ts";
@@ -50,14 +51,14 @@ export class Sandbox {
   }
 
   /** Sets the sandbox up, also when it was set up before. Throws, leaving nothing. */
-  async setUp(setup: SandboxSetup): Promise<void> {
+  async setUp(setup: SandboxSetup, mark: MarkStep): Promise<void> {
     // what is there belongs to the guest's own user namespace
     const reusable = setup.userNamespace === undefined && this.last?.userNamespace === undefined;
     if (reusable && this.last !== undefined && this.current !== undefined)
-      return this.change(setup, this.last, this.current);
+      return this.change(setup, this.last, this.current, mark);
     await this.tearDown();
     try {
-      this.makeAll(setup);
+      this.makeAll(setup, mark);
     } catch (error) {
       await this.tearDown();
       throw error;
@@ -114,13 +115,21 @@ export class Sandbox {
    * Makes a guest that was set up before, in a template or for the pool, the sandbox of another pod. Names are new; mounts
    * and namespaces stay. A PID namespace that the new pod does not ask for does no harm.
    */
-  private change(setup: SandboxSetup, last: SandboxSetup, { sharedMemory }: SandboxEnvironment): void {
+  private change(
+    setup: SandboxSetup,
+    last: SandboxSetup,
+    { sharedMemory }: SandboxEnvironment,
+    mark: MarkStep,
+  ): void {
     this.identify(setup);
+    mark("identity");
     if (setup.shmBytes !== last.shmBytes) this.resizeSharedMemory(setup.shmBytes);
     if (setup.sharedPidNamespace && this.holder === undefined) this.sharePids();
     this.last = setup;
     this.current = { files: this.writeFiles(setup), sharedMemory, userNamespace: undefined };
+    mark("files");
     this.connect(setup);
+    mark("network");
   }
 
   /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
@@ -130,9 +139,10 @@ export class Sandbox {
     if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
   }
 
-  private makeAll(setup: SandboxSetup): void {
+  private makeAll(setup: SandboxSetup, mark: MarkStep): void {
     this.last = setup;
     this.identify(setup);
+    mark("identity");
     bringUpLoopback();
     makeDirectories(SANDBOX);
     const files = this.writeFiles(setup);
@@ -140,7 +150,9 @@ export class Sandbox {
     const sharedMemory = setup.shmBytes > 0 ? this.mountSharedMemory(setup.shmBytes) : "";
     if (setup.sharedPidNamespace) this.sharePids(userNamespace);
     this.current = { files, sharedMemory, userNamespace };
+    mark("files");
     this.connect(setup);
+    mark("network");
   }
 
   /** Sysctls come last: some are about a link of the pod. */

@@ -13,7 +13,7 @@ import { PORT_FORWARD_CASES } from "./port-forward.ts";
 import { STATS_CASES } from "./stats.ts";
 import { TRAFFIC_CASES } from "./traffic.ts";
 
-export const NETWORK_CASES: readonly NetworkCase[] = [
+const ALL: readonly NetworkCase[] = [
   ...LINK_CASES,
   ...NAME_CASES,
   ...TRAFFIC_CASES,
@@ -24,4 +24,9 @@ export const NETWORK_CASES: readonly NetworkCase[] = [
   ...BAD_INPUT_CASES,
   ...CHANGE_CASES,
   ...CLEAN_UP_CASES,
+];
+
+export const NETWORK_CASES: readonly NetworkCase[] = [
+  ...ALL.filter(({ endsDaemon }) => endsDaemon === undefined),
+  ...ALL.filter(({ endsDaemon }) => endsDaemon === true),
 ];

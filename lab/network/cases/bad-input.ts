@@ -42,7 +42,7 @@ export const BAD_INPUT_CASES: readonly NetworkCase[] = [
       const before = await linksOfHost(scene);
       const said = await failureOf(scene.start("gone"));
       const asBefore = async () => ((await linksOfHost(scene)) === before ? "nothing is left" : undefined);
-      const left = await until("the end of the pod's link", asBefore, { timeoutMs: 5_000 }).catch(
+      const left = await until("the end of the pod's link", asBefore, { timeoutMs: 30_000 }).catch(
         () => "its link is left",
       );
       const pods = await scene.rig.node.cri.listPodSandboxes();

@@ -53,7 +53,9 @@ async function forged(scene: Scene, kind: "bridge" | "guarded"): Promise<string>
   const send = async (mac: string, from: string): Promise<string> => {
     const end = await rig.serve(rig.host, "capture", await hostLinkOf(other), LONG);
     const sent = await one.probe("spoof", "eth0", mac, from, others, other.v4);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // it was before this on the same link; the capture has its time to say so
+    await one.probe("get", other.v4, String(PORTS.tcp));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     const frames = await end();
     return `${sent}, ${having(frames, mac === "own" ? own : mac, "udp", other.v4) > 0 ? "seen" : "not seen"}`;
   };

@@ -2,10 +2,10 @@
  * Cases: what changes in the pod's namespace while the pod runs is seen by its containers.
  */
 import { until } from "../../host/until.ts";
-import type { NetworkCase } from "../case.ts";
+import { ENDS_WITH_DAEMON, type NetworkCase } from "../case.ts";
 import { type NetworkPod, PORTS } from "../network-pod.ts";
 
-const PATIENCE = { timeoutMs: 10_000, pollMs: 100 };
+const PATIENCE = { timeoutMs: 30_000, pollMs: 100 };
 
 async function shows(pod: NetworkPod, what: RegExp): Promise<string> {
   const seen = async () => (what.test(await pod.probe("show")) ? true : undefined);
@@ -68,12 +68,15 @@ export const CHANGE_CASES: readonly NetworkCase[] = [
       const pod = await scene.start("ptp");
       await pod.netns.ip("address add 10.102.1.1/32 dev eth0");
       await shows(pod, /10\.102\.1\.1/);
-      await scene.killDaemon(pod);
+      if ((await scene.killDaemon(pod)) === "NOTREADY") return "NOTREADY";
       await pod.netns.ip("address add 10.102.1.2/32 dev eth0");
       return [
         `before: ${await shows(pod, /10\.102\.1\.1/)}`,
         `after: ${await shows(pod, /10\.102\.1\.2/)}`,
       ].join("\n");
     },
+    endsDaemon: true,
+    explained: ENDS_WITH_DAEMON,
+    blazar: /^NOTREADY$/,
   },
 ];

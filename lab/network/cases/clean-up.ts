@@ -3,13 +3,12 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { PodSandboxState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import { allProcesses, descendants, processesOf, programOf } from "../../host/processes.ts";
 import { runProgram } from "../../host/program.ts";
 import { until } from "../../host/until.ts";
 import { podLeftovers } from "../../node/leftovers.ts";
 import { NetworkNamespace } from "../../node/network-namespace.ts";
-import { answers, type NetworkCase, type Scene } from "../case.ts";
+import { answers, ENDS_WITH_DAEMON, type NetworkCase, type Scene } from "../case.ts";
 import type { Kind } from "../kinds.ts";
 import type { NetworkPod } from "../network-pod.ts";
 import type { NetworkRig } from "../rig.ts";
@@ -75,18 +74,14 @@ async function gone(
     last = await look();
     return last.length === 0 ? true : undefined;
   };
-  return until("the end of a pod's traces", nothing, { timeoutMs: 10_000, pollMs: 200 }).then(
+  return until("the end of a pod's traces", nothing, { timeoutMs: 30_000, pollMs: 200 }).then(
     () => "nothing is left",
     () => last.join("\n"),
   );
 }
 
 async function untilNotReady(pod: NetworkPod): Promise<string> {
-  const notReady = async () => {
-    const { status } = await pod.rig.node.cri.podSandboxStatus(pod.id);
-    return status?.state === PodSandboxState.SANDBOX_NOTREADY ? "NOTREADY" : undefined;
-  };
-  return until("NOTREADY", notReady, { timeoutMs: 20_000, pollMs: 100 }).catch(() => "READY");
+  return (await pod.untilNotReady(20_000)) ? "NOTREADY" : "READY";
 }
 
 /** Ends what a pod is: its VMM, or the process that its namespaces rest on. */
@@ -151,16 +146,19 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
     run: (scene) => afterwards(scene, "bridge", killSandbox),
   },
   {
-    name: "SIGKILL of the daemon: the pod is as it was, and nothing is left of it when it is removed",
+    name: "SIGKILL of the daemon: nothing is left of the pod when it is removed",
     run: async (scene) => {
       const { rig } = scene;
       const before = await traces(rig);
       const pod = await scene.start("bridge");
-      await scene.killDaemon(pod);
+      const state = await scene.killDaemon(pod);
       const served = await rig.probe(rig.host, "get", pod.v4, "8080");
       await pod.remove();
-      return answers({ served, after: gone(rig, before, [pod]) });
+      return answers({ state, served, after: gone(rig, before, [pod]) });
     },
+    endsDaemon: true,
+    explained: ENDS_WITH_DAEMON,
+    blazar: /^state: NOTREADY\nserved: connect: refused\nafter: nothing is left$/,
   },
   {
     name: "SIGKILL of the daemon and of the pod's own process: nothing is left when the pod is removed",
@@ -173,6 +171,7 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       await pod.remove();
       return answers({ state, after: gone(rig, before, [pod]) });
     },
+    endsDaemon: true,
   },
   {
     name: "the namespace is deleted under a running pod: the pod can be removed, and nothing is left",
@@ -195,20 +194,12 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       const before = await traces(rig);
       const pod = await scene.start("ptp");
       await pod.netns.ip("link del eth0");
-      await untilNotReadyShortly(pod);
+      await pod.untilNotReady(10_000);
       await pod.remove();
       return gone(rig, before, [pod]);
     },
   },
 ];
-
-async function untilNotReadyShortly(pod: NetworkPod): Promise<void> {
-  const notReady = async () => {
-    const { status } = await pod.rig.node.cri.podSandboxStatus(pod.id);
-    return status?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
-  };
-  await until("NOTREADY", notReady, { timeoutMs: 3_000, pollMs: 100 }).catch(() => undefined);
-}
 
 /** As an operator does it who takes a namespace for a forgotten one. */
 async function deleteNamespace(pod: NetworkPod): Promise<void> {

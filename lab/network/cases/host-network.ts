@@ -27,7 +27,7 @@ async function serving(pod: NetworkPod, port: number, word: string): Promise<voi
   await pod.container(`exec netprobe serve :: ${port} ${word}`);
   const answers = async () =>
     (await pod.probe("get", "127.0.0.1", String(port))).startsWith(word) ? true : undefined;
-  await until(`the server at port ${port}`, answers, { timeoutMs: 10_000, pollMs: 100 });
+  await until(`the server at port ${port}`, answers, { pollMs: 100 });
 }
 
 async function twice(scene: Scene): Promise<string> {
@@ -69,7 +69,7 @@ export const HOST_NETWORK_CASES: readonly NetworkCase[] = [
         tcp4: pod.probe("get", OUTSIDE.v4, "7000"),
         tcp6: pod.probe("get", OUTSIDE.v6, "7000"),
         udp: pod.probe("udp", OUTSIDE.v4, "7002"),
-        ping: pod.exec(`ping -c1 -W2 ${OUTSIDE.v4} > /dev/null && echo answered`),
+        ping: pod.exec(`ping -c1 -W10 ${OUTSIDE.v4} > /dev/null && echo answered`),
         closed: pod.probe("get", OUTSIDE.v4, "7009"),
         half: pod.probe("half", OUTSIDE.v4, "7000", "3000000"),
       });

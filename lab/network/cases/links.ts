@@ -3,7 +3,7 @@
  */
 import { until } from "../../host/until.ts";
 import { answers, type NetworkCase } from "../case.ts";
-import type { Kind } from "../kinds.ts";
+import { type Kind, TUNED } from "../kinds.ts";
 import { PORTS } from "../network-pod.ts";
 
 const SEEN: Readonly<Partial<Record<Kind, string>>> = {
@@ -65,7 +65,7 @@ export const LINK_CASES: readonly NetworkCase[] = [
         const said = Buffer.from(stdout).toString().trim();
         return said === "" ? undefined : `tentative: ${said}`;
       };
-      return until("the container's first look", counted, { timeoutMs: 10_000 });
+      return until("the container's first look", counted);
     },
   },
   {
@@ -80,11 +80,13 @@ export const LINK_CASES: readonly NetworkCase[] = [
     },
   },
   {
-    name: "a sysctl that the tuning plugin has set in the namespace",
-    run: async (scene) => (await scene.shared("tuned")).exec("cat /proc/sys/net/core/somaxconn"),
-    explained:
-      "the guest's kernel has sysctls of its own: those of the pod's configuration are set there, a plugin's are not",
-    blazar: /^4096$/,
+    name: "sysctls that the tuning plugin has set in the namespace",
+    run: async (scene) => {
+      const paths = Object.keys(TUNED).map((name) => `/proc/sys/${name.replaceAll(".", "/")}`);
+      // set by the plugin that has made the link
+      paths.push("/proc/sys/net/ipv4/conf/eth0/arp_notify");
+      return (await scene.shared("tuned")).exec(`cat ${paths.join(" ")}`);
+    },
   },
   {
     name: "names of interfaces in /sys and /proc, and their counters begin with the pod",
@@ -99,6 +101,7 @@ export const LINK_CASES: readonly NetworkCase[] = [
       const pod = await scene.start("slow");
       const { rig } = scene;
       await pod.container("exec netprobe serve-rate :: 9000");
+      await pod.untilListening(9000);
       const rate = async (what: string): Promise<string> => {
         const said = await rig.probe(rig.host, "rate", pod.v4, "9000", what, "4000");
         const { count, ms } = JSON.parse(said) as { count: number; ms: number };

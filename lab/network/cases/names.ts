@@ -101,7 +101,7 @@ export const NAME_CASES: readonly NetworkCase[] = [
         dnsConfig: { servers: ["10.90.0.2"], searches: [], options: [] },
       });
       const seen = rig.serve(rig.outside, "capture", "eth0", "20000");
-      await pod.exec("timeout 3 nslookup some.name > /dev/null 2>&1; true");
+      await pod.exec("timeout 10 nslookup some.name > /dev/null 2>&1; true");
       const frames = await (await seen)();
       await end();
       return frames.includes("udp 10.90.0.1 10.90.0.2") ? "asked" : "not asked";
@@ -172,7 +172,7 @@ export const NAME_CASES: readonly NetworkCase[] = [
         const said = Buffer.from(stdout).toString();
         return said.startsWith("low") ? said : undefined;
       };
-      return until("the server at port 80", served, { timeoutMs: 10_000 });
+      return until("the server at port 80", served);
     },
   },
 ];

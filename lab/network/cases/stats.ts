@@ -37,7 +37,7 @@ export const STATS_CASES: readonly NetworkCase[] = [
           const now = await counters(pod);
           return now.rx - before.rx > 9 * MB || now.tx - before.tx > 9 * MB ? now : undefined;
         },
-        { timeoutMs: 5_000 },
+        { timeoutMs: 30_000 },
       );
       return answers({
         name: after.name,

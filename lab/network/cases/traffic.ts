@@ -85,9 +85,9 @@ export const TRAFFIC_CASES: readonly NetworkCase[] = [
         outside6: pod.probe("get", OUTSIDE.v6, "7000"),
         udp: pod.probe("udp", OUTSIDE.v4, "7002"),
         closed: pod.probe("get", OUTSIDE.v4, "7009"),
-        ping: pod.exec(`ping -c1 -W2 ${OUTSIDE.v4} > /dev/null && echo answered`),
-        ping6: pod.exec(`ping6 -c1 -W2 ${OUTSIDE.v6} > /dev/null && echo answered`),
-        large: pod.exec(`ping -c1 -W2 -s 8000 ${OUTSIDE.v4} > /dev/null && echo answered`),
+        ping: pod.exec(`ping -c1 -W10 ${OUTSIDE.v4} > /dev/null && echo answered`),
+        ping6: pod.exec(`ping6 -c1 -W10 ${OUTSIDE.v6} > /dev/null && echo answered`),
+        large: pod.exec(`ping -c1 -W10 -s 8000 ${OUTSIDE.v4} > /dev/null && echo answered`),
       });
       for (const end of ends) await end();
       return pod.tidy(said);
@@ -135,7 +135,7 @@ export const TRAFFIC_CASES: readonly NetworkCase[] = [
       return answers({
         v4: rig.probe(rig.host, "get", pod.v4, TCP),
         v6: rig.probe(rig.host, "get", pod.v6, TCP),
-        inTime: performance.now() - begin < 3_000 ? "yes" : "no",
+        inTime: performance.now() - begin < 5_000 ? "yes" : "no",
       });
     },
   },

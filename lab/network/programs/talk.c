@@ -1,7 +1,7 @@
 /* Small talk by TCP and UDP: servers that say who asked, clients that say what came of it. */
 #include "netprobe.h"
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 30000
 
 struct endpoint endpoint_of(const char *address, const char *port)
 {

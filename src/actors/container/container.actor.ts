@@ -4,7 +4,7 @@
  * Owns a record of each process. containerd's questions (state, wait) are answered from the records, never by the guest.
  */
 import type { BackendContainer, SandboxBackend, TranslatedContainer } from "../../backends/backend.ts";
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import type { TaskCreateRequest } from "../../contracts/task.ts";
@@ -259,9 +259,4 @@ export class Container {
   private forget(execId: string): void {
     this.home.resources.fact(`process/${this.id}/${execId}`, null);
   }
-}
-
-/** A guest may know of an end before the daemon does. */
-export function unlessEnded(error: unknown): void {
-  if (!(error instanceof BlazarError && error.kind === "notFound")) throw error;
 }

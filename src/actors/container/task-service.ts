@@ -26,8 +26,9 @@ import type { ProcessActor } from "../../machines/process.machine.ts";
 import type { GuestProcess } from "../../protocol/guest/messages.ts";
 import type { SandboxRegistry } from "../sandbox/registry.ts";
 import type { Pace } from "../supply/pace.ts";
+import { unlessGone } from "../unless-gone.ts";
 import { until } from "../until.ts";
-import { Container, type ContainerObserver, unlessEnded } from "./container.actor.ts";
+import { Container, type ContainerObserver } from "./container.actor.ts";
 import type { ContainerRegistry } from "./container-registry.ts";
 import { type ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 
@@ -72,6 +73,11 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   private readonly told = new Set<string>();
 
   constructor(private readonly ports: TaskPorts) {}
+
+  sandboxOf(id: string): string | undefined {
+    const { containers } = this.ports;
+    return containers.has(id) ? containers.get(id).sandboxId : undefined;
+  }
 
   create(request: TaskCreateRequest): Promise<{ pid: number }> {
     return this.ports.pace.activity.during(() => this.createContainer(request));
@@ -212,8 +218,8 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessNotFound", operation, "it has ended", { subject });
     if (!record.started && execId !== "")
       throw blazarError("ProcessNotRunning", operation, "it has not been started", { subject });
-    // not-found of a process that lives for us would hang containerd's StopContainer
-    await container.signal(execId, signal, all).catch(unlessEnded);
+    // not-found of a process that lives for us would hang containerd's StopContainer; so would an error while its VM ends
+    await container.signal(execId, signal, all).catch(unlessGone);
   }
 
   async delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }> {

@@ -7,12 +7,15 @@
  */
 import { Observable, Subject } from "rxjs";
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { NO_HISTORY, type SandboxHistory, type Span } from "../../contracts/history.ts";
+import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { ByteLink } from "../../contracts/vm.ts";
+import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
   GUEST_REQUESTS,
+  GUEST_STEPS,
   type GuestHello,
   type GuestOp,
   type GuestParams,
@@ -23,6 +26,7 @@ import {
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
+import type { RequestStep } from "../../protocol/wire/request-steps.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -31,6 +35,12 @@ export type GuestEvent =
   | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
 
+/** Bytes of all links of the daemon; it only grows. */
+export interface GuestTraffic {
+  received: number;
+  sent: number;
+}
+
 export interface GuestLinkOptions {
   /** Whose guest it is, for messages. */
   readonly sandboxId: string;
@@ -38,7 +48,14 @@ export interface GuestLinkOptions {
   readonly session: string;
   readonly text: TextCodec;
   readonly logger: Logger;
+  /** Where this link's bytes are counted, too; default: nowhere. */
+  readonly traffic?: GuestTraffic | undefined;
+  /** What is told of requests; default: nothing. */
+  readonly history?: SandboxHistory;
 }
+
+/** Asked again and again by kubelet, also of a pod that does nothing. */
+const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids"]);
 
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
 const BUFFERED_EVENTS = 4096;
@@ -56,6 +73,7 @@ export class GuestLink {
   private lost: BlazarError | undefined;
   private nextStream = 1;
   private logLines = 0;
+  private logText = "";
   private greeted: ((hello: GuestHello) => void) | undefined;
   private refused: ((error: BlazarError) => void) | undefined;
   /** What the agent said of itself; rejects when the link is lost before. */
@@ -72,12 +90,14 @@ export class GuestLink {
   });
 
   private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
+  private history: SandboxHistory;
 
   constructor(
     private readonly link: ByteLink,
     options: GuestLinkOptions,
   ) {
     this.owner = options;
+    this.history = options.history ?? NO_HISTORY;
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -95,8 +115,12 @@ export class GuestLink {
       onEvent: (event, params) => this.onEvent(event, params),
       onViolation: (error) => this.close(error),
     });
+    const { traffic = { received: 0, sent: 0 } } = options;
     link.open({
-      onData: (bytes) => this.peer.receive(bytes),
+      onData: (bytes) => {
+        traffic.received += bytes.length;
+        this.peer.receive(bytes);
+      },
       onClose: (error) =>
         this.close(
           this.error(
@@ -106,7 +130,10 @@ export class GuestLink {
           ),
         ),
     });
-    this.peer.attach((frame) => this.link.write(frame));
+    this.peer.attach((frame) => {
+      traffic.sent += frame.length;
+      this.link.write(frame);
+    });
   }
 
   /** True until the link is lost or closed. */
@@ -125,7 +152,8 @@ export class GuestLink {
   ): Promise<GuestResult<Op>> {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
-    const { id, result } = this.peer.request(op, params);
+    const span = UNTOLD.has(op) ? undefined : this.history.step(`guest ${op}`, chartOf(op, params));
+    const { id, result } = this.peer.request(op, params, partsOf(span, op));
     const overdue = () =>
       this.peer.abandon(
         id,
@@ -136,7 +164,12 @@ export class GuestLink {
     const timer = setTimeout(overdue, limits.deadlineMs);
     const forget = onAbort(limits.signal, giveUp);
     try {
-      return GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      const answer = GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
+      span?.end();
+      return answer;
+    } catch (error) {
+      span?.end(error);
+      throw error;
     } finally {
       clearTimeout(timer);
       forget();
@@ -146,6 +179,11 @@ export class GuestLink {
   /** From now on errors and the guest's log lines name this sandbox. */
   belongsTo(sandboxId: string, logger: Logger): void {
     this.owner = { sandboxId, logger };
+  }
+
+  /** From now on requests are told as steps of this history. */
+  tells(history: SandboxHistory): void {
+    this.history = history;
   }
 
   /** A stream id that this link has never used. */
@@ -198,7 +236,7 @@ export class GuestLink {
       case "container.oomKilled":
         return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
       case "agent.log":
-        return this.log(params);
+        return this.takeLog(params);
       default:
         throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
     }
@@ -210,10 +248,18 @@ export class GuestLink {
     if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
   }
 
-  private log(params: unknown): void {
+  /** What the agent has logged over this link. */
+  get log(): LogEnd {
+    const bytes = new TextEncoder().encode(this.logText);
+    return { bytes, written: bytes.length };
+  }
+
+  private takeLog(params: unknown): void {
     const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
     if (this.logLines++ >= MAX_LOG_LINES) return;
-    this.owner.logger[level]({ guest: true }, message.slice(0, MAX_LOG_CHARACTERS));
+    const shown = message.slice(0, MAX_LOG_CHARACTERS);
+    this.logText += `${new Date().toISOString()} ${level} ${shown.replaceAll("\n", " ")}\n`;
+    this.owner.logger[level]({ guest: true }, shown);
   }
 
   private error(
@@ -223,4 +269,26 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** What takes the steps in which a guest says to have answered: known ones, within the time that the request took. */
+function partsOf(span: Span | undefined, op: GuestOp): ((steps: readonly RequestStep[]) => void) | undefined {
+  const known: readonly string[] | undefined = GUEST_STEPS[op];
+  if (span === undefined || span.id === 0 || known === undefined) return undefined;
+  const asked = performance.now();
+  return (steps) => {
+    const took = performance.now() - asked;
+    for (const { name, fromMs, ms } of steps) {
+      const from = Math.min(fromMs, took);
+      if (known.includes(name)) span.part(`guest ${name}`, from, Math.min(ms, took - from));
+    }
+  };
+}
+
+/** The container or process that a request is about. */
+function chartOf(op: GuestOp, params: object): HistoryEntry["chart"] {
+  const { id, execId } = params as { readonly id?: unknown; readonly execId?: unknown };
+  if (typeof id !== "string") return undefined;
+  if (op.startsWith("container.")) return `container/${id}`;
+  return op.startsWith("process.") ? `process/${id}/${typeof execId === "string" ? execId : ""}` : undefined;
 }

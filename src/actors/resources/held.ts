@@ -6,18 +6,24 @@
  * journal, for the next try or the next daemon.
  */
 import { blazarError } from "../../contracts/errors.ts";
+import type { Histories } from "../../contracts/history.ts";
+import type { HeldResource } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { FactName, Facts } from "./facts.ts";
 import type { Journal } from "./journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
-import { type HostResource, undoResource } from "./kinds/kinds.ts";
+import { describeResource, type HostResource, undoResource } from "./kinds/kinds.ts";
+
+export interface HeldResourcesPorts extends ResourcePorts {
+  readonly histories: Histories;
+}
 
 export class HeldResources {
   private file: Journal | undefined;
 
   constructor(
     private readonly id: string,
-    private readonly ports: ResourcePorts,
+    private readonly ports: HeldResourcesPorts,
     private readonly logger: Logger,
   ) {}
 
@@ -44,7 +50,7 @@ export class HeldResources {
   /** Writes the intent, makes the resource. */
   async make(resource: HostResource, maker: () => Promise<void>): Promise<void> {
     await this.journal.intend(resource);
-    await maker();
+    await this.step(`make ${resource.kind}`, maker);
   }
 
   /** Takes over everything that another one holds. Nothing is lost in between: for a moment both hold it. */
@@ -64,6 +70,16 @@ export class HeldResources {
     return this.file?.outstanding().map(({ resource }) => resource) ?? [];
   }
 
+  /** As operators see it, oldest first. */
+  get described(): readonly HeldResource[] {
+    const held = this.file?.outstanding() ?? [];
+    return held.map(({ resource, since }) => ({
+      kind: resource.kind,
+      description: describeResource(resource),
+      since,
+    }));
+  }
+
   /** The chosen resources are gone already. */
   async gone(chosen: (resource: HostResource) => boolean): Promise<void> {
     const journal = this.file;
@@ -80,7 +96,7 @@ export class HeldResources {
     for (const { ref, resource } of [...journal.outstanding()].reverse()) {
       if (!chosen(resource)) continue;
       try {
-        await undoResource(resource, this.ports);
+        await this.step(`undo ${resource.kind}`, () => undoResource(resource, this.ports));
         await journal.undone(ref);
       } catch (error) {
         this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
@@ -88,6 +104,17 @@ export class HeldResources {
       }
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  private async step(name: string, work: () => Promise<void>): Promise<void> {
+    const span = this.ports.histories.of(this.id).step(name);
+    try {
+      await work();
+      span.end();
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
   }
 
   /** Closes the journal; it is removed if nothing is outstanding. */

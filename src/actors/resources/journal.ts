@@ -2,13 +2,14 @@
  * The journal of one sandbox: an append-only file of JSON lines that outlives the daemon.
  *
  * The intent for each host resource is written before the resource is made, its undo afterwards. Whatever a dead daemon
- * left is therefore among the intents without an undo. Facts for a later daemon and transitions of the chart go in as well.
+ * left is therefore among the intents without an undo. Facts for a later daemon and the sandbox's history go in as well.
  * One queue writes the lines in order; nothing here blocks the main loop. The journal need not survive the host.
  */
 import { close, open, statfs, unlink, write, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { FactName, Facts } from "./facts.ts";
 import type { HostResource } from "./kinds/kinds.ts";
 
@@ -19,13 +20,15 @@ export type JournalEntry =
   | { readonly type: "amended"; readonly at: number; readonly ref: number; readonly resource: HostResource }
   | { readonly type: "undone"; readonly at: number; readonly ref: number }
   | { readonly type: "fact"; readonly at: number; readonly name: string; readonly value: unknown }
-  /** `ms` = how long the state was held that is left. */
-  | { readonly type: "transition"; readonly at: number; readonly state: string; readonly ms: number };
+  /** Something that has happened, once it has ended. */
+  | { readonly type: "history"; readonly at: number; readonly entry: HistoryEntry };
 
 /** A resource that has an intent and no undo. */
 export interface Outstanding {
   readonly ref: number;
   readonly resource: HostResource;
+  /** When it was intended, milliseconds since the epoch. */
+  readonly since: number;
 }
 
 /** The journal as its sandbox uses it. */
@@ -36,7 +39,8 @@ export interface Journal {
   undone(ref: number): Promise<void>;
   /** Remembers what a later daemon has to know; null forgets it. Not waited for. */
   fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void;
-  transition(state: string, ms: number): void;
+  /** Remembers what has happened. Not waited for; the later ones of a long life are left out, see {@link FileJournal}. */
+  history(entry: HistoryEntry): void;
   /** Resources intended and not undone, oldest first. */
   outstanding(): readonly Outstanding[];
   /** Closes the file and, if nothing is outstanding, removes it. */
@@ -65,10 +69,19 @@ function isInMemory(directory: string): Promise<boolean> {
   return asked;
 }
 
-/** A journal in a file, 0600. */
+/** As many entries of the history are written whatever they are; later ones only if they are of the sandbox itself. */
+const MOST_HISTORY = 4096;
+
+/**
+ * A journal in a file, 0600.
+ *
+ * A pod may live for years, and its probes alone are thousands of entries a day. So the file has all of its first entries,
+ * and then those of the sandbox's own chart and of its VM's boot.
+ */
 export class FileJournal implements Journal {
+  private historyLines = 0;
   private nextRef = 1;
-  private readonly open = new Map<number, HostResource>();
+  private readonly open = new Map<number, Omit<Outstanding, "ref">>();
   private queue: Promise<void> = Promise.resolve();
   /** The write that takes what is unwritten. */
   private next: Promise<void> | undefined;
@@ -104,9 +117,10 @@ export class FileJournal implements Journal {
 
   async intend(resource: HostResource): Promise<number> {
     const ref = this.nextRef++;
-    this.open.set(ref, resource);
+    const at = this.now();
+    this.open.set(ref, { resource, since: at });
     try {
-      await this.append({ type: "intent", at: this.now(), ref, resource });
+      await this.append({ type: "intent", at, ref, resource });
     } catch (error) {
       // nobody makes a resource whose intent could not be written
       this.open.delete(ref);
@@ -116,8 +130,9 @@ export class FileJournal implements Journal {
   }
 
   async amend(ref: number, resource: HostResource): Promise<void> {
-    this.open.set(ref, resource);
-    await this.append({ type: "amended", at: this.now(), ref, resource });
+    const at = this.now();
+    this.open.set(ref, { resource, since: this.open.get(ref)?.since ?? at });
+    await this.append({ type: "amended", at, ref, resource });
   }
 
   async undone(ref: number): Promise<void> {
@@ -129,12 +144,15 @@ export class FileJournal implements Journal {
     this.append({ type: "fact", at: this.now(), name, value }).catch(() => undefined);
   }
 
-  transition(state: string, ms: number): void {
-    this.append({ type: "transition", at: this.now(), state, ms }).catch(() => undefined);
+  history(entry: HistoryEntry): void {
+    const isOwn = entry.chart === "sandbox" || entry.chart === "boot";
+    if (this.historyLines >= MOST_HISTORY && !isOwn) return;
+    this.historyLines += 1;
+    this.append({ type: "history", at: this.now(), entry }).catch(() => undefined);
   }
 
   outstanding(): Outstanding[] {
-    return [...this.open].map(([ref, resource]) => ({ ref, resource }));
+    return [...this.open].map(([ref, held]) => ({ ref, ...held }));
   }
 
   async close(): Promise<void> {

@@ -28,9 +28,7 @@ export class SandboxEntry {
     now: () => number,
   ) {
     this.createdAt = new Date(now());
-    this.timeline = new Timeline(now, (state, ms) => {
-      if (sandbox.resources.isOpen) sandbox.resources.journal.transition(state, ms);
-    });
+    this.timeline = new Timeline(now);
     this.diskFailures = new DiskFailures(now);
     this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => {
       this.exitedAt = new Date(now());

@@ -73,7 +73,16 @@ export class SandboxRegistry implements SandboxService {
     this.refuse(spec);
     const { deadlines, now } = this.ports;
     const sandbox = new Sandbox(spec, this.ports);
-    const actor = createActor(this.machine, { input: { sandboxId: spec.id, deadlines } });
+    const history = this.ports.histories.open({
+      id: spec.id,
+      pod: { name: spec.name, namespace: spec.namespace, uid: spec.uid, attempt: spec.attempt },
+      createdAt: now(),
+      facts: () => sandbox.facts(),
+    });
+    sandbox.history = history;
+    const input = { sandboxId: spec.id, deadlines };
+    const { inspect } = history;
+    const actor = createActor(this.machine, inspect === undefined ? { input } : { input, inspect });
     const entry = new SandboxEntry(sandbox, actor, now);
     this.sandboxes.set(spec.id, entry);
     this.watch(entry);
@@ -197,6 +206,7 @@ export class SandboxRegistry implements SandboxService {
     if (this.sandboxes.get(sandbox.id) !== entry) return;
     this.sandboxes.delete(sandbox.id);
     this.ports.containers.removeAll(sandbox.id);
+    sandbox.history?.close();
     sandbox.logger.info({}, "sandbox removed");
   }
 
@@ -215,9 +225,10 @@ export class SandboxRegistry implements SandboxService {
         );
       sandbox.backend.diagnostics().then(log, () => log(""));
     });
-    entry.actor.on("leftover", ({ step }) =>
-      sandbox.logger.warn({ step }, "a step of the clean-up failed; Shutdown tries again"),
-    );
+    entry.actor.on("leftover", ({ step }) => {
+      sandbox.history?.note(`${step} failed or was late; Shutdown comes back to it`);
+      sandbox.logger.warn({ step }, "a step of the clean-up failed; Shutdown tries again");
+    });
     entry.actor.on("diskFailed", ({ event }) => this.tellDiskFailure(entry, event));
   }
 
@@ -227,6 +238,7 @@ export class SandboxRegistry implements SandboxService {
     if (failure === undefined) return;
     const text = failureText(failure);
     timeline.noted(text);
+    sandbox.history?.note(text);
     sandbox.logger.error({ ...failure, remedy: failureRemedy(failure) }, text);
   }
 }

@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import type { Backend, SandboxBackend } from "../../backends/backend.ts";
+import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
@@ -15,13 +16,12 @@ import { UnderWay } from "../../lib/under-way.ts";
 import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
-import { HeldResources } from "../resources/held.ts";
+import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal.ts";
-import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import type { Pace } from "../supply/pace.ts";
 
 /** What making a sandbox needs of the host. */
-export interface SandboxPorts extends ResourcePorts {
+export interface SandboxPorts extends HeldResourcesPorts {
   readonly backend: Pick<Backend, "open">;
   readonly containers: Pick<ContainerRegistry, "of">;
   readonly files: Pick<HostFiles, "makeDirectory" | "removeTree" | "removeFile">;
@@ -42,6 +42,8 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   readonly logger: Logger;
   readonly resources: HeldResources;
   readonly backend: SandboxBackend;
+  /** Set before the chart starts. */
+  history: OwnHistory | undefined;
   private readonly directory: string;
   private readonly provisioning = new UnderWay();
   private finishing: Promise<void> | undefined;
@@ -56,6 +58,11 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.resources = new HeldResources(spec.id, ports, this.logger);
     const { directory, resources, logger } = this;
     this.backend = ports.backend.open({ spec, directory, resources, logger });
+  }
+
+  /** What operators see of it beside its charts. */
+  facts(): SandboxFacts {
+    return { ...this.backend.size(), resources: this.resources.described, info: this.backend.info() };
   }
 
   /** Reserves what the start will need, and makes the sandbox's own resources. */
@@ -115,6 +122,9 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const { files, cgroups, openJournal } = this.ports;
     const { directory, resources, spec } = this;
     resources.open(await openJournal(this.id));
+    this.history?.record((entry) => {
+      if (resources.isOpen) resources.journal.history(entry);
+    });
     signal.throwIfAborted();
     resources.fact("sandbox", spec);
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));

@@ -17,10 +17,7 @@ export class Timeline {
   private state = "";
   private since = 0;
 
-  constructor(
-    private readonly now: () => number,
-    private readonly onLeft: (state: string, ms: number) => void,
-  ) {}
+  constructor(private readonly now: () => number) {}
 
   /** Something worth to know has happened. */
   noted(note: string): void {
@@ -33,7 +30,6 @@ export class Timeline {
     if (this.state !== "") {
       const ms = now - this.since;
       if (this.steps.length < MOST_STEPS) this.steps.push({ state: this.state, ms });
-      this.onLeft(this.state, ms);
     }
     this.state = state;
     this.since = now;

@@ -8,11 +8,13 @@
 import type { BackendContainer, ContainerSpec, ExecSpec } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { abortable } from "../../lib/async.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
 import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import type { GuestLink } from "../guest/link.ts";
@@ -32,10 +34,18 @@ export interface GuestContainerPorts
   extends Omit<ContainerRootPorts, "deadlines">,
     Omit<VolumePorts, "deadlines"> {
   readonly stdio: StdioHost;
+  readonly histories: Histories;
   readonly seccomp: SeccompCompiler;
   readonly deadlines: Pick<
     Deadlines,
-    "containerCreate" | "containerDelete" | "processStart" | "guestRequest" | "share" | "outputDrain"
+    | "containerCreate"
+    | "containerDelete"
+    | "processStart"
+    | "guestSignal"
+    | "guestKill"
+    | "guestRequest"
+    | "share"
+    | "outputDrain"
   >;
   readonly pace: Pick<Pace, "guests">;
   /** What any container's writable layer may take at most. */
@@ -121,8 +131,23 @@ export class GuestContainer implements BackendContainer {
     });
   }
 
+  /**
+   * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL is
+   * given up: the sandbox ends by that, and its containers with it.
+   */
   async signal(execId: string, signal: number, all: boolean): Promise<void> {
-    await this.ask("process.signal", { id: this.id, execId, signal, all });
+    const { liveLink: link, ownerId } = this.vm;
+    const { guestKill, guestSignal } = this.ports.deadlines;
+    const deadlineMs = signal === SIGKILL ? guestKill : guestSignal;
+    try {
+      await link.request("process.signal", { id: this.id, execId, signal, all }, { deadlineMs });
+    } catch (error) {
+      if (!(error instanceof BlazarError && error.code === "DeadlineExceeded")) throw error;
+      if (signal !== SIGKILL)
+        return this.logger.warn({ signal, execId, deadlineMs }, "the guest has not answered to a signal yet");
+      const reason = `its guest has not obeyed SIGKILL within ${deadlineMs} ms`;
+      link.close(blazarError("GuestLost", "kill the container", reason, { subject: ownerId, cause: error }));
+    }
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {
@@ -195,8 +220,8 @@ export class GuestContainer implements BackendContainer {
   }
 
   private async createSteps(spec: ContainerSpec, signal: AbortSignal): Promise<void> {
-    const { vm, root } = this;
-    const steps = new Steps();
+    const { vm, root, ports } = this;
+    const steps = new Steps(this.id, ports.histories.of(vm.ownerId));
     const stdio = this.openStdio("", spec.paths, spec.terminal);
     stdio.catch(() => undefined);
     const profile = spec.translated.seccomp;
@@ -286,12 +311,27 @@ export class GuestContainer implements BackendContainer {
   }
 }
 
-/** How long the steps of a creation take, for the log. */
+/** Steps of a creation that took so long are told in the history. */
+const WORTH_TELLING_MS = 1;
+
+/** How long the steps of a creation take, for the log and for the history. */
 class Steps {
   readonly passedAt: Record<string, number> = {};
   private readonly started = performance.now();
+  private last = this.started;
+
+  constructor(
+    private readonly containerId: string,
+    private readonly history: SandboxHistory,
+  ) {}
 
   passed(step: string): void {
-    this.passedAt[step] = Math.round(performance.now() - this.started);
+    const now = performance.now();
+    this.passedAt[step] = Math.round(now - this.started);
+    const ms = now - this.last;
+    // what the guest does is told by the link to it
+    if (ms >= WORTH_TELLING_MS && step !== "guest")
+      this.history.passed(`container ${step}`, ms, `container/${this.containerId}`);
+    this.last = now;
   }
 }

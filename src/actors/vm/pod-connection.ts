@@ -31,9 +31,9 @@ export class PodConnection {
     private readonly logger: Logger,
   ) {}
 
-  /** The pod has a network to be connected to. */
+  /** There is something to be connected to: a namespace without links has a `localhost` to forward from. */
   get exists(): boolean {
-    return this.current.links.length > 0;
+    return this.spec.netnsPath !== "" || this.current.links.length > 0;
   }
 
   /** That network is the host's. */

@@ -13,12 +13,15 @@ import type {
   SandboxBackend,
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { GuestShell, ShellListener, ShellRequest } from "../../contracts/guest-shell.ts";
+import type { Histories } from "../../contracts/history.ts";
+import type { LogName } from "../../contracts/inspection.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
-import type { VmShape } from "../../contracts/vm.ts";
+import type { LogEnd, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { GuestSpec } from "../guest/setup.ts";
@@ -30,6 +33,7 @@ import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
+import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
@@ -37,6 +41,7 @@ import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
+  readonly histories: Histories;
   readonly networks: PodNetworks;
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
@@ -51,6 +56,8 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   /** What a VMM takes beside its guest's memory. */
   readonly vmmBytes: (vcpus: number) => number;
 }
+
+const NO_LOG: LogEnd = { bytes: new Uint8Array(), written: 0 };
 
 export class VmBackend implements Backend {
   readonly name = "vm";
@@ -179,6 +186,10 @@ class VmSandbox implements SandboxBackend {
     this.onFinished();
   }
 
+  size(): VmSize {
+    return this.sized.size;
+  }
+
   info(): Record<string, string> {
     const vm = this.boot?.vm;
     if (vm === undefined) return { vmmTimeline: "[]", acceleration: "", boot: "", source: "", vm: "" };
@@ -197,6 +208,17 @@ class VmSandbox implements SandboxBackend {
 
   async diagnostics(): Promise<string> {
     return (await this.boot?.vm?.vm.diagnostics()) ?? "";
+  }
+
+  async readLog(log: LogName): Promise<LogEnd> {
+    const vm = this.boot?.vm;
+    if (log === "agent") return vm?.link?.log ?? NO_LOG;
+    return (await vm?.vm.readLog(log)) ?? NO_LOG;
+  }
+
+  async openShell(request: ShellRequest, listener: ShellListener): Promise<GuestShell> {
+    const { deadlines } = this.ports;
+    return await openShell(this.vm.liveLink, request, listener, { deadlines, logger: this.logger });
   }
 
   /** In the words of the annotation that asks for a way. */

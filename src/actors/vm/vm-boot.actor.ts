@@ -7,6 +7,7 @@
 import type { Observable } from "rxjs";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
+import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
@@ -15,7 +16,7 @@ import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
-import { GuestLink } from "../guest/link.ts";
+import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
@@ -38,6 +39,9 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
   /** Identifies this life of the daemon to agents. */
   readonly session: string;
   readonly text: TextCodec;
+  /** As {@link GuestLinkOptions.traffic}. */
+  readonly traffic?: GuestTraffic;
+  readonly histories: Histories;
 }
 
 /** What the VM shall be. */
@@ -85,7 +89,9 @@ export class VmBoot {
 
   /** A warm VM is promised to this start: its guest is set up from now on. */
   reserve(warm: GuestVm): void {
+    const { history } = this;
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
+    warm.link?.tells(history);
     this.claim.reserve(warm, setUp, this.ports.now);
     this.moveReserved();
   }
@@ -148,12 +154,14 @@ export class VmBoot {
     return this.afterwards(async () => {
       const vm = this.running;
       const { logger } = this.options;
-      const { session, text } = this.ports;
+      const { session, text, traffic } = this.ports;
       const link = new GuestLink(await vm.vm.connectAgent(signal), {
         sandboxId: this.id,
         session,
         text,
         logger,
+        traffic,
+        history: this.history,
       });
       vm.link = link;
       const forget = onAbort(signal, () => link.close());
@@ -229,7 +237,28 @@ export class VmBoot {
   /** As soon as there is a reserved VM and it is known where it belongs. */
   private moveReserved(): void {
     const { procs } = this;
-    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.ports.cgroups.enter(procs, pid));
+    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.enterGroups(pid));
+  }
+
+  private enterGroups(pid: number): Promise<void> {
+    return this.told("enter cgroups", () => this.ports.cgroups.enter(this.procs, pid));
+  }
+
+  /** Of the sandbox whose VM it is. */
+  private get history(): SandboxHistory {
+    return this.ports.histories.of(this.id);
+  }
+
+  private async told<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const span = this.history.step(name, "boot");
+    try {
+      const result = await work();
+      span.end();
+      return result;
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
   }
 
   private get running(): GuestVm {
@@ -254,6 +283,7 @@ export class VmBoot {
     await resources.adopt(warm.resources);
     this.claim.adopted();
     const before = warm.belongTo(id, resources, logger);
+    warm.link?.tells(this.history);
     this.vm = warm;
     warm.groups = this.procs;
     this.places.own(warm.place.user);
@@ -262,7 +292,7 @@ export class VmBoot {
       this.refuseNetworkOf(warm);
       const { pid } = warm.vm.identity;
       // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
-      const moved = reservation?.entered ?? this.ports.cgroups.enter(this.procs, pid);
+      const moved = reservation?.entered ?? this.enterGroups(pid);
       this.goOn(moved, this.connectNetwork());
       this.settingUp = reservation?.ready ?? this.setUp(warm.liveLink, WARM_SET_UP_MS, signal);
       await abortable(this.settingUp, signal, { operation: "set up a warm VM", subject: id });
@@ -298,7 +328,7 @@ export class VmBoot {
     try {
       const { directory, user } = place;
       const spec = { ...wanted.shape, id, directory, user, cgroups: this.procs, source };
-      vm = await this.ports.launch(spec, signal);
+      vm = await this.told("vmm launch", () => this.ports.launch(spec, signal));
     } catch (error) {
       // the driver leaves nothing of a launch that failed
       await Promise.all([ref, diskRef].map((each) => each && journal.undone(each)));
@@ -308,7 +338,7 @@ export class VmBoot {
     this.vm.groups = this.procs;
     await journal.amend(ref, { kind: "process", id, ...vm.identity });
     // a fork is born where its original is; meanwhile its guest is set up
-    const moved = source.kind === "fork" ? this.ports.cgroups.enter(this.procs, vm.identity.pid) : undefined;
+    const moved = source.kind === "fork" ? this.enterGroups(vm.identity.pid) : undefined;
     this.goOn(this.connectNetwork(), moved);
     return { pid: vm.identity.pid };
   }
@@ -340,7 +370,9 @@ export class VmBoot {
   }
 
   private async connectNetwork(): Promise<void> {
-    await this.options.connectNetwork?.(this.running);
+    const { connectNetwork } = this.options;
+    const { running } = this;
+    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(running));
   }
 
   /** Gives up a VM, so that another one can be started; its directories stay in the journal until the end. */

@@ -12,11 +12,13 @@ import {
   foundCount,
   foundPath,
   foundSize,
+  loopbackPort,
   milliseconds,
   path,
   percent,
   program,
   size,
+  webAddress,
   word,
   yesNo,
 } from "./values.ts";
@@ -209,6 +211,26 @@ export const CONFIG_SCHEMA = {
     ),
     passt: foundPath(
       "The directory of that helper: `bin/pasta` of passt 2026_10 or newer, with its loader and C library in `lib`. Default: the one that set-up has unpacked.",
+    ),
+  },
+  metrics: {
+    listen: loopbackPort(
+      "Serve the metrics for Prometheus on this port, too: `http://127.0.0.1:9477/metrics`. Any user of the node may read them. Only addresses of the loopback are taken. Default: only the inspection socket has them.",
+    ),
+    pods: count(
+      0,
+      5000,
+      250,
+      "How many pods have series of their own about their VMM's memory and CPU time, the oldest first.",
+    ),
+  },
+  traces: {
+    endpoint: webAddress(
+      "Send traces to this OpenTelemetry collector by OTLP over HTTP, to `/v1/traces` below it. Default: there are no traces, and what makes them is not loaded.",
+    ),
+    ratio: percent(
+      100,
+      "How many of the traces that begin here are sent. A call that is part of a caller's trace follows the caller.",
     ),
   },
   deadlines: forEachDeadline((_, { ms, wait }) => milliseconds(ms, wait)),

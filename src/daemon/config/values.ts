@@ -4,6 +4,7 @@
  * Sizes are written as `256M` or as a number of bytes, times in milliseconds.
  */
 import * as z from "zod/mini";
+import { loopbackAddress } from "../../lib/loopback.ts";
 import { parseSize } from "../../lib/sizes.ts";
 
 /** One key of a section. `Value` is what the daemon gets. */
@@ -77,6 +78,29 @@ export function foundCount(least: number, most: number, doc: string): ConfigKey<
 
 export function percent(fallback: number, doc: string): ConfigKey<number> {
   return { schema: wholeNumber(1, 100), type: "percent", fallback, doc };
+}
+
+/** An address and port of the loopback; undefined: nothing listens. */
+export function loopbackPort(doc: string): ConfigKey<string | undefined> {
+  const loopback = z.refine<string>(
+    (value) => loopbackAddress(value) !== undefined,
+    'must be an address of the loopback and a port, such as "127.0.0.1:9477"',
+  );
+  return {
+    schema: z.string().check(loopback),
+    type: "address:port of the loopback",
+    fallback: undefined,
+    doc,
+  };
+}
+
+/** An http or https URL without a name or password in it; undefined: there is none. */
+export function webAddress(doc: string): ConfigKey<string | undefined> {
+  const plain = z.refine<string>((value) => {
+    const url = URL.canParse(value) ? new URL(value) : undefined;
+    return url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
+  }, 'must be a URL such as "http://127.0.0.1:4318", without a password');
+  return { schema: z.string().check(plain), type: "http or https URL", fallback: undefined, doc };
 }
 
 /** One of some words. */

@@ -104,6 +104,10 @@ class KeeperClient implements Keeper {
     return this.peer.attached;
   }
 
+  get linkLosses(): number {
+    return this.link.losses;
+  }
+
   inventory(): KeeperInventory {
     return { processes: this.processes.inventory(), stdio: [...this.channels.keys()] };
   }

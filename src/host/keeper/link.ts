@@ -33,6 +33,8 @@ export class KeeperLink {
   private delay = FIRST_RETRY_MS;
   private closed = false;
   private lastError: unknown;
+  /** How often a link that was up has gone down. */
+  losses = 0;
   private readonly firstHello = deferred<void>();
 
   constructor(private readonly options: KeeperLinkOptions) {}
@@ -96,6 +98,7 @@ export class KeeperLink {
     peer.detach();
     if (wasUp) onDown();
     if (this.closed) return;
+    if (wasUp) this.losses++;
     if (wasUp) log.warn({ path, err: this.lastError }, "the keeper's link is down: connecting again");
     if (lastedMs >= STABLE_MS) this.delay = FIRST_RETRY_MS;
     this.retry = setTimeout(() => this.connect(), this.delay);

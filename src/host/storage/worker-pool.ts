@@ -61,6 +61,7 @@ const ENDED_AFTER_MS = 500;
 export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Tasks> {
   private readonly options: WorkerPoolOptions<Tasks>;
   private pool: Promise<Piscina> | undefined;
+  private threads: Piscina | undefined;
   private closed = false;
   private running = 0;
   private idle: NodeJS.Timeout | undefined;
@@ -95,6 +96,13 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
   /** How many threads have been started so far. */
   get started(): number {
     return this.startedCount;
+  }
+
+  /** Tasks that have begun, and those that wait for a thread. */
+  get tasks(): { readonly running: number; readonly queued: number } {
+    const all = this.waiting.size;
+    const queued = Math.min(all, this.threads?.queueSize ?? 0);
+    return { running: all - queued, queued };
   }
 
   /** Lets running tasks finish, then ends the threads. */
@@ -173,6 +181,7 @@ export class WorkerPool<Tasks extends TaskMap<Tasks>> implements TaskRunner<Task
       atomics: "disabled",
       recordTiming: false,
     });
+    this.threads = pool;
     pool.on("workerCreate", () => {
       this.startedCount++;
     });

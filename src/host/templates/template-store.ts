@@ -11,8 +11,8 @@ import type { Vm, VmShape } from "../../contracts/vm.ts";
 import type { TemplateDriver, TemplateIdentity, VmmDriver } from "../../contracts/vmm.ts";
 import { onAbort, throwIfAborted } from "../../lib/async.ts";
 import { Builds } from "../builds/builds.ts";
-import { lock } from "../builds/file-lock.ts";
 import { makeRoom } from "../builds/room.ts";
+import { lock } from "../file-lock.ts";
 import { Leases } from "./leases.ts";
 import { type Draft, TemplateFiles } from "./template-files.ts";
 

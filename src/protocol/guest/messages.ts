@@ -35,6 +35,9 @@ export const SLOT_SERIALS = ["slot0", "slot1"] as const;
 /** What the kernel takes: user_namespaces(7). */
 const MAX_ID_MAPPINGS = 340;
 
+/** Stands for a container's id in requests about processes in the guest itself, outside of all containers. */
+export const GUEST_ITSELF = "";
+
 const id = string;
 const uint32 = integer(0, 0xffff_ffff);
 const signal = integer(1, 64);
@@ -287,7 +290,7 @@ export const containerCreate = object({
 });
 export type ContainerCreate = ReturnType<typeof containerCreate>;
 
-/** `process.exec`: starts a further process in a running container. Answer: {@link pidResult}. */
+/** `process.exec`: starts a further process in a running container, or one in {@link GUEST_ITSELF}. Answer: {@link pidResult}. */
 export const processExec = object({ id, execId: id, process: guestProcess, stdio: guestStdio });
 export type ProcessExec = ReturnType<typeof processExec>;
 
@@ -379,6 +382,12 @@ export const GUEST_REQUESTS = {
 export type GuestOp = keyof typeof GUEST_REQUESTS;
 export type GuestParams<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["params"]>;
 export type GuestResult<Op extends GuestOp> = ReturnType<(typeof GUEST_REQUESTS)[Op]["result"]>;
+
+/** The steps that the agent tells of its answers, if it is asked for them; the host takes no others. */
+export const GUEST_STEPS: { readonly [Op in GuestOp]?: readonly string[] } = {
+  "sandbox.setup": ["identity", "files", "network"],
+  "container.create": ["root", "cgroup", "first process"],
+};
 
 /** Every event of the agent. */
 export const GUEST_EVENTS = {

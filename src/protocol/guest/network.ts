@@ -5,7 +5,7 @@
  * messages of them (src/protocol/netlink/).
  */
 import type { PodNetwork } from "../../contracts/pod-network.ts";
-import { array, boolean, type Check, integer, object, optional, string } from "../wire/json.ts";
+import { array, boolean, type Check, integer, object, optional, record, string } from "../wire/json.ts";
 
 /** What a guest takes. The host refuses what is more, by name. */
 export const NETWORK_LIMITS = { links: 8, addresses: 256, routes: 1024, neighbours: 1024 } as const;
@@ -47,4 +47,5 @@ export const guestNetwork: Check<PodNetwork> = object({
   links: array(link, NETWORK_LIMITS.links),
   routes: array(route, NETWORK_LIMITS.routes),
   neighbours: array(neighbour, NETWORK_LIMITS.neighbours),
+  sysctls: optional(record(string)),
 });

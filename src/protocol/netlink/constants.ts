@@ -112,7 +112,10 @@ export const IFLA = {
 } as const;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
-/** In IFLA_AF_SPEC, AF_INET6. */
+/** In IFLA_AF_SPEC, AF_INET: a number of 4 bytes for each of IPV4_DEVCONF_*, which begin with 1. */
+export const IFLA_INET_CONF = 1;
+/** In IFLA_AF_SPEC, AF_INET6: the same of DEVCONF_*, which begin with 0. */
+export const IFLA_INET6_CONF = 2;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 /** In IFLA_INFO_DATA of an ipvlan. */
 export const IFLA_IPVLAN_MODE = 1;

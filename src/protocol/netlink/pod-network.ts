@@ -15,13 +15,14 @@ import {
   RTN_UNREACHABLE,
 } from "./constants.ts";
 import type { NetlinkExchange } from "./exchange.ts";
+import { type LinkSettings, linkSettingsOf } from "./link-settings.ts";
 import { getLinks, type LinkRecord, linkOf } from "./links.ts";
 import { getNeighbours, type NeighbourRecord, neighbourOf } from "./neighbours.ts";
 import { getRoutes, type RouteRecord, routeOf } from "./routes.ts";
 
 /** All of a namespace that a pod's network is made of. */
 export interface NetworkRecords {
-  readonly links: readonly LinkRecord[];
+  readonly links: readonly (LinkRecord & { readonly settings?: LinkSettings })[];
   readonly addresses: readonly AddressRecord[];
   /** Those of the main table which somebody can have made. */
   readonly routes: readonly RouteRecord[];
@@ -39,7 +40,9 @@ const CARRIED_TYPES: ReadonlySet<number> = new Set([
 export function readRecords(exchange: NetlinkExchange): NetworkRecords {
   const routes = [AF_INET, AF_INET6].flatMap((family) => exchange.dump(getRoutes(family)).map(routeOf));
   return {
-    links: exchange.dump(getLinks()).map(linkOf),
+    links: exchange
+      .dump(getLinks())
+      .map((message) => ({ ...linkOf(message), settings: linkSettingsOf(message) })),
     addresses: exchange.dump(getAddresses()).map(addressOf),
     routes: routes.filter(
       ({ table, type, cloned }) => table === RT_TABLE_MAIN && CARRIED_TYPES.has(type) && !cloned,

@@ -11,6 +11,7 @@ import { type ErrorFallback, errorFromRecord, errorToRecord } from "./error-reco
 import { encodeAck, encodeFrame, type Frame, FrameDecoder, FrameType, withSequence } from "./frame.ts";
 import { isRecord, parseJson, type TextCodec } from "./json.ts";
 import { RequestParts, requestFrames } from "./request-parts.ts";
+import { type MarkStep, type RequestStep, readSteps, StepMarks, unmarked } from "./request-steps.ts";
 import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
 /** Version of the protocol; both ends refuse another major one. */
@@ -45,8 +46,10 @@ export interface PeerOptions {
   readonly helloBody: () => unknown;
   /** The peer has said hello; throw to refuse it. Streams may be opened here. */
   readonly onHello: (hello: Hello, sameSession: boolean) => void;
-  /** Answers a request: the result, or a throw. */
-  readonly onRequest: (op: string, params: unknown) => unknown;
+  /** Answers a request: the result, or a throw. `mark` is for the steps of it, if the other end wants to know them. */
+  readonly onRequest: (op: string, params: unknown, mark: MarkStep) => unknown;
+  /** Milliseconds of a clock that steps are timed by; default: this end tells no steps. */
+  readonly stepClock?: () => number;
   readonly onEvent: (event: string, params: unknown) => void;
   /** Largest request that the other end may send, over all of its frames; default: what fits into one. */
   readonly maxRequestBytes?: number;
@@ -62,6 +65,7 @@ interface PendingRequest {
   readonly frames: readonly Uint8Array[];
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: BlazarError) => void;
+  readonly onSteps: ((steps: readonly RequestStep[]) => void) | undefined;
 }
 
 export class Peer {
@@ -133,12 +137,20 @@ export class Peer {
     }
   }
 
-  /** Sends a request; it survives reconnects. `id` is for {@link abandon}. */
-  request(op: string, params: unknown): { id: number; result: Promise<unknown> } {
+  /**
+   * Sends a request; it survives reconnects. `id` is for {@link abandon}.
+   * @param onSteps is told, before the answer, in which steps the other end has answered
+   */
+  request(
+    op: string,
+    params: unknown,
+    onSteps?: (steps: readonly RequestStep[]) => void,
+  ): { id: number; result: Promise<unknown> } {
     const id = this.nextRequest++;
-    const frames = requestFrames(id, this.options.text.encode(JSON.stringify({ op, params })));
+    const message = onSteps === undefined ? { op, params } : { op, params, steps: true };
+    const frames = requestFrames(id, this.options.text.encode(JSON.stringify(message)));
     const result = new Promise<unknown>((resolve, reject) => {
-      this.pending.set(id, { frames, resolve, reject });
+      this.pending.set(id, { frames, resolve, reject, onSteps });
     });
     for (const frame of frames) this.send(frame);
     return { id, result };
@@ -260,14 +272,18 @@ export class Peer {
     const known = this.responses.get(id);
     if (known === "running") return;
     if (known !== undefined) return this.send(known);
-    const { op, params } = this.parse(frame);
+    const { op, params, steps } = this.parse(frame);
     if (typeof op !== "string") throw unexpected("a request without an op");
     this.responses.set(id, "running");
     const session = this.peerSession;
-    const answer = (body: unknown): void => {
-      if (session === this.peerSession) this.respond(id, body);
+    const { stepClock } = this.options;
+    const marks = steps === true && stepClock !== undefined ? new StepMarks(stepClock) : undefined;
+    const answer = (body: Record<string, unknown>): void => {
+      const told = marks === undefined ? body : { ...body, steps: marks.steps };
+      if (session === this.peerSession) this.respond(id, told);
     };
-    new Promise((resolve) => resolve(this.options.onRequest(op, params))).then(
+    const mark = marks?.mark ?? unmarked;
+    new Promise((resolve) => resolve(this.options.onRequest(op, params, mark))).then(
       (result) => answer({ ok: true, result: result ?? null }),
       (error: unknown) =>
         answer({ ok: false, error: errorToRecord(error, { code: "Internal", operation: op }) }),
@@ -296,6 +312,7 @@ export class Peer {
     }
     const body = this.parse(frame);
     this.pending.delete(frame.sequence);
+    request.onSteps?.(readSteps(body["steps"]));
     if (body["ok"] === true) request.resolve(body["result"]);
     else request.reject(errorFromRecord(body["error"], REMOTE_FAILURE));
   }

@@ -5,12 +5,13 @@
  * ends. A function that returns no promise is answered in the same turn of the event loop. A caller that leaves is told
  * to the function by its {@link PendingCall}.
  */
-import type { handleUnaryCall } from "@grpc/grpc-js";
+import type { handleUnaryCall, Metadata } from "@grpc/grpc-js";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Ending } from "../ending.ts";
 import { PendingCall } from "../pending-call.ts";
 import { toServiceError } from "../status.ts";
+import { TRACEPARENT } from "../told.ts";
 
 const SHUTTING_DOWN = "blazard is shutting down";
 
@@ -25,7 +26,7 @@ export function unaryHandlers(closing: Ending, logger: Logger) {
   ): handleUnaryCall<Req, Res> => {
     return (call, callback) => {
       const { sandboxId } = call.request;
-      const pending = new PendingCall();
+      const pending = new PendingCall(traceparentOf(call.metadata));
       let answered = false;
       let release = (): void => undefined;
       const succeed = (response: Res): void => {
@@ -69,6 +70,11 @@ export function callAgain(
   cause?: unknown,
 ): BlazarError {
   return blazarError("ShuttingDown", operation, reason, { subject: sandboxId, remedy: "call again", cause });
+}
+
+function traceparentOf(metadata: Metadata): string | undefined {
+  const [value] = metadata.get(TRACEPARENT);
+  return value === undefined ? undefined : value.toString();
 }
 
 function callerLeft(method: string, sandboxId: string): BlazarError {

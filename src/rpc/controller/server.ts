@@ -5,6 +5,7 @@
  * containerd then repeats them until the next daemon answers.
  */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { type Histories, NO_HISTORIES } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { within } from "../../lib/async.ts";
@@ -21,6 +22,8 @@ export interface ControllerServerOptions {
   /** Where containerd finds the Task service: `ttrpc+unix:///absolute/path`. */
   readonly taskAddress: string;
   readonly logger: Logger;
+  /** Is told of the calls that change something. Default: nobody is. */
+  readonly histories?: Histories;
   /** Where calls that do work wait for their turn. Default: a budget of its own. */
   readonly turns?: TurnBudget;
 }
@@ -38,6 +41,7 @@ export class ControllerServer {
       createControllerService({
         ...options,
         turns: options.turns ?? new TurnBudget(),
+        histories: options.histories ?? NO_HISTORIES,
         draining: this.draining.signal,
         closing: this.closing.signal,
       }),

@@ -6,6 +6,7 @@
  * and takes any other error as the end of the sandbox, for good.
  */
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import type { Histories } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxPhase, SandboxService } from "../../contracts/sandbox.ts";
 import { Ending } from "../ending.ts";
@@ -18,6 +19,7 @@ import type { PendingCall } from "../pending-call.ts";
 import { kindOfError } from "../status.ts";
 import { toMetrics } from "../task/metrics.ts";
 import { toTimestamp } from "../timestamps.ts";
+import { told } from "../told.ts";
 import type { TurnBudget } from "../turn-budget.ts";
 import { callAgain, unaryHandlers } from "./handlers.ts";
 import { toSandboxSpec } from "./sandbox-spec.ts";
@@ -55,20 +57,33 @@ export interface ControllerOptions {
   readonly closing: AbortSignal;
   /** Where calls that do work wait for their turn. Status, Platform and Wait do not. */
   readonly turns: TurnBudget;
+  /** Is told of the calls that change something. */
+  readonly histories: Histories;
 }
 
 /** The nine methods, ready for grpc-js. */
 export function createControllerService(options: ControllerOptions): ControllerServer {
-  const { sandboxes, taskAddress, turns } = options;
+  const { sandboxes, taskAddress, turns, histories } = options;
+  const changes = <Result>(
+    sandboxId: string,
+    method: string,
+    { traceparent }: PendingCall,
+    work: () => Promise<Result>,
+  ) =>
+    told(histories, sandboxId, `Controller.${method}`, { traceparent }, (within) =>
+      turns.run(() => within(work)),
+    );
   const unary = unaryHandlers(new Ending(options.closing), options.logger);
   const draining = new Ending(options.draining);
   return {
     create: unary("Create", async (request, call) => {
-      await turns.run(() => sandboxes.create(toSandboxSpec(request), call.signal));
+      const create = async () => sandboxes.create(toSandboxSpec(request), call.signal);
+      await changes(request.sandboxId, "Create", call, create);
       return { sandboxId: request.sandboxId };
     }),
     start: unary("Start", async ({ sandboxId }, call) => {
-      const { pid, createdAt } = await turns.run(() => sandboxes.start(sandboxId, call.signal));
+      const start = () => sandboxes.start(sandboxId, call.signal);
+      const { pid, createdAt } = await changes(sandboxId, "Start", call, start);
       return {
         sandboxId,
         pid,
@@ -81,15 +96,15 @@ export function createControllerService(options: ControllerOptions): ControllerS
     platform: unary("Platform", ({ sandboxId }) => ({
       platform: { ...sandboxes.platform(sandboxId), osVersion: "" },
     })),
-    stop: unary("Stop", async ({ sandboxId, timeoutSecs }) => {
+    stop: unary("Stop", async ({ sandboxId, timeoutSecs }, call) => {
       const timeoutMs = timeoutSecs > 0 ? timeoutSecs * 1000 : DEFAULT_STOP_MS;
-      await turns.run(() => sandboxes.stop(sandboxId, timeoutMs));
+      await changes(sandboxId, "Stop", call, () => sandboxes.stop(sandboxId, timeoutMs));
       return {};
     }),
     wait: unary("Wait", ({ sandboxId }, call) => wait(sandboxes, draining, sandboxId, call)),
     status: unary("Status", ({ sandboxId, verbose }) => status(options, sandboxId, verbose)),
-    shutdown: unary("Shutdown", async ({ sandboxId }) => {
-      await turns.run(() => sandboxes.shutdown(sandboxId));
+    shutdown: unary("Shutdown", async ({ sandboxId }, call) => {
+      await changes(sandboxId, "Shutdown", call, () => sandboxes.shutdown(sandboxId));
       return {};
     }),
     metrics: unary("Metrics", async ({ sandboxId }) => {

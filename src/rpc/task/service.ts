@@ -6,6 +6,7 @@
  * have answers Unimplemented and a reason, never an empty success: an empty Stats fails all of ListContainerStats.
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { type Histories, NO_HISTORIES } from "../../contracts/history.ts";
 import type { ProcessState, ProcessStatus, TaskService } from "../../contracts/task.ts";
 import { ProcessDetails } from "../generated/containerd/runc/v1/options.ts";
 import {
@@ -20,6 +21,7 @@ import type { Any } from "../generated/google/protobuf/any.ts";
 import type { Empty } from "../generated/google/protobuf/empty.ts";
 import { checkIdentifier } from "../identifiers.ts";
 import { toTimestamp } from "../timestamps.ts";
+import { TRACEPARENT, told } from "../told.ts";
 import { NAMESPACE_METADATA } from "../ttrpc/metadata.ts";
 import { bindService, type TtrpcCall, type TtrpcHandlers, type TtrpcService } from "../ttrpc/service.ts";
 import { readBundle } from "./bundle.ts";
@@ -34,24 +36,32 @@ const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
 };
 
 /** The Task service, ready for a dispatcher. */
-export function createTaskService(tasks: TaskService): TtrpcService {
-  return bindService(TaskDefinition, taskHandlers(tasks));
+export function createTaskService(tasks: TaskService, histories: Histories = NO_HISTORIES): TtrpcService {
+  return bindService(TaskDefinition, taskHandlers(tasks, histories));
 }
 
 /** Every call of containerd.task.v3.Task. An execId of "" is the container's init process. */
-function taskHandlers(tasks: TaskService): TtrpcHandlers<typeof TaskDefinition> {
+function taskHandlers(tasks: TaskService, histories: Histories): TtrpcHandlers<typeof TaskDefinition> {
+  const changes: Changes = (method, { id, execId }, { metadata }, work, sandboxId = tasks.sandboxOf(id)) => {
+    const chart = execId === undefined ? (`container/${id}` as const) : (`process/${id}/${execId}` as const);
+    const facts = { chart, traceparent: metadata.get(TRACEPARENT) };
+    return told(histories, sandboxId, `Task.${method}`, facts, (within) => within(work));
+  };
   return {
-    create: (request, call) => create(tasks, request, call),
-    start: ({ id, execId }) => tasks.start(id, execId),
-    exec: (request) => empty(exec(tasks, request)),
+    create: (request, call) => create(tasks, request, call, changes),
+    start: ({ id, execId }, call) => changes("Start", { id, execId }, call, () => tasks.start(id, execId)),
+    exec: (request, call) => empty(changes("Exec", request, call, () => exec(tasks, request))),
     state: ({ id, execId }) => toStateResponse(tasks.state(id, execId)),
     wait: async ({ id, execId }, { signal }) => {
       const { exitStatus, exitedAt } = await tasks.wait(id, execId, signal);
       return { exitStatus, exitedAt: toTimestamp(exitedAt) };
     },
-    kill: ({ id, execId, signal, all }) => empty(tasks.kill(id, execId, signal, all)),
-    delete: async ({ id, execId }) => {
-      const { pid, exitStatus, exitedAt } = await tasks.delete(id, execId);
+    kill: ({ id, execId, signal, all }, call) =>
+      empty(changes("Kill", { id, execId }, call, () => tasks.kill(id, execId, signal, all))),
+    delete: async ({ id, execId }, call) => {
+      const about = execId === "" ? { id } : { id, execId };
+      const work = () => tasks.delete(id, execId);
+      const { pid, exitStatus, exitedAt } = await changes("Delete", about, call, work);
       return { pid, exitStatus, exitedAt: toTimestamp(exitedAt) };
     },
     pids: async ({ id }) => ({
@@ -68,12 +78,22 @@ function taskHandlers(tasks: TaskService): TtrpcHandlers<typeof TaskDefinition> 
       return EMPTY;
     },
     stats: async ({ id }) => ({ stats: toMetrics(await tasks.stats(id)) }),
-    update: ({ id, resources }) => empty(tasks.update(id, readResources(id, resources))),
-    pause: ({ id }) => empty(tasks.pause(id)),
-    resume: ({ id }) => empty(tasks.resume(id)),
+    update: ({ id, resources }, call) =>
+      empty(changes("Update", { id }, call, () => tasks.update(id, readResources(id, resources)))),
+    pause: ({ id }, call) => empty(changes("Pause", { id }, call, () => tasks.pause(id))),
+    resume: ({ id }, call) => empty(changes("Resume", { id }, call, () => tasks.resume(id))),
     checkpoint: ({ id }) => refuse("checkpoint", id),
   };
 }
+
+/** Tells of a call, and does its work. An `execId` that is absent means the container. */
+type Changes = <Result>(
+  method: string,
+  about: { readonly id: string; readonly execId?: string },
+  call: TtrpcCall,
+  work: () => Promise<Result>,
+  sandboxId?: string,
+) => Promise<Result>;
 
 const EMPTY: Empty = {};
 
@@ -87,6 +107,7 @@ async function create(
   tasks: TaskService,
   request: CreateTaskRequest,
   call: TtrpcCall,
+  changes: Changes,
 ): Promise<CreateTaskResponse> {
   const { id, bundle, rootfs, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(id, "the container id", CREATE);
@@ -95,20 +116,15 @@ async function create(
   }
   const { sandboxId, spec } = readBundle(bundle);
   const namespace = call.metadata.get(NAMESPACE_METADATA);
+  const asked = {
+    ...{ id, bundle, rootfs, terminal, stdin, stdout, spec },
+    // containerd names a FIFO for stderr even if a terminal carries both
+    stderr: terminal ? "" : stderr,
+    ...(sandboxId === undefined ? {} : { sandboxId }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
   try {
-    return await tasks.create({
-      id,
-      bundle,
-      rootfs,
-      terminal,
-      stdin,
-      stdout,
-      // containerd names a FIFO for stderr even if a terminal carries both
-      stderr: terminal ? "" : stderr,
-      spec,
-      ...(sandboxId === undefined ? {} : { sandboxId }),
-      ...(namespace === undefined ? {} : { namespace }),
-    });
+    return await changes("Create", { id }, call, () => tasks.create(asked), sandboxId);
   } catch (error) {
     throw neverUnimplemented(error, id);
   }

@@ -6,27 +6,36 @@
  */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
+import type { LogEnd } from "../../contracts/vm.ts";
 
 /** What is kept of a text. */
 export const TAIL_BYTES = 8 * 1024;
 const TAIL_LINES = 40;
 
+const NOTHING: LogEnd = { bytes: new Uint8Array(), written: 0 };
+
 /** A sequence that a terminal would obey. */
 const ESCAPE_SEQUENCE = /(?![\n\t\r])\p{Cc}\[[0-9;?]*[ -/]*[@-~]/gu;
 
-/** The end of what a VMM has written to its log; "" if there is no such file. */
+/** The last lines of what a VMM has written to its log; "" if there is no such file. */
 export async function logTail(path: string): Promise<string> {
+  const { bytes } = await logEnd(path, TAIL_BYTES);
+  return lastLines(new TextDecoder().decode(bytes));
+}
+
+/** The end of a VMM's log, as it is; nothing if there is no such file. */
+export async function logEnd(path: string, most: number): Promise<LogEnd> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const file = await open(path, flags).catch(() => undefined);
-  if (file === undefined) return "";
+  if (file === undefined) return NOTHING;
   try {
     const stat = await file.stat();
-    if (!stat.isFile()) return "";
-    const buffer = Buffer.alloc(TAIL_BYTES);
-    const { bytesRead } = await file.read(buffer, 0, TAIL_BYTES, Math.max(0, stat.size - TAIL_BYTES));
-    return lastLines(buffer.toString("utf8", 0, bytesRead));
+    if (!stat.isFile()) return NOTHING;
+    const from = Math.max(0, stat.size - most);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(most), 0, most, from);
+    return { bytes: buffer.subarray(0, bytesRead), written: from + bytesRead };
   } catch {
-    return "";
+    return NOTHING;
   } finally {
     await file.close();
   }

@@ -11,6 +11,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import type {
   Acceleration,
   ByteLink,
+  LogEnd,
   Vm,
   VmDisk,
   VmImage,
@@ -22,7 +23,7 @@ import type {
 import { processStat } from "../../lib/processes.ts";
 import { endOf } from "../../lib/signals.ts";
 import { AgentPort } from "../common/agent-port.ts";
-import { logTail, showsPanic } from "../common/last-words.ts";
+import { logEnd, logTail, showsPanic } from "../common/last-words.ts";
 import type { LaunchStep } from "../common/launch-watch.ts";
 import type { RunningProcess, VmmExit } from "../common/running-process.ts";
 import { TEMPLATE_DISK } from "../common/templates/clones.ts";
@@ -36,6 +37,8 @@ import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 
 /** How long a QEMU whose control connection has ended may take to end, too. */
 const EXIT_GRACE_MS = 2000;
+/** Of its log, that is read for an operator. */
+const LOG_BYTES = 64 * 1024;
 
 export interface VmDeadlines extends DiskDeadlines {
   /** From SIGKILL until QEMU is reaped. */
@@ -161,6 +164,10 @@ export class QemuVm implements Vm {
     if (this.lastWords !== undefined) return this.lastWords;
     const [console, log] = await Promise.all([this.console.read(), logTail(this.options.paths.log)]);
     return [section("the guest's console", console), section("QEMU", log)].filter(Boolean).join("\n");
+  }
+
+  async readLog(log: "vmm" | "console"): Promise<LogEnd> {
+    return log === "console" ? await this.console.end() : await logEnd(this.options.paths.log, LOG_BYTES);
   }
 
   private async killSteps(): Promise<void> {

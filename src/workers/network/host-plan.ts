@@ -34,7 +34,7 @@ const OWN_MAC = "02:b1:a2:00:00:01";
 const LINK_LOCAL = /^fe[89ab]/i;
 
 /** Undefined for a host without any address but loopback's. */
-export function hostPlan(records: NetworkRecords): HostPlan | undefined {
+export function hostPlan(records: NetworkRecords, pingGroups: HostPlan["pingGroups"]): HostPlan | undefined {
   const defaults = { v4: defaultRoute(records, AF_INET), v6: defaultRoute(records, AF_INET6) };
   const link = chosenLink(records, defaults.v4 ?? defaults.v6);
   if (link === undefined) return undefined;
@@ -55,7 +55,7 @@ export function hostPlan(records: NetworkRecords): HostPlan | undefined {
     ...(defaults.v4 === undefined && defaults.v6 === undefined ? [`the host has no default route`] : []),
     ...leftOut(records, [v4, v6]),
   ];
-  return { link: name, mac, mtu: MTU, v4, v6, network, warnings };
+  return { link: name, mac, mtu: MTU, v4, v6, network, pingGroups, warnings };
 }
 
 /** The one that the kernel prefers. */

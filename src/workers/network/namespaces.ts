@@ -1,5 +1,5 @@
 /**
- * Network namespaces by path, and work in one of them on this thread: setns(2), ioctl_ns(2), by koffi.
+ * Network namespaces by path, and work in one of them on this thread: setns(2), unshare(2), ioctl_ns(2).
  *
  * A thread that has gone elsewhere comes back whatever happens. If it cannot, it ends: its next task would work on
  * somebody else's network. Work is synchronous from beginning to end. For workers only.
@@ -14,6 +14,7 @@ const NS_GET_NSTYPE = 0xb703;
 const OWN = "/proc/thread-self/ns/net";
 
 const cSetns = libc.func("int setns(int fd, int type)");
+const cUnshare = libc.func("int unshare(int flags)");
 const cIoctl = libc.func("int ioctl(int fd, unsigned long request)");
 
 /** Tells a namespace from every other one for as long as it exists. */
@@ -53,6 +54,11 @@ export class NetworkNamespace {
     throw blazarError("HostResource", "open a network namespace", reason, { subject: path, remedy });
   }
 
+  /** Does something in a namespace that nobody has ever seen, and that ends with it. As {@link run}. */
+  static runInNew<T>(work: () => T): T {
+    return away(() => valueOr(cUnshare(CLONE_NEWNET)), "make a network namespace", work);
+  }
+
   /** It is the one of this thread: blazard's. */
   get isOwn(): boolean {
     const { dev, ino } = statSync(OWN);
@@ -61,24 +67,28 @@ export class NetworkNamespace {
 
   /** Does something in it. `work` must not wait for anything. Throws HostResource, or what `work` throws. */
   run<T>(work: () => T): T {
-    const home = openFile(OWN, constants.O_RDONLY);
-    if (home < 0) throw systemError("HostResource", -home, { operation: "leave the own network namespace" });
-    try {
-      const entered = valueOr(cSetns(this.fd, CLONE_NEWNET));
-      if (entered < 0)
-        throw systemError("HostResource", -entered, { operation: "enter a network namespace" });
-      try {
-        return work();
-      } finally {
-        // in a worker this ends the thread alone
-        if (cSetns(home, CLONE_NEWNET) !== 0) process.exit(1);
-      }
-    } finally {
-      closeDescriptor(home);
-    }
+    return away(() => valueOr(cSetns(this.fd, CLONE_NEWNET)), "enter a network namespace", work);
   }
 
   close(): void {
     closeDescriptor(this.fd);
+  }
+}
+
+/** @param leave takes the thread elsewhere; a negative errno if it cannot */
+function away<T>(leave: () => number, operation: string, work: () => T): T {
+  const home = openFile(OWN, constants.O_RDONLY);
+  if (home < 0) throw systemError("HostResource", -home, { operation: "leave the own network namespace" });
+  try {
+    const left = leave();
+    if (left < 0) throw systemError("HostResource", -left, { operation });
+    try {
+      return work();
+    } finally {
+      // in a worker this ends the thread alone
+      if (cSetns(home, CLONE_NEWNET) !== 0) process.exit(1);
+    }
+  } finally {
+    closeDescriptor(home);
   }
 }

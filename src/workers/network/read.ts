@@ -7,12 +7,13 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
 import { type LinkRecord, setLink } from "../../protocol/netlink/links.ts";
-import { readRecords } from "../../protocol/netlink/pod-network.ts";
+import { type NetworkRecords, readRecords } from "../../protocol/netlink/pod-network.ts";
 import { getRules, ruleOf } from "../../protocol/netlink/rules.ts";
-import { isOwnTap, networkOf, networkWith, tapMtu, tapName } from "./carried.ts";
+import { carriedLinks, isOwnTap, networkOf, networkWith, tapMtu, tapName } from "./carried.ts";
 import type { Joined, JoinedLink } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
+import { sysctlsOf } from "./sysctls.ts";
 
 /** What has become of a network that is joined. */
 export type NetworkLook =
@@ -31,7 +32,11 @@ export function readNetwork(path: string): PodNetwork {
     try {
       const { exchange } = session;
       const rules = [AF_INET, AF_INET6].flatMap((family) => exchange.dump(getRules(family)).map(ruleOf));
-      return networkOf(readRecords(exchange), rules);
+      const records = readRecords(exchange);
+      return withSysctls(
+        networkOf(records, rules),
+        sysctlsOf(namespace, carriedLinks(records), records.links),
+      );
     } finally {
       session.close();
     }
@@ -50,7 +55,7 @@ export function lookAgain(path: string, joined: Joined): NetworkLook {
       return { kind: "gone", reason: "there is another namespace at its path" };
     const session = RouteSession.in(namespace);
     try {
-      return lookAt(session, joined.links);
+      return lookAt(namespace, session, joined.links);
     } finally {
       session.close();
     }
@@ -59,9 +64,17 @@ export function lookAgain(path: string, joined: Joined): NetworkLook {
   }
 }
 
-function lookAt(session: RouteSession, joined: readonly JoinedLink[]): NetworkLook {
+function withSysctls(network: PodNetwork, sysctls: NonNullable<PodNetwork["sysctls"]>): PodNetwork {
+  return Object.keys(sysctls).length === 0 ? network : { ...network, sysctls };
+}
+
+function lookAt(
+  namespace: NetworkNamespace,
+  session: RouteSession,
+  joined: readonly JoinedLink[],
+): NetworkLook {
   const records = readRecords(session.exchange);
-  const links: LinkRecord[] = [];
+  const links: NetworkRecords["links"][number][] = [];
   for (const { name, index } of joined) {
     const link = records.links.find((one) => one.index === index);
     if (link === undefined) return { kind: "gone", reason: `its link ${name} was removed` };
@@ -71,7 +84,8 @@ function lookAt(session: RouteSession, joined: readonly JoinedLink[]): NetworkLo
   const others = records.links.filter(
     (link) => link.up && !links.includes(link) && !isOwnTap(link) && link.name !== "lo",
   );
-  return { kind: "there", network: networkWith(records, links), beside: others.map(({ name }) => name) };
+  const network = withSysctls(networkWith(records, links), sysctlsOf(namespace, links, records.links));
+  return { kind: "there", network, beside: others.map(({ name }) => name) };
 }
 
 /** What comes in is as long as the link allows. */

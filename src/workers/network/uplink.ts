@@ -15,6 +15,7 @@ import { hostPlan } from "./host-plan.ts";
 import { type Joint, joinTaps } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
+import { readSysctl } from "./sysctls.ts";
 
 const { EAFNOSUPPORT, EOPNOTSUPP } = constants.errno;
 
@@ -27,7 +28,14 @@ export interface UplinkJoint {
 
 /** Undefined for a host without any address but loopback's. Throws HostResource. */
 export function readHostNetwork(path: string): HostPlan | undefined {
-  return within(path, ({ exchange }) => hostPlan(readRecords(exchange)));
+  return within(path, ({ exchange }, namespace) => hostPlan(readRecords(exchange), pingGroups(namespace)));
+}
+
+/** None where the kernel does not say. */
+function pingGroups(namespace: NetworkNamespace): HostPlan["pingGroups"] {
+  const text = namespace.run(() => readSysctl("net/ipv4/ping_group_range"));
+  const [first = 1, last = 0] = (text ?? "").split(" ").filter(Boolean).map(Number);
+  return [first, last];
 }
 
 /** Gives where the VM's tap is from then on. Throws HostResource, VmmExited if it is gone. */
@@ -54,12 +62,12 @@ function setUp(session: RouteSession, mac: string, { link: name, mtu }: Joint): 
   ]);
 }
 
-function within<T>(path: string, work: (session: RouteSession) => T): T {
+function within<T>(path: string, work: (session: RouteSession, namespace: NetworkNamespace) => T): T {
   const namespace = NetworkNamespace.open(path);
   try {
     const session = RouteSession.in(namespace);
     try {
-      return work(session);
+      return work(session, namespace);
     } finally {
       session.close();
     }

@@ -183,6 +183,35 @@ export function describeNetwork(bench: AgentBench): void {
       expect(await show()).toEqual(before);
     });
 
+    it("has the sysctls that were set in the pod's namespace, until they are not any more", async () => {
+      const [somaxconn, hops] = ["net/core/somaxconn", "net/ipv6/conf/eth0/hop_limit"] as const;
+      const values = async (more = {}) => {
+        const { stdout } = await bench.run(`cd /proc/sys; cat ${somaxconn} ${hops}`, more);
+        return stdout.trim().split("\n");
+      };
+      await setUp(BRIDGED);
+      const before = await values();
+      const network = { ...BRIDGED, sysctls: { [somaxconn]: "511", [hops]: "33" } };
+      await bench.guest.request("network.apply", { network });
+      expect(await values()).toEqual(["511", "33"]);
+      // the pod's own word is the last
+      await setUp(network, { sysctls: { "net.core.somaxconn": "77" }, userNamespace: MAPS });
+      expect(await values({ userNamespace: MAPS })).toEqual(["77", "33"]);
+      await setUp(network);
+      await bench.guest.request("network.apply", { network: BRIDGED });
+      expect(await values()).toEqual(before);
+      for (const [name, error] of [
+        ["net/core/none", /net\/core\/none/],
+        ["net/../kernel/panic", /none of the network's/],
+      ] as const) {
+        const refused = bench.guest.request("network.apply", {
+          network: { ...BRIDGED, sysctls: { [name]: "1" } },
+        });
+        await expect(refused).rejects.toThrow(error);
+      }
+      await bench.guest.request("network.apply", { network: BRIDGED });
+    });
+
     it("has the pod's sysctls, those of its links, too", async () => {
       const sysctls = {
         "net.ipv4.conf.eth0.rp_filter": "2",

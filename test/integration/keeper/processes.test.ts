@@ -5,6 +5,7 @@ import { chmod, mkdir, readFile, readlink, stat, writeFile } from "node:fs/promi
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { repoRoot } from "../../../setup/lib/paths.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { connectUnix } from "../../../src/lib/unix-socket.ts";
@@ -206,6 +207,18 @@ describe("the keeper", () => {
           expect([fields[1], fields[19]]).toEqual([String(bench.pid), String(startTime)]);
         }
       });
+
+      it("is forked only where its threads wait, and by one request after the other", async () => {
+        const { keeper, directory } = bench;
+        const program = path.join(directory, "holder");
+        const source = path.join(repoRoot(), "test", "support", "fork", "holder.c");
+        await promisify(execFile)("gcc", ["-O1", "-pthread", "-o", program, source]);
+        await keeper.spawn({ ...bench.forkable("original"), argv: [program] });
+        const ids = Array.from({ length: 8 }, (_, each) => `fork-${each}`);
+        await Promise.all(ids.map((id) => keeper.fork(forkOf("original", id))));
+        const exits = await Promise.all(["original", ...ids].map((id) => keeper.exited(id)));
+        expect(exits.map(({ code }) => code)).toEqual(exits.map(() => 0));
+      }, 30_000);
 
       it("hands files and sockets over, in the place of those that the original has", async () => {
         const { keeper, directory } = bench;

@@ -184,6 +184,15 @@ describe("hosts of other kinds", () => {
     expect(bench.log.lines.filter(({ message }) => /no default route/.test(message))).toHaveLength(1);
   });
 
+  it("that lets no group ping: pods start, their ICMP echo is not answered, and it is told once", async () => {
+    const { log } = await start({ pingGroups: "1 0" });
+    const { guest } = await bench.connect(bench.pod("one"));
+    await bench.connect(bench.pod("two"));
+    expect(await bench.ping(guest, ADDRESSES.outside.v4)).toContain("0 packets received");
+    const told = log.lines.filter(({ message }) => message.includes("ping_group_range"));
+    expect(told).toMatchObject([{ level: "warn" }]);
+  });
+
   it("without any address: the pod starts without a network", async () => {
     await start({ v4: false, v6: false });
     expect((await bench.networks.read(bench.pod("pod"))).links).toEqual([]);

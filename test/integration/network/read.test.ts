@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { IPV4, IPV6 } from "../../../src/protocol/netlink/link-settings.ts";
 import { joinTaps, leaveTaps } from "../../../src/workers/network/join.ts";
 import { lookAgain, readNetwork } from "../../../src/workers/network/read.ts";
+import { NAMES } from "../../../src/workers/network/sysctls.ts";
 import { TestTap } from "../../support/network/frames.ts";
 import { CniChain, Namespaces, type TestNamespace } from "../../support/network/namespaces.ts";
 
@@ -47,6 +49,15 @@ const macOf = (namespace: TestNamespace, link: string): string =>
   namespace.ipJson(`link show ${link}`)[0].address;
 const shown = (namespace: TestNamespace, words: string): string[] =>
   namespace.ipJson(words).map((route: Record<string, unknown>) => String(route["dst"]));
+
+/** Another value of the same sort; undefined where there is none that is known. */
+function otherValue(value: string): string | undefined {
+  if (value === "0") return "1";
+  const numbers = value.split(/\s+/).map(Number);
+  return numbers.every(Number.isInteger)
+    ? numbers.map((number) => Math.max(number - 1, 0)).join(" ")
+    : undefined;
+}
 
 /** Destinations of a network's routes as ip(8) shows them. */
 function destinations(routes: readonly { destination: string }[]): string[] {
@@ -120,12 +131,19 @@ describe("what CNI plugins have made", () => {
   });
 
   it("a chain with tuning: MTU and MAC of its own, and its CHECK and DEL with a VM joined", async () => {
+    const sysctl = { "net.core.somaxconn": "511", "net.ipv4.conf.eth0.rp_filter": "2" };
     const chain = new CniChain(host, pod, [
       bridge(),
-      { type: "tuning", mac: "02:11:22:33:44:55", mtu: 1300 },
+      { type: "tuning", mac: "02:11:22:33:44:55", mtu: 1300, sysctl },
     ]);
     chain.add();
     const network = readNetwork(pod.path);
+    expect(network.sysctls).toEqual({
+      "net/core/somaxconn": "511",
+      "net/ipv4/conf/eth0/rp_filter": "2",
+      // set by bridge itself
+      "net/ipv4/conf/eth0/arp_notify": "1",
+    });
     expect(network.links[0]).toMatchObject({ mac: "02:11:22:33:44:55", mtu: 1300 });
     const parking = namespaces.make("park");
     const tap = TestTap.open(parking.path, "nic0");
@@ -192,6 +210,34 @@ describe("what else a namespace may have", () => {
       metric: 9,
       onlink: false,
     });
+  });
+
+  it("sysctls that were set: every one that is carried, and nothing else", () => {
+    ({ pod } = namespaces.pair());
+    expect(readNetwork(pod.path).sysctls).toBeUndefined();
+    const names = [
+      ...NAMES,
+      ...Object.keys(IPV4).map((name) => `net/ipv4/conf/eth0/${name}`),
+      ...Object.keys(IPV6).map((name) => `net/ipv6/conf/eth0/${name}`),
+    ];
+    const shownOf = (name: string) =>
+      pod
+        .run("cat", [`/proc/sys/${name}`])
+        .trim()
+        .replaceAll(/\s+/g, " ");
+    const before = names.map(shownOf);
+    for (const [index, name] of names.entries()) {
+      const value = otherValue(before[index] ?? "");
+      if (value !== undefined) pod.run("sh", ["-c", `echo ${value} > /proc/sys/${name}`]);
+    }
+    // some decide about others: forwarding about redirects, all links together about each
+    const follow = /eth0\/(forwarding|disable_ipv6)$/;
+    const set = names
+      .filter((name) => !follow.test(name))
+      .map((name) => [name, shownOf(name), before[names.indexOf(name)]] as const)
+      .filter(([, now, then]) => now !== then);
+    expect(set.length).toBeGreaterThan(60);
+    expect(readNetwork(pod.path).sysctls).toEqual(Object.fromEntries(set.map(([name, now]) => [name, now])));
   });
 
   it("nothing but lo: no network", () => {

@@ -38,6 +38,8 @@ export interface NodeNetwork {
   readonly v6?: boolean;
   readonly defaultRoute?: boolean;
   readonly resolvConf?: string;
+  /** `ping_group_range` of icmp(7). */
+  readonly pingGroups?: string;
 }
 
 export const ADDRESSES = {
@@ -227,7 +229,7 @@ export class HostNetworkBench {
 function connectNode(
   node: TestNamespace,
   outside: TestNamespace,
-  { v4 = true, v6 = true, defaultRoute = true }: NodeNetwork,
+  { v4 = true, v6 = true, defaultRoute = true, pingGroups = "0 2147483647" }: NodeNetwork,
 ): void {
   const ends = [
     { namespace: node, link: "ens3", own: ADDRESSES.node, other: ADDRESSES.outside },
@@ -237,7 +239,7 @@ function connectNode(
   for (const { namespace, link, own } of ends) {
     if (v4) namespace.ip(`addr add ${own.v4}/24 dev ${link}`);
     if (v6) namespace.ip(`addr add ${own.v6}/64 dev ${link} nodad`);
-    namespace.run("sysctl", ["-qw", "net.ipv4.ping_group_range=0 2147483647"]);
+    namespace.run("sysctl", ["-qw", `net.ipv4.ping_group_range=${pingGroups}`]);
     namespace.run("sysctl", ["-qw", `net.ipv6.conf.${link}.accept_dad=0`]);
     namespace.ip(`link set ${link} up`);
   }

@@ -13,6 +13,7 @@ import { poolMachine } from "../../../src/machines/pool.machine.ts";
 import { processMachine } from "../../../src/machines/process.machine.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
+import { METRIC_TABLE } from "../../../src/observe/metrics/table.ts";
 import { mermaid, table } from "./chart.ts";
 import { type Picture, pictureSvg } from "./picture.ts";
 
@@ -43,8 +44,23 @@ export function generatedPages(): Record<string, string> {
   return {
     "docs/configuration.md": configurationPage(),
     "docs/charts.md": chartsPage(),
+    "docs/observability.md": observabilityPage(),
     ...Object.fromEntries(pictures),
   };
+}
+
+/** People write the page; the table of metrics in it comes from the code. */
+function observabilityPage(): string {
+  const text = readFileSync(join(repoRoot(), "docs", "observability.md"), "utf8");
+  const rows = Object.entries(METRIC_TABLE).map(
+    ([name, { type, labels, help }]) =>
+      `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help} |`,
+  );
+  const [begin, end] = ["<!-- metrics: begin -->\n", "<!-- metrics: end -->"];
+  const [before = "", rest = ""] = text.split(begin);
+  const [, after = ""] = rest.split(end);
+  const table = ["| name | type | labels | meaning |", "|---|---|---|---|", ...rows].join("\n");
+  return `${before}${begin}${table}\n${end}${after}`;
 }
 
 function chartsPage(): string {

@@ -154,6 +154,7 @@ export class FakeKeeperHost {
 /** One daemon's client of a {@link FakeKeeperHost}. */
 export class FakeKeeper implements Keeper {
   readonly pid = 3_999_999;
+  linkLosses = 0;
   private up = true;
   private waitingForLink: (() => void)[] = [];
   private readonly waiters = new Map<
@@ -170,6 +171,7 @@ export class FakeKeeper implements Keeper {
 
   /** The link goes down: requests wait, acks stop. */
   disconnect(): void {
+    if (this.up) this.linkLosses++;
     this.up = false;
     for (const stdio of this.host.stdio.values()) stdio.detached();
   }

@@ -37,6 +37,10 @@ export class FakeTaskService implements TaskService {
   private readonly failures = new Map<string, unknown>();
   private nextPid = 1000;
 
+  sandboxOf(id: string): string | undefined {
+    return this.created.find((each) => each.id === id)?.sandboxId;
+  }
+
   failWith(method: keyof TaskService, error: unknown): void {
     this.failures.set(method, error);
   }

@@ -9,6 +9,7 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 import type {
   ByteLink,
   DiskFailed,
+  LogEnd,
   Vm,
   VmDisk,
   VmImage,
@@ -221,6 +222,11 @@ export class FakeVm implements Vm {
 
   async diagnostics(): Promise<string> {
     return `the guest's console:\nfake guest of ${this.id}`;
+  }
+
+  async readLog(log: "vmm" | "console"): Promise<LogEnd> {
+    const bytes = new TextEncoder().encode(`${log} of ${this.id}\n`);
+    return { bytes, written: bytes.length };
   }
 
   /** The VMM ends, by whatever reason. */

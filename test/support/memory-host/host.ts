@@ -16,6 +16,7 @@ import type { TaskEvent } from "../../../src/contracts/task.ts";
 import type { HostVolumes } from "../../../src/contracts/volumes.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
+import { HistoryHub } from "../../../src/observe/history/hub.ts";
 import { ociSpecs } from "../../../src/oci/spec/translate.ts";
 import { CapturedLogger } from "../captured-logger.ts";
 import { FakeKeeperHost } from "../fake-keeper/keeper.ts";
@@ -88,6 +89,11 @@ export class MemoryHost {
   readonly templates: FakeTemplateStore | undefined;
   /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
   readonly memoryLimits = new Map<string, number>();
+  /** What happens to sandboxes; nothing is forgotten. */
+  readonly histories: HistoryHub = new HistoryHub({
+    ...{ keptCount: Number.POSITIVE_INFINITY, keptBytes: Number.POSITIVE_INFINITY, now: Date.now },
+    logger: this.logger,
+  });
   readonly ports: ActorPorts;
 
   constructor(options: FakeVmmOptions = {}) {
@@ -107,6 +113,7 @@ export class MemoryHost {
       );
     this.ports = {
       driver: this.driver,
+      histories: this.histories,
       templates,
       pressure: async () => undefined,
       pace: new Pace(2, Date.now),

@@ -4,10 +4,12 @@
 import type { FactName, Facts } from "../../../src/actors/resources/facts.ts";
 import type { Journal } from "../../../src/actors/resources/journal.ts";
 import type { HostResource } from "../../../src/actors/resources/kinds/kinds.ts";
+import type { HistoryEntry } from "../../../src/contracts/inspection.ts";
 
 export class MemoryJournal implements Journal {
   /** The facts that hold. */
   readonly facts = new Map<string, unknown>();
+  readonly entries: HistoryEntry[] = [];
   private nextRef = 1;
   private readonly open = new Map<number, HostResource>();
 
@@ -31,12 +33,12 @@ export class MemoryJournal implements Journal {
     else this.facts.set(name, value);
   }
 
-  transition(): void {
-    // nobody reads it
+  history(entry: HistoryEntry): void {
+    this.entries.push(entry);
   }
 
   outstanding() {
-    return [...this.open].map(([ref, resource]) => ({ ref, resource }));
+    return [...this.open].map(([ref, resource]) => ({ ref, resource, since: 0 }));
   }
 
   async close(): Promise<void> {

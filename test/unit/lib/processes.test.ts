@@ -16,6 +16,7 @@ describe("a line of /proc/PID/stat", () => {
       state: "S",
       startTime: 123_456,
       cpuMs: (14 + 15) * 10,
+      residentBytes: 24 * 4096,
     });
   });
 

@@ -36,6 +36,7 @@ const NETWORK: PodNetwork = {
     { ...ROUTE, destination: "::/0", gateway: "2001:db8::1", metric: 1024 },
   ],
   neighbours: [],
+  sysctls: { "net/ipv4/conf/eth0/arp_notify": "1" },
 };
 
 /** Leaves no network. Throws what the guest says. */

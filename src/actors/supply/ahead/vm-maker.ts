@@ -35,7 +35,7 @@ export class VmMaker {
   async make(id: string, shape: VmShape, signal: AbortSignal): Promise<GuestVm> {
     const { ports, supply } = this;
     const logger = ports.logger.child({ vm: id });
-    const resources = new HeldResources(id, ports.host, logger);
+    const resources = new HeldResources(id, { ...ports.host, histories: ports.histories }, logger);
     resources.open(await ports.openJournal(id));
     const directory = join(ports.stateDirectory, "sandboxes", id);
     const options = {

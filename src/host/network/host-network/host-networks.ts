@@ -146,6 +146,7 @@ export class HostNetworks implements PodNetworks {
     try {
       const resolver = await this.resolverOf(pod);
       const user = users.take();
+      this.checkPing(plan, user);
       const uplink = new Uplink(pod.id, { program, user, cgroups, plan, ports, resolver }, this.options);
       this.uplinks.set(pod.id, { uplink, user, pod: owner });
       return await uplink.open(nic);
@@ -155,6 +156,14 @@ export class HostNetworks implements PodNetworks {
       );
       throw refusedPort(pod, error) ?? error;
     }
+  }
+
+  /** The helper sends a guest's ICMP echo by a socket of its own user's. */
+  private checkPing({ pingGroups: [first, last] }: HostPlan, { gid }: User): void {
+    if (gid >= first && gid <= last) return;
+    this.tellOnce(
+      'pods with hostNetwork send no ICMP echo (ping): sysctl -w net.ipv4.ping_group_range="0 2147483647" allows it',
+    );
   }
 
   /** A pod that names no servers has the node's. */

@@ -1,5 +1,6 @@
 /** Whoever waits for a process is always told of its end, also of one that never was. */
 import { describe, expect, it, vi } from "vitest";
+import { DEFAULT_DEADLINES } from "../../../../src/contracts/deadlines.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 
@@ -158,12 +159,55 @@ describe("a running container", () => {
     await end();
   });
 
+  it("whose VM has just ended can be killed: nothing is left to do", async () => {
+    const { memory, tasks, end } = await running();
+    memory.driver.vm("pod").die(-1, 9);
+    await tasks.kill("c1", "", 15, true);
+    expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
+    await end();
+  });
+
   it("that is paused can be killed", async () => {
     const { tasks, end } = await running();
     await tasks.pause("c1");
     await tasks.kill("c1", "", 9, true);
     expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
     expect(tasks.state("c1", "").status).toBe("stopped");
+    await end();
+  });
+
+  it("of a guest that hangs gets its signals later: nobody waits for that", async () => {
+    const { tasks, guest, end } = await running();
+    guest.faults.hangs = new Set(["process.signal"]);
+    vi.useFakeTimers();
+    try {
+      const killed = tasks.kill("c1", "", 15, false);
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestSignal);
+      await killed;
+      expect(tasks.state("c1", "").status).toBe("running");
+    } finally {
+      vi.useRealTimers();
+    }
+    guest.faults.hangs = new Set();
+    await end();
+  });
+
+  it("ends with its VM if the guest does not obey SIGKILL, and so does every other one", async () => {
+    const { memory, tasks, guest, end } = await running();
+    await tasks.create(containerRequest("pod", "c2"));
+    await tasks.start("c2", "");
+    guest.faults.hangs = new Set(["process.signal"]);
+    vi.useFakeTimers();
+    try {
+      const killed = tasks.kill("c1", "", 9, true);
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestKill);
+      await killed;
+    } finally {
+      vi.useRealTimers();
+    }
+    for (const id of ["c1", "c2"]) expect(await tasks.wait(id, "")).toMatchObject({ exitStatus: 137 });
+    expect(memory.driver.vm("pod").exit).toBeDefined();
+    await tasks.delete("c1", "");
     await end();
   });
 

@@ -1,9 +1,10 @@
 /** A guest's link: its events reach whoever listens, whenever that is, and are kept for nobody else. */
 import { expect, test } from "vitest";
-import { GuestLink } from "../../../../src/actors/guest/link.ts";
+import { GuestLink, type GuestLinkOptions } from "../../../../src/actors/guest/link.ts";
+import { NO_HISTORY } from "../../../../src/contracts/history.ts";
 import type { ByteLink } from "../../../../src/contracts/vm.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../../src/protocol/wire/frame.ts";
-import { Peer } from "../../../../src/protocol/wire/peer.ts";
+import { Peer, type PeerOptions } from "../../../../src/protocol/wire/peer.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";
 
 const text = {
@@ -12,7 +13,7 @@ const text = {
 };
 
 /** A link whose guest says what a test has it say; everything arrives at once. */
-function linked() {
+function linked(options: Partial<GuestLinkOptions> = {}, guestOptions: Partial<PeerOptions> = {}) {
   const guest = new Peer({
     session: "guest",
     text,
@@ -25,6 +26,7 @@ function linked() {
     onViolation: (error) => {
       throw error;
     },
+    ...guestOptions,
   });
   let toHost: ((bytes: Uint8Array) => void) | undefined;
   const wire: ByteLink = {
@@ -42,6 +44,7 @@ function linked() {
     session: "host",
     text,
     logger: new CapturedLogger(),
+    ...options,
   });
   link.hello.catch(() => undefined);
   guest.attach((frame) => toHost?.(frame));
@@ -83,4 +86,37 @@ test("who comes after the loss of a guest hears what is left, of the loss and no
   link.close();
   expect(listener(link).heard).toEqual(["unheard", "lost", "end"]);
   expect(listener(link).heard).toEqual(["lost", "end"]);
+});
+
+test("bytes are counted both ways, over all links of a daemon", async () => {
+  const traffic = { received: 0, sent: 0 };
+  const { link } = linked({ traffic });
+  await link.hello;
+  const { received, sent } = traffic;
+  expect(Math.min(received, sent)).toBeGreaterThan(50);
+  linked({ traffic });
+  expect(traffic.received).toBeGreaterThan(received);
+});
+
+test("the guest's own steps are parts of the request's, known ones alone and never longer than the request", async () => {
+  const parts: [string, number, number][] = [];
+  const span = {
+    id: 1,
+    part: (...part: [string, number, number]) => void parts.push(part),
+    end: () => undefined,
+  };
+  const history = { ...NO_HISTORY, step: () => span };
+  let now = 0;
+  const onRequest: PeerOptions["onRequest"] = (_, __, mark) => {
+    mark("identity");
+    mark("<script>");
+    now += 3_000_000;
+    mark("network");
+    return { now: 0 };
+  };
+  const { link } = linked({ history }, { onRequest, stepClock: () => now });
+  await link.hello;
+  await link.request("sandbox.setup", {} as never, { deadlineMs: 1_000 });
+  expect(parts.map(([name]) => name)).toEqual(["guest identity", "guest network"]);
+  for (const [, from, ms] of parts) expect(from + ms).toBeLessThan(1_000);
 });

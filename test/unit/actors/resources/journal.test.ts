@@ -19,7 +19,9 @@ describe("a journal", () => {
   it("has the intent in the file before it answers", async () => {
     const { path, journal } = await fresh();
     await journal.intend(directory);
-    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual([{ ref: 1, resource: directory }]);
+    expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual([
+      { ref: 1, resource: directory, since: 1000 },
+    ]);
     await journal.close();
   });
 
@@ -29,7 +31,7 @@ describe("a journal", () => {
     const second = await journal.intend(vmm);
     await journal.amend(second, { ...vmm, pid: 12, startTime: 34 });
     await journal.undone(first);
-    const expected = [{ ref: second, resource: { ...vmm, pid: 12, startTime: 34 } }];
+    const expected = [{ ref: second, resource: { ...vmm, pid: 12, startTime: 34 }, since: 1000 }];
     expect(journal.outstanding()).toEqual(expected);
     expect(readJournal(await readFile(path, "utf8")).outstanding).toEqual(expected);
     await journal.close();
@@ -52,15 +54,15 @@ describe("a journal", () => {
     await journal.close();
   });
 
-  it("keeps the times of transitions", async () => {
+  it("keeps what has happened", async () => {
     const { path, journal } = await fresh();
-    journal.transition("creating", 12);
+    const entry = { id: 1, kind: "transition", chart: "sandbox", at: 7, name: "", to: "creating" } as const;
+    journal.history(entry);
     const ref = await journal.intend(directory);
     expect(readJournal(await readFile(path, "utf8")).entries[1]).toEqual({
-      type: "transition",
+      type: "history",
       at: 1000,
-      state: "creating",
-      ms: 12,
+      entry,
     });
     await journal.undone(ref);
     await journal.close();
@@ -73,7 +75,11 @@ describe("a journal", () => {
     const text = await readFile(path, "utf8");
     const whole = text.indexOf("\n", text.indexOf('"ref":1')) + 1;
     for (let cut = whole; cut < text.length; cut++) {
-      expect(readJournal(text.slice(0, cut)).outstanding[0]).toEqual({ ref: 1, resource: directory });
+      expect(readJournal(text.slice(0, cut)).outstanding[0]).toEqual({
+        ref: 1,
+        resource: directory,
+        since: 1000,
+      });
     }
     await journal.close();
   });

@@ -44,8 +44,11 @@ class NotedBackend implements Backend {
       shutDown: async () => note("shut down"),
       end: async () => note("end"),
       finish: async () => note("finish"),
+      size: () => ({ vcpus: 0, memoryBytes: 0 }),
       info: () => ({ backend: this.name }),
       diagnostics: async () => "",
+      readLog: async () => ({ bytes: new Uint8Array(), written: 0 }),
+      openShell: () => Promise.reject(new Error("there is no guest")),
     };
   }
 }

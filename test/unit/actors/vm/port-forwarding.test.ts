@@ -2,14 +2,17 @@
 import { describe, expect, it, vi } from "vitest";
 import { MAX_OF_A_POD } from "../../../../src/actors/vm/forward/port-forwarding.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
+import { NO_NETWORK } from "../../../../src/contracts/pod-network.ts";
 import type { MemoryConnection } from "../../../support/memory-host/forwards.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { podSpec } from "../../../support/memory-host/pods.ts";
 
 const ID = "pod-1";
 
-async function running(changes: Parameters<typeof podSpec>[1] = { netnsPath: "/run/netns/pod-1" }) {
-  const memory = new MemoryHost();
+async function running(
+  changes: Parameters<typeof podSpec>[1] = { netnsPath: "/run/netns/pod-1" },
+  memory = new MemoryHost(),
+) {
   const { sandboxes } = memory.actors();
   await sandboxes.create(podSpec(ID, changes));
   await sandboxes.start(ID);
@@ -40,6 +43,16 @@ describe("a connection to a pod's localhost", () => {
     connection.send("there");
     await vi.waitFor(() => expect(connection.received).toBe("over there"));
     expect(guest.servers.served[0]?.dial).toMatchObject({ port: 80, family: 6 });
+    await end();
+  });
+
+  it("reaches it in a namespace without links, too", async () => {
+    const memory = new MemoryHost();
+    memory.networks.put("/run/netns/lonely", NO_NETWORK);
+    const { guest, dial, end } = await running({ netnsPath: "/run/netns/lonely" }, memory);
+    guest.servers.listening.set(80, { says: "hello" });
+    const connection = dial(80);
+    await vi.waitFor(() => expect(connection.received).toBe("hello"));
     await end();
   });
 

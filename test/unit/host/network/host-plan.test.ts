@@ -25,7 +25,7 @@ function route(destination: string, changes: Partial<RouteRecord> = {}): RouteRe
 const lo = link(1, "lo", { type: LOOPBACK, mac: undefined });
 const eth0 = link(2, "eth0");
 const plan = (records: { links?: LinkRecord[]; addresses: AddressRecord[]; routes?: RouteRecord[] }) =>
-  hostPlan({ links: records.links ?? [lo, eth0], routes: [], neighbours: [], ...records });
+  hostPlan({ links: records.links ?? [lo, eth0], routes: [], neighbours: [], ...records }, [1, 0]);
 const addressesOf = (made: ReturnType<typeof plan>) =>
   made?.network.links[0]?.addresses.map((one) => one.address);
 

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Template } from "../../../../src/contracts/templates.ts";
-import { lock } from "../../../../src/host/builds/file-lock.ts";
+import { lock } from "../../../../src/host/file-lock.ts";
 import {
   LocalTemplateStore,
   type TemplateStoreOptions,

@@ -6,8 +6,8 @@
  */
 import { spawn } from "node:child_process";
 import { type FileHandle, open } from "node:fs/promises";
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
-import { onAbort, throwIfAborted } from "../../lib/async.ts";
+import { BlazarError, blazarError } from "../contracts/errors.ts";
+import { onAbort, throwIfAborted } from "../lib/async.ts";
 
 const OPERATION = "lock a file";
 /** flock(1)'s status for "somebody else has it", chosen apart from those for its own failures. */
@@ -24,12 +24,17 @@ export async function lock(
   signal: AbortSignal,
   onWait: () => void = () => undefined,
 ): Promise<FileLock> {
-  const free = await take(path, ["--nonblock"], signal);
+  const free = await tryLock(path, signal);
   if (free !== undefined) return free;
   onWait();
   const held = await take(path, [], signal);
   if (held === undefined) throw failed(path, "flock gave up");
   return held;
+}
+
+/** Undefined if somebody has it. Keep what is returned: the lock ends when it is collected. Throws as {@link lock}. */
+export function tryLock(path: string, signal: AbortSignal): Promise<FileLock | undefined> {
+  return take(path, ["--nonblock"], signal);
 }
 
 async function take(

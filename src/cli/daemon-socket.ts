@@ -1,0 +1,34 @@
+/**
+ * Which daemon is asked: `--address`, else `--config`, else BLAZAR_ADDRESS, else the default configuration's.
+ *
+ * The configuration is loaded only where it is named: a command shall start quickly.
+ */
+import { join } from "node:path";
+import type { Config } from "../daemon/config/schema.ts";
+
+/** Options of every command that asks a daemon. */
+export interface DaemonOptions {
+  /** The inspection socket. */
+  readonly address?: string;
+  /** The daemon's configuration file, which says where its socket is. */
+  readonly config?: string;
+}
+
+/** In the state directory, unless `inspection.socket` says otherwise. */
+const SOCKET_NAME = "inspection.sock";
+const DEFAULT_STATE_DIRECTORY = "/run/blazar";
+
+/** Throws InvalidConfig. */
+export async function daemonSocket(
+  { address, config }: DaemonOptions,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  if (address !== undefined) return address.replace(/^unix:(\/\/)?/, "");
+  if (config === undefined) return env["BLAZAR_ADDRESS"] ?? join(DEFAULT_STATE_DIRECTORY, SOCKET_NAME);
+  const { loadConfig } = await import("../daemon/config/load.ts");
+  return inspectionSocket(await loadConfig(config));
+}
+
+export function inspectionSocket({ daemon }: Config): string {
+  return join(daemon.state_directory, SOCKET_NAME);
+}

@@ -1,0 +1,57 @@
+/**
+ * `blazar logs`: what the VMM, the guest's console or the guest's agent has written.
+ *
+ * The text is made harmless; `--raw` passes the bytes on as they are.
+ */
+import { find } from "../../console/asked.ts";
+import { LogText } from "../../console/log-text.ts";
+import { sizeOption } from "../../console/options.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import type { LogName } from "../../contracts/inspection.ts";
+import type { DaemonOptions } from "../daemon-socket.ts";
+import { untilInterrupted, withDaemon } from "./session.ts";
+
+export interface LogsOptions extends DaemonOptions {
+  readonly vmm?: boolean;
+  readonly console?: boolean;
+  readonly agent?: boolean;
+  readonly follow?: boolean;
+  readonly tail?: string;
+  readonly raw?: boolean;
+}
+
+const LOGS: readonly LogName[] = ["vmm", "console", "agent"];
+const TAIL_BYTES = 64 * 1024;
+
+/** Returns the exit code. */
+export async function logs(word: string, options: LogsOptions): Promise<number> {
+  const log = wantedLog(options);
+  const tailBytes = sizeOption("--tail", options.tail, TAIL_BYTES);
+  await withDaemon(options, async (daemon) => {
+    const { id } = await find(daemon, word);
+    const { signal } = untilInterrupted();
+    const text = new LogText();
+    const raw = options.raw === true;
+    await new Promise<void>((resolve, reject) => {
+      const source = daemon.logs(id, log, { tailBytes, follow: options.follow === true });
+      const subscription = source.subscribe({
+        next: (bytes) => process.stdout.write(raw ? bytes : text.next(bytes)),
+        error: reject,
+        complete: resolve,
+      });
+      signal.addEventListener("abort", () => {
+        subscription.unsubscribe();
+        resolve();
+      });
+    });
+    if (!raw) process.stdout.write(text.end());
+  });
+  return 0;
+}
+
+function wantedLog(options: LogsOptions): LogName {
+  const [log = "console", ...more] = LOGS.filter((name) => options[name] === true);
+  if (more.length === 0) return log;
+  const about = { subject: `--${more.join(" --")}` };
+  throw blazarError("InvalidArgument", "read the command line", "one log is shown at a time", about);
+}

@@ -1,0 +1,48 @@
+/**
+ * Makes a text from outside harmless for a terminal: what a guest has said may not move a cursor, hide or forge a line.
+ *
+ * Escaped are control characters of ASCII and of Latin-1 (ECMA-48: each of these begins a sequence), marks that turn the
+ * direction of writing, invisible characters, and halves of surrogate pairs. The result has one line, unless lines are kept.
+ */
+
+/** Texts are cut after so many characters, unless told otherwise. */
+const SHOWN = 1024;
+
+/** Unicode's control and format characters, line and paragraph separators, and surrogates. */
+const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Surrogate}]/gu;
+
+export interface Harmless {
+  /** Newlines and tabs stay. */
+  readonly lines?: boolean;
+  /** Characters that are shown at most. */
+  readonly most?: number;
+}
+
+/** The text with everything escaped that a terminal might obey: `\x1b[2J`, `\u202e`. */
+export function harmless(text: string, { lines = false, most = SHOWN }: Harmless = {}): string {
+  const cut = text.length > most ? `${text.slice(0, most)}… (${text.length - most} more characters)` : text;
+  const kept = lines ? cut.replaceAll("\r\n", "\n") : cut;
+  return kept.replace(HARMFUL, (found) =>
+    lines && (found === "\n" || found === "\t") ? found : escaped(found),
+  );
+}
+
+/** The same of all strings in plain data, keys included. */
+export function harmlessData(value: unknown): unknown {
+  const all = { most: Number.POSITIVE_INFINITY };
+  if (typeof value === "string") return harmless(value, all);
+  if (Array.isArray(value)) return value.map(harmlessData);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [harmless(key, all), harmlessData(each)]),
+  );
+}
+
+function escaped(found: string): string {
+  if (found === "\n") return "\\n";
+  if (found === "\r") return "\\r";
+  if (found === "\t") return "\\t";
+  const code = found.codePointAt(0) ?? 0;
+  if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
+  return code < 0x1_0000 ? `\\u${code.toString(16).padStart(4, "0")}` : `\\u{${code.toString(16)}}`;
+}

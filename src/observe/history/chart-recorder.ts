@@ -1,0 +1,254 @@
+/**
+ * Reads the history of one sandbox off its charts: which state led to which, by what, and what each state waited for.
+ *
+ * Listens to xstate's inspection events (the option `inspect` of createActor). A macrostep is one transition: what a chart
+ * passes through without waiting is not told. Must not hold an actor beyond its end.
+ */
+import type { AnyActorRef, AnyMachineSnapshot, InspectionEvent } from "xstate";
+import { blazarError } from "../../contracts/errors.ts";
+import type { ChartKey, ChartName } from "../../contracts/inspection.ts";
+import { activePaths, chartOfMachine, eventName, statePath } from "../charts/names.ts";
+import { contextOf } from "./context.ts";
+import type { Entries } from "./entries.ts";
+
+/** A chart as the recorder knows it. */
+export interface ChartView {
+  readonly key: ChartKey;
+  readonly chart: ChartName;
+  /** Of the innermost active state. */
+  readonly path: string;
+  /** When each active state was entered. */
+  readonly entered: ReadonlyMap<string, number>;
+  /** What the chart knows, redacted; see context.ts. */
+  readonly context: Readonly<Record<string, unknown>>;
+  /** How long each wait may take; see contracts/deadlines.ts. */
+  readonly deadlines: Readonly<Record<string, number>>;
+}
+
+/** Told of what the charts do. */
+export interface ChartObserver {
+  /** Entries that have caused what is sent now; undefined = nothing of this sandbox has. */
+  cause(key: ChartKey): number | undefined;
+  moved(key: ChartKey, from: string, to: string, at: number): void;
+}
+
+class Track implements ChartView {
+  path = "";
+  entered: ReadonlyMap<string, number> = new Map();
+  /** The entry that what happens now in this chart is caused by. */
+  current: number | undefined;
+  /** Its last transition. */
+  transition: number | undefined;
+  /** The event that it deals with now, and where that has led so far. */
+  pending: { readonly event: object; snapshot: AnyMachineSnapshot } | undefined;
+
+  constructor(
+    readonly key: ChartKey,
+    readonly chart: ChartName,
+    readonly actor: AnyActorRef,
+  ) {}
+
+  get context(): Readonly<Record<string, unknown>> {
+    return contextOf(this.chart, this.raw);
+  }
+
+  get deadlines(): Readonly<Record<string, number>> {
+    return (this.raw as { readonly deadlines: Readonly<Record<string, number>> }).deadlines;
+  }
+
+  private get raw(): unknown {
+    return (this.actor.getSnapshot() as AnyMachineSnapshot).context;
+  }
+}
+
+interface Effect {
+  readonly entry: number;
+  readonly track: Track;
+}
+
+export class ChartRecorder {
+  /** By actor; those that run, and the sandbox's own. */
+  private readonly tracks = new Map<AnyActorRef, Track>();
+  private readonly effects = new Map<AnyActorRef, Effect>();
+  /** Events that were sent and not yet dealt with. */
+  private readonly causes = new WeakMap<object, number>();
+  /** The charts of a VM's boot and of the sandbox are shown after their end. */
+  private ended: ChartView[] = [];
+
+  constructor(
+    private readonly entries: Entries,
+    private readonly now: () => number,
+    private readonly observer: ChartObserver,
+  ) {}
+
+  /** As they are now: the sandbox's first. */
+  get charts(): readonly ChartView[] {
+    const running = [...this.tracks.values()];
+    return [...running.slice(0, 1), ...this.ended, ...running.slice(1)];
+  }
+
+  /** The effect that was begun last and goes on, of a chart if one is named. */
+  effectOf(key: ChartKey | undefined): number | undefined {
+    let found: number | undefined;
+    for (const { entry, track } of this.effects.values())
+      if (key === undefined || track.key === key) found = entry;
+    return found;
+  }
+
+  readonly inspect = (event: InspectionEvent): void => {
+    // xstate's type for other people's actors; these are its own
+    const actor = event.actorRef as AnyActorRef;
+    if (event.type === "@xstate.microstep") return this.stepped(actor, event);
+    if (event.type === "@xstate.snapshot") return this.settled(actor, event.event.type);
+    if (event.type === "@xstate.event")
+      this.sent(actor, event.sourceRef as AnyActorRef | undefined, event.event);
+  };
+
+  /** Everything that is shown of the charts from now on is what they are now. */
+  freeze(): readonly ChartView[] {
+    const frozen = this.charts.filter(({ chart }) => chart === "sandbox" || chart === "boot").map(frozenView);
+    this.tracks.clear();
+    this.effects.clear();
+    this.ended = frozen;
+    return frozen;
+  }
+
+  private sent(target: AnyActorRef, source: AnyActorRef | undefined, event: { readonly type: string }): void {
+    const from = source && this.tracks.get(source);
+    if (from !== undefined) this.flush(from);
+    if (event.type === "xstate.init") return this.began(target, from);
+    const track = this.tracks.get(target);
+    if (track === undefined) return;
+    const cause = this.causeOf(track, source, from);
+    if (cause !== undefined) this.causes.set(event, cause);
+    if (source !== undefined && this.effects.has(source)) this.effectEnded(source, event);
+  }
+
+  private causeOf(
+    track: Track,
+    source: AnyActorRef | undefined,
+    from: Track | undefined,
+  ): number | undefined {
+    if (source === undefined) return this.observer.cause(track.key);
+    const effect = this.effects.get(source);
+    if (effect !== undefined) return effect.entry;
+    // a deadline that has passed is the state's own
+    if (from === track) return track.transition;
+    return from?.current;
+  }
+
+  private began(actor: AnyActorRef, parent: Track | undefined): void {
+    const invoked = parent !== undefined && isInvoked(parent.actor, actor);
+    const chart = chartOf(actor);
+    if (invoked) {
+      const { key, current, transition } = parent;
+      const entry = this.entries.begin({
+        kind: "effect",
+        ...causedBy(current ?? transition),
+        chart: key,
+        at: this.now(),
+        name: String(actor.src),
+      });
+      this.effects.set(actor, { entry, track: parent });
+    }
+    if (chart === undefined) return;
+    const snapshot = actor.getSnapshot() as AnyMachineSnapshot;
+    const track = new Track(keyOf(chart, snapshot.context), chart, actor);
+    if (chart === "boot") this.ended = this.ended.filter(({ key }) => key !== "boot");
+    this.tracks.set(actor, track);
+    track.current = this.effects.get(actor)?.entry ?? parent?.current ?? this.observer.cause(track.key);
+    this.move(track, "", snapshot);
+  }
+
+  private stepped(
+    actor: AnyActorRef,
+    { event, snapshot }: { readonly event: object; readonly snapshot: unknown },
+  ): void {
+    const track = this.tracks.get(actor);
+    if (track === undefined) return;
+    const next = snapshot as AnyMachineSnapshot;
+    if (track.pending === undefined) track.pending = { event, snapshot: next };
+    else track.pending.snapshot = next;
+  }
+
+  /** An actor has dealt with an event, and whatever that has started is started. */
+  private settled(actor: AnyActorRef, type: string): void {
+    const track = this.tracks.get(actor);
+    if (track !== undefined) {
+      this.flush(track);
+      this.untrackEnded(track);
+    }
+    if (type === "xstate.stop") this.effectEnded(actor, undefined);
+  }
+
+  private flush(track: Track): void {
+    const { pending } = track;
+    if (pending === undefined) return;
+    track.pending = undefined;
+    const { event, snapshot } = pending;
+    track.current = this.causes.get(event);
+    if (snapshot.status === "stopped") return;
+    this.move(track, eventName((event as { readonly type: string }).type), snapshot);
+  }
+
+  private move(track: Track, name: string, snapshot: AnyMachineSnapshot): void {
+    const path = statePath(snapshot.value);
+    const from = track.path;
+    if (path === from) return;
+    const at = this.now();
+    const before = track.entered;
+    track.path = path;
+    track.entered = new Map(activePaths(path).map((each) => [each, before.get(each) ?? at]));
+    const { key, current } = track;
+    const moved = { kind: "transition", ...causedBy(current), chart: key, at, name, from, to: path } as const;
+    track.transition = this.entries.add(moved);
+    track.current = track.transition;
+    this.observer.moved(key, from, path, at);
+  }
+
+  private untrackEnded(track: Track): void {
+    if (track.actor.getSnapshot().status === "active" || track.key === "sandbox") return;
+    this.tracks.delete(track.actor);
+    if (track.chart === "boot") this.ended = [frozenView(track)];
+  }
+
+  /** @param event what it has told; undefined: the state that waited for it was left */
+  private effectEnded(actor: AnyActorRef, event: { readonly type: string } | undefined): void {
+    const effect = this.effects.get(actor);
+    if (effect === undefined) return;
+    this.effects.delete(actor);
+    this.entries.end(effect.entry, event === undefined ? CALLED_OFF : errorIn(event));
+  }
+}
+
+const CALLED_OFF = blazarError("Cancelled", "go on with it", "the state that waited for it was left");
+
+function errorIn(event: { readonly type: string }): unknown {
+  if (!event.type.startsWith("xstate.error.")) return undefined;
+  return (event as { readonly error?: unknown }).error ?? new Error("it failed");
+}
+
+function causedBy(cause: number | undefined): { readonly cause?: number } {
+  return cause === undefined || cause === 0 ? {} : { cause };
+}
+
+function frozenView({ key, chart, path, entered, context, deadlines }: ChartView): ChartView {
+  return { key, chart, path, entered, context, deadlines };
+}
+
+function chartOf(actor: AnyActorRef): ChartName | undefined {
+  const { logic } = actor as unknown as { readonly logic: { readonly root?: unknown; readonly id?: string } };
+  return logic.root === undefined || logic.id === undefined ? undefined : chartOfMachine(logic.id);
+}
+
+/** Streams of events are spawned; what a state waits for is invoked, and xstate names it after that state. */
+function isInvoked(parent: AnyActorRef, actor: AnyActorRef): boolean {
+  const snapshot = parent.getSnapshot() as AnyMachineSnapshot;
+  return snapshot._nodes.some(({ invoke }) => invoke.some(({ id }) => id === actor.id));
+}
+
+function keyOf(chart: ChartName, context: unknown): ChartKey {
+  if (chart === "sandbox" || chart === "boot") return chart;
+  const { containerId, execId } = context as { readonly containerId: string; readonly execId?: string };
+  return chart === "container" ? `container/${containerId}` : `process/${containerId}/${execId ?? ""}`;
+}

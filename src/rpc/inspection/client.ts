@@ -1,0 +1,167 @@
+/**
+ * A client of a daemon's inspection socket, in the words of the inspection contract: for commands and for the page.
+ *
+ * Connects at the first call, and again after each loss. An error has the daemon's own sentence if it answered at all.
+ */
+import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { EventSource } from "../../contracts/event-source.ts";
+import type {
+  ChartDefinition,
+  InspectionEvent,
+  LogName,
+  NodeStatus,
+  SandboxDetail,
+  SandboxSummary,
+  SandboxUsage,
+  WatchFilter,
+} from "../../contracts/inspection.ts";
+import {
+  type ExecRequest,
+  type ExecResponse,
+  InspectionService,
+} from "../generated/blazar/inspection/v1/inspection.ts";
+import { callServerStream } from "../grpc/server-stream.ts";
+import { callUnary, type UnaryMethod } from "../grpc/unary.ts";
+import { fromStatus, isServiceError } from "../status.ts";
+import { definitionFromWire } from "./charts.ts";
+import { detailFromWire, eventFromWire, summaryFromWire, usageFromWire } from "./messages.ts";
+import { nodeFromWire } from "./node.ts";
+
+const FIRST_RECONNECT_MS = 50;
+const LAST_RECONNECT_MS = 1_000;
+/** Answers come out of the daemon's memory. */
+const CALL_MS = 10_000;
+/** Guests are asked, one after the other, and a guest may hang. */
+const USAGE_MS = 60_000;
+/** Lists of thousands of sandboxes. */
+const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
+const OPERATION = "ask the daemon";
+
+export class InspectionClient {
+  private readonly client: Client;
+  private readonly streams = new Set<AbortController>();
+
+  /** @param socket absolute path: `inspection.socket` of the daemon's configuration */
+  constructor(private readonly socket: string) {
+    this.client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      "grpc.enable_channelz": 0,
+      "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
+      "grpc.max_reconnect_backoff_ms": LAST_RECONNECT_MS,
+      "grpc.max_receive_message_length": MOST_ANSWER_BYTES,
+    });
+  }
+
+  async node(): Promise<NodeStatus> {
+    return nodeFromWire(await this.call(InspectionService.node, {}));
+  }
+
+  async list(): Promise<SandboxSummary[]> {
+    const { sandboxes } = await this.call(InspectionService.list, {});
+    return sandboxes.map(summaryFromWire);
+  }
+
+  /** @param id the whole one. @throws BlazarError of kind `notFound` */
+  async get(id: string): Promise<SandboxDetail> {
+    return detailFromWire(await this.call(InspectionService.get, { id }));
+  }
+
+  async charts(): Promise<ChartDefinition[]> {
+    const { charts } = await this.call(InspectionService.charts, {});
+    return charts.map(definitionFromWire);
+  }
+
+  /** @param ids none = all that run */
+  async usage(ids: readonly string[]): Promise<SandboxUsage[]> {
+    const { usages } = await this.call(InspectionService.usage, { ids: [...ids] }, USAGE_MS);
+    return usages.map(usageFromWire);
+  }
+
+  /** Errors when the daemon goes away: subscribe again then; `reset` comes first. */
+  watch({ sandboxId = "", entries }: WatchFilter): EventSource<InspectionEvent> {
+    return this.stream(InspectionService.watch, { sandboxId, entries }, eventFromWire);
+  }
+
+  /** Completes at the log's end, or with the sandbox if it is followed. */
+  logs(
+    id: string,
+    log: LogName,
+    options: { readonly tailBytes: number; readonly follow: boolean },
+  ): EventSource<Uint8Array> {
+    return this.stream(InspectionService.logs, { id, log, ...options }, ({ data }) => data);
+  }
+
+  /** The wire's own messages: the first one sent has `start`, the last one received `status`. */
+  exec(): ClientDuplexStream<ExecRequest, ExecResponse> {
+    const { path, requestSerialize, responseDeserialize } = InspectionService.exec;
+    return this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  }
+
+  /** The error of a stream of {@link exec}, in the daemon's words. */
+  errorOf(error: unknown): unknown {
+    if (!isServiceError(error)) return error;
+    const known = fromStatus(error.code, error.details, OPERATION, error);
+    const sentence = /^cannot (.+?)(?: \(([^()]*)\))?: (.*)$/s.exec(error.details);
+    if (sentence !== null) {
+      const [, operation = "", subject, reason = ""] = sentence;
+      return new BlazarError(known.code, { operation, subject, reason, cause: error });
+    }
+    if (known.kind !== "unavailable") return known;
+    return blazarError("RemoteUnavailable", OPERATION, "it does not answer", {
+      subject: this.socket,
+      remedy: "see whether blazard runs, as whom, and what its configuration says of [inspection]",
+      cause: error,
+    });
+  }
+
+  /** What is subscribed to hears nothing more. */
+  close(): void {
+    for (const stream of this.streams) stream.abort();
+    this.client.close();
+  }
+
+  private async call<Req, Res>(
+    method: UnaryMethod<Req, Res>,
+    request: Req,
+    timeoutMs = CALL_MS,
+  ): Promise<Res> {
+    try {
+      return await callUnary(this.client, method, request, { timeoutMs });
+    } catch (error) {
+      throw this.errorOf(error);
+    }
+  }
+
+  private stream<Req, Res, Event>(
+    method: UnaryMethod<Req, Res>,
+    request: Req,
+    read: (message: Res) => Event | undefined,
+  ): EventSource<Event> {
+    return {
+      subscribe: (observer) => {
+        const left = new AbortController();
+        this.streams.add(left);
+        const fail = (error: unknown): void => {
+          if (left.signal.aborted) return;
+          left.abort();
+          observer.error(this.errorOf(error));
+        };
+        const next = (message: Res): void => {
+          if (left.signal.aborted) return;
+          try {
+            const event = read(message);
+            if (event !== undefined) observer.next(event);
+          } catch (error) {
+            fail(error);
+          }
+        };
+        callServerStream(this.client, method, request, next, { signal: left.signal })
+          .then(() => {
+            if (!left.signal.aborted) observer.complete();
+          }, fail)
+          .finally(() => this.streams.delete(left));
+        return { unsubscribe: () => left.abort() };
+      },
+    };
+  }
+}

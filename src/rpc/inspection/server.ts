@@ -1,0 +1,116 @@
+/**
+ * The inspection socket: gRPC and plain HTTP/1.1 on one unix socket of mode 0600.
+ *
+ * Looks at the first bytes of a connection: HTTP/2 begins with `PRI ` (RFC 9113, section 3.4) and goes to grpc-js, the rest to
+ * Node's http, so that `curl --unix-socket … http://localhost/metrics` works. service.ts has the calls.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { reasonOf } from "../../contracts/errors.ts";
+import type { Inspection } from "../../contracts/inspection.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
+import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
+import { createInspectionService, type ExecHandler } from "./service.ts";
+
+/** A page that is served to HTTP clients. */
+export interface HttpPage {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+export interface InspectionServerOptions {
+  readonly inspection: Inspection;
+  readonly logger: Logger;
+  /** Serves Exec. Default: it is not offered. */
+  readonly exec?: ExecHandler;
+  /** What is served to HTTP/1.1, by path, such as `/metrics`. Default: nothing. */
+  readonly pages?: Readonly<Record<string, () => HttpPage | Promise<HttpPage>>>;
+}
+
+const HTTP2_START = "PRI";
+/** A connection has so long to say what it speaks. */
+const FIRST_BYTES_MS = 5_000;
+
+export class InspectionServer {
+  private readonly grpc = new Server({ "grpc.enable_channelz": 0 });
+  private readonly http = createHttpServer((request, response) => void this.serve(request, response));
+  private readonly injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  private readonly listener: NetServer;
+  private readonly connections = new Set<Socket>();
+  private socket: BoundSocket | undefined;
+
+  constructor(private readonly options: InspectionServerOptions) {
+    const { inspection, exec } = options;
+    this.grpc.addService(InspectionService, createInspectionService(inspection, exec));
+    this.listener = createServer((connection) => this.accept(connection));
+  }
+
+  /** Listens on `path`, replacing a dead daemon's socket. @throws BlazarError `HostResource` */
+  async listen(path: string): Promise<void> {
+    this.socket = await bindUnixSocket(path, (privatePath) => {
+      return new Promise((resolve, reject) => {
+        this.listener.once("error", reject);
+        this.listener.listen(privatePath, () => {
+          this.listener.removeListener("error", reject);
+          resolve();
+        });
+      });
+    });
+  }
+
+  /** Ends at once; nobody's answer matters. */
+  async close(): Promise<void> {
+    await this.socket?.remove();
+    this.listener.close();
+    this.injector.destroy();
+    this.grpc.forceShutdown();
+    for (const connection of this.connections) connection.destroy();
+  }
+
+  private accept(connection: Socket): void {
+    this.connections.add(connection);
+    connection.once("close", () => this.connections.delete(connection));
+    // a peer that resets its connection must not end the daemon
+    connection.on("error", () => connection.destroy());
+    const silence = setTimeout(() => connection.destroy(), FIRST_BYTES_MS);
+    connection.once("close", () => clearTimeout(silence));
+    const look = (): void => {
+      const bytes: Buffer | null = connection.read();
+      if (bytes === null) return;
+      connection.unshift(bytes);
+      if (bytes.length < HTTP2_START.length) return;
+      clearTimeout(silence);
+      connection.removeListener("readable", look);
+      if (bytes.toString("latin1", 0, HTTP2_START.length) === HTTP2_START)
+        this.injector.injectConnection(connection);
+      else this.http.emit("connection", connection);
+    };
+    connection.on("readable", look);
+  }
+
+  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    const page = this.options.pages?.[pathname];
+    if (request.method !== "GET" && request.method !== "HEAD") return answer(response, 405, "only GET\n");
+    if (page === undefined) return answer(response, 404, "no such page\n");
+    try {
+      const { contentType, text } = await page();
+      answer(response, 200, text, contentType);
+    } catch (err) {
+      this.options.logger.error({ err, pathname }, "could not serve a page of the inspection socket");
+      answer(response, 500, `${reasonOf(err)}\n`);
+    }
+  }
+}
+
+function answer(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, { "content-type": contentType, "content-length": Buffer.byteLength(text) });
+  response.end(text);
+}

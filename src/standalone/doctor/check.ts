@@ -1,0 +1,80 @@
+/**
+ * What a check of the node says, and what it may look at. A check changes nothing.
+ */
+import { reasonOf } from "../../contracts/errors.ts";
+import type { NodeStatus } from "../../contracts/inspection.ts";
+import type { Config } from "../../daemon/config/schema.ts";
+import type { Parts } from "../../daemon/parts.ts";
+
+/**
+ * - `ok`: as it should be;
+ * - `note`: pods run, but something is slower or less than it could be;
+ * - `fault`: pods will not run, or something is left that should be gone.
+ */
+export type Verdict = "ok" | "note" | "fault";
+
+export interface Finding {
+  readonly name: string;
+  readonly verdict: Verdict;
+  /** What was found. */
+  readonly text: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+}
+
+/** The host as checks see it; a test gives another one. */
+export interface HostView {
+  readonly uid: number;
+  /** Undefined if it cannot be read. */
+  read(path: string): Promise<string | undefined>;
+  names(directory: string): Promise<string[] | undefined>;
+  /** May this process read, write or execute it? */
+  may(path: string, what: "read" | "write" | "execute"): Promise<boolean>;
+  /** Where a program is, of PATH; undefined: nowhere. */
+  which(program: string): Promise<string | undefined>;
+  /** Of the file system that the path is on, or will be on; undefined if there is none. */
+  freeBytes(path: string): Promise<number | undefined>;
+  /** Whether somebody answers on a unix socket. */
+  answers(socket: string): Promise<boolean>;
+}
+
+/** What all checks are about. */
+export interface Subject {
+  readonly host: HostView;
+  readonly config: Config;
+  /** Or why they cannot be found. */
+  readonly parts: Parts | Error;
+  /** Path of containerd's configuration. */
+  readonly containerdConfig: string;
+  /** Of the running daemon; undefined: none answers. */
+  readonly daemon: { readonly node: NodeStatus; readonly sandboxIds: readonly string[] } | undefined;
+}
+
+export type Check = (subject: Subject) => Promise<Finding[]> | Finding[];
+
+export function ok(name: string, text: string): Finding {
+  return { name, verdict: "ok", text };
+}
+
+export function note(name: string, text: string, remedy?: string): Finding {
+  return { name, verdict: "note", text, ...(remedy === undefined ? {} : { remedy }) };
+}
+
+export function fault(name: string, text: string, remedy: string): Finding {
+  return { name, verdict: "fault", text, remedy };
+}
+
+/** Runs checks; one that fails by itself is a fault of its own. */
+export async function runChecks(
+  checks: Readonly<Record<string, Check>>,
+  subject: Subject,
+): Promise<Finding[]> {
+  const all = Object.entries(checks).map(async ([name, check]) => {
+    try {
+      return await check(subject);
+    } catch (error) {
+      return [fault(name, `the check has failed: ${reasonOf(error)}`, "report it with `blazar bundle`")];
+    }
+  });
+  return (await Promise.all(all)).flat();
+}

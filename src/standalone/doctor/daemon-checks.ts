@@ -1,0 +1,128 @@
+/**
+ * Checks of the daemon and its neighbours: parts, keeper, the daemon itself, containerd, and what an earlier daemon has left.
+ */
+import { join } from "node:path";
+import { parse } from "smol-toml";
+import { describeResource } from "../../actors/resources/kinds/kinds.ts";
+import { readJournal } from "../../actors/resources/read-journal.ts";
+import { reasonOf } from "../../contracts/errors.ts";
+import { type Check, type Finding, fault, note, ok } from "./check.ts";
+
+const JOURNAL = ".jsonl";
+const ASIDE = ".unreadable";
+/** Leftovers of one journal that are named. */
+const NAMED = 3;
+
+export const DAEMON_CHECKS: Readonly<Record<string, Check>> = {
+  parts: ({ parts }) =>
+    parts instanceof Error
+      ? [fault("parts", parts.message, "run `npm run setup`, or set the key that is named")]
+      : [ok("parts", "kernel, initramfs, keeper, file server and empty layer are there")],
+  keeper: async ({ host, config, daemon }) => {
+    const socket = config.keeper.socket ?? join(config.daemon.state_directory, "keeper.sock");
+    if (await host.answers(socket)) return [ok("keeper", `answers on ${socket}`)];
+    if (config.keeper.start && daemon === undefined) return [note("keeper", "it is started with the daemon")];
+    return [fault("keeper", `does not answer on ${socket}`, "systemctl start blazar-keeper")];
+  },
+  daemon: ({ daemon }) => {
+    if (daemon === undefined)
+      return [fault("daemon", "does not answer", "systemctl start blazar; see journalctl -u blazar")];
+    const { node } = daemon;
+    const findings = node.shortages.map((text) => note("daemon", text));
+    if (node.stuck > 0)
+      findings.push(fault("daemon", `${node.stuck} sandboxes are stuck`, "blazar ps, then blazar why"));
+    return [
+      ok("daemon", `${node.version} runs as ${node.pid}, ${node.vmm}, ${node.acceleration}`),
+      ...findings,
+    ];
+  },
+  containerd,
+  leftovers,
+};
+
+async function containerd({
+  host,
+  config,
+  containerdConfig: file,
+}: Parameters<Check>[0]): Promise<Finding[]> {
+  const name = "containerd";
+  const findings: Finding[] = [];
+  const socket = config.daemon.containerd_socket;
+  if (!(await host.answers(socket)))
+    findings.push(fault(name, `does not answer on ${socket}`, "start it, or set daemon.containerd_socket"));
+  const text = await host.read(file);
+  const remedy = "merge deploy/containerd.toml into it and restart containerd";
+  if (text === undefined) return [...findings, fault(name, `${file} cannot be read`, remedy)];
+  let parsed: unknown;
+  try {
+    parsed = parse(text);
+  } catch (error) {
+    return [...findings, fault(name, `${file} is not TOML: ${reasonOf(error).split("\n")[0]}`, "correct it")];
+  }
+  findings.push(...(await configured(parsed, file, remedy, { host, config })));
+  return findings.length > 0 ? findings : [ok(name, `answers, and ${file} names blazar`)];
+}
+
+async function configured(
+  parsed: unknown,
+  file: string,
+  remedy: string,
+  { host, config }: Pick<Parameters<Check>[0], "host" | "config">,
+): Promise<Finding[]> {
+  const name = "containerd";
+  const findings: Finding[] = [];
+  if (at(parsed, ["version"]) !== 3) findings.push(fault(name, `${file} is not of version 3`, remedy));
+  const wanted = config.daemon.socket ?? join(config.daemon.state_directory, "blazar.sock");
+  const plugins = Object.entries(asTable(at(parsed, ["proxy_plugins"])));
+  const sandboxers = plugins.filter(([, plugin]) => at(plugin, ["type"]) === "sandbox");
+  const ours = sandboxers.find(([, plugin]) => at(plugin, ["address"]) === wanted);
+  if (ours === undefined) {
+    const others = sandboxers.map(([, plugin]) => String(at(plugin, ["address"]))).join(", ");
+    const found = others === "" ? "no sandboxer" : `the sandboxer ${others}`;
+    return [...findings, fault(name, `${file} names ${found}, and the daemon's socket is ${wanted}`, remedy)];
+  }
+  const runtimes = asTable(at(parsed, ["plugins", "io.containerd.cri.v1.runtime", "containerd", "runtimes"]));
+  const runtime = Object.values(runtimes).find((each) => at(each, ["sandboxer"]) === ours[0]);
+  if (runtime === undefined)
+    return [...findings, fault(name, `${file} has no runtime with sandboxer = '${ours[0]}'`, remedy)];
+  const shim = at(runtime, ["runtime_path"]);
+  if (typeof shim === "string" && !(await host.may(shim, "execute")))
+    findings.push(fault(name, `there is no program ${shim}`, "put deploy/containerd-shim-blazar-v1 there"));
+  return findings;
+}
+
+/** What journals name that no running sandbox holds. */
+async function leftovers({ host, config, daemon }: Parameters<Check>[0]): Promise<Finding[]> {
+  const name = "leftovers";
+  const directory = join(config.daemon.state_directory, "journals");
+  const names = (await host.names(directory)) ?? [];
+  const findings: Finding[] = [];
+  for (const aside of names.filter((each) => each.includes(ASIDE))) {
+    const remedy = "look for what it names, then remove it";
+    findings.push(fault(name, `${join(directory, aside)} could not be read by a daemon`, remedy));
+  }
+  const running = new Set(daemon?.sandboxIds ?? []);
+  for (const journal of names.filter((each) => each.endsWith(JOURNAL))) {
+    const { entries, outstanding } = readJournal((await host.read(join(directory, journal))) ?? "");
+    const opened = entries.find((entry) => entry.type === "opened");
+    const id = opened?.type === "opened" ? opened.sandboxId : journal.slice(0, -JOURNAL.length);
+    // journals of warm VMs and originals are the daemon's own business while it runs
+    if (running.has(id) || outstanding.length === 0 || (daemon !== undefined && !/^[0-9a-f]{64}$/.test(id)))
+      continue;
+    const named = outstanding.slice(0, NAMED).map(({ resource }) => describeResource(resource));
+    const more = outstanding.length > NAMED ? ` and ${outstanding.length - NAMED} more` : "";
+    const text = `${id.slice(0, 12)} has left ${named.join(", ")}${more}`;
+    const remedy =
+      daemon === undefined ? "start the daemon: it undoes them" : "restart the daemon: it undoes them";
+    findings.push(fault(name, text, remedy));
+  }
+  return findings.length > 0 ? findings : [ok(name, "none: what journals name is of sandboxes that run")];
+}
+
+function at(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((inner, key) => asTable(inner)[key], value);
+}
+
+function asTable(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
