@@ -1,7 +1,7 @@
 /** What needs the histories is refused by its key where there are none. */
 import { expect, it } from "vitest";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
-import { refuseObserving } from "../../../src/daemon/observing.ts";
+import { refuseObserving } from "../../../src/daemon/observing/observing.ts";
 
 it.each([
   ['[metrics]\nlisten = "127.0.0.1:9477"', "metrics.listen"],
