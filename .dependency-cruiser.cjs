@@ -54,6 +54,21 @@ module.exports = {
       { path: "^src/rpc/" },
     ),
     forbid(
+      "histories-know-no-actors",
+      "Actors tell by contracts/history.ts, and the charts by xstate: a history that knew an actor would hold it after its end, and could not be off.",
+      { path: "^src/observe/(history|inspection|charts|why|replay)/" },
+      { path: "^src/(actors|backends|vmm|host|oci|workers|protocol|rpc)/" },
+    ),
+    forbid(
+      "why-and-replay-run-anywhere",
+      "The page explains and replays a journal without a daemon: nothing of Node, and no machine, may be drawn into it.",
+      { path: "^src/observe/(why|replay)/" },
+      {
+        pathNot: ["^src/observe/(why|replay)/", "^src/observe/charts/names\\.ts$", "^src/contracts/"],
+        dependencyTypesNot: ["type-only"],
+      },
+    ),
+    forbid(
       "actors-know-ports-only",
       "Actors and backends reach VMMs and the host through contracts/, or the simulated clock and the fakes of the model test could not take their place.",
       { path: "^src/(actors|backends)/" },

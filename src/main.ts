@@ -6,7 +6,7 @@
  */
 import { Command, CommanderError } from "commander";
 import type { RunOptions } from "./cli/run.ts";
-import { addInspectionCommands } from "./command-line/inspection.ts";
+import { addCompletionCommands, addInspectionCommands } from "./command-line/inspection.ts";
 import { addImageCommands, addTemplateCommands } from "./command-line/kept.ts";
 import { reasonOf } from "./contracts/errors.ts";
 import { harmless } from "./lib/harmless.ts";
@@ -65,6 +65,7 @@ function program(): Command {
   addInspectionCommands(cli);
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));
   addImageCommands(cli.command("image").description("disks of containers' read-only layers"));
+  addCompletionCommands(cli);
   return cli;
 }
 

@@ -20,10 +20,20 @@ const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["doctor", "image", "run", "serve", "template", "ui"],
-  ...["events", "exec", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
-    (name) => `inspection/${name}`,
-  ),
+  ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
+  ...[
+    "bundle",
+    "events",
+    "exec",
+    "graph",
+    "inspect",
+    "logs",
+    "pod-names",
+    "ps",
+    "timeline",
+    "top",
+    "why",
+  ].map((name) => `inspection/${name}`),
 ];
 
 /** Modules of src that the daemon imports only if the configuration asks for them, by their bundle's name. */

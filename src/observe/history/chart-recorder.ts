@@ -23,6 +23,8 @@ export interface ChartView {
   readonly context: Readonly<Record<string, unknown>>;
   /** How long each wait may take; see contracts/deadlines.ts. */
   readonly deadlines: Readonly<Record<string, number>>;
+  /** It goes no further; it is shown as it was last. */
+  readonly ended: boolean;
 }
 
 /** Told of what the charts do. */
@@ -43,6 +45,7 @@ export interface ChartMove {
 }
 
 class Track implements ChartView {
+  readonly ended = false;
   path = "";
   entered: ReadonlyMap<string, number> = new Map();
   /** The entry that what happens now in this chart is caused by. */
@@ -246,7 +249,7 @@ function causedBy(cause: number | undefined): { readonly cause?: number } {
 }
 
 function frozenView({ key, chart, path, entered, context, deadlines }: ChartView): ChartView {
-  return { key, chart, path, entered, context, deadlines };
+  return { key, chart, path, entered, context, deadlines, ended: true };
 }
 
 function chartOf(actor: AnyActorRef): ChartName | undefined {

@@ -129,12 +129,12 @@ function heldState({ chart, path }: Pick<ChartView, "chart" | "path">): string {
   return chart === "boot" ? (path.split(".")[0] ?? path) : path;
 }
 
-function isWaitingNow({ chart, path }: ChartView): boolean {
+function isWaitingNow({ chart, path, ended }: ChartView): boolean {
   // the boot's own chart says which part of it waits
-  return !(chart === "sandbox" && path === "booting") && isWaiting(chart, path);
+  return !ended && !(chart === "sandbox" && path === "booting") && isWaiting(chart, path);
 }
 
 function stillIn(record: SandboxRecord, { key, path }: Stuck): boolean {
   if (record.endedAt !== undefined) return false;
-  return record.charts.some((chart) => chart.key === key && heldState(chart) === path);
+  return record.charts.some((chart) => !chart.ended && chart.key === key && heldState(chart) === path);
 }

@@ -71,7 +71,8 @@ export function phaseOf(path: string, failure: Failure | undefined): SandboxPhas
 }
 
 /** Deadlines of states that are active, soonest end first. */
-export function deadlinesOf({ key, chart, path, entered, deadlines }: ChartView): RunningDeadline[] {
+export function deadlinesOf({ key, chart, path, entered, deadlines, ended }: ChartView): RunningDeadline[] {
+  if (ended) return [];
   const running = activePaths(path).flatMap((state) =>
     deadlineNames(chart, state).map((name) => {
       const since = entered.get(state) ?? 0;
