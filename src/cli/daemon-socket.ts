@@ -29,6 +29,6 @@ export async function daemonSocket(
   return inspectionSocket(await loadConfig(config));
 }
 
-export function inspectionSocket({ daemon }: Config): string {
-  return join(daemon.state_directory, SOCKET_NAME);
+export function inspectionSocket({ daemon, inspection }: Config): string {
+  return inspection.socket ?? join(daemon.state_directory, SOCKET_NAME);
 }

@@ -8,6 +8,7 @@ import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
 import { releaseLostLeases } from "../actors/images/lost-leases.ts";
 import { recover } from "../actors/resources/recovery.ts";
+import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
@@ -20,6 +21,7 @@ import { TtrpcDispatcher } from "../rpc/ttrpc/dispatcher.ts";
 import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
+import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
@@ -50,12 +52,17 @@ export async function wireDaemon(
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;
-  const core = wireCore({ config, parts, logger, keeper, events, templates, ...replaced });
+  const hub = openHistories(config, logger);
+  const histories = hub ?? NO_HISTORIES;
+  const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
-  const controller = new ControllerServer({ sandboxes: core.sandboxes, taskAddress, logger, turns });
-  const dispatcher = new TtrpcDispatcher([createTaskService(core.tasks)], logger);
+  const { sandboxes, tasks } = core;
+  const details = (id: string) => inspection?.inspection.detailNow(id);
+  const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
+  const dispatcher = new TtrpcDispatcher([createTaskService(tasks, histories)], logger);
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
   return {
     logger,
@@ -65,6 +72,7 @@ export async function wireDaemon(
       await releaseLostLeases(recovered, core.images, logger);
       const { version, acceleration } = await core.driver.probe();
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
+      await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
       await controller.listen(socket);
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
@@ -80,6 +88,7 @@ export async function wireDaemon(
       await Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
       await core.sandboxes.drain();
       await controller.drain(DRAIN_GRACE_MS);
+      await inspection?.close();
       await events.close();
       await core.close();
       if (config.keeper.start)

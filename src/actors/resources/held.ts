@@ -9,6 +9,7 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Histories } from "../../contracts/history.ts";
 import type { HeldResource } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { asStep } from "../as-step.ts";
 import type { FactName, Facts } from "./facts.ts";
 import type { Journal } from "./journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
@@ -106,15 +107,8 @@ export class HeldResources {
     if (failures.length > 0) throw failures[0];
   }
 
-  private async step(name: string, work: () => Promise<void>): Promise<void> {
-    const span = this.ports.histories.of(this.id).step(name);
-    try {
-      await work();
-      span.end();
-    } catch (error) {
-      span.end(error);
-      throw error;
-    }
+  private step(name: string, work: () => Promise<void>): Promise<void> {
+    return asStep(this.ports.histories.of(this.id), name, work);
   }
 
   /** Closes the journal; it is removed if nothing is outstanding. */

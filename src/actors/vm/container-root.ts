@@ -5,17 +5,20 @@
  * the VM → release on the host → undone. A container whose image cannot be used gets its layers by the share, once.
  */
 import { BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
+import type { Histories } from "../../contracts/history.ts";
 import type { UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/storage.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
 import type { GuestRootfs } from "../../protocol/guest/messages.ts";
+import { asStep } from "../as-step.ts";
 import { unlessGone } from "../unless-gone.ts";
 import type { SharePorts } from "./guest-share.ts";
 import type { GuestVm } from "./guest-vm.ts";
 import type { PlannedImage, UsedImage } from "./vm-images.ts";
 
 export interface ContainerRootPorts extends SharePorts {
+  readonly histories: Histories;
   readonly rootfs: RootfsStore;
   /** Absolute; for writable layers whose snapshot has no place for them. */
   readonly scratchDirectory: string;
@@ -72,7 +75,7 @@ export class ContainerRoot {
     this.diskAttached = true;
     const { path, readonly } = plan.disk;
     if (prepared !== undefined) this.diskId = prepared.id;
-    else await vm.vm.attachDisk({ id: this.diskId, path, readonly });
+    else await this.told("vmm attach disk", () => vm.vm.attachDisk({ id: this.diskId, path, readonly }));
     passed("disk");
     await this.attaching.catch((error: unknown) => this.useShare(mounts, error, signal, "vm"));
     passed("image");
@@ -189,8 +192,13 @@ export class ContainerRoot {
 
   private async attachImages(plan: RootfsPlan): Promise<void> {
     for (const image of imagesOf(plan)) {
-      this.images.push({ key: image.key, ...(await this.vm.images.use(image)) });
+      const used = await this.told("vmm attach image", () => this.vm.images.use(image));
+      this.images.push({ key: image.key, ...used });
     }
+  }
+
+  private told<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    return asStep(this.ports.histories.of(this.vm.ownerId), name, work, `container/${this.id}`);
   }
 
   /** Why the VM does not show one of the images; undefined if it shows all. */

@@ -16,6 +16,7 @@ import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
+import { asStep } from "../as-step.ts";
 import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
@@ -257,16 +258,8 @@ export class VmBoot {
     return this.ports.histories.of(this.id);
   }
 
-  private async told<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
-    const span = this.history.step(name, "boot");
-    try {
-      const result = await work();
-      span.end();
-      return result;
-    } catch (error) {
-      span.end(error);
-      throw error;
-    }
+  private told<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    return asStep(this.history, name, work, "boot");
   }
 
   private get running(): GuestVm {

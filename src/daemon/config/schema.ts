@@ -213,6 +213,33 @@ export const CONFIG_SCHEMA = {
       "The directory of that helper: `bin/pasta` of passt 2026_10 or newer, with its loader and C library in `lib`. Default: the one that set-up has unpacked.",
     ),
   },
+  inspection: {
+    enabled: yesNo(
+      true,
+      "Record what happens to each sandbox, and serve it: `blazar ps`, `why`, `timeline`, `ui` and metrics work by it. Without it nothing is recorded, and journals have no history.",
+    ),
+    socket: foundPath(
+      "Where operators' tools connect (gRPC, and HTTP/1.1 for `/metrics`), mode 0600. Default: `inspection.sock` in the state directory.",
+    ),
+    kept_count: count(
+      0,
+      100_000,
+      200,
+      "So many sandboxes that have ended are kept for questions, the last ones.",
+    ),
+    kept_bytes: size(
+      "8M",
+      "What those may take of the daemon's memory, about. With many events each, fewer of them are kept.",
+      2 ** 16,
+    ),
+    stuck_factor: count(
+      2,
+      1000,
+      5,
+      "A sandbox is stuck when a state that waits takes so many times as long as 99 of 100 did before. Where too little is known yet, half of the state's deadline counts.",
+    ),
+    stuck_least: milliseconds(10_000, "No state is stuck before it has taken so long."),
+  },
   metrics: {
     listen: loopbackPort(
       "Serve the metrics for Prometheus on this port, too: `http://127.0.0.1:9477/metrics`. Any user of the node may read them. Only addresses of the loopback are taken. Default: only the inspection socket has them.",

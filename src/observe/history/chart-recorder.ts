@@ -23,16 +23,29 @@ export interface ChartView {
   readonly context: Readonly<Record<string, unknown>>;
   /** How long each wait may take; see contracts/deadlines.ts. */
   readonly deadlines: Readonly<Record<string, number>>;
+  /** It goes no further; it is shown as it was last. */
+  readonly ended: boolean;
 }
 
 /** Told of what the charts do. */
 export interface ChartObserver {
   /** Entries that have caused what is sent now; undefined = nothing of this sandbox has. */
   cause(key: ChartKey): number | undefined;
-  moved(key: ChartKey, from: string, to: string, at: number): void;
+  moved(move: ChartMove): void;
+}
+
+/** A chart has gone from one state to another. */
+export interface ChartMove {
+  readonly key: ChartKey;
+  readonly chart: ChartName;
+  readonly to: string;
+  readonly at: number;
+  /** The states that were left, outer ones first, and how long each was held. */
+  readonly left: readonly { readonly path: string; readonly ms: number }[];
 }
 
 class Track implements ChartView {
+  readonly ended = false;
   path = "";
   entered: ReadonlyMap<string, number> = new Map();
   /** The entry that what happens now in this chart is caused by. */
@@ -199,11 +212,14 @@ export class ChartRecorder {
     const before = track.entered;
     track.path = path;
     track.entered = new Map(activePaths(path).map((each) => [each, before.get(each) ?? at]));
-    const { key, current } = track;
+    const { key, chart, current } = track;
     const moved = { kind: "transition", ...causedBy(current), chart: key, at, name, from, to: path } as const;
     track.transition = this.entries.add(moved);
     track.current = track.transition;
-    this.observer.moved(key, from, path, at);
+    const left = [...before].flatMap(([each, since]) =>
+      track.entered.has(each) ? [] : [{ path: each, ms: at - since }],
+    );
+    this.observer.moved({ key, chart, to: path, at, left });
   }
 
   private untrackEnded(track: Track): void {
@@ -233,7 +249,7 @@ function causedBy(cause: number | undefined): { readonly cause?: number } {
 }
 
 function frozenView({ key, chart, path, entered, context, deadlines }: ChartView): ChartView {
-  return { key, chart, path, entered, context, deadlines };
+  return { key, chart, path, entered, context, deadlines, ended: true };
 }
 
 function chartOf(actor: AnyActorRef): ChartName | undefined {

@@ -5,7 +5,7 @@
  * among these. Texts are made harmless, as a guest may have chosen them.
  */
 import type { ChartName } from "../../contracts/inspection.ts";
-import { harmless } from "./harmless-text.ts";
+import { boundedText } from "./bounded-text.ts";
 
 const FIELDS: Readonly<Record<ChartName, readonly string[]>> = {
   sandbox: ["pid", "failure", "leftovers", "removing", "guestAlive"],
@@ -33,7 +33,7 @@ function picked(value: unknown, fields: readonly string[]): Plain {
 }
 
 function plain(value: unknown): unknown {
-  if (typeof value === "string") return harmless(value);
+  if (typeof value === "string") return boundedText(value);
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.slice(0, MOST_ITEMS).map(plain);
   // a failure, or a fallback with its failure

@@ -7,7 +7,7 @@
 import { BlazarError, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryListener } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { harmless } from "./harmless-text.ts";
+import { boundedText } from "./bounded-text.ts";
 
 /** Entries that have ended and are kept. */
 export const MOST_ENTRIES = 256;
@@ -80,7 +80,7 @@ export class Entries {
 }
 
 function errorText(error: unknown): string {
-  const text = harmless(reasonOf(error));
+  const text = boundedText(reasonOf(error));
   return text === "" ? "it failed" : text;
 }
 

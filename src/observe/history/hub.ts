@@ -16,6 +16,7 @@ import {
 } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { ChartMove } from "./chart-recorder.ts";
 import { RecordSpan, SandboxRecord } from "./sandbox-record.ts";
 import type { HistoryTeller } from "./teller.ts";
 
@@ -32,12 +33,12 @@ export interface HistoryHubOptions {
 /** Who hears of more than entries. */
 export interface HubListener extends HistoryListener {
   /** A sandbox is new, a chart of it has moved, or it has ended. */
-  changed(record: SandboxRecord): void;
+  changed(record: SandboxRecord, move?: ChartMove): void;
   /** An ended sandbox is no longer kept. */
   forgotten(sandboxId: string): void;
 }
 
-export class HistoryHub implements Histories, HistoryTeller {
+export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
   readonly now: () => number;
   readonly listener: HistoryListener;
   private readonly running = new Map<string, SandboxRecord>();
@@ -125,8 +126,8 @@ export class HistoryHub implements Histories, HistoryTeller {
     return span instanceof RecordSpan && span.record === record ? span.id : undefined;
   }
 
-  moved(record: SandboxRecord): void {
-    this.tell("changed", record);
+  moved(record: SandboxRecord, move: ChartMove): void {
+    this.tell("changed", record, move);
   }
 
   closed(record: SandboxRecord): void {
@@ -154,7 +155,7 @@ export class HistoryHub implements Histories, HistoryTeller {
     this.tell("forgotten", id);
   }
 
-  private tell(what: "changed", record: SandboxRecord): void;
+  private tell(what: "changed", record: SandboxRecord, move?: ChartMove): void;
   private tell(what: "began", id: string, entry: HistoryEntry, traceparent: string | undefined): void;
   private tell(what: "ended", id: string, entry: HistoryEntry, code: ErrorCode | undefined): void;
   private tell(what: "removed" | "forgotten", id: string): void;

@@ -5,9 +5,9 @@
  */
 import type { CallFacts, HistorySubject, OwnHistory, SandboxFacts, Span } from "../../contracts/history.ts";
 import type { ChartKey, HistoryEntry } from "../../contracts/inspection.ts";
-import { ChartRecorder, type ChartView } from "./chart-recorder.ts";
+import { boundedText } from "./bounded-text.ts";
+import { type ChartMove, ChartRecorder, type ChartView } from "./chart-recorder.ts";
 import { Entries } from "./entries.ts";
-import { harmless } from "./harmless-text.ts";
 import type { HistoryTeller } from "./teller.ts";
 
 export class SandboxRecord implements OwnHistory {
@@ -28,15 +28,15 @@ export class SandboxRecord implements OwnHistory {
 
   constructor(
     subject: HistorySubject,
-    private readonly teller: HistoryTeller,
+    private readonly teller: HistoryTeller<SandboxRecord>,
   ) {
     const { id, pod, createdAt } = subject;
     this.id = id;
     this.pod = {
       ...pod,
-      name: harmless(pod.name),
-      namespace: harmless(pod.namespace),
-      uid: harmless(pod.uid),
+      name: boundedText(pod.name),
+      namespace: boundedText(pod.namespace),
+      uid: boundedText(pod.uid),
     };
     this.createdAt = createdAt;
     this.subject = subject;
@@ -51,7 +51,7 @@ export class SandboxRecord implements OwnHistory {
     });
     this.recorder = new ChartRecorder(this.entries, teller.now, {
       cause: (key) => teller.causeIn(this) ?? this.calls.get(key),
-      moved: (key, _, to, at) => this.moved(key, to, at),
+      moved: (move) => this.moved(move),
     });
   }
 
@@ -75,7 +75,7 @@ export class SandboxRecord implements OwnHistory {
   /** A call that has begun before there was this record. */
   callSince(name: string, at: number, { chart, traceparent }: CallFacts): Span {
     const about = chart === undefined ? {} : { chart };
-    const id = this.entries.begin({ kind: "call", ...about, at, name: harmless(name) }, traceparent);
+    const id = this.entries.begin({ kind: "call", ...about, at, name: boundedText(name) }, traceparent);
     if (chart === undefined) return new RecordSpan(this, id);
     this.calls.set(chart, id);
     return new RecordSpan(this, id, () => {
@@ -109,7 +109,7 @@ export class SandboxRecord implements OwnHistory {
   note(text: string): void {
     const cause = this.recorder.effectOf(undefined);
     const caused = cause === undefined || cause === 0 ? {} : { cause };
-    this.entries.add({ kind: "note", ...caused, at: this.teller.now(), name: harmless(text) });
+    this.entries.add({ kind: "note", ...caused, at: this.teller.now(), name: boundedText(text) });
   }
 
   record(keep: (entry: HistoryEntry) => void): void {
@@ -138,7 +138,8 @@ export class SandboxRecord implements OwnHistory {
     if (this.endedAt !== undefined && this.entries.openCount === 0) this.teller.over(this);
   }
 
-  private moved(key: ChartKey, to: string, at: number): void {
+  private moved(move: ChartMove): void {
+    const { key, to, at } = move;
     if (key === "sandbox" && to === "booting") this.startedAt = this.beginningOfStart() ?? at;
     if (
       key === "sandbox" &&
@@ -147,7 +148,7 @@ export class SandboxRecord implements OwnHistory {
       this.startedAt !== undefined
     )
       this.startMs = at - this.startedAt;
-    this.teller.moved(this);
+    this.teller.moved(this, move);
   }
 
   /** Of the call that is being dealt with. */
@@ -170,7 +171,7 @@ export class RecordSpan implements Span {
     if (begun === undefined) return;
     const chart = begun.chart === undefined ? {} : { chart: begun.chart };
     const at = begun.at + fromMs;
-    this.record.entries.add({ kind: "step", cause: this.id, ...chart, at, ms, name: harmless(name) });
+    this.record.entries.add({ kind: "step", cause: this.id, ...chart, at, ms, name: boundedText(name) });
   }
 
   end(error?: unknown): void {

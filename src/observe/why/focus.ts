@@ -25,17 +25,12 @@ export interface Focus {
 export function focusOf({ charts, history }: Pick<SandboxDetail, "charts" | "history">): Focus | undefined {
   const open = history.filter(({ kind, ms }) => ms === undefined && (kind === "effect" || kind === "step"));
   const all = charts.map((state) => focusOn(state, open));
-  const [sandbox] = all;
+  const [sandbox, boot] = all;
   const waiting = all.filter(({ wait, key }) => wait !== undefined && !(key === "sandbox" && hasBoot(all)));
   // what containerd has not asked for yet is not what a pod that is on its way waits for
   const busy = waiting.filter(({ wait }) => wait?.whose !== "containerd");
-  const chosen = busy.length > 0 ? busy : waiting;
-  return (
-    chosen.reduce<Focus | undefined>(
-      (first, each) => (first === undefined || each.since < first.since ? each : first),
-      undefined,
-    ) ?? sandbox
-  );
+  const [first] = (busy.length > 0 ? busy : waiting).sort((one, other) => one.since - other.since);
+  return first ?? (sandbox?.path === "booting" && boot !== undefined ? boot : sandbox);
 }
 
 function focusOn({ key, chart, active, since }: ChartState, open: readonly HistoryEntry[]): Focus {

@@ -146,7 +146,7 @@ export const STATE_WAITS: Readonly<Record<string, Wait>> = {
   },
 };
 
-/** By chart and path: nothing is waited for. Ends "It …" of a sandbox, and "Container x …". */
+/** By chart and path: nothing is waited for. Ends "It …". Of containers nothing is said then. */
 export const RESTING: Readonly<Record<string, string>> = {
   "sandbox ready.running": "runs, and nothing is waited for",
   "sandbox failing": "is about to be taken down",
@@ -157,16 +157,12 @@ export const RESTING: Readonly<Record<string, string>> = {
   "sandbox removed": "is gone, and nothing of it is left on the host",
   "boot ready": "has its VM",
   "boot failed": "could not have a VM",
-  "container present": "is there; its processes have states of their own",
-  "container deleted": "is gone",
-  "process running": "runs",
-  "process exited": "has ended",
 };
 
 /** Whose answer a step waits for, by the first word of its name. */
 const STEP_OWNERS: Readonly<Record<string, string>> = {
   guest: AGENT,
-  vmm: "the VMM, and the keeper that spawns it",
+  vmm: "the VMM",
   keeper: "the keeper",
   worker: WORKER,
   make: WORKER,

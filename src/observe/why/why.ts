@@ -70,11 +70,14 @@ function stateOf(summary: SandboxSummary, { now, usual }: Circumstances): string
 
 /** `Pod shop/web`, or its id if it has no name. */
 export function podOf({ pod, id }: Pick<SandboxSummary, "pod" | "id">): string {
-  return pod.name === "" ? `Sandbox ${id}` : `Pod ${pod.namespace}/${pod.name}`;
+  if (pod.name !== "") return `Pod ${pod.namespace}/${pod.name}`;
+  return id === "" ? "The sandbox" : `Sandbox ${id}`;
 }
 
 function failureOf({ failure }: SandboxSummary): string {
-  return failure === undefined ? "" : `It failed with ${failure.code}: ${cut(failure.message, MOST_TEXT)}`;
+  if (failure === undefined) return "";
+  const code = failure.code === "" ? "" : ` with ${failure.code}`;
+  return `It failed${code}: ${cut(failure.message, MOST_TEXT)}`;
 }
 
 function vmmOf({ pid }: SandboxSummary, { vmm }: Circumstances): string {
@@ -121,7 +124,7 @@ function deadlineOf(
   const look = own.find(({ name }) => LOOKS.has(name));
   const looked =
     look === undefined ? "" : `it is looked at for a sign of life in ${duration(look.endsAt - now)}`;
-  if (ending === undefined) return looked === "" ? "" : `${looked[0]?.toUpperCase()}${looked.slice(1)}`;
+  if (ending === undefined) return looked;
   const { name, since, endsAt } = ending;
   const next = nextAfter(ending, focus, charts);
   const then = next === "" ? "" : `, then comes ${next}`;

@@ -21,9 +21,9 @@ export function timeOfDay(at: number): string {
   return `${new Date(at).toISOString().slice(11, 19)} UTC`;
 }
 
-/** Ends with one full stop. */
+/** Begins with a capital letter and ends with one full stop. */
 export function sentence(text: string): string {
-  const trimmed = text.trim();
+  const trimmed = text.trim().replace(/^[a-z]/, (first) => first.toUpperCase());
   return /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 

@@ -6,6 +6,7 @@
  */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { type Histories, NO_HISTORIES } from "../../contracts/history.ts";
+import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { within } from "../../lib/async.ts";
@@ -24,6 +25,8 @@ export interface ControllerServerOptions {
   readonly logger: Logger;
   /** Is told of the calls that change something. Default: nobody is. */
   readonly histories?: Histories;
+  /** What operators see of a sandbox, for a verbose Status. Default: nothing. */
+  readonly details?: (sandboxId: string) => SandboxDetail | undefined;
   /** Where calls that do work wait for their turn. Default: a budget of its own. */
   readonly turns?: TurnBudget;
 }
@@ -42,6 +45,7 @@ export class ControllerServer {
         ...options,
         turns: options.turns ?? new TurnBudget(),
         histories: options.histories ?? NO_HISTORIES,
+        details: options.details ?? (() => undefined),
         draining: this.draining.signal,
         closing: this.closing.signal,
       }),

@@ -7,6 +7,7 @@
  */
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Histories } from "../../contracts/history.ts";
+import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxPhase, SandboxService } from "../../contracts/sandbox.ts";
 import { Ending } from "../ending.ts";
@@ -59,6 +60,8 @@ export interface ControllerOptions {
   readonly turns: TurnBudget;
   /** Is told of the calls that change something. */
   readonly histories: Histories;
+  /** What operators see of a sandbox, for a Status that is asked to be verbose; undefined = nothing more is known. */
+  readonly details: (sandboxId: string) => SandboxDetail | undefined;
 }
 
 /** The nine methods, ready for grpc-js. */
@@ -116,7 +119,7 @@ export function createControllerService(options: ControllerOptions): ControllerS
 }
 
 function status(
-  { sandboxes, taskAddress }: ControllerOptions,
+  { sandboxes, taskAddress, details }: ControllerOptions,
   sandboxId: string,
   verbose: boolean,
 ): ControllerStatusResponse {
@@ -125,12 +128,24 @@ function status(
     sandboxId,
     pid,
     state: STATES[phase],
-    info: verbose ? { ...info, phase } : {},
+    info: verbose ? { ...info, phase, ...infoOf(details(sandboxId)) } : {},
     createdAt: toTimestamp(createdAt),
     exitedAt: exitedAt === undefined ? undefined : toTimestamp(exitedAt),
     extra: undefined,
     address: taskAddress,
     version: TASK_API_VERSION,
+  };
+}
+
+/** containerd passes `info` on, and crictl shows a value that is JSON as what it says (docs/specification.md). */
+function infoOf(detail: SandboxDetail | undefined): Record<string, string> {
+  if (detail === undefined) return {};
+  const { why, charts, deadlines, resources, history } = detail;
+  const shown = charts.map((chart) => ({ ...chart, context: JSON.parse(chart.context) as unknown }));
+  const data = { charts: shown, deadlines, resources, history };
+  return {
+    why,
+    ...Object.fromEntries(Object.entries(data).map(([key, value]) => [key, JSON.stringify(value)])),
   };
 }
 

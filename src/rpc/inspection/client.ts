@@ -104,7 +104,9 @@ export class InspectionClient {
     const sentence = /^cannot (.+?)(?: \(([^()]*)\))?: (.*)$/s.exec(error.details);
     if (sentence !== null) {
       const [, operation = "", subject, reason = ""] = sentence;
-      return new BlazarError(known.code, { operation, subject, reason, cause: error });
+      // nothing else is asked for by a name
+      const code = known.kind === "notFound" ? "SandboxNotFound" : known.code;
+      return new BlazarError(code, { operation, subject, reason, cause: error });
     }
     if (known.kind !== "unavailable") return known;
     return blazarError("RemoteUnavailable", OPERATION, "it does not answer", {

@@ -1,0 +1,113 @@
+/**
+ * Puts the daemon's inspection together: histories, the port `Inspection`, and its socket.
+ *
+ * Where it is off, nothing of this is made, and the actors tell nobody.
+ */
+import { join } from "node:path";
+import { SandboxLooks } from "../actors/sandbox/looks.ts";
+import type { NodeStatus } from "../contracts/inspection.ts";
+import type { Keeper } from "../contracts/keeper.ts";
+import type { Logger } from "../contracts/logger.ts";
+import { fineClock } from "../lib/fine-clock.ts";
+import { processStat } from "../lib/processes.ts";
+import { HistoryHub } from "../observe/history/hub.ts";
+import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
+import { Shortages } from "../observe/inspection/shortages.ts";
+import { createExecHandler } from "../rpc/inspection/exec.ts";
+import { InspectionServer } from "../rpc/inspection/server.ts";
+import type { Config } from "./config/schema.ts";
+import type { Core } from "./core.ts";
+import { type Observing, refuseObserving, startObserving } from "./observing/observing.ts";
+
+/** Of package.json; see setup/lib/version.ts. */
+declare const BLAZAR_VERSION: string;
+
+/** What is told of the daemon once it is known. */
+export type DaemonFacts = Pick<NodeStatus, "vmm" | "acceleration">;
+
+/** Undefined: inspection is off. */
+export function openHistories(config: Config, logger: Logger): HistoryHub | undefined {
+  const { enabled, kept_count: keptCount, kept_bytes: keptBytes } = config.inspection;
+  if (!enabled) {
+    refuseObserving(config);
+    return undefined;
+  }
+  return new HistoryHub({ keptCount, keptBytes, now: fineClock(), logger });
+}
+
+/** Where operators' tools connect. */
+function inspectionSocket(config: Config): string {
+  return config.inspection.socket ?? join(config.daemon.state_directory, "inspection.sock");
+}
+
+/** The daemon's inspection, and its socket. */
+export class InspectionPart {
+  readonly inspection: DaemonInspection;
+  readonly looks: SandboxLooks;
+  private readonly startedAt = Date.now();
+  private facts: DaemonFacts = { vmm: "", acceleration: "" };
+  private server: InspectionServer | undefined;
+  private observing: Observing | undefined;
+
+  constructor(
+    private readonly config: Config,
+    private readonly core: Core,
+    private readonly keeper: Keeper,
+    private readonly hub: HistoryHub,
+    private readonly logger: Logger,
+  ) {
+    this.looks = new SandboxLooks(core.sandboxes, hub.now);
+    const { stuck_factor: stuckFactor, stuck_least: stuckLeastMs } = config.inspection;
+    this.inspection = new DaemonInspection({
+      ...{ hub, looks: this.looks, processTrouble, stuckFactor, stuckLeastMs, logger },
+      shortages: new Shortages(watchedDirectories(config), hub.now),
+      daemon: () => this.daemon(),
+    });
+  }
+
+  async start(facts: DaemonFacts): Promise<void> {
+    const { config, core, keeper, hub, inspection, looks, logger } = this;
+    this.facts = facts;
+    const observing = await startObserving({
+      ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
+    });
+    this.observing = observing;
+    const pages = { "/metrics": () => observing.page() };
+    this.server = new InspectionServer({ inspection, logger, pages, exec: createExecHandler(looks) });
+    await this.server.listen(inspectionSocket(config));
+  }
+
+  async close(): Promise<void> {
+    this.inspection.close();
+    await this.observing?.close();
+    await this.server?.close();
+  }
+
+  private daemon() {
+    const { startedAt, facts, core, config } = this;
+    const pool = { warm: core.pool.size, wanted: config.pool.max };
+    return { version: BLAZAR_VERSION, startedAt, ...facts, pool };
+  }
+}
+
+/** States of proc_pid_stat(5) that explain why a process does nothing. */
+const TROUBLES: Readonly<Record<string, string>> = {
+  T: "is stopped by a signal (state T)",
+  t: "is stopped by a debugger (state t)",
+  Z: "has ended and is not yet reaped (state Z)",
+};
+
+async function processTrouble(pid: number): Promise<string | undefined> {
+  const stat = await processStat(pid);
+  return TROUBLES[stat?.state ?? ""];
+}
+
+/** Whose file systems must have space, by the key that names them. */
+function watchedDirectories({ daemon, storage, template, image }: Config): Readonly<Record<string, string>> {
+  return {
+    "daemon.state_directory": daemon.state_directory,
+    "storage.scratch_directory": storage.scratch_directory,
+    ...(template.enabled ? { "template.directory": template.directory } : {}),
+    ...(image.enabled ? { "image.directory": image.directory } : {}),
+  };
+}

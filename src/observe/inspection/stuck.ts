@@ -1,0 +1,140 @@
+/**
+ * Finds sandboxes that are stuck: a state that waits is held much longer than it usually is.
+ *
+ * Looks only while a chart waits. Each state that is stuck is told once, with what it waits for. How long is too long
+ * follows from how long the state took before; until enough is known, it is half of the time that its deadline allows.
+ */
+import type { Logger } from "../../contracts/logger.ts";
+import type { ChartView } from "../history/chart-recorder.ts";
+import type { SandboxRecord } from "../history/sandbox-record.ts";
+import { duration } from "../why/words.ts";
+import type { Figures } from "./figures.ts";
+import { deadlinesOf, isWaiting } from "./views.ts";
+
+export interface StuckOptions {
+  /** Times its usual p99. */
+  readonly factor: number;
+  /** No state is stuck sooner, milliseconds. */
+  readonly leastMs: number;
+  readonly figures: Figures;
+  readonly now: () => number;
+  readonly logger: Logger;
+  readonly running: () => Iterable<SandboxRecord>;
+  /** The paragraph of `blazar why`, for the log. */
+  readonly why: (record: SandboxRecord) => string;
+  /** It has become stuck, or is no longer. */
+  readonly onChanged: (record: SandboxRecord) => void;
+}
+
+/** So many times have to be known before a p99 counts. */
+const ENOUGH = 20;
+const LOOK_EVERY_MS = 1_000;
+/** Without a deadline and without enough times. */
+const UNKNOWN_MS = 60_000;
+
+interface Stuck {
+  readonly key: string;
+  readonly path: string;
+  readonly sentence: string;
+}
+
+export class StuckWatch {
+  /** States that have become stuck since the daemon's start. */
+  total = 0;
+  private readonly stuck = new Map<SandboxRecord, Stuck>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: StuckOptions) {}
+
+  /** Why it is stuck; undefined: it is not. */
+  of(record: SandboxRecord): string | undefined {
+    return this.stuck.get(record)?.sentence;
+  }
+
+  get count(): number {
+    return this.stuck.size;
+  }
+
+  /** A chart of it has moved, or it has ended. */
+  moved(record: SandboxRecord): void {
+    const known = this.stuck.get(record);
+    if (known !== undefined && !stillIn(record, known)) this.stuck.delete(record);
+    if (this.timer === undefined && record.charts.some(isWaitingNow)) this.plan();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.stuck.clear();
+  }
+
+  private plan(): void {
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      if (this.look()) this.plan();
+    }, LOOK_EVERY_MS);
+    this.timer.unref();
+  }
+
+  /** Returns whether anything waits. */
+  private look(): boolean {
+    let waiting = false;
+    for (const record of this.options.running()) {
+      for (const chart of record.charts) {
+        if (!isWaitingNow(chart)) continue;
+        waiting = true;
+        if (!this.stuck.has(record)) this.examine(record, chart);
+      }
+    }
+    return waiting;
+  }
+
+  private examine(record: SandboxRecord, view: ChartView): void {
+    const { now, onChanged, why, logger } = this.options;
+    const { key } = view;
+    const path = heldState(view);
+    const held = now() - (view.entered.get(path) ?? now());
+    const most = this.mostOf(view);
+    if (held < most) return;
+    const usual = this.options.figures.of(stepName(view));
+    const than = usual === undefined ? "" : `, and usually less than ${duration(usual.p99)}`;
+    const sentence = `${key} is in ${path} for more than ${duration(most)}${than}`;
+    this.stuck.set(record, { key, path, sentence });
+    this.total += 1;
+    record.note(`stuck: ${sentence}`);
+    const text = why(record);
+    logger.warn({ sandbox: record.id, chart: key, state: path, heldMs: Math.round(held) }, `stuck: ${text}`);
+    onChanged(record);
+  }
+
+  private mostOf(view: ChartView): number {
+    const { factor, leastMs, figures } = this.options;
+    const usual = figures.of(stepName(view));
+    if (usual !== undefined && usual.count >= ENOUGH) return Math.max(leastMs, factor * usual.p99);
+    const ends = deadlinesOf(view).filter(({ name }) => name !== "firstSign");
+    const allowed = ends.map(({ since, endsAt }) => endsAt - since);
+    return Math.max(leastMs, allowed.length === 0 ? UNKNOWN_MS : Math.min(...allowed) / 2);
+  }
+}
+
+/** The name of a state among the figures: of a boot its outer one. */
+export function stepName({ chart, path }: Pick<ChartView, "chart" | "path">): string {
+  const state = heldState({ chart, path });
+  if (chart === "sandbox") return state;
+  return chart === "boot" ? `booting.${state}` : `${chart}.${state}`;
+}
+
+/** The looks at a guest that is waited for begin no wait of their own. */
+function heldState({ chart, path }: Pick<ChartView, "chart" | "path">): string {
+  return chart === "boot" ? (path.split(".")[0] ?? path) : path;
+}
+
+function isWaitingNow({ chart, path, ended }: ChartView): boolean {
+  // the boot's own chart says which part of it waits
+  return !ended && !(chart === "sandbox" && path === "booting") && isWaiting(chart, path);
+}
+
+function stillIn(record: SandboxRecord, { key, path }: Stuck): boolean {
+  if (record.endedAt !== undefined) return false;
+  return record.charts.some((chart) => !chart.ended && chart.key === key && heldState(chart) === path);
+}
