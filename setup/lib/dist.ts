@@ -10,6 +10,7 @@ import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 import { versionDefine } from "./version.ts";
@@ -19,7 +20,7 @@ const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["doctor", "image", "replay", "run", "serve", "template"],
+  ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
   ...[
     "bundle",
     "events",
@@ -132,6 +133,7 @@ export async function buildDist(progress: Progress): Promise<void> {
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   await chmod(programFile(), 0o755);
   await removeOthers(new Set(result.outputFiles.map((file) => file.path)));
+  await buildPage(progress);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
     `✓ dist/blazar.mjs, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,

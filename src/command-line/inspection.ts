@@ -14,6 +14,7 @@ import type { PsOptions } from "../cli/inspection/ps.ts";
 import type { TimelineOptions } from "../cli/inspection/timeline.ts";
 import type { TopOptions } from "../cli/inspection/top.ts";
 import type { ReplayOptions } from "../cli/replay.ts";
+import type { UiOptions } from "../cli/ui.ts";
 import { COMPLETE, candidates, completionScript, SHELLS } from "./completion.ts";
 
 /** What names a sandbox, in the usage of every command. */
@@ -27,6 +28,16 @@ export function addInspectionCommands(cli: Command, version: string): void {
   addStreams(cli);
   addFiles(cli, version);
   addReplay(cli);
+  addPage(cli);
+}
+
+function addPage(cli: Command): void {
+  asking(cli, "ui", "serve the state-chart page on 127.0.0.1, and print its address, until Ctrl-C")
+    .option("--port <number>", "where it is served; default: a port that is free")
+    .option("--offline", "without a daemon: for journals and bundles that are dropped onto the page")
+    .action(async (options: UiOptions) => {
+      process.exitCode = await (await import("../cli/ui.ts")).ui(options);
+    });
 }
 
 /** A command that asks a daemon, with the options that say which. */
