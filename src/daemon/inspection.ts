@@ -70,7 +70,6 @@ export class InspectionPart {
     this.facts = facts;
     const observing = await startObserving({
       ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
-      watchers: () => inspection.watcherCount,
     });
     this.observing = observing;
     const pages = { "/metrics": () => observing.page() };

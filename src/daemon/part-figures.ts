@@ -15,6 +15,7 @@ export type PartSources = Pick<Core, "original" | "pace" | "workers" | "traffic"
 /** What only the composition root knows. */
 interface Others {
   readonly watchers: () => number;
+  readonly stuck: () => number;
   readonly spans: () => PartFigures["spans"];
 }
 
@@ -35,6 +36,7 @@ export function partFigures(core: PartSources, keeper: Keeper, others: Others): 
       residentBytes: usedBy(keeper.pid)?.memory ?? 0,
     },
     watchers: others.watchers(),
+    stuck: others.stuck(),
     images: await imagesKept(),
     templates: await templatesKept(),
     spans: others.spans(),

@@ -71,7 +71,7 @@ export class PodConnection {
     const from = { nics: networkAhead?.nics ?? vm.vm.nics };
     const connect = () => this.networks.connect(from, this.spec, this.current, cgroups);
     await this.resources.make({ kind: "network", id, netnsPath }, connect);
-    if (networkAhead !== undefined) this.leave(networkAhead);
+    if (networkAhead !== undefined) this.leave(networkAhead, vm.resources);
   }
 
   /** False: the VM's network is another one, or has failed. */
@@ -81,14 +81,14 @@ export class PodConnection {
   }
 
   /** The VM's taps are elsewhere now. What fails here is in the log, and tried again when the sandbox goes. */
-  private leave({ id: ahead }: NetworkAhead): void {
-    this.leaving = this.resources
+  private leave({ id: ahead }: NetworkAhead, held: HeldResources): void {
+    this.leaving = held
       .undo((resource) => resource.kind === "network" && resource.id === ahead)
       .catch(() => undefined);
   }
 
   /**
-   * Follows the network from now on.
+   * Follows the network from now on, if it was connected. Its first look finds what has changed since it was read.
    * @param apply gives the guest what it shall have now
    */
   watch(apply: (network: PodNetwork) => Promise<void>): void {

@@ -249,7 +249,8 @@ class VmSandbox implements SandboxBackend {
       wanted: this.wanted,
       guest: this.guestSpec(),
       shares: sharesBelow(directory, spec.sharedDirectory),
-      connectNetwork: network.exists ? (vm: GuestVm) => this.connectNetwork(vm) : undefined,
+      connectNetwork: network.exists ? (vm: GuestVm) => network.connect(vm, this.procs) : undefined,
+      followNetwork: () => network.watch((changed) => this.applyNetwork(changed)),
       resources,
       supply: ports.supply,
       logger,
@@ -267,11 +268,6 @@ class VmSandbox implements SandboxBackend {
         return network.current;
       },
     };
-  }
-
-  private async connectNetwork(vm: GuestVm): Promise<void> {
-    await this.network.connect(vm, this.procs);
-    this.network.watch((network) => this.applyNetwork(network));
   }
 
   /** Without a link there is a set-up to come, which has the change. */

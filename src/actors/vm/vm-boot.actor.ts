@@ -25,6 +25,7 @@ import type { VmSupply, WantedVm } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
+import { OneConnection } from "./one-connection.ts";
 import { type PlacePorts, type Shares, type VmPlace, VmPlaces } from "./place.ts";
 
 /** What making VMs needs of the host. */
@@ -55,6 +56,8 @@ export interface VmBootOptions {
   readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
   readonly connectNetwork: ((vm: GuestVm) => Promise<void>) | undefined;
+  /** The VM is the owner's and connected: changes of its network are the guest's to know from now on. */
+  readonly followNetwork?: () => void;
   readonly resources: HeldResources;
   readonly supply: VmSupply;
   readonly logger: Logger;
@@ -77,6 +80,7 @@ export class VmBoot {
   /** Steps that go on while the guest is set up. */
   private meanwhile: Promise<unknown> = Promise.resolve();
   private settingUp: Promise<GuestSetUp> | undefined;
+  private readonly connection: OneConnection;
 
   constructor(
     private readonly options: VmBootOptions,
@@ -86,18 +90,19 @@ export class VmBoot {
     this.id = id;
     this.places = new VmPlaces(ports, resources, shares);
     this.claim = new Claim(id, wanted, supply, logger);
+    const undo = () => resources.undo(({ kind }) => kind === "network");
+    this.connection = new OneConnection({ connect: (vm) => this.connectNetwork(vm), undo }, this.underWay);
   }
 
   /** A warm VM is promised to this start: its guest is set up from now on. */
   reserve(warm: GuestVm): void {
-    const { history } = this;
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
-    warm.link?.tells(history);
+    warm.link?.tells(this.history);
     this.claim.reserve(warm, setUp, this.ports.now);
     this.moveReserved();
   }
 
-  /** The owner's control groups exist: a reserved VM moves there at once, any other when it starts. */
+  /** The owner's control groups exist: a reserved VM moves there and is connected at once, any other when it starts. */
   enter(procs: readonly string[]): void {
     this.procs = procs;
     this.moveReserved();
@@ -237,8 +242,11 @@ export class VmBoot {
 
   /** As soon as there is a reserved VM and it is known where it belongs. */
   private moveReserved(): void {
-    const { procs } = this;
-    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.enterGroups(pid));
+    const { reservation } = this.claim;
+    if (this.procs.length === 0 || reservation === undefined) return;
+    reservation.enter((pid) => this.enterGroups(pid));
+    // what fails is told at its start
+    void this.connection.to(reservation.warm);
   }
 
   private enterGroups(pid: number): Promise<void> {
@@ -282,11 +290,12 @@ export class VmBoot {
     this.places.own(warm.place.user);
     try {
       await before.handOver();
-      this.refuseNetworkOf(warm);
+      if (warm.networkAhead !== undefined && this.options.connectNetwork === undefined)
+        throw this.missing("adopt a warm VM", "it has the host's network, and the pod has none");
       const { pid } = warm.vm.identity;
       // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
       const moved = reservation?.entered ?? this.enterGroups(pid);
-      this.goOn(moved, this.connectNetwork());
+      this.goOn(moved, this.joinNetwork(warm));
       this.settingUp = reservation?.ready ?? this.setUp(warm.liveLink, WARM_SET_UP_MS, signal);
       await abortable(this.settingUp, signal, { operation: "set up a warm VM", subject: id });
       return { pid };
@@ -295,12 +304,6 @@ export class VmBoot {
       await this.dropVm();
       throw error;
     }
-  }
-
-  /** What it is connected to cannot be taken from it without another network. */
-  private refuseNetworkOf({ networkAhead }: GuestVm): void {
-    if (networkAhead === undefined || this.options.connectNetwork !== undefined) return;
-    throw this.missing("adopt a warm VM", "it has the host's network, and the pod has none");
   }
 
   private async start(
@@ -332,7 +335,7 @@ export class VmBoot {
     await journal.amend(ref, { kind: "process", id, ...vm.identity });
     // a fork is born where its original is; meanwhile its guest is set up
     const moved = source.kind === "fork" ? this.enterGroups(vm.identity.pid) : undefined;
-    this.goOn(this.connectNetwork(), moved);
+    this.goOn(this.joinNetwork(this.vm), moved);
     return { pid: vm.identity.pid };
   }
 
@@ -362,21 +365,24 @@ export class VmBoot {
     this.meanwhile.catch(() => undefined);
   }
 
-  private async connectNetwork(): Promise<void> {
+  private async joinNetwork(vm: GuestVm): Promise<void> {
+    await this.connection.to(vm);
+    this.options.followNetwork?.();
+  }
+
+  private async connectNetwork(vm: GuestVm): Promise<void> {
     const { connectNetwork } = this.options;
-    const { running } = this;
-    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(running));
+    if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(vm));
   }
 
   /** Gives up a VM, so that another one can be started; its directories stay in the journal until the end. */
   private async dropVm(): Promise<void> {
     this.claim.forgetReservation();
     this.settingUp = undefined;
-    const { vm } = this;
-    vm?.link?.close();
-    await vm?.end();
+    this.vm?.link?.close();
+    await this.vm?.end();
     await this.meanwhile.catch(() => undefined);
-    await this.options.resources.undo(({ kind }) => kind === "network");
+    await this.connection.undo();
     this.vm = undefined;
     this.places.abandon();
   }

@@ -24,6 +24,7 @@ export const METRICS = {
   blazar_build_info: gauge("", ["version", "vmm", "acceleration"], "Always 1; the labels tell the daemon."),
   blazar_sandboxes: gauge("", ["phase"], "Sandboxes by phase."),
   blazar_sandboxes_stuck: gauge("", [], "Sandboxes that are in a state for longer than is usual."),
+  blazar_sandboxes_stuck_total: counter([], "How often a sandbox has become stuck."),
   blazar_containers: gauge("", [], "Containers that are there."),
   blazar_sandbox_starts_total: counter(
     ["path"],

@@ -130,8 +130,8 @@ describe("a warm VM with the host's network", () => {
 
   it("ends if it cannot be given, and so does the pod's start", async () => {
     const sandboxes = await node();
-    await sandboxes.create(pod);
     memory.faults.add("connectNetwork");
+    await sandboxes.create(pod);
     await expect(sandboxes.start(pod.id)).rejects.toMatchObject({ code: "HostResource" });
     expect(memory.networks.joined.size).toBe(0);
   });
