@@ -1,9 +1,11 @@
 /** Metrics and traces of a daemon that runs pods: on the socket, on the loopback, and at a collector. */
+import { readFile } from "node:fs/promises";
 import { request } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../../lab/host/until.ts";
 import { TestNode } from "../support/e2e/node.ts";
+import { blazarProgram } from "../support/e2e/program.ts";
 import { freePort } from "../support/free-port.ts";
 import { lineage, OtlpReceiver } from "../support/otlp/receiver.ts";
 
@@ -22,7 +24,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await node.stop();
+  await node?.stop();
   receiver.close();
 });
 
@@ -77,6 +79,15 @@ test("a scrape tells of the pod that runs: its start, its VM, its calls", async 
   const after = (await page("/metrics")).text;
   expect(after).not.toContain(labels);
   expect(valueIn(after, 'blazar_sandboxes{phase="ready"}')).toBe(0);
+});
+
+test("a daemon that sends no traces does not load what makes them", async () => {
+  const bundle = (name: string) => readFile(join(dirname(blazarProgram()), name), "utf8");
+  const mark = "OTLPTraceExporter";
+  expect(await bundle("traces.mjs")).toContain(mark);
+  const daemon = await bundle("serve.mjs");
+  expect(daemon).toContain("./traces.mjs");
+  expect(daemon).not.toContain(mark);
 });
 
 test("a start is a trace down to the guest's steps, and a task call belongs to containerd's", async () => {

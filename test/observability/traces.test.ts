@@ -1,5 +1,6 @@
 /** A pod's start through a real containerd that traces, in OpenTelemetry's own collector: one trace, down to the guest. */
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Daemon } from "../../lab/host/daemon.ts";
@@ -7,16 +8,16 @@ import { until } from "../../lab/host/until.ts";
 import { TestNode } from "../support/e2e/node.ts";
 import { freePort } from "../support/free-port.ts";
 import { lineage, type ReceivedSpan, readSpans } from "../support/otlp/receiver.ts";
-import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const CREATE = "containerd.task.v3.Task/Create";
 
 let node: TestNode;
 let collector: Daemon;
+let directory: string;
 let file: string;
 
 beforeAll(async () => {
-  const directory = await temporaryDirectory();
+  directory = await mkdtemp(join(tmpdir(), "blazar-otelcol-"));
   const port = await freePort();
   file = join(directory, "spans.jsonl");
   const program = process.env["BLAZAR_OTELCOL"] ?? "otelcol";
@@ -35,8 +36,9 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await node.stop();
-  await collector.stop();
+  await node?.stop();
+  await collector?.stop();
+  await rm(directory, { recursive: true, force: true });
 });
 
 function collectorConfig(port: number) {

@@ -3,10 +3,10 @@
  *
  * The stores are on disk, so they are read once a minute at most.
  */
-import type { Keeper } from "../contracts/keeper.ts";
-import type { Kept, PartFigures } from "../observe/metrics/parts.ts";
-import { usedBy } from "../observe/metrics/vmm-overhead.ts";
-import type { Core } from "./core.ts";
+import type { Keeper } from "../../contracts/keeper.ts";
+import type { Kept, PartFigures } from "../../observe/metrics/parts.ts";
+import { usedBy } from "../../observe/metrics/vmm-overhead.ts";
+import type { Core } from "../core.ts";
 
 const KEPT_MS = 60_000;
 
