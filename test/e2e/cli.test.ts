@@ -121,7 +121,8 @@ describe("an operator", () => {
 
   it("gives away a bundle, and steps through it", async () => {
     const file = join(await temporaryDirectory(), "bundle.tar");
-    expect((await blazar("bundle", short(), "--file", file)).stdout).toBe(`${file}\n`);
+    const written = await blazar("bundle", short(), "--file", file);
+    expect(written).toEqual({ code: 0, stdout: `${file}\n`, stderr: "" });
     const { stdout } = await blazar("replay", "--json", file);
     const states = new Set(
       stdout
@@ -133,7 +134,8 @@ describe("an operator", () => {
   });
 
   it("draws a chart with the state that the pod is in", async () => {
-    const { stdout } = await blazar("graph", short());
+    const { stdout, stderr } = await blazar("graph", short());
+    expect(stderr).toBe("");
     expect(stdout).toContain("class ready_running active");
   });
 
@@ -147,7 +149,7 @@ describe("an operator", () => {
     await writeFile(broken, "[daemon]\nstate_dir = '/x'\n");
     const { code, stdout: text } = await blazar("doctor", "--config", broken);
     expect(code).toBe(1);
-    expect(text).toContain("daemon.state_directory");
+    expect(text).toContain("daemon.state_dir");
   });
 
   it("is told what is wrong with a command line, by exit codes as well", async () => {
