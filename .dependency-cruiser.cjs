@@ -129,6 +129,32 @@ module.exports = {
       { path: "^(test|lab|setup|bench|native|guest|keeper|fileserver)/" },
     ),
     forbid(
+      "the-page-runs-in-a-browser",
+      "The page is a bundle of its own: of the product it shares what is pure, of Node nothing.",
+      { path: "^web/" },
+      {
+        pathNot: [
+          "^web/",
+          "^src/contracts/",
+          "^src/page/messages\\.ts$",
+          "^src/observe/replay/",
+          "^node_modules/(react|react-dom|@types/react|@types/react-dom|@tanstack|elkjs)/",
+        ],
+      },
+    ),
+    forbid(
+      "nobody-needs-the-page",
+      "What the page computes is for people to look at: the product must not depend on it. (Tests look at its pure parts.)",
+      { pathNot: "^(web|test)/" },
+      { path: "^web/" },
+    ),
+    forbid(
+      "the-pages-server-knows-ports-only",
+      "It passes on what a daemon tells; which daemon is bound in cli/.",
+      { path: "^src/page/" },
+      { path: "^src/", pathNot: "^src/(page|contracts|lib)/" },
+    ),
+    forbid(
       "the-demo-is-a-leaf",
       "Tests and benchmark share the lab's node, not the demo's scenes: a scene may change for the eye alone.",
       { pathNot: "^(lab/demo/|setup/demo\\.ts$|test/e2e/demo\\.test\\.ts$)" },
@@ -166,7 +192,7 @@ module.exports = {
     tsConfig: { fileName: "tsconfig.json" },
     moduleSystems: ["es6"],
     enhancedResolveOptions: {
-      extensions: [".ts", ".mjs", ".js", ".d.ts"],
+      extensions: [".ts", ".tsx", ".mjs", ".js", ".d.ts"],
       exportsFields: ["exports"],
       conditionNames: ["import", "require", "node", "default", "types"],
     },

@@ -9,7 +9,7 @@ const rules = {
 };
 
 export default tseslint.config(
-  { ignores: ["dist/**", "coverage/**", "src/rpc/generated/**", "**/*.{js,mjs,cjs,d.ts}", "web/**"] },
+  { ignores: ["dist/**", "coverage/**", "src/rpc/generated/**", "**/*.{js,mjs,cjs,d.ts}"] },
   {
     files: [
       "src/**/*.ts",
@@ -22,6 +22,12 @@ export default tseslint.config(
       "*.ts",
     ],
     languageOptions: { parser: tseslint.parser, parserOptions: { project: "./tsconfig.json" } },
+    plugins: { "@typescript-eslint": tseslint.plugin },
+    rules,
+  },
+  {
+    files: ["web/**/*.{ts,tsx}"],
+    languageOptions: { parser: tseslint.parser, parserOptions: { project: "./tsconfig.web.json" } },
     plugins: { "@typescript-eslint": tseslint.plugin },
     rules,
   },

@@ -3,7 +3,7 @@
  *
  * `integration` boots real VMs and `e2e` real containerds. Two cores carry one such file at a time, so they come last
  * and one by one. Their deadlines fit software emulation. `observability` needs programs that nothing else does, so it is only
- * there for `npm run test:metrics`.
+ * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`.
  */
 import { defineConfig } from "vitest/config";
 import { versionDefine } from "./setup/lib/version.ts";
@@ -14,6 +14,8 @@ const NONE = 0;
 /** `npm run test:model -- --runs N` asks for any number of histories. */
 const MODEL_TIMEOUT = process.env["BLAZAR_MODEL_RUNS"] === undefined ? 600 * SECOND : NONE;
 
+/** What only `npm run test:ui` has. */
+const UI = process.env["BLAZAR_CHROMIUM"] !== undefined;
 /** What only `npm run test:metrics` has. */
 const OBSERVABILITY = process.env["BLAZAR_PROMTOOL"] !== undefined;
 
@@ -37,6 +39,7 @@ export default defineConfig({
       { define, test: heavyProject("integration", 2, 120 * SECOND) },
       { define, test: heavyProject("e2e", 3, 180 * SECOND) },
       ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),
+      ...(UI ? [{ define, test: heavyProject("ui", 5, 180 * SECOND) }] : []),
     ],
   },
 });

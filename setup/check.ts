@@ -19,14 +19,24 @@ interface Check {
 }
 
 /** What dependency-cruiser looks at, as far as it exists. */
-const LAYERED = ["src", "lab", "guest", "keeper", "fileserver", "native", "setup", "test", "bench"].filter(
-  (name) => existsSync(path.join(repoRoot(), name)),
-);
+const LAYERED = [
+  "src",
+  "web",
+  "lab",
+  "guest",
+  "keeper",
+  "fileserver",
+  "native",
+  "setup",
+  "test",
+  "bench",
+].filter((name) => existsSync(path.join(repoRoot(), name)));
 
 const CHECKS: readonly Check[] = [
   { name: "types", what: "tsc, code for Node", bin: "tsc", args: ["-p", "tsconfig.json"] },
   { name: "promises", what: "typescript-eslint, no-floating-promises", bin: "eslint", args: ["."] },
   { name: "types-quickjs", what: "tsc, code for QuickJS", bin: "tsc", args: ["-p", "tsconfig.quickjs.json"] },
+  { name: "types-web", what: "tsc, code for browsers", bin: "tsc", args: ["-p", "tsconfig.web.json"] },
   { name: "style", what: "biome, format and lint", bin: "biome", args: ["ci", "--colors=off", "."] },
   {
     name: "layers",

@@ -10,8 +10,8 @@ import { handedOver, inOwnNamespaces, needRoot } from "./lib/own-namespaces.ts";
 import { distDirectory } from "./lib/paths.ts";
 import { prepareProduct } from "./lib/product.ts";
 import { streamProgress } from "./lib/progress.ts";
-import { critestProgram } from "./steps/critest.ts";
-import { type FullBusybox, fullBusybox } from "./steps/full-busybox.ts";
+import { critestProgram } from "./tools/critest.ts";
+import { type FullBusybox, fullBusybox } from "./tools/full-busybox.ts";
 
 const HELP = `usage: npm run test:critest -- [--handler runc|blazar] [TEXT]
 

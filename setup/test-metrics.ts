@@ -9,8 +9,8 @@ import { needRoot } from "./lib/own-namespaces.ts";
 import { nodeBin, repoRoot } from "./lib/paths.ts";
 import { prepareProduct } from "./lib/product.ts";
 import { streamProgress } from "./lib/progress.ts";
-import { collectorProgram } from "./steps/otelcol.ts";
-import { promtoolProgram } from "./steps/promtool.ts";
+import { collectorProgram } from "./tools/otelcol.ts";
+import { promtoolProgram } from "./tools/promtool.ts";
 
 const HELP = `usage: npm run test:metrics [-- VITEST ARGS]
 

@@ -22,6 +22,8 @@ export interface ContainerdConfigOptions {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** TOML added at the end, such as another runtime handler's tables. */
   readonly extraConfig: string | undefined;
+  /** Whether its calls are traced; where to is in its environment. */
+  readonly traced?: boolean | undefined;
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[] | undefined;
 }
@@ -39,7 +41,7 @@ root = '${join(directory, "root")}'
 state = '${join(directory, "state")}'
 disabled_plugins = [
   'io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
-  'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',
+  ${options.traced === true ? "" : "'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',"}
 ]
 
 [grpc]

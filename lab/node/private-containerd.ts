@@ -31,6 +31,8 @@ export interface PrivateContainerdOptions {
   readonly cniPlugins?: readonly string[] | undefined;
   /** Words before its command, such as `nsenter`; it keeps the process. */
   readonly prefix?: readonly string[] | undefined;
+  /** A collector that it sends traces of its calls to, by OTLP over HTTP. */
+  readonly collector?: string | undefined;
   /** How its streaming server is reached. */
   readonly dial?: Dial | undefined;
 }
@@ -67,7 +69,8 @@ export class PrivateContainerd {
     await mkdir(join(directory, "cni"), { recursive: true });
     const socket = join(state, "containerd.sock");
     const { logLevel = "info", extraConfig, blazarSocket } = options;
-    const config = containerdConfig({ ...options, socket, logLevel, extraConfig, blazarSocket });
+    const traced = options.collector !== undefined;
+    const config = containerdConfig({ ...options, socket, logLevel, extraConfig, blazarSocket, traced });
     await writeFile(configFile(directory), config);
     const cri = new CriClient(socket, { dial: options.dial });
     const logFile = join(directory, "containerd.log");
@@ -135,12 +138,23 @@ function launch(
     name: "containerd",
     program,
     args,
-    env: { ...process.env, PATH: path, TMPDIR: directory },
+    env: { ...process.env, PATH: path, TMPDIR: directory, ...tracing(options.collector) },
     logFile,
     ready: async () => (await answersAt(socket)) && (await serves(cri)),
     readyTimeoutMs: READY_TIMEOUT_MS,
     stopTimeoutMs: STOP_TIMEOUT_MS,
   });
+}
+
+/** Variables of OpenTelemetry's SDK. */
+function tracing(collector: string | undefined): Record<string, string> {
+  if (collector === undefined) return {};
+  return {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector,
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+    OTEL_SERVICE_NAME: "containerd",
+    OTEL_BSP_SCHEDULE_DELAY: "200",
+  };
 }
 
 async function serves(cri: CriClient): Promise<boolean> {

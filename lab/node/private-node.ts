@@ -43,6 +43,8 @@ export interface PrivateNodeOptions {
   readonly rootBytes?: number;
   /** Where the daemons run, with all that they start; by default where this process runs. */
   readonly network?: { readonly namespace: NetworkNamespace; readonly dial: Dial } | undefined;
+  /** A collector that containerd sends traces of its calls to. */
+  readonly collector?: string;
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[];
   /** Start of the directory's name in the temporary directory. */
@@ -169,6 +171,7 @@ export class PrivateNode {
           ? containerdConfig(this.containerdDirectory)
           : containerdConfig,
       cniPlugins: this.options.cniPlugins,
+      collector: this.options.collector,
       prefix: this.options.network?.namespace.prefix,
       dial: this.options.network?.dial,
     });

@@ -5,8 +5,12 @@
  * process is cloned that shares its descriptors and keeps this one right (capabilities(7), clone(2) with CLONE_FILES). It
  * binds sockets for pasta, to the ports in BLAZAR_LOW_PORTS and to no others, and may call nothing else (seccomp(2)).
  *
- * pasta writes zeros to 8 MB of buffers when it starts. Pages of its own data that hold nothing but zeros are given back once,
- * when it is ready: they read as zeros all the same (madvise(2), MADV_DONTNEED).
+ * pasta writes zeros to 10 MB of buffers when it starts. Zeros that it writes to whole pages of its own data or stack are not
+ * written, and pages that hold nothing else are given back once, when it is ready: they read as zeros all the same (madvise(2),
+ * MADV_DONTNEED). That is most of the time and memory that its start takes.
+ *
+ * And pasta is told that no peer is near (getsockopt(2) of TCP_INFO). For a near one it lets the guest send as much as the peer
+ * takes, whatever the socket between them takes; what does not fit it drops, and the guest waits for its timeout each time.
  *
  * It uses system calls only: pasta is stopped in the middle of its start. Must not touch anything else that pasta does.
  */
@@ -16,6 +20,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -33,6 +38,10 @@
 #define EXPORT __attribute__((visibility("default")))
 #define FIRST_FREE_PORT 1024
 #define PAGE 4096UL
+/* Microseconds. pasta takes a peer for near that answers within 10. */
+#define FAR_US 100
+/* Less than that is written. */
+#define LARGE (4 * PAGE)
 
 /* [0] for TCP, [1] for UDP: a bit for each port that may be bound. */
 static uint8_t allowed[2][FIRST_FREE_PORT / 8];
@@ -58,6 +67,55 @@ __attribute__((constructor)) static void begin(void) {
     wanted = 1;
     text = *end == ',' ? end + 1 : end;
   }
+}
+
+/* The program's own data that no file is behind, and the stack: private and anonymous. */
+static struct area {
+  uintptr_t start, end;
+} data[4];
+static int areas;
+extern void *__libc_stack_end;
+/* pasta may call madvise(2) until it is ready. */
+static int ready;
+
+static uintptr_t page_down(uintptr_t address) { return address & ~(PAGE - 1); }
+static uintptr_t page_up(uintptr_t address) { return page_down(address + PAGE - 1); }
+
+static int find_data(struct dl_phdr_info *info, size_t size, void *unused) {
+  (void)size;
+  (void)unused;
+  for (int index = 0; index < info->dlpi_phnum && areas < 4; index++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[index];
+    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_W)) continue;
+    uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+    data[areas++] = (struct area){page_up(start + segment->p_filesz), page_down(start + segment->p_memsz)};
+  }
+  /* the program is the first of all; the libraries have little */
+  return 1;
+}
+
+__attribute__((constructor)) static void know_data(void) { dl_iterate_phdr(find_data, NULL); }
+
+static int is_anonymous(uintptr_t start, uintptr_t end) {
+  for (int index = 0; index < areas; index++)
+    if (start >= data[index].start && end <= data[index].end) return 1;
+  return start > (uintptr_t)__builtin_frame_address(0) && end <= (uintptr_t)__libc_stack_end;
+}
+
+static void fill(void *start, int value, size_t length) {
+  __asm__ volatile("rep stosb" : "+D"(start), "+c"(length) : "a"(value) : "memory");
+}
+
+EXPORT void *memset(void *start, int value, size_t length) {
+  uintptr_t first = page_up((uintptr_t)start), last = page_down((uintptr_t)start + length);
+  if (length < LARGE || ready || value != 0 || !is_anonymous(first, last) ||
+      syscall(SYS_madvise, first, last - first, MADV_DONTNEED) < 0) {
+    fill(start, value, length);
+    return start;
+  }
+  fill(start, 0, first - (uintptr_t)start);
+  fill((void *)last, 0, (uintptr_t)start + length - last);
+  return start;
 }
 
 static unsigned port_of(const struct sockaddr_storage *address) {
@@ -138,6 +196,15 @@ EXPORT int bind(int fd, const struct sockaddr *address, socklen_t length) {
   return error == 0 ? 0 : -1;
 }
 
+EXPORT int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict length) {
+  int result = (int)syscall(SYS_getsockopt, fd, level, option, value, length);
+  if (result < 0 || level != IPPROTO_TCP || option != TCP_INFO) return result;
+  struct tcp_info *info = value;
+  if (*length >= offsetof(struct tcp_info, tcpi_min_rtt) + sizeof info->tcpi_min_rtt && info->tcpi_min_rtt < FAR_US)
+    info->tcpi_min_rtt = FAR_US;
+  return result;
+}
+
 static int is_zero(const unsigned char *page) {
   const uint64_t *words = (const uint64_t *)page;
   for (size_t index = 0; index < PAGE / sizeof *words; index++)
@@ -145,33 +212,29 @@ static int is_zero(const unsigned char *page) {
   return 1;
 }
 
-/* Of one writable segment: the part that no file is behind. */
-static void give_back(unsigned char *start, unsigned char *end) {
-  static unsigned char resident[1024];
-  while (start < end) {
-    size_t pages = (size_t)(end - start) / PAGE;
-    if (pages > sizeof resident) pages = sizeof resident;
-    if (mincore(start, pages * PAGE, resident) < 0) return;
-    for (size_t index = 0; index < pages; index++) {
-      unsigned char *page = start + index * PAGE;
-      if (resident[index] & 1 && is_zero(page)) madvise(page, PAGE, MADV_DONTNEED);
-    }
-    start += pages * PAGE;
-  }
+static void give_back(unsigned char *start, size_t pages) {
+  if (pages > 0) madvise(start, pages * PAGE, MADV_DONTNEED);
 }
 
-static int look(struct dl_phdr_info *info, size_t size, void *unused) {
-  (void)size;
-  (void)unused;
-  for (int index = 0; index < info->dlpi_phnum; index++) {
-    const ElfW(Phdr) *segment = &info->dlpi_phdr[index];
-    if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_W)) continue;
-    uintptr_t start = info->dlpi_addr + segment->p_vaddr + segment->p_filesz;
-    uintptr_t end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
-    give_back((unsigned char *)((start + PAGE - 1) & ~(PAGE - 1)), (unsigned char *)(end & ~(PAGE - 1)));
+/* What is zero in an area, in as few calls as there are such parts. */
+static void give_back_zeros(const struct area *area) {
+  static unsigned char resident[1024];
+  size_t run = 0;
+  unsigned char *page = (unsigned char *)area->start;
+  while (page < (unsigned char *)area->end) {
+    size_t pages = (area->end - (uintptr_t)page) / PAGE;
+    if (pages > sizeof resident) pages = sizeof resident;
+    if (mincore(page, pages * PAGE, resident) < 0) return;
+    for (size_t index = 0; index < pages; index++, page += PAGE) {
+      if (resident[index] & 1 && is_zero(page)) {
+        run++;
+        continue;
+      }
+      give_back(page - run * PAGE, run);
+      run = 0;
+    }
   }
-  /* the program is the first of all; the libraries have little */
-  return 1;
+  give_back(page - run * PAGE, run);
 }
 
 /* The stack below this function was used by the start alone. */
@@ -183,15 +246,14 @@ static void give_back_stack(void) {
 
 /* pasta's first call of it comes when everything is set up, and before it forbids itself madvise(2). */
 EXPORT int prctl(int option, ...) {
-  static int done;
   va_list list;
   va_start(list, option);
   unsigned long words[4];
   for (int index = 0; index < 4; index++) words[index] = va_arg(list, unsigned long);
   va_end(list);
-  if (option == PR_SET_DUMPABLE && !done) {
-    done = 1;
-    dl_iterate_phdr(look, NULL);
+  if (option == PR_SET_DUMPABLE && !ready) {
+    ready = 1;
+    for (int index = 0; index < areas; index++) give_back_zeros(&data[index]);
     give_back_stack();
   }
   return (int)syscall(SYS_prctl, option, words[0], words[1], words[2], words[3]);

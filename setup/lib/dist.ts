@@ -10,6 +10,7 @@ import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 import { versionDefine } from "./version.ts";
@@ -19,10 +20,20 @@ const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["doctor", "image", "run", "serve", "template"],
-  ...["events", "exec", "graph", "inspect", "logs", "ps", "timeline", "top", "why"].map(
-    (name) => `inspection/${name}`,
-  ),
+  ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
+  ...[
+    "bundle",
+    "events",
+    "exec",
+    "graph",
+    "inspect",
+    "logs",
+    "pod-names",
+    "ps",
+    "timeline",
+    "top",
+    "why",
+  ].map((name) => `inspection/${name}`),
 ];
 
 /** Modules of src that the daemon imports only if the configuration asks for them, by their bundle's name. */
@@ -122,6 +133,7 @@ export async function buildDist(progress: Progress): Promise<void> {
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   await chmod(programFile(), 0o755);
   await removeOthers(new Set(result.outputFiles.map((file) => file.path)));
+  await buildPage(progress);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
     `✓ dist/blazar.mjs, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,

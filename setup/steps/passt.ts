@@ -25,7 +25,7 @@ const OPTIONS = ["--no-splice", "--map-guest-addr", "--dns-host", "--userns"];
 const PRELOADED = "blazar-pasta.so";
 const FLAGS = [
   ...["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"],
-  ...["-fPIC", "-fvisibility=hidden", "-shared", "-Wl,-z,now", "-s"],
+  ...["-fPIC", "-fvisibility=hidden", "-fno-builtin", "-shared", "-Wl,-z,now", "-s"],
 ];
 
 /** Yields a directory: programs in `bin`; their loader, their library and what is preloaded into them in `lib`. */

@@ -3,26 +3,15 @@
  */
 import { screenOf } from "../console/screen.ts";
 import { outputFormat, structured } from "../console/structured.ts";
-import { reasonOf } from "../contracts/errors.ts";
-import { loadConfig } from "../daemon/config/load.ts";
-import type { Config } from "../daemon/config/schema.ts";
-import { locateParts } from "../daemon/parts.ts";
-import { InspectionClient } from "../rpc/inspection/client.ts";
-import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/doctor/check.ts";
-import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
-import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
-import { NODE_HOST } from "../standalone/doctor/node-host.ts";
 import { findingsText } from "../standalone/doctor/report.ts";
-import { type DaemonOptions, inspectionSocket } from "./daemon-socket.ts";
+import { type ExamineOptions, examine } from "./examine.ts";
 
-export interface DoctorOptions extends DaemonOptions {
+export interface DoctorOptions extends ExamineOptions {
   readonly output?: string;
-  readonly containerdConfig?: string;
 }
 
 /** Exit code if there are faults. */
 const FAULTS = 1;
-const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
 
 /** Returns the exit code: 0 only if there is no fault. */
 export async function doctor(options: DoctorOptions): Promise<number> {
@@ -31,36 +20,4 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   const table = () => findingsText(findings, screenOf(process, Date.now()));
   process.stdout.write(format === "table" ? table() : structured({ findings }, format));
   return findings.some(({ verdict }) => verdict === "fault") ? FAULTS : 0;
-}
-
-async function examine(options: DoctorOptions): Promise<Finding[]> {
-  const name = "configuration";
-  let config: Config;
-  try {
-    config = await loadConfig(options.config);
-  } catch (error) {
-    return [fault(name, reasonOf(error), "correct it; docs/configuration.md has every key")];
-  }
-  const parts = await locateParts(config).catch((error: unknown) =>
-    error instanceof Error ? error : new Error(reasonOf(error)),
-  );
-  const subject: Subject = {
-    ...{ host: NODE_HOST, config, parts },
-    containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
-    daemon: await runningDaemon(options.address ?? inspectionSocket(config)),
-  };
-  const valid = ok(name, options.config ?? "defaults");
-  return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];
-}
-
-async function runningDaemon(socket: string): Promise<Subject["daemon"]> {
-  const client = new InspectionClient(socket);
-  try {
-    const [node, sandboxes] = await Promise.all([client.node(), client.list()]);
-    return { node, sandboxIds: sandboxes.map(({ id }) => id) };
-  } catch {
-    return undefined;
-  } finally {
-    client.close();
-  }
 }

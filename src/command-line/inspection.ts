@@ -1,9 +1,10 @@
 /**
  * The commands that ask a running daemon. Each is loaded when it is called.
  */
-import type { Command } from "commander";
+import { Argument, type Command, Option } from "commander";
 import type { DaemonOptions } from "../cli/daemon-socket.ts";
 import type { DoctorOptions } from "../cli/doctor.ts";
+import type { BundleOptions } from "../cli/inspection/bundle.ts";
 import type { EventsOptions } from "../cli/inspection/events.ts";
 import type { ExecOptions } from "../cli/inspection/exec.ts";
 import type { GraphOptions } from "../cli/inspection/graph.ts";
@@ -12,15 +13,31 @@ import type { LogsOptions } from "../cli/inspection/logs.ts";
 import type { PsOptions } from "../cli/inspection/ps.ts";
 import type { TimelineOptions } from "../cli/inspection/timeline.ts";
 import type { TopOptions } from "../cli/inspection/top.ts";
+import type { ReplayOptions } from "../cli/replay.ts";
+import type { UiOptions } from "../cli/ui.ts";
+import { COMPLETE, candidates, completionScript, SHELLS } from "./completion.ts";
 
 /** What names a sandbox, in the usage of every command. */
 const POD = "an id, the beginning of one, a pod's name, or namespace/name";
-const OUTPUT = "-o, --output <format>";
+const CHARTS = ["sandbox", "boot", "container", "process"];
 
-export function addInspectionCommands(cli: Command): void {
+/** @param version of this program */
+export function addInspectionCommands(cli: Command, version: string): void {
   addLists(cli);
   addAboutOne(cli);
   addStreams(cli);
+  addFiles(cli, version);
+  addReplay(cli);
+  addPage(cli);
+}
+
+function addPage(cli: Command): void {
+  asking(cli, "ui", "serve the state-chart page on 127.0.0.1, and print its address, until Ctrl-C")
+    .option("--port <number>", "where it is served; default: a port that is free")
+    .option("--offline", "without a daemon: for journals and bundles that are dropped onto the page")
+    .action(async (options: UiOptions) => {
+      process.exitCode = await (await import("../cli/ui.ts")).ui(options);
+    });
 }
 
 /** A command that asks a daemon, with the options that say which. */
@@ -35,9 +52,13 @@ function asking(cli: Command, name: string, description: string): Command {
     .option("--config <file>", "the daemon's configuration, which says where its socket is");
 }
 
+function output(...formats: string[]): Option {
+  return new Option("-o, --output <format>", "how it is written").choices(formats);
+}
+
 function addLists(cli: Command): void {
   asking(cli, "ps", "list sandboxes, those that are stuck first")
-    .option(OUTPUT, "table, wide, json or yaml")
+    .addOption(output("table", "wide", "json", "yaml"))
     .option("-w, --watch", "then a line for each change")
     .option("-a, --all", "those that have ended, too")
     .option("-n, --namespace <name>", "only pods of this namespace")
@@ -46,13 +67,15 @@ function addLists(cli: Command): void {
     });
   asking(cli, "doctor", "check the node: configuration, host, containerd, leftovers; says what to do")
     .option("--containerd-config <file>", "containerd's configuration; default: /etc/containerd/config.toml")
-    .option(OUTPUT, "table, json or yaml")
+    .addOption(output("table", "json", "yaml"))
     .action(async (options: DoctorOptions) => {
       process.exitCode = await (await import("../cli/doctor.ts")).doctor(options);
     });
   asking(cli, "top", "what pods use and what their VMs cost, live")
     .option("--once", "print it once; so it is without a terminal")
-    .option("--sort <order>", "cpu, memory, vmm-memory, name or state")
+    .addOption(
+      new Option("--sort <order>", "what is first").choices(["cpu", "memory", "vmm-memory", "name", "state"]),
+    )
     .action(async (options: TopOptions) => {
       process.exitCode = await (await import("../cli/inspection/top.ts")).top(options);
     });
@@ -66,29 +89,69 @@ function addAboutOne(cli: Command): void {
     });
   asking(cli, "inspect", "show all about a sandbox")
     .argument("<pod>", POD)
-    .option(OUTPUT, "table, json or yaml")
+    .addOption(output("table", "json", "yaml"))
     .action(async (pod: string, options: InspectOptions) => {
       process.exitCode = await (await import("../cli/inspection/inspect.ts")).inspect(pod, options);
     });
   asking(cli, "timeline", "show where a sandbox's time went, with causes")
     .argument("<pod>", POD)
-    .option(OUTPUT, "table, json or yaml")
+    .addOption(output("table", "json", "yaml"))
     .action(async (pod: string, options: TimelineOptions) => {
       process.exitCode = await (await import("../cli/inspection/timeline.ts")).timeline(pod, options);
     });
   asking(cli, "graph", "draw a chart, with a sandbox's active states lit")
-    .argument("[chart or pod]", `sandbox, boot, container or process; or ${POD}`)
-    .option(OUTPUT, "mermaid, svg or json")
+    .argument("[chart or pod]", `${CHARTS.join(", ")}; or ${POD}`)
+    .addOption(output("mermaid", "svg", "json"))
     .option("--chart <key>", "which of the sandbox's charts, such as boot or container/ID")
     .action(async (word: string | undefined, options: GraphOptions) => {
       process.exitCode = await (await import("../cli/inspection/graph.ts")).graph(word, options);
     });
 }
 
+function addFiles(cli: Command, version: string): void {
+  asking(cli, "bundle", "write a tar with all that a report of a bug needs; nothing secret is in it")
+    .argument("<pod>", POD)
+    .option("--file <file>", "where to; - is standard output")
+    .action(async (pod: string, options: BundleOptions) => {
+      process.exitCode = await (await import("../cli/inspection/bundle.ts")).bundle(pod, options, version);
+    });
+}
+
+function addReplay(cli: Command): void {
+  cli
+    .command("replay")
+    .description("step through what has happened to a sandbox, forwards and back, without a daemon")
+    .argument("<file>", "a bundle, what `inspect -o json` has printed, or a journal")
+    .option("--json", "each step as an object in a line")
+    .option("--plain", "each step in a line; so it is without a terminal")
+    .action(async (file: string, options: ReplayOptions) => {
+      process.exitCode = await (await import("../cli/replay.ts")).replay(file, options);
+    });
+}
+
+/** What the shells' completion asks for. */
+export function addCompletionCommands(cli: Command): void {
+  cli
+    .command("completion")
+    .description("print the completion of a shell: source <(blazar completion bash)")
+    .addArgument(new Argument("<shell>", "which one").choices(SHELLS))
+    .action((shell: (typeof SHELLS)[number]) => {
+      process.stdout.write(completionScript(shell));
+    });
+  cli
+    .command(COMPLETE, { hidden: true })
+    .argument("[word...]")
+    .passThroughOptions()
+    .action(async (words: string[]) => {
+      const { podNames } = await import("../cli/inspection/pod-names.ts");
+      for (const each of await candidates(cli, words, podNames)) process.stdout.write(`${each}\n`);
+    });
+}
+
 function addStreams(cli: Command): void {
   asking(cli, "events", "show what has happened, of one sandbox or of all")
     .argument("[pod]", POD)
-    .option(OUTPUT, "table, json or yaml")
+    .addOption(output("table", "json", "yaml"))
     .option("-f, --follow", "then what happens")
     .option("--last <count>", "so many events of the past at most")
     .action(async (pod: string | undefined, options: EventsOptions) => {

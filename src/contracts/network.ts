@@ -7,7 +7,7 @@
  */
 import type { PodNetwork } from "./pod-network.ts";
 import type { SandboxSpec } from "./sandbox.ts";
-import type { Vm } from "./vm.ts";
+import type { Vm, VmNic } from "./vm.ts";
 
 /** What names a pod's network, also when the pod is gone. */
 export type NetworkRef = Pick<SandboxSpec, "id" | "netnsPath">;
@@ -21,6 +21,9 @@ export type NetworkChange =
   /** The namespace or a link that was joined is gone, in the given words. */
   | { readonly kind: "gone"; readonly reason: string };
 
+/** What connecting needs of a VM: where its taps are. */
+export type ConnectedVm = Pick<Vm, "nics">;
+
 export interface PodNetworks {
   /**
    * What the guest shall have, read in one round. Nothing is made. `{links: []}` for a pod that gets no network.
@@ -33,9 +36,38 @@ export interface PodNetworks {
    * @param cgroups `cgroup.procs` files for processes that it takes; default: none
    * @throws BlazarError HostResource, VmmExited; PortInUse for a pod with the host's network
    */
-  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork, cgroups?: readonly string[]): Promise<void>;
+  connect(
+    vm: ConnectedVm,
+    pod: NetworkedPod,
+    network: PodNetwork,
+    cgroups?: readonly string[],
+  ): Promise<void>;
   /** Tells changes until the returned function is called; bursts come as one. A joined pod has one watcher at most. */
   watch(pod: NetworkedPod, network: PodNetwork, onChange: (change: NetworkChange) => void): () => void;
   /** Undoes {@link connect}, or what there is of it; nothing to undo is success. The VM may be gone. */
   disconnect(pod: NetworkRef): Promise<void>;
+  /** Undefined: no network can be had before its pod. */
+  readonly ahead?: NetworksAhead | undefined;
+}
+
+/** The network that a VM is connected to before anybody knows whose VM it will be. */
+export interface NetworkAhead {
+  /** Undone by {@link PodNetworks.disconnect} with this id and without a namespace's path. */
+  readonly id: string;
+  readonly network: PodNetwork;
+  /** Where the VM's taps are now: from there they can be connected to another network. */
+  readonly nics: readonly VmNic[];
+}
+
+/** Networks that VMs have ahead of their pods: the host's, which is the same for all pods that have it. */
+export interface NetworksAhead {
+  /** As {@link PodNetworks.read} of a pod with the host's network that declares no ports. */
+  read(): Promise<PodNetwork>;
+  /** Throws what {@link PodNetworks.connect} throws; the VM's taps may be gone then. */
+  connect(vm: ConnectedVm, id: string, network: PodNetwork): Promise<NetworkAhead>;
+  /**
+   * A pod has it from now on, with the pod's ports and resolver. False: it has failed meanwhile.
+   * @throws BlazarError what {@link PodNetworks.connect} throws
+   */
+  give(ahead: NetworkAhead, pod: NetworkedPod, cgroups: readonly string[]): Promise<boolean>;
 }

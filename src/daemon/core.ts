@@ -116,6 +116,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   // the last of the users is for VMs that are no sandbox's
   const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
   const hostResolvConf = keptText("/etc/resolv.conf");
+  const cgroups = options.cgroups ?? new HostCgroups();
   return {
     driver,
     pace: new Pace(parallelStarts(config), Date.now),
@@ -127,13 +128,13 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
       options.rootfs?.(new HostLayerImages(workers.rootfs, parts.emptyImage)) ??
       new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
-    cgroups: options.cgroups ?? new HostCgroups(),
+    cgroups,
     volumes: new LocalVolumes(workers.rootfs),
     seccomp: new CompiledProfiles(workers.seccomp),
     forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(
       new CniNetworks({ workers: workers.rootfs, keeper, logger }),
-      hostNetworks(options, { users, workers, hostResolvConf }) ?? new NoNetwork(),
+      hostNetworks(options, { users, workers, cgroups, hostResolvConf }) ?? new NoNetwork(),
     ),
     users,
     specs: ociSpecs,

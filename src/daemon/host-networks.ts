@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { VmUsers } from "../actors/vm/users.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { Cgroups } from "../contracts/storage.ts";
 import { HostNetworks } from "../host/network/host-network/host-networks.ts";
 import type { Config } from "./config/schema.ts";
 import type { DaemonWorkers } from "./daemon-workers.ts";
@@ -23,13 +24,14 @@ interface Given {
 interface Made {
   readonly users: VmUsers | undefined;
   readonly workers: DaemonWorkers;
+  readonly cgroups: Pick<Cgroups, "enter">;
   readonly hostResolvConf: () => Promise<string>;
 }
 
 /** Undefined: pods with hostNetwork get no network. */
 export function hostNetworks(
   { config, parts, logger, keeper }: Given,
-  { users, workers, hostResolvConf }: Made,
+  { users, workers, cgroups, hostResolvConf }: Made,
 ): HostNetworks | undefined {
   const { passt: program } = parts;
   if (config.network.host === "none" || users === undefined || nicsOf(keeper) === 0) return undefined;
@@ -49,5 +51,6 @@ export function hostNetworks(
     program,
     users,
     hostResolvConf,
+    enterGroups: (procs, pid) => cgroups.enter(procs, pid),
   });
 }

@@ -17,7 +17,7 @@ import { createExecHandler } from "../rpc/inspection/exec.ts";
 import { InspectionServer } from "../rpc/inspection/server.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
-import { type Observing, refuseObserving, startObserving } from "./observing.ts";
+import { type Observing, refuseObserving, startObserving } from "./observing/observing.ts";
 
 /** Of package.json; see setup/lib/version.ts. */
 declare const BLAZAR_VERSION: string;
@@ -70,7 +70,6 @@ export class InspectionPart {
     this.facts = facts;
     const observing = await startObserving({
       ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
-      watchers: () => inspection.watcherCount,
     });
     this.observing = observing;
     const pages = { "/metrics": () => observing.page() };

@@ -66,7 +66,11 @@ export class Channel {
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
       maxRequestBytes: GUEST_MAX_REQUEST_BYTES,
       helloBody: options.helloBody,
-      onHello: (hello, same) => this.logger.debug("the host is attached", { session: hello.session, same }),
+      onHello: (hello, same) => {
+        this.logger.debug("the host is attached", { session: hello.session, same });
+        // another host may be there before the port has told that the first one left
+        if (!same) this.onDetached();
+      },
       onRequest: options.onRequest,
       stepClock: () => os.now(),
       onEvent: (event) => this.logger.warn("the host sent an event, but a host has no events", { event }),

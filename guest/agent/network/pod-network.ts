@@ -42,6 +42,8 @@ export class GuestNetwork {
   apply(network: PodNetwork = NO_NETWORK): void {
     const { network: before, whole: beforeIsWhole } = this.applied;
     if (isEmpty(before) && isEmpty(network)) return;
+    // told ahead
+    if (beforeIsWhole && JSON.stringify(before) === JSON.stringify(network)) return;
     this.inside(() =>
       withNetlink((exchange) => {
         const nics = this.nics ?? findNics(exchange);

@@ -5,6 +5,7 @@
  * `cold`), for benchmarks and for finding out. A fresh VM waits for its turn, a warm one does not.
  */
 import { blazarError } from "../../contracts/errors.ts";
+import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { TemplateLease, TemplateStore } from "../../contracts/templates.ts";
 import type { VmShape } from "../../contracts/vm.ts";
 import type { GuestVm } from "../vm/guest-vm.ts";
@@ -32,11 +33,16 @@ export function askedWay(annotations: Readonly<Record<string, string>>): string 
 
 /** The pool as a start sees it. */
 export interface WarmVms {
-  /** Promises a warm VM of this shape to a start that will follow; undefined = there is none. It may not answer. */
-  reserve(shape: VmShape): GuestVm | undefined;
-  /** A warm VM of this shape that answers now; undefined = there is none. */
-  take(shape: VmShape): Promise<GuestVm | undefined>;
+  /**
+   * Promises a warm VM of this shape to a start that will follow; undefined = there is none. It may not answer. Its network
+   * is the one that is asked for if there is such a VM, else it may have any.
+   */
+  reserve(wanted: WarmWish): GuestVm | undefined;
+  /** A warm VM as {@link reserve} chooses it, that answers now; undefined = there is none. */
+  take(wanted: WarmWish): Promise<GuestVm | undefined>;
 }
+
+export type WarmWish = Pick<WantedVm, "shape" | "network">;
 
 /** A paused VM that others are forked from, as a start sees it. */
 export interface Original {
@@ -56,6 +62,8 @@ export interface WantedVm {
   readonly shape: VmShape;
   /** The pod's wish, as {@link askedWay} reads it. */
   readonly asked: string | undefined;
+  /** The host's network, if that is what the pod has: a warm VM may be connected to it already. */
+  readonly network?: PodNetwork | undefined;
 }
 
 /** What a start was given. */
@@ -108,17 +116,17 @@ export class PodVms implements VmSupply {
   constructor(
     private readonly pool: WarmVms | undefined,
     private readonly freshVms: VmSupply,
-    private readonly demand?: { note(shape: VmShape): void },
+    private readonly demand?: { note(shape: VmShape, hasHostNetwork: boolean): void },
   ) {}
 
   /** A warm VM for a sandbox that is being made; undefined = there is none, or another way is asked for. */
-  reserve({ shape, asked }: WantedVm): GuestVm | undefined {
-    this.demand?.note(shape);
-    return mayBeWarm(asked) ? this.pool?.reserve(shape) : undefined;
+  reserve(wanted: WantedVm): GuestVm | undefined {
+    this.demand?.note(wanted.shape, wanted.network !== undefined);
+    return mayBeWarm(wanted.asked) ? this.pool?.reserve(wanted) : undefined;
   }
 
   async acquire(wanted: WantedVm, fresh: boolean, signal: AbortSignal): Promise<Grant> {
-    const warm = fresh || !mayBeWarm(wanted.asked) ? undefined : await this.pool?.take(wanted.shape);
+    const warm = fresh || !mayBeWarm(wanted.asked) ? undefined : await this.pool?.take(wanted);
     if (warm !== undefined) return { origin: "warm", warm };
     return this.freshVms.acquire(wanted, fresh, signal);
   }

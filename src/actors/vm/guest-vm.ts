@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { NetworkAhead } from "../../contracts/network.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource } from "../../contracts/vm.ts";
@@ -61,6 +62,8 @@ export class GuestVm {
   /** What its containers bind of the host, each once. */
   readonly volumes: GuestVolumes = new GuestVolumes(this);
   link: GuestLink | undefined;
+  /** What it is connected to while it is warm, and its guest has been told; the pod's to take or to leave. */
+  networkAhead: NetworkAhead | undefined;
   /** `cgroup.procs` files of the groups that it belongs into. */
   groups: readonly string[] = [];
   /** Resolves when the guest's clock is as right as it gets; no container runs before that. Never rejects. */

@@ -7,20 +7,21 @@
 import { type Observable, ReplaySubject } from "rxjs";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { NetworkChange, PodNetworks } from "../../contracts/network.ts";
+import type { NetworkAhead, NetworkChange, PodNetworks } from "../../contracts/network.ts";
 import { NO_NETWORK, type PodNetwork } from "../../contracts/pod-network.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
-import type { Vm } from "../../contracts/vm.ts";
 import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { PortForwarding } from "./forward/port-forwarding.ts";
+import type { GuestVm } from "./guest-vm.ts";
 
 export class PodConnection {
   /** What the guest shall have; without links until it was read. */
   current = NO_NETWORK;
   private readonly lost = new ReplaySubject<SandboxEvent>(1);
   private stopWatching: (() => void) | undefined;
+  private leaving: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly spec: SandboxSpec,
@@ -35,6 +36,11 @@ export class PodConnection {
     return this.spec.netnsPath !== "" || this.current.links.length > 0;
   }
 
+  /** That network is the host's. */
+  get isHosts(): boolean {
+    return this.exists && this.spec.netnsPath === "";
+  }
+
   /** The network is gone, which is the sandbox's end; completes with the watching. */
   get lost$(): Observable<SandboxEvent> {
     return this.lost;
@@ -46,21 +52,43 @@ export class PodConnection {
   }
 
   /** @param cgroups `cgroup.procs` files for processes that the network takes */
-  async connect(vm: Vm, cgroups: readonly string[]): Promise<void> {
-    const { id, netnsPath } = this.spec;
-    const connect = () => this.networks.connect(vm, this.spec, this.current, cgroups);
-    const connected = this.resources.make({ kind: "network", id, netnsPath }, connect);
-    await Promise.all([connected, this.forwarding?.start()]);
+  async connect(vm: GuestVm, cgroups: readonly string[]): Promise<void> {
+    await Promise.all([this.connectTo(vm, cgroups), this.forwarding?.start()]);
   }
 
   /** Lets go of the namespace, before {@link PodNetworks.disconnect}. May be called again. */
   async close(): Promise<void> {
     this.unwatch();
     await this.forwarding?.close();
+    await this.leaving;
+  }
+
+  private async connectTo(vm: GuestVm, cgroups: readonly string[]): Promise<void> {
+    const { networkAhead } = vm;
+    vm.networkAhead = undefined;
+    if (networkAhead !== undefined && (await this.take(networkAhead, cgroups))) return;
+    const { id, netnsPath } = this.spec;
+    const from = { nics: networkAhead?.nics ?? vm.vm.nics };
+    const connect = () => this.networks.connect(from, this.spec, this.current, cgroups);
+    await this.resources.make({ kind: "network", id, netnsPath }, connect);
+    if (networkAhead !== undefined) this.leave(networkAhead, vm.resources);
+  }
+
+  /** False: the VM's network is another one, or has failed. */
+  private async take(ahead: NetworkAhead, cgroups: readonly string[]): Promise<boolean> {
+    if (!this.isHosts || JSON.stringify(ahead.network) !== JSON.stringify(this.current)) return false;
+    return (await this.networks.ahead?.give(ahead, this.spec, cgroups)) ?? false;
+  }
+
+  /** The VM's taps are elsewhere now. What fails here is in the log, and tried again when the sandbox goes. */
+  private leave({ id: ahead }: NetworkAhead, held: HeldResources): void {
+    this.leaving = held
+      .undo((resource) => resource.kind === "network" && resource.id === ahead)
+      .catch(() => undefined);
   }
 
   /**
-   * Follows the network from now on.
+   * Follows the network from now on, if it was connected. Its first look finds what has changed since it was read.
    * @param apply gives the guest what it shall have now
    */
   watch(apply: (network: PodNetwork) => Promise<void>): void {

@@ -21,11 +21,11 @@ import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
-import type { LogEnd, Vm, VmShape } from "../../contracts/vm.ts";
+import type { LogEnd, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { GuestSpec } from "../guest/setup.ts";
-import { askedWay, type PodVms } from "../supply/vm-supply.ts";
+import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
@@ -133,9 +133,8 @@ class VmSandbox implements SandboxBackend {
   async prepare(signal: AbortSignal): Promise<void> {
     for (const warning of this.sized.warnings) this.logger.warn({ vm: this.shape }, warning);
     await this.network.read(signal);
-    const { shape, asked } = this;
     this.boot = this.makeBoot();
-    const warm = this.ports.supply.reserve({ shape, asked });
+    const warm = this.ports.supply.reserve(this.wanted);
     if (warm !== undefined) this.boot.reserve(warm);
     this.boot.enter(this.procs);
     // the start and the containers follow
@@ -237,16 +236,21 @@ class VmSandbox implements SandboxBackend {
     throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.opening.spec.id });
   }
 
+  private get wanted(): WantedVm {
+    const { asked, shape, network } = this;
+    return { shape, asked, network: network.isHosts ? network.current : undefined };
+  }
+
   private makeBoot(): VmBoot {
     const { spec, directory, resources, logger } = this.opening;
-    const { asked, shape, network, ports } = this;
+    const { network, ports } = this;
     const options = {
       id: spec.id,
-      shape,
+      wanted: this.wanted,
       guest: this.guestSpec(),
-      asked,
       shares: sharesBelow(directory, spec.sharedDirectory),
-      connectNetwork: network.exists ? (vm: Vm) => this.connectNetwork(vm) : undefined,
+      connectNetwork: network.exists ? (vm: GuestVm) => network.connect(vm, this.procs) : undefined,
+      followNetwork: () => network.watch((changed) => this.applyNetwork(changed)),
       resources,
       supply: ports.supply,
       logger,
@@ -259,16 +263,11 @@ class VmSandbox implements SandboxBackend {
     const { opening, network } = this;
     return {
       ...opening.spec,
-      hostNetwork: opening.spec.netnsPath === "" && network.exists,
+      hostNetwork: network.isHosts,
       get network() {
         return network.current;
       },
     };
-  }
-
-  private async connectNetwork(vm: Vm): Promise<void> {
-    await this.network.connect(vm, this.procs);
-    this.network.watch((network) => this.applyNetwork(network));
   }
 
   /** Without a link there is a set-up to come, which has the change. */

@@ -10,7 +10,7 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
-import type { Vm, VmShape, VmSource, VmSpec } from "../../contracts/vm.ts";
+import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
@@ -21,10 +21,11 @@ import { GuestLink, type GuestTraffic } from "../guest/link.ts";
 import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { Claim } from "../supply/claim.ts";
-import type { VmSupply } from "../supply/vm-supply.ts";
+import type { VmSupply, WantedVm } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
+import { OneConnection } from "./one-connection.ts";
 import { type PlacePorts, type Shares, type VmPlace, VmPlaces } from "./place.ts";
 
 /** What making VMs needs of the host. */
@@ -49,14 +50,14 @@ export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
 export interface VmBootOptions {
   /** The sandbox's id, or the name of a VM of the pool; the keeper's name for a VM that is started. */
   readonly id: string;
-  readonly shape: VmShape;
+  readonly wanted: WantedVm;
   /** What the guest is told when it is set up. */
   readonly guest: GuestSpec;
-  /** The pod's wish where the VM comes from. */
-  readonly asked: string | undefined;
   readonly shares: Shares;
   /** Connects the VM to the pod's network; undefined = it has none. */
-  readonly connectNetwork: ((vm: Vm) => Promise<void>) | undefined;
+  readonly connectNetwork: ((vm: GuestVm) => Promise<void>) | undefined;
+  /** The VM is the owner's and connected: changes of its network are the guest's to know from now on. */
+  readonly followNetwork?: () => void;
   readonly resources: HeldResources;
   readonly supply: VmSupply;
   readonly logger: Logger;
@@ -79,27 +80,29 @@ export class VmBoot {
   /** Steps that go on while the guest is set up. */
   private meanwhile: Promise<unknown> = Promise.resolve();
   private settingUp: Promise<GuestSetUp> | undefined;
+  private readonly connection: OneConnection;
 
   constructor(
     private readonly options: VmBootOptions,
     private readonly ports: VmBootPorts,
   ) {
-    const { id, shape, asked, supply, logger, resources, shares } = options;
+    const { id, wanted, supply, logger, resources, shares } = options;
     this.id = id;
     this.places = new VmPlaces(ports, resources, shares);
-    this.claim = new Claim(id, { shape, asked }, supply, logger);
+    this.claim = new Claim(id, wanted, supply, logger);
+    const undo = () => resources.undo(({ kind }) => kind === "network");
+    this.connection = new OneConnection({ connect: (vm) => this.connectNetwork(vm), undo }, this.underWay);
   }
 
   /** A warm VM is promised to this start: its guest is set up from now on. */
   reserve(warm: GuestVm): void {
-    const { history } = this;
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
-    warm.link?.tells(history);
+    warm.link?.tells(this.history);
     this.claim.reserve(warm, setUp, this.ports.now);
     this.moveReserved();
   }
 
-  /** The owner's control groups exist: a reserved VM moves there at once, any other when it starts. */
+  /** The owner's control groups exist: a reserved VM moves there and is connected at once, any other when it starts. */
   enter(procs: readonly string[]): void {
     this.procs = procs;
     this.moveReserved();
@@ -239,8 +242,11 @@ export class VmBoot {
 
   /** As soon as there is a reserved VM and it is known where it belongs. */
   private moveReserved(): void {
-    const { procs } = this;
-    if (procs.length > 0) this.claim.reservation?.enter((pid) => this.enterGroups(pid));
+    const { reservation } = this.claim;
+    if (this.procs.length === 0 || reservation === undefined) return;
+    reservation.enter((pid) => this.enterGroups(pid));
+    // what fails is told at its start
+    void this.connection.to(reservation.warm);
   }
 
   private enterGroups(pid: number): Promise<void> {
@@ -284,10 +290,12 @@ export class VmBoot {
     this.places.own(warm.place.user);
     try {
       await before.handOver();
+      if (warm.networkAhead !== undefined && this.options.connectNetwork === undefined)
+        throw this.missing("adopt a warm VM", "it has the host's network, and the pod has none");
       const { pid } = warm.vm.identity;
       // moving between control groups waits for the kernel's grace periods: meanwhile the guest is set up
       const moved = reservation?.entered ?? this.enterGroups(pid);
-      this.goOn(moved, this.connectNetwork());
+      this.goOn(moved, this.joinNetwork(warm));
       this.settingUp = reservation?.ready ?? this.setUp(warm.liveLink, WARM_SET_UP_MS, signal);
       await abortable(this.settingUp, signal, { operation: "set up a warm VM", subject: id });
       return { pid };
@@ -304,7 +312,7 @@ export class VmBoot {
   ): Promise<{ pid: number }> {
     // it came too late for the chart, which has gone on to the next way
     if (this.vm !== undefined) await this.dropVm();
-    const { id, shape, resources } = this.options;
+    const { id, wanted, resources } = this.options;
     const place = await this.places.make(signal);
     const isCopy = sourceWith(undefined).kind !== "boot";
     const disk = isCopy ? this.templateDisk() : undefined;
@@ -315,7 +323,7 @@ export class VmBoot {
     let vm: Vm;
     try {
       const { directory, user } = place;
-      const spec = { ...shape, id, directory, user, cgroups: this.procs, source };
+      const spec = { ...wanted.shape, id, directory, user, cgroups: this.procs, source };
       vm = await this.told("vmm launch", () => this.ports.launch(spec, signal));
     } catch (error) {
       // the driver leaves nothing of a launch that failed
@@ -327,12 +335,13 @@ export class VmBoot {
     await journal.amend(ref, { kind: "process", id, ...vm.identity });
     // a fork is born where its original is; meanwhile its guest is set up
     const moved = source.kind === "fork" ? this.enterGroups(vm.identity.pid) : undefined;
-    this.goOn(this.connectNetwork(), moved);
+    this.goOn(this.joinNetwork(this.vm), moved);
     return { pid: vm.identity.pid };
   }
 
   private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
-    const { shape, resources, logger } = this.options;
+    const { wanted, resources, logger } = this.options;
+    const { shape } = wanted;
     const { session, users } = this.ports;
     const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
     return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
@@ -356,9 +365,13 @@ export class VmBoot {
     this.meanwhile.catch(() => undefined);
   }
 
-  private async connectNetwork(): Promise<void> {
+  private async joinNetwork(vm: GuestVm): Promise<void> {
+    await this.connection.to(vm);
+    this.options.followNetwork?.();
+  }
+
+  private async connectNetwork(vm: GuestVm): Promise<void> {
     const { connectNetwork } = this.options;
-    const { vm } = this.running;
     if (connectNetwork !== undefined) await this.told("connect network", () => connectNetwork(vm));
   }
 
@@ -366,11 +379,10 @@ export class VmBoot {
   private async dropVm(): Promise<void> {
     this.claim.forgetReservation();
     this.settingUp = undefined;
-    const { vm } = this;
-    vm?.link?.close();
-    await vm?.end();
+    this.vm?.link?.close();
+    await this.vm?.end();
     await this.meanwhile.catch(() => undefined);
-    await this.options.resources.undo(({ kind }) => kind === "network");
+    await this.connection.undo();
     this.vm = undefined;
     this.places.abandon();
   }

@@ -7,9 +7,8 @@
 import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { NetworkChange, NetworkedPod, PodNetworks } from "../../contracts/network.ts";
+import type { ConnectedVm, NetworkChange, NetworkedPod, PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
-import type { Vm } from "../../contracts/vm.ts";
 import { abortable } from "../../lib/async.ts";
 import type { Joined } from "../../workers/network/join.ts";
 import type { NetworkTasks } from "../../workers/network/tasks.ts";
@@ -41,7 +40,7 @@ export class CniNetworks implements PodNetworks {
     return await abortable(reading, signal, what);
   }
 
-  async connect(vm: Vm, { id, netnsPath: path }: NetworkedPod, network: PodNetwork): Promise<void> {
+  async connect(vm: ConnectedVm, { id, netnsPath: path }: NetworkedPod, network: PodNetwork): Promise<void> {
     const joints = network.links.map(({ name: link, mtu }, number) => {
       const nic = vm.nics[number];
       if (nic !== undefined) return { link, mtu, nic };

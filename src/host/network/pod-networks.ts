@@ -3,9 +3,14 @@
  *
  * Nothing is done here but to ask the right one.
  */
-import type { NetworkChange, NetworkedPod, NetworkRef, PodNetworks } from "../../contracts/network.ts";
+import type {
+  ConnectedVm,
+  NetworkChange,
+  NetworkedPod,
+  NetworkRef,
+  PodNetworks,
+} from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
-import type { Vm } from "../../contracts/vm.ts";
 
 export class NodePodNetworks implements PodNetworks {
   constructor(
@@ -15,11 +20,20 @@ export class NodePodNetworks implements PodNetworks {
     private readonly host: PodNetworks,
   ) {}
 
+  get ahead() {
+    return this.host.ahead;
+  }
+
   read(pod: NetworkedPod, signal?: AbortSignal): Promise<PodNetwork> {
     return this.of(pod).read(pod, signal);
   }
 
-  connect(vm: Vm, pod: NetworkedPod, network: PodNetwork, cgroups?: readonly string[]): Promise<void> {
+  connect(
+    vm: ConnectedVm,
+    pod: NetworkedPod,
+    network: PodNetwork,
+    cgroups?: readonly string[],
+  ): Promise<void> {
     return this.of(pod).connect(vm, pod, network, cgroups);
   }
 

@@ -38,6 +38,8 @@ export interface PartFigures {
   };
   /** Of the inspection socket. */
   readonly watchers: number;
+  /** Sandboxes that have become stuck so far. */
+  readonly stuck: number;
   /** Undefined where there is no such store. */
   readonly images: Kept | undefined;
   readonly templates: Kept | undefined;
@@ -61,6 +63,7 @@ export function tellParts(store: MetricStore, figures: PartFigures): void {
   store.set("blazar_guest_link_bytes_total", { direction: "sent" }, guestLinks.sent);
   tellKeeper(store, figures.keeper);
   store.set("blazar_inspection_watchers", {}, figures.watchers);
+  store.set("blazar_sandboxes_stuck_total", {}, figures.stuck);
   if (images !== undefined) {
     store.set("blazar_images", {}, images.count);
     store.set("blazar_images_size_bytes", {}, images.bytes);

@@ -19,7 +19,7 @@ import {
 import type { ErrorCode } from "../../contracts/errors.ts";
 import type { HistoryListener } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { parseTraceparent } from "../../lib/traceparent.ts";
+import { parseTraceparent } from "./traceparent.ts";
 
 /** What a pod is called. */
 export interface TracedPod {

@@ -6,6 +6,7 @@
  */
 import type { HostPlan } from "../../contracts/host-networks.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
+import type { VmNic } from "../../contracts/vm.ts";
 import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
 import { type Outcome, settle, settleLater } from "../outcome.ts";
 import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
@@ -20,7 +21,8 @@ export interface NetworkTasks {
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
   /** The network that a helper would have; undefined if there is nothing to have. */
   readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
-  joinUplink(input: UplinkJoint): Promise<Outcome<undefined>>;
+  /** Gives where the VM's tap is from then on. */
+  joinUplink(input: UplinkJoint): Promise<Outcome<VmNic>>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
   /** The descriptors are the caller's from then on. */
   takeLocalhost(input: { readonly path: string }): Outcome<LoopbackListener>;

@@ -6,9 +6,11 @@
 import { constants } from "node:os";
 import { blazarError } from "../../contracts/errors.ts";
 import type { HostPlan } from "../../contracts/host-networks.ts";
+import type { VmNic } from "../../contracts/vm.ts";
 import { IN6_ADDR_GEN_MODE_NONE } from "../../protocol/netlink/constants.ts";
 import { setLink } from "../../protocol/netlink/links.ts";
 import { readRecords } from "../../protocol/netlink/pod-network.ts";
+import { tapName } from "./carried.ts";
 import { hostPlan } from "./host-plan.ts";
 import { type Joint, joinTaps } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
@@ -36,11 +38,11 @@ function pingGroups(namespace: NetworkNamespace): HostPlan["pingGroups"] {
   return [first, last];
 }
 
-/** Throws HostResource, VmmExited if the VM's tap is gone. */
-export async function joinUplink({ path, mac, joint }: UplinkJoint): Promise<undefined> {
+/** Gives where the VM's tap is from then on. Throws HostResource, VmmExited if it is gone. */
+export async function joinUplink({ path, mac, joint }: UplinkJoint): Promise<VmNic> {
   within(path, (session) => setUp(session, mac, joint));
   await joinTaps(path, [joint]);
-  return undefined;
+  return { tap: tapName(0), namespace: path };
 }
 
 /** The guest and nobody else has addresses there. */

@@ -184,18 +184,18 @@ export function describeNetwork(bench: AgentBench): void {
     });
 
     it("has the sysctls that were set in the pod's namespace, until they are not any more", async () => {
-      const [somaxconn, hops] = ["net/core/somaxconn", "net/ipv6/conf/eth0/hop_limit"] as const;
+      const [keepalive, hops] = ["net/ipv4/tcp_keepalive_time", "net/ipv6/conf/eth0/hop_limit"] as const;
       const values = async (more = {}) => {
-        const { stdout } = await bench.run(`cd /proc/sys; cat ${somaxconn} ${hops}`, more);
+        const { stdout } = await bench.run(`cd /proc/sys; cat ${keepalive} ${hops}`, more);
         return stdout.trim().split("\n");
       };
       await setUp(BRIDGED);
       const before = await values();
-      const network = { ...BRIDGED, sysctls: { [somaxconn]: "511", [hops]: "33" } };
+      const network = { ...BRIDGED, sysctls: { [keepalive]: "511", [hops]: "33" } };
       await bench.guest.request("network.apply", { network });
       expect(await values()).toEqual(["511", "33"]);
       // the pod's own word is the last
-      await setUp(network, { sysctls: { "net.core.somaxconn": "77" }, userNamespace: MAPS });
+      await setUp(network, { sysctls: { "net.ipv4.tcp_keepalive_time": "77" }, userNamespace: MAPS });
       expect(await values({ userNamespace: MAPS })).toEqual(["77", "33"]);
       await setUp(network);
       await bench.guest.request("network.apply", { network: BRIDGED });

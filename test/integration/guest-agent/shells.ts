@@ -30,13 +30,11 @@ export function describeShells(bench: AgentBench): void {
 
     it("see the guest itself, with the programs of its built-in root", async () => {
       const { id } = await bench.stay(["sleep", "777"]);
-      const { status, stdout } = await run(
-        "ps; ls /; readlink /proc/self/ns/pid /proc/1/ns/pid | uniq | wc -l; exit 7",
-      );
+      const script = '[ "$(readlink /proc/self/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ] && exit 7';
+      const { status, stdout } = await run(`ps; ls /; ${script}`);
       expect(status).toBe(7);
       expect(stdout).toContain("sleep 777");
       expect(stdout).toContain("rootfs");
-      expect(stdout.trimEnd().endsWith("\n1")).toBe(true);
       await bench.remove(id);
     });
 
@@ -58,17 +56,19 @@ export function describeShells(bench: AgentBench): void {
 
     it("are killed with all that they have started", async () => {
       const shell = await start(["sh", "-c", "sleep 888 & sleep 888 & wait"]);
-      await expect.poll(async () => (await run("ps | grep -c '[s]leep 888'")).stdout.trim()).toBe("2");
+      await expect.poll(async () => (await run("ps -o args | grep -c '^sleep 888'")).stdout.trim()).toBe("2");
       await shell.end();
-      expect((await run("ps | grep -c '[s]leep 888'")).stdout.trim()).toBe("0");
+      expect((await run("ps -o args | grep -c '^sleep 888'")).stdout.trim()).toBe("0");
     });
 
     it("end with the link of whoever has asked for them", async () => {
       await start(["sleep", "999"]);
-      expect((await run("ps | grep -c '[s]leep 999'")).stdout.trim()).toBe("1");
+      expect((await run("ps -o args | grep -c '^sleep 999'")).stdout.trim()).toBe("1");
       bench.guest.disconnect();
+      // a host that is back at once is the same as before
+      await new Promise((resolve) => setTimeout(resolve, 500));
       await bench.guest.connect();
-      await expect.poll(async () => (await run("ps | grep -c '[s]leep 999'")).stdout.trim()).toBe("0");
+      await expect.poll(async () => (await run("ps -o args | grep -c '^sleep 999'")).stdout.trim()).toBe("0");
     });
 
     it("are few at once", async () => {

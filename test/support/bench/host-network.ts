@@ -14,7 +14,7 @@ import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
 import type { Keeper } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
-import type { NetworkedPod } from "../../../src/contracts/network.ts";
+import type { NetworkAhead, NetworkedPod } from "../../../src/contracts/network.ts";
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { PodPort } from "../../../src/contracts/sandbox.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
@@ -103,7 +103,7 @@ export class HostNetworkBench {
   newNetworks(changes: Partial<HostNetworksOptions> = {}): HostNetworks {
     const { keeper, directory, log, resolvConf } = this;
     const run = async (name: string, input: never) =>
-      unwrap(await (name === "joinUplink" ? joinUplink : readHostNetwork)(input)) as never;
+      (name === "joinUplink" ? unwrap(await joinUplink(input)) : unwrap(readHostNetwork(input))) as never;
     return new HostNetworks({
       keeper,
       workers: { run },
@@ -113,6 +113,9 @@ export class HostNetworkBench {
       program: artifacts().passt ?? "",
       users: new VmUsers(FIRST_UID, 100),
       hostResolvConf: async () => resolvConf,
+      enterGroups: async (procs, pid) => {
+        for (const path of procs) await writeFile(path, String(pid));
+      },
       ...changes,
     });
   }
@@ -128,6 +131,13 @@ export class HostNetworkBench {
     const { guest, vm } = this.guest(network);
     await this.networks.connect(vm, pod, network, []);
     return { guest, network };
+  }
+
+  /** Connects a guest before there is a pod. */
+  async connectAhead(id: string): Promise<{ guest: TestNamespace; ahead: NetworkAhead }> {
+    const network = await this.networks.ahead.read();
+    const { guest, vm } = this.guest(network);
+    return { guest, ahead: await this.networks.ahead.connect(vm, id, network) };
   }
 
   /** A guest that has all of its network but the wire. */

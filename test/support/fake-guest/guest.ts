@@ -9,6 +9,7 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import {
   type ContainerCreate,
+  GUEST_ITSELF,
   GUEST_REQUESTS,
   type GuestOp,
   type GuestParams,
@@ -89,6 +90,8 @@ type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> 
 export class FakeGuest {
   readonly faults: GuestFaults;
   readonly containers = new Map<string, FakeContainer>();
+  /** Processes in the guest itself, by exec id. */
+  readonly shells = new Map<string, FakeProcess>();
   /** Requests in the order of their arrival. */
   readonly requests: { readonly op: GuestOp; readonly params: unknown }[] = [];
   /** What the host said that a guest must not accept. */
@@ -171,11 +174,17 @@ export class FakeGuest {
 
   /** A process by name; execId "" = the container's first. Throws if there is none. */
   process(id: string, execId = ""): FakeProcess {
-    const container = this.container(id);
-    const process = execId === "" ? container.init : container.execs.get(execId);
+    const process = this.processesOf(id).get(execId);
     if (process === undefined)
       throw failure("ProcessNotFound", "find a process", `${id}/${execId}`, "there is none");
     return process;
+  }
+
+  /** A container's processes by exec id, or those in the guest itself. Changes to the latter hold. */
+  private processesOf(id: string): ReadonlyMap<string, FakeProcess> {
+    if (id === GUEST_ITSELF) return this.shells;
+    const { init, execs } = this.container(id);
+    return new Map([["", init], ...execs]);
   }
 
   /** Emits an event of the agent's; a test's own may be anything. */
@@ -307,6 +316,12 @@ export class FakeGuest {
       return { pid: process.pid };
     },
     "process.exec": ({ id, execId, process, stdio }) => {
+      if (id === GUEST_ITSELF) {
+        const shell = this.spawn(id, execId, process, stdio);
+        this.shells.set(execId, shell);
+        shell.start();
+        return { pid: shell.pid };
+      }
       const container = this.container(id);
       if (container.init.state !== "running") {
         throw failure("ContainerNotRunning", "start a process", id, "the container does not run");
@@ -323,11 +338,11 @@ export class FakeGuest {
       if (process.state !== "exited")
         throw failure("IllegalTransition", "forget a process", execId, "it still runs");
       process.close();
-      this.container(id).execs.delete(execId);
+      this.execsOf(id).delete(execId);
       return {};
     },
     "process.abandon": ({ id, execId }) => {
-      const { execs } = this.container(id);
+      const execs = this.execsOf(id);
       execs.get(execId)?.close();
       execs.delete(execId);
       return {};
@@ -416,6 +431,10 @@ export class FakeGuest {
       const text = this.left.get(name);
       return text === undefined ? [] : [{ name, content: Buffer.from(text).toString("base64") }];
     });
+  }
+
+  private execsOf(id: string): Map<string, FakeProcess> {
+    return id === GUEST_ITSELF ? this.shells : this.container(id).execs;
   }
 
   private container(id: string): FakeContainer {

@@ -48,6 +48,7 @@ export const FAKE_PARTS: PartFigures = {
   guestLinks: { received: 10, sent: 20 },
   keeper: { connected: true, linkLosses: 0, processes: 2, residentBytes: 2_000_000 },
   watchers: 1,
+  stuck: 2,
   images: { count: 3, bytes: 4_000 },
   templates: { count: 1, bytes: 5_000 },
   spans: { exported: 1, dropped: 0, failed: 0 },

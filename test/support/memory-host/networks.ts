@@ -1,12 +1,19 @@
 /**
  * Networks of pods in memory: namespaces are entries of a map, and a joint is a name in a set.
  *
- * It passes the same suite as the real ones (test/support/conformance/pod-networks.ts). A pod without a path has no network.
+ * It passes the same suite as the real ones (test/support/conformance/pod-networks.ts). A pod without a path has no network,
+ * unless the host has one: then VMs can have it ahead.
  */
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { NetworkChange, NetworkedPod, PodNetworks } from "../../../src/contracts/network.ts";
+import type {
+  ConnectedVm,
+  NetworkAhead,
+  NetworkChange,
+  NetworkedPod,
+  NetworksAhead,
+  PodNetworks,
+} from "../../../src/contracts/network.ts";
 import { NO_NETWORK, type PodNetwork } from "../../../src/contracts/pod-network.ts";
-import type { Vm } from "../../../src/contracts/vm.ts";
 import { throwIfAborted } from "../../../src/lib/async.ts";
 
 interface Follower {
@@ -25,6 +32,12 @@ export interface MemoryNetworksHooks {
 export class MemoryNetworks implements PodNetworks {
   /** Ids of pods that are joined, with the paths of their namespaces. */
   readonly joined = new Map<string, string>();
+  /** What pods without a path have, and VMs ahead of them. */
+  host: PodNetwork | undefined;
+  /** Pods that have got what a VM had ahead, with the ids of what they have got. */
+  readonly given = new Map<string, string>();
+  /** Ids of networks that failed before they were given. */
+  readonly lost = new Set<string>();
   private readonly networks = new Map<string, PodNetwork>();
   private readonly followers = new Set<Follower>();
 
@@ -47,10 +60,29 @@ export class MemoryNetworks implements PodNetworks {
 
   async read({ id, netnsPath }: NetworkedPod, signal?: AbortSignal): Promise<PodNetwork> {
     throwIfAborted(signal, { operation: "read the pod's network", subject: id });
-    return netnsPath === "" ? NO_NETWORK : this.at(netnsPath);
+    return netnsPath === "" ? (this.host ?? NO_NETWORK) : this.at(netnsPath);
   }
 
-  async connect(vm: Vm, { id, netnsPath }: NetworkedPod, network: PodNetwork): Promise<void> {
+  get ahead(): NetworksAhead | undefined {
+    if (this.host === undefined) return undefined;
+    return {
+      read: () => this.read({ id: "", netnsPath: "" }),
+      connect: (vm, id, network) => this.connectAhead(vm, id, network),
+      give: async ({ id }, pod) => {
+        this.hooks.before?.("connect", pod.id);
+        if (this.lost.has(id) || !this.joined.has(id)) return false;
+        this.given.set(pod.id, id);
+        return true;
+      },
+    };
+  }
+
+  private async connectAhead(vm: ConnectedVm, id: string, network: PodNetwork): Promise<NetworkAhead> {
+    await this.connect(vm, { id, netnsPath: "" }, network);
+    return { id, network, nics: [{ tap: "tap0", namespace: `/ahead/${id}` }] };
+  }
+
+  async connect(vm: ConnectedVm, { id, netnsPath }: NetworkedPod, network: PodNetwork): Promise<void> {
     this.hooks.before?.("connect", id);
     this.at(netnsPath);
     if (vm.nics.length < network.links.length)
@@ -80,7 +112,7 @@ export class MemoryNetworks implements PodNetworks {
   }
 
   private at(path: string): PodNetwork {
-    const network = this.networks.get(path) ?? this.hooks.otherwise;
+    const network = path === "" ? this.host : (this.networks.get(path) ?? this.hooks.otherwise);
     if (network !== undefined) return network;
     throw blazarError("HostResource", "open a network namespace", "there is none at this path", {
       subject: path,

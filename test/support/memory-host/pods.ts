@@ -65,12 +65,12 @@ export function containerRequest(sandboxId: string, id: string) {
 }
 
 /** A network of so many links, as a CNI plugin makes it. */
-export function podNetwork(links: number): PodNetwork {
+export function podNetwork(links: number, network = "10.88"): PodNetwork {
   const link = (number: number): PodLink => ({
     name: `eth${number}`,
     mac: `0a:00:00:00:00:0${number}`,
     mtu: 1500,
-    addresses: [{ address: `10.88.${number}.2`, prefix: 24, scope: 0 }],
+    addresses: [{ address: `${network}.${number}.2`, prefix: 24, scope: 0 }],
   });
   return { links: Array.from({ length: links }, (_, number) => link(number)), routes: [], neighbours: [] };
 }

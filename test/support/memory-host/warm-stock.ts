@@ -25,8 +25,15 @@ export class WarmStock {
   ) {}
 
   /** Fills a pool with `count` VMs of the default size. VMs that are taken are not made up for: the node stays busy. */
-  static async of(memory: MemoryHost, count: number, pass: Pass = aLittle): Promise<WarmStock> {
+  static async of(
+    memory: MemoryHost,
+    count: number,
+    pass: Pass = aLittle,
+    /** What has been before. */
+    history: (actors: Actors) => void = () => undefined,
+  ): Promise<WarmStock> {
     const actors = memory.actors({ max: count });
+    history(actors);
     actors.pool.start();
     while (!actors.pool.isFull) await pass();
     const busy = deferred<void>();

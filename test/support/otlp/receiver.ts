@@ -92,11 +92,24 @@ export class OtlpReceiver {
       case "flood":
         return flood(response);
       default:
-        this.spans.push(...readSpans(JSON.parse(body) as OtlpRequest));
+        // containerd's exporter knows protobuf only: its spans are taken unread
+        if (request.headers["content-type"] === "application/json")
+          this.spans.push(...readSpans(JSON.parse(body) as OtlpRequest));
         response.writeHead(200, { "content-type": "application/json" }).end("{}");
         return undefined;
     }
   }
+}
+
+/** A span and those above it, the topmost last; as far as they are among these. */
+export function lineage(spans: readonly ReceivedSpan[], span: ReceivedSpan | undefined): ReceivedSpan[] {
+  const above: ReceivedSpan[] = [];
+  for (let each = span; each !== undefined; ) {
+    above.push(each);
+    const { parentSpanId, traceId } = each;
+    each = spans.find((other) => other.spanId === parentSpanId && other.traceId === traceId);
+  }
+  return above;
 }
 
 /** The spans of one request, or of a line of the collector's file exporter. */

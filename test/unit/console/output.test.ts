@@ -1,6 +1,6 @@
 /** What the commands print of a populated node: on a terminal of 120 cells without colours, at a fixed time. */
 import { describe, expect, it } from "vitest";
-import { type Asked, find } from "../../../src/console/asked.ts";
+import { find } from "../../../src/console/asked.ts";
 import { pastEvents } from "../../../src/console/events.ts";
 import { graphText } from "../../../src/console/graph/graph.ts";
 import { ps } from "../../../src/console/ps.ts";
@@ -9,7 +9,7 @@ import { plainScreen } from "../../../src/console/screen.ts";
 import { timelinePage } from "../../../src/console/timeline-page.ts";
 import { nodeHeader, usageRows, usageTable } from "../../../src/console/top/usage-table.ts";
 import type { SandboxDetail } from "../../../src/contracts/inspection.ts";
-import type { FakeInspection } from "../../support/fake-inspection/inspection.ts";
+import { asked } from "../../support/fake-inspection/asked.ts";
 import { populatedInspection } from "../../support/fake-inspection/population.ts";
 
 const fake = populatedInspection();
@@ -87,17 +87,4 @@ describe("what the commands print", () => {
 async function detail(name: string): Promise<SandboxDetail> {
   const summary = fake.list().find(({ pod }) => pod.name.startsWith(name));
   return await daemon.get(summary?.id ?? "");
-}
-
-/** The fake as the commands see a daemon. */
-function asked(inspection: FakeInspection): Asked {
-  return {
-    node: () => Promise.resolve(inspection.node()),
-    list: () => Promise.resolve(inspection.list()),
-    get: (id) => inspection.get(id),
-    charts: () => Promise.resolve([...inspection.charts()]),
-    usage: (ids) => inspection.usage(ids),
-    watch: (filter) => inspection.watch(filter),
-    logs: (id, log, options) => inspection.logs(id, log, options),
-  };
 }

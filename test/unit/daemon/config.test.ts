@@ -51,6 +51,15 @@ describe("a configuration", () => {
     ['[daemon]\nlog_level = "loud"', "daemon.log_level"],
     ["[keeper]\nstart = 1", "keeper.start"],
     ["[deadlines]\nlaunch = -1", "deadlines.launch"],
+    [
+      '[metrics]\nlisten = "0.0.0.0:9477"',
+      'metrics.listen = "0.0.0.0:9477": it must be an address of the loopback and a port',
+    ],
+    ['[metrics]\nlisten = "9477"', "an address of the loopback"],
+    ['[traces]\nendpoint = "127.0.0.1:4318"', "it must be a URL such as"],
+    ['[traces]\nendpoint = "ftp://a"', "it must be a URL such as"],
+    ['[traces]\nendpoint = "http://me:secret@a"', "without a password"],
+    ["[traces]\nratio = 0", "traces.ratio"],
     ["vmm = 3", "vmm must be a table"],
     ["[vmm", "at line 1"],
   ])("%j is refused and says %j", (text, words) => {

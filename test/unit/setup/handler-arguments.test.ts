@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readHandlerArguments } from "../../../setup/lib/handler-arguments.ts";
-import { newEnough } from "../../../setup/steps/go.ts";
+import { newEnough } from "../../../setup/tools/go.ts";
 
 describe("the arguments of test:critest and test:workloads", () => {
   const read = (...args: string[]) => readHandlerArguments("test:critest", args);

@@ -10,16 +10,29 @@ import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 const REMEMBERED = 16;
 /** Another size has to be asked for so much more often: what is there ahead is not thrown away for a whim. */
 const CLEARLY = 2;
+/** Half a VM is none, and three quarters of one are one. */
+const CAUTIOUSLY = 0.25;
 
 export class ShapeDemand {
   private readonly recent: VmShape[] = [];
+  /** Of the same pods: whether each had the host's network. */
+  private readonly hostNetworks: boolean[] = [];
 
   constructor(private readonly fallback: VmShape) {}
 
   /** A pod asks for a VM like this. */
-  note(shape: VmShape): void {
+  note(shape: VmShape, hasHostNetwork = false): void {
     this.recent.push(shape);
-    if (this.recent.length > REMEMBERED) this.recent.shift();
+    this.hostNetworks.push(hasHostNetwork);
+    if (this.recent.length <= REMEMBERED) return;
+    this.recent.shift();
+    this.hostNetworks.shift();
+  }
+
+  /** How many of `max` shall have the host's network ahead. When in doubt one fewer: to leave it costs the others time. */
+  withHostNetwork(max: number): number {
+    const count = this.hostNetworks.filter((has) => has).length;
+    return count === 0 ? 0 : Math.floor((count / this.hostNetworks.length) * max + CAUTIOUSLY);
   }
 
   /** What there shall be one of, where there is one of `current` now. */

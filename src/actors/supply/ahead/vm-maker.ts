@@ -39,7 +39,7 @@ export class VmMaker {
     resources.open(await ports.openJournal(id));
     const directory = join(ports.stateDirectory, "sandboxes", id);
     const options = {
-      ...{ id, shape, guest: guestOf(id), asked: undefined, shares: sharesBelow(directory) },
+      ...{ id, wanted: { shape, asked: undefined }, guest: guestOf(id), shares: sharesBelow(directory) },
       ...{ connectNetwork: undefined, resources, supply, logger },
     };
     const boot = new VmBoot(options, ports);

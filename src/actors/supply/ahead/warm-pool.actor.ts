@@ -16,9 +16,10 @@ import { until } from "../../until.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 import { answers } from "../liveness.ts";
 import type { Pace } from "../pace.ts";
-import type { WarmVms } from "../vm-supply.ts";
+import type { WarmVms, WarmWish } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 import type { LastImage, LastImagePorts } from "./last-image.ts";
+import { isConnectedTo, NetworksAheadOfPods, type NetworksAheadPorts } from "./network-ahead.ts";
 import { PressureWatch } from "./pressure-watch.ts";
 import { type RehearsalPorts, rehearse } from "./rehearsal.ts";
 import type { ShapeDemand } from "./shape-demand.ts";
@@ -40,7 +41,7 @@ export interface PoolSettings {
   readonly pressure: () => Promise<number | undefined>;
 }
 
-export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts, LastImagePorts {
+export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts, LastImagePorts, NetworksAheadPorts {
   readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
   readonly maker: VmMaker;
   /** What a warm VM has in a slot. */
@@ -66,6 +67,7 @@ export class WarmPool implements WarmVms {
   private readonly actor: Actor<typeof poolMachine>;
   private readonly watch: PressureWatch;
   private readonly max: number;
+  private readonly networks: NetworksAheadOfPods;
   private started = false;
 
   constructor(
@@ -74,6 +76,7 @@ export class WarmPool implements WarmVms {
   ) {
     const fitting = Math.floor(settings.memoryLimit / settings.shape.memoryBytes);
     this.max = Math.min(settings.max, fitting);
+    this.networks = new NetworksAheadOfPods(ports);
     const { max } = this;
     this.watch = new PressureWatch(settings, () => this.relieve());
     this.actor = createActor(
@@ -113,15 +116,17 @@ export class WarmPool implements WarmVms {
     await until(this.actor, () => false);
   }
 
-  reserve(shape: VmShape): GuestVm | undefined {
-    const index = this.warm.findIndex((vm) => isSameShape(vm.shape, shape));
+  reserve({ shape, network }: WarmWish): GuestVm | undefined {
+    const fitting = this.warm.filter((vm) => isSameShape(vm.shape, shape));
+    const best = fitting.find((vm) => isConnectedTo(vm, network)) ?? fitting[0];
+    const index = best === undefined ? -1 : this.warm.indexOf(best);
     if (index >= 0) return this.remove(index);
     this.makeWay();
     return undefined;
   }
 
-  async take(shape: VmShape): Promise<GuestVm | undefined> {
-    for (let next = this.reserve(shape); next !== undefined; next = this.reserve(shape)) {
+  async take(wanted: WarmWish): Promise<GuestVm | undefined> {
+    for (let next = this.reserve(wanted); next !== undefined; next = this.reserve(wanted)) {
       if (await answers(next)) return next;
       this.ports.logger.warn({ vm: next.id }, "a warm VM did not answer and was ended");
       void this.end(next);
@@ -154,10 +159,17 @@ export class WarmPool implements WarmVms {
       await rehearse(made, settings.rehearsalRoot, ports, signal);
       await made.plugPreparedDisk(ports, signal);
       await ports.lastImage.prepareIn(made, ports, signal);
+      if (this.wantsNetwork()) await this.networks.connect(made, signal);
       await prepareChild(made.liveLink, ports, signal);
     };
     await warmUp(made, steps, ports, signal);
     return made;
+  }
+
+  /** Another one that has the host's network is wanted. */
+  private wantsNetwork(): boolean {
+    const present = this.warm.filter(({ networkAhead }) => networkAhead !== undefined).length;
+    return this.ports.demand.withHostNetwork(this.max) > present;
   }
 
   private get shapes(): VmShape[] {

@@ -6,11 +6,20 @@
  */
 import { blazarError } from "../../../contracts/errors.ts";
 import { type HostPlan, loopbackResolver } from "../../../contracts/host-networks.ts";
-import type { NetworkChange, NetworkedPod, NetworkRef, PodNetworks } from "../../../contracts/network.ts";
+import type {
+  ConnectedVm,
+  NetworkAhead,
+  NetworkChange,
+  NetworkedPod,
+  NetworkRef,
+  NetworksAhead,
+  PodNetworks,
+} from "../../../contracts/network.ts";
 import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
-import type { Vm } from "../../../contracts/vm.ts";
+import type { VmNic } from "../../../contracts/vm.ts";
 import { HostPorts, inUse } from "./host-ports.ts";
-import { removeUplink, Uplink, type UplinkPorts } from "./uplink.ts";
+import { removeUplink } from "./remove-uplink.ts";
+import { Uplink, type UplinkPorts } from "./uplink.ts";
 
 interface User {
   readonly uid: number;
@@ -25,13 +34,28 @@ export interface HostNetworksOptions extends UplinkPorts {
   readonly hostResolvConf: () => Promise<string>;
 }
 
+/** Instead of a pod that is not known yet. */
+const NOBODYS: NetworkedPod = { id: "", netnsPath: "" };
 /** What pasta says of a port that it cannot have. */
 const REFUSED_PORT = /Listen failed for HOST (TCP|UDP) port \S*?(\d+): ([^;]+)/;
 
+/** An uplink with the user of its helper, and whose it is: a pod's id, or undefined as long as it is nobody's. */
+interface Held {
+  readonly uplink: Uplink;
+  readonly user: User;
+  pod: string | undefined;
+}
+
 export class HostNetworks implements PodNetworks {
+  readonly ahead: NetworksAhead = {
+    read: () => this.read(NOBODYS),
+    connect: (vm, id, network) => this.connectAhead(vm, id, network),
+    give: (ahead, pod, cgroups) => this.give(ahead, pod, cgroups),
+  };
   private readonly ports = new HostPorts();
   private readonly plans = new WeakMap<PodNetwork, HostPlan>();
-  private readonly uplinks = new Map<string, { readonly uplink: Uplink; readonly user: User }>();
+  /** By the uplinks' ids. */
+  private readonly uplinks = new Map<string, Held>();
   private readonly told = new Set<string>();
 
   constructor(private readonly options: HostNetworksOptions) {}
@@ -52,11 +76,65 @@ export class HostNetworks implements PodNetworks {
   }
 
   async connect(
-    vm: Vm,
+    vm: ConnectedVm,
     pod: NetworkedPod,
     network: PodNetwork,
     cgroups: readonly string[] = [],
   ): Promise<void> {
+    await this.open(vm, pod, pod.id, network, cgroups);
+  }
+
+  watch(pod: NetworkedPod, _: PodNetwork, onChange: (change: NetworkChange) => void): () => void {
+    const uplink = [...this.uplinks.values()].find((held) => held.pod === pod.id)?.uplink;
+    uplink?.watch((reason) => onChange({ kind: "gone", reason }));
+    return () => uplink?.watch(undefined);
+  }
+
+  /** Of a pod, or of a VM that nobody has had yet. */
+  async disconnect({ id }: NetworkRef): Promise<void> {
+    const held = this.uplinks.get(id);
+    await (held === undefined ? removeUplink(this.options, id) : held.uplink.remove());
+    this.ports.release(held?.pod ?? id);
+    if (held === undefined || !this.uplinks.delete(id)) return;
+    this.options.users.release(held.user);
+  }
+
+  private async connectAhead(vm: ConnectedVm, id: string, network: PodNetwork): Promise<NetworkAhead> {
+    return { id, network, nics: [await this.open(vm, { ...NOBODYS, id }, undefined, network, [])] };
+  }
+
+  private async give({ id }: NetworkAhead, pod: NetworkedPod, cgroups: readonly string[]): Promise<boolean> {
+    const held = this.uplinks.get(id);
+    if (held === undefined) return false;
+    const ports = this.ports.claim(pod);
+    held.pod = pod.id;
+    try {
+      const given = await held.uplink.give({ cgroups, ports, resolver: await this.resolverOf(pod) });
+      if (!given) this.takeFrom(held);
+      return given;
+    } catch (error) {
+      this.takeFrom(held);
+      throw refusedPort(pod, error) ?? error;
+    }
+  }
+
+  /** It is nobody's again, and good for nothing but its end. */
+  private takeFrom(held: Held): void {
+    if (held.pod !== undefined) this.ports.release(held.pod);
+    held.pod = undefined;
+  }
+
+  /**
+   * Gives where the VM's tap is from then on.
+   * @param owner of the uplink, which is called as `pod` is
+   */
+  private async open(
+    vm: ConnectedVm,
+    pod: NetworkedPod,
+    owner: string | undefined,
+    network: PodNetwork,
+    cgroups: readonly string[],
+  ): Promise<VmNic> {
     const plan = this.plans.get(network);
     const nic = vm.nics[0];
     if (plan === undefined || nic === undefined) {
@@ -70,29 +148,14 @@ export class HostNetworks implements PodNetworks {
       const user = users.take();
       this.checkPing(plan, user);
       const uplink = new Uplink(pod.id, { program, user, cgroups, plan, ports, resolver }, this.options);
-      this.uplinks.set(pod.id, { uplink, user });
-      await uplink.open(nic);
+      this.uplinks.set(pod.id, { uplink, user, pod: owner });
+      return await uplink.open(nic);
     } catch (error) {
       await this.disconnect(pod).catch((second: unknown) =>
         this.options.logger.warn({ err: second }, "an uplink that failed could not be taken away"),
       );
       throw refusedPort(pod, error) ?? error;
     }
-  }
-
-  watch(pod: NetworkedPod, _: PodNetwork, onChange: (change: NetworkChange) => void): () => void {
-    const uplink = this.uplinks.get(pod.id)?.uplink;
-    uplink?.watch((reason) => onChange({ kind: "gone", reason }));
-    return () => uplink?.watch(undefined);
-  }
-
-  async disconnect({ id }: NetworkRef): Promise<void> {
-    const held = this.uplinks.get(id);
-    held?.uplink.close();
-    await removeUplink(this.options, id);
-    this.ports.release(id);
-    if (held === undefined || !this.uplinks.delete(id)) return;
-    this.options.users.release(held.user);
   }
 
   /** The helper sends a guest's ICMP echo by a socket of its own user's. */

@@ -9,7 +9,7 @@ import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.
 async function warm(faults: GuestFaults = {}) {
   const memory = new MemoryHost({ guest: () => ({ ...rehearsable, faults }) });
   const stock = await WarmStock.of(memory, 1);
-  const vm = stock.actors.pool.reserve(memory.ports.defaultShape);
+  const vm = stock.actors.pool.reserve({ shape: memory.ports.defaultShape });
   if (vm === undefined) throw new Error("there is a warm VM");
   const files = () =>
     vm.resources.outstanding.flatMap((resource) => (resource.kind === "file" ? [resource.path] : []));

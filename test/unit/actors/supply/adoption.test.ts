@@ -1,14 +1,15 @@
 /** A warm VM becomes a pod's own: with its network, in its journal, undone in one step each. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type HostFault, MemoryHost } from "../../../support/memory-host/host.ts";
-import { podSpec } from "../../../support/memory-host/pods.ts";
+import { podNetwork, podSpec } from "../../../support/memory-host/pods.ts";
 import { rehearsable, WarmStock } from "../../../support/memory-host/warm-stock.ts";
 
 const pod = podSpec("pod-1", { netnsPath: "/run/netns/pod-1" });
 
-async function created() {
+async function created(...faults: readonly HostFault[]) {
   const memory = new MemoryHost({ guest: () => rehearsable });
   const stock = await WarmStock.of(memory, 1);
+  for (const fault of faults) memory.faults.add(fault);
   await stock.actors.sandboxes.create(pod);
   const fail = (fault: HostFault) => memory.faults.add(fault);
   return { memory, stock, sandboxes: stock.actors.sandboxes, fail };
@@ -26,6 +27,42 @@ describe("a pod that adopts a warm VM", () => {
     expect(memory.remains()).toEqual([]);
   });
 
+  it("is connected while it is made, and leaves nothing if it is never started", async () => {
+    const { memory, stock, sandboxes } = await created();
+    await vi.waitFor(() => expect(memory.remains()).toContain("network pod-1"));
+    await sandboxes.stop(pod.id, 0);
+    expect(memory.remains()).not.toContain("network pod-1");
+    await stock.end();
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("is connected anew, to another VM, if the one that it was promised has died", async () => {
+    const { memory, stock, sandboxes } = await created();
+    const connect = vi.spyOn(memory.networks, "connect");
+    const disconnect = vi.spyOn(memory.networks, "disconnect");
+    await vi.waitFor(() => expect(memory.remains()).toContain("network pod-1"));
+    await stock.kill();
+    await sandboxes.start(pod.id);
+    expect(sandboxes.status(pod.id).info["vm"]).not.toBe(stock.ids[0]);
+    expect(disconnect.mock.invocationCallOrder[0]).toBeLessThan(connect.mock.invocationCallOrder[0] ?? 0);
+    expect(memory.remains()).toContain("network pod-1");
+    await stock.end();
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("follows what has changed since its network was read", async () => {
+    const { memory, stock, sandboxes } = await created();
+    const [guest] = stock.guests;
+    memory.networks.put(pod.netnsPath, podNetwork(1, "10.77"));
+    await sandboxes.start(pod.id);
+    await vi.waitFor(() =>
+      expect(guest?.requests.filter(({ op }) => op === "network.apply").at(-1)).toMatchObject({
+        params: { network: podNetwork(1, "10.77") },
+      }),
+    );
+    await stock.end();
+  });
+
   it("holds what the VM held, in its own journal; the VM's is gone", async () => {
     const { memory, stock, sandboxes } = await created();
     const [warm = ""] = stock.ids;
@@ -41,8 +78,7 @@ describe("a pod that adopts a warm VM", () => {
   });
 
   it("does not start without its network, and leaves nothing", async () => {
-    const { memory, stock, sandboxes, fail } = await created();
-    fail("connectNetwork");
+    const { memory, stock, sandboxes } = await created("connectNetwork");
     await expect(sandboxes.start(pod.id)).rejects.toMatchObject({ code: "HostResource" });
     await stock.end();
     expect(memory.remains()).toEqual([]);

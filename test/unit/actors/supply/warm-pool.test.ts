@@ -23,14 +23,14 @@ async function warmPool() {
 describe("the warm pool", () => {
   it("asks a VM whether it is alive when it is taken", async () => {
     const { pool, shape, pings } = await warmPool();
-    const taken = await pool.take(shape);
+    const taken = await pool.take({ shape });
     expect(taken && pings(taken)).toBe(1);
     await taken?.destroy();
   });
 
   it("reserves each VM for one sandbox, and asks it nothing", async () => {
     const { pool, shape, pings } = await warmPool();
-    const reserved = [pool.reserve(shape), pool.reserve(shape), pool.reserve(shape)];
+    const reserved = [pool.reserve({ shape }), pool.reserve({ shape }), pool.reserve({ shape })];
     expect(reserved.map((each) => each && pings(each))).toEqual([0, 0, undefined]);
     expect(reserved[0]).not.toBe(reserved[1]);
     await Promise.all(reserved.map((each) => each?.destroy()));
@@ -38,7 +38,7 @@ describe("the warm pool", () => {
 
   it("reserves none of another shape", async () => {
     const { pool, shape } = await warmPool();
-    expect(pool.reserve({ ...shape, vcpus: shape.vcpus + 1 })).toBeUndefined();
+    expect(pool.reserve({ shape: { ...shape, vcpus: shape.vcpus + 1 } })).toBeUndefined();
     expect(pool.size).toBe(2);
   });
 
@@ -53,12 +53,12 @@ describe("the warm pool", () => {
     const large = { vcpus, memoryBytes: 2 * memoryBytes, nics };
     for (let pods = 0; pods < 3; pods++) {
       demand.note(large);
-      expect(pool.reserve(large)).toBeUndefined();
+      expect(pool.reserve({ shape: large })).toBeUndefined();
       await vi.waitFor(() => expect(pool.size).toBeLessThan(2));
     }
     await vi.waitFor(() => expect(shapes()).toContain(large.memoryBytes), { timeout: 5_000 });
     await vi.waitFor(() => expect(pool.size).toBe(2), { timeout: 5_000 });
-    const reserved = pool.reserve(large);
+    const reserved = pool.reserve({ shape: large });
     expect(reserved?.shape).toMatchObject(large);
     await Promise.all([reserved?.destroy(), pool.close()]);
     expect(memory.remains()).toEqual([]);
@@ -69,7 +69,7 @@ describe("the warm pool", () => {
     const [first, second] = memory.driver.running.map((id) => memory.driver.vm(id));
     if (first === undefined || second === undefined) throw new Error("two VMs were launched");
     first.guest.faults.hangs = new Set(["ping"]);
-    const taken = await pool.take(shape);
+    const taken = await pool.take({ shape });
     expect(taken && guestOf(taken)).toBe(second.guest);
     await vi.waitFor(() => expect(memory.driver.running).not.toContain(first.id));
     await taken?.destroy();

@@ -3,10 +3,10 @@
  *
  * The stores are on disk, so they are read once a minute at most.
  */
-import type { Keeper } from "../contracts/keeper.ts";
-import type { Kept, PartFigures } from "../observe/metrics/parts.ts";
-import { usedBy } from "../observe/metrics/vmm-overhead.ts";
-import type { Core } from "./core.ts";
+import type { Keeper } from "../../contracts/keeper.ts";
+import type { Kept, PartFigures } from "../../observe/metrics/parts.ts";
+import { usedBy } from "../../observe/metrics/vmm-overhead.ts";
+import type { Core } from "../core.ts";
 
 const KEPT_MS = 60_000;
 
@@ -15,6 +15,7 @@ export type PartSources = Pick<Core, "original" | "pace" | "workers" | "traffic"
 /** What only the composition root knows. */
 interface Others {
   readonly watchers: () => number;
+  readonly stuck: () => number;
   readonly spans: () => PartFigures["spans"];
 }
 
@@ -35,6 +36,7 @@ export function partFigures(core: PartSources, keeper: Keeper, others: Others): 
       residentBytes: usedBy(keeper.pid)?.memory ?? 0,
     },
     watchers: others.watchers(),
+    stuck: others.stuck(),
     images: await imagesKept(),
     templates: await templatesKept(),
     spans: others.spans(),

@@ -6,26 +6,24 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { blazarError } from "../contracts/errors.ts";
-import type { Inspection } from "../contracts/inspection.ts";
-import type { Keeper } from "../contracts/keeper.ts";
-import type { Logger } from "../contracts/logger.ts";
-import { loopbackAddress } from "../lib/loopback.ts";
-import type { HistoryHub } from "../observe/history/hub.ts";
-import { MetricsEndpoint } from "../observe/metrics/endpoint.ts";
-import { Metrics, type MetricsPage } from "../observe/metrics/metrics.ts";
-import type { Traces } from "../observe/traces/traces.ts";
-import type { Config } from "./config/schema.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import type { Keeper } from "../../contracts/keeper.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import { loopbackAddress } from "../../lib/loopback.ts";
+import type { HistoryHub } from "../../observe/history/hub.ts";
+import type { DaemonInspection } from "../../observe/inspection/daemon-inspection.ts";
+import { MetricsEndpoint } from "../../observe/metrics/endpoint.ts";
+import { Metrics, type MetricsPage } from "../../observe/metrics/metrics.ts";
+import type { Traces } from "../../observe/traces/traces.ts";
+import type { Config } from "../config/schema.ts";
 import { type PartSources, partFigures } from "./part-figures.ts";
 
 export interface ObservingOptions {
   readonly config: Pick<Config, "metrics" | "traces">;
   readonly hub: HistoryHub;
-  readonly inspection: Inspection;
+  readonly inspection: Pick<DaemonInspection, "node" | "list" | "watcherCount" | "stuckCounts">;
   readonly core: PartSources;
   readonly keeper: Keeper;
-  /** How many watch the inspection socket. */
-  readonly watchers: () => number;
   readonly version: string;
   readonly logger: Logger;
 }
@@ -39,9 +37,13 @@ export interface Observing {
 
 /** @throws BlazarError `PortInUse`, `HostResource` */
 export async function startObserving(options: ObservingOptions): Promise<Observing> {
-  const { config, hub, inspection, core, keeper, watchers, logger } = options;
+  const { config, hub, inspection, core, keeper, logger } = options;
   const traces = await configuredTraces(options);
-  const parts = partFigures(core, keeper, { watchers, spans: () => traces?.counts });
+  const parts = partFigures(core, keeper, {
+    watchers: () => inspection.watcherCount,
+    stuck: () => inspection.stuckCounts.total,
+    spans: () => traces?.counts,
+  });
   const metrics = new Metrics({
     inspection,
     parts,
@@ -90,7 +92,7 @@ async function configuredTraces(options: ObservingOptions): Promise<Traces | und
   const { endpoint, ratio } = config.traces;
   if (endpoint === undefined) return undefined;
   // a bundle of its own (setup/lib/dist.ts): OpenTelemetry's SDK takes 5 MB
-  const { startTraces } = await import("../observe/traces/traces.ts");
+  const { startTraces } = await import("../../observe/traces/traces.ts");
   logger.info({ endpoint }, "traces are sent to a collector");
   return startTraces({
     ...{ endpoint, version, logger, ratio: ratio / 100 },

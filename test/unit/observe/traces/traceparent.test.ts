@@ -1,6 +1,6 @@
 /** W3C Trace Context: what is well-formed is read, anything else is as if it were not there. */
 import { expect, it } from "vitest";
-import { parseTraceparent } from "../../../src/lib/traceparent.ts";
+import { parseTraceparent } from "../../../../src/observe/traces/traceparent.ts";
 
 const [TRACE, SPAN] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
 

@@ -1,0 +1,51 @@
+/**
+ * Examines the node: what `blazar doctor` prints and `blazar bundle` takes along. Changes nothing.
+ */
+import { reasonOf } from "../contracts/errors.ts";
+import { loadConfig } from "../daemon/config/load.ts";
+import type { Config } from "../daemon/config/schema.ts";
+import { locateParts } from "../daemon/parts.ts";
+import { InspectionClient } from "../rpc/inspection/client.ts";
+import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/doctor/check.ts";
+import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
+import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
+import { NODE_HOST } from "../standalone/doctor/node-host.ts";
+import { type DaemonOptions, inspectionSocket } from "./daemon-socket.ts";
+
+export interface ExamineOptions extends DaemonOptions {
+  readonly containerdConfig?: string;
+}
+
+const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
+
+export async function examine(options: ExamineOptions): Promise<Finding[]> {
+  const name = "configuration";
+  let config: Config;
+  try {
+    config = await loadConfig(options.config);
+  } catch (error) {
+    return [fault(name, reasonOf(error), "correct it; docs/configuration.md has every key")];
+  }
+  const parts = await locateParts(config).catch((error: unknown) =>
+    error instanceof Error ? error : new Error(reasonOf(error)),
+  );
+  const subject: Subject = {
+    ...{ host: NODE_HOST, config, parts },
+    containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
+    daemon: await runningDaemon(options.address ?? inspectionSocket(config)),
+  };
+  const valid = ok(name, options.config ?? "defaults");
+  return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];
+}
+
+async function runningDaemon(socket: string): Promise<Subject["daemon"]> {
+  const client = new InspectionClient(socket);
+  try {
+    const [node, sandboxes] = await Promise.all([client.node(), client.list()]);
+    return { node, sandboxIds: sandboxes.map(({ id }) => id) };
+  } catch {
+    return undefined;
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,239 @@
+import { describe, expect, it } from "vitest";
+import { plainScreen } from "../../../src/console/screen.ts";
+import { parseConfig } from "../../../src/daemon/config/load.ts";
+import type { Parts } from "../../../src/daemon/parts.ts";
+import {
+  type Finding,
+  type HostView,
+  runChecks,
+  type Subject,
+} from "../../../src/standalone/doctor/check.ts";
+import { DAEMON_CHECKS } from "../../../src/standalone/doctor/daemon-checks.ts";
+import { HOST_CHECKS } from "../../../src/standalone/doctor/host-checks.ts";
+import { findingsText } from "../../../src/standalone/doctor/report.ts";
+import { FakeInspection } from "../../support/fake-inspection/inspection.ts";
+import { populatedInspection } from "../../support/fake-inspection/population.ts";
+
+const CONTAINERD = `version = 3
+[proxy_plugins.blazar]
+  type = 'sandbox'
+  address = '/run/blazar/blazar.sock'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.blazar]
+  sandboxer = 'blazar'
+  runtime_path = '/usr/local/bin/containerd-shim-blazar-v1'
+`;
+const RANGE = "/proc/sys/net/ipv4/ping_group_range";
+const CONFIG = "/etc/containerd/config.toml";
+
+/** A host on which all is well. */
+const FILES: Readonly<Record<string, string>> = {
+  "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
+  "/proc/sys/kernel/osrelease": "6.1.0-44-amd64\n",
+  "/proc/filesystems": "nodev\toverlay\n\text4\n",
+  "/proc/sys/user/max_user_namespaces": "15000\n",
+  "/proc/sys/kernel/seccomp/actions_avail": "kill errno allow\n",
+  "/proc/pressure/memory": "some avg10=0.00\n",
+  "/etc/subuid": "alice:100000:65536\n",
+  [RANGE]: "0\t2147483647\n",
+  [CONFIG]: CONTAINERD,
+};
+
+interface Different {
+  readonly files?: Readonly<Record<string, string | undefined>>;
+  readonly config?: string;
+  readonly host?: Partial<HostView>;
+  readonly inspection?: FakeInspection;
+  readonly daemon?: "none";
+  readonly parts?: Error;
+}
+
+async function examine({ files = {}, config = "", host = {}, inspection, daemon, parts }: Different = {}) {
+  const all: Readonly<Record<string, string | undefined>> = { ...FILES, ...files };
+  const fake = inspection ?? new FakeInspection();
+  const view: HostView = {
+    uid: 0,
+    read: async (path) => all[path],
+    names: async (directory) => {
+      const below = Object.keys(all).filter((path) => path.startsWith(`${directory}/`));
+      return below.length === 0 ? undefined : below.map((path) => path.slice(directory.length + 1));
+    },
+    may: async () => true,
+    which: async (program) => `/usr/bin/${program}`,
+    freeBytes: async () => 100 * 2 ** 30,
+    answers: async () => true,
+    ...host,
+  };
+  const subject: Subject = {
+    host: view,
+    config: parseConfig(config, "test"),
+    parts: parts ?? ({} as Parts),
+    containerdConfig: CONFIG,
+    daemon:
+      daemon === "none" ? undefined : { node: fake.node(), sandboxIds: fake.list().map(({ id }) => id) },
+  };
+  return await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject);
+}
+
+/** What is not as it should be: `kvm note`. */
+function troubles(findings: readonly Finding[]): string[] {
+  return findings.filter(({ verdict }) => verdict !== "ok").map(({ name, verdict }) => `${name} ${verdict}`);
+}
+
+const KVM = { acceleration: "kvm" };
+
+function onKvm(): FakeInspection {
+  const fake = new FakeInspection();
+  const node = fake.node();
+  fake.node = () => ({ ...node, ...KVM });
+  return fake;
+}
+
+describe("the doctor", () => {
+  it("finds nothing where all is well", async () => {
+    expect(troubles(await examine({ inspection: onKvm() }))).toEqual([]);
+  });
+
+  const journal = (id: string, kind: string) =>
+    [
+      { type: "opened", at: 1, sandboxId: id },
+      { type: "intent", at: 2, ref: 1, resource: { kind, path: "/run/blazar/sandboxes/x" } },
+    ]
+      .map((line) => `${JSON.stringify(line)}\n`)
+      .join("");
+  const LEFT = "f".repeat(64);
+
+  it.each<readonly [string, Different, string[], RegExp]>([
+    ["another user", { host: { uid: 1000 } }, ["privileges fault"], /run it as root/],
+    ["no KVM", { host: { may: async (path) => path !== "/dev/kvm" } }, ["kvm note"], /emulated/],
+    [
+      "a KVM that does not work",
+      { inspection: new FakeInspection() },
+      ["kvm note"],
+      /no guest boots with it/,
+    ],
+    [
+      "no KVM where it is wanted",
+      { config: '[vmm]\nacceleration = "kvm"', host: { may: async (path) => path !== "/dev/kvm" } },
+      ["kvm fault"],
+      /vmm.acceleration/,
+    ],
+    ["no QEMU", { host: { which: async () => undefined } }, ["vmm fault"], /install qemu-system-x86/],
+    [
+      "old control groups",
+      {
+        files: {
+          "/sys/fs/cgroup/cgroup.controllers": undefined,
+          "/proc/self/mounts": "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0",
+        },
+      },
+      ["cgroups note"],
+      /version 1/,
+    ],
+    [
+      "a missing controller",
+      { files: { "/sys/fs/cgroup/cgroup.controllers": "cpu pids" } },
+      ["cgroups fault"],
+      /without memory/,
+    ],
+    [
+      "an old kernel",
+      { files: { "/proc/sys/kernel/osrelease": "5.10.0" } },
+      ["kernel fault"],
+      /older than 5.14/,
+    ],
+    ["no overlayfs", { files: { "/proc/filesystems": "ext4" } }, ["kernel fault"], /modprobe overlay/],
+    ["no PSI", { files: { "/proc/pressure/memory": undefined } }, ["kernel note"], /psi=1/],
+    ["users of somebody else", { files: { "/etc/subuid": "bob:600000:65536" } }, ["users fault"], /to bob/],
+    [
+      "a full disk",
+      { host: { freeBytes: async (path) => (path.endsWith("images") ? 1000 : 2 ** 40) } },
+      ["disk fault"],
+      /image.directory/,
+    ],
+    ["no ping", { files: { [RANGE]: "1 0" } }, ["icmp echo note"], /ping_group_range/],
+    [
+      "no daemon",
+      { daemon: "none", config: "[keeper]\nstart = false" },
+      ["daemon fault"],
+      /systemctl start blazar/,
+    ],
+    [
+      "no keeper",
+      { host: { answers: async (socket) => !socket.endsWith("keeper.sock") } },
+      ["keeper fault"],
+      /blazar-keeper/,
+    ],
+    [
+      "missing parts",
+      { parts: new Error("cannot find the keeper") },
+      ["parts fault"],
+      /cannot find the keeper/,
+    ],
+    [
+      "containerd's old configuration",
+      { files: { [CONFIG]: CONTAINERD.replace("3", "2") } },
+      ["containerd fault"],
+      /version 3/,
+    ],
+    [
+      "a containerd that knows another socket",
+      { files: { [CONFIG]: CONTAINERD.replace("/run/blazar/", "/x/") } },
+      ["containerd fault"],
+      /\/x\/blazar.sock/,
+    ],
+    [
+      "a containerd without the runtime",
+      { files: { [CONFIG]: CONTAINERD.replace("sandboxer =", "other =") } },
+      ["containerd fault"],
+      /no runtime with/,
+    ],
+    ["what is not TOML", { files: { [CONFIG]: "version = " } }, ["containerd fault"], /not TOML/],
+    [
+      "no shim",
+      { host: { may: async (path) => !path.includes("shim") } },
+      ["containerd fault"],
+      /containerd-shim-blazar-v1/,
+    ],
+    [
+      "leftovers",
+      { files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory") } },
+      ["leftovers fault"],
+      /directory \/run\/blazar/,
+    ],
+    [
+      "a journal that cannot be read",
+      { files: { "/run/blazar/journals/x.jsonl.unreadable": "" } },
+      ["leftovers fault"],
+      /could not be read/,
+    ],
+  ])("finds %s", async (_, different, expected, text) => {
+    const findings = await examine({ inspection: onKvm(), ...different });
+    expect(troubles(findings)).toEqual(expected);
+    expect(findingsText(findings, plainScreen(100, 0))).toMatch(text);
+  });
+
+  it("takes no running sandbox's journal for a leftover", async () => {
+    const fake = onKvm();
+    const id = fake.startPod({ name: "web", namespace: "shop", path: "pool", containers: 1 });
+    const files = { [`/run/blazar/journals/${id}.jsonl`]: journal(id, "directory") };
+    expect(troubles(await examine({ inspection: fake, files }))).toEqual([]);
+  });
+
+  it("says what is stuck and what the host is short of", async () => {
+    const findings = await examine({ inspection: populatedInspection() });
+    expect(troubles(findings)).toEqual(["daemon note", "daemon fault", "kvm note"]);
+  });
+
+  it("goes on when one of its checks fails by itself", async () => {
+    const host = { freeBytes: () => Promise.reject(new Error("statfs is broken")) };
+    const findings = await examine({ inspection: onKvm(), host });
+    expect(troubles(findings)).toEqual(["disk fault"]);
+    expect(findings.find(({ name }) => name === "disk")?.text).toContain("statfs is broken");
+  });
+
+  it("prints faults first, each with what to do", async () => {
+    const host = { uid: 1000, may: async (path: string) => path !== "/dev/kvm" };
+    const text = findingsText(await examine({ inspection: onKvm(), host }), plainScreen(100, 0));
+    await expect(text).toMatchFileSnapshot("../console/snapshots/doctor.txt");
+  });
+});

@@ -1,0 +1,2 @@
+/** esbuild puts styles into page.css. */
+declare module "*.css" {}
