@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { command as runCommand } from "../setup/lib/entry.ts";
 import { cancelled } from "../src/lib/async.ts";
+import { measureInspection } from "./commands/inspection.ts";
 import { report } from "./commands/report.ts";
 import { type BenchCommand, runBench } from "./commands/run.ts";
 import { parseHandlers } from "./node/variants.ts";
@@ -95,6 +96,14 @@ function program(): Command {
       .option("--seed <n>", "of the order and the intervals; default: a new one, printed", seed)
       .action((flags: Flags) => bench(name as BenchCommand, flags));
   }
+  cli
+    .command("inspection")
+    .description("what inspection costs: CPU of a start, memory of a sandbox, on the fake driver")
+    .option("--pods <n>", "pods in each daemon", count, 300)
+    .option("--seed <n>", "of the order", seed, 1)
+    .action((flags: { readonly pods: number; readonly seed: number }) =>
+      measureInspection(flags.pods, flags.seed),
+    );
   cli
     .command("report")
     .description("figures and docs/performance.md from results files")

@@ -5,6 +5,7 @@ import type { ChartDefinition } from "../src/contracts/inspection.ts";
 import { ComparePage } from "./compare/compare-page.tsx";
 import { askHello, NO_ANSWER, Refusal } from "./data/api.ts";
 import { live } from "./data/live.ts";
+import { knownCharts } from "./data/replays.ts";
 import { go, type Route, useRoute } from "./data/route.ts";
 import { nextTheme } from "./data/settings.ts";
 import { FleetPage } from "./fleet/fleet-page.tsx";
@@ -24,6 +25,9 @@ export function App() {
   useEffect(() => {
     if (isLive) live.start();
   }, [isLive]);
+  useEffect(() => {
+    if (hello.data !== undefined) knownCharts.set(hello.data.charts);
+  }, [hello.data]);
   useKeys({
     "?": () => help.current?.showModal(),
     o: chooseFile,

@@ -32,7 +32,8 @@ export class DensityNode {
     private readonly events: { close(): void },
   ) {}
 
-  static async start(): Promise<DensityNode> {
+  /** @param sections more of the daemon's configuration */
+  static async start(sections: Parameters<typeof toml>[0] = {}): Promise<DensityNode> {
     const directory = await mkdtemp(join(tmpdir(), "blazar-density-"));
     try {
       await chmod(directory, 0o711);
@@ -47,6 +48,9 @@ export class DensityNode {
         toml({
           daemon: { state_directory: state, containerd_socket: eventSocket },
           storage: { scratch_directory: join(directory, "scratch") },
+          // the fake driver's taps cannot be joined to a network
+          network: { host: "none" },
+          ...sections,
         }),
       );
       await makeImage(directory);

@@ -6,13 +6,14 @@
  * because the text of everything that is loaded stays in memory. koffi (native code) and piscina (it starts its own
  * worker file) stay outside, in node_modules. Files are renamed into place: a daemon may be starting from the old ones.
  */
-import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
+import { replaceFile } from "./replace-file.ts";
 import { versionDefine } from "./version.ts";
 
 /** Resolved at run time, from node_modules beside dist/. */
@@ -143,13 +144,6 @@ export async function buildDist(progress: Progress): Promise<void> {
 async function workerNames(root: string): Promise<string[]> {
   const names = await readdir(path.join(root, "src", "workers"));
   return names.flatMap((name) => /^(.+)\.worker\.ts$/.exec(name)?.[1] ?? []);
-}
-
-async function replaceFile(file: string, contents: Uint8Array): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, contents);
-  await rename(temporary, file);
 }
 
 /** A worker that was renamed must not stay behind. */

@@ -4,13 +4,14 @@
  * Everything that the page needs is there: it works without a network. File names stay the same, because the server answers
  * with `no-store`. The layout's worker is elkjs's own file, unchanged.
  */
-import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** Copied as they are: source in the checkout → name in dist/page/. */
 const COPIED: readonly (readonly [string, string])[] = [
@@ -26,7 +27,7 @@ export function pageDirectory(): string {
   return path.join(distDirectory(), "page");
 }
 
-function pageOptions(): BuildOptions {
+function pageOptions() {
   return {
     absWorkingDir: repoRoot(),
     entryPoints: [{ in: "web/main.tsx", out: "page" }],
@@ -42,25 +43,28 @@ function pageOptions(): BuildOptions {
     assetNames: "[name]",
     // React's development half is left out
     define: { "process.env.NODE_ENV": '"production"' },
+    write: false,
     logLevel: "warning",
-  };
+  } satisfies BuildOptions;
 }
 
 /** Bundles the page; takes under a second. */
 export async function buildPage(progress: Progress): Promise<void> {
   const started = performance.now();
   const directory = pageDirectory();
-  await rm(directory, { recursive: true, force: true });
-  await mkdir(directory, { recursive: true });
-  await build(pageOptions()).catch((cause: unknown) => {
+  const { outputFiles } = await build(pageOptions()).catch((cause: unknown) => {
     throw blazarError("Internal", "bundle the page", "esbuild found the errors above", {
       subject: "web/main.tsx",
       remedy: "fix them; npm run check shows more",
       cause,
     });
   });
+  const files = new Map(outputFiles.map((file) => [file.path, file.contents]));
   for (const [source, name] of COPIED)
-    await copyFile(path.join(repoRoot(), source), path.join(directory, name));
+    files.set(path.join(directory, name), await readFile(path.join(repoRoot(), source)));
+  for (const [file, contents] of files) await replaceFile(file, contents);
+  for (const name of await readdir(directory))
+    if (!files.has(path.join(directory, name))) await rm(path.join(directory, name), { force: true });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(`✓ dist/page is built, ${await compressedKib(directory)} KiB compressed (${seconds} s)`);
 }

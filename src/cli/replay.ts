@@ -8,6 +8,9 @@ import { replayLines, replaySteps } from "../console/replay/page.ts";
 import { screenOf } from "../console/screen.ts";
 import { structuredLine } from "../console/structured.ts";
 import { BlazarError } from "../contracts/errors.ts";
+import type { SandboxDetail } from "../contracts/inspection.ts";
+import { chartDefinitions } from "../observe/charts/definitions.ts";
+import { replayJournal } from "../observe/replay/replay.ts";
 
 export interface ReplayOptions {
   readonly json?: boolean;
@@ -19,7 +22,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   const bytes = await readFile(file).catch((error: unknown) => {
     throw BlazarError.wrap(error, "InvalidArgument", { operation: "read a recording", subject: file });
   });
-  const recording = await readRecording(file, bytes, () => undefined);
+  const recording = await readRecording(file, bytes, readJournal);
   const screen = () => screenOf(process, Date.now());
   if (options.json === true) {
     for (const step of replaySteps(recording)) process.stdout.write(structuredLine(step, "json"));
@@ -29,4 +32,9 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   if (live) await replayLive(recording, screen);
   else process.stdout.write(replayLines(recording, screen()));
   return 0;
+}
+
+function readJournal(text: string): SandboxDetail | undefined {
+  const { detail } = replayJournal(text, { charts: chartDefinitions() });
+  return detail.history.length === 0 ? undefined : detail;
 }

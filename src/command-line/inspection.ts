@@ -21,14 +21,12 @@ import { COMPLETE, candidates, completionScript, SHELLS } from "./completion.ts"
 const POD = "an id, the beginning of one, a pod's name, or namespace/name";
 const CHARTS = ["sandbox", "boot", "container", "process"];
 
-/** The version in package.json; put in its place when this file is bundled (setup/lib/dist.ts). */
-declare const BLAZAR_VERSION: string;
-
-export function addInspectionCommands(cli: Command): void {
+/** @param version of this program */
+export function addInspectionCommands(cli: Command, version: string): void {
   addLists(cli);
   addAboutOne(cli);
   addStreams(cli);
-  addFiles(cli);
+  addFiles(cli, version);
   addReplay(cli);
   addPage(cli);
 }
@@ -110,16 +108,12 @@ function addAboutOne(cli: Command): void {
     });
 }
 
-function addFiles(cli: Command): void {
+function addFiles(cli: Command, version: string): void {
   asking(cli, "bundle", "write a tar with all that a report of a bug needs; nothing secret is in it")
     .argument("<pod>", POD)
     .option("--file <file>", "where to; - is standard output")
     .action(async (pod: string, options: BundleOptions) => {
-      process.exitCode = await (await import("../cli/inspection/bundle.ts")).bundle(
-        pod,
-        options,
-        BLAZAR_VERSION,
-      );
+      process.exitCode = await (await import("../cli/inspection/bundle.ts")).bundle(pod, options, version);
     });
 }
 

@@ -40,7 +40,7 @@ export function sandboxRow(
 
 /** On a terminal a long name makes room for what follows. */
 export function shortName(summary: SandboxSummary, columns: number): string {
-  return fitted(podName(summary), Math.max(LEAST_NAME, Math.floor(columns / 3)));
+  return fitted(podName(summary), Math.max(LEAST_NAME, Math.floor(columns / 4)));
 }
 
 /** Stuck first, and of each kind the oldest state first. */

@@ -88,7 +88,7 @@ describe("a pod's life", () => {
     expect(stuck.why).toMatch(/the answer of the (guest agent|VMM) is missing/);
     expect(stuck.why).toMatch(/The deadline containerCreate \(90.0 s\) ends that at .* UTC/);
     expect(stuck.why).toContain(`kill -CONT ${pid}`);
-    console.info(stuck.why);
+
     process.kill(pid, "SIGCONT");
     await created;
   }, 120_000);
@@ -98,7 +98,7 @@ describe("crictl inspectp", () => {
   it("shows the daemon's own words", async () => {
     const pod = await node.runPod();
     const { info } = await node.cri.podSandboxStatus(pod.id, true);
-    console.info(JSON.stringify(info, undefined, 2));
+
     expect(Object.keys(info)).toContain("why");
   }, 120_000);
 });

@@ -83,21 +83,37 @@ test("what blazar inspect has written is shown without a daemon", async () => {
   await page.locator('.state[data-item="creating"][data-innermost="true"]').waitFor();
 });
 
+test("a journal that is dropped is replayed back to its beginning", async () => {
+  const { page } = await openPage((await servedPage(undefined)).url);
+  await page.getByRole("heading", { name: "Drop a journal or a bundle here" }).waitFor();
+  await dropFiles(page, [{ name: "journal", bytes: Buffer.from(await journalText()) }]);
+  await page.getByRole("heading", { level: 1, name: "shop/web" }).waitFor();
+  await page.getByRole("tab", { name: /^Sandbox/ }).click();
+  await page.locator('.state[data-item="removed"][data-innermost="true"]').waitFor();
+  await page.keyboard.press("{");
+  await page.locator('.state[data-item="creating"][data-innermost="true"]').waitFor();
+  await page.locator(".row", { hasText: "Controller.Start" }).first().waitFor();
+  await page.getByText("A journal has no logs; a bundle has.").waitFor();
+});
+
 test("a bundle is read in the browser, and nothing of it is sent anywhere", async () => {
   const { page, requests } = await openPage((await servedPage(undefined)).url);
   await page.getByRole("heading", { name: "Drop a journal or a bundle here" }).waitFor();
   const before = requests.length;
   const one = { ...(await endedDetail()), why: "it was read from a bundle" };
   const bytes = tarOf({
-    "bundle/README": "a bundle",
-    "bundle/sandboxes/web.json": JSON.stringify(one),
-    "bundle/sandboxes/db.json": JSON.stringify(one),
+    "web/manifest.json": "{}",
+    "web/detail.json": JSON.stringify(one),
+    "web/why.txt": "it was read from a bundle",
+    "web/logs/console.log": "[    0.000000] a line of the console\n",
+    "db/detail.json": JSON.stringify(one),
   });
   await dropFiles(page, [{ name: "bundle.tar", bytes }]);
   const files = page.getByRole("region", { name: "From files" });
   await expect.poll(() => files.getByRole("link").count()).toBe(2);
   await files.getByRole("link").first().click();
   await page.getByText("it was read from a bundle").waitFor();
+  await page.getByRole("log").getByText("a line of the console").waitFor();
   expect(requests.slice(before).filter((request) => !/(elk-worker\.js|icon\.svg)$/.test(request))).toEqual(
     [],
   );
@@ -115,4 +131,16 @@ async function endedDetail() {
   const id = fake.startPod({ ...POD, stopAfter: 200 });
   fake.advance(60_000);
   return fake.get(id);
+}
+
+/** As a daemon writes it. */
+async function journalText(): Promise<string> {
+  const { summary, history } = await endedDetail();
+  const { id: sandboxId, pod, createdAt: at } = summary;
+  const lines = [
+    { type: "opened", at, sandboxId },
+    { type: "fact", at, name: "sandbox", value: { id: sandboxId, ...pod } },
+    ...history.map((entry) => ({ type: "history", at: entry.at + (entry.ms ?? 0), entry })),
+  ];
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }

@@ -1,8 +1,9 @@
 /** The transitions of a chart. The one that was taken last is drawn anew each time, as a stroke that runs along it. */
+
+import type { GraphEdge } from "../../src/charts/graph.ts";
+import type { Layout, PlacedEdge } from "../../src/charts/layout.ts";
 import type { HistoryEntry } from "../../src/contracts/inspection.ts";
 import { type Hands, TIP } from "./chart-states.tsx";
-import type { GraphEdge } from "./graph.ts";
-import type { Layout, PlacedEdge } from "./layout.ts";
 
 const LINE = 13;
 /** Of a label's first line, from its top. */
@@ -74,6 +75,7 @@ function Edge({ placed: { edge, path, label, lines }, isTaken, hands }: EdgeProp
       className="edge"
       data-item={edge.id}
       data-taken={isTaken}
+      data-inner={edge.from.includes(".")}
       tabIndex={hands.current === edge.id ? 0 : -1}
       aria-label={`${lines.join(" ")}, from ${edge.from} to ${edge.to}: ${eventsOf(edge)}`}
       aria-describedby={TIP}

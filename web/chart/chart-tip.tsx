@@ -1,12 +1,12 @@
 /** What a state or a transition is: shown beside it while it has the pointer or the focus. */
 import { type RefObject, useLayoutEffect, useRef, useState } from "react";
+import { allStates, type Graph, type GraphState } from "../../src/charts/graph.ts";
+import type { Item } from "../../src/charts/layout.ts";
 import type { ChartDefinition, ChartTransition, RunningDeadline } from "../../src/contracts/inspection.ts";
 import type { ChartMoment } from "../model/moments.ts";
 import { duration } from "../model/words.ts";
 import { Guest } from "../parts/text.tsx";
 import { TIP } from "./chart-states.tsx";
-import { allStates, type Graph, type GraphState } from "./graph.ts";
-import type { Item } from "./layout.ts";
 
 export interface ChartTipProps {
   readonly item: Item;

@@ -5,14 +5,14 @@
  * explained beside it. The active states stay in sight.
  */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { allStates, edgeTaken, type Graph, graphOf, isIn } from "../../src/charts/graph.ts";
+import type { Item, Layout } from "../../src/charts/layout.ts";
 import type { ChartDefinition, RunningDeadline } from "../../src/contracts/inspection.ts";
 import type { ChartMoment } from "../model/moments.ts";
 import { Nothing } from "../parts/card.tsx";
 import { ChartEdges } from "./chart-edges.tsx";
 import { ChartStates } from "./chart-states.tsx";
 import { ChartTip } from "./chart-tip.tsx";
-import { allStates, edgeTaken, type Graph, graphOf, isIn } from "./graph.ts";
-import type { Item, Layout } from "./layout.ts";
 import { useLayout } from "./use-layout.ts";
 import { useZoom, ZoomButtons } from "./zoom.tsx";
 

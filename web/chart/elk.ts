@@ -4,10 +4,10 @@
  * Each chart is laid out once for each direction.
  */
 import ElkConstructor, { type ElkNode } from "elkjs/lib/elk-api.js";
+import { graphOf } from "../../src/charts/graph.ts";
+import { type Direction, fromElk, type Layout, toElk } from "../../src/charts/layout.ts";
 import type { ChartDefinition } from "../../src/contracts/inspection.ts";
 import { trustedWorkerUrl } from "../data/trusted.ts";
-import { graphOf } from "./graph.ts";
-import { type Direction, fromElk, type Layout, toElk } from "./layout.ts";
 
 const WORKER = "/elk-worker.js";
 

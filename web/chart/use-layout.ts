@@ -1,8 +1,8 @@
 /** A chart's layout, when the worker has made it. */
 import { useEffect, useState } from "react";
+import type { Layout } from "../../src/charts/layout.ts";
 import type { ChartDefinition } from "../../src/contracts/inspection.ts";
 import { layoutOf } from "./elk.ts";
-import type { Layout } from "./layout.ts";
 
 interface Laid {
   readonly definition: ChartDefinition;

@@ -23,6 +23,8 @@ export interface ShownSandbox {
   readonly error?: string | undefined;
   /** It comes from a file, so its time stands still. */
   readonly replayed: boolean;
+  /** Of a file, by name. */
+  readonly logs?: Readonly<Record<string, string>> | undefined;
 }
 
 const recent = new Map<string, { readonly entry: HistoryEntry; readonly came: number }[]>();
@@ -40,7 +42,12 @@ export function useSandbox(id: string): ShownSandbox {
   if (!fromFile) return { detail: data, error: error?.message, replayed: false };
   const replay = files.find(({ key }) => key === id);
   const lost = "This page was loaded anew since the file was opened: open it again.";
-  return { detail: replay?.detail, error: replay === undefined ? lost : undefined, replayed: true };
+  return {
+    detail: replay?.detail,
+    error: replay === undefined ? lost : undefined,
+    replayed: true,
+    logs: replay?.logs,
+  };
 }
 
 async function detailOf(id: string, signal: AbortSignal): Promise<SandboxDetail> {

@@ -1,6 +1,6 @@
 /** Opens files that are chosen or dropped, and shows what is in them. */
 
-import { addReplays } from "../data/replays.ts";
+import { addReplays, knownCharts } from "../data/replays.ts";
 import { go } from "../data/route.ts";
 import { Store } from "../data/store.ts";
 import { announce } from "../parts/announcer.tsx";
@@ -27,8 +27,8 @@ export async function openFiles(files: readonly File[]): Promise<void> {
   for (const file of files) {
     try {
       if (file.size > MOST_BYTES) throw new Error("it is too large for a journal or a bundle");
-      const details = await sandboxesOf(new Uint8Array(await file.arrayBuffer()));
-      added.push(...addReplays(file.name, details));
+      const read = await sandboxesOf(new Uint8Array(await file.arrayBuffer()), knownCharts.get());
+      added.push(...addReplays(file.name, read));
     } catch (error) {
       trouble.set(`${file.name} cannot be shown: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -1,29 +1,66 @@
 /**
  * What is in a file: the sandboxes of a journal, of a bundle (a tar, also gzipped), or of `blazar inspect -o json`.
  */
-import type { SandboxDetail } from "../../src/contracts/inspection.ts";
+import type { ChartDefinition, SandboxDetail } from "../../src/contracts/inspection.ts";
+import { replayJournal } from "../../src/observe/replay/replay.ts";
 import { detailsIn } from "../model/checked.ts";
-import { isTar, readTar } from "../model/tar.ts";
+import { isTar, readTar, type TarFile } from "../model/tar.ts";
+
+export interface ReadSandbox {
+  readonly detail: SandboxDetail;
+  /** By name, as far as the bundle has them. */
+  readonly logs: Readonly<Record<string, string>>;
+}
 
 const decoder = new TextDecoder();
 
 /** @throws Error if there is no sandbox in it */
-export async function sandboxesOf(bytes: Uint8Array<ArrayBuffer>): Promise<SandboxDetail[]> {
+export async function sandboxesOf(
+  bytes: Uint8Array<ArrayBuffer>,
+  charts: readonly ChartDefinition[],
+): Promise<ReadSandbox[]> {
   const plain = isGzip(bytes) ? await unzipped(bytes) : bytes;
-  const texts = isTar(plain)
-    ? readTar(plain).map((file) => decoder.decode(file.bytes))
-    : [decoder.decode(plain)];
-  const found = texts.flatMap(sandboxesIn);
+  const found = isTar(plain)
+    ? sandboxesInBundle(readTar(plain), charts)
+    : sandboxesIn(decoder.decode(plain), charts);
   if (found.length === 0) throw new Error("it is no journal, and no bundle with a sandbox in it");
   return found;
 }
 
-function sandboxesIn(text: string): SandboxDetail[] {
+/** Logs are in the folder `logs` beside the sandbox's file. */
+function sandboxesInBundle(files: readonly TarFile[], charts: readonly ChartDefinition[]): ReadSandbox[] {
+  return files.flatMap(({ name, bytes }) => {
+    if (name.endsWith(".log") || name.endsWith(".txt")) return [];
+    const folder = `${name.slice(0, name.lastIndexOf("/") + 1)}logs/`;
+    const beside = files.filter((file) => file.name.startsWith(folder) && file.name.endsWith(".log"));
+    const logs = beside.map((file) => [
+      file.name.slice(folder.length, -".log".length),
+      decoder.decode(file.bytes),
+    ]);
+    return sandboxesIn(decoder.decode(bytes), charts).map(({ detail }) => ({
+      detail,
+      logs: Object.fromEntries(logs),
+    }));
+  });
+}
+
+function sandboxesIn(text: string, charts: readonly ChartDefinition[]): ReadSandbox[] {
+  const details = detailsInJson(text) ?? journalIn(text, charts);
+  return details.map((detail) => ({ detail, logs: {} }));
+}
+
+/** Undefined: it is not one JSON value. */
+function detailsInJson(text: string): SandboxDetail[] | undefined {
   try {
     return detailsIn(JSON.parse(text));
   } catch {
-    return [];
+    return undefined;
   }
+}
+
+function journalIn(text: string, charts: readonly ChartDefinition[]): SandboxDetail[] {
+  const { detail } = replayJournal(text, { charts });
+  return detail.summary.id !== "" || detail.history.length > 0 ? [detail] : [];
 }
 
 function isGzip(bytes: Uint8Array): boolean {

@@ -1,9 +1,9 @@
 /** A sandbox's logs on the host, as they grow: of the VMM, of the guest's console, of the agent. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import type { LogName } from "../../src/contracts/inspection.ts";
 import { openLog } from "../data/api.ts";
-import { harmlessLine } from "../model/harmless.ts";
+import { harmless, harmlessLine } from "../model/harmless.ts";
 import { LogLines } from "../model/log-lines.ts";
 import { Card, Nothing } from "../parts/card.tsx";
 import { Tabs } from "../parts/tabs.tsx";
@@ -31,6 +31,23 @@ export function Logs({ id, ended }: LogsProps) {
         {error === undefined && lines.length === 0 && <Nothing>There is nothing in it.</Nothing>}
         {lines.length > 0 && <Lines lines={lines} />}
       </Tabs>
+    </Card>
+  );
+}
+
+/** Those of a bundle. */
+export function KeptLogs({ logs }: { readonly logs: Readonly<Record<string, string>> }) {
+  const tabs = Object.keys(logs).map((key) => ({ key, label: harmless(key, 30) }));
+  const [chosen, choose] = useState(tabs[0]?.key ?? "");
+  const lines = useMemo(() => new LogLines().add(logs[chosen] ?? ""), [logs, chosen]);
+  return (
+    <Card title="Logs" className="logs">
+      {tabs.length === 0 && <Nothing>A journal has no logs; a bundle has.</Nothing>}
+      {tabs.length > 0 && (
+        <Tabs label="Logs" tabs={tabs} chosen={chosen} choose={choose}>
+          {lines.length === 0 ? <Nothing>There is nothing in it.</Nothing> : <Lines lines={lines} />}
+        </Tabs>
+      )}
     </Card>
   );
 }

@@ -5,12 +5,12 @@ import { useNow } from "../data/clock.ts";
 import { useSandbox } from "../data/sandbox.ts";
 import { chartAt, chartKeys, goingOnAt, momentsOf, stateAt } from "../model/moments.ts";
 import { TimeScale } from "../model/time-scale.ts";
-import { Card, Nothing } from "../parts/card.tsx";
+import { Nothing } from "../parts/card.tsx";
 import { useKeys } from "../parts/keys.ts";
 import { Timeline } from "../timeline/timeline.tsx";
 import { ChartCard } from "./chart-card.tsx";
 import { Deadlines, Facts, Resources } from "./held.tsx";
-import { Logs } from "./logs.tsx";
+import { KeptLogs, Logs } from "./logs.tsx";
 import { SandboxHead } from "./sandbox-head.tsx";
 import { TimeBar } from "./time-bar.tsx";
 import { usePlayer } from "./use-player.ts";
@@ -25,9 +25,9 @@ const FAST_MS = 200;
 const SLOW_MS = 1_000;
 
 export function SandboxPage({ id, charts }: SandboxPageProps) {
-  const { detail, error, replayed } = useSandbox(id);
+  const { detail, error, replayed, logs } = useSandbox(id);
   if (detail !== undefined)
-    return <Sandbox id={id} detail={detail} charts={charts} replayed={replayed} error={error} />;
+    return <Sandbox id={id} detail={detail} charts={charts} replayed={replayed} logs={logs} error={error} />;
   if (error === undefined) return <Nothing>Asking…</Nothing>;
   return (
     <div className="notice" role="alert">
@@ -41,9 +41,10 @@ interface SandboxProps extends SandboxPageProps {
   readonly detail: SandboxDetail;
   readonly replayed: boolean;
   readonly error: string | undefined;
+  readonly logs: Readonly<Record<string, string>> | undefined;
 }
 
-function Sandbox({ id, detail, charts, replayed, error }: SandboxProps) {
+function Sandbox({ id, detail, charts, replayed, error, logs }: SandboxProps) {
   const now = useEndOrNow(detail, replayed);
   const scale = useMemo(() => TimeScale.of(detail.history, firstOf(detail), now), [detail, now]);
   const moments = useMemo(() => momentsOf(detail), [detail]);
@@ -94,19 +95,15 @@ function Sandbox({ id, detail, charts, replayed, error }: SandboxProps) {
           select={setSelected}
           show={player.show}
         />
-        {replayed ? <NoLogs /> : <Logs id={id} ended={detail.summary.endedAt !== undefined} />}
+        {replayed ? (
+          <KeptLogs logs={logs ?? {}} />
+        ) : (
+          <Logs id={id} ended={detail.summary.endedAt !== undefined} />
+        )}
         <Resources detail={detail} isPast={isPast} />
         <Facts detail={detail} moment={chartAt(detail, key, at)} isPast={isPast} />
       </div>
     </div>
-  );
-}
-
-function NoLogs() {
-  return (
-    <Card title="Logs">
-      <Nothing>A journal holds no logs; a bundle does, as files of their own.</Nothing>
-    </Card>
   );
 }
 

@@ -13,7 +13,9 @@ export interface ExecOptions extends DaemonOptions {
 }
 
 /** Returns the exit code. */
-export async function exec(word: string, command: readonly string[], options: ExecOptions): Promise<number> {
+export async function exec(word: string, words: readonly string[], options: ExecOptions): Promise<number> {
+  // commander hands it over, because an argument comes before it
+  const command = words[0] === "--" ? words.slice(1) : words;
   const terminal = options.tty === true;
   // a shell without input would end at once
   const interactive = options.interactive === true || command.length === 0;

@@ -29,7 +29,10 @@ export async function graphText(
   if (definition === undefined) throw unknown(state?.chart ?? word, definitions);
   const active = state?.active ?? [];
   if (format === "json") return structured({ definition, active }, "json");
-  return mermaid(definition, active);
+  if (format === "mermaid") return mermaid(definition, active);
+  // the layout's library is as large as all of the rest
+  const { chartSvg } = await import("./svg.ts");
+  return await chartSvg(definition, active);
 }
 
 /** The boot's chart while there is one that moves, else the sandbox's. */

@@ -15,6 +15,7 @@ import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
 import { METRIC_TABLE } from "../../../src/observe/metrics/table.ts";
 import { mermaid, table } from "./chart.ts";
+import { cliPage } from "./cli-page.ts";
 import { type Picture, pictureSvg } from "./picture.ts";
 
 interface Chart {
@@ -44,6 +45,7 @@ export function generatedPages(): Record<string, string> {
   return {
     "docs/configuration.md": configurationPage(),
     "docs/charts.md": chartsPage(),
+    "docs/cli.md": cliPage(),
     "docs/observability.md": observabilityPage(),
     ...Object.fromEntries(pictures),
   };

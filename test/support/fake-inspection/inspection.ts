@@ -19,7 +19,7 @@ import type {
   StepFigures,
   WatchFilter,
 } from "../../../src/contracts/inspection.ts";
-import { CHARTS } from "./charts.ts";
+import { chartDefinitions } from "../../../src/observe/charts/definitions.ts";
 import { downwards, type Life, type PodPlan, type Teller, upwards } from "./lives.ts";
 import { idOf, seeded } from "./random.ts";
 import { FakeRecord } from "./record.ts";
@@ -56,7 +56,7 @@ export class FakeInspection implements Inspection {
       ...{ id, pod, createdAt: this.clock, path: "" as const, pid: 0 },
       ...{ vcpus: 1, memoryBytes: 256 * 2 ** 20, containers: 0 },
     };
-    const record = new FakeRecord(facts, this.now, CHARTS, (event) => this.events.next(event));
+    const record = new FakeRecord(facts, this.now, chartDefinitions(), (event) => this.events.next(event));
     const teller = { record, plan, random: seeded(id), now: this.now };
     this.pods.set(id, { teller, life: upwards(teller), due: this.clock });
     this.advance(0);
@@ -145,7 +145,7 @@ export class FakeInspection implements Inspection {
   }
 
   charts(): readonly ChartDefinition[] {
-    return CHARTS;
+    return chartDefinitions();
   }
 
   usage(ids: readonly string[]): Promise<SandboxUsage[]> {

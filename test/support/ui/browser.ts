@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 import { pageDirectory } from "../../../setup/lib/page.ts";
+import { chartDefinitions } from "../../../src/observe/charts/definitions.ts";
 import { PageServer } from "../../../src/page/server.ts";
 import type { PageSource } from "../../../src/page/source.ts";
 import { InspectionClient } from "../../../src/rpc/inspection/client.ts";
@@ -53,13 +54,12 @@ export interface OpenPage {
 
 /** Serves a daemon's inspection by a page server, as `blazar ui` does. */
 export async function servedPage(source: PageSource | undefined): Promise<PageServer> {
-  const { CHARTS } = await import("../fake-inspection/charts.ts");
   const server = await PageServer.start({
     version: "0.1.0",
     port: 0,
     directory: pageDirectory(),
     source,
-    charts: CHARTS,
+    charts: chartDefinitions(),
   });
   onTestFinished(() => server.stop());
   return server;

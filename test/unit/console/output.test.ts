@@ -36,6 +36,7 @@ describe("what the commands print", () => {
     },
     "graph adopting": () => graphText(daemon, { word: "adopting", chart: undefined, format: "mermaid" }),
     "graph container": () => graphText(daemon, { word: "container", chart: undefined, format: "mermaid" }),
+    "graph process svg": () => graphText(daemon, { word: "process", chart: undefined, format: "svg" }),
     top: async () => {
       const running = (await daemon.list()).filter(({ pid }) => pid > 0).slice(0, 6);
       const ids = running.map(({ id }) => id);
@@ -76,6 +77,22 @@ describe("what the commands print", () => {
       expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       expect(text).toContain("evil");
     }
+  });
+
+  it("draws every chart, with the active states lit and all texts harmless", async () => {
+    for (const word of ["sandbox", "boot", "container", "adopting"]) {
+      const svg = await graphText(daemon, { word, chart: undefined, format: "svg" });
+      expect(svg.startsWith("<svg ")).toBe(true);
+      expect(svg.includes(" active")).toBe(word === "adopting");
+    }
+    const [chart] = await daemon.charts();
+    const title = "<script>alert(1)</script>";
+    const hostile = {
+      ...daemon,
+      charts: () => Promise.resolve(chart === undefined ? [] : [{ ...chart, title }]),
+    };
+    const svg = await graphText(hostile, { word: chart?.name, chart: undefined, format: "svg" });
+    expect(svg).not.toContain("<script>");
   });
 
   it("gives programs the data as it is", async () => {

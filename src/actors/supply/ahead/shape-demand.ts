@@ -10,6 +10,8 @@ import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 const REMEMBERED = 16;
 /** Another size has to be asked for so much more often: what is there ahead is not thrown away for a whim. */
 const CLEARLY = 2;
+/** Half a VM is none, and three quarters of one are one. */
+const CAUTIOUSLY = 0.25;
 
 export class ShapeDemand {
   private readonly recent: VmShape[] = [];
@@ -27,10 +29,10 @@ export class ShapeDemand {
     this.hostNetworks.shift();
   }
 
-  /** How many of `max` shall have the host's network ahead. */
+  /** How many of `max` shall have the host's network ahead. When in doubt one fewer: to leave it costs the others time. */
   withHostNetwork(max: number): number {
     const count = this.hostNetworks.filter((has) => has).length;
-    return count === 0 ? 0 : Math.round((count / this.hostNetworks.length) * max);
+    return count === 0 ? 0 : Math.floor((count / this.hostNetworks.length) * max + CAUTIOUSLY);
   }
 
   /** What there shall be one of, where there is one of `current` now. */

@@ -50,6 +50,7 @@ describe("a warm VM with the host's network", () => {
     ["no pod has come", { hostPods: 0 }, 0],
     ["pods without hostNetwork have come", { hostPods: 0, others: 3 }, 0],
     ["few of the pods had it", { hostPods: 1, others: 5, warm: 2 }, 0],
+    ["half of the pods had it, and there is one VM", { hostPods: 2, others: 2 }, 0],
     ["half of the pods had it", { hostPods: 2, others: 2, warm: 2 }, 1],
   ])("is made as often as it will be wanted: %s", async (_, given, count) => {
     await node(given);

@@ -8,7 +8,7 @@ import type {
   ChartStateDefinition,
   ChartTransition,
   HistoryEntry,
-} from "../../src/contracts/inspection.ts";
+} from "../contracts/inspection.ts";
 
 /** Characters in a line of a label. */
 const LINE = 24;
