@@ -46,7 +46,7 @@ export function waterfall(history: readonly HistoryEntry[], since: number, scree
   const depths = depthsOf(history, now);
   return bursts(history, now)
     .map((burst) => {
-      const heading = `${moment(burst.from)}  +${span(burst.from - since)}, ${span(burst.to - burst.from)} long`;
+      const heading = `${moment(burst.from)}  +${span(Math.max(0, burst.from - since))}, ${span(burst.to - burst.from)} long`;
       return `${paint.bold(fitted(heading, screen.columns))}\n${rows(burst, depths, screen)}`;
     })
     .join("\n");

@@ -43,7 +43,7 @@ export function why(known: Known, around: Circumstances): string {
     stateOf(summary, around),
     failureOf(summary),
     vmmOf(summary, around),
-    ...(ended ? [] : [waitOf(focus), deadlineOf(known.deadlines, focus, around), stuckOf(summary)]),
+    ...(ended ? [] : [waitOf(focus, around), deadlineOf(known.deadlines, focus, around), stuckOf(summary)]),
     ended ? lastTroubleOf(known.history) : beforeOf(known.history, focus),
     ...(ended ? notesOfHost(known.history) : around.shortages),
     ended ? "" : remedyOf(summary, focus, around),
@@ -61,7 +61,7 @@ function stateOf(summary: SandboxSummary, { now, usual }: Circumstances): string
     const ready = startMs === undefined ? "it was never ready" : `it was ready after ${duration(startMs)}`;
     return `${pod} has ended at ${timeOfDay(endedAt)}, after ${duration(endedAt - createdAt)}; ${ready}`;
   }
-  const held = `${pod} is in ${state} since ${duration(now - since)}`;
+  const held = `${pod} has been in ${state} for ${duration(now - since)}`;
   const known = usual?.(state);
   return known === undefined
     ? held
@@ -84,10 +84,12 @@ function vmmOf({ pid }: SandboxSummary, { vmm }: Circumstances): string {
   return vmm === undefined ? "" : `Its VMM (pid ${pid}) ${vmm}, so its guest does not run`;
 }
 
-function waitOf(focus: Focus | undefined): string {
+function waitOf(focus: Focus | undefined, { vmm }: Circumstances): string {
   if (focus === undefined) return "";
   const who = subjectOf(focus);
   if (focus.wait === undefined) {
+    // whatever the chart waits for, it comes from a guest that runs
+    if (vmm !== undefined) return "";
     const resting = restingIn(focus.chart, focus.path);
     return resting === undefined ? "" : `${who} ${resting}`;
   }

@@ -202,7 +202,7 @@ export class FakeInspection implements Inspection {
   private why(record: FakeRecord): string {
     const { state, since, pod, failure, stuck } = record.summary();
     const seconds = ((this.clock - since) / 1000).toFixed(1);
-    const first = `Pod ${pod.namespace}/${pod.name} is in ${state} since ${seconds} s.`;
+    const first = `Pod ${pod.namespace}/${pod.name} has been in ${state} for ${seconds} s.`;
     const waits = record.deadlines().map(({ name, wait, endsAt }) => {
       const left = ((endsAt - this.clock) / 1000).toFixed(1);
       return `It waits: ${wait} The deadline ${name} ends that in ${left} s.`;

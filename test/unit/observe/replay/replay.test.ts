@@ -146,7 +146,7 @@ describe("a moment of a history", () => {
       { id: 3, kind: "effect", cause: 2, chart: "sandbox", at: 10, name: "provision" },
       { id: 1, kind: "call", at: 9, name: "Controller.Create" },
     ]);
-    expect(then.why).toContain("is in creating since 5 ms. It waits for its directories");
+    expect(then.why).toContain("has been in creating for 5 ms. It waits for its directories");
     expect(then.summary.phase).toBe("creating");
   });
 });

@@ -139,7 +139,7 @@ describe("why", () => {
     const usual = () => ({ p50: 14, p99: 40 });
     const shortages = ["the host is short of memory: tasks waited for 34 % of the last 10 s"];
     expect(why(known, around({ usual, shortages }))).toBe(
-      "Pod shop/web is in booting.settingUp since 12.3 s, which usually takes 14 ms (p99 40 ms). It waits for names, files, entropy, clock and network to be set in its guest (now guest sandbox.setup); the answer of the guest agent is missing. The deadline guestSetup (60.0 s) ends that at 03:01:00 UTC, in 47.7 s, then comes failed. Before: queued 600 ms, booting 300 ms. The last that failed was fork, after 500 ms: no memory. The host is short of memory: tasks waited for 34 % of the last 10 s. What you can do: look at what the guest says (`blazar logs --console` and `--agent`) and at what it does (`blazar exec`).",
+      "Pod shop/web has been in booting.settingUp for 12.3 s, which usually takes 14 ms (p99 40 ms). It waits for names, files, entropy, clock and network to be set in its guest (now guest sandbox.setup); the answer of the guest agent is missing. The deadline guestSetup (60.0 s) ends that at 03:01:00 UTC, in 47.7 s, then comes failed. Before: queued 600 ms, booting 300 ms. The last that failed was fork, after 500 ms: no memory. The host is short of memory: tasks waited for 34 % of the last 10 s. What you can do: look at what the guest says (`blazar logs --console` and `--agent`) and at what it does (`blazar exec`).",
     );
   });
 
