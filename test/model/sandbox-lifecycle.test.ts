@@ -20,6 +20,7 @@ import type { VmFaults } from "../support/fake-vmm/vm.ts";
 import { type HostFault, MemoryHost } from "../support/memory-host/host.ts";
 import { containerRequest, podSpec, putVolumes, withVolumes } from "../support/memory-host/pods.ts";
 import { rehearsable } from "../support/memory-host/warm-stock.ts";
+import { historyProblems } from "./histories.ts";
 
 /** Histories of the first property; the second takes a quarter of it. */
 const RUNS = Number(process.env["BLAZAR_MODEL_RUNS"] ?? 2_000);
@@ -399,6 +400,7 @@ describe("sandboxes", () => {
       await run.end();
       expect(run.wrong).toEqual([]);
       expect(run.memory.remains()).toEqual([]);
+      expect(historyProblems(run.memory.histories)).toEqual([]);
       expect([...run.open]).toEqual([]);
       expect(run.actors.sandboxes.size).toBe(0);
     },
