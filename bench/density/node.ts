@@ -48,6 +48,8 @@ export class DensityNode {
         toml({
           daemon: { state_directory: state, containerd_socket: eventSocket },
           storage: { scratch_directory: join(directory, "scratch") },
+          // the fake driver's taps cannot be joined to a network
+          network: { host: "none" },
           ...sections,
         }),
       );

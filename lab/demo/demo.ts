@@ -18,6 +18,8 @@ export interface DemoOptions {
   readonly program: string;
   /** One JSON object instead of text. */
   readonly json: boolean;
+  /** Leaves the pod running and serves the state-chart page, until Ctrl-C. */
+  readonly ui?: boolean;
 }
 
 const FAILED = 1;
@@ -31,7 +33,7 @@ export async function demo(options: DemoOptions): Promise<number> {
     const reason = await reasonAgainstContainerd(built);
     await interruptible("show the demo", (signal) =>
       reason === undefined
-        ? showPod(built, program, report, signal)
+        ? showPod({ built, program, ui: options.ui === true }, report, signal)
         : showStandalone(reason, program, report, signal),
     );
   } catch (error) {

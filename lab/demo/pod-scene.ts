@@ -4,6 +4,7 @@
  * Every claim on the screen is checked. A guest with the host's kernel, a wrong exit code or a line missing in the
  * log is a failure. The node is private and is gone at the end.
  */
+import { once } from "node:events";
 import { mkdir, readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import { type LogLine, readContainerLog } from "../cri/container-log.ts";
 import { until } from "../host/until.ts";
 import { busyboxImage } from "../images/busybox.ts";
 import { nodeLeftovers, podLeftovers } from "../node/leftovers.ts";
+import { servePage } from "../node/page.ts";
 import { creationSteps, podTimeline } from "../node/pod-timeline.ts";
 import { hostNetworkPod } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
@@ -31,10 +33,17 @@ const GREETER =
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 const NEIGHBOUR = `echo boot $(cat ${BOOT_ID}); exec sleep 3600`;
 
-/** Shows it all. Throws the first failure; the node is cleaned up whatever happens. @param program the bundled product */
+export interface PodSceneOptions {
+  readonly built: Artifacts;
+  /** The bundled product. */
+  readonly program: string;
+  /** The pod is left running below the state-chart page until the signal is aborted. */
+  readonly ui: boolean;
+}
+
+/** Shows it all. Throws the first failure; the node is cleaned up whatever happens. */
 export async function showPod(
-  built: Artifacts,
-  program: string,
+  { built, program, ui }: PodSceneOptions,
   report: Report,
   signal: AbortSignal,
 ): Promise<void> {
@@ -52,7 +61,7 @@ export async function showPod(
       node.containerd.importImage(await busyboxImage(IMAGE, built.busybox)),
     );
     signal.throwIfAborted();
-    await new PodScene(node, report, ids, signal).play();
+    await new PodScene(node, report, ids, signal).play(ui ? program : undefined);
   } finally {
     await clearAway(node, ids, report);
   }
@@ -88,7 +97,8 @@ class PodScene {
     this.config = hostNetworkPod("demo", { logDirectory: this.logs });
   }
 
-  async play(): Promise<void> {
+  /** @param uiProgram serves the page at the end */
+  async play(uiProgram: string | undefined): Promise<void> {
     const { report } = this;
     await mkdir(this.logs);
     report.heading("A pod: two containers in one microVM");
@@ -103,6 +113,7 @@ class PodScene {
       report.heading("Commands in a running container");
       await this.showExecSync(greeter);
       await this.showShell(greeter);
+      if (uiProgram !== undefined) await this.showPage(uiProgram);
     } finally {
       await this.removePod(pod);
     }
@@ -197,6 +208,20 @@ class PodScene {
     report.fact("its screen", lines.join("\n"));
     check(lines.includes("42"), "the shell's answer is not on its screen");
     check(code === SHELL_CODE, `the shell's exit code is ${code}, not ${SHELL_CODE}`);
+  }
+
+  /** Until Ctrl-C. */
+  private async showPage(program: string): Promise<void> {
+    const { report, node, signal } = this;
+    report.heading("The state-chart page");
+    const page = await servePage(program, node.stateDirectory);
+    try {
+      report.fact("open in a browser", page.url);
+      report.fact("until", "Ctrl-C; then the pod and the node are taken away");
+      if (!signal.aborted) await once(signal, "abort");
+    } finally {
+      await page.stop();
+    }
   }
 
   private async removePod(pod: string): Promise<void> {

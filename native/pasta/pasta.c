@@ -9,8 +9,9 @@
  * written, and pages that hold nothing else are given back once, when it is ready: they read as zeros all the same (madvise(2),
  * MADV_DONTNEED). That is most of the time and memory that its start takes.
  *
- * And pasta is told that no peer is near (getsockopt(2) of TCP_INFO). For a near one it lets the guest send as much as the peer
- * takes, whatever the socket between them takes; what does not fit it drops, and the guest waits for its timeout each time.
+ * And pasta is told that no peer is near, and that the host itself takes no more than the socket to it (getsockopt(2) of
+ * TCP_INFO). It lets the guest send to these as much as the peer takes, whatever the socket between them takes; what does not
+ * fit it drops, and the guest waits for its timeout each time.
  *
  * It uses system calls only: pasta is stopped in the middle of its start. Must not touch anything else that pasta does.
  */
@@ -20,6 +21,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -29,6 +31,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -40,6 +43,8 @@
 #define PAGE 4096UL
 /* Microseconds. pasta takes a peer for near that answers within 10. */
 #define FAR_US 100
+/* Segments that are larger go by the host's loopback. */
+#define LARGEST_FRAME 16384
 /* Less than that is written. */
 #define LARGE (4 * PAGE)
 
@@ -196,12 +201,26 @@ EXPORT int bind(int fd, const struct sockaddr *address, socklen_t length) {
   return error == 0 ? 0 : -1;
 }
 
+/* Bytes that a socket takes now: a quarter is for what the kernel needs beside them. */
+static uint32_t room_of(int fd) {
+  int buffer = 0, queued = 0;
+  socklen_t length = sizeof buffer;
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer, &length) < 0) return UINT32_MAX;
+  if (syscall(SYS_ioctl, fd, SIOCOUTQ, &queued) < 0) return UINT32_MAX;
+  buffer -= buffer / 4;
+  return buffer > queued ? (uint32_t)(buffer - queued) : 0;
+}
+
 EXPORT int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict length) {
   int result = (int)syscall(SYS_getsockopt, fd, level, option, value, length);
   if (result < 0 || level != IPPROTO_TCP || option != TCP_INFO) return result;
   struct tcp_info *info = value;
-  if (*length >= offsetof(struct tcp_info, tcpi_min_rtt) + sizeof info->tcpi_min_rtt && info->tcpi_min_rtt < FAR_US)
-    info->tcpi_min_rtt = FAR_US;
+  if (*length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info->tcpi_snd_wnd) return result;
+  if (info->tcpi_min_rtt < FAR_US) info->tcpi_min_rtt = FAR_US;
+  if (info->tcpi_snd_mss > LARGEST_FRAME) {
+    uint32_t room = room_of(fd);
+    if (info->tcpi_snd_wnd > room) info->tcpi_snd_wnd = room;
+  }
   return result;
 }
 

@@ -75,6 +75,7 @@ function Edge({ placed: { edge, path, label, lines }, isTaken, hands }: EdgeProp
       className="edge"
       data-item={edge.id}
       data-taken={isTaken}
+      data-inner={edge.from.includes(".")}
       tabIndex={hands.current === edge.id ? 0 : -1}
       aria-label={`${lines.join(" ")}, from ${edge.from} to ${edge.to}: ${eventsOf(edge)}`}
       aria-describedby={TIP}

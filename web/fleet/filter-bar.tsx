@@ -7,11 +7,9 @@ export interface FilterBarProps {
   readonly filter: FleetFilter;
   readonly setFilter: (filter: FleetFilter) => void;
   readonly search: RefObject<HTMLInputElement | null>;
-  readonly shown: number;
-  readonly all: number;
 }
 
-export function FilterBar({ filter, setFilter, search, shown, all }: FilterBarProps) {
+export function FilterBar({ filter, setFilter, search }: FilterBarProps) {
   const toggle = (phase: string): void => {
     const phases = new Set(filter.phases);
     if (!phases.delete(phase)) phases.add(phase);
@@ -48,7 +46,6 @@ export function FilterBar({ filter, setFilter, search, shown, all }: FilterBarPr
           />
         ))}
       </fieldset>
-      <output className="filter-count">{shown === all ? `${all}` : `${shown} of ${all}`}</output>
     </search>
   );
 }

@@ -71,19 +71,18 @@ export function SandboxList({ sandboxes }: { readonly sandboxes: readonly Sandbo
       title="Sandboxes"
       className="list"
       aside={
-        <button type="button" className="button" disabled={marks.ids.length < 2} onClick={compare}>
-          <Icon name="compare" />
-          <span>{marks.ids.length < 2 ? `Compare (${marks.ids.length} of 2 marked)` : "Compare"}</span>
-        </button>
+        <span className="list-aside">
+          <output className="card-note">
+            {rows.length === sandboxes.length ? rows.length : `${rows.length} of ${sandboxes.length}`}
+          </output>
+          <button type="button" className="button" disabled={marks.ids.length < 2} onClick={compare}>
+            <Icon name="compare" />
+            <span>{marks.ids.length < 2 ? `Compare (${marks.ids.length} of 2 marked)` : "Compare"}</span>
+          </button>
+        </span>
       }
     >
-      <FilterBar
-        filter={filter}
-        setFilter={setFilter}
-        search={search}
-        shown={rows.length}
-        all={sandboxes.length}
-      />
+      <FilterBar filter={filter} setFilter={setFilter} search={search} />
       <div role="grid" aria-label="Sandboxes" aria-rowcount={rows.length + 1} className="grid">
         <div role="rowgroup">
           <div role="row" aria-rowindex={1} className="grid-head">

@@ -134,7 +134,8 @@ export class ChartRecorder {
     if (track === undefined) return;
     const cause = this.causeOf(track, source, from);
     if (cause !== undefined) this.causes.set(event, cause);
-    if (source !== undefined && this.effects.has(source)) this.effectEnded(source, event);
+    // a chart that is an effect itself also sends to itself, by its deadlines
+    if (source !== undefined && source !== target) this.effectEnded(source, event);
   }
 
   private causeOf(
@@ -143,11 +144,9 @@ export class ChartRecorder {
     from: Track | undefined,
   ): number | undefined {
     if (source === undefined) return this.observer.cause(track.key);
-    const effect = this.effects.get(source);
-    if (effect !== undefined) return effect.entry;
     // a deadline that has passed is the state's own
     if (from === track) return track.transition;
-    return from?.current;
+    return this.effects.get(source)?.entry ?? from?.current;
   }
 
   private began(actor: AnyActorRef, parent: Track | undefined): void {

@@ -4,7 +4,6 @@
  * Keeps those of sandboxes that have ended, bounded by their number and by their bytes, the oldest of which go first.
  * A listener that throws is a bug, and must not become a pod's: it is logged once and left out.
  */
-import type { ErrorCode } from "../../contracts/errors.ts";
 import {
   type CallFacts,
   type Histories,
@@ -14,7 +13,6 @@ import {
   type SandboxHistory,
   type Span,
 } from "../../contracts/history.ts";
-import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ChartMove } from "./chart-recorder.ts";
 import { RecordSpan, SandboxRecord } from "./sandbox-record.ts";
@@ -53,9 +51,9 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
   constructor(private readonly options: HistoryHubOptions) {
     this.now = options.now;
     this.listener = {
-      began: (id, entry, traceparent) => this.tell("began", id, entry, traceparent),
-      ended: (id, entry, code) => this.tell("ended", id, entry, code),
-      removed: (id) => this.tell("removed", id),
+      began: (id, entry, traceparent) => this.tell((each) => each.began?.(id, entry, traceparent)),
+      ended: (id, entry, code) => this.tell((each) => each.ended?.(id, entry, code)),
+      removed: (id) => this.tell((each) => each.removed?.(id)),
     };
   }
 
@@ -86,7 +84,7 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
     this.running.set(subject.id, record);
     if (this.current instanceof EarlyCall && this.current.sandboxId === subject.id)
       this.current.adopt(record);
-    this.tell("changed", record);
+    this.tell((each) => each.changed?.(record));
     return record;
   }
 
@@ -127,7 +125,7 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
   }
 
   moved(record: SandboxRecord, move: ChartMove): void {
-    this.tell("changed", record, move);
+    this.tell((each) => each.changed?.(record, move));
   }
 
   closed(record: SandboxRecord): void {
@@ -135,7 +133,7 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
     const bytes = sizeOf(record);
     this.kept.set(record.id, { record, bytes });
     this.keptBytes += bytes;
-    this.tell("changed", record);
+    this.tell((each) => each.changed?.(record));
     const { keptCount, keptBytes } = this.options;
     for (const id of this.kept.keys()) {
       if (this.kept.size <= keptCount && this.keptBytes <= keptBytes) break;
@@ -152,20 +150,17 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
     if (kept === undefined) return;
     this.kept.delete(id);
     this.keptBytes -= kept.bytes;
-    this.tell("forgotten", id);
+    this.tell((each) => each.forgotten?.(id));
   }
 
-  private tell(what: "changed", record: SandboxRecord, move?: ChartMove): void;
-  private tell(what: "began", id: string, entry: HistoryEntry, traceparent: string | undefined): void;
-  private tell(what: "ended", id: string, entry: HistoryEntry, code: ErrorCode | undefined): void;
-  private tell(what: "removed" | "forgotten", id: string): void;
-  private tell(what: keyof HubListener, ...told: readonly unknown[]): void {
+  /** Every entry passes here, several dozen a start: no list of arguments is made. */
+  private tell(told: (listener: Partial<HubListener>) => void): void {
     for (const listener of this.listeners) {
       try {
-        (listener[what] as ((...given: readonly unknown[]) => void) | undefined)?.call(listener, ...told);
+        told(listener);
       } catch (err) {
         this.listeners.delete(listener);
-        this.options.logger.error({ err, what }, "a listener of the history failed and is left out");
+        this.options.logger.error({ err }, "a listener of the history failed and is left out");
       }
     }
   }

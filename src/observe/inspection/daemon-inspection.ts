@@ -187,7 +187,7 @@ export class DaemonInspection implements Inspection {
 
   private changed(record: SandboxRecord, move: ChartMove | undefined): void {
     if (move !== undefined) this.count(record, move);
-    this.stuck.moved(record);
+    this.stuck.moved(record, move && { chart: move.chart, path: move.to });
     this.watchers.recordChanged(record);
   }
 

@@ -56,10 +56,11 @@ export class StuckWatch {
   }
 
   /** A chart of it has moved, or it has ended. */
-  moved(record: SandboxRecord): void {
+  moved(record: SandboxRecord, move: Pick<ChartView, "chart" | "path"> | undefined): void {
     const known = this.stuck.get(record);
     if (known !== undefined && !stillIn(record, known)) this.stuck.delete(record);
-    if (this.timer === undefined && record.charts.some(isWaitingNow)) this.plan();
+    if (this.timer === undefined && move !== undefined && isWaitingNow({ ...move, ended: false }))
+      this.plan();
   }
 
   close(): void {
@@ -129,7 +130,7 @@ function heldState({ chart, path }: Pick<ChartView, "chart" | "path">): string {
   return chart === "boot" ? (path.split(".")[0] ?? path) : path;
 }
 
-function isWaitingNow({ chart, path, ended }: ChartView): boolean {
+function isWaitingNow({ chart, path, ended }: Pick<ChartView, "chart" | "path" | "ended">): boolean {
   // the boot's own chart says which part of it waits
   return !ended && !(chart === "sandbox" && path === "booting") && isWaiting(chart, path);
 }

@@ -8,7 +8,9 @@ import { cut, duration } from "./words.ts";
 /** kubelet's events have 1024 bytes, and the error itself comes first. */
 const MOST_LINE = 320;
 
-/** "" if no effect has failed. */
+const WORTH_SAYING_MS = 100;
+
+/** "" if no effect has failed, or that says nothing. */
 export function whyLine(
   history: readonly HistoryEntry[],
   shortages: readonly string[],
@@ -19,6 +21,8 @@ export function whyLine(
   const wait = waitOfEffect(chartOf(effect.chart), effect.name);
   if (wait === undefined) return "";
   const { ms = 0 } = effect;
+  // what has failed at once has not waited
+  if (ms < WORTH_SAYING_MS && shortages.length === 0) return "";
   const step = history.findLast(
     ({ kind, cause, error }) => kind === "step" && cause === effect.id && error !== undefined,
   );

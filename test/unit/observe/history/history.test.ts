@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { DEFAULT_DEADLINES } from "../../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { HistoryEntry } from "../../../../src/contracts/inspection.ts";
 import { MOST_ENTRIES } from "../../../../src/observe/history/entries.ts";
@@ -87,6 +88,23 @@ describe("the history of a pod", () => {
     const setUp = history().find(({ kind, name }) => kind === "effect" && name === "setUpGuest");
     expect(setUp?.error).toContain("was left");
     expect(setUp?.ms).toBeGreaterThanOrEqual(0);
+  });
+
+  it("takes a deadline of a boot for no end of it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { create, start, history, pathTo } = node({ guest: () => ({ faults: { silent: true } }) });
+    await create();
+    start().catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.firstSign + 1_000);
+    expect(pathTo(({ name }) => name === "after firstSign").slice(-2)).toEqual([
+      ...["boot → awaitingAgent.listening", "boot → awaitingAgent.examining"],
+    ]);
+    const boot = history().find(
+      ({ kind, name, chart }) => kind === "effect" && name === "boot" && chart === "sandbox",
+    );
+    expect(boot).toMatchObject({ kind: "effect" });
+    expect(boot).not.toHaveProperty("ms");
   });
 
   it("tells listeners what begins and what has ended, each once, and the end of all", async () => {
