@@ -136,6 +136,7 @@ module.exports = {
         pathNot: [
           "^web/",
           "^src/contracts/",
+          "^src/charts/",
           "^src/page/messages\\.ts$",
           "^src/observe/replay/",
           "^node_modules/(react|react-dom|@types/react|@types/react-dom|@tanstack|elkjs)/",

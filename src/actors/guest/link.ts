@@ -14,6 +14,7 @@ import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
 import {
   GUEST_EVENTS,
+  GUEST_ITSELF,
   GUEST_REQUESTS,
   GUEST_STEPS,
   type GuestHello,
@@ -152,7 +153,7 @@ export class GuestLink {
   ): Promise<GuestResult<Op>> {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
-    const span = UNTOLD.has(op) ? undefined : this.history.step(`guest ${op}`, chartOf(op, params));
+    const span = isTold(op, params) ? this.history.step(`guest ${op}`, chartOf(op, params)) : undefined;
     const { id, result } = this.peer.request(op, params, partsOf(span, op));
     const overdue = () =>
       this.peer.abandon(
@@ -283,6 +284,11 @@ function partsOf(span: Span | undefined, op: GuestOp): ((steps: readonly Request
       if (known.includes(name)) span.part(`guest ${name}`, from, Math.min(ms, took - from));
     }
   };
+}
+
+/** What operators run in the guest itself is no part of the pod's history, and must not push anything out of it. */
+function isTold(op: GuestOp, params: object): boolean {
+  return !UNTOLD.has(op) && !("id" in params && params.id === GUEST_ITSELF);
 }
 
 /** The container or process that a request is about. */

@@ -2,7 +2,7 @@
  * `blazar events`: what has happened to the sandboxes, and with -f what happens.
  */
 import { find } from "../../console/asked.ts";
-import { type EventsView, followEvents, pastEvents } from "../../console/events.ts";
+import { type EventsView, followEvents, pastEvents } from "../../console/events/events.ts";
 import { countOption } from "../../console/options.ts";
 import { outputFormat } from "../../console/structured.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";

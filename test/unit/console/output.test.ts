@@ -1,7 +1,7 @@
 /** What the commands print of a populated node: on a terminal of 120 cells without colours, at a fixed time. */
 import { describe, expect, it } from "vitest";
 import { find } from "../../../src/console/asked.ts";
-import { pastEvents } from "../../../src/console/events.ts";
+import { pastEvents } from "../../../src/console/events/events.ts";
 import { graphText } from "../../../src/console/graph/graph.ts";
 import { ps } from "../../../src/console/ps.ts";
 import { sandboxPage } from "../../../src/console/sandbox-page.ts";

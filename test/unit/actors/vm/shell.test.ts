@@ -79,6 +79,16 @@ describe("a process in the guest itself", () => {
     await vi.waitFor(() => expect(guest.shells.size).toBe(0));
   });
 
+  it("is no part of the pod's history", async () => {
+    const { looks, memory } = await runningPod({ script: () => ({ exit: 0 }) });
+    const before = memory.histories.find("pod")?.entries.all.length;
+    const told = new Told();
+    await looks.openShell("pod", { command: ["ps"] }, told);
+    await vi.waitFor(() => expect(told.ends).toEqual([0]));
+    expect(before).toBeGreaterThan(0);
+    expect(memory.histories.find("pod")?.entries.all.length).toBe(before);
+  });
+
   it("has a terminal whose size can change, and input", async () => {
     const { looks, guest } = await runningPod({ script: () => ({ echo: true }) });
     const told = new Told();

@@ -1,12 +1,12 @@
 /**
  * The lines of `blazar events`: one for each thing that happened, with the time, the pod, and what it was caused by.
  */
-import type { HistoryEntry, SandboxSummary } from "../contracts/inspection.ts";
-import { podName, shortId } from "./named.ts";
-import { clockTime, span } from "./quantities.ts";
-import type { Screen } from "./screen.ts";
-import { fitted, padded } from "./table.ts";
-import { entryText } from "./waterfall.ts";
+import type { HistoryEntry, SandboxSummary } from "../../contracts/inspection.ts";
+import { podName, shortId } from "../named.ts";
+import { clockTime, span } from "../quantities.ts";
+import type { Screen } from "../screen.ts";
+import { fitted, padded } from "../table.ts";
+import { entryText } from "../waterfall.ts";
 
 const POD_CELLS = 32;
 const TOOK_CELLS = 9;

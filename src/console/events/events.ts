@@ -1,11 +1,11 @@
 /**
  * `blazar events`: what has happened, the newest last, and what happens.
  */
-import type { HistoryEntry, SandboxSummary } from "../contracts/inspection.ts";
-import { type Asked, Fleet, keepWatching, type Watching, type Write } from "./asked.ts";
+import type { HistoryEntry, SandboxSummary } from "../../contracts/inspection.ts";
+import { type Asked, Fleet, keepWatching, type Watching, type Write } from "../asked.ts";
+import type { Screen } from "../screen.ts";
+import { structuredLine } from "../structured.ts";
 import { eventLine } from "./event-lines.ts";
-import type { Screen } from "./screen.ts";
-import { structuredLine } from "./structured.ts";
 
 export interface EventsView {
   readonly format: "table" | "json" | "yaml";
