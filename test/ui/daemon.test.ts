@@ -27,7 +27,7 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real
     await page.getByText("There are none.").waitFor(PATIENCE);
     const starting = node.runPod();
     await page.locator(".grid-row .badge", { hasText: "booting" }).waitFor(PATIENCE);
-    await openSandbox(page, "pod1");
+    await page.locator(".grid-row").first().press("Enter");
     const pod = await starting;
     await page.locator(".head .badge", { hasText: "ready" }).waitFor(PATIENCE);
     const container = await node.startContainer(pod, "echo seen; exec sleep 1000");
@@ -56,9 +56,10 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real
 
   test("that is killed says so", async () => {
     const { page } = await openPage(served.url);
-    await node.runPod();
-    await page.locator(".grid-row", { hasText: "pod2" }).waitFor(PATIENCE);
-    await openSandbox(page, "pod2");
+    const { config } = await node.runPod();
+    const name = config.metadata?.name ?? "";
+    await page.locator(".grid-row", { hasText: name }).waitFor(PATIENCE);
+    await openSandbox(page, name);
     await page.locator(".head .badge", { hasText: "ready" }).waitFor(PATIENCE);
     const pid = /pid (\d+)/.exec((await page.locator(".facts").textContent()) ?? "")?.[1];
     process.kill(Number(pid), "SIGKILL");

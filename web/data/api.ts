@@ -31,8 +31,8 @@ export function askDetail(id: string, signal: AbortSignal): Promise<SandboxDetai
 }
 
 /** A log as it grows. */
-export function openLog(id: string, log: LogName, follow: boolean, signal: AbortSignal): Promise<Response> {
-  return request(`/api/sandboxes/${encodeURIComponent(id)}/logs/${log}?follow=${follow ? 1 : 0}`, signal);
+export function openLog(id: string, log: LogName, signal: AbortSignal): Promise<Response> {
+  return request(`/api/sandboxes/${encodeURIComponent(id)}/logs/${log}?follow=1`, signal);
 }
 
 export function openWatch(ids: readonly string[], signal: AbortSignal): Promise<Response> {

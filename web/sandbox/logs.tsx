@@ -23,7 +23,7 @@ export interface LogsProps {
 
 export function Logs({ id, ended }: LogsProps) {
   const [log, setLog] = useState<LogName>("console");
-  const { lines, error, isOpen } = useLog(id, log, !ended);
+  const { lines, error, isOpen } = useLog(id, log, ended);
   return (
     <Card title="Logs" className="logs" aside={isOpen && <span className="card-note">follows</span>}>
       <Tabs label="Logs" tabs={LOGS} chosen={log} choose={(key) => setLog(key as LogName)}>
@@ -95,13 +95,18 @@ interface ShownLog {
 }
 
 const NO_LOG: ShownLog = { lines: [], isOpen: true };
+const ENDED: ShownLog = { lines: [], isOpen: false, error: "The sandbox has ended, and its logs with it." };
 
-function useLog(id: string, log: LogName, follow: boolean): ShownLog {
+function useLog(id: string, log: LogName, ended: boolean): ShownLog {
   const [shown, setShown] = useState<ShownLog>(NO_LOG);
+  // what was read before the end stays on the page
+  const isOver = useRef(ended);
+  isOver.current = ended;
   useEffect(() => {
+    if (isOver.current) return setShown(ENDED);
     const controller = new AbortController();
     setShown(NO_LOG);
-    read(id, log, follow, controller.signal, (lines) => setShown({ lines, isOpen: true })).then(
+    read(id, log, controller.signal, (lines) => setShown({ lines, isOpen: true })).then(
       () => setShown((before) => ({ ...before, isOpen: false })),
       (error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
@@ -109,18 +114,17 @@ function useLog(id: string, log: LogName, follow: boolean): ShownLog {
       },
     );
     return () => controller.abort();
-  }, [id, log, follow]);
+  }, [id, log]);
   return shown;
 }
 
 async function read(
   id: string,
   log: LogName,
-  follow: boolean,
   signal: AbortSignal,
   show: (lines: readonly string[]) => void,
 ): Promise<void> {
-  const { body } = await openLog(id, log, follow, signal);
+  const { body } = await openLog(id, log, signal);
   if (body === null) return;
   const lines = new LogLines();
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();

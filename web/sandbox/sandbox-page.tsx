@@ -118,9 +118,10 @@ function useEndOrNow({ summary, history }: SandboxDetail, replayed: boolean): nu
   return replayed ? last : Math.max(ticking, last);
 }
 
-/** A call may have come before the sandbox was there. */
+/** The creation, as the sandbox's own chart tells it; the call that asked for it came a little earlier. */
 function firstOf({ summary, history }: SandboxDetail): number {
-  return history.reduce((first, { at }) => Math.min(first, at), summary.createdAt);
+  const began = history.filter(({ kind, chart }) => kind === "transition" && chart === "sandbox");
+  return began.length === 0 ? summary.createdAt : Math.min(...began.map(({ at }) => at));
 }
 
 /** While a VM comes to be, its chart tells more than that of the sandbox. */
