@@ -47,7 +47,7 @@ describe("a pod's life", () => {
     const running = await client.get(pod.id);
     expect(running.summary).toMatchObject({ phase: "ready", state: "ready.running", containers: 1 });
     expect(running.summary.startMs).toBeGreaterThan(0);
-    expect(running.why).toMatch(/is in ready.running since .* nothing is waited for/);
+    expect(running.why).toMatch(/has been in ready.running for .* nothing is waited for/);
     expect(running.resources.map(({ kind }) => kind)).toEqual(
       expect.arrayContaining(["directory", "cgroups", "process", "stdio"]),
     );

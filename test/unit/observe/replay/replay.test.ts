@@ -49,7 +49,7 @@ describe("a journal that is replayed", () => {
     expect(replayed.resources).toEqual([
       { kind: "process", description: "process pod", since: expect.any(Number) },
     ]);
-    expect(replayed.why).toContain("Pod shop/web is in ready.running");
+    expect(replayed.why).toContain("Pod shop/web has been in ready.running");
     expect(JSON.stringify(replayed)).not.toContain("SECRET");
   });
 

@@ -175,7 +175,7 @@ describe("why", () => {
 
   it("names a sandbox without a pod by its id, and cuts what is long", () => {
     const nameless = summary({ pod: { name: "", namespace: "", uid: "", attempt: 0 } });
-    expect(why(detail({ summary: nameless }), around())).toMatch(/^Sandbox s1 is in/);
+    expect(why(detail({ summary: nameless }), around())).toMatch(/^Sandbox s1 has been in/);
     const failure = { code: "GuestFailed", message: "x".repeat(10_000) };
     expect(why(detail({ summary: summary({ failure }) }), around()).length).toBeLessThan(1_000);
   });
