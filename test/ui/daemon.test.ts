@@ -64,8 +64,11 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real
     const pid = /pid (\d+)/.exec((await page.locator(".facts").textContent()) ?? "")?.[1];
     process.kill(Number(pid), "SIGKILL");
     await page.locator(".head .badge", { hasText: "failed" }).waitFor(PATIENCE);
-    await page.locator(".why", { hasText: /signal 9|VMM/ }).waitFor(PATIENCE);
-    await page.locator('.row[data-failed="true"]').first().waitFor(PATIENCE);
+    await page.locator(".why", { hasText: "It failed" }).waitFor(PATIENCE);
+    await page
+      .locator(".row", { hasText: /vmm\.exited|guest\.lost/ })
+      .first()
+      .waitFor(PATIENCE);
     await node.stopAll();
   });
 });
