@@ -66,17 +66,17 @@ export const EFFECT_WAITS: Readonly<Record<string, Wait>> = {
   "boot adopt": {
     what: "a warm VM of the pool to become its own",
     whose: AGENT,
-    remedy: "nothing: a warm VM that is late is given up, and another one is started",
+    remedy: "wait; a warm VM that is late is given up, and another one is started",
   },
   "boot fork": {
     what: "a copy of the original's process",
     whose: "the original, and the keeper",
-    remedy: "nothing: a fork that is late makes way for a clone",
+    remedy: "wait; a fork that is late makes way for a clone",
   },
   "boot clone": {
     what: "a VMM with a template's memory to answer",
     whose: "the VMM",
-    remedy: "nothing: a clone that is late makes way for a boot; `blazar logs --vmm` has what the VMM says",
+    remedy: "wait; a clone that is late makes way for a boot; `blazar logs --vmm` has what the VMM says",
   },
   "boot boot": {
     what: "a VMM to be spawned and to answer",
@@ -92,7 +92,7 @@ export const EFFECT_WAITS: Readonly<Record<string, Wait>> = {
   "boot examine": {
     what: "a look at whether its guest shows a sign of life",
     whose: "the VMM",
-    remedy: "nothing: a guest without a sign of life makes way for another VM",
+    remedy: "wait; a guest without a sign of life makes way for another VM",
   },
   "boot setUpGuest": {
     what: "names, files, entropy, clock and network to be set in its guest",

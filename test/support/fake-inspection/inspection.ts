@@ -20,6 +20,7 @@ import type {
   WatchFilter,
 } from "../../../src/contracts/inspection.ts";
 import { chartDefinitions } from "../../../src/observe/charts/definitions.ts";
+import { why } from "../../../src/observe/why/why.ts";
 import { downwards, type Life, type PodPlan, type Teller, upwards } from "./lives.ts";
 import { idOf, seeded } from "./random.ts";
 import { FakeRecord } from "./record.ts";
@@ -200,16 +201,7 @@ export class FakeInspection implements Inspection {
   }
 
   private why(record: FakeRecord): string {
-    const { state, since, pod, failure, stuck } = record.summary();
-    const seconds = ((this.clock - since) / 1000).toFixed(1);
-    const first = `Pod ${pod.namespace}/${pod.name} has been in ${state} for ${seconds} s.`;
-    const waits = record.deadlines().map(({ name, wait, endsAt }) => {
-      const left = ((endsAt - this.clock) / 1000).toFixed(1);
-      return `It waits: ${wait} The deadline ${name} ends that in ${left} s.`;
-    });
-    const parts = [first, ...waits, ...(stuck === undefined ? [] : [`It counts as stuck: ${stuck}.`])];
-    if (failure !== undefined) parts.push(`It failed: ${failure.message}.`);
-    return [...parts, ...this.shortages].join(" ");
+    return why(record.detail(""), { now: this.clock, shortages: this.shortages, charts: this.charts() });
   }
 
   private usageOf(record: FakeRecord): SandboxUsage {
