@@ -17,6 +17,9 @@ const IPC: ReadonlySet<string> = new Set([
 const UNPRIVILEGED_PORTS = { "net.ipv4.ip_unprivileged_port_start": "0" };
 const UNPRIVILEGED_ICMP = { "net.ipv4.ping_group_range": "0 2147483647" };
 
+/** A part that is a directory `.` or `..`, whose dots are slashes here. */
+const UPWARD = /\.\/{1,2}(\.|$)/;
+
 /** What a pod's sysctls depend on. */
 export interface SysctlPod {
   readonly id: string;
@@ -46,7 +49,7 @@ export function podSysctls(
 }
 
 function problemOf(name: string, hasNetwork: boolean): string | undefined {
-  if (!/^[^./\0]+(\.[^.\0]+)+$/.test(name)) return "is not the name of a sysctl";
+  if (!/^[^./\0]+(\.[^.\0]+)+$/.test(name) || UPWARD.test(name)) return "is not the name of a sysctl";
   if (IPC.has(name) || name.startsWith("fs.mqueue.")) return undefined;
   if (name.startsWith("net.")) return hasNetwork ? undefined : "is not allowed in a pod with hostNetwork";
   if (name === "kernel.hostname" && hasNetwork) return "is not allowed: the pod has a field hostname";
