@@ -142,6 +142,8 @@ function isWanted(route: RouteRecord, links: readonly LinkRecord[], loopback?: L
 /** @param carried all links of the guest: what comes in on one is the guest's, and never gets to a link above it */
 function checkLink(link: LinkRecord, carried: readonly LinkRecord[]): void {
   const { name, kind, type, mtu, mac, ipvlanMode, above } = link;
+  if (OWN_TAP.test(name))
+    throw unsupported(`${name}: blazar's own taps are called so`, "give it another name");
   const words = CARRIED_KINDS.get(kind);
   if (words === undefined || type !== ARPHRD_ETHER) {
     const what =

@@ -138,6 +138,7 @@ describe("a guest's network", () => {
     [{ mtu: 67 }, /MTU of 67; set one from 68 to 65535/],
     [{ mtu: 65_536 }, /MTU of 65536/],
     [{ mac: undefined }, /no MAC address/],
+    [{ name: "blazar0" }, /blazar0: blazar's own taps are called so/],
   ])("does not come to be of %o", (changes, words) => {
     expect(refusal(changes)).toMatch(words);
   });
