@@ -52,6 +52,14 @@ describe("a pod's sysctls", () => {
     expect(podSysctls({ "kernel.sem": "1" }, HOST_NETWORK)).toEqual({ "kernel.sem": "1" });
   });
 
+  it("are no larger than what the kernel reads, nor is what is said of them", () => {
+    const given = (value: string) => () => podSysctls({ "net.core.somaxconn": value }, POD);
+    expect(given("9".repeat(4096))).toThrow('"net.core.somaxconn" has 4096 bytes; the kernel reads 4095');
+    expect(given("9".repeat(4095))).not.toThrow();
+    const message = /sysctl "a{256}" is not the name of a sysctl/;
+    expect(() => podSysctls({ ["a".repeat(100_000)]: "1" }, POD)).toThrow(message);
+  });
+
   it("do not rename the pod", () => {
     expect(refusal("kernel.hostname")).toThrow("the pod has a field hostname");
   });
