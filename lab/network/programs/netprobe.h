@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <netinet/in.h>
@@ -37,6 +38,8 @@ const char *peer_of(const struct sockaddr *address);
 /* 0 for success, or prints errno in a word: refused, timeout, unreachable, … */
 int failed(const char *what);
 double now_ms(void);
+/* fork(2); the child ends with its parent, so that a server which is killed leaves no connection of its own. */
+pid_t fork_child(void);
 /* All of it, or -1. */
 int write_all(int fd, const void *data, size_t size);
 

@@ -37,7 +37,7 @@ static int serve_each(int server, void (*serve)(int fd))
 		int fd = accept(server, NULL, NULL);
 		if (fd < 0)
 			continue;
-		if (fork() == 0) {
+		if (fork_child() == 0) {
 			close(server);
 			serve(fd);
 			_exit(0);
@@ -182,7 +182,7 @@ int rate(const char *address, const char *port, const char *what, long milliseco
 	if (pipe(pipes) < 0)
 		return failed("pipe");
 	for (int each = 0; each < streams; each++) {
-		if (fork() == 0) {
+		if (fork_child() == 0) {
 			struct done done = run_stream(to, what, milliseconds);
 			write_all(pipes[1], &done, sizeof done);
 			_exit(0);

@@ -64,6 +64,14 @@ const char *peer_of(const struct sockaddr *address)
 	return strncmp(text, "::ffff:", 7) ? text : text + 7;
 }
 
+pid_t fork_child(void)
+{
+	pid_t parent = getpid(), child = fork();
+	if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		_exit(1);
+	return child;
+}
+
 int failed(const char *what)
 {
 	const char *why = strerror(errno);
@@ -131,7 +139,7 @@ int serve(const char *address, const char *port, const char *word)
 		int fd = accept(server, (struct sockaddr *)&peer, &length);
 		if (fd < 0)
 			continue;
-		if (fork() == 0) {
+		if (fork_child() == 0) {
 			close(server);
 			answer(fd, word, peer_of((struct sockaddr *)&peer));
 			_exit(0);

@@ -42,6 +42,8 @@ export interface LinkRecord {
   readonly addressMode: number | undefined;
   /** IPVLAN_MODE_* of an ipvlan. */
   readonly ipvlanMode: number | undefined;
+  /** Index of the link of the same namespace that it sends by, as a VLAN or a macvlan does; not the peer of a veth. */
+  readonly above: number | undefined;
 }
 
 /** What {@link setLink} changes; the rest stays. */
@@ -104,8 +106,9 @@ export function linkOf(message: NetlinkMessage): LinkRecord {
   const info = attributes.nested(IFLA.LINKINFO);
   const mac = (type: number) => macText(attributes.bytes(type) ?? new Uint8Array(0));
   const kind = info?.text(IFLA_INFO_KIND) ?? "";
+  const index = fixed.getInt32(4, true);
   return {
-    index: fixed.getInt32(4, true),
+    index,
     name: attributes.text(IFLA.IFNAME) ?? malformed("a link without a name"),
     kind,
     type: fixed.getUint16(2, true),
@@ -116,7 +119,15 @@ export function linkOf(message: NetlinkMessage): LinkRecord {
     permanentMac: mac(IFLA.PERM_ADDRESS),
     addressMode: attributes.nested(IFLA.AF_SPEC)?.nested(AF_INET6)?.u8(IFLA_INET6_ADDR_GEN_MODE),
     ipvlanMode: kind === "ipvlan" ? info?.nested(IFLA_INFO_DATA)?.u16(IFLA_IPVLAN_MODE) : undefined,
+    above: kind === "veth" ? undefined : lowerOf(index, attributes),
   };
+}
+
+/** IFLA_LINK: 0 or the link's own index if there is none. With LINK_NETNSID it is one of another namespace. */
+function lowerOf(index: number, attributes: Attributes): number | undefined {
+  const lower = attributes.u32(IFLA.LINK) ?? 0;
+  const none = lower === 0 || lower === index || attributes.has(IFLA.LINK_NETNSID);
+  return none ? undefined : lower;
 }
 
 function header(index: number, flags: number, mask: number): BodyWriter {

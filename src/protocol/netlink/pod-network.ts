@@ -8,11 +8,12 @@ import { type AddressRecord, addressOf, getAddresses } from "./addresses.ts";
 import {
   AF_INET,
   AF_INET6,
+  RT_TABLE_LOCAL,
   RT_TABLE_MAIN,
-  RTN_BLACKHOLE,
-  RTN_PROHIBIT,
+  RTN_LOCAL,
   RTN_UNICAST,
-  RTN_UNREACHABLE,
+  RTPROT_KERNEL,
+  RTPROT_UNSPEC,
 } from "./constants.ts";
 import type { NetlinkExchange } from "./exchange.ts";
 import { type LinkSettings, linkSettingsOf } from "./link-settings.ts";
@@ -24,17 +25,10 @@ import { getRoutes, type RouteRecord, routeOf } from "./routes.ts";
 export interface NetworkRecords {
   readonly links: readonly (LinkRecord & { readonly settings?: LinkSettings })[];
   readonly addresses: readonly AddressRecord[];
-  /** Those of the main table which somebody can have made. */
+  /** Those of the main table which somebody can have made, and the local ones that somebody has made. */
   readonly routes: readonly RouteRecord[];
   readonly neighbours: readonly NeighbourRecord[];
 }
-
-const CARRIED_TYPES: ReadonlySet<number> = new Set([
-  RTN_UNICAST,
-  RTN_BLACKHOLE,
-  RTN_UNREACHABLE,
-  RTN_PROHIBIT,
-]);
 
 /** Reads the whole namespace. Throws what {@link NetlinkExchange.dump} throws. */
 export function readRecords(exchange: NetlinkExchange): NetworkRecords {
@@ -44,11 +38,17 @@ export function readRecords(exchange: NetlinkExchange): NetworkRecords {
       .dump(getLinks())
       .map((message) => ({ ...linkOf(message), settings: linkSettingsOf(message) })),
     addresses: exchange.dump(getAddresses()).map(addressOf),
-    routes: routes.filter(
-      ({ table, type, cloned }) => table === RT_TABLE_MAIN && CARRIED_TYPES.has(type) && !cloned,
-    ),
+    routes: routes.filter(isSomebodys),
     neighbours: exchange.dump(getNeighbours()).flatMap((message) => neighbourOf(message) ?? []),
   };
+}
+
+/** The kernel makes local, broadcast, anycast and multicast routes of its own; old ones leave their protocol out. */
+function isSomebodys({ table, type, protocol, beyond, cloned }: RouteRecord): boolean {
+  if (cloned) return false;
+  const kernels = protocol === RTPROT_KERNEL || protocol === RTPROT_UNSPEC;
+  if (table === RT_TABLE_LOCAL) return type === RTN_LOCAL && !kernels;
+  return table === RT_TABLE_MAIN && !(kernels && beyond?.startsWith("the type ") === true);
 }
 
 export function podAddressOf({ address, prefix, peer, broadcast, scope }: AddressRecord): PodAddress {

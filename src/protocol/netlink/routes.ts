@@ -13,6 +13,10 @@ import {
   RTM_F_CLONED,
   RTM_GETROUTE,
   RTM_NEWROUTE,
+  RTN_BLACKHOLE,
+  RTN_PROHIBIT,
+  RTN_UNICAST,
+  RTN_UNREACHABLE,
   RTNH_F_ONLINK,
   RTPROT_BOOT,
 } from "./constants.ts";
@@ -21,6 +25,23 @@ import { BodyWriter, type NetlinkRequest } from "./writer.ts";
 
 /** struct rtmsg. */
 const FIXED_BYTES = 12;
+
+/** What {@link RouteSpec} can say of what becomes of a packet. */
+const SAID_TYPES: ReadonlySet<number> = new Set([RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT]);
+/** The words of ip-route(8), by RTN_*. */
+const TYPE_WORDS = [
+  "unspec",
+  "unicast",
+  "local",
+  "broadcast",
+  "anycast",
+  "multicast",
+  "",
+  "",
+  "",
+  "throw",
+  "nat",
+];
 
 /** A route as the kernel has it. */
 export interface RouteRecord {
@@ -124,6 +145,8 @@ function beyond(fixed: DataView, attributes: Attributes): string | undefined {
   if (attributes.has(RTA.ENCAP_TYPE)) return "an encapsulation";
   if (fixed.getUint8(3) !== 0) return "a type of service";
   if (fixed.getUint8(2) !== 0) return "a source network";
+  const type = fixed.getUint8(7);
+  if (!SAID_TYPES.has(type)) return `the type ${TYPE_WORDS[type] ?? type}`;
   return undefined;
 }
 

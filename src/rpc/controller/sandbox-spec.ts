@@ -29,6 +29,7 @@ const PROTOCOLS: ReadonlyMap<Protocol, PodPort["protocol"]> = new Map([
   [Protocol.UDP, "udp"],
   [Protocol.SCTP, "sctp"],
 ]);
+const LONGEST_HOSTNAME = 64;
 /** The key of CRI's record among the sandbox's extensions. */
 const METADATA_EXTENSION = "metadata";
 
@@ -45,7 +46,7 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
   const userNamespace = userNamespaceOf(config, id);
   return {
     id,
-    hostname: config.hostname,
+    hostname: hostnameOf(config, id),
     netnsPath: request.netnsPath,
     ...portsOf(config),
     ...dnsOf(config),
@@ -67,6 +68,18 @@ export function toSandboxSpec(request: ControllerCreateRequest): SandboxSpec {
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(overheadBytes === undefined ? {} : { overheadBytes }),
   };
+}
+
+/** The kernel takes 64 bytes (sethostname(2)), and the name becomes a word of /etc/hosts. */
+function hostnameOf({ hostname }: PodSandboxConfig, subject: string): string {
+  const refuse = (reason: string): BlazarError =>
+    blazarError("InvalidSpec", "create the sandbox", `hostname ${reason}`, { subject });
+  const bytes = Buffer.byteLength(hostname);
+  if (bytes > LONGEST_HOSTNAME) throw refuse(`has ${bytes} bytes; there may be ${LONGEST_HOSTNAME} at most`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be in it
+  if (/[\s\0-\x1f\x7f]/.test(hostname))
+    throw refuse(`${JSON.stringify(hostname)} has a space or a control character in it`);
+  return hostname;
 }
 
 /** What a pod would see of the host by these is not in its guest. */

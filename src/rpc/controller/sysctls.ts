@@ -17,6 +17,14 @@ const IPC: ReadonlySet<string> = new Set([
 const UNPRIVILEGED_PORTS = { "net.ipv4.ip_unprivileged_port_start": "0" };
 const UNPRIVILEGED_ICMP = { "net.ipv4.ping_group_range": "0 2147483647" };
 
+/** A part that is a directory `.` or `..`, whose dots are slashes here. */
+const UPWARD = /\.\/{1,2}(\.|$)/;
+
+/** A page without its last byte (proc_dointvec, fs/proc). */
+const LONGEST_VALUE = 4095;
+/** Of a name that is refused; no name of the kernel's is longer. */
+const SHOWN_NAME = 256;
+
 /** What a pod's sysctls depend on. */
 export interface SysctlPod {
   readonly id: string;
@@ -31,10 +39,12 @@ export function podSysctls(
   { id, hasNetwork, hasUserNamespace }: SysctlPod,
 ): Record<string, string> {
   const known = new Set<string>();
-  for (const name of Object.keys(given)) {
-    const reason = problemOf(dotted(name), hasNetwork);
-    if (reason !== undefined)
-      throw blazarError("InvalidSpec", "create the sandbox", `sysctl "${name}" ${reason}`, { subject: id });
+  for (const [name, value] of Object.entries(given)) {
+    const reason = problemOf(dotted(name), hasNetwork) ?? problemOfValue(value);
+    if (reason !== undefined) {
+      const what = `sysctl "${name.slice(0, SHOWN_NAME)}" ${reason}`;
+      throw blazarError("InvalidSpec", "create the sandbox", what, { subject: id });
+    }
     known.add(dotted(name));
   }
   const defaults: Record<string, string> = {
@@ -45,8 +55,14 @@ export function podSysctls(
   return { ...Object.fromEntries(unset), ...given };
 }
 
+/** Refused here, because it would be in the kernel's answer, in errors and in logs. */
+function problemOfValue(value: string): string | undefined {
+  const bytes = Buffer.byteLength(value);
+  return bytes > LONGEST_VALUE ? `has ${bytes} bytes; the kernel reads ${LONGEST_VALUE} at most` : undefined;
+}
+
 function problemOf(name: string, hasNetwork: boolean): string | undefined {
-  if (!/^[^./\0]+(\.[^.\0]+)+$/.test(name)) return "is not the name of a sysctl";
+  if (!/^[^./\0]+(\.[^.\0]+)+$/.test(name) || UPWARD.test(name)) return "is not the name of a sysctl";
   if (IPC.has(name) || name.startsWith("fs.mqueue.")) return undefined;
   if (name.startsWith("net.")) return hasNetwork ? undefined : "is not allowed in a pod with hostNetwork";
   if (name === "kernel.hostname" && hasNetwork) return "is not allowed: the pod has a field hostname";

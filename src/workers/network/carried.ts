@@ -69,7 +69,7 @@ export function carriedLinks({ links, addresses }: NetworkRecords): LinkRecord[]
       !isOwnTap(link) &&
       (link.up || addresses.some(({ index }) => index === link.index)),
   );
-  for (const link of carried) checkLink(link);
+  for (const link of carried) checkLink(link, carried);
   atMost(carried.length, NETWORK_LIMITS.links, "links");
   return carried;
 }
@@ -83,6 +83,8 @@ export function networkOf(records: NetworkRecords, rules: readonly RuleRecord[])
       "remove the plugin that makes it",
     );
   const links = carriedLinks(records);
+  const own = ownOfLoopback(records);
+  if (own !== undefined) throw unsupported(`${own}, an address of lo`, "give it to another link");
   const beyond = records.routes.find((route) => isWanted(route, links) && route.beyond !== undefined);
   if (beyond !== undefined) throw unsupported(`the route to ${beyond.destination}: it has ${beyond.beyond}`);
   const network = networkWith(records, links);
@@ -111,6 +113,17 @@ export function networkWith(records: NetworkRecords, links: readonly LinkRecord[
   return { links: links.map((link) => podLinkOf(link, records)), routes: inMakingOrder(routes), neighbours };
 }
 
+/** An address of lo that no guest's lo answers to by itself. */
+function ownOfLoopback({ links, addresses }: NetworkRecords): string | undefined {
+  const loopback = links.find(({ type }) => type === ARPHRD_LOOPBACK);
+  const own = addresses.find(({ index, address }) => index === loopback?.index && !isLoopback(address));
+  return own?.address;
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || /^127\.[\d.]+$/.test(address);
+}
+
 function podLinkOf({ index, name, mac = "", mtu }: LinkRecord, { addresses }: NetworkRecords): PodLink {
   // another machine has this address, and the kernel does not use it either
   const usable = addresses.filter((address) => address.index === index && !(address.flags & IFA_F_DADFAILED));
@@ -126,8 +139,11 @@ function isWanted(route: RouteRecord, links: readonly LinkRecord[], loopback?: L
   return route.link === loopback?.index || links.some(({ index }) => index === route.link);
 }
 
-function checkLink(link: LinkRecord): void {
-  const { name, kind, type, mtu, mac, ipvlanMode } = link;
+/** @param carried all links of the guest: what comes in on one is the guest's, and never gets to a link above it */
+function checkLink(link: LinkRecord, carried: readonly LinkRecord[]): void {
+  const { name, kind, type, mtu, mac, ipvlanMode, above } = link;
+  if (OWN_TAP.test(name))
+    throw unsupported(`${name}: blazar's own taps are called so`, "give it another name");
   const words = CARRIED_KINDS.get(kind);
   if (words === undefined || type !== ARPHRD_ETHER) {
     const what =
@@ -136,6 +152,12 @@ function checkLink(link: LinkRecord): void {
         : `no Ethernet link (kind ${kind || "none"}, type ${type})`;
     throw unsupported(`${name}: it is ${what}`, `use one of ${[...CARRIED_KINDS.values()].join(", ")}`);
   }
+  const lower = carried.find(({ index }) => index === above);
+  if (lower !== undefined)
+    throw unsupported(
+      `${name}: a ${kind} above ${lower.name}, which is the pod's, too`,
+      "make it on the host",
+    );
   if (ipvlanMode !== undefined && ipvlanMode !== IPVLAN_L2)
     throw unsupported(`${name}: an ipvlan without Ethernet frames`, 'use "mode": "l2"');
   if (mtu < LEAST_MTU || mtu > MOST_MTU)

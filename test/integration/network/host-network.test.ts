@@ -154,6 +154,16 @@ describe("ports of the host", () => {
     expect(await bench.left()).toEqual(NOTHING);
   });
 
+  it("may be of an address that the host does not have: the pod fails with the port's number and that reason", async () => {
+    await start();
+    const foreign = bench.connect(bench.pod("pod", [{ ...port(9100), hostIp: "10.1.2.3" }]));
+    await expect(foreign).rejects.toMatchObject({
+      code: "InvalidSpec",
+      message: expect.stringMatching(/9100\/tcp: the host does not have its hostIP/),
+    });
+    expect(await bench.left()).toEqual(NOTHING);
+  });
+
   it("are refused for SCTP by name", async () => {
     await start();
     await expect(bench.networks.read(bench.pod("pod", [port(132, "sctp")]))).rejects.toMatchObject({

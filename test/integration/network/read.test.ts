@@ -267,6 +267,18 @@ describe("what else a namespace may have", () => {
       /10\.9\.0\.0\/16.*several next hops/,
     ],
     ["a rule", ["rule add from 10.1.0.2 table 100"], /rule \d+.*table 100/],
+    [
+      "a macvlan above a link of the pod",
+      ["link add mv0 link eth0 type macvlan mode bridge", "link set mv0 up"],
+      /mv0: a macvlan above eth0/,
+    ],
+    ["an address of lo", ["address add fd09::1/128 dev lo"], /fd09::1, an address of lo/],
+    ["a route that throws", ["route add throw 10.9.0.0/16"], /10\.9\.0\.0\/16: it has the type throw/],
+    [
+      "addresses by a local route",
+      ["-6 route add local fd09::/64 dev lo"],
+      /fd09::\/64: it has the type local/,
+    ],
     ["a tunnel without Ethernet", ["tuntap add tun0 mode tun", "link set tun0 up"], /tun0.*no Ethernet/],
   ] as const)("%s: refused, by name", (_, commands, words) => {
     ({ pod } = namespaces.pair());

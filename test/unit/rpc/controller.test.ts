@@ -158,6 +158,17 @@ describe("Controller.Create", () => {
     expect(sandboxes.created[0]?.hostname).toBe("h");
   });
 
+  it.each([
+    ["a".repeat(65), "hostname has 65 bytes; there may be 64"],
+    ["a\n10.0.0.1 other", "has a space or a control character"],
+    ["a\0", "has a space or a control character"],
+  ])("refuses a host name that the guest could not have: %j", async (hostname, words) => {
+    const { sandboxes, call } = await serve();
+    const options = optionsOf({ hostname });
+    await expect(call(ControllerService.create, createRequest({ options }))).rejects.toThrow(words);
+    expect(sandboxes.created).toEqual([]);
+  });
+
   it("falls back to the JSON that CRI keeps in the sandbox's metadata", async () => {
     const { sandboxes, call } = await serve();
     const metadata = {

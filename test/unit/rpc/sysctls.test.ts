@@ -31,17 +31,33 @@ describe("a pod's sysctls", () => {
     expect(refusal(name)).toThrow(`sysctl "${name}" is not in a separate kernel namespace`);
   });
 
-  it.each(["", ".", "net", "net.", "net..ipv4", "/etc/passwd", "net.ipv4.\0x", "../x.y"])(
-    "have names, not %j",
-    (name) => {
-      expect(refusal(name)).toThrow(`sysctl "${name}" is not the name of a sysctl`);
-    },
-  );
+  it.each([
+    "",
+    ".",
+    "net",
+    "net.",
+    "net..ipv4",
+    "/etc/passwd",
+    "net.ipv4.\0x",
+    "../x.y",
+    "net/ipv4/../x",
+    "net/.",
+  ])("have names, not %j", (name) => {
+    expect(refusal(name)).toThrow(`sysctl "${name}" is not the name of a sysctl`);
+  });
 
   it("are not those of what the pod has from its node", () => {
     expect(refusal("net.ipv4.ip_forward", HOST_NETWORK)).toThrow("not allowed in a pod with hostNetwork");
     expect(refusal("kernel.domainname", HOST_NETWORK)).toThrow("not in a separate kernel namespace");
     expect(podSysctls({ "kernel.sem": "1" }, HOST_NETWORK)).toEqual({ "kernel.sem": "1" });
+  });
+
+  it("are no larger than what the kernel reads, nor is what is said of them", () => {
+    const given = (value: string) => () => podSysctls({ "net.core.somaxconn": value }, POD);
+    expect(given("9".repeat(4096))).toThrow('"net.core.somaxconn" has 4096 bytes; the kernel reads 4095');
+    expect(given("9".repeat(4095))).not.toThrow();
+    const message = /sysctl "a{256}" is not the name of a sysctl/;
+    expect(() => podSysctls({ ["a".repeat(100_000)]: "1" }, POD)).toThrow(message);
   });
 
   it("do not rename the pod", () => {

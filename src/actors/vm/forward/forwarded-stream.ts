@@ -41,6 +41,7 @@ export class ForwardedStream {
   private sent = false;
   /** Everything from the guest is passed on, the end included. */
   private received = false;
+  private lastMove = performance.now();
 
   constructor(private readonly options: ForwardedStreamOptions) {
     const { connection, link, window } = options;
@@ -76,6 +77,14 @@ export class ForwardedStream {
     }
   }
 
+  /**
+   * When whoever has dialled last sent or took bytes, by performance.now(). What the guest says does not count. Whoever has
+   * gone takes nothing; its kernel answers bytes with a reset.
+   */
+  get movedAt(): number {
+    return this.lastMove;
+  }
+
   /** Gives it up: both sides see a reset. */
   reset(): void {
     if (this.over) return;
@@ -101,6 +110,7 @@ export class ForwardedStream {
   }
 
   private fromConnection(bytes: Uint8Array): void {
+    this.lastMove = performance.now();
     this.sender.write(bytes);
     if (this.sender.room === 0) this.options.connection.read(false);
   }
@@ -116,6 +126,7 @@ export class ForwardedStream {
   }
 
   private passedOn(count: number): void {
+    this.lastMove = performance.now();
     if (!this.over) this.receiver.consumed(count);
   }
 

@@ -1,8 +1,9 @@
 /**
  * Port-forward of one pod: connections to `localhost` in its namespace go to servers in its guest.
  *
- * How many there may be is bounded, for the pod and for the node. A connection beyond that is reset, as is one that comes
- * while there is no link to the guest. Where the host cannot do it, pods start all the same, and it is told once.
+ * How many there may be is bounded, for the pod and for the node. Beyond that the one that has been idle for longest makes
+ * room; without one the new connection is reset, as is one that comes while there is no link to the guest. A server that
+ * never closes would keep what its client has left otherwise: TCP does not tell a half-close from a close.
  */
 import type { Deadlines } from "../../../contracts/deadlines.ts";
 import { BlazarError } from "../../../contracts/errors.ts";
@@ -15,6 +16,9 @@ import { type DialLink, ForwardedStream } from "./forwarded-stream.ts";
 export const MAX_OF_A_POD = 1000;
 /** Connections of all pods of the node: each may keep 64 KiB that were read at once, and its windows. */
 export const MAX_OF_THE_NODE = 2000;
+
+/** A connection that has been idle for so long makes room for a new one, if there is none otherwise. */
+export const IDLE_MS = 30_000;
 
 /**
  * Windows by how many connections the pod has. Their sum is less than what a link lets wait in either direction, so no number
@@ -29,7 +33,7 @@ const WINDOWS: readonly { readonly below: number; readonly bytes: number }[] = [
 /** What all pods share. */
 export class ForwardingNode {
   /** Connections of all pods. */
-  connections = 0;
+  readonly open = new Set<ForwardedStream>();
   private told = false;
 
   constructor(
@@ -83,7 +87,7 @@ export class PortForwarding {
 
   private accept(connection: ForwardedConnection): void {
     const link = this.liveLink();
-    if (link === undefined || this.isFull()) return connection.reset();
+    if (link === undefined || !this.hasRoom()) return connection.reset();
     const stream = new ForwardedStream({
       connection,
       link,
@@ -93,26 +97,35 @@ export class PortForwarding {
       onOver: () => this.forget(stream),
     });
     this.open.add(stream);
-    this.node.connections++;
+    this.node.open.add(stream);
     void stream.start();
   }
 
   private forget(stream: ForwardedStream): void {
-    if (this.open.delete(stream)) this.node.connections--;
+    this.open.delete(stream);
+    this.node.open.delete(stream);
   }
 
   private window(): number {
     return WINDOWS.find(({ below }) => this.open.size < below)?.bytes ?? 1;
   }
 
-  private isFull(): boolean {
-    const full = this.open.size >= MAX_OF_A_POD || this.node.connections >= MAX_OF_THE_NODE;
-    if (full && !this.full) {
-      const { connections } = this.node;
-      this.logger.warn({ ofPod: this.open.size, ofNode: connections }, "too many connections are forwarded");
+  private hasRoom(): boolean {
+    const { open, node } = this;
+    if (open.size >= MAX_OF_A_POD) this.makeRoom(open);
+    if (node.open.size >= MAX_OF_THE_NODE) this.makeRoom(node.open);
+    return open.size < MAX_OF_A_POD && node.open.size < MAX_OF_THE_NODE;
+  }
+
+  private makeRoom(streams: ReadonlySet<ForwardedStream>): void {
+    if (!this.full) {
+      const { open, node } = this;
+      this.logger.warn({ ofPod: open.size, ofNode: node.open.size }, "too many connections are forwarded");
     }
-    this.full ||= full;
-    return full;
+    this.full = true;
+    let oldest: ForwardedStream | undefined;
+    for (const each of streams) if (oldest === undefined || each.movedAt < oldest.movedAt) oldest = each;
+    if (oldest !== undefined && performance.now() - oldest.movedAt >= IDLE_MS) oldest.reset();
   }
 
   private liveLink(): DialLink | undefined {

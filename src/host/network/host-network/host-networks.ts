@@ -17,7 +17,7 @@ import type {
 } from "../../../contracts/network.ts";
 import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
 import type { VmNic } from "../../../contracts/vm.ts";
-import { HostPorts, inUse } from "./host-ports.ts";
+import { HostPorts, inUse, notOfHost } from "./host-ports.ts";
 import { removeUplink } from "./remove-uplink.ts";
 import { Uplink, type UplinkPorts } from "./uplink.ts";
 
@@ -185,5 +185,6 @@ function refusedPort(pod: NetworkedPod, error: unknown): unknown {
   if (found === null) return undefined;
   const [, protocol = "", host = "", reason = ""] = found;
   const port = { protocol: protocol === "TCP" ? "tcp" : "udp", host: Number(host) } as const;
+  if (/cannot assign/i.test(reason)) return notOfHost(pod, port, reason);
   return inUse(pod, port, `the host itself (${reason})`);
 }

@@ -6,6 +6,7 @@
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { NetworkedPod } from "../../../contracts/network.ts";
 import type { PodPort } from "../../../contracts/sandbox.ts";
+import { ipBytes, ipText } from "../../../protocol/netlink/address-text.ts";
 
 /** A port of the host that goes to one of the guest's. */
 export interface HostPort {
@@ -25,11 +26,17 @@ interface Claim {
 }
 
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(["", "0.0.0.0", "::"]);
+const LAST_PORT = 65_535;
+/** MAX_FWD_RULES of pasta. */
+const MOST_PORTS = 255;
 
 export class HostPorts {
   private readonly claims = new Map<string, Claim>();
 
-  /** Throws UnsupportedSpec (SCTP), InvalidSpec (declared twice in the pod), PortInUse naming port and pod. */
+  /**
+   * Throws UnsupportedSpec (SCTP, too many), InvalidSpec (no port, no address, declared twice in the pod), PortInUse naming
+   * port and pod.
+   */
   check(pod: Declaring): HostPort[] {
     const ports = declared(pod);
     for (const [id, claim] of this.claims) {
@@ -63,6 +70,16 @@ export function inUse(pod: Declaring, port: Pick<HostPort, "protocol" | "host">,
   });
 }
 
+/** Its hostIP is not an address that the host has. */
+export function notOfHost(
+  pod: Declaring,
+  port: Pick<HostPort, "protocol" | "host">,
+  reason: string,
+): BlazarError {
+  const what = `port ${port.host}/${port.protocol}: the host does not have its hostIP (${reason})`;
+  return unfit("InvalidSpec", pod, what, "leave it out, or name an address of the host");
+}
+
 function nameOf({ id, name = "", namespace = "" }: Declaring): string {
   return name === "" ? id : `${namespace}/${name}`;
 }
@@ -74,18 +91,44 @@ function declared(pod: Declaring): HostPort[] {
     if (other === undefined) ports.push(port);
     else if (other.guest !== port.guest) throw inUse(pod, port, "the same pod already");
   }
+  if (ports.length > MOST_PORTS)
+    throw unfit("UnsupportedSpec", pod, `${ports.length} ports`, `there may be ${MOST_PORTS} at most`);
   return ports;
 }
 
 /** Kubernetes has both ports the same; where only one is named, it is both. */
 function hostPortOf({ protocol, hostPort, containerPort, hostIp }: PodPort, pod: Declaring): HostPort {
   const host = hostPort || containerPort;
+  const guest = containerPort || host;
   if (protocol === "sctp")
-    throw blazarError("UnsupportedSpec", "give a pod its ports of the host", `port ${host}: SCTP`, {
-      subject: nameOf(pod),
-      remedy: "only TCP and UDP reach a guest that has the host's network",
-    });
-  return { protocol, address: EVERY_ADDRESS.has(hostIp) ? "" : hostIp, host, guest: containerPort || host };
+    throw unfit(
+      "UnsupportedSpec",
+      pod,
+      `port ${host}: SCTP`,
+      "only TCP and UDP reach a guest that has the host's network",
+    );
+  const bad = [host, guest].find((each) => each < 1 || each > LAST_PORT);
+  if (bad !== undefined)
+    throw unfit("InvalidSpec", pod, `${bad} is no port`, `a port is from 1 to ${LAST_PORT}`);
+  return { protocol, address: addressOf(hostIp, host, pod), host, guest };
+}
+
+/** As the kernel writes it, so that two ways to write one address are one. It becomes a word of pasta's command line. */
+function addressOf(hostIp: string, host: number, pod: Declaring): string {
+  if (EVERY_ADDRESS.has(hostIp)) return "";
+  const address = ipText(ipBytes(hostIp) ?? new Uint8Array(0));
+  if (address !== undefined) return EVERY_ADDRESS.has(address) ? "" : address;
+  const what = `port ${host}: the hostIP ${JSON.stringify(hostIp)} is no IP address`;
+  throw unfit("InvalidSpec", pod, what, "leave it out, or name an address of the host");
+}
+
+function unfit(
+  code: "InvalidSpec" | "UnsupportedSpec",
+  pod: Declaring,
+  reason: string,
+  remedy: string,
+): BlazarError {
+  return blazarError(code, "give a pod its ports of the host", reason, { subject: nameOf(pod), remedy });
 }
 
 function collide(a: HostPort, b: HostPort): boolean {

@@ -1,6 +1,6 @@
 /** Port-forward of pods: what is dialled on a pod's localhost arrives at a server in its guest, and nothing grows. */
 import { describe, expect, it, vi } from "vitest";
-import { MAX_OF_A_POD } from "../../../../src/actors/vm/forward/port-forwarding.ts";
+import { IDLE_MS, MAX_OF_A_POD, MAX_OF_THE_NODE } from "../../../../src/actors/vm/forward/port-forwarding.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
 import { NO_NETWORK } from "../../../../src/contracts/pod-network.ts";
 import type { MemoryConnection } from "../../../support/memory-host/forwards.ts";
@@ -195,6 +195,54 @@ describe("what a guest can make grow", () => {
     // less than the agent lets wait for its link
     expect(windows.slice(0, MAX_OF_A_POD).reduce((sum, each) => sum + each)).toBeLessThan(5 * 1024 * 1024);
     await end();
+  });
+
+  it("is no node without port-forward: what clients have left at servers that never close makes room", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const memory = new MemoryHost();
+      const one = await running({ netnsPath: "/run/netns/pod-1" }, memory);
+      one.guest.servers.listening.set(80, {}).set(81, { deaf: true }).set(82, { echo: true });
+      const left = Array.from({ length: MAX_OF_A_POD }, (_, each) => one.dial(80 + (each % 2)));
+      await vi.waitFor(() => expect(left.every(({ reading }) => reading)).toBe(true));
+      for (const connection of left) connection.sendEnd();
+      vi.advanceTimersByTime(IDLE_MS / 2);
+      expect(one.dial(82).wasReset).toBe(true);
+      vi.advanceTimersByTime(IDLE_MS / 2);
+      const next = one.dial(82);
+      next.send("room");
+      await vi.waitFor(() => expect(next.received).toBe("room"));
+      expect(left.filter(({ wasReset }) => wasReset)).toEqual([left[0]]);
+      expect(one.guest.servers.served[0]?.wasReset).toBe(true);
+      await one.end();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("is not what other pods may have: idle connections of all of them make room", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const memory = new MemoryHost();
+      const { sandboxes } = memory.actors();
+      for (const id of ["a", "b", "c"]) {
+        await sandboxes.create(podSpec(id, { netnsPath: `/run/netns/${id}` }));
+        await sandboxes.start(id);
+        memory.driver.vm(id).guest.servers.listening.set(80, { echo: true });
+      }
+      const dial = (id: string) => memory.forwards.dial(id, 80);
+      const left = Array.from({ length: MAX_OF_THE_NODE }, (_, each) => dial(each % 2 === 0 ? "a" : "b"));
+      expect(dial("c")?.wasReset).toBe(true);
+      await vi.waitFor(() => expect(left.every((each) => each?.reading === true)).toBe(true));
+      vi.advanceTimersByTime(IDLE_MS);
+      left[0]?.send("in use");
+      const other = dial("c");
+      other?.send("room");
+      await vi.waitFor(() => expect(other?.received).toBe("room"));
+      expect(left.flatMap((each, number) => (each?.wasReset === true ? [number] : []))).toEqual([1]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -18,6 +18,7 @@ function link(index: number, changes: Partial<LinkRecord> = {}): LinkRecord {
     permanentMac: undefined,
     addressMode: 0,
     ipvlanMode: undefined,
+    above: undefined,
     ...changes,
   };
 }
@@ -137,6 +138,7 @@ describe("a guest's network", () => {
     [{ mtu: 67 }, /MTU of 67; set one from 68 to 65535/],
     [{ mtu: 65_536 }, /MTU of 65536/],
     [{ mac: undefined }, /no MAC address/],
+    [{ name: "blazar0" }, /blazar0: blazar's own taps are called so/],
   ])("does not come to be of %o", (changes, words) => {
     expect(refusal(changes)).toMatch(words);
   });
@@ -150,6 +152,21 @@ describe("a guest's network", () => {
     { mtu: 65_535 },
   ])("comes to be of %o", (changes) => {
     expect(refusal(changes)).toBe("");
+  });
+
+  it("is refused if one of its links is above another one, which takes what comes in", () => {
+    const links = [LO, link(2), link(3, { kind: "macvlan", above: 2 })];
+    expect(() => networkOf(records({ links }), [])).toThrow(/net3: a macvlan above net2.*on the host/);
+    // one that is nobody's takes nothing
+    const idle = [LO, link(2, { up: false }), link(3, { kind: "macvlan", above: 2 })];
+    expect(networkOf(records({ links: idle }), []).links).toHaveLength(1);
+  });
+
+  it("is refused if lo has an address that a guest's has not", () => {
+    const own = (...texts: string[]) => records({ addresses: texts.map((text) => address(1, text)) });
+    expect(networkOf(own("127.0.0.1", "::1", "127.7.0.1"), []).links).toHaveLength(1);
+    expect(() => networkOf(own("127.0.0.1", "10.6.0.1"), [])).toThrow(/10\.6\.0\.1, an address of lo/);
+    expect(() => networkOf(own("::1", "fd06::1"), [])).toThrow(/fd06::1, an address of lo/);
   });
 
   it("is refused for what cannot be said of a route, and for rules", () => {

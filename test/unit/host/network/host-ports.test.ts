@@ -56,6 +56,33 @@ describe("ports of the host", () => {
     );
   });
 
+  it.each([
+    [port(70_000), /70000 is no port/],
+    [port(-1), /-1 is no port/],
+    [port(0), /0 is no port/],
+    [port(80, { containerPort: 65_536 }), /65536 is no port/],
+    [port(80, { hostIp: "nonsense" }), /port 80: the hostIP "nonsense" is no IP address/],
+    [port(80, { hostIp: "10.0.0.1/22," }), /is no IP address/],
+    [port(80, { hostIp: "fe80::1%eth0" }), /is no IP address/],
+  ])("are refused if they are none: %j", (one, words) => {
+    expect(() => new HostPorts().check(pod("one", one))).toThrow(
+      expect.objectContaining({ code: "InvalidSpec", message: expect.stringMatching(words) }),
+    );
+  });
+
+  it("are at most as many as pasta takes", () => {
+    const many = (count: number) => pod("one", ...Array.from({ length: count }, (_, each) => port(each + 1)));
+    expect(new HostPorts().check(many(255))).toHaveLength(255);
+    expect(() => new HostPorts().check(many(256))).toThrow(/256 ports; there may be 255/);
+  });
+
+  it("of one address are one's, however it is written", () => {
+    const ports = new HostPorts();
+    ports.claim(pod("one", port(53, { hostIp: "fd00::1" })));
+    expect(() => ports.check(pod("two", port(53, { hostIp: "FD00:0:0::1" })))).toThrow(/53\/tcp/);
+    expect(() => ports.check(pod("two", port(53, { hostIp: "0:0::0" })))).toThrow(/53\/tcp/);
+  });
+
   it("are told to pasta in its own words", () => {
     const spec = (changes: Partial<PodPort>) =>
       new HostPorts().check(pod("one", port(80, changes))).map(portSpec);
