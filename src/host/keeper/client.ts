@@ -129,8 +129,9 @@ class KeeperClient implements Keeper {
   }
 
   async forget(id: string): Promise<void> {
+    const forgotten = this.processes.forgetting(id);
     await this.requests.send("process.forget", { id }, id);
-    this.processes.forget(id);
+    forgotten();
   }
 
   exited(id: string): Promise<ProcessExit> {

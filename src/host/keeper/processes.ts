@@ -16,7 +16,10 @@ interface KnownProcess {
 export class KeeperProcesses {
   private readonly known = new Map<string, KnownProcess>();
 
+  /** An id is given again when the keeper has forgotten who had it; that answer may be read after this one. */
   started(id: string, identity: ProcessIdentity): void {
+    const before = this.known.get(id)?.identity;
+    if (before !== undefined && !isSame(before, identity)) this.forgetting(id)();
     this.record(id).identity = identity;
   }
 
@@ -34,12 +37,15 @@ export class KeeperProcesses {
     return new Promise((resolve, reject) => record.waiters.push({ resolve, reject }));
   }
 
-  forget(id: string): void {
+  /** Returns what is to be called once the keeper has forgotten it. A later process of the same id is kept then. */
+  forgetting(id: string): () => void {
     const record = this.known.get(id);
-    this.known.delete(id);
-    if (record === undefined || record.waiters.length === 0) return;
-    const error = notFound(id, "it was forgotten");
-    for (const waiter of record.waiters) waiter.reject(error);
+    return () => {
+      if (record === undefined || this.known.get(id) !== record) return;
+      this.known.delete(id);
+      const error = notFound(id, "it was forgotten");
+      for (const waiter of record.waiters.splice(0)) waiter.reject(error);
+    };
   }
 
   /** The keeper is another one (or none): nobody will ever say how these ended. */
@@ -65,6 +71,10 @@ export class KeeperProcesses {
     }
     return record;
   }
+}
+
+function isSame(one: ProcessIdentity, other: ProcessIdentity): boolean {
+  return one.pid === other.pid && one.startTime === other.startTime;
 }
 
 function notFound(subject: string, reason: string): BlazarError {
