@@ -17,12 +17,6 @@ const FAILED = 70;
 /** Exit code of a command line that says nothing (EX_USAGE). */
 const MISUSED = 64;
 
-// a reader that has seen enough, such as head(1), is no error
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit();
-  throw error;
-});
-
 try {
   await program(BLAZAR_VERSION).parseAsync(process.argv);
 } catch (error) {

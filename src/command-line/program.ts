@@ -16,6 +16,15 @@ Exit codes:
   70  nothing was done, for a reason that is not the command line
   run, exec: the code of the command in the VM, 128 + N if signal N has ended it`;
 
+/** Commands that see to their output themselves: `run` tells the command in the VM that nobody reads it any more. */
+const OWN_OUTPUT: ReadonlySet<string> = new Set(["run", "serve"]);
+
+/** A reader that has seen enough, such as head(1), is no error. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+}
+
 /** A repeatable option's values, in order. */
 function collect(value: string, before: readonly string[] | undefined): string[] {
   return [...(before ?? []), value];
@@ -27,6 +36,10 @@ export function program(version: string): Command {
   );
   cli.version(version).showHelpAfterError().enablePositionalOptions().exitOverride();
   cli.addHelpText("after", EXIT_CODES);
+  process.stdout.on("error", onOutputError);
+  cli.hook("preAction", (_, action) => {
+    if (action.parent === cli && OWN_OUTPUT.has(action.name())) process.stdout.off("error", onOutputError);
+  });
   cli
     .command("serve")
     .description("run the daemon: Controller and Task services for containerd")

@@ -67,8 +67,9 @@ describe("a pod whose guest hangs", () => {
     const pod = await node.runPod();
     const container = await node.startContainer(
       pod,
-      "trap 'echo got it; exit 7' TERM; while :; do sleep 0.1; done",
+      "trap 'echo got it; exit 7' TERM; echo listening; while :; do sleep 0.1; done",
     );
+    await node.waitForLog(container, "listening");
     const vmm = await node.vmmPid(pod);
     process.kill(vmm, "SIGSTOP");
     const stopped = node.cri.stopContainer(container.id, 60);
