@@ -51,7 +51,8 @@ describe("a pod with hostNetwork", () => {
     await bench.serve(server, "serve", "::", "7000", "much");
     const bytes = String(200_000_000);
     expect(await bench.try(guest, "half", at, "7000", bytes)).toContain(`end ${bytes}`);
-    expect(timeouts(guest)).toBeLessThan(3);
+    // a busy machine loses a few segments; where pasta stalls, nearly every window ends in a timeout
+    expect(timeouts(guest)).toBeLessThan(20);
   });
 
   it("answers at its declared ports, low ones too, on all of the host's addresses, and at no others", async () => {
