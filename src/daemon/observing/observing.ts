@@ -21,7 +21,7 @@ import { type PartSources, partFigures } from "./part-figures.ts";
 export interface ObservingOptions {
   readonly config: Pick<Config, "metrics" | "traces">;
   readonly hub: HistoryHub;
-  readonly inspection: Pick<DaemonInspection, "node" | "list" | "watcherCount" | "stuckCounts">;
+  readonly inspection: Pick<DaemonInspection, "node" | "list" | "failureOf" | "watcherCount" | "stuckCounts">;
   readonly core: PartSources;
   readonly keeper: Keeper;
   readonly version: string;
@@ -48,7 +48,7 @@ export async function startObserving(options: ObservingOptions): Promise<Observi
     inspection,
     parts,
     mostPods: config.metrics.pods,
-    failureOf: (id) => inspection.list().find((each) => each.id === id)?.failure?.code,
+    failureOf: (id) => inspection.failureOf(id),
   });
   const leave = [hub.listen(metrics.listener)];
   if (traces !== undefined) leave.push(hub.listen(traces.listener));

@@ -108,10 +108,19 @@ export class DaemonInspection implements Inspection {
     return this.options.hub.records.map((record) => this.summary(record));
   }
 
+  /** The code of why a sandbox goes down; undefined if it was asked to, or is not known. */
+  failureOf(id: string): string | undefined {
+    const record = this.options.hub.find(id);
+    return record && this.summary(record).failure?.code;
+  }
+
   async get(id: string): Promise<SandboxDetail> {
     const record = this.find(id, "look at the sandbox");
     const { pid } = this.summary(record);
-    const trouble = pid === 0 ? undefined : await this.options.processTrouble(pid);
+    const [trouble] = await Promise.all([
+      pid === 0 ? undefined : this.options.processTrouble(pid),
+      this.options.shortages.look(),
+    ]);
     return { ...detailOf(record, this.stuck.of(record)), why: this.whyOf(record, trouble) };
   }
 
@@ -186,6 +195,7 @@ export class DaemonInspection implements Inspection {
   }
 
   private changed(record: SandboxRecord, move: ChartMove | undefined): void {
+    this.options.shortages.keepRecent();
     if (move !== undefined) this.count(record, move);
     this.stuck.moved(record, move && { chart: move.chart, path: move.to });
     this.watchers.recordChanged(record);

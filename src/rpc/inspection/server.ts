@@ -76,14 +76,17 @@ export class InspectionServer {
     connection.on("error", () => connection.destroy());
     const silence = setTimeout(() => connection.destroy(), FIRST_BYTES_MS);
     connection.once("close", () => clearTimeout(silence));
+    let first: Buffer = Buffer.alloc(0);
     const look = (): void => {
       const bytes: Buffer | null = connection.read();
       if (bytes === null) return;
-      connection.unshift(bytes);
-      if (bytes.length < HTTP2_START.length) return;
+      first = Buffer.concat([first, bytes]);
+      if (first.length < HTTP2_START.length) return;
       clearTimeout(silence);
       connection.removeListener("readable", look);
-      if (bytes.toString("latin1", 0, HTTP2_START.length) === HTTP2_START)
+      // once only: what is put back is readable at once
+      connection.unshift(first);
+      if (first.toString("latin1", 0, HTTP2_START.length) === HTTP2_START)
         this.injector.injectConnection(connection);
       else this.http.emit("connection", connection);
     };

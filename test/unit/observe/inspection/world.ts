@@ -17,7 +17,7 @@ export class CalmHost implements HostLooks {
     return this.files.get(path);
   }
 
-  space() {
+  async space() {
     return { bytes: 2e12, free: this.free, files: 2e6, freeFiles: this.freeFiles };
   }
 }

@@ -233,6 +233,15 @@ describe("HTTP on the inspection socket", () => {
     expect(await get(path, "/broken")).toMatchObject({ status: 500, text: "no figures\n" });
   });
 
+  it("waits for more of a peer that has sent one byte and then nothing", async () => {
+    const { path, client } = await serve({ pages });
+    const silent = connect(path);
+    onTestFinished(() => void silent.destroy());
+    silent.write("P");
+    // an event loop that is kept busy would never come here
+    expect(await client.list()).toHaveLength(2);
+  });
+
   it("survives a peer that sends garbage, or one byte at a time", async () => {
     const { path, client } = await serve({ pages });
     const garbage = connect(path);
