@@ -64,7 +64,7 @@ module.exports = {
       "The page explains and replays a journal without a daemon: nothing of Node, and no machine, may be drawn into it.",
       { path: "^src/observe/(why|replay)/" },
       {
-        pathNot: ["^src/observe/(why|replay)/", "^src/observe/charts/names\\.ts$", "^src/contracts/"],
+        pathNot: ["^src/observe/(why|replay)/", "^src/charts/(names|states)\\.ts$", "^src/contracts/"],
         dependencyTypesNot: ["type-only"],
       },
     ),
@@ -137,6 +137,7 @@ module.exports = {
           "^web/",
           "^src/contracts/",
           "^src/charts/",
+          "^src/lib/harmless\\.ts$",
           "^src/page/messages\\.ts$",
           "^src/observe/replay/",
           "^node_modules/(react|react-dom|@types/react|@types/react-dom|@tanstack|elkjs)/",

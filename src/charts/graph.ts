@@ -40,9 +40,6 @@ export function graphOf({ title, initial, states }: ChartDefinition): Graph {
 }
 
 /** All states, outer ones before what is in them. */
-export function allStates(states: readonly GraphState[]): GraphState[] {
-  return states.flatMap((state) => [state, ...allStates(state.states)]);
-}
 
 /** The edge along which a chart went; undefined if the definition has none. */
 export function edgeTaken(edges: readonly GraphEdge[], entry: HistoryEntry): GraphEdge | undefined {

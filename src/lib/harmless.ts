@@ -1,15 +1,17 @@
 /**
- * Makes a text from outside harmless for a terminal: what a guest has said may not move a cursor, hide or forge a line.
+ * Makes a text from outside harmless to look at, on a terminal and on the page: what a guest has said may not move a cursor, turn
+ * the text around, hide or forge a line.
  *
  * Escaped are control characters of ASCII and of Latin-1 (ECMA-48: each of these begins a sequence), marks that turn the
- * direction of writing, invisible characters, and halves of surrogate pairs. The result has one line, unless lines are kept.
+ * direction of writing, characters that show nothing or mean nothing, and halves of surrogate pairs. The result has one line,
+ * unless lines are kept. Markup is the page's business: it makes text nodes only. Pure; runs in a browser.
  */
 
 /** Texts are cut after so many characters, unless told otherwise. */
 const SHOWN = 1024;
 
-/** Unicode's control and format characters, line and paragraph separators, and surrogates. */
-const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Surrogate}]/gu;
+/** Unicode's control and format characters, separators of lines and paragraphs, private and unassigned ones, and surrogates. */
+const HARMFUL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Cs}]/gu;
 
 export interface Harmless {
   /** Newlines and tabs stay. */
@@ -20,11 +22,19 @@ export interface Harmless {
 
 /** The text with everything escaped that a terminal might obey: `\x1b[2J`, `\u202e`. */
 export function harmless(text: string, { lines = false, most = SHOWN }: Harmless = {}): string {
-  const cut = text.length > most ? `${text.slice(0, most)}… (${text.length - most} more characters)` : text;
+  const cut = firstOf(text, most);
   const kept = lines ? cut.replaceAll("\r\n", "\n") : cut;
-  return kept.replace(HARMFUL, (found) =>
+  const shown = kept.replace(HARMFUL, (found) =>
     lines && (found === "\n" || found === "\t") ? found : escaped(found),
   );
+  return cut.length < text.length ? `${shown}… (${text.length - cut.length} more characters)` : shown;
+}
+
+/** Never cuts a character in two. */
+function firstOf(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const last = text.charCodeAt(most - 1);
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? most - 1 : most);
 }
 
 /** The same of all strings in plain data, keys included. */

@@ -1,8 +1,10 @@
 /**
  * What holds of every history, whatever was asked and whatever has broken.
  */
+
+import { allStates } from "../../src/charts/states.ts";
 import type { HistoryEntry } from "../../src/contracts/inspection.ts";
-import { allStates, chartDefinitions } from "../../src/observe/charts/definitions.ts";
+import { chartDefinitions } from "../../src/observe/charts/definitions.ts";
 import type { HistoryHub } from "../../src/observe/history/hub.ts";
 
 /** Sentences about what is wrong. All sandboxes have ended. */

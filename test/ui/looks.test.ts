@@ -74,14 +74,14 @@ test("a hostile guest's words are shown, and are nothing but words", async () =>
   const row = page.locator(".grid-row", { hasText: "evil/evil" });
   await page.getByRole("searchbox").fill("evil/");
   await row.waitFor();
-  expect(await row.textContent()).toContain("evil␛[2J␛]0;owned␇<img src=x");
+  expect(await row.textContent()).toContain("evil\\x1b[2J\\x1b]0;owned\\x07<img src=x");
   await page.locator(".grid-row", { hasText: "AAAA" }).waitFor();
   await row.click();
   await page.locator(".state").first().waitFor();
   const text = await page.locator("main").textContent();
-  expect(text).toContain("␛[31m");
+  expect(text).toContain("\\x1b[31m");
   expect(text).toContain("<script>alert(1)</script>");
-  expect(text).toContain("⟨U+202E⟩");
+  expect(text).toContain("\\u202e");
   expect((await page.content()).replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u);
   expect(await page.locator("img, script:not([src='/page.js']), iframe, object").count()).toBe(0);
   expect(await widthOf(page)).toBe(DESKTOP.width);

@@ -1,7 +1,8 @@
 /** The states of a chart: boxes in boxes, lit where they are active, with the time that was spent in each. */
 
-import { allStates, type Graph, type GraphState } from "../../src/charts/graph.ts";
+import type { Graph, GraphState } from "../../src/charts/graph.ts";
 import type { Box, Layout } from "../../src/charts/layout.ts";
+import { allStates } from "../../src/charts/states.ts";
 import type { RunningDeadline } from "../../src/contracts/inspection.ts";
 import type { ChartMoment } from "../model/moments.ts";
 import { duration } from "../model/words.ts";

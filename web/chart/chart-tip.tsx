@@ -1,7 +1,8 @@
 /** What a state or a transition is: shown beside it while it has the pointer or the focus. */
 import { type RefObject, useLayoutEffect, useRef, useState } from "react";
-import { allStates, type Graph, type GraphState } from "../../src/charts/graph.ts";
+import type { Graph, GraphState } from "../../src/charts/graph.ts";
 import type { Item } from "../../src/charts/layout.ts";
+import { allStates } from "../../src/charts/states.ts";
 import type { ChartDefinition, ChartTransition, RunningDeadline } from "../../src/contracts/inspection.ts";
 import type { ChartMoment } from "../model/moments.ts";
 import { duration } from "../model/words.ts";

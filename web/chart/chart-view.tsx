@@ -5,8 +5,9 @@
  * explained beside it. The active states stay in sight.
  */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { allStates, edgeTaken, type Graph, graphOf, isIn } from "../../src/charts/graph.ts";
+import { edgeTaken, type Graph, graphOf, isIn } from "../../src/charts/graph.ts";
 import type { Item, Layout } from "../../src/charts/layout.ts";
+import { allStates } from "../../src/charts/states.ts";
 import type { ChartDefinition, RunningDeadline } from "../../src/contracts/inspection.ts";
 import type { ChartMoment } from "../model/moments.ts";
 import { Nothing } from "../parts/card.tsx";

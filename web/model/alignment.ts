@@ -4,8 +4,9 @@
  * A step is a stay in a state of a chart, or an effect or a part of one. Steps of both are aligned by their names in the order
  * of time (longest common subsequence). Containers have other ids in each sandbox, so they are counted.
  */
+
+import { chartOfKey } from "../../src/charts/names.ts";
 import type { ChartKey, HistoryEntry, SandboxDetail } from "../../src/contracts/inspection.ts";
-import { chartOf } from "./moments.ts";
 
 export interface Step {
   /** The same in both sandboxes. */
@@ -127,7 +128,7 @@ function chartNames(inOrder: readonly HistoryEntry[]): Map<ChartKey, string> {
   const counts = new Map<string, number>();
   for (const { chart } of inOrder) {
     if (chart === undefined || names.has(chart)) continue;
-    const kind = chartOf(chart);
+    const kind = chartOfKey(chart);
     const count = (counts.get(kind) ?? 0) + 1;
     counts.set(kind, count);
     names.set(chart, kind === "container" || kind === "process" ? `${kind} ${count}` : kind);

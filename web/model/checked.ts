@@ -3,6 +3,8 @@
  *
  * A file may come from a stranger or from another version; whatever is in it must not break the page.
  */
+
+import { chartOfKey } from "../../src/charts/names.ts";
 import type {
   ChartKey,
   ChartState,
@@ -12,7 +14,6 @@ import type {
   SandboxDetail,
   SandboxSummary,
 } from "../../src/contracts/inspection.ts";
-import { chartOf } from "./moments.ts";
 
 type Bag = Readonly<Record<string, unknown>>;
 
@@ -94,7 +95,9 @@ function chartStateOf(bag: Bag): ChartState[] {
   const key = chartKey(bag["key"]);
   if (key === undefined) return [];
   const active = Array.isArray(bag["active"]) ? bag["active"].filter((path) => typeof path === "string") : [];
-  return [{ key, chart: chartOf(key), active, since: figure(bag["since"]), context: text(bag["context"]) }];
+  return [
+    { key, chart: chartOfKey(key), active, since: figure(bag["since"]), context: text(bag["context"]) },
+  ];
 }
 
 function deadlineOf(bag: Bag): RunningDeadline[] {

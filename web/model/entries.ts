@@ -1,6 +1,7 @@
 /** A sandbox's detail with one entry more. Pure. */
+
+import { activePaths, chartOfKey } from "../../src/charts/names.ts";
 import type { ChartState, HistoryEntry, SandboxDetail } from "../../src/contracts/inspection.ts";
-import { chartOf, withOuter } from "./moments.ts";
 
 /** With an entry that was told: a new one, or one that has ended now. A transition moves its chart. */
 export function withEntry(detail: SandboxDetail, entry: HistoryEntry): SandboxDetail {
@@ -14,7 +15,7 @@ export function withEntry(detail: SandboxDetail, entry: HistoryEntry): SandboxDe
 
 function moved(charts: readonly ChartState[], entry: HistoryEntry, key: ChartState["key"]): ChartState[] {
   const before = charts.find((chart) => chart.key === key);
-  const state = { key, chart: chartOf(key), active: withOuter(entry.to ?? ""), since: entry.at };
+  const state = { key, chart: chartOfKey(key), active: activePaths(entry.to ?? ""), since: entry.at };
   const after: ChartState = { ...state, context: before?.context ?? "{}" };
   return before === undefined
     ? [...charts, after]

@@ -3,6 +3,7 @@
  *
  * A chart is where its last transition led to. Before its first one it is not there.
  */
+import { activePaths, chartOfKey, sandboxPath } from "../../src/charts/names.ts";
 import type { ChartKey, ChartName, HistoryEntry, SandboxDetail } from "../../src/contracts/inspection.ts";
 
 /** A chart at an instant. */
@@ -18,18 +19,6 @@ export interface ChartMoment {
   readonly spent: ReadonlyMap<string, number>;
 }
 
-/** The chart's name in its key. */
-export function chartOf(key: ChartKey): ChartName {
-  return key.split("/", 1)[0] as ChartName;
-}
-
-/** `ready.running` → `ready`, `ready.running`. */
-export function withOuter(path: string): string[] {
-  if (path === "") return [];
-  const names = path.split(".");
-  return names.map((_, index) => names.slice(0, index + 1).join("."));
-}
-
 /** All charts that the sandbox has or had, in the order in which they began. */
 export function chartKeys({ charts, history }: SandboxDetail): ChartKey[] {
   const ordered = transitionsOf(history).flatMap(({ chart }) => (chart === undefined ? [] : [chart]));
@@ -43,7 +32,7 @@ export function chartAt(detail: SandboxDetail, key: ChartKey, at: number): Chart
   const spent = new Map<string, number>();
   for (const [index, entry] of taken.entries()) {
     const left = Math.min(at, taken[index + 1]?.at ?? endOf(detail, key, at));
-    for (const path of withOuter(entry.to ?? ""))
+    for (const path of activePaths(entry.to ?? ""))
       spent.set(path, (spent.get(path) ?? 0) + Math.max(0, left - entry.at));
   }
   const by = taken.at(-1);
@@ -51,10 +40,10 @@ export function chartAt(detail: SandboxDetail, key: ChartKey, at: number): Chart
   // the history begins later than the chart if it had to make room
   if (by === undefined && now !== undefined && now.since <= at)
     return { key, chart: now.chart, active: now.active, since: now.since, spent };
-  const active = withOuter(by?.to ?? "");
+  const active = activePaths(by?.to ?? "");
   return {
     key,
-    chart: chartOf(key),
+    chart: chartOfKey(key),
     active,
     since: by?.at ?? at,
     ...(by === undefined ? {} : { by }),
@@ -79,12 +68,10 @@ export function momentsOf({ summary, history }: SandboxDetail): number[] {
   return [...moments].sort((a, b) => a - b);
 }
 
-/** Whose state at an instant is the sandbox's: `booting.adopting` for a boot's chart that is in `adopting`. */
+/** The sandbox's innermost state at an instant; see {@link sandboxPath}. */
 export function stateAt(detail: SandboxDetail, at: number): string {
   const sandbox = chartAt(detail, "sandbox", at).active.at(-1) ?? "";
-  if (sandbox !== "booting") return sandbox;
-  const boot = chartAt(detail, "boot", at).active.at(-1);
-  return boot === undefined ? sandbox : `${sandbox}.${boot}`;
+  return sandboxPath(sandbox, chartAt(detail, "boot", at).active.at(-1));
 }
 
 function transitionsOf(history: readonly HistoryEntry[]): HistoryEntry[] {

@@ -1,9 +1,10 @@
 /** The charts of a sandbox, one at a time: its own, its VM's start, its containers', its processes'. */
 import { useMemo } from "react";
+import { chartOfKey } from "../../src/charts/names.ts";
 import type { ChartDefinition, ChartKey, SandboxDetail } from "../../src/contracts/inspection.ts";
 import { ChartView } from "../chart/chart-view.tsx";
 import { harmless } from "../model/harmless.ts";
-import { chartAt, chartOf } from "../model/moments.ts";
+import { chartAt } from "../model/moments.ts";
 import { duration, shortId } from "../model/words.ts";
 import { Card, Nothing } from "../parts/card.tsx";
 import { Tabs } from "../parts/tabs.tsx";
@@ -24,7 +25,7 @@ export function ChartCard({ detail, charts, chartKey, keys, choose, at, isPast }
     [detail, keys, at],
   );
   const moment = moments.get(chartKey);
-  const definition = charts.find(({ name }) => name === chartOf(chartKey));
+  const definition = charts.find(({ name }) => name === chartOfKey(chartKey));
   const deadlines = isPast ? [] : detail.deadlines.filter(({ chart }) => chart === chartKey);
   const tabs = keys.map((key) => {
     const state = moments.get(key)?.active.at(-1) ?? "";

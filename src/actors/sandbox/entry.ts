@@ -2,6 +2,7 @@
  * One sandbox of the registry: its chart, its effects, its timeline, and what Wait is waiting for.
  */
 import type { Actor } from "xstate";
+import { sandboxPath, statePath } from "../../charts/names.ts";
 import type { ContainerActor } from "../../machines/container.machine.ts";
 import type { sandboxMachine } from "../../machines/sandbox.machine.ts";
 import { BOOT_ACTOR, containerActorId, type SandboxEvent } from "../../machines/sandbox.setup.ts";
@@ -48,9 +49,8 @@ export class SandboxEntry {
 
   /** `booting.cloning`, `ready.running`, … */
   get state(): string {
-    const path = statePath(this.actor.getSnapshot().value);
     const boot = this.boot?.getSnapshot().value;
-    return boot === undefined ? path : `${path}.${statePath(boot)}`;
+    return sandboxPath(statePath(this.actor.getSnapshot().value), boot && statePath(boot));
   }
 
   containerActor(containerId: string): ContainerActor | undefined {
@@ -71,11 +71,4 @@ export class SandboxEntry {
     entered();
     boot.subscribe(entered);
   }
-}
-
-/** `{ready: "running"}` → `ready.running`. */
-function statePath(value: unknown): string {
-  if (typeof value === "string") return value;
-  const [[name, inner] = ["", ""]] = Object.entries(value as Record<string, unknown>);
-  return `${name}.${statePath(inner)}`;
 }

@@ -4,30 +4,21 @@
  * Mermaid draws no arrow between the insides of two states: one that leaves a state from within is drawn from the outer state,
  * with the inner state's name in its label.
  */
+import { allStates, findState } from "../../charts/states.ts";
 import type { ChartDefinition, ChartStateDefinition, ChartTransition } from "../../contracts/inspection.ts";
 
 /** @param active paths of states that are lit */
-export function mermaid(definition: ChartDefinition, active: readonly string[] = []): string {
+export function mermaid(
+  definition: Pick<ChartDefinition, "states" | "initial">,
+  active: readonly string[] = [],
+): string {
   const lines = ["stateDiagram-v2", ...level(definition.states, definition.initial, "", "  ")];
-  const lit = active.filter((path) => stateAt(definition.states, path)?.states.length === 0);
+  const lit = active.filter((path) => findState(definition.states, path)?.states.length === 0);
   if (lit.length > 0) {
     lines.push("  classDef active fill:#f59e0b,stroke:#b45309,color:#111827,font-weight:bold");
     lines.push(`  class ${lit.map(idOf).join(",")} active`);
   }
   return `${lines.join("\n")}\n`;
-}
-
-/** The state with this path. */
-export function stateAt(
-  states: readonly ChartStateDefinition[],
-  path: string,
-): ChartStateDefinition | undefined {
-  for (const state of states) {
-    if (state.path === path) return state;
-    const inner = stateAt(state.states, path);
-    if (inner !== undefined) return inner;
-  }
-  return undefined;
 }
 
 function level(
@@ -57,7 +48,7 @@ function level(
 function arrows(states: readonly ChartStateDefinition[], parent: string, indent: string): string[] {
   const drawn = new Map<string, Set<string>>();
   for (const child of states) {
-    for (const source of [child, ...descendants(child)]) {
+    for (const source of [child, ...allStates(child.states)]) {
       for (const { target, on } of targetsOf(source)) {
         if (parentOf(target) !== parent || (target === child.path && source !== child)) continue;
         const arrow = `${idOf(child.path)} --> ${idOf(target)}`;
@@ -74,10 +65,6 @@ function arrows(states: readonly ChartStateDefinition[], parent: string, indent:
 
 function targetsOf({ transitions }: { readonly transitions: readonly ChartTransition[] }) {
   return transitions.flatMap(({ targets, on }) => targets.map((target) => ({ target, on })));
-}
-
-function descendants({ states }: ChartStateDefinition): ChartStateDefinition[] {
-  return states.flatMap((state) => [state, ...descendants(state)]);
 }
 
 function parentOf(path: string): string {

@@ -6,8 +6,9 @@
 
 import ElkConstructor from "elkjs/lib/elk.bundled.js";
 import type { ELK as Elk } from "elkjs/lib/elk-api.js";
-import { allStates, type GraphState, graphOf } from "../../charts/graph.ts";
+import { type GraphState, graphOf } from "../../charts/graph.ts";
 import { type Box, fromElk, type Layout, type PlacedEdge, toElk } from "../../charts/layout.ts";
+import { allStates } from "../../charts/states.ts";
 import type { ChartDefinition } from "../../contracts/inspection.ts";
 
 /** Around the drawing. */

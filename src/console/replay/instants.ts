@@ -3,6 +3,7 @@
  *
  * A chart is where its last transition has led to; before its first one it is not there. What began and has not ended goes on.
  */
+import { sandboxPath } from "../../charts/names.ts";
 import type { ChartKey, HistoryEntry, SandboxDetail } from "../../contracts/inspection.ts";
 
 /** Something began, ended or moved. */
@@ -44,9 +45,7 @@ export function momentAfter(instants: readonly Instant[], last: number): Moment 
     if (what === "ended") goingOn.delete(entry.id);
     if (entry.kind === "transition" && entry.chart !== undefined) charts.set(entry.chart, entry.to ?? "");
   }
-  const sandbox = charts.get("sandbox") ?? "";
-  const boot = charts.get("boot");
-  const state = sandbox === "booting" && boot !== undefined ? `booting.${boot}` : sandbox;
+  const state = sandboxPath(charts.get("sandbox") ?? "", charts.get("boot"));
   return { state, charts, goingOn: [...goingOn.values()] };
 }
 

@@ -2,6 +2,7 @@
  * The charts as their machines define them, as plain data: for the page, for `blazar graph` and for the docs.
  */
 import type { AnyStateMachine, AnyStateNode } from "xstate";
+import { eventName } from "../../charts/names.ts";
 import type {
   ChartDefinition,
   ChartName,
@@ -12,7 +13,6 @@ import { containerMachine } from "../../machines/container.machine.ts";
 import { processMachine } from "../../machines/process.machine.ts";
 import { sandboxMachine } from "../../machines/sandbox.machine.ts";
 import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
-import { eventName } from "./names.ts";
 
 const MACHINES: Readonly<Record<ChartName, { readonly title: string; readonly machine: AnyStateMachine }>> = {
   sandbox: { title: "Sandbox", machine: sandboxMachine },
@@ -25,25 +25,20 @@ let known: readonly ChartDefinition[] | undefined;
 
 /** The definitions of all charts; made when they are first asked for. */
 export function chartDefinitions(): readonly ChartDefinition[] {
-  known ??= (Object.keys(MACHINES) as ChartName[]).map((name) =>
-    chartDefinition(name, MACHINES[name].title, MACHINES[name].machine),
-  );
+  known ??= (Object.keys(MACHINES) as ChartName[]).map((name) => {
+    const { title, machine } = MACHINES[name];
+    return { name, title, ...definitionOf(machine) };
+  });
   return known;
 }
 
-export function chartDefinition(name: ChartName, title: string, { root }: AnyStateMachine): ChartDefinition {
+/** What a machine says of itself. */
+export function definitionOf({ root }: AnyStateMachine): Omit<ChartDefinition, "name" | "title"> {
   return {
-    name,
-    title,
     initial: initialOf(root),
     states: Object.values(root.states).map(stateDefinition),
     transitions: transitionsOf(root),
   };
-}
-
-/** All states of a definition, outer ones before their inner ones. */
-export function allStates(states: readonly ChartStateDefinition[]): ChartStateDefinition[] {
-  return states.flatMap((state) => [state, ...allStates(state.states)]);
 }
 
 function stateDefinition(node: AnyStateNode): ChartStateDefinition {

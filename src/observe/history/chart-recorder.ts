@@ -5,9 +5,9 @@
  * passes through without waiting is not told. Must not hold an actor beyond its end.
  */
 import type { AnyActorRef, AnyMachineSnapshot, InspectionEvent } from "xstate";
+import { activePaths, chartOfMachine, eventName, statePath } from "../../charts/names.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { ChartKey, ChartName } from "../../contracts/inspection.ts";
-import { activePaths, chartOfMachine, eventName, statePath } from "../charts/names.ts";
 import { contextOf } from "./context.ts";
 import type { Entries } from "./entries.ts";
 

@@ -3,6 +3,8 @@
  *
  * Puts together what others know: records, figures, shortages, stuck sandboxes. Nothing here is waited for by a pod.
  */
+
+import { chartOfKey } from "../../charts/names.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { EventSource } from "../../contracts/event-source.ts";
 import type {
@@ -18,7 +20,6 @@ import type {
 } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { chartDefinitions } from "../charts/definitions.ts";
-import { chartOfKey } from "../charts/names.ts";
 import type { ChartMove } from "../history/chart-recorder.ts";
 import type { HistoryHub } from "../history/hub.ts";
 import type { SandboxRecord } from "../history/sandbox-record.ts";

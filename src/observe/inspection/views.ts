@@ -3,6 +3,9 @@
  *
  * Reads records; must not change them.
  */
+
+import { activePaths, sandboxPath } from "../../charts/names.ts";
+import { allStates } from "../../charts/states.ts";
 import { DEADLINES, type DeadlineName } from "../../contracts/deadlines.ts";
 import type {
   ChartName,
@@ -14,8 +17,7 @@ import type {
 import type { SandboxPhase } from "../../contracts/sandbox.ts";
 import { errorOf, type Failure } from "../../machines/failure.ts";
 import { PHASE_OF_STATE } from "../../machines/sandbox.machine.ts";
-import { allStates, chartDefinitions } from "../charts/definitions.ts";
-import { activePaths } from "../charts/names.ts";
+import { chartDefinitions } from "../charts/definitions.ts";
 import { boundedText } from "../history/bounded-text.ts";
 import type { ChartView } from "../history/chart-recorder.ts";
 import type { SandboxRecord } from "../history/sandbox-record.ts";
@@ -125,7 +127,7 @@ function innermost(sandbox: ChartView | undefined, boot: ChartView | undefined, 
   const path = sandbox?.path ?? "creating";
   const since = sandbox?.entered.get(path) ?? createdAt;
   if (path !== "booting" || boot === undefined) return { state: path, since };
-  return { state: `booting.${boot.path}`, since: boot.entered.get(boot.path) ?? since };
+  return { state: sandboxPath(path, boot.path), since: boot.entered.get(boot.path) ?? since };
 }
 
 function sourceOf(boot: ChartView | undefined): SandboxSummary["path"] {

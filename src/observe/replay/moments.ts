@@ -4,14 +4,10 @@
  * Pure; runs in a browser. What has made room in the history is not known, so a chart whose beginning was forgotten appears with
  * the first transition that is left.
  */
-import type {
-  ChartDefinition,
-  ChartKey,
-  ChartState,
-  ChartStateDefinition,
-  HistoryEntry,
-} from "../../contracts/inspection.ts";
-import { activePaths, chartOfKey } from "../charts/names.ts";
+
+import { activePaths, chartOfKey } from "../../charts/names.ts";
+import { findState } from "../../charts/states.ts";
+import type { ChartDefinition, ChartKey, ChartState, HistoryEntry } from "../../contracts/inspection.ts";
 
 /** The states of all charts at a time, the sandbox's first. */
 export function statesAt(history: readonly HistoryEntry[], at: number): ChartState[] {
@@ -59,14 +55,6 @@ export function inOrder(history: readonly HistoryEntry[]): HistoryEntry[] {
 
 function isEnded(entry: HistoryEntry, key: ChartKey, name: string, since: number): boolean {
   return entry.kind === "effect" && entry.chart === key && entry.name === name && entry.at >= since;
-}
-
-function findState(states: readonly ChartStateDefinition[], path: string): ChartStateDefinition | undefined {
-  for (const state of states) {
-    const found = state.path === path ? state : findState(state.states, path);
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 function rank(key: ChartKey): number {

@@ -4,9 +4,9 @@
  * Pure, of what is known of a sandbox and of its host then; runs in a browser, too. The state, since when, what it waits for and
  * whose answer is missing, which deadline ends it and what follows, what came before, what the host is short of, what to do.
  */
+import { findState } from "../../charts/states.ts";
 import type {
   ChartDefinition,
-  ChartStateDefinition,
   HistoryEntry,
   RunningDeadline,
   SandboxDetail,
@@ -142,15 +142,6 @@ function nextAfter(
   const definition = charts?.find((chart) => chart.name === focus?.chart);
   const found = definition && findState(definition.states, state);
   return found?.transitions.find(({ on }) => on === `after ${name}`)?.targets[0] ?? "";
-}
-
-function findState(states: readonly ChartStateDefinition[], path: string): ChartStateDefinition | undefined {
-  for (const state of states) {
-    if (state.path === path) return state;
-    const inner = findState(state.states, path);
-    if (inner !== undefined) return inner;
-  }
-  return undefined;
 }
 
 function stuckOf({ stuck }: SandboxSummary): string {

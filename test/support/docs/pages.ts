@@ -14,7 +14,7 @@ import { processMachine } from "../../../src/machines/process.machine.ts";
 import { sandboxMachine } from "../../../src/machines/sandbox.machine.ts";
 import { vmBootMachine } from "../../../src/machines/vm-boot.machine.ts";
 import { METRIC_TABLE } from "../../../src/observe/metrics/table.ts";
-import { mermaid, table } from "./chart.ts";
+import { diagram, table } from "./chart.ts";
 import { cliPage } from "./cli-page.ts";
 import { type Picture, pictureSvg } from "./picture.ts";
 
@@ -74,7 +74,7 @@ a state acts upon, beside the events of its parents. *Deadline* is the name unde
 `;
   const parts = CHARTS.map(
     ({ name, file, machine }) =>
-      `## ${name}\n\n\`src/machines/${file}\`\n\n${mermaid(machine)}\n\n${table(machine)}\n`,
+      `## ${name}\n\n\`src/machines/${file}\`\n\n${diagram(machine)}\n\n${table(machine)}\n`,
   );
   return `${[head, ...parts].join("\n")}`;
 }

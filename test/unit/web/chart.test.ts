@@ -1,8 +1,9 @@
 /** The machines' own charts, laid out by the same ELK as in the page. */
 import ElkConstructor from "elkjs/lib/elk.bundled.js";
 import { expect, test } from "vitest";
-import { allStates, edgeTaken, graphOf } from "../../../src/charts/graph.ts";
+import { edgeTaken, graphOf } from "../../../src/charts/graph.ts";
 import { type Box, fromElk, toElk } from "../../../src/charts/layout.ts";
+import { allStates } from "../../../src/charts/states.ts";
 import { chartDefinitions } from "../../../src/observe/charts/definitions.ts";
 import { FakeInspection } from "../../support/fake-inspection/inspection.ts";
 

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { activePaths } from "../../../../src/charts/names.ts";
+import { allStates } from "../../../../src/charts/states.ts";
 import { DEADLINES, type DeadlineName } from "../../../../src/contracts/deadlines.ts";
 import type {
   ChartKey,
@@ -8,8 +10,7 @@ import type {
   SandboxDetail,
   SandboxSummary,
 } from "../../../../src/contracts/inspection.ts";
-import { allStates, chartDefinitions } from "../../../../src/observe/charts/definitions.ts";
-import { activePaths } from "../../../../src/observe/charts/names.ts";
+import { chartDefinitions } from "../../../../src/observe/charts/definitions.ts";
 import { whyLine } from "../../../../src/observe/why/line.ts";
 import { restingIn, waitOfEffect, waitOfState } from "../../../../src/observe/why/waits.ts";
 import { type Circumstances, why } from "../../../../src/observe/why/why.ts";

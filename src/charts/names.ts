@@ -1,7 +1,7 @@
 /**
  * The names of a chart's parts as people read them: `done`, `after provision`, `ready.running`; never xstate's own.
  */
-import type { ChartKey, ChartName } from "../../contracts/inspection.ts";
+import type { ChartKey, ChartName } from "../contracts/inspection.ts";
 
 const CHARTS: Readonly<Record<string, ChartName>> = {
   sandbox: "sandbox",
@@ -34,6 +34,11 @@ export function statePath(value: unknown): string {
   if (typeof value === "string") return value;
   const [[name, inner] = ["", ""]] = Object.entries(value as Record<string, unknown>);
   return intern(`${name}.${statePath(inner)}`);
+}
+
+/** The sandbox's innermost state: while it boots, that of the boot's chart, such as `booting.adopting`. */
+export function sandboxPath(sandbox: string, boot: string | undefined): string {
+  return sandbox === "booting" && boot !== undefined ? intern(`booting.${boot}`) : sandbox;
 }
 
 /** `a.b.c` → `a`, `a.b`, `a.b.c`. */
