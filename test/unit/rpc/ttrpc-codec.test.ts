@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BlazarError } from "../../../src/contracts/errors.ts";
 import {
   decodeFrame,
   encodeFrame,
@@ -9,6 +8,7 @@ import {
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
 } from "../../../src/rpc/ttrpc/codec.ts";
+import { codeOf } from "../../support/code-of.ts";
 
 const frameArbitrary = fc.record({
   streamId: fc.integer({ min: 0, max: 0xffffffff }),
@@ -27,15 +27,6 @@ function headerOf(length: number): Uint8Array {
   new DataView(header.buffer).setUint32(4, 7);
   header[8] = 1;
   return header;
-}
-
-function codeOf(run: () => unknown): string | undefined {
-  try {
-    run();
-  } catch (error) {
-    return error instanceof BlazarError ? error.code : String(error);
-  }
-  return undefined;
 }
 
 describe("the ttrpc codec", () => {
@@ -118,8 +109,8 @@ describe("the ttrpc codec", () => {
   it("never fails in any other way, whatever bytes come", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect([undefined, "FrameMalformed"]).toContain(codeOf(() => new FrameDecoder().push(bytes)));
-        expect([undefined, "FrameMalformed", "FrameTooLong"]).toContain(codeOf(() => decodeFrame(bytes)));
+        expect(["nothing", "FrameMalformed"]).toContain(codeOf(() => new FrameDecoder().push(bytes)));
+        expect(["nothing", "FrameMalformed", "FrameTooLong"]).toContain(codeOf(() => decodeFrame(bytes)));
       }),
     );
   });
