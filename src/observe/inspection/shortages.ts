@@ -101,10 +101,11 @@ export class Shortages {
 
   /** Resolves when every file system has answered, or has had its time. */
   async look(): Promise<void> {
-    await within(Promise.all(this.ask(FRESH_MS)), ASKED_MS);
+    this.ask(FRESH_MS);
+    await within(Promise.all(this.fileSystems.map(({ underWay }) => underWay)), ASKED_MS);
   }
 
-  private ask(olderThanMs: number): Promise<void>[] {
+  private ask(olderThanMs: number): void {
     const now = this.now();
     for (const each of this.fileSystems) {
       if (each.underWay !== undefined || Math.abs(now - each.at) < olderThanMs) continue;
@@ -114,7 +115,6 @@ export class Shortages {
         each.underWay = undefined;
       });
     }
-    return this.fileSystems.flatMap(({ underWay }) => underWay ?? []);
   }
 
   private spaces(now: number): string[] {
