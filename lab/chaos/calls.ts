@@ -74,6 +74,7 @@ export class Calls {
   insist<Result>(call: Call<Result>): Promise<Answer<Result>> {
     const { outages, record } = this;
     const began = performance.now();
+    let told = "";
     const work = async (): Promise<Result> => {
       for (;;) {
         const from = performance.now();
@@ -82,8 +83,10 @@ export class Calls {
         } catch (error) {
           const late = from - began > call.boundMs + outages.awayMs(began) + GIVE_UP_MS;
           if (late || !mayFail(call, outages.during(from, call.pod), error)) throw error;
+          const reason = reasonOf(error);
+          if (reason !== told) record.event(`${call.name} is tried again: ${reason}`);
+          told = reason;
           record.refused++;
-          record.event(`${call.name} is tried again: ${reasonOf(error)}`);
           await pause(AGAIN_MS);
         }
       }

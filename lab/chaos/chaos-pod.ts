@@ -36,18 +36,27 @@ export interface ChaosContext {
   readonly ids: string[];
 }
 
-export interface ChaosContainer {
-  readonly id: string;
-  readonly name: string;
-  readonly kind: ContainerKind;
-  readonly logFile: string;
-  started: boolean;
+/** A container, and what is believed of it. */
+export class ChaosContainer {
+  started = false;
   /** A call that changes it is under way, or has failed: nothing is expected of its state. */
-  unsure: boolean;
-  readonly causes: Set<Cause>;
+  unsure = true;
+  readonly causes = new Set<Cause>();
   /** Lines that an echo has been given. */
-  written: number;
-  readonly execs: Set<Promise<void>>;
+  written = 0;
+  readonly execs = new Set<Promise<void>>();
+
+  constructor(
+    readonly id: string,
+    readonly name: string,
+    readonly kind: ContainerKind,
+    readonly logFile: string,
+  ) {}
+
+  /** The keeper or containerd is killed. containerd may lose what is ending at this moment. */
+  suffers(kill: Kill): void {
+    if (kill !== "containerd" || this.unsure || this.kind === "burst") this.causes.add(kill);
+  }
 }
 
 /** Kills after which the output of what ran may be short: whoever had it is dead. */
@@ -120,10 +129,7 @@ export class ChaosPod implements Victim {
     if (!created.ok) return;
     const id = created.value;
     ids.push(id);
-    const container: ChaosContainer = {
-      ...{ id, name, kind, logFile: join(this.logs, `${name}.log`), started: false, unsure: true },
-      ...{ causes: new Set<Cause>(), written: 0, execs: new Set<Promise<void>>() },
-    };
+    const container = new ChaosContainer(id, name, kind, join(this.logs, `${name}.log`));
     this.containers.set(name, container);
     const started = await this.call(`StartContainer ${name}`, true, BOUNDS.start, () =>
       cri.startContainer(id),

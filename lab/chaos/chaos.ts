@@ -10,7 +10,7 @@ import { seeded } from "../../bench/stats/random.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
-import { pause } from "../../src/lib/async.ts";
+import { abortable } from "../../src/lib/async.ts";
 import { step } from "../../test/model/steps.ts";
 import { interruptible } from "../host/interruption.ts";
 import { runToEnd } from "../host/program.ts";
@@ -61,6 +61,8 @@ class Chaos {
   private readonly outages = new Outages();
   private readonly ids: string[] = [];
   private readonly began = performance.now();
+  /** Aborted when a process of the node has not come back. */
+  private readonly broken = new AbortController();
   private workers: readonly Worker[] = [];
 
   constructor(private readonly options: ChaosOptions) {
@@ -112,19 +114,20 @@ class Chaos {
     const before = await holdingsOf(node);
     const killer = this.killerOf(node);
     this.workers = WORKERS.map((name) => new Worker(name, context, killer));
-    const time = new AbortController();
-    const over = pause(options.minutes * MINUTE_MS, signal).then(() => time.abort());
-    await Promise.all(
-      this.workers.map((worker, index) => {
-        const steps = fc.sample(step, { seed: options.seed + index, numRuns: STEPS });
-        return worker.follow(steps, time.signal);
-      }),
-    );
-    await over;
+    const time = AbortSignal.any([
+      signal,
+      this.broken.signal,
+      AbortSignal.timeout(options.minutes * MINUTE_MS),
+    ]);
+    const followed = this.workers.map((worker, index) => {
+      const steps = fc.sample(step, { seed: options.seed + index, numRuns: STEPS });
+      return worker.follow(steps, time);
+    });
+    await abortable(Promise.all(followed), this.broken.signal, { operation: "go on" });
     await killer.settled();
     record.event("the time is over: all pods are removed");
-    await Promise.all(this.workers.map((worker) => worker.removeAll()));
-    signal.throwIfAborted();
+    const removed = Promise.all(this.workers.map((worker) => worker.removeAll()));
+    await abortable(removed, AbortSignal.any([signal, this.broken.signal]), { operation: "remove all pods" });
     await findLeaks(node, ids, before, record);
     await consultDoctor(node, options.program, record);
   }
@@ -143,8 +146,9 @@ class Chaos {
     const containers = () => pods().flatMap((pod) => [...pod.containers.values()]);
     return new Killer({
       ...{ node, record, outages, random: seeded(options.seed), enabled: options.kills },
-      onKeeper: () => {
-        for (const container of containers()) container.causes.add("keeper");
+      onBroken: () => this.broken.abort(),
+      onShared: (kill) => {
+        for (const container of containers()) container.suffers(kill);
       },
       audit: async (after) => {
         await audit(node.cri, pods, record, after);

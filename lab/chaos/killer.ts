@@ -31,8 +31,10 @@ export interface KillerOptions {
   /** Numbers in [0, 1). */
   readonly random: () => number;
   readonly enabled: ReadonlySet<Kill>;
-  /** Called right before the keeper is killed: all containers end. */
-  readonly onKeeper: () => void;
+  /** Called right before the keeper or containerd is killed: it concerns all containers. */
+  readonly onShared: (kill: Kill) => void;
+  /** A process has not come back: nothing makes sense any more. */
+  readonly onBroken: () => void;
   /** Looks whether everything is as it should be. */
   readonly audit: (after: Kill) => Promise<void>;
 }
@@ -46,6 +48,8 @@ const PATIENCE = { timeoutMs: 60_000, pollMs: 20 };
 export class Killer {
   private readonly work = new UnderWay();
   private busy = false;
+  /** VMs that hang. */
+  private readonly halted = new Set<number>();
 
   constructor(private readonly options: KillerOptions) {}
 
@@ -58,6 +62,7 @@ export class Killer {
         await this.kill(kill, victim);
       } catch (error) {
         this.options.record.found("wrong", `after the kill of ${kill}: ${reasonOf(error)}`);
+        this.options.onBroken();
       } finally {
         this.busy = false;
       }
@@ -108,13 +113,13 @@ export class Killer {
   }
 
   private async killContainerd(): Promise<boolean> {
-    const { node, outages, random } = this.options;
-    const pids = await this.ask(async (daemon) =>
-      (await daemon.list()).map(({ pid }) => pid).filter((pid) => pid > 0),
-    );
+    const { node, outages, random, onShared } = this.options;
+    const all = await this.ask(async (daemon) => (await daemon.list()).map(({ pid }) => pid));
+    const pids = all.filter((pid) => pid > 0 && !this.halted.has(pid));
     for (const pid of pids) signal(pid, "SIGSTOP");
     await pause(REST_MS);
     const back = outages.begin("containerd");
+    onShared("containerd");
     const goOn = pause(random() * REST_MS).then(() => {
       for (const pid of pids) signal(pid, "SIGCONT");
     });
@@ -125,10 +130,10 @@ export class Killer {
   }
 
   private async killKeeper(): Promise<boolean> {
-    const { node, outages, onKeeper } = this.options;
+    const { node, outages, onShared } = this.options;
     const pid = await keeperPid(node.stateDirectory);
     if (pid === undefined) return false;
-    onKeeper();
+    onShared("keeper");
     const back = outages.begin("keeper");
     signal(pid, "SIGKILL");
     const control = join(node.stateDirectory, "keeper.sock");
@@ -150,9 +155,11 @@ export class Killer {
     victim.onKill(kill);
     const back = outages.begin(kill, name);
     signal(found.pid, kill === "vmm" ? "SIGKILL" : "SIGSTOP");
+    this.halted.add(found.pid);
     // a VM that hangs goes on later, or never; a pod's name never comes again, so that outage need not end
     if (kill === "hang" && random() < HANGS_FOR_A_WHILE) {
       await pause(HANG_MS);
+      this.halted.delete(found.pid);
       signal(found.pid, "SIGCONT");
       back();
     }
