@@ -211,7 +211,7 @@ export class ChaosPod implements Victim {
         process.close();
       }
     });
-    if (answer.ok) container.written = from + ECHO_LINES;
+    if (answer.ok) container.written = this.isShort(container) ? from : from + ECHO_LINES;
     // what was on its way through containerd is lost with it
     else await this.removeContainer(container, "kill-signal");
   }

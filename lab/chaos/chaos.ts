@@ -10,7 +10,7 @@ import { seeded } from "../../bench/stats/random.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
-import { abortable } from "../../src/lib/async.ts";
+import { abortable, onAbort } from "../../src/lib/async.ts";
 import { step } from "../../test/model/steps.ts";
 import { interruptible } from "../host/interruption.ts";
 import { runToEnd } from "../host/program.ts";
@@ -114,20 +114,22 @@ class Chaos {
     const before = await holdingsOf(node);
     const killer = this.killerOf(node);
     this.workers = WORKERS.map((name) => new Worker(name, context, killer));
-    const time = AbortSignal.any([
-      signal,
-      this.broken.signal,
-      AbortSignal.timeout(options.minutes * MINUTE_MS),
-    ]);
+    const { broken } = this;
+    const time = new AbortController();
+    const end = () => time.abort();
+    const timer = setTimeout(end, options.minutes * MINUTE_MS);
+    for (const sooner of [signal, broken.signal]) onAbort(sooner, end);
     const followed = this.workers.map((worker, index) => {
       const steps = fc.sample(step, { seed: options.seed + index, numRuns: STEPS });
-      return worker.follow(steps, time);
+      return worker.follow(steps, time.signal);
     });
-    await abortable(Promise.all(followed), this.broken.signal, { operation: "go on" });
+    await abortable(Promise.all(followed), broken.signal, { operation: "go on" });
+    clearTimeout(timer);
+    signal.throwIfAborted();
     await killer.settled();
     record.event("the time is over: all pods are removed");
     const removed = Promise.all(this.workers.map((worker) => worker.removeAll()));
-    await abortable(removed, AbortSignal.any([signal, this.broken.signal]), { operation: "remove all pods" });
+    await abortable(removed, broken.signal, { operation: "remove all pods" });
     await findLeaks(node, ids, before, record);
     await consultDoctor(node, options.program, record);
   }

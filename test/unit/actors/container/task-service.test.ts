@@ -45,7 +45,7 @@ describe("a stop while a container is being created", () => {
 describe("SIGKILL for a container that is being created", () => {
   it("calls the creation off: a restarted containerd sends it for what its predecessor wanted, and waits", async () => {
     const memory = new MemoryHost({
-      guest: () => ({ faults: { hangs: new Set(["container.create"]) } }),
+      guest: () => ({ faults: { hangs: new Set(["container.create", "container.delete"]) } }),
     });
     const { sandboxes, tasks } = memory.actors();
     await sandboxes.create(podSpec("pod"));
@@ -57,8 +57,8 @@ describe("SIGKILL for a container that is being created", () => {
     const waited = tasks.wait("c1", "");
     await tasks.kill("c1", "", 9, true);
     expect(await waited).toMatchObject({ exitStatus: 137 });
-    await failed;
     await sandboxes.shutdown("pod");
+    await failed;
     expect(memory.remains()).toEqual([]);
   });
 });
