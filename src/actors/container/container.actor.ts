@@ -47,6 +47,8 @@ export interface ContainerOptions {
 
 /** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
+/** From a guest's answer to SIGKILL until it has told of the end. With deadlines.guestKill, a stop keeps to its time. */
+const END_MS = 500;
 /** Kills within this time are told as one. */
 const OOM_GROUP_MS = 100;
 
@@ -124,8 +126,18 @@ export class Container {
   }
 
   /** Signals a process, or all of the container. */
-  signal(execId: string, signal: number, all: boolean): Promise<void> {
-    return this.inside.signal(execId, signal, all);
+  async signal(execId: string, signal: number, all: boolean): Promise<void> {
+    await this.inside.signal(execId, signal, all);
+    if (signal === SIGKILL && execId === "") void this.makeSureOfEnd();
+  }
+
+  /** A guest that hangs since it has answered tells of no end. Another SIGKILL finds that out, and has a deadline. */
+  private async makeSureOfEnd(): Promise<void> {
+    if ((await within(this.init.exited, END_MS)) !== undefined || !this.init.started) return;
+    await this.inside
+      .signal("", SIGKILL, true)
+      .catch(unlessGone)
+      .catch(() => undefined);
   }
 
   resize(execId: string, rows: number, columns: number): Promise<void> {

@@ -197,6 +197,23 @@ describe("a running container", () => {
     await end();
   });
 
+  it("ends with its VM if the guest hangs between its answer to SIGKILL and the end", async () => {
+    const { tasks, guest, end } = await running();
+    // it answers, and then nothing comes of it
+    Object.assign(guest, { signal: () => ({}) });
+    vi.useFakeTimers();
+    try {
+      await tasks.kill("c1", "", 9, true);
+      guest.faults.hangs = new Set(["process.signal"]);
+      const waited = tasks.wait("c1", "");
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestKill + 500);
+      expect(await waited).toMatchObject({ exitStatus: 137 });
+    } finally {
+      vi.useRealTimers();
+    }
+    await end();
+  });
+
   it("of a guest that hangs gets its signals later: nobody waits for that", async () => {
     const { tasks, guest, end } = await running();
     guest.faults.hangs = new Set(["process.signal"]);
