@@ -53,6 +53,8 @@ export interface GuestLinkOptions {
   readonly traffic?: GuestTraffic | undefined;
   /** What is told of requests; default: nothing. */
   readonly history?: SandboxHistory;
+  /** The agent may have streams up to this one from an earlier daemon; default: none. */
+  readonly knownStreams?: number;
 }
 
 /** Asked again and again by kubelet, also of a pod that does nothing. */
@@ -72,7 +74,7 @@ export class GuestLink {
   private unheard: GuestEvent[] = [];
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
-  private nextStream = 1;
+  private nextStream: number;
   private logLines = 0;
   private logText = "";
   private greeted: ((hello: GuestHello) => void) | undefined;
@@ -99,6 +101,8 @@ export class GuestLink {
   ) {
     this.owner = options;
     this.history = options.history ?? NO_HISTORY;
+    const { knownStreams = 0 } = options;
+    this.nextStream = knownStreams + 1;
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -109,6 +113,7 @@ export class GuestLink {
       text: options.text,
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
       ownsStreams: true,
+      knownStreams,
       helloBody: () => ({ role: "host" }),
       onHello: (hello) => this.onHello(hello),
       onRequest: (op) =>

@@ -342,9 +342,9 @@ export class VmBoot {
   private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
     const { wanted, resources, logger } = this.options;
     const { shape } = wanted;
-    const { session, users } = this.ports;
+    const { users } = this.ports;
     const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
-    return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
+    return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, users });
   }
 
   /** The disk that a copy gets with its template's guest. */

@@ -57,6 +57,8 @@ export interface PeerOptions {
   readonly onExtension?: (frame: Frame) => void;
   /** True where the other end may only use streams that this end has opened. */
   readonly ownsStreams: boolean;
+  /** Streams up to this one may be open at the other end, for an earlier life of this end. Default: none. */
+  readonly knownStreams?: number;
   /** The peer broke the protocol: close the link. */
   readonly onViolation: (error: BlazarError) => void;
 }
@@ -84,7 +86,7 @@ export class Peer {
 
   constructor(private readonly options: PeerOptions) {
     this.decoder = new FrameDecoder(options.maxFrameBytes);
-    this.streams = new StreamTable(options.ownsStreams);
+    this.streams = new StreamTable(options.ownsStreams, options.knownStreams);
     this.parts = new RequestParts(options.maxRequestBytes ?? options.maxFrameBytes);
   }
 

@@ -2,7 +2,7 @@
  * The streams of one end of a link, by id: who owns each, and what may come before its owner is there.
  *
  * One end allots the streams. It says how much may come as soon as it opens a stream; the other end opens the same stream
- * a little later, so that first ack is kept for it. Nothing here counts bytes: offsets are the owners' (stream.ts).
+ * a little later, so that first ack is kept for it. So is that of a stream which an earlier life of this end has left. Nothing here counts bytes: offsets are the owners' (stream.ts).
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { ackWindow, type Frame } from "./frame.ts";
@@ -27,8 +27,16 @@ export class StreamTable {
   private readonly earlyAcks = new Map<number, { offset: number; window: number }>();
   private highest = 0;
 
-  /** `allots`: this end allots the streams, and the other one may only use those that are open here. */
-  constructor(private readonly allots: boolean) {}
+  /**
+   * @param allots this end allots the streams, and the other one may only use those that are open here
+   * @param known streams up to this one may be there already, from an earlier life of this end
+   */
+  constructor(
+    private readonly allots: boolean,
+    private readonly known = 0,
+  ) {
+    this.highest = known;
+  }
 
   /** Registers a stream's owner, who hears of an early ack at once. */
   open(id: number, handler: StreamHandler, attached: boolean): void {
@@ -67,7 +75,7 @@ export class StreamTable {
     const window = ackWindow(frame);
     const handler = this.owner(frame);
     if (handler !== undefined) return handler.acknowledged?.(frame.sequence, window);
-    if (this.allots) return;
+    if (this.allots && frame.stream > this.known) return;
     this.earlyAcks.delete(frame.stream);
     this.earlyAcks.set(frame.stream, { offset: frame.sequence, window });
     const oldest = this.earlyAcks.keys().next().value;
