@@ -2,19 +2,22 @@
  * The life of a container's resources: creating → present → deleting → deleted.
  *
  * Its root, disk and namespaces live here; what runs in it are process machines, its children: the init
- * process (execId "") and execs. containerd's view of a container is the state of its init process.
+ * process (execId "") and execs. containerd's view of a container is the state of its init process. A container that is taken
+ * over from an earlier daemon is present from the beginning.
  */
 import { type ActorRefFrom, assign, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { SIGKILL, signalStatus } from "../lib/signals.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
-import { processMachine } from "./process.machine.ts";
+import { type FoundProcess, processMachine } from "./process.machine.ts";
 
 export interface ContainerInput {
   readonly sandboxId: string;
   readonly containerId: string;
   readonly deadlines: Deadlines;
+  /** The processes of a container that an earlier daemon has left, by exec id. Default: it is new. */
+  readonly found?: Readonly<Record<string, FoundProcess>> | undefined;
 }
 
 export interface ContainerContext extends ContainerInput {
@@ -60,6 +63,7 @@ const containerSetup = setup({
       containerId: context.containerId,
     })),
   },
+  guards: { found: ({ context }) => context.found !== undefined },
   delays: {
     containerCreate: ({ context }) => context.deadlines.containerCreate,
     containerDelete: ({ context }) => context.deadlines.containerDelete,
@@ -81,6 +85,15 @@ const spawnProcess = (execId: string) =>
       deadlines: context.deadlines,
     }),
   });
+
+/** Those that an earlier daemon has left. */
+const spawnFound = containerSetup.enqueueActions(({ enqueue, context }) => {
+  const { sandboxId, containerId, deadlines } = context;
+  for (const [execId, found] of Object.entries(context.found ?? {})) {
+    const input = { sandboxId, containerId, execId, deadlines, found };
+    enqueue.spawnChild("process", { id: processActorId(execId), input });
+  }
+});
 
 /** A guest may say that anything has ended: what is not known is nobody's business. */
 const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
@@ -104,8 +117,11 @@ const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
 export const containerMachine = containerSetup.createMachine({
   id: "container",
   context: ({ input: given }) => ({ ...given, failure: undefined }),
-  initial: "creating",
+  initial: "deciding",
   states: {
+    deciding: {
+      always: [{ guard: "found", target: "present", actions: spawnFound }, { target: "creating" }],
+    },
     creating: {
       description: "The root is mounted, the disk plugged in, the guest has cloned the init process.",
       invoke: {
