@@ -47,6 +47,8 @@ export interface PrivateNodeOptions {
   readonly collector?: string;
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[];
+  /** How often containerd looks at what snapshots take, in seconds. */
+  readonly usageSeconds?: number;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
@@ -171,6 +173,7 @@ export class PrivateNode {
           ? containerdConfig(this.containerdDirectory)
           : containerdConfig,
       cniPlugins: this.options.cniPlugins,
+      usageSeconds: this.options.usageSeconds,
       collector: this.options.collector,
       prefix: this.options.network?.namespace.prefix,
       dial: this.options.network?.dial,

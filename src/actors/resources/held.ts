@@ -43,9 +43,12 @@ export class HeldResources {
     this.file = journal;
   }
 
-  /** Remembers a fact for a later daemon, while the journal is open; null forgets it. */
-  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
-    this.file?.fact(name, value);
+  /**
+   * Remembers a fact for a later daemon, while the journal is open; null forgets it. Resolves once it is in the file. A
+   * rejection that nobody waits for does no harm.
+   */
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): Promise<void> {
+    return this.file?.fact(name, value) ?? Promise.resolve();
   }
 
   /** Writes the intent, makes the resource. */

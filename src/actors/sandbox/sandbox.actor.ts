@@ -126,7 +126,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
       if (resources.isOpen) resources.journal.history(entry);
     });
     signal.throwIfAborted();
-    resources.fact("sandbox", spec);
+    void resources.fact("sandbox", spec);
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);

@@ -21,6 +21,7 @@ export interface ProcessResource {
 
 export const process: ResourceKind<ProcessResource> = {
   describe: ({ id, pid }) => `process ${id}${pid === undefined ? "" : ` (pid ${pid})`}`,
+  outlivesBoot: false,
   check: object({
     kind: oneOf("process"),
     id: string,
