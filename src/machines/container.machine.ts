@@ -35,6 +35,8 @@ export type ContainerEvent =
       readonly execId: string;
       readonly status: number;
     }
+  /** An earlier daemon has started it. */
+  | { readonly type: "process.found"; readonly execId: string }
   /** The guest's kernel has killed processes of the container for want of memory; their exits follow. */
   | { readonly type: "container.oomKilled" };
 
@@ -96,10 +98,11 @@ const spawnFound = containerSetup.enqueueActions(({ enqueue, context }) => {
 });
 
 /** A guest may say that anything has ended: what is not known is nobody's business. */
-const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
-  if (event.type !== "process.exited") return;
+const passOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "process.exited" && event.type !== "process.found") return;
   const id = processActorId(event.execId);
   if (self.getSnapshot().children[id] === undefined) return;
+  if (event.type === "process.found") return enqueue.sendTo(id, { type: "process.found" });
   enqueue.sendTo(id, { type: "process.exited", status: event.status });
 });
 
@@ -180,7 +183,8 @@ export const containerMachine = containerSetup.createMachine({
           }),
         },
         "process.remove": { actions: stopChild(({ event }) => processActorId(event.execId)) },
-        "process.exited": { actions: passExitOn },
+        "process.exited": { actions: passOn },
+        "process.found": { actions: passOn },
         "container.oomKilled": { actions: "announceOom" },
         "container.lost": { actions: loseProcesses },
         "container.delete": { target: "deleting" },

@@ -86,7 +86,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
   id: "sandbox",
   context: ({ input: given }) => ({
     ...given,
-    pid: 0,
+    pid: given.found?.pid ?? 0,
     failure: given.found?.failure,
     leftovers: [],
     removing: false,

@@ -21,6 +21,8 @@ export interface SandboxInput {
 /** A sandbox that an earlier daemon has left. */
 export interface FoundSandbox {
   readonly phase: "ready" | "stopping" | "stopped";
+  /** Host pid of the VMM, as far as it is known; shown until it has been looked at. */
+  readonly pid: number;
   /** Why it was on its way out, unless it was asked to. */
   readonly failure: Failure | undefined;
   /** Processes by exec id, by container. */

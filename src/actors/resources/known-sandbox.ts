@@ -36,6 +36,8 @@ export interface KnownContainer extends ContainerFact {
 export interface KnownSandbox {
   readonly spec: SandboxSpec;
   readonly phase: PhaseFact;
+  /** Host pid of the VMM, as far as it is known; for show, because another process may have it. */
+  readonly pid: number;
   /** In the order in which they were made. */
   readonly containers: readonly KnownContainer[];
 }
@@ -45,7 +47,8 @@ export function readKnownSandbox(facts: ReadonlyMap<string, unknown>): KnownSand
   const spec = checked(sandboxSpec, facts.get("sandbox"));
   const phase = checked(phaseFact, facts.get("phase"));
   if (spec === undefined || phase === undefined) return undefined;
-  return { spec, phase, containers: containersIn(facts) };
+  const pid = checked(object({ pid: integer() }), facts.get("vm"))?.pid ?? 0;
+  return { spec, phase, pid, containers: containersIn(facts) };
 }
 
 /** A container without its first process is none: it was half made, or is half deleted. */
