@@ -57,6 +57,8 @@ export interface LeftSandbox extends LeftBehind {
 const FAILED_STATUS = 1;
 
 export class SandboxRegistry implements SandboxService {
+  /** False: {@link create} refuses. */
+  takesNew = true;
   private readonly sandboxes = new Map<string, SandboxEntry>();
   private readonly machine: typeof sandboxMachine;
   private cleared: Promise<void> | undefined;
@@ -238,6 +240,9 @@ export class SandboxRegistry implements SandboxService {
     checkId(spec.id, operation);
     if (this.sandboxes.has(spec.id))
       throw blazarError("SandboxExists", operation, "there is one with this id", { subject: spec.id });
+    if (this.takesNew) return;
+    const remedy = "`blazar undrain` or a restart of blazard ends that";
+    throw blazarError("Draining", operation, "the node is drained", { subject: spec.id, remedy });
   }
 
   /** A sandbox that a later daemon would not know of must not run. */
