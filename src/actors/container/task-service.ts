@@ -106,10 +106,14 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     return container.bundle === bundle && !container.init.started ? container : undefined;
   }
 
-  /** Undefined if its sandbox is not being taken over. */
-  private adoptionFor({ id, sandboxId }: TaskCreateRequest, operation: string): Promise<void> | undefined {
+  /** Undefined if there is nothing to wait for: its sandbox is not being taken over, and nothing has to be undone before. */
+  private adoptionFor({ id, sandboxId }: TaskCreateRequest, operation: string): Promise<unknown> | undefined {
     checkId(id, operation);
-    return sandboxId === undefined ? undefined : this.ports.sandboxes.entry(sandboxId).sandbox.adopted;
+    if (sandboxId === undefined) return undefined;
+    const { sandboxes } = this.ports;
+    const { adopted } = sandboxes.entry(sandboxId).sandbox;
+    if (adopted === undefined && sandboxes.cleared === undefined) return undefined;
+    return Promise.all([adopted, sandboxes.cleared]);
   }
 
   /** Checks what is asked; nothing is made before that. */

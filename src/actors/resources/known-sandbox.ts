@@ -6,6 +6,7 @@
  */
 import { ERROR_KINDS, type ErrorCode } from "../../contracts/errors.ts";
 import { MAX_ID_MAPPINGS } from "../../contracts/id-maps.ts";
+import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import { guestProcess, guestStdio } from "../../protocol/guest/messages.ts";
 import {
@@ -20,6 +21,7 @@ import {
   string,
 } from "../../protocol/wire/json.ts";
 import type { ContainerFact, PhaseFact, ProcessFact } from "./facts.ts";
+import type { Journal } from "./journal.ts";
 
 /** A process, by its exec id; "" is the container's first. */
 export interface KnownProcessFact extends ProcessFact {
@@ -40,6 +42,19 @@ export interface KnownSandbox {
   readonly pid: number;
   /** In the order in which they were made. */
   readonly containers: readonly KnownContainer[];
+}
+
+/** A sandbox of an earlier daemon, and its journal, which goes on. */
+export interface LeftSandbox {
+  readonly known: KnownSandbox;
+  readonly journal: Journal;
+  /** Where the journal is. */
+  readonly path: string;
+  readonly facts: ReadonlyMap<string, unknown>;
+  /** What has happened to it; not checked. */
+  readonly history: readonly HistoryEntry[];
+  /** The journal has lines that cannot be read, and that may name something. */
+  readonly unreadable: boolean;
 }
 
 /** Undefined: it had not become ready, or its facts are lost; there is nothing that could be taken over. */

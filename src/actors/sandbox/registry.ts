@@ -10,7 +10,6 @@ import type { Backend } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HistorySubject, OwnHistory } from "../../contracts/history.ts";
-import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type {
   SandboxPhase,
   SandboxPlatform,
@@ -27,14 +26,14 @@ import { PHASE_OF_STATE, type SandboxSnapshot, type sandboxMachine } from "../..
 import type { FoundSandbox } from "../../machines/sandbox.setup.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import type { PhaseFact } from "../resources/facts.ts";
-import type { KnownSandbox } from "../resources/known-sandbox.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
 import { bindSandboxMachine } from "./bindings.ts";
 import { failureRemedy, failureText } from "./disk-failures.ts";
 import { SandboxEntry } from "./entry.ts";
 import { sumOfStats } from "./pod-stats.ts";
-import { type LeftBehind, Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
+import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
 
 /** What the registry itself needs, beside what it passes on to each sandbox. */
 export interface RegistryPorts extends SandboxPorts {
@@ -46,13 +45,6 @@ export interface RegistryPorts extends SandboxPorts {
   readonly now: () => number;
 }
 
-/** A sandbox that an earlier daemon has left and that can be taken over. */
-export interface LeftSandbox extends LeftBehind {
-  readonly known: KnownSandbox;
-  /** What has happened to it, as its journal says; not checked. */
-  readonly history: readonly HistoryEntry[];
-}
-
 /** Wait's answer for a sandbox that did not end because it was asked to. */
 const FAILED_STATUS = 1;
 
@@ -61,7 +53,8 @@ export class SandboxRegistry implements SandboxService {
   takesNew = true;
   private readonly sandboxes = new Map<string, SandboxEntry>();
   private readonly machine: typeof sandboxMachine;
-  private cleared: Promise<void> | undefined;
+  /** Until nothing is left of an earlier daemon but what was taken over; nothing is made before that. */
+  cleared: Promise<void> | undefined;
 
   constructor(private readonly ports: RegistryPorts) {
     const { containers, backend } = ports;
@@ -120,8 +113,8 @@ export class SandboxRegistry implements SandboxService {
     for (const container of containers) container.actor = entry.containerActor(container.id);
   }
 
-  /** No sandbox is made before `cleared` has resolved: what an earlier daemon has left is undone until then. Must not reject. */
-  createAfter(cleared: Promise<void>): void {
+  /** Sets {@link cleared}, which must not reject. */
+  makeAfter(cleared: Promise<void>): void {
     this.cleared = cleared.then(() => {
       this.cleared = undefined;
     });

@@ -20,6 +20,7 @@ import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 
 /** What making a sandbox needs of the host. */
@@ -35,13 +36,6 @@ export interface SandboxPorts extends HeldResourcesPorts {
   readonly stateDirectory: string;
   readonly deadlines: Pick<Deadlines, "shutdown">;
   readonly logger: Logger;
-}
-
-/** What an earlier daemon has left of a sandbox. */
-export interface LeftBehind {
-  /** Goes on from where that daemon has left it. */
-  readonly journal: Journal;
-  readonly facts: ReadonlyMap<string, unknown>;
 }
 
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
@@ -61,7 +55,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   private readonly provisioning = new UnderWay();
   private finishing: Promise<void> | undefined;
   /** Until what an earlier daemon has left running is reached, or is not. */
-  private reaching: { readonly facts: LeftBehind["facts"]; readonly over: Deferred<void> } | undefined;
+  private reaching: { readonly facts: LeftSandbox["facts"]; readonly over: Deferred<void> } | undefined;
   /** What {@link finish} waits for. */
   private finishStep = "";
 
@@ -69,7 +63,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   constructor(
     readonly spec: SandboxSpec,
     private readonly ports: SandboxPorts,
-    left?: LeftBehind,
+    left?: Pick<LeftSandbox, "journal" | "facts">,
   ) {
     this.id = spec.id;
     this.directory = join(ports.stateDirectory, "sandboxes", spec.id);
