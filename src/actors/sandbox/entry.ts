@@ -11,6 +11,7 @@ import { BOOT_ACTOR, containerActorId, type SandboxEvent } from "../../machines/
 import type { VmBootActor } from "../../machines/vm-boot.machine.ts";
 import type { Fallback } from "../../machines/vm-boot.setup.ts";
 import type { PhaseFact } from "../resources/facts.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import { until } from "../until.ts";
 import { DiskFailures } from "./disk-failures.ts";
 import type { Sandbox } from "./sandbox.actor.ts";
@@ -31,17 +32,19 @@ export class SandboxEntry {
   private boot: VmBootActor | undefined;
   private phase: PhaseFact["phase"] | undefined;
 
-  /** @param known what an earlier daemon has written; undefined: the sandbox is new */
+  /** @param left by an earlier daemon; undefined: the sandbox is new */
   constructor(
     readonly sandbox: Sandbox,
     readonly actor: Actor<typeof sandboxMachine>,
     private readonly now: () => number,
-    known?: PhaseFact,
+    left?: LeftSandbox,
   ) {
+    const known = left?.known.phase;
     this.createdAt = new Date(known?.createdAt ?? now());
     this.exitedAt = known?.exitedAt === undefined ? undefined : new Date(known.exitedAt);
     this.phase = known?.phase;
     this.timeline = new Timeline(now);
+    this.timeline.restore(left?.history ?? []);
     this.diskFailures = new DiskFailures(now);
     this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => this.end());
     actor.subscribe((snapshot) => {

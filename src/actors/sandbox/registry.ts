@@ -25,7 +25,6 @@ import { errorOf } from "../../machines/failure.ts";
 import { PHASE_OF_STATE, type SandboxSnapshot, type sandboxMachine } from "../../machines/sandbox.machine.ts";
 import type { FoundSandbox } from "../../machines/sandbox.setup.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
-import type { PhaseFact } from "../resources/facts.ts";
 import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
@@ -103,8 +102,9 @@ export class SandboxRegistry implements SandboxService {
     const containers = this.ports.containers.of(spec.id);
     const found = Object.fromEntries(containers.map((container) => [container.id, container.found]));
     const { failure } = phase;
-    const entry = this.enter(sandbox, opened, phase, {
-      ...{ phase: phase.phase, pid, failure, containers: found },
+    const entry = this.enter(sandbox, opened, {
+      left,
+      found: { phase: phase.phase, pid, failure, containers: found },
     });
     sandbox.adopted = until(entry.actor, (snapshot) => !snapshot.matches("adopting")).then(() => {
       sandbox.adopted = undefined;
@@ -131,13 +131,12 @@ export class SandboxRegistry implements SandboxService {
   private enter(
     sandbox: Sandbox,
     { inspect }: OwnHistory,
-    known?: PhaseFact,
-    found?: FoundSandbox,
+    { left, found }: { readonly left?: LeftSandbox; readonly found?: FoundSandbox } = {},
   ): SandboxEntry {
     const { deadlines, now } = this.ports;
     const input = { sandboxId: sandbox.id, deadlines, found };
     const actor = createActor(this.machine, inspect === undefined ? { input } : { input, inspect });
-    const entry = new SandboxEntry(sandbox, actor, now, known);
+    const entry = new SandboxEntry(sandbox, actor, now, left);
     this.sandboxes.set(sandbox.id, entry);
     this.watch(entry);
     return entry;
