@@ -4,8 +4,9 @@
  * Everything is made in the order in which it is needed, so that nothing has to be set late: the sources of VMs from the
  * slowest to the quickest, then sandboxes, then containers.
  */
+import type { SpecTranslator } from "../actors/container/container-maker.ts";
 import { ContainerRegistry } from "../actors/container/container-registry.ts";
-import { ContainerTasks, type SpecTranslator } from "../actors/container/task-service.ts";
+import { ContainerTasks } from "../actors/container/task-service.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
 import { Endings } from "../actors/supply/ahead/endings.ts";

@@ -6,13 +6,12 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
-import { releaseLostLeases } from "../actors/images/lost-leases.ts";
-import { recover } from "../actors/resources/recovery.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
+import { within } from "../lib/async.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";
 import { EventPublisher } from "../rpc/events/publisher.ts";
@@ -23,13 +22,17 @@ import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
+import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
 import { lockState } from "./state-lock.ts";
 
-/** Calls in flight may take this long when the daemon drains. */
-const DRAIN_GRACE_MS = 10_000;
+/** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
+const CALLS_MS = 500;
+/** Ending warm VMs, and then each part, may take this long. What is left is in journals, for the next daemon. */
+const ENDS_MS = 1_000;
+const PARTS_MS = 300;
 
 /**
  * The whole of blazard.
@@ -68,12 +71,16 @@ export async function wireDaemon(
     logger,
     async start() {
       metrics.open();
-      const recovered = await recover(journalDirectory(config), core.resourcePorts, logger);
-      await releaseLostLeases(recovered, core.images, logger);
-      const { version, acceleration } = await core.driver.probe();
+      const [{ version, acceleration }, { cleared }] = await Promise.all([
+        core.driver.probe(),
+        succeedPreviousDaemon(journalDirectory(config), core, logger),
+      ]);
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
       await controller.listen(socket);
+      const vmm = core.driver.name;
+      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -81,20 +88,21 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      const vmm = core.driver.name;
-      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
-    async drain() {
-      await Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
-      await core.sandboxes.drain();
-      await controller.drain(DRAIN_GRACE_MS);
-      await inspection?.close();
-      await events.close();
-      await core.close();
-      if (config.keeper.start)
-        await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
-      await keeper.close();
-      await metrics.close();
+    async leave() {
+      // the keeper gives them to the next daemon, and those without an answer as well
+      keeper.onTaskMessage(() => new Promise(() => undefined));
+      const warm = Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
+      await Promise.all([controller.drain(CALLS_MS), within(warm, ENDS_MS)]);
+      await within(
+        Promise.all([inspection?.close(), events.close(), metrics.close(), core.close()]),
+        PARTS_MS,
+      );
+      // a link that is closed in order would be the loss of every VM; the end of this process is none
+      if (config.keeper.start && holdsNothing(keeper))
+        await within(keeper.shutdown(), PARTS_MS).catch((err: unknown) =>
+          logger.debug({ err }, "the keeper stays"),
+        );
       await lock.release();
     },
   };
@@ -114,6 +122,11 @@ function imagesAhead(config: Config, { images, pace }: Core, logger: Logger) {
       snapshots.close();
     },
   };
+}
+
+function holdsNothing(keeper: Keeper): boolean {
+  const { processes, stdio } = keeper.inventory();
+  return processes.length === 0 && stdio.length === 0;
 }
 
 function metricsOf({ sandboxes, pool, original }: Core) {

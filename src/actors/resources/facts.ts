@@ -1,14 +1,15 @@
 /**
  * What a later daemon has to know of a sandbox to take it over: plain data, in the journal beside the resources.
  *
- * A fact has a name; the last line of a name holds, and null forgets it. Facts are written when they change and never
- * waited for: what is lost with a torn last line can be observed anew. Specs of containers stay out: they hold secrets,
- * and a container that exists needs its spec no more.
+ * A fact has a name; the last line of a name holds, and null forgets it. Facts are written when they change. A call that makes
+ * something known waits for its facts, anything else can be observed anew. Specs of containers stay out: they hold secrets,
+ * and a container that exists needs its spec no more. A later daemon reads facts with known-sandbox.ts.
  */
 import type { UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { VmNic, VmShape, VmSource } from "../../contracts/vm.ts";
+import type { Failure } from "../../machines/failure.ts";
 import type { GuestProcess, GuestStdio } from "../../protocol/guest/messages.ts";
 
 /** The VM behind the sandbox, and how its guest is reached. */
@@ -83,12 +84,23 @@ export type VolumeFact =
 /** Path, type, mode, uid, gid and version of something in a copied volume (contracts/volumes.ts). */
 export type CopiedEntry = readonly [string, "directory" | "file" | "link", number, number, number, string];
 
+/** How far the sandbox's life has come; there is none before its VM is ready. Times are milliseconds since the epoch. */
+export interface PhaseFact {
+  readonly phase: "ready" | "stopping" | "stopped";
+  /** Why it is on its way out, unless it was asked to. */
+  readonly failure: Failure | undefined;
+  readonly createdAt: number;
+  readonly exitedAt: number | undefined;
+}
+
 export interface ContainerFact {
   readonly bundle: string;
   /** containerd's namespace. */
   readonly namespace: string | undefined;
   /** Serial number of its disk. */
   readonly diskId: string;
+  /** Default: it runs. */
+  readonly paused?: boolean | undefined;
 }
 
 export interface ProcessFact {
@@ -109,6 +121,7 @@ export interface ProcessFact {
 /** Names of facts, and what each holds. */
 export interface Facts {
   sandbox: SandboxSpec;
+  phase: PhaseFact;
   vm: VmFact;
   "share/layers": ShareFact;
   "share/volumes": ShareFact;

@@ -7,17 +7,20 @@
  */
 import { join } from "node:path";
 import type { Backend, SandboxBackend } from "../../backends/backend.ts";
+import type { Deadlines } from "../../contracts/deadlines.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
-import { within } from "../../lib/async.ts";
+import { type Deferred, deferred, withDeadline, within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 
 /** What making a sandbox needs of the host. */
@@ -31,11 +34,14 @@ export interface SandboxPorts extends HeldResourcesPorts {
   readonly openJournal: (sandboxId: string) => Promise<Journal>;
   /** Absolute; sandboxes are in `sandboxes/` below it. */
   readonly stateDirectory: string;
+  readonly deadlines: Pick<Deadlines, "shutdown">;
   readonly logger: Logger;
 }
 
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
+/** A keeper that does not answer must not keep the rest from being undone. */
+const CLOSE_MS = 500;
 
 export class Sandbox implements ContainerHome, SandboxEffects {
   readonly id: string;
@@ -44,13 +50,20 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   readonly backend: SandboxBackend;
   /** Set before the chart starts. */
   history: OwnHistory | undefined;
+  adopted: Promise<void> | undefined;
   private readonly directory: string;
   private readonly provisioning = new UnderWay();
   private finishing: Promise<void> | undefined;
+  /** Until what an earlier daemon has left running is reached, or is not. */
+  private reaching: { readonly facts: LeftSandbox["facts"]; readonly over: Deferred<void> } | undefined;
+  /** What {@link finish} waits for. */
+  private finishStep = "";
 
+  /** @param left undefined: it is new */
   constructor(
     readonly spec: SandboxSpec,
     private readonly ports: SandboxPorts,
+    left?: Pick<LeftSandbox, "journal" | "facts">,
   ) {
     this.id = spec.id;
     this.directory = join(ports.stateDirectory, "sandboxes", spec.id);
@@ -58,6 +71,18 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.resources = new HeldResources(spec.id, ports, this.logger);
     const { directory, resources, logger } = this;
     this.backend = ports.backend.open({ spec, directory, resources, logger });
+    if (left === undefined) return;
+    this.reaching = { facts: left.facts, over: deferred() };
+    resources.open(left.journal);
+  }
+
+  get reached(): Promise<void> | undefined {
+    return this.reaching?.over.promise;
+  }
+
+  /** Reaches again what an earlier daemon has left running, and takes its containers up. */
+  adopt(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.provisioning.track(() => this.adoptSteps(signal));
   }
 
   /** What operators see of it beside its charts. */
@@ -111,7 +136,8 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.finishing ??= this.finishSteps().finally(() => {
       this.finishing = undefined;
     });
-    return this.finishing;
+    const ms = this.ports.deadlines.shutdown;
+    return withDeadline(this.finishing, ms, () => this.unfinished(ms));
   }
 
   private get containers() {
@@ -122,11 +148,9 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const { files, cgroups, openJournal } = this.ports;
     const { directory, resources, spec } = this;
     resources.open(await openJournal(this.id));
-    this.history?.record((entry) => {
-      if (resources.isOpen) resources.journal.history(entry);
-    });
+    this.recordHistory();
     signal.throwIfAborted();
-    resources.fact("sandbox", spec);
+    void resources.fact("sandbox", spec);
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
@@ -134,14 +158,61 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.backend.enter(procs);
   }
 
+  /** From now on what happens is written into the journal, which is open. */
+  recordHistory(): void {
+    const { resources } = this;
+    this.history?.record((entry) => {
+      if (resources.isOpen) resources.journal.history(entry);
+    });
+  }
+
+  private async adoptSteps(signal: AbortSignal): Promise<{ pid: number }> {
+    const { containers } = this;
+    const { facts, over } = this.reaching ?? { facts: new Map() };
+    try {
+      const known = new Set(containers.map(({ id }) => id));
+      const { pid, containers: inGuest } = await this.backend.adopt(facts, known, signal);
+      if (inGuest !== undefined)
+        for (const container of containers)
+          container.reconcile(inGuest.find(({ id }) => id === container.id));
+      return { pid };
+    } finally {
+      this.reaching = undefined;
+      over?.resolve();
+      await Promise.all(containers.map((container) => container.adopt()));
+    }
+  }
+
   private async finishSteps(): Promise<void> {
+    this.finishStep = "what was being made for it";
     await this.provisioning.settled();
-    await Promise.all(this.containers.map((container) => container.closeStdio()));
+    this.finishStep = "the keeper, which closes its containers' streams";
+    const closed = Promise.all(this.containers.map((container) => container.closeStdio()));
+    closed.catch(() => undefined);
+    await within(closed, CLOSE_MS);
+    this.finishStep = "its VM to end";
     await this.backend.end();
     if (this.resources.isOpen) {
+      this.finishStep = "what it holds on the host to be undone";
       await this.resources.undo(() => true);
       await this.resources.close();
     }
+    this.finishStep = "the VM's user and turns to be given back";
+    await closed;
     await this.backend.finish();
+  }
+
+  private unfinished(ms: number): BlazarError {
+    const { undoing } = this.resources;
+    const what = undoing.length > 0 ? undoing.join(", ") : this.finishStep;
+    return blazarError(
+      "DeadlineExceeded",
+      "remove the sandbox",
+      `after ${ms} ms it still waits for ${what}`,
+      {
+        subject: this.id,
+        remedy: "the work goes on: try again; `blazar inspect` shows what is held",
+      },
+    );
   }
 }
