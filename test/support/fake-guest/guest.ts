@@ -21,7 +21,8 @@ import {
   SHARE_PORTS,
 } from "../../../src/protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
-import { Peer, PROTOCOL_VERSION } from "../../../src/protocol/wire/peer.ts";
+import { PROTOCOL_VERSION } from "../../../src/protocol/wire/hello.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
 import { FakeProcess, type ProcessScript } from "./process.ts";
 import { FakeServers } from "./servers.ts";
 import { FakeVolumes } from "./volumes.ts";
