@@ -32,6 +32,8 @@ export interface VmFact {
   readonly shareDirectory: string;
   readonly volumesDirectory: string;
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  /** As {@link GuestLink.mark}: a secret between daemon and agent. */
+  readonly mark: string | undefined;
 }
 
 /** An image in a VM, as its guest finds it. */

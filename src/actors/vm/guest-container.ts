@@ -161,12 +161,12 @@ export class GuestContainer implements BackendContainer {
    * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL is
    * given up: the sandbox ends by that, and its containers with it.
    */
-  async signal(execId: string, signal: number, all: boolean): Promise<void> {
+  async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
     const { liveLink: link, ownerId } = this.vm;
     const { guestKill, guestSignal } = this.ports.deadlines;
     const deadlineMs = signal === SIGKILL ? guestKill : guestSignal;
     try {
-      await link.request("process.signal", { id: this.id, execId, signal, all }, { deadlineMs });
+      await link.request("process.signal", { id: this.id, execId, signal, all, token }, { deadlineMs });
     } catch (error) {
       if (!(error instanceof BlazarError && error.code === "DeadlineExceeded")) throw error;
       if (signal !== SIGKILL)

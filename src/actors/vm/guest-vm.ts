@@ -133,6 +133,7 @@ export class GuestVm {
   /** Writes into the journal what a later daemon needs to take it over. */
   record(): void {
     const { id, vm, source, template, shape, imageAhead: image } = this;
+    const mark = this.link?.mark;
     const { directory, shares, user } = this.place;
     const place = {
       directory,
@@ -140,7 +141,17 @@ export class GuestVm {
       volumesDirectory: shares.volumes.directory,
       user,
     };
-    void this.held.fact("vm", { id, ...vm.identity, source, template, shape, nics: vm.nics, image, ...place });
+    void this.held.fact("vm", {
+      id,
+      ...vm.identity,
+      source,
+      template,
+      shape,
+      nics: vm.nics,
+      image,
+      ...place,
+      mark,
+    });
   }
 
   /** Plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. */

@@ -234,6 +234,16 @@ export class VmBoot {
     this.places.releaseUsers();
   }
 
+  /** An earlier daemon has made the VM for this owner. */
+  takeOver(vm: GuestVm): void {
+    this.vm = vm;
+  }
+
+  /** An earlier daemon has given the owner's VM this user, whether there is a VM or not. */
+  ownUser(user: VmPlace["user"]): void {
+    this.places.own(user);
+  }
+
   /** Hands out a VM that no sandbox owns: from now on it answers for itself, its user included. */
   release(): GuestVm {
     const { running: vm } = this;

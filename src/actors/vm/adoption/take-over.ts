@@ -5,6 +5,7 @@
  * was half made is taken out of the guest, the VM and the host. A failure leaves the VM to its sandbox, which ends it.
  */
 import type { AdoptedContainer } from "../../../backends/backend.ts";
+import type { Deadlines } from "../../../contracts/deadlines.ts";
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { SandboxHistory } from "../../../contracts/history.ts";
 import type { Logger } from "../../../contracts/logger.ts";
@@ -26,7 +27,7 @@ import { VmFacts } from "./vm-facts.ts";
 
 export interface TakeOverPorts extends Omit<SharePorts, "deadlines">, Omit<VolumePorts, "deadlines"> {
   readonly adoptVm: (adoption: VmAdoption, signal: AbortSignal) => Promise<AdoptedVm>;
-  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"];
+  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"] & Pick<Deadlines, "containerDelete">;
   readonly users: VmUsers | undefined;
   readonly templateDisk: string | undefined;
   readonly scratchDirectory: string;
@@ -123,9 +124,9 @@ export class TakeOver {
   async reachGuest(vm: GuestVm, signal: AbortSignal): Promise<readonly AdoptedContainer[] | undefined> {
     const { session, text, traffic } = this.ports;
     const { id, logger, history } = this.owner;
-    const knownStreams = this.facts.lastStream;
+    const mark = this.facts.vm?.mark;
     const bytes = await vm.vm.connectAgent(signal);
-    const link = new GuestLink(bytes, { sandboxId: id, session, text, logger, traffic, history, knownStreams });
+    const link = new GuestLink(bytes, { sandboxId: id, session, text, logger, traffic, history, mark });
     vm.link = link;
     const forget = onAbort(signal, () => link.close());
     try {

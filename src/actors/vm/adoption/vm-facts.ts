@@ -41,6 +41,7 @@ const vmFact: Check<VmFact> = object({
   shareDirectory: string,
   volumesDirectory: string,
   user: optional(id),
+  mark: optional(string),
 });
 
 const shareFact: Check<ShareFact> = object({ maps });

@@ -7,7 +7,7 @@
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
 import { isSameFile } from "../../../lib/file-version.ts";
-import type { VolumePart } from "../../../protocol/guest/messages.ts";
+import type { VolumePart } from "../../../protocol/guest/volumes.ts";
 import type { CopiedEntry, VolumeFact } from "../../resources/facts.ts";
 import { changesBetween, type KnownEntry, known } from "./changes.ts";
 import type { VolumeOwnerVm, VolumePorts } from "./held-volume.ts";

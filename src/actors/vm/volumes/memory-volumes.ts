@@ -3,7 +3,7 @@
  */
 import { reasonOf } from "../../../contracts/errors.ts";
 import type { FileVolume, MemoryVolume } from "../../../contracts/volumes.ts";
-import type { VolumePart } from "../../../protocol/guest/messages.ts";
+import type { VolumePart } from "../../../protocol/guest/volumes.ts";
 import type { VolumeFact } from "../../resources/facts.ts";
 import { HeldVolume, type MountSource, type VolumeOwnerVm, type VolumePorts } from "./held-volume.ts";
 import { directoryPart, partsOf, type VolumeContent } from "./requests.ts";
