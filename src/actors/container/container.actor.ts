@@ -3,7 +3,12 @@
  *
  * Owns a record of each process. containerd's questions (state, wait) are answered from the records, never by the guest.
  */
-import type { AdoptedContainer, KnownProcess, SandboxBackend } from "../../backends/backend.ts";
+import type {
+  AdoptedContainer,
+  BackendContainer,
+  KnownProcess,
+  SandboxBackend,
+} from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
