@@ -30,6 +30,15 @@ export class Entries {
     private readonly listener: HistoryListener,
   ) {}
 
+  /** Goes on after what an earlier daemon has recorded; nobody is told of that. Returns the id of the first new entry. */
+  restore(earlier: readonly HistoryEntry[]): number {
+    for (const entry of earlier) {
+      this.nextId = Math.max(this.nextId, entry.id + 1);
+      this.push(entry);
+    }
+    return this.nextId;
+  }
+
   /** In the order in which things ended; what goes on is at the end. */
   get all(): readonly HistoryEntry[] {
     return [...this.ended, ...this.open.values()];
@@ -70,12 +79,15 @@ export class Entries {
   }
 
   private keep(entry: HistoryEntry, code?: ErrorCode): void {
-    this.ended.push(entry);
-    if (this.ended.length > MOST_ENTRIES) {
-      this.ended.splice(FIRST_ENTRIES, 1);
-      this.forgotten += 1;
-    }
+    this.push(entry);
     this.listener.ended(this.sandboxId, entry, code);
+  }
+
+  private push(entry: HistoryEntry): void {
+    this.ended.push(entry);
+    if (this.ended.length <= MOST_ENTRIES) return;
+    this.ended.splice(FIRST_ENTRIES, 1);
+    this.forgotten += 1;
   }
 }
 

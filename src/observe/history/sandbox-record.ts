@@ -7,6 +7,7 @@ import type { CallFacts, HistorySubject, OwnHistory, SandboxFacts, Span } from "
 import type { ChartKey, HistoryEntry } from "../../contracts/inspection.ts";
 import { boundedText } from "./bounded-text.ts";
 import { type ChartMove, ChartRecorder, type ChartView } from "./chart-recorder.ts";
+import { earlierEntries } from "./earlier.ts";
 import { Entries } from "./entries.ts";
 import type { HistoryTeller } from "./teller.ts";
 
@@ -22,6 +23,8 @@ export class SandboxRecord implements OwnHistory {
   private subject: Pick<HistorySubject, "facts"> | undefined;
   private lastFacts: SandboxFacts | undefined;
   private readonly recorder: ChartRecorder;
+  /** Those before are an earlier daemon's, and in the journal. */
+  private readonly firstOwn: number;
   private keep: ((entry: HistoryEntry) => void) | undefined;
   /** Calls about a container or process that go on: what has no other cause has theirs. */
   private readonly calls = new Map<ChartKey, number>();
@@ -49,6 +52,9 @@ export class SandboxRecord implements OwnHistory {
       },
       removed: () => undefined,
     });
+    const earlier = earlierEntries(subject.earlier ?? []);
+    this.firstOwn = this.entries.restore(earlier);
+    this.startMs = earlier.find(({ kind, name }) => kind === "call" && name === "Controller.Start")?.ms;
     this.recorder = new ChartRecorder(this.entries, teller.now, {
       cause: (key) => teller.causeIn(this) ?? this.calls.get(key),
       moved: (move) => this.moved(move),
@@ -113,7 +119,8 @@ export class SandboxRecord implements OwnHistory {
   }
 
   record(keep: (entry: HistoryEntry) => void): void {
-    for (const entry of this.entries.all) if (!this.entries.get(entry.id)) keep(entry);
+    for (const entry of this.entries.all)
+      if (entry.id >= this.firstOwn && !this.entries.get(entry.id)) keep(entry);
     this.keep = keep;
   }
 
