@@ -72,7 +72,7 @@ describe("the journal of a pod", () => {
     const facts = memory.journals.get("pod")?.facts ?? new Map();
     expect(facts.get("sandbox")).toEqual(podSpec("pod"));
     const { identity } = memory.driver.vm("pod");
-    const vm = { id: "pod", ...identity, source: "boot", session: "test" };
+    const vm = { id: "pod", ...identity, source: "boot" };
     expect(facts.get("vm")).toMatchObject(vm);
     const { pid } = await tasks.create(containerRequest("pod", "c1"));
     expect(facts.get("container/c1")).toMatchObject({ bundle: "/bundles/c1" });
