@@ -119,7 +119,18 @@ describe("a recording", () => {
     expect(page(step - 1)).not.toContain("boot     adopting");
     await expect(page(step)).toMatchFileSnapshot("./snapshots/replay-adopting.txt");
     await expect(replayLines(recording, screen)).toMatchFileSnapshot("./snapshots/replay-lines-adopting.txt");
-    expect(replaySteps(recording)).toHaveLength(instants.length);
+    expect([...replaySteps(recording)]).toHaveLength(instants.length);
+  });
+
+  it("is shown in a time that grows with its length, however long it is", async () => {
+    const web = await detail("web");
+    const entry = { kind: "transition", chart: "sandbox", name: "", from: "", to: "ready" } as const;
+    const history = Array.from({ length: 150_000 }, (_, index) => ({ ...entry, id: index + 1, at: index }));
+    const lines = replayLines({ ...web, history }, plainScreen(100, fake.now()));
+    expect(lines.split("\n")).toHaveLength(history.length + 4);
+    let steps = 0;
+    for (const _ of replaySteps({ ...web, history })) steps += 1;
+    expect(steps).toBe(history.length);
   });
 
   it("ends what is within before what is around it", async () => {
