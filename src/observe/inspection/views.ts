@@ -135,6 +135,15 @@ function sourceOf(boot: ChartView | undefined): SandboxSummary["path"] {
   return PATHS[String(boot.context["origin"])] ?? "";
 }
 
+/** The VMM's process; 0 = none. */
+export function vmmOf({ charts, endedAt }: SandboxRecord): number {
+  if (endedAt !== undefined) return 0;
+  return pidOf(
+    charts.find(({ key }) => key === "sandbox"),
+    charts.find(({ key }) => key === "boot"),
+  );
+}
+
 function pidOf(sandbox: ChartView | undefined, boot: ChartView | undefined): number {
   const own = Number(sandbox?.context["pid"] ?? 0);
   return own === 0 && sandbox?.path === "booting" ? Number(boot?.context["pid"] ?? 0) : own;
