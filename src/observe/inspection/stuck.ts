@@ -107,7 +107,7 @@ export class StuckWatch {
     const { now } = this.options;
     const { key } = view;
     const path = heldState(view);
-    const held = now() - (view.entered.get(path) ?? now());
+    const held = now() - (view.entered(path) ?? now());
     const most = this.mostOf(view);
     if (held < most) return;
     const usual = this.options.figures.of(stepName(view));
