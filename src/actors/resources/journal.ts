@@ -18,6 +18,8 @@ import type { JournalContent } from "./read-journal.ts";
 
 /** The journal as its sandbox uses it. */
 export interface Journal {
+  /** False: it has lines that cannot be read, so it may name more than it says. */
+  readonly isComplete: boolean;
   /** Writes the intent; resolves once it is in the file. If it rejects, it is not in the file and must not be made. */
   intend(resource: HostResource): Promise<number>;
   /** If it rejects, the change is written as soon as something can be written again. */
@@ -148,6 +150,10 @@ export class FileJournal implements Journal {
     if (this.historyLines >= MOST_HISTORY && !isOwn) return;
     this.historyLines += 1;
     this.append({ type: "history", at: this.now(), entry }).catch(() => undefined);
+  }
+
+  get isComplete(): boolean {
+    return this.unreadable.length === 0;
   }
 
   outstanding(): Outstanding[] {

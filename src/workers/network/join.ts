@@ -80,6 +80,29 @@ export function leaveTaps(path: string): void {
   }
 }
 
+/** Whether frames of a link there are sent to a tap that is gone. A namespace without a filter of ours, or with a tap, has none. */
+export function hasDeadJoint(path: string): boolean {
+  const namespace = NetworkNamespace.find(path);
+  if (namespace === undefined) return false;
+  try {
+    if (namespace.isOwn) return false;
+    const session = RouteSession.in(namespace);
+    try {
+      const links = session.exchange.dump(getLinks()).map(linkOf);
+      return !links.some(isOwnTap) && links.some(({ index }) => hasOwnFilter(session, index));
+    } finally {
+      session.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+function hasOwnFilter(session: RouteSession, index: number): boolean {
+  const filters = session.exchange.dump(getIngressFilters(index)).map(filterOf);
+  return filters.some(({ priority }) => priority === PRIORITY);
+}
+
 async function joinAll(
   namespace: NetworkNamespace,
   session: RouteSession,

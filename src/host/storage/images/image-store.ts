@@ -90,6 +90,14 @@ export class LocalImageStore implements ImageStore {
     return this.files.release(key, holder);
   }
 
+  async held(): Promise<readonly { readonly key: string; readonly holder: string }[]> {
+    const keys = await this.files.keys();
+    const all = keys.map(async (key) =>
+      (await this.files.ownHolders(key)).map((holder) => ({ key, holder })),
+    );
+    return (await Promise.all(all)).flat();
+  }
+
   async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
     const lost: string[] = [];
     for (const key of await this.files.keys()) {
