@@ -24,6 +24,7 @@ import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
+import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
@@ -59,7 +60,8 @@ export async function wireDaemon(
   const hub = openHistories(config, logger);
   const histories = hub ?? NO_HISTORIES;
   const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
-  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
+  const reconciling = await openReconciler(config, core, keeper, logger);
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, reconciling.reconciler, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
@@ -85,12 +87,14 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
+      reconciling.start(recovered.flatMap(({ journal, failed }) => (failed.length > 0 ? [journal] : [])));
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
     async leave() {
       // pods are served meanwhile
-      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
+      const ends = [core.pool.close(), core.original?.close(), ahead?.close(), reconciling.close()];
+      await within(Promise.all(ends), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));
       await controller.drain(CALLS_MS);

@@ -32,6 +32,11 @@ export class OpenJournals {
     return [...this.open.values()].some(({ isComplete }) => !isComplete);
   }
 
+  some(test: (resource: HostResource) => boolean): boolean {
+    for (const resource of this.resources()) if (test(resource)) return true;
+    return false;
+  }
+
   /** What they name now. */
   *resources(): Iterable<HostResource> {
     for (const journal of this.open.values())
