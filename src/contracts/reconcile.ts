@@ -32,7 +32,10 @@ export interface Reconciliation {
 }
 
 export interface Reconciling {
-  /** Compares now. @param fix looks twice and does what there is to do; without it nothing is changed */
+  /**
+   * Compares now, and again some seconds later if there is something: what was in the making is gone then.
+   * @param fix does what there is to do; without it nothing is changed
+   */
   reconcile(fix: boolean): Promise<Reconciliation>;
 }
 

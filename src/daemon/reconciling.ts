@@ -9,7 +9,7 @@ import { lookAtSandboxes } from "../actors/reconcile/sandboxes.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { HostNodeView } from "../host/node-view.ts";
-import { isOwnDirectory } from "../host/storage/own-directory.ts";
+import { takeDirectory } from "../host/storage/own-directory.ts";
 import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
@@ -42,7 +42,7 @@ export async function openReconciler(
       ...{ keeper, images, undo, now },
       view: new HostNodeView({ workers: workers.rootfs, users }),
       stateDirectory: daemon.state_directory,
-      ownScratch: async () => ((await isOwnDirectory(scratch, daemon.state_directory)) ? scratch : undefined),
+      ownScratch: async () => ((await takeDirectory(scratch, daemon.state_directory)) ? scratch : undefined),
       storedSandboxes: async () => new Set((await store.list()).map(({ id }) => id)),
       isConnected: (path) => journals.some((each) => each.kind === "network" && each.netnsPath === path),
       startTime: (await processStat(process.pid))?.startTime ?? 0,

@@ -72,10 +72,10 @@ export class Reconciler implements Reconciling {
 
   reconcile(fix: boolean): Promise<Reconciliation> {
     return this.inTurn(async () => {
-      if (!fix) return this.round(false);
-      await this.round(false);
+      const first = await this.round(false);
+      if (first.differences.length === 0) return first;
       await pause(APART_MS, this.closed.signal);
-      return this.round(true);
+      return this.round(fix);
     });
   }
 

@@ -9,13 +9,24 @@ import { join } from "node:path";
 const OWNER_FILE = ".owner";
 const OWNER_ONLY = 0o600;
 
-/** Makes an owner of whoever asks first. @param owner one line, such as the path of a state directory */
-export async function isOwnDirectory(directory: string, owner: string): Promise<boolean> {
+/** Makes an owner of whoever asks first. False if it is somebody else's, or not there. @param owner one line */
+export async function takeDirectory(directory: string, owner: string): Promise<boolean> {
   const file = join(directory, OWNER_FILE);
-  await writeFile(file, `${owner}\n`, { flag: "wx", mode: OWNER_ONLY }).catch(unlessThere);
-  return (await readFile(file, "utf8")) === `${owner}\n`;
+  await writeFile(file, `${owner}\n`, { flag: "wx", mode: OWNER_ONLY }).catch(unless("EEXIST", "ENOENT"));
+  return (await ownerOf(directory)) === owner;
 }
 
-function unlessThere(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+/** As {@link takeDirectory}, for who only looks: a directory without an owner is anybody's. */
+export async function mayBeOwn(directory: string, owner: string): Promise<boolean> {
+  return [owner, undefined].includes(await ownerOf(directory));
+}
+
+async function ownerOf(directory: string): Promise<string | undefined> {
+  return (await readFile(join(directory, OWNER_FILE), "utf8").catch(unless("ENOENT")))?.trimEnd();
+}
+
+function unless(...codes: readonly string[]) {
+  return (error: unknown): undefined => {
+    if (!codes.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  };
 }

@@ -118,7 +118,7 @@ export class InspectionClient {
     await this.call(InspectionService.undrain, {});
   }
 
-  /** Has the daemon compare the host with the journals. @param fix it looks twice, and does what there is to do */
+  /** Has the daemon compare the host with the journals. @param fix it does what there is to do */
   async reconcile(fix: boolean): Promise<Reconciliation> {
     return reconciliationFromWire(await this.call(InspectionService.reconcile, { fix }, RECONCILE_MS));
   }

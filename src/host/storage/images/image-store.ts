@@ -90,12 +90,8 @@ export class LocalImageStore implements ImageStore {
     return this.files.release(key, holder);
   }
 
-  async held(): Promise<readonly { readonly key: string; readonly holder: string }[]> {
-    const keys = await this.files.keys();
-    const all = keys.map(async (key) =>
-      (await this.files.ownHolders(key)).map((holder) => ({ key, holder })),
-    );
-    return (await Promise.all(all)).flat();
+  held(): Promise<readonly { readonly key: string; readonly holder: string }[]> {
+    return this.files.allOwn();
   }
 
   async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
