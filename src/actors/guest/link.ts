@@ -12,6 +12,7 @@ import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
+import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
   GUEST_ITSELF,
@@ -162,7 +163,7 @@ export class GuestLink {
       );
     const giveUp = () =>
       this.peer.abandon(id, this.error("Cancelled", `ask for ${op}`, "the caller has given up"));
-    const timer = setTimeout(overdue, limits.deadlineMs);
+    const timer = setDeadline(overdue, limits.deadlineMs);
     const forget = onAbort(limits.signal, giveUp);
     try {
       const answer = GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
@@ -172,7 +173,7 @@ export class GuestLink {
       span?.end(error);
       throw error;
     } finally {
-      clearTimeout(timer);
+      clearDeadline(timer);
       forget();
     }
   }
