@@ -275,8 +275,15 @@ export const sandboxMachine = sandboxSetup.createMachine({
   },
 });
 
-function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
-  const reason = `the VMM ended with ${endOf(event)} while the pod ran`;
+function vmmExited(event: {
+  readonly code: number;
+  readonly signal: number;
+  readonly outOfMemory?: string;
+}): Failure {
+  const ended = `the VMM ended with ${endOf(event)} while the pod ran`;
+  const { outOfMemory } = event;
+  const reason =
+    outOfMemory === undefined ? ended : `${ended}: the kernel killed ${outOfMemory} (out of memory)`;
   return { code: "VmmExited", operation: "keep the sandbox alive", reason };
 }
 

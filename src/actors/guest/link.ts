@@ -37,6 +37,13 @@ export type GuestEvent =
   | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
 
+const TALK = "talk to the guest";
+
+/** The link was closed at its far end, which a VMM does that ends. */
+export function isLinkClosed({ details }: BlazarError): boolean {
+  return details.operation === TALK;
+}
+
 /** Bytes of all links of the daemon; it only grows. */
 export interface GuestTraffic {
   received: number;
@@ -124,13 +131,7 @@ export class GuestLink {
         this.peer.receive(bytes);
       },
       onClose: (error) =>
-        this.close(
-          this.error(
-            "GuestLost",
-            "talk to the guest",
-            error ? reasonOf(error) : "its agent's link was closed",
-          ),
-        ),
+        this.close(this.error("GuestLost", TALK, error ? reasonOf(error) : "its agent's link was closed")),
     });
     this.peer.attach((frame) => {
       traffic.sent += frame.length;
@@ -216,7 +217,7 @@ export class GuestLink {
 
   /** Gives the link up; idempotent. Open requests fail with `error`, which is also the last event. */
   close(
-    error: BlazarError = this.error("GuestLost", "talk to the guest", "the link was closed by the daemon"),
+    error: BlazarError = this.error("GuestLost", "reach the guest", "the link was closed by the daemon"),
   ): void {
     if (this.lost !== undefined) return;
     this.lost = error;
