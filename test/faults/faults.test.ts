@@ -44,7 +44,7 @@ async function counting(): Promise<{ pod: TestPod; container: TestContainer }> {
 /** Every line once and in order; returns how many there are. */
 async function unbroken(container: TestContainer): Promise<number> {
   const lines = await node.readLog(container);
-  lines.forEach((line, index) => expect(line.text.trim()).toBe(`line ${index + 1}`));
+  expect(lines.map((line) => line.text.trim())).toEqual(lines.map((_, index) => `line ${index + 1}`));
   return lines.length;
 }
 
@@ -147,8 +147,9 @@ describe("a full state directory", () => {
           }
         }
         expect(await refused()).toMatch(/ENOSPC|no space left/i);
-        // an exec's streams would be in no journal
-        await expect(node.exec(container, "true")).rejects.toThrow(/ENOSPC|no space left/i);
+        // an exec's streams would be in no journal; where only files are short, its line still fits
+        if (limit.startsWith("size"))
+          await expect(node.exec(container, "true")).rejects.toThrow(/ENOSPC|no space left/i);
         const lines = await unbroken(container);
         await until("more lines", async () => ((await unbroken(container)) > lines + 2 ? true : undefined));
         await node.cri.stopPodSandbox(pod.id);
