@@ -28,6 +28,8 @@ export interface SoakOptions {
 const IMAGE = "localhost/blazar/soak:latest";
 /** The daemon gives memory back when it was idle for five seconds. */
 const IDLE_MS = 9_000;
+/** So often it is told how far it is. */
+const PROGRESS = 10;
 /** What may be there more than before: garbage of an allocator, and for each pod or exec less than any record would be. */
 const MOST: Readonly<Record<keyof Held, (times: number) => number>> = {
   daemonBytes: (times) => 3 * 2 ** 20 + 256 * times,
@@ -123,7 +125,10 @@ class Soak {
   private async repeat(from: number, to: number, once: (number: number) => Promise<void>): Promise<void> {
     for (let number = from; number < to; number++) {
       this.signal.throwIfAborted();
+      const started = performance.now();
       await once(number);
+      if (number % PROGRESS === 0)
+        process.stderr.write(`${number + 1} of ${to}, ${Math.round(performance.now() - started)} ms\n`);
     }
   }
 

@@ -54,10 +54,7 @@ const leaveTheRest = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   const at = typeof value === "object" && "stopping" in value ? value.stopping : undefined;
   const state = typeof at === "string" ? at : Object.keys(at ?? {})[0];
   const order = Object.keys(STEP_OF_STATE) as (keyof typeof STEP_OF_STATE)[];
-  const from = Math.max(
-    0,
-    order.findIndex((each) => each === state),
-  );
+  const from = Math.max(0, (order as (string | undefined)[]).indexOf(state));
   for (const each of order.slice(from)) {
     const params = { step: STEP_OF_STATE[each] };
     enqueue({ type: "leaveBehind", params });
