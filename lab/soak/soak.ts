@@ -53,8 +53,8 @@ async function soakNode({ program, pods, execs }: SoakOptions, signal: AbortSign
     containerd: built.containerd?.bin ?? "",
     prefix: "blazar-soak-",
     stateInMemory: true,
-    // histories of pods that have ended are kept up to a bound, which is reached in the warm-up
-    config: { daemon: { log_level: "warn" }, inspection: { kept_count: 5 } },
+    // without templates a pod takes seconds; histories of pods that have ended are kept up to a bound, which is reached in the warm-up
+    config: { daemon: { log_level: "warn" }, inspection: { kept_count: 5 }, template: { enabled: true } },
   });
   try {
     await node.containerd.importImage(await busyboxImage(IMAGE, built.busybox));
