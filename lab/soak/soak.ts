@@ -53,6 +53,8 @@ async function soakNode({ program, pods, execs }: SoakOptions, signal: AbortSign
     containerd: built.containerd?.bin ?? "",
     prefix: "blazar-soak-",
     stateInMemory: true,
+    // as in the unit: the daemon collects its garbage when it is idle
+    node: { program: process.execPath, args: ["--expose-gc", "--max-semi-space-size=1"], env: {} },
     // without templates a pod takes seconds; histories of pods that have ended are kept up to a bound, which is reached in the warm-up
     config: { daemon: { log_level: "warn" }, inspection: { kept_count: 5 }, template: { enabled: true } },
   });
@@ -60,7 +62,7 @@ async function soakNode({ program, pods, execs }: SoakOptions, signal: AbortSign
     await node.containerd.importImage(await busyboxImage(IMAGE, built.busybox));
     const soaked = new Soak(node, await keeperOf(node), signal);
     const growths = [await soaked.measured("pod", pods, (number) => soaked.pod(number))];
-    const id = await soaked.container("long");
+    const { id } = await soaked.container("long");
     growths.push(await soaked.measured("exec", execs, () => soaked.exec(id)));
     return growths.every((fine) => fine) ? 0 : 1;
   } finally {
@@ -91,15 +93,12 @@ class Soak {
   }
 
   async pod(number: number): Promise<void> {
-    const id = await this.container(`p${number}`);
-    const { status } = await this.node.cri.containerStatus(id);
-    if (status === undefined) throw blazarError("Internal", "soak a node", "a container is gone");
-    const [pod] = await this.node.cri.listPodSandboxes();
-    if (pod !== undefined) await removePod(this.node.cri, pod.id);
+    const { pod } = await this.container(`p${number}`);
+    await removePod(this.node.cri, pod);
   }
 
   /** Starts a container in a pod of its own. */
-  async container(name: string): Promise<string> {
+  async container(name: string): Promise<{ readonly pod: string; readonly id: string }> {
     const { cri, directory } = this.node;
     const logDirectory = join(directory, "logs");
     await mkdir(logDirectory, { recursive: true });
@@ -113,7 +112,7 @@ class Soak {
     };
     const id = await cri.createContainer(pod, container, config);
     await cri.startContainer(id);
-    return id;
+    return { pod, id };
   }
 
   async exec(id: string): Promise<void> {
@@ -133,6 +132,8 @@ class Soak {
   }
 
   private async held(): Promise<Held> {
+    // execs alone do not make the daemon collect its garbage
+    await this.pod(Date.now());
     await pause(IDLE_MS, this.signal);
     return heldBy(this.node, this.keeper);
   }
