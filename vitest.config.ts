@@ -35,7 +35,7 @@ export default defineConfig({
   test: {
     projects: [
       { define, test: project("unit", 0, 10 * SECOND) },
-      { define, test: project("model", 1, MODEL_TIMEOUT) },
+      { define, test: project("model", 0, MODEL_TIMEOUT) },
       { define, test: heavyProject("integration", 2, 120 * SECOND) },
       { define, test: heavyProject("e2e", 3, 180 * SECOND) },
       ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),

@@ -10,4 +10,4 @@ import { FakeVmmDriver } from "../test/support/fake-vmm/driver.ts";
 
 const [config] = process.argv.slice(2);
 
-process.exitCode = await serve({ config }, (loaded) => wireDaemon(loaded, { driver: new FakeVmmDriver() }));
+process.exit(await serve({ config }, (loaded) => wireDaemon(loaded, { driver: new FakeVmmDriver() })));

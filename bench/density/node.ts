@@ -8,7 +8,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { answersAt, Daemon } from "../../lab/host/daemon.ts";
+import { answersAt, Daemon, drainBlazard } from "../../lab/host/daemon.ts";
 import { mountMemory, unmountBelow } from "../../lab/host/mounts.ts";
 import { killProcessesOf, processesOf } from "../../lab/host/processes.ts";
 import { runProgram } from "../../lab/host/program.ts";
@@ -104,6 +104,7 @@ export class DensityNode {
 
   async stop(): Promise<void> {
     this.caller.close();
+    await drainBlazard(join(this.directory, "state", "inspection.sock"), STOP_TIMEOUT_MS);
     await this.daemon.stop();
     this.events.close();
     await clear(this.directory);

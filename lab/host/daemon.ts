@@ -11,6 +11,7 @@ import { readFile } from "node:fs/promises";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { pause, within } from "../../src/lib/async.ts";
 import { connectUnix } from "../../src/lib/unix-socket.ts";
+import { InspectionClient } from "../../src/rpc/inspection/client.ts";
 
 const PROBE_MS = 10;
 /** What is shown of a failed child's log. */
@@ -108,5 +109,16 @@ export async function answersAt(socket: string): Promise<boolean> {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Ends all pods of a blazard, as `blazar drain` does: SIGTERM alone leaves them running. Nothing if none answers. */
+export async function drainBlazard(inspectionSocket: string, timeoutMs: number): Promise<void> {
+  if (!(await answersAt(inspectionSocket))) return;
+  const client = new InspectionClient(inspectionSocket);
+  try {
+    await client.drain(timeoutMs);
+  } finally {
+    client.close();
   }
 }

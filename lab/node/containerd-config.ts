@@ -26,6 +26,8 @@ export interface ContainerdConfigOptions {
   readonly traced?: boolean | undefined;
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[] | undefined;
+  /** How often containerd looks at what snapshots take, in seconds; its own default is 10. */
+  readonly usageSeconds?: number | undefined;
 }
 
 /** The whole file, for a containerd whose files are all below `directory`. */
@@ -82,12 +84,12 @@ ${more}    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}.o
 
 /** The tables of CRI: images, and the runtime with its handlers. Without a shim there is no handler `blazar`. */
 function criTables(options: ContainerdConfigOptions): string {
-  const { directory, blazarSocket, shimDirectory, cniPlugins = [] } = options;
+  const { directory, blazarSocket, shimDirectory, cniPlugins = [], usageSeconds } = options;
   const plugins = [...cniPlugins, ...CNI_PLUGINS].map((each) => `'${each}'`).join(", ");
   return `
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
-  [plugins.'io.containerd.cri.v1.images'.pinned_images]
+${usageSeconds === undefined ? "" : `  stats_collect_period = ${usageSeconds}\n`}  [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = '${PAUSE_IMAGE}'
 
 [plugins.'io.containerd.cri.v1.runtime']

@@ -29,6 +29,8 @@ export interface PrivateContainerdOptions {
   readonly logLevel?: ContainerdConfigOptions["logLevel"];
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[] | undefined;
+  /** How often it looks at what snapshots take, in seconds. */
+  readonly usageSeconds?: number | undefined;
   /** Words before its command, such as `nsenter`; it keeps the process. */
   readonly prefix?: readonly string[] | undefined;
   /** A collector that it sends traces of its calls to, by OTLP over HTTP. */

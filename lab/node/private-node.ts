@@ -11,7 +11,7 @@ import { blazarError } from "../../src/contracts/errors.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { Dial } from "../cri/streaming.ts";
-import { answersAt, Daemon } from "../host/daemon.ts";
+import { answersAt, Daemon, drainBlazard } from "../host/daemon.ts";
 import { mountMemory, mountsBelow, unmountBelow } from "../host/mounts.ts";
 import { killProcessesOf, processesOf } from "../host/processes.ts";
 import { blazardConfig, type NodeConfig } from "./blazard-config.ts";
@@ -47,13 +47,16 @@ export interface PrivateNodeOptions {
   readonly collector?: string;
   /** Directories of CNI plugins beside the usual ones. */
   readonly cniPlugins?: readonly string[];
+  /** How often containerd looks at what snapshots take, in seconds. */
+  readonly usageSeconds?: number;
   /** Start of the directory's name in the temporary directory. */
   readonly prefix?: string;
 }
 
 /** The first start may have to find out by a boot whether KVM works. */
 const READY_TIMEOUT_MS = 120_000;
-const STOP_TIMEOUT_MS = 60_000;
+const DRAIN_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
 
 export class PrivateNode {
   private readonly options: PrivateNodeOptions;
@@ -113,6 +116,11 @@ export class PrivateNode {
     return join(this.containerdDirectory, "root");
   }
 
+  /** Where operators' tools ask the blazard that runs now. */
+  get inspectionSocket(): string {
+    return join(this.stateDirectory, "inspection.sock");
+  }
+
   get blazardLog(): string {
     return join(this.directory, "blazard.log");
   }
@@ -125,9 +133,14 @@ export class PrivateNode {
   /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds, with other keys if there are any. */
   async restartBlazard(how: { readonly kill?: boolean; readonly config?: NodeConfig } = {}): Promise<void> {
     this.config = how.config ?? this.config;
+    await this.stopBlazard(how);
+    this.blazard = await this.startBlazard();
+  }
+
+  /** Ends blazard, by SIGKILL if `kill`, and no pod. */
+  async stopBlazard(how: { readonly kill?: boolean } = {}): Promise<void> {
     if (how.kill === true) await this.blazard?.kill();
     else await this.blazard?.stop();
-    this.blazard = await this.startBlazard();
   }
 
   /** Ends everything and removes the directory. May be called in any state; goes on whatever fails. */
@@ -137,6 +150,7 @@ export class PrivateNode {
       await step()?.catch((error: unknown) => failures.push(error));
     };
     // blazard first: containerd then hears how its pods ended, and can still ask blazard while it cleans up
+    await attempt(() => drainBlazard(this.inspectionSocket, DRAIN_TIMEOUT_MS));
     await attempt(() => this.blazard?.stop());
     await attempt(() => this.runningContainerd?.stop());
     // keeper, VMMs and runc's shims, should any be left
@@ -171,6 +185,7 @@ export class PrivateNode {
           ? containerdConfig(this.containerdDirectory)
           : containerdConfig,
       cniPlugins: this.options.cniPlugins,
+      usageSeconds: this.options.usageSeconds,
       collector: this.options.collector,
       prefix: this.options.network?.namespace.prefix,
       dial: this.options.network?.dial,

@@ -24,6 +24,7 @@ const COMMANDS = [
   ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
   ...[
     "bundle",
+    "drain",
     "events",
     "exec",
     "graph",

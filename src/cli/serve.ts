@@ -7,7 +7,13 @@
 import { serve } from "../daemon/serve.ts";
 import { wireDaemon } from "../daemon/wiring.ts";
 
-/** Runs a daemon until a signal ends it; the returned number is the exit code. */
-export function runDaemon(options: { readonly config?: string | undefined }): Promise<number> {
-  return serve(options, wireDaemon);
+/** Runs a daemon until a signal ends it. What is still open then belongs to pods that run on, so the process is ended. */
+export async function runDaemon(options: { readonly config?: string | undefined }): Promise<never> {
+  try {
+    return process.exit(await serve(options, wireDaemon));
+  } catch (error) {
+    // after the caller has told the error and set the exit code
+    setImmediate(() => process.exit());
+    throw error;
+  }
 }

@@ -5,6 +5,7 @@ import { Argument, type Command, Option } from "commander";
 import type { DaemonOptions } from "../cli/daemon-socket.ts";
 import type { DoctorOptions } from "../cli/doctor.ts";
 import type { BundleOptions } from "../cli/inspection/bundle.ts";
+import type { DrainOptions } from "../cli/inspection/drain.ts";
 import type { EventsOptions } from "../cli/inspection/events.ts";
 import type { ExecOptions } from "../cli/inspection/exec.ts";
 import type { GraphOptions } from "../cli/inspection/graph.ts";
@@ -29,6 +30,18 @@ export function addInspectionCommands(cli: Command, version: string): void {
   addFiles(cli, version);
   addReplay(cli);
   addPage(cli);
+  addDrain(cli);
+}
+
+function addDrain(cli: Command): void {
+  asking(cli, "drain", "end all pods of the node and refuse new ones, as before an upgrade of its kernel")
+    .option("--timeout <seconds>", "how long to wait for the ends; default: 120")
+    .action(async (options: DrainOptions) => {
+      process.exitCode = await (await import("../cli/inspection/drain.ts")).drain(options);
+    });
+  asking(cli, "undrain", "take new pods again").action(async (options: DaemonOptions) => {
+    process.exitCode = await (await import("../cli/inspection/drain.ts")).undrain(options);
+  });
 }
 
 function addPage(cli: Command): void {

@@ -11,7 +11,7 @@ const EXIT_CODES = `
 Exit codes:
   0   all was done
   1   some of it was not: one of the named images or templates failed, a signal called the work off,
-      or doctor has found a fault
+      doctor has found a fault, or pods have not ended within the time of drain
   64  the command line is wrong
   70  nothing was done, for a reason that is not the command line
   run, exec: the code of the command in the VM, 128 + N if signal N has ended it`;
@@ -46,7 +46,7 @@ export function program(version: string): Command {
     .option("--config <file>", "TOML configuration, see docs/configuration.md")
     .action(async (options: { config?: string }) => {
       const { runDaemon } = await import("../cli/serve.ts");
-      process.exitCode = await runDaemon(options);
+      await runDaemon(options);
     });
   cli
     .command("run")

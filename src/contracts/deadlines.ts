@@ -55,19 +55,35 @@ export const DEADLINES = {
     wait: "The same for SIGKILL. A guest that does not obey it is given up: its VM is ended, and its containers exit with 137.",
   },
   guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a resize." },
-  stopContainers: { ms: 20_000, wait: "Killing all containers of a sandbox that stops." },
-  guestShutdown: {
+  stop: {
+    ms: 5_000,
+    wait: "The whole of a stop, whatever is dead. What is not undone by then is named, and Shutdown comes back to it.",
+  },
+  guestEnd: {
     ms: 4_000,
+    wait: "From the begin of a stop until its guest has ended by itself. Then the VMM is killed.",
+  },
+  stopContainers: { ms: 3_000, wait: "Killing all containers of a sandbox that stops." },
+  guestShutdown: {
+    ms: 3_000,
     wait: "From asking the guest to power off until its VMM has ended. Then the VMM is killed.",
   },
-  vmmExit: { ms: 20_000, wait: "From killing the VMM until it is reaped." },
-  networkTeardown: { ms: 20_000, wait: "Undoing a sandbox's network." },
+  vmmKill: {
+    ms: 750,
+    wait: "From killing the VMM until its containers count as ended, reaped or not: nothing runs on after SIGKILL.",
+  },
+  vmmExit: { ms: 3_000, wait: "From killing the VMM until it is reaped." },
+  networkTeardown: { ms: 2_500, wait: "Undoing a sandbox's network." },
   containerdCall: { ms: 10_000, wait: "A question to containerd about its images and layers." },
   imageAhead: {
     ms: 1_800_000,
     wait: "Making the image of an unpacked OCI image before a pod asks for it. Its layers are kept so long at most.",
   },
-  storageTeardown: { ms: 60_000, wait: "Undoing a sandbox's storage." },
+  storageTeardown: { ms: 4_000, wait: "Undoing a sandbox's storage." },
+  shutdown: {
+    ms: 5_000,
+    wait: "Undoing all that is left of a stopped sandbox. Shutdown fails then, with what it waits for; the next one goes on.",
+  },
 } as const satisfies Record<string, Deadline>;
 
 /** The name of a wait; see {@link DEADLINES}. */

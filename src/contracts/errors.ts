@@ -86,6 +86,7 @@ export const ERROR_KINDS = {
   // the daemon itself
   DaemonRunning: "failedPrecondition",
   ShuttingDown: "unavailable",
+  Draining: "unavailable",
   Internal: "internal",
 } as const satisfies Record<string, ErrorKind>;
 

@@ -5,7 +5,7 @@
  * driver, the fake one included, passes test/support/conformance/vmm.ts, and clones.ts beside it if it clones. A failed or
  * aborted `launch` leaves nothing behind: no process, no socket, no file.
  */
-import type { Acceleration, Vm, VmShape, VmSpec } from "./vm.ts";
+import type { Acceleration, Vm, VmNic, VmShape, VmSpec } from "./vm.ts";
 import type { VmForks } from "./vm-forks.ts";
 
 /** What a template depends on. Two with the same key can stand in for each other. */
@@ -41,6 +41,21 @@ export interface TemplateDriver {
   forget(directory: string): Promise<void>;
 }
 
+/** What names a VM that runs, and what its VMM cannot tell. */
+export interface VmAdoption extends Pick<VmSpec, "id" | "directory">, Pick<Vm, "identity"> {
+  readonly nics: readonly VmNic[];
+}
+
+/** A VM that was taken over, and what its VMM says of it. */
+export interface AdoptedVm {
+  readonly vm: Vm;
+  readonly paused: boolean;
+  /** Ids of its disks, in no order: those of {@link Vm.attachDisk}, the template's, and images that are in no slot. */
+  readonly disks: readonly string[];
+  /** Serials of the slots that show an image. */
+  readonly slots: readonly string[];
+}
+
 export interface VmmDriver {
   /** `"qemu"`, `"fake"`, … */
   readonly name: string;
@@ -57,4 +72,11 @@ export interface VmmDriver {
    * @throws BlazarError Unimplemented if the driver has no such source, VmNotFound if the original is not there (any more)
    */
   launch(spec: VmSpec, signal?: AbortSignal): Promise<Vm>;
+  /**
+   * Takes over a VM that an earlier daemon's driver has launched, and that has died without letting go of it. What that daemon
+   * was about to attach is attached or is not; disks and images that are there can be detached. The guest is left as it is.
+   * @throws BlazarError VmmExited if the VM has ended or its guest has; then nothing is left of it. DeadlineExceeded, Cancelled,
+   *   and what the VMM says: then the VM is left as it was
+   */
+  adopt(adoption: VmAdoption, signal?: AbortSignal): Promise<AdoptedVm>;
 }

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { SandboxLooks } from "../actors/sandbox/looks.ts";
+import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
 import type { NodeStatus } from "../contracts/inspection.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -13,6 +14,7 @@ import { processStat } from "../lib/processes.ts";
 import { HistoryHub } from "../observe/history/hub.ts";
 import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
 import { Shortages } from "../observe/inspection/shortages.ts";
+import { createDrainHandlers } from "../rpc/inspection/drain.ts";
 import { createExecHandler } from "../rpc/inspection/exec.ts";
 import { InspectionServer } from "../rpc/inspection/server.ts";
 import type { Config } from "./config/schema.ts";
@@ -73,7 +75,8 @@ export class InspectionPart {
     });
     this.observing = observing;
     const pages = { "/metrics": () => observing.page() };
-    this.server = new InspectionServer({ inspection, logger, pages, exec: createExecHandler(looks) });
+    const drain = createDrainHandlers(new SandboxDrain(core.sandboxes, logger));
+    this.server = new InspectionServer({ inspection, logger, pages, exec: createExecHandler(looks), drain });
     await this.server.listen(inspectionSocket(config));
   }
 

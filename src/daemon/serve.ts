@@ -1,11 +1,13 @@
 /**
  * `blazar serve`: the daemon, from its sockets to its end.
  *
- * The start has this order: configuration, keeper, clean-up after a previous daemon, sockets. SIGTERM and SIGINT
- * drain: no new calls are taken, sandboxes are ended, then the daemon exits with 0. Sandboxes are ended because a later
- * daemon cannot take over running VMs yet. A start that fails closes what it has opened, and its error is thrown.
+ * The start has this order: configuration, keeper, what a previous daemon has left, sockets. SIGTERM and SIGINT end the daemon
+ * and no pod: the next daemon takes them over (`blazar drain` ends pods). A second signal ends it at once. A start that fails
+ * closes what it has opened, and its error is thrown. Pods hold handles open, so whoever calls has to exit.
  */
+import { constants } from "node:os";
 import type { Logger } from "../contracts/logger.ts";
+import { signalStatus } from "../lib/signals.ts";
 import { loadConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { raiseSchedulingWeight } from "./tuning/scheduling.ts";
@@ -13,14 +15,16 @@ import { raiseSchedulingWeight } from "./tuning/scheduling.ts";
 /** A wired daemon, ready to be driven by {@link serve}. */
 export interface Daemon {
   readonly logger: Logger;
-  /** Cleans up after a previous daemon, then opens the sockets. */
+  /** Sees to what a previous daemon has left, then opens the sockets. */
   start(): Promise<void>;
-  /** Refuses new calls, ends sandboxes, closes the sockets. */
-  drain(): Promise<void>;
+  /** Takes no more calls, ends what no pod uses, and lets go of the rest. Takes two seconds at most; pods run on. */
+  leave(): Promise<void>;
 }
 
 /** Puts a daemon together; see wiring.ts. */
 export type WireDaemon = (config: Config) => Promise<Daemon>;
+
+const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 /** Runs a daemon until a signal ends it; the returned number is the exit code. */
 export async function serve(
@@ -33,18 +37,19 @@ export async function serve(
     await raiseSchedulingWeight(daemon.logger);
     await daemon.start();
   } catch (error) {
-    // what is open already (the link to the keeper, at least) would keep this process alive
-    await daemon.drain().catch((err: unknown) => daemon.logger.warn({ err }, "could not end in order"));
+    await daemon.leave().catch((err: unknown) => daemon.logger.warn({ err }, "could not end in order"));
     throw error;
   }
   const signal = await nextSignal();
-  daemon.logger.info({ signal }, "draining: sandboxes are ended, then blazard exits");
-  await daemon.drain();
+  for (const second of SIGNALS)
+    process.once(second, () => process.exit(signalStatus(constants.signals[second])));
+  daemon.logger.info({ signal }, "blazard ends; pods run on, and the next blazard takes them over");
+  await daemon.leave();
   return 0;
 }
 
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+    for (const signal of SIGNALS) process.once(signal, () => resolve(signal));
   });
 }

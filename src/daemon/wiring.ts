@@ -13,6 +13,7 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
+import { within } from "../lib/async.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";
 import { EventPublisher } from "../rpc/events/publisher.ts";
@@ -28,8 +29,11 @@ import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
 import { lockState } from "./state-lock.ts";
 
-/** Calls in flight may take this long when the daemon drains. */
-const DRAIN_GRACE_MS = 10_000;
+/** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
+const CALLS_MS = 300;
+/** Ending warm VMs, and then each part, may take this long. What is left is in journals, for the next daemon. */
+const ENDS_MS = 1_000;
+const PARTS_MS = 300;
 
 /**
  * The whole of blazard.
@@ -84,17 +88,21 @@ export async function wireDaemon(
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
-    async drain() {
-      await Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
-      await core.sandboxes.drain();
-      await controller.drain(DRAIN_GRACE_MS);
-      await inspection?.close();
-      await events.close();
-      await core.close();
-      if (config.keeper.start)
-        await keeper.shutdown().catch((error: unknown) => logger.warn({ err: error }, "the keeper stays"));
-      await keeper.close();
-      await metrics.close();
+    async leave() {
+      // pods are served meanwhile
+      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
+      // the keeper gives them to the next daemon, and those without an answer as well
+      keeper.onTaskMessage(() => new Promise(() => undefined));
+      await controller.drain(CALLS_MS);
+      await within(
+        Promise.all([inspection?.close(), events.close(), metrics.close(), core.close()]),
+        PARTS_MS,
+      );
+      // a link that is closed in order would be the loss of every VM; the end of this process is none
+      if (config.keeper.start && holdsNothing(keeper))
+        await within(keeper.shutdown(), PARTS_MS).catch((err: unknown) =>
+          logger.debug({ err }, "the keeper stays"),
+        );
       await lock.release();
     },
   };
@@ -114,6 +122,11 @@ function imagesAhead(config: Config, { images, pace }: Core, logger: Logger) {
       snapshots.close();
     },
   };
+}
+
+function holdsNothing(keeper: Keeper): boolean {
+  const { processes, stdio } = keeper.inventory();
+  return processes.length === 0 && stdio.length === 0;
 }
 
 function metricsOf({ sandboxes, pool, original }: Core) {

@@ -5,7 +5,7 @@
  * own (vm-boot). Every wait has a deadline of contracts/deadlines.ts; Stop and Shutdown are taken in every state. A failure in
  * creating or booting cleans up by itself and removes the sandbox: containerd does no rollback (its sandbox controller).
  */
-import { type SnapshotFrom, stopChild } from "xstate";
+import { or, type SnapshotFrom, stateIn } from "xstate";
 import type { SandboxPhase } from "../contracts/sandbox.ts";
 import { endOf } from "../lib/signals.ts";
 import type { EffectInput } from "./effects.ts";
@@ -28,6 +28,40 @@ const passOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
 const loseContainers = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   for (const id of Object.keys(self.getSnapshot().children)) {
     if (id.startsWith("container/")) enqueue.sendTo(id as `container/${string}`, { type: "container.lost" });
+  }
+});
+
+/** What is true as soon as the VM runs nothing any more. */
+const loseVm = sandboxSetup.enqueueActions(({ enqueue }) => {
+  enqueue.stopChild("agent");
+  enqueue.stopChild("vmm");
+  enqueue("vmmGone");
+  enqueue(loseContainers);
+});
+
+/** The steps of a clean-up, in their order, by the state that they are done in. */
+const STEP_OF_STATE = {
+  containers: "stopContainers",
+  guest: "shutDownGuest",
+  vmm: "endVmm",
+  network: "tearDownNetwork",
+  storage: "tearDownStorage",
+} as const;
+
+/** The time of the whole clean-up is over: this step and those after it are left. A VMM that lives is among them. */
+const leaveTheRest = sandboxSetup.enqueueActions(({ enqueue, self }) => {
+  const { value } = self.getSnapshot();
+  const at = typeof value === "object" && "stopping" in value ? value.stopping : undefined;
+  const state = typeof at === "string" ? at : Object.keys(at ?? {})[0];
+  const order = Object.keys(STEP_OF_STATE) as (keyof typeof STEP_OF_STATE)[];
+  const from = Math.max(
+    0,
+    order.findIndex((each) => each === state),
+  );
+  for (const each of order.slice(from)) {
+    const params = { step: STEP_OF_STATE[each] };
+    enqueue({ type: "leaveBehind", params });
+    enqueue({ type: "reportLeftover", params });
   }
 });
 
@@ -177,8 +211,16 @@ export const sandboxMachine = sandboxSetup.createMachine({
       },
     },
     stopping: {
-      description: "Takes everything down, in this order, whatever fails on the way.",
+      description: "Takes everything down, in this order, whatever fails on the way and whatever is dead.",
       initial: "containers",
+      after: {
+        guestEnd: {
+          guard: or([stateIn({ stopping: "containers" }), stateIn({ stopping: "guest" })]),
+          target: ".vmm",
+          actions: "guestGone",
+        },
+        stop: { target: "stopped", actions: [loseVm, leaveTheRest] },
+      },
       on: {
         "sandbox.shutdown": { actions: "removeAfterwards" },
       },
@@ -212,9 +254,13 @@ export const sandboxMachine = sandboxSetup.createMachine({
             done: { type: "final" },
           },
         },
-        vmm: teardown("endVmm", "vmmExit", "network"),
+        vmm: {
+          initial: "killing",
+          states: { killing: { after: { vmmKill: "killed" } }, killed: { entry: loseContainers } },
+          ...teardown("endVmm", "vmmExit", "network"),
+        },
         network: {
-          entry: [stopChild("agent"), stopChild("vmm"), "vmmGone", loseContainers],
+          entry: loseVm,
           ...teardown("tearDownNetwork", "networkTeardown", "storage"),
         },
         storage: teardown("tearDownStorage", "storageTeardown", "#sandbox.stopped"),

@@ -135,8 +135,11 @@ export const sandboxSetup = setup({
   },
   delays: {
     provision: ({ context }) => context.deadlines.provision,
+    stop: ({ context }) => context.deadlines.stop,
+    guestEnd: ({ context }) => context.deadlines.guestEnd,
     stopContainers: ({ context }) => context.deadlines.stopContainers,
     guestShutdown: ({ context }) => context.deadlines.guestShutdown,
+    vmmKill: ({ context }) => context.deadlines.vmmKill,
     vmmExit: ({ context }) => context.deadlines.vmmExit,
     networkTeardown: ({ context }) => context.deadlines.networkTeardown,
     storageTeardown: ({ context }) => context.deadlines.storageTeardown,

@@ -15,7 +15,11 @@ const SLEEP = "exec sleep 1000";
 let node: TestNode;
 
 beforeAll(async () => {
-  node = await TestNode.start({ rootBytes: ROOT_BYTES, config: { storage: { layer_size: LAYER_BYTES } } });
+  node = await TestNode.start({
+    rootBytes: ROOT_BYTES,
+    usageSeconds: 1,
+    config: { storage: { layer_size: LAYER_BYTES } },
+  });
 });
 
 afterEach(async () => {
@@ -45,7 +49,7 @@ async function layerBytes(): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** As CRI tells it, -1 before containerd's first look; it looks every ten seconds. */
+/** As CRI tells it, -1 before containerd's first look; it looks every second here. */
 async function usage(container: TestContainer): Promise<number> {
   const [stats] = await node.cri.listContainerStats({ id: container.id });
   return Number(stats?.writableLayer?.usedBytes?.value ?? -1n);

@@ -98,7 +98,7 @@ export class Container {
     // not earlier: what is only half made is undone by a later daemon, and its intents should not wait for a fact
     const { bundle, namespace } = this;
     const { diskId } = this.inside;
-    this.home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId });
+    void this.home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId });
     this.remember(this.init);
   }
 
@@ -106,7 +106,7 @@ export class Container {
   async remove(signal: AbortSignal): Promise<void> {
     await this.inside.remove(signal);
     for (const execId of this.processes.keys()) this.forget(execId);
-    this.home.resources.fact(`container/${this.id}`, null);
+    void this.home.resources.fact(`container/${this.id}`, null);
   }
 
   /** Resolves when no creation is under way. */
@@ -253,10 +253,10 @@ export class Container {
     const streams = this.inside.stdio(execId)?.streams;
     const end = exit && { status: exit.exitStatus, at: exit.exitedAt.getTime() };
     const fact = { pid, paths, terminal, started, streams, process, exit: end };
-    this.home.resources.fact(`process/${this.id}/${execId}`, fact);
+    void this.home.resources.fact(`process/${this.id}/${execId}`, fact);
   }
 
   private forget(execId: string): void {
-    this.home.resources.fact(`process/${this.id}/${execId}`, null);
+    void this.home.resources.fact(`process/${this.id}/${execId}`, null);
   }
 }

@@ -1,8 +1,8 @@
 /**
  * What a later daemon has to know of a sandbox to take it over: plain data, in the journal beside the resources.
  *
- * A fact has a name; the last line of a name holds, and null forgets it. Facts are written when they change and never
- * waited for: what is lost with a torn last line can be observed anew. Specs of containers stay out: they hold secrets,
+ * A fact has a name; the last line of a name holds, and null forgets it. Facts are written when they change. Hardly any
+ * is waited for: what is lost with a torn last line can be observed anew. Specs of containers stay out: they hold secrets,
  * and a container that exists needs its spec no more.
  */
 import type { StdioPaths } from "../../contracts/keeper.ts";

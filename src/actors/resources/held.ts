@@ -9,7 +9,9 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Histories } from "../../contracts/history.ts";
 import type { HeldResource } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { within } from "../../lib/async.ts";
 import { asStep } from "../as-step.ts";
+import type { Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
 import type { Journal } from "./journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
@@ -19,8 +21,16 @@ export interface HeldResourcesPorts extends ResourcePorts {
   readonly histories: Histories;
 }
 
+/** An undo that takes longer does not keep those after it. */
+const PATIENCE_MS = 1_000;
+
 export class HeldResources {
   private file: Journal | undefined;
+  /** By the journal's number of the resource. */
+  private readonly underWay = new Map<
+    number,
+    { readonly done: Promise<void>; readonly description: string }
+  >();
 
   constructor(
     private readonly id: string,
@@ -43,9 +53,12 @@ export class HeldResources {
     this.file = journal;
   }
 
-  /** Remembers a fact for a later daemon, while the journal is open; null forgets it. */
-  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
-    this.file?.fact(name, value);
+  /**
+   * Remembers a fact for a later daemon, while the journal is open; null forgets it. Resolves once it is in the file. A
+   * rejection that nobody waits for does no harm.
+   */
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): Promise<void> {
+    return this.file?.fact(name, value) ?? Promise.resolve();
   }
 
   /** Writes the intent, makes the resource. */
@@ -89,22 +102,50 @@ export class HeldResources {
     await Promise.all(found.map(({ ref }) => journal.undone(ref)));
   }
 
-  /** Undoes the chosen resources, newest first; goes on after a failure and throws the first one. */
+  /** Descriptions of the resources that are being undone now: what a caller waits for. */
+  get undoing(): readonly string[] {
+    return [...this.underWay.values()].map(({ description }) => description);
+  }
+
+  /**
+   * Undoes the chosen resources, newest first; goes on after a failure and throws the first one. A resource whose undo takes
+   * long does not keep the others: they are undone meanwhile, and it is waited for in the end.
+   */
   async undo(chosen: (resource: HostResource) => boolean): Promise<void> {
     const journal = this.file;
     if (journal === undefined) return;
-    const failures: unknown[] = [];
-    for (const { ref, resource } of [...journal.outstanding()].reverse()) {
-      if (!chosen(resource)) continue;
-      try {
-        await this.step(`undo ${resource.kind}`, () => undoResource(resource, this.ports));
-        await journal.undone(ref);
-      } catch (error) {
-        this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
-        failures.push(error);
-      }
+    const all: Promise<void>[] = [];
+    for (const outstanding of [...journal.outstanding()].reverse()) {
+      if (!chosen(outstanding.resource)) continue;
+      const undone = this.undoOne(journal, outstanding);
+      undone.catch(() => undefined);
+      all.push(undone);
+      await within(
+        undone.catch(() => undefined),
+        PATIENCE_MS,
+      );
     }
-    if (failures.length > 0) throw failures[0];
+    const failed = (await Promise.allSettled(all)).find((each) => each.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Whoever wants it undone as well waits for the same undo. */
+  private undoOne(journal: Journal, { ref, resource }: Outstanding): Promise<void> {
+    const before = this.underWay.get(ref);
+    if (before !== undefined) return before.done;
+    const done = this.undoSteps(journal, ref, resource).finally(() => this.underWay.delete(ref));
+    this.underWay.set(ref, { done, description: describeResource(resource) });
+    return done;
+  }
+
+  private async undoSteps(journal: Journal, ref: number, resource: HostResource): Promise<void> {
+    try {
+      await this.step(`undo ${resource.kind}`, () => undoResource(resource, this.ports));
+    } catch (error) {
+      this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
+      throw error;
+    }
+    await journal.undone(ref);
   }
 
   private step(name: string, work: () => Promise<void>): Promise<void> {

@@ -5,40 +5,30 @@
  * left is therefore among the intents without an undo. Facts for a later daemon and the sandbox's history go in as well.
  * One queue writes the lines in order; nothing here blocks the main loop. The journal need not survive the host.
  */
-import { close, open, statfs, unlink, write, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import { promisify } from "node:util";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
+import { bootId } from "../../lib/boot-id.ts";
+import { compact } from "./compaction.ts";
+import { JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
+import { JournalFile } from "./journal-file.ts";
+import { keepAside } from "./kept-aside.ts";
 import type { HostResource } from "./kinds/kinds.ts";
-
-/** A line of the journal. `at` = milliseconds since the epoch. */
-export type JournalEntry =
-  | { readonly type: "opened"; readonly at: number; readonly sandboxId: string }
-  | { readonly type: "intent"; readonly at: number; readonly ref: number; readonly resource: HostResource }
-  | { readonly type: "amended"; readonly at: number; readonly ref: number; readonly resource: HostResource }
-  | { readonly type: "undone"; readonly at: number; readonly ref: number }
-  | { readonly type: "fact"; readonly at: number; readonly name: string; readonly value: unknown }
-  /** Something that has happened, once it has ended. */
-  | { readonly type: "history"; readonly at: number; readonly entry: HistoryEntry };
-
-/** A resource that has an intent and no undo. */
-export interface Outstanding {
-  readonly ref: number;
-  readonly resource: HostResource;
-  /** When it was intended, milliseconds since the epoch. */
-  readonly since: number;
-}
+import type { JournalContent } from "./read-journal.ts";
 
 /** The journal as its sandbox uses it. */
 export interface Journal {
-  /** Writes the intent; resolves once it is in the file. */
+  /** Writes the intent; resolves once it is in the file. If it rejects, it is not in the file and must not be made. */
   intend(resource: HostResource): Promise<number>;
+  /** If it rejects, the change is written as soon as something can be written again. */
   amend(ref: number, resource: HostResource): Promise<void>;
+  /** The resource is gone. Never rejects: what cannot be written now is written later, and an undo may be repeated. */
   undone(ref: number): Promise<void>;
-  /** Remembers what a later daemon has to know; null forgets it. Not waited for. */
-  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void;
+  /**
+   * Remembers what a later daemon has to know; null forgets it. Resolves once it is in the file. A rejection that nobody
+   * waits for does no harm, and the fact is written as soon as something can be written again.
+   */
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): Promise<void>;
   /** Remembers what has happened. Not waited for; the later ones of a long life are left out, see {@link FileJournal}. */
   history(entry: HistoryEntry): void;
   /** Resources intended and not undone, oldest first. */
@@ -47,36 +37,19 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-// by number: each call of a FileHandle costs several times as much, and a start writes a dozen times
-const openFile = promisify(open);
-const closeFile = promisify(close);
-const removeFile = promisify(unlink);
-const writeFile = promisify(write);
-const fileSystemOf = promisify(statfs);
-
-/** statfs(2): file systems that are memory, where a write is a copy of microseconds and needs no thread. */
-const IN_MEMORY: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
-
-/** By directory: asked once, as a start would wait for the answer. */
-const directoriesInMemory = new Map<string, Promise<boolean>>();
-
-function isInMemory(directory: string): Promise<boolean> {
-  const known = directoriesInMemory.get(directory);
-  if (known !== undefined) return known;
-  const asked = fileSystemOf(directory).then(({ type }) => IN_MEMORY.has(type));
-  directoriesInMemory.set(directory, asked);
-  asked.catch(() => directoriesInMemory.delete(directory));
-  return asked;
-}
-
 /** As many entries of the history are written whatever they are; later ones only if they are of the sandbox itself. */
 const MOST_HISTORY = 4096;
+/** A longer journal is written anew, with what still says something. */
+const MOST_BYTES = 1024 * 1024;
+const MOST_LINES = 8192;
+/** What could not be written is tried again after so long, unless something else is written before. */
+const RETRY_MS = 5000;
 
 /**
  * A journal in a file, 0600.
  *
  * A pod may live for years, and its probes alone are thousands of entries a day. So the file has all of its first entries,
- * and then those of the sandbox's own chart and of its VM's boot.
+ * and then those of the sandbox's own chart and of its VM's boot. A file that has grown long is written anew and renamed.
  */
 export class FileJournal implements Journal {
   private historyLines = 0;
@@ -85,23 +58,29 @@ export class FileJournal implements Journal {
   private queue: Promise<void> = Promise.resolve();
   /** The write that takes what is unwritten. */
   private next: Promise<void> | undefined;
-  private readonly unwritten: string[] = [];
-  private failed: unknown;
+  private unwritten: JournalEntry[] = [];
+  /** What a failed write owes: resources whose last line is not in the file, and facts. */
+  private readonly owedRefs = new Set<number>();
+  private readonly owedFacts = new Map<string, unknown>();
+  private retry: NodeJS.Timeout | undefined;
+  private closed = false;
+  /** Lines that are kept as they are. */
+  private unreadable: readonly string[] = [];
+  private mostBytes = MOST_BYTES;
+  private mostLines = MOST_LINES;
 
   private constructor(
-    private readonly path: string,
-    private readonly file: number,
-    private readonly inMemory: boolean,
+    private readonly file: JournalFile,
     private readonly now: () => number,
   ) {}
 
   /** Starts a new journal. Throws HostResource if the file exists already or cannot be made; then it leaves none. */
   static async create(path: string, sandboxId: string, now: () => number = Date.now): Promise<FileJournal> {
     try {
-      const inMemory = await isInMemory(dirname(path));
-      const journal = new FileJournal(path, await openFile(path, "ax", 0o600), inMemory, now);
+      const boot = await bootId();
+      const journal = new FileJournal(await JournalFile.create(path), now);
       try {
-        await journal.append({ type: "opened", at: now(), sandboxId });
+        await journal.append({ type: "opened", at: now(), sandboxId, version: JOURNAL_VERSION, boot });
       } catch (error) {
         await journal.close();
         throw error;
@@ -115,17 +94,35 @@ export class FileJournal implements Journal {
     }
   }
 
+  /**
+   * Goes on with the journal of an earlier daemon. A torn last line is cut off; lines that cannot be read stay.
+   * Throws HostResource if the file cannot be opened, or is no regular file of this user.
+   */
+  static async reopen(
+    path: string,
+    content: JournalContent,
+    now: () => number = Date.now,
+  ): Promise<FileJournal> {
+    try {
+      const journal = new FileJournal(await JournalFile.reopen(path, content.lines, content.torn), now);
+      journal.nextRef = content.lastRef + 1;
+      journal.historyLines = content.history.length;
+      journal.unreadable = content.unreadable;
+      for (const { ref, ...held } of content.outstanding) journal.open.set(ref, held);
+      return journal;
+    } catch (error) {
+      throw BlazarError.wrap(error, "HostResource", {
+        operation: "go on with a sandbox's journal",
+        subject: path,
+      });
+    }
+  }
+
   async intend(resource: HostResource): Promise<number> {
     const ref = this.nextRef++;
     const at = this.now();
     this.open.set(ref, { resource, since: at });
-    try {
-      await this.append({ type: "intent", at, ref, resource });
-    } catch (error) {
-      // nobody makes a resource whose intent could not be written
-      this.open.delete(ref);
-      throw error;
-    }
+    await this.append({ type: "intent", at, ref, resource });
     return ref;
   }
 
@@ -137,11 +134,13 @@ export class FileJournal implements Journal {
 
   async undone(ref: number): Promise<void> {
     if (!this.open.delete(ref)) return;
-    await this.append({ type: "undone", at: this.now(), ref });
+    await this.append({ type: "undone", at: this.now(), ref }).catch(() => undefined);
   }
 
-  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
-    this.append({ type: "fact", at: this.now(), name, value }).catch(() => undefined);
+  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): Promise<void> {
+    const written = this.append({ type: "fact", at: this.now(), name, value });
+    written.catch(() => undefined);
+    return written;
   }
 
   history(entry: HistoryEntry): void {
@@ -156,41 +155,95 @@ export class FileJournal implements Journal {
   }
 
   async close(): Promise<void> {
-    await this.queue.catch(() => undefined);
-    await closeFile(this.file);
-    if (this.open.size === 0) await removeFile(this.path);
+    this.closed = true;
+    clearTimeout(this.retry);
+    await this.queue;
+    if (this.owes && this.open.size > 0) await this.flush().catch(() => undefined);
+    await this.file.close();
+    if (this.open.size > 0) return;
+    if (this.unreadable.length > 0) await keepAside(this.file.path);
+    else await this.file.remove();
+  }
+
+  private get owes(): boolean {
+    return this.owedRefs.size > 0 || this.owedFacts.size > 0;
   }
 
   /** Lines that come while one write is under way go out together in the next. */
   private append(entry: JournalEntry): Promise<void> {
-    this.unwritten.push(`${JSON.stringify(entry)}\n`);
+    if (this.closed) return Promise.reject(this.failure("it is closed"));
+    this.unwritten.push(entry);
+    return this.soon();
+  }
+
+  private soon(): Promise<void> {
     this.next ??= this.queue.then(() => this.flush());
     this.queue = this.next.catch(() => undefined);
     return this.next;
   }
 
-  private async write(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0; ) {
-      const count = this.inMemory
-        ? writeSync(this.file, rest)
-        : (await writeFile(this.file, rest)).bytesWritten;
-      rest = rest.subarray(count);
-    }
-  }
-
   private async flush(): Promise<void> {
     this.next = undefined;
-    const lines = this.unwritten.splice(0).join("");
+    const entries = this.unwritten;
+    this.unwritten = [];
+    const owed = this.owed();
     try {
-      if (this.failed !== undefined) throw this.failed;
-      await this.write(Buffer.from(lines));
+      await this.file.append([...owed, ...entries].map((entry) => `${JSON.stringify(entry)}\n`));
     } catch (error) {
-      this.failed ??= error;
-      throw blazarError("HostResource", "write the sandbox's journal", reasonOf(error), {
-        subject: this.path,
-        remedy: "check the space and the mode of the state directory",
-        cause: error,
-      });
+      for (const entry of entries) this.owe(entry);
+      this.retryLater();
+      throw this.failure(reasonOf(error), error);
     }
+    this.owedRefs.clear();
+    this.owedFacts.clear();
+    if (this.file.bytes > this.mostBytes || this.file.lines > this.mostLines) await this.compact();
+  }
+
+  private failure(reason: string, cause?: unknown): BlazarError {
+    const { path: subject } = this.file;
+    const remedy = "check the space and the mode of the state directory";
+    return blazarError("HostResource", "write the sandbox's journal", reason, { subject, remedy, cause });
+  }
+
+  /** What was not written before, as it is now. */
+  private owed(): JournalEntry[] {
+    const at = this.now();
+    const resources = [...this.owedRefs].map((ref): JournalEntry => {
+      const held = this.open.get(ref);
+      return held === undefined
+        ? { type: "undone", at, ref }
+        : { type: "amended", at: held.since, ref, resource: held.resource };
+    });
+    const facts = [...this.owedFacts].map(([name, value]) => ({ type: "fact" as const, at, name, value }));
+    return [...resources, ...facts];
+  }
+
+  private owe(entry: JournalEntry): void {
+    // nobody makes a resource whose intent could not be written, though a part of the write may be in the file
+    if (entry.type === "intent") this.open.delete(entry.ref);
+    if (entry.type === "intent" || entry.type === "amended" || entry.type === "undone")
+      this.owedRefs.add(entry.ref);
+    if (entry.type === "fact") this.owedFacts.set(entry.name, entry.value);
+  }
+
+  private retryLater(): void {
+    if (this.closed || !this.owes) return;
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined;
+      if (this.owes) this.soon().catch(() => undefined);
+    }, RETRY_MS).unref();
+  }
+
+  /** Within a write, so that no line comes in between. If it fails, the file stays, until it is twice as long. */
+  private async compact(): Promise<void> {
+    try {
+      const { lines, history } = await compact(await this.file.text(), this.outstanding(), this.unreadable);
+      await this.file.replace(lines);
+      this.historyLines = history;
+    } catch {
+      // it only takes space
+    }
+    this.mostBytes = Math.max(MOST_BYTES, 2 * this.file.bytes);
+    this.mostLines = Math.max(MOST_LINES, 2 * this.file.lines);
   }
 }

@@ -4,85 +4,134 @@
  * A torn last line is normal. An intent is waited for before its resource is made, so a torn one names nothing that
  * exists; a torn undo leaves its resource outstanding, and every undo may be repeated.
  */
-
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { integer, isRecord, object, oneOf, string } from "../../protocol/wire/json.ts";
-import type { JournalEntry, Outstanding } from "./journal.ts";
-import { checkResource } from "./kinds/kinds.ts";
+import { isOfThePast, JOURNAL_VERSION, type JournalEntry, type Outstanding, parseEntry } from "./entries.ts";
 
 export interface JournalContent {
-  readonly entries: readonly JournalEntry[];
+  /** "" if no line says it. */
+  readonly sandboxId: string;
+  /** Of its format; undefined: of a daemon before there were versions. */
+  readonly version: number | undefined;
+  /** The host's boot that it was written in; undefined: it is not known. */
+  readonly boot: string | undefined;
   /** What is still to be undone, oldest first. */
   readonly outstanding: readonly Outstanding[];
-  /** The facts that hold, by name; see facts.ts. */
+  /** The facts that hold, by name; see facts.ts. Whoever uses one checks it. */
   readonly facts: ReadonlyMap<string, unknown>;
   /** Whole lines that are no entries: whatever they name is not among the outstanding. */
   readonly unreadable: readonly string[];
+  /** Lines that tell of the past, unread: {@link historyOf}. */
+  readonly history: readonly string[];
+  /** The highest number of a resource, those of unreadable lines included. */
+  readonly lastRef: number;
+  /** Lines that end. */
+  readonly lines: number;
+  /** Whether the file ends with a part of a line that says nothing. */
+  readonly torn: boolean;
+}
+
+/** Where a journal comes from, as to what a daemon may conclude from it. */
+export type JournalOrigin =
+  /** Of this boot, or of one that is not known, and in a format that is known. */
+  | "here"
+  /** Of another boot: its processes, mounts, taps and control groups are gone. */
+  | "another boot"
+  /** In a later format: it may name what this daemon knows nothing of, so it is kept. */
+  | "another version";
+
+/** @param boot the host's boot now; undefined: it is not known */
+export function originOf(
+  content: Pick<JournalContent, "version" | "boot">,
+  boot: string | undefined,
+): JournalOrigin {
+  if ((content.version ?? 0) > JOURNAL_VERSION) return "another version";
+  const isKnown = content.boot !== undefined && boot !== undefined;
+  return isKnown && content.boot !== boot ? "another boot" : "here";
 }
 
 /** Reads a journal's text. Never throws. */
 export function readJournal(text: string): JournalContent {
-  const entries: JournalEntry[] = [];
-  const open = new Map<number, Omit<Outstanding, "ref">>();
-  const facts = new Map<string, unknown>();
-  const unreadable: string[] = [];
+  const reader = new Reader();
   const lines = text.split("\n");
-  const torn = lines.pop();
-  for (const line of lines) {
-    if (line === "" || line.startsWith(OLD_TRANSITION)) continue;
-    const entry = parseEntry(line);
-    if (entry === undefined) unreadable.push(line);
-    else take(entry, entries, open, facts);
+  const last = lines.pop() ?? "";
+  for (const line of lines) reader.line(line);
+  reader.last(last);
+  return reader;
+}
+
+/** What has happened, as far as the lines can be read. */
+export function historyOf({ history }: Pick<JournalContent, "history">): HistoryEntry[] {
+  const entries = history.map(parseEntry);
+  return entries.flatMap((entry) => (entry?.type === "history" ? [entry.entry] : []));
+}
+
+/** Numbers of resources in a line that cannot be read, for it may be read by another version. */
+const REF = /"ref":(\d{1,15})\b/g;
+
+class Reader implements JournalContent {
+  sandboxId = "";
+  version: number | undefined;
+  boot: string | undefined;
+  lastRef = 0;
+  lines = 0;
+  torn = false;
+  readonly facts = new Map<string, unknown>();
+  readonly unreadable: string[] = [];
+  readonly history: string[] = [];
+  private readonly open = new Map<number, Omit<Outstanding, "ref">>();
+
+  get outstanding(): Outstanding[] {
+    return [...this.open].map(([ref, held]) => ({ ref, ...held }));
   }
-  const last = torn === undefined || torn === "" ? undefined : parseEntry(torn);
-  if (last !== undefined) take(last, entries, open, facts);
-  const outstanding = [...open].map(([ref, held]) => ({ ref, ...held }));
-  return { entries, outstanding, facts, unreadable };
-}
 
-function take(
-  entry: JournalEntry,
-  entries: JournalEntry[],
-  open: Map<number, Omit<Outstanding, "ref">>,
-  facts: Map<string, unknown>,
-): void {
-  entries.push(entry);
-  if (entry.type === "intent" || entry.type === "amended")
-    open.set(entry.ref, { resource: entry.resource, since: open.get(entry.ref)?.since ?? entry.at });
-  if (entry.type === "undone") open.delete(entry.ref);
-  if (entry.type !== "fact") return;
-  if (entry.value === null) facts.delete(entry.name);
-  else facts.set(entry.name, entry.value);
-}
+  line(line: string): void {
+    this.lines += 1;
+    if (line === "") return;
+    if (isOfThePast(line)) {
+      this.history.push(line);
+      return;
+    }
+    const entry = parseEntry(line);
+    if (entry !== undefined) this.take(entry);
+    else {
+      this.unreadable.push(line);
+      for (const [, ref] of line.matchAll(REF)) this.lastRef = Math.max(this.lastRef, Number(ref));
+    }
+  }
 
-const at = integer();
-const ref = integer(1);
+  /** What comes after the last end of a line: a whole line without its end counts. */
+  last(line: string): void {
+    if (line === "") return;
+    const entry = parseEntry(line);
+    if (entry === undefined) this.torn = true;
+    else if (entry.type === "history") this.history.push(line);
+    else this.take(entry);
+  }
 
-const CHECKS = {
-  opened: object({ type: oneOf("opened"), at, sandboxId: string }),
-  intent: object({ type: oneOf("intent"), at, ref, resource: checkResource }),
-  amended: object({ type: oneOf("amended"), at, ref, resource: checkResource }),
-  undone: object({ type: oneOf("undone"), at, ref }),
-  fact: object({ type: oneOf("fact"), at, name: string, value: (value: unknown) => value }),
-  history: object({ type: oneOf("history"), at, entry: historyEntry }),
-} satisfies { readonly [Type in JournalEntry["type"]]: (value: unknown, path: string) => JournalEntry };
-
-/** It names nothing on the host, so a recovery does not read it; observe/replay/ does. */
-function historyEntry(value: unknown): HistoryEntry {
-  return value as HistoryEntry;
-}
-
-/** How a line begins that an older daemon has written, and that says nothing of the host. */
-const OLD_TRANSITION = '{"type":"transition",';
-
-/** Undefined if the line is no entry. */
-function parseEntry(line: string): JournalEntry | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    const type = isRecord(value) ? value["type"] : undefined;
-    if (typeof type !== "string" || !Object.hasOwn(CHECKS, type)) return undefined;
-    return CHECKS[type as keyof typeof CHECKS](value, "entry");
-  } catch {
-    return undefined;
+  private take(entry: JournalEntry): void {
+    switch (entry.type) {
+      case "opened":
+        this.sandboxId = entry.sandboxId;
+        this.version = entry.version;
+        this.boot = entry.boot;
+        return;
+      case "intent":
+      case "amended": {
+        const { ref, resource, at } = entry;
+        this.open.set(ref, { resource, since: this.open.get(ref)?.since ?? at });
+        this.lastRef = Math.max(this.lastRef, ref);
+        return;
+      }
+      case "undone":
+        this.open.delete(entry.ref);
+        this.lastRef = Math.max(this.lastRef, entry.ref);
+        return;
+      case "fact":
+        if (entry.value === null) this.facts.delete(entry.name);
+        else this.facts.set(entry.name, entry.value);
+        return;
+      case "history":
+        return;
+    }
   }
 }

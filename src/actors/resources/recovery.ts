@@ -2,16 +2,25 @@
  * What a starting daemon does about a previous one: it reads every journal in the state directory and undoes, newest
  * first, what has an intent and no undo.
  *
- * It removes only what a journal names, and says what. A journal that cannot be read, as a whole or in some lines, is
- * kept aside: it may name something. Running VMs are not re-adopted yet: they are ended like everything else.
+ * It removes only what a journal names, and says what. A journal that cannot be read, as a whole or in some lines, or that
+ * is of a later version, is kept aside: it may name something. Of a journal of another boot of the host only what is on a
+ * disk is undone: a process or a mount of that name is somebody else's now. Running VMs are not re-adopted yet: they are ended like everything else.
  */
-import { lstat, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { lstat, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { bootId } from "../../lib/boot-id.ts";
+import { keepAside } from "./kept-aside.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
-import { describeResource, type HostResource, observeResource, undoResource } from "./kinds/kinds.ts";
-import { readJournal } from "./read-journal.ts";
+import {
+  describeResource,
+  type HostResource,
+  observeResource,
+  outlivesBoot,
+  undoResource,
+} from "./kinds/kinds.ts";
+import { originOf, readJournal } from "./read-journal.ts";
 
 /** What was done about one leftover sandbox. */
 export interface Recovered {
@@ -29,7 +38,6 @@ export interface Recovered {
 }
 
 const SUFFIX = ".jsonl";
-const ASIDE = ".unreadable";
 
 /** Undoes all that the journals in `directory` still hold. Never rejects for a single sandbox's trouble. */
 export async function recover(directory: string, ports: ResourcePorts, logger: Logger): Promise<Recovered[]> {
@@ -45,8 +53,10 @@ async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recove
   const left: HostResource[] = [];
   let keptAside: string | undefined;
   try {
-    const { outstanding, unreadable } = readJournal(await readRegularFile(journal));
-    for (const { resource } of [...outstanding].reverse()) {
+    const content = readJournal(await readRegularFile(journal));
+    const origin = originOf(content, await bootId());
+    for (const { resource } of [...content.outstanding].reverse()) {
+      if (origin === "another boot" && !outlivesBoot(resource)) continue;
       const name = describeResource(resource);
       try {
         if (await undoLeftover(resource, ports)) undone.push(name);
@@ -55,8 +65,9 @@ async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recove
         left.push(resource);
       }
     }
-    if (failed.length > 0) keptAside = unreadable.length > 0 ? journal : undefined;
-    else if (unreadable.length > 0) keptAside = await keepAside(journal);
+    const isWanted = content.unreadable.length > 0 || origin === "another version";
+    if (failed.length > 0) keptAside = isWanted ? journal : undefined;
+    else if (isWanted) keptAside = await keepAside(journal);
     else await unlink(journal);
     return { journal, undone, failed, left, keptAside };
   } catch (trouble) {
@@ -69,23 +80,6 @@ async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recove
 async function readRegularFile(path: string): Promise<string> {
   if ((await lstat(path)).isFile()) return readFile(path, "utf8");
   throw blazarError("HostResource", "read a journal", "it is no regular file", { subject: path });
-}
-
-/** Gives the file a name that no journal has, and that no file kept aside before has. */
-async function keepAside(journal: string): Promise<string> {
-  for (let number = 1; ; number++) {
-    const name = `${journal}${ASIDE}${number === 1 ? "" : `-${number}`}`;
-    if (await isThere(name)) continue;
-    await rename(journal, name);
-    return name;
-  }
-}
-
-function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** False if it was gone already. A look may be wrong, so the undo is done all the same. */
@@ -108,7 +102,7 @@ function tell({ journal, undone, failed, keptAside, trouble }: Recovered, logger
     logger.error(
       trouble === undefined ? { journal, keptAside } : { journal, keptAside, err: trouble },
       trouble === undefined
-        ? "a previous daemon's journal has lines that cannot be read; look for what they name and remove the file"
+        ? "a daemon's journal is of a later version or has lines that cannot be read; look for what they name and remove it"
         : "a previous daemon's journal cannot be read or removed; look for what it names and remove it",
     );
   }

@@ -45,6 +45,8 @@ export interface RegistryPorts extends SandboxPorts {
 const FAILED_STATUS = 1;
 
 export class SandboxRegistry implements SandboxService {
+  /** False: {@link create} refuses. */
+  takesNew = true;
   private readonly sandboxes = new Map<string, SandboxEntry>();
   private readonly machine: typeof sandboxMachine;
 
@@ -179,6 +181,9 @@ export class SandboxRegistry implements SandboxService {
     checkId(spec.id, operation);
     if (this.sandboxes.has(spec.id))
       throw blazarError("SandboxExists", operation, "there is one with this id", { subject: spec.id });
+    if (this.takesNew) return;
+    const remedy = "`blazar undrain` or a restart of blazard ends that";
+    throw blazarError("Draining", operation, "the node is drained", { subject: spec.id, remedy });
   }
 
   /** Waits for a state on the way up; a chart that ends instead has a failure, and has cleaned up. */

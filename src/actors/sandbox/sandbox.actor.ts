@@ -7,11 +7,13 @@
  */
 import { join } from "node:path";
 import type { Backend, SandboxBackend } from "../../backends/backend.ts";
+import type { Deadlines } from "../../contracts/deadlines.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
-import { within } from "../../lib/async.ts";
+import { withDeadline, within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
@@ -31,11 +33,14 @@ export interface SandboxPorts extends HeldResourcesPorts {
   readonly openJournal: (sandboxId: string) => Promise<Journal>;
   /** Absolute; sandboxes are in `sandboxes/` below it. */
   readonly stateDirectory: string;
+  readonly deadlines: Pick<Deadlines, "shutdown">;
   readonly logger: Logger;
 }
 
 /** Bytes in flight may take this long to reach their FIFO before a sandbox that stops gives them up. */
 const DRAIN_MS = 2_000;
+/** A keeper that does not answer must not keep the rest from being undone. */
+const CLOSE_MS = 500;
 
 export class Sandbox implements ContainerHome, SandboxEffects {
   readonly id: string;
@@ -47,6 +52,8 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   private readonly directory: string;
   private readonly provisioning = new UnderWay();
   private finishing: Promise<void> | undefined;
+  /** What {@link finish} waits for. */
+  private finishStep = "";
 
   constructor(
     readonly spec: SandboxSpec,
@@ -111,7 +118,8 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.finishing ??= this.finishSteps().finally(() => {
       this.finishing = undefined;
     });
-    return this.finishing;
+    const ms = this.ports.deadlines.shutdown;
+    return withDeadline(this.finishing, ms, () => this.unfinished(ms));
   }
 
   private get containers() {
@@ -126,7 +134,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
       if (resources.isOpen) resources.journal.history(entry);
     });
     signal.throwIfAborted();
-    resources.fact("sandbox", spec);
+    void resources.fact("sandbox", spec);
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
@@ -135,13 +143,35 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   }
 
   private async finishSteps(): Promise<void> {
+    this.finishStep = "what was being made for it";
     await this.provisioning.settled();
-    await Promise.all(this.containers.map((container) => container.closeStdio()));
+    this.finishStep = "the keeper, which closes its containers' streams";
+    const closed = Promise.all(this.containers.map((container) => container.closeStdio()));
+    closed.catch(() => undefined);
+    await within(closed, CLOSE_MS);
+    this.finishStep = "its VM to end";
     await this.backend.end();
     if (this.resources.isOpen) {
+      this.finishStep = "what it holds on the host to be undone";
       await this.resources.undo(() => true);
       await this.resources.close();
     }
+    this.finishStep = "the VM's user and turns to be given back";
+    await closed;
     await this.backend.finish();
+  }
+
+  private unfinished(ms: number): BlazarError {
+    const { undoing } = this.resources;
+    const what = undoing.length > 0 ? undoing.join(", ") : this.finishStep;
+    return blazarError(
+      "DeadlineExceeded",
+      "remove the sandbox",
+      `after ${ms} ms it still waits for ${what}`,
+      {
+        subject: this.id,
+        remedy: "the work goes on: try again; `blazar inspect` shows what is held",
+      },
+    );
   }
 }

@@ -137,7 +137,7 @@ export class GuestVm {
       volumesDirectory: shares.volumes.directory,
       user,
     };
-    this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
+    void this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
   }
 
   /** Plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. */
@@ -185,7 +185,7 @@ export class GuestVm {
     await this.held.gone((resource) => resource.kind === "process" && resource.id === this.id);
     const ended = await Promise.allSettled(Object.values(this.shares).map((share) => share.end()));
     for (const each of ended) if (each.status === "rejected") throw each.reason;
-    this.held.fact("vm", null);
+    void this.held.fact("vm", null);
   }
 
   /** Ends a VM that no sandbox owns, with everything it holds. Throws what could not be undone; may be called again. */

@@ -217,6 +217,8 @@ export class VmBoot {
 
   /** Ends whatever there is of the VM. Waits for effects that were cut short. May be called again. */
   async end(): Promise<void> {
+    // what is under way may wait for the guest, which has no use any more
+    this.vm?.vm.kill().catch(() => undefined);
     await this.underWay.settled();
     try {
       await this.claim.release();

@@ -5,10 +5,12 @@
  * nearest one that exists. A missing file is an error only if it was named.
  */
 import { readFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { parse, TomlError } from "smol-toml";
 import * as z from "zod/mini";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import { CONFIG_SCHEMA, type Config } from "./schema.ts";
+import { type ConfiguredHost, nonsenseOf } from "./sense.ts";
 import type { ConfigKey } from "./values.ts";
 
 const OPERATION = "read the configuration";
@@ -27,7 +29,11 @@ export async function loadConfig(file: string | undefined): Promise<Config> {
 }
 
 /** Checks the text of a configuration file; `file` is for messages. Throws InvalidConfig. */
-export function parseConfig(text: string, file: string): Config {
+export function parseConfig(
+  text: string,
+  file: string,
+  host: ConfiguredHost = { memoryBytes: totalmem() },
+): Config {
   const given = parseToml(text, file);
   for (const name of Object.keys(given))
     if (!Object.hasOwn(SECTIONS, name))
@@ -36,7 +42,10 @@ export function parseConfig(text: string, file: string): Config {
     name,
     readSection(given[name], name, keys, file),
   ]);
-  return Object.fromEntries(sections) as unknown as Config;
+  const config = Object.fromEntries(sections) as unknown as Config;
+  const nonsense = nonsenseOf(config, host);
+  if (nonsense !== undefined) throw invalid(file, nonsense);
+  return config;
 }
 
 function parseToml(text: string, file: string): Record<string, unknown> {

@@ -133,7 +133,7 @@ export const CONFIG_SCHEMA = {
       0,
       1000,
       0,
-      "Warm VMs that are kept even under load, but never more than `max`. A warm VM has booted, is rehearsed and waits for a pod. Each takes about 50 MB, and some CPU under emulation.",
+      "Warm VMs that are kept even under load, `max` at most. A warm VM has booted, is rehearsed and waits for a pod. Each takes about 50 MB, and some CPU under emulation.",
     ),
     max: count(
       0,

@@ -4,6 +4,7 @@
  * Connects at the first call, and again after each loss. An error has the daemon's own sentence if it answered at all.
  */
 import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
+import type { DrainedSandbox, DrainProgress } from "../../contracts/drain.ts";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { EventSource } from "../../contracts/event-source.ts";
 import type {
@@ -17,6 +18,7 @@ import type {
   WatchFilter,
 } from "../../contracts/inspection.ts";
 import {
+  type DrainedSandbox as DrainedOnWire,
   type ExecRequest,
   type ExecResponse,
   InspectionService,
@@ -89,6 +91,27 @@ export class InspectionClient {
     options: { readonly tailBytes: number; readonly follow: boolean },
   ): EventSource<Uint8Array> {
     return this.stream(InspectionService.logs, { id, log, ...options }, ({ data }) => data);
+  }
+
+  /**
+   * Takes all pods off the node; resolves when they have ended, rejects with DeadlineExceeded when the time is over. It goes
+   * on in the daemon nevertheless.
+   */
+  async drain(
+    timeoutMs: number,
+    onProgress: (progress: DrainProgress) => void = () => undefined,
+  ): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.stream(InspectionService.drain, { timeoutMs }, ({ left, ended }) => ({
+        left,
+        ended: ended && drainedFromWire(ended),
+      })).subscribe({ next: onProgress, error: reject, complete: resolve });
+    });
+  }
+
+  /** The daemon takes new pods again. */
+  async undrain(): Promise<void> {
+    await this.call(InspectionService.undrain, {});
   }
 
   /** The wire's own messages: the first one sent has `start`, the last one received `status`. */
@@ -166,4 +189,8 @@ export class InspectionClient {
       },
     };
   }
+}
+
+function drainedFromWire({ id, pod, state, leftovers }: DrainedOnWire): DrainedSandbox {
+  return { id, pod: { name: pod?.name ?? "", namespace: pod?.namespace ?? "" }, state, leftovers };
 }

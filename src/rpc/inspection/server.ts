@@ -12,6 +12,7 @@ import type { Inspection } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
+import type { DrainHandlers } from "./drain.ts";
 import { createInspectionService, type ExecHandler } from "./service.ts";
 
 /** A page that is served to HTTP clients. */
@@ -25,6 +26,8 @@ export interface InspectionServerOptions {
   readonly logger: Logger;
   /** Serves Exec. Default: it is not offered. */
   readonly exec?: ExecHandler;
+  /** Serve Drain and Undrain. Default: they are not offered. */
+  readonly drain?: DrainHandlers;
   /** What is served to HTTP/1.1, by path, such as `/metrics`. Default: nothing. */
   readonly pages?: Readonly<Record<string, () => HttpPage | Promise<HttpPage>>>;
 }
@@ -42,8 +45,8 @@ export class InspectionServer {
   private socket: BoundSocket | undefined;
 
   constructor(private readonly options: InspectionServerOptions) {
-    const { inspection, exec } = options;
-    this.grpc.addService(InspectionService, createInspectionService(inspection, exec));
+    const { inspection, exec, drain } = options;
+    this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain));
     this.listener = createServer((connection) => this.accept(connection));
   }
 

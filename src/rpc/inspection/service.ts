@@ -26,6 +26,7 @@ import { toServiceError } from "../status.ts";
 import { BoundedStream } from "./bounded-stream.ts";
 import { definitionToWire } from "./charts.ts";
 import { toLogName } from "./checks.ts";
+import { type DrainHandlers, NO_DRAIN } from "./drain.ts";
 import { detailToWire, eventToWire, summaryToWire, usageToWire } from "./messages.ts";
 import { nodeToWire } from "./node.ts";
 
@@ -42,7 +43,11 @@ const LOG_LOST = new TextEncoder().encode("\n[a part is missing here: it came fa
 /** What serves Exec. It answers and ends the call by itself. */
 export type ExecHandler = handleBidiStreamingCall<ExecRequest, ExecResponse>;
 
-export function createInspectionService(inspection: Inspection, exec: ExecHandler = refuseExec) {
+export function createInspectionService(
+  inspection: Inspection,
+  exec: ExecHandler = refuseExec,
+  drain: DrainHandlers = NO_DRAIN,
+) {
   return {
     node: unary(() => nodeToWire(inspection.node())),
     list: unary(() => ({ sandboxes: inspection.list().map(summaryToWire) })),
@@ -54,6 +59,7 @@ export function createInspectionService(inspection: Inspection, exec: ExecHandle
     })),
     logs: logs(inspection),
     exec,
+    ...drain,
   } satisfies InspectionServer;
 }
 

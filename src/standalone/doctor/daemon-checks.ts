@@ -3,13 +3,13 @@
  */
 import { join } from "node:path";
 import { parse } from "smol-toml";
+import { ASIDE } from "../../actors/resources/kept-aside.ts";
 import { describeResource } from "../../actors/resources/kinds/kinds.ts";
 import { readJournal } from "../../actors/resources/read-journal.ts";
 import { reasonOf } from "../../contracts/errors.ts";
 import { type Check, type Finding, fault, note, ok } from "./check.ts";
 
 const JOURNAL = ".jsonl";
-const ASIDE = ".unreadable";
 /** Leftovers of one journal that are named. */
 const NAMED = 3;
 
@@ -103,9 +103,8 @@ async function leftovers({ host, config, daemon }: Parameters<Check>[0]): Promis
   }
   const running = new Set(daemon?.sandboxIds ?? []);
   for (const journal of names.filter((each) => each.endsWith(JOURNAL))) {
-    const { entries, outstanding } = readJournal((await host.read(join(directory, journal))) ?? "");
-    const opened = entries.find((entry) => entry.type === "opened");
-    const id = opened?.type === "opened" ? opened.sandboxId : journal.slice(0, -JOURNAL.length);
+    const { sandboxId, outstanding } = readJournal((await host.read(join(directory, journal))) ?? "");
+    const id = sandboxId === "" ? journal.slice(0, -JOURNAL.length) : sandboxId;
     // journals of warm VMs and originals are the daemon's own business while it runs
     if (running.has(id) || outstanding.length === 0 || (daemon !== undefined && !/^[0-9a-f]{64}$/.test(id)))
       continue;

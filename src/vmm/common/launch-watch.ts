@@ -24,7 +24,13 @@ export class LaunchWatch {
   private why: "cancelled" | "late" | undefined;
 
   constructor(
-    private readonly what: { readonly vmm: string; readonly id: string; readonly launchMs: number },
+    private readonly what: {
+      readonly vmm: string;
+      readonly id: string;
+      readonly launchMs: number;
+      /** For errors; default: a start. */
+      readonly operation?: string;
+    },
     caller: AbortSignal | undefined,
   ) {
     this.timer = setTimeout(() => this.stop("late"), what.launchMs);
@@ -48,11 +54,11 @@ export class LaunchWatch {
 
   /** Why the launch was called off; undefined if it was not. */
   reason(): BlazarError | undefined {
-    const { vmm, id, launchMs } = this.what;
+    const { vmm, id, launchMs, operation = "start the VMM" } = this.what;
     if (this.why === undefined) return undefined;
-    if (this.why === "cancelled") return cancelled({ operation: "start the VMM", subject: id });
+    if (this.why === "cancelled") return cancelled({ operation, subject: id });
     const late = `${vmm} did not answer in ${launchMs} ms`;
-    return blazarError("DeadlineExceeded", "start the VMM", late, { subject: id });
+    return blazarError("DeadlineExceeded", operation, late, { subject: id });
   }
 
   /** Whoever still waits for {@link signal} is let go. */

@@ -6,9 +6,9 @@
  * process is gone.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper, ProcessIdentity } from "../../contracts/keeper.ts";
-import { within } from "../../lib/async.ts";
+import { deferred, within } from "../../lib/async.ts";
+import { KEEPER_PATIENCE_MS, killProcess } from "../../lib/kill-process.ts";
 import { isAlive } from "../../lib/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 
@@ -27,15 +27,17 @@ export class RunningProcess {
   /** Never rejects. */
   readonly exited: Promise<VmmExit>;
   exit: VmmExit | undefined;
+  /** How it ended, if /proc is the first to tell. */
+  private readonly presumed = deferred<VmmExit>();
 
   constructor(
     private readonly keeper: VmmParent,
     readonly id: string,
     readonly identity: ProcessIdentity,
   ) {
-    this.exited = this.awaitExit().then((exit) => {
-      this.exit = exit;
-      return exit;
+    this.exited = Promise.race([this.awaitExit(), this.presumed.promise]).then((exit) => {
+      this.exit ??= exit;
+      return this.exit;
     });
   }
 
@@ -44,28 +46,22 @@ export class RunningProcess {
     return within(this.exited, ms);
   }
 
-  /** SIGKILL, then waits until it is reaped and makes the keeper forget it. Throws DeadlineExceeded. */
+  /**
+   * SIGKILL, then waits for its end and makes the keeper forget it. A keeper that is dead or stopped keeps nothing alive: /proc
+   * tells the end then, and the keeper is asked to forget it when it tells the exit itself. Throws DeadlineExceeded.
+   */
   async kill(deadlineMs: number): Promise<void> {
-    if (this.exit === undefined) await this.signal();
-    if ((await this.exitWithin(deadlineMs)) === undefined) {
-      const reason = `pid ${this.identity.pid} has not ended ${deadlineMs} ms after SIGKILL`;
-      const remedy = "look for the process in state D: it waits for a device or a file system";
-      throw blazarError("DeadlineExceeded", "kill the VMM", reason, { subject: this.id, remedy });
-    }
-    await this.keeper.forget(this.id).catch(() => undefined);
+    const { id, identity, keeper } = this;
+    const route = { signal: () => keeper.signal(id, SIGKILL), ended: () => this.exited };
+    if (this.exit === undefined) await killProcess(id, identity, route, deadlineMs);
+    if (this.exit === undefined) this.presumed.resolve({ code: -1, signal: SIGKILL });
+    await within(this.forget(), KEEPER_PATIENCE_MS);
   }
 
-  private async signal(): Promise<void> {
-    try {
-      await this.keeper.signal(this.id, SIGKILL);
-    } catch {
-      if (!(await isAlive(this.identity))) return;
-      try {
-        process.kill(this.identity.pid, SIGKILL);
-      } catch {
-        // It has ended in between.
-      }
-    }
+  /** Not before the keeper has reaped it: then it would not be forgotten. */
+  private async forget(): Promise<void> {
+    await this.keeper.exited(this.id).catch(() => undefined);
+    await this.keeper.forget(this.id).catch(() => undefined);
   }
 
   private async awaitExit(): Promise<VmmExit> {

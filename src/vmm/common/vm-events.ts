@@ -11,13 +11,16 @@ const QUIET_MS = 1000;
 export class VmEvents {
   readonly events$: Observable<VmmEvent>;
   private readonly live = new Subject<VmmEvent>();
-  private paused = false;
   /** When a failure of this disk and kind was told last. */
   private readonly failures = new Map<string, number>();
 
-  /** @param now milliseconds of any clock that never goes back */
+  /**
+   * @param paused whether it is, to begin with
+   * @param now milliseconds of any clock that never goes back
+   */
   constructor(
     process: RunningProcess,
+    private paused = false,
     private readonly now: () => number = () => performance.now(),
   ) {
     this.events$ = new Observable((subscriber) => {

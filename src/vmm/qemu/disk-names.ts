@@ -14,7 +14,19 @@ export const DISK_CONTROLLER = "disks";
 /** Throws InvalidArgument. */
 export function diskNames(id: string): { readonly node: string; readonly device: string } {
   checkDiskId(id);
-  return { node: nodeName(id), device: `disk-${id}` };
+  return { node: nodeName(id), device: `${DEVICE}${id}` };
+}
+
+const DEVICE = "disk-";
+
+/** The id of a disk by its device's name. Undefined: it is none of ours. */
+export function diskOfDevice(device: string): string | undefined {
+  return device.startsWith(DEVICE) ? device.slice(DEVICE.length) : undefined;
+}
+
+/** Whether a disk's or an image's node has such a name. */
+export function isDiskNode(node: string): boolean {
+  return NODE.test(node);
 }
 
 /** Which of these disks an event of QEMU's is about; the name of the node if it is none of them. */
@@ -22,6 +34,8 @@ export function diskOfNode(node: string, ids: Iterable<string>): string {
   for (const id of ids) if (nodeName(id) === node) return id;
   return node;
 }
+
+const NODE = /^n[0-9a-f]{30}$/;
 
 /** QEMU allows 31 characters and a letter first, so the id itself does not fit. */
 function nodeName(id: string): string {

@@ -11,7 +11,7 @@ import type { FileSender } from "../../contracts/file-sender.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Acceleration, Vm, VmSpec } from "../../contracts/vm.ts";
-import type { VmmDriver } from "../../contracts/vmm.ts";
+import type { AdoptedVm, VmAdoption, VmmDriver } from "../../contracts/vmm.ts";
 import { abortable } from "../../lib/async.ts";
 import { type AccelerationChoice, chooseAcceleration } from "../common/acceleration.ts";
 import { readHostFacts } from "../common/confinement.ts";
@@ -19,6 +19,7 @@ import { checkGuestImages } from "../common/guest-images.ts";
 import { bootOnce } from "../common/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
 import { type Accelerator, KVM } from "./accelerator.ts";
+import { type Adopter, adoptVm } from "./adopt.ts";
 import { locateQemu, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
 import { emulation } from "./tcg/emulation.ts";
@@ -121,6 +122,24 @@ export class QemuDriver implements VmmDriver {
     }
   }
 
+  adopt(adoption: VmAdoption, signal?: AbortSignal): Promise<AdoptedVm> {
+    return adoptVm(this.adopter, adoption, signal);
+  }
+
+  /** What can be had of a launcher before this host was looked at. */
+  private get adopter(): Adopter {
+    const { keeper, deadlines, logger, sendFile } = this.options;
+    const { launch, vmmExit } = deadlines;
+    return {
+      keeper,
+      vmm: "QEMU",
+      launchMs: launch,
+      deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: vmmExit },
+      logger,
+      sendFile,
+    };
+  }
+
   /** Prepares once, for all who ask; a failure is forgotten, since an operator may mend it. */
   private prepared(signal: AbortSignal | undefined): Promise<Launcher> {
     this.ready ??= this.prepare().catch((error: unknown) => {
@@ -131,23 +150,18 @@ export class QemuDriver implements VmmDriver {
   }
 
   private async prepare(): Promise<Launcher> {
-    const { keeper, kernel, initramfs, deadlines, logger, sendFile } = this.options;
+    const { kernel, initramfs, logger } = this.options;
     const binary = await realpath(await locateQemu(this.options.binary));
     const version = await qemuVersion(binary);
     await checkGuestImages([kernel, initramfs]);
     const withKvm: Launcher = {
-      keeper,
-      vmm: "QEMU",
+      ...this.adopter,
       binary,
       version,
       accelerator: KVM,
       kernel,
       initramfs,
       facts: await readHostFacts(),
-      launchMs: deadlines.launch,
-      deadlines: { commandMs: COMMAND_MS, detachMs: DETACH_MS, exitMs: deadlines.vmmExit },
-      logger,
-      sendFile,
     };
     const acceleration = await this.accelerate(withKvm, version);
     logger.info({ binary, version, acceleration }, "QEMU is ready");

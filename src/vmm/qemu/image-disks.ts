@@ -21,14 +21,16 @@ const IMAGE = { driver: "file", "read-only": true, locking: "off" };
 const SLOTS: ReadonlySet<string> = new Set(SLOT_SERIALS);
 
 export class ImageDisks {
-  private readonly free = new Set<string>(SLOT_SERIALS);
-  /** Slot → the image in it. */
-  private readonly filled = new Map<string, VmImage>();
+  private readonly free: Set<string>;
 
+  /** @param filled slot → the node of the image in it */
   constructor(
     private readonly qmp: QmpClient,
     private readonly deadlines: DiskDeadlines,
-  ) {}
+    private readonly filled = new Map<string, string>(),
+  ) {
+    this.free = new Set(SLOT_SERIALS.filter((slot) => !filled.has(slot)));
+  }
 
   /** As `Vm.attachImage`. Throws StorageFailed, InvalidArgument, QmpFailed, DeadlineExceeded. */
   async attach(image: VmImage, chosen?: (serial: string) => void): Promise<string> {
@@ -47,8 +49,8 @@ export class ImageDisks {
 
   async detach(serial: string): Promise<void> {
     if (!SLOTS.has(serial)) return detachDisk(this.qmp, serial, this.deadlines);
-    const image = this.filled.get(serial);
-    if (image !== undefined) await this.empty(serial, image);
+    const node = this.filled.get(serial);
+    if (node !== undefined) await this.empty(serial, node);
   }
 
   private async plugIn({ id, path }: VmImage): Promise<string> {
@@ -58,7 +60,7 @@ export class ImageDisks {
 
   private async fill(slot: string, image: VmImage): Promise<void> {
     const { node } = diskNames(image.id);
-    this.filled.set(slot, image);
+    this.filled.set(slot, node);
     const commands = (filename: string): QmpCommand[] => [
       { command: "blockdev-add", args: { ...IMAGE, "node-name": node, filename } },
       { command: "blockdev-reopen", args: { options: [slotNode(slot, node)] } },
@@ -68,13 +70,12 @@ export class ImageDisks {
       await executeWithFile(this.qmp, file, commands, this.deadlines.commandMs);
     } catch (error) {
       // the slot is free again unless QEMU does not answer
-      await this.empty(slot, image).catch(() => undefined);
+      await this.empty(slot, node).catch(() => undefined);
       throw error;
     }
   }
 
-  private async empty(slot: string, { id }: VmImage): Promise<void> {
-    const { node } = diskNames(id);
+  private async empty(slot: string, node: string): Promise<void> {
     const [reopened, deleted] = await Promise.allSettled([
       this.command("blockdev-reopen", { options: [slotNode(slot)] }),
       this.command("blockdev-del", { "node-name": node }),

@@ -54,6 +54,13 @@ export interface QemuVmOptions {
   readonly timeline: readonly LaunchStep[];
   readonly deadlines: VmDeadlines;
   readonly logger: Logger;
+  /** What it was like when it was taken over. */
+  readonly adopted?: {
+    readonly paused: boolean;
+    readonly disks: readonly string[];
+    /** Slot → node of the image in it. */
+    readonly filled: ReadonlyMap<string, string>;
+  };
 }
 
 export class QemuVm implements Vm {
@@ -69,13 +76,13 @@ export class QemuVm implements Vm {
   private readonly console: ConsoleTail;
   private readonly images: ImageDisks;
   /** Ids of the disks that it may have. */
-  private readonly disks = new Set([TEMPLATE_DISK]);
+  private readonly disks: Set<string>;
   private ending = false;
   private killing: Promise<void> | undefined;
   private lastWords: string | undefined;
 
   constructor(options: QemuVmOptions) {
-    const { process, qmp, paths } = options;
+    const { process, qmp, paths, adopted } = options;
     this.options = options;
     this.id = process.id;
     this.identity = process.identity;
@@ -83,9 +90,10 @@ export class QemuVm implements Vm {
     this.nics = options.nics;
     this.timeline = options.timeline;
     this.console = new ConsoleTail(qmp);
-    this.images = new ImageDisks(qmp, options.deadlines);
+    this.images = new ImageDisks(qmp, options.deadlines, new Map(adopted?.filled));
+    this.disks = new Set([TEMPLATE_DISK, ...(adopted?.disks ?? [])]);
     this.agent = new AgentPort(paths.agent, this.id);
-    this.told = new VmEvents(process);
+    this.told = new VmEvents(process, adopted?.paused);
     this.exited = process.exited.then((exit) => this.onExit(exit));
     qmp.events$.subscribe((event) => this.onQmpEvent(event));
     void qmp.closed.then((reason) => this.onControlLost(reason));

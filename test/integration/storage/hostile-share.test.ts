@@ -10,7 +10,7 @@ import { chmod, chown, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { RootfsPlan } from "../../../src/contracts/storage.ts";
 import { HostRootfsStore } from "../../../src/host/storage/rootfs-store.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
@@ -35,9 +35,9 @@ describe.skipIf(!isRoot).each([
   ["read-only", false],
   ["writable", true],
 ])("a guest that speaks FUSE itself, its share %s", (_name, writable) => {
-  let base: string;
   let bundle: WorkerBundle;
   let pool: WorkerPool<RootfsTasks>;
+  let base: string;
   let store: HostRootfsStore;
   let plan: RootfsPlan;
   let share: string;
@@ -49,10 +49,17 @@ describe.skipIf(!isRoot).each([
 
   const layerOf = (): string => path.join(share, "c1/rootfs");
 
-  beforeEach(async () => {
-    base = await mkdtemp(path.join(tmpdir(), "blazar-hostile-"));
+  beforeAll(async () => {
     bundle = await bundleWorker("rootfs");
     pool = new WorkerPool<RootfsTasks>({ file: bundle.file });
+  });
+  afterAll(async () => {
+    await pool.close();
+    await bundle.remove();
+  });
+
+  beforeEach(async () => {
+    base = await mkdtemp(path.join(tmpdir(), "blazar-hostile-"));
     store = new HostRootfsStore({ workers: pool, empty: await makeEmptyImage(base) });
     const made = await makeHostileShare(base);
     share = made.share;
@@ -79,8 +86,6 @@ describe.skipIf(!isRoot).each([
     expect(await readFile(path.join(base, "canary"), "utf8")).toBe("CANARY\n");
     await store.release(plan);
     expect(existsSync(shareOf(plan).directory)).toBe(false);
-    await pool.close();
-    await bundle.remove();
     await rm(base, { recursive: true });
   });
 

@@ -22,6 +22,7 @@ import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver
 import type { VmmBench } from "../conformance/vmm-bench.ts";
 import { sandboxSetup } from "../guest-requests.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
+import { Connections } from "./connections.ts";
 import { DriverGuest } from "./guest.ts";
 import { RealKeeper } from "./keeper.ts";
 import { BenchNics } from "./nics.ts";
@@ -47,6 +48,7 @@ export class QemuBench implements VmmBench {
   readonly hanging: QemuDriver;
   /** As root only: a keeper without it makes no taps. */
   readonly nics = process.getuid?.() === 0 ? new BenchNics(artifacts().busybox.binary) : undefined;
+  private readonly connections: Connections;
   private nextUid = FIRST_UID + (process.pid % UIDS);
   private images = 0;
   private readonly mounts: string[] = [];
@@ -56,6 +58,7 @@ export class QemuBench implements VmmBench {
     readonly keeper: RealKeeper,
     readonly built: Artifacts,
   ) {
+    this.connections = new Connections(join(directory, "vms"));
     this.driver = this.driverWith({});
     this.failing = this.driverWith({ kernel: join(directory, "no-kernel") });
     this.hanging = this.driverWith({
@@ -180,6 +183,10 @@ export class QemuBench implements VmmBench {
     await guest.run("writer", ["sh", "-c", script]);
   }
 
+  async daemonDies(): Promise<void> {
+    this.connections.die((path) => (path.endsWith("qmp.sock") ? '{"execute":"query-sta' : ""));
+  }
+
   async killFromOutside(vm: Vm): Promise<void> {
     process.kill(vm.identity.pid, SIGKILL);
   }
@@ -196,6 +203,7 @@ export class QemuBench implements VmmBench {
   }
 
   async dispose(): Promise<void> {
+    this.connections.dispose();
     this.nics?.dispose();
     await this.keeper.dispose();
     for (const directory of this.mounts) await promisify(execFile)("umount", ["--lazy", directory]);

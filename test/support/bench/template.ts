@@ -115,6 +115,7 @@ export class TemplateBench {
           const source = { kind: "clone", template, disk: diskOf(spec) } as const;
           return driver.launch({ ...spec, source }, signal);
         },
+        adopt: (adoption, signal) => driver.adopt(adoption, signal),
       },
       failing: qemu.failing,
       hanging: qemu.hanging,
@@ -125,6 +126,7 @@ export class TemplateBench {
       diskImage: () => qemu.diskImage(),
       layerImage: () => qemu.layerImage(),
       killFromOutside: (vm) => qemu.killFromOutside(vm),
+      daemonDies: () => qemu.daemonDies(),
       leftovers: () => qemu.leftovers(),
       dispose: () => this.dispose(),
     };
@@ -143,6 +145,7 @@ export class TemplateBench {
       exists: async (path) => existsSync(path),
       nics: qemu.nics,
       killFromOutside: (vm) => qemu.killFromOutside(vm),
+      daemonDies: () => qemu.daemonDies(),
       leftovers: () => qemu.leftovers(),
       dispose: () => this.dispose(),
     };

@@ -10,6 +10,7 @@ import type { Vm, VmShape, VmSource, VmSpec } from "../../../src/contracts/vm.ts
 import type { VmForks } from "../../../src/contracts/vm-forks.ts";
 import type { TemplateDriver, VmmDriver } from "../../../src/contracts/vmm.ts";
 import type { NicBench } from "./nic-bench.ts";
+import { expectAdoptions, expectGone } from "./vmm-adoptions.ts";
 import { greet } from "./vmm-bench.ts";
 import { expectExchange } from "./vmm-nics.ts";
 
@@ -28,6 +29,8 @@ export interface CloneBench {
   /** Undefined where VMs can have no network interfaces. */
   readonly nics: NicBench | undefined;
   killFromOutside(vm: Vm): Promise<void>;
+  /** As for every driver: vmm-bench.ts. */
+  daemonDies(): Promise<void>;
   /** Living processes, and files in the directories of {@link spec}. */
   leftovers(): Promise<readonly string[]>;
   dispose(): Promise<void>;
@@ -120,6 +123,13 @@ function clonePromises(bench: () => CloneBench): void {
     await Promise.all(vms.map((vm) => vm.kill()));
   });
 
+  it("is taken over by the next daemon, or gone", async () => {
+    const spec = await cloneSpec(bench(), "vm");
+    await expectAdoptions(bench(), await bench().driver.launch(spec), spec);
+    const other = await cloneSpec(bench(), "other");
+    await expectGone(bench(), await bench().driver.launch(other), other);
+  });
+
   it("is refused without a template, a share, a place for its disk, or with another shape", async () => {
     const spec = await cloneSpec(bench(), "vm");
     const nowhere = { ...spec.source, template: await bench().emptyDirectory() };
@@ -167,6 +177,14 @@ function forkPromises(bench: () => CloneBench): void {
     expect(await nics.parked(original, 0)).toBe(true);
     await original.kill();
     await Promise.all(vms.map((vm) => vm.kill()));
+  });
+
+  it("is taken over by the next daemon, without its original", async () => {
+    const { vm: original } = await makeOriginal(bench());
+    const spec = await forkSpec(bench(), "fork", original);
+    const fork = await bench().driver.launch(spec);
+    await original.kill();
+    await expectAdoptions(bench(), fork, spec);
   });
 
   it("is refused without its original, and when that has ended", async () => {

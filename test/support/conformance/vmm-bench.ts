@@ -32,6 +32,11 @@ export interface VmmBench {
   readonly fillDisk?: ((vm: Vm) => Promise<void>) | undefined;
   /** Undefined where VMs can have no network interfaces. */
   readonly nics: NicBench | undefined;
+  /**
+   * The daemon that has launched VMs is killed, in the middle of a command to each: nobody holds them any more. The driver may be
+   * used on, as the next daemon's.
+   */
+  daemonDies(): Promise<void>;
   /** Ends the VMM as the kernel's out-of-memory killer does. */
   killFromOutside(vm: Vm): Promise<void>;
   /** What is there of VMs: living processes, and files in the directories of {@link spec}. */

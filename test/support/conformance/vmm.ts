@@ -9,6 +9,7 @@ import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
+import { adopting } from "./vmm-adoptions.ts";
 import { attaching } from "./vmm-attachments.ts";
 import { greet, record, type VmmBench } from "./vmm-bench.ts";
 import { networking } from "./vmm-nics.ts";
@@ -29,6 +30,7 @@ export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>)
     attaching(() => bench);
     networking(() => bench);
     running(() => bench);
+    adopting(() => bench);
     ending(() => bench);
   });
 }

@@ -64,6 +64,12 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       text: "On a terminal, arrow keys step forwards and back, up and down go to the next transition or call, the space bar plays, `q` ends it. Without a terminal each step is a line.",
       examples: [{ line: "blazar replay --plain bundle.tar", snapshot: "replay-lines-adopting" }],
     },
+    drain: {
+      text: "All pods are ended at the same time, as by `crictl stopp`; `kubectl drain` before it lets them end in their own time. Each is told in a line. Stopped pods stay known until kubelet removes them, and so do the exit codes of their containers. New pods are refused with UNAVAILABLE, also when the command is called off or its time is over: what has begun goes on. `blazar undrain` ends that, and so does a restart of blazard. A restart by itself ends no pod and needs no drain. Exit code 1: some pods have not ended in time, or something of them is left.",
+    },
+    undrain: {
+      text: "After `blazar drain`. Harmless if it does so already.",
+    },
     completion: {
       text: "`source <(blazar completion bash)`, or for zsh `blazar completion zsh > ~/.zfunc/_blazar`. Names of pods come from the daemon that BLAZAR_ADDRESS names, or the default one.",
     },
@@ -103,7 +109,7 @@ control characters, characters without a width and turns of the direction are sh
 | exit code | |
 |--:|---|
 | 0 | All was done; of \`doctor\`: there is no fault. |
-| 1 | Some of it was not; of \`doctor\`: there is a fault. |
+| 1 | Some of it was not; of \`doctor\`: there is a fault; of \`drain\`: a pod has not ended in time, or not wholly. |
 | 64 | The command line is wrong. |
 | 70 | Nothing was done; standard error says why. |
 | any | Of \`exec\`: the command's own, 128 + N if signal N has ended it. |`;

@@ -64,6 +64,15 @@ export class FakeByteLink implements ByteLink, GuestTransport {
     this.end(error);
   }
 
+  /** The host's end is no more, and hears of nothing. */
+  cut(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.handlers = undefined;
+    this.guest.detach();
+    this.onClosed();
+  }
+
   private end(error: Error | undefined): void {
     if (this.closed) return;
     this.closed = true;

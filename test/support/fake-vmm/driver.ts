@@ -2,12 +2,13 @@
  * A VMM driver in memory: the {@link VmmDriver} port with faults at a test's will and no process anywhere.
  *
  * It passes the same conformance suites as the real drivers; with `templates` it clones and forks as QEMU does. It keeps
- * every VM that it ever launched, so that a test can hold one by its guest, end it from outside, or see what is left.
+ * every VM that it ever launched, so that a test can hold one by its guest, end it from outside, or see what is left. VMs
+ * outlive the daemon that has launched them, see {@link FakeVmmDriver.daemonDies}.
  */
-import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
-import type { VmmDriver } from "../../../src/contracts/vmm.ts";
-import { onAbort } from "../../../src/lib/async.ts";
+import type { AdoptedVm, VmAdoption, VmmDriver } from "../../../src/contracts/vmm.ts";
+import { abortable, onAbort } from "../../../src/lib/async.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { FakeGuestOptions } from "../fake-guest/guest.ts";
 import { FakeForks } from "./forks.ts";
@@ -15,6 +16,8 @@ import { FakeTemplates } from "./templates.ts";
 import { FakeVm, type Inherited, type VmFaults } from "./vm.ts";
 
 export interface FakeVmmOptions {
+  /** What an adoption of a VM goes through; called once each. */
+  readonly adoption?: (vm: FakeVm) => "hangs" | BlazarError | undefined;
   /** What is wrong with a VM to be; called once a launch. `spec.source` says whether it boots, is a clone or a fork. */
   readonly faults?: (spec: VmSpec) => VmFaults;
   /** What is in a VM to be; called once a launch. */
@@ -85,6 +88,23 @@ export class FakeVmmDriver implements VmmDriver {
     }
   }
 
+  /** The same VM as before, for the daemon that comes after {@link daemonDies}. */
+  async adopt({ id, identity }: VmAdoption, signal?: AbortSignal): Promise<AdoptedVm> {
+    this.check(id, signal);
+    const vm = this.vms.get(id);
+    const isSame = vm?.identity.pid === identity.pid && vm.identity.startTime === identity.startTime;
+    if (vm === undefined || !isSame) throw failure("VmmExited", id, "it has ended");
+    await this.reach(vm, signal);
+    const { paused, slots } = vm;
+    return { vm, paused, disks: [...vm.disks.keys()], slots };
+  }
+
+  /** The daemon is killed: its links are cut and nobody is told; the VMs run on. */
+  daemonDies(): void {
+    for (const vm of this.living.values()) vm.forsake();
+    this.held.clear();
+  }
+
   /** The VM of this id. Throws if there never was one. */
   vm(id: string): FakeVm {
     const vm = this.vms.get(id);
@@ -143,6 +163,17 @@ export class FakeVmmDriver implements VmmDriver {
       if (vm.faults.launch === "slow") this.held.set(vm.id, settle);
       else this.schedule(settle);
     });
+  }
+
+  private async reach(vm: FakeVm, signal: AbortSignal | undefined): Promise<void> {
+    const fault = this.options.adoption?.(vm);
+    const what = { operation: "take over the VMM", subject: vm.id };
+    const answer = new Promise<void>((resolve) => {
+      if (fault !== "hangs") this.schedule(resolve);
+    });
+    await abortable(Promise.race([answer, vm.exited]), signal, what);
+    if (vm.exit !== undefined) throw failure("VmmExited", vm.id, "it has ended");
+    if (fault instanceof BlazarError) throw fault;
   }
 
   private check(subject: string, signal: AbortSignal | undefined): void {

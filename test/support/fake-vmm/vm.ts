@@ -97,7 +97,7 @@ export class FakeVm implements Vm {
   /** Set once it has ended. */
   exit: Exit | undefined;
   paused = false;
-  private readonly live = new Subject<VmmEvent>();
+  private live = new Subject<VmmEvent>();
   private link: FakeByteLink | undefined;
   private resolveExited: (exit: Exit) => void = () => undefined;
 
@@ -238,6 +238,17 @@ export class FakeVm implements Vm {
     this.resolveExited(this.exit);
     this.live.next({ type: "vmm.exited", code, signal });
     this.live.complete();
+  }
+
+  /** Whoever holds it by the port is no more: nobody is told of anything, and the link is cut. */
+  forsake(): void {
+    this.live = new Subject();
+    this.link?.cut();
+  }
+
+  /** Serials of the slots that show an image. */
+  get slots(): string[] {
+    return SLOT_SERIALS.filter((serial) => this.images.has(serial));
   }
 
   /** The guest powers off or resets, and the VMM with it. */

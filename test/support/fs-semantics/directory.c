@@ -8,7 +8,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 
-#define MANY 2000
+#define MANY 800
 
 static bool make_many(const char *directory)
 {
@@ -152,11 +152,11 @@ static const char *changes_of_others_are_noticed(void)
 
 static const char *thousands_of_files_are_open(void)
 {
-    struct rlimit limit = {5000, 5000};
+    struct rlimit limit = {3000, 3000};
     char path[32];
     int last = -1;
     REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 2000; i++) {
         snprintf(path, sizeof path, "file-%d", i);
         last = make_file(path, path, 0644);
         if (last < 0) return because("only %d files can be open: %s", i, strerror(errno));

@@ -28,7 +28,7 @@ export class MemoryJournal implements Journal {
     this.open.delete(ref);
   }
 
-  fact<Name extends FactName>(name: Name, value: Facts[Name] | null): void {
+  async fact<Name extends FactName>(name: Name, value: Facts[Name] | null): Promise<void> {
     if (value === null) this.facts.delete(name);
     else this.facts.set(name, value);
   }

@@ -5,9 +5,11 @@ import { BlazarError } from "../../../src/contracts/errors.ts";
 import { nearest, parseConfig } from "../../../src/daemon/config/load.ts";
 import { CONFIG_SCHEMA } from "../../../src/daemon/config/schema.ts";
 
+const HOST = { memoryBytes: 8 * 2 ** 30 };
+
 const refusal = (text: string): string => {
   try {
-    parseConfig(text, "/etc/blazar.toml");
+    parseConfig(text, "/etc/blazar.toml", HOST);
   } catch (error) {
     expect(error).toBeInstanceOf(BlazarError);
     expect(error).toMatchObject({ code: "InvalidConfig", details: { subject: "/etc/blazar.toml" } });
@@ -72,6 +74,33 @@ describe("a configuration", () => {
     } catch (error) {
       expect(error).toMatchObject({ code: "InvalidConfig" });
     }
+  });
+
+  it.each([
+    ['[daemon]\nstate_directory = "/"', "it must be a directory of Blazar's own"],
+    ['[daemon]\nstate_directory = "/run//blazar"', "with single slashes"],
+    ['[daemon]\nstate_directory = "/run/../"', 'without "." and ".."'],
+    ['[image]\ndirectory = "/var/./images"', 'image.directory = "/var/./images": it must be written without'],
+    ['[storage]\nscratch_directory = "/proc/self/cwd/scratch"', "nothing of Blazar's can be below /proc"],
+    ['[template]\ndirectory = "/sys"', "nothing of Blazar's can be below /sys"],
+    [`[daemon]\nstate_directory = "/${"s".repeat(79)}"`, "has 80 bytes: it must have 78 at most"],
+    ['[daemon]\nstate_directory = "/run/a\\u0000b"', "must be an absolute path"],
+    ["[vmm]\nmemory = 0", "it must be at least 128M"],
+    ['[vmm]\nmemory = "9999999T"', 'must be a size such as "256M"'],
+    ['[vmm]\nmemory = "9T"', "vmm.memory is 9437184M: the host has 8192M"],
+    ['[vmm]\nmemory = "512M"\nmemory_limit = "256M"', "more than vmm.memory_limit, which is 256M"],
+    ["[vmm]\nvcpus = 4\nvcpus_limit = 2", "more than vmm.vcpus_limit, which is 2"],
+    ["[pool]\nmin = 1", "pool.min is 1, more than pool.max, which is 0"],
+    ['[pool]\nmax = 1\nmemory_limit = "128M"', "not one VM of vmm.memory, which is 256M, fits into it"],
+    ["[__proto__]\nmax = 1", "there is no [__proto__]"],
+    ["[pool.__proto__]\nmax = 1", "there is no pool.__proto__"],
+  ])("%j makes no sense: %j", (text, words) => {
+    expect(refusal(text)).toContain(words);
+  });
+
+  it("may have its directories on a file system in memory", () => {
+    const text = '[daemon]\nstate_directory = "/dev/shm/blazar/"';
+    expect(() => parseConfig(text, "f", HOST)).not.toThrow();
   });
 
   it("has a type and a meaning for every key", () => {

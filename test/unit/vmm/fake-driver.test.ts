@@ -52,6 +52,7 @@ async function makeBench(): Promise<VmmBench> {
     },
     nics: nicsOf(driver),
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
+    daemonDies: async () => driver.daemonDies(),
     leftovers: async () => [driver, failing, hanging].flatMap(({ running }) => running),
     dispose: async () => undefined,
   };
@@ -91,6 +92,7 @@ async function makeCloneBench(): Promise<CloneBench> {
     exists: async (path) => driver.disks.has(path),
     nics: nicsOf(driver),
     killFromOutside: async (vm) => driver.vm(vm.id).die(-1, SIGKILL),
+    daemonDies: async () => driver.daemonDies(),
     leftovers: async () => driver.running,
     dispose: async () => undefined,
   };

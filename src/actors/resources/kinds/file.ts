@@ -10,6 +10,7 @@ export interface FileResource {
 
 export const file: ResourceKind<FileResource> = {
   describe: ({ path }) => `file ${path}`,
+  outlivesBoot: true,
   check: object({ kind: oneOf("file"), path: string }),
   observe: ({ path }) => presenceOf(path),
   undo: ({ path }, { files }) => files.removeFile(path),

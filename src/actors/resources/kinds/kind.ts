@@ -31,6 +31,8 @@ export interface ResourceKind<Data> {
   describe(resource: Data): string;
   /** Reads it from a journal, whose lines may be anything. Throws FrameMalformed. */
   readonly check: Check<Data>;
+  /** Whether it is on a disk, so that it may be there after the host was booted again. */
+  readonly outlivesBoot: boolean;
   /** Looks whether it is there. Changes nothing. */
   observe(resource: Data, ports: ResourcePorts): Promise<Presence>;
   /** Takes it away; what is gone already is success. */

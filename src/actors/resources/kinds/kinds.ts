@@ -54,6 +54,11 @@ export function describeResource(resource: HostResource): string {
   return kindOf(resource).describe(resource);
 }
 
+/** Whether it may be there after the host was booted again. */
+export function outlivesBoot(resource: HostResource): boolean {
+  return kindOf(resource).outlivesBoot;
+}
+
 /** Whether it is on the host. */
 export function observeResource(resource: HostResource, ports: ResourcePorts): Promise<Presence> {
   return kindOf(resource).observe(resource, ports);

@@ -4,11 +4,15 @@
  * The keeper knows it by its id. A keeper that has died leaves its children to init: then only pid and start time
  * together name the process.
  */
-import { BlazarError } from "../../../contracts/errors.ts";
+import { within } from "../../../lib/async.ts";
+import { KEEPER_PATIENCE_MS, killProcess } from "../../../lib/kill-process.ts";
 import { isAlive } from "../../../lib/processes.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
 import { integer, object, oneOf, optional, string } from "../../../protocol/wire/json.ts";
 import type { ResourceKind, ResourcePorts } from "./kind.ts";
+
+/** A process in state D stays until its device or file system answers; then the next undo finds it gone. */
+const KILL_MS = 2_000;
 
 export interface ProcessResource {
   readonly kind: "process";
@@ -21,6 +25,7 @@ export interface ProcessResource {
 
 export const process: ResourceKind<ProcessResource> = {
   describe: ({ id, pid }) => `process ${id}${pid === undefined ? "" : ` (pid ${pid})`}`,
+  outlivesBoot: false,
   check: object({
     kind: oneOf("process"),
     id: string,
@@ -39,9 +44,16 @@ export const process: ResourceKind<ProcessResource> = {
       if (pid !== undefined) globalThis.process.kill(pid, SIGKILL);
       return;
     }
-    if (child.exit === undefined) await keeper.signal(id, SIGKILL).catch(unlessEnded);
-    await keeper.exited(id);
-    await keeper.forget(id);
+    if (child.exit === undefined) {
+      const route = { signal: () => keeper.signal(id, SIGKILL), ended: () => keeper.exited(id) };
+      await killProcess(id, child.identity, route, KILL_MS);
+    }
+    // a keeper that does not answer forgets it as soon as it has told the exit
+    const forgotten = keeper
+      .exited(id)
+      .then(() => keeper.forget(id))
+      .catch(() => undefined);
+    await within(forgotten, KEEPER_PATIENCE_MS);
   },
 };
 
@@ -53,9 +65,4 @@ function known({ id }: ProcessResource, keeper: ResourcePorts["keeper"]) {
 async function survivor({ pid, startTime }: ProcessResource): Promise<number | undefined> {
   if (pid === undefined || startTime === undefined) return undefined;
   return (await isAlive({ pid, startTime })) ? pid : undefined;
-}
-
-function unlessEnded(error: unknown): void {
-  if (error instanceof BlazarError && ["ProcessNotFound", "ProcessNotRunning"].includes(error.code)) return;
-  throw error;
 }

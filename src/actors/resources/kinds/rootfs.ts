@@ -54,6 +54,7 @@ const plan: Check<RootfsPlan> = object(PLAN);
 
 export const rootfs: ResourceKind<RootfsResource> = {
   describe: (resource) => `root of container ${resource.plan.containerId}`,
+  outlivesBoot: true,
   check: object({ kind: oneOf("rootfs"), plan }),
   // a lease and a layer that its snapshot keeps cannot be told from those of somebody else
   observe: async ({ plan: { lower } }) => (lower?.kind === "share" ? presenceOf(lower.directory) : "unknown"),

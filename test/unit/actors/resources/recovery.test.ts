@@ -69,6 +69,13 @@ async function leave(...resources: HostResource[]) {
   return folder;
 }
 
+/** As if the journal had been begun with other facts about itself. */
+async function reopened(folder: string, opened: object): Promise<void> {
+  const file = join(folder, "s1.jsonl");
+  const [first = "", ...rest] = (await readFile(file, "utf8")).split("\n");
+  await writeFile(file, [JSON.stringify({ ...JSON.parse(first), ...opened }), ...rest].join("\n"));
+}
+
 describe("the recovery of a dead daemon's sandboxes", () => {
   it("undoes what has no undo, newest first, removes the journal and says what it did", async () => {
     const folder = await leave(directory, network, cgroups, rootfs);
@@ -115,6 +122,27 @@ describe("the recovery of a dead daemon's sandboxes", () => {
     // and the next start leaves it alone
     await recover(folder, undo, logger);
     expect(await readdir(folder)).toEqual(["s1.jsonl.unreadable"]);
+  });
+
+  it("undoes of a journal of another boot only what is on a disk", async () => {
+    const folder = await leave(directory, cgroups, network, rootfs, { kind: "process", id: "s1" });
+    await reopened(folder, { boot: "another" });
+    const processes = [{ id: "s1", identity: { pid: 1, startTime: 1 } }];
+    const { done, undo } = ports({ processes });
+    await recover(folder, undo, new CapturedLogger());
+    expect(done).toEqual(["release c1", "rm /run/s1"]);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("keeps a journal of a later version aside, after it has undone what it can read", async () => {
+    const folder = await leave(directory);
+    await reopened(folder, { version: 99 });
+    const { done, undo } = ports();
+    const logger = new CapturedLogger();
+    await recover(folder, undo, logger);
+    expect(done).toEqual(["rm /run/s1"]);
+    expect(await readdir(folder)).toEqual(["s1.jsonl.unreadable"]);
+    expect(logger.lines.at(-1)).toMatchObject({ level: "error" });
   });
 
   it("does not replace a file that was kept aside before", async () => {

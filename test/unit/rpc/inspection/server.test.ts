@@ -4,11 +4,13 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { DrainedSandbox, DrainProgress } from "../../../../src/contracts/drain.ts";
 import type { BlazarError } from "../../../../src/contracts/errors.ts";
 import type { EventSource } from "../../../../src/contracts/event-source.ts";
 import type { InspectionEvent } from "../../../../src/contracts/inspection.ts";
 import { silentLogger } from "../../../../src/contracts/logger.ts";
 import { InspectionClient } from "../../../../src/rpc/inspection/client.ts";
+import { createDrainHandlers } from "../../../../src/rpc/inspection/drain.ts";
 import { InspectionServer, type InspectionServerOptions } from "../../../../src/rpc/inspection/server.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { BARE, CHART, DETAIL, NODE, ScriptedInspection, SUMMARY } from "./samples.ts";
@@ -101,6 +103,56 @@ describe("the inspection socket", () => {
     const call = client.exec();
     const error = await new Promise((resolve) => call.once("error", resolve));
     expect(client.errorOf(error)).toMatchObject({ code: "Unimplemented" });
+  });
+});
+
+describe("Drain", () => {
+  const LAST: DrainedSandbox = {
+    id: "s1",
+    pod: { name: "web", namespace: "shop" },
+    state: "stopped",
+    leftovers: "endVmm",
+  };
+
+  it("tells of every sandbox that has ended, and ends in order", async () => {
+    const drain = createDrainHandlers({
+      drain: async (tell) => {
+        tell({ ended: undefined, left: 1 });
+        tell({ ended: LAST, left: 0 });
+      },
+      left: () => [],
+      undrain: () => undefined,
+    });
+    const { client } = await serve({ drain });
+    const told: DrainProgress[] = [];
+    await client.drain(10_000, (progress) => told.push(progress));
+    expect(told).toEqual([
+      { ended: undefined, left: 1 },
+      { ended: LAST, left: 0 },
+    ]);
+  });
+
+  it("names what has not ended in time", async () => {
+    const hanging = { ...LAST, state: "stopping.vmm" };
+    const drain = createDrainHandlers({
+      drain: () => new Promise(() => undefined),
+      left: () => [hanging],
+      undrain: () => undefined,
+    });
+    const { client } = await serve({ drain });
+    await expect(client.drain(20)).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringContaining("1 pods have not ended within 0.02 s: shop/web (stopping.vmm)"),
+    });
+  });
+
+  it("is taken back by Undrain", async () => {
+    const undrain = vi.fn();
+    const { client } = await serve({
+      drain: createDrainHandlers({ drain: async () => undefined, left: () => [], undrain }),
+    });
+    await client.undrain();
+    expect(undrain).toHaveBeenCalledOnce();
   });
 });
 
