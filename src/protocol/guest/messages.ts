@@ -264,7 +264,7 @@ export type ProcessExec = ReturnType<typeof processExec>;
 export const processRef = object({ id, execId: string });
 
 /** `process.signal`: `all` = every process of the container. */
-export const processSignal = object({
+export const processSignal: Check<ProcessSignal> = object({
   id,
   execId: string,
   signal,
@@ -272,7 +272,13 @@ export const processSignal = object({
   /** A signal whose token was obeyed before is not sent again. */
   token: optional(string),
 });
-export type ProcessSignal = ReturnType<typeof processSignal>;
+export interface ProcessSignal {
+  readonly id: string;
+  readonly execId: string;
+  readonly signal: number;
+  readonly all: boolean;
+  readonly token?: string | undefined;
+}
 
 /** `process.resize`: the window size of a process's terminal, in cells. */
 export const processResize = object({

@@ -353,6 +353,14 @@ export class FakeGuest {
       this.process(id, execId).size = { rows, columns };
       return {};
     },
+    "sandbox.inventory": () => ({
+      containers: [...this.containers].map(([id, { init, execs }]) => ({
+        ...{ id, paused: this.frozen.has(id), oomKilled: false, returned: [] },
+        processes: [["", init] as const, ...execs].map(([execId, { state, status = 0, stdio: streams }]) => ({
+          ...{ execId, state, status, streams },
+        })),
+      })),
+    }),
     "sandbox.shutdown": () => {
       for (const { init, execs } of this.containers.values()) {
         for (const process of [...execs.values(), init]) process.exit(137);
