@@ -34,6 +34,7 @@ import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { LocalVolumes } from "../host/volumes/host-volumes.ts";
+import { monotonicNow } from "../lib/deadline-timer.ts";
 import { makeDirectories } from "../lib/directories.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
@@ -122,7 +123,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const cgroups = options.cgroups ?? new HostCgroups();
   return {
     driver,
-    pace: new Pace(parallelStarts(config), Date.now),
+    pace: new Pace(parallelStarts(config), monotonicNow),
     keeper,
     stdio: options.stdio ?? keeper,
     files: new LocalHostFiles(workers.rootfs),

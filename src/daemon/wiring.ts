@@ -9,6 +9,7 @@ import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { BoundedLogs } from "../host/bounded-logs.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
 import { within } from "../lib/async.ts";
@@ -72,10 +73,12 @@ export async function wireDaemon(
     logger,
   );
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
+  const logs = new BoundedLogs(state);
   return {
     logger,
     async start() {
       metrics.open();
+      logs.start();
       const [{ version, acceleration }, { cleared }] = await Promise.all([
         core.driver.probe(),
         succeedPreviousDaemon(journalDirectory(config), core, logger),
