@@ -193,10 +193,12 @@ export class TakeOver {
       if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
   }
 
+  /**
+   * Not its stdio: containerd has the other ends of the FIFOs open, and would read their end. The call that makes the container
+   * comes again, and takes them up as they are. If it does not, they stay until the sandbox ends.
+   */
   private isHalfMade(resource: HostResource): boolean {
-    if (resource.kind === "rootfs") return !this.known.has(resource.plan.containerId);
-    if (resource.kind !== "stdio") return false;
-    return !this.known.has(resource.id.split("/")[0] ?? "");
+    return resource.kind === "rootfs" && !this.known.has(resource.plan.containerId);
   }
 
   private isImage(disk: string): boolean {
