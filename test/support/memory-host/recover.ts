@@ -47,9 +47,12 @@ async function clear(
   await releaseLostLeases([{ left: held, keptAside: undefined }], host.images, host.logger);
 }
 
-/** VMs in memory are no processes of the keeper's. A fault of the host comes once. */
+/** VMs in memory are no processes of the keeper's, and must not be looked for on the real host. A fault of the host comes once. */
 async function undoInMemory(host: MemoryHost, resource: HostResource): Promise<void> {
-  if (resource.kind === "process") host.driver.vms.get(resource.id)?.die(-1, SIGKILL);
+  if (resource.kind === "process" && !host.keeper.processes.has(resource.id)) {
+    host.driver.vms.get(resource.id)?.die(-1, SIGKILL);
+    return;
+  }
   try {
     await undoResource(resource, host.ports);
   } catch {
