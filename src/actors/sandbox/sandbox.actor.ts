@@ -171,6 +171,8 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const { facts, over } = this.reaching ?? { facts: new Map() };
     try {
       const known = new Set(containers.map(({ id }) => id));
+      const { procs } = await this.ports.cgroups.plan(this.id, this.spec.cgroupParent);
+      this.backend.enter(procs);
       const { pid, containers: inGuest } = await this.backend.adopt(facts, known, signal);
       if (inGuest !== undefined)
         for (const container of containers)
