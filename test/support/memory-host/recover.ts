@@ -4,6 +4,7 @@
 import { releaseLostLeases } from "../../../src/actors/images/lost-leases.ts";
 import { type HostResource, undoResource } from "../../../src/actors/resources/kinds/kinds.ts";
 import { type LeftSandbox, readKnownSandbox } from "../../../src/actors/resources/known-sandbox.ts";
+import { identityOf, inOrderOfUndo } from "../../../src/actors/resources/recovery.ts";
 import { takeOver } from "../../../src/actors/sandbox/take-over.ts";
 import type { Actors } from "../../../src/daemon/actors.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
@@ -38,10 +39,9 @@ async function clear(
 ): Promise<void> {
   const spared = new Set(held.map(identityOf));
   for (const journal of journals) {
-    for (const { ref, resource } of [...journal.outstanding()].reverse()) {
+    for (const resource of inOrderOfUndo(journal.outstanding()))
       if (!spared.has(identityOf(resource))) await undoInMemory(host, resource);
-      await journal.undone(ref);
-    }
+    await Promise.all(journal.outstanding().map(({ ref }) => journal.undone(ref)));
     await journal.close();
   }
   await releaseLostLeases([{ left: held, keptAside: undefined }], host.images, host.logger);
@@ -58,8 +58,4 @@ async function undoInMemory(host: MemoryHost, resource: HostResource): Promise<v
   } catch {
     await undoResource(resource, host.ports);
   }
-}
-
-function identityOf(resource: HostResource): string {
-  return resource.kind === "process" ? `process ${resource.id}` : JSON.stringify(resource);
 }
