@@ -68,7 +68,10 @@ export async function wireDaemon(
   const { sandboxes, tasks } = core;
   const details = (id: string) => inspection?.inspection.detailNow(id);
   const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
-  const dispatcher = new TtrpcDispatcher([createTaskService(tasks, histories)], logger);
+  const dispatcher = new TtrpcDispatcher(
+    [createTaskService(tasks, histories, () => `${keeper.pid}`)],
+    logger,
+  );
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
   const logs = new BoundedLogs(state);
   return {
