@@ -33,6 +33,15 @@ export class Entries {
     private readonly owner: EntriesOwner,
   ) {}
 
+  /** Goes on after what an earlier daemon has recorded; nobody is told of that. Returns the id of the first new entry. */
+  restore(earlier: readonly HistoryEntry[]): number {
+    for (const entry of earlier) {
+      this.nextId = Math.max(this.nextId, entry.id + 1);
+      this.ended.push(entry);
+    }
+    return this.nextId;
+  }
+
   /** In the order in which things ended; what goes on is at the end. */
   get all(): readonly HistoryEntry[] {
     return [...this.ended.all, ...this.open.values()];

@@ -8,6 +8,7 @@ import type { CallFacts, HistorySubject, OwnHistory, SandboxFacts, Span } from "
 import type { ChartKey, HistoryEntry } from "../../contracts/inspection.ts";
 import { boundedText } from "./bounded-text.ts";
 import { type ChartMove, type ChartObserver, ChartRecorder, type ChartView } from "./chart-recorder.ts";
+import { earlierEntries } from "./earlier.ts";
 import { Entries, type EntriesOwner } from "./entries.ts";
 import type { HistoryTeller } from "./teller.ts";
 
@@ -23,6 +24,8 @@ export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
   private subject: Pick<HistorySubject, "facts"> | undefined;
   private lastFacts: SandboxFacts | undefined;
   private readonly recorder: ChartRecorder;
+  /** Those before are an earlier daemon's, and in the journal. */
+  private readonly firstOwn: number;
   private keep: ((entry: HistoryEntry) => void) | undefined;
   /** Calls about a container or process that go on: what has no other cause has theirs. */
   private readonly calls = new Map<ChartKey, number>();
@@ -42,6 +45,9 @@ export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
     this.createdAt = createdAt;
     this.subject = subject;
     this.entries = new Entries(id, teller.now, this);
+    const earlier = earlierEntries(subject.earlier ?? []);
+    this.firstOwn = this.entries.restore(earlier);
+    this.startMs = earlier.find(({ kind, name }) => kind === "call" && name === "Controller.Start")?.ms;
     this.recorder = new ChartRecorder(this.entries, teller.now, this);
   }
 
@@ -120,7 +126,8 @@ export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
   }
 
   record(keep: (entry: HistoryEntry) => void): void {
-    for (const entry of this.entries.all) if (!this.entries.get(entry.id)) keep(entry);
+    for (const entry of this.entries.all)
+      if (entry.id >= this.firstOwn && !this.entries.get(entry.id)) keep(entry);
     this.keep = keep;
   }
 
