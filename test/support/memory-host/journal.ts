@@ -9,6 +9,7 @@ import type { HistoryEntry } from "../../../src/contracts/inspection.ts";
 export class MemoryJournal implements Journal {
   /** The facts that hold. */
   readonly facts = new Map<string, unknown>();
+  readonly isComplete = true;
   readonly entries: HistoryEntry[] = [];
   private nextRef = 1;
   private readonly open = new Map<number, HostResource>();
