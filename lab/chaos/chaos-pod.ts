@@ -297,7 +297,7 @@ export class ChaosPod implements Victim {
         "wrong",
         `${what} ended with ${exitCode} after ${[...container.causes].join(", ") || "nothing"}`,
       );
-    const logs = await checkLog(container.logFile, container.kind, exitCode);
+    const logs = await checkLog(container.logFile, container.kind, exitCode, container.causes);
     for (const stream of ["stdout", "stderr"] as const) record.checked(`${what} ${stream}`, logs[stream]);
     if (container.kind === "echo" && logs.stdout.lines < container.written)
       record.found("lost", `${what} has repeated ${logs.stdout.lines} of ${container.written} lines`);

@@ -3,7 +3,12 @@
  *
  * Owns a record of each process. containerd's questions (state, wait) are answered from the records, never by the guest.
  */
-import type { AdoptedContainer, KnownProcess, SandboxBackend } from "../../backends/backend.ts";
+import type {
+  AdoptedContainer,
+  BackendContainer,
+  KnownProcess,
+  SandboxBackend,
+} from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
@@ -55,6 +60,8 @@ export interface ContainerOptions {
 
 /** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
+/** From a guest's answer to SIGKILL until it has told of the end. With deadlines.guestKill, a stop keeps to its time. */
+const END_MS = 500;
 /** Kills within this time are told as one. */
 const OOM_GROUP_MS = 100;
 
@@ -187,7 +194,18 @@ export class Container {
 
   /** Signals a process, or all of the container. */
   async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
-    await (await this.inside.reach()).signal(execId, signal, all, token);
+    const inside = await this.inside.reach();
+    await inside.signal(execId, signal, all, token);
+    if (signal === SIGKILL && execId === "") void this.makeSureOfEnd(inside);
+  }
+
+  /** A guest that hangs since it has answered tells of no end. Another SIGKILL finds that out, and has a deadline. */
+  private async makeSureOfEnd(inside: BackendContainer): Promise<void> {
+    if ((await within(this.init.exited, END_MS)) !== undefined || !this.init.started) return;
+    await inside
+      .signal("", SIGKILL, true)
+      .catch(unlessGone)
+      .catch(() => undefined);
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {

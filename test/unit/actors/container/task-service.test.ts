@@ -72,7 +72,7 @@ describe("the journal of a pod", () => {
     const facts = memory.journals.get("pod")?.facts ?? new Map();
     expect(facts.get("sandbox")).toEqual(podSpec("pod"));
     const { identity } = memory.driver.vm("pod");
-    const vm = { id: "pod", ...identity, source: "boot", session: "test" };
+    const vm = { id: "pod", ...identity, source: "boot" };
     expect(facts.get("vm")).toMatchObject(vm);
     const { pid } = await tasks.create(containerRequest("pod", "c1"));
     expect(facts.get("container/c1")).toMatchObject({ bundle: "/bundles/c1" });
@@ -194,6 +194,23 @@ describe("a running container", () => {
     await tasks.kill("c1", "", 9, true);
     expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
     expect(tasks.state("c1", "").status).toBe("stopped");
+    await end();
+  });
+
+  it("ends with its VM if the guest hangs between its answer to SIGKILL and the end", async () => {
+    const { tasks, guest, end } = await running();
+    // it answers, and then nothing comes of it
+    Object.assign(guest, { signal: () => ({}) });
+    vi.useFakeTimers();
+    try {
+      await tasks.kill("c1", "", 9, true);
+      guest.faults.hangs = new Set(["process.signal"]);
+      const waited = tasks.wait("c1", "");
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestKill + 500);
+      expect(await waited).toMatchObject({ exitStatus: 137 });
+    } finally {
+      vi.useRealTimers();
+    }
     await end();
   });
 
