@@ -118,20 +118,18 @@ export class Run {
     vi.clearAllTimers();
   }
 
-  /** containerd's calls of the Controller have failed; its Task calls come again. */
+  /** No original is made anew, which takes long where VMs fail. containerd's calls of the Controller have failed; its Task calls come again. */
   private succeed(): void {
     this.dead = false;
     const { memory } = this;
     memory.restart(() => this.died());
     this.actors = memory.actors({ max: this.world.warm });
-    const { pool, original } = this.actors;
+    const { pool } = this.actors;
     const { life } = memory;
     const cleared = memory.recover(this.actors);
     cleared.then(
       () => {
-        if (life.isOver) return;
-        pool.start();
-        void original?.start();
+        if (!life.isOver) pool.start();
       },
       (error: unknown) => this.wrong.push(error),
     );

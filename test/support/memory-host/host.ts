@@ -145,6 +145,8 @@ export class MemoryHost {
   restart(onEnd?: () => void): void {
     this.life.end();
     this.driver.daemonDies();
+    this.networks.daemonDies();
+    this.forwards.daemonDies();
     this.templates?.leases.clear();
     this.users = new CountedUsers();
     this.histories = this.newHistories();

@@ -4,6 +4,7 @@
 import { releaseLostLeases } from "../../../src/actors/images/lost-leases.ts";
 import { type HostResource, undoResource } from "../../../src/actors/resources/kinds/kinds.ts";
 import { type LeftSandbox, readKnownSandbox } from "../../../src/actors/resources/known-sandbox.ts";
+import { identityOf, inOrderOfUndo } from "../../../src/actors/resources/recovery.ts";
 import { takeOver } from "../../../src/actors/sandbox/take-over.ts";
 import type { Actors } from "../../../src/daemon/actors.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
@@ -38,25 +39,23 @@ async function clear(
 ): Promise<void> {
   const spared = new Set(held.map(identityOf));
   for (const journal of journals) {
-    for (const { ref, resource } of [...journal.outstanding()].reverse()) {
+    for (const resource of inOrderOfUndo(journal.outstanding()))
       if (!spared.has(identityOf(resource))) await undoInMemory(host, resource);
-      await journal.undone(ref);
-    }
+    await Promise.all(journal.outstanding().map(({ ref }) => journal.undone(ref)));
     await journal.close();
   }
   await releaseLostLeases([{ left: held, keptAside: undefined }], host.images, host.logger);
 }
 
-/** VMs in memory are no processes of the keeper's. A fault of the host comes once. */
+/** VMs in memory are no processes of the keeper's, and must not be looked for on the real host. A fault of the host comes once. */
 async function undoInMemory(host: MemoryHost, resource: HostResource): Promise<void> {
-  if (resource.kind === "process") host.driver.vms.get(resource.id)?.die(-1, SIGKILL);
+  if (resource.kind === "process" && !host.keeper.processes.has(resource.id)) {
+    host.driver.vms.get(resource.id)?.die(-1, SIGKILL);
+    return;
+  }
   try {
     await undoResource(resource, host.ports);
   } catch {
     await undoResource(resource, host.ports);
   }
-}
-
-function identityOf(resource: HostResource): string {
-  return resource.kind === "process" ? `process ${resource.id}` : JSON.stringify(resource);
 }
