@@ -43,7 +43,11 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a node
 
   it("has nothing that nobody holds while pods run", async () => {
     const pod = await node.runPod();
-    await node.startContainer(pod, "exec sleep 1000");
+    const hostPath = join(node.node.directory, "shared");
+    await mkdir(hostPath);
+    // with a file server, whose child does the work
+    const mounts = [{ containerPath: "/shared", hostPath }];
+    await node.startContainer(pod, "exec sleep 1000", { mounts });
     expect(await client.reconcile(false)).toEqual({ differences: [], unknown: [] });
     expect(await doctor()).toMatchObject([{ verdict: "ok" }]);
   }, 120_000);
