@@ -11,7 +11,7 @@ import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
 import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
 import { NODE_HOST } from "../standalone/doctor/node-host.ts";
 import { reconcileWithoutDaemon } from "../standalone/doctor/without-daemon.ts";
-import { type DaemonOptions, inspectionSocket } from "./daemon-socket.ts";
+import { type DaemonOptions, daemonSocket } from "./daemon-socket.ts";
 
 export interface ExamineOptions extends DaemonOptions {
   /** What nobody holds is removed. */
@@ -32,7 +32,7 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   const parts = await locateParts(config).catch((error: unknown) =>
     error instanceof Error ? error : new Error(reasonOf(error)),
   );
-  const client = new InspectionClient(options.address ?? inspectionSocket(config));
+  const client = new InspectionClient(await daemonSocket(options, process.env, config));
   try {
     const daemon = await runningDaemon(client);
     const fix = options.fix === true;

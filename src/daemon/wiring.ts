@@ -6,8 +6,6 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
-import { releaseLostLeases } from "../actors/images/lost-leases.ts";
-import { recover } from "../actors/resources/recovery.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -24,6 +22,7 @@ import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
+import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
@@ -74,12 +73,16 @@ export async function wireDaemon(
     logger,
     async start() {
       metrics.open();
-      const recovered = await recover(journalDirectory(config), core.resourcePorts, logger);
-      await releaseLostLeases(recovered, core.images, logger);
-      const { version, acceleration } = await core.driver.probe();
+      const [{ version, acceleration }, { cleared }] = await Promise.all([
+        core.driver.probe(),
+        succeedPreviousDaemon(journalDirectory(config), core, logger),
+      ]);
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
       await controller.listen(socket);
+      const vmm = core.driver.name;
+      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      const left = await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -87,9 +90,7 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      reconciling.start(recovered.flatMap(({ journal, failed }) => (failed.length > 0 ? [journal] : [])));
-      const vmm = core.driver.name;
-      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      reconciling.start(left);
     },
     async leave() {
       // pods are served meanwhile

@@ -31,6 +31,7 @@ export {
   joinUplink,
   leaveTaps,
   lookAgain,
+  lookForTaps,
   readHostNetwork,
   readNetwork,
   takeLocalhost,
