@@ -88,7 +88,7 @@ export async function wireDaemon(
       await controller.listen(socket);
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
-      await cleared;
+      const left = await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
