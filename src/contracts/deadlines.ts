@@ -17,6 +17,10 @@ export const DEADLINES = {
   provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
   adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },
+  takeOver: {
+    ms: 30_000,
+    wait: "Reaching a sandbox's VMM and guest again that an earlier daemon has left running. Then the sandbox is taken down.",
+  },
   launch: {
     ms: 60_000,
     wait: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",

@@ -6,8 +6,6 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
-import { releaseLostLeases } from "../actors/images/lost-leases.ts";
-import { recover } from "../actors/resources/recovery.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
@@ -25,6 +23,7 @@ import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
+import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
@@ -75,12 +74,16 @@ export async function wireDaemon(
     async start() {
       metrics.open();
       logs.start();
-      const recovered = await recover(journalDirectory(config), core.resourcePorts, logger);
-      await releaseLostLeases(recovered, core.images, logger);
-      const { version, acceleration } = await core.driver.probe();
+      const [{ version, acceleration }, { cleared }] = await Promise.all([
+        core.driver.probe(),
+        succeedPreviousDaemon(journalDirectory(config), core, logger),
+      ]);
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
       await controller.listen(socket);
+      const vmm = core.driver.name;
+      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -88,8 +91,6 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      const vmm = core.driver.name;
-      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
     async leave() {
       // pods are served meanwhile

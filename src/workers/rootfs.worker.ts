@@ -30,6 +30,7 @@ export {
   joinUplink,
   leaveTaps,
   lookAgain,
+  lookForTaps,
   readHostNetwork,
   readNetwork,
   takeLocalhost,

@@ -7,6 +7,7 @@
 import * as sys from "sys";
 import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import type { SandboxInventory } from "../../../src/protocol/guest/inventory.ts";
 import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
@@ -24,6 +25,8 @@ import { OomWatch } from "./oom-watch.ts";
 const GONE_WITHIN_MS = 10_000;
 /** How long running processes may take to stop. One that waits for a disk stops only afterwards. */
 const FROZEN_WITHIN_MS = 10_000;
+/** How long a daemon that takes the guest over waits for what the last one has begun. It may abandon it then. */
+const EXECS_MADE_WITHIN_MS = 5_000;
 const NO_SUCH_CPUS = "the guest does not have the CPUs or memory nodes that the spec names";
 
 /** What a container takes from its sandbox. */
@@ -182,6 +185,20 @@ export class Container {
     throw blazarError("GuestFailed", "pause a container", "a process in it cannot be stopped", {
       subject: this.id,
     });
+  }
+
+  /** Resolves when no exec is being made, or after a moment. */
+  async settled(): Promise<void> {
+    await poll(this.context.loop, EXECS_MADE_WITHIN_MS, () => (this.starting.size === 0 ? true : undefined));
+  }
+
+  inventory(): Omit<SandboxInventory["containers"][number], "returned"> {
+    const processes = [["", this.init] as const, ...this.execs].map(([execId, process]) => {
+      const { state, status, stdio } = process;
+      return { execId, state, status, streams: stdio.streams };
+    });
+    this.oom.check();
+    return { id: this.id, paused: this.cgroup.frozen(), oomKilled: this.oom.killed, processes };
   }
 
   signalAll(signal: number): void {

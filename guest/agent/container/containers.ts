@@ -7,6 +7,7 @@
 
 import { deferred } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
+import type { SandboxInventory } from "../../../src/protocol/guest/inventory.ts";
 import type {
   ContainerCreate,
   PidResult,
@@ -20,6 +21,9 @@ import { checkedId } from "../path-checks.ts";
 import type { ContainerProcess } from "../process/process.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { Container } from "./container.ts";
+
+/** More signals than a daemon can have under way when it dies. */
+const MAX_TOKENS = 256;
 
 /** A container's id; `settled` resolves when the creation has succeeded or failed. */
 interface Entry {
@@ -39,6 +43,8 @@ export class Containers {
   private readonly sandbox: Sandbox;
   private readonly events: ContainerEvents;
   private readonly entries = new Map<string, Entry>();
+  /** Tokens of signals that were sent, oldest first. */
+  private readonly signalled = new Set<string>();
 
   constructor(context: AgentContext, sandbox: Sandbox, events: ContainerEvents) {
     this.context = context;
@@ -139,9 +145,23 @@ export class Containers {
     await this.container(id).abandonExec(execId);
   }
 
-  signal({ id, execId, signal, all }: ProcessSignal): void {
-    if (!all) return this.process(id, execId).signal(signal);
-    this.container(id).signalAll(signal);
+  signal({ id, execId, signal, all, token }: ProcessSignal): void {
+    if (token !== undefined && this.signalled.has(token)) return;
+    if (all) this.container(id).signalAll(signal);
+    else this.process(id, execId).signal(signal);
+    if (token !== undefined) this.remember(token);
+  }
+
+  /** For a daemon that takes the guest over. A container that is being made has no process yet. */
+  async inventory(): Promise<SandboxInventory> {
+    await Promise.all([...this.entries.values()].map(({ container }) => container?.settled()));
+    const containers = [...this.entries].map(([id, { container }]) => {
+      if (container === undefined)
+        return { id, paused: false, oomKilled: false, processes: [], returned: [] };
+      const returned = container.init.state === "exited" ? this.returnedBy(container) : [];
+      return { ...container.inventory(), returned };
+    });
+    return { containers };
   }
 
   resize(id: string, execId: string, rows: number, columns: number): void {
@@ -158,6 +178,12 @@ export class Containers {
         }),
       ),
     );
+  }
+
+  private remember(token: string): void {
+    this.signalled.add(token);
+    const [oldest] = this.signalled;
+    if (this.signalled.size > MAX_TOKENS && oldest !== undefined) this.signalled.delete(oldest);
   }
 
   private container(id: string): Container {

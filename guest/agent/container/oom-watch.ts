@@ -31,6 +31,11 @@ export class OomWatch {
     this.tell();
   }
 
+  /** Whether processes were killed so. */
+  get killed(): boolean {
+    return this.kills > 0;
+  }
+
   stop(): void {
     this.watch?.stop();
     if (this.descriptor >= 0) sys.close(this.descriptor);

@@ -13,7 +13,7 @@ import { delay } from "../../../native/runtime/promises.ts";
 import { QueuedWriter } from "../../../native/runtime/queued-writer.ts";
 import { textCodec } from "../../../native/runtime/text-codec.ts";
 import type { BlazarError } from "../../../src/contracts/errors.ts";
-import { AGENT_PORT_NAME } from "../../../src/protocol/guest/messages.ts";
+import { AGENT_PORT_NAME, GUEST_PROTOCOL_MINOR } from "../../../src/protocol/guest/messages.ts";
 import { GUEST_MAX_FRAME_BYTES, GUEST_MAX_REQUEST_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { Peer } from "../../../src/protocol/wire/peer.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
@@ -75,6 +75,8 @@ export class Channel {
       stepClock: () => os.now(),
       onEvent: (event) => this.logger.warn("the host sent an event, but a host has no events", { event }),
       ownsStreams: false,
+      minor: GUEST_PROTOCOL_MINOR,
+      onReplaced: () => this.port?.writer.reset(),
       onViolation: (error) => this.violated(error),
     });
   }
@@ -111,10 +113,7 @@ export class Channel {
 
   private edge(events: number): void {
     if ((events & sys.EPOLLHUP) !== 0) return this.hungUp();
-    if (!this.attached) {
-      this.attached = true;
-      this.peer.attach((frame) => this.send(frame));
-    }
+    if (!this.attached) this.attach();
     this.read();
   }
 
@@ -150,15 +149,32 @@ export class Channel {
   }
 
   /**
-   * Drops the frames that the host has left unfinished, and waits for a host to come back. Drops once only: the hello of
-   * the next host can arrive before the device reports that a host is there.
+   * Drops the frames that the host has left unfinished, and waits for a host to come back. The next host's hello can arrive
+   * before the device reports that a host is there: it begins with a mark, and is kept.
    */
   private hungUp(): void {
     const port = this.port;
     if (!this.attached || port === undefined) return;
     this.detach();
     port.writer.reset();
-    while (sys.read(port.fd, this.buffer.buffer, 0, READ_BYTES) > 0);
+    for (;;) {
+      const size = sys.read(port.fd, this.buffer.buffer, 0, READ_BYTES);
+      if (size <= 0) return;
+      const bytes = this.buffer.subarray(0, size);
+      if (!this.peer.beginsAnew(bytes)) continue;
+      this.attach();
+      return this.receive(bytes);
+    }
+  }
+
+  private attach(): void {
+    this.attached = true;
+    this.peer.attach((frame) => this.send(frame));
+  }
+
+  private receive(bytes: Uint8Array): void {
+    this.peer.receive(bytes);
+    this.loop.defer(() => this.read());
   }
 
   private detach(): void {

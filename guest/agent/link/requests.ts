@@ -160,6 +160,7 @@ function sandboxHandlers(
       return {};
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
+    "sandbox.inventory": () => containers.inventory(),
     "sandbox.shutdown": async () => {
       end();
       await containers.deleteAll();

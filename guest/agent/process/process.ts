@@ -57,6 +57,7 @@ export class ContainerProcess {
   private readonly exit = deferred<number>();
   private readonly ended = deferred<void>();
   private phase: ProcessState = "created";
+  private shown = 0;
   private isGone = false;
 
   private constructor(context: AgentContext, { launch, stdio, onEnd }: Begun, pid: number) {
@@ -89,7 +90,12 @@ export class ContainerProcess {
     return this.phase;
   }
 
-  /** The status that a shell would show; resolves once the process has ended and its output has been handed over. */
+  /** The status that a shell would show; 0 until the process has exited. */
+  get status(): number {
+    return this.shown;
+  }
+
+  /** The {@link status}; resolves once the process has ended and its output has been handed over. */
   get exited(): Promise<number> {
     return this.exit.promise;
   }
@@ -140,7 +146,8 @@ export class ContainerProcess {
       this.context.logger.warn("the last output of a process could not be read", { pid: this.pid, error });
     }
     this.phase = "exited";
-    this.exit.resolve(shellStatus(status));
+    this.shown = shellStatus(status);
+    this.exit.resolve(this.shown);
   }
 }
 

@@ -19,7 +19,7 @@ const END_OF_OUTPUT_MS = 500;
 export class ProcessStdio {
   private readonly loop: EventLoop;
   private readonly peer: Peer;
-  private readonly streams: GuestStdio;
+  readonly streams: GuestStdio;
   private readonly terminal: boolean;
   /** The child's descriptors 0, 1 and 2. With a terminal they are /dev/null until the child has opened it. */
   readonly childEnds: number[] = [];

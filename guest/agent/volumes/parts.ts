@@ -7,7 +7,7 @@
 import * as sys from "sys";
 import { check, checkValue, failure } from "../../../native/runtime/check.ts";
 import { writeAll } from "../../../native/runtime/files.ts";
-import type { VolumePart } from "../../../src/protocol/guest/messages.ts";
+import type { VolumePart } from "../../../src/protocol/guest/volumes.ts";
 import { checkedVolumePath } from "../path-checks.ts";
 
 const RESOLVE = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS;

@@ -9,7 +9,7 @@ import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { makeDirectories } from "../../../native/runtime/files.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { VolumeSwap, VolumeWrite } from "../../../src/protocol/guest/messages.ts";
+import type { VolumeSwap, VolumeWrite } from "../../../src/protocol/guest/volumes.ts";
 import { VOLUMES } from "../guest-paths.ts";
 import { checkedVolumeName } from "../path-checks.ts";
 import { PartWriter, removeTree, renameWithin } from "./parts.ts";

@@ -16,6 +16,7 @@ import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
   GUEST_ITSELF,
+  GUEST_PROTOCOL_MINOR,
   GUEST_REQUESTS,
   GUEST_STEPS,
   type GuestHello,
@@ -26,8 +27,9 @@ import {
   type ProcessExited,
 } from "../../protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import type { Hello } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
-import { type Hello, Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
+import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
@@ -61,6 +63,8 @@ export interface GuestLinkOptions {
   readonly traffic?: GuestTraffic | undefined;
   /** What is told of requests; default: nothing. */
   readonly history?: SandboxHistory;
+  /** {@link GuestLink.mark} of an earlier daemon, whose guest is taken over. */
+  readonly mark?: string | undefined;
 }
 
 /** Asked again and again by kubelet, also of a pod that does nothing. */
@@ -72,6 +76,9 @@ const BUFFERED_EVENTS = 4096;
 const MAX_LOG_CHARACTERS = 1024;
 /** Log lines a guest may write over its life: it must not fill the host's log. */
 const MAX_LOG_LINES = 200;
+/** So long an agent is left alone that has said hello and has not answered. */
+const GREET_AGAIN_MS = 300;
+const MAX_GREETINGS = 20;
 
 /** A live link to a guest. */
 export class GuestLink {
@@ -80,11 +87,16 @@ export class GuestLink {
   private unheard: GuestEvent[] = [];
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
-  private nextStream = 1;
   private logLines = 0;
   private logText = "";
   private greeted: ((hello: GuestHello) => void) | undefined;
   private refused: ((error: BlazarError) => void) | undefined;
+  private greetings = 0;
+  /**
+   * What a later daemon needs to take over the guest, in whatever state this one leaves the link. It is a secret between
+   * daemon and agent.
+   */
+  readonly mark: string;
   /** What the agent said of itself; rejects when the link is lost before. */
   readonly hello: Promise<GuestHello>;
   /** The guest's events, first those that nobody has heard yet; completes after `lost`. */
@@ -107,6 +119,7 @@ export class GuestLink {
   ) {
     this.owner = options;
     this.history = options.history ?? NO_HISTORY;
+    this.mark = options.mark ?? secret();
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -117,6 +130,13 @@ export class GuestLink {
       text: options.text,
       maxFrameBytes: GUEST_MAX_FRAME_BYTES,
       ownsStreams: true,
+      minor: GUEST_PROTOCOL_MINOR,
+      beginning: {
+        nonce: secret,
+        mark: this.mark,
+        marked: options.mark !== undefined,
+        onUnanswered: () => this.greetAgain(),
+      },
       helloBody: () => ({ role: "host" }),
       onHello: (hello) => this.onHello(hello),
       onRequest: (op) =>
@@ -189,9 +209,9 @@ export class GuestLink {
     this.history = history;
   }
 
-  /** A stream id that this link has never used. */
+  /** A stream id that no daemon has used on this link. */
   allotStream(): number {
-    return this.nextStream++;
+    return this.peer.allotStream();
   }
 
   openStream(id: number, handler: StreamHandler): void {
@@ -226,6 +246,14 @@ export class GuestLink {
     this.link.close();
     this.subject.next({ type: "lost", error });
     this.subject.complete();
+  }
+
+  /** The agent may have dropped this end's hello with what an earlier daemon has left on the link. */
+  private greetAgain(): void {
+    if (this.greetings >= MAX_GREETINGS) return;
+    this.greetings++;
+    const timer = setTimeout(() => this.peer.greetAgain(), GREET_AGAIN_MS);
+    timer.unref?.();
   }
 
   private onHello(hello: Hello): void {
@@ -272,6 +300,11 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** 128 random bits in hex. */
+function secret(): string {
+  return globalThis.crypto.randomUUID().replaceAll("-", "");
 }
 
 /** What takes the steps in which a guest says to have answered: known ones, within the time that the request took. */

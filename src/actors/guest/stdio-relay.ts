@@ -26,6 +26,16 @@ export interface StdioHost {
   openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding>;
 }
 
+/** Nobody is there to send or to take anything. */
+export const NO_LINK: StreamLink = {
+  allotStream: () => 0,
+  openStream: () => undefined,
+  closeStream: () => undefined,
+  sendFrame: () => undefined,
+  sendData: () => undefined,
+  sendEnd: () => undefined,
+};
+
 interface Output {
   readonly stream: number;
   /** Offset after the last byte passed on. */
@@ -42,6 +52,8 @@ export class StdioRelay {
   private inputAck: { offset: number; window: number } | undefined;
   private settle: (() => void) | undefined;
   private closed = false;
+  /** The guest will send no more. */
+  private terminated = false;
   /** What the guest is told. */
   readonly streams: GuestStdio;
   /** Resolves when every output has ended and is in its FIFO, or the relay is closed. */
@@ -52,9 +64,11 @@ export class StdioRelay {
     private readonly id: string,
     private readonly paths: StdioPaths,
     terminal: boolean,
+    /** Those that an earlier daemon has told the guest: its relay is taken up where it was. */
+    private readonly adopted?: GuestStdio,
   ) {
     // With a terminal there is one output; containerd names a stderr FIFO all the same (facts: ignore it).
-    this.streams = {
+    this.streams = adopted ?? {
       stdin: paths.stdin === "" ? 0 : link.allotStream(),
       stdout: link.allotStream(),
       stderr: terminal ? 0 : link.allotStream(),
@@ -86,11 +100,8 @@ export class StdioRelay {
 
   /** The guest will send no more: end every output where it is. */
   terminate(): void {
-    for (const [name, output] of this.outputs) {
-      if (output.ended) continue;
-      output.ended = true;
-      this.binding?.end(name, output.forwarded);
-    }
+    this.terminated = true;
+    for (const [name, output] of this.outputs) this.endWhereItIs(name, output);
   }
 
   /** Gives up what is left; idempotent. */
@@ -102,10 +113,24 @@ export class StdioRelay {
     await this.binding?.close();
   }
 
+  /** Where an adopted one is, is known with its FIFO's first ack. */
+  private endWhereItIs(name: OutputStream, output: Output): void {
+    if (output.ended || (this.adopted !== undefined && output.ack === undefined)) return;
+    output.ended = true;
+    this.binding?.end(name, output.forwarded);
+  }
+
+  private outputOf(name: OutputStream, stream: number): Output {
+    const known = this.outputs.get(name);
+    if (known !== undefined) return known;
+    const output: Output = { stream, forwarded: 0, ended: false, ack: undefined };
+    this.outputs.set(name, output);
+    return output;
+  }
+
   private openOutput(name: OutputStream, stream: number, wanted: boolean): void {
     if (!wanted) return this.swallow(stream);
-    const output: Output = this.outputs.get(name) ?? { stream, forwarded: 0, ended: false, ack: undefined };
-    this.outputs.set(name, output);
+    const output = this.outputOf(name, stream);
     this.link.openStream(stream, {
       attached: () => this.passAck(output),
       data: (offset, bytes) => {
@@ -122,10 +147,12 @@ export class StdioRelay {
 
   private acknowledged(name: OutputStream, offset: number, window: number): void {
     const stream = name === "stdout" ? this.streams.stdout : this.streams.stderr;
-    const output = this.outputs.get(name) ?? { stream, forwarded: 0, ended: false, ack: undefined };
-    this.outputs.set(name, output);
+    const output = this.outputOf(name, stream);
+    // an earlier daemon has passed on what is in the FIFO
+    if (!output.ended && this.adopted !== undefined) output.forwarded = Math.max(output.forwarded, offset);
     output.ack = { offset, window };
     this.passAck(output);
+    if (this.terminated) this.endWhereItIs(name, output);
     if (output.ended && offset > output.forwarded) this.checkDrained();
   }
 
@@ -158,6 +185,7 @@ export class StdioRelay {
   private swallow(stream: number): void {
     const receiver: StreamReceiver = new StreamReceiver({
       stream,
+      ...(this.adopted === undefined ? {} : { offset: "unknown" }),
       send: (frame) => this.link.sendFrame(frame),
       onData: (bytes) => receiver.consumed(bytes.length),
       onEnd: () => receiver.consumedEnd(),

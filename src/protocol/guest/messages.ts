@@ -19,7 +19,15 @@ import {
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
 import { networkDial } from "./dial.ts";
+import { sandboxInventory } from "./inventory.ts";
 import { guestNetwork } from "./network.ts";
+import { volumeRemove, volumeSwap, volumeWrite } from "./volumes.ts";
+
+/**
+ * What the protocol has learned since the major version came: 1 = `sandbox.inventory`, tokens of signals, and hellos that
+ * answer. Nothing that an older agent lacks may be needed: `Unimplemented` is an answer.
+ */
+export const GUEST_PROTOCOL_MINOR = 1;
 
 /** Name of the virtio-serial port, in /sys/class/virtio-ports. */
 export const AGENT_PORT_NAME = "blazar.agent.0";
@@ -147,48 +155,6 @@ export const imagePrepare = object({
   serial: string,
 });
 
-/** A part of a file's content in base64 fits a string of a message. */
-export const VOLUME_PART_CHARACTERS = 256 * 1024;
-
-/** Something in a volume; what is there already of the same type is changed. */
-export const volumePart = object({
-  /** Relative to the volume; "" is the volume itself. */
-  path: string,
-  type: oneOf("directory", "file", "link"),
-  mode: integer(0, 0o7777),
-  uid: uint32,
-  gid: uint32,
-  mtimeMs: integer(Number.MIN_SAFE_INTEGER),
-  /** Where the content belongs in a file. At 0 the file begins anew. */
-  offset: integer(),
-  /** Base64 of bytes of a file, or the target of a link. */
-  content: string,
-});
-export type VolumePart = ReturnType<typeof volumePart>;
-
-const volume = object({
-  /** `[a-z0-9-]{1,31}`. */
-  name: string,
-  /** Bytes of a tmpfs of its own; undefined = among the copies that the guest has. */
-  bytes: optional(integer(0)),
-  parts: array(volumePart, 4096),
-});
-
-/** `volume.write`: makes volumes in the guest's memory, or writes more into them. */
-export const volumeWrite = object({ volumes: array(volume, 1024) });
-export type VolumeWrite = ReturnType<typeof volumeWrite>;
-
-/** `volume.swap`: renames within a volume, each at once and over what is there; then removes trees. */
-export const volumeSwap = object({
-  name: string,
-  renames: array(object({ from: string, to: string }), 8192),
-  removed: array(string, 8192),
-});
-export type VolumeSwap = ReturnType<typeof volumeSwap>;
-
-/** `volume.remove`: removes volumes that no container has. Those that are not there are no error. */
-export const volumeRemove = object({ names: array(string, 1024) });
-
 /** Stream ids of a process; 0 = not connected. With a terminal, stderr is 0. */
 export const guestStdio = object({ stdin: uint32, stdout: uint32, stderr: uint32 });
 export type GuestStdio = ReturnType<typeof guestStdio>;
@@ -298,8 +264,21 @@ export type ProcessExec = ReturnType<typeof processExec>;
 export const processRef = object({ id, execId: string });
 
 /** `process.signal`: `all` = every process of the container. */
-export const processSignal = object({ id, execId: string, signal, all: boolean });
-export type ProcessSignal = ReturnType<typeof processSignal>;
+export const processSignal: Check<ProcessSignal> = object({
+  id,
+  execId: string,
+  signal,
+  all: boolean,
+  /** A signal whose token was obeyed before is not sent again. */
+  token: optional(string),
+});
+export interface ProcessSignal {
+  readonly id: string;
+  readonly execId: string;
+  readonly signal: number;
+  readonly all: boolean;
+  readonly token?: string | undefined;
+}
 
 /** `process.resize`: the window size of a process's terminal, in cells. */
 export const processResize = object({
@@ -356,6 +335,8 @@ export const GUEST_REQUESTS = {
   /** The pod's namespace on the host has changed; may be repeated. */
   "network.apply": { params: networkApply, result: nothing },
   "clock.adjust": { params: clockAdjust, result: clockReading },
+  /** What an earlier daemon has left; waits a moment for execs that are being made. */
+  "sandbox.inventory": { params: nothing, result: sandboxInventory },
   "volume.write": { params: volumeWrite, result: nothing },
   "volume.swap": { params: volumeSwap, result: nothing },
   "volume.remove": { params: volumeRemove, result: nothing },

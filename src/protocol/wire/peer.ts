@@ -7,17 +7,24 @@
  * of the protocol ends in `onViolation`, which must close the link.
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
-import { type ErrorFallback, errorFromRecord, errorToRecord } from "./error-record.ts";
-import { encodeAck, encodeFrame, type Frame, FrameDecoder, FrameType, withSequence } from "./frame.ts";
+import { type ErrorFallback, errorFromRecord } from "./error-record.ts";
+import {
+  concat,
+  encodeAck,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  FrameType,
+  withSequence,
+} from "./frame.ts";
+import { type Hello, markBytes, PROTOCOL_VERSION, readHello } from "./hello.ts";
+import { HelloSearch } from "./hello-search.ts";
 import { isRecord, parseJson, type TextCodec } from "./json.ts";
+import { RequestAnswers } from "./request-answers.ts";
 import { RequestParts, requestFrames } from "./request-parts.ts";
-import { type MarkStep, type RequestStep, readSteps, StepMarks, unmarked } from "./request-steps.ts";
+import { type MarkStep, type RequestStep, readSteps } from "./request-steps.ts";
 import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
-/** Version of the protocol; both ends refuse another major one. */
-export const PROTOCOL_VERSION = 1;
-/** Responses that are remembered, for a peer that resends its requests after a reconnect. */
-const REMEMBERED_RESPONSES = 256;
 /** Unacknowledged events that are kept. More of them mean that nobody has listened for very long. */
 const MAX_RETAINED_EVENTS = 65_536;
 /** Stands for the parts of an error that a failed response lacks. */
@@ -26,14 +33,19 @@ const REMOTE_FAILURE: ErrorFallback = { code: "GuestFailed", operation: "answer 
 /** What {@link Peer.openStream} takes. */
 export type { StreamHandler };
 
-/** First message either way. `body` is the role's own (guest/messages.ts, keeper/messages.ts). */
-export interface Hello {
-  readonly version: number;
-  /** Identifies one life of the sending process. Another session has forgotten everything. */
-  readonly session: string;
-  /** Number of the last event that the sender has handled in the receiver's session; 0 if none. */
-  readonly eventsHandled: number;
-  readonly body: unknown;
+/**
+ * How an end begins on a link on which the rest of its earlier life may be under way. The other end answers the nonce, and
+ * nothing before that answer counts. The mark makes the other end drop what is unfinished.
+ */
+export interface Beginning {
+  /** Fresh at each call, and nobody can guess it. */
+  readonly nonce: () => string;
+  /** 32 hex digits that only the two ends know, the same in all lives of this end. */
+  readonly mark: string;
+  /** An earlier life of this end has told the mark. */
+  readonly marked: boolean;
+  /** A hello has come that answers nobody: the other end may have missed this end's. See {@link Peer.greetAgain}. */
+  readonly onUnanswered: () => void;
 }
 
 export interface PeerOptions {
@@ -57,6 +69,12 @@ export interface PeerOptions {
   readonly onExtension?: (frame: Frame) => void;
   /** True where the other end may only use streams that this end has opened. */
   readonly ownsStreams: boolean;
+  /** Minor version of this end's protocol; default: none is told. */
+  readonly minor?: number;
+  /** Default: the link begins with this end's life. */
+  readonly beginning?: Beginning;
+  /** Another life of the other end is there, and the old one's link was not seen to go: drop what waits for that. */
+  readonly onReplaced?: () => void;
   /** The peer broke the protocol: close the link. */
   readonly onViolation: (error: BlazarError) => void;
 }
@@ -73,19 +91,28 @@ export class Peer {
   private transport: ((frame: Uint8Array) => void) | undefined;
   private greeted = false;
   private peerSession = "";
+  /** While the other end's hello is looked for. */
+  private search: HelloSearch | undefined;
+  private nonce: string | undefined;
+  /** The nonce that this end's hello answers; undefined for an older other end. */
+  private answers: string | undefined;
+  /** How another life of the other end begins. */
+  private mark: Uint8Array | undefined;
   private nextRequest = 1;
   private readonly pending = new Map<number, PendingRequest>();
-  private readonly responses = new Map<number, Uint8Array | "running">();
   private nextEvent = 1;
   private readonly events = new Map<number, Uint8Array>();
   private eventsHandled = 0;
   private readonly streams: StreamTable;
   private readonly parts: RequestParts;
+  private readonly answered: RequestAnswers;
 
   constructor(private readonly options: PeerOptions) {
     this.decoder = new FrameDecoder(options.maxFrameBytes);
     this.streams = new StreamTable(options.ownsStreams);
     this.parts = new RequestParts(options.maxRequestBytes ?? options.maxFrameBytes);
+    const { text, onRequest, stepClock } = options;
+    this.answered = new RequestAnswers({ text, onRequest, stepClock, send: (frame) => this.send(frame) });
   }
 
   /** True between the peer's hello and {@link detach}. */
@@ -97,14 +124,31 @@ export class Peer {
   attach(transport: (frame: Uint8Array) => void): void {
     this.detach();
     this.transport = transport;
-    const { session, helloBody } = this.options;
+    const { beginning, text } = this.options;
+    this.nonce = beginning?.nonce();
+    this.search =
+      beginning === undefined ? undefined : new HelloSearch(text, this.nonce ?? "", beginning.onUnanswered);
+    this.sendHello();
+  }
+
+  /** Says hello once more, to an other end that has not answered. */
+  greetAgain(): void {
+    if (this.transport !== undefined && !this.greeted) this.sendHello();
+  }
+
+  private sendHello(): void {
+    const { session, helloBody, minor, beginning, ownsStreams } = this.options;
     const hello: Hello = {
       version: PROTOCOL_VERSION,
+      ...(minor === undefined ? {} : { minor }),
       session,
       eventsHandled: this.eventsHandled,
+      ...(beginning === undefined ? {} : { nonce: this.nonce, mark: beginning.mark }),
+      ...(ownsStreams ? {} : { answers: this.answers ?? "", streams: this.streams.highest }),
       body: helloBody(),
     };
-    transport(this.json(FrameType.Hello, 0, hello));
+    const frame = this.json(FrameType.Hello, 0, hello);
+    this.transport?.(beginning?.marked === true ? concat(markBytes(beginning.mark), frame) : frame);
   }
 
   /** The transport is gone. Requests and events wait for the next one. */
@@ -112,6 +156,7 @@ export class Peer {
     if (this.transport === undefined) return;
     this.transport = undefined;
     this.greeted = false;
+    this.answers = undefined;
     this.parts.reset();
     this.decoder.reset();
     this.streams.detached();
@@ -120,21 +165,46 @@ export class Peer {
   /** The other end will not come back: fails every open request. */
   close(error: BlazarError): void {
     this.detach();
+    this.failRequests(error);
+  }
+
+  /** Whoever was asked is gone: fails every open request. */
+  failRequests(error: BlazarError): void {
     const open = [...this.pending.values()];
     this.pending.clear();
     for (const request of open) request.reject(error);
   }
 
-  /** Feeds bytes from the transport. */
+  /** Feeds bytes from the transport. A {@link Beginning}'s mark is looked for at the start of a chunk. */
   receive(chunk: Uint8Array): void {
     const transport = this.transport;
     try {
-      this.decoder.push(chunk, (frame) => {
+      const bytes = this.current(chunk);
+      if (bytes === undefined) return;
+      this.decoder.push(bytes, (frame) => {
         if (this.transport === transport) this.dispatch(frame);
       });
     } catch (error) {
       this.options.onViolation(BlazarError.wrap(error, "FrameMalformed", { operation: "handle a frame" }));
     }
+  }
+
+  /** Whether another life of the other end begins with these bytes. */
+  beginsAnew(chunk: Uint8Array): boolean {
+    return this.mark?.every((byte, index) => chunk[index] === byte) ?? false;
+  }
+
+  /** What of the bytes is of the other end's present life. */
+  private current(chunk: Uint8Array): Uint8Array | undefined {
+    if (this.search !== undefined) {
+      const bytes = this.search.push(chunk);
+      if (bytes !== undefined) this.search = undefined;
+      return bytes;
+    }
+    if (this.mark === undefined || !this.beginsAnew(chunk)) return chunk;
+    this.decoder.reset();
+    this.parts.reset();
+    return chunk.subarray(this.mark.length);
   }
 
   /**
@@ -172,6 +242,11 @@ export class Peer {
     const frame = this.json(FrameType.Event, number, { event, params });
     this.events.set(number, frame);
     this.send(frame);
+  }
+
+  /** A stream id that this end has never used, nor an earlier life of it; known at the other end's hello. */
+  allotStream(): number {
+    return this.streams.allot();
   }
 
   /** Registers a stream's owner. If the link is up, `attached` is called at once. */
@@ -215,34 +290,39 @@ export class Peer {
     }
   }
 
+  /**
+   * The end that owns no streams may see nothing of a link's end but a second hello: it starts over, with a hello of its
+   * own. For the end that owns them, the second hello of one life is that answer, and one of another life means that the
+   * other end has restarted.
+   */
   private greet(frame: Frame): void {
-    // If a host reconnects before the guest notices the hang-up, a second hello is all that the guest sees: it starts
-    // over. For the host, a second hello means that the agent has restarted and lost its containers.
-    if (this.greeted && this.options.ownsStreams)
-      throw unexpected("a second hello, so the other end has restarted");
-    if (this.greeted && this.transport !== undefined) this.attach(this.transport);
-    this.hello(frame);
+    const hello = readHello(this.options.text, frame);
+    const sameSession = hello.session === this.peerSession;
+    if (this.options.ownsStreams) {
+      if (this.greeted && !sameSession) throw unexpected("a second hello, so the other end has restarted");
+      if (this.greeted) this.streams.detached();
+      this.streams.reserve(hello.streams ?? 0);
+    } else this.answer(hello, sameSession);
+    this.hello(hello, sameSession);
   }
 
-  private hello(frame: Frame): void {
-    const hello = this.parse(frame);
-    const { version, session, eventsHandled } = hello;
-    if (typeof version !== "number" || typeof session !== "string" || typeof eventsHandled !== "number") {
-      throw blazarError("FrameMalformed", "read a hello", "version, session or eventsHandled is missing");
+  private answer({ nonce, mark }: Hello, sameSession: boolean): void {
+    const { transport, greeted } = this;
+    if (greeted && !sameSession) this.options.onReplaced?.();
+    if (greeted && transport !== undefined) {
+      this.detach();
+      this.transport = transport;
     }
-    if (version !== PROTOCOL_VERSION) {
-      throw blazarError(
-        "ProtocolVersion",
-        "greet the other end",
-        `it speaks version ${version} of the protocol, this end speaks ${PROTOCOL_VERSION}`,
-        { remedy: "use a keeper and a guest image of the same release as blazard" },
-      );
-    }
-    const sameSession = session === this.peerSession;
-    if (!sameSession) this.forgetPeer(session);
+    this.answers = nonce;
+    this.mark = mark === undefined ? undefined : markBytes(mark);
+    if (greeted || nonce !== undefined) this.sendHello();
+  }
+
+  private hello(hello: Hello, sameSession: boolean): void {
+    if (!sameSession) this.forgetPeer(hello.session);
     this.greeted = true;
-    this.options.onHello({ version, session, eventsHandled, body: hello["body"] }, sameSession);
-    this.eventsAcknowledged(eventsHandled);
+    this.options.onHello(hello, sameSession);
+    this.eventsAcknowledged(hello.eventsHandled);
     for (const { frames } of this.pending.values()) for (const frame of frames) this.send(frame);
     for (const event of this.events.values()) this.send(event);
     this.streams.attached();
@@ -251,7 +331,7 @@ export class Peer {
   private forgetPeer(session: string): void {
     this.peerSession = session;
     this.eventsHandled = 0;
-    this.responses.clear();
+    this.answered.forget();
     this.renumberEvents();
   }
 
@@ -268,39 +348,10 @@ export class Peer {
 
   private requested(last: Frame): void {
     const frame = this.parts.whole(last);
-    const id = frame.sequence;
-    const known = this.responses.get(id);
-    if (known === "running") return;
-    if (known !== undefined) return this.send(known);
+    if (this.answered.again(frame)) return;
     const { op, params, steps } = this.parse(frame);
     if (typeof op !== "string") throw unexpected("a request without an op");
-    this.responses.set(id, "running");
-    const session = this.peerSession;
-    const { stepClock } = this.options;
-    const marks = steps === true && stepClock !== undefined ? new StepMarks(stepClock) : undefined;
-    const answer = (body: Record<string, unknown>): void => {
-      const told = marks === undefined ? body : { ...body, steps: marks.steps };
-      if (session === this.peerSession) this.respond(id, told);
-    };
-    const mark = marks?.mark ?? unmarked;
-    new Promise((resolve) => resolve(this.options.onRequest(op, params, mark))).then(
-      (result) => answer({ ok: true, result: result ?? null }),
-      (error: unknown) =>
-        answer({ ok: false, error: errorToRecord(error, { code: "Internal", operation: op }) }),
-    );
-  }
-
-  private respond(id: number, body: unknown): void {
-    const response = this.json(FrameType.Response, id, body);
-    this.responses.set(id, response);
-    if (this.responses.size > REMEMBERED_RESPONSES) {
-      for (const [old, state] of this.responses) {
-        if (state === "running") continue;
-        this.responses.delete(old);
-        break;
-      }
-    }
-    this.send(response);
+    this.answered.answer(frame.sequence, op, params, steps === true);
   }
 
   private responded(frame: Frame): void {

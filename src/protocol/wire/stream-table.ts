@@ -2,12 +2,13 @@
  * The streams of one end of a link, by id: who owns each, and what may come before its owner is there.
  *
  * One end allots the streams. It says how much may come as soon as it opens a stream; the other end opens the same stream
- * a little later, so that first ack is kept for it. Nothing here counts bytes: offsets are the owners' (stream.ts).
+ * a little later, so that first ack is kept for it. So are acks for an end that has not taken up yet what an earlier life of
+ * it has opened. Nothing here counts bytes: offsets are the owners' (stream.ts).
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { ackWindow, type Frame } from "./frame.ts";
 
-/** Streams not opened yet whose first ack is kept, where the other end allots streams. */
+/** Streams not opened yet whose first ack is kept. */
 const MAX_EARLY_ACKS = 1024;
 
 /** What the owner of a stream is told. Offsets are those of stream.ts. */
@@ -25,10 +26,24 @@ export interface StreamHandler {
 export class StreamTable {
   private readonly handlers = new Map<number, StreamHandler>();
   private readonly earlyAcks = new Map<number, { offset: number; window: number }>();
-  private highest = 0;
+  /** Highest id that was in use. */
+  highest = 0;
+  /** Ids up to it belong to earlier lives of this end, which a later one may take up. */
+  private reserved = 0;
 
   /** `allots`: this end allots the streams, and the other one may only use those that are open here. */
   constructor(private readonly allots: boolean) {}
+
+  /** An id that was never used. */
+  allot(): number {
+    return ++this.highest;
+  }
+
+  /** The other end has streams of earlier lives of this end, up to this id. */
+  reserve(id: number): void {
+    this.reserved = Math.max(this.reserved, id);
+    this.highest = Math.max(this.highest, id);
+  }
 
   /** Registers a stream's owner, who hears of an early ack at once. */
   open(id: number, handler: StreamHandler, attached: boolean): void {
@@ -43,6 +58,7 @@ export class StreamTable {
 
   close(id: number): void {
     this.handlers.delete(id);
+    this.earlyAcks.delete(id);
   }
 
   attached(): void {
@@ -67,7 +83,7 @@ export class StreamTable {
     const window = ackWindow(frame);
     const handler = this.owner(frame);
     if (handler !== undefined) return handler.acknowledged?.(frame.sequence, window);
-    if (this.allots) return;
+    if (this.allots && frame.stream > this.reserved) return;
     this.earlyAcks.delete(frame.stream);
     this.earlyAcks.set(frame.stream, { offset: frame.sequence, window });
     const oldest = this.earlyAcks.keys().next().value;

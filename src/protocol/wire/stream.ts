@@ -162,8 +162,11 @@ export interface StreamReceiverOptions {
   /** The end, once, after the last byte. Report it by {@link StreamReceiver.consumedEnd}. */
   readonly onEnd: () => void;
   readonly window?: number;
-  /** Where to start: the offset that an earlier life of this end had reached. Default 0. */
-  readonly offset?: number;
+  /**
+   * Where to start: the offset that an earlier life of this end had reached. Default 0. `unknown`: where the sender goes on, which
+   * keeps what that life has not acknowledged.
+   */
+  readonly offset?: number | "unknown";
 }
 
 /** The receiving end of a stream. */
@@ -173,10 +176,14 @@ export class StreamReceiver {
   private acked = 0;
   private ended = false;
   private readonly window: number;
+  /** Nobody has said yet where the stream is. */
+  private unknown: boolean;
 
   constructor(private readonly options: StreamReceiverOptions) {
-    this.window = options.window ?? DEFAULT_WINDOW_BYTES;
-    this.received = options.offset ?? 0;
+    const { window = DEFAULT_WINDOW_BYTES, offset = 0 } = options;
+    this.window = window;
+    this.unknown = offset === "unknown";
+    this.received = offset === "unknown" ? 0 : offset;
     this.done = this.received;
   }
 
@@ -192,6 +199,7 @@ export class StreamReceiver {
 
   /** Handles a Data frame. Throws FrameUnexpected at a gap, past the credit or after the end. */
   data(offset: number, bytes: Uint8Array): void {
+    this.takeUp(offset);
     if (offset > this.received)
       throw unexpected(this.options.stream, `offset ${offset}, expected ${this.received}`);
     if (offset + bytes.length > this.acked + this.window) {
@@ -207,6 +215,7 @@ export class StreamReceiver {
   /** Handles an Eof frame. Throws FrameUnexpected unless it stands right after the last byte. */
   end(offset: number): void {
     if (this.ended) return;
+    this.takeUp(offset);
     if (offset !== this.received)
       throw unexpected(this.options.stream, `end at ${offset}, expected ${this.received}`);
     this.ended = true;
@@ -223,6 +232,14 @@ export class StreamReceiver {
   consumedEnd(): void {
     this.done = this.received + 1;
     this.acknowledge();
+  }
+
+  private takeUp(offset: number): void {
+    if (!this.unknown) return;
+    this.unknown = false;
+    this.received = offset;
+    this.done = offset;
+    this.acked = offset;
   }
 
   private acknowledge(): void {

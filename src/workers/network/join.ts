@@ -80,6 +80,19 @@ export function leaveTaps(path: string): void {
   }
 }
 
+/** The links that are joined, in the order of the VM's NICs. Undefined if one of them, or its tap, is gone. */
+export function joinedLinks({ exchange }: RouteSession): JoinedLink[] | undefined {
+  const links = exchange.dump(getLinks()).map(linkOf);
+  const isJoined = ({ index }: LinkRecord): boolean =>
+    exchange
+      .dump(getIngressFilters(index))
+      .map(filterOf)
+      .some(({ priority }) => priority === PRIORITY);
+  const joined = links.filter((link) => !isOwnTap(link) && isJoined(link));
+  if (joined.length !== links.filter(isOwnTap).length) return undefined;
+  return joined.map(({ name, index }) => ({ name, index }));
+}
+
 async function joinAll(
   namespace: NetworkNamespace,
   session: RouteSession,

@@ -21,7 +21,8 @@ import {
   SHARE_PORTS,
 } from "../../../src/protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
-import { Peer, PROTOCOL_VERSION } from "../../../src/protocol/wire/peer.ts";
+import { PROTOCOL_VERSION } from "../../../src/protocol/wire/hello.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
 import { FakeProcess, type ProcessScript } from "./process.ts";
 import { FakeServers } from "./servers.ts";
 import { FakeVolumes } from "./volumes.ts";
@@ -352,6 +353,14 @@ export class FakeGuest {
       this.process(id, execId).size = { rows, columns };
       return {};
     },
+    "sandbox.inventory": () => ({
+      containers: [...this.containers].map(([id, { init, execs }]) => ({
+        ...{ id, paused: this.frozen.has(id), oomKilled: false, returned: [] },
+        processes: [["", init] as const, ...execs].map(([execId, { state, status = 0, stdio: streams }]) => ({
+          ...{ execId, state, status, streams },
+        })),
+      })),
+    }),
     "sandbox.shutdown": () => {
       for (const { init, execs } of this.containers.values()) {
         for (const process of [...execs.values(), init]) process.exit(137);

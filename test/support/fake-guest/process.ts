@@ -49,12 +49,15 @@ export class FakeProcess {
   size: { rows: number; columns: number };
   state: "created" | "running" | "exited" = "created";
   status: number | undefined;
+  /** Its streams' numbers. */
+  readonly stdio: GuestStdio;
   private readonly outputs = new Map<"stdout" | "stderr", StreamSender>();
 
   constructor(private readonly options: FakeProcessOptions) {
     const { pid, process, stdio } = options;
     this.pid = pid;
     this.process = process;
+    this.stdio = stdio;
     this.size = { rows: process.rows, columns: process.columns };
     if (stdio.stdout !== 0) this.openOutput("stdout", stdio.stdout);
     if (stdio.stderr !== 0 && !process.terminal) this.openOutput("stderr", stdio.stderr);

@@ -1,6 +1,6 @@
 /** The volumes in a fake guest's memory: names, and what has been written into each. */
 import { blazarError } from "../../../src/contracts/errors.ts";
-import type { VolumeSwap, VolumeWrite } from "../../../src/protocol/guest/messages.ts";
+import type { VolumeSwap, VolumeWrite } from "../../../src/protocol/guest/volumes.ts";
 
 export class FakeVolumes {
   /** Name → path → what is there: a file's text, `→ target` of a link, "/" for a directory. */

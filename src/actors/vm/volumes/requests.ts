@@ -6,7 +6,7 @@ import {
   VOLUME_PART_CHARACTERS,
   type VolumePart,
   type VolumeWrite,
-} from "../../../protocol/guest/messages.ts";
+} from "../../../protocol/guest/volumes.ts";
 
 /** A volume, or a part of one, that the guest is to have. */
 export interface VolumeContent {

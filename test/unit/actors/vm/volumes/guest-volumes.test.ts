@@ -1,7 +1,8 @@
 /** Volumes of a pod's containers, with a fake guest and a host in memory: made once, followed, written back, taken away. */
 import { describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../../src/contracts/errors.ts";
-import type { ContainerCreate, VolumeWrite } from "../../../../../src/protocol/guest/messages.ts";
+import type { ContainerCreate } from "../../../../../src/protocol/guest/messages.ts";
+import type { VolumeWrite } from "../../../../../src/protocol/guest/volumes.ts";
 import { mount } from "../../../../support/cri-spec.ts";
 import type { GuestFaults } from "../../../../support/fake-guest/guest.ts";
 import { MemoryHost } from "../../../../support/memory-host/host.ts";
