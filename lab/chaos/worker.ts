@@ -60,7 +60,7 @@ export class Worker {
     const victim = [...this.pods.values()].find(
       (pod) => pod.isReady && (slot === undefined || pod === this.pods.get(slot)),
     );
-    this.killer.request(KILL_OF_FAULT[step.fault] ?? "daemon", victim);
+    this.killer.request(("fault" in step ? KILL_OF_FAULT[step.fault] : undefined) ?? "daemon", victim);
   }
 
   private async call(step: Extract<Step, { call: string }>): Promise<void> {

@@ -24,6 +24,7 @@ import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wi
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
+import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
@@ -59,14 +60,18 @@ export async function wireDaemon(
   const hub = openHistories(config, logger);
   const histories = hub ?? NO_HISTORIES;
   const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
-  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
+  const reconciling = await openReconciler(config, core, keeper, logger);
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, reconciling.reconciler, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
   const { sandboxes, tasks } = core;
   const details = (id: string) => inspection?.inspection.detailNow(id);
   const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
-  const dispatcher = new TtrpcDispatcher([createTaskService(tasks, histories)], logger);
+  const dispatcher = new TtrpcDispatcher(
+    [createTaskService(tasks, histories, () => `${keeper.pid}`)],
+    logger,
+  );
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
   const logs = new BoundedLogs(state);
   return {
@@ -91,10 +96,12 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
+      reconciling.start(await cleared);
     },
     async leave() {
       // pods are served meanwhile
-      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
+      const ends = [core.pool.close(), core.original?.close(), ahead?.close(), reconciling.close()];
+      await within(Promise.all(ends), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));
       await controller.drain(CALLS_MS);

@@ -27,7 +27,7 @@ import {
   type ProcessExited,
 } from "../../protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
-import type { Hello } from "../../protocol/wire/hello.ts";
+import { type Hello, markOf } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
@@ -119,7 +119,7 @@ export class GuestLink {
   ) {
     this.owner = options;
     this.history = options.history ?? NO_HISTORY;
-    this.mark = options.mark ?? secret();
+    this.mark = options.mark ?? markOf(secret());
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;

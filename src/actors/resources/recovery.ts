@@ -11,6 +11,7 @@ import { basename, join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/boot-id.ts";
+import type { Outstanding } from "./entries.ts";
 import { FileJournal } from "./journal.ts";
 import { keepAside } from "./kept-aside.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
@@ -107,8 +108,15 @@ async function journalsIn(directory: string): Promise<string[]> {
   return names.map((name) => join(directory, name));
 }
 
+/** Newest first; but nothing is taken away from a process that runs, such as the image that a VM has. */
+export function inOrderOfUndo(outstanding: readonly Outstanding[]): HostResource[] {
+  const resources = outstanding.map(({ resource }) => resource).reverse();
+  const isProcess = ({ kind }: HostResource) => kind === "process";
+  return [...resources.filter(isProcess), ...resources.filter((each) => !isProcess(each))];
+}
+
 /** The same for a resource whatever is known of it. */
-function identityOf(resource: HostResource): string {
+export function identityOf(resource: HostResource): string {
   return resource.kind === "process" ? `process ${resource.id}` : describeResource(resource);
 }
 
@@ -124,7 +132,7 @@ async function undoOne(
   try {
     const content = readJournal(await readRegularFile(journal));
     const origin = originOf(content, await bootId());
-    for (const { resource } of [...content.outstanding].reverse()) {
+    for (const resource of inOrderOfUndo(content.outstanding)) {
       if (origin === "another boot" && !outlivesBoot(resource)) continue;
       if (spared.has(identityOf(resource))) continue;
       const name = describeResource(resource);

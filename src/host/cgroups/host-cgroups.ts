@@ -18,6 +18,7 @@ import {
   groupsOnTheWay,
   type Hierarchy,
   invalidGroup,
+  OWN_GROUP,
   readHierarchies,
 } from "./hierarchies.ts";
 
@@ -41,7 +42,7 @@ export class HostCgroups implements Cgroups {
 
   constructor(options: HostCgroupsOptions = {}) {
     this.mountinfo = options.mountinfo ?? "/proc/self/mountinfo";
-    this.ownGroup = options.ownGroup ?? "/blazar";
+    this.ownGroup = options.ownGroup ?? OWN_GROUP;
     this.delay = options.delay ?? sleep;
   }
 

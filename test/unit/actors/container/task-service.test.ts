@@ -85,7 +85,7 @@ describe("the journal of a pod", () => {
     const { exitedAt } = await tasks.wait("c1", "");
     expect(facts.get("process/c1/")).toMatchObject({ exit: { status: 137, at: exitedAt.getTime() } });
     await tasks.delete("c1", "");
-    expect([...facts.keys()]).toEqual(["sandbox", "vm"]);
+    expect([...facts.keys()]).toEqual(["sandbox", "vm", "phase"]);
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
-import type { InspectionEvent } from "../../../../src/contracts/inspection.ts";
+import type { InspectionEvent, LogName } from "../../../../src/contracts/inspection.ts";
 import { containerRequest } from "../../../support/memory-host/pods.ts";
 import { world } from "./world.ts";
 
@@ -167,6 +167,31 @@ describe("the daemon's inspection", () => {
     expect(summary.phase).toBe("failed");
     expect(why).toContain("It failed with VmmExited");
     expect(why).toContain("the host is short of memory: tasks waited for 88 %");
+  });
+
+  it("keeps the end of the logs of a pod that has failed, and of no other", async () => {
+    const { memory, inspection, create, start, shutdown } = world();
+    const read = (log: LogName, tailBytes: number) =>
+      new Promise<string>((resolve, reject) => {
+        let text = "";
+        inspection.logs("pod", log, { tailBytes, follow: true }).subscribe({
+          next: (bytes) => {
+            text += new TextDecoder().decode(bytes);
+          },
+          ...{ error: reject, complete: () => resolve(text) },
+        });
+      });
+    await create();
+    await start();
+    memory.driver.vm("pod").die(0, 9);
+    await vi.waitFor(() => expect(inspection.list()[0]?.failure?.code).toBe("VmmExited"));
+    await shutdown();
+    expect(await read("console", 1024)).toMatch(/^console of .*\n$/);
+    expect(await read("vmm", 3)).toHaveLength(3);
+    await create();
+    await start();
+    await shutdown();
+    await expect(async () => await read("vmm", 3)).rejects.toThrow("they are kept of those that have failed");
   });
 
   it("asks what the VMM's process does", async () => {
