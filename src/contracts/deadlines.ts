@@ -79,6 +79,7 @@ export const DEADLINES = {
   vmmExit: { ms: 3_000, wait: "From killing the VMM until it is reaped." },
   networkTeardown: { ms: 2_500, wait: "Undoing a sandbox's network." },
   containerdCall: { ms: 10_000, wait: "A question to containerd about its images and layers." },
+  reconcile: { ms: 10_000, wait: "A look of the reconciler at one kind of thing on the host." },
   imageAhead: {
     ms: 1_800_000,
     wait: "Making the image of an unpacked OCI image before a pod asks for it. Its layers are kept so long at most.",

@@ -9,6 +9,7 @@ import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { BoundedLogs } from "../host/bounded-logs.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
 import { within } from "../lib/async.ts";
@@ -23,6 +24,7 @@ import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wi
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
+import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
@@ -58,7 +60,8 @@ export async function wireDaemon(
   const hub = openHistories(config, logger);
   const histories = hub ?? NO_HISTORIES;
   const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
-  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
+  const reconciling = await openReconciler(config, core, keeper, logger);
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, reconciling.reconciler, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
@@ -70,10 +73,12 @@ export async function wireDaemon(
     logger,
   );
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
+  const logs = new BoundedLogs(state);
   return {
     logger,
     async start() {
       metrics.open();
+      logs.start();
       const [{ version, acceleration }, { cleared }] = await Promise.all([
         core.driver.probe(),
         succeedPreviousDaemon(journalDirectory(config), core, logger),
@@ -91,10 +96,12 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
+      reconciling.start(await cleared);
     },
     async leave() {
       // pods are served meanwhile
-      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
+      const ends = [core.pool.close(), core.original?.close(), ahead?.close(), reconciling.close()];
+      await within(Promise.all(ends), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));
       await controller.drain(CALLS_MS);

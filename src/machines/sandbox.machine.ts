@@ -64,10 +64,7 @@ const leaveTheRest = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   const at = typeof value === "object" && "stopping" in value ? value.stopping : undefined;
   const state = typeof at === "string" ? at : Object.keys(at ?? {})[0];
   const order = Object.keys(STEP_OF_STATE) as (keyof typeof STEP_OF_STATE)[];
-  const from = Math.max(
-    0,
-    order.findIndex((each) => each === state),
-  );
+  const from = Math.max(0, (order as (string | undefined)[]).indexOf(state));
   for (const each of order.slice(from)) {
     const params = { step: STEP_OF_STATE[each] };
     enqueue({ type: "leaveBehind", params });
@@ -330,8 +327,15 @@ export const sandboxMachine = sandboxSetup.createMachine({
   },
 });
 
-function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
-  const reason = `the VMM ended with ${endOf(event)} while the pod ran`;
+function vmmExited(event: {
+  readonly code: number;
+  readonly signal: number;
+  readonly outOfMemory?: string;
+}): Failure {
+  const ended = `the VMM ended with ${endOf(event)} while the pod ran`;
+  const { outOfMemory } = event;
+  const reason =
+    outOfMemory === undefined ? ended : `${ended}: the kernel killed ${outOfMemory} (out of memory)`;
   return { code: "VmmExited", operation: "keep the sandbox alive", reason };
 }
 

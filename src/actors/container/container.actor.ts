@@ -8,6 +8,7 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { onAbort, within } from "../../lib/async.ts";
+import { monotonicNow } from "../../lib/deadline-timer.ts";
 import { SIGKILL, signalStatus } from "../../lib/signals.ts";
 import type { ContainerActor } from "../../machines/container.machine.ts";
 import type { FoundProcess, ProcessContext } from "../../machines/process.machine.ts";
@@ -310,7 +311,7 @@ export class Container {
 
   /** The kernel tells of each kill, and some are one: those of a group, and those that a guest makes up. */
   announceOom(): void {
-    const now = this.now();
+    const now = monotonicNow();
     if (now - this.oomAt < OOM_GROUP_MS) return;
     this.oomAt = now;
     this.observer.oomKilled(this);

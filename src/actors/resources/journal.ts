@@ -18,6 +18,8 @@ import type { JournalContent } from "./read-journal.ts";
 
 /** The journal as its sandbox uses it. */
 export interface Journal {
+  /** False: it has lines that cannot be read, so it may name more than it says. */
+  readonly isComplete: boolean;
   /** Writes the intent; resolves once it is in the file. If it rejects, it is not in the file and must not be made. */
   intend(resource: HostResource): Promise<number>;
   /** If it rejects, the change is written as soon as something can be written again. */
@@ -154,6 +156,10 @@ export class FileJournal implements Journal {
     this.unwritten.push({ type: "history", at: this.now(), entry });
     // with whatever is written next: a line is soon made, and a write takes as long as several
     this.historyDue ??= setTimeout(() => this.soon().catch(() => undefined), HISTORY_MS);
+  }
+
+  get isComplete(): boolean {
+    return this.unreadable.length === 0;
   }
 
   outstanding(): Outstanding[] {

@@ -20,6 +20,7 @@ import type {
 import type { CgroupStats } from "../../contracts/stats.ts";
 import type { DiskFailed } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
+import { deadlineClock } from "../../lib/deadline-timer.ts";
 import { checkId } from "../../lib/ids.ts";
 import { errorOf } from "../../machines/failure.ts";
 import { PHASE_OF_STATE, type SandboxSnapshot, type sandboxMachine } from "../../machines/sandbox.machine.ts";
@@ -46,6 +47,8 @@ export interface RegistryPorts extends SandboxPorts {
 
 /** Wait's answer for a sandbox that did not end because it was asked to. */
 const FAILED_STATUS = 1;
+/** After a removal that failed and that nobody will ask for again. */
+const FORGET_AGAIN_MS = 30_000;
 
 export class SandboxRegistry implements SandboxService {
   /** False: {@link create} refuses. */
@@ -135,7 +138,11 @@ export class SandboxRegistry implements SandboxService {
   ): SandboxEntry {
     const { deadlines, now } = this.ports;
     const input = { sandboxId: sandbox.id, deadlines, found };
-    const actor = createActor(this.machine, inspect === undefined ? { input } : { input, inspect });
+    const actor = createActor(this.machine, {
+      input,
+      clock: deadlineClock,
+      ...(inspect === undefined ? {} : { inspect }),
+    });
     const entry = new SandboxEntry(sandbox, actor, now, left);
     this.sandboxes.set(sandbox.id, entry);
     this.watch(entry);
@@ -259,10 +266,23 @@ export class SandboxRegistry implements SandboxService {
     const snapshot = await until(entry.actor, (now) => reached(now) || now.matches("stopped"));
     forget();
     if (reached(snapshot)) return snapshot;
-    if (snapshot.status !== "active") await this.forget(entry);
+    if (snapshot.status !== "active") await this.forgetAtLast(entry);
     const { failure } = snapshot.context;
     if (failure !== undefined) throw errorOf(failure, id);
     throw blazarError("Cancelled", operation, "it was stopped meanwhile", { subject: id });
+  }
+
+  /** Nobody will ask for this one again: what cannot be undone now is tried again. */
+  private async forgetAtLast(entry: SandboxEntry): Promise<void> {
+    try {
+      await this.forget(entry);
+    } catch (err) {
+      entry.sandbox.logger.error(
+        { err },
+        "a sandbox that failed could not be removed yet; it is tried again",
+      );
+      setTimeout(() => void this.forgetAtLast(entry), FORGET_AGAIN_MS).unref();
+    }
   }
 
   /** After the chart's end: undo what is left, then the id is free. Throws what cannot be undone. */

@@ -4,7 +4,8 @@
  * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
  * the events that it takes.
  */
-import { merge, type Observable } from "rxjs";
+import { dirname } from "node:path";
+import { map, merge, type Observable } from "rxjs";
 import type {
   AdoptedSandbox,
   Backend,
@@ -30,7 +31,7 @@ import type { GuestSpec } from "../guest/setup.ts";
 import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
 import { TakeOver, type TakeOverPorts } from "./adoption/take-over.ts";
 import { bindVmBootMachine } from "./bindings.ts";
-import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
+import { guestEvents$, vmmEvents$, withOutOfMemory } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
@@ -49,7 +50,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
-  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
+  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit" | "killedForMemory">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
@@ -195,12 +196,15 @@ class VmSandbox implements SandboxBackend {
   }
 
   vmmEvents$(): Observable<SandboxEvent> {
-    return merge(vmmEvents$(this.vm.vm, this.logger), this.network.lost$);
+    const { cgroups } = this.ports;
+    const groups = this.procs.map((file) => dirname(file));
+    const killed = withOutOfMemory(() => cgroups.killedForMemory(groups));
+    return merge(vmmEvents$(this.vm.vm, this.logger).pipe(map(killed)), this.network.lost$);
   }
 
   agentEvents$(): Observable<SandboxEvent> {
     const { vm } = this;
-    return guestEvents$(vm.link ?? vm.liveLink, (returned) => vm.volumes.writeBack(returned));
+    return guestEvents$(vm.link ?? vm.liveLink, vm.vm, (returned) => vm.volumes.writeBack(returned));
   }
 
   container(spec: ContainerSpec): BackendContainer {

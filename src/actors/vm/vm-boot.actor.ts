@@ -12,6 +12,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
+import { monotonicNow } from "../../lib/deadline-timer.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
@@ -98,7 +99,7 @@ export class VmBoot {
   reserve(warm: GuestVm): void {
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
     warm.link?.tells(this.history);
-    this.claim.reserve(warm, setUp, this.ports.now);
+    this.claim.reserve(warm, setUp, monotonicNow);
     this.moveReserved();
   }
 

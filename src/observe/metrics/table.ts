@@ -101,6 +101,19 @@ const METRICS = {
   blazar_keeper_link_losses_total: counter([], "How often the link to the keeper was lost."),
   blazar_keeper_processes: gauge("", [], "Processes that the keeper is the parent of."),
   blazar_keeper_resident_memory_bytes: gauge("bytes", [], "Resident memory of the keeper."),
+  blazar_reconcile_differences: gauge(
+    "",
+    [],
+    "What the host, the journals and containerd's list differed in at the last look.",
+  ),
+  blazar_reconcile_done_total: counter(
+    ["kind"],
+    "What nobody held and the reconciler has removed, by the kind of thing.",
+  ),
+  blazar_reconcile_failures_total: counter(
+    ["kind"],
+    "What the reconciler could not remove, each try counted.",
+  ),
   blazar_inspection_watchers: gauge("", [], "Watchers of the inspection socket."),
   blazar_images: gauge("", [], "Images of layers in the image directory."),
   blazar_images_size_bytes: gauge("bytes", [], "What they take on disk."),

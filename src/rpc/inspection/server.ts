@@ -13,6 +13,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
 import type { DrainHandlers } from "./drain.ts";
+import type { ReconcileHandler } from "./reconcile.ts";
 import { createInspectionService, type ExecHandler } from "./service.ts";
 
 /** A page that is served to HTTP clients. */
@@ -28,6 +29,8 @@ export interface InspectionServerOptions {
   readonly exec?: ExecHandler;
   /** Serve Drain and Undrain. Default: they are not offered. */
   readonly drain?: DrainHandlers;
+  /** Serves Reconcile. Default: it is not offered. */
+  readonly reconcile?: ReconcileHandler;
   /** What is served to HTTP/1.1, by path, such as `/metrics`. Default: nothing. */
   readonly pages?: Readonly<Record<string, () => HttpPage | Promise<HttpPage>>>;
 }
@@ -47,8 +50,8 @@ export class InspectionServer {
   private socket: BoundSocket | undefined;
 
   constructor(private readonly options: InspectionServerOptions) {
-    const { inspection, exec, drain } = options;
-    this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain));
+    const { inspection, exec, drain, reconcile } = options;
+    this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain, reconcile));
     this.http.headersTimeout = IDLE_MS;
     this.http.requestTimeout = IDLE_MS;
     this.http.setTimeout(IDLE_MS, (connection) => connection.destroy());

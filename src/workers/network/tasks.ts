@@ -9,7 +9,13 @@ import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { VmNic } from "../../contracts/vm.ts";
 import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
 import { type Outcome, settle, settleLater } from "../outcome.ts";
-import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
+import {
+  hasDeadJoint as dead,
+  type Joined,
+  type Joint,
+  joinTaps as join,
+  leaveTaps as leave,
+} from "./join.ts";
 import {
   type FoundNetwork,
   findNetwork as find,
@@ -25,6 +31,7 @@ export interface NetworkTasks {
   /** Joins all of them, or none. */
   joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Promise<Outcome<Joined>>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
+  hasDeadJoint(input: { readonly path: string }): Outcome<boolean>;
   /** The network that a helper would have; undefined if there is nothing to have. */
   readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
   /** Gives where the VM's tap is from then on. */
@@ -50,6 +57,9 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
 
 export const lookForTaps: NetworkTasks["lookForTaps"] = ({ path }) =>
   settle("HostResource", "look for a VM in a pod's network", path, () => find(path));
+
+export const hasDeadJoint: NetworkTasks["hasDeadJoint"] = ({ path }) =>
+  settle("HostResource", "look at a network namespace", path, () => dead(path));
 
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, ...joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, joined));

@@ -105,6 +105,8 @@ export class MemoryHost {
   private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
+  /** What the kernel has killed for want of memory, if it has. */
+  outOfMemory: string | undefined;
   /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
   readonly memoryLimits = new Map<string, number>();
   /** What happens to sandboxes; nothing is forgotten. */
@@ -208,6 +210,7 @@ export class MemoryHost {
         release: (key, holder) => this.giveBack(key, holder),
       },
       cgroups: {
+        killedForMemory: () => this.outOfMemory,
         memoryLimit: (parent) => this.memoryLimits.get(parent),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {

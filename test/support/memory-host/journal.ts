@@ -18,6 +18,8 @@ interface Written {
 }
 
 export class MemoryJournal implements Journal {
+  readonly isComplete = true;
+
   constructor(
     private readonly onClosed: () => void,
     private readonly life: Life = new Life(),
