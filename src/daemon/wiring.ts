@@ -96,7 +96,7 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      reconciling.start(await cleared);
+      reconciling.start(left);
     },
     async leave() {
       // pods are served meanwhile
