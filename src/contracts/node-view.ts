@@ -26,6 +26,8 @@ export interface EmptyGroup {
 export interface OwnProcess {
   readonly pid: number;
   readonly startTime: number;
+  /** Its parent, the parent of that one, and so on. */
+  readonly ancestors: readonly number[];
   /** Those below one of the directories that it has open. */
   readonly files: readonly string[];
 }

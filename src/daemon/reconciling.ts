@@ -47,7 +47,7 @@ export async function openReconciler(
       isConnected: (path) => journals.some((each) => each.kind === "network" && each.netnsPath === path),
       startTime: (await processStat(process.pid))?.startTime ?? 0,
     }),
-    left: lookAtLeftJournals(left, undo),
+    left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
   const claims = () => readClaims(journalDirectory(config), journals);

@@ -88,7 +88,7 @@ export async function wireDaemon(
       await controller.listen(socket);
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
-      await cleared;
+      const left = await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -96,7 +96,7 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      reconciling.start(await cleared);
+      reconciling.start(left);
     },
     async leave() {
       // pods are served meanwhile

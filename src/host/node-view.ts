@@ -24,6 +24,8 @@ export interface HostNodeViewOptions {
 }
 
 const NAMESPACES = "/run/netns";
+/** A process comes and goes while its ancestors are looked up. */
+const MOST_ANCESTORS = 64;
 /** What the kernel adds to the path of a file that was removed. */
 const DELETED = / \(deleted\)$/;
 
@@ -124,9 +126,19 @@ export class HostNodeView implements NodeView {
         const place = places.find(({ real }) => target.startsWith(`${real}/`));
         return place === undefined ? [] : [place.given + target.slice(place.real.length)];
       });
-    const startTime = (await processStat(pid))?.startTime;
-    return files.length === 0 || startTime === undefined ? undefined : { pid, startTime, files };
+    const stat = await processStat(pid);
+    if (files.length === 0 || stat === undefined) return undefined;
+    return { pid, startTime: stat.startTime, ancestors: await ancestorsOf(stat.parent), files };
   }
+}
+
+async function ancestorsOf(parent: number): Promise<number[]> {
+  const ancestors: number[] = [];
+  for (let pid = parent; pid > 0 && ancestors.length < MOST_ANCESTORS; ) {
+    ancestors.push(pid);
+    pid = (await processStat(pid))?.parent ?? 0;
+  }
+  return ancestors;
 }
 
 /** Its processes and those of groups below, of which an empty one has none. */

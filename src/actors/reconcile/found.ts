@@ -12,6 +12,8 @@ export interface Found {
   readonly text: string;
   /** By which a journal may name it; undefined: no journal can. */
   readonly resource: HostResource | undefined;
+  /** What it is a part of: it is somebody's if one of these is. */
+  readonly within?: readonly HostResource[] | undefined;
   /** What {@link remedy} does, as a sentence without a subject; "" if nothing may be done. */
   readonly action: string;
   /** Does something about it. Undefined: undoes the resource. */

@@ -17,7 +17,7 @@ import { type Found, type Look, REMOVES } from "./found.ts";
 
 export interface LookPorts {
   readonly view: NodeView;
-  readonly keeper: Pick<Keeper, "connected" | "inventory" | "closeStdio">;
+  readonly keeper: Pick<Keeper, "pid" | "connected" | "inventory" | "closeStdio">;
   readonly images: Pick<ImageStore, "held">;
   readonly undo: ResourcePorts;
   readonly stateDirectory: string;
@@ -88,14 +88,21 @@ async function orphans(ports: LookPorts): Promise<Found[]> {
   const processes = await view.processes(places);
   const known = new Set(heldByKeeper(ports).processes.map(({ identity }) => identity.pid));
   return processes
-    .filter(({ pid }) => !known.has(pid))
+    .filter(({ pid, ancestors }) => !known.has(pid) && !ancestors.includes(ports.keeper.pid))
     .map(({ pid, startTime, files: [file = ""] }) =>
       found(
         "orphan",
         { kind: "process", id: `of nobody with ${file}`, pid, startTime },
-        { action: "kills it" },
+        { action: "kills it", within: placesOf(file, stateDirectory) },
       ),
     );
+}
+
+/** Whose things are in the place of a file: a VM's, a sandbox's or an uplink's. */
+function placesOf(file: string, stateDirectory: string): HostResource[] {
+  const [kind = "", name = ""] = relative(stateDirectory, file).split("/");
+  if (kind === "uplinks") return [{ kind: "network", id: name, netnsPath: "" }];
+  return [{ kind: "directory", path: join(stateDirectory, kind, name) }];
 }
 
 function openStdio(ports: LookPorts): Found[] {

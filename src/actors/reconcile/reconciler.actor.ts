@@ -95,9 +95,7 @@ export class Reconciler implements Reconciling {
       this.told("journals", error);
       return { differences: [], unknown: [...this.unknown.values()] };
     }
-    const left = withoutInner(
-      looked.filter(({ resource }) => resource === undefined || !claims.has(resource)),
-    );
+    const left = withoutInner(looked.filter((each) => !isHeld(each, claims)));
     const now = this.ports.now();
     this.seen = new Map(left.map(({ key }) => [key, this.seen.get(key) ?? { since: now, failed: "" }]));
     const differences: Difference[] = [];
@@ -191,6 +189,10 @@ export class Reconciler implements Reconciling {
       );
     this.unknown.set(kind, text);
   }
+}
+
+function isHeld({ resource, within = [] }: Found, claims: Claims): boolean {
+  return [...(resource === undefined ? [] : [resource]), ...within].some((each) => claims.has(each));
 }
 
 /** What is in a directory that nobody holds goes with the directory. */

@@ -14,13 +14,18 @@ export class OpenJournals {
   /** @param path of the journal's file; it counts as open until it is closed */
   async track<Opened extends Journal>(path: string, opening: Promise<Opened>): Promise<Opened> {
     const journal = await opening;
+    this.add(path, journal);
+    return journal;
+  }
+
+  /** As {@link track}, of a journal that is open. */
+  add(path: string, journal: Journal): void {
     this.open.set(path, journal);
     const close = journal.close.bind(journal);
     journal.close = async () => {
       await close();
       if (this.open.get(path) === journal) this.open.delete(path);
     };
-    return journal;
   }
 
   has(path: string): boolean {

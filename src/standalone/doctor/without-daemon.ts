@@ -48,7 +48,12 @@ export async function reconcileWithoutDaemon(config: Config, fix: boolean): Prom
         workers: workers.rootfs,
         users: { firstUid: config.vmm.first_uid, count: config.vmm.uid_count },
       }),
-      keeper: { connected: false, inventory: () => ({ processes: [], stdio: [] }), closeStdio: needsDaemon },
+      keeper: {
+        pid: 0,
+        connected: false,
+        inventory: () => ({ processes: [], stdio: [] }),
+        closeStdio: needsDaemon,
+      },
       images: { held: () => images.allOwn() },
       storedSandboxes: async () => new Set((await store.list()).map(({ id }) => id)),
       ownScratch: async () => {

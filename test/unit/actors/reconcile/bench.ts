@@ -14,6 +14,8 @@ import { CapturedLogger } from "../../../support/captured-logger.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 
 export const MINUTE = 60_000;
+/** The keeper's pid. */
+export const KEEPER = 77;
 /** Field 22 of /proc/PID/stat, of the daemon. */
 export const DAEMON_STARTED = 500;
 
@@ -60,7 +62,7 @@ export class Bench {
       },
       keeper: {
         ...{ closeStdio: (id: string) => this.note(`close ${id}`) },
-        connected: true,
+        ...{ pid: KEEPER, connected: true },
         inventory: () => this.keeper,
       },
       images: { held: async () => this.leases },

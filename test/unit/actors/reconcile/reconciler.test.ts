@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
-import { Bench, DAEMON_STARTED, MINUTE } from "./bench.ts";
+import { Bench, DAEMON_STARTED, KEEPER, MINUTE } from "./bench.ts";
 
 const SANDBOX = "5".repeat(64);
 
@@ -169,9 +169,22 @@ describe("the reconciler", () => {
   }
 
   it("kills a process of ours that has lost its keeper, and nobody else's", async () => {
-    const orphan = { pid: 999_999_996, startTime: 3, files: ["/state/vm/0a/log"] };
-    const child = { pid: 999_999_995, startTime: 4, files: ["/state/vm/0b/log"] };
-    bench.processes.push(orphan, child, { pid: 1, startTime: 1, files: ["/elsewhere/log"] });
+    const orphan = { pid: 999_999_996, startTime: 3, ancestors: [1], files: ["/state/vm/0a/log"] };
+    const child = { pid: 999_999_995, startTime: 4, ancestors: [KEEPER, 1], files: ["/state/vm/0b/log"] };
+    bench.processes.push(orphan, child, { pid: 1, startTime: 1, ancestors: [], files: ["/elsewhere/log"] });
+    // a file server's own child
+    const grandchild = { pid: 999_999_992, startTime: 7, ancestors: [50, KEEPER, 1] };
+    bench.processes.push({ ...grandchild, files: ["/state/vm/0d/volumes.sock.log"] });
+    // their keeper has died, and the next one has not taken them up yet
+    bench.processes.push({
+      pid: 999_999_994,
+      startTime: 5,
+      ancestors: [1],
+      files: ["/state/uplinks/u1/pasta.log"],
+    });
+    bench.processes.push({ pid: 999_999_993, startTime: 6, ancestors: [1], files: ["/state/vm/0c/log"] });
+    bench.journal.push({ kind: "network", id: "u1", netnsPath: "" });
+    bench.journal.push({ kind: "directory", path: "/state/vm/0c" });
     bench.keeper.processes.push({ id: "s1", identity: child });
     bench.journal.push({ kind: "process", id: "s1" });
     await bench.looks(2);
@@ -192,7 +205,7 @@ describe("the reconciler", () => {
     bench.put("/scratch", "notes.txt", "file");
     bench.put("/scratch", "directory.ext4");
     bench.put("/scratch", "open.ext4", "file");
-    bench.processes.push({ pid: 9, startTime: 9, files: ["/scratch/open.ext4"] });
+    bench.processes.push({ pid: 9, startTime: 9, ancestors: [1], files: ["/scratch/open.ext4"] });
     bench.groups.push({ name: "not-a-sandbox", directories: ["/cgroup/blazar/not-a-sandbox"] });
     bench.groups.push({ name: SANDBOX, directories: [`/cgroup/blazar/${SANDBOX}`] });
     bench.stored = [{ id: SANDBOX, sandboxer: "another" }];
