@@ -216,6 +216,8 @@ export interface StdioHandlers {
 
 /** The daemon's hold of a process's stdio in the keeper. */
 export interface StdioBinding {
+  /** True: an earlier daemon has passed on every output with its end. Nobody will tell the ends again. */
+  readonly hadEnded?: boolean;
   /**
    * Output from the guest. It is kept until it is acknowledged: a lost link to the keeper loses nothing. Throws
    * FrameUnexpected at a gap, past the credit or after the end: whoever sent it broke the protocol.

@@ -87,6 +87,8 @@ export class StdioRelay {
     });
     this.binding = binding;
     if (this.closed) return binding.close();
+    // the guest has been told that its ends have arrived, and does not send them again
+    if (binding.hadEnded === true) this.settle?.();
     this.openOutput("stdout", this.streams.stdout, paths.stdout !== "");
     if (this.streams.stderr !== 0) this.openOutput("stderr", this.streams.stderr, paths.stderr !== "");
     if (this.streams.stdin !== 0) this.openInput(binding);

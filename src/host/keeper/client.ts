@@ -218,6 +218,7 @@ class KeeperClient implements Keeper {
 
   private binding(id: string, channel: StdioChannel): StdioBinding {
     return {
+      hadEnded: channel.hadEnded,
       data: (stream, offset, bytes) => channel.output(stream).data(offset, bytes),
       end: (stream, offset) => channel.output(stream).end(offset),
       acknowledgeInput: (offset, window) => channel.input.acknowledge(offset, window),
@@ -242,7 +243,7 @@ class KeeperClient implements Keeper {
       this.processes.started(id, identity);
       if (exited !== undefined) this.processes.ended(exited);
     }
-    for (const { open } of body.stdio) this.adopt(open);
+    for (const { open, ended } of body.stdio) this.adopt(open, ended);
     this.tasks.reconcile(body.connections);
     this.tellChannels(true);
     this.link.greeted();
@@ -250,10 +251,13 @@ class KeeperClient implements Keeper {
   }
 
   /** Takes up stdio that is open in the keeper, so that its acks have an owner from the start. */
-  private adopt(open: StdioOpen): void {
+  private adopt(open: StdioOpen, ended: boolean): void {
     const streams = [open.stdin.stream, open.stdout.stream, open.stderr.stream];
     this.nextStream = Math.max(this.nextStream, ...streams.map((stream) => stream + 1));
-    if (!this.channels.has(open.id)) this.channels.set(open.id, new StdioChannel(open, this.peer, true));
+    if (this.channels.has(open.id)) return;
+    const channel = new StdioChannel(open, this.peer, true);
+    channel.hadEnded = ended;
+    this.channels.set(open.id, channel);
   }
 
   private tellChannels(up: boolean): void {

@@ -139,6 +139,8 @@ class RelayedInput {
 
 /** The streams of one process; exists from the request (or the keeper's hello) until closed. */
 export class StdioChannel {
+  /** An earlier daemon has passed on all outputs with their ends. */
+  hadEnded = false;
   private handlers: StdioHandlers | undefined;
   private readonly outputs = new Map<OutputStream, RelayedOutput>();
   private readonly inputStream: RelayedInput | undefined;
