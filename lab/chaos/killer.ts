@@ -166,13 +166,15 @@ export class Killer {
     return true;
   }
 
-  /** A VM of the pool, or the original. */
+  /** A VM of the pool, or the original; none while a pod starts, which may be taking it at this moment. */
   private async killSpare(): Promise<boolean> {
     const { node } = this.options;
-    const pods = await this.ask(async (daemon) => new Set((await daemon.list()).map(({ pid }) => pid)));
     const vmms = (await processesOf([node.directory])).filter(({ command }) =>
       command.includes("qemu-system"),
     );
+    const sandboxes = await this.ask(async (daemon) => await daemon.list());
+    if (sandboxes.some(({ phase }) => STARTING.has(phase))) return false;
+    const pods = new Set(sandboxes.map(({ pid }) => pid));
     const spare = vmms.find(({ pid, command }) => /(pool|original)-/.test(command) && !pods.has(pid));
     if (spare === undefined) return false;
     signal(spare.pid, "SIGKILL");
@@ -201,6 +203,8 @@ export class Killer {
 /** Shorter than what makes the daemon give a guest up. */
 const HANG_MS = 800;
 const HANGS_FOR_A_WHILE = 0.6;
+
+const STARTING: ReadonlySet<string> = new Set(["creating", "created", "booting"]);
 
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
