@@ -22,6 +22,6 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("chaos"
       expect(outcome.record.findings, chaosText(outcome)).toEqual([]);
       expect(outcome.record.kills.daemon).toBeGreaterThan(0);
     },
-    (MINUTES + 3) * MINUTE_MS,
+    (MINUTES + 6) * MINUTE_MS,
   );
 });
