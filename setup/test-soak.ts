@@ -13,6 +13,7 @@ await command(async () => {
     execs: { type: "string", default: "10000" },
   } as const;
   const { values } = parseArgs({ options });
+  if (!(Number(values.pods) > 10 && Number(values.execs) > 10)) throw new RangeError("more than 10 of each");
   await prepareProduct();
   return soak({ program: programFile(), pods: Number(values.pods), execs: Number(values.execs) });
 });
