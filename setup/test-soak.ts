@@ -3,9 +3,13 @@
  */
 import { parseArgs } from "node:util";
 import { soak } from "../lab/soak/soak.ts";
+import { blazarError } from "../src/contracts/errors.ts";
 import { programFile } from "./lib/dist.ts";
 import { command } from "./lib/entry.ts";
 import { prepareProduct } from "./lib/product.ts";
+
+/** So many of each warm up. */
+const LEAST = 10;
 
 await command(async () => {
   const options = {
@@ -13,6 +17,8 @@ await command(async () => {
     execs: { type: "string", default: "10000" },
   } as const;
   const { values } = parseArgs({ options });
+  if (!(Number(values.pods) > LEAST && Number(values.execs) > LEAST))
+    throw blazarError("InvalidArgument", "soak a node", `more than ${LEAST} pods and execs are needed`);
   await prepareProduct();
   return soak({ program: programFile(), pods: Number(values.pods), execs: Number(values.execs) });
 });

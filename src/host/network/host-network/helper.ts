@@ -6,7 +6,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
 import { abortable, deferred, throwIfAborted, withDeadline, within } from "../../../lib/async.ts";
 import { LOG_FILE, type PastaInput, PID_FILE, pastaProcess } from "./pasta.ts";
@@ -115,9 +115,15 @@ export class Helper {
 
   /** Looks whenever something changes in its directory, and now and then by itself. */
   private serving(): { readonly done: Promise<void>; stop(): void } {
-    const { promise: done, resolve } = deferred<void>();
+    const { promise: done, resolve, reject } = deferred<void>();
     const look = async (): Promise<void> => {
-      if ((await readFile(this.pidFile, "utf8").catch(() => "")) !== "") resolve();
+      try {
+        if ((await readFile(this.pidFile, "utf8")) !== "") resolve();
+      } catch (error) {
+        // no descriptors left, for example: then it is not the helper that is late
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+          reject(BlazarError.wrap(error, "HostResource", { operation: "see whether pasta serves" }));
+      }
     };
     const timer = setInterval(look, LOOK_MS);
     let watcher: FSWatcher | undefined;
