@@ -33,7 +33,7 @@ export class HaltedVmms {
   watch(): void {
     if (this.timer !== undefined || this.closed) return;
     this.timer = setTimeout(() => {
-      this.look().finally(() => {
+      void this.look().finally(() => {
         this.timer = undefined;
         const [any] = this.options.running();
         if (any !== undefined) this.watch();
