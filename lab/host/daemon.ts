@@ -112,7 +112,7 @@ export async function answersAt(socket: string): Promise<boolean> {
   }
 }
 
-/** Ends all pods of a blazard, as `blazar drain` does: SIGTERM alone leaves them running. Nothing if none answers. */
+/** Ends all pods of a blazard, as `blazar drain` does. Nothing if none answers. */
 export async function drainBlazard(inspectionSocket: string, timeoutMs: number): Promise<void> {
   if (!(await answersAt(inspectionSocket))) return;
   const client = new InspectionClient(inspectionSocket);

@@ -56,7 +56,7 @@ export interface PrivateNodeOptions {
 /** The first start may have to find out by a boot whether KVM works. */
 const READY_TIMEOUT_MS = 120_000;
 const DRAIN_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 60_000;
 
 export class PrivateNode {
   private readonly options: PrivateNodeOptions;
@@ -137,7 +137,7 @@ export class PrivateNode {
     this.blazard = await this.startBlazard();
   }
 
-  /** Ends blazard, by SIGKILL if `kill`, and no pod. */
+  /** Ends blazard: by SIGKILL if `kill`, which leaves its pods to the next one, else with its pods. */
   async stopBlazard(how: { readonly kill?: boolean } = {}): Promise<void> {
     if (how.kill === true) await this.blazard?.kill();
     else await this.blazard?.stop();

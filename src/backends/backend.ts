@@ -18,7 +18,7 @@ import type { LogEnd } from "../contracts/vm.ts";
 import type { VolumeRequest } from "../contracts/volumes.ts";
 import type { SandboxEvent } from "../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../machines/vm-boot.machine.ts";
-import type { ContainerCreate, GuestProcess, GuestStdio } from "../protocol/guest/messages.ts";
+import type { ContainerCreate, GuestProcess } from "../protocol/guest/messages.ts";
 
 /** A container's spec, reduced to what has to be done; its root, stdio and id are added later. */
 export interface TranslatedContainer {
@@ -100,44 +100,6 @@ export interface BackendContainer {
   settled(): Promise<void>;
 }
 
-/** A process of a container, as the guest knows it. */
-export interface AdoptedProcess {
-  /** "" for the init process. */
-  readonly execId: string;
-  /** `created`: an init process that waits before its execve. */
-  readonly state: "created" | "running" | "exited";
-  /** Exit status, 0–255; 0 until it has exited. */
-  readonly status: number;
-  readonly streams: GuestStdio;
-}
-
-/** A container, as the guest knows it. */
-export interface AdoptedContainer {
-  readonly id: string;
-  readonly paused: boolean;
-  readonly processes: readonly AdoptedProcess[];
-}
-
-/** What a sandbox is found to be that an earlier daemon has left running. */
-export interface AdoptedSandbox {
-  /** Host pid of the VMM. */
-  readonly pid: number;
-  /** All containers of the guest that were known. Undefined: its agent is older and cannot tell; the facts hold. */
-  readonly containers: readonly AdoptedContainer[] | undefined;
-}
-
-/** What an earlier daemon knew of a process whose container is taken over. */
-export interface KnownProcess {
-  /** "" for the init process. */
-  readonly execId: string;
-  readonly paths: StdioPaths;
-  readonly terminal: boolean;
-  /** Its streams on the guest's link. */
-  readonly streams: GuestStdio;
-  /** It has ended, and nothing comes of it any more but what is on its way. */
-  readonly exited: boolean;
-}
-
 /** What one sandbox's containers run in. */
 export interface SandboxBackend {
   /**
@@ -145,23 +107,6 @@ export interface SandboxBackend {
    * the sandbox's resources. Throws what the pod asks for and cannot have.
    */
   prepare(signal: AbortSignal): Promise<void>;
-  /**
-   * Instead of {@link prepare}, {@link enter} and the boot: takes over what an earlier daemon has left running. `facts` are those
-   * of the journal, which is open in the sandbox's resources; garbage among them is as if it were not there. What of a
-   * container is in the guest or in the journal and is not `known` was half made: it is undone. Throws VmmExited or GuestLost
-   * if there is nothing to take over: then {@link end} and {@link finish} work as ever.
-   */
-  adopt(
-    facts: ReadonlyMap<string, unknown>,
-    known: ReadonlySet<string>,
-    signal: AbortSignal,
-  ): Promise<AdoptedSandbox>;
-  /**
-   * A container that an earlier daemon has made, once {@link adopt} has succeeded or failed. The stdio of its processes is taken
-   * up. Its guest may have lost it, or be lost: then outputs end where they are, and {@link BackendContainer.remove} undoes what
-   * is on the host.
-   */
-  adoptContainer(id: string, processes: readonly KnownProcess[]): Promise<BackendContainer>;
   /** The sandbox's control groups exist; `procs` are their cgroup.procs files. */
   enter(procs: readonly string[]): void;
   /** The start is over, one way or the other. */

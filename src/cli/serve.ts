@@ -7,7 +7,7 @@
 import { serve } from "../daemon/serve.ts";
 import { wireDaemon } from "../daemon/wiring.ts";
 
-/** Runs a daemon until a signal ends it. What is still open then belongs to pods that run on, so the process is ended. */
+/** Runs a daemon until a signal ends it. What is still open then is left for the next daemon, so the process is ended. */
 export async function runDaemon(options: { readonly config?: string | undefined }): Promise<never> {
   try {
     return process.exit(await serve(options, wireDaemon));

@@ -1,9 +1,10 @@
 /**
  * `blazar serve`: the daemon, from its sockets to its end.
  *
- * The start has this order: configuration, keeper, what a previous daemon has left, sockets. SIGTERM and SIGINT end the daemon
- * and no pod: the next daemon takes them over (`blazar drain` ends pods). A second signal ends it at once. A start that fails
- * closes what it has opened, and its error is thrown. Pods hold handles open, so whoever calls has to exit.
+ * The start has this order: configuration, keeper, what a previous daemon has left, sockets. SIGTERM and SIGINT end all pods
+ * first, because a later daemon cannot take over running VMs yet; then the daemon leaves. A second signal ends it at once. A
+ * start that fails closes what it has opened, and its error is thrown. What is left of pods may hold handles open, so whoever
+ * calls has to exit.
  */
 import { constants } from "node:os";
 import type { Logger } from "../contracts/logger.ts";
@@ -17,7 +18,9 @@ export interface Daemon {
   readonly logger: Logger;
   /** Sees to what a previous daemon has left, then opens the sockets. */
   start(): Promise<void>;
-  /** Takes no more calls, ends what no pod uses, and lets go of the rest. Takes two seconds at most; pods run on. */
+  /** Refuses new pods and ends all that are there. */
+  endPods(): Promise<void>;
+  /** Takes no more calls, ends what no pod uses, and lets go of the rest. Takes two seconds at most. */
   leave(): Promise<void>;
 }
 
@@ -43,7 +46,8 @@ export async function serve(
   const signal = await nextSignal();
   for (const second of SIGNALS)
     process.once(second, () => process.exit(signalStatus(constants.signals[second])));
-  daemon.logger.info({ signal }, "blazard ends; pods run on, and the next blazard takes them over");
+  daemon.logger.info({ signal }, "draining: pods are ended, then blazard exits");
+  await daemon.endPods();
   await daemon.leave();
   return 0;
 }

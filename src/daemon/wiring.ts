@@ -88,8 +88,11 @@ export async function wireDaemon(
       const vmm = core.driver.name;
       logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
     },
+    async endPods() {
+      core.sandboxes.takesNew = false;
+      await core.sandboxes.drain();
+    },
     async leave() {
-      // pods are served meanwhile
       await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));

@@ -1,4 +1,4 @@
-/** The end of a blazard, and the end of its pods: two things (docs/specification.md, "The daemon's end"). */
+/** The end of a blazard, and a drain of its node (docs/specification.md, "The daemon's end"). */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { answersAt } from "../../lab/host/daemon.ts";
@@ -35,15 +35,13 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a node
     await node.removePod(await node.runPod());
   }, 120_000);
 
-  it("ends blazard by SIGTERM within two seconds, and no pod", async () => {
+  it("has its pods and its keeper ended by SIGTERM, before blazard ends", async () => {
     const pod = await node.runPod();
     await node.startContainer(pod, "exec sleep 1000");
     const vmm = await node.vmmPid(pod);
-    const began = performance.now();
     await node.node.stopBlazard();
-    expect(performance.now() - began).toBeLessThan(2_500);
-    expect(process.kill(vmm, 0)).toBe(true);
-    expect(await answersAt(join(node.node.stateDirectory, "keeper.sock"))).toBe(true);
+    expect(() => process.kill(vmm, 0)).toThrow(/ESRCH/);
+    expect(await answersAt(join(node.node.stateDirectory, "keeper.sock"))).toBe(false);
     expect((await blazar("drain")).code).toBe(70);
     await node.node.restartBlazard();
     await node.stopAll();

@@ -6,7 +6,6 @@
  */
 import { merge, type Observable } from "rxjs";
 import type {
-  AdoptedSandbox,
   Backend,
   BackendContainer,
   BackendOpening,
@@ -145,14 +144,6 @@ class VmSandbox implements SandboxBackend {
   enter(procs: readonly string[]): void {
     this.procs = procs;
     this.boot?.enter(procs);
-  }
-
-  async adopt(): Promise<AdoptedSandbox> {
-    return this.noVm();
-  }
-
-  async adoptContainer(): Promise<BackendContainer> {
-    return this.noVm();
   }
 
   endBoot(): void {

@@ -65,7 +65,7 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       examples: [{ line: "blazar replay --plain bundle.tar", snapshot: "replay-lines-adopting" }],
     },
     drain: {
-      text: "All pods are ended at the same time, as by `crictl stopp`; `kubectl drain` before it lets them end in their own time. Each is told in a line. Stopped pods stay known until kubelet removes them, and so do the exit codes of their containers. New pods are refused with UNAVAILABLE, also when the command is called off or its time is over: what has begun goes on. `blazar undrain` ends that, and so does a restart of blazard. A blazard that is started ends the pods that it finds. Exit code 1: some pods have not ended in time, or something of them is left.",
+      text: "All pods are ended at the same time, as by `crictl stopp`; `kubectl drain` before it lets them end in their own time. Each is told in a line. Stopped pods stay known until kubelet removes them, and so do the exit codes of their containers. New pods are refused with UNAVAILABLE, also when the command is called off or its time is over: what has begun goes on. `blazar undrain` ends that, and so does a restart of blazard. SIGTERM of blazard ends pods as well. Exit code 1: some pods have not ended in time, or something of them is left.",
     },
     undrain: {
       text: "After `blazar drain`. Harmless if it does so already.",

@@ -15,6 +15,7 @@ describe("a daemon whose start fails", () => {
     const daemon: Daemon = {
       logger: new CapturedLogger(),
       start,
+      endPods: async () => void calls.push("end pods"),
       leave: async () => void calls.push("leave"),
     };
     await expect(serve({}, async () => daemon)).rejects.toThrow("it is nowhere");
@@ -24,21 +25,23 @@ describe("a daemon whose start fails", () => {
   it("says so even if it cannot be closed in order", async () => {
     const logger = new CapturedLogger();
     const leave = () => Promise.reject(new Error("the keeper does not answer"));
-    await expect(serve({}, async () => ({ logger, start, leave }))).rejects.toThrow("it is nowhere");
+    const endPods = async () => undefined;
+    await expect(serve({}, async () => ({ logger, start, endPods, leave }))).rejects.toThrow("it is nowhere");
     expect(logger.lines.at(-1)).toMatchObject({ level: "warn" });
   });
 });
 
 describe("a daemon that is told to end", () => {
-  it("leaves, and ends with 0", async () => {
+  it("ends its pods, leaves, and ends with 0", async () => {
     const calls: string[] = [];
     const served = serve({}, async () => ({
       logger: new CapturedLogger(),
       start: async () => void setImmediate(() => process.emit("SIGTERM")),
+      endPods: async () => void calls.push("end pods"),
       leave: async () => void calls.push("leave"),
     }));
     expect(await served).toBe(0);
-    expect(calls).toEqual(["leave"]);
+    expect(calls).toEqual(["end pods", "leave"]);
   });
 
   it("ends at once when it is told twice", async () => {
@@ -47,7 +50,8 @@ describe("a daemon that is told to end", () => {
     await serve({}, async () => ({
       logger: new CapturedLogger(),
       start: async () => void setImmediate(() => process.emit("SIGTERM")),
-      leave: async () => void process.emit("SIGINT"),
+      endPods: async () => void process.emit("SIGINT"),
+      leave: async () => undefined,
     }));
     expect(exit).toHaveBeenCalledWith(130);
   });

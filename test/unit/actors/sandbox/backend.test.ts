@@ -34,8 +34,6 @@ class NotedBackend implements Backend {
     const note = (what: string): void => void this.asked.push(`${what} ${id}`);
     return {
       prepare: async () => note("prepare"),
-      adopt: async () => ({ pid: PID, containers: [] }),
-      adoptContainer: () => Promise.reject(new Error("there are no containers here")),
       enter: () => note("enter"),
       endBoot: () => note("end the boot of"),
       vmmEvents$: () => EMPTY,
