@@ -39,8 +39,6 @@ export function graphOf({ title, initial, states }: ChartDefinition): Graph {
   return { title, initial, states: states.map(nested), edges: [...edges.values()] };
 }
 
-/** All states, outer ones before what is in them. */
-
 /** The edge along which a chart went; undefined if the definition has none. */
 export function edgeTaken(edges: readonly GraphEdge[], entry: HistoryEntry): GraphEdge | undefined {
   const { from = "", to = "", name } = entry;
