@@ -11,7 +11,10 @@ export function drainedLine({ pod, leftovers }: DrainedSandbox, left: number): s
 }
 
 export function drainSummary(ended: number, unclean: number): string {
-  const left = unclean === 0 ? "" : ` ${unclean} could not be taken down wholly: what is left goes when the pod is removed.`;
+  const left =
+    unclean === 0
+      ? ""
+      : ` ${unclean} could not be taken down wholly: what is left goes when the pod is removed.`;
   const pods = ended === 1 ? "1 pod has ended" : `${ended} pods have ended`;
   return `drained: ${pods}.${left} New pods are refused until \`blazar undrain\` or a restart of blazard.\n`;
 }
