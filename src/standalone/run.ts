@@ -55,9 +55,9 @@ export async function runCommand(request: RunRequest): Promise<number> {
     if (signals.aborted.aborted) return signals.exitCode;
     return exitCodeOf(error);
   } finally {
+    // for good: a signal in the moment until this process has ended would be its end, and not the command's status
     signals.ignore();
     await session?.close();
-    signals.close();
     if (!signals.aborted.aborted) process.stderr.write(errors.report(failure));
   }
 }

@@ -15,7 +15,7 @@ const IMPATIENT_MS = 3_000;
 /** How long the command may take to end after SIGKILL. */
 const KILLED_MS = 5_000;
 
-/** Owns the signals of this process from its construction until {@link close}. */
+/** Owns the signals of this process from its construction until {@link close}; a run keeps them until the process ends. */
 export class RunSignals {
   private readonly abort = new AbortController();
   private readonly giveUp = new AbortController();
