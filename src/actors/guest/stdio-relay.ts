@@ -41,6 +41,8 @@ interface Output {
   /** Offset after the last byte passed on. */
   forwarded: number;
   ended: boolean;
+  /** All of it is in its FIFO, as an earlier daemon has seen. */
+  done?: boolean;
   /** Last ack of the FIFO's side; undefined until the first. */
   ack: { offset: number; window: number } | undefined;
 }
@@ -82,6 +84,7 @@ export class StdioRelay {
     const paths = { ...this.paths, stderr: this.streams.stderr === 0 ? "" : this.paths.stderr };
     const binding = await host.openStdio(this.id, paths, {
       acknowledged: (stream, offset, window) => this.acknowledged(stream, offset, window),
+      ended: (stream) => this.endedEarlier(stream),
       input: (offset, bytes) => this.link.sendData(this.streams.stdin, offset, bytes),
       inputEnd: (offset) => this.link.sendEnd(this.streams.stdin, offset),
     });
@@ -156,6 +159,13 @@ export class StdioRelay {
     if (output.ended && offset > output.forwarded) this.checkDrained();
   }
 
+  private endedEarlier(name: OutputStream): void {
+    const output = this.outputOf(name, name === "stdout" ? this.streams.stdout : this.streams.stderr);
+    output.ended = true;
+    output.done = true;
+    this.checkDrained();
+  }
+
   private passAck(output: Output): void {
     if (output.ack !== undefined)
       this.link.sendFrame(encodeAck(output.stream, output.ack.offset, output.ack.window));
@@ -163,7 +173,7 @@ export class StdioRelay {
 
   private checkDrained(): void {
     const done = [...this.outputs.values()].every(
-      (output) => output.ended && (output.ack?.offset ?? -1) > output.forwarded,
+      (output) => output.done === true || (output.ended && (output.ack?.offset ?? -1) > output.forwarded),
     );
     if (done) this.settle?.();
   }

@@ -147,6 +147,7 @@ export class StdioChannel {
     readonly open: StdioOpen,
     peer: Peer,
     adopted: boolean,
+    private readonly ended: readonly number[] = [],
   ) {
     const handlers = (): StdioHandlers | undefined => this.handlers;
     const { stdin, stdout, stderr } = open;
@@ -162,6 +163,8 @@ export class StdioChannel {
     this.handlers = handlers;
     handlers.attached?.();
     for (const output of this.outputs.values()) output.report();
+    for (const name of ["stdout", "stderr"] as const)
+      if (this.ended.includes(this.open[name].stream)) handlers.ended?.(name);
     this.inputStream?.sendAck();
   }
 
