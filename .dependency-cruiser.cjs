@@ -184,7 +184,10 @@ module.exports = {
     forbid(
       "setup-knows-contracts-only",
       "Set-up builds the product and must work when the product does not. (The demo is started by it, and shows the product.)",
-      { path: "^setup/", pathNot: "^setup/(demo|test-(fidelity|critest|network|workloads))\\.ts$" },
+      {
+        path: "^setup/",
+        pathNot: "^setup/(demo|test-(chaos|fidelity|critest|network|soak|workloads))\\.ts$",
+      },
       { path: "^(src|lab|test|bench)/", pathNot: "^src/contracts/" },
     ),
   ],

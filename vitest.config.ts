@@ -3,7 +3,8 @@
  *
  * `integration` boots real VMs and `e2e` real containerds. Two cores carry one such file at a time, so they come last
  * and one by one. Their deadlines fit software emulation. `observability` needs programs that nothing else does, so it is only
- * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`.
+ * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`, and
+ * `faults`, which stops and starves real daemons, for `npm run test:faults`.
  */
 import { defineConfig } from "vitest/config";
 import { versionDefine } from "./setup/lib/version.ts";
@@ -24,6 +25,9 @@ function project(name: string, place: number, testTimeout: number) {
   return { name, include: [`test/${name}/**/*.test.ts`], testTimeout, sequence: { groupOrder: place } };
 }
 
+/** What only `npm run test:faults` has. */
+const FAULTS = process.env["BLAZAR_FAULTS"] !== undefined;
+
 /** One file at a time, on real VMs. */
 function heavyProject(name: string, place: number, timeout: number) {
   return { ...project(name, place, timeout), hookTimeout: timeout, fileParallelism: false };
@@ -39,6 +43,7 @@ export default defineConfig({
       { define, test: heavyProject("integration", 2, 120 * SECOND) },
       { define, test: heavyProject("e2e", 3, 180 * SECOND) },
       ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),
+      ...(FAULTS ? [{ define, test: heavyProject("faults", 6, 180 * SECOND) }] : []),
       ...(UI ? [{ define, test: heavyProject("ui", 5, 180 * SECOND) }] : []),
     ],
   },

@@ -78,8 +78,11 @@ export interface BackendContainer {
   /** Runs the init process's command. */
   start(signal: AbortSignal): Promise<void>;
   exec(spec: ExecSpec, signal: AbortSignal): Promise<void>;
-  /** Signals a process, or every process of the container. */
-  signal(execId: string, signal: number, all: boolean): Promise<void>;
+  /**
+   * Signals a process, or every process of the container.
+   * @param token names the signal: one that has come before is not sent again
+   */
+  signal(execId: string, signal: number, all: boolean, token?: string): Promise<void>;
   resize(execId: string, rows: number, columns: number): Promise<void>;
   /** Writes limits of the container, as files of cgroup v2. */
   update(cgroup: Readonly<Record<string, string>>): Promise<void>;

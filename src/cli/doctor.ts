@@ -1,5 +1,5 @@
 /**
- * `blazar doctor`: checks the node, and says what to do. It changes nothing.
+ * `blazar doctor`: checks the node, and says what to do. It changes nothing, unless `--fix` has what nobody holds removed.
  */
 import { screenOf } from "../console/screen.ts";
 import { outputFormat, structured } from "../console/structured.ts";

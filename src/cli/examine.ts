@@ -1,5 +1,5 @@
 /**
- * Examines the node: what `blazar doctor` prints and `blazar bundle` takes along. Changes nothing.
+ * Examines the node: what `blazar doctor` prints and `blazar bundle` takes along. Changes nothing, unless it is told to fix.
  */
 import { reasonOf } from "../contracts/errors.ts";
 import { loadConfig } from "../daemon/config/load.ts";
@@ -10,9 +10,12 @@ import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/
 import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
 import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
 import { NODE_HOST } from "../standalone/doctor/node-host.ts";
-import { type DaemonOptions, inspectionSocket } from "./daemon-socket.ts";
+import { reconcileWithoutDaemon } from "../standalone/doctor/without-daemon.ts";
+import { type DaemonOptions, daemonSocket } from "./daemon-socket.ts";
 
 export interface ExamineOptions extends DaemonOptions {
+  /** What nobody holds is removed. */
+  readonly fix?: boolean;
   readonly containerdConfig?: string;
 }
 
@@ -29,23 +32,27 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   const parts = await locateParts(config).catch((error: unknown) =>
     error instanceof Error ? error : new Error(reasonOf(error)),
   );
-  const subject: Subject = {
-    ...{ host: NODE_HOST, config, parts },
-    containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
-    daemon: await runningDaemon(options.address ?? inspectionSocket(config)),
-  };
-  const valid = ok(name, options.config ?? "defaults");
-  return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];
+  const client = new InspectionClient(await daemonSocket(options, process.env, config));
+  try {
+    const daemon = await runningDaemon(client);
+    const fix = options.fix === true;
+    const subject: Subject = {
+      ...{ host: NODE_HOST, config, parts, daemon },
+      containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
+      reconciled: () => (daemon === undefined ? reconcileWithoutDaemon(config, fix) : client.reconcile(fix)),
+    };
+    const valid = ok(name, options.config ?? "defaults");
+    return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];
+  } finally {
+    client.close();
+  }
 }
 
-async function runningDaemon(socket: string): Promise<Subject["daemon"]> {
-  const client = new InspectionClient(socket);
+async function runningDaemon(client: InspectionClient): Promise<Subject["daemon"]> {
   try {
     const [node, sandboxes] = await Promise.all([client.node(), client.list()]);
     return { node, sandboxIds: sandboxes.map(({ id }) => id) };
   } catch {
     return undefined;
-  } finally {
-    client.close();
   }
 }

@@ -79,6 +79,7 @@ function addLists(cli: Command): void {
       process.exitCode = await (await import("../cli/inspection/ps.ts")).ps(options);
     });
   asking(cli, "doctor", "check the node: configuration, host, containerd, leftovers; says what to do")
+    .option("--fix", "remove now what nobody holds: the daemon does it by itself when it has seen it twice")
     .option("--containerd-config <file>", "containerd's configuration; default: /etc/containerd/config.toml")
     .addOption(output("table", "json", "yaml"))
     .action(async (options: DoctorOptions) => {

@@ -17,6 +17,10 @@ export const DEADLINES = {
   provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
   adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },
+  takeOver: {
+    ms: 30_000,
+    wait: "Reaching a sandbox's VMM and guest again that an earlier daemon has left running. Then the sandbox is taken down.",
+  },
   launch: {
     ms: 60_000,
     wait: "From spawning the VMM until it answers; for a clone or a fork, until it runs.",
@@ -75,6 +79,7 @@ export const DEADLINES = {
   vmmExit: { ms: 3_000, wait: "From killing the VMM until it is reaped." },
   networkTeardown: { ms: 2_500, wait: "Undoing a sandbox's network." },
   containerdCall: { ms: 10_000, wait: "A question to containerd about its images and layers." },
+  reconcile: { ms: 10_000, wait: "A look of the reconciler at one kind of thing on the host." },
   imageAhead: {
     ms: 1_800_000,
     wait: "Making the image of an unpacked OCI image before a pod asks for it. Its layers are kept so long at most.",

@@ -52,6 +52,8 @@ export interface HistorySubject {
   readonly id: string;
   readonly pod: SandboxSummary["pod"];
   readonly createdAt: number;
+  /** What an earlier daemon has recorded, in any order and not checked. Default: nothing, the sandbox is new. */
+  readonly earlier?: readonly HistoryEntry[] | undefined;
   /** Asked when somebody looks, and once at the end. Must not throw. */
   facts(): SandboxFacts;
 }

@@ -50,6 +50,8 @@ export interface ImageStore {
   hold(key: string, holder: string): Promise<ImageLease | undefined>;
   /** Gives back what a holder has, also one of an earlier daemon. Idempotent, also for an image that is gone. */
   release(key: string, holder: string): Promise<void>;
+  /** What daemons with the same state directory have leases on, by key and holder. */
+  held(): Promise<readonly { readonly key: string; readonly holder: string }[]>;
   /**
    * Gives back what earlier daemons with the same state directory have left, but for what these holders have. Called before
    * the first {@link use}. Returns who had it.

@@ -298,6 +298,8 @@ export interface Keeper {
    * Fails with InvalidArgument naming a path that is no FIFO.
    */
   openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding>;
+  /** Closes what an earlier daemon has opened, by its id alone, and forgets it; an unknown id is fine. */
+  closeStdio(id: string): Promise<void>;
   /** Sets who answers containerd's Task requests; those that came before are handed over now. */
   onTaskMessage(handler: TaskMessageHandler): void;
   /**

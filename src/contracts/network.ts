@@ -42,6 +42,14 @@ export interface PodNetworks {
     network: PodNetwork,
     cgroups?: readonly string[],
   ): Promise<void>;
+  /**
+   * Takes over what an earlier daemon has connected and nobody has disconnected. Resolves with what the guest shall have now:
+   * watch it from there on. What the pod has of the host is the pod's before this returns.
+   * @param made the id that it was connected under: the pod's, or that of a {@link NetworkAhead}
+   * @param cgroups as for {@link connect}
+   * @throws BlazarError NetworkLost if it is gone, HostResource if nobody can look
+   */
+  adopt(pod: NetworkedPod, made: string, cgroups: readonly string[]): Promise<PodNetwork>;
   /** Tells changes until the returned function is called; bursts come as one. A joined pod has one watcher at most. */
   watch(pod: NetworkedPod, network: PodNetwork, onChange: (change: NetworkChange) => void): () => void;
   /** Undoes {@link connect}, or what there is of it; nothing to undo is success. The VM may be gone. */

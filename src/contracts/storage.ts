@@ -146,6 +146,11 @@ export interface Cgroups {
   memoryLimit(parent: string): number | undefined;
   /** Moves a running process, all its threads, into the groups of these cgroup.procs files. */
   enter(procs: readonly string[], pid: number): Promise<void>;
+  /**
+   * Whether the kernel has killed a process of these groups for want of memory: which group, and whose limit it was if there is
+   * one. Undefined = it has not, or nobody can tell.
+   */
+  killedForMemory(directories: readonly string[]): string | undefined;
   /** Kills nothing; EBUSY after the last process has left is retried for a bounded time. */
   remove(directories: readonly string[]): Promise<void>;
 }

@@ -47,6 +47,14 @@ export interface TaskExecRequest {
   terminal: boolean;
 }
 
+/** Where a call comes from, as far as that changes what it means. */
+export interface TaskCallOrigin {
+  /** It has come before, to a daemon that has died: that one may have done some or all of it. What is done already is success. */
+  readonly replayed: boolean;
+  /** Names the call: a call that comes again has the same token, and no other call has it. */
+  readonly token: string;
+}
+
 /** What containerd may be told of a process. */
 export type ProcessStatus = "created" | "running" | "stopped" | "paused";
 
@@ -69,21 +77,24 @@ export interface ProcessState {
   bundle: string;
 }
 
-/** The containers of this node and their processes. Unknown ids are refused with a `notFound` error. */
+/**
+ * The containers of this node and their processes. Unknown ids are refused with a `notFound` error. A call that needs the guest
+ * waits while its sandbox is taken over from an earlier daemon; what is known is answered at once.
+ */
 export interface TaskService {
   /** The sandbox that a container is in; undefined if there is no such container. */
   sandboxOf(id: string): string | undefined;
   /** Prepares storage and makes the container, without running its command. */
-  create(request: TaskCreateRequest): Promise<{ pid: number }>;
+  create(request: TaskCreateRequest, origin?: TaskCallOrigin): Promise<{ pid: number }>;
   /** Runs the command of the init process or of an exec. */
-  start(id: string, execId: string): Promise<{ pid: number }>;
+  start(id: string, execId: string, origin?: TaskCallOrigin): Promise<{ pid: number }>;
   /** Registers a process, to be run by {@link start}. */
-  exec(id: string, execId: string, request: TaskExecRequest): Promise<void>;
+  exec(id: string, execId: string, request: TaskExecRequest, origin?: TaskCallOrigin): Promise<void>;
   state(id: string, execId: string): ProcessState;
   /** Resolves when the process has ended, at once if it has. Rejects `Cancelled` when `signal` aborts. */
   wait(id: string, execId: string, signal?: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
   /** @param all signal every process of the container, not only the named one */
-  kill(id: string, execId: string, signal: number, all: boolean): Promise<void>;
+  kill(id: string, execId: string, signal: number, all: boolean, origin?: TaskCallOrigin): Promise<void>;
   /** Forgets an ended process; for the init process also unmounts its root before it resolves. */
   delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }>;
   /** Init and running execs. At least one until {@link delete}, or a restarted containerd drops the task. */
@@ -94,8 +105,8 @@ export interface TaskService {
   /** Changes the container's limits: a `linux.resources` of the OCI spec, parsed and not yet validated. */
   update(id: string, resources: unknown): Promise<void>;
   /** Stops every process of the container; all calls but exec go on to work. */
-  pause(id: string): Promise<void>;
-  resume(id: string): Promise<void>;
+  pause(id: string, origin?: TaskCallOrigin): Promise<void>;
+  resume(id: string, origin?: TaskCallOrigin): Promise<void>;
   closeIO(id: string, execId: string): Promise<void>;
   resizePty(id: string, execId: string, width: number, height: number): Promise<void>;
   connect(id: string): { taskPid: number; version: string };

@@ -4,8 +4,9 @@
  * Everything is made in the order in which it is needed, so that nothing has to be set late: the sources of VMs from the
  * slowest to the quickest, then sandboxes, then containers.
  */
+import type { SpecTranslator } from "../actors/container/container-maker.ts";
 import { ContainerRegistry } from "../actors/container/container-registry.ts";
-import { ContainerTasks, type SpecTranslator } from "../actors/container/task-service.ts";
+import { ContainerTasks } from "../actors/container/task-service.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
 import { Endings } from "../actors/supply/ahead/endings.ts";
@@ -25,9 +26,12 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmSpec } from "../contracts/vm.ts";
 import type { VmForks } from "../contracts/vm-forks.ts";
-import type { VmmDriver } from "../contracts/vmm.ts";
+import type { VmAdoption, VmmDriver } from "../contracts/vmm.ts";
 
-type BackendPorts = Omit<VmBackendPorts, "supply" | "launch" | "templateDisk" | "imageUsed" | "vmmBytes">;
+type BackendPorts = Omit<
+  VmBackendPorts,
+  "supply" | "launch" | "adoptVm" | "templateDisk" | "imageUsed" | "vmmBytes"
+>;
 type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
 
 /** All that the actors need of the outside world: what each asks for, together. */
@@ -67,8 +71,9 @@ export interface Actors {
 export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const { driver } = given;
   const launch = (spec: VmSpec, signal: AbortSignal) => driver.launch(spec, signal);
+  const adoptVm = (adoption: VmAdoption, signal: AbortSignal) => driver.adopt(adoption, signal);
   const vmmBytes = (vcpus: number) => driver.ownBytes(vcpus);
-  const ports = { ...given, launch, vmmBytes, templateDisk: driver.templates?.diskId };
+  const ports = { ...given, launch, adoptVm, vmmBytes, templateDisk: driver.templates?.diskId };
   const lastImage = new LastImage();
   const demand = new ShapeDemand(ports.defaultShape);
   const { pool, original, freshVms } = vmSources({ ...ports, lastImage, demand }, settings);

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { GuestTraffic } from "../actors/guest/link.ts";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { FileJournal } from "../actors/resources/journal.ts";
+import { OpenJournals } from "../actors/resources/open-journals.ts";
 import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
@@ -33,6 +34,7 @@ import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { LocalVolumes } from "../host/volumes/host-volumes.ts";
+import { monotonicNow } from "../lib/deadline-timer.ts";
 import { makeDirectories } from "../lib/directories.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
@@ -59,6 +61,7 @@ export interface Core extends Actors {
   /** The store of templates; undefined where every VM boots. */
   readonly templates: TemplateStore | undefined;
   readonly workers: DaemonWorkers;
+  readonly journals: OpenJournals;
   /** Bytes of all links to guests. */
   readonly traffic: GuestTraffic;
   /** What makes templates, for commands that work on them. */
@@ -103,8 +106,8 @@ export function wireCore(options: CoreOptions): Core {
     await images.close();
     await workers.close();
   };
-  const { pace, traffic } = ports;
-  return { ...actors, pace, images, templates, workers, traffic, templateHost: ports, close };
+  const { pace, traffic, journals } = ports;
+  return { ...actors, pace, journals, images, templates, workers, traffic, templateHost: ports, close };
 }
 
 /** The ports, and the settings that go with them. */
@@ -116,10 +119,11 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   // the last of the users is for VMs that are no sandbox's
   const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
   const hostResolvConf = keptText("/etc/resolv.conf");
+  const journals = new OpenJournals();
   const cgroups = options.cgroups ?? new HostCgroups();
   return {
     driver,
-    pace: new Pace(parallelStarts(config), Date.now),
+    pace: new Pace(parallelStarts(config), monotonicNow),
     keeper,
     stdio: options.stdio ?? keeper,
     files: new LocalHostFiles(workers.rootfs),
@@ -142,7 +146,11 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     logger,
     deadlines: config.deadlines,
     stateDirectory: config.daemon.state_directory,
-    openJournal: (id: string) => FileJournal.create(join(journalDirectory(config), `${id}.jsonl`), id),
+    journals,
+    openJournal: (id: string) => {
+      const path = join(journalDirectory(config), `${id}.jsonl`);
+      return journals.track(path, FileJournal.create(path, id));
+    },
     scratchDirectory: config.storage.scratch_directory,
     layerBytes: config.storage.layer_size,
     defaultShape: { vcpus, memoryBytes, nics: nicsOf(keeper) },

@@ -4,6 +4,7 @@
  * Where it is off, nothing of this is made, and the actors tell nobody.
  */
 import { join } from "node:path";
+import type { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
 import { SandboxLooks } from "../actors/sandbox/looks.ts";
 import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
 import type { NodeStatus } from "../contracts/inspection.ts";
@@ -16,6 +17,7 @@ import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
 import { Shortages } from "../observe/inspection/shortages.ts";
 import { createDrainHandlers } from "../rpc/inspection/drain.ts";
 import { createExecHandler } from "../rpc/inspection/exec.ts";
+import { createReconcileHandler } from "../rpc/inspection/reconcile.ts";
 import { InspectionServer } from "../rpc/inspection/server.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
@@ -56,6 +58,7 @@ export class InspectionPart {
     private readonly core: Core,
     private readonly keeper: Keeper,
     private readonly hub: HistoryHub,
+    private readonly reconciler: Reconciler,
     private readonly logger: Logger,
   ) {
     this.looks = new SandboxLooks(core.sandboxes, hub.now);
@@ -68,15 +71,23 @@ export class InspectionPart {
   }
 
   async start(facts: DaemonFacts): Promise<void> {
-    const { config, core, keeper, hub, inspection, looks, logger } = this;
+    const { config, core, keeper, hub, inspection, looks, reconciler, logger } = this;
     this.facts = facts;
     const observing = await startObserving({
       ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
+      reconcile: () => ({ open: reconciler.open, ...reconciler.counts }),
     });
     this.observing = observing;
     const pages = { "/metrics": () => observing.page() };
     const drain = createDrainHandlers(new SandboxDrain(core.sandboxes, logger));
-    this.server = new InspectionServer({ inspection, logger, pages, exec: createExecHandler(looks), drain });
+    this.server = new InspectionServer({
+      inspection,
+      logger,
+      pages,
+      exec: createExecHandler(looks),
+      drain,
+      reconcile: createReconcileHandler(reconciler),
+    });
     await this.server.listen(inspectionSocket(config));
   }
 

@@ -21,6 +21,7 @@ export async function lockState(directory: string): Promise<FileLock> {
       remedy: "stop it first, or set daemon.state_directory for a second one",
     });
   }
-  await writeFile(path, `${process.pid}\n`);
+  // only words for whoever comes second: a full disk keeps no daemon from starting, which may make room
+  await writeFile(path, `${process.pid}\n`).catch(() => undefined);
   return held;
 }

@@ -6,11 +6,10 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
-import { releaseLostLeases } from "../actors/images/lost-leases.ts";
-import { recover } from "../actors/resources/recovery.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { BoundedLogs } from "../host/bounded-logs.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
 import { within } from "../lib/async.ts";
@@ -24,6 +23,8 @@ import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
+import { succeedPreviousDaemon } from "./previous-daemon.ts";
+import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
@@ -59,25 +60,35 @@ export async function wireDaemon(
   const hub = openHistories(config, logger);
   const histories = hub ?? NO_HISTORIES;
   const core = wireCore({ config, parts, logger, keeper, events, templates, histories, ...replaced });
-  const inspection = hub && new InspectionPart(config, core, keeper, hub, logger);
+  const reconciling = await openReconciler(config, core, keeper, logger);
+  const inspection = hub && new InspectionPart(config, core, keeper, hub, reconciling.reconciler, logger);
   const ahead = imagesAhead(config, core, logger);
   const turns = new TurnBudget();
   const taskAddress = `ttrpc+unix://${taskSocket}`;
   const { sandboxes, tasks } = core;
   const details = (id: string) => inspection?.inspection.detailNow(id);
   const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
-  const dispatcher = new TtrpcDispatcher([createTaskService(tasks, histories)], logger);
+  const dispatcher = new TtrpcDispatcher(
+    [createTaskService(tasks, histories, () => `${keeper.pid}`)],
+    logger,
+  );
   const metrics = new MetricsFile({ file: join(state, "metrics.json"), parts: metricsOf(core), logger });
+  const logs = new BoundedLogs(state);
   return {
     logger,
     async start() {
       metrics.open();
-      const recovered = await recover(journalDirectory(config), core.resourcePorts, logger);
-      await releaseLostLeases(recovered, core.images, logger);
-      const { version, acceleration } = await core.driver.probe();
+      logs.start();
+      const [{ version, acceleration }, { cleared }] = await Promise.all([
+        core.driver.probe(),
+        succeedPreviousDaemon(journalDirectory(config), core, logger),
+      ]);
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
       await controller.listen(socket);
+      const vmm = core.driver.name;
+      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      const left = await cleared;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -85,12 +96,12 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      const vmm = core.driver.name;
-      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      reconciling.start(left);
     },
     async leave() {
       // pods are served meanwhile
-      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
+      const ends = [core.pool.close(), core.original?.close(), ahead?.close(), reconciling.close()];
+      await within(Promise.all(ends), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));
       await controller.drain(CALLS_MS);

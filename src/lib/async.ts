@@ -5,6 +5,7 @@
  * Work that is given up goes on by itself; if it fails later, that is no unhandled rejection.
  */
 import { type BlazarError, blazarError } from "../contracts/errors.ts";
+import { clearDeadline, setDeadline } from "./deadline-timer.ts";
 
 /** What is waited for, in the words of an error. */
 export interface Waiting {
@@ -46,16 +47,16 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, 
 /** Settles as `work` does, or rejects with `late()` if that takes longer than `ms` milliseconds. */
 export function withDeadline<T>(work: Promise<T>, ms: number, late: () => BlazarError): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(late()), ms);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    const timer = setDeadline(() => reject(late()), ms);
+    work.then(resolve, reject).finally(() => clearDeadline(timer));
   });
 }
 
 /** Settles as `work` does, or resolves to undefined if that takes longer than `ms` milliseconds. */
 export function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(undefined), ms);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    const timer = setDeadline(() => resolve(undefined), ms);
+    work.then(resolve, reject).finally(() => clearDeadline(timer));
   });
 }
 

@@ -16,6 +16,8 @@ export interface ProcessStat {
   /** Field 3: `R`, `S`, `D`, `Z`, … */
   readonly state: string;
   readonly startTime: number;
+  /** Field 4. */
+  readonly parent: number;
   /** Fields 14 and 15: what all threads have used, in milliseconds. */
   readonly cpuMs: number;
   /** Field 24, in bytes. */
@@ -24,6 +26,7 @@ export interface ProcessStat {
 
 /** Fields are counted from 1 in the manual; the first after the name is the third. */
 const FIRST_FIELD = 3;
+const PARENT = 4;
 const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
@@ -45,8 +48,9 @@ export function parseProcessStat(stat: string): ProcessStat | undefined {
   const [state, startTime] = [fields[0], Number(fields[START_TIME - FIRST_FIELD])];
   const ticks = Number(fields[USER_TIME - FIRST_FIELD]) + Number(fields[SYSTEM_TIME - FIRST_FIELD]);
   const residentBytes = Number(fields[RESIDENT_PAGES - FIRST_FIELD]) * PAGE_BYTES;
+  const parent = Number(fields[PARENT - FIRST_FIELD]);
   const known = state !== undefined && Number.isInteger(startTime);
-  return known ? { state, startTime, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
+  return known ? { state, startTime, parent, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
 }
 
 /** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */

@@ -2,19 +2,22 @@
  * The life of a container's resources: creating → present → deleting → deleted.
  *
  * Its root, disk and namespaces live here; what runs in it are process machines, its children: the init
- * process (execId "") and execs. containerd's view of a container is the state of its init process.
+ * process (execId "") and execs. containerd's view of a container is the state of its init process. A container that is taken
+ * over from an earlier daemon is present from the beginning.
  */
 import { type ActorRefFrom, assign, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { SIGKILL, signalStatus } from "../lib/signals.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, overdue } from "./failure.ts";
-import { processMachine } from "./process.machine.ts";
+import { type FoundProcess, processMachine } from "./process.machine.ts";
 
 export interface ContainerInput {
   readonly sandboxId: string;
   readonly containerId: string;
   readonly deadlines: Deadlines;
+  /** The processes of a container that an earlier daemon has left, by exec id. Default: it is new. */
+  readonly found?: Readonly<Record<string, FoundProcess>> | undefined;
 }
 
 export interface ContainerContext extends ContainerInput {
@@ -32,6 +35,8 @@ export type ContainerEvent =
       readonly execId: string;
       readonly status: number;
     }
+  /** An earlier daemon has started it. */
+  | { readonly type: "process.found"; readonly execId: string }
   /** The guest's kernel has killed processes of the container for want of memory; their exits follow. */
   | { readonly type: "container.oomKilled" };
 
@@ -60,6 +65,7 @@ const containerSetup = setup({
       containerId: context.containerId,
     })),
   },
+  guards: { found: ({ context }) => context.found !== undefined },
   delays: {
     containerCreate: ({ context }) => context.deadlines.containerCreate,
     containerDelete: ({ context }) => context.deadlines.containerDelete,
@@ -82,11 +88,21 @@ const spawnProcess = (execId: string) =>
     }),
   });
 
+/** Those that an earlier daemon has left. */
+const spawnFound = containerSetup.enqueueActions(({ enqueue, context }) => {
+  const { sandboxId, containerId, deadlines } = context;
+  for (const [execId, found] of Object.entries(context.found ?? {})) {
+    const input = { sandboxId, containerId, execId, deadlines, found };
+    enqueue.spawnChild("process", { id: processActorId(execId), input });
+  }
+});
+
 /** A guest may say that anything has ended: what is not known is nobody's business. */
-const passExitOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
-  if (event.type !== "process.exited") return;
+const passOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "process.exited" && event.type !== "process.found") return;
   const id = processActorId(event.execId);
   if (self.getSnapshot().children[id] === undefined) return;
+  if (event.type === "process.found") return enqueue.sendTo(id, { type: "process.found" });
   enqueue.sendTo(id, { type: "process.exited", status: event.status });
 });
 
@@ -104,8 +120,11 @@ const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
 export const containerMachine = containerSetup.createMachine({
   id: "container",
   context: ({ input: given }) => ({ ...given, failure: undefined }),
-  initial: "creating",
+  initial: "deciding",
   states: {
+    deciding: {
+      always: [{ guard: "found", target: "present", actions: spawnFound }, { target: "creating" }],
+    },
     creating: {
       description: "The root is mounted, the disk plugged in, the guest has cloned the init process.",
       invoke: {
@@ -164,7 +183,8 @@ export const containerMachine = containerSetup.createMachine({
           }),
         },
         "process.remove": { actions: stopChild(({ event }) => processActorId(event.execId)) },
-        "process.exited": { actions: passExitOn },
+        "process.exited": { actions: passOn },
+        "process.found": { actions: passOn },
         "container.oomKilled": { actions: "announceOom" },
         "container.lost": { actions: loseProcesses },
         "container.delete": { target: "deleting" },

@@ -2,7 +2,8 @@
  * The life of one process in a container: pending → starting → running → exited.
  *
  * `pending` is what OCI calls created: the init process waits before its execve, an exec is only registered.
- * An exit may overtake the answer to start; it is taken in every state.
+ * An exit may overtake the answer to start; it is taken in every state. The process of a container that is taken over from an
+ * earlier daemon begins where it is.
  */
 import { type ActorRefFrom, assign, setup } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
@@ -15,6 +16,15 @@ export interface ProcessInput {
   /** "" for the init process. */
   readonly execId: string;
   readonly deadlines: Deadlines;
+  /** Where an earlier daemon has left it. Default: it is new. */
+  readonly found?: FoundProcess | undefined;
+}
+
+/** A process that an earlier daemon has left. */
+export interface FoundProcess {
+  readonly state: "pending" | "running" | "exited";
+  /** Exit status; 0 until it has exited. */
+  readonly status: number;
 }
 
 export interface ProcessContext extends ProcessInput {
@@ -26,6 +36,8 @@ export interface ProcessContext extends ProcessInput {
 
 export type ProcessEvent =
   | { readonly type: "process.start" }
+  /** It runs already: an earlier daemon has started it. */
+  | { readonly type: "process.found" }
   | { readonly type: "process.exited"; readonly status: number };
 
 /** What a shell and runc report for a command that could not be started. */
@@ -35,15 +47,19 @@ export const processMachine = setup({
   types: { input: {} as ProcessInput, context: {} as ProcessContext, events: {} as ProcessEvent },
   actors: { start: promiseStub<void>("start") },
   actions: {
-    /** Tells whoever waits for it; bound in actors/. */
+    /** Tells whoever waits for it, unless that was done before; bound in actors/. */
     announceStart: () => undefined,
     announceExit: () => undefined,
+  },
+  guards: {
+    found: ({ context }, params: { readonly as: FoundProcess["state"] }) =>
+      context.found?.state === params.as,
   },
   delays: { processStart: ({ context }) => context.deadlines.processStart },
 }).createMachine({
   id: "process",
-  context: ({ input }) => ({ ...input, status: 0, failure: undefined }),
-  initial: "pending",
+  context: ({ input }) => ({ ...input, status: input.found?.status ?? 0, failure: undefined }),
+  initial: "deciding",
   on: {
     "process.exited": {
       target: ".exited",
@@ -51,7 +67,14 @@ export const processMachine = setup({
     },
   },
   states: {
-    pending: { on: { "process.start": "starting" } },
+    deciding: {
+      always: [
+        { guard: { type: "found", params: { as: "running" } }, target: "running" },
+        { guard: { type: "found", params: { as: "exited" } }, target: "exited" },
+        { target: "pending" },
+      ],
+    },
+    pending: { on: { "process.start": "starting", "process.found": "running" } },
     starting: {
       invoke: {
         src: "start",

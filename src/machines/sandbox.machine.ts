@@ -3,13 +3,14 @@
  *
  * Pure: every effect is a named stub here and bound in actors/sandbox/bindings.ts. How the VM comes to be is a chart of its
  * own (vm-boot). Every wait has a deadline of contracts/deadlines.ts; Stop and Shutdown are taken in every state. A failure in
- * creating or booting cleans up by itself and removes the sandbox: containerd does no rollback (its sandbox controller).
+ * creating or booting cleans up by itself and removes the sandbox: containerd does no rollback (its sandbox controller). A
+ * sandbox that an earlier daemon has left begins in adopting, with its containers.
  */
 import { or, type SnapshotFrom, stateIn } from "xstate";
 import type { SandboxPhase } from "../contracts/sandbox.ts";
 import { endOf } from "../lib/signals.ts";
 import type { EffectInput } from "./effects.ts";
-import type { Failure } from "./failure.ts";
+import { type Failure, failureOf, overdue } from "./failure.ts";
 import { BOOT_ACTOR, containerActorId, type SandboxContext, sandboxSetup } from "./sandbox.setup.ts";
 import { step } from "./step.ts";
 import type { VmBootOutput } from "./vm-boot.setup.ts";
@@ -28,6 +29,15 @@ const passOn = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
 const loseContainers = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   for (const id of Object.keys(self.getSnapshot().children)) {
     if (id.startsWith("container/")) enqueue.sendTo(id as `container/${string}`, { type: "container.lost" });
+  }
+});
+
+/** Those that an earlier daemon has left; they are asked for from the beginning. */
+const spawnFound = sandboxSetup.enqueueActions(({ enqueue, context }) => {
+  const { sandboxId, deadlines } = context;
+  for (const [containerId, found] of Object.entries(context.found?.containers ?? {})) {
+    const input = { sandboxId, containerId, deadlines, found };
+    enqueue.spawnChild("container", { id: containerActorId(containerId), input });
   }
 });
 
@@ -54,10 +64,7 @@ const leaveTheRest = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   const at = typeof value === "object" && "stopping" in value ? value.stopping : undefined;
   const state = typeof at === "string" ? at : Object.keys(at ?? {})[0];
   const order = Object.keys(STEP_OF_STATE) as (keyof typeof STEP_OF_STATE)[];
-  const from = Math.max(
-    0,
-    order.findIndex((each) => each === state),
-  );
+  const from = Math.max(0, (order as (string | undefined)[]).indexOf(state));
   for (const each of order.slice(from)) {
     const params = { step: STEP_OF_STATE[each] };
     enqueue({ type: "leaveBehind", params });
@@ -66,6 +73,11 @@ const leaveTheRest = sandboxSetup.enqueueActions(({ enqueue, self }) => {
 });
 
 const input = ({ context }: { context: SandboxContext }): EffectInput => ({ sandboxId: context.sandboxId });
+
+const attachStreams = [
+  sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
+  sandboxSetup.spawnChild("agent", { id: "agent", input }),
+];
 
 const PANICKED: Failure = {
   code: "GuestFailed",
@@ -97,19 +109,21 @@ const onTheWayUp = {
   "sandbox.shutdown": { target: "stopping", actions: "removeAfterwards" },
 } as const;
 
+const TAKE_OVER = "take over the sandbox of an earlier daemon";
+
 type BootDone = { event: { output: VmBootOutput } };
 
 export const sandboxMachine = sandboxSetup.createMachine({
   id: "sandbox",
   context: ({ input: given }) => ({
     ...given,
-    pid: 0,
-    failure: undefined,
+    pid: given.found?.pid ?? 0,
+    failure: given.found?.failure,
     leftovers: [],
     removing: false,
     guestAlive: false,
   }),
-  initial: "creating",
+  initial: "deciding",
   on: {
     "container.gone": {
       actions: { type: "forgetContainer", params: ({ event }) => ({ containerId: event.containerId }) },
@@ -121,6 +135,47 @@ export const sandboxMachine = sandboxSetup.createMachine({
     "vmm.diskFailed": { actions: { type: "reportDiskFailure", params: ({ event }) => ({ event }) } },
   },
   states: {
+    deciding: {
+      always: [{ guard: "found", target: "adopting", actions: spawnFound }, { target: "creating" }],
+    },
+    adopting: {
+      description:
+        "An earlier daemon has left it: its VMM and its guest are reached again. Its failure takes the sandbox down.",
+      on: onTheWayUp,
+      invoke: {
+        src: "adopt",
+        input,
+        onDone: [
+          {
+            guard: "foundReady",
+            target: "ready",
+            actions: { type: "ready", params: ({ event }) => ({ pid: event.output.pid }) },
+          },
+          {
+            target: "stopping",
+            actions: [
+              { type: "ready", params: ({ event }) => ({ pid: event.output.pid }) },
+              ...attachStreams,
+            ],
+          },
+        ],
+        onError: {
+          target: "stopping",
+          actions: { type: "notAdopted", params: ({ event }) => ({ failure: failureOf(event.error) }) },
+        },
+      },
+      after: {
+        takeOver: {
+          target: "stopping",
+          actions: {
+            type: "notAdopted",
+            params: ({ context }) => ({
+              failure: overdue({ wait: "takeOver", what: TAKE_OVER }, context.deadlines),
+            }),
+          },
+        },
+      },
+    },
     creating: {
       description: "Directories and control groups are made; nothing runs yet.",
       on: onTheWayUp,
@@ -168,10 +223,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
     ready: {
       description: "Containers can be made and run.",
       initial: "running",
-      entry: [
-        sandboxSetup.spawnChild("vmm", { id: "vmm", input }),
-        sandboxSetup.spawnChild("agent", { id: "agent", input }),
-      ],
+      entry: attachStreams,
       on: {
         ...onTheWayUp,
         "container.add": {
@@ -275,8 +327,15 @@ export const sandboxMachine = sandboxSetup.createMachine({
   },
 });
 
-function vmmExited(event: { readonly code: number; readonly signal: number }): Failure {
-  const reason = `the VMM ended with ${endOf(event)} while the pod ran`;
+function vmmExited(event: {
+  readonly code: number;
+  readonly signal: number;
+  readonly outOfMemory?: string;
+}): Failure {
+  const ended = `the VMM ended with ${endOf(event)} while the pod ran`;
+  const { outOfMemory } = event;
+  const reason =
+    outOfMemory === undefined ? ended : `${ended}: the kernel killed ${outOfMemory} (out of memory)`;
   return { code: "VmmExited", operation: "keep the sandbox alive", reason };
 }
 
@@ -292,6 +351,9 @@ type StateOf<Value> = Value extends string ? Value : keyof Value;
 
 /** What the port calls each state. Failed is one that stopped and was not asked to. */
 export const PHASE_OF_STATE: Readonly<Record<StateOf<SandboxSnapshot["value"]>, SandboxPhase>> = {
+  deciding: "creating",
+  // containerd does not forgive a sandbox that is not ready for a moment
+  adopting: "ready",
   creating: "creating",
   created: "created",
   booting: "booting",

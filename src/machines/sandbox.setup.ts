@@ -5,14 +5,28 @@ import { assign, emit, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import type { DiskFailed } from "../contracts/vm.ts";
 import { containerMachine } from "./container.machine.ts";
-import { effectStubs, eventStub } from "./effects.ts";
+import { effectStubs, eventStub, promiseStub } from "./effects.ts";
 import { type Failure, failureOf, type Overdue, overdue } from "./failure.ts";
+import type { FoundProcess } from "./process.machine.ts";
 import { vmBootMachine } from "./vm-boot.machine.ts";
 import type { VmBootEvent } from "./vm-boot.setup.ts";
 
 export interface SandboxInput {
   readonly sandboxId: string;
   readonly deadlines: Deadlines;
+  /** What an earlier daemon has left. Default: the sandbox is new. */
+  readonly found?: FoundSandbox | undefined;
+}
+
+/** A sandbox that an earlier daemon has left. */
+export interface FoundSandbox {
+  readonly phase: "ready" | "stopping" | "stopped";
+  /** Host pid of the VMM, as far as it is known; shown until it has been looked at. */
+  readonly pid: number;
+  /** Why it was on its way out, unless it was asked to. */
+  readonly failure: Failure | undefined;
+  /** Processes by exec id, by container. */
+  readonly containers: Readonly<Record<string, Readonly<Record<string, FoundProcess>>>>;
 }
 
 export interface SandboxContext extends SandboxInput {
@@ -90,6 +104,7 @@ export const sandboxSetup = setup({
   },
   actors: {
     ...effectStubs(SANDBOX_EFFECTS),
+    adopt: promiseStub<{ readonly pid: number }>("adopt"),
     boot: vmBootMachine,
     vmm: eventStub<SandboxEvent>("vmm"),
     agent: eventStub<SandboxEvent>("agent"),
@@ -106,6 +121,11 @@ export const sandboxSetup = setup({
     }),
     overdue: assign({
       failure: ({ context }, params: Overdue) => context.failure ?? overdue(params, context.deadlines),
+    }),
+    /** What was going down anyway has not failed. */
+    notAdopted: assign({
+      failure: ({ context }, { failure }: { readonly failure: Failure }) =>
+        context.failure ?? (context.found?.phase === "ready" ? failure : undefined),
     }),
     /** The start is over, one way or the other: the next one may have its turn; bound in actors/. */
     endBoot: () => undefined,
@@ -130,10 +150,13 @@ export const sandboxSetup = setup({
     ),
   },
   guards: {
+    found: ({ context }) => context.found !== undefined,
+    foundReady: ({ context }) => context.found?.phase === "ready",
     removing: ({ context }) => context.removing,
     guestAlive: ({ context }) => context.guestAlive,
   },
   delays: {
+    takeOver: ({ context }) => context.deadlines.takeOver,
     provision: ({ context }) => context.deadlines.provision,
     stop: ({ context }) => context.deadlines.stop,
     guestEnd: ({ context }) => context.deadlines.guestEnd,

@@ -46,7 +46,13 @@ export type VmBootEvent =
   | { readonly type: "vmm.guestShutdown"; readonly reason: string }
   | { readonly type: "vmm.guestPanicked" }
   | DiskFailed
-  | { readonly type: "vmm.exited"; readonly code: number; readonly signal: number };
+  | {
+      readonly type: "vmm.exited";
+      readonly code: number;
+      readonly signal: number;
+      /** The kernel has killed for want of memory: in which control group, and whose limit. */
+      readonly outOfMemory?: string;
+    };
 
 /** What an effect of the chart is told. */
 export interface VmBootEffectInput {

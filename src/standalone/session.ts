@@ -29,6 +29,7 @@ const PREFIX = "blazar-run-";
 /** No cgroups: only root may make them. */
 const noCgroups: Cgroups = {
   memoryLimit: () => undefined,
+  killedForMemory: () => undefined,
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),
   enter: () => Promise.resolve(),

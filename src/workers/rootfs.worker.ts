@@ -26,10 +26,12 @@ import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mou
 import { type CopyBounds, lookAtSource, readTree } from "./volumes/volume-tree.ts";
 
 export {
+  hasDeadJoint,
   joinTaps,
   joinUplink,
   leaveTaps,
   lookAgain,
+  lookForTaps,
   readHostNetwork,
   readNetwork,
   takeLocalhost,

@@ -5,6 +5,7 @@
 import { expect, vi } from "vitest";
 import { BOOT_ANNOTATION } from "../../src/actors/supply/vm-supply.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
+import type { TaskCallOrigin } from "../../src/contracts/task.ts";
 import type { Actors } from "../../src/daemon/actors.ts";
 import { criSpec } from "../support/cri-spec.ts";
 import { MemoryHost } from "../support/memory-host/host.ts";
@@ -15,18 +16,32 @@ import { SANDBOXES, type Step, type World } from "./steps.ts";
 export const BYSTANDER = "bystander";
 const EARLIER = "earlier";
 
+const { process } = criSpec();
+const EXEC = { process, stdin: "", stdout: "/f/o", stderr: "", terminal: false };
+
+type CallStep = Extract<Step, { call: string }>;
+
 /** One run: the actors, and what became of each call. */
 export class Run {
   readonly memory: MemoryHost;
-  readonly actors: Actors;
-  readonly open = new Set<string>();
+  actors: Actors;
+  /** Calls that have not been answered, by name. */
+  readonly open = new Map<string, CallStep>();
   readonly wrong: unknown[] = [];
+  /** How often the daemon has died. */
+  crashes = 0;
   private calls = 0;
   private faultless = true;
+  private dead = false;
 
-  /** What is there in the beginning has no faults until then. */
-  static async in(world: World): Promise<Run> {
+  /**
+   * What is there in the beginning has no faults until then.
+   * @param mortal whether the daemon may die
+   */
+  static async in(world: World, mortal = false): Promise<Run> {
     const run = new Run(world);
+    if (mortal) run.memory.live(() => run.died());
+    if (mortal) run.actors = run.memory.actors({ max: world.warm });
     await run.begin(world);
     run.faultless = false;
     for (const id of run.memory.driver.running)
@@ -34,7 +49,7 @@ export class Run {
     return run;
   }
 
-  private constructor(world: World) {
+  private constructor(private readonly world: World) {
     this.memory = new MemoryHost({
       templates: true,
       faults: ({ source }) => (this.faultless ? {} : { ...world.vm[source.kind] }),
@@ -67,27 +82,67 @@ export class Run {
 
   take(step: Step): void {
     if ("time" in step) return;
+    if ("crash" in step) return this.memory.life.endBeforeWrite(step.crash);
     if ("fault" in step) return this.fault(step);
     const name = `${++this.calls} ${JSON.stringify(step)}`;
-    this.open.add(name);
+    this.open.set(name, step);
+    this.ask(name, step, false);
+  }
+
+  /** Answers of a daemon that has died are nobody's. */
+  private ask(name: string, step: CallStep, replayed: boolean): void {
+    const { life } = this.memory;
     let answered = false;
     const settle = (error?: unknown) => {
+      if (life.isOver) return;
       if (answered) this.wrong.push(`answered twice: ${name}`);
       answered = true;
       this.open.delete(name);
       if (error !== undefined && !(error instanceof BlazarError)) this.wrong.push(error);
     };
-    this.call(step).then(() => settle(), settle);
+    this.call(step, { replayed, token: name }).then(() => settle(), settle);
   }
 
-  /** Lets simulated time pass until nothing moves any more. */
+  /** Lets simulated time pass until nothing moves any more. A daemon that dies meanwhile is replaced. */
   async pass(milliseconds: number): Promise<void> {
     await vi.advanceTimersByTimeAsync(milliseconds);
+    while (this.dead) {
+      this.succeed();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+  }
+
+  private died(): void {
+    this.dead = true;
+    this.crashes += 1;
+    vi.clearAllTimers();
+  }
+
+  /** No original is made anew, which takes long where VMs fail. containerd's calls of the Controller have failed; its Task calls come again. */
+  private succeed(): void {
+    this.dead = false;
+    const { memory } = this;
+    memory.restart(() => this.died());
+    this.actors = memory.actors({ max: this.world.warm });
+    const { pool } = this.actors;
+    const { life } = memory;
+    const cleared = memory.recover(this.actors);
+    cleared.then(
+      () => {
+        if (!life.isOver) pool.start();
+      },
+      (error: unknown) => this.wrong.push(error),
+    );
+    for (const [name, step] of [...this.open]) {
+      if ("container" in step) this.ask(name, step, true);
+      else this.open.delete(name);
+    }
   }
 
   /** Shuts everything down; tries again what could not be undone, as kubelet does. */
   async end(): Promise<void> {
     this.memory.faults.clear();
+    this.memory.life.endBeforeWrite(Number.POSITIVE_INFINITY);
     for (let round = 0; round < 3; round++) {
       for (const id of this.actors.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
       await this.pass(2_000_000);
@@ -130,7 +185,7 @@ export class Run {
     if (driver.templates !== undefined && are === "other") driver.templates.kernel += "+";
   }
 
-  private async call(step: Extract<Step, { call: string }>): Promise<unknown> {
+  private async call(step: CallStep, origin: TaskCallOrigin): Promise<unknown> {
     const { sandboxes, tasks } = this.actors;
     switch (step.call) {
       case "create":
@@ -149,17 +204,11 @@ export class Run {
       case "waitSandbox":
         return sandboxes.wait(step.sandbox, new AbortController().signal);
       case "createTask":
-        return tasks.create(withVolumes(containerRequest(step.sandbox, step.container)));
+        return tasks.create(withVolumes(containerRequest(step.sandbox, step.container)), origin);
       case "startTask":
-        return tasks.start(step.container, step.execId);
+        return tasks.start(step.container, step.execId, origin);
       case "exec":
-        return tasks.exec(step.container, "e1", {
-          process: criSpec().process,
-          stdin: "",
-          stdout: "/f/o",
-          stderr: "",
-          terminal: false,
-        });
+        return tasks.exec(step.container, "e1", EXEC, origin);
       case "wait":
         return tasks.wait(step.container, step.execId);
       case "delete":
@@ -169,7 +218,7 @@ export class Run {
       case "pids":
         return tasks.pids(step.container);
       case "kill":
-        return tasks.kill(step.container, step.execId, step.signal, step.all);
+        return tasks.kill(step.container, step.execId, step.signal, step.all, origin);
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What may happen in a history of the model test, and what may be wrong with its world: the generators.
  */
-import { fc } from "@fast-check/vitest";
+import fc from "fast-check";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { VmSource } from "../../src/contracts/vm.ts";
 import type { GuestFaults } from "../support/fake-guest/guest.ts";
@@ -31,6 +31,8 @@ export type Step =
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
   | { fault: "images"; are: "gone" | "there" }
+  /** The daemon dies before so many writes to its journals more, and another one starts on what it has left. */
+  | { crash: number }
   | { time: number };
 
 /** What a pod asks for; mostly nothing. */
@@ -115,8 +117,14 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       are: fc.constantFrom("gone" as const, "there" as const),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ crash: fc.oneof(fc.nat(3), fc.nat(60)) }) },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );
+
+/** Whether this may end the daemon; only then is it held by ports that can die. */
+export function isCrash(each: Step): boolean {
+  return "crash" in each;
+}
 
 const vmFaults: fc.Arbitrary<VmFaults> = fc.oneof(
   { weight: 6, arbitrary: fc.constant<VmFaults>({}) },

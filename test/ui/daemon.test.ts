@@ -50,7 +50,7 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real
       for (const state of await activeStates(page)) seen.add(state);
       await page.keyboard.press("]");
     }
-    for (const state of ["created", "booting", "ready.running", "stopping.vmm", "stopped"])
+    for (const state of ["created", "booting", "ready.running", "stopping.vmm.killing", "stopped"])
       expect(seen, state).toContain(state);
   });
 

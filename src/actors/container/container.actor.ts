@@ -3,25 +3,35 @@
  *
  * Owns a record of each process. containerd's questions (state, wait) are answered from the records, never by the guest.
  */
-import type { BackendContainer, SandboxBackend, TranslatedContainer } from "../../backends/backend.ts";
+import type {
+  AdoptedContainer,
+  BackendContainer,
+  KnownProcess,
+  SandboxBackend,
+} from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
-import type { TaskCreateRequest } from "../../contracts/task.ts";
 import { onAbort, within } from "../../lib/async.ts";
-import { SIGKILL } from "../../lib/signals.ts";
+import { monotonicNow } from "../../lib/deadline-timer.ts";
+import { SIGKILL, signalStatus } from "../../lib/signals.ts";
 import type { ContainerActor } from "../../machines/container.machine.ts";
-import type { ProcessContext } from "../../machines/process.machine.ts";
+import type { FoundProcess, ProcessContext } from "../../machines/process.machine.ts";
 import type { HeldResources } from "../resources/held.ts";
 import { unlessGone } from "../unless-gone.ts";
+import { Inside } from "./inside.ts";
 import type { ProcessRecord } from "./process-record.ts";
 
 /** The sandbox that a container lives in. */
 export interface ContainerHome {
   readonly id: string;
   readonly logger: Logger;
-  readonly backend: Pick<SandboxBackend, "container">;
+  readonly backend: Pick<SandboxBackend, "container" | "adoptContainer">;
   readonly resources: Pick<HeldResources, "fact">;
+  /** Resolves when its chart has it taken over from an earlier daemon, or has given up; undefined at any other time. */
+  readonly adopted: Promise<void> | undefined;
+  /** The same for the backend, which settles before the chart, or after it if the chart has given up. Neither rejects. */
+  readonly reached: Promise<void> | undefined;
 }
 
 /** What the container tells the task service. */
@@ -34,19 +44,24 @@ export interface ContainerObserver {
 
 export interface ContainerOptions {
   readonly home: ContainerHome;
-  readonly request: TaskCreateRequest;
-  readonly translated: TranslatedContainer;
-  /** Id of the container whose PID namespace is joined, or "". */
-  readonly pidTarget: string;
+  readonly id: string;
+  readonly bundle: string;
+  readonly namespace: string | undefined;
   readonly init: ProcessRecord;
   readonly observer: ContainerObserver;
   readonly now: () => number;
   /** How long the guest keeps the output of an exec that has ended open. */
   readonly outputDrainMs: number;
+  /** What runs it. Undefined: an earlier daemon has made it, and it is taken up when its sandbox has been taken over. */
+  readonly inside: Inside | undefined;
+  /** What that daemon knew of its disk, and whether it was paused. */
+  readonly known?: { readonly diskId: string; readonly paused?: boolean | undefined };
 }
 
 /** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
+/** From a guest's answer to SIGKILL until it has told of the end. With deadlines.guestKill, a stop keeps to its time. */
+const END_MS = 500;
 /** Kills within this time are told as one. */
 const OOM_GROUP_MS = 100;
 
@@ -61,75 +76,140 @@ export class Container {
   /** The chart, once the sandbox's has spawned it. */
   actor: ContainerActor | undefined;
   private oomAt = Number.NEGATIVE_INFINITY;
-  private readonly inside: BackendContainer;
+  private readonly inside: Inside;
   private readonly home: ContainerHome;
   private readonly observer: ContainerObserver;
   private readonly now: () => number;
   private readonly outputDrainMs: number;
-  private isPaused = false;
+  private readonly knownDisk: string;
+  private isPaused: boolean;
 
   constructor(options: ContainerOptions) {
-    const { home, request, translated, pidTarget, init, observer, now } = options;
+    const { home, id, init, observer, now, known } = options;
     this.outputDrainMs = options.outputDrainMs;
-    this.id = request.id;
+    this.id = id;
     this.sandboxId = home.id;
-    this.bundle = request.bundle;
-    this.namespace = request.namespace;
-    this.logger = home.logger.child({ container: request.id });
+    this.bundle = options.bundle;
+    this.namespace = options.namespace;
+    this.logger = home.logger.child({ container: id });
     this.home = home;
     this.init = init;
     this.observer = observer;
     this.now = now;
     this.processes.set("", init);
-    const shortId = `d${init.pid.toString(36)}`;
-    this.inside = home.backend.container({
-      ...{ id: request.id, shortId, mounts: request.rootfs, translated, pidTarget },
-      ...{ paths: init.paths, terminal: init.terminal },
-    });
+    this.knownDisk = known?.diskId ?? "";
+    this.isPaused = known?.paused ?? false;
+    this.inside = options.inside ?? Inside.later(() => this.takeUp());
   }
 
   /** Serial number of the disk that its root or its writable layer is on; "" if it has none. */
   get diskId(): string {
-    return this.inside.diskId;
+    return this.inside.now?.diskId ?? this.knownDisk;
+  }
+
+  /** Resolves when its sandbox is no longer being taken over from an earlier daemon; undefined if it is not. */
+  get adopted(): Promise<void> | undefined {
+    return this.home.adopted;
+  }
+
+  /** Where its chart begins if an earlier daemon has left it: its processes by exec id. */
+  get found(): Readonly<Record<string, FoundProcess>> {
+    return Object.fromEntries([...this.processes].map(([execId, record]) => [execId, record.found]));
+  }
+
+  /** A process that an earlier daemon has left. */
+  addKnown(record: ProcessRecord): void {
+    this.processes.set(record.execId, record);
+  }
+
+  /**
+   * What the guest says counts more than what an earlier daemon knew: exits that nobody told, processes that run already.
+   * @param guest what the guest knows of it; undefined: it has no such container (any more)
+   */
+  reconcile(guest: AdoptedContainer | undefined): void {
+    this.isPaused = guest?.paused ?? false;
+    for (const record of this.processes.values()) {
+      const { execId } = record;
+      const process = guest?.processes.find((each) => each.execId === execId);
+      record.streams = process?.streams ?? record.streams;
+      if (record.exit !== undefined) continue;
+      if (process?.state === "running") this.actor?.send({ type: "process.found", execId });
+      else if (process?.state === "exited") this.exitFound(execId, process.status);
+      // an exec that was never started is not known to the guest
+      else if (process === undefined && (guest === undefined || record.mayRun))
+        this.exitFound(execId, signalStatus(SIGKILL));
+    }
+  }
+
+  private exitFound(execId: string, status: number): void {
+    this.actor?.send({ type: "process.exited", execId, status });
+  }
+
+  /** Takes up what an earlier daemon has left of it; what goes on by itself goes on from here. Never rejects. */
+  async adopt(): Promise<void> {
+    await this.inside.reach().catch((error: unknown) => {
+      this.logger.error(
+        { err: error },
+        "could not take up a container of an earlier daemon; its next call tries again",
+      );
+    });
+  }
+
+  private async takeUp() {
+    await this.home.reached;
+    const processes = [...this.processes.values()].flatMap((record): KnownProcess[] => {
+      const { execId, paths, terminal, streams, exit } = record;
+      return streams === undefined ? [] : [{ execId, paths, terminal, streams, exited: exit !== undefined }];
+    });
+    return await this.home.backend.adoptContainer(this.id, processes);
   }
 
   async create(signal: AbortSignal): Promise<void> {
-    await this.inside.create(signal);
+    await (await this.inside.reach()).create(signal);
     // not earlier: what is only half made is undone by a later daemon, and its intents should not wait for a fact
-    const { bundle, namespace } = this;
-    const { diskId } = this.inside;
-    void this.home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId });
-    this.remember(this.init);
+    await Promise.all([this.rememberItself(), this.remember(this.init)]);
   }
 
   /** Undoes the container, whatever of it exists; the guest's part only if there is a guest. */
   async remove(signal: AbortSignal): Promise<void> {
-    await this.inside.remove(signal);
+    await (await this.inside.reach()).remove(signal);
     for (const execId of this.processes.keys()) this.forget(execId);
     void this.home.resources.fact(`container/${this.id}`, null);
   }
 
   /** Resolves when no creation is under way. */
-  settled(): Promise<void> {
-    return this.inside.settled();
+  async settled(): Promise<void> {
+    await this.inside.now?.settled();
   }
 
   /** Starts the init process or an exec. */
   async start(execId: string, signal: AbortSignal): Promise<void> {
     const record = this.record(execId);
     const { process, paths, terminal } = record;
+    const inside = await this.inside.reach();
     await (process === undefined
-      ? this.inside.start(signal)
-      : this.inside.exec({ execId, process, paths, terminal }, signal));
+      ? inside.start(signal)
+      : inside.exec({ execId, process, paths, terminal }, signal));
   }
 
   /** Signals a process, or all of the container. */
-  signal(execId: string, signal: number, all: boolean): Promise<void> {
-    return this.inside.signal(execId, signal, all);
+  async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
+    const inside = await this.inside.reach();
+    await inside.signal(execId, signal, all, token);
+    if (signal === SIGKILL && execId === "") void this.makeSureOfEnd(inside);
   }
 
-  resize(execId: string, rows: number, columns: number): Promise<void> {
-    return this.inside.resize(execId, rows, columns);
+  /** A guest that hangs since it has answered tells of no end. Another SIGKILL finds that out, and has a deadline. */
+  private async makeSureOfEnd(inside: BackendContainer): Promise<void> {
+    if ((await within(this.init.exited, END_MS)) !== undefined || !this.init.started) return;
+    await inside
+      .signal("", SIGKILL, true)
+      .catch(unlessGone)
+      .catch(() => undefined);
+  }
+
+  async resize(execId: string, rows: number, columns: number): Promise<void> {
+    await (await this.inside.reach()).resize(execId, rows, columns);
   }
 
   get paused(): boolean {
@@ -137,45 +217,58 @@ export class Container {
   }
 
   async pause(paused: boolean): Promise<void> {
-    await this.inside.pause(paused);
+    await (await this.inside.reach()).pause(paused);
     this.isPaused = paused;
+    void this.rememberItself();
   }
 
-  update(cgroup: Readonly<Record<string, string>>): Promise<void> {
-    return this.inside.update(cgroup);
+  async update(cgroup: Readonly<Record<string, string>>): Promise<void> {
+    await (await this.inside.reach()).update(cgroup);
   }
 
-  stats(): Promise<CgroupStats> {
-    return this.inside.stats();
+  async stats(): Promise<CgroupStats> {
+    return await (await this.inside.reach()).stats();
   }
 
   async closeInput(execId: string): Promise<void> {
-    await this.inside.stdio(execId)?.closeInput();
+    await (await this.inside.reach()).stdio(execId)?.closeInput();
   }
 
-  /** Registers an exec, to be started later. */
-  add(record: ProcessRecord): void {
+  /** Registers an exec, to be started later. Resolves when a later daemon would know of it. */
+  add(record: ProcessRecord): Promise<void> {
     this.processes.set(record.execId, record);
-    this.remember(record);
+    return this.remember(record);
+  }
+
+  /** Takes back what {@link add} has done. */
+  withdraw(execId: string): void {
+    this.processes.delete(execId);
+    this.forget(execId);
   }
 
   /** Forgets an exec that has ended, after its last output. */
   async removeExec(execId: string): Promise<void> {
     const record = this.record(execId);
     await this.waitForOutput(record);
-    if (record.started) await this.inside.removeExec(execId);
-    await this.inside.closeStdio(execId);
+    const inside = await this.inside.reach();
+    if (record.started) await inside.removeExec(execId);
+    await inside.closeStdio(execId);
     this.processes.delete(execId);
     this.forget(execId);
+  }
+
+  /** The guest knows nothing yet that could be killed: the creation is undone. False: the container has been made. */
+  callOff(): boolean {
+    if (this.actor?.getSnapshot().matches("creating") !== true) return false;
+    this.actor.send({ type: "container.lost" });
+    return true;
   }
 
   /** Kills everything in the container and waits until its processes have ended, or the signal aborts. */
   async kill(signal: AbortSignal): Promise<void> {
     const running = [...this.processes.values()].filter((record) => record.mayRun);
     if (running.length === 0) return;
-    // the guest knows nothing yet that could be killed: its creation is called off and undone
-    if (this.actor?.getSnapshot().matches("creating") === true) this.actor.send({ type: "container.lost" });
-    else await this.signal("", SIGKILL, true).catch(unlessGone);
+    if (!this.callOff()) await this.signal("", SIGKILL, true).catch(unlessGone);
     await new Promise<void>((resolve) => {
       const forget = onAbort(signal, resolve);
       void Promise.all(running.map((record) => record.exited)).then(() => {
@@ -187,12 +280,12 @@ export class Container {
 
   /** Resolves when all output is in its FIFOs. */
   async drained(): Promise<void> {
-    await Promise.all([...this.processes.keys()].map((execId) => this.inside.stdio(execId)?.drained));
+    await Promise.all([...this.processes.keys()].map((execId) => this.inside.now?.stdio(execId)?.drained));
   }
 
   /** Waits for a process's last output, but not for ever: its reader may be gone. */
   async waitForOutput({ execId, started }: ProcessRecord): Promise<void> {
-    const stdio = this.inside.stdio(execId);
+    const stdio = this.inside.now?.stdio(execId);
     if (stdio !== undefined && started) await within(stdio.drained, this.outputDrainMs + DRAIN_MS);
   }
 
@@ -201,8 +294,8 @@ export class Container {
     this.inside.ended();
   }
 
-  closeStdio(): Promise<void> {
-    return this.inside.closeAllStdio();
+  async closeStdio(): Promise<void> {
+    await this.inside.now?.closeAllStdio();
   }
 
   record(execId: string): ProcessRecord {
@@ -215,26 +308,28 @@ export class Container {
   /** The chart says that a process runs. */
   announceStart({ execId }: ProcessContext): void {
     const record = this.processes.get(execId);
-    if (record === undefined) return;
+    // an earlier daemon has told it
+    if (record === undefined || record.started) return;
     record.started = true;
     record.process = undefined;
-    this.remember(record);
+    void this.remember(record);
     this.observer.started(this, record);
   }
 
   /** The chart says that a process has ended. */
   announceExit({ execId, status, failure }: ProcessContext): void {
     const record = this.processes.get(execId);
-    if (record === undefined) return;
+    // an earlier daemon has told it
+    if (record === undefined || record.exit !== undefined) return;
     if (failure === undefined) record.started = true;
     record.end({ exitStatus: status, exitedAt: new Date(this.now()) });
-    this.remember(record);
+    void this.remember(record);
     if (failure === undefined) this.observer.exited(this, record);
   }
 
   /** The kernel tells of each kill, and some are one: those of a group, and those that a guest makes up. */
   announceOom(): void {
-    const now = this.now();
+    const now = monotonicNow();
     if (now - this.oomAt < OOM_GROUP_MS) return;
     this.oomAt = now;
     this.observer.oomKilled(this);
@@ -247,13 +342,20 @@ export class Container {
     }
   }
 
+  /** Writes what a later daemon has to know of the container. */
+  private rememberItself(): Promise<void> {
+    const { bundle, namespace, diskId } = this;
+    const paused = this.isPaused ? { paused: true } : {};
+    return this.home.resources.fact(`container/${this.id}`, { bundle, namespace, diskId, ...paused });
+  }
+
   /** Writes what a later daemon has to know of a process. */
-  private remember(record: ProcessRecord): void {
+  private remember(record: ProcessRecord): Promise<void> {
     const { execId, pid, paths, terminal, started, process, exit } = record;
-    const streams = this.inside.stdio(execId)?.streams;
+    const streams = this.inside.now?.stdio(execId)?.streams ?? record.streams;
     const end = exit && { status: exit.exitStatus, at: exit.exitedAt.getTime() };
     const fact = { pid, paths, terminal, started, streams, process, exit: end };
-    void this.home.resources.fact(`process/${this.id}/${execId}`, fact);
+    return this.home.resources.fact(`process/${this.id}/${execId}`, fact);
   }
 
   private forget(execId: string): void {

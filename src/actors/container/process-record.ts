@@ -3,7 +3,8 @@
  */
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import { type Deferred, deferred } from "../../lib/async.ts";
-import type { GuestProcess } from "../../protocol/guest/messages.ts";
+import type { FoundProcess } from "../../machines/process.machine.ts";
+import type { GuestProcess, GuestStdio } from "../../protocol/guest/messages.ts";
 
 /** How a process ended. */
 export interface ProcessExitRecord {
@@ -20,6 +21,12 @@ export interface ProcessRecordOptions {
   readonly terminal: boolean;
   /** The process to run; undefined for init, whose process is part of the container's creation. */
   readonly process: GuestProcess | undefined;
+  /** What an earlier daemon knew of it. Default: it is new. */
+  readonly known?: {
+    readonly started: boolean;
+    readonly exit: ProcessExitRecord | undefined;
+    readonly streams: GuestStdio | undefined;
+  };
 }
 
 export class ProcessRecord {
@@ -29,15 +36,26 @@ export class ProcessRecord {
   readonly terminal: boolean;
   process: GuestProcess | undefined;
   exit: ProcessExitRecord | undefined;
-  started = false;
+  started: boolean;
+  /** Its streams on the guest's link, of a process that an earlier daemon has left. */
+  streams: GuestStdio | undefined;
   private readonly ending: Deferred<ProcessExitRecord> = deferred();
 
-  constructor({ execId, pid, paths, terminal, process }: ProcessRecordOptions) {
+  constructor({ execId, pid, paths, terminal, process, known }: ProcessRecordOptions) {
     this.execId = execId;
     this.pid = pid;
     this.paths = paths;
     this.terminal = terminal;
     this.process = process;
+    this.started = known?.started ?? false;
+    this.streams = known?.streams;
+    if (known?.exit !== undefined) this.end(known.exit);
+  }
+
+  /** Where its chart begins if an earlier daemon has left it. */
+  get found(): FoundProcess {
+    if (this.exit !== undefined) return { state: "exited", status: this.exit.exitStatus };
+    return { state: this.started ? "running" : "pending", status: 0 };
   }
 
   /** Resolves at the exit. */

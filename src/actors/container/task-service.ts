@@ -4,13 +4,12 @@
  * containerd needs three rules (its task.v3 client): Kill says not-found only of a process that has ended; Pids is never
  * empty before Delete; Delete unmounts before it answers. Everything that can be answered from records is.
  */
-import type { TranslatedContainer } from "../../backends/backend.ts";
-import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import type {
   ProcessState,
   ProcessStatus,
+  TaskCallOrigin,
   TaskCreateRequest,
   TaskEvent,
   TaskEvents,
@@ -23,17 +22,15 @@ import { LAST_SIGNAL, SIGKILL, signalStatus } from "../../lib/signals.ts";
 import { processActorId } from "../../machines/container.machine.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { ProcessActor } from "../../machines/process.machine.ts";
-import type { GuestProcess } from "../../protocol/guest/messages.ts";
+import type { KnownContainer } from "../resources/known-sandbox.ts";
 import type { SandboxRegistry } from "../sandbox/registry.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { until } from "../until.ts";
-import { Container, type ContainerObserver } from "./container.actor.ts";
-import type { ContainerRegistry } from "./container-registry.ts";
-import { type ProcessExitRecord, ProcessRecord } from "./process-record.ts";
+import type { Container, ContainerHome, ContainerObserver } from "./container.actor.ts";
+import { ContainerMaker, type ContainerMakerPorts } from "./container-maker.ts";
+import type { ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 
-/** Task pids start beyond PID_MAX_LIMIT of 64-bit Linux (2^22), so that none is ever a host process. */
-const FIRST_TASK_PID = 4_194_304 + 1;
 /** tty_ioctl(2), struct winsize. */
 const MOST_CELLS = 65_535;
 
@@ -43,50 +40,44 @@ type EventBody = TaskEvent extends infer E
     : never
   : never;
 
-/** Reads OCI specs (opencontainers/runtime-spec). Throws InvalidSpec, UnsupportedSpec. */
-export interface SpecTranslator {
-  container(spec: unknown): TranslatedContainer;
-  resources(resources: unknown): {
-    readonly cgroup: Readonly<Record<string, string>>;
-    readonly warnings: readonly string[];
-  };
-  process(process: unknown): {
-    readonly process: GuestProcess;
-    readonly warnings: readonly string[];
-    readonly notices: readonly string[];
-  };
-}
-
-export interface TaskPorts {
+export interface TaskPorts extends ContainerMakerPorts {
   readonly sandboxes: SandboxRegistry;
-  readonly containers: ContainerRegistry;
-  readonly specs: SpecTranslator;
   readonly events: TaskEvents;
   readonly pace: Pick<Pace, "activity">;
-  readonly deadlines: Pick<Deadlines, "outputDrain">;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
 }
 
 export class ContainerTasks implements TaskService, ContainerObserver {
-  private nextPid = FIRST_TASK_PID;
-  private readonly told = new Set<string>();
+  private readonly maker: ContainerMaker;
 
-  constructor(private readonly ports: TaskPorts) {}
+  constructor(private readonly ports: TaskPorts) {
+    this.maker = new ContainerMaker(ports, this);
+  }
+
+  /** Adds what an earlier daemon has left in a sandbox that is about to be taken over. */
+  adopt(home: ContainerHome, containers: readonly KnownContainer[]): void {
+    for (const known of containers) this.ports.containers.add(this.maker.adopt(home, known));
+  }
 
   sandboxOf(id: string): string | undefined {
     const { containers } = this.ports;
     return containers.has(id) ? containers.get(id).sandboxId : undefined;
   }
 
-  create(request: TaskCreateRequest): Promise<{ pid: number }> {
-    return this.ports.pace.activity.during(() => this.createContainer(request));
+  create(request: TaskCreateRequest, origin?: TaskCallOrigin): Promise<{ pid: number }> {
+    return this.ports.pace.activity.during(() => this.createContainer(request, origin));
   }
 
-  private async createContainer(request: TaskCreateRequest): Promise<{ pid: number }> {
+  private async createContainer(
+    request: TaskCreateRequest,
+    origin: TaskCallOrigin | undefined,
+  ): Promise<{ pid: number }> {
     const operation = "create the container";
     const { id } = request;
-    const container = this.newContainer(request, operation);
+    const adopted = this.adoptionFor(request, operation);
+    if (adopted !== undefined) await adopted;
+    const before = this.madeBefore(request, origin);
+    if (before !== undefined) return { pid: before.init.pid };
+    const container = this.maker.make(this.homeFor(request, operation), request);
     const sandbox = this.ports.sandboxes.entry(container.sandboxId);
     this.ports.containers.add(container);
     sandbox.send({ type: "container.add", containerId: id });
@@ -104,11 +95,30 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     return { pid };
   }
 
-  /** Checks what is asked; nothing is made before that. */
-  private newContainer(request: TaskCreateRequest, operation: string): Container {
-    const { id, sandboxId, terminal } = request;
-    const { sandboxes, containers, specs, now } = this.ports;
+  /** An earlier daemon has made it, and has died before it could say so. */
+  private madeBefore(
+    { id, bundle }: TaskCreateRequest,
+    origin: TaskCallOrigin | undefined,
+  ): Container | undefined {
+    const { containers } = this.ports;
+    if (origin?.replayed !== true || !containers.has(id)) return undefined;
+    const container = containers.get(id);
+    return container.bundle === bundle && !container.init.started ? container : undefined;
+  }
+
+  /** Undefined if there is nothing to wait for: its sandbox is not being taken over, and nothing has to be undone before. */
+  private adoptionFor({ id, sandboxId }: TaskCreateRequest, operation: string): Promise<unknown> | undefined {
     checkId(id, operation);
+    if (sandboxId === undefined) return undefined;
+    const { sandboxes } = this.ports;
+    const { adopted } = sandboxes.entry(sandboxId).sandbox;
+    if (adopted === undefined && sandboxes.cleared === undefined) return undefined;
+    return Promise.all([adopted, sandboxes.cleared]);
+  }
+
+  /** Checks what is asked; nothing is made before that. */
+  private homeFor({ id, sandboxId }: TaskCreateRequest, operation: string): ContainerHome {
+    const { sandboxes, containers } = this.ports;
     if (containers.has(id))
       throw blazarError("ContainerExists", operation, "there is one with this id", { subject: id });
     if (sandboxId === undefined)
@@ -118,32 +128,13 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       const reason = `sandbox ${sandboxId} is ${sandboxes.status(sandboxId).phase}`;
       throw blazarError("SandboxNotReady", operation, reason, { subject: id });
     }
-    const translated = specs.container(request.spec);
-    const pidTarget = translated.pidTarget === undefined ? "" : this.containerOfPid(translated.pidTarget);
-    const pid = this.nextPid++;
-    const init = new ProcessRecord({
-      ...{ execId: "", pid, paths: pathsOf(request), terminal, process: undefined },
-    });
-    const outputDrainMs = this.ports.deadlines.outputDrain;
-    const options = {
-      home: sandbox,
-      request,
-      translated,
-      pidTarget,
-      init,
-      observer: this,
-      now,
-      outputDrainMs,
-    };
-    const container = new Container(options);
-    this.warn(container, "container", translated.warnings);
-    this.tellOnce(container, translated.notices);
-    return container;
+    return sandbox;
   }
 
-  async start(id: string, execId: string): Promise<{ pid: number }> {
-    const container = this.ports.containers.get(id);
+  async start(id: string, execId: string, origin?: TaskCallOrigin): Promise<{ pid: number }> {
+    const container = await this.reachable(id);
     const record = container.record(execId);
+    if (origin?.replayed === true && record.started) return { pid: record.pid };
     const actor = processActor(container, execId);
     if (record.exit !== undefined || actor === undefined || !actor.getSnapshot().matches("pending")) {
       throw blazarError(
@@ -159,27 +150,29 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     return { pid: record.pid };
   }
 
-  async exec(id: string, execId: string, request: TaskExecRequest): Promise<void> {
+  async exec(id: string, execId: string, request: TaskExecRequest, origin?: TaskCallOrigin): Promise<void> {
     const operation = "add a process to the container";
     const subject = name(id, execId);
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     checkId(execId, operation);
-    if (container.processes.has(execId))
+    const before = container.processes.get(execId);
+    // an earlier daemon has added it, and has died before it could say so
+    if (origin?.replayed === true && before !== undefined && !before.started) return;
+    if (before !== undefined)
       throw blazarError("ProcessExists", operation, "there is one with this id", { subject });
     if (!container.init.started || container.init.exit !== undefined)
       throw blazarError("ContainerNotRunning", operation, "the container does not run", { subject });
-    const { process: asked, warnings, notices } = this.ports.specs.process(request.process);
-    this.warn(container, "process", warnings);
-    this.tellOnce(container, notices);
+    const record = this.maker.exec(container, execId, request);
     if (container.paused)
       throw blazarError("IllegalTransition", operation, "the container is paused", { subject });
-    const { terminal } = request;
-    const process = { ...asked, terminal };
-    const pid = this.nextPid++;
-    container.add(new ProcessRecord({ execId, pid, paths: pathsOf(request), terminal, process }));
+    const added = container.add(record);
     container.actor?.send({ type: "process.add", execId });
+    await added.catch((error: unknown) => {
+      container.actor?.send({ type: "process.remove", execId });
+      container.withdraw(execId);
+      throw error;
+    });
     this.publish(container, { type: "exec-added", execId });
-    await Promise.resolve();
   }
 
   state(id: string, execId: string): ProcessState {
@@ -204,8 +197,14 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     return abortable(exited, signal, { operation: "wait for the process", subject: name(id, execId) });
   }
 
-  async kill(id: string, execId: string, signal: number, all: boolean): Promise<void> {
-    const container = this.ports.containers.get(id);
+  async kill(
+    id: string,
+    execId: string,
+    signal: number,
+    all: boolean,
+    origin?: TaskCallOrigin,
+  ): Promise<void> {
+    const container = await this.reachable(id);
     const record = container.record(execId);
     const operation = "signal the process";
     const subject = name(id, execId);
@@ -218,12 +217,16 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessNotFound", operation, "it has ended", { subject });
     if (!record.started && execId !== "")
       throw blazarError("ProcessNotRunning", operation, "it has not been started", { subject });
+    // a containerd that was restarted kills what its predecessor was having made, and waits for the end
+    // a guest that hangs must not keep it from that
+    if (signal === SIGKILL && execId === "" && container.callOff())
+      return container.endAll(signalStatus(SIGKILL));
     // not-found of a process that lives for us would hang containerd's StopContainer; so would an error while its VM ends
-    await container.signal(execId, signal, all).catch(unlessGone);
+    await container.signal(execId, signal, all, origin?.token).catch(unlessGone);
   }
 
   async delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }> {
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     const record = container.record(execId);
     if (record.started && record.exit === undefined) {
       throw blazarError("IllegalTransition", "delete the process", "it is still running", {
@@ -241,28 +244,29 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   async stats(id: string): Promise<CgroupStats> {
-    return this.ports.containers.get(id).stats();
+    return await (await this.reachable(id)).stats();
   }
 
   async update(id: string, resources: unknown): Promise<void> {
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     const { cgroup, warnings } = this.ports.specs.resources(resources);
-    this.warn(container, "update", warnings);
+    this.maker.warn(container, "update", warnings);
     await container.update(cgroup);
   }
 
-  pause(id: string): Promise<void> {
-    return this.setPaused(id, true);
+  pause(id: string, origin?: TaskCallOrigin): Promise<void> {
+    return this.setPaused(id, true, origin);
   }
 
-  resume(id: string): Promise<void> {
-    return this.setPaused(id, false);
+  resume(id: string, origin?: TaskCallOrigin): Promise<void> {
+    return this.setPaused(id, false, origin);
   }
 
-  private async setPaused(id: string, paused: boolean): Promise<void> {
+  private async setPaused(id: string, paused: boolean, origin: TaskCallOrigin | undefined): Promise<void> {
     const operation = paused ? "pause the container" : "resume the container";
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     const status = statusOf(container, container.init);
+    if (origin?.replayed === true && status === (paused ? "paused" : "running")) return;
     if (status !== (paused ? "running" : "paused"))
       throw blazarError("IllegalTransition", operation, `it is ${status}`, { subject: id });
     await container.pause(paused);
@@ -278,12 +282,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   async closeIO(id: string, execId: string): Promise<void> {
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     await container.closeInput(container.record(execId).execId);
   }
 
   async resizePty(id: string, execId: string, width: number, height: number): Promise<void> {
-    const container = this.ports.containers.get(id);
+    const container = await this.reachable(id);
     const record = container.record(execId);
     if (record.exit !== undefined)
       throw blazarError("ProcessNotFound", "resize the terminal", "the process has ended", {
@@ -350,24 +354,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     this.publish(container, { type: "delete", pid: container.init.pid, ...exit });
   }
 
-  private containerOfPid(pid: number): string {
-    const container = this.ports.containers.withPid(pid);
-    if (container !== undefined) return container.id;
-    const subject = `task ${pid}`;
-    throw blazarError("InvalidSpec", "join a PID namespace", "no container has this pid", { subject });
-  }
-
-  private warn(container: Container, what: string, ignored: readonly string[]): void {
-    if (ignored.length > 0) container.logger.warn({ ignored }, `parts of the ${what}'s spec are not obeyed`);
-  }
-
-  /** The notices are few: they are sentences of the program's own. */
-  private tellOnce(container: Container, notices: readonly string[]): void {
-    for (const notice of notices) {
-      if (this.told.has(notice)) continue;
-      this.told.add(notice);
-      container.logger.info({}, notice);
-    }
+  /** A container whose guest can be asked: its sandbox is not being taken over any more. Throws ContainerNotFound. */
+  private async reachable(id: string): Promise<Container> {
+    const { containers } = this.ports;
+    const { adopted } = containers.get(id);
+    if (adopted !== undefined) await adopted;
+    return containers.get(id);
   }
 
   private publish(container: Container, event: EventBody): void {
@@ -384,10 +376,6 @@ function statusOf(container: Container, record: ProcessRecord): ProcessStatus {
   if (record.exit !== undefined) return "stopped";
   if (!record.started) return "created";
   return container.paused ? "paused" : "running";
-}
-
-function pathsOf({ stdin, stdout, stderr }: { stdin: string; stdout: string; stderr: string }) {
-  return { stdin, stdout, stderr };
 }
 
 function name(id: string, execId: string): string {

@@ -12,6 +12,7 @@ import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
+import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
   GUEST_ITSELF,
@@ -26,7 +27,7 @@ import {
   type ProcessExited,
 } from "../../protocol/guest/messages.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
-import type { Hello } from "../../protocol/wire/hello.ts";
+import { type Hello, markOf } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
@@ -37,6 +38,13 @@ export type GuestEvent =
   /** The guest's kernel has killed processes of the container for want of memory. */
   | { readonly type: "oomKilled"; readonly id: string }
   | { readonly type: "lost"; readonly error: BlazarError };
+
+const TALK = "talk to the guest";
+
+/** The link was closed at its far end, which a VMM does that ends. */
+export function isLinkClosed({ details }: BlazarError): boolean {
+  return details.operation === TALK;
+}
 
 /** Bytes of all links of the daemon; it only grows. */
 export interface GuestTraffic {
@@ -111,7 +119,7 @@ export class GuestLink {
   ) {
     this.owner = options;
     this.history = options.history ?? NO_HISTORY;
-    this.mark = options.mark ?? secret();
+    this.mark = options.mark ?? markOf(secret());
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
       this.refused = reject;
@@ -143,13 +151,7 @@ export class GuestLink {
         this.peer.receive(bytes);
       },
       onClose: (error) =>
-        this.close(
-          this.error(
-            "GuestLost",
-            "talk to the guest",
-            error ? reasonOf(error) : "its agent's link was closed",
-          ),
-        ),
+        this.close(this.error("GuestLost", TALK, error ? reasonOf(error) : "its agent's link was closed")),
     });
     this.peer.attach((frame) => {
       traffic.sent += frame.length;
@@ -182,7 +184,7 @@ export class GuestLink {
       );
     const giveUp = () =>
       this.peer.abandon(id, this.error("Cancelled", `ask for ${op}`, "the caller has given up"));
-    const timer = setTimeout(overdue, limits.deadlineMs);
+    const timer = setDeadline(overdue, limits.deadlineMs);
     const forget = onAbort(limits.signal, giveUp);
     try {
       const answer = GUEST_REQUESTS[op].result(await result, op) as GuestResult<Op>;
@@ -192,7 +194,7 @@ export class GuestLink {
       span?.end(error);
       throw error;
     } finally {
-      clearTimeout(timer);
+      clearDeadline(timer);
       forget();
     }
   }
@@ -235,7 +237,7 @@ export class GuestLink {
 
   /** Gives the link up; idempotent. Open requests fail with `error`, which is also the last event. */
   close(
-    error: BlazarError = this.error("GuestLost", "talk to the guest", "the link was closed by the daemon"),
+    error: BlazarError = this.error("GuestLost", "reach the guest", "the link was closed by the daemon"),
   ): void {
     if (this.lost !== undefined) return;
     this.lost = error;

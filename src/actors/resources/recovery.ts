@@ -1,16 +1,18 @@
 /**
- * What a starting daemon does about a previous one: it reads every journal in the state directory and undoes, newest
- * first, what has an intent and no undo.
+ * What a starting daemon does about a previous one: it reads every journal in the state directory. A sandbox that was ready can
+ * be taken over. Of everything else it undoes, newest first, what has an intent and no undo.
  *
  * It removes only what a journal names, and says what. A journal that cannot be read, as a whole or in some lines, or that
  * is of a later version, is kept aside: it may name something. Of a journal of another boot of the host only what is on a
- * disk is undone: a process or a mount of that name is somebody else's now. Running VMs are not re-adopted yet: they are ended like everything else.
+ * disk is undone: a process or a mount of that name is somebody else's now.
  */
 import { lstat, readdir, readFile, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/boot-id.ts";
+import type { Outstanding } from "./entries.ts";
+import { FileJournal } from "./journal.ts";
 import { keepAside } from "./kept-aside.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import {
@@ -20,7 +22,8 @@ import {
   outlivesBoot,
   undoResource,
 } from "./kinds/kinds.ts";
-import { originOf, readJournal } from "./read-journal.ts";
+import { type LeftSandbox, readKnownSandbox } from "./known-sandbox.ts";
+import { historyOf, originOf, readJournal } from "./read-journal.ts";
 
 /** What was done about one leftover sandbox. */
 export interface Recovered {
@@ -39,15 +42,89 @@ export interface Recovered {
 
 const SUFFIX = ".jsonl";
 
+/** The journals of a previous daemon. */
+export interface FoundJournals {
+  readonly adoptable: readonly LeftSandbox[];
+  /** Paths of all others. */
+  readonly leftover: readonly string[];
+}
+
+/** Reads all journals in `directory`, and opens those of sandboxes that can be taken over. */
+export async function findSandboxes(directory: string, logger: Logger): Promise<FoundJournals> {
+  const paths = await journalsIn(directory);
+  const boot = await bootId();
+  const found = await Promise.all(paths.map((path) => findOne(path, boot, logger)));
+  const adoptable = found.flatMap((left) => (left === undefined ? [] : [left]));
+  const taken = new Set(adoptable.map(({ path }) => path));
+  return { adoptable, leftover: paths.filter((path) => !taken.has(path)) };
+}
+
+/** Undefined: it has to be undone. */
+async function findOne(
+  path: string,
+  boot: string | undefined,
+  logger: Logger,
+): Promise<LeftSandbox | undefined> {
+  try {
+    const content = readJournal(await readRegularFile(path));
+    const known = readKnownSandbox(content.facts);
+    const isOwn = known?.spec.id === basename(path, SUFFIX) && known.spec.id === content.sandboxId;
+    if (known === undefined || !isOwn || originOf(content, boot) !== "here") return undefined;
+    const { facts } = content;
+    const journal = await FileJournal.reopen(path, content);
+    const unreadable = content.unreadable.length > 0;
+    if (unreadable)
+      logger.error({ journal: path }, "some lines of a sandbox's journal cannot be read; they stay in it");
+    return { known, journal, path, facts, history: historyOf(content), unreadable };
+  } catch (err) {
+    logger.error({ err, journal: path }, "a sandbox of a previous daemon cannot be taken over");
+    return undefined;
+  }
+}
+
 /** Undoes all that the journals in `directory` still hold. Never rejects for a single sandbox's trouble. */
 export async function recover(directory: string, ports: ResourcePorts, logger: Logger): Promise<Recovered[]> {
-  const names = (await readdir(directory)).filter((name) => name.endsWith(SUFFIX));
-  const reports = await Promise.all(names.map((name) => recoverOne(join(directory, name), ports)));
+  return undoLeftovers(await journalsIn(directory), ports, logger);
+}
+
+/**
+ * Undoes all that these journals still hold, but for what others hold as well: a warm VM's resources are in its sandbox's journal,
+ * too, when it is adopted. Never rejects for a single sandbox's trouble.
+ */
+export async function undoLeftovers(
+  journals: readonly string[],
+  ports: ResourcePorts,
+  logger: Logger,
+  held: readonly HostResource[] = [],
+): Promise<Recovered[]> {
+  const spared = new Set(held.map(identityOf));
+  const reports = await Promise.all(journals.map((journal) => undoOne(journal, ports, spared)));
   for (const report of reports) tell(report, logger);
   return reports;
 }
 
-async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recovered> {
+async function journalsIn(directory: string): Promise<string[]> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith(SUFFIX));
+  return names.map((name) => join(directory, name));
+}
+
+/** Newest first; but nothing is taken away from a process that runs, such as the image that a VM has. */
+export function inOrderOfUndo(outstanding: readonly Outstanding[]): HostResource[] {
+  const resources = outstanding.map(({ resource }) => resource).reverse();
+  const isProcess = ({ kind }: HostResource) => kind === "process";
+  return [...resources.filter(isProcess), ...resources.filter((each) => !isProcess(each))];
+}
+
+/** The same for a resource whatever is known of it. */
+export function identityOf(resource: HostResource): string {
+  return resource.kind === "process" ? `process ${resource.id}` : describeResource(resource);
+}
+
+async function undoOne(
+  journal: string,
+  ports: ResourcePorts,
+  spared: ReadonlySet<string>,
+): Promise<Recovered> {
   const undone: string[] = [];
   const failed: { resource: string; error: unknown }[] = [];
   const left: HostResource[] = [];
@@ -55,8 +132,9 @@ async function recoverOne(journal: string, ports: ResourcePorts): Promise<Recove
   try {
     const content = readJournal(await readRegularFile(journal));
     const origin = originOf(content, await bootId());
-    for (const { resource } of [...content.outstanding].reverse()) {
+    for (const resource of inOrderOfUndo(content.outstanding)) {
       if (origin === "another boot" && !outlivesBoot(resource)) continue;
+      if (spared.has(identityOf(resource))) continue;
       const name = describeResource(resource);
       try {
         if (await undoLeftover(resource, ports)) undone.push(name);

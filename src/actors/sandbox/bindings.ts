@@ -29,6 +29,9 @@ export function bindSandboxMachine(
       ...forEachEffect(SANDBOX_EFFECTS, (name) =>
         fromPromise<void, EffectInput>(({ input, signal }) => index.sandbox(input.sandboxId)[name](signal)),
       ),
+      adopt: fromPromise<{ pid: number }, EffectInput>(({ input, signal }) =>
+        index.sandbox(input.sandboxId).adopt(signal),
+      ),
       boot,
       vmm: fromEventObservable<SandboxEvent, EffectInput>(({ input }) =>
         index.sandbox(input.sandboxId).backend.vmmEvents$(),

@@ -1,17 +1,23 @@
 /**
  * One sandbox of the registry: its chart, its effects, its timeline, and what Wait is waiting for.
+ *
+ * Writes the fact `phase` from the moment on at which the sandbox is ready: a later daemon takes it over by that.
  */
 import type { Actor } from "xstate";
 import { sandboxPath, statePath } from "../../charts/names.ts";
 import type { ContainerActor } from "../../machines/container.machine.ts";
-import type { sandboxMachine } from "../../machines/sandbox.machine.ts";
+import type { SandboxSnapshot, sandboxMachine } from "../../machines/sandbox.machine.ts";
 import { BOOT_ACTOR, containerActorId, type SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { VmBootActor } from "../../machines/vm-boot.machine.ts";
 import type { Fallback } from "../../machines/vm-boot.setup.ts";
+import type { PhaseFact } from "../resources/facts.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import { until } from "../until.ts";
 import { DiskFailures } from "./disk-failures.ts";
 import type { Sandbox } from "./sandbox.actor.ts";
 import { Timeline } from "./timeline.ts";
+
+const PHASES = ["ready", "stopping", "stopped"] as const satisfies readonly PhaseFact["phase"][];
 
 export class SandboxEntry {
   readonly createdAt: Date;
@@ -21,21 +27,28 @@ export class SandboxEntry {
   readonly ended: Promise<Date>;
   /** Ways to a VM that were tried and given up. */
   fallbacks: readonly Fallback[] = [];
+  /** Resolves once a later daemon would know what the chart has come to. */
+  written: Promise<void> = Promise.resolve();
   private boot: VmBootActor | undefined;
+  private phase: PhaseFact["phase"] | undefined;
 
+  /** @param left by an earlier daemon; undefined: the sandbox is new */
   constructor(
     readonly sandbox: Sandbox,
     readonly actor: Actor<typeof sandboxMachine>,
-    now: () => number,
+    private readonly now: () => number,
+    left?: LeftSandbox,
   ) {
-    this.createdAt = new Date(now());
+    const known = left?.known.phase;
+    this.createdAt = new Date(known?.createdAt ?? now());
+    this.exitedAt = known?.exitedAt === undefined ? undefined : new Date(known.exitedAt);
+    this.phase = known?.phase;
     this.timeline = new Timeline(now);
+    this.timeline.restore(left?.history ?? []);
     this.diskFailures = new DiskFailures(now);
-    this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => {
-      this.exitedAt = new Date(now());
-      return this.exitedAt;
-    });
+    this.ended = until(actor, (snapshot) => snapshot.matches("stopped")).then(() => this.end());
     actor.subscribe((snapshot) => {
+      this.notePhase(snapshot);
       if (snapshot.matches("booting")) return this.watchBoot(snapshot.children[BOOT_ACTOR]);
       this.boot = undefined;
       this.timeline.entered(statePath(snapshot.value));
@@ -55,6 +68,23 @@ export class SandboxEntry {
 
   containerActor(containerId: string): ContainerActor | undefined {
     return this.actor.getSnapshot().children[containerActorId(containerId)];
+  }
+
+  private end(): Date {
+    this.exitedAt ??= new Date(this.now());
+    return this.exitedAt;
+  }
+
+  /** One that is not ready yet is undone by a later daemon, and one that has stopped does not begin to stop. */
+  private notePhase(snapshot: SandboxSnapshot): void {
+    const phase = PHASES.find((each) => snapshot.matches(each));
+    if (phase === undefined || phase === this.phase || this.phase === "stopped") return;
+    if (this.phase === undefined && phase !== "ready") return;
+    this.phase = phase;
+    const { failure } = snapshot.context;
+    const exitedAt = phase === "stopped" ? this.end().getTime() : undefined;
+    const createdAt = this.createdAt.getTime();
+    this.written = this.sandbox.resources.fact("phase", { phase, failure, createdAt, exitedAt });
   }
 
   /** The states of the child chart are steps of the timeline, too. */

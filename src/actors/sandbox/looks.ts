@@ -57,9 +57,10 @@ export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestSh
           seen = written;
           most = Number.POSITIVE_INFINITY;
           if (last) return observer.complete();
-          timer = setTimeout(() => void look(), FOLLOW_MS);
+          timer = setTimeout(() => void next(), FOLLOW_MS);
         };
-        void look();
+        const next = () => look().catch((error: unknown) => !left && observer.error(error));
+        void next();
         return {
           unsubscribe: () => {
             left = true;

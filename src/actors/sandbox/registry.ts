@@ -9,6 +9,7 @@ import { createActor } from "xstate";
 import type { Backend } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
+import type { HistorySubject, OwnHistory } from "../../contracts/history.ts";
 import type {
   SandboxPhase,
   SandboxPlatform,
@@ -19,10 +20,13 @@ import type {
 import type { CgroupStats } from "../../contracts/stats.ts";
 import type { DiskFailed } from "../../contracts/vm.ts";
 import { onAbort } from "../../lib/async.ts";
+import { deadlineClock } from "../../lib/deadline-timer.ts";
 import { checkId } from "../../lib/ids.ts";
 import { errorOf } from "../../machines/failure.ts";
 import { PHASE_OF_STATE, type SandboxSnapshot, type sandboxMachine } from "../../machines/sandbox.machine.ts";
+import type { FoundSandbox } from "../../machines/sandbox.setup.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 import { until } from "../until.ts";
 import { bindSandboxMachine } from "./bindings.ts";
@@ -43,12 +47,16 @@ export interface RegistryPorts extends SandboxPorts {
 
 /** Wait's answer for a sandbox that did not end because it was asked to. */
 const FAILED_STATUS = 1;
+/** After a removal that failed and that nobody will ask for again. */
+const FORGET_AGAIN_MS = 30_000;
 
 export class SandboxRegistry implements SandboxService {
   /** False: {@link create} refuses. */
   takesNew = true;
   private readonly sandboxes = new Map<string, SandboxEntry>();
   private readonly machine: typeof sandboxMachine;
+  /** Until nothing is left of an earlier daemon but what was taken over; nothing is made before that. */
+  cleared: Promise<void> | undefined;
 
   constructor(private readonly ports: RegistryPorts) {
     const { containers, backend } = ports;
@@ -73,36 +81,86 @@ export class SandboxRegistry implements SandboxService {
 
   async create(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
     this.refuse(spec);
-    const { deadlines, now } = this.ports;
+    if (this.cleared !== undefined) await this.cleared;
+    this.refuse(spec);
     const sandbox = new Sandbox(spec, this.ports);
-    const history = this.ports.histories.open({
-      id: spec.id,
-      pod: { name: spec.name, namespace: spec.namespace, uid: spec.uid, attempt: spec.attempt },
-      createdAt: now(),
-      facts: () => sandbox.facts(),
-    });
-    sandbox.history = history;
-    const input = { sandboxId: spec.id, deadlines };
-    const { inspect } = history;
-    const actor = createActor(this.machine, inspect === undefined ? { input } : { input, inspect });
-    const entry = new SandboxEntry(sandbox, actor, now);
-    this.sandboxes.set(spec.id, entry);
-    this.watch(entry);
-    actor.start();
+    const entry = this.enter(sandbox, this.openHistory(sandbox, { createdAt: this.ports.now() }));
+    entry.actor.start();
     await this.reach(entry, "create the sandbox", (snapshot) => snapshot.matches("created"), signal);
     sandbox.logger.info({ pod: `${spec.namespace}/${spec.name}` }, "sandbox created");
+  }
+
+  /**
+   * Takes over a sandbox that an earlier daemon has left: from now on it is known, with its containers, which `fill` adds. Its
+   * chart goes on by itself. Throws what its backend cannot open; then it is not taken over.
+   */
+  adopt(left: LeftSandbox, fill: (sandbox: Sandbox) => void): void {
+    const { known, history } = left;
+    const { spec, phase, pid } = known;
+    const sandbox = new Sandbox(spec, this.ports, left);
+    const opened = this.openHistory(sandbox, { createdAt: phase.createdAt, earlier: history });
+    sandbox.recordHistory();
+    opened.note("taken over by another daemon");
+    fill(sandbox);
+    const containers = this.ports.containers.of(spec.id);
+    const found = Object.fromEntries(containers.map((container) => [container.id, container.found]));
+    const { failure } = phase;
+    const entry = this.enter(sandbox, opened, {
+      left,
+      found: { phase: phase.phase, pid, failure, containers: found },
+    });
+    sandbox.adopted = until(entry.actor, (snapshot) => !snapshot.matches("adopting")).then(() => {
+      sandbox.adopted = undefined;
+    });
+    entry.actor.start();
+    for (const container of containers) container.actor = entry.containerActor(container.id);
+  }
+
+  /** Sets {@link cleared}, which must not reject. */
+  makeAfter(cleared: Promise<void>): void {
+    this.cleared = cleared.then(() => {
+      this.cleared = undefined;
+    });
+  }
+
+  private openHistory(sandbox: Sandbox, since: Pick<HistorySubject, "createdAt" | "earlier">): OwnHistory {
+    const { id, name, namespace, uid, attempt } = sandbox.spec;
+    const pod = { name, namespace, uid, attempt };
+    const history = this.ports.histories.open({ id, pod, ...since, facts: () => sandbox.facts() });
+    sandbox.history = history;
+    return history;
+  }
+
+  private enter(
+    sandbox: Sandbox,
+    { inspect }: OwnHistory,
+    { left, found }: { readonly left?: LeftSandbox; readonly found?: FoundSandbox } = {},
+  ): SandboxEntry {
+    const { deadlines, now } = this.ports;
+    const input = { sandboxId: sandbox.id, deadlines, found };
+    const actor = createActor(this.machine, {
+      input,
+      clock: deadlineClock,
+      ...(inspect === undefined ? {} : { inspect }),
+    });
+    const entry = new SandboxEntry(sandbox, actor, now, left);
+    this.sandboxes.set(sandbox.id, entry);
+    this.watch(entry);
+    return entry;
   }
 
   async start(id: string, signal?: AbortSignal): Promise<{ pid: number; createdAt: Date }> {
     const entry = this.entry(id);
     const before = entry.actor.getSnapshot();
-    if (!before.matches("created") && !before.matches("booting") && !before.matches("ready")) {
-      throw illegal("start the sandbox", id, before);
-    }
+    const isOnTheWay = (["adopting", "created", "booting", "ready"] as const).some((state) =>
+      before.matches(state),
+    );
+    if (!isOnTheWay) throw illegal("start the sandbox", id, before);
     entry.send({ type: "sandbox.start" });
     const snapshot = await this.ports.pace.activity.during(() =>
       this.reach(entry, "start the sandbox", (now) => now.matches("ready"), signal),
     );
+    await this.remembered(entry);
     entry.sandbox.logger.info({ timeline: entry.timeline.steps }, "sandbox ready");
     return { pid: snapshot.context.pid, createdAt: entry.createdAt };
   }
@@ -186,6 +244,16 @@ export class SandboxRegistry implements SandboxService {
     throw blazarError("Draining", operation, "the node is drained", { subject: spec.id, remedy });
   }
 
+  /** A sandbox that a later daemon would not know of must not run. */
+  private async remembered(entry: SandboxEntry): Promise<void> {
+    try {
+      await entry.written;
+    } catch (error) {
+      await this.shutdown(entry.sandbox.id);
+      throw error;
+    }
+  }
+
   /** Waits for a state on the way up; a chart that ends instead has a failure, and has cleaned up. */
   private async reach(
     entry: SandboxEntry,
@@ -198,10 +266,23 @@ export class SandboxRegistry implements SandboxService {
     const snapshot = await until(entry.actor, (now) => reached(now) || now.matches("stopped"));
     forget();
     if (reached(snapshot)) return snapshot;
-    if (snapshot.status !== "active") await this.forget(entry);
+    if (snapshot.status !== "active") await this.forgetAtLast(entry);
     const { failure } = snapshot.context;
     if (failure !== undefined) throw errorOf(failure, id);
     throw blazarError("Cancelled", operation, "it was stopped meanwhile", { subject: id });
+  }
+
+  /** Nobody will ask for this one again: what cannot be undone now is tried again. */
+  private async forgetAtLast(entry: SandboxEntry): Promise<void> {
+    try {
+      await this.forget(entry);
+    } catch (err) {
+      entry.sandbox.logger.error(
+        { err },
+        "a sandbox that failed could not be removed yet; it is tried again",
+      );
+      setTimeout(() => void this.forgetAtLast(entry), FORGET_AGAIN_MS).unref();
+    }
   }
 
   /** After the chart's end: undo what is left, then the id is free. Throws what cannot be undone. */
@@ -251,7 +332,7 @@ export class SandboxRegistry implements SandboxService {
 function phaseOf(snapshot: SandboxSnapshot): SandboxPhase {
   const { value, context } = snapshot;
   const state = typeof value === "string" ? value : (Object.keys(value)[0] as keyof typeof value);
-  const phase = PHASE_OF_STATE[state];
+  const phase = state === "adopting" ? (context.found?.phase ?? "ready") : PHASE_OF_STATE[state];
   return phase === "stopped" && context.failure !== undefined ? "failed" : phase;
 }
 

@@ -13,13 +13,14 @@ import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
-import { withDeadline, within } from "../../lib/async.ts";
+import { type Deferred, deferred, withDeadline, within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal.ts";
+import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 
 /** What making a sandbox needs of the host. */
@@ -49,15 +50,20 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   readonly backend: SandboxBackend;
   /** Set before the chart starts. */
   history: OwnHistory | undefined;
+  adopted: Promise<void> | undefined;
   private readonly directory: string;
   private readonly provisioning = new UnderWay();
   private finishing: Promise<void> | undefined;
+  /** Until what an earlier daemon has left running is reached, or is not. */
+  private reaching: { readonly facts: LeftSandbox["facts"]; readonly over: Deferred<void> } | undefined;
   /** What {@link finish} waits for. */
   private finishStep = "";
 
+  /** @param left undefined: it is new */
   constructor(
     readonly spec: SandboxSpec,
     private readonly ports: SandboxPorts,
+    left?: Pick<LeftSandbox, "journal" | "facts">,
   ) {
     this.id = spec.id;
     this.directory = join(ports.stateDirectory, "sandboxes", spec.id);
@@ -65,6 +71,18 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.resources = new HeldResources(spec.id, ports, this.logger);
     const { directory, resources, logger } = this;
     this.backend = ports.backend.open({ spec, directory, resources, logger });
+    if (left === undefined) return;
+    this.reaching = { facts: left.facts, over: deferred() };
+    resources.open(left.journal);
+  }
+
+  get reached(): Promise<void> | undefined {
+    return this.reaching?.over.promise;
+  }
+
+  /** Reaches again what an earlier daemon has left running, and takes its containers up. */
+  adopt(signal: AbortSignal): Promise<{ pid: number }> {
+    return this.provisioning.track(() => this.adoptSteps(signal));
   }
 
   /** What operators see of it beside its charts. */
@@ -130,9 +148,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const { files, cgroups, openJournal } = this.ports;
     const { directory, resources, spec } = this;
     resources.open(await openJournal(this.id));
-    this.history?.record((entry) => {
-      if (resources.isOpen) resources.journal.history(entry);
-    });
+    this.recordHistory();
     signal.throwIfAborted();
     void resources.fact("sandbox", spec);
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));
@@ -140,6 +156,33 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
     await resources.make({ kind: "cgroups", directories }, () => cgroups.make(directories));
     this.backend.enter(procs);
+  }
+
+  /** From now on what happens is written into the journal, which is open. */
+  recordHistory(): void {
+    const { resources } = this;
+    this.history?.record((entry) => {
+      if (resources.isOpen) resources.journal.history(entry);
+    });
+  }
+
+  private async adoptSteps(signal: AbortSignal): Promise<{ pid: number }> {
+    const { containers } = this;
+    const { facts, over } = this.reaching ?? { facts: new Map() };
+    try {
+      const known = new Set(containers.map(({ id }) => id));
+      const { procs } = await this.ports.cgroups.plan(this.id, this.spec.cgroupParent);
+      this.backend.enter(procs);
+      const { pid, containers: inGuest } = await this.backend.adopt(facts, known, signal);
+      if (inGuest !== undefined)
+        for (const container of containers)
+          container.reconcile(inGuest.find(({ id }) => id === container.id));
+      return { pid };
+    } finally {
+      this.reaching = undefined;
+      over?.resolve();
+      await Promise.all(containers.map((container) => container.adopt()));
+    }
   }
 
   private async finishSteps(): Promise<void> {

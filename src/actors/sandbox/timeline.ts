@@ -1,6 +1,8 @@
 /**
  * Where the time of a sandbox goes: its states in order, each with how long it was held.
  */
+import type { HistoryEntry } from "../../contracts/inspection.ts";
+
 export interface TimelineStep {
   readonly state: string;
   /** Milliseconds. */
@@ -24,9 +26,17 @@ export class Timeline {
     if (this.steps.length < MOST_STEPS) this.steps.push({ state: this.state, ms: 0, note });
   }
 
-  entered(state: string): void {
+  /** What an earlier daemon has recorded of the sandbox's chart and its boot's, oldest first. */
+  restore(history: readonly HistoryEntry[]): void {
+    for (const { kind, chart, to, at } of history) {
+      if (kind !== "transition" || typeof to !== "string" || typeof at !== "number") continue;
+      if (chart === "boot") this.entered(`booting.${to.split(".", 1)[0] ?? ""}`, at);
+      if (chart === "sandbox" && to !== "booting") this.entered(to, at);
+    }
+  }
+
+  entered(state: string, now: number = this.now()): void {
     if (state === this.state) return;
-    const now = this.now();
     if (this.state !== "") {
       const ms = now - this.since;
       if (this.steps.length < MOST_STEPS) this.steps.push({ state: this.state, ms });

@@ -5,6 +5,7 @@
  * its input.
  */
 import { createActor, fromEventObservable, fromPromise } from "xstate";
+import { deadlineClock } from "../../lib/deadline-timer.ts";
 import { errorOf } from "../../machines/failure.ts";
 import { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type {
@@ -73,7 +74,7 @@ export async function makeVm(
     () => boot,
     () => logger,
   );
-  const actor = createActor(machine, { input: { vmId: boot.id, deadlines } });
+  const actor = createActor(machine, { input: { vmId: boot.id, deadlines }, clock: deadlineClock });
   try {
     await prepared;
     actor.start();

@@ -1,14 +1,27 @@
 /**
  * Reports of VMMs and guests, as events of the charts. The streams never error: a failure is an event, too.
  */
-import { catchError, concatMap, from, map, Observable, of } from "rxjs";
+import { catchError, concatAll, concatMap, from, map, Observable, of } from "rxjs";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Vm, VmmEvent } from "../../contracts/vm.ts";
+import { within } from "../../lib/async.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { VmBootEvent } from "../../machines/vm-boot.setup.ts";
 import type { ProcessExited } from "../../protocol/guest/messages.ts";
-import type { GuestLink } from "../guest/link.ts";
+import { type GuestEvent, type GuestLink, isLinkClosed } from "../guest/link.ts";
+
+/** After a guest's link was closed by its VMM's end, the keeper tells that end within this time. */
+const EXIT_FOLLOWS_MS = 300;
+
+/** An end by SIGKILL may be the kernel's doing: says so. @param outOfMemory looks whether it is */
+export function withOutOfMemory(outOfMemory: () => string | undefined): (event: VmBootEvent) => VmBootEvent {
+  return (event) => {
+    const killed = event.type === "vmm.exited" && event.signal === SIGKILL ? outOfMemory() : undefined;
+    return killed === undefined || event.type !== "vmm.exited" ? event : { ...event, outOfMemory: killed };
+  };
+}
 
 /** A stream that fails is the end of the VMM, as far as anybody can tell. */
 export function vmmEvents$(vm: Vm, logger: Logger): Observable<VmBootEvent> {
@@ -22,18 +35,22 @@ export function vmmEvents$(vm: Vm, logger: Logger): Observable<VmBootEvent> {
 
 /**
  * A link that is lost by now says so first.
+ * @param vmm if it has ended, that is told instead of a link that was closed by it
  * @param writeBack what a container has left for the host is there before its end is told; never rejects
  */
 export function guestEvents$(
   { events$ }: GuestLink,
+  vmm: Pick<Vm, "exited">,
   writeBack: (returned: ProcessExited["returned"]) => Promise<void>,
 ): Observable<SandboxEvent> {
   return events$.pipe(
-    concatMap((event) =>
-      event.type !== "processExited" || event.exit.returned.length === 0
-        ? of(event)
-        : from(writeBack(event.exit.returned).then(() => event)),
-    ),
+    concatMap((event) => {
+      if (event.type === "lost" && isLinkClosed(event.error)) return from(unlessExited(event, vmm));
+      return event.type !== "processExited" || event.exit.returned.length === 0
+        ? of([event])
+        : from(writeBack(event.exit.returned).then(() => [event]));
+    }),
+    concatAll(),
     map((event): SandboxEvent => {
       if (event.type === "lost") return { type: "guest.lost", failure: failureOf(event.error) };
       if (event.type === "oomKilled") return { type: "guest.oomKilled", containerId: event.id };
@@ -41,4 +58,9 @@ export function guestEvents$(
       return { type: "guest.processExited", containerId: id, execId, status };
     }),
   );
+}
+
+/** A VMM that ends closes its guest's link first, and how it has ended says more. */
+async function unlessExited(event: GuestEvent, { exited }: Pick<Vm, "exited">): Promise<GuestEvent[]> {
+  return (await within(exited, EXIT_FOLLOWS_MS)) === undefined ? [event] : [];
 }

@@ -12,6 +12,7 @@ import type { RootfsPlan, RootfsRequest, RootfsStore } from "../../contracts/sto
 import type { RootfsMount } from "../../contracts/task.ts";
 import type { GuestRootfs } from "../../protocol/guest/messages.ts";
 import { asStep } from "../as-step.ts";
+import type { InsideFact } from "../resources/facts.ts";
 import { unlessGone } from "../unless-gone.ts";
 import type { SharePorts } from "./guest-share.ts";
 import type { GuestVm } from "./guest-vm.ts";
@@ -48,6 +49,26 @@ export class ContainerRoot {
     private readonly logger: Logger,
   ) {
     this.diskId = diskId;
+  }
+
+  /**
+   * Takes up what an earlier daemon has made.
+   * @param inside what it has of the VM, if that is known: its images are counted already
+   * @param attached whether the VM has its disk
+   */
+  adopt(inside: InsideFact | undefined, attached: boolean): void {
+    const { journal } = this.vm.resources;
+    const found = journal
+      .outstanding()
+      .findLast(({ resource }) => resource.kind === "rootfs" && resource.plan.containerId === this.id);
+    if (found?.resource.kind === "rootfs") this.made = { plan: found.resource.plan, ref: found.ref };
+    this.diskAttached = attached;
+    this.images = (inside?.images ?? []).map((image) => ({ ...image, shown: Promise.resolve() }));
+  }
+
+  /** What a later daemon has to know of it. */
+  get inside(): Pick<InsideFact, "disk" | "images"> {
+    return { disk: this.diskId, images: this.images.map(({ key, serial }) => ({ key, serial })) };
   }
 
   /** Makes everything outside of the guest; `passed` is told of each step. What a failure leaves is for {@link release}. */

@@ -5,7 +5,7 @@
  * the removal undoes what there is of it. It keeps no record of processes: containerd's questions are answered by the
  * container's actor.
  */
-import type { BackendContainer, ContainerSpec, ExecSpec } from "../../backends/backend.ts";
+import type { BackendContainer, ContainerSpec, ExecSpec, KnownProcess } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Histories, SandboxHistory } from "../../contracts/history.ts";
@@ -18,7 +18,8 @@ import { SIGKILL } from "../../lib/signals.ts";
 import type { ContainerCreate, GuestOp, GuestParams, GuestResult } from "../../protocol/guest/messages.ts";
 import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import type { GuestLink } from "../guest/link.ts";
-import { type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
+import { NO_LINK, type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
+import type { InsideFact } from "../resources/facts.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
@@ -67,15 +68,40 @@ export class GuestContainer implements BackendContainer {
   private volumes: Promise<ContainerVolumes> | undefined;
   private readonly relays = new Map<string, StdioRelay>();
 
+  /** @param what its spec; or only its names, if an earlier daemon has made it: see {@link adopt} */
   constructor(
     private readonly vm: GuestVm,
     private readonly ports: GuestContainerPorts,
-    spec: ContainerSpec,
+    what: ContainerSpec | Pick<ContainerSpec, "id" | "shortId">,
     private readonly logger: Logger,
   ) {
-    this.id = spec.id;
-    this.spec = spec;
-    this.root = new ContainerRoot(vm, ports, spec.id, spec.shortId, logger);
+    this.id = what.id;
+    this.spec = "translated" in what ? what : undefined;
+    this.root = new ContainerRoot(vm, ports, what.id, what.shortId, logger);
+  }
+
+  /**
+   * Takes up what an earlier daemon has made of it. Without a link to the guest its outputs end where they are.
+   * @param inside what it has of the VM, if that is known; counted already
+   * @param attached whether the VM has its disk
+   */
+  async adopt(
+    inside: InsideFact | undefined,
+    attached: boolean,
+    processes: readonly KnownProcess[],
+  ): Promise<void> {
+    const { vm, ports } = this;
+    this.root.adopt(inside, attached);
+    this.volumes = Promise.resolve(vm.volumes.adopted(inside?.volumes ?? [], ports));
+    const link = vm.alive ? vm.liveLink : NO_LINK;
+    await Promise.all(
+      processes.map(async ({ execId, paths, terminal, streams }) => {
+        const relay = new StdioRelay(link, this.stdioId(execId), paths, terminal, streams);
+        this.relays.set(execId, relay);
+        await relay.open(ports.stdio);
+        if (link === NO_LINK) relay.terminate();
+      }),
+    );
   }
 
   get diskId(): string {
@@ -135,12 +161,12 @@ export class GuestContainer implements BackendContainer {
    * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL is
    * given up: the sandbox ends by that, and its containers with it.
    */
-  async signal(execId: string, signal: number, all: boolean): Promise<void> {
+  async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
     const { liveLink: link, ownerId } = this.vm;
     const { guestKill, guestSignal } = this.ports.deadlines;
     const deadlineMs = signal === SIGKILL ? guestKill : guestSignal;
     try {
-      await link.request("process.signal", { id: this.id, execId, signal, all }, { deadlineMs });
+      await link.request("process.signal", { id: this.id, execId, signal, all, token }, { deadlineMs });
     } catch (error) {
       if (!(error instanceof BlazarError && error.code === "DeadlineExceeded")) throw error;
       if (signal !== SIGKILL)
@@ -195,6 +221,7 @@ export class GuestContainer implements BackendContainer {
     const [released] = await Promise.allSettled([volumes?.release()]);
     await this.closeAllStdio();
     await this.root.release();
+    this.vm.resources.fact(`inside/${this.id}`, null);
     if (released.status === "rejected") throw released.reason;
   }
 
@@ -246,6 +273,8 @@ export class GuestContainer implements BackendContainer {
       await root.useShare(spec.mounts, error, signal);
       await this.createInGuest(spec, request, steps, signal);
     }
+    const { names } = await volumes;
+    vm.resources.fact(`inside/${this.id}`, { ...root.inside, volumes: names });
     if (root.storedImage !== undefined) this.ports.imageUsed?.(root.storedImage);
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
   }

@@ -11,7 +11,7 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { FileServers } from "../../contracts/file-servers.ts";
 import { sameMaps, type UserNamespaceMaps } from "../../contracts/id-maps.ts";
-import type { ProcessExit } from "../../contracts/keeper.ts";
+import type { ProcessExit, ProcessIdentity } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
@@ -20,6 +20,7 @@ import { abortable, cancelled, withDeadline, within } from "../../lib/async.ts";
 import { endOf } from "../../lib/signals.ts";
 import { SHARE_PORTS } from "../../protocol/guest/messages.ts";
 import type { GuestLink } from "../guest/link.ts";
+import type { ShareFact } from "../resources/facts.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
 import { unlessGone } from "../unless-gone.ts";
@@ -69,6 +70,22 @@ export class GuestShare {
     this.owners ??= { maps };
     const { maps: own } = this.owners;
     return own === undefined || maps === undefined ? own === maps : sameMaps(own, maps);
+  }
+
+  /** Takes up what an earlier daemon has left. @param fact says that the guest has mounted it */
+  async adopt(fact: ShareFact | undefined, ports: SharePorts): Promise<void> {
+    const server = this.owner.resources.outstanding.find((resource) => this.isServer(resource));
+    if (server?.kind !== "process") return;
+    const { pid, startTime } = server;
+    if (fact === undefined || pid === undefined || startTime === undefined) {
+      const limits = { deadlineMs: ports.deadlines.guestRequest };
+      await this.owner.liveLink.request("share.unmount", { share: this.kind }, limits).catch(() => undefined);
+      return this.giveUp();
+    }
+    this.owners = { maps: fact.maps };
+    this.started = Promise.resolve();
+    this.served = this.started;
+    this.runs({ pid, startTime }, ports);
   }
 
   /**
@@ -122,6 +139,7 @@ export class GuestShare {
   }
 
   private async endServer(): Promise<void> {
+    if (this.server !== undefined) this.owner.resources.fact(`share/${this.kind}`, null);
     this.server = undefined;
     await this.owner.resources.undo((resource) => this.isServer(resource));
   }
@@ -143,6 +161,7 @@ export class GuestShare {
     await vm.attachPort({ name: this.port, socket: this.socket });
     const limits = { deadlineMs: ports.deadlines.guestRequest, signal };
     await liveLink.request("share.mount", { share: this.kind }, limits);
+    this.owner.resources.fact(`share/${this.kind}`, { maps: this.owners?.maps });
   }
 
   private startServer(ports: SharePorts): Promise<void> {
@@ -159,9 +178,7 @@ export class GuestShare {
         const spec = { id, kind, directory, changes, maps, socket: this.socket, user: place.user, cgroups };
         const identity = await ports.fileServers.start(spec, signal);
         await journal.amend(ref, { kind: "process", id, ...identity });
-        const { fileServers } = ports;
-        this.looksStopped = async () => ((await fileServers.isStopped(identity)) ? identity.pid : undefined);
-        this.watch(id, ports);
+        this.runs(identity, ports);
       } catch (error) {
         // nothing is left of a start that failed
         await journal.undone(ref);
@@ -170,11 +187,12 @@ export class GuestShare {
     });
   }
 
-  private watch(id: string, { fileServers }: SharePorts): void {
+  private runs(identity: ProcessIdentity, { fileServers }: SharePorts): void {
     const server = {};
     this.server = server;
+    this.looksStopped = async () => ((await fileServers.isStopped(identity)) ? identity.pid : undefined);
     // a keeper that is lost is told of elsewhere
-    fileServers.exited(id).then(
+    fileServers.exited(this.serverId).then(
       (exit) => this.died(server, exit),
       () => undefined,
     );

@@ -13,6 +13,7 @@ import type { RootfsPlan, RootfsStore } from "../../contracts/storage.ts";
 import type { Vm, VmShape, VmSource } from "../../contracts/vm.ts";
 import type { GuestLink } from "../guest/link.ts";
 import { type PreparationPorts, prepareDisk } from "../guest/preparation.ts";
+import type { AttachedImage } from "../resources/facts.ts";
 import type { HeldResources } from "../resources/held.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
 import { GuestShare } from "./guest-share.ts";
@@ -38,14 +39,14 @@ export interface GuestVmOptions {
   readonly disk: PreparedDisk | undefined;
   readonly resources: HeldResources;
   readonly logger: Logger;
-  /** The session under which the agent is spoken to. */
-  readonly session: string;
+  /** An earlier daemon has started it: names that this one gives things in it begin with this. Default: "". */
+  readonly prefix?: string;
   /** Where its user comes from; undefined where VMMs run as the daemon's own. */
   readonly users: Pick<VmUsers, "release"> | undefined;
 }
 
 /** The id of a disk that is prepared in a VM that has booted; a clone's comes with its template. */
-const PREPARED_DISK = "prepared";
+export const PREPARED_DISK = "prepared";
 
 export class GuestVm {
   readonly vm: Vm;
@@ -53,17 +54,18 @@ export class GuestVm {
   readonly source: VmSource["kind"];
   readonly template: string | undefined;
   readonly place: VmPlace;
-  readonly session: string;
   /** What it shows of the host's files to its guest, once that is needed. */
   readonly shares: { readonly [Kind in ShareKind]: GuestShare } = {
     layers: new GuestShare(this, "layers"),
     volumes: new GuestShare(this, "volumes"),
   };
   /** What its containers bind of the host, each once. */
-  readonly volumes: GuestVolumes = new GuestVolumes(this);
+  readonly volumes: GuestVolumes;
   link: GuestLink | undefined;
   /** What it is connected to while it is warm, and its guest has been told; the pod's to take or to leave. */
   networkAhead: NetworkAhead | undefined;
+  /** The image that it has before its first container. */
+  imageAhead: AttachedImage | undefined;
   /** `cgroup.procs` files of the groups that it belongs into. */
   groups: readonly string[] = [];
   /** Resolves when the guest's clock is as right as it gets; no container runs before that. Never rejects. */
@@ -76,13 +78,14 @@ export class GuestVm {
   private owner: { readonly id: string; readonly logger: Logger };
 
   constructor(options: GuestVmOptions) {
+    const { prefix = "" } = options;
     this.vm = options.vm;
-    this.images = new VmImages(options.vm);
+    this.images = new VmImages(options.vm, `image-${prefix}`);
+    this.volumes = new GuestVolumes(this, `v${prefix}`);
     this.shape = options.shape;
     this.source = options.source;
     this.template = options.template;
     this.place = options.place;
-    this.session = options.session;
     this.users = options.users;
     this.disk = options.disk;
     this.held = options.resources;
@@ -129,7 +132,8 @@ export class GuestVm {
 
   /** Writes into the journal what a later daemon needs to take it over. */
   record(): void {
-    const { id, vm, source, template, shape, session } = this;
+    const { id, vm, source, template, shape, imageAhead: image } = this;
+    const mark = this.link?.mark;
     const { directory, shares, user } = this.place;
     const place = {
       directory,
@@ -137,7 +141,17 @@ export class GuestVm {
       volumesDirectory: shares.volumes.directory,
       user,
     };
-    void this.held.fact("vm", { id, ...vm.identity, source, template, shape, ...place, session });
+    void this.held.fact("vm", {
+      id,
+      ...vm.identity,
+      source,
+      template,
+      shape,
+      nics: vm.nics,
+      image,
+      ...place,
+      mark,
+    });
   }
 
   /** Plugs in an empty disk and has the guest mount it, which takes an emulated one tens of milliseconds. */

@@ -56,6 +56,18 @@ export class PodConnection {
     await Promise.all([this.connectTo(vm, cgroups), this.forwarding?.start()]);
   }
 
+  /**
+   * Takes up what an earlier daemon has connected. Resolves with what the guest shall have now; undefined: nothing is connected.
+   * Throws NetworkLost if it is gone.
+   */
+  async adopt(cgroups: readonly string[]): Promise<PodNetwork | undefined> {
+    const made = this.resources.outstanding.find(({ kind }) => kind === "network");
+    if (made?.kind !== "network") return undefined;
+    this.current = await this.networks.adopt(this.spec, made.id, cgroups);
+    await this.forwarding?.start();
+    return this.current;
+  }
+
   /** Lets go of the namespace, before {@link PodNetworks.disconnect}. May be called again. */
   async close(): Promise<void> {
     this.unwatch();

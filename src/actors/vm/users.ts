@@ -31,6 +31,11 @@ export class VmUsers {
     throw blazarError("ResourceExhausted", "find a user for a VMM", reason, { remedy });
   }
 
+  /** An earlier daemon has taken it. */
+  claim(user: VmUser): void {
+    this.taken.add(user.uid);
+  }
+
   release(user: VmUser): void {
     this.taken.delete(user.uid);
   }

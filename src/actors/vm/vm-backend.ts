@@ -4,13 +4,15 @@
  * Owns the VM of each sandbox that is being made or runs, by the sandbox's id. It knows nothing of the sandbox's chart but
  * the events that it takes.
  */
-import { merge, type Observable } from "rxjs";
+import { dirname } from "node:path";
+import { map, merge, type Observable } from "rxjs";
 import type {
   AdoptedSandbox,
   Backend,
   BackendContainer,
   BackendOpening,
   ContainerSpec,
+  KnownProcess,
   SandboxBackend,
 } from "../../backends/backend.ts";
 import { blazarError } from "../../contracts/errors.ts";
@@ -27,8 +29,9 @@ import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { GuestSpec } from "../guest/setup.ts";
 import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
+import { TakeOver, type TakeOverPorts } from "./adoption/take-over.ts";
 import { bindVmBootMachine } from "./bindings.ts";
-import { guestEvents$, vmmEvents$ } from "./chart-events.ts";
+import { guestEvents$, vmmEvents$, withOutOfMemory } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
 import type { GuestVm } from "./guest-vm.ts";
@@ -39,7 +42,7 @@ import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
 
-export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
+export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
   readonly deadlines: VmBootPorts["deadlines"];
   readonly pace: GuestContainerPorts["pace"];
   readonly histories: Histories;
@@ -47,7 +50,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts {
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
-  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit">;
+  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit" | "killedForMemory">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
@@ -99,6 +102,10 @@ class VmSandbox implements SandboxBackend {
   private boot: VmBoot | undefined;
   /** `cgroup.procs` files that the VMM belongs into. */
   private procs: readonly string[] = [];
+  /** From {@link adopt} on. */
+  private takenOver: TakeOver | undefined;
+  /** Stands for a VM that could not be taken over. */
+  private lost: GuestVm | undefined;
 
   constructor(
     private readonly opening: BackendOpening,
@@ -147,12 +154,41 @@ class VmSandbox implements SandboxBackend {
     this.boot?.enter(procs);
   }
 
-  async adopt(): Promise<AdoptedSandbox> {
-    return this.noVm();
+  async adopt(
+    facts: ReadonlyMap<string, unknown>,
+    known: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<AdoptedSandbox> {
+    const boot = this.makeBoot();
+    this.boot = boot;
+    const takeOver = this.newTakeOver(facts, known);
+    this.takenOver = takeOver;
+    boot.ownUser(takeOver.claimUser());
+    const vm = await takeOver.reachVmm(signal);
+    boot.takeOver(vm);
+    const [network, containers] = await Promise.all([
+      this.network.adopt(this.procs),
+      takeOver.reachGuest(vm, signal),
+    ]);
+    await takeOver.takeUpWhatHangsOn(vm);
+    if (network !== undefined) {
+      await this.applyNetwork(network);
+      this.network.watch((changed) => this.applyNetwork(changed));
+    }
+    return { pid: vm.vm.identity.pid, containers };
   }
 
-  async adoptContainer(): Promise<BackendContainer> {
-    return this.noVm();
+  async adoptContainer(id: string, processes: readonly KnownProcess[]): Promise<BackendContainer> {
+    const { takenOver, ports } = this;
+    if (takenOver === undefined) return this.noVm();
+    const inside = takenOver.insideOf(id);
+    const logger = this.logger.child({ container: id });
+    const names = { id, shortId: inside?.disk ?? "" };
+    // its VM may be lost: then there is what it has on the host
+    this.lost ??= this.boot?.vm ?? takenOver.lost();
+    const container = new GuestContainer(this.boot?.vm ?? this.lost, ports, names, logger);
+    await container.adopt(inside, inside !== undefined && takenOver.has(inside.disk), processes);
+    return container;
   }
 
   endBoot(): void {
@@ -160,12 +196,15 @@ class VmSandbox implements SandboxBackend {
   }
 
   vmmEvents$(): Observable<SandboxEvent> {
-    return merge(vmmEvents$(this.vm.vm, this.logger), this.network.lost$);
+    const { cgroups } = this.ports;
+    const groups = this.procs.map((file) => dirname(file));
+    const killed = withOutOfMemory(() => cgroups.killedForMemory(groups));
+    return merge(vmmEvents$(this.vm.vm, this.logger).pipe(map(killed)), this.network.lost$);
   }
 
   agentEvents$(): Observable<SandboxEvent> {
     const { vm } = this;
-    return guestEvents$(vm.link ?? vm.liveLink, (returned) => vm.volumes.writeBack(returned));
+    return guestEvents$(vm.link ?? vm.liveLink, vm.vm, (returned) => vm.volumes.writeBack(returned));
   }
 
   container(spec: ContainerSpec): BackendContainer {
@@ -248,6 +287,19 @@ class VmSandbox implements SandboxBackend {
   private get wanted(): WantedVm {
     const { asked, shape, network } = this;
     return { shape, asked, network: network.isHosts ? network.current : undefined };
+  }
+
+  private newTakeOver(facts: ReadonlyMap<string, unknown>, known: ReadonlySet<string>): TakeOver {
+    const { spec, directory, resources, logger } = this.opening;
+    const { id, sharedDirectory } = spec;
+    const history = this.ports.histories.of(id);
+    const shares = sharesBelow(directory, sharedDirectory);
+    return new TakeOver(
+      facts,
+      known,
+      { id, resources, logger, history, groups: this.procs, shares },
+      this.ports,
+    );
   }
 
   private makeBoot(): VmBoot {

@@ -12,6 +12,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
+import { monotonicNow } from "../../lib/deadline-timer.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import { errorOf } from "../../machines/failure.ts";
 import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
@@ -98,7 +99,7 @@ export class VmBoot {
   reserve(warm: GuestVm): void {
     const setUp = (guest: GuestLink, signal: AbortSignal) => this.setUp(guest, WARM_SET_UP_MS, signal);
     warm.link?.tells(this.history);
-    this.claim.reserve(warm, setUp, this.ports.now);
+    this.claim.reserve(warm, setUp, monotonicNow);
     this.moveReserved();
   }
 
@@ -234,6 +235,16 @@ export class VmBoot {
     this.places.releaseUsers();
   }
 
+  /** An earlier daemon has made the VM for this owner. */
+  takeOver(vm: GuestVm): void {
+    this.vm = vm;
+  }
+
+  /** An earlier daemon has given the owner's VM this user, whether there is a VM or not. */
+  ownUser(user: VmPlace["user"]): void {
+    this.places.own(user);
+  }
+
   /** Hands out a VM that no sandbox owns: from now on it answers for itself, its user included. */
   release(): GuestVm {
     const { running: vm } = this;
@@ -344,9 +355,9 @@ export class VmBoot {
   private guestVm(vm: Vm, source: VmSource["kind"], place: VmPlace, disk: PreparedDisk | undefined): GuestVm {
     const { wanted, resources, logger } = this.options;
     const { shape } = wanted;
-    const { session, users } = this.ports;
+    const { users } = this.ports;
     const template = source === "boot" ? undefined : this.claim.fresh.lease?.template.key;
-    return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, session, users });
+    return new GuestVm({ vm, shape, source, template, place, disk, resources, logger, users });
   }
 
   /** The disk that a copy gets with its template's guest. */

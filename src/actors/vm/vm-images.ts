@@ -30,7 +30,22 @@ export class VmImages {
   private readonly attached = new Map<string, Attached>();
   private count = 0;
 
-  constructor(private readonly vm: Pick<Vm, "attachImage" | "detachImage">) {}
+  /** @param prefix begins the ids of its images; another one for each daemon that the VM has had */
+  constructor(
+    private readonly vm: Pick<Vm, "attachImage" | "detachImage">,
+    private readonly prefix = "image-",
+  ) {}
+
+  /** One more user of an image that an earlier daemon has attached. */
+  adopt({ key, serial }: { readonly key: string; readonly serial: string }): void {
+    const image = this.attached.get(key) ?? {
+      serial: Promise.resolve(serial),
+      shown: Promise.resolve(),
+      users: 0,
+    };
+    image.users++;
+    this.attached.set(key, image);
+  }
 
   /**
    * Attaches the image, or counts one more user. Throws what the VM says, counting nothing. Nor does an image count that
@@ -62,7 +77,7 @@ export class VmImages {
   private attach(key: string, path: string): Attached {
     this.count++;
     const chosen = deferred<string>();
-    const attached = this.vm.attachImage({ id: `image-${this.count}`, path }, chosen.resolve);
+    const attached = this.vm.attachImage({ id: `${this.prefix}${this.count}`, path }, chosen.resolve);
     const shown = attached.then(chosen.resolve);
     const image = { serial: chosen.promise, shown, users: 0 };
     this.attached.set(key, image);

@@ -46,6 +46,10 @@ export const CONFIG_SCHEMA = {
       "/run/containerd/containerd.sock",
       "containerd's gRPC socket. Task events go to the ttrpc socket beside it, whose name ends in `.ttrpc`.",
     ),
+    sandboxer: program(
+      "blazar",
+      "The name of this daemon in containerd's `proxy_plugins`. By it the reconciler knows which sandboxes of containerd's are its own.",
+    ),
     log_level: word(
       ["debug", "info", "warn", "error"],
       "info",
@@ -236,9 +240,17 @@ export const CONFIG_SCHEMA = {
       2,
       1000,
       5,
-      "A sandbox is stuck when a state that waits takes so many times as long as 99 of 100 did before. Where too little is known yet, half of the state's deadline counts.",
+      "A sandbox is stuck when a state that waits takes so many times as long as 99 of 100 did before. Where too little is known yet, half of the state's deadline counts. A sandbox whose VMM is halted is stuck, too.",
     ),
     stuck_least: milliseconds(10_000, "No state is stuck before it has taken so long."),
+  },
+  reconcile: {
+    interval: count(
+      1000,
+      3_600_000,
+      60_000,
+      "Milliseconds from one comparison of the host, the journals and containerd's list to the next. What nobody holds is removed when two of them have found it.",
+    ),
   },
   metrics: {
     listen: loopbackPort(

@@ -14,6 +14,7 @@ import type { HistoryHub } from "../../observe/history/hub.ts";
 import type { DaemonInspection } from "../../observe/inspection/daemon-inspection.ts";
 import { MetricsEndpoint } from "../../observe/metrics/endpoint.ts";
 import { Metrics, type MetricsPage } from "../../observe/metrics/metrics.ts";
+import type { PartFigures } from "../../observe/metrics/parts.ts";
 import type { Traces } from "../../observe/traces/traces.ts";
 import type { Config } from "../config/schema.ts";
 import { type PartSources, partFigures } from "./part-figures.ts";
@@ -25,6 +26,7 @@ export interface ObservingOptions {
   readonly core: PartSources;
   readonly keeper: Keeper;
   readonly version: string;
+  readonly reconcile: () => PartFigures["reconcile"];
   readonly logger: Logger;
 }
 
@@ -43,6 +45,7 @@ export async function startObserving(options: ObservingOptions): Promise<Observi
     watchers: () => inspection.watcherCount,
     stuck: () => inspection.stuckCounts.total,
     spans: () => traces?.counts,
+    reconcile: options.reconcile,
   });
   const metrics = new Metrics({
     inspection,

@@ -17,6 +17,7 @@ interface Others {
   readonly watchers: () => number;
   readonly stuck: () => number;
   readonly spans: () => PartFigures["spans"];
+  readonly reconcile: () => PartFigures["reconcile"];
 }
 
 /** Returns what asks. */
@@ -40,6 +41,7 @@ export function partFigures(core: PartSources, keeper: Keeper, others: Others): 
     images: await imagesKept(),
     templates: await templatesKept(),
     spans: others.spans(),
+    reconcile: others.reconcile(),
   });
 }
 

@@ -66,6 +66,13 @@ export function readMemoryLimit(directory: string, { version }: Hierarchy): numb
   return word === "" || !Number.isFinite(bytes) || bytes >= V1_UNLIMITED ? undefined : bytes;
 }
 
+/** How often the kernel has killed a process of the group itself for want of memory. */
+export function readMemoryKills(directory: string, { version }: Hierarchy): number {
+  const words = readWords(path.join(directory, version === 2 ? "memory.events" : "memory.oom_control"));
+  const at = words.indexOf("oom_kill");
+  return at < 0 ? 0 : Number(words[at + 1] ?? 0);
+}
+
 function readWords(file: string): string[] {
   return existsSync(file) ? readFileSync(file, "utf8").split(/\s+/) : [];
 }

@@ -18,6 +18,9 @@ export interface Hierarchy {
   readonly controllers: readonly string[];
 }
 
+/** Where the groups of sandboxes without a parent are, in each hierarchy. */
+export const OWN_GROUP = "/blazar";
+
 /** Options of a v1 hierarchy that are no controllers. */
 const FLAGS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "favordynmods", "none"]);
 

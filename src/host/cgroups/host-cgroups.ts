@@ -12,12 +12,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
-import { makeGroup, readMemoryLimit, writeControl } from "./control-files.ts";
+import { makeGroup, readMemoryKills, readMemoryLimit, writeControl } from "./control-files.ts";
 import {
   expandParent,
   groupsOnTheWay,
   type Hierarchy,
   invalidGroup,
+  OWN_GROUP,
   readHierarchies,
 } from "./hierarchies.ts";
 
@@ -41,7 +42,7 @@ export class HostCgroups implements Cgroups {
 
   constructor(options: HostCgroupsOptions = {}) {
     this.mountinfo = options.mountinfo ?? "/proc/self/mountinfo";
-    this.ownGroup = options.ownGroup ?? "/blazar";
+    this.ownGroup = options.ownGroup ?? OWN_GROUP;
     this.delay = options.delay ?? sleep;
   }
 
@@ -76,6 +77,22 @@ export class HostCgroups implements Cgroups {
       (directory) => readMemoryLimit(directory, hierarchy) ?? [],
     );
     return limits.length === 0 ? undefined : Math.min(...limits);
+  }
+
+  killedForMemory(directories: readonly string[]): string | undefined {
+    for (const directory of directories) {
+      const hierarchy = this.hierarchyOf(directory);
+      if (readMemoryKills(directory, hierarchy) === 0) continue;
+      const group = path.relative(hierarchy.mountPoint, directory);
+      const limited = groupsOnTheWay(hierarchy.mountPoint, `/${group}`)
+        .map((each) => ({ each, limit: readMemoryLimit(each, hierarchy) }))
+        .filter(({ limit }) => limit !== undefined)
+        .at(-1);
+      if (limited === undefined) return `a process of /${group}, and the whole host was short of it`;
+      const name = path.relative(hierarchy.mountPoint, limited.each);
+      return `a process of /${group}; the limit of /${name} is ${limited.limit} bytes`;
+    }
+    return undefined;
   }
 
   async make(directories: readonly string[]): Promise<void> {

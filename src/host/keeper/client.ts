@@ -175,6 +175,12 @@ class KeeperClient implements Keeper {
     return this.binding(id, channel);
   }
 
+  async closeStdio(id: string): Promise<void> {
+    await this.requests.send("stdio.close", { id }, id);
+    const channel = this.channels.get(id);
+    if (channel !== undefined) this.dropChannel(id, channel);
+  }
+
   onTaskMessage(handler: TaskMessageHandler): void {
     this.tasks.setHandler(handler);
   }

@@ -6,6 +6,7 @@
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { abortable, throwIfAborted, withDeadline } from "../../lib/async.ts";
+import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   KEEPER_REQUESTS,
   type KeeperOp,
@@ -39,11 +40,11 @@ export class KeeperRequests {
     subject: string,
   ): Promise<KeeperResult<Op>> {
     const { id, result } = this.ask(op, params);
-    const timer = setTimeout(() => this.peer.abandon(id, this.late(op, subject)), this.timeoutMs);
+    const timer = setDeadline(() => this.peer.abandon(id, this.late(op, subject)), this.timeoutMs);
     try {
       return await result;
     } finally {
-      clearTimeout(timer);
+      clearDeadline(timer);
     }
   }
 

@@ -2,7 +2,7 @@
  * The PodNetworks port for pods whose network namespace CNI plugins have filled.
  *
  * Workers go into the namespace; the keeper tells when something changes in there. What a joined pod has is forgotten with its
- * {@link disconnect}. A daemon that was restarted disconnects by the path alone.
+ * {@link disconnect}. A daemon that was restarted finds it in the namespace, and disconnects by the path alone.
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
@@ -57,6 +57,14 @@ export class CniNetworks implements PodNetworks {
     } finally {
       if (this.joining.get(id) === settled) this.joining.delete(id);
     }
+  }
+
+  async adopt({ id, netnsPath: path }: NetworkedPod): Promise<PodNetwork> {
+    const look = await this.ports.workers.run("lookForTaps", { path });
+    if (look.kind === "gone")
+      throw blazarError("NetworkLost", "take over the pod's network", look.reason, { subject: id });
+    this.joined.set(id, look.joined);
+    return look.network;
   }
 
   /** Nothing is watched of a pod that is not connected. */

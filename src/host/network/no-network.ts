@@ -10,6 +10,10 @@ export class NoNetwork implements PodNetworks {
   /** There is nothing to connect. */
   async connect(): Promise<void> {}
 
+  async adopt(): Promise<PodNetwork> {
+    return NO_NETWORK;
+  }
+
   watch(): () => void {
     return () => undefined;
   }

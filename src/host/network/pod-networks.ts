@@ -37,6 +37,10 @@ export class NodePodNetworks implements PodNetworks {
     return this.of(pod).connect(vm, pod, network, cgroups);
   }
 
+  adopt(pod: NetworkedPod, made: string, cgroups: readonly string[]): Promise<PodNetwork> {
+    return this.of(pod).adopt(pod, made, cgroups);
+  }
+
   watch(pod: NetworkedPod, network: PodNetwork, onChange: (change: NetworkChange) => void): () => void {
     return this.of(pod).watch(pod, network, onChange);
   }

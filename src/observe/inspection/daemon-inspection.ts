@@ -26,6 +26,8 @@ import type { SandboxRecord } from "../history/sandbox-record.ts";
 import { whyLine } from "../why/line.ts";
 import { HOST_NOTE, why } from "../why/why.ts";
 import { Figures } from "./figures.ts";
+import { HaltedVmms } from "./halted-vmms.ts";
+import { LastWords } from "./last-words.ts";
 import type { Shortages } from "./shortages.ts";
 import { StuckWatch, stepName } from "./stuck.ts";
 import { detailOf, isWaiting, summaryOf } from "./views.ts";
@@ -54,6 +56,8 @@ const PLAIN_KINDS: ReadonlySet<string> = new Set([
 export class DaemonInspection implements Inspection {
   readonly figures = new Figures();
   private readonly stuck: StuckWatch;
+  private readonly halted: HaltedVmms;
+  private readonly lastWords: LastWords;
   private readonly watchers: Watchers;
   private readonly starts: Record<string, number> = {};
   /** When the last ones were ready. */
@@ -68,6 +72,12 @@ export class DaemonInspection implements Inspection {
       why: (record) => this.whyOf(record, undefined),
       onChanged: (record) => this.watchers.recordChanged(record),
     });
+    this.halted = new HaltedVmms({
+      ...{ processTrouble: options.processTrouble, leastMs: stuckLeastMs, now: hub.now },
+      running: () => hub.runningRecords,
+      onFound: (record, sentence) => this.stuck.vmmHalted(record, sentence),
+    });
+    this.lastWords = new LastWords((id, log, how) => options.looks.logs(id, log, how));
     this.watchers = new Watchers(
       () => hub.records,
       (record) => this.summary(record),
@@ -77,7 +87,10 @@ export class DaemonInspection implements Inspection {
       began: (id, entry) => this.watchers.entry(id, entry),
       ended: (id, entry) => this.watchers.entry(id, entry),
       changed: (record, move) => this.changed(record, move),
-      forgotten: (id) => this.watchers.forgotten(id),
+      forgotten: (id) => {
+        this.lastWords.forget(id);
+        this.watchers.forgotten(id);
+      },
     });
   }
 
@@ -154,7 +167,9 @@ export class DaemonInspection implements Inspection {
   ): EventSource<Uint8Array> {
     const { endedAt } = this.find(id, "read a log");
     if (endedAt === undefined) return this.options.looks.logs(id, log, options);
-    const remedy = "the daemon's own log has the last words of a guest that has failed";
+    const kept = this.lastWords.of(id, log, options.tailBytes);
+    if (kept !== undefined) return kept;
+    const remedy = "they are kept of those that have failed";
     throw blazarError("SandboxNotReady", "read a log", "the sandbox has ended, and its logs with it", {
       subject: id,
       remedy,
@@ -164,6 +179,7 @@ export class DaemonInspection implements Inspection {
   close(): void {
     this.unlisten();
     this.stuck.close();
+    this.halted.close();
     this.watchers.close();
   }
 
@@ -197,6 +213,7 @@ export class DaemonInspection implements Inspection {
 
   private changed(record: SandboxRecord, move: ChartMove | undefined): void {
     this.options.shortages.keepRecent();
+    this.halted.watch();
     if (move !== undefined) this.count(record, move);
     this.stuck.moved(record, move && { chart: move.chart, path: move.to });
     this.watchers.recordChanged(record);
@@ -210,7 +227,7 @@ export class DaemonInspection implements Inspection {
     if (key !== "sandbox") return;
     if (to.startsWith("ready") && left.some(({ path }) => path === "booting")) this.started(record, at);
     if (to.startsWith("stopping") && left.some(({ path }) => !path.startsWith("stopping")))
-      this.noteHost(record);
+      this.noteFailure(record);
   }
 
   private started(record: SandboxRecord, at: number): void {
@@ -226,9 +243,10 @@ export class DaemonInspection implements Inspection {
     return this.ready.length;
   }
 
-  /** What the host was short of when a sandbox failed is gone when somebody asks. */
-  private noteHost(record: SandboxRecord): void {
+  /** What the host was short of when a sandbox failed is gone when somebody asks, and so are its logs. */
+  private noteFailure(record: SandboxRecord): void {
     if (this.summary(record).failure === undefined) return;
+    this.lastWords.keep(record.id);
     const short = this.options.shortages.list();
     if (short.length > 0) record.note(`${HOST_NOTE}${short.join("; ")}`);
   }

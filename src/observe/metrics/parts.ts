@@ -43,6 +43,12 @@ export interface PartFigures {
   /** Undefined where there is no such store. */
   readonly images: Kept | undefined;
   readonly templates: Kept | undefined;
+  /** Of the reconciler: what is open now, and what it did and could not do so far, by kind. */
+  readonly reconcile: {
+    readonly open: number;
+    readonly done: ReadonlyMap<string, number>;
+    readonly failed: ReadonlyMap<string, number>;
+  };
   /** Spans; undefined where traces are off. */
   readonly spans: Readonly<Record<"exported" | "dropped" | "failed", number>> | undefined;
 }
@@ -62,6 +68,11 @@ export function tellParts(store: MetricStore, figures: PartFigures): void {
   store.set("blazar_guest_link_bytes_total", { direction: "received" }, guestLinks.received);
   store.set("blazar_guest_link_bytes_total", { direction: "sent" }, guestLinks.sent);
   tellKeeper(store, figures.keeper);
+  store.set("blazar_reconcile_differences", {}, figures.reconcile.open);
+  for (const [kind, count] of figures.reconcile.done)
+    store.set("blazar_reconcile_done_total", { kind }, count);
+  for (const [kind, count] of figures.reconcile.failed)
+    store.set("blazar_reconcile_failures_total", { kind }, count);
   store.set("blazar_inspection_watchers", {}, figures.watchers);
   store.set("blazar_sandboxes_stuck_total", {}, figures.stuck);
   if (images !== undefined) {

@@ -23,7 +23,11 @@ const DELAYS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1] as c
 const METRICS = {
   blazar_build_info: gauge("", ["version", "vmm", "acceleration"], "Always 1; the labels tell the daemon."),
   blazar_sandboxes: gauge("", ["phase"], "Sandboxes by phase."),
-  blazar_sandboxes_stuck: gauge("", [], "Sandboxes that are in a state for longer than is usual."),
+  blazar_sandboxes_stuck: gauge(
+    "",
+    [],
+    "Sandboxes that are in a state for longer than is usual, or whose VMM is halted.",
+  ),
   blazar_sandboxes_stuck_total: counter([], "How often a sandbox has become stuck."),
   blazar_containers: gauge("", [], "Containers that are there."),
   blazar_sandbox_starts_total: counter(
@@ -97,6 +101,19 @@ const METRICS = {
   blazar_keeper_link_losses_total: counter([], "How often the link to the keeper was lost."),
   blazar_keeper_processes: gauge("", [], "Processes that the keeper is the parent of."),
   blazar_keeper_resident_memory_bytes: gauge("bytes", [], "Resident memory of the keeper."),
+  blazar_reconcile_differences: gauge(
+    "",
+    [],
+    "What the host, the journals and containerd's list differed in at the last look.",
+  ),
+  blazar_reconcile_done_total: counter(
+    ["kind"],
+    "What nobody held and the reconciler has removed, by the kind of thing.",
+  ),
+  blazar_reconcile_failures_total: counter(
+    ["kind"],
+    "What the reconciler could not remove, each try counted.",
+  ),
   blazar_inspection_watchers: gauge("", [], "Watchers of the inspection socket."),
   blazar_images: gauge("", [], "Images of layers in the image directory."),
   blazar_images_size_bytes: gauge("bytes", [], "What they take on disk."),

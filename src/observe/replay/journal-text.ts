@@ -143,7 +143,8 @@ class Reader implements JournalText {
   }
 }
 
-function entryOf(value: unknown): HistoryEntry | undefined {
+/** What of an entry is of the right type; undefined if it is none. */
+export function entryOf(value: unknown): HistoryEntry | undefined {
   const fields = recordOf(value);
   if (fields === undefined || !KINDS.has(fields["kind"])) return undefined;
   const { id, kind, at, ms, name, cause, chart, from, to, error } = fields;

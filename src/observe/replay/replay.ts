@@ -30,6 +30,8 @@ export interface ReplayOptions {
 
 /** As in the charts' module, which a browser need not load; the type says that none is missing. */
 export const PHASES: typeof PHASE_OF_STATE = {
+  deciding: "creating",
+  adopting: "ready",
   creating: "creating",
   created: "created",
   booting: "booting",

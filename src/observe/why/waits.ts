@@ -26,6 +26,12 @@ export const EFFECT_WAITS: Readonly<Record<string, Wait>> = {
     whose: WORKER,
     remedy: "see whether the disk of the state directory and the pod's network namespace answer",
   },
+  "sandbox adopt": {
+    what: "its VMM and its guest, which an earlier daemon has left running, to answer",
+    whose: "the VMM, or the guest agent",
+    remedy:
+      "see whether the VMM runs (`ps`) and what the guest says (`blazar logs --console`); at the deadline the sandbox is taken down",
+  },
   "sandbox boot": {
     what: "its VM",
     whose: "the chart of its boot",
@@ -149,6 +155,7 @@ export const STATE_WAITS: Readonly<Record<string, Wait>> = {
 /** By chart and path: nothing is waited for. Ends "It …". Of containers nothing is said then. */
 export const RESTING: Readonly<Record<string, string>> = {
   "sandbox ready.running": "runs, and nothing is waited for",
+  "sandbox deciding": "is about to begin",
   "sandbox failing": "is about to be taken down",
   "sandbox stopping.containers.deciding": "is about to end its containers",
   "sandbox stopping.containers.done": "has ended its containers",

@@ -30,8 +30,8 @@ export class HelloSearch {
   push(chunk: Uint8Array): Uint8Array | undefined {
     const bytes = this.held.length === 0 ? chunk : concat(this.held, chunk);
     let keep = Math.max(0, bytes.length - (FRAME_HEADER_BYTES - 1));
-    for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; at++) {
-      if (bytes[at + LENGTH_BYTES] !== FrameType.Hello || !isHelloHeader(bytes, at)) continue;
+    for (let at = nextType(bytes, 0); at + FRAME_HEADER_BYTES <= bytes.length; at = nextType(bytes, at + 1)) {
+      if (!isHelloHeader(bytes, at)) continue;
       const end = at + LENGTH_BYTES + lengthAt(bytes, at);
       if (end - at < FRAME_HEADER_BYTES || end - at > MAX_GUEST_HELLO_BYTES) continue;
       if (end > bytes.length) keep = Math.min(keep, at);
@@ -63,6 +63,12 @@ export class HelloSearch {
       return undefined;
     }
   }
+}
+
+/** The next place from `from` on where a frame of a hello's type may begin; far away if there is none. */
+function nextType(bytes: Uint8Array, from: number): number {
+  const type = bytes.indexOf(FrameType.Hello, from + LENGTH_BYTES);
+  return type < 0 ? bytes.length : type - LENGTH_BYTES;
 }
 
 function lengthAt(bytes: Uint8Array, at: number): number {

@@ -16,6 +16,8 @@ const NAMESPACE_HEADER = "containerd-namespace";
 const LEASE_HEADER = "containerd-lease";
 const FIRST_RECONNECT_MS = 50;
 const LAST_RECONNECT_MS = 1_000;
+/** containerd itself sends 16 MB at most, unless it is told otherwise. */
+const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export interface ConnectionOptions {
   /** containerd's gRPC socket, an absolute path. */
@@ -25,6 +27,8 @@ export interface ConnectionOptions {
 }
 
 export interface CallContext {
+  /** Default: the connection's. */
+  readonly namespace?: string;
   readonly signal?: AbortSignal | undefined;
   /** The id of the lease that holds what the call makes. */
   readonly lease?: string;
@@ -36,6 +40,7 @@ export class ContainerdConnection {
   constructor(private readonly options: ConnectionOptions) {
     this.client = new Client(`unix:${options.socket}`, credentials.createInsecure(), {
       "grpc.enable_channelz": 0,
+      "grpc.max_receive_message_length": MOST_ANSWER_BYTES,
       "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
       "grpc.max_reconnect_backoff_ms": LAST_RECONNECT_MS,
     });
@@ -86,14 +91,14 @@ export class ContainerdConnection {
 
   private async translated<Res>(
     path: string,
-    { signal, lease }: CallContext,
+    { signal, lease, namespace = this.options.namespace }: CallContext,
     timeoutMs: number | undefined,
     run: (options: UnaryOptions) => Promise<Res>,
   ): Promise<Res> {
     const operation = `call containerd's ${path.slice(path.lastIndexOf(".") + 1).replace("/", ".")}`;
     if (signal?.aborted === true) throw cancelled({ operation });
     const metadata = new Metadata();
-    metadata.set(NAMESPACE_HEADER, this.options.namespace);
+    metadata.set(NAMESPACE_HEADER, namespace);
     if (lease !== undefined) metadata.set(LEASE_HEADER, lease);
     try {
       return await run({ metadata, timeoutMs, signal });

@@ -17,6 +17,7 @@ import type {
   SandboxUsage,
   WatchFilter,
 } from "../../contracts/inspection.ts";
+import type { Reconciliation } from "../../contracts/reconcile.ts";
 import {
   type DrainedSandbox as DrainedOnWire,
   type ExecRequest,
@@ -29,6 +30,7 @@ import { fromStatus, isServiceError } from "../status.ts";
 import { definitionFromWire } from "./charts.ts";
 import { detailFromWire, eventFromWire, summaryFromWire, usageFromWire } from "./messages.ts";
 import { nodeFromWire } from "./node.ts";
+import { reconciliationFromWire } from "./reconcile.ts";
 
 const FIRST_RECONNECT_MS = 50;
 const LAST_RECONNECT_MS = 1_000;
@@ -36,6 +38,8 @@ const LAST_RECONNECT_MS = 1_000;
 const CALL_MS = 10_000;
 /** Guests are asked, one after the other, and a guest may hang. */
 const USAGE_MS = 60_000;
+/** Pods that are ended have their deadlines. */
+const RECONCILE_MS = 120_000;
 /** Lists of thousands of sandboxes. */
 const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 const OPERATION = "ask the daemon";
@@ -112,6 +116,11 @@ export class InspectionClient {
   /** The daemon takes new pods again. */
   async undrain(): Promise<void> {
     await this.call(InspectionService.undrain, {});
+  }
+
+  /** Has the daemon compare the host with the journals. @param fix it does what there is to do */
+  async reconcile(fix: boolean): Promise<Reconciliation> {
+    return reconciliationFromWire(await this.call(InspectionService.reconcile, { fix }, RECONCILE_MS));
   }
 
   /** The wire's own messages: the first one sent has `start`, the last one received `status`. */

@@ -13,6 +13,7 @@ import type { Logger } from "../../contracts/logger.ts";
 import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
 import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
 import type { DrainHandlers } from "./drain.ts";
+import type { ReconcileHandler } from "./reconcile.ts";
 import { createInspectionService, type ExecHandler } from "./service.ts";
 
 /** A page that is served to HTTP clients. */
@@ -28,6 +29,8 @@ export interface InspectionServerOptions {
   readonly exec?: ExecHandler;
   /** Serve Drain and Undrain. Default: they are not offered. */
   readonly drain?: DrainHandlers;
+  /** Serves Reconcile. Default: it is not offered. */
+  readonly reconcile?: ReconcileHandler;
   /** What is served to HTTP/1.1, by path, such as `/metrics`. Default: nothing. */
   readonly pages?: Readonly<Record<string, () => HttpPage | Promise<HttpPage>>>;
 }
@@ -35,6 +38,8 @@ export interface InspectionServerOptions {
 const HTTP2_START = "PRI";
 /** A connection has so long to say what it speaks. */
 const FIRST_BYTES_MS = 5_000;
+/** An HTTP client that neither asks nor reads for so long is cut off. */
+const IDLE_MS = 10_000;
 
 export class InspectionServer {
   private readonly grpc = new Server({ "grpc.enable_channelz": 0 });
@@ -45,8 +50,11 @@ export class InspectionServer {
   private socket: BoundSocket | undefined;
 
   constructor(private readonly options: InspectionServerOptions) {
-    const { inspection, exec, drain } = options;
-    this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain));
+    const { inspection, exec, drain, reconcile } = options;
+    this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain, reconcile));
+    this.http.headersTimeout = IDLE_MS;
+    this.http.requestTimeout = IDLE_MS;
+    this.http.setTimeout(IDLE_MS, (connection) => connection.destroy());
     this.listener = createServer((connection) => this.accept(connection));
   }
 
@@ -97,8 +105,10 @@ export class InspectionServer {
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    const page = this.options.pages?.[pathname];
+    // not by URL, which throws at some of what a client may send
+    const [pathname = "/"] = (request.url ?? "/").split("?");
+    const pages = this.options.pages ?? {};
+    const page = Object.hasOwn(pages, pathname) ? pages[pathname] : undefined;
     if (request.method !== "GET" && request.method !== "HEAD") return answer(response, 405, "only GET\n");
     if (page === undefined) return answer(response, 404, "no such page\n");
     try {

@@ -29,6 +29,7 @@ import { toLogName } from "./checks.ts";
 import { type DrainHandlers, NO_DRAIN } from "./drain.ts";
 import { detailToWire, eventToWire, summaryToWire, usageToWire } from "./messages.ts";
 import { nodeToWire } from "./node.ts";
+import { NO_RECONCILER, type ReconcileHandler } from "./reconcile.ts";
 
 /** Events that may wait for a watcher. */
 const MOST_EVENTS = 4096;
@@ -47,6 +48,7 @@ export function createInspectionService(
   inspection: Inspection,
   exec: ExecHandler = refuseExec,
   drain: DrainHandlers = NO_DRAIN,
+  reconcile: ReconcileHandler = NO_RECONCILER,
 ) {
   return {
     node: unary(() => nodeToWire(inspection.node())),
@@ -60,6 +62,7 @@ export function createInspectionService(
     logs: logs(inspection),
     exec,
     ...drain,
+    reconcile,
   } satisfies InspectionServer;
 }
 

@@ -7,7 +7,7 @@
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import { type Histories, NO_HISTORIES } from "../../contracts/history.ts";
-import type { ProcessState, ProcessStatus, TaskService } from "../../contracts/task.ts";
+import type { ProcessState, ProcessStatus, TaskCallOrigin, TaskService } from "../../contracts/task.ts";
 import { ProcessDetails } from "../generated/containerd/runc/v1/options.ts";
 import {
   type CreateTaskRequest,
@@ -35,29 +35,48 @@ const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
   paused: Status.PAUSED,
 };
 
-/** The Task service, ready for a dispatcher. */
-export function createTaskService(tasks: TaskService, histories: Histories = NO_HISTORIES): TtrpcService {
-  return bindService(TaskDefinition, taskHandlers(tasks, histories));
+/**
+ * The Task service, ready for a dispatcher.
+ * @param keeper names whoever numbers the connections: numbers of another one begin anew
+ */
+export function createTaskService(
+  tasks: TaskService,
+  histories: Histories = NO_HISTORIES,
+  keeper: () => string = () => "",
+): TtrpcService {
+  const originOf: OriginOf = ({ connection, stream, replayed }) => ({
+    replayed,
+    token: `${keeper()}/${connection}/${stream}`,
+  });
+  return bindService(TaskDefinition, taskHandlers(tasks, histories, originOf));
 }
 
+type OriginOf = (call: TtrpcCall) => TaskCallOrigin;
+
 /** Every call of containerd.task.v3.Task. An execId of "" is the container's init process. */
-function taskHandlers(tasks: TaskService, histories: Histories): TtrpcHandlers<typeof TaskDefinition> {
+function taskHandlers(
+  tasks: TaskService,
+  histories: Histories,
+  originOf: OriginOf,
+): TtrpcHandlers<typeof TaskDefinition> {
   const changes: Changes = (method, { id, execId }, { metadata }, work, sandboxId = tasks.sandboxOf(id)) => {
     const chart = execId === undefined ? (`container/${id}` as const) : (`process/${id}/${execId}` as const);
     const facts = { chart, traceparent: metadata.get(TRACEPARENT) };
     return told(histories, sandboxId, `Task.${method}`, facts, (within) => within(work));
   };
   return {
-    create: (request, call) => create(tasks, request, call, changes),
-    start: ({ id, execId }, call) => changes("Start", { id, execId }, call, () => tasks.start(id, execId)),
-    exec: (request, call) => empty(changes("Exec", request, call, () => exec(tasks, request))),
+    create: (request, call) => create(tasks, request, call, changes, originOf(call)),
+    start: ({ id, execId }, call) =>
+      changes("Start", { id, execId }, call, () => tasks.start(id, execId, originOf(call))),
+    exec: (request, call) =>
+      empty(changes("Exec", request, call, () => exec(tasks, request, originOf(call)))),
     state: ({ id, execId }) => toStateResponse(tasks.state(id, execId)),
     wait: async ({ id, execId }, { signal }) => {
       const { exitStatus, exitedAt } = await tasks.wait(id, execId, signal);
       return { exitStatus, exitedAt: toTimestamp(exitedAt) };
     },
     kill: ({ id, execId, signal, all }, call) =>
-      empty(changes("Kill", { id, execId }, call, () => tasks.kill(id, execId, signal, all))),
+      empty(changes("Kill", { id, execId }, call, () => tasks.kill(id, execId, signal, all, originOf(call)))),
     delete: async ({ id, execId }, call) => {
       const about = execId === "" ? { id } : { id, execId };
       const work = () => tasks.delete(id, execId);
@@ -80,8 +99,8 @@ function taskHandlers(tasks: TaskService, histories: Histories): TtrpcHandlers<t
     stats: async ({ id }) => ({ stats: toMetrics(await tasks.stats(id)) }),
     update: ({ id, resources }, call) =>
       empty(changes("Update", { id }, call, () => tasks.update(id, readResources(id, resources)))),
-    pause: ({ id }, call) => empty(changes("Pause", { id }, call, () => tasks.pause(id))),
-    resume: ({ id }, call) => empty(changes("Resume", { id }, call, () => tasks.resume(id))),
+    pause: ({ id }, call) => empty(changes("Pause", { id }, call, () => tasks.pause(id, originOf(call)))),
+    resume: ({ id }, call) => empty(changes("Resume", { id }, call, () => tasks.resume(id, originOf(call)))),
     checkpoint: ({ id }) => refuse("checkpoint", id),
   };
 }
@@ -108,6 +127,7 @@ async function create(
   request: CreateTaskRequest,
   call: TtrpcCall,
   changes: Changes,
+  origin: TaskCallOrigin,
 ): Promise<CreateTaskResponse> {
   const { id, bundle, rootfs, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(id, "the container id", CREATE);
@@ -124,7 +144,7 @@ async function create(
     ...(namespace === undefined ? {} : { namespace }),
   };
   try {
-    return await changes("Create", { id }, call, () => tasks.create(asked), sandboxId);
+    return await changes("Create", { id }, call, () => tasks.create(asked, origin), sandboxId);
   } catch (error) {
     throw neverUnimplemented(error, id);
   }
@@ -137,11 +157,12 @@ function neverUnimplemented(error: unknown, id: string): unknown {
   return blazarError("UnsupportedSpec", CREATE, error.message, { subject: id, cause: error });
 }
 
-async function exec(tasks: TaskService, request: ExecProcessRequest): Promise<void> {
+async function exec(tasks: TaskService, request: ExecProcessRequest, origin: TaskCallOrigin): Promise<void> {
   const { id, execId, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(execId, "the exec id", "add a process");
   const process = readProcess(request);
-  await tasks.exec(id, execId, { process, stdin, stdout, stderr: terminal ? "" : stderr, terminal });
+  const asked = { process, stdin, stdout, stderr: terminal ? "" : stderr, terminal };
+  await tasks.exec(id, execId, asked, origin);
 }
 
 function toStateResponse(state: ProcessState): StateResponse {

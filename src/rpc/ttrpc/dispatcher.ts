@@ -33,6 +33,8 @@ export interface MessageContext {
   readonly connection: number;
   /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
+  /** An earlier daemon may have worked on it. Default: no. */
+  readonly replayed?: boolean | undefined;
 }
 
 /** Finds the method of each request in a table of services, and answers with what it returns or throws. */
@@ -55,7 +57,7 @@ export class TtrpcDispatcher {
     const header = decodeHeader(raw);
     try {
       const request = readRequest(header, raw.subarray(HEADER_BYTES));
-      const payload = await this.call(request, context);
+      const payload = await this.call(request, header.streamId, context);
       if (payload.length > MAX_MESSAGE_BYTES - RESPONSE_OVERHEAD_BYTES) throw answerTooLong(payload.length);
       return respond(header.streamId, { status: undefined, payload });
     } catch (error) {
@@ -63,12 +65,14 @@ export class TtrpcDispatcher {
     }
   }
 
-  private async call(request: Request, context: MessageContext): Promise<Uint8Array> {
+  private async call(request: Request, stream: number, context: MessageContext): Promise<Uint8Array> {
     const method = this.find(request.service, request.method);
     const scope = new CallScope(request.timeoutNano, context.signal, request.method);
     try {
       const call: TtrpcCall = {
         connection: context.connection,
+        stream,
+        replayed: context.replayed === true,
         get signal() {
           return scope.signal;
         },

@@ -10,6 +10,10 @@ import { blazarError, reasonOf } from "../../contracts/errors.ts";
 /** What a function gets beside its request. */
 export interface TtrpcCall {
   readonly connection: number;
+  /** Of the call, unique in its connection. */
+  readonly stream: number;
+  /** It has come before, to a daemon that has died without an answer. */
+  readonly replayed: boolean;
   /** Aborts when the connection is gone or the call's deadline has passed. */
   readonly signal: AbortSignal;
   /** Lower-case names; see metadata.ts. */

@@ -1,8 +1,10 @@
 /**
- * What a check of the node says, and what it may look at. A check changes nothing.
+ * What a check of the node says, and what it may look at. A check changes nothing; only {@link Subject.reconciled} may, if it
+ * is asked to.
  */
 import { reasonOf } from "../../contracts/errors.ts";
 import type { NodeStatus } from "../../contracts/inspection.ts";
+import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import type { Parts } from "../../daemon/parts.ts";
 
@@ -46,6 +48,8 @@ export interface Subject {
   readonly parts: Parts | Error;
   /** Path of containerd's configuration. */
   readonly containerdConfig: string;
+  /** Compares host, journals and containerd's list; the daemon does, if one runs. */
+  readonly reconciled: () => Promise<Reconciliation>;
   /** Of the running daemon; undefined: none answers. */
   readonly daemon: { readonly node: NodeStatus; readonly sandboxIds: readonly string[] } | undefined;
 }

@@ -3,15 +3,9 @@
  */
 import { join } from "node:path";
 import { parse } from "smol-toml";
-import { ASIDE } from "../../actors/resources/kept-aside.ts";
-import { describeResource } from "../../actors/resources/kinds/kinds.ts";
-import { readJournal } from "../../actors/resources/read-journal.ts";
 import { reasonOf } from "../../contracts/errors.ts";
 import { type Check, type Finding, fault, note, ok } from "./check.ts";
-
-const JOURNAL = ".jsonl";
-/** Leftovers of one journal that are named. */
-const NAMED = 3;
+import { journalFindings, reconciliationFindings } from "./leftovers.ts";
 
 export const DAEMON_CHECKS: Readonly<Record<string, Check>> = {
   parts: ({ parts }) =>
@@ -91,31 +85,14 @@ async function configured(
   return findings;
 }
 
-/** What journals name that no running sandbox holds. */
-async function leftovers({ host, config, daemon }: Parameters<Check>[0]): Promise<Finding[]> {
-  const name = "leftovers";
-  const directory = join(config.daemon.state_directory, "journals");
-  const names = (await host.names(directory)) ?? [];
-  const findings: Finding[] = [];
-  for (const aside of names.filter((each) => each.includes(ASIDE))) {
-    const remedy = "look for what it names, then remove it";
-    findings.push(fault(name, `${join(directory, aside)} could not be read by a daemon`, remedy));
-  }
-  const running = new Set(daemon?.sandboxIds ?? []);
-  for (const journal of names.filter((each) => each.endsWith(JOURNAL))) {
-    const { sandboxId, outstanding } = readJournal((await host.read(join(directory, journal))) ?? "");
-    const id = sandboxId === "" ? journal.slice(0, -JOURNAL.length) : sandboxId;
-    // journals of warm VMs and originals are the daemon's own business while it runs
-    if (running.has(id) || outstanding.length === 0 || (daemon !== undefined && !/^[0-9a-f]{64}$/.test(id)))
-      continue;
-    const named = outstanding.slice(0, NAMED).map(({ resource }) => describeResource(resource));
-    const more = outstanding.length > NAMED ? ` and ${outstanding.length - NAMED} more` : "";
-    const text = `${id.slice(0, 12)} has left ${named.join(", ")}${more}`;
-    const remedy =
-      daemon === undefined ? "start the daemon: it undoes them" : "restart the daemon: it undoes them";
-    findings.push(fault(name, text, remedy));
-  }
-  return findings.length > 0 ? findings : [ok(name, "none: what journals name is of sandboxes that run")];
+/** What nobody holds, or nobody will hold. */
+async function leftovers({ host, config, daemon, reconciled }: Parameters<Check>[0]): Promise<Finding[]> {
+  const journals = daemon === undefined ? await journalFindings(host, config.daemon.state_directory) : [];
+  const found = await reconciled();
+  const findings = reconciliationFindings(found, daemon !== undefined);
+  return journals.length > 0
+    ? [...journals, ...findings.filter(({ verdict }) => verdict !== "ok")]
+    : findings;
 }
 
 function at(value: unknown, path: readonly string[]): unknown {

@@ -5,6 +5,7 @@
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { cancelled, onAbort } from "../../lib/async.ts";
+import { clearDeadline, type DeadlineTimer, setDeadline } from "../../lib/deadline-timer.ts";
 
 /** Why the signal of a launch that is over aborts: one for all, as without a reason each would get an exception. */
 const OVER = "the launch is over";
@@ -19,7 +20,7 @@ export class LaunchWatch {
   readonly timeline: LaunchStep[] = [];
   private readonly controller = new AbortController();
   private readonly started = performance.now();
-  private readonly timer: NodeJS.Timeout;
+  private readonly timer: DeadlineTimer;
   private readonly forget: () => void;
   private why: "cancelled" | "late" | undefined;
 
@@ -33,7 +34,7 @@ export class LaunchWatch {
     },
     caller: AbortSignal | undefined,
   ) {
-    this.timer = setTimeout(() => this.stop("late"), what.launchMs);
+    this.timer = setDeadline(() => this.stop("late"), what.launchMs);
     this.forget = onAbort(caller, () => this.stop("cancelled"));
   }
 
@@ -63,7 +64,7 @@ export class LaunchWatch {
 
   /** Whoever still waits for {@link signal} is let go. */
   end(): void {
-    clearTimeout(this.timer);
+    clearDeadline(this.timer);
     this.forget();
     this.controller.abort(OVER);
   }

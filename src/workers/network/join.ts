@@ -80,6 +80,37 @@ export function leaveTaps(path: string): void {
   }
 }
 
+/** The links that are joined, in the order of the VM's NICs. Undefined if one of them, or its tap, is gone. */
+export function joinedLinks(session: RouteSession): JoinedLink[] | undefined {
+  const links = session.exchange.dump(getLinks()).map(linkOf);
+  const joined = links.filter((link) => !isOwnTap(link) && hasOwnFilter(session, link.index));
+  if (joined.length !== links.filter(isOwnTap).length) return undefined;
+  return joined.map(({ name, index }) => ({ name, index }));
+}
+
+/** Whether frames of a link there are sent to a tap that is gone. A namespace without a filter of ours, or with a tap, has none. */
+export function hasDeadJoint(path: string): boolean {
+  const namespace = NetworkNamespace.find(path);
+  if (namespace === undefined) return false;
+  try {
+    if (namespace.isOwn) return false;
+    const session = RouteSession.in(namespace);
+    try {
+      const links = session.exchange.dump(getLinks()).map(linkOf);
+      return !links.some(isOwnTap) && links.some(({ index }) => hasOwnFilter(session, index));
+    } finally {
+      session.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+function hasOwnFilter(session: RouteSession, index: number): boolean {
+  const filters = session.exchange.dump(getIngressFilters(index)).map(filterOf);
+  return filters.some(({ priority }) => priority === PRIORITY);
+}
+
 async function joinAll(
   namespace: NetworkNamespace,
   session: RouteSession,

@@ -10,7 +10,7 @@ import { type LinkRecord, setLink } from "../../protocol/netlink/links.ts";
 import { type NetworkRecords, readRecords } from "../../protocol/netlink/pod-network.ts";
 import { getRules, ruleOf } from "../../protocol/netlink/rules.ts";
 import { carriedLinks, isOwnTap, networkOf, networkWith, tapMtu, tapName } from "./carried.ts";
-import type { Joined, JoinedLink } from "./join.ts";
+import { type Joined, type JoinedLink, joinedLinks } from "./join.ts";
 import { NetworkNamespace } from "./namespaces.ts";
 import { RouteSession } from "./route-session.ts";
 import { sysctlsOf } from "./sysctls.ts";
@@ -56,6 +56,30 @@ export function lookAgain(path: string, joined: Joined): NetworkLook {
     const session = RouteSession.in(namespace);
     try {
       return lookAt(namespace, session, joined.links);
+    } finally {
+      session.close();
+    }
+  } finally {
+    namespace.close();
+  }
+}
+
+/** A network that was joined by an earlier daemon. */
+export type FoundNetwork =
+  | (NetworkLook & { readonly kind: "there" } & { readonly joined: Joined })
+  | (NetworkLook & { readonly kind: "gone" });
+
+/** Finds links that are joined by their filters. Throws HostResource if the kernel cannot be asked. */
+export function findNetwork(path: string): FoundNetwork {
+  const namespace = NetworkNamespace.find(path);
+  if (namespace === undefined) return { kind: "gone", reason: "its namespace was removed" };
+  try {
+    const session = RouteSession.in(namespace);
+    try {
+      const links = joinedLinks(session);
+      if (links === undefined) return { kind: "gone", reason: "what joined it to its VM was removed" };
+      const look = lookAt(namespace, session, links);
+      return look.kind === "gone" ? look : { ...look, joined: { namespace: namespace.identity, links } };
     } finally {
       session.close();
     }

@@ -9,8 +9,20 @@ import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { VmNic } from "../../contracts/vm.ts";
 import { type LoopbackListener, takeLocalhost as take } from "../loopback/listener.ts";
 import { type Outcome, settle, settleLater } from "../outcome.ts";
-import { type Joined, type Joint, joinTaps as join, leaveTaps as leave } from "./join.ts";
-import { lookAgain as look, type NetworkLook, readNetwork as read } from "./read.ts";
+import {
+  hasDeadJoint as dead,
+  type Joined,
+  type Joint,
+  joinTaps as join,
+  leaveTaps as leave,
+} from "./join.ts";
+import {
+  type FoundNetwork,
+  findNetwork as find,
+  lookAgain as look,
+  type NetworkLook,
+  readNetwork as read,
+} from "./read.ts";
 import { joinUplink as joinToUplink, readHostNetwork as readHost, type UplinkJoint } from "./uplink.ts";
 
 /** The tasks by name, as the pool calls them. */
@@ -19,10 +31,13 @@ export interface NetworkTasks {
   /** Joins all of them, or none. */
   joinTaps(input: { readonly path: string; readonly joints: readonly Joint[] }): Promise<Outcome<Joined>>;
   leaveTaps(input: { readonly path: string }): Outcome<undefined>;
+  hasDeadJoint(input: { readonly path: string }): Outcome<boolean>;
   /** The network that a helper would have; undefined if there is nothing to have. */
   readHostNetwork(input: { readonly path: string }): Outcome<HostPlan | undefined>;
   /** Gives where the VM's tap is from then on. */
   joinUplink(input: UplinkJoint): Promise<Outcome<VmNic>>;
+  /** What a pod is joined to, found by what was made for it. */
+  lookForTaps(input: { readonly path: string }): Outcome<FoundNetwork>;
   lookAgain(input: Joined & { readonly path: string }): Outcome<NetworkLook>;
   /** The descriptors are the caller's from then on. */
   takeLocalhost(input: { readonly path: string }): Outcome<LoopbackListener>;
@@ -39,6 +54,12 @@ export const leaveTaps: NetworkTasks["leaveTaps"] = ({ path }) =>
     leave(path);
     return undefined;
   });
+
+export const lookForTaps: NetworkTasks["lookForTaps"] = ({ path }) =>
+  settle("HostResource", "look for a VM in a pod's network", path, () => find(path));
+
+export const hasDeadJoint: NetworkTasks["hasDeadJoint"] = ({ path }) =>
+  settle("HostResource", "look at a network namespace", path, () => dead(path));
 
 export const lookAgain: NetworkTasks["lookAgain"] = ({ path, ...joined }) =>
   settle("HostResource", "follow a pod's network", path, () => look(path, joined));

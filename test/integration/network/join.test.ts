@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Joint, joinTaps, leaveTaps } from "../../../src/workers/network/join.ts";
+import { hasDeadJoint, type Joint, joinTaps, leaveTaps } from "../../../src/workers/network/join.ts";
 import { PacketSocket, TestTap, VIRTIO_HEADER_BYTES } from "../../support/network/frames.ts";
 import { Namespaces, type TestNamespace } from "../../support/network/namespaces.ts";
 
@@ -84,6 +84,19 @@ describe("a tap that is joined to a link", () => {
       expect(sizes(tap.frames())).toEqual([payload + 14]);
     }
     wire.close();
+  });
+
+  it("is known to be gone by what it leaves behind, and by nothing that somebody else has made", async () => {
+    pod.tc("qdisc add dev eth0 clsact");
+    pod.tc("filter add dev eth0 ingress pref 7 protocol all u32 match u32 0 0");
+    expect(hasDeadJoint(pod.path)).toBe(false);
+    await joinTaps(pod.path, [joint()]);
+    expect(hasDeadJoint(pod.path)).toBe(false);
+    tap.close();
+    expect(hasDeadJoint(pod.path)).toBe(true);
+    leaveTaps(pod.path);
+    expect(hasDeadJoint(pod.path)).toBe(false);
+    expect(pod.tc("filter show dev eth0 ingress")).toContain("pref 7");
   });
 
   it.each([68, 1280, 9000])("has the link's MTU: %i", async (mtu) => {

@@ -36,9 +36,11 @@ async function makeBench(): Promise<PodNetworksBench & { readonly outside: TestN
   const parking = namespaces.make("park");
   pod.ip("address add 10.1.0.2/24 dev eth0");
   const tap = TestTap.open(parking.path, "nic0");
+  const newNetworks = () => new CniNetworks({ workers, keeper: keeper.keeper, logger: new CapturedLogger() });
   return {
     outside,
-    networks: new CniNetworks({ workers, keeper: keeper.keeper, logger: new CapturedLogger() }),
+    networks: newNetworks(),
+    nextDaemon: newNetworks,
     pod: { id: pod.name, netnsPath: pod.path },
     vm: { nics: [{ tap: "nic0", namespace: parking.path }] } as unknown as Vm,
     addAddress: async (address) => pod.ip(`address add ${address}/24 dev eth0`),

@@ -6,6 +6,8 @@ import type { Vm } from "../../../src/contracts/vm.ts";
 /** A pod whose namespace has one link, `eth0`, with the address 10.1.0.2/24; and a VM with one NIC. */
 export interface PodNetworksBench {
   readonly networks: PodNetworks;
+  /** As a daemon has it that comes after another one was killed. */
+  nextDaemon(): PodNetworks;
   readonly pod: NetworkedPod;
   readonly vm: Vm;
   /** Gives the link one more address. */
@@ -123,6 +125,39 @@ export function describePodNetworks(make: () => Promise<PodNetworksBench>): void
       await vi.waitFor(() => expect(changes).toMatchObject([{ kind: "gone" }]));
       await settled();
       expect(changes).toHaveLength(1);
+    },
+  );
+
+  test("a joined pod is taken over by the next daemon: with what has changed, and followed", async () => {
+    const { pod } = bench;
+    await followed();
+    const networks = bench.nextDaemon();
+    await bench.addAddress("10.1.0.3");
+    const network = await networks.adopt(pod, pod.id, []);
+    expect(addressesOf({ kind: "changed", network })).toEqual(
+      expect.arrayContaining(["10.1.0.2", "10.1.0.3"]),
+    );
+    const changes: NetworkChange[] = [];
+    networks.watch(pod, network, (change) => changes.push(change));
+    await settled();
+    expect(changes).toEqual([]);
+    await bench.addAddress("10.1.0.4");
+    await vi.waitFor(() => expect(addressesOf(changes.at(-1))).toContain("10.1.0.4"));
+    await bench.removeLink();
+    await vi.waitFor(() => expect(changes.at(-1)).toMatchObject({ kind: "gone" }));
+    await networks.disconnect(pod);
+    expect(await bench.joined()).toBe(false);
+  });
+
+  test.each(["removeLink", "removeNamespace"] as const)(
+    "a network that has gone before it was taken over is lost: %s",
+    async (how) => {
+      const { pod } = bench;
+      await followed();
+      const networks = bench.nextDaemon();
+      await bench[how]();
+      await expect(networks.adopt(pod, pod.id, [])).rejects.toMatchObject({ code: "NetworkLost" });
+      await networks.disconnect(pod);
     },
   );
 

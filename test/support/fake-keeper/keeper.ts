@@ -272,6 +272,11 @@ export class FakeKeeper implements Keeper {
     });
   }
 
+  async closeStdio(id: string): Promise<void> {
+    await this.link();
+    this.host.stdio.delete(id);
+  }
+
   async openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {
     await this.link();
     let stdio = this.host.stdio.get(id);

@@ -49,6 +49,7 @@ export const FAKE_PARTS: PartFigures = {
   keeper: { connected: true, linkLosses: 0, processes: 2, residentBytes: 2_000_000 },
   watchers: 1,
   stuck: 2,
+  reconcile: { open: 1, done: new Map([["directory", 2]]), failed: new Map([["mount", 1]]) },
   images: { count: 3, bytes: 4_000 },
   templates: { count: 1, bytes: 5_000 },
   spans: { exported: 1, dropped: 0, failed: 0 },

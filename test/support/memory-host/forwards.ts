@@ -125,6 +125,11 @@ export class MemoryForwards implements PortForwards {
     return { close: () => this.pods.delete(id) };
   }
 
+  /** The kernel closes what it had open. */
+  daemonDies(): void {
+    this.pods.clear();
+  }
+
   /** Pods whose connections are taken. */
   get remains(): string[] {
     return [...this.pods.keys()].map((id) => `port-forward of ${id}`);

@@ -25,8 +25,10 @@ import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryForwards } from "./forwards.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { Life } from "./life.ts";
 import { MemoryNetworks } from "./networks.ts";
 import { podNetwork } from "./pods.ts";
+import { recoverMemory } from "./recover.ts";
 import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
@@ -52,6 +54,22 @@ const VOLUME_FAULTS: Partial<Record<keyof HostVolumes, HostFault>> = {
   unmount: "unmountVolume",
 };
 
+/** What a daemon can do something to the host by. */
+const HELD = [
+  ...([
+    "driver",
+    "keeper",
+    "stdio",
+    "files",
+    "fileServers",
+    "rootfs",
+    "images",
+    "cgroups",
+    "volumes",
+  ] as const),
+  ...(["forwards", "networks", "events", "templates", "seccomp"] as const),
+] as const satisfies readonly (keyof ActorPorts)[];
+
 const NO_POOL: ActorSettings = {
   min: 0,
   max: 0,
@@ -61,7 +79,7 @@ const NO_POOL: ActorSettings = {
 };
 
 export class MemoryHost {
-  private readonly users = new CountedUsers();
+  private users = new CountedUsers();
   /** Names of everything that exists and somebody has to undo. */
   readonly resources = new Set<string>();
   readonly journals = new Map<string, MemoryJournal>();
@@ -87,20 +105,21 @@ export class MemoryHost {
   private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
+  /** What the kernel has killed for want of memory, if it has. */
+  outOfMemory: string | undefined;
   /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
   readonly memoryLimits = new Map<string, number>();
   /** What happens to sandboxes; nothing is forgotten. */
-  readonly histories: HistoryHub = new HistoryHub({
-    ...{ keptCount: Number.POSITIVE_INFINITY, keptBytes: Number.POSITIVE_INFINITY, now: Date.now },
-    logger: this.logger,
-  });
-  readonly ports: ActorPorts;
+  histories: HistoryHub = this.newHistories();
+  /** What the daemon that lives now holds of this host. */
+  ports: ActorPorts;
+  /** Of that daemon. */
+  life = new Life();
 
   constructor(options: FakeVmmOptions = {}) {
     this.driver = new FakeVmmDriver(options);
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
-    const client = this.keeper.connect();
     this.volumes.beforeCall = (call) => {
       const fault = VOLUME_FAULTS[call];
       if (fault !== undefined) this.maybeFail(fault, call);
@@ -111,10 +130,50 @@ export class MemoryHost {
         [volumeEntry("", readonly ? "directory" : "file")],
         readonly ? {} : { type: "file" },
       );
-    this.ports = {
+    this.ports = this.newPorts();
+  }
+
+  private newHistories(): HistoryHub {
+    const all = Number.POSITIVE_INFINITY;
+    return new HistoryHub({ keptCount: all, keptBytes: all, now: Date.now, logger: this.logger });
+  }
+
+  /**
+   * The daemon is dead, and another one is made: it holds the host by ports of its own. `recover` is yours to call.
+   * @param onEnd called at the end of the new daemon's life
+   */
+  restart(onEnd?: () => void): void {
+    this.life.end();
+    this.driver.daemonDies();
+    this.networks.daemonDies();
+    this.forwards.daemonDies();
+    this.templates?.leases.clear();
+    this.users = new CountedUsers();
+    this.histories = this.newHistories();
+    this.live(onEnd);
+  }
+
+  /** From now on there is a daemon whose life can end. */
+  live(onEnd?: () => void): void {
+    const life = new Life(onEnd);
+    this.life = life;
+    const ports = this.newPorts();
+    const held = HELD.map((name) => [name, ports[name] && life.holding(ports[name] as object)]);
+    this.ports = { ...ports, ...Object.fromEntries(held) };
+  }
+
+  /** What a starting daemon does about the one before; resolves when nothing else is left of that one. */
+  recover(actors: Actors): Promise<void> {
+    return recoverMemory(this, actors);
+  }
+
+  private newPorts(): ActorPorts {
+    const client = this.keeper.connect();
+    const { life } = this;
+    return {
       driver: this.driver,
       histories: this.histories,
-      templates,
+      templates: this.templates,
       pressure: async () => undefined,
       pace: new Pace(2, Date.now),
       keeper: client,
@@ -151,6 +210,7 @@ export class MemoryHost {
         release: (key, holder) => this.giveBack(key, holder),
       },
       cgroups: {
+        killedForMemory: () => this.outOfMemory,
         memoryLimit: (parent) => this.memoryLimits.get(parent),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
@@ -176,7 +236,8 @@ export class MemoryHost {
       deadlines: DEFAULT_DEADLINES,
       stateDirectory: "/state",
       openJournal: async (id) => {
-        const journal = new MemoryJournal(() => this.journals.delete(id));
+        if (life.isOver) return new Promise(() => undefined);
+        const journal = new MemoryJournal(() => this.journals.delete(id), life);
         this.journals.set(id, journal);
         return journal;
       },

@@ -75,6 +75,12 @@ export class MemoryImages implements ImageStore {
     this.disk.images.get(key)?.holders.delete(holder);
   }
 
+  async held(): Promise<readonly { readonly key: string; readonly holder: string }[]> {
+    return [...this.disk.images].flatMap(([key, { holders }]) =>
+      [...holders].flatMap(([holder, owner]) => (owner === this.owner ? [{ key, holder }] : [])),
+    );
+  }
+
   async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
     const lost: string[] = [];
     for (const kept of this.disk.images.values()) {

@@ -39,6 +39,8 @@ export class MemoryNetworks implements PodNetworks {
   /** Ids of networks that failed before they were given. */
   readonly lost = new Set<string>();
   private readonly networks = new Map<string, PodNetwork>();
+  /** Paths whose links are gone, at least one. */
+  private readonly cut = new Set<string>();
   private readonly followers = new Set<Follower>();
 
   constructor(private readonly hooks: MemoryNetworksHooks = {}) {}
@@ -49,6 +51,7 @@ export class MemoryNetworks implements PodNetworks {
     this.networks.set(path, network);
     const kept = new Set(network.links.map(({ name }) => name));
     const lost = before?.links.find(({ name }) => !kept.has(name));
+    if (lost !== undefined) this.cut.add(path);
     if (lost === undefined) this.tell(path, network);
     else this.end(path, `its link ${lost.name} was removed`);
   }
@@ -88,6 +91,18 @@ export class MemoryNetworks implements PodNetworks {
     if (vm.nics.length < network.links.length)
       throw blazarError("Internal", "connect the pod's network", "the VM has too few NICs", { subject: id });
     this.joined.set(id, netnsPath);
+  }
+
+  async adopt({ id, netnsPath: path }: NetworkedPod, made: string): Promise<PodNetwork> {
+    const network = path === "" ? this.host : (this.networks.get(path) ?? this.hooks.otherwise);
+    if (network === undefined || !this.joined.has(made) || this.cut.has(path))
+      throw blazarError("NetworkLost", "take over the pod's network", "it was removed", { subject: id });
+    return network;
+  }
+
+  /** Nobody is told of anything any more; what is joined stays. */
+  daemonDies(): void {
+    this.followers.clear();
   }
 
   watch(

@@ -15,6 +15,7 @@ describe("a line of /proc/PID/stat", () => {
     expect(parseProcessStat(statOf(name, "S", "123456"))).toEqual({
       state: "S",
       startTime: 123_456,
+      parent: 4,
       cpuMs: (14 + 15) * 10,
       residentBytes: 24 * 4096,
     });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { plainScreen } from "../../../src/console/screen.ts";
+import type { Reconciliation } from "../../../src/contracts/reconcile.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
 import type { Parts } from "../../../src/daemon/parts.ts";
 import {
@@ -22,6 +23,10 @@ const CONTAINERD = `version = 3
   sandboxer = 'blazar'
   runtime_path = '/usr/local/bin/containerd-shim-blazar-v1'
 `;
+const LOST = {
+  ...{ kind: "directory", text: "directory /run/blazar/vm/0a", action: "removes it" },
+  ...{ error: "", since: 0 },
+} as const;
 const RANGE = "/proc/sys/net/ipv4/ping_group_range";
 const CONFIG = "/etc/containerd/config.toml";
 
@@ -45,9 +50,11 @@ interface Different {
   readonly inspection?: FakeInspection;
   readonly daemon?: "none";
   readonly parts?: Error;
+  readonly reconciliation?: Partial<Reconciliation>;
 }
 
-async function examine({ files = {}, config = "", host = {}, inspection, daemon, parts }: Different = {}) {
+async function examine(different: Different = {}) {
+  const { files = {}, config = "", host = {}, inspection, daemon, parts, reconciliation } = different;
   const all: Readonly<Record<string, string | undefined>> = { ...FILES, ...files };
   const fake = inspection ?? new FakeInspection();
   const view: HostView = {
@@ -68,6 +75,7 @@ async function examine({ files = {}, config = "", host = {}, inspection, daemon,
     config: parseConfig(config, "test"),
     parts: parts ?? ({} as Parts),
     containerdConfig: CONFIG,
+    reconciled: async () => ({ differences: [], unknown: [], ...reconciliation }),
     daemon:
       daemon === "none" ? undefined : { node: fake.node(), sandboxIds: fake.list().map(({ id }) => id) },
   };
@@ -93,10 +101,11 @@ describe("the doctor", () => {
     expect(troubles(await examine({ inspection: onKvm() }))).toEqual([]);
   });
 
-  const journal = (id: string, kind: string) =>
+  const journal = (id: string, kind: string, ready = false) =>
     [
       { type: "opened", at: 1, sandboxId: id },
       { type: "intent", at: 2, ref: 1, resource: { kind, path: "/run/blazar/sandboxes/x" } },
+      { type: "fact", at: 3, name: "phase", value: ready ? { phase: "ready", createdAt: 1 } : null },
     ]
       .map((line) => `${JSON.stringify(line)}\n`)
       .join("");
@@ -195,28 +204,52 @@ describe("the doctor", () => {
       /containerd-shim-blazar-v1/,
     ],
     [
-      "leftovers",
-      { files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory") } },
-      ["leftovers fault"],
-      /directory \/run\/blazar/,
+      "leftovers of a daemon that does not run",
+      { daemon: "none", files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory") } },
+      ["daemon fault", "leftovers fault"],
+      /ffffffffffff has left directory \/run\/blazar.*\n.*start the daemon: it undoes them/,
     ],
     [
-      "a journal that cannot be read",
-      { files: { "/run/blazar/journals/x.jsonl.unreadable": "" } },
+      "a pod that runs on without a daemon",
+      { daemon: "none", files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory", true) } },
+      ["daemon fault", "leftovers note"],
+      /ffffffffffff may run on: the next daemon takes it over/,
+    ],
+    [
+      "what nobody holds",
+      { reconciliation: { differences: [{ ...LOST, state: "confirmed" }] } },
       ["leftovers fault"],
-      /could not be read/,
+      /directory \/run\/blazar\/vm\/0a: nobody holds it\n.*blazar doctor --fix removes it/,
+    ],
+    [
+      "what may be in the making",
+      { reconciliation: { differences: [{ ...LOST, state: "new" }] } },
+      ["leftovers note"],
+      /nobody holds it yet/,
+    ],
+    [
+      "what could not be removed",
+      { reconciliation: { differences: [{ ...LOST, state: "failed", error: "EBUSY" }] } },
+      ["leftovers fault"],
+      /cannot be removed: EBUSY/,
+    ],
+    ["what was removed", { reconciliation: { differences: [{ ...LOST, state: "done" }] } }, [], /is done/],
+    [
+      "a journal that cannot be read",
+      { reconciliation: { differences: [{ ...LOST, kind: "journal", action: "", state: "confirmed" }] } },
+      ["leftovers fault"],
+      /look, then remove the file/,
+    ],
+    [
+      "what it cannot look at",
+      { reconciliation: { unknown: ["sandbox: containerd does not answer"] } },
+      ["leftovers note"],
+      /cannot look at sandbox: containerd does not answer/,
     ],
   ])("finds %s", async (_, different, expected, text) => {
     const findings = await examine({ inspection: onKvm(), ...different });
     expect(troubles(findings)).toEqual(expected);
     expect(findingsText(findings, plainScreen(100, 0))).toMatch(text);
-  });
-
-  it("takes no running sandbox's journal for a leftover", async () => {
-    const fake = onKvm();
-    const id = fake.startPod({ name: "web", namespace: "shop", path: "pool", containers: 1 });
-    const files = { [`/run/blazar/journals/${id}.jsonl`]: journal(id, "directory") };
-    expect(troubles(await examine({ inspection: fake, files }))).toEqual([]);
   });
 
   it("says what is stuck and what the host is short of", async () => {

@@ -10,6 +10,7 @@ export interface CgroupsResource {
 
 export const cgroups: ResourceKind<CgroupsResource> = {
   describe: ({ directories }) => `cgroups ${directories.join(", ")}`,
+  names: ({ directories }) => directories.map((directory) => `cgroup ${directory}`),
   outlivesBoot: false,
   check: object({ kind: oneOf("cgroups"), directories: array(string) }),
   observe: ({ directories }) => presenceOf(...directories),

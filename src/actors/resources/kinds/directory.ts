@@ -10,6 +10,7 @@ export interface DirectoryResource {
 
 export const directory: ResourceKind<DirectoryResource> = {
   describe: ({ path }) => `directory ${path}`,
+  names: ({ path }) => [`path ${path}`],
   outlivesBoot: true,
   check: object({ kind: oneOf("directory"), path: string }),
   observe: ({ path }) => presenceOf(path),

@@ -10,6 +10,7 @@ export interface FileResource {
 
 export const file: ResourceKind<FileResource> = {
   describe: ({ path }) => `file ${path}`,
+  names: ({ path }) => [`path ${path}`],
   outlivesBoot: true,
   check: object({ kind: oneOf("file"), path: string }),
   observe: ({ path }) => presenceOf(path),

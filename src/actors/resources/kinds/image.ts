@@ -12,6 +12,7 @@ export interface ImageResource {
 
 export const image: ResourceKind<ImageResource> = {
   describe: ({ key, holder }) => `lease of ${holder} on the image ${key}`,
+  names: ({ key, holder }) => [`image ${key} ${holder}`],
   outlivesBoot: true,
   check: object({ kind: oneOf("image"), key: string, holder: string }),
   // a look would have to read the store, and giving a lease back twice is harmless

@@ -29,6 +29,8 @@ export type Presence = "present" | "absent" | "unknown";
 export interface ResourceKind<Data> {
   /** Words for an operator: what it is, and which. */
   describe(resource: Data): string;
+  /** Under which names it is found on the host: whoever finds something of one of them knows that somebody holds it. */
+  names(resource: Data): readonly string[];
   /** Reads it from a journal, whose lines may be anything. Throws FrameMalformed. */
   readonly check: Check<Data>;
   /** Whether it is on a disk, so that it may be there after the host was booted again. */

@@ -54,6 +54,11 @@ export function describeResource(resource: HostResource): string {
   return kindOf(resource).describe(resource);
 }
 
+/** Under which names it is found on the host. */
+export function namesOf(resource: HostResource): readonly string[] {
+  return kindOf(resource).names(resource);
+}
+
 /** Whether it may be there after the host was booted again. */
 export function outlivesBoot(resource: HostResource): boolean {
   return kindOf(resource).outlivesBoot;

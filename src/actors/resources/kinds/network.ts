@@ -11,6 +11,8 @@ export interface NetworkResource {
 
 export const network: ResourceKind<NetworkResource> = {
   describe: ({ id, netnsPath }) => `network of ${id} (${netnsPath})`,
+  names: ({ id, netnsPath }) =>
+    netnsPath === "" ? [`uplink ${id}`, `process ${id}.pasta`] : [`network ${netnsPath}`],
   outlivesBoot: false,
   check: object({ kind: oneOf("network"), id: string, netnsPath: string }),
   // it lies inside the pod's namespace, where only a worker may look

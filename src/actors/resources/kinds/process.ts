@@ -25,6 +25,7 @@ export interface ProcessResource {
 
 export const process: ResourceKind<ProcessResource> = {
   describe: ({ id, pid }) => `process ${id}${pid === undefined ? "" : ` (pid ${pid})`}`,
+  names: ({ id, pid, startTime }) => [`process ${id}`, `pid ${pid} ${startTime}`],
   outlivesBoot: false,
   check: object({
     kind: oneOf("process"),

@@ -54,6 +54,11 @@ const plan: Check<RootfsPlan> = object(PLAN);
 
 export const rootfs: ResourceKind<RootfsResource> = {
   describe: (resource) => `root of container ${resource.plan.containerId}`,
+  names: ({ plan: { containerId, disk, lower } }) => [
+    `path ${disk.path}`,
+    ...(lower?.kind === "share" ? [`path ${lower.directory}`] : []),
+    ...(lower?.kind === "image" ? [`image ${lower.key} ${containerId}`] : []),
+  ],
   outlivesBoot: true,
   check: object({ kind: oneOf("rootfs"), plan }),
   // a lease and a layer that its snapshot keeps cannot be told from those of somebody else

@@ -12,6 +12,7 @@ export interface StdioResource {
 
 export const stdio: ResourceKind<StdioResource> = {
   describe: ({ id }) => `stdio ${id}`,
+  names: ({ id }) => [`stdio ${id}`],
   outlivesBoot: false,
   check: object({
     kind: oneOf("stdio"),

@@ -11,6 +11,7 @@ export interface VolumeResource {
 
 export const volume: ResourceKind<VolumeResource> = {
   describe: ({ target }) => `volume ${target}`,
+  names: ({ target }) => [`path ${target}`],
   outlivesBoot: false,
   check: object({ kind: oneOf("volume"), target: string }),
   observe: ({ target }) => presenceOf(target),

@@ -49,6 +49,7 @@ async function attach(
     }
     const { serial, shown } = await vm.images.use(image);
     await shown;
+    vm.imageAhead = { key, serial };
     return serial;
   } catch (error) {
     if (!signal.aborted)

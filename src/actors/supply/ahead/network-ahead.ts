@@ -8,12 +8,12 @@ import type { Deadlines } from "../../../contracts/deadlines.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { NetworkAhead, PodNetworks } from "../../../contracts/network.ts";
 import type { PodNetwork } from "../../../contracts/pod-network.ts";
+import { monotonicNow } from "../../../lib/deadline-timer.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 
 export interface NetworksAheadPorts {
   readonly networks: Pick<PodNetworks, "ahead">;
   readonly deadlines: Pick<Deadlines, "guestRequest">;
-  readonly now: () => number;
   readonly logger: Logger;
 }
 
@@ -36,15 +36,15 @@ export class NetworksAheadOfPods {
 
   /** Connects a VM that nobody owns, if that can be. Throws what the connecting or the guest says. */
   async connect(vm: GuestVm, signal: AbortSignal): Promise<void> {
-    const { networks, now, logger } = this.ports;
+    const { networks, logger } = this.ports;
     const { ahead } = networks;
-    if (ahead === undefined || vm.vm.nics.length === 0 || now() < this.restUntil) return;
+    if (ahead === undefined || vm.vm.nics.length === 0 || monotonicNow() < this.restUntil) return;
     try {
       const network = await ahead.read();
       if (network.links.length === 0) return;
       await this.connectTo(network, vm, ahead.connect, signal);
     } catch (error) {
-      this.restUntil = now() + REST_MS;
+      this.restUntil = monotonicNow() + REST_MS;
       logger.warn({ vm: vm.id, err: error }, "a warm VM could not be connected to the host's network");
       throw error;
     }

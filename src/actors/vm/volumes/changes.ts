@@ -7,7 +7,10 @@
  */
 import type { VolumeEntry } from "../../../contracts/volumes.ts";
 
-/** An entry as it is remembered: a file's content is told by its version. */
+/**
+ * An entry as it is remembered: a file's content is told by its version. So is a link's, if it is an earlier daemon that has
+ * remembered it.
+ */
 export type KnownEntry = Omit<VolumeEntry, "content"> & { readonly content: string | undefined };
 
 export interface VolumeChanges {
@@ -67,7 +70,7 @@ export function changesBetween(before: readonly KnownEntry[], after: readonly Vo
 function isSame(was: KnownEntry, now: VolumeEntry): boolean {
   if (was.type !== now.type || was.mode !== now.mode || was.uid !== now.uid || was.gid !== now.gid)
     return false;
-  if (now.type === "link") return was.content === now.content;
+  if (now.type === "link" && was.content !== undefined) return was.content === now.content;
   return now.type === "directory" || was.version === now.version;
 }
 

@@ -7,6 +7,8 @@
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { CopiedVolume, VolumeEntry, VolumeWatch } from "../../../contracts/volumes.ts";
 import { isSameFile } from "../../../lib/file-version.ts";
+import type { VolumePart } from "../../../protocol/guest/volumes.ts";
+import type { CopiedEntry, VolumeFact } from "../../resources/facts.ts";
 import { changesBetween, type KnownEntry, known } from "./changes.ts";
 import type { VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
 import { mappedOwner } from "./mapped-plan.ts";
@@ -16,14 +18,40 @@ import { WrittenVolume } from "./written-volume.ts";
 /** kubelet makes several changes at once. */
 const SETTLE_MS = 10;
 
+/** A copy to begin with. */
+export interface FirstCopy extends Pick<CopiedVolume, "key" | "source" | "followed"> {
+  /** What the guest has, or will have. */
+  readonly entries: readonly KnownEntry[];
+  /** What it is to be sent; undefined: it has all of it. */
+  readonly parts: readonly VolumePart[] | undefined;
+}
+
+export function newCopy({ key, source, followed, entries }: CopiedVolume): FirstCopy {
+  return { key, source, followed, entries: known(entries), parts: entries.flatMap(partsOf) };
+}
+
+/** One that an earlier daemon has sent. */
+export function earlierCopy({
+  key,
+  source,
+  entries,
+}: Pick<VolumeFact & { readonly kind: "copied" }, "key" | "source" | "entries">): FirstCopy {
+  const owned = (entries ?? []).map(([path, type, mode, uid, gid, version]) => ({
+    ...{ path, type, mode, uid, gid, version },
+    mtimeMs: 0,
+    content: undefined,
+  }));
+  return { key, source, followed: entries !== undefined, entries: owned, parts: undefined };
+}
+
 export class Copied extends WrittenVolume<CopiedVolume> {
-  private readonly source: string;
+  private readonly first: Pick<FirstCopy, "key" | "source" | "followed">;
   /** The directory's version when the guest got its first copy. */
   private readonly root: string;
   /** What the guest has. */
   private entries: readonly KnownEntry[];
   private watch: VolumeWatch | undefined;
-  private isSent = false;
+  private isSent: boolean;
   private stale = false;
   private told = false;
   private refreshing: Promise<void> | undefined;
@@ -31,25 +59,37 @@ export class Copied extends WrittenVolume<CopiedVolume> {
 
   constructor(
     name: string,
-    plan: CopiedVolume,
+    { entries, parts, ...first }: FirstCopy,
     /** Of an idmapped one. */
     private readonly maps: UserNamespaceMaps | undefined,
     vm: VolumeOwnerVm,
     ports: VolumePorts,
   ) {
-    super(name, vm, ports);
-    this.source = plan.source;
-    this.content = { name, parts: plan.entries.flatMap(partsOf) };
-    this.entries = known(plan.entries);
-    this.root = plan.entries[0]?.version ?? "";
-    if (!plan.followed) return;
-    this.watch = ports.volumes.watch(plan.source, this.root, {
+    super(name, first.key, vm, ports, parts === undefined);
+    this.first = first;
+    this.isSent = parts === undefined;
+    this.content = parts && { name, parts };
+    this.entries = entries;
+    this.root = entries[0]?.version ?? "";
+    if (!first.followed) return;
+    this.watch = ports.volumes.watch(first.source, this.root, {
       changed: () => this.changed(),
       blind: (error) => this.tell(error),
     });
   }
 
+  protected override get fact(): VolumeFact {
+    const { key, source, followed } = this.first;
+    const entries = followed
+      ? this.entries.map(({ path, type, mode, uid, gid, version }): CopiedEntry => {
+          return [path, type, mode, uid, gid, version];
+        })
+      : undefined;
+    return { kind: "copied", key, source, entries, maps: this.maps };
+  }
+
   override sent(): void {
+    super.sent();
     this.isSent = true;
     if (this.stale) this.changed();
   }
@@ -88,7 +128,7 @@ export class Copied extends WrittenVolume<CopiedVolume> {
   }
 
   private async refresh(): Promise<void> {
-    const read = await this.ports.volumes.read(this.source);
+    const read = await this.ports.volumes.read(this.first.source);
     if (this.ended) return;
     if (read === undefined) return this.tell(undefined);
     // unmounted, or made anew: a bind would go on showing what it has been bound to
@@ -96,6 +136,7 @@ export class Copied extends WrittenVolume<CopiedVolume> {
     const entries = read.map((entry) => mappedOwner(entry, this.maps));
     await this.send(entries);
     this.entries = known(entries);
+    this.remember();
   }
 
   private async send(entries: readonly VolumeEntry[]): Promise<void> {
@@ -117,7 +158,7 @@ export class Copied extends WrittenVolume<CopiedVolume> {
   private tell(error: unknown): void {
     if (this.told) return;
     this.told = true;
-    const { source } = this;
+    const { source } = this.first;
     this.vm.logger.warn(
       { err: error, volume: source },
       "a volume's copy in the guest does not follow the host's any more",

@@ -7,7 +7,8 @@
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { VolumePlan, VolumeRequest } from "../../../contracts/volumes.ts";
 import type { ContainerCreate, GuestDevice, ProcessExited } from "../../../protocol/guest/messages.ts";
-import { Copied } from "./copied-volume.ts";
+import type { VolumeFact } from "../../resources/facts.ts";
+import { Copied, earlierCopy, newCopy } from "./copied-volume.ts";
 import type { HeldVolume, MountSource, VolumeOwnerVm, VolumePorts } from "./held-volume.ts";
 import { mappedPlan } from "./mapped-plan.ts";
 import { CopiedFile, Memory } from "./memory-volumes.ts";
@@ -31,7 +32,38 @@ export class GuestVolumes {
   private readonly held = new Map<string, Counted>();
   private count = 0;
 
-  constructor(private readonly vm: VolumeOwnerVm) {}
+  /** @param prefix begins the names of its volumes; another one for each daemon that the guest has had */
+  constructor(
+    private readonly vm: VolumeOwnerVm,
+    private readonly prefix = "v",
+  ) {}
+
+  /**
+   * Takes up those that an earlier daemon has made, by their names. Ends those that nobody uses any more.
+   * @param users of each, by its name; undefined: not all are known, so none is to end
+   */
+  async adopt(
+    facts: ReadonlyMap<string, VolumeFact>,
+    users: ReadonlyMap<string, number> | undefined,
+    ports: VolumePorts,
+  ): Promise<void> {
+    const unused: Counted[] = [];
+    for (const [name, fact] of facts) {
+      const volume = earlierVolume(name, fact, this.vm, ports);
+      const count = users === undefined ? Number.POSITIVE_INFINITY : (users.get(name) ?? 0);
+      const counted = { key: fact.key, volume, users: count, sending: Promise.resolve() };
+      const isUnused = users !== undefined && counted.users === 0 && volume.endsWithLastUser;
+      if (isUnused || this.held.has(fact.key)) unused.push(counted);
+      else this.held.set(fact.key, counted);
+    }
+    await Promise.all(unused.map(({ volume }) => endOf(volume)));
+  }
+
+  /** A container that has volumes of these names, counted already. */
+  adopted(names: readonly string[], ports: VolumePorts): ContainerVolumes {
+    const used = [...this.held.values()].filter(({ volume }) => names.includes(volume.name));
+    return new ContainerVolumes([], used, this, this.vm, ports);
+  }
 
   /**
    * Plans a container's volumes and has the host do its part. A failure leaves nothing.
@@ -99,7 +131,7 @@ export class GuestVolumes {
     }
     let counted = this.held.get(plan.key);
     if (counted === undefined) {
-      const volume = this.make(plan, maps, `v${++this.count}`, ports);
+      const volume = this.make(plan, maps, `${this.prefix}${++this.count}`, ports);
       counted = { key: plan.key, volume, users: 0, sending: Promise.resolve() };
       this.held.set(plan.key, counted);
     }
@@ -117,15 +149,33 @@ export class GuestVolumes {
     const { vm } = this;
     switch (plan.kind) {
       case "copied":
-        return new Copied(name, plan, maps, vm, ports);
+        return new Copied(name, newCopy(plan), maps, vm, ports);
       case "file":
-        return new CopiedFile(name, plan, vm, ports);
+        return new CopiedFile(name, plan, "", vm, ports);
       case "memory":
-        return new Memory(name, plan);
+        return new Memory(name, plan, vm);
       case "shared":
         return new Shared(name, plan, maps, vm, ports);
     }
   }
+}
+
+function earlierVolume(name: string, fact: VolumeFact, vm: VolumeOwnerVm, ports: VolumePorts): HeldVolume {
+  switch (fact.kind) {
+    case "copied":
+      return new Copied(name, earlierCopy(fact), fact.maps, vm, ports);
+    case "file":
+      return new CopiedFile(name, fact, fact.version, vm, ports);
+    case "memory":
+      return new Memory(name, { key: fact.key, bytes: fact.bytes }, vm, fact.paths);
+    case "shared":
+      return new Shared(name, { key: fact.key }, undefined, vm, ports);
+  }
+}
+
+async function endOf(volume: HeldVolume): Promise<void> {
+  await volume.end();
+  volume.forget();
 }
 
 /** The volumes of one container. */
@@ -140,6 +190,11 @@ export class ContainerVolumes {
     private readonly vm: VolumeOwnerVm,
     private readonly ports: VolumePorts,
   ) {}
+
+  /** The guest's names of them. */
+  get names(): readonly string[] {
+    return this.used.map(({ volume }) => volume.name);
+  }
 
   /** The container's mounts and devices as the guest takes them. */
   mounted({ mounts, devices }: Pick<ContainerCreate, "mounts" | "devices">): Mounted {
@@ -188,7 +243,7 @@ export class ContainerVolumes {
     this.used = [];
     const ending = this.ending.map(async (counted) => {
       await counted.sending.catch(() => undefined);
-      await counted.volume.end();
+      await endOf(counted.volume);
       this.ending = this.ending.filter((each) => each !== counted);
     });
     const failed = (await Promise.allSettled(ending)).find((each) => each.status === "rejected");

@@ -6,6 +6,7 @@ import type { Logger } from "../../../contracts/logger.ts";
 import type { HostVolumes, VolumePlan } from "../../../contracts/volumes.ts";
 import type { GuestMount } from "../../../protocol/guest/messages.ts";
 import type { GuestLink } from "../../guest/link.ts";
+import type { VolumeFact } from "../../resources/facts.ts";
 import type { HeldResources } from "../../resources/held.ts";
 import type { GuestShare, SharePorts } from "../guest-share.ts";
 import type { VmPlace } from "../place.ts";
@@ -34,8 +35,20 @@ export abstract class HeldVolume<Plan extends VolumePlan = VolumePlan> {
   /** False: it stays until the VM ends. */
   readonly endsWithLastUser: boolean = true;
 
-  /** @param name the guest's for it */
-  constructor(readonly name: string) {}
+  private isRemembered = false;
+
+  /**
+   * @param name the guest's for it
+   * @param key what containers that share it have in common
+   */
+  constructor(
+    readonly name: string,
+    readonly key: string,
+    protected readonly vm: VolumeOwnerVm,
+  ) {}
+
+  /** What a later daemon has to know of it. */
+  protected abstract get fact(): VolumeFact;
 
   /** A container wants it: what it mounts. Nothing is made yet. */
   abstract take(plan: Plan): MountSource;
@@ -57,7 +70,24 @@ export abstract class HeldVolume<Plan extends VolumePlan = VolumePlan> {
 
   /** The guest has it now. */
   sent(): void {
-    // there is nothing to remember
+    this.remember();
+  }
+
+  /** Writes into the journal what there is of it. */
+  protected remember(): void {
+    this.isRemembered = true;
+    this.vm.resources.fact(`volume/${this.name}`, this.fact);
+  }
+
+  /** It is gone from the guest. */
+  forget(): void {
+    if (this.isRemembered) this.vm.resources.fact(`volume/${this.name}`, null);
+    this.isRemembered = false;
+  }
+
+  /** An earlier daemon has made it, and written it into the journal. */
+  protected remembered(): void {
+    this.isRemembered = true;
   }
 
   /** No container has it any more. */

@@ -4,21 +4,27 @@
 import { reasonOf } from "../../../contracts/errors.ts";
 import type { FileVolume, MemoryVolume } from "../../../contracts/volumes.ts";
 import type { VolumePart } from "../../../protocol/guest/volumes.ts";
+import type { VolumeFact } from "../../resources/facts.ts";
 import { HeldVolume, type MountSource, type VolumeOwnerVm, type VolumePorts } from "./held-volume.ts";
 import { directoryPart, partsOf, type VolumeContent } from "./requests.ts";
 import { WrittenVolume } from "./written-volume.ts";
 
 /** A file. Each container that comes brings the host's present content, as kubelet writes it anew for each. */
 export class CopiedFile extends WrittenVolume<FileVolume> {
-  private version = "";
-
+  /** @param version of what an earlier daemon has sent; "" = nothing has been sent */
   constructor(
     name: string,
-    private readonly plan: FileVolume,
+    private readonly plan: Pick<FileVolume, "key" | "source" | "writtenBack">,
+    private version: string,
     vm: VolumeOwnerVm,
     ports: VolumePorts,
   ) {
-    super(name, vm, ports);
+    super(name, plan.key, vm, ports, version !== "");
+  }
+
+  protected override get fact(): VolumeFact {
+    const { key, source, writtenBack } = this.plan;
+    return { kind: "file", key, source, version: this.version, writtenBack };
   }
 
   /** Whether the host gets it back. */
@@ -52,14 +58,24 @@ export class CopiedFile extends WrittenVolume<FileVolume> {
 export class Memory extends HeldVolume<MemoryVolume> {
   override readonly endsWithLastUser = false;
   private parts: VolumePart[];
-  private readonly paths = new Set<string>();
+  private readonly paths: Set<string>;
 
+  /** @param there directories of one that an earlier daemon has made */
   constructor(
     name: string,
-    private readonly plan: MemoryVolume,
+    private readonly plan: Pick<MemoryVolume, "key" | "bytes"> & Partial<Pick<MemoryVolume, "root">>,
+    vm: VolumeOwnerVm,
+    there?: readonly string[],
   ) {
-    super(name);
-    this.parts = [directoryPart("", plan.root)];
+    super(name, plan.key, vm);
+    this.paths = new Set(there);
+    this.parts = plan.root === undefined ? [] : [directoryPart("", plan.root)];
+    if (there !== undefined) this.remembered();
+  }
+
+  protected override get fact(): VolumeFact {
+    const { key, bytes } = this.plan;
+    return { kind: "memory", key, bytes, paths: [...this.paths] };
   }
 
   take({ path, owner }: MemoryVolume): MountSource {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { blazarError } from "../../../contracts/errors.ts";
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
 import type { SharedVolume } from "../../../contracts/volumes.ts";
+import type { VolumeFact } from "../../resources/facts.ts";
 import type { HostResource } from "../../resources/kinds/kinds.ts";
 import { HeldVolume, type MountSource, type VolumeOwnerVm, type VolumePorts } from "./held-volume.ts";
 
@@ -17,14 +18,20 @@ export class Shared extends HeldVolume<SharedVolume> {
 
   constructor(
     name: string,
-    private readonly plan: SharedVolume,
+    /** One without more than a key is there already: an earlier daemon has made it. */
+    private readonly plan: SharedVolume | Pick<SharedVolume, "key">,
     /** Of an idmapped one. */
     private readonly maps: UserNamespaceMaps | undefined,
-    private readonly vm: VolumeOwnerVm,
+    vm: VolumeOwnerVm,
     private readonly ports: VolumePorts,
   ) {
-    super(name);
+    super(name, plan.key, vm);
     this.target = join(vm.place.shares.volumes.directory, name);
+    if (!("kind" in plan)) {
+      this.made = Promise.resolve();
+      this.remembered();
+      return;
+    }
     const { source, instead } = plan;
     if (instead !== undefined)
       vm.logger.warn(
@@ -33,15 +40,21 @@ export class Shared extends HeldVolume<SharedVolume> {
       );
   }
 
+  protected override get fact(): VolumeFact {
+    return { kind: "shared", key: this.key };
+  }
+
   take(): MountSource {
     return { type: "shared", source: this.name };
   }
 
   override async ready(signal: AbortSignal): Promise<void> {
-    this.made ??= this.make().catch((error: unknown) => {
-      this.made = undefined;
-      throw error;
-    });
+    const { plan } = this;
+    if ("kind" in plan)
+      this.made ??= this.make(plan).catch((error: unknown) => {
+        this.made = undefined;
+        throw error;
+      });
     const { shares } = this.vm;
     await Promise.all([this.made, shares.volumes.serve(this.ports, signal)]);
   }
@@ -51,9 +64,9 @@ export class Shared extends HeldVolume<SharedVolume> {
     await this.vm.resources.undo((resource) => this.isOwn(resource));
   }
 
-  private async make(): Promise<void> {
+  private async make(plan: SharedVolume): Promise<void> {
     const { vm, ports, target } = this;
-    const { source, directory, readonly, recursive, slave } = this.plan;
+    const { source, directory, readonly, recursive, slave } = plan;
     if (!vm.shares.volumes.maps(this.maps)) {
       const reason =
         "one file server serves all shared volumes of a pod, and maps ids for all or none of them";
@@ -65,6 +78,7 @@ export class Shared extends HeldVolume<SharedVolume> {
     await vm.resources.make({ kind: "volume", target }, () =>
       ports.volumes.mount({ source, target, directory, readonly, recursive, slave }),
     );
+    this.remember();
   }
 
   private isOwn(resource: HostResource): boolean {

@@ -8,14 +8,19 @@ export abstract class WrittenVolume<Plan extends VolumePlan> extends HeldVolume<
   /** What the guest does not have yet. */
   protected content: VolumeContent | undefined;
   /** The guest may have some of it. */
-  private isOffered = false;
+  private isOffered: boolean;
 
+  /** @param isThere an earlier daemon has sent it */
   constructor(
     name: string,
-    protected readonly vm: VolumeOwnerVm,
+    key: string,
+    vm: VolumeOwnerVm,
     protected readonly ports: VolumePorts,
+    isThere: boolean,
   ) {
-    super(name);
+    super(name, key, vm);
+    this.isOffered = isThere;
+    if (isThere) this.remembered();
   }
 
   take(_plan: Plan): MountSource {

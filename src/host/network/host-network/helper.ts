@@ -50,12 +50,7 @@ export class Helper {
       throwIfAborted(signal, { operation: "start pasta", subject });
       const { pid } = await keeper.spawn(pastaProcess({ ...input, id }));
       this.pid = pid;
-      this.exit = keeper
-        .exited(id)
-        .then(({ code, signal: by }) =>
-          by === 0 ? `it has ended with status ${code}` : `it was ended by signal ${by}`,
-        );
-      const failed = this.exit.then(async (how) => Promise.reject(await this.failure(how)));
+      const failed = this.follow().then(async (how) => Promise.reject(await this.failure(how)));
       const first = Promise.race([serving.done, failed]);
       const late = () =>
         blazarError("DeadlineExceeded", "start pasta", `it does not serve after ${startMs} ms`, { subject });
@@ -64,6 +59,12 @@ export class Helper {
     } finally {
       serving.stop();
     }
+  }
+
+  /** It was started by an earlier daemon, and serves or has ended. */
+  adopt(pid: number): void {
+    this.pid = pid;
+    this.follow();
   }
 
   /** How it has ended. Rejects if the keeper is lost. Only after {@link start}. */
@@ -96,6 +97,16 @@ export class Helper {
     const said = log.split("\n").filter((line) => line !== "" && !STARTED.test(line));
     const reason = [how, ...said].join("; ").slice(0, SAID_BYTES);
     return blazarError("HostResource", "run pasta", reason, { subject: this.input.uplink });
+  }
+
+  private follow(): Promise<string> {
+    const exit = this.ports.keeper
+      .exited(this.id)
+      .then(({ code, signal }) =>
+        signal === 0 ? `it has ended with status ${code}` : `it was ended by signal ${signal}`,
+      );
+    this.exit = exit;
+    return exit;
   }
 
   private get pidFile(): string {

@@ -4,6 +4,7 @@
  * Follows passt(1) and ADR 20. The guest has the host's addresses, and reaches what the host reaches; the ports that the pod's
  * containers declare reach the guest. A host without addresses gives its pods none.
  */
+import { statSync } from "node:fs";
 import { blazarError } from "../../../contracts/errors.ts";
 import { type HostPlan, loopbackResolver } from "../../../contracts/host-networks.ts";
 import type {
@@ -18,7 +19,7 @@ import type {
 import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
 import type { VmNic } from "../../../contracts/vm.ts";
 import { HostPorts, inUse, notOfHost } from "./host-ports.ts";
-import { removeUplink } from "./remove-uplink.ts";
+import { removeUplink, uplinkDirectory } from "./remove-uplink.ts";
 import { Uplink, type UplinkPorts } from "./uplink.ts";
 
 interface User {
@@ -30,7 +31,7 @@ export interface HostNetworksOptions extends UplinkPorts {
   /** Directory with `bin/pasta`, and `lib` with its loader and its C library. */
   readonly program: string;
   /** One for each helper. */
-  readonly users: { take(): User; release(user: User): void };
+  readonly users: { take(): User; claim(user: User): void; release(user: User): void };
   readonly hostResolvConf: () => Promise<string>;
 }
 
@@ -41,7 +42,8 @@ const REFUSED_PORT = /Listen failed for HOST (TCP|UDP) port \S*?(\d+): ([^;]+)/;
 
 /** An uplink with the user of its helper, and whose it is: a pod's id, or undefined as long as it is nobody's. */
 interface Held {
-  readonly uplink: Uplink;
+  /** Undefined: an earlier daemon has made it, and nobody could look at it yet. */
+  uplink: Uplink | undefined;
   readonly user: User;
   pod: string | undefined;
 }
@@ -84,6 +86,29 @@ export class HostNetworks implements PodNetworks {
     await this.open(vm, pod, pod.id, network, cgroups);
   }
 
+  async adopt(pod: NetworkedPod, made: string, cgroups: readonly string[]): Promise<PodNetwork> {
+    const { users, program } = this.options;
+    const ports = this.ports.claim(pod);
+    const user = ownerOf(uplinkDirectory(this.options, made));
+    if (user === undefined)
+      throw blazarError("NetworkLost", "take over a pod's uplink", "its directory was removed", {
+        subject: pod.id,
+      });
+    users.claim(user);
+    // from here on disconnect() undoes it, whatever follows
+    const held: Held = { uplink: undefined, user, pod: pod.id };
+    this.uplinks.set(made, held);
+    const [network, resolver] = await Promise.all([this.read(pod), this.resolverOf(pod)]);
+    const plan = this.plans.get(network);
+    if (plan === undefined)
+      throw blazarError("HostResource", "take over a pod's uplink", "the host has no address now", {
+        subject: pod.id,
+      });
+    held.uplink = new Uplink(made, { program, user, cgroups, plan, ports, resolver }, this.options);
+    held.uplink.adopt();
+    return network;
+  }
+
   watch(pod: NetworkedPod, _: PodNetwork, onChange: (change: NetworkChange) => void): () => void {
     const uplink = [...this.uplinks.values()].find((held) => held.pod === pod.id)?.uplink;
     uplink?.watch((reason) => onChange({ kind: "gone", reason }));
@@ -93,7 +118,7 @@ export class HostNetworks implements PodNetworks {
   /** Of a pod, or of a VM that nobody has had yet. */
   async disconnect({ id }: NetworkRef): Promise<void> {
     const held = this.uplinks.get(id);
-    await (held === undefined ? removeUplink(this.options, id) : held.uplink.remove());
+    await (held?.uplink === undefined ? removeUplink(this.options, id) : held.uplink.remove());
     this.ports.release(held?.pod ?? id);
     if (held === undefined || !this.uplinks.delete(id)) return;
     this.options.users.release(held.user);
@@ -105,7 +130,7 @@ export class HostNetworks implements PodNetworks {
 
   private async give({ id }: NetworkAhead, pod: NetworkedPod, cgroups: readonly string[]): Promise<boolean> {
     const held = this.uplinks.get(id);
-    if (held === undefined) return false;
+    if (held?.uplink === undefined) return false;
     const ports = this.ports.claim(pod);
     held.pod = pod.id;
     try {
@@ -177,6 +202,12 @@ export class HostNetworks implements PodNetworks {
     this.told.add(warning);
     this.options.logger.warn({}, warning);
   }
+}
+
+/** Whom a directory belongs to; undefined if it is gone. A look at a file system in memory, before anybody else gets the user. */
+function ownerOf(directory: string): User | undefined {
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  return stat && { uid: stat.uid, gid: stat.gid };
 }
 
 /** A process of the host has the port, or the host does not give it to anybody. */

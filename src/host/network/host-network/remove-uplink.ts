@@ -7,7 +7,7 @@ import { SIGKILL } from "../../../lib/signals.ts";
 
 type HelperKeeper = Pick<Keeper, "signal" | "exited" | "forget">;
 
-export type UplinkKeeper = HelperKeeper & Pick<Keeper, "makeUplink" | "dropUplink" | "pid">;
+export type UplinkKeeper = HelperKeeper & Pick<Keeper, "makeUplink" | "dropUplink" | "pid" | "inventory">;
 
 /** Throws what the keeper and the file system say. */
 export async function removeUplink(

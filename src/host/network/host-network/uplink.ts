@@ -13,7 +13,7 @@ import type { NetworkTasks } from "../../../workers/network/tasks.ts";
 import type { TaskRunner } from "../../storage/worker-pool.ts";
 import { Helper, type HelperPorts } from "./helper.ts";
 import type { PastaInput } from "./pasta.ts";
-import { removeUplink, type UplinkKeeper, uplinkDirectory } from "./remove-uplink.ts";
+import { helperId, removeUplink, type UplinkKeeper, uplinkDirectory } from "./remove-uplink.ts";
 
 /** What uplinks need of the host. */
 export interface UplinkPorts extends HelperPorts {
@@ -67,6 +67,15 @@ export class Uplink {
     return await joined;
   }
 
+  /** An earlier daemon has opened it. A helper that has ended meanwhile is replaced. */
+  adopt(): void {
+    const { keeper } = this.ports;
+    const found = keeper.inventory().processes.find(({ id }) => id === helperId(this.id));
+    const helper = this.newHelper();
+    helper.adopt(found?.identity.pid ?? 0);
+    this.serves(helper);
+  }
+
   /**
    * Serves a pod from now on. Another helper takes over if the pod wants what this one cannot have any more.
    * @returns false if it has failed for good
@@ -112,12 +121,25 @@ export class Uplink {
   /** Starts a helper and waits until it serves. */
   private async serve(): Promise<void> {
     if (this.closed) return;
-    const helper = new Helper({ ...this.input, uplink: this.id, directory: this.directory }, this.ports);
+    const helper = this.newHelper();
     this.helper = helper;
     await helper.start();
+    this.serves(helper);
+  }
+
+  private newHelper(): Helper {
+    return new Helper({ ...this.input, uplink: this.id, directory: this.directory }, this.ports);
+  }
+
+  private serves(helper: Helper): void {
+    this.helper = helper;
     helper.exited.then(
       (how) => this.onEnd(helper, how),
-      () => undefined,
+      (error: unknown) => {
+        // one that the keeper does not know has ended with an earlier keeper; a keeper that is lost is told of elsewhere
+        if (error instanceof BlazarError && error.code === "ProcessNotFound")
+          this.onEnd(helper, "it has ended");
+      },
     );
   }
 

@@ -140,6 +140,13 @@ export class ImageFiles {
     return marks.filter(({ text }) => text === own).map(({ holder }) => holder);
   }
 
+  /** All leases of this owner. */
+  async allOwn(): Promise<{ readonly key: string; readonly holder: string }[]> {
+    const keys = await this.kept.keys();
+    const all = keys.map(async (key) => (await this.ownHolders(key)).map((holder) => ({ key, holder })));
+    return (await Promise.all(all)).flat();
+  }
+
   held(key: string): Promise<boolean> {
     return this.kept.held(key);
   }

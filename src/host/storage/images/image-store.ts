@@ -90,6 +90,10 @@ export class LocalImageStore implements ImageStore {
     return this.files.release(key, holder);
   }
 
+  held(): Promise<readonly { readonly key: string; readonly holder: string }[]> {
+    return this.files.allOwn();
+  }
+
   async releaseLost(holders: ReadonlySet<string>): Promise<readonly string[]> {
     const lost: string[] = [];
     for (const key of await this.files.keys()) {

@@ -42,6 +42,27 @@ describe("a stop while a container is being created", () => {
   });
 });
 
+describe("SIGKILL for a container that is being created", () => {
+  it("calls the creation off: a restarted containerd sends it for what its predecessor wanted, and waits", async () => {
+    const memory = new MemoryHost({
+      guest: () => ({ faults: { hangs: new Set(["container.create", "container.delete"]) } }),
+    });
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    const created = tasks.create(containerRequest("pod", "c1"));
+    const failed = expect(created).rejects.toMatchObject({ code: "GuestLost" });
+    const { guest } = memory.driver.vm("pod");
+    await vi.waitFor(() => expect(guest.requests.map(({ op }) => op)).toContain("container.create"));
+    const waited = tasks.wait("c1", "");
+    await tasks.kill("c1", "", 9, true);
+    expect(await waited).toMatchObject({ exitStatus: 137 });
+    await sandboxes.shutdown("pod");
+    await failed;
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
 describe("the journal of a pod", () => {
   it("has what a later daemon needs to take it over, while it needs it", async () => {
     const memory = new MemoryHost();
@@ -51,7 +72,7 @@ describe("the journal of a pod", () => {
     const facts = memory.journals.get("pod")?.facts ?? new Map();
     expect(facts.get("sandbox")).toEqual(podSpec("pod"));
     const { identity } = memory.driver.vm("pod");
-    const vm = { id: "pod", ...identity, source: "boot", session: "test" };
+    const vm = { id: "pod", ...identity, source: "boot" };
     expect(facts.get("vm")).toMatchObject(vm);
     const { pid } = await tasks.create(containerRequest("pod", "c1"));
     expect(facts.get("container/c1")).toMatchObject({ bundle: "/bundles/c1" });
@@ -64,7 +85,7 @@ describe("the journal of a pod", () => {
     const { exitedAt } = await tasks.wait("c1", "");
     expect(facts.get("process/c1/")).toMatchObject({ exit: { status: 137, at: exitedAt.getTime() } });
     await tasks.delete("c1", "");
-    expect([...facts.keys()]).toEqual(["sandbox", "vm"]);
+    expect([...facts.keys()]).toEqual(["sandbox", "vm", "phase"]);
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });
@@ -173,6 +194,23 @@ describe("a running container", () => {
     await tasks.kill("c1", "", 9, true);
     expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
     expect(tasks.state("c1", "").status).toBe("stopped");
+    await end();
+  });
+
+  it("ends with its VM if the guest hangs between its answer to SIGKILL and the end", async () => {
+    const { tasks, guest, end } = await running();
+    // it answers, and then nothing comes of it
+    Object.assign(guest, { signal: () => ({}) });
+    vi.useFakeTimers();
+    try {
+      await tasks.kill("c1", "", 9, true);
+      guest.faults.hangs = new Set(["process.signal"]);
+      const waited = tasks.wait("c1", "");
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestKill + 500);
+      expect(await waited).toMatchObject({ exitStatus: 137 });
+    } finally {
+      vi.useRealTimers();
+    }
     await end();
   });
 

@@ -177,7 +177,7 @@ describe("the recovery of a dead daemon's sandboxes", () => {
     const identity = { pid: 12, startTime: 3 };
     const { done, undo } = ports({ processes: [{ id: "s1", identity }], stdio: ["c1/"] });
     await recover(folder, undo, new CapturedLogger());
-    expect(done).toEqual(["open c1/", "close c1/", "signal s1 9", "forget s1"]);
+    expect(done).toEqual(["signal s1 9", "forget s1", "open c1/", "close c1/"]);
   });
 
   it("leaves a process alone that has only the pid of ours", async () => {

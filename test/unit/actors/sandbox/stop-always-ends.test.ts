@@ -197,3 +197,21 @@ describe.each(Object.entries(DEAD))("when %s", (_, { cause, heal, names }) => {
     expect(memory.remains()).toEqual([]);
   });
 });
+
+describe("a start that fails and cannot be cleaned up at once", () => {
+  it("says why it failed, and is cleaned up later by itself", async () => {
+    const memory = new MemoryHost({ faults: () => ({ launch: "fails" }) });
+    const { sandboxes } = memory.actors();
+    await inTime(sandboxes.create(podSpec("pod")), 1_000);
+    memory.faults.add("removeCgroup");
+    const broken = failing(({ ports }) => [ports.files, "removeTree"], "EBUSY");
+    broken.cause(memory);
+    const started = await inTime(sandboxes.start("pod"), 10_000);
+    expect(started).toMatchObject({ status: "rejected", reason: { code: "VmmFailed" } });
+    expect(memory.remains()).not.toEqual([]);
+    broken.heal(memory);
+    await pass(31_000);
+    expect(memory.remains()).toEqual([]);
+    expect(sandboxes.size).toBe(0);
+  });
+});

@@ -19,6 +19,10 @@ describe("networks in memory", () => {
     networks.put(PATH, network(addresses));
     return {
       networks,
+      nextDaemon: () => {
+        networks.daemonDies();
+        return networks;
+      },
       pod: { id: "pod", netnsPath: PATH },
       vm: { nics: [{ tap: "nic0", namespace: "/parking" }] } as unknown as Vm,
       addAddress: async (address) => {

@@ -18,7 +18,7 @@ describe("the history of a pod", () => {
     await shutdown();
     expect(statesOf(history(), "sandbox")).toEqual([
       ...["creating", "created", "booting", "ready.running"],
-      ...["stopping.containers.killing", "stopping.guest.shuttingDown", "stopping.vmm"],
+      ...["stopping.containers.killing", "stopping.guest.shuttingDown", "stopping.vmm.killing"],
       ...["stopping.network", "stopping.storage", "stopped", "removed"],
     ]);
     const up = ["queued", "booting", "awaitingAgent.listening", "settingUp", "ready"];
@@ -70,8 +70,13 @@ describe("the history of a pod", () => {
     expect(history().find(({ name }) => name === "Controller.Create")?.error).toContain(
       "a fault of the test",
     );
-    expect(pathTo(({ to }) => to === "stopping.vmm")).toEqual([
-      ...["call Controller.Create", "sandbox → creating", "effect provision", "sandbox → stopping.vmm"],
+    expect(pathTo(({ to }) => to === "stopping.vmm.killing")).toEqual([
+      ...[
+        "call Controller.Create",
+        "sandbox → creating",
+        "effect provision",
+        "sandbox → stopping.vmm.killing",
+      ],
     ]);
   });
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
-import type { InspectionEvent } from "../../../../src/contracts/inspection.ts";
+import type { InspectionEvent, LogName } from "../../../../src/contracts/inspection.ts";
 import { containerRequest } from "../../../support/memory-host/pods.ts";
 import { world } from "./world.ts";
 
@@ -90,6 +90,30 @@ describe("the daemon's inspection", () => {
     expect(inspection.list()[0]?.stuck).toBeUndefined();
   });
 
+  it("takes for stuck a pod whose VMM is halted, though nothing is waited for, until it runs again", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const { memory, inspection, troubles, create, start, shutdown } = world();
+    await create();
+    await start();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 0 });
+    const { pid } = memory.driver.vm("pod").identity;
+    troubles.set(pid, "is stopped by a signal (state T)");
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(inspection.stuckCounts.now).toBe(0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(inspection.stuckCounts).toEqual({ now: 1, total: 1 });
+    expect(inspection.list()[0]?.stuck).toMatch(
+      `its VMM (pid ${pid}) is stopped by a signal (state T), for more than 10.0 s`,
+    );
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(inspection.stuckCounts).toEqual({ now: 1, total: 1 });
+    troubles.clear();
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await shutdown();
+  });
+
   it("takes for stuck what is much longer than usual, once that is known", async () => {
     vi.useFakeTimers({ shouldAdvanceTime: true });
     const { memory, inspection, create, start } = world({
@@ -143,6 +167,31 @@ describe("the daemon's inspection", () => {
     expect(summary.phase).toBe("failed");
     expect(why).toContain("It failed with VmmExited");
     expect(why).toContain("the host is short of memory: tasks waited for 88 %");
+  });
+
+  it("keeps the end of the logs of a pod that has failed, and of no other", async () => {
+    const { memory, inspection, create, start, shutdown } = world();
+    const read = (log: LogName, tailBytes: number) =>
+      new Promise<string>((resolve, reject) => {
+        let text = "";
+        inspection.logs("pod", log, { tailBytes, follow: true }).subscribe({
+          next: (bytes) => {
+            text += new TextDecoder().decode(bytes);
+          },
+          ...{ error: reject, complete: () => resolve(text) },
+        });
+      });
+    await create();
+    await start();
+    memory.driver.vm("pod").die(0, 9);
+    await vi.waitFor(() => expect(inspection.list()[0]?.failure?.code).toBe("VmmExited"));
+    await shutdown();
+    expect(await read("console", 1024)).toMatch(/^console of .*\n$/);
+    expect(await read("vmm", 3)).toHaveLength(3);
+    await create();
+    await start();
+    await shutdown();
+    await expect(async () => await read("vmm", 3)).rejects.toThrow("they are kept of those that have failed");
   });
 
   it("asks what the VMM's process does", async () => {

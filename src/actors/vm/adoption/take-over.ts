@@ -1,0 +1,240 @@
+/**
+ * Takes over the VM of a sandbox that an earlier daemon has left running, in the order VMM → guest → what hangs on them.
+ *
+ * Facts of the journal say where to look. What the VMM and the guest say is what counts. Whatever belongs to a container that
+ * was half made is taken out of the guest, the VM and the host. A failure leaves the VM to its sandbox, which ends it.
+ */
+import type { AdoptedContainer } from "../../../backends/backend.ts";
+import type { Deadlines } from "../../../contracts/deadlines.ts";
+import { BlazarError } from "../../../contracts/errors.ts";
+import type { SandboxHistory } from "../../../contracts/history.ts";
+import type { Logger } from "../../../contracts/logger.ts";
+import type { AdoptedVm, VmAdoption } from "../../../contracts/vmm.ts";
+import { onAbort } from "../../../lib/async.ts";
+import type { TextCodec } from "../../../protocol/wire/json.ts";
+import { GuestLink, type GuestTraffic } from "../../guest/link.ts";
+import type { InsideFact, VmFact } from "../../resources/facts.ts";
+import type { HeldResources } from "../../resources/held.ts";
+import type { HostResource } from "../../resources/kinds/kinds.ts";
+import { unlessGone } from "../../unless-gone.ts";
+import type { SharePorts } from "../guest-share.ts";
+import { GuestVm, PREPARED_DISK, type PreparedDisk, preparedDiskPath } from "../guest-vm.ts";
+import type { Shares, VmPlace } from "../place.ts";
+import type { VmUsers } from "../users.ts";
+import type { VolumePorts } from "../volumes/held-volume.ts";
+import { exited, goneVm } from "./gone-vm.ts";
+import { VmFacts } from "./vm-facts.ts";
+
+export interface TakeOverPorts extends Omit<SharePorts, "deadlines">, Omit<VolumePorts, "deadlines"> {
+  readonly adoptVm: (adoption: VmAdoption, signal: AbortSignal) => Promise<AdoptedVm>;
+  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"] & Pick<Deadlines, "containerDelete">;
+  readonly users: VmUsers | undefined;
+  readonly templateDisk: string | undefined;
+  readonly scratchDirectory: string;
+  readonly session: string;
+  readonly text: TextCodec;
+  readonly traffic?: GuestTraffic;
+  readonly randomHex: (bytes: number) => string;
+}
+
+/** Whose VM it is. */
+export interface TakeOverOwner {
+  readonly id: string;
+  readonly resources: HeldResources;
+  readonly logger: Logger;
+  readonly history: SandboxHistory;
+  /** `cgroup.procs` files that the VMM is in. */
+  readonly groups: readonly string[];
+  readonly shares: Shares;
+}
+
+const PREFIX_BYTES = 2;
+
+export class TakeOver {
+  private readonly facts: VmFacts;
+  private readonly inside = new Map<string, InsideFact>();
+  /** Ids of the disks that the VM has. */
+  private disks: ReadonlySet<string> = new Set();
+
+  /** @param known ids of the containers that are taken over */
+  constructor(
+    facts: ReadonlyMap<string, unknown>,
+    private readonly known: ReadonlySet<string>,
+    private readonly owner: TakeOverOwner,
+    private readonly ports: TakeOverPorts,
+  ) {
+    this.facts = new VmFacts(facts);
+    for (const id of known) {
+      const fact = this.facts.inside(id);
+      if (fact !== undefined) this.inside.set(id, fact);
+    }
+  }
+
+  /** What a container has of the VM, if that is known. */
+  insideOf(container: string): InsideFact | undefined {
+    return this.inside.get(container);
+  }
+
+  /** Whether the VM has a disk of this serial number. */
+  has(disk: string): boolean {
+    return this.disks.has(disk);
+  }
+
+  /** Claims the VM's user, whatever becomes of the VM: something may still run as it. */
+  claimUser(): VmPlace["user"] {
+    const user = this.facts.vm?.user;
+    if (user !== undefined) this.ports.users?.claim(user);
+    return user;
+  }
+
+  /** Stands for the VM where it could not be taken over. */
+  lost(): GuestVm {
+    const { id, resources, logger, shares } = this.owner;
+    const fact = this.facts.vm;
+    const place = fact === undefined ? { directory: "", shares, user: undefined } : placeOf(fact, shares);
+    const shape = fact?.shape ?? { vcpus: 0, memoryBytes: 0, nics: 0 };
+    const vm = goneVm(fact?.id ?? id);
+    const what = { vm, shape, source: fact?.source ?? "boot", template: fact?.template, place } as const;
+    return new GuestVm({ ...what, disk: undefined, resources, logger, users: undefined });
+  }
+
+  /** The VMM answers; its guest is as it was. Throws VmmExited if there is none any more. */
+  async reachVmm(signal: AbortSignal): Promise<GuestVm> {
+    const { vm: fact } = this.facts;
+    if (fact === undefined) throw exited(this.owner.id);
+    const { id, directory, pid, startTime, nics, source, template, shape } = fact;
+    const adoption = { id, directory, identity: { pid, startTime }, nics };
+    const { vm, paused, disks } = await this.ports.adoptVm(adoption, signal);
+    this.disks = new Set(disks);
+    const { resources, logger, shares, groups } = this.owner;
+    const { users } = this.ports;
+    const place = placeOf(fact, shares);
+    const prefix = `${this.ports.randomHex(PREFIX_BYTES)}-`;
+    const what = { vm, shape, source, template, place, disk: this.preparedDisk(id), prefix };
+    const guest = new GuestVm({ ...what, resources, logger, users });
+    guest.belongTo(this.owner.id, resources, logger);
+    guest.groups = groups;
+    guest.imageAhead = fact.image;
+    // the daemon that paused it can do no more with it
+    if (paused) await vm.resume();
+    return guest;
+  }
+
+  /** The agent answers. Resolves with what the guest has of the known containers; undefined: its agent cannot tell. */
+  async reachGuest(vm: GuestVm, signal: AbortSignal): Promise<readonly AdoptedContainer[] | undefined> {
+    const { session, text, traffic } = this.ports;
+    const { id, logger, history } = this.owner;
+    const mark = this.facts.vm?.mark;
+    const bytes = await vm.vm.connectAgent(signal);
+    const link = new GuestLink(bytes, { sandboxId: id, session, text, logger, traffic, history, mark });
+    vm.link = link;
+    const forget = onAbort(signal, () => link.close());
+    try {
+      await link.hello;
+      const found = await this.inventory(link, signal);
+      await this.removeHalfMade(link, found, signal);
+      return found?.filter(({ id: container }) => this.known.has(container));
+    } finally {
+      forget();
+    }
+  }
+
+  /** Shares, images and volumes are there again for containers to come, and those that nobody uses any more are not. */
+  async takeUpWhatHangsOn(vm: GuestVm): Promise<void> {
+    const { ports } = this;
+    await Promise.all([
+      vm.shares.layers.adopt(this.facts.share("layers"), ports),
+      vm.shares.volumes.adopt(this.facts.share("volumes"), ports),
+    ]);
+    if (vm.imageAhead !== undefined) vm.images.adopt(vm.imageAhead);
+    for (const { images } of this.inside.values()) for (const image of images) vm.images.adopt(image);
+    await vm.volumes.adopt(this.facts.volumes, this.volumeUsers(), ports);
+    await this.undoHalfMade(vm);
+    vm.record();
+  }
+
+  private async inventory(
+    link: GuestLink,
+    signal: AbortSignal,
+  ): Promise<readonly AdoptedContainer[] | undefined> {
+    const limits = { deadlineMs: this.ports.deadlines.guestRequest, signal };
+    try {
+      return (await link.request("sandbox.inventory", {}, limits)).containers;
+    } catch (error) {
+      if (error instanceof BlazarError && error.code === "Unimplemented") return undefined;
+      throw error;
+    }
+  }
+
+  private async removeHalfMade(
+    link: GuestLink,
+    found: readonly AdoptedContainer[] | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const others = (found ?? []).filter(({ id }) => !this.known.has(id));
+    const limits = { deadlineMs: this.ports.deadlines.containerDelete, signal };
+    await Promise.all(
+      others.map(({ id }) => link.request("container.delete", { id }, limits).catch(unlessGone)),
+    );
+  }
+
+  /** What the journal has of containers that are not known: out of the VM, then off the host. */
+  private async undoHalfMade(vm: GuestVm): Promise<void> {
+    const { resources } = this.owner;
+    const used = new Set([...this.inside.values()].map(({ disk }) => disk));
+    const own = new Set([this.ports.templateDisk, PREPARED_DISK]);
+    const isWhole = this.inside.size === this.known.size;
+    const loose = [...this.disks].filter(
+      (disk) => isWhole && !used.has(disk) && !own.has(disk) && !this.isImage(disk),
+    );
+    await Promise.all(loose.map((disk) => vm.vm.detachDisk(disk).catch(unlessGone)));
+    await resources.undo((resource) => this.isHalfMade(resource));
+    for (const id of this.facts.containers)
+      if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
+  }
+
+  private isHalfMade(resource: HostResource): boolean {
+    if (resource.kind === "rootfs") return !this.known.has(resource.plan.containerId);
+    if (resource.kind !== "stdio") return false;
+    return !this.known.has(resource.id.split("/")[0] ?? "");
+  }
+
+  private isImage(disk: string): boolean {
+    const all = [this.facts.vm?.image, ...[...this.inside.values()].flatMap(({ images }) => images)];
+    return all.some((image) => image?.serial === disk);
+  }
+
+  private volumeUsers(): ReadonlyMap<string, number> | undefined {
+    // of a container that the facts say nothing of, nobody knows which it uses
+    if (this.inside.size < this.known.size) return undefined;
+    const users = new Map<string, number>();
+    for (const { volumes } of this.inside.values())
+      for (const name of volumes) users.set(name, (users.get(name) ?? 0) + 1);
+    return users;
+  }
+
+  /** A disk that no container has been given yet. */
+  private preparedDisk(vmId: string): PreparedDisk | undefined {
+    const path = preparedDiskPath(this.ports.scratchDirectory, vmId);
+    const isHeld = this.owner.resources.outstanding.some(
+      (resource) => resource.kind === "file" && resource.path === path,
+    );
+    const used = new Set([...this.inside.values()].map(({ disk }) => disk));
+    const id = [this.ports.templateDisk, PREPARED_DISK].find(
+      (each) => each !== undefined && this.disks.has(each) && !used.has(each),
+    );
+    return id === undefined || !isHeld ? undefined : { id, path };
+  }
+}
+
+function placeOf(fact: VmFact, shares: Shares): VmPlace {
+  const { directory, user, shareDirectory, volumesDirectory } = fact;
+  return {
+    directory,
+    user,
+    shares: {
+      layers: { directory: shareDirectory, make: shares.layers.make },
+      volumes: { directory: volumesDirectory, make: shares.volumes.make },
+    },
+  };
+}
