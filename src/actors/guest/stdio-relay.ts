@@ -54,6 +54,8 @@ export class StdioRelay {
   private inputAck: { offset: number; window: number } | undefined;
   private settle: (() => void) | undefined;
   private closed = false;
+  /** All outputs are known. */
+  private opened = false;
   /** The guest will send no more. */
   private terminated = false;
   /** What the guest is told. */
@@ -93,7 +95,8 @@ export class StdioRelay {
     this.openOutput("stdout", this.streams.stdout, paths.stdout !== "");
     if (this.streams.stderr !== 0) this.openOutput("stderr", this.streams.stderr, paths.stderr !== "");
     if (this.streams.stdin !== 0) this.openInput(binding);
-    if (this.outputs.size === 0) this.settle?.();
+    this.opened = true;
+    this.checkDrained();
   }
 
   /** No more input will come from containerd. */
@@ -172,6 +175,7 @@ export class StdioRelay {
   }
 
   private checkDrained(): void {
+    if (!this.opened) return;
     const done = [...this.outputs.values()].every(
       (output) => output.done === true || (output.ended && (output.ack?.offset ?? -1) > output.forwarded),
     );

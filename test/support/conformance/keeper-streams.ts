@@ -121,7 +121,11 @@ export function inputPromises(bench: () => KeeperBench): void {
     await recorder.acked("stdout", 4);
     const next = await bench().restartDaemon();
     const ended: string[] = [];
-    await next.openStdio("c", paths, Object.assign(new StdioRecorder(), { ended: (name: string) => ended.push(name) }));
+    await next.openStdio(
+      "c",
+      paths,
+      Object.assign(new StdioRecorder(), { ended: (name: string) => ended.push(name) }),
+    );
     await vi.waitFor(() => expect(ended).toEqual(["stdout"]));
   });
 
