@@ -277,6 +277,7 @@ export interface Keeper {
   seal(id: string): Promise<void>;
   /**
    * Takes over a process that runs and that another keeper has started, which has died. Again with the same one does nothing.
+   * The end of one that has ended and is not reaped yet is told at once.
    * Fails with ProcessNotFound (it has ended), ProcessExists, Unimplemented (an older keeper).
    */
   adopt(id: string, identity: ProcessIdentity): Promise<void>;

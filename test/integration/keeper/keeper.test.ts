@@ -121,7 +121,6 @@ describe("the keeper", () => {
       expect(await ended).toEqual({ id: "vm", code: -1, signal: 0 });
       await expect(bench.keeper.signal("vm", 9)).rejects.toMatchObject({ code: "ProcessNotRunning" });
       await bench.keeper.forget("vm");
-      await expect(bench.keeper.adopt("vm", vm.identity)).rejects.toMatchObject({ code: "ProcessNotFound" });
       await bench.keeper.spawn(shell("vm", "exit 3"));
       expect((await bench.keeper.exited("vm")).code).toBe(3);
       await bench.keeper.shutdown();
