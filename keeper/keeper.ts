@@ -12,6 +12,7 @@ import type { Logger } from "../native/runtime/log.ts";
 import { textCodec } from "../native/runtime/text-codec.ts";
 import { blazarError } from "../src/contracts/errors.ts";
 import {
+  KEEPER_PROTOCOL_MINOR,
   KEEPER_REQUESTS,
   type KeeperEventName,
   type KeeperHello,
@@ -125,6 +126,7 @@ export class Keeper {
       session: randomId(),
       text: textCodec,
       maxFrameBytes: KEEPER_MAX_FRAME_BYTES,
+      minor: KEEPER_PROTOCOL_MINOR,
       helloBody: () => this.hello(),
       onHello: (_, sameSession) => {
         log.info(sameSession ? "the daemon is back" : "a daemon is here");
@@ -150,6 +152,7 @@ export class Keeper {
       "process.fork": (request) => processes.fork(request),
       "process.seal": ({ id }) => processes.seal(id),
       "process.signal": ({ id, signal }) => processes.signal(id, signal),
+      "process.adopt": (process) => processes.adopt(process),
       "process.forget": ({ id }) => processes.forget(id),
       "uplink.make": (spec) => uplinks.make(spec),
       "uplink.drop": ({ id }) => uplinks.drop(id),
@@ -170,6 +173,7 @@ export class Keeper {
       processes: this.processes.list(),
       stdio: this.stdio.list(),
       connections: this.tasks.list(),
+      nextRequests: this.tasks.nextRequests(),
     };
   }
 

@@ -50,6 +50,7 @@ export class Stdio {
     return [...this.sets.values()].map(({ open, outputs }) => ({
       open,
       ended: outputs.every((output) => output.ended),
+      endedStreams: outputs.filter((output) => output.ended).map(({ stream }) => stream),
     }));
   }
 

@@ -57,6 +57,11 @@ export class TaskConnection implements QueuedWriterOptions {
     return this.unansweredBytes;
   }
 
+  /** Number of the request that comes next. */
+  get nextRequest(): number {
+    return this.next;
+  }
+
   /** Sends every unanswered request, to a daemon that has just come. */
   replay(): void {
     for (const frame of this.unanswered.values()) this.options.send(frame);

@@ -37,6 +37,14 @@ export class TaskServer {
     return [...this.connections.keys()];
   }
 
+  /** For the hello: which requests an earlier daemon may have seen. */
+  nextRequests(): { connection: number; next: number }[] {
+    return [...this.connections.values()].map(({ number, nextRequest }) => ({
+      connection: number,
+      next: nextRequest,
+    }));
+  }
+
   /** A daemon has come: it gets everything that has no answer yet. */
   replay(): void {
     for (const connection of this.connections.values()) connection.replay();

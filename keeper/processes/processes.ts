@@ -14,11 +14,13 @@ import type {
   Jail,
   KeeperHello,
   KeeperProcessExited,
+  ProcessAdopt,
   ProcessFork,
   ProcessIdentity,
   ProcessSpawn,
   StartedProcess,
 } from "../../src/protocol/keeper/messages.ts";
+import { AdoptedProcess } from "./adopted-process.ts";
 import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
 import { cloneFlags, unmountTemporary } from "./jail.ts";
@@ -36,6 +38,8 @@ interface Child {
   mayJail: boolean;
   /** What {@link Processes.seal} has to undo. */
   jail?: Jail | undefined;
+  /** Undefined: it is the keeper's child. */
+  adopted?: AdoptedProcess;
   /** execve(2) has not succeeded yet. */
   starting: boolean;
 }
@@ -149,10 +153,26 @@ export class Processes {
     child.jail = undefined;
   }
 
+  /**
+   * Takes over a process that runs, and that another keeper has started. Again with the same one does nothing. Throws
+   * ProcessNotFound, ProcessExists, HostResource.
+   */
+  adopt({ id, pid, startTime }: ProcessAdopt): void {
+    const operation = "adopt a process";
+    const known = this.children.get(id)?.identity;
+    if (known?.pid === pid && known.startTime === startTime) return;
+    this.refuseKnown(id, operation);
+    const adopted = AdoptedProcess.find(this.options.loop, { pid, startTime }, id);
+    const child: Child = { identity: { pid, startTime }, starting: false, mayJail: false, adopted };
+    this.children.set(id, child);
+    adopted.onEnd = () => this.ended(id, child, { code: undefined, signal: undefined });
+  }
+
   /** Throws ProcessNotFound or ProcessNotRunning. */
   signal(id: string, signal: number): void {
-    const child = this.alive(id, "signal a process");
-    check(sys.kill(child.identity.pid, signal), "signal a process", id);
+    const operation = "signal a process";
+    const { identity, adopted } = this.alive(id, operation);
+    check(adopted?.signal(signal) ?? sys.kill(identity.pid, signal), operation, id);
   }
 
   /** Throws IllegalTransition while it runs. */

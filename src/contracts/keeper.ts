@@ -172,9 +172,9 @@ export interface StartedProcess extends ProcessIdentity {
 /** How a process ended. */
 export interface ProcessExit {
   readonly id: string;
-  /** Exit code, or -1 if a signal ended it. */
+  /** Exit code, or -1 if a signal ended it, or if nobody knows: {@link Keeper.adopt}. */
   readonly code: number;
-  /** The signal that ended it, or 0. */
+  /** The signal that ended it; 0 if none did, or if nobody knows. */
   readonly signal: number;
 }
 
@@ -206,6 +206,8 @@ export interface StdioHandlers {
   acknowledged(stream: OutputStream, offset: number, window: number): void;
   /** Bytes that containerd has written. A view: copy to keep. Nothing comes before the first ack of input. */
   input(offset: number, bytes: Uint8Array): void;
+  /** The output has ended, and all of it is in the FIFO: an earlier daemon has seen to that. */
+  ended?(stream: OutputStream): void;
   /** The input has ended at `offset`; answered by an ack of `offset + 1`. */
   inputEnd(offset: number): void;
   /** The keeper is reachable (again). Nothing has to be done: the binding sends again what was lost. */
@@ -216,8 +218,6 @@ export interface StdioHandlers {
 
 /** The daemon's hold of a process's stdio in the keeper. */
 export interface StdioBinding {
-  /** True: an earlier daemon has passed on every output with its end. Nobody will tell the ends again. */
-  readonly hadEnded?: boolean;
   /**
    * Output from the guest. It is kept until it is acknowledged: a lost link to the keeper loses nothing. Throws
    * FrameUnexpected at a gap, past the credit or after the end: whoever sent it broke the protocol.
@@ -238,6 +238,8 @@ export interface StdioBinding {
 export interface TaskMessageContext {
   /** The connection's number, unique in the keeper's life. */
   readonly connection: number;
+  /** An earlier daemon may have done some or all of what it asks for. */
+  readonly replayed: boolean;
   /** Aborts when containerd has closed the connection: nobody waits for the answer any more. */
   readonly signal: AbortSignal;
 }
@@ -273,6 +275,12 @@ export interface Keeper {
    * Fails with ProcessNotFound, ProcessNotRunning or HostResource.
    */
   seal(id: string): Promise<void>;
+  /**
+   * Takes over a process that runs and that another keeper has started, which has died. Again with the same one does nothing.
+   * The end of one that has ended and is not reaped yet is told at once.
+   * Fails with ProcessNotFound (it has ended), ProcessExists, Unimplemented (an older keeper).
+   */
+  adopt(id: string, identity: ProcessIdentity): Promise<void>;
   /** Sends a signal. Fails with ProcessNotFound (unknown id) or ProcessNotRunning (it has ended). */
   signal(id: string, signal: number): Promise<void>;
   /** Forgets a process that has ended; an unknown id is fine. Fails with IllegalTransition while it runs. */

@@ -41,6 +41,8 @@ interface Output {
   /** Offset after the last byte passed on. */
   forwarded: number;
   ended: boolean;
+  /** All of it is in its FIFO, as an earlier daemon has seen. */
+  done?: boolean;
   /** Last ack of the FIFO's side; undefined until the first. */
   ack: { offset: number; window: number } | undefined;
 }
@@ -52,6 +54,8 @@ export class StdioRelay {
   private inputAck: { offset: number; window: number } | undefined;
   private settle: (() => void) | undefined;
   private closed = false;
+  /** All outputs are known. */
+  private opened = false;
   /** The guest will send no more. */
   private terminated = false;
   /** What the guest is told. */
@@ -82,17 +86,17 @@ export class StdioRelay {
     const paths = { ...this.paths, stderr: this.streams.stderr === 0 ? "" : this.paths.stderr };
     const binding = await host.openStdio(this.id, paths, {
       acknowledged: (stream, offset, window) => this.acknowledged(stream, offset, window),
+      ended: (stream) => this.endedEarlier(stream),
       input: (offset, bytes) => this.link.sendData(this.streams.stdin, offset, bytes),
       inputEnd: (offset) => this.link.sendEnd(this.streams.stdin, offset),
     });
     this.binding = binding;
     if (this.closed) return binding.close();
-    // the guest has been told that its ends have arrived, and does not send them again
-    if (binding.hadEnded === true) this.settle?.();
     this.openOutput("stdout", this.streams.stdout, paths.stdout !== "");
     if (this.streams.stderr !== 0) this.openOutput("stderr", this.streams.stderr, paths.stderr !== "");
     if (this.streams.stdin !== 0) this.openInput(binding);
-    if (this.outputs.size === 0) this.settle?.();
+    this.opened = true;
+    this.checkDrained();
   }
 
   /** No more input will come from containerd. */
@@ -158,14 +162,22 @@ export class StdioRelay {
     if (output.ended && offset > output.forwarded) this.checkDrained();
   }
 
+  private endedEarlier(name: OutputStream): void {
+    const output = this.outputOf(name, name === "stdout" ? this.streams.stdout : this.streams.stderr);
+    output.ended = true;
+    output.done = true;
+    this.checkDrained();
+  }
+
   private passAck(output: Output): void {
     if (output.ack !== undefined)
       this.link.sendFrame(encodeAck(output.stream, output.ack.offset, output.ack.window));
   }
 
   private checkDrained(): void {
+    if (!this.opened) return;
     const done = [...this.outputs.values()].every(
-      (output) => output.ended && (output.ack?.offset ?? -1) > output.forwarded,
+      (output) => output.done === true || (output.ended && (output.ack?.offset ?? -1) > output.forwarded),
     );
     if (done) this.settle?.();
   }

@@ -12,6 +12,7 @@ import type {
   KeeperInventory,
   ProcessExit,
   ProcessFork,
+  ProcessIdentity,
   ProcessSpawn,
   StartedProcess,
   StdioBinding,
@@ -23,7 +24,12 @@ import type {
 import type { Logger } from "../../contracts/logger.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { nodeText } from "../../lib/text.ts";
-import { KEEPER_EVENTS, keeperHello, type StdioOpen } from "../../protocol/keeper/messages.ts";
+import {
+  KEEPER_EVENTS,
+  KEEPER_PROTOCOL_MINOR,
+  type KeeperHello,
+  keeperHello,
+} from "../../protocol/keeper/messages.ts";
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import type { Hello } from "../../protocol/wire/hello.ts";
 import { Peer } from "../../protocol/wire/peer.ts";
@@ -71,6 +77,7 @@ class KeeperClient implements Keeper {
       session: randomUUID(),
       text: nodeText,
       maxFrameBytes: KEEPER_MAX_FRAME_BYTES,
+      minor: KEEPER_PROTOCOL_MINOR,
       helloBody: () => ({ role: "daemon" }),
       onHello: (hello) => this.greeted(hello),
       onRequest: (op) => {
@@ -119,6 +126,11 @@ class KeeperClient implements Keeper {
 
   fork(request: ProcessFork, signal?: AbortSignal): Promise<StartedProcess> {
     return this.requests.sendOrUndo("process.fork", request, request.id, signal, this.outcomeOf(request.id));
+  }
+
+  async adopt(id: string, { pid, startTime }: ProcessIdentity): Promise<void> {
+    await this.requests.send("process.adopt", { id, pid, startTime }, id);
+    this.processes.started(id, { pid, startTime });
   }
 
   async seal(id: string): Promise<void> {
@@ -218,7 +230,6 @@ class KeeperClient implements Keeper {
 
   private binding(id: string, channel: StdioChannel): StdioBinding {
     return {
-      hadEnded: channel.hadEnded,
       data: (stream, offset, bytes) => channel.output(stream).data(offset, bytes),
       end: (stream, offset) => channel.output(stream).end(offset),
       acknowledgeInput: (offset, window) => channel.input.acknowledge(offset, window),
@@ -243,21 +254,20 @@ class KeeperClient implements Keeper {
       this.processes.started(id, identity);
       if (exited !== undefined) this.processes.ended(exited);
     }
-    for (const { open, ended } of body.stdio) this.adopt(open, ended);
+    for (const stdio of body.stdio) this.takeUp(stdio);
     this.tasks.reconcile(body.connections);
+    if (!again) this.tasks.mayHaveSeen(body.connections, body.nextRequests);
     this.tellChannels(true);
     this.link.greeted();
     if (again) this.networks.attached();
   }
 
   /** Takes up stdio that is open in the keeper, so that its acks have an owner from the start. */
-  private adopt(open: StdioOpen, ended: boolean): void {
+  private takeUp({ open, endedStreams }: KeeperHello["stdio"][number]): void {
     const streams = [open.stdin.stream, open.stdout.stream, open.stderr.stream];
     this.nextStream = Math.max(this.nextStream, ...streams.map((stream) => stream + 1));
-    if (this.channels.has(open.id)) return;
-    const channel = new StdioChannel(open, this.peer, true);
-    channel.hadEnded = ended;
-    this.channels.set(open.id, channel);
+    if (!this.channels.has(open.id))
+      this.channels.set(open.id, new StdioChannel(open, this.peer, true, endedStreams));
   }
 
   private tellChannels(up: boolean): void {
@@ -316,7 +326,7 @@ class KeeperClient implements Keeper {
   }
 }
 
-function samePaths(open: StdioOpen, paths: StdioPaths): boolean {
+function samePaths(open: KeeperHello["stdio"][number]["open"], paths: StdioPaths): boolean {
   return (
     open.stdin.path === paths.stdin && open.stdout.path === paths.stdout && open.stderr.path === paths.stderr
   );

@@ -139,8 +139,6 @@ class RelayedInput {
 
 /** The streams of one process; exists from the request (or the keeper's hello) until closed. */
 export class StdioChannel {
-  /** An earlier daemon has passed on all outputs with their ends. */
-  hadEnded = false;
   private handlers: StdioHandlers | undefined;
   private readonly outputs = new Map<OutputStream, RelayedOutput>();
   private readonly inputStream: RelayedInput | undefined;
@@ -149,6 +147,7 @@ export class StdioChannel {
     readonly open: StdioOpen,
     peer: Peer,
     adopted: boolean,
+    private readonly ended: readonly number[] = [],
   ) {
     const handlers = (): StdioHandlers | undefined => this.handlers;
     const { stdin, stdout, stderr } = open;
@@ -164,6 +163,8 @@ export class StdioChannel {
     this.handlers = handlers;
     handlers.attached?.();
     for (const output of this.outputs.values()) output.report();
+    for (const name of ["stdout", "stderr"] as const)
+      if (this.ended.includes(this.open[name].stream)) handlers.ended?.(name);
     this.inputStream?.sendAck();
   }
 

@@ -18,6 +18,8 @@ interface Connection {
   readonly abort: AbortController;
   /** By number of the request: being answered, or the encoded answer (latin1: a string is a third of a buffer). */
   readonly requests: Map<number, typeof RUNNING | string>;
+  /** Requests below this number may have come to an earlier daemon. */
+  firstNew: number;
 }
 
 export class TaskRelay {
@@ -56,6 +58,17 @@ export class TaskRelay {
     for (const connection of open) this.connection(connection);
   }
 
+  /**
+   * At the first hello: requests of these connections that may have come to an earlier daemon. An older keeper does not say
+   * which, so there they all may.
+   */
+  mayHaveSeen(open: readonly number[], next?: readonly { connection: number; next: number }[]): void {
+    for (const connection of open) {
+      const known = next?.find((each) => each.connection === connection);
+      this.connection(connection).firstNew = known?.next ?? Number.POSITIVE_INFINITY;
+    }
+  }
+
   /** A {@link FrameType.TaskRequest}. */
   request(frame: Frame): void {
     const { stream, sequence } = frame;
@@ -73,7 +86,8 @@ export class TaskRelay {
       return;
     }
     const connection = this.connection(number);
-    const context = { connection: number, signal: connection.abort.signal };
+    const replayed = sequence < connection.firstNew;
+    const context = { connection: number, replayed, signal: connection.abort.signal };
     this.handler(message, context).then(
       (response) => this.answered(number, connection, sequence, response),
       (error: unknown) => {
@@ -107,7 +121,7 @@ export class TaskRelay {
   private connection(number: number): Connection {
     let connection = this.connections.get(number);
     if (connection === undefined) {
-      connection = { abort: new AbortController(), requests: new Map() };
+      connection = { abort: new AbortController(), requests: new Map(), firstNew: 0 };
       this.connections.set(number, connection);
     }
     return connection;

@@ -7,6 +7,12 @@
  */
 import { array, boolean, type Check, integer, object, oneOf, optional, string } from "../wire/json.ts";
 
+/**
+ * What the protocol has learned since the major version came: 1 = `process.adopt`, and in the hello the next request of each
+ * Task connection and the streams that have ended. Nothing that an older keeper lacks may be needed.
+ */
+export const KEEPER_PROTOCOL_MINOR = 1;
+
 const uint32 = integer(0, 0xffff_ffff);
 
 const mode = integer(0, 0o777);
@@ -111,6 +117,10 @@ export const keeperProcessExited = object({
 });
 export type KeeperProcessExited = ReturnType<typeof keeperProcessExited>;
 
+/** `process.adopt`: a process that a keeper has left that died. Nobody will say how it ends: code -1, signal 0. */
+export const processAdopt = object({ id: string, pid: integer(1), startTime: integer(0) });
+export type ProcessAdopt = ReturnType<typeof processAdopt>;
+
 export const keeperProcessRef = object({ id: string });
 export const keeperProcessSignal = object({ id: string, signal: integer(1, 64) });
 
@@ -158,9 +168,19 @@ export const keeperHello = object({
   keeper: string,
   pid: integer(1),
   processes: array(object({ id: string, identity: processIdentity, exited: optional(keeperProcessExited) })),
-  stdio: array(object({ open: stdioOpen, ended: boolean })),
+  stdio: array(
+    object({
+      open: stdioOpen,
+      /** All outputs have ended. */
+      ended: boolean,
+      /** The streams of those that have: their end has reached the FIFO. */
+      endedStreams: optional(array(uint32, 2)),
+    }),
+  ),
   /** Open Task connections. */
   connections: array(uint32),
+  /** Of each of them, the number that its next request will have. */
+  nextRequests: optional(array(object({ connection: uint32, next: integer(1) }))),
 });
 export type KeeperHello = ReturnType<typeof keeperHello>;
 
@@ -176,6 +196,7 @@ export const KEEPER_REQUESTS = {
   "process.fork": { params: processFork, result: startedProcess },
   "process.seal": { params: keeperProcessRef, result: nothing },
   "process.signal": { params: keeperProcessSignal, result: nothing },
+  "process.adopt": { params: processAdopt, result: nothing },
   "process.forget": { params: keeperProcessRef, result: nothing },
   /** `namespace` is a path below the keeper's /proc directory. */
   "uplink.make": { params: uplinkMake, result: object({ namespace: string }) },

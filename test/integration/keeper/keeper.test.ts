@@ -108,8 +108,19 @@ describe("the keeper", () => {
       expect(await exit).toMatchObject({ code: "KeeperLost" });
       expect(bench.keeper.pid).toBe(pid);
       expect(bench.keeper.inventory().processes).toEqual([]);
-      // The VM has outlived its keeper; the journal's undo is what finds it.
-      if (vm !== undefined) process.kill(vm.identity.pid, "SIGKILL");
+      // The VM has outlived its keeper; the next one takes it over by its pid and start time.
+      if (vm === undefined) throw new Error("there was no VM");
+      const { pid: vmPid, startTime } = vm.identity;
+      const later = { pid: vmPid, startTime: startTime + 1 };
+      await expect(bench.keeper.adopt("vm", later)).rejects.toMatchObject({ code: "ProcessNotFound" });
+      await bench.keeper.adopt("vm", vm.identity);
+      await bench.keeper.adopt("vm", vm.identity);
+      await expect(bench.keeper.adopt("vm", later)).rejects.toMatchObject({ code: "ProcessExists" });
+      const ended = bench.keeper.exited("vm");
+      await bench.keeper.signal("vm", 9);
+      expect(await ended).toEqual({ id: "vm", code: -1, signal: 0 });
+      await expect(bench.keeper.signal("vm", 9)).rejects.toMatchObject({ code: "ProcessNotRunning" });
+      await bench.keeper.forget("vm");
       await bench.keeper.spawn(shell("vm", "exit 3"));
       expect((await bench.keeper.exited("vm")).code).toBe(3);
       await bench.keeper.shutdown();

@@ -109,6 +109,26 @@ export function inputPromises(bench: () => KeeperBench): void {
     await vi.waitFor(() => expect(second.chunks).toEqual([{ offset: 9, text: "lost" }]));
   });
 
+  it("tells the next daemon which outputs have ended", async () => {
+    const paths = await bench().fifos("c", ["stdout", "stderr"]);
+    const recorder = new StdioRecorder();
+    const stdio = await bench().keeper.openStdio("c", paths, recorder);
+    const read = bench().readToEnd(paths.stdout);
+    await recorder.acked("stdout", 0);
+    stdio.data("stdout", 0, bytes("all"));
+    stdio.end("stdout", 3);
+    expect(await read).toBe("all");
+    await recorder.acked("stdout", 4);
+    const next = await bench().restartDaemon();
+    const ended: string[] = [];
+    await next.openStdio(
+      "c",
+      paths,
+      Object.assign(new StdioRecorder(), { ended: (name: string) => ended.push(name) }),
+    );
+    await vi.waitFor(() => expect(ended).toEqual(["stdout"]));
+  });
+
   it("refuses an ack of what was never sent", async () => {
     const paths = await bench().fifos("c", ["stdin"]);
     const stdio = await bench().keeper.openStdio("c", paths, new StdioRecorder());
@@ -138,13 +158,18 @@ export function taskPromises(bench: () => KeeperBench): void {
     const meanwhile = b.call(ttrpc("meanwhile"));
     const next = await bench().restartDaemon();
     const seen: string[] = [];
-    next.onTaskMessage(async (message) => {
+    const replayed = new Map<string, boolean>();
+    next.onTaskMessage(async (message, context) => {
       seen.push(ttrpcText(message));
+      replayed.set(ttrpcText(message), context.replayed);
       return ttrpc(`late: ${ttrpcText(message)}`, 2);
     });
     expect(ttrpcText(await slow)).toBe("late: slow");
     expect(ttrpcText(await meanwhile)).toBe("late: meanwhile");
     expect(seen.sort()).toEqual(["meanwhile", "slow"]);
+    await a.call(ttrpc("new"));
+    expect(replayed.get("slow")).toBe(true);
+    expect(replayed.get("new")).toBe(false);
   });
 
   it("tells whoever answers that containerd has hung up", async () => {

@@ -58,6 +58,8 @@ export class FakeKeeperHost {
   readonly stdio = new Map<string, FakeStdio>();
   readonly tasks = new Map<number, FakeTaskConnection>();
   readonly uplinks = new Set<string>();
+  /** Processes of a keeper that has died, by pid. */
+  readonly orphans = new Map<number, ProcessSpawn>();
   /** Paths of the networks that are watched, by id; they end with the daemon. */
   readonly networks = new Map<string, { readonly path: string; readonly onChanged: () => void }>();
   ended = false;
@@ -130,6 +132,16 @@ export class FakeKeeperHost {
   private refuseKnown(id: string): void {
     if (!this.processes.has(id)) return;
     throw blazarError("ProcessExists", "start a process", "the keeper has one of this name", { subject: id });
+  }
+
+  /** A process of an earlier keeper's; the test says by {@link exit} when it ends. */
+  adopt(id: string, identity: ProcessIdentity): void {
+    const known = this.processes.get(id)?.identity;
+    if (known?.pid === identity.pid && known.startTime === identity.startTime) return;
+    this.refuseKnown(id);
+    if (!this.orphans.has(identity.pid)) throw missing("ProcessNotFound", id, "it has ended");
+    const spec = this.orphans.get(identity.pid) as ProcessSpawn;
+    this.processes.set(id, { id, spec, identity, signals: [], sealed: true });
   }
 
   seal(id: string): void {
@@ -211,6 +223,11 @@ export class FakeKeeper implements Keeper {
     await this.host.hooks.onFork?.(request);
     if (signal?.aborted) throw cancelled(request.id);
     return this.host.fork(request);
+  }
+
+  async adopt(id: string, identity: ProcessIdentity): Promise<void> {
+    await this.link();
+    this.host.adopt(id, identity);
   }
 
   async seal(id: string): Promise<void> {

@@ -88,6 +88,8 @@ export class FakeStdio {
   private sent = 0;
   private started = false;
   private limit = 0;
+  /** Outputs that had ended when an earlier daemon died. */
+  private ended: OutputStream[] = [];
   /** True once `close` has been called. */
   closed = false;
 
@@ -122,9 +124,11 @@ export class FakeStdio {
     this.handlers = handlers;
     this.started = false;
     this.attached();
+    for (const name of this.ended) handlers.ended?.(name);
   }
 
   unbind(): void {
+    this.ended = [...this.outputs].filter(([, output]) => output.closed).map(([name]) => name);
     this.handlers = undefined;
     this.started = false;
   }

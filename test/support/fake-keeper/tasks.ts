@@ -6,6 +6,8 @@ interface Call {
   readonly resolve: (answer: Uint8Array) => void;
   /** Handed to the daemon that is there now. */
   handed: boolean;
+  /** An earlier daemon was there when it came. */
+  replayed: boolean;
 }
 
 export class FakeTaskConnection {
@@ -26,7 +28,7 @@ export class FakeTaskConnection {
   /** containerd sends a request: resolves with the answer, from whichever daemon. */
   call(message: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve) => {
-      const call = { message, resolve, handed: false };
+      const call = { message, resolve, handed: false, replayed: false };
       this.calls.add(call);
       this.hand(call);
     });
@@ -46,14 +48,18 @@ export class FakeTaskConnection {
 
   unserved(): void {
     this.handler = undefined;
-    for (const call of this.calls) call.handed = false;
+    for (const call of this.calls) {
+      call.handed = false;
+      call.replayed = true;
+    }
   }
 
   private hand(call: Call): void {
     const { handler } = this;
     if (handler === undefined || call.handed) return;
     call.handed = true;
-    handler(call.message, { connection: this.number, signal: this.abort.signal }).then(
+    const { replayed } = call;
+    handler(call.message, { connection: this.number, replayed, signal: this.abort.signal }).then(
       (answer) => {
         if (this.handler === handler && this.calls.delete(call)) call.resolve(answer);
       },

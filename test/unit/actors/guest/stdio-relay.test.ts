@@ -99,6 +99,27 @@ describe("a stdio relay", () => {
     await relay.drained;
   });
 
+  it("is drained of an output that an earlier daemon has ended, and waits for the other one", async () => {
+    const { relay, host, keeper, streams } = bench();
+    let drained = false;
+    void relay.drained.then(() => {
+      drained = true;
+    });
+    // as a keeper's client does, which tells it before the caller has the binding
+    await relay.open({
+      openStdio: async (id, paths, handlers) => {
+        handlers.ended?.("stdout");
+        return host.openStdio(id, paths, handlers);
+      },
+    });
+    await Promise.resolve();
+    expect(drained).toBe(false);
+    keeper()?.acknowledged("stderr", 0, 100);
+    streams.get(relay.streams.stderr)?.end?.(0);
+    keeper()?.acknowledged("stderr", 1, 100);
+    await relay.drained;
+  });
+
   it("without any FIFO is drained at once", async () => {
     const { relay, host } = bench({ stdout: "", stderr: "" });
     await relay.open(host);
