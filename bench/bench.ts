@@ -10,6 +10,7 @@ import { command as runCommand } from "../setup/lib/entry.ts";
 import { cancelled } from "../src/lib/async.ts";
 import { measureInspection } from "./commands/inspection.ts";
 import { report } from "./commands/report.ts";
+import { measureRestart } from "./commands/restart.ts";
 import { type BenchCommand, runBench } from "./commands/run.ts";
 import { parseHandlers } from "./node/variants.ts";
 
@@ -105,6 +106,14 @@ function program(): Command {
       measureInspection(flags.pods, flags.seed),
     );
   cli
+    .command("restart")
+    .description("how long the daemon is away when it is killed or restarted, and whether its pods run on")
+    .option("--pods <n>", "pods that run", count, 50)
+    .option("--json", "one JSON object as the last line of stdout, all else on stderr")
+    .action(async (flags: { readonly pods: number; readonly json?: boolean }) => {
+      process.exitCode = await measureRestart({ pods: flags.pods, json: flags.json === true });
+    });
+  cli
     .command("report")
     .description("figures and docs/performance.md from results files")
     .argument("[files...]", "one section each; default: the newest full run in bench/results")
@@ -117,7 +126,7 @@ function program(): Command {
 await runCommand(async () => {
   try {
     await program().parseAsync(process.argv);
-    return 0;
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     // commander has said what was wrong, or shown the help
     if (error instanceof Error && "exitCode" in error) return Number(error.exitCode);

@@ -7,6 +7,7 @@
 import { CommanderError } from "commander";
 import { program } from "./command-line/program.ts";
 import { reasonOf } from "./contracts/errors.ts";
+import { isMisuse } from "./contracts/misuse.ts";
 import { harmless } from "./lib/harmless.ts";
 
 /** The version in package.json; put in its place when this file is bundled (setup/lib/dist.ts). */
@@ -29,5 +30,5 @@ function exitCodeOf(error: unknown): number {
   process.stderr.write(`blazar: ${harmless(reasonOf(error), { lines: true, most: 16_384 })}\n`);
   // by name: each bundle has a BlazarError class of its own
   if (error instanceof Error && error.name !== "BlazarError") process.stderr.write(`${error.stack ?? ""}\n`);
-  return FAILED;
+  return isMisuse(error) ? MISUSED : FAILED;
 }

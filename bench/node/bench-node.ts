@@ -102,6 +102,24 @@ export class BenchNode {
     await this.node.restartBlazard({ config: inDirectory(config, this.directory) });
   }
 
+  /** Ends blazard, by SIGKILL if `kill`, and no pod. */
+  async stopBlazard(how: { readonly kill: boolean }): Promise<void> {
+    await this.node.stopBlazard(how);
+  }
+
+  /** Starts blazard again on what it finds; resolves once its sockets are there. */
+  async startBlazard(): Promise<void> {
+    await this.node.restartBlazard();
+  }
+
+  get controllerSocket(): string {
+    return join(this.node.stateDirectory, "blazar.sock");
+  }
+
+  get inspectionSocket(): string {
+    return this.node.inspectionSocket;
+  }
+
   /** Asks blazard for its own figures. Throws DeadlineExceeded if it does not write them. */
   metrics(): Promise<Metrics> {
     return this.node.metrics();

@@ -10,8 +10,8 @@ import { mountsBelow } from "../host/mounts.ts";
 import { processesOf } from "../host/processes.ts";
 import type { NodePlaces } from "./blazard-config.ts";
 
-/** An original, the paused VM that others are forked from, stays as long as its node. */
-const OF_THE_NODE = /^original-/;
+/** An original, the paused VM that others are forked from, and the pool's VMs belong to their node. */
+const OF_THE_NODE = /^(original|pool)-/;
 
 /** Something that should not be there any more. */
 export interface Leftover {

@@ -42,11 +42,21 @@ export function sandboxPath(sandbox: string, boot: string | undefined): string {
 }
 
 /** `a.b.c` → `a`, `a.b`, `a.b.c`. */
-export function activePaths(path: string): string[] {
-  if (path === "") return [];
+export function activePaths(path: string): readonly string[] {
+  if (path === "") return NONE;
+  const known = active.get(path);
+  if (known !== undefined) return known;
   const names = path.split(".");
-  return names.map((_, index) => names.slice(0, index + 1).join("."));
+  const found = names.map((_, index) => names.slice(0, index + 1).join("."));
+  // a recording may be of anything
+  if (active.size < MOST_KNOWN) active.set(path, found);
+  return found;
 }
+
+/** Charts have some dozen paths. */
+const MOST_KNOWN = 256;
+const NONE: readonly string[] = [];
+const active = new Map<string, readonly string[]>();
 
 const paths = new Map<string, string>();
 

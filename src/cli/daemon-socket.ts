@@ -18,17 +18,22 @@ export interface DaemonOptions {
 const SOCKET_NAME = "inspection.sock";
 const DEFAULT_STATE_DIRECTORY = "/run/blazar";
 
-/** Throws InvalidConfig. */
+/**
+ * Throws InvalidConfig.
+ * @param loaded what the configuration says, if it has been loaded already
+ */
 export async function daemonSocket(
   { address, config }: DaemonOptions,
   env: NodeJS.ProcessEnv,
+  loaded?: Config,
 ): Promise<string> {
   if (address !== undefined) return address.replace(/^unix:(\/\/)?/, "");
   if (config === undefined) return env["BLAZAR_ADDRESS"] ?? join(DEFAULT_STATE_DIRECTORY, SOCKET_NAME);
+  if (loaded !== undefined) return inspectionSocket(loaded);
   const { loadConfig } = await import("../daemon/config/load.ts");
   return inspectionSocket(await loadConfig(config));
 }
 
-export function inspectionSocket({ daemon, inspection }: Config): string {
+function inspectionSocket({ daemon, inspection }: Config): string {
   return inspection.socket ?? join(daemon.state_directory, SOCKET_NAME);
 }

@@ -10,7 +10,7 @@ import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/
 import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
 import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
 import { NODE_HOST } from "../standalone/doctor/node-host.ts";
-import { type DaemonOptions, inspectionSocket } from "./daemon-socket.ts";
+import { type DaemonOptions, daemonSocket } from "./daemon-socket.ts";
 
 export interface ExamineOptions extends DaemonOptions {
   readonly containerdConfig?: string;
@@ -32,7 +32,7 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   const subject: Subject = {
     ...{ host: NODE_HOST, config, parts },
     containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
-    daemon: await runningDaemon(options.address ?? inspectionSocket(config)),
+    daemon: await runningDaemon(await daemonSocket(options, process.env, config)),
   };
   const valid = ok(name, options.config ?? "defaults");
   return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];

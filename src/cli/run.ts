@@ -3,7 +3,8 @@
  *
  * What is wrong with the command line is said before anything is started.
  */
-import { type BlazarError, blazarError } from "../contracts/errors.ts";
+import type { BlazarError } from "../contracts/errors.ts";
+import { misuse } from "../contracts/misuse.ts";
 import { readMachine } from "../standalone/machine.ts";
 import type { RootSource } from "../standalone/rootfs-store.ts";
 import { runCommand } from "../standalone/run.ts";
@@ -60,5 +61,5 @@ function environment(given: readonly string[]): string[] {
 }
 
 function invalid(subject: string, reason: string, remedy?: string): BlazarError {
-  return blazarError("InvalidArgument", "read the command line", reason, { subject, remedy });
+  return misuse(reason, { subject, remedy });
 }

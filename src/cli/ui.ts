@@ -3,7 +3,7 @@
  */
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { blazarError } from "../contracts/errors.ts";
+import { misuse } from "../contracts/misuse.ts";
 import { chartDefinitions } from "../observe/charts/definitions.ts";
 import { PageServer } from "../page/server.ts";
 import { InspectionClient } from "../rpc/inspection/client.ts";
@@ -38,8 +38,8 @@ export async function ui(options: UiOptions): Promise<number> {
 function readPort(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port <= LAST_PORT) return port;
-  const about = { subject: text, remedy: "for example: --port 8080" };
-  throw blazarError("InvalidArgument", "read --port", "this is no port", about);
+  const about = { subject: `--port ${text}`, remedy: "for example: --port 8080" };
+  throw misuse("this is no port", about);
 }
 
 /** Resolves at Ctrl-C or SIGTERM. */

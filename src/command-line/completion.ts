@@ -30,7 +30,8 @@ _blazar() {
   found=("\${(@f)$(blazar ${COMPLETE} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ -n "\${found[1]}" ]]; then compadd -- $found; else _files; fi
 }
-compdef _blazar blazar
+# a file of $fpath is loaded by the first completion, which it answers at once
+if [[ "\${funcstack[1]}" == _blazar ]]; then _blazar "$@"; else compdef _blazar blazar; fi
 `,
 };
 

@@ -19,10 +19,19 @@ Exit codes:
 /** Commands that see to their output themselves: `run` tells the command in the VM that nobody reads it any more. */
 const OWN_OUTPUT: ReadonlySet<string> = new Set(["run", "serve"]);
 
+/** Exit code if the output cannot be written: whoever reads it must not take a part for the whole. */
+const NOT_WRITTEN = 70;
+
 /** A reader that has seen enough, such as head(1), is no error. */
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit();
-  throw error;
+  process.stderr.write(`blazar: cannot write the output: ${error.message}\n`);
+  process.exit(NOT_WRITTEN);
+}
+
+/** Nobody reads what is said beside the output; the work goes on. */
+function onMessageError(): void {
+  // there is nowhere to say it
 }
 
 /** A repeatable option's values, in order. */
@@ -37,6 +46,7 @@ export function program(version: string): Command {
   cli.version(version).showHelpAfterError().enablePositionalOptions().exitOverride();
   cli.addHelpText("after", EXIT_CODES);
   process.stdout.on("error", onOutputError);
+  process.stderr.on("error", onMessageError);
   cli.hook("preAction", (_, action) => {
     if (action.parent === cli && OWN_OUTPUT.has(action.name())) process.stdout.off("error", onOutputError);
   });

@@ -1,14 +1,14 @@
 /**
  * Values of options, read from the command line.
  */
-import { blazarError } from "../contracts/errors.ts";
+import { misuse } from "../contracts/misuse.ts";
 import { parseSize } from "../lib/sizes.ts";
 
 /** Throws InvalidArgument. */
 export function countOption(name: string, given: string | undefined, fallback: number): number {
   if (given === undefined) return fallback;
   if (/^\d{1,9}$/.test(given)) return Number(given);
-  throw blazarError("InvalidArgument", "read the command line", "it is no number", {
+  throw misuse("it is no number", {
     subject: `${name} ${given}`,
   });
 }
@@ -19,5 +19,5 @@ export function sizeOption(name: string, given: string | undefined, fallback: nu
   const bytes = parseSize(given);
   if (bytes !== undefined) return bytes;
   const about = { subject: `${name} ${given}`, remedy: "write 64K or 1M" };
-  throw blazarError("InvalidArgument", "read the command line", "it is no size", about);
+  throw misuse("it is no size", about);
 }

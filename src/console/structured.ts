@@ -5,7 +5,7 @@
  * has no escapes that all readers know, so its texts are made harmless first.
  */
 import { stringify } from "yaml";
-import { blazarError } from "../contracts/errors.ts";
+import { misuse } from "../contracts/misuse.ts";
 import { harmlessData } from "../lib/harmless.ts";
 
 /** What `-o` takes. */
@@ -21,7 +21,7 @@ export function outputFormat<Format extends string>(
   const format = formats.find((each) => each === given);
   if (format !== undefined) return format;
   const about = { subject: `-o ${given}`, remedy: `there are ${formats.join(", ")}` };
-  throw blazarError("InvalidArgument", "read the command line", "there is no such format", about);
+  throw misuse("there is no such format", about);
 }
 
 export function structured(value: unknown, format: "json" | "yaml"): string {

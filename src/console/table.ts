@@ -17,10 +17,15 @@ export function table(rows: readonly (readonly string[])[], screen: Pick<Screen,
 
 /** Cells of each column. */
 export function columnWidths(rows: readonly (readonly string[])[]): number[] {
-  const columns = Math.max(0, ...rows.map(({ length }) => length));
+  const columns = greatest(rows, ({ length }) => length);
   return Array.from({ length: columns }, (_, index) =>
-    Math.max(...rows.map((row) => stringWidth(row[index] ?? ""))),
+    greatest(rows, (row) => stringWidth(row[index] ?? "")),
   );
+}
+
+/** Not by Math.max, which takes a hundred thousand arguments at most: a history in lines may be longer. */
+export function greatest<Item>(items: readonly Item[], sizeOf: (item: Item) => number): number {
+  return items.reduce((most, item) => Math.max(most, sizeOf(item)), 0);
 }
 
 /** One row; a cell that is too wide shifts those after it. */
@@ -67,7 +72,7 @@ const PARTS = /\p{Cc}\[[0-9;]*m|./gsu;
 
 /** Lines of `name: value`, values in one column. */
 export function fields(rows: readonly (readonly [string, string])[], screen: Screen): string {
-  const width = Math.max(...rows.map(([name]) => name.length)) + 1;
+  const width = greatest(rows, ([name]) => name.length) + 1;
   return rows
     .map(([name, value]) => `${fitted(`${padded(`${name}:`, width)}${GAP}${value}`, screen.columns)}\n`)
     .join("");

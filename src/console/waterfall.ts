@@ -8,7 +8,7 @@ import type { HistoryEntry } from "../contracts/inspection.ts";
 import { harmless } from "../lib/harmless.ts";
 import { moment, span } from "./quantities.ts";
 import type { Paint, Screen } from "./screen.ts";
-import { fitted, padded, table } from "./table.ts";
+import { fitted, greatest, padded, table } from "./table.ts";
 
 /** A pause of this length begins another burst, unless something is under way. */
 const PAUSE_MS = 500;
@@ -65,8 +65,11 @@ function rows(burst: Burst, depths: ReadonlyMap<number, number>, screen: Screen)
     ];
   });
   const heading = ["ID", "BY", "AT", "TOOK", "WHAT"];
-  const widths = heading.map((_, index) =>
-    Math.max(...[heading, ...texts].map((row) => row[index]?.length ?? 0)),
+  const widths = heading.map((name, index) =>
+    Math.max(
+      name.length,
+      greatest(texts, (row) => row[index]?.length ?? 0),
+    ),
   );
   const left = widths.reduce((sum, width) => sum + width + 2, 0);
   const room = Math.min(MOST_BAR, screen.columns - left);

@@ -29,7 +29,7 @@ import { openSnapshots, readLower } from "./snapshots.ts";
 import { lockState } from "./state-lock.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
-const CALLS_MS = 500;
+const CALLS_MS = 300;
 /** Ending warm VMs, and then each part, may take this long. What is left is in journals, for the next daemon. */
 const ENDS_MS = 1_000;
 const PARTS_MS = 300;
@@ -90,10 +90,11 @@ export async function wireDaemon(
       ahead?.start();
     },
     async leave() {
+      // pods are served meanwhile
+      await within(Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]), ENDS_MS);
       // the keeper gives them to the next daemon, and those without an answer as well
       keeper.onTaskMessage(() => new Promise(() => undefined));
-      const warm = Promise.all([core.pool.close(), core.original?.close(), ahead?.close()]);
-      await Promise.all([controller.drain(CALLS_MS), within(warm, ENDS_MS)]);
+      await controller.drain(CALLS_MS);
       await within(
         Promise.all([inspection?.close(), events.close(), metrics.close(), core.close()]),
         PARTS_MS,

@@ -1,7 +1,8 @@
 /**
  * The options `--memory` and `--cpus` of commands that start a VM.
  */
-import { type BlazarError, blazarError } from "../contracts/errors.ts";
+import type { BlazarError } from "../contracts/errors.ts";
+import { misuse } from "../contracts/misuse.ts";
 import { parseSize } from "../lib/sizes.ts";
 import { LEAST_MEMORY_BYTES } from "../vmm/common/spec.ts";
 
@@ -40,5 +41,5 @@ function cpus(given: string | undefined): number | undefined {
 }
 
 function invalid(subject: string, reason: string): BlazarError {
-  return blazarError("InvalidArgument", "read the command line", reason, { subject });
+  return misuse(reason, { subject });
 }

@@ -156,6 +156,8 @@ describe("an operator", () => {
     expect((await blazar("why", "nobody")).code).toBe(70);
     expect((await blazar("why")).code).toBe(64);
     expect((await blazar("ps", "-o", "xml")).code).toBe(64);
+    expect((await blazar("events", "--last", "many")).code).toBe(64);
+    expect((await blazar("logs", "nobody", "--vmm", "--agent")).code).toBe(64);
     const away = await blazar("ps", "--address", "/nowhere.sock");
     expect(away).toMatchObject({ code: 70, stdout: "" });
     expect(away.stderr).toContain("/nowhere.sock");

@@ -70,7 +70,7 @@ describe("blazar run", () => {
 
   it("refuses a wrong option before it starts anything", async () => {
     const { code, stderr, remains } = await runBlazar(["--memory", "lots", "--", "true"]);
-    expect(code).toBe(70);
+    expect(code).toBe(64);
     expect(stderr).toContain('"lots" is not a size');
     expect(remains).toEqual([]);
   });

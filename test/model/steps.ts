@@ -1,7 +1,7 @@
 /**
  * What may happen in a history of the model test, and what may be wrong with its world: the generators.
  */
-import { fc } from "@fast-check/vitest";
+import fc from "fast-check";
 import { blazarError } from "../../src/contracts/errors.ts";
 import type { VmSource } from "../../src/contracts/vm.ts";
 import type { GuestFaults } from "../support/fake-guest/guest.ts";

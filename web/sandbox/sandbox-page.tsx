@@ -120,8 +120,9 @@ function useEndOrNow({ summary, history }: SandboxDetail, replayed: boolean): nu
 
 /** The creation, as the sandbox's own chart tells it; the call that asked for it came a little earlier. */
 function firstOf({ summary, history }: SandboxDetail): number {
-  const began = history.filter(({ kind, chart }) => kind === "transition" && chart === "sandbox");
-  return began.length === 0 ? summary.createdAt : Math.min(...began.map(({ at }) => at));
+  const moves = history.filter(({ kind, chart }) => kind === "transition" && chart === "sandbox");
+  const first = moves.reduce((earliest, { at }) => Math.min(earliest, at), Number.POSITIVE_INFINITY);
+  return moves.length === 0 ? summary.createdAt : first;
 }
 
 /** While a VM comes to be, its chart tells more than that of the sandbox. */

@@ -238,13 +238,18 @@ export class Container {
     this.forget(execId);
   }
 
+  /** The guest knows nothing yet that could be killed: the creation is undone. False: the container has been made. */
+  callOff(): boolean {
+    if (this.actor?.getSnapshot().matches("creating") !== true) return false;
+    this.actor.send({ type: "container.lost" });
+    return true;
+  }
+
   /** Kills everything in the container and waits until its processes have ended, or the signal aborts. */
   async kill(signal: AbortSignal): Promise<void> {
     const running = [...this.processes.values()].filter((record) => record.mayRun);
     if (running.length === 0) return;
-    // the guest knows nothing yet that could be killed: its creation is called off and undone
-    if (this.actor?.getSnapshot().matches("creating") === true) this.actor.send({ type: "container.lost" });
-    else await this.signal("", SIGKILL, true).catch(unlessGone);
+    if (!this.callOff()) await this.signal("", SIGKILL, true).catch(unlessGone);
     await new Promise<void>((resolve) => {
       const forget = onAbort(signal, resolve);
       void Promise.all(running.map((record) => record.exited)).then(() => {

@@ -31,7 +31,6 @@ export class HeldResources {
     number,
     { readonly done: Promise<void>; readonly description: string }
   >();
-  private toldUnwritable = false;
 
   constructor(
     private readonly id: string,
@@ -76,7 +75,7 @@ export class HeldResources {
   /** Somebody has adopted everything: empties the journal and removes it. */
   async handOver(): Promise<void> {
     const { journal } = this;
-    await Promise.all(journal.outstanding().map(({ ref }) => this.tellUndone(journal, ref)));
+    await Promise.all(journal.outstanding().map(({ ref }) => journal.undone(ref)));
     await this.close();
   }
 
@@ -100,7 +99,7 @@ export class HeldResources {
     const journal = this.file;
     if (journal === undefined) return;
     const found = journal.outstanding().filter(({ resource }) => chosen(resource));
-    await Promise.all(found.map(({ ref }) => this.tellUndone(journal, ref)));
+    await Promise.all(found.map(({ ref }) => journal.undone(ref)));
   }
 
   /** Descriptions of the resources that are being undone now: what a caller waits for. */
@@ -146,16 +145,7 @@ export class HeldResources {
       this.logger.error({ err: error, resource }, "could not undo a resource of the sandbox");
       throw error;
     }
-    await this.tellUndone(journal, ref);
-  }
-
-  /** A full disk keeps nothing from being undone: a later daemon would undo it once more, and find nothing. */
-  private async tellUndone(journal: Journal, ref: number): Promise<void> {
-    await journal.undone(ref).catch((error: unknown) => {
-      if (!this.toldUnwritable)
-        this.logger.error({ err: error }, "the journal cannot be written: resources are undone without it");
-      this.toldUnwritable = true;
-    });
+    await journal.undone(ref);
   }
 
   private step(name: string, work: () => Promise<void>): Promise<void> {

@@ -39,6 +39,8 @@ export interface Journal {
 
 /** As many entries of the history are written whatever they are; later ones only if they are of the sandbox itself. */
 const MOST_HISTORY = 4096;
+/** What has happened waits so long for other lines. */
+const HISTORY_MS = 20;
 /** A longer journal is written anew, with what still says something. */
 const MOST_BYTES = 1024 * 1024;
 const MOST_LINES = 8192;
@@ -63,6 +65,7 @@ export class FileJournal implements Journal {
   private readonly owedRefs = new Set<number>();
   private readonly owedFacts = new Map<string, unknown>();
   private retry: NodeJS.Timeout | undefined;
+  private historyDue: NodeJS.Timeout | undefined;
   private closed = false;
   /** Lines that are kept as they are. */
   private unreadable: readonly string[] = [];
@@ -147,7 +150,10 @@ export class FileJournal implements Journal {
     const isOwn = entry.chart === "sandbox" || entry.chart === "boot";
     if (this.historyLines >= MOST_HISTORY && !isOwn) return;
     this.historyLines += 1;
-    this.append({ type: "history", at: this.now(), entry }).catch(() => undefined);
+    if (this.closed) return;
+    this.unwritten.push({ type: "history", at: this.now(), entry });
+    // with whatever is written next: a line is soon made, and a write takes as long as several
+    this.historyDue ??= setTimeout(() => this.soon().catch(() => undefined), HISTORY_MS);
   }
 
   outstanding(): Outstanding[] {
@@ -157,6 +163,7 @@ export class FileJournal implements Journal {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.retry);
+    if (this.unwritten.length > 0) this.soon().catch(() => undefined);
     await this.queue;
     if (this.owes && this.open.size > 0) await this.flush().catch(() => undefined);
     await this.file.close();
@@ -184,6 +191,8 @@ export class FileJournal implements Journal {
 
   private async flush(): Promise<void> {
     this.next = undefined;
+    clearTimeout(this.historyDue);
+    this.historyDue = undefined;
     const entries = this.unwritten;
     this.unwritten = [];
     const owed = this.owed();

@@ -3,7 +3,7 @@
  */
 import { find } from "../../console/asked.ts";
 import { exec as run } from "../../console/exec/exec.ts";
-import { blazarError } from "../../contracts/errors.ts";
+import { misuse } from "../../contracts/misuse.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { withDaemon } from "./session.ts";
 
@@ -21,7 +21,7 @@ export async function exec(word: string, words: readonly string[], options: Exec
   const interactive = options.interactive === true || command.length === 0;
   if (terminal && interactive && !process.stdin.isTTY) {
     const about = { subject: "--tty", remedy: "leave it out, or call it from a terminal" };
-    throw blazarError("InvalidArgument", "read the command line", "standard input is no terminal", about);
+    throw misuse("standard input is no terminal", about);
   }
   return await withDaemon(options, async (daemon) => {
     const { id } = await find(daemon, word);

@@ -6,8 +6,8 @@
 import { find } from "../../console/asked.ts";
 import { LogText } from "../../console/log-text.ts";
 import { sizeOption } from "../../console/options.ts";
-import { blazarError } from "../../contracts/errors.ts";
 import type { LogName } from "../../contracts/inspection.ts";
+import { misuse } from "../../contracts/misuse.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { untilInterrupted, withDaemon } from "./session.ts";
 
@@ -53,5 +53,5 @@ function wantedLog(options: LogsOptions): LogName {
   const [log = "console", ...more] = LOGS.filter((name) => options[name] === true);
   if (more.length === 0) return log;
   const about = { subject: `--${more.join(" --")}` };
-  throw blazarError("InvalidArgument", "read the command line", "one log is shown at a time", about);
+  throw misuse("one log is shown at a time", about);
 }

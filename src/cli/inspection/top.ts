@@ -3,7 +3,7 @@
  */
 import { topLive, topOnce } from "../../console/top/live.ts";
 import { ORDERS, type Order } from "../../console/top/usage-table.ts";
-import { blazarError } from "../../contracts/errors.ts";
+import { misuse } from "../../contracts/misuse.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { screenNow, withDaemon, write } from "./session.ts";
 
@@ -31,5 +31,5 @@ function wantedOrder(given = "cpu"): Order {
     subject: `--sort ${given}`,
     remedy: `there are ${orders.map((each) => each.replace(" ", "-")).join(", ")}`,
   };
-  throw blazarError("InvalidArgument", "read the command line", "there is no such order", about);
+  throw misuse("there is no such order", about);
 }

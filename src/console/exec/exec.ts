@@ -7,6 +7,7 @@
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { InspectionClient } from "../../rpc/inspection/client.ts";
 import { LogText } from "../log-text.ts";
+import { GiveUp } from "./give-up.ts";
 
 export interface ExecView {
   readonly id: string;
@@ -31,7 +32,10 @@ export async function exec(
   const call = daemon.exec();
   const size = () => (stdout.isTTY ? { rows: stdout.rows, columns: stdout.columns } : DEFAULT_SIZE);
   const tellSize = () => call.write({ resize: size() });
+  const giveUp = new GiveUp();
+  let leave = (): void => undefined;
   const input = (bytes: Buffer) => {
+    if (terminal && giveUp.typed(bytes, Date.now())) return leave();
     if (call.write({ stdin: bytes })) return;
     stdin.pause();
     call.once("drain", () => stdin.resume());
@@ -48,7 +52,9 @@ export async function exec(
     if (terminal) stdout.on("resize", tellSize);
     return await new Promise<number>((resolve, reject) => {
       let status: number | undefined;
+      leave = () => reject(silent(id));
       call.on("data", (message) => {
+        giveUp.heard();
         if (message.stdout !== undefined) wait(call, show.stdout(message.stdout), stdout);
         if (message.stderr !== undefined) wait(call, show.stderr(message.stderr), stderr);
         status ??= message.status;
@@ -77,6 +83,18 @@ function wait(call: NodeJS.ReadableStream, ready: boolean, stream: NodeJS.WriteS
   if (ready) return;
   call.pause();
   stream.once("drain", () => call.resume());
+}
+
+function silent(id: string): BlazarError {
+  const remedy = "blazar why says what the sandbox waits for";
+  return blazarError(
+    "GuestNotReady",
+    "go on with the command",
+    "Ctrl-C came three times, and nothing from the guest",
+    {
+      ...{ subject: id, remedy },
+    },
+  );
 }
 
 function unanswered(id: string): BlazarError {

@@ -38,15 +38,27 @@ export function instantsOf({ history }: Pick<SandboxDetail, "history">): Instant
 
 /** How things were when the instants up to and with number `last` had come. */
 export function momentAfter(instants: readonly Instant[], last: number): Moment {
+  let moment: Moment = { state: "", charts: new Map(), goingOn: [] };
+  for (const next of momentsAfter(instants.slice(0, last + 1))) moment = next;
+  return moment;
+}
+
+/** How things were after each instant, one after the other; a moment holds until the next one is asked for. */
+export function* momentsAfter(instants: readonly Instant[]): Generator<Moment> {
   const charts = new Map<ChartKey, string>();
   const goingOn = new Map<number, HistoryEntry>();
-  for (const { entry, what } of instants.slice(0, last + 1)) {
+  for (const { entry, what } of instants) {
     if (what === "began") goingOn.set(entry.id, entry);
     if (what === "ended") goingOn.delete(entry.id);
     if (entry.kind === "transition" && entry.chart !== undefined) charts.set(entry.chart, entry.to ?? "");
+    yield {
+      state: sandboxPath(charts.get("sandbox") ?? "", charts.get("boot")),
+      charts,
+      get goingOn() {
+        return [...goingOn.values()];
+      },
+    };
   }
-  const state = sandboxPath(charts.get("sandbox") ?? "", charts.get("boot"));
-  return { state, charts, goingOn: [...goingOn.values()] };
 }
 
 /** Where stepping begins and goes to: a chart moved, or a call began or ended. */

@@ -8,7 +8,7 @@ import type { Screen } from "../screen.ts";
 import { fitted, padded, table } from "../table.ts";
 import { entryText } from "../waterfall.ts";
 import type { Recording } from "./file.ts";
-import { type Instant, instantsOf, momentAfter } from "./instants.ts";
+import { type Instant, instantsOf, momentAfter, momentsAfter } from "./instants.ts";
 
 /** Instants that are shown around the present one. */
 const BEFORE = 8;
@@ -50,9 +50,10 @@ export function replayPage(
 export function replayLines(recording: Recording, screen: Screen): string {
   const instants = instantsOf(recording);
   const { createdAt } = recording.summary;
+  const states = Array.from(momentsAfter(instants), ({ state }) => harmless(state) || "-");
   const rows = instants.map((instant, index) => [
     `+${span(instant.at - createdAt)}`,
-    harmless(momentAfter(instants, index).state) || "-",
+    states[index] ?? "",
     `${SIGNS[instant.what]} ${textOf(instant)}`,
   ]);
   const { summary } = recording;
@@ -60,13 +61,14 @@ export function replayLines(recording: Recording, screen: Screen): string {
 }
 
 /** The same for programs. */
-export function replaySteps(recording: Recording): unknown[] {
+export function* replaySteps(recording: Recording): Generator<object> {
   const instants = instantsOf(recording);
-  return instants.map(({ at, what, entry }, index) => {
-    const { state, charts, goingOn } = momentAfter(instants, index);
+  let index = 0;
+  for (const { state, charts, goingOn } of momentsAfter(instants)) {
+    const { at, what, entry } = instants[index++] as Instant;
     const chartStates = Object.fromEntries(charts);
-    return { at, what, state, charts: chartStates, goingOn: goingOn.map(({ id }) => id), entry };
-  });
+    yield { at, what, state, charts: chartStates, goingOn: goingOn.map(({ id }) => id), entry };
+  }
 }
 
 function section(title: string, rows: readonly (readonly string[])[], screen: Screen): string {

@@ -236,7 +236,7 @@ export const CONFIG_SCHEMA = {
       2,
       1000,
       5,
-      "A sandbox is stuck when a state that waits takes so many times as long as 99 of 100 did before. Where too little is known yet, half of the state's deadline counts.",
+      "A sandbox is stuck when a state that waits takes so many times as long as 99 of 100 did before. Where too little is known yet, half of the state's deadline counts. A sandbox whose VMM is halted is stuck, too.",
     ),
     stuck_least: milliseconds(10_000, "No state is stuck before it has taken so long."),
   },

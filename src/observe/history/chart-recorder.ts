@@ -17,8 +17,8 @@ export interface ChartView {
   readonly chart: ChartName;
   /** Of the innermost active state. */
   readonly path: string;
-  /** When each active state was entered. */
-  readonly entered: ReadonlyMap<string, number>;
+  /** When an active state was entered; undefined: it is not active. */
+  entered(path: string): number | undefined;
   /** What the chart knows, redacted; see context.ts. */
   readonly context: Readonly<Record<string, unknown>>;
   /** How long each wait may take; see contracts/deadlines.ts. */
@@ -47,19 +47,26 @@ export interface ChartMove {
 class Track implements ChartView {
   readonly ended = false;
   path = "";
-  entered: ReadonlyMap<string, number> = new Map();
+  /** When each active state was entered, outer ones first. */
+  since: readonly number[] = [];
   /** The entry that what happens now in this chart is caused by. */
   current: number | undefined;
   /** Its last transition. */
   transition: number | undefined;
   /** The event that it deals with now, and where that has led so far. */
   pending: { readonly event: object; snapshot: AnyMachineSnapshot } | undefined;
+  /** Events that were sent to it and are not dealt with yet, and what has caused them. They are dealt with in this order. */
+  sent: { readonly event: object; readonly cause: number }[] = [];
 
   constructor(
     readonly key: ChartKey,
     readonly chart: ChartName,
     readonly actor: AnyActorRef,
   ) {}
+
+  entered(path: string): number | undefined {
+    return this.since[activePaths(this.path).indexOf(path)];
+  }
 
   get context(): Readonly<Record<string, unknown>> {
     return contextOf(this.chart, this.raw);
@@ -74,7 +81,26 @@ class Track implements ChartView {
   }
 }
 
+/** A chart as it was last. */
+class Frozen implements ChartView {
+  readonly ended = true;
+
+  constructor(
+    readonly key: ChartKey,
+    readonly chart: ChartName,
+    readonly path: string,
+    readonly since: readonly number[],
+    readonly context: Readonly<Record<string, unknown>>,
+    readonly deadlines: Readonly<Record<string, number>>,
+  ) {}
+
+  entered(path: string): number | undefined {
+    return this.since[activePaths(this.path).indexOf(path)];
+  }
+}
+
 interface Effect {
+  readonly actor: AnyActorRef;
   readonly entry: number;
   readonly track: Track;
 }
@@ -82,11 +108,9 @@ interface Effect {
 export class ChartRecorder {
   /** By actor; those that run, and the sandbox's own. */
   private readonly tracks = new Map<AnyActorRef, Track>();
-  private readonly effects = new Map<AnyActorRef, Effect>();
-  /** Events that were sent and not yet dealt with. */
-  private readonly causes = new WeakMap<object, number>();
+  private effects: Effect[] = [];
   /** The charts of a VM's boot and of the sandbox are shown after their end. */
-  private ended: ChartView[] = [];
+  private ended: readonly Frozen[] = [];
 
   constructor(
     private readonly entries: Entries,
@@ -96,6 +120,10 @@ export class ChartRecorder {
 
   /** As they are now: the sandbox's first. */
   get charts(): readonly ChartView[] {
+    return this.views;
+  }
+
+  private get views(): readonly (Track | Frozen)[] {
     const running = [...this.tracks.values()];
     return [...running.slice(0, 1), ...this.ended, ...running.slice(1)];
   }
@@ -103,8 +131,7 @@ export class ChartRecorder {
   /** The effect that was begun last and goes on, of a chart if one is named. */
   effectOf(key: ChartKey | undefined): number | undefined {
     let found: number | undefined;
-    for (const { entry, track } of this.effects.values())
-      if (key === undefined || track.key === key) found = entry;
+    for (const { entry, track } of this.effects) if (key === undefined || track.key === key) found = entry;
     return found;
   }
 
@@ -112,16 +139,17 @@ export class ChartRecorder {
     // xstate's type for other people's actors; these are its own
     const actor = event.actorRef as AnyActorRef;
     if (event.type === "@xstate.microstep") return this.stepped(actor, event);
-    if (event.type === "@xstate.snapshot") return this.settled(actor, event.event.type);
+    if (event.type === "@xstate.snapshot") return this.settled(actor, event.event);
     if (event.type === "@xstate.event")
-      this.sent(actor, event.sourceRef as AnyActorRef | undefined, event.event);
+      return this.sent(actor, event.sourceRef as AnyActorRef | undefined, event.event);
+    if (event.type === "@xstate.actor" && this.tracks.size === 0) hearDirectly(actor, this.inspect);
   };
 
   /** Everything that is shown of the charts from now on is what they are now. */
   freeze(): readonly ChartView[] {
-    const frozen = this.charts.filter(({ chart }) => chart === "sandbox" || chart === "boot").map(frozenView);
+    const frozen = this.views.filter(({ chart }) => chart === "sandbox" || chart === "boot").map(frozenView);
     this.tracks.clear();
-    this.effects.clear();
+    this.effects = [];
     this.ended = frozen;
     return frozen;
   }
@@ -133,7 +161,7 @@ export class ChartRecorder {
     const track = this.tracks.get(target);
     if (track === undefined) return;
     const cause = this.causeOf(track, source, from);
-    if (cause !== undefined) this.causes.set(event, cause);
+    if (cause !== undefined) track.sent.push({ event, cause });
     // a chart that is an effect itself also sends to itself, by its deadlines
     if (source !== undefined && source !== target) this.effectEnded(source, event);
   }
@@ -146,7 +174,7 @@ export class ChartRecorder {
     if (source === undefined) return this.observer.cause(track.key);
     // a deadline that has passed is the state's own
     if (from === track) return track.transition;
-    return this.effects.get(source)?.entry ?? from?.current;
+    return this.effectBy(source)?.entry ?? from?.current;
   }
 
   private began(actor: AnyActorRef, parent: Track | undefined): void {
@@ -161,14 +189,14 @@ export class ChartRecorder {
         at: this.now(),
         name: String(actor.src),
       });
-      this.effects.set(actor, { entry, track: parent });
+      this.effects.push({ actor, entry, track: parent });
     }
     if (chart === undefined) return;
     const snapshot = actor.getSnapshot() as AnyMachineSnapshot;
     const track = new Track(keyOf(chart, snapshot.context), chart, actor);
     if (chart === "boot") this.ended = this.ended.filter(({ key }) => key !== "boot");
     this.tracks.set(actor, track);
-    track.current = this.effects.get(actor)?.entry ?? parent?.current ?? this.observer.cause(track.key);
+    track.current = this.effectBy(actor)?.entry ?? parent?.current ?? this.observer.cause(track.key);
     this.move(track, "", snapshot);
   }
 
@@ -184,13 +212,15 @@ export class ChartRecorder {
   }
 
   /** An actor has dealt with an event, and whatever that has started is started. */
-  private settled(actor: AnyActorRef, type: string): void {
+  private settled(actor: AnyActorRef, event: { readonly type: string }): void {
     const track = this.tracks.get(actor);
     if (track !== undefined) {
       this.flush(track);
+      const last = track.sent.findIndex((sent) => sent.event === event);
+      if (last >= 0) track.sent = track.sent.slice(last + 1);
       this.untrackEnded(track);
     }
-    if (type === "xstate.stop") this.effectEnded(actor, undefined);
+    if (event.type === "xstate.stop") this.effectEnded(actor, undefined);
   }
 
   private flush(track: Track): void {
@@ -198,7 +228,7 @@ export class ChartRecorder {
     if (pending === undefined) return;
     track.pending = undefined;
     const { event, snapshot } = pending;
-    track.current = this.causes.get(event);
+    track.current = track.sent.find((sent) => sent.event === event)?.cause;
     if (snapshot.status === "stopped") return;
     this.move(track, eventName((event as { readonly type: string }).type), snapshot);
   }
@@ -208,15 +238,16 @@ export class ChartRecorder {
     const from = track.path;
     if (path === from) return;
     const at = this.now();
-    const before = track.entered;
+    const [before, now] = [activePaths(from), activePaths(path)];
+    const held = track.since;
     track.path = path;
-    track.entered = new Map(activePaths(path).map((each) => [each, before.get(each) ?? at]));
+    track.since = now.map((each, depth) => (each === before[depth] ? (held[depth] ?? at) : at));
     const { key, chart, current } = track;
     const moved = { kind: "transition", ...causedBy(current), chart: key, at, name, from, to: path } as const;
     track.transition = this.entries.add(moved);
     track.current = track.transition;
-    const left = [...before].flatMap(([each, since]) =>
-      track.entered.has(each) ? [] : [{ path: each, ms: at - since }],
+    const left = before.flatMap((each, depth) =>
+      each === now[depth] ? [] : [{ path: each, ms: at - (held[depth] ?? at) }],
     );
     this.observer.moved({ key, chart, to: path, at, left });
   }
@@ -227,13 +258,26 @@ export class ChartRecorder {
     if (track.chart === "boot") this.ended = [frozenView(track)];
   }
 
+  private effectBy(actor: AnyActorRef): Effect | undefined {
+    return this.effects.find((effect) => effect.actor === actor);
+  }
+
   /** @param event what it has told; undefined: the state that waited for it was left */
   private effectEnded(actor: AnyActorRef, event: { readonly type: string } | undefined): void {
-    const effect = this.effects.get(actor);
+    const effect = this.effectBy(actor);
     if (effect === undefined) return;
-    this.effects.delete(actor);
+    this.effects = this.effects.filter((each) => each !== effect);
     this.entries.end(effect.entry, event === undefined ? CALLED_OFF : errorIn(event));
   }
+}
+
+/**
+ * xstate copies each of its events before it tells it, several hundred a start, to add what nobody here reads. So it is told by
+ * its actors directly. Where that is not possible, by another version of xstate, the copies come.
+ */
+function hearDirectly({ system }: AnyActorRef, inspect: (event: InspectionEvent) => void): void {
+  const inner = system as unknown as { _sendInspectionEvent?: unknown };
+  if (typeof inner._sendInspectionEvent === "function") inner._sendInspectionEvent = inspect;
 }
 
 const CALLED_OFF = blazarError("Cancelled", "go on with it", "the state that waited for it was left");
@@ -247,8 +291,8 @@ function causedBy(cause: number | undefined): { readonly cause?: number } {
   return cause === undefined || cause === 0 ? {} : { cause };
 }
 
-function frozenView({ key, chart, path, entered, context, deadlines }: ChartView): ChartView {
-  return { key, chart, path, entered, context, deadlines, ended: true };
+function frozenView({ key, chart, path, since, context, deadlines }: Track | Frozen): Frozen {
+  return new Frozen(key, chart, path, since, context, deadlines);
 }
 
 function chartOf(actor: AnyActorRef): ChartName | undefined {

@@ -8,6 +8,7 @@ import { BlazarError, type ErrorCode, reasonOf } from "../../contracts/errors.ts
 import type { HistoryListener } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import { boundedText } from "./bounded-text.ts";
+import { PackedEntries } from "./packed-entries.ts";
 
 /** Entries that have ended and are kept. */
 export const MOST_ENTRIES = 256;
@@ -18,30 +19,42 @@ const MOST_OPEN = 256;
 
 export type NewEntry = Omit<HistoryEntry, "id" | "ms" | "error">;
 
+/** Who is told of what begins and ends. */
+export type EntriesOwner = Pick<HistoryListener, "began" | "ended">;
+
 export class Entries {
-  forgotten = 0;
   private nextId = 1;
-  private readonly ended: HistoryEntry[] = [];
+  private readonly ended = new PackedEntries(FIRST_ENTRIES, MOST_ENTRIES);
   private readonly open = new Map<number, HistoryEntry>();
 
   constructor(
     private readonly sandboxId: string,
     private readonly now: () => number,
-    private readonly listener: HistoryListener,
+    private readonly owner: EntriesOwner,
   ) {}
 
   /** Goes on after what an earlier daemon has recorded; nobody is told of that. Returns the id of the first new entry. */
   restore(earlier: readonly HistoryEntry[]): number {
     for (const entry of earlier) {
       this.nextId = Math.max(this.nextId, entry.id + 1);
-      this.push(entry);
+      this.ended.push(entry);
     }
     return this.nextId;
   }
 
   /** In the order in which things ended; what goes on is at the end. */
   get all(): readonly HistoryEntry[] {
-    return [...this.ended, ...this.open.values()];
+    return [...this.ended.all, ...this.open.values()];
+  }
+
+  /** How many {@link all} has. */
+  get count(): number {
+    return this.ended.count + this.open.size;
+  }
+
+  /** Entries that were there and had to make room. */
+  get forgotten(): number {
+    return this.ended.forgotten;
   }
 
   get openCount(): number {
@@ -58,7 +71,7 @@ export class Entries {
     if (this.open.size >= MOST_OPEN) return 0;
     const begun = { id: this.nextId++, ...entry };
     this.open.set(begun.id, begun);
-    this.listener.began(this.sandboxId, begun, traceparent);
+    this.owner.began(this.sandboxId, begun, traceparent);
     return begun.id;
   }
 
@@ -79,15 +92,8 @@ export class Entries {
   }
 
   private keep(entry: HistoryEntry, code?: ErrorCode): void {
-    this.push(entry);
-    this.listener.ended(this.sandboxId, entry, code);
-  }
-
-  private push(entry: HistoryEntry): void {
     this.ended.push(entry);
-    if (this.ended.length <= MOST_ENTRIES) return;
-    this.ended.splice(FIRST_ENTRIES, 1);
-    this.forgotten += 1;
+    this.owner.ended(this.sandboxId, entry, code);
   }
 }
 

@@ -51,8 +51,8 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
   constructor(private readonly options: HistoryHubOptions) {
     this.now = options.now;
     this.listener = {
-      began: (id, entry, traceparent) => this.tell((each) => each.began?.(id, entry, traceparent)),
-      ended: (id, entry, code) => this.tell((each) => each.ended?.(id, entry, code)),
+      began: (id, entry, traceparent) => this.began(id, entry, traceparent),
+      ended: (id, entry, code) => this.ended(id, entry, code),
       removed: (id) => this.tell((each) => each.removed?.(id)),
     };
   }
@@ -153,16 +153,40 @@ export class HistoryHub implements Histories, HistoryTeller<SandboxRecord> {
     this.tell((each) => each.forgotten?.(id));
   }
 
-  /** Every entry passes here, several dozen a start: no list of arguments is made. */
+  /** Every entry passes here and below, several dozen a start: nothing is made for it. */
+  private began(...[id, entry, traceparent]: Parameters<HistoryListener["began"]>): void {
+    for (const listener of this.listeners) {
+      try {
+        listener.began?.(id, entry, traceparent);
+      } catch (err) {
+        this.leaveOut(listener, err);
+      }
+    }
+  }
+
+  private ended(...[id, entry, code]: Parameters<HistoryListener["ended"]>): void {
+    for (const listener of this.listeners) {
+      try {
+        listener.ended?.(id, entry, code);
+      } catch (err) {
+        this.leaveOut(listener, err);
+      }
+    }
+  }
+
   private tell(told: (listener: Partial<HubListener>) => void): void {
     for (const listener of this.listeners) {
       try {
         told(listener);
       } catch (err) {
-        this.listeners.delete(listener);
-        this.options.logger.error({ err }, "a listener of the history failed and is left out");
+        this.leaveOut(listener, err);
       }
     }
+  }
+
+  private leaveOut(listener: Partial<HubListener>, err: unknown): void {
+    this.listeners.delete(listener);
+    this.options.logger.error({ err }, "a listener of the history failed and is left out");
   }
 }
 
@@ -196,13 +220,14 @@ class EarlyCall implements Span {
   }
 }
 
-/** An entry takes about so much beside its texts. */
-const ENTRY_BYTES = 160;
+/** An entry takes about so much beside its texts; see packed-entries.ts. */
+const ENTRY_BYTES = 64;
 const RECORD_BYTES = 1024;
 
 function sizeOf({ entries, facts, charts }: SandboxRecord): number {
-  const texts = entries.all.reduce((sum, { name, error = "" }) => sum + name.length + error.length, 0);
+  const { all } = entries;
+  const texts = all.reduce((sum, { name, error = "" }) => sum + name.length + error.length, 0);
   const info = Object.entries(facts.info).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   const contexts = JSON.stringify(charts.map(({ context }) => context)).length;
-  return RECORD_BYTES + entries.all.length * ENTRY_BYTES + 2 * (texts + info + contexts);
+  return RECORD_BYTES + all.length * ENTRY_BYTES + 2 * (texts + info + contexts);
 }

@@ -3,15 +3,16 @@
  *
  * Owns what is known of it: entries, charts, and what its owner tells. After its end it is plain data, without the actors.
  */
+import type { ErrorCode } from "../../contracts/errors.ts";
 import type { CallFacts, HistorySubject, OwnHistory, SandboxFacts, Span } from "../../contracts/history.ts";
 import type { ChartKey, HistoryEntry } from "../../contracts/inspection.ts";
 import { boundedText } from "./bounded-text.ts";
-import { type ChartMove, ChartRecorder, type ChartView } from "./chart-recorder.ts";
+import { type ChartMove, type ChartObserver, ChartRecorder, type ChartView } from "./chart-recorder.ts";
 import { earlierEntries } from "./earlier.ts";
-import { Entries } from "./entries.ts";
+import { Entries, type EntriesOwner } from "./entries.ts";
 import type { HistoryTeller } from "./teller.ts";
 
-export class SandboxRecord implements OwnHistory {
+export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
   readonly id: string;
   readonly pod: HistorySubject["pod"];
   readonly createdAt: number;
@@ -43,22 +44,28 @@ export class SandboxRecord implements OwnHistory {
     };
     this.createdAt = createdAt;
     this.subject = subject;
-    this.entries = new Entries(id, teller.now, {
-      began: (_, entry, traceparent) => teller.listener.began(id, entry, traceparent),
-      ended: (_, entry, code) => {
-        this.keep?.(entry);
-        teller.listener.ended(id, entry, code);
-        this.removedIfOver();
-      },
-      removed: () => undefined,
-    });
+    this.entries = new Entries(id, teller.now, this);
     const earlier = earlierEntries(subject.earlier ?? []);
     this.firstOwn = this.entries.restore(earlier);
     this.startMs = earlier.find(({ kind, name }) => kind === "call" && name === "Controller.Start")?.ms;
-    this.recorder = new ChartRecorder(this.entries, teller.now, {
-      cause: (key) => teller.causeIn(this) ?? this.calls.get(key),
-      moved: (move) => this.moved(move),
-    });
+    this.recorder = new ChartRecorder(this.entries, teller.now, this);
+  }
+
+  /** Its entries'. */
+  began(id: string, entry: HistoryEntry, traceparent?: string): void {
+    this.teller.listener.began(id, entry, traceparent);
+  }
+
+  /** Its entries'. */
+  ended(id: string, entry: HistoryEntry, code?: ErrorCode): void {
+    this.keep?.(entry);
+    this.teller.listener.ended(id, entry, code);
+    this.removedIfOver();
+  }
+
+  /** Its charts'. */
+  cause(key: ChartKey): number | undefined {
+    return this.teller.causeIn(this) ?? this.calls.get(key);
   }
 
   get inspect(): (event: unknown) => void {
@@ -145,7 +152,8 @@ export class SandboxRecord implements OwnHistory {
     if (this.endedAt !== undefined && this.entries.openCount === 0) this.teller.over(this);
   }
 
-  private moved(move: ChartMove): void {
+  /** Its charts'. */
+  moved(move: ChartMove): void {
     const { key, to, at } = move;
     if (key === "sandbox" && to === "booting") this.startedAt = this.beginningOfStart() ?? at;
     if (

@@ -26,6 +26,7 @@ import type { SandboxRecord } from "../history/sandbox-record.ts";
 import { whyLine } from "../why/line.ts";
 import { HOST_NOTE, why } from "../why/why.ts";
 import { Figures } from "./figures.ts";
+import { HaltedVmms } from "./halted-vmms.ts";
 import type { Shortages } from "./shortages.ts";
 import { StuckWatch, stepName } from "./stuck.ts";
 import { detailOf, isWaiting, summaryOf } from "./views.ts";
@@ -54,6 +55,7 @@ const PLAIN_KINDS: ReadonlySet<string> = new Set([
 export class DaemonInspection implements Inspection {
   readonly figures = new Figures();
   private readonly stuck: StuckWatch;
+  private readonly halted: HaltedVmms;
   private readonly watchers: Watchers;
   private readonly starts: Record<string, number> = {};
   /** When the last ones were ready. */
@@ -67,6 +69,11 @@ export class DaemonInspection implements Inspection {
       running: () => hub.runningRecords,
       why: (record) => this.whyOf(record, undefined),
       onChanged: (record) => this.watchers.recordChanged(record),
+    });
+    this.halted = new HaltedVmms({
+      ...{ processTrouble: options.processTrouble, leastMs: stuckLeastMs, now: hub.now },
+      running: () => hub.runningRecords,
+      onFound: (record, sentence) => this.stuck.vmmHalted(record, sentence),
     });
     this.watchers = new Watchers(
       () => hub.records,
@@ -164,6 +171,7 @@ export class DaemonInspection implements Inspection {
   close(): void {
     this.unlisten();
     this.stuck.close();
+    this.halted.close();
     this.watchers.close();
   }
 
@@ -197,6 +205,7 @@ export class DaemonInspection implements Inspection {
 
   private changed(record: SandboxRecord, move: ChartMove | undefined): void {
     this.options.shortages.keepRecent();
+    this.halted.watch();
     if (move !== undefined) this.count(record, move);
     this.stuck.moved(record, move && { chart: move.chart, path: move.to });
     this.watchers.recordChanged(record);

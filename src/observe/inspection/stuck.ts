@@ -1,7 +1,7 @@
 /**
- * Finds sandboxes that are stuck: a state that waits is held much longer than it usually is.
+ * Finds sandboxes that are stuck: a state that waits is held much longer than it usually is, or the VMM's process is halted.
  *
- * Looks only while a chart waits. Each state that is stuck is told once, with what it waits for. How long is too long
+ * Looks at charts only while one waits; halted-vmms.ts tells of VMMs. Each state that is stuck is told once, with what it waits for. How long is too long
  * follows from how long the state took before; until enough is known, it is half of the time that its deadline allows.
  */
 import type { Logger } from "../../contracts/logger.ts";
@@ -31,8 +31,10 @@ const ENOUGH = 20;
 const LOOK_EVERY_MS = 1_000;
 /** Without a deadline and without enough times. */
 const UNKNOWN_MS = 60_000;
+const VMM = "vmm";
 
 interface Stuck {
+  /** Of the chart; `vmm` if that is what is halted. */
   readonly key: string;
   readonly path: string;
   readonly sentence: string;
@@ -63,6 +65,17 @@ export class StuckWatch {
       this.plan();
   }
 
+  /** Its VMM's process does nothing, and for how long; undefined: it runs. */
+  vmmHalted(record: SandboxRecord, sentence: string | undefined): void {
+    const known = this.stuck.get(record);
+    if (sentence === undefined) {
+      if (known?.key !== VMM) return;
+      this.stuck.delete(record);
+      this.options.onChanged(record);
+    } else if (known === undefined && record.endedAt === undefined)
+      this.tell(record, { key: VMM, path: "", sentence });
+  }
+
   close(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -91,20 +104,26 @@ export class StuckWatch {
   }
 
   private examine(record: SandboxRecord, view: ChartView): void {
-    const { now, onChanged, why, logger } = this.options;
+    const { now } = this.options;
     const { key } = view;
     const path = heldState(view);
-    const held = now() - (view.entered.get(path) ?? now());
+    const held = now() - (view.entered(path) ?? now());
     const most = this.mostOf(view);
     if (held < most) return;
     const usual = this.options.figures.of(stepName(view));
     const than = usual === undefined ? "" : `, and usually less than ${duration(usual.p99)}`;
     const sentence = `${key} is in ${path} for more than ${duration(most)}${than}`;
-    this.stuck.set(record, { key, path, sentence });
+    this.tell(record, { key, path, sentence }, held);
+  }
+
+  private tell(record: SandboxRecord, stuck: Stuck, held?: number): void {
+    const { onChanged, why, logger } = this.options;
+    const { key, path, sentence } = stuck;
+    this.stuck.set(record, stuck);
     this.total += 1;
     record.note(`stuck: ${sentence}`);
-    const text = why(record);
-    logger.warn({ sandbox: record.id, chart: key, state: path, heldMs: Math.round(held) }, `stuck: ${text}`);
+    const about = held === undefined ? {} : { state: path, heldMs: Math.round(held) };
+    logger.warn({ sandbox: record.id, chart: key, ...about }, `stuck: ${why(record)}`);
     onChanged(record);
   }
 
@@ -137,5 +156,6 @@ function isWaitingNow({ chart, path, ended }: Pick<ChartView, "chart" | "path" |
 
 function stillIn(record: SandboxRecord, { key, path }: Stuck): boolean {
   if (record.endedAt !== undefined) return false;
+  if (key === VMM) return true;
   return record.charts.some((chart) => !chart.ended && chart.key === key && heldState(chart) === path);
 }

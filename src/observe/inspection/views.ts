@@ -73,11 +73,12 @@ export function phaseOf(path: string, failure: Failure | undefined): SandboxPhas
 }
 
 /** Deadlines of states that are active, soonest end first. */
-export function deadlinesOf({ key, chart, path, entered, deadlines, ended }: ChartView): RunningDeadline[] {
+export function deadlinesOf(view: ChartView): RunningDeadline[] {
+  const { key, chart, path, deadlines, ended } = view;
   if (ended) return [];
   const running = activePaths(path).flatMap((state) =>
     deadlineNames(chart, state).map((name) => {
-      const since = entered.get(state) ?? 0;
+      const since = view.entered(state) ?? 0;
       const endsAt = since + (deadlines[name] ?? DEADLINES[name].ms);
       return { name, chart: key, state, wait: DEADLINES[name].wait, since, endsAt };
     }),
@@ -118,21 +119,31 @@ function isDeadline(name: string): name is DeadlineName {
   return Object.hasOwn(DEADLINES, name);
 }
 
-function chartState({ key, chart, path, entered, context }: ChartView): ChartState {
-  const since = entered.get(path) ?? 0;
+function chartState(view: ChartView): ChartState {
+  const { key, chart, path, context } = view;
+  const since = view.entered(path) ?? 0;
   return { key, chart, active: activePaths(path), since, context: JSON.stringify(context) };
 }
 
 function innermost(sandbox: ChartView | undefined, boot: ChartView | undefined, createdAt: number) {
   const path = sandbox?.path ?? "creating";
-  const since = sandbox?.entered.get(path) ?? createdAt;
+  const since = sandbox?.entered(path) ?? createdAt;
   if (path !== "booting" || boot === undefined) return { state: path, since };
-  return { state: sandboxPath(path, boot.path), since: boot.entered.get(boot.path) ?? since };
+  return { state: sandboxPath(path, boot.path), since: boot.entered(boot.path) ?? since };
 }
 
 function sourceOf(boot: ChartView | undefined): SandboxSummary["path"] {
   if (boot === undefined || !((boot.context["pid"] as number) > 0)) return "";
   return PATHS[String(boot.context["origin"])] ?? "";
+}
+
+/** The VMM's process; 0 = none. */
+export function vmmOf({ charts, endedAt }: SandboxRecord): number {
+  if (endedAt !== undefined) return 0;
+  return pidOf(
+    charts.find(({ key }) => key === "sandbox"),
+    charts.find(({ key }) => key === "boot"),
+  );
 }
 
 function pidOf(sandbox: ChartView | undefined, boot: ChartView | undefined): number {

@@ -78,16 +78,21 @@ function seriesOf<Value>(
   labels: Readonly<Record<string, string>>,
   empty: () => Value,
 ): Series<Value> {
-  const metric = all.get(name) ?? new Map<string, Series<Value>>();
-  all.set(name, metric);
-  const given = (METRIC_TABLE[name]?.labels ?? []).map((label) => labels[label] ?? "");
-  const fits = metric.size < MOST_SERIES || metric.has(keyOf(given));
-  const values = fits ? given : given.map(() => OTHER);
-  const series = metric.get(keyOf(values)) ?? { labels: values, value: empty() };
-  metric.set(keyOf(values), series);
+  let metric = all.get(name);
+  if (metric === undefined) {
+    metric = new Map();
+    all.set(name, metric);
+  }
+  const names = METRIC_TABLE[name]?.labels ?? [];
+  let key = "";
+  for (const label of names) key += `${labels[label] ?? ""}\0`;
+  // nearly every time, and several times for each entry of a history
+  const known = metric.get(key);
+  if (known !== undefined) return known;
+  const fits = metric.size < MOST_SERIES;
+  const values = names.map((label) => (fits ? (labels[label] ?? "") : OTHER));
+  const ownKey = fits ? key : values.map((value) => `${value}\0`).join("");
+  const series = metric.get(ownKey) ?? { labels: values, value: empty() };
+  metric.set(ownKey, series);
   return series;
-}
-
-function keyOf(values: readonly string[]): string {
-  return values.join("\0");
 }

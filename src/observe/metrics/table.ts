@@ -23,7 +23,11 @@ const DELAYS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1] as c
 const METRICS = {
   blazar_build_info: gauge("", ["version", "vmm", "acceleration"], "Always 1; the labels tell the daemon."),
   blazar_sandboxes: gauge("", ["phase"], "Sandboxes by phase."),
-  blazar_sandboxes_stuck: gauge("", [], "Sandboxes that are in a state for longer than is usual."),
+  blazar_sandboxes_stuck: gauge(
+    "",
+    [],
+    "Sandboxes that are in a state for longer than is usual, or whose VMM is halted.",
+  ),
   blazar_sandboxes_stuck_total: counter([], "How often a sandbox has become stuck."),
   blazar_containers: gauge("", [], "Containers that are there."),
   blazar_sandbox_starts_total: counter(

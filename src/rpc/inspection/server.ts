@@ -35,6 +35,8 @@ export interface InspectionServerOptions {
 const HTTP2_START = "PRI";
 /** A connection has so long to say what it speaks. */
 const FIRST_BYTES_MS = 5_000;
+/** An HTTP client that neither asks nor reads for so long is cut off. */
+const IDLE_MS = 10_000;
 
 export class InspectionServer {
   private readonly grpc = new Server({ "grpc.enable_channelz": 0 });
@@ -47,6 +49,9 @@ export class InspectionServer {
   constructor(private readonly options: InspectionServerOptions) {
     const { inspection, exec, drain } = options;
     this.grpc.addService(InspectionService, createInspectionService(inspection, exec, drain));
+    this.http.headersTimeout = IDLE_MS;
+    this.http.requestTimeout = IDLE_MS;
+    this.http.setTimeout(IDLE_MS, (connection) => connection.destroy());
     this.listener = createServer((connection) => this.accept(connection));
   }
 
@@ -97,8 +102,10 @@ export class InspectionServer {
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    const page = this.options.pages?.[pathname];
+    // not by URL, which throws at some of what a client may send
+    const [pathname = "/"] = (request.url ?? "/").split("?");
+    const pages = this.options.pages ?? {};
+    const page = Object.hasOwn(pages, pathname) ? pages[pathname] : undefined;
     if (request.method !== "GET" && request.method !== "HEAD") return answer(response, 405, "only GET\n");
     if (page === undefined) return answer(response, 404, "no such page\n");
     try {

@@ -43,7 +43,7 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       text: "A guest may write anything: what a terminal would obey is shown as text. `--raw` passes the bytes on.",
     },
     exec: {
-      text: "A guest has no shell of its own but a busybox. The command runs as root beside all containers, sees their processes, and ends with this one. `blazar exec -it POD` is a shell. With `-t`, what the guest sends reaches the terminal as it is.",
+      text: "A guest has no shell of its own but a busybox. The command runs as root beside all containers, sees their processes, and ends with this one. `blazar exec -it POD` is a shell. With `-t`, what the guest sends reaches the terminal as it is; Ctrl-C three times within three seconds leaves a guest that does not answer.",
     },
     top: {
       text: "CPU and MEMORY are the containers', by the guest's count. VMM CPU and VMM MEMORY are the VMM's, which has all of the guest in it; VM COST is the difference. Keys: `c`, `m`, `v`, `n`, `s` sort, `q` ends it.",

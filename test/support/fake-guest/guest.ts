@@ -355,7 +355,7 @@ export class FakeGuest {
     },
     "sandbox.inventory": () => ({
       containers: [...this.containers].map(([id, { init, execs }]) => ({
-        ...{ id, paused: this.paused.has(id), oomKilled: false, returned: [] },
+        ...{ id, paused: this.frozen.has(id), oomKilled: false, returned: [] },
         processes: [["", init] as const, ...execs].map(([execId, { state, status = 0, stdio: streams }]) => ({
           ...{ execId, state, status, streams },
         })),

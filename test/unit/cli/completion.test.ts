@@ -54,4 +54,12 @@ COMP_WORDS=(blazar why "we"); COMP_CWORD=2; _blazar; printf '<%s>' "\${COMPREPLY
     expect(stdout).toContain("<__complete><--><why><we>");
     expect(stdout).toContain("complete -o default -F _blazar blazar");
   });
+
+  // a file of $fpath that has more than a function in it is only run when it is loaded
+  it("answers the first question of a zsh that has it in its fpath", () => {
+    const last = completionScript("zsh").trimEnd().split("\n").at(-1);
+    expect(last).toBe(
+      'if [[ "${funcstack[1]}" == _blazar ]]; then _blazar "$@"; else compdef _blazar blazar; fi',
+    );
+  });
 });

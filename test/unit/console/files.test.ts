@@ -8,6 +8,7 @@ import { instantsOf, momentAfter } from "../../../src/console/replay/instants.ts
 import { moved } from "../../../src/console/replay/live.ts";
 import { replayLines, replayPage, replaySteps } from "../../../src/console/replay/page.ts";
 import { plainScreen } from "../../../src/console/screen.ts";
+import { greatest } from "../../../src/console/table.ts";
 import type { SandboxDetail } from "../../../src/contracts/inspection.ts";
 import { asked } from "../../support/fake-inspection/asked.ts";
 import { populatedInspection } from "../../support/fake-inspection/population.ts";
@@ -119,7 +120,28 @@ describe("a recording", () => {
     expect(page(step - 1)).not.toContain("boot     adopting");
     await expect(page(step)).toMatchFileSnapshot("./snapshots/replay-adopting.txt");
     await expect(replayLines(recording, screen)).toMatchFileSnapshot("./snapshots/replay-lines-adopting.txt");
-    expect(replaySteps(recording)).toHaveLength(instants.length);
+    expect([...replaySteps(recording)]).toHaveLength(instants.length);
+  });
+
+  it("is shown in a time that grows with its length, however long it is", async () => {
+    const web = await detail("web");
+    const entry = { kind: "transition", chart: "sandbox", name: "", from: "", to: "ready" } as const;
+    const history = Array.from({ length: 10_000 }, (_, index) => ({ ...entry, id: index + 1, at: index }));
+    const began = performance.now();
+    let steps = 0;
+    for (const _ of replaySteps({ ...web, history })) steps += 1;
+    expect(steps).toBe(history.length);
+    // fifty million looks at an instant if each step began at the first one
+    expect(performance.now() - began).toBeLessThan(1_000);
+  });
+
+  it("has columns as wide as the widest of any number of rows", () => {
+    expect(
+      greatest(
+        Array.from({ length: 200_000 }, (_, index) => index),
+        (width) => width,
+      ),
+    ).toBe(199_999);
   });
 
   it("ends what is within before what is around it", async () => {

@@ -42,6 +42,27 @@ describe("a stop while a container is being created", () => {
   });
 });
 
+describe("SIGKILL for a container that is being created", () => {
+  it("calls the creation off: a restarted containerd sends it for what its predecessor wanted, and waits", async () => {
+    const memory = new MemoryHost({
+      guest: () => ({ faults: { hangs: new Set(["container.create", "container.delete"]) } }),
+    });
+    const { sandboxes, tasks } = memory.actors();
+    await sandboxes.create(podSpec("pod"));
+    await sandboxes.start("pod");
+    const created = tasks.create(containerRequest("pod", "c1"));
+    const failed = expect(created).rejects.toMatchObject({ code: "GuestLost" });
+    const { guest } = memory.driver.vm("pod");
+    await vi.waitFor(() => expect(guest.requests.map(({ op }) => op)).toContain("container.create"));
+    const waited = tasks.wait("c1", "");
+    await tasks.kill("c1", "", 9, true);
+    expect(await waited).toMatchObject({ exitStatus: 137 });
+    await sandboxes.shutdown("pod");
+    await failed;
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
 describe("the journal of a pod", () => {
   it("has what a later daemon needs to take it over, while it needs it", async () => {
     const memory = new MemoryHost();

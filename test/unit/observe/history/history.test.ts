@@ -71,7 +71,12 @@ describe("the history of a pod", () => {
       "a fault of the test",
     );
     expect(pathTo(({ to }) => to === "stopping.vmm.killing")).toEqual([
-      ...["call Controller.Create", "sandbox → creating", "effect provision", "sandbox → stopping.vmm.killing"],
+      ...[
+        "call Controller.Create",
+        "sandbox → creating",
+        "effect provision",
+        "sandbox → stopping.vmm.killing",
+      ],
     ]);
   });
 

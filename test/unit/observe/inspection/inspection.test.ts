@@ -90,6 +90,30 @@ describe("the daemon's inspection", () => {
     expect(inspection.list()[0]?.stuck).toBeUndefined();
   });
 
+  it("takes for stuck a pod whose VMM is halted, though nothing is waited for, until it runs again", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const { memory, inspection, troubles, create, start, shutdown } = world();
+    await create();
+    await start();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 0 });
+    const { pid } = memory.driver.vm("pod").identity;
+    troubles.set(pid, "is stopped by a signal (state T)");
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(inspection.stuckCounts.now).toBe(0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(inspection.stuckCounts).toEqual({ now: 1, total: 1 });
+    expect(inspection.list()[0]?.stuck).toMatch(
+      `its VMM (pid ${pid}) is stopped by a signal (state T), for more than 10.0 s`,
+    );
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(inspection.stuckCounts).toEqual({ now: 1, total: 1 });
+    troubles.clear();
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await shutdown();
+  });
+
   it("takes for stuck what is much longer than usual, once that is known", async () => {
     vi.useFakeTimers({ shouldAdvanceTime: true });
     const { memory, inspection, create, start } = world({

@@ -294,6 +294,23 @@ describe("HTTP on the inspection socket", () => {
     expect(await client.list()).toHaveLength(2);
   });
 
+  it.each([...["http://[bad", "//[", "/%%%", "*", "http://localhost/metrics", "/constructor", "/metrics/"]])(
+    "refuses %s, and goes on",
+    async (target) => {
+      const { path, client } = await serve({ pages });
+      const odd = connect(path);
+      onTestFinished(() => void odd.destroy());
+      let answer = "";
+      odd.on("data", (chunk) => {
+        answer += chunk.toString();
+      });
+      odd.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await vi.waitFor(() => expect(answer).toMatch(/^HTTP\/1.1 40[04] /));
+      expect(await client.list()).toHaveLength(2);
+      expect(await get(path, "/metrics?x=1")).toMatchObject({ status: 200 });
+    },
+  );
+
   it("survives a peer that sends garbage, or one byte at a time", async () => {
     const { path, client } = await serve({ pages });
     const garbage = connect(path);
