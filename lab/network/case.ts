@@ -25,10 +25,6 @@ export interface NetworkCase {
 /** A pod that has not ended by then goes on. */
 const SETTLED_MS = 10_000;
 
-/** Why blazar's pods may answer otherwise when the daemon was killed. */
-export const ENDS_WITH_DAEMON =
-  "a pod of blazar does not outlive its daemon: the next one ends it and cleans up after it";
-
 /** The pods that cases of one handler share. */
 export class SharedPods {
   private readonly pods = new Map<string, Promise<NetworkPod>>();

@@ -8,7 +8,7 @@ import { runProgram } from "../../host/program.ts";
 import { until } from "../../host/until.ts";
 import { podLeftovers } from "../../node/leftovers.ts";
 import { NetworkNamespace } from "../../node/network-namespace.ts";
-import { answers, ENDS_WITH_DAEMON, type NetworkCase, type Scene } from "../case.ts";
+import { answers, type NetworkCase, type Scene } from "../case.ts";
 import type { Kind } from "../kinds.ts";
 import type { NetworkPod } from "../network-pod.ts";
 import type { NetworkRig } from "../rig.ts";
@@ -157,8 +157,6 @@ export const CLEAN_UP_CASES: readonly NetworkCase[] = [
       return answers({ state, served, after: gone(rig, before, [pod]) });
     },
     endsDaemon: true,
-    explained: ENDS_WITH_DAEMON,
-    blazar: /^state: NOTREADY\nserved: connect: refused\nafter: nothing is left$/,
   },
   {
     name: "SIGKILL of the daemon and of the pod's own process: nothing is left when the pod is removed",

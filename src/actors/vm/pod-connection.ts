@@ -5,7 +5,7 @@
  * for all of it that outlives the daemon.
  */
 import { type Observable, ReplaySubject } from "rxjs";
-import { blazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { NetworkAhead, NetworkChange, PodNetworks } from "../../contracts/network.ts";
 import { NO_NETWORK, type PodNetwork } from "../../contracts/pod-network.ts";
@@ -20,6 +20,9 @@ export class PodConnection {
   /** What the guest shall have; without links until it was read. */
   current = NO_NETWORK;
   private readonly lost = new ReplaySubject<SandboxEvent>(1);
+  private isAdopted = false;
+  /** What is being taken up would be there after its end. */
+  private adopting: Promise<void> = Promise.resolve();
   private stopWatching: (() => void) | undefined;
   private leaving: Promise<void> = Promise.resolve();
 
@@ -57,20 +60,43 @@ export class PodConnection {
   }
 
   /**
-   * Takes up what an earlier daemon has connected. Resolves with what the guest shall have now; undefined: nothing is connected.
-   * Throws NetworkLost if it is gone.
+   * Takes up what an earlier daemon has connected, if it has. A network that nobody can look at now is left as it is. Throws
+   * NetworkLost if it is gone.
    */
-  async adopt(cgroups: readonly string[]): Promise<PodNetwork | undefined> {
-    const made = this.resources.outstanding.find(({ kind }) => kind === "network");
-    if (made?.kind !== "network") return undefined;
-    this.current = await this.networks.adopt(this.spec, made.id, cgroups);
+  adopt(cgroups: readonly string[]): Promise<void> {
+    const adopting = this.adoptSteps(cgroups);
+    this.adopting = adopting.catch(() => undefined);
+    return adopting;
+  }
+
+  private async adoptSteps(cgroups: readonly string[]): Promise<void> {
+    const { id } = this.spec;
+    const all = this.resources.outstanding.flatMap((each) => (each.kind === "network" ? [each] : []));
+    // what a warm VM had ahead may still be on its way out
+    const made = all.find((each) => each.id === id) ?? all[0];
+    if (made === undefined) return;
+    try {
+      this.current = await this.networks.adopt(this.spec, made.id, cgroups);
+      this.isAdopted = true;
+    } catch (error) {
+      if (error instanceof BlazarError && error.code === "NetworkLost") throw error;
+      this.logger.warn({ err: error }, "changes of the pod's network are not followed");
+    }
     await this.forwarding?.start();
-    return this.current;
+  }
+
+  /** Tells the guest what has changed meanwhile, and follows the network as {@link watch} does. */
+  async goOn(apply: (network: PodNetwork) => Promise<void>): Promise<void> {
+    if (!this.isAdopted) return;
+    // the host's is not followed, and its helper has what the guest was told
+    if (!this.isHosts) await this.tell(this.current, apply);
+    this.watch(apply);
   }
 
   /** Lets go of the namespace, before {@link PodNetworks.disconnect}. May be called again. */
   async close(): Promise<void> {
     this.unwatch();
+    await this.adopting;
     await this.forwarding?.close();
     await this.leaving;
   }
@@ -115,13 +141,18 @@ export class PodConnection {
     this.lost.complete();
   }
 
+  /** Never rejects. */
+  private async tell(network: PodNetwork, apply: (network: PodNetwork) => Promise<void>): Promise<void> {
+    await apply(network).catch((error: unknown) =>
+      this.logger.warn({ err: error }, "the guest could not take the change of its network"),
+    );
+  }
+
   private onChange(change: NetworkChange, apply: (network: PodNetwork) => Promise<void>): void {
     if (change.kind === "changed") {
       this.current = change.network;
       this.logger.info({ network: change.network }, "the pod's network has changed");
-      apply(change.network).catch((error: unknown) =>
-        this.logger.warn({ err: error }, "the guest could not take the change of its network"),
-      );
+      void this.tell(change.network, apply);
       return;
     }
     const error = blazarError("NetworkLost", "keep the pod's network", change.reason, {

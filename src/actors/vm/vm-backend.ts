@@ -164,17 +164,14 @@ class VmSandbox implements SandboxBackend {
     const takeOver = this.newTakeOver(facts, known);
     this.takenOver = takeOver;
     boot.ownUser(takeOver.claimUser());
+    // what the pod has of the host is the pod's before any other asks for it
+    const connected = this.network.adopt(this.procs);
+    connected.catch(() => undefined);
     const vm = await takeOver.reachVmm(signal);
     boot.takeOver(vm);
-    const [network, containers] = await Promise.all([
-      this.network.adopt(this.procs),
-      takeOver.reachGuest(vm, signal),
-    ]);
+    const [containers] = await Promise.all([takeOver.reachGuest(vm, signal), connected]);
     await takeOver.takeUpWhatHangsOn(vm);
-    if (network !== undefined) {
-      await this.applyNetwork(network);
-      this.network.watch((changed) => this.applyNetwork(changed));
-    }
+    await this.network.goOn((changed) => this.applyNetwork(changed));
     return { pid: vm.vm.identity.pid, containers };
   }
 

@@ -55,6 +55,8 @@ export class TakeOver {
   private readonly inside = new Map<string, InsideFact>();
   /** Ids of the disks that the VM has. */
   private disks: ReadonlySet<string> = new Set();
+  /** Its slots that show an image. */
+  private slots: readonly string[] = [];
 
   /** @param known ids of the containers that are taken over */
   constructor(
@@ -104,8 +106,9 @@ export class TakeOver {
     if (fact === undefined) throw exited(this.owner.id);
     const { id, directory, pid, startTime, nics, source, template, shape } = fact;
     const adoption = { id, directory, identity: { pid, startTime }, nics };
-    const { vm, paused, disks } = await this.ports.adoptVm(adoption, signal);
+    const { vm, paused, disks, slots } = await this.ports.adoptVm(adoption, signal);
     this.disks = new Set(disks);
+    this.slots = slots;
     const { resources, logger, shares, groups } = this.owner;
     const { users } = this.ports;
     const place = placeOf(fact, shares);
@@ -188,6 +191,9 @@ export class TakeOver {
       (disk) => isWhole && !used.has(disk) && !own.has(disk) && !this.isImage(disk),
     );
     await Promise.all(loose.map((disk) => vm.vm.detachDisk(disk).catch(unlessGone)));
+    // a slot that is not free costs its VM nothing but the speed of a slot
+    const idle = this.slots.filter((slot) => isWhole && !this.isImage(slot));
+    await Promise.allSettled(idle.map((slot) => vm.vm.detachImage(slot)));
     await resources.undo((resource) => this.isHalfMade(resource));
     for (const id of this.facts.containers)
       if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
