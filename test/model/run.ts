@@ -10,6 +10,7 @@ import type { Actors } from "../../src/daemon/actors.ts";
 import { criSpec } from "../support/cri-spec.ts";
 import { MemoryHost } from "../support/memory-host/host.ts";
 import { containerRequest, podSpec, putVolumes, withVolumes } from "../support/memory-host/pods.ts";
+import { recoverMemory } from "../support/memory-host/recover.ts";
 import { rehearsable } from "../support/memory-host/warm-stock.ts";
 import { SANDBOXES, type Step, type World } from "./steps.ts";
 
@@ -126,7 +127,7 @@ export class Run {
     this.actors = memory.actors({ max: this.world.warm });
     const { pool } = this.actors;
     const { life } = memory;
-    const cleared = memory.recover(this.actors);
+    const cleared = recoverMemory(memory, this.actors);
     cleared.then(
       () => {
         if (!life.isOver) pool.start();

@@ -221,7 +221,7 @@ export class GuestContainer implements BackendContainer {
     const [released] = await Promise.allSettled([volumes?.release()]);
     await this.closeAllStdio();
     await this.root.release();
-    this.vm.resources.fact(`inside/${this.id}`, null);
+    void this.vm.resources.fact(`inside/${this.id}`, null);
     if (released.status === "rejected") throw released.reason;
   }
 
@@ -274,7 +274,7 @@ export class GuestContainer implements BackendContainer {
       await this.createInGuest(spec, request, steps, signal);
     }
     const { names } = await volumes;
-    vm.resources.fact(`inside/${this.id}`, { ...root.inside, volumes: names });
+    void vm.resources.fact(`inside/${this.id}`, { ...root.inside, volumes: names });
     if (root.storedImage !== undefined) this.ports.imageUsed?.(root.storedImage);
     this.logger.debug({ steps: steps.passedAt }, "container created; steps in ms since its start");
   }

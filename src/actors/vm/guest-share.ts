@@ -139,7 +139,7 @@ export class GuestShare {
   }
 
   private async endServer(): Promise<void> {
-    if (this.server !== undefined) this.owner.resources.fact(`share/${this.kind}`, null);
+    if (this.server !== undefined) void this.owner.resources.fact(`share/${this.kind}`, null);
     this.server = undefined;
     await this.owner.resources.undo((resource) => this.isServer(resource));
   }
@@ -161,7 +161,7 @@ export class GuestShare {
     await vm.attachPort({ name: this.port, socket: this.socket });
     const limits = { deadlineMs: ports.deadlines.guestRequest, signal };
     await liveLink.request("share.mount", { share: this.kind }, limits);
-    this.owner.resources.fact(`share/${this.kind}`, { maps: this.owners?.maps });
+    void this.owner.resources.fact(`share/${this.kind}`, { maps: this.owners?.maps });
   }
 
   private startServer(ports: SharePorts): Promise<void> {

@@ -28,7 +28,6 @@ import { MemoryJournal } from "./journal.ts";
 import { Life } from "./life.ts";
 import { MemoryNetworks } from "./networks.ts";
 import { podNetwork } from "./pods.ts";
-import { recoverMemory } from "./recover.ts";
 import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
@@ -139,7 +138,7 @@ export class MemoryHost {
   }
 
   /**
-   * The daemon is dead, and another one is made: it holds the host by ports of its own. `recover` is yours to call.
+   * The daemon is dead, and another one is made: it holds the host by ports of its own. `recoverMemory` of recover.ts is yours to call.
    * @param onEnd called at the end of the new daemon's life
    */
   restart(onEnd?: () => void): void {
@@ -160,11 +159,6 @@ export class MemoryHost {
     const ports = this.newPorts();
     const held = HELD.map((name) => [name, ports[name] && life.holding(ports[name] as object)]);
     this.ports = { ...ports, ...Object.fromEntries(held) };
-  }
-
-  /** What a starting daemon does about the one before; resolves when nothing else is left of that one. */
-  recover(actors: Actors): Promise<void> {
-    return recoverMemory(this, actors);
   }
 
   private newPorts(): ActorPorts {

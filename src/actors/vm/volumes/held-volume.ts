@@ -76,12 +76,12 @@ export abstract class HeldVolume<Plan extends VolumePlan = VolumePlan> {
   /** Writes into the journal what there is of it. */
   protected remember(): void {
     this.isRemembered = true;
-    this.vm.resources.fact(`volume/${this.name}`, this.fact);
+    void this.vm.resources.fact(`volume/${this.name}`, this.fact);
   }
 
   /** It is gone from the guest. */
   forget(): void {
-    if (this.isRemembered) this.vm.resources.fact(`volume/${this.name}`, null);
+    if (this.isRemembered) void this.vm.resources.fact(`volume/${this.name}`, null);
     this.isRemembered = false;
   }
 

@@ -64,7 +64,8 @@ export class Helper {
   /** It was started by an earlier daemon, and serves or has ended. */
   adopt(pid: number): void {
     this.pid = pid;
-    this.follow();
+    // whoever needs its end asks for `exited`
+    this.follow().catch(() => undefined);
   }
 
   /** How it has ended. Rejects if the keeper is lost. Only after {@link start}. */
