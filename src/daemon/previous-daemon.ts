@@ -16,7 +16,7 @@ export async function succeedPreviousDaemon(
   core: Core,
   logger: Logger,
 ): Promise<{ readonly cleared: Promise<readonly string[]> }> {
-  const { adoptable, leftover } = await findSandboxes(journals, logger);
+  const { adoptable, unread, leftover } = await findSandboxes(journals, logger);
   await Promise.all(
     adoptable.map(({ path, journal }) => core.journals.track(path, Promise.resolve(journal))),
   );
@@ -36,7 +36,8 @@ export async function succeedPreviousDaemon(
       left: held.get(left) ?? [],
       keptAside: left.unreadable ? left.path : undefined,
     }));
-    await releaseLostLeases([...undone, ...kept], core.images, logger);
+    const unknown = unread.map((path) => ({ left: [], keptAside: path }));
+    await releaseLostLeases([...undone, ...kept, ...unknown], core.images, logger);
     return undone.flatMap(({ journal, failed }) => (failed.length > 0 ? [journal] : []));
   };
   const cleared = clear().catch((err: unknown): readonly string[] => {
