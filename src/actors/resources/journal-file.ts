@@ -145,8 +145,7 @@ export class JournalFile {
     const opened = { file: await openFile(path, "ax", OWNER_ONLY), inMemory };
     const bytes = Buffer.from(lines.join(""));
     try {
-      for (let rest: Uint8Array = bytes; rest.length > 0; )
-        rest = rest.subarray(await writeTo(opened, rest));
+      for (let rest: Uint8Array = bytes; rest.length > 0; ) rest = rest.subarray(await writeTo(opened, rest));
       await renameFile(path, this.path);
     } catch (error) {
       await closeFile(opened.file);
