@@ -16,6 +16,12 @@ import { historyProblems } from "./histories.ts";
 import { Run } from "./run.ts";
 import { histories, isCrash, isFault, isWell, step, wellWorlds, worlds } from "./steps.ts";
 
+// nothing in memory is a process of the real host, and a look there takes real time
+vi.mock("../../src/lib/processes.ts", async (original) => ({
+  ...(await original<typeof import("../../src/lib/processes.ts")>()),
+  isAlive: async () => false,
+}));
+
 /** Histories of the first property; the second takes a quarter of it. */
 const RUNS = Number(process.env["BLAZAR_MODEL_RUNS"] ?? 2_000);
 
