@@ -146,6 +146,7 @@ export class MemoryHost {
     this.driver.daemonDies();
     this.networks.daemonDies();
     this.forwards.daemonDies();
+    this.volumes.daemonDies();
     this.templates?.leases.clear();
     this.users = new CountedUsers();
     this.histories = this.newHistories();

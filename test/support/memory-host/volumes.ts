@@ -95,6 +95,11 @@ export class MemoryVolumes implements HostVolumes {
     return this.sources.get(source)?.entries;
   }
 
+  /** A watch is a file descriptor of the daemon's. */
+  daemonDies(): void {
+    this.watches.clear();
+  }
+
   watch(source: string, version: string, news: VolumeNews): VolumeWatch {
     this.watches.set(news, source);
     if (this.sources.get(source)?.entries[0]?.version !== version) queueMicrotask(() => news.changed());
