@@ -195,6 +195,11 @@ export interface SandboxBackend {
 /** What a backend is told of a new sandbox. */
 export interface BackendOpening {
   readonly spec: SandboxSpec;
+  /**
+   * Facts of the journal of a sandbox that an earlier daemon has left; undefined: it is new. What that daemon has accepted and
+   * decided holds, whatever the configuration has become meanwhile.
+   */
+  readonly facts?: ReadonlyMap<string, unknown> | undefined;
   /** The sandbox's own directory; made by the sandbox before the backend is started. */
   readonly directory: string;
   /** What the sandbox holds: a backend's intents go in there. */

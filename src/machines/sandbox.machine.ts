@@ -32,6 +32,14 @@ const loseContainers = sandboxSetup.enqueueActions(({ enqueue, self }) => {
   }
 });
 
+/** The kernel has killed the VMM for want of memory: that is why its containers end. */
+const tellOutOfMemory = sandboxSetup.enqueueActions(({ enqueue, event, self }) => {
+  if (event.type !== "vmm.exited" || event.outOfMemory === undefined) return;
+  for (const id of Object.keys(self.getSnapshot().children))
+    if (id.startsWith("container/"))
+      enqueue.sendTo(id as `container/${string}`, { type: "container.oomKilled" });
+});
+
 /** Those that an earlier daemon has left; they are asked for from the beginning. */
 const spawnFound = sandboxSetup.enqueueActions(({ enqueue, context }) => {
   const { sandboxId, deadlines } = context;
@@ -238,7 +246,11 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
         "vmm.exited": {
           target: "stopping",
-          actions: ["vmmGone", { type: "fail", params: ({ event }) => ({ failure: vmmExited(event) }) }],
+          actions: [
+            tellOutOfMemory,
+            "vmmGone",
+            { type: "fail", params: ({ event }) => ({ failure: vmmExited(event) }) },
+          ],
         },
         "vmm.guestPanicked": {
           target: "stopping",

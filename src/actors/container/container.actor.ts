@@ -327,8 +327,12 @@ export class Container {
     if (failure === undefined) this.observer.exited(this, record);
   }
 
-  /** The kernel tells of each kill, and some are one: those of a group, and those that a guest makes up. */
+  /**
+   * The kernel tells of each kill, and some are one: those of a group, and those that a guest makes up. What has not run, or has
+   * ended before, was not killed.
+   */
   announceOom(): void {
+    if (!this.init.started || this.init.exit !== undefined) return;
     const now = monotonicNow();
     if (now - this.oomAt < OOM_GROUP_MS) return;
     this.oomAt = now;

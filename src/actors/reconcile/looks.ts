@@ -14,6 +14,7 @@ import { ASIDE } from "../resources/kept-aside.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import { describeResource, type HostResource } from "../resources/kinds/kinds.ts";
 import { type Found, type Look, REMOVES } from "./found.ts";
+import { isMaker } from "./lost-makers.ts";
 
 export interface LookPorts {
   readonly view: NodeView;
@@ -32,8 +33,6 @@ export interface LookPorts {
   readonly now: () => number;
 }
 
-/** Processes without a journal: what makes templates and images, and tries out KVM. They end with the daemon that wanted them. */
-const WITHOUT_JOURNAL = /^(?:blazar-template-|blazar-probe-|image-[0-9a-f]{12}$)/;
 /** Disks of warm VMs and of containers whose snapshot has no place for one. */
 const SCRATCH_DISK = /^[A-Za-z0-9][A-Za-z0-9._-]*\.(?:prepared|ext4)$/;
 /** A directory in which a socket is bound before it is moved to its place. */
@@ -74,7 +73,7 @@ function heldByKeeper({ keeper }: LookPorts) {
 
 function keeperProcesses(ports: LookPorts): Found[] {
   const ours = heldByKeeper(ports).processes.filter(
-    ({ id, identity }) => !WITHOUT_JOURNAL.test(id) || identity.startTime < ports.startTime,
+    ({ id, identity }) => !isMaker(id) || identity.startTime < ports.startTime,
   );
   return ours.map(({ id, identity: { pid, startTime } }) =>
     found("process", { kind: "process", id, pid, startTime }, { action: "kills it" }),

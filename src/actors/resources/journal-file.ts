@@ -1,7 +1,8 @@
 /**
  * The file of a journal: lines are added whole or not at all, and the whole is replaced at once.
  *
- * A write that fails in the middle of a line is taken back: write(2) may write a part, and ENOSPC tells nothing of it.
+ * A write that fails in the middle of a line is taken back: write(2) may write a part, and ENOSPC tells nothing of it. A file
+ * that cannot be opened again for want of something is opened by the next write that can.
  * One caller at a time. Must not know what lines say.
  */
 import {
@@ -60,60 +61,71 @@ const PERMISSIONS = 0o777;
 const CHUNK = 64 * 1024;
 const NEWLINE = 0x0a;
 
+/** What a host can be short of, or refuse for a while. Anything else says that the file is not ours. */
+const FOR_A_WHILE: ReadonlySet<string | undefined> = new Set([
+  ...["EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EDQUOT"],
+  ...["EACCES", "EPERM", "EROFS", "EIO", "EAGAIN", "EINTR"],
+]);
+
+/** Whether an error of the host may be over soon, and says nothing of the file. */
+export function isForAWhile(error: unknown): boolean {
+  return FOR_A_WHILE.has((error as NodeJS.ErrnoException).code);
+}
+
+interface OpenFile {
+  readonly file: number;
+  readonly inMemory: boolean;
+}
+
 export class JournalFile {
+  /** Its length, as far as it is known. */
+  bytes = 0;
+  /** Why it is not open, if it is not. */
+  trouble: unknown;
+  private opened: OpenFile | undefined;
   /** The file ends within a line that counts for nothing: the next line begins after an end of line. */
   private endsWithin = false;
 
   private constructor(
     readonly path: string,
-    private file: number,
-    private readonly inMemory: boolean,
-    /** Its length. */
-    public bytes: number,
     public lines: number,
+    /** Whether the last line of a file that is gone on with is to be cut off. */
+    private readonly torn: boolean,
   ) {}
 
   /** Makes it, mode 0600. Throws if there is one. */
   static async create(path: string): Promise<JournalFile> {
+    const journal = new JournalFile(path, 0, false);
     const inMemory = await isInMemory(dirname(path));
-    return new JournalFile(path, await openFile(path, "ax", OWNER_ONLY), inMemory, 0, 0);
+    journal.opened = { file: await openFile(path, "ax", OWNER_ONLY), inMemory };
+    return journal;
   }
 
   /**
-   * Goes on with a file that is there. Throws if it is no regular file of this user.
+   * Goes on with a file that is there. Throws if it is no regular file of this user. If the host cannot open it now, it has a
+   * {@link trouble}, and each {@link append} tries again.
    * @param torn whether its last line is to be cut off
    */
   static async reopen(path: string, lines: number, torn: boolean): Promise<JournalFile> {
-    const inMemory = await isInMemory(dirname(path));
-    // never waits for the other end of a FIFO, never follows a link
-    const how = MODE.O_RDWR | MODE.O_APPEND | MODE.O_NOFOLLOW | MODE.O_NONBLOCK;
-    const file = await openFile(path, how);
+    const journal = new JournalFile(path, lines, torn);
     try {
-      const stats = await statOf(file);
-      if (!stats.isFile() || stats.uid !== process.geteuid?.())
-        throw blazarError("HostResource", "go on with a journal", "it is no regular file of this user", {
-          subject: path,
-        });
-      if ((stats.mode & PERMISSIONS) !== OWNER_ONLY) await changeMode(file, OWNER_ONLY);
-      const whole = await lengthOfWholeLines(file, stats.size);
-      const journal = new JournalFile(path, file, inMemory, torn ? whole : stats.size, lines);
-      if (torn && whole < stats.size) await cutFile(file, whole);
-      else journal.endsWithin = whole < stats.size;
-      return journal;
+      await journal.openAgain();
     } catch (error) {
-      await closeFile(file);
-      throw error;
+      if (!isForAWhile(error)) throw error;
+      journal.trouble = error;
     }
+    return journal;
   }
 
   /** Adds lines, each with its end. If it rejects, none of them counts. */
   async append(lines: readonly string[]): Promise<void> {
+    const opened = this.opened ?? (await this.openAgain());
     const bytes = Buffer.from(this.endsWithin ? `\n${lines.join("")}` : lines.join(""));
     let rest: Uint8Array = bytes;
     try {
-      while (rest.length > 0) rest = rest.subarray(await this.write(this.file, rest));
+      while (rest.length > 0) rest = rest.subarray(await writeTo(opened, rest));
     } catch (error) {
-      if (rest.length < bytes.length) await this.takeBack(bytes.length - rest.length);
+      if (rest.length < bytes.length) await this.takeBack(opened, bytes.length - rest.length);
       throw error;
     }
     this.bytes += bytes.length;
@@ -129,45 +141,73 @@ export class JournalFile {
   async replace(lines: readonly string[]): Promise<void> {
     const path = `${this.path}${REPLACEMENT}`;
     await removeFile(path).catch(() => undefined);
-    const file = await openFile(path, "ax", OWNER_ONLY);
+    const inMemory = await isInMemory(dirname(path));
+    const opened = { file: await openFile(path, "ax", OWNER_ONLY), inMemory };
     const bytes = Buffer.from(lines.join(""));
     try {
-      for (let rest: Uint8Array = bytes; rest.length > 0; )
-        rest = rest.subarray(await this.write(file, rest));
+      for (let rest: Uint8Array = bytes; rest.length > 0; ) rest = rest.subarray(await writeTo(opened, rest));
       await renameFile(path, this.path);
     } catch (error) {
-      await closeFile(file);
+      await closeFile(opened.file);
       await removeFile(path).catch(() => undefined);
       throw error;
     }
-    const old = this.file;
-    this.file = file;
+    const old = this.opened;
+    this.opened = opened;
     this.bytes = bytes.length;
     this.lines = lines.length;
     this.endsWithin = false;
-    await closeFile(old);
+    if (old !== undefined) await closeFile(old.file);
   }
 
-  close(): Promise<void> {
-    return closeFile(this.file);
+  async close(): Promise<void> {
+    const { opened } = this;
+    this.opened = undefined;
+    if (opened !== undefined) await closeFile(opened.file);
   }
 
   remove(): Promise<void> {
     return removeFile(this.path);
   }
 
-  private async write(file: number, bytes: Uint8Array): Promise<number> {
-    return this.inMemory ? writeSync(file, bytes) : (await writeFile(file, bytes)).bytesWritten;
+  private async openAgain(): Promise<OpenFile> {
+    const { path, torn } = this;
+    const inMemory = await isInMemory(dirname(path));
+    // never waits for the other end of a FIFO, never follows a link
+    const how = MODE.O_RDWR | MODE.O_APPEND | MODE.O_NOFOLLOW | MODE.O_NONBLOCK;
+    const file = await openFile(path, how);
+    try {
+      const stats = await statOf(file);
+      if (!stats.isFile() || stats.uid !== process.geteuid?.())
+        throw blazarError("HostResource", "go on with a journal", "it is no regular file of this user", {
+          subject: path,
+        });
+      if ((stats.mode & PERMISSIONS) !== OWNER_ONLY) await changeMode(file, OWNER_ONLY);
+      const whole = await lengthOfWholeLines(file, stats.size);
+      if (torn && whole < stats.size) await cutFile(file, whole);
+      this.endsWithin = !torn && whole < stats.size;
+      this.bytes = torn ? whole : stats.size;
+    } catch (error) {
+      await closeFile(file);
+      throw error;
+    }
+    this.trouble = undefined;
+    this.opened = { file, inMemory };
+    return this.opened;
   }
 
-  private async takeBack(written: number): Promise<void> {
+  private async takeBack({ file }: OpenFile, written: number): Promise<void> {
     try {
-      await cutFile(this.file, this.bytes);
+      await cutFile(file, this.bytes);
     } catch {
       this.bytes += written;
       this.endsWithin = true;
     }
   }
+}
+
+async function writeTo({ file, inMemory }: OpenFile, bytes: Uint8Array): Promise<number> {
+  return inMemory ? writeSync(file, bytes) : (await writeFile(file, bytes)).bytesWritten;
 }
 
 /** Up to and with the last end of a line. */

@@ -100,8 +100,9 @@ export class FileJournal implements Journal {
   }
 
   /**
-   * Goes on with the journal of an earlier daemon. A torn last line is cut off; lines that cannot be read stay.
-   * Throws HostResource if the file cannot be opened, or is no regular file of this user.
+   * Goes on with the journal of an earlier daemon. A torn last line is cut off; lines that cannot be read stay. If the host
+   * cannot open the file now, the journal has a {@link trouble}, and is written as soon as that is over.
+   * Throws HostResource if it is no regular file of this user.
    */
   static async reopen(
     path: string,
@@ -156,6 +157,11 @@ export class FileJournal implements Journal {
     this.unwritten.push({ type: "history", at: this.now(), entry });
     // with whatever is written next: a line is soon made, and a write takes as long as several
     this.historyDue ??= setTimeout(() => this.soon().catch(() => undefined), HISTORY_MS);
+  }
+
+  /** Why an earlier daemon's file could not be opened yet. */
+  get trouble(): unknown {
+    return this.file.trouble;
   }
 
   get isComplete(): boolean {

@@ -8,11 +8,13 @@
  */
 import { lstat, readdir, readFile, unlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/boot-id.ts";
 import type { Outstanding } from "./entries.ts";
 import { FileJournal } from "./journal.ts";
+import { isForAWhile } from "./journal-file.ts";
 import { keepAside } from "./kept-aside.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import {
@@ -41,10 +43,15 @@ export interface Recovered {
 }
 
 const SUFFIX = ".jsonl";
+/** How often a journal that cannot be read is tried. */
+const READS = 5;
+const BETWEEN_READS_MS = 50;
 
 /** The journals of a previous daemon. */
 export interface FoundJournals {
   readonly adoptable: readonly LeftSandbox[];
+  /** Paths of those that the host cannot read now. They are left alone: they may be of pods that run. */
+  readonly unread: readonly string[];
   /** Paths of all others. */
   readonly leftover: readonly string[];
 }
@@ -53,32 +60,50 @@ export interface FoundJournals {
 export async function findSandboxes(directory: string, logger: Logger): Promise<FoundJournals> {
   const paths = await journalsIn(directory);
   const boot = await bootId();
-  const found = await Promise.all(paths.map((path) => findOne(path, boot, logger)));
-  const adoptable = found.flatMap((left) => (left === undefined ? [] : [left]));
-  const taken = new Set(adoptable.map(({ path }) => path));
-  return { adoptable, leftover: paths.filter((path) => !taken.has(path)) };
+  const adoptable: LeftSandbox[] = [];
+  const unread: string[] = [];
+  const leftover: string[] = [];
+  const sort = async (path: string): Promise<void> => {
+    const left = await findOne(path, boot, logger);
+    if (left === "leftover") leftover.push(path);
+    else if (left === "unread") unread.push(path);
+    else adoptable.push(left);
+  };
+  await Promise.all(paths.map(sort));
+  return { adoptable, unread, leftover };
 }
 
-/** Undefined: it has to be undone. */
+/** `leftover`: it has to be undone. `unread`: nobody knows what it is. */
 async function findOne(
   path: string,
   boot: string | undefined,
   logger: Logger,
-): Promise<LeftSandbox | undefined> {
+): Promise<LeftSandbox | "leftover" | "unread"> {
   try {
-    const content = readJournal(await readRegularFile(path));
+    const content = readJournal(await readPatiently(path));
     const known = readKnownSandbox(content.facts);
     const isOwn = known?.spec.id === basename(path, SUFFIX) && known.spec.id === content.sandboxId;
-    if (known === undefined || !isOwn || originOf(content, boot) !== "here") return undefined;
+    if (known === undefined || !isOwn || originOf(content, boot) !== "here") return "leftover";
     const { facts } = content;
     const journal = await FileJournal.reopen(path, content);
+    if (journal.trouble !== undefined)
+      logger.error(
+        { err: journal.trouble, journal: path },
+        "a sandbox's journal cannot be written now; it is tried again, and the sandbox is taken over",
+      );
     const unreadable = content.unreadable.length > 0;
     if (unreadable)
       logger.error({ journal: path }, "some lines of a sandbox's journal cannot be read; they stay in it");
     return { known, journal, path, facts, history: historyOf(content), unreadable };
   } catch (err) {
-    logger.error({ err, journal: path }, "a sandbox of a previous daemon cannot be taken over");
-    return undefined;
+    const isOver = !isForAWhile(err);
+    logger.error(
+      { err, journal: path },
+      isOver
+        ? "a sandbox of a previous daemon cannot be taken over"
+        : "a journal of a previous daemon cannot be read now; it is left alone until the next start",
+    );
+    return isOver ? "leftover" : "unread";
   }
 }
 
@@ -130,7 +155,7 @@ async function undoOne(
   const left: HostResource[] = [];
   let keptAside: string | undefined;
   try {
-    const content = readJournal(await readRegularFile(journal));
+    const content = readJournal(await readPatiently(journal));
     const origin = originOf(content, await bootId());
     for (const resource of inOrderOfUndo(content.outstanding)) {
       if (origin === "another boot" && !outlivesBoot(resource)) continue;
@@ -149,8 +174,21 @@ async function undoOne(
     else await unlink(journal);
     return { journal, undone, failed, left, keptAside };
   } catch (trouble) {
-    keptAside = await keepAside(journal).catch(() => journal);
+    // what nobody can read now may be a pod that runs: the next start looks again
+    keptAside = isForAWhile(trouble) ? journal : await keepAside(journal).catch(() => journal);
     return { journal, undone, failed, left, keptAside, trouble };
+  }
+}
+
+/** The host may be short of something for a moment. */
+async function readPatiently(path: string): Promise<string> {
+  for (let left = READS; ; left--) {
+    try {
+      return await readRegularFile(path);
+    } catch (error) {
+      if (left === 1 || !isForAWhile(error)) throw error;
+      await sleep(BETWEEN_READS_MS);
+    }
   }
 }
 

@@ -70,7 +70,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.logger = ports.logger.child({ sandbox: spec.id });
     this.resources = new HeldResources(spec.id, ports, this.logger);
     const { directory, resources, logger } = this;
-    this.backend = ports.backend.open({ spec, directory, resources, logger });
+    this.backend = ports.backend.open({ spec, facts: left?.facts, directory, resources, logger });
     if (left === undefined) return;
     this.reaching = { facts: left.facts, over: deferred() };
     resources.open(left.journal);

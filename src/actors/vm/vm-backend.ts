@@ -30,6 +30,7 @@ import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
 import type { GuestSpec } from "../guest/setup.ts";
 import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
 import { TakeOver, type TakeOverPorts } from "./adoption/take-over.ts";
+import { VmFacts } from "./adoption/vm-facts.ts";
 import { bindVmBootMachine } from "./bindings.ts";
 import { guestEvents$, vmmEvents$, withOutOfMemory } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
@@ -113,10 +114,10 @@ class VmSandbox implements SandboxBackend {
     node: ForwardingNode,
     private readonly onFinished: () => void,
   ) {
-    const { spec, resources, logger } = opening;
-    checkPodAnnotations(spec.annotations);
-    this.asked = askedWay(spec.annotations);
-    this.sized = sizedFor(spec, ports);
+    const { spec, facts, resources, logger } = opening;
+    if (facts === undefined) checkPodAnnotations(spec.annotations);
+    this.asked = facts === undefined ? askedWay(spec.annotations) : undefined;
+    this.sized = facts === undefined ? sizedFor(spec, ports) : sizeOfLeft(facts);
     // containerd dials in the host's own namespace for a pod without one
     const forwarding =
       spec.netnsPath === "" ? undefined : new PortForwarding(spec, node, () => this.vm.liveLink, logger);
@@ -333,6 +334,12 @@ class VmSandbox implements SandboxBackend {
     const { guestRequest: deadlineMs } = this.ports.deadlines;
     await this.boot?.vm?.link?.request("network.apply", { network }, { deadlineMs });
   }
+}
+
+/** A VM that runs has the size that it was given, whatever this daemon would give it. */
+function sizeOfLeft(facts: ReadonlyMap<string, unknown>): SizedVm {
+  const { vcpus = 0, memoryBytes = 0 } = new VmFacts(facts).vm?.shape ?? {};
+  return { size: { vcpus, memoryBytes }, warnings: [] };
 }
 
 /** Throws InvalidSpec, before anything is made for the sandbox. */

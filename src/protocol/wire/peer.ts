@@ -320,6 +320,8 @@ export class Peer {
     }
     this.answers = nonce;
     this.mark = mark === undefined ? undefined : markBytes(mark);
+    // a transport may hand over two beginnings as one chunk
+    this.decoder.skipped = this.mark;
     if (greeted || nonce !== undefined) this.sendHello();
   }
 

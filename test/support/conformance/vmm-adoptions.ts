@@ -70,6 +70,27 @@ export function adopting(bench: () => VmmBench): void {
       expect(await bench().leftovers()).toEqual([]);
     });
 
+    it("lets go of a disk that it was letting go of: its file is free for another one", async () => {
+      const { driver } = bench();
+      const spec = await bench().spec("vm");
+      let vm = await driver.launch(spec);
+      const path = await bench().diskImage();
+      for (const [round, turns] of [0, 1, 2, 4].entries()) {
+        const id = `c${round}`;
+        await vm.attachDisk({ id, path, readonly: false });
+        vm.detachDisk(id).catch(() => undefined);
+        for (let turn = 0; turn < turns; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+        await bench().daemonDies();
+        const adopted = await driver.adopt(adoptionOf(vm, spec));
+        vm = adopted.vm;
+        for (const disk of adopted.disks) if (disk === id) await vm.detachDisk(disk);
+        await vm.attachDisk({ id: "next", path, readonly: false });
+        await vm.detachDisk("next");
+      }
+      await vm.kill();
+      expect(await bench().leftovers()).toEqual([]);
+    });
+
     it("stays paused if it was, and goes on when it is told to", async () => {
       const { driver } = bench();
       const spec = await bench().spec("vm");

@@ -151,6 +151,10 @@ export class FakeVm implements Vm {
       throw this.error("InvalidArgument", "attach a disk", "its id is not valid");
     await this.fault(this.faults.attachDisk);
     if (this.disks.has(disk.id)) throw this.error("QmpFailed", "attach a disk", `there is a disk ${disk.id}`);
+    const isLocked = [...this.disks.values()].some(
+      (other) => other.path === disk.path && !(other.readonly && disk.readonly),
+    );
+    if (isLocked) throw this.error("QmpFailed", "attach a disk", 'Failed to get "write" lock');
     this.disks.set(disk.id, disk);
   }
 
@@ -244,6 +248,11 @@ export class FakeVm implements Vm {
   forsake(): void {
     this.live = new Subject();
     this.link?.cut();
+  }
+
+  /** The file of a disk has another name. */
+  moveDisk(from: string, to: string): void {
+    for (const [id, disk] of this.disks) if (disk.path === from) this.disks.set(id, { ...disk, path: to });
   }
 
   /** Serials of the slots that show an image. */

@@ -192,8 +192,7 @@ export class MemoryHost {
         apply: async (plan) => this.apply(plan),
         releaseImage: (plan) => this.releaseImage(plan),
         prepareDisk: async (path) => void this.driver.disks.add(path),
-        // the snapshot's from then on
-        placeDisk: async (_, path) => this.placesDisks && this.driver.disks.delete(path),
+        placeDisk: async (plan, path) => this.placeDisk(plan, path),
         release: async (plan) => {
           const names = namesOf(plan);
           this.undo("release", (name) => names.includes(name));
@@ -241,7 +240,8 @@ export class MemoryHost {
       defaultShape: { vcpus: 1, memoryBytes: 2 ** 28, nics: 1 },
       mostSize: { vcpus: 8, memoryBytes: 2 ** 34 },
       memoryStep: 2 ** 25,
-      session: "test",
+      // an agent that has answered a request of a session answers it no more
+      session: `test-${++this.sessions}`,
       text: nodeText,
       now: Date.now,
       randomHex: (bytes) => `${++this.counter}`.padStart(2 * bytes, "0"),
@@ -257,6 +257,7 @@ export class MemoryHost {
   }
 
   private counter = 0;
+  private sessions = 0;
   /** Where processes have gone, by pid. */
   private readonly grouped = new Map<number, string>();
 
@@ -292,6 +293,13 @@ export class MemoryHost {
       lower: { kind: "image", key, path },
       guest: { kind: "image", path: "", readonly: false },
     };
+  }
+
+  /** The snapshot's from then on. */
+  private placeDisk({ disk }: RootfsPlan, path: string): boolean {
+    if (!this.placesDisks || !this.driver.disks.delete(path)) return false;
+    for (const id of this.driver.running) this.driver.vm(id).moveDisk(path, disk.path);
+    return true;
   }
 
   private apply(plan: RootfsPlan): void {

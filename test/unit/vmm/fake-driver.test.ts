@@ -11,6 +11,7 @@ import { FakeTemplateStore } from "../../support/fake-vmm/template-store.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const TEMPLATE = "/templates/one";
+let nextDisk = 0;
 
 function spec(id: string): VmSpec {
   return {
@@ -43,7 +44,7 @@ async function makeBench(): Promise<VmmBench> {
     hanging,
     hangEndsWith: undefined,
     spec: async (id) => spec(id),
-    diskImage: async () => "/nowhere/disk.img",
+    diskImage: async () => `/nowhere/${nextDisk++}.img`,
     layerImage: async () => "/nowhere/image.erofs",
     fillDisk: async (vm) => {
       await vm.attachDisk({ id: "full", path: "/nowhere/full.img", readonly: false });

@@ -6,11 +6,11 @@
  */
 import type { AdoptedContainer } from "../../../backends/backend.ts";
 import type { Deadlines } from "../../../contracts/deadlines.ts";
-import { BlazarError } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { SandboxHistory } from "../../../contracts/history.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { AdoptedVm, VmAdoption } from "../../../contracts/vmm.ts";
-import { onAbort } from "../../../lib/async.ts";
+import { onAbort, withDeadline } from "../../../lib/async.ts";
 import type { TextCodec } from "../../../protocol/wire/json.ts";
 import { GuestLink, type GuestTraffic } from "../../guest/link.ts";
 import type { InsideFact, VmFact } from "../../resources/facts.ts";
@@ -27,7 +27,7 @@ import { VmFacts } from "./vm-facts.ts";
 
 export interface TakeOverPorts extends Omit<SharePorts, "deadlines">, Omit<VolumePorts, "deadlines"> {
   readonly adoptVm: (adoption: VmAdoption, signal: AbortSignal) => Promise<AdoptedVm>;
-  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"] & Pick<Deadlines, "containerDelete">;
+  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"] & Pick<Deadlines, "takeOver">;
   readonly users: VmUsers | undefined;
   readonly templateDisk: string | undefined;
   readonly scratchDirectory: string;
@@ -49,6 +49,8 @@ export interface TakeOverOwner {
 }
 
 const PREFIX_BYTES = 2;
+/** The part of the take-over's deadline that undoing something half made may take. */
+const PATIENCE = 0.25;
 
 export class TakeOver {
   private readonly facts: VmFacts;
@@ -57,6 +59,8 @@ export class TakeOver {
   private disks: ReadonlySet<string> = new Set();
   /** Its slots that show an image. */
   private slots: readonly string[] = [];
+  /** The guest has nothing any more that was half made. */
+  private guestIsClear = true;
 
   /** @param known ids of the containers that are taken over */
   constructor(
@@ -135,7 +139,7 @@ export class TakeOver {
     try {
       await link.hello;
       const found = await this.inventory(link, signal);
-      await this.removeHalfMade(link, found, signal);
+      this.guestIsClear = await this.removeHalfMade(link, found, signal);
       return found?.filter(({ id: container }) => this.known.has(container));
     } finally {
       forget();
@@ -169,34 +173,63 @@ export class TakeOver {
     }
   }
 
-  private async removeHalfMade(
+  private removeHalfMade(
     link: GuestLink,
     found: readonly AdoptedContainer[] | undefined,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const others = (found ?? []).filter(({ id }) => !this.known.has(id));
-    const limits = { deadlineMs: this.ports.deadlines.containerDelete, signal };
-    await Promise.all(
-      others.map(({ id }) => link.request("container.delete", { id }, limits).catch(unlessGone)),
+    const limits = { deadlineMs: this.patienceMs, signal };
+    return this.attempt(others.map(({ id }) => link.request("container.delete", { id }, limits)));
+  }
+
+  /** The pod's other containers run on without it: false, and told, if one of them fails or takes too long. */
+  private async attempt(undoing: readonly Promise<unknown>[]): Promise<boolean> {
+    const late = () => blazarError("DeadlineExceeded", "undo what was half made", "it takes too long");
+    const outcomes = await Promise.allSettled(
+      undoing.map((each) => withDeadline(each, this.patienceMs, late).catch(unlessGone)),
     );
+    const failed = outcomes.find((each) => each.status === "rejected");
+    if (failed !== undefined)
+      this.owner.logger.warn(
+        { err: failed.reason },
+        "what an earlier daemon had half made of a container stays until the sandbox ends",
+      );
+    return failed === undefined;
+  }
+
+  private get patienceMs(): number {
+    return this.ports.deadlines.takeOver * PATIENCE;
   }
 
   /** What the journal has of containers that are not known: out of the VM, then off the host. */
   private async undoHalfMade(vm: GuestVm): Promise<void> {
     const { resources } = this.owner;
-    const used = new Set([...this.inside.values()].map(({ disk }) => disk));
-    const own = new Set([this.ports.templateDisk, PREPARED_DISK]);
-    const isWhole = this.inside.size === this.known.size;
-    const loose = [...this.disks].filter(
-      (disk) => isWhole && !used.has(disk) && !own.has(disk) && !this.isImage(disk),
-    );
-    await Promise.all(loose.map((disk) => vm.vm.detachDisk(disk).catch(unlessGone)));
-    // a slot that is not free costs its VM nothing but the speed of a slot
-    const idle = this.slots.filter((slot) => isWhole && !this.isImage(slot));
-    await Promise.allSettled(idle.map((slot) => vm.vm.detachImage(slot)));
-    await resources.undo((resource) => this.isHalfMade(resource));
+    const prepared = this.preparedDisk(vm.id);
+    // it may have been a container's by then, whatever the journal says
+    const path = prepared === undefined ? preparedDiskPath(this.ports.scratchDirectory, vm.id) : undefined;
+    if (this.guestIsClear && (await this.takeOut(vm, prepared?.id)))
+      await resources.undo(
+        (resource) => this.isHalfMade(resource) || (resource.kind === "file" && resource.path === path),
+      );
     for (const id of this.facts.containers)
       if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
+  }
+
+  /**
+   * Takes disks and images out of the VM that no container has. The VMM keeps other disks from the same files as long as it has
+   * them. False: some are still there, which ends no pod.
+   */
+  private async takeOut(vm: GuestVm, prepared: string | undefined): Promise<boolean> {
+    // of a container that the facts say nothing of, nobody knows which it has
+    if (this.inside.size < this.known.size) return true;
+    const used = new Set([...this.inside.values()].map(({ disk }) => disk).concat(prepared ?? []));
+    const loose = [...this.disks].filter((disk) => !used.has(disk) && !this.isImage(disk));
+    const idle = this.slots.filter((slot) => !this.isImage(slot));
+    return this.attempt([
+      ...loose.map((disk) => vm.vm.detachDisk(disk)),
+      ...idle.map((slot) => vm.vm.detachImage(slot)),
+    ]);
   }
 
   /**
@@ -221,12 +254,12 @@ export class TakeOver {
     return users;
   }
 
-  /** A disk that no container has been given yet. */
+  /** A disk that no container has been given yet. A container that was half made may have been. */
   private preparedDisk(vmId: string): PreparedDisk | undefined {
+    const { outstanding } = this.owner.resources;
+    if (outstanding.some((resource) => this.isHalfMade(resource))) return undefined;
     const path = preparedDiskPath(this.ports.scratchDirectory, vmId);
-    const isHeld = this.owner.resources.outstanding.some(
-      (resource) => resource.kind === "file" && resource.path === path,
-    );
+    const isHeld = outstanding.some((resource) => resource.kind === "file" && resource.path === path);
     const used = new Set([...this.inside.values()].map(({ disk }) => disk));
     const id = [this.ports.templateDisk, PREPARED_DISK].find(
       (each) => each !== undefined && this.disks.has(each) && !used.has(each),

@@ -137,6 +137,24 @@ describe("a running container", () => {
     await end();
   });
 
+  it("is told to be killed for want of memory if the host's kernel has killed its VMM for that, once", async () => {
+    const { memory, tasks, end } = await running();
+    await tasks.create(containerRequest("pod", "never-started"));
+    await tasks.create(containerRequest("pod", "ended"));
+    await tasks.start("ended", "");
+    await tasks.kill("ended", "", 9, true);
+    await tasks.wait("ended", "");
+    memory.events.length = 0;
+    memory.outOfMemory = "a process of /pod; the limit of /pod is 1 bytes";
+    memory.driver.vm("pod").die(-1, 9);
+    expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
+    await tasks.wait("never-started", "");
+    const told = memory.events.map(({ type, containerId }) => `${type} ${containerId}`);
+    expect(told.filter((each) => !each.endsWith("never-started"))).toEqual(["oom c1", "exit c1"]);
+    expect(told).not.toContain("oom never-started");
+    await end();
+  });
+
   it("has execs whose terminals have their size from the first command on, whenever it is told", async () => {
     const { tasks, guest, end } = await running();
     const process = { args: ["sh"], cwd: "/", consoleSize: { width: 80, height: 24 } };
