@@ -77,7 +77,7 @@ export default defineConfig({
       {
         define,
         test: {
-          ...heavyProject("e2e", 2, 180 * SECOND, SIDE_BY_SIDE),
+          ...heavyProject("e2e", 2, 180 * SECOND),
           exclude: [...configDefaults.exclude, ...ALONE],
         },
       },
