@@ -4,10 +4,13 @@
  * The clock is this process's. The Controller counts as there when it answers Status of one of the pods. A pod runs on if CRI says
  * so of it and of its container, its VMM is the same process, and a command runs in it.
  */
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { Client, credentials } from "@grpc/grpc-js";
 import { interruptible } from "../../lab/host/interruption.ts";
 import { until } from "../../lab/host/until.ts";
 import { buildDist } from "../../setup/lib/dist.ts";
+import { repoRoot } from "../../setup/lib/paths.ts";
 import { ensureArtifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { pause } from "../../src/lib/async.ts";
@@ -50,6 +53,7 @@ export interface RestartOptions {
   readonly json: boolean;
 }
 
+const KEPT_LOG = join(repoRoot(), "dist", "restart.log");
 const POLL_MS = 2;
 const CALL_MS = 1_000;
 const PATIENCE = { timeoutMs: 120_000, pollMs: 10 };
@@ -77,7 +81,10 @@ export async function measureRestart(options: RestartOptions): Promise<number> {
         restarts.push(await measure(node, pods, end, signal));
       }
       print(options, restarts);
-      return restarts.every(({ podsRunning }) => podsRunning === options.pods) ? 0 : 1;
+      if (restarts.every(({ podsRunning }) => podsRunning === options.pods)) return 0;
+      await cp(node.blazardLog, KEPT_LOG);
+      progress.line(`a pod is lost: the daemon's log is kept in ${KEPT_LOG}`);
+      return 1;
     } finally {
       await node.stop();
     }

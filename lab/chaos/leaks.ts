@@ -91,8 +91,8 @@ export async function consultDoctor(node: PrivateNode, program: string, record: 
   const until = performance.now() + RECONCILED_MS;
   for (;;) {
     const { code, stdout, stderr } = await runToEnd([process.execPath, program, ...words]);
-    record.event(`doctor: exit code ${code}`);
-    if (code === 0) return;
+    if (code === 0) return record.event("doctor: all is well");
+    record.event(`doctor: exit code ${code}:\n${stdout}${stderr}`);
     if (performance.now() > until)
       return record.found("wrong", `blazar doctor ends with ${code}:\n${stdout}${stderr}`);
     await pause(AGAIN_MS);

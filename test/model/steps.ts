@@ -27,6 +27,8 @@ export type Step =
   | { fault: "vmDies" | "guestCrashes"; sandbox: string }
   | { fault: "hostStep"; step: HostFault }
   | { fault: "volumes"; state: number }
+  /** Another one takes its place. */
+  | { fault: "keeperDies" }
   /** Of those that no sandbox owns: the pool's and the original. */
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
@@ -128,6 +130,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       look: fc.boolean(),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ fault: fc.constant("keeperDies" as const) }) },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );
 

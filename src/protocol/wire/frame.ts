@@ -126,6 +126,9 @@ export class FrameDecoder {
 
   constructor(private readonly maxFrameBytes: number) {}
 
+  /** Bytes that may stand between two frames, and mean nothing there. They begin as a frame does that never comes whole. */
+  skipped: Uint8Array | undefined;
+
   /** Bytes of an unfinished frame held back. */
   get buffered(): number {
     return this.pending.length;
@@ -136,6 +139,12 @@ export class FrameDecoder {
     this.pending = EMPTY;
     let offset = 0;
     while (bytes.length - offset >= LENGTH_BYTES) {
+      const skip = this.skip(bytes.subarray(offset));
+      if (skip === undefined) break;
+      if (skip > 0) {
+        offset += skip;
+        continue;
+      }
       const view = new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.length - offset);
       const length = view.getUint32(0);
       this.checkLength(length);
@@ -149,6 +158,15 @@ export class FrameDecoder {
   /** Forgets an unfinished frame, as after a hang-up of the peer. */
   reset(): void {
     this.pending = EMPTY;
+  }
+
+  /** How many of the bytes, which are at least a length, are to be left out; undefined: more of them tell. */
+  private skip(bytes: Uint8Array): number | undefined {
+    const { skipped } = this;
+    if (skipped === undefined) return 0;
+    const count = Math.min(skipped.length, bytes.length);
+    for (let index = 0; index < count; index++) if (bytes[index] !== skipped[index]) return 0;
+    return count === skipped.length ? count : undefined;
   }
 
   private checkLength(length: number): void {

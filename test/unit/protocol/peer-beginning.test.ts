@@ -6,7 +6,7 @@ import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/prot
 import { type Hello, PROTOCOL_VERSION } from "../../../src/protocol/wire/hello.ts";
 import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
 
-const MARK = "0123456789abcdef".repeat(2);
+const MARK = `000ffff0${"89abcdef".repeat(3)}`;
 
 interface End {
   readonly peer: Peer;
@@ -125,6 +125,28 @@ describe("a host that takes a guest over", () => {
       agent.peer.receive(hello);
       expect(agent.violations).toEqual([]);
       expect(agent.hellos.at(-1)?.session).toBe("second");
+    }
+  });
+
+  it("begins anew as often as it greets, in whatever chunks that comes", async () => {
+    const one = await left();
+    const whole = new Wire(host("second", true), one.agent);
+    whole.attachHost();
+    whole.a.peer.greetAgain();
+    const greetings = bytesOf(whole.toGuest);
+    for (let cut = 0; cut <= greetings.length; cut++) {
+      const { agent } = await left();
+      const wire = new Wire(host("second", true), agent);
+      wire.attachHost();
+      wire.a.peer.greetAgain();
+      const bytes = bytesOf(wire.toGuest.splice(0));
+      agent.peer.attach((frame) => wire.toHost.push(frame));
+      wire.toGuest.push(bytes.subarray(0, cut), bytes.subarray(cut));
+      wire.carry();
+      void wire.a.peer.request("two", {});
+      wire.carry();
+      expect(agent.violations, `cut at ${cut}`).toEqual([]);
+      expect(agent.asked, `cut at ${cut}`).toEqual(["one", "two"]);
     }
   });
 
