@@ -261,7 +261,7 @@ export class Run {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
     else if (step.fault === "volumes") putVolumes(this.memory.volumes, `state-${step.state}`);
     else if (step.fault === "templates") this.changeTemplates(step.are);
-    else if (step.fault === "keeperDies") this.memory.keeper.die();
+    else if (step.fault === "keeperDies") this.keeperDies();
     else if (step.fault === "images") this.memory.images.available = step.are === "there";
     else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
     else {
@@ -270,6 +270,13 @@ export class Run {
       if (step.fault === "vmDies") vm?.die(-1, 9);
       else vm?.guest.crash();
     }
+  }
+
+  /** containerd takes all containers for ended and asks no more, so that they are ended: nobody is told of it. */
+  private keeperDies(): void {
+    for (const id of this.memory.driver.running) this.hurt.add(id);
+    this.told.forgetRunning();
+    this.memory.keeper.die();
   }
 
   /** The sandbox's VM, whether it was started for it or adopted. */

@@ -38,6 +38,12 @@ export class Told {
     this.statuses.set(name, status);
   }
 
+  /** Nobody has to be told of the end of what runs now. */
+  forgetRunning(): void {
+    this.hear();
+    this.running.clear();
+  }
+
   /** Everything has ended. */
   end(): void {
     this.hear();
