@@ -20,6 +20,8 @@ import { Told } from "./told.ts";
 
 const BYSTANDER = "bystander";
 const EARLIER = "earlier";
+/** Of a container that ends while there is no daemon. */
+const EXIT_STATUS = 7;
 /** The end is looked for after so long each: most histories have ended at once. */
 /** A sandbox with nothing wrong is taken over within this time. */
 const TAKE_OVER_MS = [0, 1, 10, 100, 1000];
@@ -45,6 +47,8 @@ export class Run {
   private dead = false;
   /** Whether the next daemon is looked at before anything else is asked of it. */
   private looks = true;
+  /** Whether containers end while there is no daemon. */
+  private exits = false;
   /** VMs that something was done to. */
   private readonly hurt = new Set<string>();
 
@@ -148,8 +152,9 @@ export class Run {
     );
   }
 
-  private crash({ crash, at, look }: Extract<Step, { crash: number }>): void {
+  private crash({ crash, at, look, exits }: Extract<Step, { crash: number }>): void {
     this.looks = look;
+    this.exits = exits;
     if (at === "write") this.memory.life.endBeforeWrite(crash);
     else this.memory.life.endWithinCall(crash);
   }
@@ -197,6 +202,11 @@ export class Run {
   private async succeed(): Promise<void> {
     this.dead = false;
     const { memory } = this;
+    // no guest reaches the dead daemon any more
+    memory.driver.daemonDies();
+    if (this.exits)
+      for (const id of memory.driver.running)
+        for (const container of CONTAINERS) memory.driver.vm(id).guest.endContainer(container, EXIT_STATUS);
     const kept = new Kept(
       memory,
       (vm) => this.isWell(vm),
