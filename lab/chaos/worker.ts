@@ -23,6 +23,7 @@ const KILL_OF_FAULT: Readonly<Record<string, Kill>> = {
   images: "containerd",
   templates: "term",
   volumes: "keeper",
+  keeperDies: "keeper",
   ownerlessVmDies: "spare",
 };
 

@@ -18,8 +18,12 @@ export const DEADLINES = {
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
   adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },
   takeOver: {
-    ms: 30_000,
+    ms: 120_000,
     wait: "Reaching a sandbox's VMM and guest again that an earlier daemon has left running. Then the sandbox is taken down.",
+  },
+  takeOverTry: {
+    ms: 8_000,
+    wait: "The part of it from connecting to the guest's agent until it has told what it has. Then the connection is made anew.",
   },
   launch: {
     ms: 60_000,

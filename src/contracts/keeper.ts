@@ -214,6 +214,8 @@ export interface StdioHandlers {
   attached?(): void;
   /** The keeper is out of reach: acks stop, and so does the credit. */
   detached?(): void;
+  /** The keeper has died, and with it the FIFOs' ends that it held. Nothing is told any more, and what comes goes nowhere. */
+  lost?(): void;
 }
 
 /** The daemon's hold of a process's stdio in the keeper. */
@@ -250,13 +252,24 @@ export interface TaskMessageContext {
  */
 export type TaskMessageHandler = (message: Uint8Array, context: TaskMessageContext) => Promise<Uint8Array>;
 
-/** The keeper, as the daemon sees it. Every call fails with KeeperLost if the keeper cannot be reached in time. */
+/**
+ * The keeper, as the daemon sees it. Every call fails with KeeperLost if the keeper cannot be reached in time.
+ *
+ * If it dies, what it was asked for fails with KeeperLost at once, and calls wait for the next keeper. Running processes are
+ * adopted by that one: here they stay as they were, but nobody knows how they end. Stdio, Task connections, uplinks, taps that
+ * nobody has taken and the ways to have processes fork are gone. Networks are watched on.
+ */
 export interface Keeper {
+  /** Of the one that is there, or was there last. */
   readonly pid: number;
   /** False while the link is down; it comes back by itself. */
   readonly connected: boolean;
   /** How often a link that was up has gone down. */
   readonly linkLosses: number;
+  /** How often a keeper has died under this daemon. */
+  readonly deaths: number;
+  /** Sets who is told of a keeper's death, as soon as it is known: before anything is heard of the next keeper. */
+  onDeath(handler: () => void): void;
   /** What the keeper holds now: for a daemon that has to take over, or to clear up, what another one left. */
   inventory(): KeeperInventory;
   /**

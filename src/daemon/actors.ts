@@ -8,6 +8,7 @@ import type { SpecTranslator } from "../actors/container/container-maker.ts";
 import { ContainerRegistry } from "../actors/container/container-registry.ts";
 import { ContainerTasks } from "../actors/container/task-service.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
+import { KeeperDeath } from "../actors/sandbox/keeper-death.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
 import { Endings } from "../actors/supply/ahead/endings.ts";
 import { LastImage } from "../actors/supply/ahead/last-image.ts";
@@ -21,6 +22,7 @@ import { VmBackend, type VmBackendPorts } from "../actors/vm/vm-backend.ts";
 import type { Backend } from "../backends/backend.ts";
 import { blazarError } from "../contracts/errors.ts";
 import type { ImageStore } from "../contracts/images.ts";
+import type { Keeper } from "../contracts/keeper.ts";
 import type { HostFiles } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
@@ -39,6 +41,7 @@ export type ActorPorts = BackendPorts &
   SandboxesPorts & {
     readonly driver: VmmDriver;
     readonly pace: Pace;
+    readonly keeper: Pick<Keeper, "inventory" | "onDeath">;
     readonly files: HostFiles;
     readonly images: Pick<ImageStore, "hold" | "release">;
     readonly specs: SpecTranslator;
@@ -57,6 +60,9 @@ export type ActorSettings = Omit<PoolSettings & OriginalSettings, "shape" | "pre
 export interface Actors {
   readonly driver: VmmDriver;
   readonly sandboxes: SandboxRegistry;
+  readonly containers: ContainerRegistry;
+  /** Sees to sandboxes whose keeper has died. */
+  readonly keeperDeath: KeeperDeath;
   readonly tasks: ContainerTasks;
   readonly pool: WarmPool;
   /** What VMs are made like ahead. */
@@ -84,7 +90,10 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
   const { pace, specs, now, events, deadlines } = ports;
   const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now, deadlines });
-  return { driver, sandboxes, tasks, demand, pool, original, resourcePorts: ports };
+  const ahead = original === undefined ? [pool] : [pool, original];
+  const keeperDeath = new KeeperDeath({ sandboxes, containers, ahead, logger: ports.logger });
+  ports.keeper.onDeath(() => keeperDeath.happened());
+  return { driver, sandboxes, containers, tasks, demand, pool, original, keeperDeath, resourcePorts: ports };
 }
 
 type VmPorts = ActorPorts &

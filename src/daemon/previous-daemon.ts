@@ -2,13 +2,16 @@
  * What a starting daemon does about a previous one: takes over what runs, and undoes the rest.
  *
  * What runs is known at once. The rest takes its time, and nothing new is made before it is gone: its names, users and leases
- * could be those of something new.
+ * could be those of something new. If the keeper has died as well, the present one gets the processes that still run.
  */
 import { tmpdir } from "node:os";
 import { releaseLostLeases } from "../actors/images/lost-leases.ts";
 import { endLostMakers } from "../actors/reconcile/lost-makers.ts";
+import type { LeftSandbox } from "../actors/resources/known-sandbox.ts";
 import { findSandboxes, undoLeftovers } from "../actors/resources/recovery.ts";
 import { takeOver } from "../actors/sandbox/take-over.ts";
+import { BlazarError } from "../contracts/errors.ts";
+import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { processStat } from "../lib/processes.ts";
 import type { Core } from "./core.ts";
@@ -17,6 +20,7 @@ import type { Core } from "./core.ts";
 export async function succeedPreviousDaemon(
   journals: string,
   core: Core,
+  keeper: Pick<Keeper, "inventory" | "adopt">,
   logger: Logger,
 ): Promise<{ readonly cleared: Promise<readonly string[]> }> {
   const { adoptable, unread, leftover } = await findSandboxes(journals, logger);
@@ -26,7 +30,8 @@ export async function succeedPreviousDaemon(
   const held = new Map(
     adoptable.map((left) => [left, left.journal.outstanding().map(({ resource }) => resource)]),
   );
-  const refused = takeOver(core, adoptable, logger);
+  await handOver(adoptable, keeper, logger);
+  const refused = takeOver(core, adoptable, keeper.inventory().stdio, logger);
   const taken = adoptable.filter((left) => !refused.includes(left));
   const sandboxes = taken.map(({ known }) => known.spec.id);
   if (taken.length > 0) logger.info({ sandboxes }, "took over the sandboxes of a previous daemon");
@@ -52,4 +57,35 @@ export async function succeedPreviousDaemon(
   });
   core.sandboxes.makeAfter(cleared.then(() => undefined));
   return { cleared };
+}
+
+/** Processes of sandboxes that are taken over, by pid and start time, unless the keeper has them. Those that have ended are not found. */
+async function handOver(
+  adoptable: readonly LeftSandbox[],
+  keeper: Pick<Keeper, "inventory" | "adopt">,
+  logger: Logger,
+): Promise<void> {
+  const had = new Set(keeper.inventory().processes.map(({ id }) => id));
+  const all = adoptable.flatMap(({ journal }) => journal.outstanding().map(({ resource }) => resource));
+  const adopted = await Promise.all(
+    all.map(async (resource) => {
+      if (resource.kind !== "process" || had.has(resource.id)) return [];
+      const { id, pid, startTime } = resource;
+      if (pid === undefined || startTime === undefined) return [];
+      try {
+        await keeper.adopt(id, { pid, startTime });
+        return [id];
+      } catch (err) {
+        if (!(err instanceof BlazarError && err.code === "ProcessNotFound"))
+          logger.warn(
+            { err, process: id },
+            "a process of a dead keeper could not be handed over to this one",
+          );
+        return [];
+      }
+    }),
+  );
+  const processes = adopted.flat();
+  if (processes.length > 0)
+    logger.warn({ processes }, "the keeper has adopted the processes of one that has died");
 }

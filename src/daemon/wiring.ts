@@ -81,7 +81,7 @@ export async function wireDaemon(
       logs.start();
       const [{ version, acceleration }, { cleared }] = await Promise.all([
         core.driver.probe(),
-        succeedPreviousDaemon(journalDirectory(config), core, logger),
+        succeedPreviousDaemon(journalDirectory(config), core, keeper, logger),
       ]);
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
       await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
@@ -152,8 +152,10 @@ function metricsOf({ sandboxes, pool, original }: Core) {
 async function reachKeeper(config: Config, parts: Parts, task: string, logger: Logger): Promise<Keeper> {
   const control = config.keeper.socket ?? join(config.daemon.state_directory, "keeper.sock");
   const log = logger.child({ component: "keeper" });
-  if (config.keeper.start && !(await keeperAnswers(control))) {
-    await startKeeper({ binary: parts.keeper, control, task, log });
-  }
-  return connectKeeper({ control, log });
+  const start = async (): Promise<void> => {
+    if (!(await keeperAnswers(control))) await startKeeper({ binary: parts.keeper, control, task, log });
+  };
+  if (!config.keeper.start) return connectKeeper({ control, log });
+  await start();
+  return connectKeeper({ control, log, start });
 }

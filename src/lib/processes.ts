@@ -58,3 +58,25 @@ export async function isAlive({ pid, startTime }: ProcessKey): Promise<boolean> 
   const stat = await processStat(pid);
   return stat?.startTime === startTime && stat.state !== "Z" && stat.state !== "X";
 }
+
+/**
+ * True if it has certainly ended. What cannot be read, for want of descriptors for example, says nothing.
+ * @param startTime undefined: not known, so that a later process with its pid is taken for it
+ */
+export async function hasEnded({
+  pid,
+  startTime,
+}: {
+  readonly pid: number;
+  readonly startTime: number | undefined;
+}): Promise<boolean> {
+  try {
+    const stat = parseProcessStat(await readFile(`/proc/${pid}/stat`, "latin1"));
+    if (stat === undefined) return false;
+    const isAnother = startTime !== undefined && stat.startTime !== startTime;
+    return isAnother || stat.state === "Z" || stat.state === "X";
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ESRCH";
+  }
+}

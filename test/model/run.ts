@@ -156,6 +156,7 @@ export class Run {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
     else if (step.fault === "volumes") putVolumes(this.memory.volumes, `state-${step.state}`);
     else if (step.fault === "templates") this.changeTemplates(step.are);
+    else if (step.fault === "keeperDies") this.memory.keeper.die();
     else if (step.fault === "images") this.memory.images.available = step.are === "there";
     else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
     else {

@@ -27,6 +27,8 @@ export type Step =
   | { fault: "vmDies" | "guestCrashes"; sandbox: string }
   | { fault: "hostStep"; step: HostFault }
   | { fault: "volumes"; state: number }
+  /** Another one takes its place. */
+  | { fault: "keeperDies" }
   /** Of those that no sandbox owns: the pool's and the original. */
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
@@ -117,6 +119,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       are: fc.constantFrom("gone" as const, "there" as const),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ fault: fc.constant("keeperDies" as const) }) },
   { weight: 1, arbitrary: fc.record({ crash: fc.oneof(fc.nat(3), fc.nat(60)) }) },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );

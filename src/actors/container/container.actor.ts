@@ -83,6 +83,8 @@ export class Container {
   private readonly outputDrainMs: number;
   private readonly knownDisk: string;
   private isPaused: boolean;
+  /** The keeper that had its streams has died. */
+  private isForsaken = false;
 
   constructor(options: ContainerOptions) {
     const { home, id, init, observer, now, known } = options;
@@ -115,6 +117,11 @@ export class Container {
   /** Where its chart begins if an earlier daemon has left it: its processes by exec id. */
   get found(): Readonly<Record<string, FoundProcess>> {
     return Object.fromEntries([...this.processes].map(([execId, record]) => [execId, record.found]));
+  }
+
+  /** Its streams are gone for good: they are not taken up, nor waited for. */
+  forsake(): void {
+    this.isForsaken = true;
   }
 
   /** A process that an earlier daemon has left. */
@@ -157,7 +164,8 @@ export class Container {
 
   private async takeUp() {
     await this.home.reached;
-    const processes = [...this.processes.values()].flatMap((record): KnownProcess[] => {
+    const records = this.isForsaken ? [] : [...this.processes.values()];
+    const processes = records.flatMap((record): KnownProcess[] => {
       const { execId, paths, terminal, streams, exit } = record;
       return streams === undefined ? [] : [{ execId, paths, terminal, streams, exited: exit !== undefined }];
     });

@@ -11,7 +11,7 @@ import { NO_HISTORY, type SandboxHistory, type Span } from "../../contracts/hist
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
-import { onAbort } from "../../lib/async.ts";
+import { deferred, onAbort } from "../../lib/async.ts";
 import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
@@ -110,6 +110,7 @@ export class GuestLink {
     return undefined;
   });
 
+  private readonly gone = deferred<void>();
   private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
   private history: SandboxHistory;
 
@@ -150,13 +151,20 @@ export class GuestLink {
         traffic.received += bytes.length;
         this.peer.receive(bytes);
       },
-      onClose: (error) =>
-        this.close(this.error("GuestLost", TALK, error ? reasonOf(error) : "its agent's link was closed")),
+      onClose: (error) => {
+        this.gone.resolve();
+        this.close(this.error("GuestLost", TALK, error ? reasonOf(error) : "its agent's link was closed"));
+      },
     });
     this.peer.attach((frame) => {
       traffic.sent += frame.length;
       this.link.write(frame);
     });
+  }
+
+  /** Resolves when the link is gone at both ends, so that the guest's port takes another one. */
+  get ended(): Promise<void> {
+    return this.gone.promise;
   }
 
   /** True until the link is lost or closed. */

@@ -60,7 +60,7 @@ export class StdioRelay {
   private terminated = false;
   /** What the guest is told. */
   readonly streams: GuestStdio;
-  /** Resolves when every output has ended and is in its FIFO, or the relay is closed. */
+  /** Resolves when every output has ended and is in its FIFO, the keeper of the FIFOs has died, or the relay is closed. */
   readonly drained: Promise<void>;
 
   constructor(
@@ -87,6 +87,8 @@ export class StdioRelay {
     const binding = await host.openStdio(this.id, paths, {
       acknowledged: (stream, offset, window) => this.acknowledged(stream, offset, window),
       ended: (stream) => this.endedEarlier(stream),
+      // nothing more will reach the FIFOs
+      lost: () => this.settle?.(),
       input: (offset, bytes) => this.link.sendData(this.streams.stdin, offset, bytes),
       inputEnd: (offset) => this.link.sendEnd(this.streams.stdin, offset),
     });

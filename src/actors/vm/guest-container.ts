@@ -20,6 +20,7 @@ import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import type { GuestLink } from "../guest/link.ts";
 import { NO_LINK, type StdioHost, StdioRelay } from "../guest/stdio-relay.ts";
 import type { InsideFact } from "../resources/facts.ts";
+import { stdioId } from "../resources/kinds/stdio.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { ContainerRoot, type ContainerRootPorts } from "./container-root.ts";
@@ -336,7 +337,7 @@ export class GuestContainer implements BackendContainer {
   }
 
   private stdioId(execId: string): string {
-    return `${this.id}/${execId}`;
+    return stdioId(this.id, execId);
   }
 }
 

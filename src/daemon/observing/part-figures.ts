@@ -33,6 +33,7 @@ export function partFigures(core: PartSources, keeper: Keeper, others: Others): 
     keeper: {
       connected: keeper.connected,
       linkLosses: keeper.linkLosses,
+      deaths: keeper.deaths,
       processes: keeper.inventory().processes.length,
       residentBytes: usedBy(keeper.pid)?.memory ?? 0,
     },

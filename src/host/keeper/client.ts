@@ -3,10 +3,11 @@
  *
  * It checks everything that comes, gives every request a deadline, and survives the loss of the link. Requests are then
  * repeated (the keeper does nothing twice), output on its way is sent again, and Task requests without an answer come once
- * more. A keeper that was itself restarted has lost everything: KeeperLost.
+ * more. It also survives the keeper: the next one is started or waited for, and adopts the processes that still run (docs/adr,
+ * 25). Nothing that was asked of a dead keeper is asked of the next one by itself.
  */
 import { randomUUID } from "node:crypto";
-import { blazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type {
   Keeper,
   KeeperInventory,
@@ -22,28 +23,27 @@ import type {
   UplinkSpec,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { hasEnded, processStat } from "../../lib/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { nodeText } from "../../lib/text.ts";
-import {
-  KEEPER_EVENTS,
-  KEEPER_PROTOCOL_MINOR,
-  type KeeperHello,
-  keeperHello,
-} from "../../protocol/keeper/messages.ts";
+import { KEEPER_EVENTS, KEEPER_PROTOCOL_MINOR, keeperHello } from "../../protocol/keeper/messages.ts";
 import { type Frame, FrameType, KEEPER_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
 import type { Hello } from "../../protocol/wire/hello.ts";
 import { Peer } from "../../protocol/wire/peer.ts";
+import { StdioChannels } from "./channels.ts";
 import { KeeperLink } from "./link.ts";
 import { KeeperNetworks } from "./networks.ts";
+import { Orphans } from "./orphans.ts";
 import { KeeperProcesses } from "./processes.ts";
 import { KeeperRequests, type Outcome } from "./requests.ts";
-import { StdioChannel } from "./stdio.ts";
 import { TaskRelay } from "./tasks.ts";
 
 export interface KeeperClientOptions {
   /** The keeper's control socket. */
   readonly control: string;
   readonly log: Logger;
+  /** Starts a keeper in the place of one that has died. Default: somebody else does, and it is waited for. */
+  readonly start?: () => Promise<unknown>;
   /** How long the first connection may take. Default 10 s. */
   readonly connectTimeoutMs?: number;
   /** How long a request may take, times without a link included. Default 10 s. */
@@ -65,14 +65,23 @@ class KeeperClient implements Keeper {
   private readonly processes = new KeeperProcesses();
   private readonly tasks: TaskRelay;
   private readonly networks: KeeperNetworks;
-  private readonly channels = new Map<string, StdioChannel>();
+  private readonly channels: StdioChannels;
+  private readonly orphans: Orphans;
   private session = "";
   private keeperPid = 0;
-  private nextStream = 1;
+  /** Undefined: not known yet. */
+  private keeperStart: number | undefined;
+  /** The session of the keeper whose death has been told last. */
+  private mourned = "";
+  /** It has died, and no other one has adopted all processes yet. */
+  private bereft = false;
+  private onDied: () => void = () => undefined;
+  deaths = 0;
   private closed = false;
 
-  constructor(options: KeeperClientOptions) {
+  constructor(private readonly options: KeeperClientOptions) {
     this.log = options.log;
+    this.orphans = new Orphans((exit) => this.processes.ended(exit));
     this.peer = new Peer({
       session: randomUUID(),
       text: nodeText,
@@ -89,6 +98,7 @@ class KeeperClient implements Keeper {
       onViolation: (error) => this.link.violated(error),
     });
     this.requests = new KeeperRequests(this.peer, options.requestTimeoutMs ?? 10_000);
+    this.channels = new StdioChannels(this.peer, this.requests);
     this.networks = new KeeperNetworks(this.requests, options.log);
     this.tasks = new TaskRelay((frame) => this.peer.send(frame), options.log);
     this.link = new KeeperLink({
@@ -96,7 +106,8 @@ class KeeperClient implements Keeper {
       peer: this.peer,
       log: options.log,
       connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-      onDown: () => this.tellChannels(false),
+      onDown: () => this.channels.linkChanged(false),
+      beforeRetry: () => this.lookAfterKeeper(),
     });
   }
 
@@ -116,8 +127,12 @@ class KeeperClient implements Keeper {
     return this.link.losses;
   }
 
+  onDeath(handler: () => void): void {
+    this.onDied = handler;
+  }
+
   inventory(): KeeperInventory {
-    return { processes: this.processes.inventory(), stdio: [...this.channels.keys()] };
+    return { processes: this.processes.inventory(), stdio: this.channels.ids };
   }
 
   spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<StartedProcess> {
@@ -144,6 +159,7 @@ class KeeperClient implements Keeper {
   async forget(id: string): Promise<void> {
     const forgotten = this.processes.forgetting(id);
     await this.requests.send("process.forget", { id }, id);
+    this.orphans.remove(id);
     forgotten();
   }
 
@@ -161,24 +177,12 @@ class KeeperClient implements Keeper {
     await this.requests.send("uplink.drop", { id }, id);
   }
 
-  async openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {
-    let channel = this.channels.get(id);
-    const adopted = channel !== undefined && samePaths(channel.open, paths);
-    if (channel === undefined || !adopted) channel = this.newChannel(id, paths, channel);
-    try {
-      await this.requests.send("stdio.open", channel.open, id);
-    } catch (error) {
-      if (!adopted) this.dropChannel(id, channel);
-      throw error;
-    }
-    channel.bind(handlers);
-    return this.binding(id, channel);
+  openStdio(id: string, paths: StdioPaths, handlers: StdioHandlers): Promise<StdioBinding> {
+    return this.channels.open(id, paths, handlers);
   }
 
-  async closeStdio(id: string): Promise<void> {
-    await this.requests.send("stdio.close", { id }, id);
-    const channel = this.channels.get(id);
-    if (channel !== undefined) this.dropChannel(id, channel);
+  closeStdio(id: string): Promise<void> {
+    return this.channels.close(id);
   }
 
   onTaskMessage(handler: TaskMessageHandler): void {
@@ -198,7 +202,13 @@ class KeeperClient implements Keeper {
     this.closed = true;
     this.requests.close();
     this.link.close();
-    this.lose("this end has closed the link");
+    const error = blazarError("KeeperLost", "reach the keeper", "this end has closed the link");
+    this.processes.lost(error);
+    this.orphans.clear();
+    this.peer.close(error);
+    this.channels.leave();
+    this.tasks.reconcile([]);
+    this.networks.clear();
   }
 
   async shutdown(): Promise<void> {
@@ -206,72 +216,94 @@ class KeeperClient implements Keeper {
     await this.close();
   }
 
-  /** A channel whose open request is not answered yet; ids already in use stay with the channel in use. */
-  private newChannel(id: string, paths: StdioPaths, present: StdioChannel | undefined): StdioChannel {
-    const stream = (path: string): { path: string; stream: number } => ({
-      path,
-      stream: path === "" ? 0 : this.nextStream++,
-    });
-    const open = {
-      id,
-      stdin: stream(paths.stdin),
-      stdout: stream(paths.stdout),
-      stderr: stream(paths.stderr),
-    };
-    const channel = new StdioChannel(open, this.peer, false);
-    if (present === undefined) this.channels.set(id, channel);
-    return channel;
-  }
-
-  private dropChannel(id: string, channel: StdioChannel): void {
-    channel.close();
-    if (this.channels.get(id) === channel) this.channels.delete(id);
-  }
-
-  private binding(id: string, channel: StdioChannel): StdioBinding {
-    return {
-      data: (stream, offset, bytes) => channel.output(stream).data(offset, bytes),
-      end: (stream, offset) => channel.output(stream).end(offset),
-      acknowledgeInput: (offset, window) => channel.input.acknowledge(offset, window),
-      closeInput: async () => {
-        await this.requests.send("stdio.closeInput", { id }, id);
-      },
-      close: async () => {
-        if (this.channels.get(id) !== channel) return;
-        await this.requests.send("stdio.close", { id }, id);
-        this.dropChannel(id, channel);
-      },
-    };
-  }
-
   private greeted(hello: Hello): void {
     const body = keeperHello(hello.body, "hello");
-    if (this.session !== "" && this.session !== hello.session) this.lose("the keeper was restarted");
     const again = this.session !== "";
+    if (again && this.session !== hello.session) this.died("another one is in its place");
     this.session = hello.session;
-    this.keeperPid = body.pid;
+    this.identify(body.pid);
     for (const { id, identity, exited } of body.processes) {
       this.processes.started(id, identity);
       if (exited !== undefined) this.processes.ended(exited);
     }
-    for (const stdio of body.stdio) this.takeUp(stdio);
+    for (const stdio of body.stdio) this.channels.takeUp(stdio);
     this.tasks.reconcile(body.connections);
     if (!again) this.tasks.mayHaveSeen(body.connections, body.nextRequests);
-    this.tellChannels(true);
+    this.channels.linkChanged(true);
     this.link.greeted();
+    if (this.bereft) void this.handOver();
     if (again) this.networks.attached();
   }
 
-  /** Takes up stdio that is open in the keeper, so that its acks have an owner from the start. */
-  private takeUp({ open, endedStreams }: KeeperHello["stdio"][number]): void {
-    const streams = [open.stdin.stream, open.stdout.stream, open.stderr.stream];
-    this.nextStream = Math.max(this.nextStream, ...streams.map((stream) => stream + 1));
-    if (!this.channels.has(open.id))
-      this.channels.set(open.id, new StdioChannel(open, this.peer, true, endedStreams));
+  private identify(pid: number): void {
+    this.keeperPid = pid;
+    this.keeperStart = undefined;
+    void processStat(pid).then((stat) => {
+      if (this.keeperPid === pid) this.keeperStart = stat?.startTime;
+    });
   }
 
-  private tellChannels(up: boolean): void {
-    for (const channel of this.channels.values()) channel.linkChanged(up);
+  /** The link is down: has the keeper died, and is there another one to be started? */
+  private async lookAfterKeeper(): Promise<void> {
+    const { keeperPid: pid, keeperStart: startTime } = this;
+    const hasDied = pid > 0 && (await hasEnded({ pid, startTime }));
+    if (this.closed) return;
+    if (hasDied) this.died(`process ${pid} has ended`);
+    if (!this.bereft || this.options.start === undefined) return;
+    try {
+      await this.options.start();
+    } catch (err) {
+      this.log.error(
+        { err },
+        "no keeper could be started in the place of the one that has died; it is tried again",
+      );
+    }
+  }
+
+  /** Whatever it was asked for has been done or not; nobody will ever say. */
+  private died(reason: string): void {
+    if (this.mourned === this.session) return;
+    this.mourned = this.session;
+    this.bereft = true;
+    this.deaths++;
+    this.requests.hold();
+    const error = blazarError("KeeperLost", "reach the keeper", `it has died: ${reason}`);
+    this.peer.failRequests(error);
+    for (const { id, ...identity } of this.processes.running()) this.orphans.add(id, identity);
+    this.channels.lost();
+    this.tasks.reconcile([]);
+    const remedy =
+      this.options.start === undefined
+        ? "the next one is waited for: see that the unit blazar-keeper runs"
+        : "another one is started";
+    const processes = this.orphans.all.length;
+    this.log.error({ pid: this.keeperPid, reason, processes, remedy }, "the keeper has died");
+    this.onDied();
+  }
+
+  /** The next keeper watches what its predecessor has left; until then it is asked for nothing else. */
+  private async handOver(): Promise<void> {
+    const { session } = this;
+    await Promise.all(this.orphans.all.map(([id, identity]) => this.adoptOrphan(id, identity)));
+    // it may have died as well meanwhile
+    if (this.session !== session || !this.peer.attached) return;
+    this.bereft = false;
+    this.requests.release();
+    const processes = this.processes.running().length;
+    this.log.info({ pid: this.keeperPid, processes }, "another keeper has taken the place of the dead one");
+  }
+
+  private async adoptOrphan(id: string, { pid, startTime }: ProcessIdentity): Promise<void> {
+    try {
+      await this.requests.sendAhead("process.adopt", { id, pid, startTime }, id);
+      this.orphans.remove(id);
+    } catch (error) {
+      const code = error instanceof BlazarError ? error.code : undefined;
+      if (code === "ProcessNotFound") return this.orphans.ended(id);
+      // the keeper after the next one is asked
+      if (code === "KeeperLost") return;
+      this.log.warn({ err: error, process: id }, "a process could not be handed over to the next keeper");
+    }
   }
 
   private reported(event: string, params: unknown): void {
@@ -294,17 +326,6 @@ class KeeperClient implements Keeper {
     throw blazarError("FrameUnexpected", "handle a frame", `type ${frame.type} from the keeper`);
   }
 
-  /** Nothing that was in the keeper is there any more, or can be reached. */
-  private lose(reason: string): void {
-    const error = blazarError("KeeperLost", "reach the keeper", reason);
-    this.processes.lost(error);
-    if (this.closed) this.peer.close(error);
-    for (const channel of this.channels.values()) channel.close();
-    this.channels.clear();
-    this.tasks.reconcile([]);
-    if (this.closed) this.networks.clear();
-  }
-
   /** What becomes of a process that was asked for. */
   private outcomeOf(id: string): Outcome<StartedProcess> {
     return {
@@ -324,10 +345,4 @@ class KeeperClient implements Keeper {
       this.log.error({ err: error, process: id }, "a process whose start was given up is left behind");
     }
   }
-}
-
-function samePaths(open: KeeperHello["stdio"][number]["open"], paths: StdioPaths): boolean {
-  return (
-    open.stdin.path === paths.stdin && open.stdout.path === paths.stdout && open.stderr.path === paths.stderr
-  );
 }

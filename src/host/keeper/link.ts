@@ -25,6 +25,8 @@ export interface KeeperLinkOptions {
   readonly connectTimeoutMs: number;
   /** The link has gone down. */
   readonly onDown: () => void;
+  /** Called before each attempt to connect again; must not reject. */
+  readonly beforeRetry: () => Promise<void>;
 }
 
 export class KeeperLink {
@@ -101,8 +103,13 @@ export class KeeperLink {
     if (wasUp) this.losses++;
     if (wasUp) log.warn({ path, err: this.lastError }, "the keeper's link is down: connecting again");
     if (lastedMs >= STABLE_MS) this.delay = FIRST_RETRY_MS;
-    this.retry = setTimeout(() => this.connect(), this.delay);
+    this.retry = setTimeout(() => void this.again(), this.delay);
     this.delay = Math.min(this.delay * 2, SLOWEST_RETRY_MS);
+  }
+
+  private async again(): Promise<void> {
+    await this.options.beforeRetry();
+    if (!this.closed) this.connect();
   }
 
   private unreachable(): BlazarError {

@@ -48,7 +48,14 @@ export class KeeperProcesses {
     };
   }
 
-  /** The keeper is another one (or none): nobody will ever say how these ended. */
+  /** Those that run, as far as is known. */
+  running(): (ProcessIdentity & { readonly id: string })[] {
+    return this.inventory().flatMap(({ id, identity, exit }) =>
+      exit === undefined ? [{ id, ...identity }] : [],
+    );
+  }
+
+  /** Nobody will ever say how these ended. */
   lost(error: BlazarError): void {
     const records = [...this.known.values()];
     this.known.clear();

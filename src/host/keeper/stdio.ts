@@ -18,6 +18,7 @@ class RelayedOutput {
   private readonly kept: { readonly end: number; readonly frame: Uint8Array }[] = [];
   private received = 0;
   private ended = false;
+  private closed = false;
   private lastAck: { offset: number; window: number } | undefined;
   /** The keeper has said where to go on since the link came up. */
   private live = false;
@@ -37,6 +38,7 @@ class RelayedOutput {
   }
 
   data(offset: number, bytes: Uint8Array): void {
+    if (this.closed) return;
     const limit = this.lastAck === undefined ? 0 : this.lastAck.offset + this.lastAck.window;
     if (offset > this.received) throw this.unexpected(`offset ${offset}, expected ${this.received}`);
     if (offset + bytes.length > limit)
@@ -50,7 +52,7 @@ class RelayedOutput {
   }
 
   end(offset: number): void {
-    if (this.ended) return;
+    if (this.ended || this.closed) return;
     if (offset !== this.received) throw this.unexpected(`end at ${offset}, expected ${this.received}`);
     this.ended = true;
     this.keep(encodeFrame(FrameType.Eof, this.stream, offset), offset + 1);
@@ -62,7 +64,9 @@ class RelayedOutput {
     this.handlers()?.acknowledged(this.name, this.lastAck.offset, this.lastAck.window);
   }
 
+  /** What still comes goes nowhere. */
   close(): void {
+    this.closed = true;
     this.peer.closeStream(this.stream);
     this.kept.length = 0;
   }
@@ -95,6 +99,7 @@ class RelayedOutput {
 /** Input from the keeper towards the guest. */
 class RelayedInput {
   private ack: { offset: number; window: number } | undefined;
+  private closed = false;
   /** Highest offset that the keeper has sent; unknown for a stream of an earlier daemon until it sends. */
   private seen: number | undefined;
 
@@ -119,6 +124,7 @@ class RelayedInput {
   }
 
   acknowledge(offset: number, window: number): void {
+    if (this.closed) return;
     if (this.seen !== undefined && offset > this.seen) {
       const reason = `an ack of offset ${offset}, ${this.seen} were sent`;
       throw blazarError("FrameUnexpected", "relay input", reason, { subject: "stdin" });
@@ -133,6 +139,7 @@ class RelayedInput {
   }
 
   close(): void {
+    this.closed = true;
     this.peer.closeStream(this.stream);
   }
 }
@@ -172,6 +179,13 @@ export class StdioChannel {
   linkChanged(up: boolean): void {
     if (up) this.handlers?.attached?.();
     else this.handlers?.detached?.();
+  }
+
+  /** The keeper has died, and the FIFOs' ends with it. */
+  lost(): void {
+    const { handlers } = this;
+    this.close();
+    handlers?.lost?.();
   }
 
   output(name: OutputStream): RelayedOutput {

@@ -33,6 +33,7 @@ export interface PartFigures {
   readonly keeper: {
     readonly connected: boolean;
     readonly linkLosses: number;
+    readonly deaths: number;
     readonly processes: number;
     readonly residentBytes: number;
   };
@@ -90,6 +91,7 @@ export function tellParts(store: MetricStore, figures: PartFigures): void {
 function tellKeeper(store: MetricStore, keeper: PartFigures["keeper"]): void {
   store.set("blazar_keeper_up", {}, Number(keeper.connected));
   store.set("blazar_keeper_link_losses_total", {}, keeper.linkLosses);
+  store.set("blazar_keeper_deaths_total", {}, keeper.deaths);
   store.set("blazar_keeper_processes", {}, keeper.processes);
   store.set("blazar_keeper_resident_memory_bytes", {}, keeper.residentBytes);
 }

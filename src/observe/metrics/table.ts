@@ -99,6 +99,10 @@ const METRICS = {
   ),
   blazar_keeper_up: gauge("", [], "1 if the keeper can be reached."),
   blazar_keeper_link_losses_total: counter([], "How often the link to the keeper was lost."),
+  blazar_keeper_deaths_total: counter(
+    [],
+    "How often the keeper has died, and with it all running containers.",
+  ),
   blazar_keeper_processes: gauge("", [], "Processes that the keeper is the parent of."),
   blazar_keeper_resident_memory_bytes: gauge("bytes", [], "Resident memory of the keeper."),
   blazar_reconcile_differences: gauge(

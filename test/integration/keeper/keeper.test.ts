@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StdioBinding } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
+import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
 import { keeperBinary, RealKeeper } from "../../support/bench/keeper.ts";
 import { describeKeeper } from "../../support/conformance/keeper.ts";
@@ -93,39 +94,6 @@ describe("the keeper", () => {
       await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("usage:") });
     });
 
-    it("is missed by a daemon that finds another one in its place", async () => {
-      await bench.keeper.spawn(shell("vm", "sleep 60"));
-      const exit = bench.keeper.exited("vm").catch((error: unknown) => error);
-      const [vm] = bench.keeper.inventory().processes;
-      process.kill(bench.pid, "SIGKILL");
-      await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
-      const { pid } = await startKeeper({
-        binary: await keeperBinary(),
-        control: bench.control,
-        task: bench.task,
-        log: silentLogger,
-      });
-      expect(await exit).toMatchObject({ code: "KeeperLost" });
-      expect(bench.keeper.pid).toBe(pid);
-      expect(bench.keeper.inventory().processes).toEqual([]);
-      // The VM has outlived its keeper; the next one takes it over by its pid and start time.
-      if (vm === undefined) throw new Error("there was no VM");
-      const { pid: vmPid, startTime } = vm.identity;
-      const later = { pid: vmPid, startTime: startTime + 1 };
-      await expect(bench.keeper.adopt("vm", later)).rejects.toMatchObject({ code: "ProcessNotFound" });
-      await bench.keeper.adopt("vm", vm.identity);
-      await bench.keeper.adopt("vm", vm.identity);
-      await expect(bench.keeper.adopt("vm", later)).rejects.toMatchObject({ code: "ProcessExists" });
-      const ended = bench.keeper.exited("vm");
-      await bench.keeper.signal("vm", 9);
-      expect(await ended).toEqual({ id: "vm", code: -1, signal: 0 });
-      await expect(bench.keeper.signal("vm", 9)).rejects.toMatchObject({ code: "ProcessNotRunning" });
-      await bench.keeper.forget("vm");
-      await bench.keeper.spawn(shell("vm", "exit 3"));
-      expect((await bench.keeper.exited("vm")).code).toBe(3);
-      await bench.keeper.shutdown();
-    });
-
     it("ends at SIGTERM when it holds nothing, and removes its sockets", async () => {
       process.kill(bench.pid, "SIGTERM");
       await vi.waitFor(async () => expect(await bench.log()).toContain("the keeper ends"));
@@ -144,6 +112,64 @@ describe("the keeper", () => {
       await vi.waitFor(() => expect(bench.keeper.connected).toBe(false));
       process.kill(pid, 0);
       process.kill(pid, "SIGKILL");
+    });
+  });
+
+  describe("in the place of a dead one", () => {
+    const starting = async () => ({
+      ...{ binary: await keeperBinary(), control: bench.control, task: bench.task },
+      log: silentLogger,
+    });
+
+    it("is started by the daemon itself, at once", async () => {
+      const options = await starting();
+      const start = async () => {
+        bench.pid = (await startKeeper(options)).pid;
+      };
+      await bench.keeper.close();
+      bench.keeper = await connectKeeper({ control: bench.control, log: silentLogger, start });
+      const before = bench.pid;
+      await bench.keeper.spawn(shell("vm", "sleep 60"));
+      const exit = bench.keeper.exited("vm");
+      process.kill(before, "SIGKILL");
+      const killed = performance.now();
+      await vi.waitFor(() => expect(bench.keeper.deaths).toBe(1));
+      // it is held until the next keeper knows the process
+      await bench.keeper.signal("vm", 9);
+      expect(performance.now() - killed).toBeLessThan(2_000);
+      expect(bench.keeper.pid).not.toBe(before);
+      expect(await exit).toEqual({ id: "vm", code: -1, signal: 0 });
+    });
+
+    it("is not asked again for what its predecessor may have done", async () => {
+      process.kill(bench.pid, "SIGSTOP");
+      const spawned = bench.keeper.spawn(shell("vm", "sleep 60")).catch((error: unknown) => error);
+      await bench.killKeeper();
+      expect(await spawned).toMatchObject({
+        code: "KeeperLost",
+        message: expect.stringContaining("has died"),
+      });
+      const next = await bench.restartDaemon();
+      expect(next.inventory().processes).toEqual([]);
+    });
+
+    it("hears of no process that has ended meanwhile, and of no other one with its pid", async () => {
+      const vm = await bench.keeper.spawn(shell("vm", "sleep 60"));
+      const helper = await bench.keeper.spawn(shell("helper", "sleep 60"));
+      const exits = [bench.keeper.exited("vm"), bench.keeper.exited("helper")];
+      process.kill(bench.pid, "SIGKILL");
+      await vi.waitFor(() => expect(bench.keeper.deaths).toBe(1));
+      process.kill(vm.pid, "SIGKILL");
+      expect(await exits[0]).toEqual({ id: "vm", code: -1, signal: 0 });
+      bench.pid = (await startKeeper(await starting())).pid;
+      await vi.waitFor(() => expect(bench.keeper.pid).toBe(bench.pid));
+      await expect(bench.keeper.signal("vm", 9)).rejects.toMatchObject({ code: "ProcessNotFound" });
+      const later = { pid: helper.pid, startTime: helper.startTime + 1 };
+      await expect(bench.keeper.adopt("helper", later)).rejects.toMatchObject({ code: "ProcessExists" });
+      await expect(bench.keeper.adopt("other", later)).rejects.toMatchObject({ code: "ProcessNotFound" });
+      await bench.keeper.signal("helper", 9);
+      expect(await exits[1]).toEqual({ id: "helper", code: -1, signal: 0 });
+      await expect(bench.keeper.signal("helper", 9)).rejects.toMatchObject({ code: "ProcessNotRunning" });
     });
   });
 

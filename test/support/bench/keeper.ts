@@ -19,6 +19,7 @@ import type { Keeper, ProcessSpawn, StdioPaths } from "../../../src/contracts/ke
 import { silentLogger } from "../../../src/contracts/logger.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
+import { pause } from "../../../src/lib/async.ts";
 import { type KeeperBench, shell, type TaskCaller } from "../conformance/keeper-bench.ts";
 import { Namespaces } from "../network/namespaces.ts";
 
@@ -121,7 +122,7 @@ export class RealKeeper implements KeeperBench {
     readonly directory: string,
     readonly control: string,
     readonly task: string,
-    readonly pid: number,
+    public pid: number,
     readonly logFile: string,
     public keeper: Keeper,
   ) {}
@@ -147,6 +148,15 @@ export class RealKeeper implements KeeperBench {
 
   async killDaemon(): Promise<void> {
     await this.keeper.close();
+  }
+
+  async killKeeper(): Promise<void> {
+    const { keeper, control, task } = this;
+    const deaths = keeper.deaths + 1;
+    process.kill(this.pid, "SIGKILL");
+    await until(() => keeper.deaths === deaths);
+    this.pid = (await startKeeper({ binary: await keeperBinary(), control, task, log: silentLogger })).pid;
+    await until(() => keeper.connected && keeper.pid === this.pid);
   }
 
   get taps(): boolean {
@@ -214,6 +224,14 @@ export class RealKeeper implements KeeperBench {
     for (const reader of this.readers.values()) reader.close();
     this.namespaces.close();
     await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function until(happened: () => boolean): Promise<void> {
+  const late = performance.now() + 5_000;
+  while (!happened()) {
+    if (performance.now() > late) throw new Error("it has not happened within five seconds");
+    await pause(5);
   }
 }
 

@@ -29,6 +29,8 @@ export interface KeeperBench {
   restartDaemon(): Promise<Keeper>;
   /** Only the death of {@link restartDaemon}: nobody is connected until it is called. */
   killDaemon(): Promise<void>;
+  /** The keeper dies; resolves when another one is in its place, and the daemon has reached it. */
+  killKeeper(): Promise<void>;
   /** Whether it can make taps, as without root it cannot. */
   readonly taps: boolean;
   /** A network namespace, and how something changes in it; undefined without root. */
@@ -94,6 +96,8 @@ export class StdioRecorder implements StdioHandlers {
   };
   readonly chunks: { offset: number; text: string }[] = [];
   inputEndedAt: number | undefined;
+  /** How often it was told that the keeper has died. */
+  losses = 0;
 
   acknowledged(stream: OutputStream, offset: number, window: number): void {
     this.acks[stream] = { offset, window };
@@ -105,6 +109,10 @@ export class StdioRecorder implements StdioHandlers {
 
   inputEnd(offset: number): void {
     this.inputEndedAt = offset;
+  }
+
+  lost(): void {
+    this.losses++;
   }
 
   get text(): string {

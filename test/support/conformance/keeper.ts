@@ -3,6 +3,7 @@
  */
 import { afterEach, beforeEach, describe } from "vitest";
 import type { KeeperBench } from "./keeper-bench.ts";
+import { deathPromises } from "./keeper-death.ts";
 import { networkPromises, uplinkPromises } from "./keeper-networks.ts";
 import { forkPromises, processPromises } from "./keeper-processes.ts";
 import { inputPromises, outputPromises, taskPromises } from "./keeper-streams.ts";
@@ -23,5 +24,6 @@ export function describeKeeper(name: string, makeBench: () => Promise<KeeperBenc
     describe("input", () => inputPromises(() => bench));
     describe("Task messages", () => taskPromises(() => bench));
     describe("networks", () => networkPromises(() => bench));
+    describe("its death", () => deathPromises(() => bench));
   });
 }

@@ -36,6 +36,8 @@ interface FakeProcess {
   exit?: ProcessExit;
   readonly signals: number[];
   sealed: boolean;
+  /** Its keeper has died: nobody knows how it ends. */
+  orphaned?: boolean;
 }
 
 /** Hooks of a test. */
@@ -64,6 +66,8 @@ export class FakeKeeperHost {
   readonly networks = new Map<string, { readonly path: string; readonly onChanged: () => void }>();
   ended = false;
   client: FakeKeeper | undefined;
+  /** Grows with each keeper. */
+  life = 1;
   private nextPid = 4_000_000;
   private nextConnection = 1;
   private taps = 0;
@@ -82,8 +86,29 @@ export class FakeKeeperHost {
     const process = this.processes.get(id);
     if (process === undefined || process.exit !== undefined) return;
     const signal = how.signal ?? 0;
-    process.exit = { id, signal, code: signal === 0 ? (how.code ?? 0) : -1 };
+    process.exit = process.orphaned
+      ? { id, signal: 0, code: -1 }
+      : { id, signal, code: signal === 0 ? (how.code ?? 0) : -1 };
     this.client?.reported(process.exit);
+  }
+
+  /**
+   * The keeper dies, and another one takes its place, as soon as the daemon's link is up. It has adopted what still runs;
+   * `ends` are the processes that have ended in between.
+   */
+  die(ends: readonly string[] = []): void {
+    this.life++;
+    for (const [id, process] of this.processes) {
+      if (process.exit !== undefined) continue;
+      Object.assign(process, { orphaned: true, spec: { ...process.spec, forkControl: undefined } });
+      if (ends.includes(id)) this.exit(id);
+    }
+    const open = [...this.stdio.values()];
+    this.stdio.clear();
+    this.uplinks.clear();
+    for (const connection of [...this.tasks.values()]) connection.close();
+    for (const stdio of open) stdio.lost();
+    this.client?.bereft();
   }
 
   /** Something has changed in a network namespace. */
@@ -165,8 +190,10 @@ export class FakeKeeperHost {
 
 /** One daemon's client of a {@link FakeKeeperHost}. */
 export class FakeKeeper implements Keeper {
-  readonly pid = 3_999_999;
+  pid = 3_999_999;
   linkLosses = 0;
+  deaths = 0;
+  private onDied: () => void = () => undefined;
   private up = true;
   private waitingForLink: (() => void)[] = [];
   private readonly waiters = new Map<
@@ -196,6 +223,10 @@ export class FakeKeeper implements Keeper {
     for (const go of this.waitingForLink.splice(0)) go();
   }
 
+  onDeath(handler: () => void): void {
+    this.onDied = handler;
+  }
+
   inventory(): KeeperInventory {
     const processes = [...this.host.processes.values()].map(({ id, identity, exit }) => ({
       id,
@@ -209,7 +240,9 @@ export class FakeKeeper implements Keeper {
     await this.link();
     const { onSpawn, behaviour } = this.host.hooks;
     if (signal?.aborted) throw cancelled(spec.id);
+    const { life } = this.host;
     await onSpawn?.(spec);
+    if (this.host.life !== life) throw missing("KeeperLost", spec.id, "the keeper has died");
     if (signal?.aborted) throw cancelled(spec.id);
     const started = this.host.spawn(spec);
     const fate = behaviour?.(spec);
@@ -220,7 +253,9 @@ export class FakeKeeper implements Keeper {
   async fork(request: ProcessFork, signal?: AbortSignal): Promise<StartedProcess> {
     await this.link();
     if (signal?.aborted) throw cancelled(request.id);
+    const { life } = this.host;
     await this.host.hooks.onFork?.(request);
+    if (this.host.life !== life) throw missing("KeeperLost", request.id, "the keeper has died");
     if (signal?.aborted) throw cancelled(request.id);
     return this.host.fork(request);
   }
@@ -321,6 +356,15 @@ export class FakeKeeper implements Keeper {
     const waiters = this.waiters.get(exit.id) ?? [];
     this.waiters.delete(exit.id);
     for (const waiter of waiters) waiter.resolve(exit);
+  }
+
+  /** For the host: another keeper is in the place of one that has died. */
+  bereft(): void {
+    this.deaths++;
+    this.linkLosses++;
+    this.pid++;
+    this.onDied();
+    for (const { onChanged } of this.host.networks.values()) queueMicrotask(onChanged);
   }
 
   /** For the host: a connection wants its messages answered. */

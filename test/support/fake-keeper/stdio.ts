@@ -166,6 +166,13 @@ export class FakeStdio {
     this.handlers = undefined;
   }
 
+  /** Its keeper has died. */
+  lost(): void {
+    const { handlers } = this;
+    this.close();
+    handlers?.lost?.();
+  }
+
   private reachable(): StdioHandlers | undefined {
     return this.up ? this.handlers : undefined;
   }

@@ -46,7 +46,7 @@ export const FAKE_PARTS: PartFigures = {
   },
   workers: { rootfs: { running: 1, queued: 2, started: 1 } },
   guestLinks: { received: 10, sent: 20 },
-  keeper: { connected: true, linkLosses: 0, processes: 2, residentBytes: 2_000_000 },
+  keeper: { connected: true, linkLosses: 0, deaths: 0, processes: 2, residentBytes: 2_000_000 },
   watchers: 1,
   stuck: 2,
   reconcile: { open: 1, done: new Map([["directory", 2]]), failed: new Map([["mount", 1]]) },

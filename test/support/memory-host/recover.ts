@@ -25,7 +25,7 @@ export function recoverMemory(host: MemoryHost, actors: Actors): Promise<void> {
     else found.push({ known, journal, path: id, facts, history: [...journal.entries], unreadable: false });
   }
   const held = found.flatMap(({ journal }) => journal.outstanding().map(({ resource }) => resource));
-  const refused = takeOver(actors, found, host.logger);
+  const refused = takeOver(actors, found, [...host.keeper.stdio.keys()], host.logger);
   if (refused.length > 0) throw new Error("a sandbox could not be taken over");
   const cleared = clear(host, leftover, held);
   actors.sandboxes.makeAfter(cleared);

@@ -33,6 +33,7 @@ async function fakeBench(): Promise<KeeperBench> {
       keeper = host.connect();
       return keeper;
     },
+    killKeeper: async () => host.die(),
     taps: true,
     network: () => {
       const path = `/netns/${networks.size}`;

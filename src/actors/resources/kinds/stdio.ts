@@ -3,9 +3,14 @@ import type { StdioPaths } from "../../../contracts/keeper.ts";
 import { object, oneOf, string } from "../../../protocol/wire/json.ts";
 import type { ResourceKind } from "./kind.ts";
 
+/** The keeper's name for the streams of a process. @param execId "" for the container's first */
+export function stdioId(containerId: string, execId: string): string {
+  return `${containerId}/${execId}`;
+}
+
 export interface StdioResource {
   readonly kind: "stdio";
-  /** `<container>/<exec>`; the keeper's name for it. */
+  /** As {@link stdioId} makes it. */
   readonly id: string;
   readonly paths: StdioPaths;
 }

@@ -5,7 +5,7 @@
  * journal of its own, ends under memory pressure and with the daemon, and is made anew if it dies. Chart: `pool`.
  */
 import { type Actor, createActor, fromPromise } from "xstate";
-import { BlazarError } from "../../../contracts/errors.ts";
+import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
@@ -60,6 +60,8 @@ export class OneOriginal implements Originals {
   private made: GuestVm | undefined;
   private failures = 0;
   private wanted = false;
+  /** Grows when one that is made meanwhile will be of no use. */
+  private generation = 0;
   private readonly work = new UnderWay();
   private readonly actor: Actor<typeof poolMachine>;
   private readonly watch: PressureWatch;
@@ -110,6 +112,12 @@ export class OneOriginal implements Originals {
     await until(this.actor, () => false);
   }
 
+  /** The keeper that could have it fork has died. */
+  renew(): void {
+    this.generation++;
+    if (this.made !== undefined) this.replace(this.made);
+  }
+
   find(shape: VmShape, template: string): Original | undefined {
     const { made } = this;
     if (made === undefined || this.failures >= GIVE_UP_AFTER) return undefined;
@@ -129,7 +137,7 @@ export class OneOriginal implements Originals {
   }
 
   private async make(signal: AbortSignal): Promise<void> {
-    const { ports } = this;
+    const { ports, generation } = this;
     const id = `original-${ports.randomHex(ID_BYTES)}`;
     const started = ports.now();
     await ports.endings.retry();
@@ -140,6 +148,10 @@ export class OneOriginal implements Originals {
         ports.logger.warn({ vm: id, err: error }, "an original that VMs are forked from could not be made");
       throw error;
     });
+    if (generation !== this.generation) {
+      void this.end(made);
+      throw blazarError("KeeperLost", "make an original", "the keeper has died meanwhile", { subject: id });
+    }
     this.made = made;
     ports.logger.debug({ vm: id, ms: ports.now() - started }, "VMs are forked from now on");
     void made.vm.exited.then(() => this.died(made));
@@ -174,6 +186,7 @@ export class OneOriginal implements Originals {
 
   /** Where forking does not work, every start would try it, be told so, and be slower. */
   private forked(error: unknown): void {
+    if (error instanceof BlazarError && error.code === "KeeperLost") return;
     if (error === undefined) this.failures = 0;
     else if (++this.failures === GIVE_UP_AFTER)
       this.ports.logger.error({ err: error }, "VMs cannot be forked here: until a restart they are cloned");

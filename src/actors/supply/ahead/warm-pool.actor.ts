@@ -69,6 +69,8 @@ export class WarmPool implements WarmVms {
   private readonly max: number;
   private readonly networks: NetworksAheadOfPods;
   private started = false;
+  /** Grows when nothing that is made meanwhile will be of use. */
+  private generation = 0;
 
   constructor(
     private readonly ports: WarmPoolPorts,
@@ -116,6 +118,12 @@ export class WarmPool implements WarmVms {
     await until(this.actor, () => false);
   }
 
+  /** Their taps and more were in a keeper that has died. */
+  renew(): void {
+    this.generation++;
+    for (let vm = this.remove(0); vm !== undefined; vm = this.remove(0)) void this.end(vm);
+  }
+
   reserve({ shape, network }: WarmWish): GuestVm | undefined {
     const fitting = this.warm.filter((vm) => isSameShape(vm.shape, shape));
     const best = fitting.find((vm) => isConnectedTo(vm, network)) ?? fitting[0];
@@ -136,7 +144,7 @@ export class WarmPool implements WarmVms {
 
   /** Makes one warm VM. What fails on the way leaves nothing. */
   private async fill(signal: AbortSignal): Promise<void> {
-    const { ports } = this;
+    const { ports, generation } = this;
     const id = `pool-${ports.randomHex(ID_BYTES)}`;
     const started = ports.now();
     await ports.endings.retry();
@@ -146,6 +154,10 @@ export class WarmPool implements WarmVms {
         ports.logger.warn({ vm: id, err: error }, "a warm VM could not be made");
       throw error;
     });
+    if (generation !== this.generation) {
+      void this.end(made);
+      throw blazarError("KeeperLost", "make a warm VM", "the keeper has died meanwhile", { subject: id });
+    }
     this.warm.push(made);
     ports.logger.debug({ vm: id, ms: ports.now() - started, size: this.warm.length }, "a VM is warm");
     // by its id: the VM may live for years as a pod's, and would keep its warm handles with it

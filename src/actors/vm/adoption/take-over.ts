@@ -10,7 +10,7 @@ import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { SandboxHistory } from "../../../contracts/history.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { AdoptedVm, VmAdoption } from "../../../contracts/vmm.ts";
-import { onAbort, withDeadline } from "../../../lib/async.ts";
+import { onAbort, withDeadline, within } from "../../../lib/async.ts";
 import type { TextCodec } from "../../../protocol/wire/json.ts";
 import { GuestLink, type GuestTraffic } from "../../guest/link.ts";
 import type { InsideFact, VmFact } from "../../resources/facts.ts";
@@ -27,7 +27,9 @@ import { VmFacts } from "./vm-facts.ts";
 
 export interface TakeOverPorts extends Omit<SharePorts, "deadlines">, Omit<VolumePorts, "deadlines"> {
   readonly adoptVm: (adoption: VmAdoption, signal: AbortSignal) => Promise<AdoptedVm>;
-  readonly deadlines: SharePorts["deadlines"] & VolumePorts["deadlines"] & Pick<Deadlines, "takeOver">;
+  readonly deadlines: SharePorts["deadlines"] &
+    VolumePorts["deadlines"] &
+    Pick<Deadlines, "takeOver" | "takeOverTry">;
   readonly users: VmUsers | undefined;
   readonly templateDisk: string | undefined;
   readonly scratchDirectory: string;
@@ -127,23 +129,39 @@ export class TakeOver {
     return guest;
   }
 
-  /** The agent answers. Resolves with what the guest has of the known containers; undefined: its agent cannot tell. */
+  /**
+   * The agent answers. Resolves with what the guest has of the known containers; undefined: its agent cannot tell.
+   * A connection that brings no answer is made anew, as long as `signal` lets it: nothing that runs is given up for it.
+   */
   async reachGuest(vm: GuestVm, signal: AbortSignal): Promise<readonly AdoptedContainer[] | undefined> {
-    const { session, text, traffic } = this.ports;
+    for (let attempt = 0; ; attempt++) {
+      const link = await this.connect(vm, attempt, signal);
+      const forget = onAbort(signal, () => link.close());
+      try {
+        const told = await within(this.inventory(link, signal), this.ports.deadlines.takeOverTry);
+        if (told !== undefined) {
+          this.guestIsClear = await this.removeHalfMade(link, told.containers, signal);
+          return told.containers?.filter(({ id: container }) => this.known.has(container));
+        }
+        this.owner.logger.warn({}, "the guest's agent does not answer; the connection to it is made anew");
+        link.close();
+        await link.ended;
+      } finally {
+        forget();
+      }
+    }
+  }
+
+  private async connect(vm: GuestVm, attempt: number, signal: AbortSignal): Promise<GuestLink> {
+    const { text, traffic } = this.ports;
+    // a link that is made anew counts its requests anew, as another life of the daemon does
+    const session = attempt === 0 ? this.ports.session : `${this.ports.session}-${attempt}`;
     const { id, logger, history } = this.owner;
     const mark = this.facts.vm?.mark;
     const bytes = await vm.vm.connectAgent(signal);
     const link = new GuestLink(bytes, { sandboxId: id, session, text, logger, traffic, history, mark });
     vm.link = link;
-    const forget = onAbort(signal, () => link.close());
-    try {
-      await link.hello;
-      const found = await this.inventory(link, signal);
-      this.guestIsClear = await this.removeHalfMade(link, found, signal);
-      return found?.filter(({ id: container }) => this.known.has(container));
-    } finally {
-      forget();
-    }
+    return link;
   }
 
   /** Shares, images and volumes are there again for containers to come, and those that nobody uses any more are not. */
@@ -163,12 +181,13 @@ export class TakeOver {
   private async inventory(
     link: GuestLink,
     signal: AbortSignal,
-  ): Promise<readonly AdoptedContainer[] | undefined> {
+  ): Promise<{ readonly containers: readonly AdoptedContainer[] | undefined }> {
+    await link.hello;
     const limits = { deadlineMs: this.ports.deadlines.guestRequest, signal };
     try {
-      return (await link.request("sandbox.inventory", {}, limits)).containers;
+      return await link.request("sandbox.inventory", {}, limits);
     } catch (error) {
-      if (error instanceof BlazarError && error.code === "Unimplemented") return undefined;
+      if (error instanceof BlazarError && error.code === "Unimplemented") return { containers: undefined };
       throw error;
     }
   }

@@ -19,7 +19,8 @@ import type {
 import { NO_NETWORK, type PodNetwork } from "../../../contracts/pod-network.ts";
 import type { VmNic } from "../../../contracts/vm.ts";
 import { HostPorts, inUse, notOfHost } from "./host-ports.ts";
-import { removeUplink, uplinkDirectory } from "./remove-uplink.ts";
+import { adoptOrphan } from "./orphan.ts";
+import { helperId, removeUplink, uplinkDirectory } from "./remove-uplink.ts";
 import { Uplink, type UplinkPorts } from "./uplink.ts";
 
 interface User {
@@ -87,9 +88,10 @@ export class HostNetworks implements PodNetworks {
   }
 
   async adopt(pod: NetworkedPod, made: string, cgroups: readonly string[]): Promise<PodNetwork> {
-    const { users, program } = this.options;
+    const { users, program, keeper } = this.options;
     const ports = this.ports.claim(pod);
-    const user = ownerOf(uplinkDirectory(this.options, made));
+    const directory = uplinkDirectory(this.options, made);
+    const user = ownerOf(directory);
     if (user === undefined)
       throw blazarError("NetworkLost", "take over a pod's uplink", "its directory was removed", {
         subject: pod.id,
@@ -104,6 +106,7 @@ export class HostNetworks implements PodNetworks {
       throw blazarError("HostResource", "take over a pod's uplink", "the host has no address now", {
         subject: pod.id,
       });
+    await adoptOrphan(keeper, directory, helperId(made));
     held.uplink = new Uplink(made, { program, user, cgroups, plan, ports, resolver }, this.options);
     held.uplink.adopt();
     return network;

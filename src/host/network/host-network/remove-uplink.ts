@@ -4,19 +4,23 @@ import { join } from "node:path";
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
+import { adoptOrphan } from "./orphan.ts";
 
 type HelperKeeper = Pick<Keeper, "signal" | "exited" | "forget">;
 
-export type UplinkKeeper = HelperKeeper & Pick<Keeper, "makeUplink" | "dropUplink" | "pid" | "inventory">;
+export type UplinkKeeper = HelperKeeper &
+  Pick<Keeper, "makeUplink" | "dropUplink" | "pid" | "inventory" | "adopt">;
 
 /** Throws what the keeper and the file system say. */
 export async function removeUplink(
   { keeper, directory }: { readonly keeper: UplinkKeeper; readonly directory: string },
   id: string,
 ): Promise<void> {
+  const place = uplinkDirectory({ directory }, id);
+  await adoptOrphan(keeper, place, helperId(id));
   await endHelper(keeper, helperId(id));
   await keeper.dropUplink(id);
-  await rm(uplinkDirectory({ directory }, id), { recursive: true, force: true });
+  await rm(place, { recursive: true, force: true });
 }
 
 /** Ends a helper; it is forgotten then. One that is gone is success. */

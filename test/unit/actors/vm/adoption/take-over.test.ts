@@ -67,6 +67,20 @@ describe("a pod that is taken over", () => {
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });
+
+  it("is asked again over another connection when its agent does not answer", async () => {
+    const { memory, vm } = await running();
+    vm.guest.faults.hangs = new Set(["sandbox.inventory"]);
+    const deadlines = { ...DEFAULT_DEADLINES, takeOverTry: 20 };
+    const { sandboxes, tasks } = await nextDaemon(memory, { deadlines });
+    const asked = () => vm.guest.requests.filter(({ op }) => op === "sandbox.inventory").length;
+    await expect.poll(asked).toBeGreaterThan(2);
+    vm.guest.faults.hangs = new Set();
+    await expect.poll(() => sandboxes.status("pod").info["state"]).toBe("ready.running");
+    expect(tasks.state("c0", "").status).toBe("running");
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
 });
 
 describe("a container that a dead daemon had half made", () => {
