@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../../lab/host/until.ts";
 import { type TestContainer, TestNode, type TestPod } from "../support/e2e/node.ts";
 
-const CLONES = 50;
+const CLONES = 30;
 /** Pods that exist at the same time; the machine that tests run on has 24 GB. */
 const AT_ONCE = 10;
 /** How far a clock may be off, and how well that has to be known. */

@@ -35,7 +35,7 @@ test("the slider goes back to the creation and on again, also of a sandbox that 
       break;
     await page.keyboard.press("]");
   }
-  for (const state of ["creating", "created", "booting", "ready.running", "stopping.vmm", "stopped"])
+  for (const state of ["creating", "created", "booting", "ready.running", "stopping.vmm.killing", "stopped"])
     expect(seen, state).toContain(state);
 });
 

@@ -110,6 +110,19 @@ test("logs stand beside it, as they grow", async () => {
   await page.getByRole("log").locator(".log-line").first().waitFor();
 });
 
+test("logs of one that has failed are its last words; of one that has ended well there are none", async () => {
+  const { page, fake } = await openFake();
+  fake.startPod({ ...POD, diesAfter: 1_000 });
+  fake.advance(60_000);
+  await openSandbox(page, "web");
+  await page.getByRole("log").getByText("Linux version").waitFor();
+  const well = await openFake();
+  well.fake.startPod({ ...POD, stopAfter: 1_000 });
+  well.fake.advance(60_000);
+  await openSandbox(well.page, "web");
+  await well.page.locator(".logs", { hasText: "the sandbox has ended, and its logs with it" }).waitFor();
+});
+
 test("two sandboxes stand side by side, and the slow step is named", async () => {
   const { page, fake } = await openFake();
   fake.startPod({ ...POD, name: "quick", path: "pool" });

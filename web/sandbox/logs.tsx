@@ -1,4 +1,7 @@
-/** A sandbox's logs on the host, as they grow: of the VMM, of the guest's console, of the agent. */
+/**
+ * A sandbox's logs on the host, as they grow: of the VMM, of the guest's console, of the agent. Of one that has failed the
+ * daemon keeps the last words; of any other that has ended it says why there are none.
+ */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { LogName } from "../../src/contracts/inspection.ts";
@@ -18,12 +21,11 @@ const LINE = 18;
 
 export interface LogsProps {
   readonly id: string;
-  readonly ended: boolean;
 }
 
-export function Logs({ id, ended }: LogsProps) {
+export function Logs({ id }: LogsProps) {
   const [log, setLog] = useState<LogName>("console");
-  const { lines, error, isOpen } = useLog(id, log, ended);
+  const { lines, error, isOpen } = useLog(id, log);
   return (
     <Card title="Logs" className="logs" aside={isOpen && <span className="card-note">follows</span>}>
       <Tabs label="Logs" tabs={LOGS} chosen={log} choose={(key) => setLog(key as LogName)}>
@@ -95,15 +97,11 @@ interface ShownLog {
 }
 
 const NO_LOG: ShownLog = { lines: [], isOpen: true };
-const ENDED: ShownLog = { lines: [], isOpen: false, error: "The sandbox has ended, and its logs with it." };
 
-function useLog(id: string, log: LogName, ended: boolean): ShownLog {
+/** What was read before the sandbox's end stays on the page. */
+function useLog(id: string, log: LogName): ShownLog {
   const [shown, setShown] = useState<ShownLog>(NO_LOG);
-  // what was read before the end stays on the page
-  const isOver = useRef(ended);
-  isOver.current = ended;
   useEffect(() => {
-    if (isOver.current) return setShown(ENDED);
     const controller = new AbortController();
     setShown(NO_LOG);
     read(id, log, controller.signal, (lines) => setShown({ lines, isOpen: true })).then(

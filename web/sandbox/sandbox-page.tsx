@@ -95,11 +95,7 @@ function Sandbox({ id, detail, charts, replayed, error, logs }: SandboxProps) {
           select={setSelected}
           show={player.show}
         />
-        {replayed ? (
-          <KeptLogs logs={logs ?? {}} />
-        ) : (
-          <Logs id={id} ended={detail.summary.endedAt !== undefined} />
-        )}
+        {replayed ? <KeptLogs logs={logs ?? {}} /> : <Logs id={id} />}
         <Resources detail={detail} isPast={isPast} />
         <Facts detail={detail} moment={chartAt(detail, key, at)} isPast={isPast} />
       </div>

@@ -292,18 +292,23 @@ export class Peer {
 
   /**
    * The end that owns no streams may see nothing of a link's end but a second hello: it starts over, with a hello of its
-   * own. For the end that owns them, the second hello of one life is that answer, and one of another life means that the
-   * other end has restarted.
+   * own. For the end that owns them, a second hello with its nonce is that answer. Any other one means that the other end has
+   * begun anew, by a restart or because it has reset the link, and waits for a hello: this link is over.
    */
   private greet(frame: Frame): void {
     const hello = readHello(this.options.text, frame);
     const sameSession = hello.session === this.peerSession;
     if (this.options.ownsStreams) {
-      if (this.greeted && !sameSession) throw unexpected("a second hello, so the other end has restarted");
+      if (this.greeted && !this.isAnswer(hello, sameSession))
+        throw unexpected("a second hello, so the other end has restarted");
       if (this.greeted) this.streams.detached();
       this.streams.reserve(hello.streams ?? 0);
     } else this.answer(hello, sameSession);
     this.hello(hello, sameSession);
+  }
+
+  private isAnswer({ answers }: Hello, sameSession: boolean): boolean {
+    return sameSession && this.nonce !== undefined && answers === this.nonce;
   }
 
   private answer({ nonce, mark }: Hello, sameSession: boolean): void {

@@ -1,7 +1,7 @@
 /** The file server's program against a client of the test's: what it serves, and what it tells of files. */
 import { execFileSync } from "node:child_process";
 import { linkSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import koffi from "koffi";
@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await served.close();
-  await rm(base, { recursive: true });
+  execFileSync("rm", ["-r", base]);
 });
 
 async function serve(options: Parameters<typeof ServedDirectory.start>[2] = {}): Promise<void> {
@@ -193,11 +193,12 @@ describe("more files than a server remembers", () => {
   test("give way to each other, but a directory in which somebody may work does not", async () => {
     const volume = path.join(root, "volume");
     mkdirSync(path.join(volume, "work"), { recursive: true });
-    for (let index = 0; index < 40_000; index++) writeFileSync(path.join(volume, `f${index}`), "");
+    execFileSync("sh", ["-c", "seq -f f%.0f 0 39999 | xargs touch"], { cwd: volume });
     const { nodeId: at } = await client.lookUp(ROOT, "volume");
     const work = await client.lookUp(at, "work");
     const first = await client.lookUp(at, "f0");
-    for (let index = 0; index < 40_000; index++) await client.lookUp(at, `f${index}`);
+    const found = await client.askMany(40_000, (index) => client.send(OP.lookup, at, text(`f${index}`)));
+    expect(found.filter((errno) => errno !== 0)).toEqual([]);
     await expect(client.attributes(first.nodeId)).rejects.toThrow("errno 116");
     expect((await client.attributes(work.nodeId)).nodeId).toBe(work.nodeId);
     expect((await client.lookUp(at, "f0")).inode).toBe(first.inode);

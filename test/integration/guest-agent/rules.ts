@@ -109,11 +109,12 @@ export function describeRules(bench: AgentBench): void {
 
     it("start a process with as many arguments and variables as the kernel takes", async () => {
       const env = Array.from({ length: 20_000 }, (_, each) => `SERVICE_${each}_HOST=10.0.0.1`);
-      const long = Array.from({ length: 10 }, () => "x".repeat(100_000));
-      const args = ["sh", "-c", "env | grep -c SERVICE; echo $#", ...long];
+      const long = Array.from({ length: 10 }, (_, each) => `${each}${"x".repeat(100_000)}`);
       const path = "PATH=/bin:/sbin:/usr/bin:/usr/sbin";
-      const { stdout } = await bench.run(args, {}, { env: [path, ...env] });
-      expect(stdout).toBe("20000\n9\n");
+      // env(1) says what it has but for what it is told to leave out; a shell takes seconds to read so many
+      const args = ["env", ...long.flatMap((name) => ["-u", name])];
+      const { stdout } = await bench.run(args, {}, { env: [path, ...env, `${long[9]}=1`] });
+      expect(stdout.split("\n").sort()).toEqual(["", path, "HOME=/root", ...env].sort());
       const tooLong = processOf(["true", "x".repeat(140_000)], { env: [path] });
       await bench.create(specOf("bad", tooLong));
       await expect(bench.guest.request("process.start", { id: "bad", execId: "" })).rejects.toMatchObject({

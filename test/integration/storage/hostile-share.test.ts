@@ -84,6 +84,7 @@ describe.skipIf(!isRoot).each([
     await served.close();
     expect(listing(layerOf())).toBe(before);
     expect(await readFile(path.join(base, "canary"), "utf8")).toBe("CANARY\n");
+    if (existsSync(path.join(share, "full"))) execFileSync("umount", ["-l", path.join(share, "full")]);
     await store.release(plan);
     expect(existsSync(shareOf(plan).directory)).toBe(false);
     await rm(base, { recursive: true });
@@ -225,13 +226,14 @@ describe.skipIf(!isRoot).each([
     before = listing(layerOf());
     // each name is another file, until the server has said that there are enough
     for (let round = 0; round < 3; round++)
-      for (let index = 1; index <= 2000; index++) await client.lookUp(directory, `many-${index}`);
+      await client.askMany(2000, (index) => client.send(OP.lookup, directory, text(`many-${index + 1}`)));
     expect(residentKilobytes(served.process.pid)).toBeLessThan(16 * 1024);
     if (!writable) return;
     const { nodeId } = await client.lookUp(directory, "file");
+    // in memory, so that they are made and gone soon
     execFileSync("sh", [
       "-c",
-      `mkdir ${share}/full && cd ${share}/full && seq -f n%.0f 1 260000 | xargs touch`,
+      `mkdir ${share}/full && mount -t tmpfs none ${share}/full && cd ${share}/full && seq -f n%.0f 1 260000 | xargs touch`,
     ]);
     const full = await client.lookUp(ROOT, "full");
     await client.list(full.nodeId, 1_000_000, true);
@@ -239,10 +241,9 @@ describe.skipIf(!isRoot).each([
     for (let index = 1; index <= 100; index++) await client.lookUp(full.nodeId, `n${index}`);
     await client.lookUp(full.nodeId, "n260000");
     expect(residentKilobytes(served.process.pid)).toBeLessThan(24 * 1024);
-    let errno = 0;
-    for (let count = 0; errno === 0 && count < 70_000; count++)
-      errno = (await client.ask(OP.open, nodeId, u32(0), u32(0))).errno;
-    expect(errno).toBe(23);
+    const opened = await client.askMany(70_000, () => client.send(OP.open, nodeId, u32(0), u32(0)));
+    expect(new Set(opened)).toEqual(new Set([0, 23]));
+    expect(opened.at(-1)).toBe(23);
     expect(await client.lookUp(directory, "file")).toMatchObject({ nodeId });
   }, 180_000);
 });

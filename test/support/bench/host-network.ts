@@ -32,6 +32,8 @@ import { endProcess, keeperBinary } from "./keeper.ts";
 
 const FIRST_UID = 62_000;
 const READY = /listening|ready/i;
+/** How long a program may take that is answered, and how long is listened for an answer that must not come. */
+const [ANSWERED_MS, UNANSWERED_MS] = [20_000, 4_000];
 
 export interface NodeNetwork {
   readonly v4?: boolean;
@@ -175,16 +177,23 @@ export class HostNetworkBench {
     return this.program(where, this.netprobe, words);
   }
 
+  /** What a program says in {@link UNANSWERED_MS}, for what must not be answered: an answer would come at once. */
+  async tryInVain(where: TestNamespace, ...words: string[]): Promise<string> {
+    return this.program(where, this.netprobe, words, UNANSWERED_MS);
+  }
+
   ping(where: TestNamespace, to: string): Promise<string> {
     const { binary } = artifacts().busybox;
     return this.program(where, binary, [to.includes(":") ? "ping6" : "ping", "-c1", "-W2", to]);
   }
 
-  private async program(where: TestNamespace, program: string, words: readonly string[]): Promise<string> {
-    const child = spawn("nsenter", [`--net=${where.path}`, program, ...words], {
-      stdio: "pipe",
-      timeout: 20_000,
-    });
+  private async program(
+    where: TestNamespace,
+    program: string,
+    words: readonly string[],
+    timeout = ANSWERED_MS,
+  ): Promise<string> {
+    const child = spawn("nsenter", [`--net=${where.path}`, program, ...words], { stdio: "pipe", timeout });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (said += String(chunk)));
     await once(child, "close");

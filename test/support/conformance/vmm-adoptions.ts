@@ -176,13 +176,16 @@ export async function expectGone(bench: AdoptionBench, vm: Vm, spec: VmSpec): Pr
   expect(await bench.leftovers()).toEqual([]);
 }
 
-/** A guest takes a moment to end. */
+/** A guest takes a moment to end. What it was asked for may have gone with the daemon that asked, so it is asked again. */
 async function goneSoon(driver: VmmDriver, adoption: VmAdoption): Promise<void> {
   const { vm } = await driver.adopt(adoption).catch((error: unknown) => {
     expect(error).toMatchObject({ code: "VmmExited" });
     return { vm: undefined };
   });
   if (vm === undefined) return;
+  greet(vm)
+    .then(({ peer }) => peer.request("sandbox.shutdown", {}).result)
+    .catch(() => undefined);
   await vm.exited;
   await vm.kill();
 }

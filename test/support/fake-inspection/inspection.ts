@@ -162,6 +162,11 @@ export class FakeInspection implements Inspection {
     { tailBytes, follow }: { readonly tailBytes: number; readonly follow: boolean },
   ): EventSource<Uint8Array> {
     const { record, plan } = this.pod(id, "read a log").teller;
+    if (record.facts.endedAt !== undefined && record.facts.failure === undefined)
+      throw blazarError("SandboxNotReady", "read a log", "the sandbox has ended, and its logs with it", {
+        subject: id,
+        remedy: "they are kept of those that have failed",
+      });
     const text = new TextEncoder().encode(logText(log, record, plan));
     return {
       subscribe: (observer) => {

@@ -266,7 +266,7 @@ function* takeDown(teller: Teller, cause: number, alive: boolean): Life {
     from = (yield* effect(teller, "sandbox", state, "stopContainers", killing, ["guest process.signal"])).id;
     yield* part("stopping.guest.shuttingDown", "shutDownGuest", ["guest sandbox.shutdown"]);
   }
-  yield* part("stopping.vmm", "endVmm", ["keeper kill"]);
+  yield* part("stopping.vmm.killing", "endVmm", ["keeper kill"]);
   record.release("process");
   record.set({ pid: 0, containers: 0 });
   for (const key of [...record.charts.keys()]) if (key !== "sandbox") record.drop(key);

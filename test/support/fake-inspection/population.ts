@@ -24,7 +24,7 @@ const SCENES: readonly PodPlan[] = [
   { ...OF, name: HOSTILE_NAME, namespace: "evil", guestWords: HOSTILE_WORDS },
   { ...OF, name: "stops-containers", stopAfter: 500, halt: "stopping.containers.killing" },
   { ...OF, name: "stops-guest", stopAfter: 500, halt: "stopping.guest.shuttingDown" },
-  { ...OF, name: "stops-vmm", stopAfter: 500, halt: "stopping.vmm", stuck: true },
+  { ...OF, name: "stops-vmm", stopAfter: 500, halt: "stopping.vmm.killing", stuck: true },
   { ...OF, name: "stops-network", stopAfter: 500, halt: "stopping.network" },
   { ...OF, name: "stops-storage", stopAfter: 500, halt: "stopping.storage" },
   { ...OF, name: "creating", halt: "creating" },

@@ -66,6 +66,9 @@ export function text(value: string | Buffer): Buffer {
 }
 export const zeros = (length: number): Buffer => Buffer.alloc(length);
 
+/** Requests that are under way at the same time. */
+const AT_ONCE = 200;
+
 /** A reply, without its header. */
 export interface Answer {
   /** 0, or an errno; -1: the connection was closed instead. */
@@ -159,6 +162,21 @@ export class FuseClient {
       if (this.closed) return { errno: -1, body: Buffer.alloc(0) };
       await this.more();
     }
+  }
+
+  /**
+   * Asks many times, without a wait after each; the errnos in order.
+   * @param send sends the request of this index
+   */
+  async askMany(count: number, send: (index: number) => number): Promise<number[]> {
+    const errnos: number[] = [];
+    while (errnos.length < count) {
+      const first = errnos.length;
+      const length = Math.min(AT_ONCE, count - first);
+      const sent = Array.from({ length }, (_, index) => send(first + index));
+      for (const unique of sent) errnos.push((await this.answer(unique)).errno);
+    }
+    return errnos;
   }
 
   /** Whether there is an answer already. */

@@ -30,7 +30,7 @@ describe("a populated node", () => {
       "booting.adopting",
       "booting.awaitingAgent.listening",
       "ready.paused",
-      "stopping.vmm",
+      "stopping.vmm.killing",
     ])
       expect(states).toContain(state);
     expect(all.filter(({ stuck }) => stuck !== undefined)).toHaveLength(3);

@@ -142,6 +142,15 @@ describe("a host's peer", () => {
       "a second hello",
       encodeFrame(FrameType.Hello, 0, 0, nodeText.encode('{"version":1,"session":"z","eventsHandled":0}')),
     ],
+    [
+      "a second hello of a life that has reset the link",
+      encodeFrame(
+        FrameType.Hello,
+        0,
+        0,
+        nodeText.encode('{"version":1,"session":"guest","eventsHandled":0,"answers":""}'),
+      ),
+    ],
     ["a frame that is too long", encodeFrame(FrameType.Data, 1, 0, new Uint8Array(5000))],
   ];
   it.each(cases)("reports %s as a violation", async (_, bytes) => {

@@ -83,13 +83,13 @@ test("what fails is an error with its code; what nothing has caused is a span of
     text: "no answer",
     code: "DeadlineExceeded",
   });
-  history.transition("sandbox", "vmm.exited", "ready.running", "stopping.vmm");
+  history.transition("sandbox", "vmm.exited", "ready.running", "stopping.vmm.killing");
   await traces.close();
   expect(receiver.find("adopt")).toMatchObject({
     error: "no answer",
     attributes: { "error.type": "DeadlineExceeded", "blazar.chart": "boot" },
   });
-  expect(receiver.find("sandbox ready.running → stopping.vmm")).toMatchObject({ parentSpanId: "" });
+  expect(receiver.find("sandbox ready.running → stopping.vmm.killing")).toMatchObject({ parentSpanId: "" });
 });
 
 test("what is under way when its sandbox is removed ends with it", async () => {

@@ -133,7 +133,7 @@ describe("Drain", () => {
   });
 
   it("names what has not ended in time", async () => {
-    const hanging = { ...LAST, state: "stopping.vmm" };
+    const hanging = { ...LAST, state: "stopping.vmm.killing" };
     const drain = createDrainHandlers({
       drain: () => new Promise(() => undefined),
       left: () => [hanging],
@@ -142,7 +142,9 @@ describe("Drain", () => {
     const { client } = await serve({ drain });
     await expect(client.drain(20)).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: expect.stringContaining("1 pods have not ended within 0.02 s: shop/web (stopping.vmm)"),
+      message: expect.stringContaining(
+        "1 pods have not ended within 0.02 s: shop/web (stopping.vmm.killing)",
+      ),
     });
   });
 
