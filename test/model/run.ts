@@ -8,14 +8,22 @@ import { BlazarError } from "../../src/contracts/errors.ts";
 import type { TaskCallOrigin } from "../../src/contracts/task.ts";
 import type { Actors } from "../../src/daemon/actors.ts";
 import { criSpec } from "../support/cri-spec.ts";
+import type { FakeVm } from "../support/fake-vmm/vm.ts";
+import { unclaimed } from "../support/memory-host/claims.ts";
 import { MemoryHost } from "../support/memory-host/host.ts";
 import { containerRequest, podSpec, putVolumes, withVolumes } from "../support/memory-host/pods.ts";
 import { recoverMemory } from "../support/memory-host/recover.ts";
 import { rehearsable } from "../support/memory-host/warm-stock.ts";
-import { SANDBOXES, type Step, type World } from "./steps.ts";
+import { Kept } from "./kept.ts";
+import { CONTAINERS, SANDBOXES, type Step, type World } from "./steps.ts";
+import { Told } from "./told.ts";
 
-export const BYSTANDER = "bystander";
+const BYSTANDER = "bystander";
 const EARLIER = "earlier";
+/** The end is looked for after so long each: most histories have ended at once. */
+/** A sandbox with nothing wrong is taken over within this time. */
+const TAKE_OVER_MS = [0, 1, 10, 100, 1000];
+const ENDING_MS = [0, 100, 6_000, 40_000, 200_000, 700_000, 2_000_000, 2_000_000];
 
 const { process } = criSpec();
 const EXEC = { process, stdin: "", stdout: "/f/o", stderr: "", terminal: false };
@@ -29,11 +37,16 @@ export class Run {
   /** Calls that have not been answered, by name. */
   readonly open = new Map<string, CallStep>();
   readonly wrong: unknown[] = [];
+  readonly told: Told;
   /** How often the daemon has died. */
   crashes = 0;
   private calls = 0;
   private faultless = true;
   private dead = false;
+  /** Whether the next daemon is looked at before anything else is asked of it. */
+  private looks = true;
+  /** VMs that something was done to. */
+  private readonly hurt = new Set<string>();
 
   /**
    * What is there in the beginning has no faults until then.
@@ -60,6 +73,7 @@ export class Run {
     if (forks !== undefined) forks.works = world.forks;
     putVolumes(this.memory.volumes, "state-0");
     this.actors = this.memory.actors({ max: world.warm });
+    this.told = new Told(this.memory.events);
   }
 
   private async begin({ warm, forks, imageAhead }: World): Promise<void> {
@@ -81,9 +95,36 @@ export class Run {
     expect(this.memory.remains()).toEqual([]);
   }
 
+  /** A pod that nobody does anything to. Returns a look at what has become of it: sentences. */
+  async startBystander(): Promise<() => string[]> {
+    const { sandboxes, tasks } = this.actors;
+    const done = (call: Promise<unknown>) => Promise.all([call, this.pass(10)]);
+    await done(sandboxes.create(spec(BYSTANDER)));
+    await done(sandboxes.start(BYSTANDER));
+    await done(tasks.create(withVolumes(containerRequest(BYSTANDER, BYSTANDER))));
+    await done(tasks.start(BYSTANDER, ""));
+    const kept = new Kept(
+      this.memory,
+      () => true,
+      () => false,
+    );
+    return () => kept.problems(this.actors);
+  }
+
+  /** Nobody dies any more, and what was under way is over. */
+  async settle(): Promise<void> {
+    this.immortal();
+    for (const milliseconds of TAKE_OVER_MS) await this.pass(milliseconds);
+  }
+
+  private immortal(): void {
+    this.memory.life.endBeforeWrite(Number.POSITIVE_INFINITY);
+    this.memory.life.endWithinCall(Number.POSITIVE_INFINITY);
+  }
+
   take(step: Step): void {
     if ("time" in step) return;
-    if ("crash" in step) return this.memory.life.endBeforeWrite(step.crash);
+    if ("crash" in step) return this.crash(step);
     if ("fault" in step) return this.fault(step);
     const name = `${++this.calls} ${JSON.stringify(step)}`;
     this.open.set(name, step);
@@ -94,23 +135,56 @@ export class Run {
   private ask(name: string, step: CallStep, replayed: boolean): void {
     const { life } = this.memory;
     let answered = false;
-    const settle = (error?: unknown) => {
+    const settle = (take: () => void) => {
       if (life.isOver) return;
       if (answered) this.wrong.push(`answered twice: ${name}`);
       answered = true;
       this.open.delete(name);
-      if (error !== undefined && !(error instanceof BlazarError)) this.wrong.push(error);
+      take();
     };
-    this.call(step, { replayed, token: name }).then(() => settle(), settle);
+    this.call(step, { replayed, token: name }).then(
+      (result) => settle(() => this.succeeded(step, result)),
+      (error: unknown) => settle(() => this.failed(step, error)),
+    );
+  }
+
+  private crash({ crash, at, look }: Extract<Step, { crash: number }>): void {
+    this.looks = look;
+    if (at === "write") this.memory.life.endBeforeWrite(crash);
+    else this.memory.life.endWithinCall(crash);
+  }
+
+  private succeeded(step: CallStep, result: unknown): void {
+    const { told } = this;
+    if (step.call === "createTask") told.begins(step.container, "");
+    else if (step.call === "exec") told.begins(step.container, "e1");
+    else if (step.call === "wait" || step.call === "delete")
+      told.answered(step.container, step.execId, (result as { exitStatus: number }).exitStatus);
+    else if (step.call === "stop") this.stopped(step.sandbox);
+  }
+
+  private failed(step: CallStep, error: unknown): void {
+    if (!(error instanceof BlazarError)) this.wrong.push(error);
+    else if (step.call === "stop" && error.code !== "SandboxNotFound") this.wrong.push(error);
+  }
+
+  /** However often it was asked for. */
+  private stopped(sandbox: string): void {
+    const { sandboxes, tasks } = this.actors;
+    if (!sandboxes.ids().includes(sandbox)) return;
+    const { phase } = sandboxes.status(sandbox);
+    if (phase !== "stopped" && phase !== "failed") this.wrong.push(`${sandbox} was stopped and is ${phase}`);
+    for (const container of CONTAINERS)
+      if (tasks.sandboxOf(container) === sandbox && tasks.state(container, "").status !== "stopped")
+        this.wrong.push(`${container} is ${tasks.state(container, "").status} in a sandbox that was stopped`);
   }
 
   /** Lets simulated time pass until nothing moves any more. A daemon that dies meanwhile is replaced. */
   async pass(milliseconds: number): Promise<void> {
     await vi.advanceTimersByTimeAsync(milliseconds);
-    while (this.dead) {
-      this.succeed();
-      await vi.advanceTimersByTimeAsync(0);
-    }
+    while (this.dead) await this.succeed();
+    this.wrong.push(...unclaimed(this.memory));
+    this.told.hear();
   }
 
   private died(): void {
@@ -120,9 +194,14 @@ export class Run {
   }
 
   /** No original is made anew, which takes long where VMs fail. containerd's calls of the Controller have failed; its Task calls come again. */
-  private succeed(): void {
+  private async succeed(): Promise<void> {
     this.dead = false;
     const { memory } = this;
+    const kept = new Kept(
+      memory,
+      (vm) => this.isWell(vm),
+      (container) => [...this.open.values()].some((step) => mayEnd(step, container)),
+    );
     memory.restart(() => this.died());
     this.actors = memory.actors({ max: this.world.warm });
     const { pool } = this.actors;
@@ -138,32 +217,66 @@ export class Run {
       if ("container" in step) this.ask(name, step, true);
       else this.open.delete(name);
     }
+    await vi.advanceTimersByTimeAsync(0);
+    if (!this.looks || this.dead) return;
+    for (const milliseconds of TAKE_OVER_MS) {
+      await vi.advanceTimersByTimeAsync(milliseconds);
+      if (this.dead) return;
+      if (!kept.isUnderWay(this.actors)) break;
+    }
+    this.wrong.push(...kept.problems(this.actors));
+  }
+
+  /** Nothing is wrong with it, whatever is wrong with others. */
+  private isWell({ id, faults, guest }: FakeVm): boolean {
+    return !this.hurt.has(id) && Object.keys(faults).length + Object.keys(guest.faults).length === 0;
   }
 
   /** Shuts everything down; tries again what could not be undone, as kubelet does. */
   async end(): Promise<void> {
     this.memory.faults.clear();
-    this.memory.life.endBeforeWrite(Number.POSITIVE_INFINITY);
-    for (let round = 0; round < 3; round++) {
-      for (const id of this.actors.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
-      await this.pass(2_000_000);
-    }
+    this.immortal();
     const { pool, original } = this.actors;
-    await Promise.all([pool.close(), original?.close(), this.pass(2_000_000)]);
+    let closed = false;
+    const closing = Promise.all([pool.close(), original?.close()]).then(() => {
+      closed = true;
+    });
+    // what cannot be undone is tried again after half a minute
+    for (const milliseconds of ENDING_MS) {
+      for (const id of this.actors.sandboxes.ids()) this.take({ call: "shutdown", sandbox: id });
+      await this.pass(milliseconds);
+      if (closed && this.isQuiet) break;
+    }
+    await Promise.race([closing, this.pass(0)]);
+    this.told.end();
+    this.wrong.push(...this.told.problems);
+  }
+
+  /** Nothing is there any more that could be asked for. */
+  private get isQuiet(): boolean {
+    return this.actors.sandboxes.size === 0 && this.open.size === 0 && this.memory.remains().length === 0;
   }
 
   private fault(step: Extract<Step, { fault: string }>): void {
     if (step.fault === "hostStep") this.memory.faults.add(step.step);
     else if (step.fault === "volumes") putVolumes(this.memory.volumes, `state-${step.state}`);
     else if (step.fault === "templates") this.changeTemplates(step.are);
-    else if (step.fault === "keeperDies") this.memory.keeper.die();
+    else if (step.fault === "keeperDies") this.keeperDies();
     else if (step.fault === "images") this.memory.images.available = step.are === "there";
     else if (step.fault === "ownerlessVmDies") this.ownerlessVms()[step.which]?.die(-1, 9);
     else {
       const vm = this.vmOf(step.sandbox);
+      if (vm !== undefined) this.hurt.add(vm.id);
       if (step.fault === "vmDies") vm?.die(-1, 9);
       else vm?.guest.crash();
     }
+  }
+
+  /** containerd takes all containers for ended and asks no more, so that they are ended: nobody is told of it. */
+  private keeperDies(): void {
+    for (const id of this.memory.driver.running) this.hurt.add(id);
+    this.told.forgetRunning();
+    this.memory.keeper.die();
   }
 
   /** The sandbox's VM, whether it was started for it or adopted. */
@@ -225,7 +338,12 @@ export class Run {
   }
 }
 
-export function spec(id: string, asked?: string) {
+/** Whether a call that comes again may end a process of the container. */
+function mayEnd(step: CallStep, container: string): boolean {
+  return "container" in step && step.container === container && ["kill", "delete"].includes(step.call);
+}
+
+function spec(id: string, asked?: string) {
   const annotations = asked === undefined ? {} : { [BOOT_ANNOTATION]: asked };
   return podSpec(id, { netnsPath: `/run/netns/${id}`, annotations });
 }

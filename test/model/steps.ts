@@ -33,8 +33,11 @@ export type Step =
   | { fault: "ownerlessVmDies"; which: number }
   | { fault: "templates"; are: "gone" | "there" | "other" }
   | { fault: "images"; are: "gone" | "there" }
-  /** The daemon dies before so many writes to its journals more, and another one starts on what it has left. */
-  | { crash: number }
+  /**
+   * The daemon dies before so many writes to its journals more, or in the middle of what it asks of the host then, and another
+   * one starts on what it has left. What runs is looked at before anything else is asked, or the history goes on at once.
+   */
+  | { crash: number; at: "write" | "call"; look: boolean }
   | { time: number };
 
 /** What a pod asks for; mostly nothing. */
@@ -119,14 +122,43 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       are: fc.constantFrom("gone" as const, "there" as const),
     }),
   },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      crash: fc.oneof(fc.constant(0), fc.nat(3), fc.nat(60)),
+      at: fc.constantFrom("write" as const, "call" as const),
+      look: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ fault: fc.constant("keeperDies" as const) }) },
-  { weight: 1, arbitrary: fc.record({ crash: fc.oneof(fc.nat(3), fc.nat(60)) }) },
   { weight: 4, arbitrary: fc.record({ time: fc.constantFrom(0, 1, 100, 5_000, 200_000) }) },
 );
+
+/** A pod that runs a container with an exec in it. */
+const RUNNING: readonly Step[] = [
+  { call: "create", sandbox: "s1", asked: undefined },
+  { call: "start", sandbox: "s1" },
+  { time: 100 },
+  { call: "createTask", sandbox: "s1", container: "c1" },
+  { time: 100 },
+  { call: "startTask", container: "c1", execId: "" },
+  { call: "exec", container: "c1" },
+  { call: "startTask", container: "c1", execId: "e1" },
+];
+
+/** Histories; half of them begin with something that can be lost. */
+export const histories: fc.Arbitrary<readonly Step[]> = fc
+  .tuple(fc.boolean(), fc.array(step, { minLength: 1, maxLength: 30, size: "medium" }))
+  .map(([runs, steps]) => (runs ? [...RUNNING, ...steps] : steps));
 
 /** Whether this may end the daemon; only then is it held by ports that can die. */
 export function isCrash(each: Step): boolean {
   return "crash" in each;
+}
+
+/** Whether something of the host fails by this. */
+export function isFault(each: Step): boolean {
+  return "fault" in each;
 }
 
 const vmFaults: fc.Arbitrary<VmFaults> = fc.oneof(
@@ -189,18 +221,32 @@ export interface World {
   readonly imageAhead: boolean;
 }
 
-export const FAULTLESS: World = {
-  vm: { boot: {}, clone: {}, fork: {} },
-  guest: {},
-  warm: 0,
-  forks: false,
-  imageAhead: false,
-};
+const none = fc.constant({});
 
-export const worlds: fc.Arbitrary<World> = fc.record({
-  vm: fc.record({ boot: vmFaults, clone: vmFaults, fork: vmFaults }),
-  guest: guestFaults,
-  warm: fc.nat(2),
-  forks: fc.boolean(),
-  imageAhead: fc.boolean(),
-});
+function worldsWith(vm: fc.Arbitrary<VmFaults>, guest: fc.Arbitrary<GuestFaults>): fc.Arbitrary<World> {
+  return fc.record({
+    vm: fc.record({ boot: vm, clone: vm, fork: vm }),
+    guest,
+    warm: rarely(fc.integer({ min: 1, max: 2 }), 0),
+    forks: rarely(fc.constant(true), false),
+    imageAhead: rarely(fc.constant(true), false),
+  });
+}
+
+export function isWell({ vm, guest }: World): boolean {
+  return [...Object.values(vm), guest].every((faults) => Object.keys(faults).length === 0);
+}
+
+/** What is made ahead takes most of the time of a history. */
+function rarely<T>(arbitrary: fc.Arbitrary<T>, mostly: T): fc.Arbitrary<T> {
+  return fc.oneof({ weight: 4, arbitrary: fc.constant(mostly) }, { weight: 1, arbitrary });
+}
+
+/** Nothing is wrong from the beginning. */
+export const wellWorlds = worldsWith(none, none);
+
+/** In some nothing is wrong from the beginning: there pods run, and must run on. */
+export const worlds: fc.Arbitrary<World> = fc.oneof(
+  { weight: 2, arbitrary: wellWorlds },
+  { weight: 3, arbitrary: worldsWith(vmFaults, guestFaults) },
+);

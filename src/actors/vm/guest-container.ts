@@ -96,13 +96,23 @@ export class GuestContainer implements BackendContainer {
     this.volumes = Promise.resolve(vm.volumes.adopted(inside?.volumes ?? [], ports));
     const link = vm.alive ? vm.liveLink : NO_LINK;
     await Promise.all(
-      processes.map(async ({ execId, paths, terminal, streams }) => {
+      processes.map(async ({ execId, paths, terminal, streams, exited }) => {
+        if (!(await this.ownsStdio(execId, paths, exited))) return;
         const relay = new StdioRelay(link, this.stdioId(execId), paths, terminal, streams);
         this.relays.set(execId, relay);
         await relay.open(ports.stdio);
         if (link === NO_LINK) relay.terminate();
       }),
     );
+  }
+
+  /** False: it was closed already, and nothing comes of it any more. */
+  private async ownsStdio(execId: string, paths: StdioPaths, exited: boolean): Promise<boolean> {
+    const id = this.stdioId(execId);
+    const { outstanding, journal } = this.vm.resources;
+    if (outstanding.some((each) => each.kind === "stdio" && each.id === id)) return true;
+    if (!exited) await journal.intend({ kind: "stdio", id, paths });
+    return !exited;
   }
 
   get diskId(): string {

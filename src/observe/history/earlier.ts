@@ -1,8 +1,8 @@
 /**
  * What an earlier daemon has recorded of a sandbox, so that the history goes on: checked, in the order in which things ended.
  *
- * A journal has what had ended when its daemon did. What went on then is known by what it has caused: it ends with what is known
- * last of that, as cut off.
+ * A journal has what had ended when its daemon did, in that order, which counts more than times: the host's clock may have been
+ * set. What went on then is known by what it has caused: it ends with what is known last of that, as cut off.
  */
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import { entryOf } from "../replay/journal-text.ts";
@@ -17,24 +17,39 @@ export function earlierEntries(recorded: readonly unknown[]): HistoryEntry[] {
     const entry = entryOf(each);
     if (entry !== undefined && entry.id > 0) entries.set(entry.id, harmlessEntry(entry));
   }
-  for (const cut of cutOff(entries)) entries.set(cut.id, cut);
-  return [...entries.values()].sort((one, other) => endOf(one) - endOf(other) || one.id - other.id);
+  const cut = cutOff(entries);
+  return [...entries.values()].flatMap((entry) => [entry, ...(cut.get(entry.id) ?? [])]);
 }
 
-function cutOff(entries: ReadonlyMap<number, HistoryEntry>): HistoryEntry[] {
-  const spans = new Map<number, { at: number; end: number; readonly chart: HistoryEntry["chart"] }>();
+/** By the id of the entry that each comes after: the last one that it has caused. */
+function cutOff(entries: ReadonlyMap<number, HistoryEntry>): ReadonlyMap<number, HistoryEntry[]> {
+  const spans = new Map<number, Span>();
   for (const entry of entries.values()) {
     const { cause, at, chart } = entry;
     if (cause === undefined || entries.has(cause)) continue;
-    const span = spans.get(cause) ?? { at, end: at, chart };
+    const span = spans.get(cause) ?? { at, end: at, chart, last: entry.id };
     span.at = Math.min(span.at, at);
     span.end = Math.max(span.end, endOf(entry));
+    span.last = entry.id;
     spans.set(cause, span);
   }
-  return [...spans].map(([id, { at, end, chart }]) => ({
-    ...{ id, kind: "step", at, ms: end - at, name: "what a daemon's end has cut off", error: CUT_OFF },
-    ...(chart === undefined ? {} : { chart }),
-  }));
+  const cut = new Map<number, HistoryEntry[]>();
+  for (const [id, { at, end, chart, last }] of spans) {
+    const entry: HistoryEntry = {
+      ...{ id, kind: "step", at, ms: end - at, name: "what a daemon's end has cut off", error: CUT_OFF },
+      ...(chart === undefined ? {} : { chart }),
+    };
+    cut.set(last, [...(cut.get(last) ?? []), entry]);
+  }
+  return cut;
+}
+
+interface Span {
+  at: number;
+  end: number;
+  readonly chart: HistoryEntry["chart"];
+  /** Id of the last entry that it has caused. */
+  last: number;
 }
 
 function harmlessEntry(entry: HistoryEntry): HistoryEntry {

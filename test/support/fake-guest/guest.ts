@@ -173,6 +173,16 @@ export class FakeGuest {
     return this.mountedImages.has(serial) || this.preparedImages.has(serial);
   }
 
+  has(container: string): boolean {
+    return this.containers.has(container);
+  }
+
+  /** As {@link process}; undefined if there is none. */
+  find(id: string, execId: string): FakeProcess | undefined {
+    const container = this.containers.get(id);
+    return execId === "" ? container?.init : container?.execs.get(execId);
+  }
+
   /** A process by name; execId "" = the container's first. Throws if there is none. */
   process(id: string, execId = ""): FakeProcess {
     const process = this.processesOf(id).get(execId);

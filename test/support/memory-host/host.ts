@@ -25,6 +25,7 @@ import { FakeTemplateStore } from "../fake-vmm/template-store.ts";
 import { MemoryForwards } from "./forwards.ts";
 import { MemoryImages } from "./images.ts";
 import { MemoryJournal } from "./journal.ts";
+import { keeperOfVms } from "./keeper-of-vms.ts";
 import { Life } from "./life.ts";
 import { MemoryNetworks } from "./networks.ts";
 import { podNetwork } from "./pods.ts";
@@ -171,7 +172,7 @@ export class MemoryHost {
       templates: this.templates,
       pressure: async () => undefined,
       pace: new Pace(2, Date.now),
-      keeper: client,
+      keeper: keeperOfVms(client, this.driver),
       stdio: client,
       files: {
         makeDirectory: async (path) => this.make("makeDirectory", `directory ${path}`),

@@ -22,6 +22,7 @@ function bare(given: unknown): unknown {
 export class Life {
   private over = false;
   private writesLeft = Number.POSITIVE_INFINITY;
+  private callsLeft = Number.POSITIVE_INFINITY;
 
   constructor(private readonly onEnd: () => void = () => undefined) {}
 
@@ -33,6 +34,11 @@ export class Life {
   endBeforeWrite(writes: number): void {
     this.writesLeft = writes;
     if (writes === 0) this.end();
+  }
+
+  /** It ends when so many more things have been asked of the host, in the middle of the last: it is done, and nobody hears of it. */
+  endWithinCall(calls: number): void {
+    this.callsLeft = calls;
   }
 
   end(): void {
@@ -66,6 +72,7 @@ export class Life {
 
   private answer(result: unknown): unknown {
     if (!(result instanceof Promise)) return result;
+    if (this.callsLeft-- <= 0) this.end();
     return new Promise((resolve, reject) => {
       result.then(
         (value: unknown) => this.over || resolve(this.held(value)),

@@ -7,7 +7,6 @@ import { type LeftSandbox, readKnownSandbox } from "../../../src/actors/resource
 import { identityOf, inOrderOfUndo } from "../../../src/actors/resources/recovery.ts";
 import { takeOver } from "../../../src/actors/sandbox/take-over.ts";
 import type { Actors } from "../../../src/daemon/actors.ts";
-import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { MemoryHost } from "./host.ts";
 import type { MemoryJournal } from "./journal.ts";
 
@@ -47,12 +46,8 @@ async function clear(
   await releaseLostLeases([{ left: held, keptAside: undefined }], host.images, host.logger);
 }
 
-/** VMs in memory are no processes of the keeper's, and must not be looked for on the real host. A fault of the host comes once. */
+/** A fault of the host comes once. */
 async function undoInMemory(host: MemoryHost, resource: HostResource): Promise<void> {
-  if (resource.kind === "process" && !host.keeper.processes.has(resource.id)) {
-    host.driver.vms.get(resource.id)?.die(-1, SIGKILL);
-    return;
-  }
   try {
     await undoResource(resource, host.ports);
   } catch {
