@@ -27,6 +27,8 @@ const DEFAULT_TERMINAL: Terminal = { rows: 24, columns: 80 };
 
 /** Runs the command; the returned number is the exit code. */
 export function run(command: readonly string[], options: RunOptions): Promise<number> {
+  // Node takes its signal handlers down when it ends by itself, and a signal after that would be its end
+  process.once("beforeExit", () => process.exit());
   return runCommand({
     source: rootSource(options),
     machine: readMachine(options),

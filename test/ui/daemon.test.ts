@@ -5,6 +5,8 @@ import { TestNode } from "../support/e2e/node.ts";
 import { blazarProgram, built } from "../support/e2e/program.ts";
 import { activeStates, closeBrowser, openPage, openSandbox } from "../support/ui/browser.ts";
 
+/** Far more than a pod has moments. */
+const MOST_STEPS = 1_000;
 const PATIENCE = { timeout: 60_000 };
 
 describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real pod", () => {
@@ -46,7 +48,7 @@ describe.skipIf(process.getuid?.() !== 0 || built().containerd === null)("a real
     await page.locator('.state[data-item="creating"][data-innermost="true"]').waitFor();
     const seen = new Set<string>();
     const end = page.getByRole("button", { name: "End", exact: true });
-    for (let step = 0; step < 100 && (await end.getAttribute("aria-pressed")) !== "true"; step++) {
+    for (let step = 0; step < MOST_STEPS && (await end.getAttribute("aria-pressed")) !== "true"; step++) {
       for (const state of await activeStates(page)) seen.add(state);
       await page.keyboard.press("]");
     }

@@ -120,7 +120,7 @@ test("logs of one that has failed are its last words; of one that has ended well
   well.fake.startPod({ ...POD, stopAfter: 1_000 });
   well.fake.advance(60_000);
   await openSandbox(well.page, "web");
-  await well.page.locator(".logs", { hasText: "the sandbox has ended, and its logs with it" }).waitFor();
+  await well.page.locator(".logs", { hasText: "The sandbox has ended, and its logs with it" }).waitFor();
 });
 
 test("two sandboxes stand side by side, and the slow step is named", async () => {

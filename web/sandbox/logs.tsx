@@ -1,6 +1,6 @@
 /**
  * A sandbox's logs on the host, as they grow: of the VMM, of the guest's console, of the agent. Of one that has failed the
- * daemon keeps the last words; of any other that has ended it says why there are none.
+ * daemon keeps the last words; any other one has taken its logs with it.
  */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
@@ -21,11 +21,13 @@ const LINE = 18;
 
 export interface LogsProps {
   readonly id: string;
+  /** Whether it has ended without a failure. */
+  readonly endedWell: boolean;
 }
 
-export function Logs({ id }: LogsProps) {
+export function Logs({ id, endedWell }: LogsProps) {
   const [log, setLog] = useState<LogName>("console");
-  const { lines, error, isOpen } = useLog(id, log);
+  const { lines, error, isOpen } = useLog(id, log, endedWell);
   return (
     <Card title="Logs" className="logs" aside={isOpen && <span className="card-note">follows</span>}>
       <Tabs label="Logs" tabs={LOGS} chosen={log} choose={(key) => setLog(key as LogName)}>
@@ -97,11 +99,19 @@ interface ShownLog {
 }
 
 const NO_LOG: ShownLog = { lines: [], isOpen: true };
+const GONE: ShownLog = {
+  lines: [],
+  isOpen: false,
+  error: "The sandbox has ended, and its logs with it. They are kept of those that have failed.",
+};
 
 /** What was read before the sandbox's end stays on the page. */
-function useLog(id: string, log: LogName): ShownLog {
+function useLog(id: string, log: LogName, endedWell: boolean): ShownLog {
   const [shown, setShown] = useState<ShownLog>(NO_LOG);
+  const isGone = useRef(endedWell);
+  isGone.current = endedWell;
   useEffect(() => {
+    if (isGone.current) return setShown(GONE);
     const controller = new AbortController();
     setShown(NO_LOG);
     read(id, log, controller.signal, (lines) => setShown({ lines, isOpen: true })).then(

@@ -95,12 +95,16 @@ function Sandbox({ id, detail, charts, replayed, error, logs }: SandboxProps) {
           select={setSelected}
           show={player.show}
         />
-        {replayed ? <KeptLogs logs={logs ?? {}} /> : <Logs id={id} />}
+        {replayed ? <KeptLogs logs={logs ?? {}} /> : <Logs id={id} endedWell={hasEndedWell(detail)} />}
         <Resources detail={detail} isPast={isPast} />
         <Facts detail={detail} moment={chartAt(detail, key, at)} isPast={isPast} />
       </div>
     </div>
   );
+}
+
+function hasEndedWell({ summary: { endedAt, failure } }: SandboxDetail): boolean {
+  return endedAt !== undefined && failure === undefined;
 }
 
 /** The end of what there is to see. */

@@ -137,6 +137,22 @@ describe("a stdio relay", () => {
     ]);
   });
 
+  it("waits for no output any more once the keeper of its FIFOs has died", async () => {
+    const { relay, host, streams, keeper } = bench();
+    await relay.open(host);
+    let drained = false;
+    void relay.drained.then(() => {
+      drained = true;
+    });
+    streams.get(relay.streams.stdout)?.data?.(0, Uint8Array.of(1, 2, 3));
+    await Promise.resolve();
+    expect(drained).toBe(false);
+    keeper()?.lost?.();
+    await relay.drained;
+    // the guest goes on until its container is deleted
+    streams.get(relay.streams.stdout)?.data?.(3, Uint8Array.of(4));
+  });
+
   it("has one output with a terminal", async () => {
     const { relay, host, opened } = bench({}, true);
     await relay.open(host);
