@@ -123,7 +123,7 @@ describe("a container that a dead daemon had half made", () => {
         if (inGuest) vm.guest.faults.hangs = new Set(["container.delete"]);
         else if (trouble === "the VMM hangs") vm.faults.detachDisk = "hangs";
         else vm.faults.detachDisk = blazarError("QmpFailed", "detach", "no");
-        const { sandboxes } = await nextDaemon(memory);
+        const { sandboxes, tasks } = await nextDaemon(memory);
         await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.takeOver - 1);
         expect(sandboxes.status("pod").info["state"]).toBe("ready.running");
         expect(memory.logger.lines.map(({ message }) => message)).toContain(
@@ -131,6 +131,9 @@ describe("a container that a dead daemon had half made", () => {
         );
         vm.guest.faults.hangs = new Set();
         delete vm.faults.detachDisk;
+        // its lease on the image has the container's name, and the VM still has the image
+        const again = tasks.create(containerRequest("pod", "c1"), { replayed: true, token: "1/1" });
+        await expect(again).rejects.toMatchObject({ code: "HostResource" });
         await Promise.all([sandboxes.shutdown("pod"), vi.advanceTimersByTimeAsync(10_000)]);
         expect(memory.remains()).toEqual([]);
       } finally {
