@@ -179,7 +179,10 @@ export class Run {
     if (!sandboxes.ids().includes(sandbox)) return;
     const { phase } = sandboxes.status(sandbox);
     if (phase !== "stopped" && phase !== "failed") this.wrong.push(`${sandbox} was stopped and is ${phase}`);
-    for (const container of CONTAINERS)
+    // one whose creation is being called off was never there
+    const isMade = (id: string) =>
+      ![...this.open.values()].some((step) => step.call === "createTask" && step.container === id);
+    for (const container of CONTAINERS.filter(isMade))
       if (tasks.sandboxOf(container) === sandbox && tasks.state(container, "").status !== "stopped")
         this.wrong.push(`${container} is ${tasks.state(container, "").status} in a sandbox that was stopped`);
   }
@@ -210,7 +213,7 @@ export class Run {
     const kept = new Kept(
       memory,
       (vm) => this.isWell(vm),
-      (container) => [...this.open.values()].some((step) => mayEnd(step, container)),
+      (container) => [...this.open.values()].some((step) => mayChange(step, container)),
     );
     memory.restart(() => this.died());
     this.actors = memory.actors({ max: this.world.warm });
@@ -348,9 +351,11 @@ export class Run {
   }
 }
 
-/** Whether a call that comes again may end a process of the container. */
-function mayEnd(step: CallStep, container: string): boolean {
-  return "container" in step && step.container === container && ["kill", "delete"].includes(step.call);
+/** Whether a call that comes again may start or end a process of the container. */
+function mayChange(step: CallStep, container: string): boolean {
+  return (
+    "container" in step && step.container === container && ["startTask", "kill", "delete"].includes(step.call)
+  );
 }
 
 function spec(id: string, asked?: string) {
