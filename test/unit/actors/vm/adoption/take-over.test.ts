@@ -111,6 +111,15 @@ describe("a container that a dead daemon had half made", () => {
     expect(memory.remains()).toEqual([]);
   });
 
+  it("ends no pod if the host does not let go of its root, and can be removed with it", async () => {
+    const { memory } = await halfMade();
+    memory.faults.add("release");
+    const { sandboxes } = await nextDaemon(memory);
+    await expect.poll(() => sandboxes.status("pod").info["state"]).toBe("ready.running");
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
   it.each(["the VMM does not let go of its disk", "the guest does not let go of it", "the VMM hangs"])(
     "ends no pod if %s",
     async (trouble) => {
