@@ -1,12 +1,11 @@
 /**
- * `npm run test:upgrade [-- --from COMMIT] [--parts COMMIT] [-- VITEST ARGS]`: this checkout's daemon beside earlier builds.
+ * `npm run test:upgrade [-- --from COMMIT] [--keeper COMMIT] [-- VITEST ARGS]`: this checkout's daemon beside earlier builds.
  *
  * The exit code is vitest's own.
  */
 import { parseArgs } from "node:util";
 import { blazarError, reasonOf } from "../src/contracts/errors.ts";
 import { passThrough } from "./lib/command.ts";
-import { programFile } from "./lib/dist.ts";
 import { command } from "./lib/entry.ts";
 import { needRoot } from "./lib/own-namespaces.ts";
 import { nodeBin, repoRoot } from "./lib/paths.ts";
@@ -16,18 +15,18 @@ import { previousBuild } from "./tools/previous-build.ts";
 
 /** The first commit whose daemon leaves what a later one takes over. After a release: the release's. */
 const FROM = "ade941a6c3c0c4c1b0cfc2561d6b05e52c1f219a";
-/** The last commit whose keeper and agent know nothing of taking over: minor version 0 of both protocols. */
-const PARTS = "99c6fe14a38ddaf7dfdd3d1da84b0d869485d138";
+/** The last commit whose keeper has minor version 0 of its protocol, and whose daemon's pods end with it. */
+const KEEPER = "99c6fe14a38ddaf7dfdd3d1da84b0d869485d138";
 
-const HELP = `usage: npm run test:upgrade [-- --from COMMIT] [--parts COMMIT] [-- VITEST ARGS]
+const HELP = `usage: npm run test:upgrade [-- --from COMMIT] [--keeper COMMIT] [-- VITEST ARGS]
 
 Builds earlier commits, and has this checkout's daemon take over what runs on a private node, after SIGKILL and after SIGTERM.
-Once all that runs was started by an earlier daemon, keeper and guest; once by this daemon with a keeper and guests that are
-older still.
+Once all that runs was started by an earlier daemon with its keeper and guests; once by this daemon with a keeper that is older
+still. Of the older daemon itself nothing can be taken over: its pods must end, and leave nothing.
 
-  --from COMMIT   of the earlier daemon (${FROM.slice(0, 7)})
-  --parts COMMIT  of the older keeper, guest and file server (${PARTS.slice(0, 7)})
-  --help          this text
+  --from COMMIT    of the earlier daemon, keeper and guests (${FROM.slice(0, 7)})
+  --keeper COMMIT  of the older keeper (${KEEPER.slice(0, 7)})
+  --help           this text
 
 Needs root, and git with the commits. The builds are kept in the cache.
 `;
@@ -35,7 +34,7 @@ Needs root, and git with the commits. The builds are kept in the cache.
 function read(args: readonly string[]) {
   const options = {
     from: { type: "string", default: FROM },
-    parts: { type: "string", default: PARTS },
+    keeper: { type: "string", default: KEEPER },
     help: { type: "boolean" },
   } as const;
   try {
@@ -53,13 +52,9 @@ await command(async () => {
   needRoot("start pods through containerd");
   const progress = streamProgress();
   const from = await previousBuild(values.from, progress);
-  const parts = await previousBuild(values.parts, progress);
+  const keeper = await previousBuild(values.keeper, progress);
   await prepareProduct();
-  const builds = [
-    { name: `all of ${from.commit.slice(0, 7)}`, program: from.program, cache: from.cache },
-    { name: `parts of ${parts.commit.slice(0, 7)}`, program: programFile(), cache: parts.cache },
-  ];
   const vitest = [nodeBin("vitest"), "run", "--project", "upgrade", ...positionals];
-  const env = { ...process.env, BLAZAR_PREVIOUS: JSON.stringify(builds) };
+  const env = { ...process.env, BLAZAR_PREVIOUS: JSON.stringify({ from, keeper }) };
   return await passThrough(process.execPath, vitest, { cwd: repoRoot(), env });
 });

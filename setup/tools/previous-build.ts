@@ -27,6 +27,7 @@ export interface PreviousBuild {
   readonly program: string;
   /** What `BLAZAR_CACHE` is for it. */
   readonly cache: string;
+  readonly keeper: string;
 }
 
 /** Builds the commit, unless it has been. @throws BlazarError that names what is missing */
@@ -48,7 +49,10 @@ export async function previousBuild(name: string, progress: Progress): Promise<P
   await progress.during("previous build", why, async () => {
     for (const name of ["setup", "build"]) await runThere(root, name, { BLAZAR_CACHE: own });
   });
-  return { commit, program: path.join(root, "dist", "blazar.mjs"), cache: own };
+  const { keeper } = JSON.parse(await readFile(path.join(own, "current.json"), "utf8")) as {
+    readonly keeper: string;
+  };
+  return { commit, program: path.join(root, "dist", "blazar.mjs"), cache: own, keeper };
 }
 
 async function findCommit(name: string): Promise<string> {

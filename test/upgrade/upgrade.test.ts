@@ -20,8 +20,16 @@ import { blazarProgram, built } from "../support/e2e/program.ts";
 
 type Build = Required<ProductBuild>;
 
-/** What pods are started with. */
-const previous = JSON.parse(process.env["BLAZAR_PREVIOUS"] ?? "[]") as (Build & { readonly name: string })[];
+/** What pods are started with: a build with its keeper. */
+interface Before extends Build {
+  readonly keeper: string;
+}
+
+const { from, keeper: older } = JSON.parse(process.env["BLAZAR_PREVIOUS"] ?? "{}") as {
+  readonly from: Before;
+  /** Of a daemon that leaves nothing to be taken over. */
+  readonly keeper: Before;
+};
 const current: Build = { program: blazarProgram(), cache: built().cache };
 
 const COUNTS = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.02; done";
@@ -35,8 +43,8 @@ let shared = "";
 let config = "";
 
 /** A node of this build, with volumes for its pods. */
-async function startNode(build: Build): Promise<void> {
-  node = await TestNode.start(build);
+async function startNode({ program, cache, keeper }: Before): Promise<void> {
+  node = await TestNode.start({ program, cache, config: { keeper: { binary: keeper } } });
   shared = join(node.node.directory, "shared");
   config = join(node.node.directory, "config");
   await mkdir(shared);
@@ -83,7 +91,7 @@ async function expectCounting(container: TestContainer): Promise<void> {
 
 /** Starts the next daemon, and waits until containerd has reached it: gRPC tries again after about a second. */
 async function restart(build?: ProductBuild): Promise<void> {
-  await node.node.restartBlazard(build === undefined ? {} : { build });
+  await node.node.restartBlazard(build === undefined ? {} : { build, config: {} });
   const pods = await node.cri.listPodSandboxes();
   await until("containerd to reach blazard", async () => {
     try {
@@ -127,7 +135,10 @@ async function expectWorks(pod: TestPod): Promise<void> {
   for (const { id } of [short, long]) await node.cri.removeContainer(id);
 }
 
-describe.each(previous)("a node with $name", (build) => {
+describe.each([
+  ["all of an earlier build", from],
+  ["an older keeper", { ...current, keeper: older.keeper }],
+] as const)("a node with %s", (_what, build) => {
   it.each([
     ["SIGKILL", true],
     ["SIGTERM", false],
@@ -139,8 +150,9 @@ describe.each(previous)("a node with $name", (build) => {
     const idle = await node.startContainer(await node.runPod(), "exec sleep 1000", { mounts: mounts() });
     await node.waitForLog(counter, "line 10");
     const [keeper, vmm] = [await keeperPid(node.node.stateDirectory), await node.vmmPid(pod)];
-    expect(await keeperProgram()).toContain(`${build.cache}/program-keeper/`);
+    expect(await keeperProgram()).toBe(build.keeper);
     const slow = node.exec(idle, "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 3");
+    slow.catch(() => undefined);
     const screen = new PassThrough().setEncoding("utf8");
     let shown = "";
     screen.on("data", (text: string) => {
@@ -203,8 +215,25 @@ describe.each(previous)("a node with $name", (build) => {
     await node.node.stopBlazard();
     await until("the keeper's end", async () => ((await keeperProgram()) === "" ? true : undefined));
     await restart();
-    expect(await keeperProgram()).toContain(`${current.cache}/program-keeper/`);
+    expect(await keeperProgram()).toBe(built().keeper);
     await expectWorks(await node.runPod());
+    await expectHealthy();
+  });
+});
+
+describe("a node with a build that leaves nothing to be taken over", () => {
+  it("loses its pods when it is upgraded, and nothing of them is left; its keeper goes on", async () => {
+    await startNode(older);
+    const pod = await node.runPod();
+    await node.startContainer(pod, "exec sleep 1000", { mounts: mounts() });
+    const keeper = await keeperPid(node.node.stateDirectory);
+    await node.node.stopBlazard({ kill: true });
+    await restart(current);
+    const { status } = await node.cri.podSandboxStatus(pod.id, false);
+    expect(status?.state).toBe(PodSandboxState.SANDBOX_NOTREADY);
+    await node.removePod(pod);
+    await expectWorks(await node.runPod());
+    expect(await keeperPid(node.node.stateDirectory)).toBe(keeper);
     await expectHealthy();
   });
 });
