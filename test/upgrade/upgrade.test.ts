@@ -7,7 +7,7 @@
 import { access, mkdir, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { keeperPid } from "../../lab/chaos/killer.ts";
 import { programOf } from "../../lab/host/processes.ts";
 import { runToEnd } from "../../lab/host/program.ts";
@@ -115,10 +115,14 @@ async function expectHealthy(): Promise<void> {
     ...["doctor", "--config", join(node.node.directory, "blazar.toml")],
     ...["--containerd-config", join(node.node.containerdDirectory, "config.toml")],
   ];
-  await until("blazar doctor to find nothing", async () => {
-    const { code } = await runToEnd([process.execPath, current.program, ...words]);
-    return code === 0 ? true : undefined;
-  });
+  // what is on its way out is found until it has gone
+  await vi.waitFor(
+    async () => {
+      const { code, stdout } = await runToEnd([process.execPath, current.program, ...words]);
+      expect({ code, stdout }).toMatchObject({ code: 0 });
+    },
+    { timeout: 60_000, interval: 500 },
+  );
 }
 
 /** Containers can be made, run, asked into and removed in a pod, whoever has made it. */
