@@ -149,7 +149,13 @@ export const sandboxMachine = sandboxSetup.createMachine({
     adopting: {
       description:
         "An earlier daemon has left it: its VMM and its guest are reached again. Its failure takes the sandbox down.",
-      on: onTheWayUp,
+      on: {
+        ...onTheWayUp,
+        "guest.lost": {
+          target: "stopping",
+          actions: { type: "notAdopted", params: ({ event }) => ({ failure: event.failure }) },
+        },
+      },
       invoke: {
         src: "adopt",
         input,

@@ -16,11 +16,11 @@ import type {
   TaskExecRequest,
   TaskService,
 } from "../../contracts/task.ts";
-import { abortable } from "../../lib/async.ts";
+import { abortable, within } from "../../lib/async.ts";
 import { checkId } from "../../lib/ids.ts";
 import { LAST_SIGNAL, SIGKILL, signalStatus } from "../../lib/signals.ts";
 import { processActorId } from "../../machines/container.machine.ts";
-import { errorOf } from "../../machines/failure.ts";
+import { errorOf, failureOf } from "../../machines/failure.ts";
 import type { ProcessActor } from "../../machines/process.machine.ts";
 import type { KnownContainer } from "../resources/known-sandbox.ts";
 import type { SandboxRegistry } from "../sandbox/registry.ts";
@@ -204,6 +204,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     all: boolean,
     origin?: TaskCallOrigin,
   ): Promise<void> {
+    if (signal === SIGKILL && execId === "") await this.killable(id);
     const container = await this.reachable(id);
     const record = container.record(execId);
     const operation = "signal the process";
@@ -360,6 +361,19 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     const { adopted } = containers.get(id);
     if (adopted !== undefined) await adopted;
     return containers.get(id);
+  }
+
+  /** A guest that does not answer a new daemon either obeys SIGKILL in its time, or is given up as at any other time. */
+  private async killable(id: string): Promise<void> {
+    const { containers, deadlines, sandboxes } = this.ports;
+    const { adopted, sandboxId } = containers.get(id);
+    const reached = adopted?.then(() => true) ?? Promise.resolve(true);
+    if ((await within(reached, deadlines.guestKill)) === true) return;
+    const reason = `its guest has not answered for ${deadlines.guestKill} ms, and its container is to be killed`;
+    const error = blazarError("GuestLost", "take over the sandbox of an earlier daemon", reason, {
+      subject: sandboxId,
+    });
+    sandboxes.entry(sandboxId).actor.send({ type: "guest.lost", failure: failureOf(error) });
   }
 
   private publish(container: Container, event: EventBody): void {

@@ -81,6 +81,19 @@ describe("a pod that is taken over", () => {
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });
+
+  it("is given up if its agent does not answer while its container is to be killed", async () => {
+    const { memory, vm } = await running();
+    vm.guest.faults.hangs = new Set(["sandbox.inventory"]);
+    const deadlines = { ...DEFAULT_DEADLINES, guestKill: 30 };
+    const { sandboxes, tasks } = await nextDaemon(memory, { deadlines });
+    await tasks.kill("c0", "", 9, false).catch(() => undefined);
+    expect(await tasks.wait("c0", "")).toMatchObject({ exitStatus: 137 });
+    await expect.poll(() => sandboxes.status("pod").phase).toBe("failed");
+    expect(sandboxes.status("pod").info["failure"]).toContain("its container is to be killed");
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
 });
 
 describe("a container that a dead daemon had half made", () => {
