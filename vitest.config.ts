@@ -4,8 +4,8 @@
  * `integration` boots real VMs and `e2e` real containerds. An emulated guest keeps one core busy, so two such files run
  * side by side. Their deadlines fit software emulation. `alone` has those of them that measure time or kill at random: they run
  * last and one by one. `observability` needs programs that nothing else does, so it is only
- * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`, and
- * `faults`, which stops and starves real daemons, for `npm run test:faults`.
+ * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`, `faults`, which stops and
+ * starves real daemons, for `npm run test:faults`, and `upgrade`, which needs an earlier build, for `npm run test:upgrade`.
  */
 import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
@@ -25,6 +25,9 @@ const OBSERVABILITY = process.env["BLAZAR_PROMTOOL"] !== undefined;
 
 /** What only `npm run test:faults` has. */
 const FAULTS = process.env["BLAZAR_FAULTS"] !== undefined;
+
+/** What only `npm run test:upgrade` has. */
+const UPGRADE = process.env["BLAZAR_PREVIOUS"] !== undefined;
 
 /** vitest by itself leaves one core to nobody. */
 const CORES = Math.max(availableParallelism(), 2);
@@ -84,6 +87,7 @@ export default defineConfig({
       { define, test: { ...heavyProject("alone", 3, 180 * SECOND), include: ALONE } },
       ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),
       ...(FAULTS ? [{ define, test: heavyProject("faults", 6, 180 * SECOND) }] : []),
+      ...(UPGRADE ? [{ define, test: heavyProject("upgrade", 7, 180 * SECOND) }] : []),
       ...(UI ? [{ define, test: heavyProject("ui", 5, 180 * SECOND) }] : []),
     ],
   },

@@ -198,7 +198,7 @@ export class ChaosPod implements Victim {
     const { cri } = this.context;
     const from = container.written;
     const given = counted(from + ECHO_LINES).slice(counted(from).length);
-    const answer = await this.call(`attach to ${container.name}`, false, BOUNDS.exec, async () => {
+    const work = async () => {
       const process = await cri.attach(container.id, { stdin: new PassThrough() });
       try {
         await process.write(given);
@@ -210,7 +210,9 @@ export class ChaosPod implements Victim {
       } finally {
         process.close();
       }
-    });
+    };
+    const mayFail = () => this.isShort(container);
+    const answer = await this.call(`attach to ${container.name}`, false, BOUNDS.exec, work, mayFail);
     if (answer.ok) container.written = this.isShort(container) ? from : from + ECHO_LINES;
     // what was on its way through containerd is lost with it
     else await this.removeContainer(container, "kill-signal");
@@ -233,9 +235,9 @@ export class ChaosPod implements Victim {
 
   async stats(container: ChaosContainer): Promise<void> {
     const { cri } = this.context;
-    await this.call(`ContainerStats ${container.name}`, true, BOUNDS.ask, () =>
-      cri.containerStats(container.id),
-    );
+    const work = () => cri.containerStats(container.id);
+    const mayFail = () => this.isShort(container);
+    await this.call(`ContainerStats ${container.name}`, true, BOUNDS.ask, work, mayFail);
   }
 
   /** Stops a container, holds it to what it must have written, and removes it. */
@@ -326,13 +328,11 @@ export class ChaosPod implements Victim {
     asksController: boolean,
     boundMs: number,
     work: () => Promise<Result>,
+    mayFail?: () => boolean,
   ): Promise<Answer<Result>> {
     return this.context.calls.make({
-      name: `${name} of ${this.name}`,
-      pod: this.name,
-      asksController,
-      boundMs,
-      work,
+      ...{ name: `${name} of ${this.name}`, pod: this.name, asksController, boundMs, work },
+      ...(mayFail === undefined ? {} : { mayFail }),
     });
   }
 

@@ -68,8 +68,10 @@ export async function checkLog(
   code: number | undefined,
   causes: ReadonlySet<Cause> = new Set(),
 ): Promise<Readonly<Record<"stdout" | "stderr", StreamCheck>>> {
-  // what has ended when containerd dies, and was not read, is lost with the FIFO, under any runtime
-  const whole = code === BURST.code && causes.has("containerd") ? CUT : code;
+  // what has ended when containerd dies, and was not read, is lost with the FIFO, under any runtime; what a keeper had not yet
+  // written into the FIFO is lost with the keeper, though the exit code may be known
+  const isCut = causes.has("containerd") || causes.has("keeper");
+  const whole = code === BURST.code && isCut ? CUT : code;
   const found = linesOfLog(await readFile(logFile, "utf8").catch(() => ""));
   return {
     stdout: checkStream(found.stdout, kind, whole, BURST.stdout),

@@ -26,9 +26,15 @@ export interface NodeRuntime {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export interface PrivateNodeOptions {
+/** A build of the product. */
+export interface ProductBuild {
   /** The bundled product, `dist/blazar.mjs`; `deploy/` is beside its directory. */
   readonly program: string;
+  /** Set-up's cache with its keeper and guest; by default that of this process's environment. */
+  readonly cache?: string;
+}
+
+export interface PrivateNodeOptions extends ProductBuild {
   /** Where containerd's programs are. */
   readonly containerd: string;
   /** Further keys of blazard's configuration, by section; they win over the node's own. */
@@ -62,12 +68,14 @@ export class PrivateNode {
   private readonly options: PrivateNodeOptions;
   readonly directory: string;
   private config: NodeConfig;
+  private build: ProductBuild;
   private blazard: Daemon | undefined;
   private runningContainerd: PrivateContainerd | undefined;
 
   private constructor(options: PrivateNodeOptions, directory: string) {
     this.options = options;
     this.config = options.config ?? {};
+    this.build = options;
     this.directory = directory;
   }
 
@@ -130,9 +138,12 @@ export class PrivateNode {
     return readMetrics(this.stateDirectory, this.blazardPid);
   }
 
-  /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds, with other keys if there are any. */
-  async restartBlazard(how: { readonly kill?: boolean; readonly config?: NodeConfig } = {}): Promise<void> {
+  /** Ends blazard, by SIGKILL if `kill`, and starts it again on what it finds; with other keys or another build, if given. */
+  async restartBlazard(
+    how: { readonly kill?: boolean; readonly config?: NodeConfig; readonly build?: ProductBuild } = {},
+  ): Promise<void> {
     this.config = how.config ?? this.config;
+    this.build = how.build ?? this.build;
     await this.stopBlazard(how);
     this.blazard = await this.startBlazard();
   }
@@ -200,13 +211,14 @@ export class PrivateNode {
     await rm(socket, { force: true });
     const prefix = this.options.network?.namespace.prefix ?? [];
     const runtime = this.options.node ?? { program: process.execPath, args: [], env: {} };
-    const command = [...prefix, runtime.program, ...runtime.args, this.options.program, "serve"];
+    const { program: product, cache } = this.build;
+    const command = [...prefix, runtime.program, ...runtime.args, product, "serve"];
     const [program = "", ...args] = [...command, "--config", config];
     return Daemon.start({
       name: "blazard",
       program,
       args,
-      env: { ...process.env, ...runtime.env },
+      env: { ...process.env, ...runtime.env, ...(cache === undefined ? {} : { BLAZAR_CACHE: cache }) },
       logFile: this.blazardLog,
       ready: () => answersAt(socket),
       readyTimeoutMs: READY_TIMEOUT_MS,

@@ -25,7 +25,8 @@ import { volumeRemove, volumeSwap, volumeWrite } from "./volumes.ts";
 
 /**
  * What the protocol has learned since the major version came: 1 = `sandbox.inventory`, tokens of signals, and hellos that
- * answer. Nothing that an older agent lacks may be needed: `Unimplemented` is an answer.
+ * answer. Nothing that an older agent lacks may be needed: `Unimplemented` is an answer. No agent of minor version 0 is ever taken
+ * over, because no daemon of its time has left what that needs.
  */
 export const GUEST_PROTOCOL_MINOR = 1;
 
