@@ -207,7 +207,11 @@ export const containerMachine = containerSetup.createMachine({
           }),
         },
       },
-      on: { "container.lost": { actions: loseProcesses } },
+      on: {
+        "container.lost": { actions: loseProcesses },
+        // one that was started meanwhile
+        "process.exited": { actions: passOn },
+      },
     },
     abandoning: {
       description: "A creation that failed is undone; its failure stays the answer.",

@@ -241,7 +241,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       await container.removeExec(execId);
       container.actor?.send({ type: "process.remove", execId });
     }
-    return { pid: record.pid, ...exit };
+    return { pid: record.pid, ...(record.exit ?? exit) };
   }
 
   async stats(id: string): Promise<CgroupStats> {
@@ -350,9 +350,10 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       }
     }
     await container.closeStdio();
+    // one that was started and has ended meanwhile has told its own
     container.init.end(exit);
     this.ports.containers.remove(container);
-    this.publish(container, { type: "delete", pid: container.init.pid, ...exit });
+    this.publish(container, { type: "delete", pid: container.init.pid, ...(container.init.exit ?? exit) });
   }
 
   /** A container whose guest can be asked: its sandbox is not being taken over any more. Throws ContainerNotFound. */

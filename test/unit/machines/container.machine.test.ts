@@ -52,6 +52,16 @@ function bench() {
 }
 
 describe("a container", () => {
+  it("that is being deleted still tells the end of a process that was started meanwhile", async () => {
+    const { actor, answer, told, startProcess } = bench();
+    await answer();
+    actor.send({ type: "container.delete" });
+    startProcess("");
+    actor.send({ type: "process.exited", execId: "", status: 3 });
+    expect(told).toEqual(["exited  3"]);
+    expect(actor.getSnapshot().value).toBe("deleting");
+  });
+
   it("has a pending init process once it is created", async () => {
     const { actor, answer, processState } = bench();
     await answer();

@@ -56,7 +56,10 @@ export class GuestVolumes {
       if (isUnused || this.held.has(fact.key)) unused.push(counted);
       else this.held.set(fact.key, counted);
     }
-    await Promise.all(unused.map(({ volume }) => endOf(volume)));
+    const ends = await Promise.allSettled(unused.map(({ volume }) => endOf(volume)));
+    for (const end of ends)
+      if (end.status === "rejected")
+        this.vm.logger.warn({ err: end.reason }, "a volume that nobody uses stays until the sandbox ends");
   }
 
   /** A container that has volumes of these names, counted already. */
