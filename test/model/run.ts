@@ -20,6 +20,8 @@ import { Told } from "./told.ts";
 
 const BYSTANDER = "bystander";
 const EARLIER = "earlier";
+/** Of a container that ends while there is no daemon. */
+const EXIT_STATUS = 7;
 /** The end is looked for after so long each: most histories have ended at once. */
 /** A sandbox with nothing wrong is taken over within this time. */
 const TAKE_OVER_MS = [0, 1, 10, 100, 1000];
@@ -45,6 +47,8 @@ export class Run {
   private dead = false;
   /** Whether the next daemon is looked at before anything else is asked of it. */
   private looks = true;
+  /** Whether containers end while there is no daemon. */
+  private exits = false;
   /** VMs that something was done to. */
   private readonly hurt = new Set<string>();
 
@@ -148,8 +152,9 @@ export class Run {
     );
   }
 
-  private crash({ crash, at, look }: Extract<Step, { crash: number }>): void {
+  private crash({ crash, at, look, exits }: Extract<Step, { crash: number }>): void {
     this.looks = look;
+    this.exits = exits;
     if (at === "write") this.memory.life.endBeforeWrite(crash);
     else this.memory.life.endWithinCall(crash);
   }
@@ -174,7 +179,10 @@ export class Run {
     if (!sandboxes.ids().includes(sandbox)) return;
     const { phase } = sandboxes.status(sandbox);
     if (phase !== "stopped" && phase !== "failed") this.wrong.push(`${sandbox} was stopped and is ${phase}`);
-    for (const container of CONTAINERS)
+    // one whose creation is being called off was never there
+    const isMade = (id: string) =>
+      ![...this.open.values()].some((step) => step.call === "createTask" && step.container === id);
+    for (const container of CONTAINERS.filter(isMade))
       if (tasks.sandboxOf(container) === sandbox && tasks.state(container, "").status !== "stopped")
         this.wrong.push(`${container} is ${tasks.state(container, "").status} in a sandbox that was stopped`);
   }
@@ -197,10 +205,15 @@ export class Run {
   private async succeed(): Promise<void> {
     this.dead = false;
     const { memory } = this;
+    // no guest reaches the dead daemon any more
+    memory.driver.daemonDies();
+    if (this.exits)
+      for (const id of memory.driver.running)
+        for (const container of CONTAINERS) memory.driver.vm(id).guest.endContainer(container, EXIT_STATUS);
     const kept = new Kept(
       memory,
       (vm) => this.isWell(vm),
-      (container) => [...this.open.values()].some((step) => mayEnd(step, container)),
+      (container) => [...this.open.values()].some((step) => mayChange(step, container)),
     );
     memory.restart(() => this.died());
     this.actors = memory.actors({ max: this.world.warm });
@@ -338,9 +351,11 @@ export class Run {
   }
 }
 
-/** Whether a call that comes again may end a process of the container. */
-function mayEnd(step: CallStep, container: string): boolean {
-  return "container" in step && step.container === container && ["kill", "delete"].includes(step.call);
+/** Whether a call that comes again may start or end a process of the container. */
+function mayChange(step: CallStep, container: string): boolean {
+  return (
+    "container" in step && step.container === container && ["startTask", "kill", "delete"].includes(step.call)
+  );
 }
 
 function spec(id: string, asked?: string) {

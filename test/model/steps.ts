@@ -35,10 +35,15 @@ export type Step =
   | { fault: "images"; are: "gone" | "there" }
   /**
    * The daemon dies before so many writes to its journals more, or in the middle of what it asks of the host then, and another
-   * one starts on what it has left. What runs is looked at before anything else is asked, or the history goes on at once.
+   * one starts on what it has left. What runs is looked at before anything else is asked, or the history goes on at once. While
+   * there is no daemon, the containers may end with a status of their own.
    */
-  | { crash: number; at: "write" | "call"; look: boolean }
+  | { crash: number; at: "write" | "call"; look: boolean; exits: boolean }
   | { time: number };
+
+function rarely<T>(arbitrary: fc.Arbitrary<T>, mostly: T): fc.Arbitrary<T> {
+  return fc.oneof({ weight: 4, arbitrary: fc.constant(mostly) }, { weight: 1, arbitrary });
+}
 
 /** What a pod asks for; mostly nothing. */
 const way = fc.constantFrom(undefined, undefined, undefined, "pool", "clone", "cold");
@@ -128,6 +133,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       crash: fc.oneof(fc.constant(0), fc.nat(3), fc.nat(60)),
       at: fc.constantFrom("write" as const, "call" as const),
       look: fc.boolean(),
+      exits: rarely(fc.constant(true), false),
     }),
   },
   { weight: 1, arbitrary: fc.record({ fault: fc.constant("keeperDies" as const) }) },
@@ -227,6 +233,7 @@ function worldsWith(vm: fc.Arbitrary<VmFaults>, guest: fc.Arbitrary<GuestFaults>
   return fc.record({
     vm: fc.record({ boot: vm, clone: vm, fork: vm }),
     guest,
+    // what is made ahead takes most of the time of a history
     warm: rarely(fc.integer({ min: 1, max: 2 }), 0),
     forks: rarely(fc.constant(true), false),
     imageAhead: rarely(fc.constant(true), false),
@@ -235,11 +242,6 @@ function worldsWith(vm: fc.Arbitrary<VmFaults>, guest: fc.Arbitrary<GuestFaults>
 
 export function isWell({ vm, guest }: World): boolean {
   return [...Object.values(vm), guest].every((faults) => Object.keys(faults).length === 0);
-}
-
-/** What is made ahead takes most of the time of a history. */
-function rarely<T>(arbitrary: fc.Arbitrary<T>, mostly: T): fc.Arbitrary<T> {
-  return fc.oneof({ weight: 4, arbitrary: fc.constant(mostly) }, { weight: 1, arbitrary });
 }
 
 /** Nothing is wrong from the beginning. */

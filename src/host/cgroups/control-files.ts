@@ -91,3 +91,13 @@ export function writeControl(file: string, text: string): Promise<void> {
     });
   });
 }
+
+/** Pids of the processes in a group; none if it is gone. */
+export function readMembers(directory: string): readonly number[] {
+  try {
+    const lines = readFileSync(path.join(directory, "cgroup.procs"), "utf8").split("\n");
+    return lines.flatMap((line) => (/^[1-9][0-9]*$/.test(line) ? [Number(line)] : []));
+  } catch {
+    return [];
+  }
+}

@@ -2,8 +2,9 @@
  * The Cgroups port: a control group for each sandbox's VMM, in cgroup v2 or in every hierarchy of v1.
  *
  * The group is below CRI's cgroup_parent, so that kubelet's limits hold and containerd counts the VMM, or else below
- * `/blazar`. It is made without asking systemd, which leaves unknown groups alone. Must not kill a process, and must not
- * remove anything but the directories that it planned.
+ * `/blazar`. It is made without asking systemd, which leaves unknown groups alone. Must not remove anything but the directories
+ * that it planned. What still runs in a sandbox's own group when that is removed is killed: a VMM that a keeper had started
+ * just before its death, for example, whose pid nobody knows.
  */
 import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
@@ -12,7 +13,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
-import { makeGroup, readMemoryKills, readMemoryLimit, writeControl } from "./control-files.ts";
+import { isAlive, processStat } from "../../lib/processes.ts";
+import { SIGKILL } from "../../lib/signals.ts";
+import { makeGroup, readMembers, readMemoryKills, readMemoryLimit, writeControl } from "./control-files.ts";
 import {
   expandParent,
   groupsOnTheWay,
@@ -32,6 +35,8 @@ export interface HostCgroupsOptions {
 
 /** A group may stay busy for a while after its last process has been reaped. Milliseconds, 2 s in all. */
 const BUSY_DELAYS = [5, 10, 20, 40, 80, 160, 320, 640, 725];
+/** Whoever is in a group that is to go after so many of them stays in it by itself. */
+const GRACE_DELAYS = 5;
 
 /** Control groups of this host. */
 export class HostCgroups implements Cgroups {
@@ -145,7 +150,8 @@ export class HostCgroups implements Cgroups {
 
   /** @param shared other sandboxes may use the group; if they do, it stays, and that is no failure */
   private async removeGroup(directory: string, shared: boolean): Promise<void> {
-    for (const delay of [...BUSY_DELAYS, undefined]) {
+    for (const [attempt, delay] of [...BUSY_DELAYS, undefined].entries()) {
+      if (attempt >= GRACE_DELAYS && !shared) await killMembers(directory);
       try {
         await rmdir(directory);
         return;
@@ -173,5 +179,21 @@ export class HostCgroups implements Cgroups {
   private mounted(): readonly Hierarchy[] {
     this.hierarchies ??= readHierarchies(this.mountinfo);
     return this.hierarchies;
+  }
+}
+
+/** Whoever is in the group at two looks, with one start time. */
+async function killMembers(directory: string): Promise<void> {
+  const found = readMembers(directory);
+  const started = await Promise.all(found.map((pid) => processStat(pid)));
+  const still = new Set(readMembers(directory));
+  for (const [index, pid] of found.entries()) {
+    const startTime = started[index]?.startTime;
+    if (startTime === undefined || !still.has(pid) || !(await isAlive({ pid, startTime }))) continue;
+    try {
+      process.kill(pid, SIGKILL);
+    } catch {
+      // it has ended in between
+    }
   }
 }

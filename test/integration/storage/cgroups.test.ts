@@ -21,19 +21,41 @@ describe.skipIf(!isRoot)("control groups on a real kernel", () => {
     const { directories, procs } = await cgroups.plan(id, "");
     await cgroups.make(directories);
     const child = spawn("sleep", ["60"], { stdio: "ignore" });
+    const ended = once(child, "exit");
     try {
       for (const file of procs) writeFileSync(file, String(child.pid));
       const memberships = readFileSync(`/proc/${child.pid}/cgroup`, "utf8").split("\n");
       expect(memberships.filter((line) => line.endsWith(`${ownGroup}/${id}`))).toHaveLength(procs.length);
-      const impatient = new HostCgroups({ ownGroup, delay: async () => undefined });
-      await expect(impatient.remove(directories)).rejects.toMatchObject({ code: "HostResource" });
-      expect(child.exitCode).toBeNull();
     } finally {
       child.kill("SIGKILL");
-      await once(child, "exit");
+      await ended;
     }
     await cgroups.remove(directories);
     expect(directories.filter((directory) => existsSync(directory))).toEqual([]);
     expect(directories.every((directory) => path.dirname(directory) !== "/")).toBe(true);
+  });
+
+  test("a process that stays in a group is killed when the group goes, and no other", async () => {
+    const { directories, procs } = await cgroups.plan(id, "");
+    const other = await cgroups.plan("s2", "");
+    await cgroups.make([...directories, ...other.directories]);
+    const [stray, bystander] = [1, 2].map(() => spawn("sleep", ["60"], { stdio: "ignore" }));
+    const ended = once(stray ?? process, "exit");
+    try {
+      for (const file of procs) writeFileSync(file, String(stray?.pid));
+      for (const file of other.procs) writeFileSync(file, String(bystander?.pid));
+      await cgroups.remove(directories);
+      expect(await ended).toEqual([null, "SIGKILL"]);
+      const own = directories.filter((directory) => directory.endsWith(`/${id}`));
+      expect(own.filter((directory) => existsSync(directory))).toEqual([]);
+      expect({ code: bystander?.exitCode, signal: bystander?.signalCode }).toEqual({
+        code: null,
+        signal: null,
+      });
+    } finally {
+      stray?.kill("SIGKILL");
+      bystander?.kill("SIGKILL");
+      await cgroups.remove(other.directories);
+    }
   });
 });

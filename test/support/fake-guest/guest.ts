@@ -173,6 +173,14 @@ export class FakeGuest {
     return this.mountedImages.has(serial) || this.preparedImages.has(serial);
   }
 
+  /** A container's first process ends, and the others with it, if it is there and runs. */
+  endContainer(id: string, status: number): void {
+    const container = this.containers.get(id);
+    if (container?.init.state !== "running") return;
+    container.init.exit(status);
+    for (const exec of container.execs.values()) exec.exit(137);
+  }
+
   has(container: string): boolean {
     return this.containers.has(container);
   }

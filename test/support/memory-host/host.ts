@@ -317,8 +317,11 @@ export class MemoryHost {
     const given = (await this.images.list()).find((image) => image.key === key);
     if (given === undefined) return;
     for (const id of this.driver.running) {
-      const attached = [...this.driver.vm(id).images.values()].some(({ path }) => path === given.path);
-      if (attached) this.droppedImages.push(`${given.path}, which ${id} has`);
+      const { images, faults } = this.driver.vm(id);
+      const attached = [...images.values()].some(({ path }) => path === given.path);
+      // one that does not let go of it keeps the file open
+      if (attached && faults.detachImage === undefined)
+        this.droppedImages.push(`${given.path}, which ${id} has`);
     }
   }
 

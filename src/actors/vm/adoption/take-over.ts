@@ -227,10 +227,11 @@ export class TakeOver {
     const prepared = this.preparedDisk(vm.id);
     // it may have been a container's by then, whatever the journal says
     const path = prepared === undefined ? preparedDiskPath(this.ports.scratchDirectory, vm.id) : undefined;
-    if (this.guestIsClear && (await this.takeOut(vm, prepared?.id)))
-      await resources.undo(
-        (resource) => this.isHalfMade(resource) || (resource.kind === "file" && resource.path === path),
-      );
+    if (this.guestIsClear && (await this.takeOut(vm, prepared?.id))) {
+      const isLoose = (resource: HostResource) =>
+        this.isHalfMade(resource) || (resource.kind === "file" && resource.path === path);
+      await this.attempt([resources.undo(isLoose)]);
+    }
     for (const id of this.facts.containers)
       if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
   }

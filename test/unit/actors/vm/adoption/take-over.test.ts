@@ -111,6 +111,15 @@ describe("a container that a dead daemon had half made", () => {
     expect(memory.remains()).toEqual([]);
   });
 
+  it("ends no pod if the host does not let go of its root, and can be removed with it", async () => {
+    const { memory } = await halfMade();
+    memory.faults.add("release");
+    const { sandboxes } = await nextDaemon(memory);
+    await expect.poll(() => sandboxes.status("pod").info["state"]).toBe("ready.running");
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
   it.each(["the VMM does not let go of its disk", "the guest does not let go of it", "the VMM hangs"])(
     "ends no pod if %s",
     async (trouble) => {
@@ -123,7 +132,7 @@ describe("a container that a dead daemon had half made", () => {
         if (inGuest) vm.guest.faults.hangs = new Set(["container.delete"]);
         else if (trouble === "the VMM hangs") vm.faults.detachDisk = "hangs";
         else vm.faults.detachDisk = blazarError("QmpFailed", "detach", "no");
-        const { sandboxes } = await nextDaemon(memory);
+        const { sandboxes, tasks } = await nextDaemon(memory);
         await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.takeOver - 1);
         expect(sandboxes.status("pod").info["state"]).toBe("ready.running");
         expect(memory.logger.lines.map(({ message }) => message)).toContain(
@@ -131,6 +140,9 @@ describe("a container that a dead daemon had half made", () => {
         );
         vm.guest.faults.hangs = new Set();
         delete vm.faults.detachDisk;
+        // its lease on the image has the container's name, and the VM still has the image
+        const again = tasks.create(containerRequest("pod", "c1"), { replayed: true, token: "1/1" });
+        await expect(again).rejects.toMatchObject({ code: "HostResource" });
         await Promise.all([sandboxes.shutdown("pod"), vi.advanceTimersByTimeAsync(10_000)]);
         expect(memory.remains()).toEqual([]);
       } finally {
