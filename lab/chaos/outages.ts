@@ -3,8 +3,11 @@
  */
 import type { Kill } from "./record.ts";
 
-/** After a process is back, whoever was connected to it may take so long to notice. */
-const AFTERMATH_MS = 2_000;
+/**
+ * After a process is back, whoever was connected to it may take so long to notice: between two attempts to connect to a plugin
+ * containerd waits up to 3 s and a fifth (MaxDelay in cmd/containerd/server/server.go), and answers with the last one's error.
+ */
+const AFTERMATH_MS = 4_000;
 
 interface Outage {
   readonly kill: Kill;
