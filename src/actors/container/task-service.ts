@@ -370,11 +370,14 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     const { adopted, sandboxId } = containers.get(id);
     const reached = adopted?.then(() => true) ?? Promise.resolve(true);
     if ((await within(reached, deadlines.guestKill)) === true) return;
+    const { actor } = sandboxes.entry(sandboxId);
+    // it may have been reached in this very moment
+    if (!actor.getSnapshot().matches("adopting")) return;
     const reason = `its guest has not answered for ${deadlines.guestKill} ms, and its container is to be killed`;
     const error = blazarError("GuestLost", "take over the sandbox of an earlier daemon", reason, {
       subject: sandboxId,
     });
-    sandboxes.entry(sandboxId).actor.send({ type: "guest.lost", failure: failureOf(error) });
+    actor.send({ type: "guest.lost", failure: failureOf(error) });
   }
 
   private publish(container: Container, event: EventBody): void {

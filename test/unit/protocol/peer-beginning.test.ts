@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { nodeText } from "../../../src/lib/text.ts";
 import { encodeFrame, FrameType, GUEST_MAX_FRAME_BYTES } from "../../../src/protocol/wire/frame.ts";
 import { type Hello, PROTOCOL_VERSION } from "../../../src/protocol/wire/hello.ts";
-import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { PeerOptions } from "../../../src/protocol/wire/peer-options.ts";
 
 const MARK = `000ffff0${"89abcdef".repeat(3)}`;
 

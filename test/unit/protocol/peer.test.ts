@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import { nodeText } from "../../../src/lib/text.ts";
 import { encodeFrame, FrameType } from "../../../src/protocol/wire/frame.ts";
-import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { PeerOptions } from "../../../src/protocol/wire/peer-options.ts";
 
 interface Side {
   peer: Peer;

@@ -1,7 +1,8 @@
 /** Steps of an answer: told only to who asks, timed by the answering end, bounded by the asking one. */
 import { expect, it, test } from "vitest";
 import { nodeText } from "../../../src/lib/text.ts";
-import { Peer, type PeerOptions } from "../../../src/protocol/wire/peer.ts";
+import { Peer } from "../../../src/protocol/wire/peer.ts";
+import type { PeerOptions } from "../../../src/protocol/wire/peer-options.ts";
 import { type RequestStep, readSteps, StepMarks } from "../../../src/protocol/wire/request-steps.ts";
 
 function peer(session: string, ownsStreams: boolean, options: Partial<PeerOptions> = {}): Peer {

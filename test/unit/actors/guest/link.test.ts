@@ -4,7 +4,8 @@ import { GuestLink, type GuestLinkOptions } from "../../../../src/actors/guest/l
 import { NO_HISTORY } from "../../../../src/contracts/history.ts";
 import type { ByteLink } from "../../../../src/contracts/vm.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../../src/protocol/wire/frame.ts";
-import { Peer, type PeerOptions } from "../../../../src/protocol/wire/peer.ts";
+import { Peer } from "../../../../src/protocol/wire/peer.ts";
+import type { PeerOptions } from "../../../../src/protocol/wire/peer-options.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";
 
 const text = {
