@@ -1,7 +1,7 @@
 /**
  * Four kinds of tests (test/README.md). `unit` and `model` need only the npm packages and run as many at a time as there are cores.
  *
- * `integration` boots real VMs and `e2e` real containerds. An emulated guest keeps one core busy, so two such files run
+ * `integration` boots real VMs and `e2e` real containerds. An emulated guest keeps one core busy, so two files of `integration` run
  * side by side. Their deadlines fit software emulation. `alone` has those of them that measure time or kill at random: they run
  * last and one by one. `observability` needs programs that nothing else does, so it is only
  * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`, `faults`, which stops and
