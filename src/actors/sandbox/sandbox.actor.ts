@@ -130,14 +130,20 @@ export class Sandbox implements ContainerHome, SandboxEffects {
 
   /**
    * The last step, after the chart has ended: nobody will ask for the containers again. Undoes whatever the journal still
-   * holds and removes the journal. Throws what could not be undone; may be called again.
+   * holds and removes the journal. Throws what could not be undone; may be called again. Whoever calls while an earlier try is
+   * under way waits for that one, and tries once more if it fails: what made it fail may be over.
    */
   finish(): Promise<void> {
+    const finished = this.finishing?.catch(() => this.finishOnce()) ?? this.finishOnce();
+    const ms = this.ports.deadlines.shutdown;
+    return withDeadline(finished, ms, () => this.unfinished(ms));
+  }
+
+  private finishOnce(): Promise<void> {
     this.finishing ??= this.finishSteps().finally(() => {
       this.finishing = undefined;
     });
-    const ms = this.ports.deadlines.shutdown;
-    return withDeadline(this.finishing, ms, () => this.unfinished(ms));
+    return this.finishing;
   }
 
   private get containers() {
