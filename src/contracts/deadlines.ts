@@ -47,6 +47,14 @@ export const DEADLINES = {
     ms: 300_000,
     wait: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",
   },
+  makeAhead: {
+    ms: 1_800_000,
+    wait: "Making one VM ahead (for the pool, or an original), from its start until it is rehearsed. Then another one is tried.",
+  },
+  drainAhead: {
+    ms: 10_000,
+    wait: "Ending the VMs that were made ahead, when memory is short or the daemon ends. What has not ended by then is left behind.",
+  },
   containerCreate: { ms: 90_000, wait: "Storage, disk and the guest's part of a new container." },
   processStart: { ms: 60_000, wait: "From the start of a process until the guest has called execve." },
   outputDrain: {

@@ -10,7 +10,7 @@ import type { Logger } from "../../../contracts/logger.ts";
 import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
-import { poolMachine } from "../../../machines/pool.machine.ts";
+import { type PoolInput, poolMachine } from "../../../machines/pool.machine.ts";
 import { prepareChild } from "../../guest/preparation.ts";
 import { until } from "../../until.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
@@ -39,7 +39,7 @@ export interface OriginalSettings {
 }
 
 export interface OriginalsPorts extends RehearsalPorts, WarmUpPorts {
-  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
+  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"] & PoolInput["deadlines"];
   readonly forks: Pick<VmForks, "possible" | "completeOriginal">;
   /**
    * Makes clones that can become originals, each under a session of its own: an agent remembers the answers that it gave
@@ -82,7 +82,7 @@ export class OneOriginal implements Originals {
           drain: fromPromise<void, undefined>(() => this.drain()),
         },
       }),
-      { input: { min: 0, max: 1, intervalMs: INTERVAL_MS } },
+      { input: { min: 0, max: 1, intervalMs: INTERVAL_MS, deadlines: ports.deadlines } },
     );
   }
 
