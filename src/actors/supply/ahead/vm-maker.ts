@@ -13,7 +13,8 @@ import type { ResourcePorts } from "../../resources/kinds/kind.ts";
 import { makeVm } from "../../vm/bindings.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 import { sharesBelow } from "../../vm/place.ts";
-import { VmBoot, type VmBootPorts } from "../../vm/vm-boot.actor.ts";
+import { VmBoot } from "../../vm/vm-boot.actor.ts";
+import type { VmBootPorts } from "../../vm/vm-boot-options.ts";
 import type { VmSupply } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 
