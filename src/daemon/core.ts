@@ -44,11 +44,11 @@ import type { Config } from "./config/schema.ts";
 import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
 import { hostNetworks } from "./host-networks.ts";
-import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
-import { openTemplateStore } from "./template-store.ts";
+import { openImageStore } from "./stores/image-store.ts";
+import { openTemplateStore } from "./stores/template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
 
 const SESSION_BYTES = 16;

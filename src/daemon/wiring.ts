@@ -27,8 +27,8 @@ import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
-import { openSnapshots, readLower } from "./snapshots.ts";
 import { lockState } from "./state-lock.ts";
+import { openSnapshots, readLower } from "./stores/snapshots.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
