@@ -5,10 +5,11 @@
  */
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
-import { busyboxImage, pauseImage, volumeImage } from "../images/busybox.ts";
+import { busyboxImage, linksImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { FidelityCase } from "./case.ts";
+import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/destinations.ts";
 import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
@@ -30,6 +31,7 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RESOURCE_CASES,
   ...VOLUME_CASES,
   ...SHARE_CASES,
+  ...DESTINATION_CASES,
   ...SIZING_CASES,
   ...NAMESPACE_CASES,
   ...TASK_CASES,
@@ -65,6 +67,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     await node.containerd.importImage(image);
     await node.containerd.importImage(pauseImage(image));
     await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
+    await node.containerd.importImage(linksImage(LINKS_IMAGE, image));
     const { cri, directory, containerd } = node;
     const ctr = (...args: string[]) => containerd.ctr(...args);
     const maker = { cri, image: IMAGE, directory, ctr };

@@ -238,6 +238,24 @@ export function describeMounts(bench: AgentBench): void {
       expect({ status, stdout }).toEqual({ status: 0, stdout: "pod-1\n/proc/self/status\n" });
     });
 
+    it("make what the links of an image lead to, in its root alone", async () => {
+      const name = `dangling-${way}`;
+      const root = await bench.makeRoot(name);
+      await rm(path.join(root, "etc"), { recursive: true });
+      await symlink("../../../../run/sandbox/new", path.join(root, "etc"));
+      await symlink("../run/nowhere", path.join(root, "first"));
+      await symlink("first/deep", path.join(root, "second"));
+      await symlink("/ring", path.join(root, "ring"));
+      const rootfs = { ...LAYERS, path: name };
+      const tmpfs = (destination: string) => ({ type: "tmpfs", source: "x", destination, options: [] });
+      const script =
+        "cat /etc/hostname; ls -d /run/sandbox/new/hosts; grep -c '^x /run/nowhere/deep/x' /proc/mounts";
+      const { status, stdout } = await bench.run(script, { rootfs, mounts: [...MOUNTS, tmpfs("/second/x")] });
+      expect({ status, stdout }).toEqual({ status: 0, stdout: "pod-1\n/run/sandbox/new/hosts\n1\n" });
+      const ring = bench.run("true", { rootfs, mounts: [...MOUNTS, tmpfs("/ring/x")] });
+      await expect(ring).rejects.toMatchObject({ code: "MountFailed" });
+    });
+
     it("refuse roots that are not in the share", async () => {
       for (const bad of ["../image", "/etc", "image/../..", "a:b"]) {
         const rootfs = { ...LAYERS, path: bad };
