@@ -91,13 +91,11 @@ export class MountPoints {
       sys.close(above);
       made = this.createPart(parent, name, directory);
     }
-    if (made === -sys.EEXIST) {
-      // nothing was found at the path, so what exists is a link whose target is missing: that is what has to be made
-      const target = this.linkAt(parent, name);
-      if (target === undefined) return made;
-      return this.create(target.startsWith("/") ? target : `${parent}/${target}`, directory, links + 1);
-    }
-    return made < 0 ? made : sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    if (made < 0 && made !== -sys.EEXIST) return made;
+    // nothing was found at the path: a link that exists there has a target that is missing, and that is what has to be made
+    const target = made === -sys.EEXIST ? this.linkAt(parent, name) : undefined;
+    if (target === undefined) return sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    return this.create(target.startsWith("/") ? target : `${parent}/${target}`, directory, links + 1);
   }
 
   /** The target of a link; undefined if it is none. */
