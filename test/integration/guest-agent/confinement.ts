@@ -192,6 +192,22 @@ export function describeNamespaces(bench: AgentBench): void {
       );
       expect(stdout).toBe("0::/\n1\n33\n");
     });
+
+    it("leave their limits as they are, also where a container may mount its cgroups", async () => {
+      const all = capabilityMask(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+      const capabilities = { bounding: all, effective: all, permitted: all, inheritable: 0, ambient: 0 };
+      const args = [
+        "sh",
+        "-c",
+        "mkdir /tmp/c; mount -t cgroup2 c /tmp/c && mkdir /tmp/c/own && echo 99 > /tmp/c/pids.max; cat /tmp/c/pids.max",
+      ];
+      const { stdout, stderr } = await bench.run("true", {
+        cgroup: { "pids.max": "33" },
+        process: processOf(args, { capabilities }),
+      });
+      expect(stdout).toBe("33\n");
+      expect(stderr).toMatch(/ermission|not permitted/);
+    });
   });
 }
 
