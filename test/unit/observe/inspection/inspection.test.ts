@@ -203,6 +203,26 @@ describe("the daemon's inspection", () => {
     expect((await inspection.get("pod")).why).toContain(`Its VMM (pid ${pid}) is stopped by a signal`);
   });
 
+  it("tells watchers whose an entry is before the entry", async () => {
+    const { inspection, create } = world();
+    const told: string[] = [];
+    inspection.watch({ entries: true }).subscribe({
+      next: (event) =>
+        told.push(event.type === "summary" ? `summary of ${event.summary.pod.name}` : event.type),
+      error: () => undefined,
+      complete: () => undefined,
+    });
+    await create();
+    expect(told.slice(0, 3)).toEqual(["reset", expect.stringMatching(/^summary of .+/), "entry"]);
+  });
+
+  it("tells the usage of each pod once, however often it is asked for", async () => {
+    const { inspection, create } = world();
+    await create();
+    expect(await inspection.usage(Array.from({ length: 10_000 }, () => "pod"))).toHaveLength(1);
+    await expect(inspection.usage(["pod", "none"])).rejects.toMatchObject({ code: "SandboxNotFound" });
+  });
+
   it("tells watchers an ended pod that is forgotten", async () => {
     const { inspection, hub, create, start, shutdown, sandboxes } = world();
     await create();
