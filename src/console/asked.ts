@@ -15,6 +15,11 @@ export type Write = (text: string) => void;
 const GONE: ErrorKind = "unavailable";
 const AGAIN_MS = 1_000;
 
+/** The daemon cannot be reached: it may be about to start again. */
+export function isGone(error: unknown): error is BlazarError {
+  return error instanceof BlazarError && error.kind === GONE;
+}
+
 /** The sandbox that a word means; see named.ts. */
 export async function find(daemon: Pick<Asked, "list">, word: string): Promise<SandboxSummary> {
   return named(await daemon.list(), word);
@@ -43,7 +48,7 @@ export async function keepWatching(
       });
       if (filter.sandboxId !== undefined) return;
     } catch (error) {
-      if (!(error instanceof BlazarError) || error.kind !== GONE) throw error;
+      if (!isGone(error)) throw error;
       if (!told) onGone(error);
       told = true;
     }
