@@ -168,10 +168,10 @@ describe("watching", () => {
     expect(shown()).toContain("q quit");
     away = true;
     await readings.next();
-    expect(shown()).toMatch(/shop\/web[^]*it does not answer; waiting for it$/);
+    expect(shown()).toMatch(/shop\/web[\s\S]*it does not answer; waiting for it$/);
     away = false;
     await readings.next();
-    expect(shown()).toMatch(/shop\/web[^]*q quit$/);
+    expect(shown()).toMatch(/shop\/web[\s\S]*q quit$/);
   });
 
   it("says so if there is nothing", async () => {
