@@ -6,7 +6,7 @@
  */
 import type { LogName } from "../contracts/inspection.ts";
 import { pause } from "../lib/async.ts";
-import { type Asked, isGone, type Watching } from "./asked.ts";
+import { type Asked, isGone, readSource, type Watching } from "./asked.ts";
 
 export interface LogView {
   readonly id: string;
@@ -28,12 +28,16 @@ export async function followLog(
   let { tailBytes } = view;
   while (!signal.aborted) {
     try {
-      return await readOnce(daemon, { ...view, tailBytes }, signal, (bytes) => {
-        told = false;
-        // what is asked for again begins where the daemon is back
-        tailBytes = 0;
-        onBytes(bytes);
-      });
+      return await readSource(
+        daemon.logs(view.id, view.log, { tailBytes, follow: view.follow }),
+        signal,
+        (bytes) => {
+          told = false;
+          // what is asked for again begins where the daemon is back
+          tailBytes = 0;
+          onBytes(bytes);
+        },
+      );
     } catch (error) {
       if (!view.follow || !isGone(error)) throw error;
       if (!told) onGone(error);
@@ -41,23 +45,4 @@ export async function followLog(
     }
     await pause(AGAIN_MS, signal);
   }
-}
-
-function readOnce(
-  daemon: Pick<Asked, "logs">,
-  { id, log, tailBytes, follow }: LogView,
-  signal: AbortSignal,
-  next: (bytes: Uint8Array) => void,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const subscription = daemon
-      .logs(id, log, { tailBytes, follow })
-      .subscribe({ next, error: reject, complete: resolve });
-    const stop = () => {
-      subscription.unsubscribe();
-      resolve();
-    };
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
 }

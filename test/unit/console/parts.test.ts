@@ -136,8 +136,11 @@ describe("watching", () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const view = { id: "a", log: "vmm", tailBytes: 9, follow: true } as const;
+    const { signal } = new AbortController();
+    const listens = vi.spyOn(signal, "addEventListener");
+    const leaves = vi.spyOn(signal, "removeEventListener");
     const watching = {
-      signal: new AbortController().signal,
+      signal,
       onGone: (error: Error) => void gone.push(error.message),
     };
     const followed = followLog(daemon, view, (bytes) => (text += Buffer.from(bytes)), watching);
@@ -146,6 +149,8 @@ describe("watching", () => {
     // what was there before is not shown twice
     expect(asked).toEqual([9, 0, 0]);
     expect(text).toBe("before after");
+    // an outage of hours keeps nothing for each try
+    expect(leaves.mock.calls.length).toBe(listens.mock.calls.length);
     expect(gone).toHaveLength(1);
     answers.push((observer) => observer.error(away));
     await expect(followLog(daemon, { ...view, follow: false }, () => undefined, watching)).rejects.toBe(away);
