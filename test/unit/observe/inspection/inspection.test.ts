@@ -114,6 +114,23 @@ describe("the daemon's inspection", () => {
     await shutdown();
   });
 
+  it("takes a pod for stuck no more when its halted VMM has ended", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const { memory, inspection, troubles, create, start, stop, shutdown } = world();
+    await create();
+    await start();
+    troubles.set(memory.driver.vm("pod").identity.pid, "is stopped by a signal (state T)");
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(inspection.stuckCounts.now).toBe(1);
+    await stop();
+    expect(inspection.list()).toMatchObject([{ state: "stopped" }]);
+    expect(inspection.list()[0]?.stuck).toBeUndefined();
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await shutdown();
+  });
+
   it("takes for stuck what is much longer than usual, once that is known", async () => {
     vi.useFakeTimers({ shouldAdvanceTime: true });
     const { memory, inspection, create, start } = world({
