@@ -64,7 +64,11 @@ module.exports = {
       "The page explains and replays a journal without a daemon: nothing of Node, and no machine, may be drawn into it.",
       { path: "^src/observe/(why|replay)/" },
       {
-        pathNot: ["^src/observe/(why|replay)/", "^src/charts/(names|states)\\.ts$", "^src/contracts/"],
+        pathNot: [
+          "^src/observe/(why|replay)/",
+          "^src/charts/(entries|names|states)\\.ts$",
+          "^src/contracts/",
+        ],
         dependencyTypesNot: ["type-only"],
       },
     ),

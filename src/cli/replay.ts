@@ -1,8 +1,8 @@
 /**
  * `blazar replay`: steps through a bundle, a detail in JSON or a journal, without a daemon.
  */
-import { readFile } from "node:fs/promises";
-import { readRecording } from "../console/replay/file.ts";
+import { createReadStream } from "node:fs";
+import { MOST_BYTES, readRecording } from "../console/replay/file.ts";
 import { replayLive } from "../console/replay/live.ts";
 import { replayLines, replaySteps } from "../console/replay/page.ts";
 import { screenOf } from "../console/screen.ts";
@@ -19,7 +19,7 @@ export interface ReplayOptions {
 
 /** Returns the exit code. */
 export async function replay(file: string, options: ReplayOptions): Promise<number> {
-  const bytes = await readFile(file).catch((error: unknown) => {
+  const bytes = await firstBytes(file, MOST_BYTES + 1).catch((error: unknown) => {
     throw BlazarError.wrap(error, "InvalidArgument", { operation: "read a recording", subject: file });
   });
   const recording = await readRecording(file, bytes, readJournal);
@@ -32,6 +32,14 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   if (live) await replayLive(recording, screen);
   else process.stdout.write(replayLines(recording, screen()));
   return 0;
+}
+
+/** A file may be of any size, and a device has no end. */
+async function firstBytes(file: string, most: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of createReadStream(file, { end: most - 1, highWaterMark: 1 << 20 }))
+    parts.push(part as Buffer);
+  return Buffer.concat(parts);
 }
 
 function readJournal(text: string): SandboxDetail | undefined {

@@ -2,8 +2,9 @@
  * A daemon as the commands ask it: over its inspection socket, or a test's stand-in.
  */
 import { BlazarError, type ErrorKind } from "../contracts/errors.ts";
+import type { EventSource } from "../contracts/event-source.ts";
 import type { InspectionEvent, SandboxSummary, WatchFilter } from "../contracts/inspection.ts";
-import { pause } from "../lib/async.ts";
+import { onAbort, pause } from "../lib/async.ts";
 import type { InspectionClient } from "../rpc/inspection/client.ts";
 import { named } from "./named.ts";
 
@@ -14,6 +15,11 @@ export type Write = (text: string) => void;
 
 const GONE: ErrorKind = "unavailable";
 const AGAIN_MS = 1_000;
+
+/** The daemon cannot be reached: it may be about to start again. */
+export function isGone(error: unknown): error is BlazarError {
+  return error instanceof BlazarError && error.kind === GONE;
+}
 
 /** The sandbox that a word means; see named.ts. */
 export async function find(daemon: Pick<Asked, "list">, word: string): Promise<SandboxSummary> {
@@ -37,13 +43,13 @@ export async function keepWatching(
   let told = false;
   while (!signal.aborted) {
     try {
-      await watchOnce(daemon, filter, signal, (event) => {
+      await readSource(daemon.watch(filter), signal, (event) => {
         told = false;
         onEvent(event);
       });
       if (filter.sandboxId !== undefined) return;
     } catch (error) {
-      if (!(error instanceof BlazarError) || error.kind !== GONE) throw error;
+      if (!isGone(error)) throw error;
       if (!told) onGone(error);
       told = true;
     }
@@ -51,21 +57,21 @@ export async function keepWatching(
   }
 }
 
-function watchOnce(
-  daemon: Pick<Asked, "watch">,
-  filter: WatchFilter,
+/** Reads a source to its end, or until the signal aborts. Rejects with the source's error. */
+export async function readSource<Event>(
+  source: EventSource<Event>,
   signal: AbortSignal,
-  next: (event: InspectionEvent) => void,
+  next: (event: Event) => void,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const subscription = daemon.watch(filter).subscribe({ next, error: reject, complete: resolve });
-    const stop = () => {
+  // a signal that lives as long as the command must not keep a listener for each try
+  let forget = (): void => undefined;
+  await new Promise<void>((resolve, reject) => {
+    const subscription = source.subscribe({ next, error: reject, complete: resolve });
+    forget = onAbort(signal, () => {
       subscription.unsubscribe();
       resolve();
-    };
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
+    });
+  }).finally(() => forget());
 }
 
 /** What is known of the sandboxes, from what a watcher is told. */

@@ -4,6 +4,7 @@
  * `dispose` gives it back as it was; a process that ends by itself does so, too.
  */
 import type { ReadStream, WriteStream } from "node:tty";
+import { terminalSize } from "./screen.ts";
 
 const ESC = "\u001b";
 const ENTER = `${ESC}[?1049h${ESC}[?25l`;
@@ -43,7 +44,7 @@ export class LiveTerminal implements Disposable {
 
   /** Shows a page: as many of its lines as fit. */
   draw(text: string): void {
-    const lines = text.replace(/\n$/, "").split("\n").slice(0, this.output.rows);
+    const lines = text.replace(/\n$/, "").split("\n").slice(0, terminalSize(this.output).rows);
     this.output.write(HOME + lines.map((line) => line + CLEAR_LINE).join("\r\n") + CLEAR_BELOW);
   }
 

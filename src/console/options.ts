@@ -8,9 +8,11 @@ import { parseSize } from "../lib/sizes.ts";
 export function countOption(name: string, given: string | undefined, fallback: number): number {
   if (given === undefined) return fallback;
   if (/^\d{1,9}$/.test(given)) return Number(given);
-  throw misuse("it is no number", {
+  const about = {
     subject: `${name} ${given}`,
-  });
+    remedy: "write a whole number of nine digits at most, such as 100",
+  };
+  throw misuse("it is no count", about);
 }
 
 /** Bytes, such as 64K. Throws InvalidArgument. */

@@ -5,6 +5,9 @@
  */
 import colors from "picocolors";
 
+/** That of a DEC VT100, as everywhere. */
+export const DEFAULT_SIZE = { rows: 24, columns: 80 } as const;
+
 export type Paint = ReturnType<typeof colors.createColors>;
 
 export interface Screen {
@@ -17,8 +20,13 @@ export interface Screen {
 
 /** For the standard output of this process. */
 export function screenOf({ stdout, env }: Pick<NodeJS.Process, "stdout" | "env">, now: number): Screen {
-  const columns = stdout.isTTY ? stdout.columns : Number.POSITIVE_INFINITY;
+  const columns = stdout.isTTY ? terminalSize(stdout).columns : Number.POSITIVE_INFINITY;
   return { columns, paint: colors.createColors(isColourful(stdout.isTTY, env)), now };
+}
+
+/** A terminal that nobody has told its size has none, such as a serial console or that of script(1). */
+export function terminalSize({ rows, columns }: Pick<NodeJS.WriteStream, "rows" | "columns">) {
+  return { rows: rows || DEFAULT_SIZE.rows, columns: columns || DEFAULT_SIZE.columns };
 }
 
 /** For a test, or for a file. */

@@ -4,6 +4,7 @@
  * A life has bursts with long pauses between them: a start, and hours later a stop. Each burst has a scale of its own. An entry is
  * indented by what was still under way when it began.
  */
+import { endOf, takesTime } from "../charts/entries.ts";
 import type { HistoryEntry } from "../contracts/inspection.ts";
 import { harmless } from "../lib/harmless.ts";
 import { moment, span } from "./quantities.ts";
@@ -109,9 +110,9 @@ function shortChart(key: string): string {
   return [name, ...ids.filter((id) => id !== "").map((id) => id.slice(0, 12))].join("/");
 }
 
-function tookText({ kind, ms, at }: HistoryEntry, now: number): string {
-  if (ms !== undefined) return span(ms);
-  return kind === "transition" || kind === "note" ? "" : `${span(now - at)}…`;
+function tookText(entry: HistoryEntry, now: number): string {
+  if (entry.ms !== undefined) return span(entry.ms);
+  return takesTime(entry) ? `${span(now - entry.at)}…` : "";
 }
 
 function paintedEntry(text: string, { kind, error, ms }: HistoryEntry, paint: Paint): string {
@@ -120,11 +121,6 @@ function paintedEntry(text: string, { kind, error, ms }: HistoryEntry, paint: Pa
   if (kind === "transition") return paint.cyan(text);
   if (kind === "note") return paint.yellow(text);
   return ms === undefined ? paint.yellow(text) : text;
-}
-
-function endOf({ kind, at, ms }: HistoryEntry, now: number): number {
-  if (ms !== undefined) return at + ms;
-  return kind === "transition" || kind === "note" ? at : Math.max(at, now);
 }
 
 /** How many of an entry's causes were still under way when it began. */

@@ -75,5 +75,7 @@ export function streamBytes(
       response.end();
     },
   });
+  // a log may be silent for hours
+  response.setTimeout(0);
   response.on("close", () => subscription.unsubscribe());
 }

@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { blazarError, reasonOf } from "../contracts/errors.ts";
+import { boundConnections } from "../lib/http-connections.ts";
 import { type PageFile, readPageFiles, SAFE_HEADERS } from "./files.ts";
 import { API, refusalOf } from "./guard.ts";
 import { answer, refuse, type Shown } from "./routes.ts";
@@ -21,6 +22,10 @@ export interface PageOptions extends Shown {
 
 const LOOPBACK = "127.0.0.1";
 const TOKEN_BYTES = 32;
+/** A browser opens six for all of its tabs. */
+const MOST_CONNECTIONS = 128;
+/** Streams say more often that they are there (event-stream.ts). */
+const IDLE_MS = 30_000;
 
 export class PageServer {
   private constructor(
@@ -33,6 +38,7 @@ export class PageServer {
     const files = await readPageFiles(options.directory);
     const token = randomBytes(TOKEN_BYTES).toString("base64url");
     const server = createServer();
+    boundConnections(server, { most: MOST_CONNECTIONS, idleMs: IDLE_MS });
     await listening(server, options.port);
     const { port } = server.address() as AddressInfo;
     server.on("request", (request, response) => serve(request, response, { ...options, port, token, files }));

@@ -50,6 +50,13 @@ const REMOTE_CODES: Readonly<Record<ErrorKind, ErrorCode>> = {
   internal: "Internal",
 };
 
+/**
+ * A longer message is cut. gRPC sends it percent-encoded in a header, nine bytes a character, and HTTP/2's peers take 64 KiB of
+ * headers: with more a call would never be answered. The end is where an error says what to do.
+ */
+const MOST_BEGINNING = 3_072;
+const MOST_END = 1_024;
+
 /** The kind of a status. One that is not in google.rpc.Code is internal. */
 export function kindOfStatus(code: number): ErrorKind {
   return KIND_OF_STATUS.get(code) ?? "internal";
@@ -95,6 +102,16 @@ export function isServiceError(error: unknown): error is ServiceError {
 
 function messageOf(error: unknown): string {
   return kindOfError(error) === "internal" && !(error instanceof BlazarError)
-    ? `internal error: ${reasonOf(error)}`
-    : reasonOf(error);
+    ? fitting(`internal error: ${reasonOf(error)}`)
+    : fitting(reasonOf(error));
+}
+
+/** A text that can be sent: its middle is left out if it is long, and halves of surrogate pairs are replaced. */
+function fitting(message: string): string {
+  const left = message.length - MOST_BEGINNING - MOST_END;
+  const cut =
+    left <= 0
+      ? message
+      : `${message.slice(0, MOST_BEGINNING)}… (${left} characters) …${message.slice(-MOST_END)}`;
+  return cut.replace(/\p{Cs}/gu, "\ufffd");
 }

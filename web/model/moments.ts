@@ -3,6 +3,7 @@
  *
  * A chart is where its last transition led to. Before its first one it is not there.
  */
+import { goesOn, transitionsUntil } from "../../src/charts/entries.ts";
 import { activePaths, chartOfKey, sandboxPath } from "../../src/charts/names.ts";
 import type { ChartKey, ChartName, HistoryEntry, SandboxDetail } from "../../src/contracts/inspection.ts";
 
@@ -21,17 +22,19 @@ export interface ChartMoment {
 
 /** All charts that the sandbox has or had, in the order in which they began. */
 export function chartKeys({ charts, history }: SandboxDetail): ChartKey[] {
-  const ordered = transitionsOf(history).flatMap(({ chart }) => (chart === undefined ? [] : [chart]));
+  const ordered = transitionsUntil(history, Number.POSITIVE_INFINITY).flatMap(({ chart }) =>
+    chart === undefined ? [] : [chart],
+  );
   const keys = new Set<ChartKey>(["sandbox", ...ordered, ...charts.map(({ key }) => key)]);
   return [...keys];
 }
 
 /** A chart as it was at an instant. */
 export function chartAt(detail: SandboxDetail, key: ChartKey, at: number): ChartMoment {
-  const taken = transitionsOf(detail.history).filter((entry) => entry.chart === key && entry.at <= at);
+  const taken = transitionsUntil(detail.history, at).filter(({ chart }) => chart === key);
   const spent = new Map<string, number>();
   for (const [index, entry] of taken.entries()) {
-    const left = Math.min(at, taken[index + 1]?.at ?? endOf(detail, key, at));
+    const left = Math.min(at, taken[index + 1]?.at ?? lastOf(detail, key, at));
     for (const path of activePaths(entry.to ?? ""))
       spent.set(path, (spent.get(path) ?? 0) + Math.max(0, left - entry.at));
   }
@@ -53,12 +56,7 @@ export function chartAt(detail: SandboxDetail, key: ChartKey, at: number): Chart
 
 /** What went on at an instant: begun, and not ended. */
 export function goingOnAt(history: readonly HistoryEntry[], at: number): HistoryEntry[] {
-  return history.filter(
-    (entry) =>
-      (entry.kind === "effect" || entry.kind === "step" || entry.kind === "call") &&
-      entry.at <= at &&
-      (entry.ms === undefined || entry.at + entry.ms > at),
-  );
+  return history.filter((entry) => goesOn(entry, at));
 }
 
 /** The instants at which a chart moved or a call began, for stepping through. */
@@ -74,11 +72,7 @@ export function stateAt(detail: SandboxDetail, at: number): string {
   return sandboxPath(sandbox, chartAt(detail, "boot", at).active.at(-1));
 }
 
-function transitionsOf(history: readonly HistoryEntry[]): HistoryEntry[] {
-  return history.filter(({ kind }) => kind === "transition").sort((a, b) => a.id - b.id);
-}
-
 /** A chart that is gone ended no later than the sandbox. */
-function endOf({ charts, summary }: SandboxDetail, key: ChartKey, at: number): number {
+function lastOf({ charts, summary }: SandboxDetail, key: ChartKey, at: number): number {
   return charts.some((chart) => chart.key === key) ? at : Math.min(at, summary.endedAt ?? at);
 }

@@ -4,6 +4,7 @@
  * A chain of causes is as long as the sandbox's life: each effect causes the next transition. So depth is not the length of the
  * chain: a transition stands beside the transition before it, an effect below its transition, a step below its effect.
  */
+import { takesTime } from "../../src/charts/entries.ts";
 import type { HistoryEntry } from "../../src/contracts/inspection.ts";
 import { Causes } from "./causes.ts";
 
@@ -43,11 +44,6 @@ export function rowsOf(history: readonly HistoryEntry[], now: number): Row[] {
     const [rootA, rootB] = [rootOf(a), rootOf(b)];
     return rootA.at - rootB.at || rootA.id - rootB.id || a.from - b.from || a.entry.id - b.entry.id;
   });
-}
-
-/** Transitions and notes happen at an instant. */
-export function takesTime({ kind }: HistoryEntry): boolean {
-  return kind === "call" || kind === "effect" || kind === "step";
 }
 
 function depthBelow(

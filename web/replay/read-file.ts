@@ -13,6 +13,8 @@ export interface ReadSandbox {
 }
 
 const decoder = new TextDecoder();
+/** Of one file; `blazar bundle` writes one. */
+const MOST_SANDBOXES = 500;
 
 /** @throws Error if there is no sandbox in it */
 export async function sandboxesOf(
@@ -29,23 +31,32 @@ export async function sandboxesOf(
 
 /** Logs are in the folder `logs` beside the sandbox's file. */
 function sandboxesInBundle(files: readonly TarFile[], charts: readonly ChartDefinition[]): ReadSandbox[] {
-  return files.flatMap(({ name, bytes }) => {
-    if (name.endsWith(".log") || name.endsWith(".txt")) return [];
+  const logsBy = new Map<string, Record<string, string>>();
+  const found: ReadSandbox[] = [];
+  for (const { name, bytes } of files) {
+    if (name.endsWith(".log") || name.endsWith(".txt")) continue;
     const folder = `${name.slice(0, name.lastIndexOf("/") + 1)}logs/`;
-    const beside = files.filter((file) => file.name.startsWith(folder) && file.name.endsWith(".log"));
-    const logs = beside.map((file) => [
-      file.name.slice(folder.length, -".log".length),
-      decoder.decode(file.bytes),
-    ]);
-    return sandboxesIn(decoder.decode(bytes), charts).map(({ detail }) => ({
-      detail,
-      logs: Object.fromEntries(logs),
-    }));
-  });
+    for (const { detail } of sandboxesIn(decoder.decode(bytes), charts)) {
+      if (found.length >= MOST_SANDBOXES) throw new Error("it has more sandboxes than a bundle holds");
+      // once for each folder: thousands of sandboxes may name the same one
+      const logs = logsBy.get(folder) ?? logsIn(files, folder);
+      logsBy.set(folder, logs);
+      found.push({ detail, logs });
+    }
+  }
+  return found;
+}
+
+function logsIn(files: readonly TarFile[], folder: string): Record<string, string> {
+  const beside = files.filter((file) => file.name.startsWith(folder) && file.name.endsWith(".log"));
+  return Object.fromEntries(
+    beside.map((file) => [file.name.slice(folder.length, -".log".length), decoder.decode(file.bytes)]),
+  );
 }
 
 function sandboxesIn(text: string, charts: readonly ChartDefinition[]): ReadSandbox[] {
   const details = detailsInJson(text) ?? journalIn(text, charts);
+  if (details.length > MOST_SANDBOXES) throw new Error("it has more sandboxes than a file may have");
   return details.map((detail) => ({ detail, logs: {} }));
 }
 

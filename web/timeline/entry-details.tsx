@@ -1,8 +1,9 @@
 /** The chosen entry in words, with its chain of causes. */
+
+import { takesTime } from "../../src/charts/entries.ts";
 import type { HistoryEntry } from "../../src/contracts/inspection.ts";
 import type { Causes } from "../model/causes.ts";
 import { harmless } from "../model/harmless.ts";
-import { takesTime } from "../model/waterfall.ts";
 import { clock, counted, duration } from "../model/words.ts";
 import { Guest } from "../parts/text.tsx";
 import { nameOf } from "./timeline-row.tsx";

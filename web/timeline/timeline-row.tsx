@@ -1,8 +1,8 @@
 /** One entry of the timeline: what it is, and a bar over the time that it took. */
 import { memo } from "react";
+import { takesTime } from "../../src/charts/entries.ts";
 import type { HistoryEntry } from "../../src/contracts/inspection.ts";
 import { harmless } from "../model/harmless.ts";
-import { takesTime } from "../model/waterfall.ts";
 import { duration } from "../model/words.ts";
 
 const NAME = 120;

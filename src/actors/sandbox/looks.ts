@@ -27,7 +27,10 @@ export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestSh
     const { sandboxes } = this;
     for (const id of ids) sandboxes.entry(id);
     const usages: SandboxUsage[] = [];
-    for (const id of ids.length === 0 ? sandboxes.ids() : ids) {
+    const asked = new Set(ids);
+    // each once, however often it is named, and none that there is not
+    const wanted = sandboxes.ids().filter((id) => asked.size === 0 || asked.has(id));
+    for (const id of wanted) {
       // one that has ended meanwhile uses nothing
       if (sandboxes.ids().includes(id)) usages.push(await this.usageOf(id));
     }

@@ -1,13 +1,15 @@
 /**
  * `blazar bundle`: writes a tar with all that a report of a bug needs of one sandbox.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { find } from "../../console/asked.ts";
 import { bundleFiles, bundleName, tarOf } from "../../console/bundle/bundle.ts";
 import { reasonOf } from "../../contracts/errors.ts";
+import { misuse } from "../../contracts/misuse.ts";
 import { loadConfig } from "../../daemon/config/load.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { examine } from "../examine.ts";
+import { writeOutput } from "../output-file.ts";
 import { withDaemon } from "./session.ts";
 
 export interface BundleOptions extends DaemonOptions {
@@ -17,6 +19,10 @@ export interface BundleOptions extends DaemonOptions {
 
 /** Returns the exit code. */
 export async function bundle(word: string, options: BundleOptions, version: string): Promise<number> {
+  if (options.file === "-" && process.stdout.isTTY) {
+    const about = { subject: "--file -", remedy: "redirect standard output, or name a file" };
+    throw misuse("a terminal cannot show a tar", about);
+  }
   await withDaemon(options, async (daemon) => {
     const now = Date.now();
     const summary = await find(daemon, word);
@@ -33,7 +39,7 @@ export async function bundle(word: string, options: BundleOptions, version: stri
       return;
     }
     const file = options.file ?? `${name}.tar`;
-    await writeFile(file, tar, { mode: 0o600 });
+    await writeOutput(file, tar, "write the bundle");
     process.stdout.write(`${file}\n`);
   });
   return 0;

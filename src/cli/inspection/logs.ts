@@ -4,6 +4,7 @@
  * The text is made harmless; `--raw` passes the bytes on as they are.
  */
 import { find } from "../../console/asked.ts";
+import { followLog } from "../../console/follow-log.ts";
 import { LogText } from "../../console/log-text.ts";
 import { sizeOption } from "../../console/options.ts";
 import type { LogName } from "../../contracts/inspection.ts";
@@ -29,21 +30,11 @@ export async function logs(word: string, options: LogsOptions): Promise<number> 
   const tailBytes = sizeOption("--tail", options.tail, TAIL_BYTES);
   await withDaemon(options, async (daemon) => {
     const { id } = await find(daemon, word);
-    const { signal } = untilInterrupted();
     const text = new LogText();
     const raw = options.raw === true;
-    await new Promise<void>((resolve, reject) => {
-      const source = daemon.logs(id, log, { tailBytes, follow: options.follow === true });
-      const subscription = source.subscribe({
-        next: (bytes) => process.stdout.write(raw ? bytes : text.next(bytes)),
-        error: reject,
-        complete: resolve,
-      });
-      signal.addEventListener("abort", () => {
-        subscription.unsubscribe();
-        resolve();
-      });
-    });
+    const view = { id, log, tailBytes, follow: options.follow === true };
+    const show = (bytes: Uint8Array) => process.stdout.write(raw ? bytes : text.next(bytes));
+    await followLog(daemon, view, show, untilInterrupted("what is written meanwhile is not shown"));
     if (!raw) process.stdout.write(text.end());
   });
   return 0;

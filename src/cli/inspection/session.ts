@@ -31,15 +31,16 @@ export function write(text: string): void {
   process.stdout.write(text);
 }
 
-/** Until Ctrl-C; the loss of the daemon is told on standard error. */
-export function untilInterrupted(): {
+/** Until Ctrl-C; the loss of the daemon is told on standard error, and what that means for who reads on. */
+export function untilInterrupted(meanwhile = ""): {
   readonly signal: AbortSignal;
   readonly onGone: (error: BlazarError) => void;
 } {
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
   const onGone = (error: BlazarError) => {
-    process.stderr.write(`blazar: ${harmless(reasonOf(error))}; waiting for it\n`);
+    const loss = meanwhile === "" ? "" : `: ${meanwhile}`;
+    process.stderr.write(`blazar: ${harmless(reasonOf(error))}; waiting for it${loss}\n`);
   };
   return { signal: interrupted.signal, onGone };
 }

@@ -1,6 +1,7 @@
 /**
  * The lines of `blazar events`: one for each thing that happened, with the time, the pod, and what it was caused by.
  */
+import { takesTime } from "../../charts/entries.ts";
 import type { HistoryEntry, SandboxSummary } from "../../contracts/inspection.ts";
 import { podName, shortId } from "../named.ts";
 import { clockTime, span } from "../quantities.ts";
@@ -17,8 +18,7 @@ export function eventLine(
   entry: HistoryEntry,
   { paint, columns }: Screen,
 ): string | undefined {
-  const takesTime = entry.kind !== "transition" && entry.kind !== "note";
-  if (takesTime && entry.ms === undefined) return undefined;
+  if (takesTime(entry) && entry.ms === undefined) return undefined;
   const ended = entry.at + (entry.ms ?? 0);
   const took = padded(entry.ms === undefined ? "" : span(entry.ms), TOOK_CELLS);
   const pod = padded(fitted(podName(summary), POD_CELLS), POD_CELLS);

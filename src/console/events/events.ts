@@ -1,6 +1,7 @@
 /**
  * `blazar events`: what has happened, the newest last, and what happens.
  */
+import { endOf, takesTime } from "../../charts/entries.ts";
 import type { HistoryEntry, SandboxSummary } from "../../contracts/inspection.ts";
 import { type Asked, Fleet, keepWatching, type Watching, type Write } from "../asked.ts";
 import type { Screen } from "../screen.ts";
@@ -38,7 +39,7 @@ export async function pastEvents(
       all.push(...history.filter(isTold).map((entry) => ({ summary, entry })));
     }
   }
-  all.sort((a, b) => endOf(a.entry) - endOf(b.entry));
+  all.sort((a, b) => endOf(a.entry, 0) - endOf(b.entry, 0));
   for (const { summary, entry } of all.slice(-last)) write(lineOf(summary, entry, format, screen) ?? "");
 }
 
@@ -77,12 +78,8 @@ function lineOf(
 }
 
 /** What goes on is told when it ends. */
-function isTold({ kind, ms }: HistoryEntry): boolean {
-  return ms !== undefined || kind === "transition" || kind === "note";
-}
-
-function endOf({ at, ms = 0 }: HistoryEntry): number {
-  return at + ms;
+function isTold(entry: HistoryEntry): boolean {
+  return entry.ms !== undefined || !takesTime(entry);
 }
 
 function unknown(id: string): Named {

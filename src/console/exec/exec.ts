@@ -7,6 +7,7 @@
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { InspectionClient } from "../../rpc/inspection/client.ts";
 import { LogText } from "../log-text.ts";
+import { DEFAULT_SIZE, terminalSize } from "../screen.ts";
 import { GiveUp } from "./give-up.ts";
 
 export interface ExecView {
@@ -20,8 +21,6 @@ export interface ExecView {
 /** Standard streams, of which stdin may be a terminal. */
 export type Streams = Pick<NodeJS.Process, "stdin" | "stdout" | "stderr">;
 
-const DEFAULT_SIZE = { rows: 24, columns: 80 } as const;
-
 /** Resolves to the process's status. Rejects with the daemon's own error. */
 export async function exec(
   daemon: Pick<InspectionClient, "exec" | "errorOf">,
@@ -30,7 +29,7 @@ export async function exec(
 ): Promise<number> {
   const { stdin, stdout, stderr } = streams;
   const call = daemon.exec();
-  const size = () => (stdout.isTTY ? { rows: stdout.rows, columns: stdout.columns } : DEFAULT_SIZE);
+  const size = () => (stdout.isTTY ? terminalSize(stdout) : DEFAULT_SIZE);
   const tellSize = () => call.write({ resize: size() });
   const giveUp = new GiveUp();
   let leave = (): void => undefined;

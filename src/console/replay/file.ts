@@ -6,7 +6,7 @@
 import { Readable } from "node:stream";
 import { extract } from "tar-stream";
 import * as z from "zod/mini";
-import { blazarError } from "../../contracts/errors.ts";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { SandboxDetail } from "../../contracts/inspection.ts";
 
 /** What is played. */
@@ -15,7 +15,7 @@ export type Recording = Pick<SandboxDetail, "history" | "forgotten" | "why"> & {
 };
 
 /** Larger files are no recordings: a history is bounded, and so is a journal. */
-const MOST_BYTES = 256 * 1024 * 1024;
+export const MOST_BYTES = 256 * 1024 * 1024;
 /** Where a tar says that it is one (POSIX ustar). */
 const TAR_MAGIC_AT = 257;
 const OPERATION = "read a recording";
@@ -55,7 +55,7 @@ export async function readRecording(
   readJournal: (text: string) => Recording | undefined,
 ): Promise<Recording> {
   if (bytes.length > MOST_BYTES) throw refused(name, "it is too large to be one");
-  const inner = isTar(bytes) ? await detailIn(bytes) : bytes;
+  const inner = isTar(bytes) ? await detailIn(name, bytes) : bytes;
   if (inner === undefined) throw refused(name, "it is a tar without a detail.json");
   const text = new TextDecoder().decode(inner);
   const whole = parsed(text);
@@ -69,8 +69,8 @@ export async function readRecording(
 function checked(name: string, value: unknown): Recording {
   const result = z.safeParse(detail, value);
   if (result.success) return result.data as unknown as Recording;
-  const [issue] = result.error.issues;
-  throw refused(name, `${issue?.path.join(".") ?? ""} is not as it should be`);
+  const where = result.error.issues[0]?.path.join(".") ?? "";
+  throw refused(name, where === "" ? "it is no detail of a sandbox" : `${where} is not as it should be`);
 }
 
 function parsed(text: string): unknown {
@@ -85,14 +85,18 @@ function isTar(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes.subarray(TAR_MAGIC_AT, TAR_MAGIC_AT + 5)) === "ustar";
 }
 
-async function detailIn(bytes: Uint8Array): Promise<Uint8Array | undefined> {
+async function detailIn(name: string, bytes: Uint8Array): Promise<Uint8Array | undefined> {
   const tar = extract();
   Readable.from([bytes]).pipe(tar);
   let found: Uint8Array | undefined;
-  for await (const file of tar) {
-    const parts: Buffer[] = [];
-    for await (const part of file) parts.push(part as Buffer);
-    if (/(^|\/)detail\.json$/.test(file.header.name)) found ??= Buffer.concat(parts);
+  try {
+    for await (const file of tar) {
+      const parts: Buffer[] = [];
+      for await (const part of file) parts.push(part as Buffer);
+      if (/(^|\/)detail\.json$/.test(file.header.name)) found ??= Buffer.concat(parts);
+    }
+  } catch (cause) {
+    throw refused(name, `it is a broken tar: ${reasonOf(cause)}`);
   }
   return found;
 }

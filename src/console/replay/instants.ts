@@ -3,6 +3,7 @@
  *
  * A chart is where its last transition has led to; before its first one it is not there. What began and has not ended goes on.
  */
+import { takesTime } from "../../charts/entries.ts";
 import { sandboxPath } from "../../charts/names.ts";
 import type { ChartKey, HistoryEntry, SandboxDetail } from "../../contracts/inspection.ts";
 
@@ -26,7 +27,7 @@ export interface Moment {
 /** In the order in which they came. */
 export function instantsOf({ history }: Pick<SandboxDetail, "history">): Instant[] {
   const all = history.flatMap((entry): Instant[] => {
-    if (isInstant(entry)) return [{ at: entry.at, entry, what: "happened" }];
+    if (!takesTime(entry)) return [{ at: entry.at, entry, what: "happened" }];
     const began: Instant = { at: entry.at, entry, what: "began" };
     return entry.ms === undefined ? [began] : [began, { at: entry.at + entry.ms, entry, what: "ended" }];
   });
@@ -64,10 +65,6 @@ export function* momentsAfter(instants: readonly Instant[]): Generator<Moment> {
 /** Where stepping begins and goes to: a chart moved, or a call began or ended. */
 export function isMilestone({ entry: { kind } }: Instant): boolean {
   return kind === "transition" || kind === "call" || kind === "note";
-}
-
-function isInstant({ kind }: HistoryEntry): boolean {
-  return kind === "transition" || kind === "note";
 }
 
 /** At the same time: what ended comes before what that has caused, and causes before their effects. */

@@ -4,10 +4,11 @@
  * Uses the alternate screen (xterm's mode 1049) and raw input. Whatever ends it, the terminal is given back as it was.
  */
 import { pause } from "../../lib/async.ts";
-import type { Asked } from "../asked.ts";
 import { keysOf, LiveTerminal } from "../live-terminal.ts";
 import { urgentFirst } from "../sandbox-table.ts";
 import type { Screen } from "../screen.ts";
+import { fitted } from "../table.ts";
+import { type Daemon, type Reading, Readings, read } from "./readings.ts";
 import {
   nodeHeader,
   ORDERS,
@@ -22,19 +23,6 @@ const REFRESH_MS = 2_000;
 /** A rate needs two readings. */
 const FIRST_MS = 1_000;
 
-type Daemon = Pick<Asked, "node" | "list" | "usage">;
-
-interface Reading {
-  readonly node: Awaited<ReturnType<Daemon["node"]>>;
-  readonly usage: Awaited<ReturnType<Daemon["usage"]>>;
-  readonly sandboxes: Awaited<ReturnType<Daemon["list"]>>;
-}
-
-async function read(daemon: Daemon): Promise<Reading> {
-  const [node, usage, sandboxes] = await Promise.all([daemon.node(), daemon.usage([]), daemon.list()]);
-  return { node, usage, sandboxes: sandboxes.filter(({ endedAt }) => endedAt === undefined) };
-}
-
 /** The page once, for a program or a file. */
 export async function topOnce(daemon: Daemon, screen: Screen, order: Order): Promise<string> {
   const before = await read(daemon);
@@ -43,14 +31,12 @@ export async function topOnce(daemon: Daemon, screen: Screen, order: Order): Pro
   return page(after, usageRows(after.sandboxes, before.usage, after.usage), screen, order);
 }
 
-/** Until `q` or Ctrl-C. */
+/** Until `q` or Ctrl-C, through restarts of the daemon. */
 export async function topLive(daemon: Daemon, screenNow: () => Screen, order: Order): Promise<void> {
+  const readings = await Readings.begin(daemon);
   using terminal = new LiveTerminal(process.stdin, process.stdout);
   let current = order;
-  let before = await read(daemon);
-  let shown = before;
-  let rows = usageRows(before.sandboxes, [], before.usage);
-  const draw = () => terminal.draw(`${page(shown, rows, screenNow(), current)}\n${help(current)}`);
+  const draw = () => terminal.draw(livePage(readings, screenNow(), current));
   const ended = new AbortController();
   const stopKeys = keysOf(process.stdin, (key) => {
     if (key === "q" || key === "ctrl-c") return ended.abort();
@@ -63,9 +49,7 @@ export async function topLive(daemon: Daemon, screenNow: () => Screen, order: Or
     draw();
     await pause(FIRST_MS, ended.signal);
     while (!ended.signal.aborted) {
-      shown = await read(daemon);
-      rows = usageRows(shown.sandboxes, before.usage, shown.usage);
-      before = shown;
+      await readings.next();
       draw();
       await pause(REFRESH_MS, ended.signal);
     }
@@ -73,6 +57,12 @@ export async function topLive(daemon: Daemon, screenNow: () => Screen, order: Or
     process.stdout.off("resize", redraw);
     stopKeys();
   }
+}
+
+/** With the keys below it, or why it is not new. */
+export function livePage({ last, rows, problem }: Readings, screen: Screen, order: Order): string {
+  const below = problem === undefined ? help(order) : screen.paint.red(fitted(problem, screen.columns));
+  return `${page(last, rows, screen, order)}\n${below}`;
 }
 
 function page({ node, sandboxes }: Reading, rows: readonly UsageRow[], screen: Screen, order: Order): string {

@@ -54,8 +54,7 @@ export class HaltedVmms {
     for (const record of this.since.keys()) if (!records.includes(record)) this.since.delete(record);
     for (const record of records) {
       const pid = vmmOf(record);
-      if (pid === 0) continue;
-      const trouble = await this.options.processTrouble(pid).catch(() => undefined);
+      const trouble = pid === 0 ? undefined : await this.options.processTrouble(pid).catch(() => undefined);
       if (this.closed) return;
       this.found(record, pid, trouble);
     }

@@ -9,7 +9,7 @@ import type { ChartView } from "../history/chart-recorder.ts";
 import type { SandboxRecord } from "../history/sandbox-record.ts";
 import { duration } from "../why/words.ts";
 import type { Figures } from "./figures.ts";
-import { deadlinesOf, isWaiting } from "./views.ts";
+import { deadlinesOf, isWaiting, vmmOf } from "./views.ts";
 
 export interface StuckOptions {
   /** Times its usual p99. */
@@ -156,6 +156,7 @@ function isWaitingNow({ chart, path, ended }: Pick<ChartView, "chart" | "path" |
 
 function stillIn(record: SandboxRecord, { key, path }: Stuck): boolean {
   if (record.endedAt !== undefined) return false;
-  if (key === VMM) return true;
+  // a VMM that has ended is halted no more
+  if (key === VMM) return vmmOf(record) !== 0;
   return record.charts.some((chart) => !chart.ended && chart.key === key && heldState(chart) === path);
 }

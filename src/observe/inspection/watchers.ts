@@ -72,6 +72,8 @@ export class Watchers {
   }
 
   entry(sandboxId: string, entry: HistoryEntry): void {
+    if (this.watchers.size === 0) return;
+    this.introduce(sandboxId);
     for (const { filter, observer } of this.watchers) {
       if (!filter.entries || isOther(filter, sandboxId)) continue;
       observer.next({ type: "entry", sandboxId, entry });
@@ -83,16 +85,25 @@ export class Watchers {
     this.tell(sandboxId, { type: "forgotten", sandboxId });
   }
 
+  /** A new sandbox's summary comes before its first entry: without it nobody knows whose the entry is. */
+  private introduce(sandboxId: string): void {
+    if (this.told.has(sandboxId)) return;
+    const record = this.records().find(({ id }) => id === sandboxId);
+    if (record !== undefined) this.tellSummary(record);
+  }
+
   private flush(): void {
     const changed = [...this.changed];
     this.changed.clear();
-    for (const record of changed) {
-      const summary = this.summary(record);
-      const text = JSON.stringify(summary);
-      if (this.told.get(record.id) === text) continue;
-      this.told.set(record.id, text);
-      this.tell(record.id, { type: "summary", summary });
-    }
+    for (const record of changed) this.tellSummary(record);
+  }
+
+  private tellSummary(record: SandboxRecord): void {
+    const summary = this.summary(record);
+    const text = JSON.stringify(summary);
+    if (this.told.get(record.id) === text) return;
+    this.told.set(record.id, text);
+    this.tell(record.id, { type: "summary", summary });
   }
 
   private tell(sandboxId: string, event: InspectionEvent): void {

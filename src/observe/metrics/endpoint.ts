@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import { boundConnections } from "../../lib/http-connections.ts";
 import { isLoopback, type LoopbackAddress } from "../../lib/loopback.ts";
 import type { MetricsPage } from "./metrics.ts";
 
@@ -21,11 +22,7 @@ export class MetricsEndpoint {
     private readonly page: () => Promise<MetricsPage>,
     private readonly logger: Logger,
   ) {
-    this.server.maxConnections = MOST_CONNECTIONS;
-    this.server.headersTimeout = SLOWEST_MS;
-    this.server.requestTimeout = SLOWEST_MS;
-    // a client that does not read its answer
-    this.server.setTimeout(SLOWEST_MS, (socket) => socket.destroy());
+    boundConnections(this.server, { most: MOST_CONNECTIONS, idleMs: SLOWEST_MS });
   }
 
   /** Resolves with the port. @throws BlazarError `PortInUse`, `HostResource` */

@@ -5,6 +5,7 @@
  * the first transition that is left.
  */
 
+import { goesOn, transitionsUntil } from "../../charts/entries.ts";
 import { activePaths, chartOfKey } from "../../charts/names.ts";
 import { findState } from "../../charts/states.ts";
 import type { ChartDefinition, ChartKey, ChartState, HistoryEntry } from "../../contracts/inspection.ts";
@@ -12,9 +13,8 @@ import type { ChartDefinition, ChartKey, ChartState, HistoryEntry } from "../../
 /** The states of all charts at a time, the sandbox's first. */
 export function statesAt(history: readonly HistoryEntry[], at: number): ChartState[] {
   const states = new Map<ChartKey, ChartState>();
-  for (const { kind, chart, to, at: moved } of inOrder(history)) {
-    if (moved > at) break;
-    if (kind !== "transition" || chart === undefined || to === undefined) continue;
+  for (const { chart, to, at: moved } of transitionsUntil(history, at)) {
+    if (chart === undefined || to === undefined) continue;
     states.set(chart, {
       ...{ key: chart, chart: chartOfKey(chart), active: activePaths(to), since: moved, context: "{}" },
     });
@@ -25,10 +25,8 @@ export function statesAt(history: readonly HistoryEntry[], at: number): ChartSta
 /** What had begun by then, as it was known then: what had not ended has no `ms` and no error. */
 export function historyAt(history: readonly HistoryEntry[], at: number): HistoryEntry[] {
   const begun = history.filter((entry) => entry.at <= at);
-  const isOver = ({ kind, ms, at: began }: HistoryEntry) =>
-    kind === "transition" || kind === "note" || (ms !== undefined && began + ms <= at);
-  const going = begun.filter((entry) => !isOver(entry)).map(({ ms: _, error: __, ...entry }) => entry);
-  return [...begun.filter(isOver), ...going];
+  const going = begun.filter((entry) => goesOn(entry, at)).map(({ ms: _, error: __, ...entry }) => entry);
+  return [...begun.filter((entry) => !goesOn(entry, at)), ...going];
 }
 
 /** What the last states waited for, where a journal ends without a word of it. */
@@ -46,11 +44,6 @@ export function effectsUnderWay(
         .map((name): HistoryEntry => ({ id: ++id, kind: "effect", chart: key, at: since, name }));
     }),
   );
-}
-
-/** By when they began; those that began at once by their ids. */
-export function inOrder(history: readonly HistoryEntry[]): HistoryEntry[] {
-  return [...history].sort((one, other) => one.at - other.at || one.id - other.id);
 }
 
 function isEnded(entry: HistoryEntry, key: ChartKey, name: string, since: number): boolean {

@@ -4,6 +4,7 @@
  * Pure; runs in a browser. A journal has what had ended when its daemon ended, and no more: what went on then is read off the
  * charts' definitions, if they are given.
  */
+import { inOrder } from "../../charts/entries.ts";
 import type {
   ChartDefinition,
   ChartState,
@@ -15,7 +16,7 @@ import type { SandboxPhase } from "../../contracts/sandbox.ts";
 import type { PHASE_OF_STATE } from "../../machines/sandbox.machine.ts";
 import { why } from "../why/why.ts";
 import { type JournalText, readJournalText } from "./journal-text.ts";
-import { effectsUnderWay, historyAt, inOrder, statesAt } from "./moments.ts";
+import { effectsUnderWay, historyAt, statesAt } from "./moments.ts";
 
 export interface Replayed {
   readonly detail: SandboxDetail;

@@ -5,6 +5,7 @@
  * caller's span (W3C Trace Context). A transition is no span, so what it has caused belongs to the innermost span around it
  * that goes on. Names and attributes follow OpenTelemetry's semantic conventions. Must never throw or wait.
  */
+
 import {
   type Attributes,
   type HrTime,
@@ -16,6 +17,7 @@ import {
   type Tracer,
   trace,
 } from "@opentelemetry/api";
+import { takesTime } from "../../charts/entries.ts";
 import type { ErrorCode } from "../../contracts/errors.ts";
 import type { HistoryListener } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
@@ -60,7 +62,7 @@ export class HistorySpans implements HistoryListener {
   }
 
   ended(sandboxId: string, entry: HistoryEntry, code?: ErrorCode): void {
-    if (entry.kind === "transition" || entry.kind === "note") return this.happened(sandboxId, entry);
+    if (!takesTime(entry)) return this.happened(sandboxId, entry);
     const node = this.nodesOf(sandboxId).get(entry.id) ?? this.start(sandboxId, entry, undefined);
     const { span } = node;
     node.span = undefined;

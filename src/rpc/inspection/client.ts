@@ -18,6 +18,7 @@ import type {
   WatchFilter,
 } from "../../contracts/inspection.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
+import { unixPathProblem } from "../../lib/unix-socket.ts";
 import {
   type DrainedSandbox as DrainedOnWire,
   type ExecRequest,
@@ -43,6 +44,17 @@ const RECONCILE_MS = 120_000;
 /** Lists of thousands of sandboxes. */
 const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 const OPERATION = "ask the daemon";
+
+const SEE = "see whether blazard runs, as whom, and what its configuration says of [inspection]";
+const SILENT = ["it does not answer", SEE] as const;
+/** Why nobody can be asked, by the error of connect(2), and what to do. */
+const UNREACHABLE: Readonly<Record<string, readonly [reason: string, remedy: string]>> = {
+  ENOENT: ["there is no such socket", SEE],
+  ENOTDIR: ["there is no such socket", SEE],
+  ECONNREFUSED: ["nobody listens there", SEE],
+  EACCES: ["this user may not connect to it", "be the user that blazard runs as, which is root"],
+  EPERM: ["this user may not connect to it", "be the user that blazard runs as, which is root"],
+};
 
 export class InspectionClient {
   private readonly client: Client;
@@ -141,9 +153,10 @@ export class InspectionClient {
       return new BlazarError(code, { operation, subject, reason, cause: error });
     }
     if (known.kind !== "unavailable") return known;
-    return blazarError("RemoteUnavailable", OPERATION, "it does not answer", {
+    const [reason, remedy] = this.whyUnavailable(error.details);
+    return blazarError("RemoteUnavailable", OPERATION, reason, {
       subject: this.socket,
-      remedy: "see whether blazard runs, as whom, and what its configuration says of [inspection]",
+      remedy,
       cause: error,
     });
   }
@@ -152,6 +165,14 @@ export class InspectionClient {
   close(): void {
     for (const stream of this.streams) stream.abort();
     this.client.close();
+  }
+
+  /** grpc-js tells a system call's error in words only. */
+  private whyUnavailable(details: string): readonly [reason: string, remedy: string] {
+    const problem = unixPathProblem(this.socket);
+    if (problem !== undefined) return [problem, SEE];
+    const code = /\bconnect (E[A-Z]+)\b/.exec(details)?.[1] ?? "";
+    return Object.hasOwn(UNREACHABLE, code) ? (UNREACHABLE[code] ?? SILENT) : SILENT;
   }
 
   private async call<Req, Res>(

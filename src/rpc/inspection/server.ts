@@ -36,18 +36,31 @@ export interface InspectionServerOptions {
 }
 
 const HTTP2_START = "PRI";
+/** Connections at once. A command has one, and so has `blazar ui`. */
+const MOST_CONNECTIONS = 128;
+/** Calls at once on one of them; a client lets others wait. */
+const MOST_CALLS = 128;
+/** A gRPC connection without a call is ended after so long: its client connects again when it needs to. */
+const UNUSED_MS = 60_000;
+/** So often it is logged that connections are refused. */
+const COMPLAINT_MS = 60_000;
 /** A connection has so long to say what it speaks. */
 const FIRST_BYTES_MS = 5_000;
 /** An HTTP client that neither asks nor reads for so long is cut off. */
 const IDLE_MS = 10_000;
 
 export class InspectionServer {
-  private readonly grpc = new Server({ "grpc.enable_channelz": 0 });
+  private readonly grpc = new Server({
+    "grpc.enable_channelz": 0,
+    "grpc.max_concurrent_streams": MOST_CALLS,
+    "grpc.max_connection_idle_ms": UNUSED_MS,
+  });
   private readonly http = createHttpServer((request, response) => void this.serve(request, response));
   private readonly injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
   private readonly listener: NetServer;
   private readonly connections = new Set<Socket>();
   private socket: BoundSocket | undefined;
+  private complained = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: InspectionServerOptions) {
     const { inspection, exec, drain, reconcile } = options;
@@ -81,6 +94,7 @@ export class InspectionServer {
   }
 
   private accept(connection: Socket): void {
+    if (this.connections.size >= MOST_CONNECTIONS) return this.refuse(connection);
     this.connections.add(connection);
     connection.once("close", () => this.connections.delete(connection));
     // a peer that resets its connection must not end the daemon
@@ -102,6 +116,17 @@ export class InspectionServer {
       else this.http.emit("connection", connection);
     };
     connection.on("readable", look);
+  }
+
+  private refuse(connection: Socket): void {
+    connection.destroy();
+    if (performance.now() - this.complained < COMPLAINT_MS) return;
+    this.complained = performance.now();
+    const most = MOST_CONNECTIONS;
+    this.options.logger.warn(
+      { most },
+      "the inspection socket has as many connections as it may; more are refused",
+    );
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   handleServerStreamingCall,
   handleUnaryCall,
   ServerWritableStream,
+  sendUnaryData,
 } from "@grpc/grpc-js";
 import { blazarError } from "../../contracts/errors.ts";
 import type { EventSource } from "../../contracts/event-source.ts";
@@ -29,10 +30,17 @@ import { toLogName } from "./checks.ts";
 import { type DrainHandlers, NO_DRAIN } from "./drain.ts";
 import { detailToWire, eventToWire, summaryToWire, usageToWire } from "./messages.ts";
 import { nodeToWire } from "./node.ts";
+import { type PlacedCall, Places } from "./places.ts";
 import { NO_RECONCILER, type ReconcileHandler } from "./reconcile.ts";
 
+/** Questions that are answered at once: an answer may take 100 KB and more. */
+const MOST_ANSWERS = 256;
+/** Those among them for which guests, the host or containerd are asked. */
+const MOST_LOOKS = 8;
+/** Streams at once, of all kinds: `ps -w` and `logs -f` are one each, a tab of the page has up to six. */
+const MOST_STREAMS = 64;
 /** Events that may wait for a watcher. */
-const MOST_EVENTS = 4096;
+const MOST_EVENTS = 1024;
 /** Bytes of a log that may wait for its reader. */
 const MOST_LOG_BYTES = 1024 * 1024;
 /** More of a log's end is not told. */
@@ -50,20 +58,54 @@ export function createInspectionService(
   drain: DrainHandlers = NO_DRAIN,
   reconcile: ReconcileHandler = NO_RECONCILER,
 ) {
+  const answers = new Places(MOST_ANSWERS, "questions without an answer");
+  const looks = new Places(MOST_LOOKS, "questions about usage or what is left");
+  const streams = new Places(MOST_STREAMS, "watchers, logs and execs");
   return {
-    node: unary(() => nodeToWire(inspection.node())),
-    list: unary(() => ({ sandboxes: inspection.list().map(summaryToWire) })),
-    get: unary(async ({ id }: { id: string }) => detailToWire(await inspection.get(id))),
-    watch: watch(inspection),
-    charts: unary(() => ({ charts: inspection.charts().map(definitionToWire) })),
-    usage: unary(async ({ ids }: { ids: string[] }) => ({
-      usages: (await inspection.usage(ids)).map(usageToWire),
-    })),
-    logs: logs(inspection),
-    exec,
+    node: placed(answers)(unary(() => nodeToWire(inspection.node()))),
+    list: placed(answers)(unary(() => ({ sandboxes: inspection.list().map(summaryToWire) }))),
+    get: placed(answers)(unary(async ({ id }: { id: string }) => detailToWire(await inspection.get(id)))),
+    watch: placedStream(streams)(watch(inspection)),
+    charts: placed(answers)(unary(() => ({ charts: inspection.charts().map(definitionToWire) }))),
+    usage: placed(looks)(
+      unary(async ({ ids }: { ids: string[] }) => ({
+        usages: (await inspection.usage(ids)).map(usageToWire),
+      })),
+    ),
+    logs: placedStream(streams)(logs(inspection)),
+    exec: placedStream(streams)(exec),
+    // never refused, however busy the socket is
     ...drain,
-    reconcile,
+    reconcile: placed(looks)(reconcile),
   } satisfies InspectionServer;
+}
+
+/** A question that is answered only if there is a place for it. */
+function placed(places: Places) {
+  return <Call extends PlacedCall, Res>(handle: (call: Call, callback: sendUnaryData<Res>) => void) =>
+    (call: Call, callback: sendUnaryData<Res>): void => {
+      try {
+        places.takeFor(call);
+      } catch (error) {
+        return callback(toServiceError(error));
+      }
+      handle(call, callback);
+    };
+}
+
+/** The same of a stream. */
+function placedStream(places: Places) {
+  return <Call extends PlacedCall & { emit(event: "error", error: Error): unknown }>(
+    handle: (call: Call) => void,
+  ) =>
+    (call: Call): void => {
+      try {
+        places.takeFor(call);
+      } catch (error) {
+        return void call.emit("error", toServiceError(error));
+      }
+      handle(call);
+    };
 }
 
 function unary<Req, Res>(handle: (request: Req) => Res | Promise<Res>): handleUnaryCall<Req, Res> {

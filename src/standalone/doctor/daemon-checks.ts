@@ -24,7 +24,13 @@ export const DAEMON_CHECKS: Readonly<Record<string, Check>> = {
     const { node } = daemon;
     const findings = node.shortages.map((text) => note("daemon", text));
     if (node.stuck > 0)
-      findings.push(fault("daemon", `${node.stuck} sandboxes are stuck`, "blazar ps, then blazar why"));
+      findings.push(
+        fault(
+          "daemon",
+          node.stuck === 1 ? "1 sandbox is stuck" : `${node.stuck} sandboxes are stuck`,
+          "blazar ps, then blazar why",
+        ),
+      );
     return [
       ok("daemon", `${node.version} runs as ${node.pid}, ${node.vmm}, ${node.acceleration}`),
       ...findings,

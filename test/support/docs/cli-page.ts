@@ -40,13 +40,13 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       examples: [{ line: "blazar events db --last 12", snapshot: "events-db" }],
     },
     logs: {
-      text: "A guest may write anything: what a terminal would obey is shown as text. `--raw` passes the bytes on.",
+      text: "A guest may write anything: what a terminal would obey is shown as text. `--raw` passes the bytes on. `-f` goes on through a restart of the daemon; what is written while it is away is not shown.",
     },
     exec: {
       text: "A guest has no shell of its own but a busybox. The command runs as root beside all containers, sees their processes, and ends with this one. `blazar exec -it POD` is a shell. With `-t`, what the guest sends reaches the terminal as it is; Ctrl-C three times within three seconds leaves a guest that does not answer.",
     },
     top: {
-      text: "CPU and MEMORY are the containers', by the guest's count. VMM CPU and VMM MEMORY are the VMM's, which has all of the guest in it; VM COST is the difference. Keys: `c`, `m`, `v`, `n`, `s` sort, `q` ends it.",
+      text: "CPU and MEMORY are the containers', by the guest's count. VMM CPU and VMM MEMORY are the VMM's, which has all of the guest in it; VM COST is the difference. Keys: `c`, `m`, `v`, `n`, `s` sort, `q` ends it. While the daemon restarts, the last figures stay, and the last line says so.",
       examples: [{ line: "blazar top --once", snapshot: "top" }],
     },
     graph: {
@@ -58,7 +58,7 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       examples: [{ line: "blazar doctor", snapshot: "doctor" }],
     },
     bundle: {
-      text: "A tar: `manifest.json`, `detail.json`, `why.txt`, `timeline.txt`, `charts.json`, `node.json`, `usage.json`, `config.json`, `doctor.json` and `logs/`. Specs, environments and what containers print are not in it. `blazar replay` and the page of `blazar ui` read it.",
+      text: "A tar: `manifest.json`, `detail.json`, `why.txt`, `timeline.txt`, `charts.json`, `node.json`, `usage.json`, `config.json`, `doctor.json` and `logs/`. Specs, environments and what containers print are not in it. `blazar replay` and the page of `blazar ui` read it. The file is its owner's only, and is there whole or not at all.",
     },
     replay: {
       text: "On a terminal, arrow keys step forwards and back, up and down go to the next transition or call, the space bar plays, `q` ends it. Without a terminal each step is a line.",

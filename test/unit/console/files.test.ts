@@ -93,6 +93,11 @@ describe("a recording", () => {
     await expect(read('{"summary":{}}')).rejects.toThrow(/summary.id is not as it should be/);
     const empty = await tarOf("x", new Map([["a", new Uint8Array()]]), 0);
     await expect(readRecording("f", empty, NO_JOURNAL)).rejects.toThrow(/a tar without a detail.json/);
+    await expect(read("null")).rejects.toThrow(/it is no detail of a sandbox/);
+    const tar = await tarOf("x", new Map([["detail.json", new Uint8Array(2_000)]]), 0);
+    await expect(readRecording("f", tar.subarray(0, 700), NO_JOURNAL)).rejects.toThrow(
+      /\(f\): it is a broken tar/,
+    );
   });
 
   it("shows how things were at each instant, forwards and back", async () => {

@@ -1,13 +1,19 @@
 import { fc, test } from "@fast-check/vitest";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { Asked } from "../../../src/console/asked.ts";
+import { followLog } from "../../../src/console/follow-log.ts";
 import { keysIn } from "../../../src/console/live-terminal.ts";
 import { LogText } from "../../../src/console/log-text.ts";
 import { named } from "../../../src/console/named.ts";
 import { ps, watchPs } from "../../../src/console/ps.ts";
-import { isColourful, plainScreen } from "../../../src/console/screen.ts";
+import { isColourful, plainScreen, screenOf, terminalSize } from "../../../src/console/screen.ts";
 import { structured } from "../../../src/console/structured.ts";
 import { fitted, wrapped } from "../../../src/console/table.ts";
+import { livePage } from "../../../src/console/top/live.ts";
+import { Readings } from "../../../src/console/top/readings.ts";
 import { bursts } from "../../../src/console/waterfall.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
+import type { EventObserver } from "../../../src/contracts/event-source.ts";
 import { harmless } from "../../../src/lib/harmless.ts";
 import { FakeInspection } from "../../support/fake-inspection/inspection.ts";
 
@@ -102,6 +108,77 @@ describe("watching", () => {
     expect(new Set(rows).size).toBe(rows.length);
   });
 
+  it("reads a log on when the daemon is back, and says once that it is away", async () => {
+    const asked: number[] = [];
+    const gone: string[] = [];
+    let text = "";
+    const away = blazarError("RemoteUnavailable", "ask the daemon", "it does not answer");
+    const answers = [
+      (observer: EventObserver<Uint8Array>) => {
+        observer.next(Buffer.from("before "));
+        observer.error(away);
+      },
+      (observer: EventObserver<Uint8Array>) => observer.error(away),
+      (observer: EventObserver<Uint8Array>) => {
+        observer.next(Buffer.from("after"));
+        observer.complete();
+      },
+    ];
+    const daemon: Pick<Asked, "logs"> = {
+      logs: (_id, _log, { tailBytes }) => ({
+        subscribe: (observer) => {
+          asked.push(tailBytes);
+          answers.shift()?.(observer);
+          return { unsubscribe: () => undefined };
+        },
+      }),
+    };
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const view = { id: "a", log: "vmm", tailBytes: 9, follow: true } as const;
+    const { signal } = new AbortController();
+    const listens = vi.spyOn(signal, "addEventListener");
+    const leaves = vi.spyOn(signal, "removeEventListener");
+    const watching = {
+      signal,
+      onGone: (error: Error) => void gone.push(error.message),
+    };
+    const followed = followLog(daemon, view, (bytes) => (text += Buffer.from(bytes)), watching);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await followed;
+    // what was there before is not shown twice
+    expect(asked).toEqual([9, 0, 0]);
+    expect(text).toBe("before after");
+    // an outage of hours keeps nothing for each try
+    expect(leaves.mock.calls.length).toBe(listens.mock.calls.length);
+    expect(gone).toHaveLength(1);
+    answers.push((observer) => observer.error(away));
+    await expect(followLog(daemon, { ...view, follow: false }, () => undefined, watching)).rejects.toBe(away);
+  });
+
+  it("keeps the page of top while the daemon is away, and says so on it", async () => {
+    const fake = new FakeInspection();
+    fake.startPod({ name: "web", namespace: "shop", path: "pool", containers: 1 });
+    let away = false;
+    const unless = async <T>(value: T): Promise<T> => {
+      if (away) throw blazarError("RemoteUnavailable", "ask the daemon", "it does not answer");
+      return value;
+    };
+    const readings = await Readings.begin({
+      node: () => unless(fake.node()),
+      list: () => unless(fake.list()),
+      usage: async (ids) => unless(await fake.usage(ids)),
+    });
+    const shown = () => livePage(readings, plainScreen(100, fake.now()), "cpu");
+    expect(shown()).toContain("q quit");
+    away = true;
+    await readings.next();
+    expect(shown()).toMatch(/shop\/web[\s\S]*it does not answer; waiting for it$/);
+    away = false;
+    await readings.next();
+    expect(shown()).toMatch(/shop\/web[\s\S]*q quit$/);
+  });
+
   it("says so if there is nothing", async () => {
     const view = { format: "table", all: false, namespace: undefined } as const;
     expect(await ps({ list: () => Promise.resolve([]) }, view, plainScreen(80, 0))).toBe("no sandboxes\n");
@@ -120,6 +197,15 @@ describe("texts on a terminal", () => {
     expect(isColourful(true, { TERM: "xterm", NO_COLOR: "1" })).toBe(false);
     expect(isColourful(false, {})).toBe(false);
     expect(isColourful(false, { FORCE_COLOR: "1" })).toBe(true);
+  });
+
+  it("are as wide as the terminal, or as usual where it has no size", () => {
+    const of = (isTTY: boolean, columns: number) =>
+      screenOf({ stdout: { isTTY, columns, rows: 0 } as NodeJS.WriteStream, env: {} } as never, 0).columns;
+    expect(of(true, 132)).toBe(132);
+    expect(of(true, 0)).toBe(80);
+    expect(of(false, 0)).toBe(Number.POSITIVE_INFINITY);
+    expect(terminalSize({ rows: 0, columns: 100 })).toEqual({ rows: 24, columns: 100 });
   });
 
   it("take keys by name", () => {

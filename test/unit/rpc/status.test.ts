@@ -57,4 +57,22 @@ describe("the status mapping", () => {
     controller.abort();
     expect(toServiceError(controller.signal.reason).code).toBe(status.CANCELLED);
   });
+
+  it("leaves out the middle of a message that no header could carry", () => {
+    const error = blazarError("SandboxNotFound", "look", "none", {
+      subject: "\u540d".repeat(100_000),
+      remedy: "mend it",
+    });
+    const { details } = toServiceError(error);
+    // gRPC percent-encodes it, and HTTP/2's peers take 64 KiB of headers
+    expect(encodeURI(details).length).toBeLessThan(40 * 1024);
+    expect(details).toMatch(/^cannot look .* characters\) .*; mend it$/s);
+    expect(toTtrpcStatus(error).message).toBe(details);
+  });
+
+  it("sends no half of a surrogate pair, which cannot be encoded", () => {
+    expect(encodeURI(toServiceError(new Error("a\ud800b")).details)).toContain("a%EF%BF%BDb");
+    expect(() => encodeURI(toServiceError(new Error("\u{1f600}".repeat(9_000))).details)).not.toThrow();
+    expect(() => encodeURI(toServiceError(new Error(`x${"\u{1f600}".repeat(9_000)}`)).details)).not.toThrow();
+  });
 });

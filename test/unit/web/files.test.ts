@@ -5,6 +5,7 @@ import { detailsIn } from "../../../web/model/checked.ts";
 import { EventReader } from "../../../web/model/events.ts";
 import { LogLines } from "../../../web/model/log-lines.ts";
 import { isTar, readTar } from "../../../web/model/tar.ts";
+import { sandboxesOf } from "../../../web/replay/read-file.ts";
 import { FakeInspection } from "../../support/fake-inspection/inspection.ts";
 
 function header(name: string, size: number, type = "0", prefix = ""): Uint8Array {
@@ -84,6 +85,29 @@ test.prop([fc.jsonValue()])(
     expect(detailsIn(value)).toEqual([]);
   },
 );
+
+test("a file with more sandboxes than a bundle holds is refused, and logs are read once", async () => {
+  const one = JSON.stringify({ summary: { id: "a", pod: {} }, history: [] });
+  const bundle = archive(
+    [header("x/a.json", one.length), one],
+    [header("x/b.json", one.length), one],
+    [header("x/logs/vmm.log", 3), "hey"],
+  );
+  const [first, second] = await sandboxesOf(new Uint8Array(bundle), []);
+  expect(first?.logs).toEqual({ vmm: "hey" });
+  expect(second?.logs).toBe(first?.logs);
+  const many = archive(
+    ...Array.from({ length: 501 }, (_, index) => [header(`x/${index}.json`, one.length), one] as const),
+  );
+  await expect(sandboxesOf(new Uint8Array(many), [])).rejects.toThrow("more sandboxes");
+  const listed = Buffer.from(`[${Array.from({ length: 501 }, () => one).join(",")}]`);
+  await expect(sandboxesOf(new Uint8Array(listed), [])).rejects.toThrow("more sandboxes");
+});
+
+test("JSON of any depth is no sandbox", async () => {
+  for (const text of ["[".repeat(200_000), `${"[".repeat(20_000)}${"]".repeat(20_000)}`])
+    await expect(sandboxesOf(new Uint8Array(Buffer.from(text)), [])).rejects.toThrow("it is no journal");
+});
 
 test("events are read whole, wherever the stream is cut", () => {
   const text = ': here\n\ndata: {"a":1}\n\nevent: end\ndata: over\n\ndata: half';

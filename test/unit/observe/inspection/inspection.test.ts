@@ -114,6 +114,23 @@ describe("the daemon's inspection", () => {
     await shutdown();
   });
 
+  it("takes a pod for stuck no more when its halted VMM has ended", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const { memory, inspection, troubles, create, start, stop, shutdown } = world();
+    await create();
+    await start();
+    troubles.set(memory.driver.vm("pod").identity.pid, "is stopped by a signal (state T)");
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(inspection.stuckCounts.now).toBe(1);
+    await stop();
+    expect(inspection.list()).toMatchObject([{ state: "stopped" }]);
+    expect(inspection.list()[0]?.stuck).toBeUndefined();
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(inspection.stuckCounts).toEqual({ now: 0, total: 1 });
+    await shutdown();
+  });
+
   it("takes for stuck what is much longer than usual, once that is known", async () => {
     vi.useFakeTimers({ shouldAdvanceTime: true });
     const { memory, inspection, create, start } = world({
@@ -205,6 +222,26 @@ describe("the daemon's inspection", () => {
     const { pid } = memory.driver.vm("pod").identity;
     troubles.set(pid, "is stopped by a signal (state T)");
     expect((await inspection.get("pod")).why).toContain(`Its VMM (pid ${pid}) is stopped by a signal`);
+  });
+
+  it("tells watchers whose an entry is before the entry", async () => {
+    const { inspection, create } = world();
+    const told: string[] = [];
+    inspection.watch({ entries: true }).subscribe({
+      next: (event) =>
+        told.push(event.type === "summary" ? `summary of ${event.summary.pod.name}` : event.type),
+      error: () => undefined,
+      complete: () => undefined,
+    });
+    await create();
+    expect(told.slice(0, 3)).toEqual(["reset", expect.stringMatching(/^summary of .+/), "entry"]);
+  });
+
+  it("tells the usage of each pod once, however often it is asked for", async () => {
+    const { inspection, create } = world();
+    await create();
+    expect(await inspection.usage(Array.from({ length: 10_000 }, () => "pod"))).toHaveLength(1);
+    await expect(inspection.usage(["pod", "none"])).rejects.toMatchObject({ code: "SandboxNotFound" });
   });
 
   it("tells watchers an ended pod that is forgotten", async () => {

@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -89,13 +89,30 @@ describe("the inspection socket", () => {
     });
   });
 
-  it("says what to look at where no daemon answers", async () => {
-    const client = new InspectionClient(join(await temporaryDirectory(), "none.sock"));
-    onTestFinished(() => client.close());
-    await expect(client.list()).rejects.toMatchObject({
-      code: "RemoteUnavailable",
-      message: expect.stringContaining("it does not answer; see whether blazard runs"),
-    });
+  it("answers an id of any length in a sentence that can be sent", async () => {
+    const { client } = await serve();
+    await expect(client.get("x".repeat(1_000_000))).rejects.toMatchObject({ kind: "notFound" });
+    expect(await client.list()).toHaveLength(2);
+  });
+
+  it("says why no daemon can be asked, and what to look at", async () => {
+    const directory = await temporaryDirectory();
+    const reasonAt = async (path: string) => {
+      const client = new InspectionClient(path);
+      onTestFinished(() => client.close());
+      return await client.list().catch((error: BlazarError) => `${error.code}: ${error.message}`);
+    };
+    expect(await reasonAt(join(directory, "none.sock"))).toMatch(
+      /^RemoteUnavailable: .*: there is no such socket; see whether blazard runs/,
+    );
+    const file = join(directory, "file");
+    await writeFile(file, "");
+    expect(await reasonAt(file)).toMatch(/nobody listens there; see whether/);
+    expect(await reasonAt(join(directory, "n".repeat(108)))).toMatch(/the kernel allows 107; see whether/);
+    const silent = createServer((socket) => socket.destroy());
+    onTestFinished(() => void silent.close());
+    await new Promise<void>((resolve) => silent.listen(join(directory, "silent"), resolve));
+    expect(await reasonAt(join(directory, "silent"))).toMatch(/it does not answer; see whether/);
   });
 
   it("does not offer Exec where nobody serves it", async () => {
@@ -227,6 +244,74 @@ describe("Watch", () => {
     await server.close();
     await vi.waitFor(() => expect(ends).toHaveLength(1));
     expect(ends[0]).toMatchObject({ kind: "unavailable" });
+  });
+});
+
+describe("what may be asked at once", () => {
+  it("has a bound for streams, beyond which one is refused in words", async () => {
+    const { client, inspection } = await serve();
+    const watchers = Array.from({ length: 64 }, () => listen(client.watch({ entries: true })));
+    await vi.waitFor(() => expect(inspection.watched).toHaveLength(64));
+    for (const refused of [
+      listen(client.watch({ entries: true })),
+      listen(client.logs("s1", "vmm", { tailBytes: 1, follow: true })),
+    ]) {
+      await vi.waitFor(() => expect(refused.ends).toHaveLength(1));
+      expect(refused.ends[0]).toMatchObject({
+        code: "ResourceExhausted",
+        message: expect.stringContaining("64 watchers, logs and execs already"),
+      });
+    }
+    // who only asks is not kept out
+    expect(await client.list()).toHaveLength(2);
+    watchers[0]?.leave();
+    await vi.waitFor(() => expect(inspection.left).toBe(1));
+    const next = listen(client.watch({ entries: true }));
+    await vi.waitFor(() => expect(next.events).toHaveLength(3));
+  });
+
+  it("has room again whenever an answer is taken", async () => {
+    const { client } = await serve();
+    for (let round = 0; round < 5; round++) {
+      const answers = await Promise.all(Array.from({ length: 100 }, () => client.list()));
+      expect(answers.at(-1)).toHaveLength(2);
+    }
+  });
+
+  it("has a bound for questions that ask others, until they are answered", async () => {
+    const { client, inspection } = await serve();
+    let answer = (): void => undefined;
+    const open = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const usage = inspection.usage.bind(inspection);
+    let asking = 0;
+    inspection.usage = async (ids) => {
+      asking += 1;
+      await open;
+      return await usage(ids);
+    };
+    const pending = Array.from({ length: 8 }, () => client.usage([]));
+    await vi.waitFor(() => expect(asking).toBe(8));
+    await expect(client.usage([])).rejects.toMatchObject({ code: "ResourceExhausted" });
+    answer();
+    await Promise.all(pending);
+    await vi.waitFor(async () => expect(await client.usage([])).toHaveLength(2));
+  });
+
+  it("has a bound for connections, and one that is left makes room", async () => {
+    const warnings: unknown[] = [];
+    const logger = { ...silentLogger, warn: (...about: unknown[]) => void warnings.push(about) };
+    const { path, client } = await serve({ logger });
+    const held = Array.from({ length: 128 }, () => connect(path));
+    onTestFinished(() => {
+      for (const socket of held) socket.destroy();
+    });
+    await Promise.all(held.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
+    await expect(client.list()).rejects.toMatchObject({ kind: "unavailable" });
+    expect(warnings).toHaveLength(1);
+    for (const socket of held) socket.destroy();
+    await vi.waitFor(async () => expect(await client.list()).toHaveLength(2));
   });
 });
 
