@@ -1,19 +1,20 @@
 /**
  * The last lines of a text that comes in pieces: what a machine said before it ended, or when it should have been up.
  */
-import { harmless } from "../../src/lib/harmless.ts";
-
-const KEPT_CHARACTERS = 8192;
+import { lastLines, TAIL_BYTES } from "../../src/vmm/common/last-words.ts";
 
 export class LastLines {
   private text = "";
 
   add(chunk: Buffer): void {
-    this.text = (this.text + chunk.toString("latin1")).slice(-KEPT_CHARACTERS);
+    this.text = (this.text + chunk.toString("latin1")).slice(-TAIL_BYTES);
   }
 
+  /** Harmless to a terminal. */
   last(count: number): string[] {
-    const lines = this.text.split(/[\r\n]+/).filter((line) => line.trim() !== "");
-    return lines.slice(-count).map((line) => harmless(line));
+    return lastLines(this.text)
+      .split("\n")
+      .filter((line) => line !== "")
+      .slice(-count);
   }
 }

@@ -50,9 +50,11 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 
 # the machine's /run and /tmp are not seen, but for what is needed of them
 for path in "$CHECKOUT" "$CACHE"; do overlay "/machine$path" "/newroot$path"; done
-mkdir -p "lib/modules/$RELEASE"
-mount --bind "/machine$MODULES" "lib/modules/$RELEASE"
-if [ "$KIND" = systemd ]; then
+if [ "$KIND" = plain ]; then
+  # the image has its own
+  mkdir -p "lib/modules/$RELEASE"
+  mount --bind "/machine$MODULES" "lib/modules/$RELEASE"
+else
   # the machine's: Debian's own may be too old
   mkdir -p usr/local/bin
   : > usr/local/bin/node

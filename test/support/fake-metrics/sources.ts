@@ -27,6 +27,7 @@ export const FAKE_NODE: NodeStatus = {
   now: 0,
   vmm: "qemu",
   acceleration: "tcg",
+  kvm: { state: "absent", reason: "there is no /dev/kvm", remedy: "load kvm_intel" },
   phases: {},
   stuck: 1,
   starts: {},

@@ -140,7 +140,7 @@ describe("the text of a run", () => {
     expect(await read(text, "$TERMINAL $ROWS $COLUMNS")).toBe("1 40 132");
   });
 
-  test.prop([fc.string({ unit: "binary" }).filter((word) => !word.includes("\0") && word.isWellFormed())], {
+  test.prop([fc.string({ unit: "grapheme" }).filter((word) => !word.includes("\0"))], {
     numRuns: 20,
   })("a quoted word is that word", async (word) => {
     expect((await run("sh", ["-c", `printf %s ${quoted(word)}`])).stdout).toBe(word);
@@ -182,7 +182,7 @@ describe("what an emulated host says", () => {
   it("is kept up to a bound, and cannot steer a terminal", () => {
     const lines = new LastLines();
     lines.add(Buffer.from(`${"x".repeat(20_000)}\r\n\r\none\ntwo\u001b[2J`));
-    expect(lines.last(2)).toEqual(["one", "two\\x1b[2J"]);
+    expect(lines.last(2)).toEqual(["one", "two"]);
     expect(lines.last(100)[0]?.length).toBeLessThan(10_000);
   });
 });
