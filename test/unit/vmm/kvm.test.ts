@@ -7,6 +7,7 @@ import { KVM_WORKS, type KvmFinding } from "../../../src/contracts/kvm.ts";
 import { type AccelerationChoice, AccelerationSearch } from "../../../src/vmm/common/acceleration.ts";
 import { kvmDeviceProblem, mayOpen } from "../../../src/vmm/common/kvm-device.ts";
 import { type KvmSearch, searchKvm } from "../../../src/vmm/common/kvm-search.ts";
+import { cpuOf } from "../../../src/vmm/common/templates/fingerprints.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -212,5 +213,28 @@ describe("acceleration", () => {
     expect(await search.choose()).toBe("tcg");
     expect(search.finding?.state).toBe("unwanted");
     expect(said.searches).toBe(0);
+  });
+});
+
+describe("the host's processor, which a template's guest has seen", () => {
+  const cpuinfo = [
+    "processor\t: 0",
+    ...["vendor_id\t: AuthenticAMD", "cpu family\t: 23", "model\t\t: 49", "model name\t: AMD EPYC 7R32"],
+    ...["stepping\t: 0", "microcode\t: 0x830107c", "cpu MHz\t\t: 2800.1", "flags\t\t: fpu svm", "", ""],
+  ].join("\n");
+
+  it("is another one with another model, other features or other microcode", () => {
+    const changed = [
+      ["0x830107c", "0x830107d"],
+      ["fpu svm", "fpu"],
+      ["7R32", "7R13"],
+      [": 49", ": 50"],
+    ].map(([from = "", to = ""]) => cpuOf(cpuinfo.replace(from, to)));
+    expect(new Set([cpuOf(cpuinfo), ...changed]).size).toBe(5);
+  });
+
+  it("is the same one at another clock, and beside another core", () => {
+    expect(cpuOf(cpuinfo.replace("2800.1", "1500"))).toBe(cpuOf(cpuinfo));
+    expect(cpuOf(`${cpuinfo}processor\t: 1\nmicrocode\t: 0x0\n`)).toBe(cpuOf(cpuinfo));
   });
 });
