@@ -39,7 +39,7 @@ const MOST_CPUS = 64;
 /** How long an emulated host may take until its command runs; ten times what it takes on two quiet cores. */
 export const BOOT_SECONDS: Readonly<Record<HostKind, number>> = { plain: 60, systemd: 300 };
 const MOST_BOOT_SECONDS = 3600;
-const SHELL = ["sh", "-i"];
+const SHELL = ["sh", "-c", "command -v bash > /dev/null && exec bash; exec sh -i"];
 
 /** @throws BlazarError InvalidArgument naming the option that is wrong */
 export function readHostRequest(flags: HostFlags, command: readonly string[]): HostRequest {
