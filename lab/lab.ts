@@ -3,9 +3,8 @@
  */
 import { Command } from "commander";
 import { command as runCommand } from "../setup/lib/entry.ts";
-import { prepareProduct } from "../setup/lib/product.ts";
 import { streamProgress } from "../setup/lib/progress.ts";
-import { artifacts } from "../setup/steps/artifacts.ts";
+import { ensureArtifacts } from "../setup/steps/artifacts.ts";
 import { isMisuse } from "../src/contracts/misuse.ts";
 import { BOOT_SECONDS, type HostFlags, readHostRequest } from "./emulated-host/arguments.ts";
 import { runInHost } from "./emulated-host/host.ts";
@@ -29,9 +28,8 @@ there was no machine, 64 that this command line is wrong. Signals end the machin
 
 async function host(command: readonly string[], flags: HostFlags): Promise<number> {
   const request = readHostRequest(flags, command);
-  await prepareProduct();
-  const parts = await hostParts(artifacts(), request.kind, streamProgress());
-  return runInHost(request, parts);
+  const progress = streamProgress();
+  return runInHost(request, await hostParts(await ensureArtifacts(progress), request.kind, progress));
 }
 
 function program(): Command {
