@@ -30,6 +30,8 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SIGNAL_EXIT = 128;
 /** Output may still be on its way when the command has ended. */
 const OUTPUT_MS = 10_000;
+const DEFAULT_ROWS = 24;
+const DEFAULT_COLUMNS = 80;
 /** Bytes of the word that streams end with. */
 const END_BYTES = 16;
 const BOOT = "boot an emulated host";
@@ -120,7 +122,10 @@ function pipes(machine: EmulatedMachine, end: string): Streams {
 
 function terminal(machine: EmulatedMachine, end: string): Streams {
   const { stdin, stdout } = process;
-  const resized = () => machine.stream("control").write(`size ${stdout.rows} ${stdout.columns}\n`);
+  const resized = () => {
+    const { rows, columns } = windowOf(process) ?? { rows: DEFAULT_ROWS, columns: DEFAULT_COLUMNS };
+    machine.stream("control").write(`size ${rows} ${columns}\n`);
+  };
   return {
     ended: relay(machine, "terminal", end, stdout),
     open() {
@@ -153,7 +158,8 @@ function relay(
 
 function windowOf({ stdin, stdout }: NodeJS.Process): Window | undefined {
   if (!stdin.isTTY || !stdout.isTTY) return undefined;
-  return { rows: stdout.rows, columns: stdout.columns };
+  // a terminal that nobody has told its size says 0
+  return { rows: stdout.rows || DEFAULT_ROWS, columns: stdout.columns || DEFAULT_COLUMNS };
 }
 
 /** A signal to this process; its number, as a shell tells it. */
