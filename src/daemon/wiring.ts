@@ -21,7 +21,7 @@ import { createTaskService } from "../rpc/task/service.ts";
 import { TtrpcDispatcher } from "../rpc/ttrpc/dispatcher.ts";
 import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
-import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
+import { type Core, type CoreOptions, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
@@ -29,6 +29,7 @@ import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
+import { journalDirectory, makeStateDirectories } from "./state-directories.ts";
 import { lockState } from "./state-lock.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
