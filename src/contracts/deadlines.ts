@@ -14,6 +14,10 @@ interface Deadline {
 
 /** Add a deadline here, nowhere else. */
 export const DEADLINES = {
+  kvmProbe: {
+    ms: 30_000,
+    wait: "The boot of a small guest with KVM, which shows whether KVM works. If it takes longer, VMs are emulated, and it is tried again later.",
+  },
   provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
   adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },

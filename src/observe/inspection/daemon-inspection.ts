@@ -39,7 +39,7 @@ export interface InspectionOptions {
   /** What sandboxes use, and their logs; see SandboxLooks. */
   readonly looks: Pick<Inspection, "usage" | "logs">;
   /** What the daemon is, and its pool now. */
-  readonly daemon: () => Pick<NodeStatus, "version" | "startedAt" | "vmm" | "acceleration" | "pool">;
+  readonly daemon: () => Pick<NodeStatus, "version" | "startedAt" | "vmm" | "acceleration" | "kvm" | "pool">;
   /** What a process does, if that explains why it does nothing: `"is stopped by a signal (state T)"`. */
   readonly processTrouble: (pid: number) => Promise<string | undefined>;
   readonly stuckFactor: number;

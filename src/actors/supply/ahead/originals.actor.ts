@@ -25,6 +25,8 @@ import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 const INTERVAL_MS = 250;
 const ID_BYTES = 5;
+/** Its template is not there yet; VMs are not emulated any more, because KVM works meanwhile. */
+const NO_NEWS = ["TemplateNotFound", "Unimplemented"];
 /** Forks that failed in a row. */
 const GIVE_UP_AFTER = 3;
 
@@ -145,8 +147,7 @@ export class OneOriginal implements Originals {
     const started = ports.now();
     await ports.endings.retry();
     const made = await this.makeOne(id, signal).catch((error: unknown) => {
-      // that its template is not there yet is no news
-      const expected = error instanceof BlazarError && error.code === "TemplateNotFound";
+      const expected = error instanceof BlazarError && NO_NEWS.includes(error.code);
       if (!signal.aborted && !expected)
         ports.logger.warn({ vm: id, err: error }, "an original that VMs are forked from could not be made");
       throw error;
