@@ -24,9 +24,9 @@ describe("a VM that is gone", () => {
   it("tells of nothing", async () => {
     const vm = goneVm("pod");
     const told: unknown[] = [];
-    await new Promise<void>((resolve) => {
-      vm.events.subscribe({ next: (event) => told.push(event), complete: resolve });
+    await new Promise<void>((complete, error) => {
+      vm.events.subscribe({ next: (event) => told.push(event), error, complete });
     });
-    expect([told, await vm.diagnostics(), (await vm.readLog(0)).written]).toEqual([[], "", 0]);
+    expect([told, await vm.diagnostics(), (await vm.readLog("vmm")).written]).toEqual([[], "", 0]);
   });
 });
