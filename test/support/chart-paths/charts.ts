@@ -99,8 +99,8 @@ const sandbox: KnownChart = {
 };
 
 const ORIGINS = ["warm", "fork", "clone", "boot"];
-/** A guest is looked at three times and not thirty: that is the same, and quicker. */
-const FEW_LOOKS = { ...deadlines, firstSign: deadlines.agentHello / 3 };
+/** A guest is looked at three times before each deadline and not thirty: that is the same, and quicker. */
+const FEW_LOOKS = { ...deadlines, firstSign: deadlines.copyHello / 3, agentHello: deadlines.copyHello + 1 };
 
 const vmBoot: KnownChart = {
   machine: vmBootMachine,
