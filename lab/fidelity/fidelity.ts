@@ -3,18 +3,24 @@
  *
  * A difference fails the run unless the case explains it. The last line is `N same, 0 different, M explained`.
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
-import { busyboxImage, pauseImage, volumeImage } from "../images/busybox.ts";
+import { busyboxImage, linksImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
+import { baseSpecHandlers } from "./base-spec.ts";
 import type { FidelityCase } from "./case.ts";
+import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/destinations.ts";
 import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
 import { SHARE_CASES } from "./cases/shares.ts";
 import { SIZING_CASES } from "./cases/sizing.ts";
+import { SPEC_CASES } from "./cases/spec.ts";
 import { TASK_CASES } from "./cases/task.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
@@ -30,9 +36,11 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...RESOURCE_CASES,
   ...VOLUME_CASES,
   ...SHARE_CASES,
+  ...DESTINATION_CASES,
   ...SIZING_CASES,
   ...NAMESPACE_CASES,
   ...TASK_CASES,
+  ...SPEC_CASES,
 ];
 
 export interface FidelityOptions {
@@ -53,9 +61,12 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
   const cases = FIDELITY_CASES.filter(
     ({ name, applies }) => texts.some((text) => name.includes(text)) && applies?.() !== false,
   );
+  const scratch = await mkdtemp(join(tmpdir(), "blazar-fidelity-spec-"));
+  const shims = join(dirname(dirname(program)), "deploy");
   const node = await PrivateNode.start({
     program,
     containerd: built.containerd.bin,
+    containerdConfig: await baseSpecHandlers(join(scratch, "base.json"), shims),
     prefix: "blazar-fidelity-",
   });
   const report = new FidelityReport(process.stdout);
@@ -65,6 +76,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
     await node.containerd.importImage(image);
     await node.containerd.importImage(pauseImage(image));
     await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
+    await node.containerd.importImage(linksImage(LINKS_IMAGE, image));
     const { cri, directory, containerd } = node;
     const ctr = (...args: string[]) => containerd.ctr(...args);
     const maker = { cri, image: IMAGE, directory, ctr };
@@ -73,6 +85,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
   } finally {
     await removeAllPods(node.cri).catch(() => undefined);
     await node.stop();
+    await rm(scratch, { recursive: true, force: true });
   }
 }
 
@@ -92,7 +105,7 @@ async function compare(
 
 /** What the case tells; a failure is an answer, too. */
 async function answerOf(
-  { pod: config, run }: FidelityCase,
+  { pod: config, baseSpec, run }: FidelityCase,
   handler: Handler,
   maker: PodMaker,
   shared: HandlerPod | undefined,
@@ -100,7 +113,8 @@ async function answerOf(
   let own: HandlerPod | undefined;
   try {
     const given = typeof config === "function" ? config(handler) : config;
-    if (given !== undefined) own = await HandlerPod.start(maker, handler, given);
+    if (given !== undefined || baseSpec === true)
+      own = await HandlerPod.start(maker, baseSpec === true ? `${handler}-spec` : handler, given);
     const pod = own ?? shared;
     return pod === undefined ? "there is no pod" : await run(pod);
   } catch (error) {

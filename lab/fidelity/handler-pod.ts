@@ -43,7 +43,8 @@ export class HandlerPod {
     private readonly config: PodConfig,
   ) {}
 
-  static async start(maker: PodMaker, handler: Handler, more: PodConfig = {}): Promise<HandlerPod> {
+  /** @param handler a runtime handler of the node's */
+  static async start(maker: PodMaker, handler: string, more: PodConfig = {}): Promise<HandlerPod> {
     const name = `fidelity-${++count}`;
     const logDirectory = join(maker.directory, "logs", name);
     await mkdir(logDirectory, { recursive: true });

@@ -50,6 +50,20 @@ export function volumeImage(name: string, image: ImageSpec): ImageSpec {
   };
 }
 
+/** The same image with links: to directories, to nothing, in a ring, and where a pod's own files go. */
+export function linksImage(name: string, image: ImageSpec): ImageSpec {
+  const link = (path: string, target: string): TarFile => ({ path, type: "symlink", target });
+  const layer: TarFile[] = [
+    { path: "real", type: "directory" },
+    { path: "real/deep", type: "directory" },
+    ...[link("abs", "/real"), link("rel", "real/deep"), link("chain", "abs/deep"), link("ring", "/ring")],
+    ...[link("dangling", "/not/there"), link("second", "dangling"), link("escape", "../../../../outside")],
+    ...[link("etc/hosts", "/tmp/hosts"), link("etc/hostname", "/nowhere/hostname")],
+    link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+  ];
+  return { ...image, name, layers: [...image.layers, layer] };
+}
+
 /** The image for a pod of runc to rest in, of what another image has. */
 export function pauseImage(image: ImageSpec): ImageSpec {
   return { ...image, name: PAUSE_IMAGE, process: { Entrypoint: ["/bin/sleep", "2147483647"] } };

@@ -14,6 +14,10 @@ interface Deadline {
 
 /** Add a deadline here, nowhere else. */
 export const DEADLINES = {
+  kvmProbe: {
+    ms: 30_000,
+    wait: "The boot of a small guest with KVM, which shows whether KVM works. If it takes longer, VMs are emulated, and it is tried again later.",
+  },
   provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
   adopt: { ms: 10_000, wait: "Taking over a warm VM from the pool." },
@@ -50,6 +54,14 @@ export const DEADLINES = {
   warmUp: {
     ms: 300_000,
     wait: "Rehearsing a VM of the pool, or an original, and preparing it for its first container.",
+  },
+  makeAhead: {
+    ms: 1_800_000,
+    wait: "Making one VM ahead (for the pool, or an original), from its start until it is rehearsed. Then another one is tried.",
+  },
+  drainAhead: {
+    ms: 10_000,
+    wait: "Ending the VMs that were made ahead, when memory is short or the daemon ends. What has not ended by then is left behind.",
   },
   containerCreate: { ms: 90_000, wait: "Storage, disk and the guest's part of a new container." },
   processStart: { ms: 60_000, wait: "From the start of a process until the guest has called execve." },

@@ -5,7 +5,9 @@
  * milliseconds; both may have fractions. Everything is redacted before it gets here: no secret and no value of an environment
  * variable. Strings may come from a guest: whoever shows them makes them harmless for its medium.
  */
+
 import type { EventSource } from "./event-source.ts";
+import type { KvmFinding } from "./kvm.ts";
 import type { SandboxPhase } from "./sandbox.ts";
 
 /**
@@ -143,6 +145,8 @@ export interface NodeStatus {
   readonly now: number;
   readonly vmm: string;
   readonly acceleration: string;
+  /** Undefined: it is not known yet, or the daemon does not tell. */
+  readonly kvm: KvmFinding | undefined;
   /** Sandboxes by phase. */
   readonly phases: Readonly<Record<string, number>>;
   readonly stuck: number;

@@ -5,6 +5,7 @@
  * driver, the fake one included, passes test/support/conformance/vmm.ts, and clones.ts beside it if it clones. A failed or
  * aborted `launch` leaves nothing behind: no process, no socket, no file.
  */
+import type { KvmFinding } from "./kvm.ts";
 import type { Acceleration, Vm, VmNic, VmShape, VmSpec } from "./vm.ts";
 import type { VmForks } from "./vm-forks.ts";
 
@@ -56,11 +57,24 @@ export interface AdoptedVm {
   readonly slots: readonly string[];
 }
 
+/** What a driver has found out about its VMM and this host. */
+export interface VmmFacts {
+  readonly version: string;
+  /** Of the VMs that are made now. */
+  readonly acceleration: Acceleration;
+  readonly kvm: KvmFinding;
+}
+
 export interface VmmDriver {
   /** `"qemu"`, `"fake"`, … */
   readonly name: string;
   /** Checks that the VMM is installed and what it can do; cached. Throws VmmNotInstalled, VmmFailed. */
-  probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: Acceleration }>;
+  probe(signal?: AbortSignal): Promise<VmmFacts>;
+  /**
+   * What {@link probe} has found, undefined before. A KVM that could not be used may be usable later: then VMs that are made from
+   * then on use it, and this says so.
+   */
+  readonly facts: VmmFacts | undefined;
   /** Bytes that the VMM takes beside its guest's memory, at most. Before {@link probe} is done: with any acceleration. */
   ownBytes(vcpus: number): number;
   /** Undefined where the driver cannot clone. */

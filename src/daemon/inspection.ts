@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
 import { SandboxLooks } from "../actors/sandbox/looks.ts";
 import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
-import type { NodeStatus } from "../contracts/inspection.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { fineClock } from "../lib/fine-clock.ts";
@@ -25,9 +24,6 @@ import { type Observing, refuseObserving, startObserving } from "./observing/obs
 
 /** Of package.json; see setup/lib/version.ts. */
 declare const BLAZAR_VERSION: string;
-
-/** What is told of the daemon once it is known. */
-export type DaemonFacts = Pick<NodeStatus, "vmm" | "acceleration">;
 
 /** Undefined: inspection is off. */
 export function openHistories(config: Config, logger: Logger): HistoryHub | undefined {
@@ -49,7 +45,6 @@ export class InspectionPart {
   readonly inspection: DaemonInspection;
   readonly looks: SandboxLooks;
   private readonly startedAt = Date.now();
-  private facts: DaemonFacts = { vmm: "", acceleration: "" };
   private server: InspectionServer | undefined;
   private observing: Observing | undefined;
 
@@ -70,9 +65,8 @@ export class InspectionPart {
     });
   }
 
-  async start(facts: DaemonFacts): Promise<void> {
+  async start(): Promise<void> {
     const { config, core, keeper, hub, inspection, looks, reconciler, logger } = this;
-    this.facts = facts;
     const observing = await startObserving({
       ...{ config, core, keeper, hub, inspection, logger, version: BLAZAR_VERSION },
       reconcile: () => ({ open: reconciler.open, ...reconciler.counts }),
@@ -98,9 +92,12 @@ export class InspectionPart {
   }
 
   private daemon() {
-    const { startedAt, facts, core, config } = this;
+    const { startedAt, core, config } = this;
+    const { name, facts } = core.driver;
     const pool = { warm: core.pool.size, wanted: config.pool.max };
-    return { version: BLAZAR_VERSION, startedAt, ...facts, pool };
+    const vmm = facts === undefined ? name : `${name} ${facts.version}`;
+    const { acceleration = "", kvm } = facts ?? {};
+    return { version: BLAZAR_VERSION, startedAt, vmm, acceleration, kvm, pool };
   }
 }
 

@@ -16,13 +16,16 @@ import type { Logger } from "../contracts/logger.ts";
 import { processStat } from "../lib/processes.ts";
 import type { Core } from "./core.ts";
 
-/** Resolves when every sandbox that can be taken over is known; `cleared` does when nothing else is left, with the journals that could not be undone whole. It never rejects. */
+/**
+ * Resolves when every sandbox that can be taken over is known, with how many that are; `cleared` does when nothing else is left,
+ * with the journals that could not be undone whole. It never rejects.
+ */
 export async function succeedPreviousDaemon(
   journals: string,
   core: Core,
   keeper: Pick<Keeper, "inventory" | "adopt">,
   logger: Logger,
-): Promise<{ readonly cleared: Promise<readonly string[]> }> {
+): Promise<{ readonly taken: number; readonly cleared: Promise<readonly string[]> }> {
   const { adoptable, unread, leftover } = await findSandboxes(journals, logger);
   await Promise.all(
     adoptable.map(({ path, journal }) => core.journals.track(path, Promise.resolve(journal))),
@@ -56,7 +59,7 @@ export async function succeedPreviousDaemon(
     return [];
   });
   core.sandboxes.makeAfter(cleared.then(() => undefined));
-  return { cleared };
+  return { taken: taken.length, cleared };
 }
 
 /** Processes of sandboxes that are taken over, by pid and start time, unless the keeper has them. Those that have ended are not found. */

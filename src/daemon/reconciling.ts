@@ -13,7 +13,8 @@ import { takeDirectory } from "../host/storage/own-directory.ts";
 import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
-import { type Core, journalDirectory } from "./core.ts";
+import type { Core } from "./core.ts";
+import { journalDirectory } from "./state-directories.ts";
 
 /** What the daemon drives. */
 export interface Reconciliations {

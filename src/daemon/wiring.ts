@@ -9,6 +9,7 @@ import { ImagesAhead } from "../actors/images/images-ahead.actor.ts";
 import { NO_HISTORIES } from "../contracts/history.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { VmmFacts } from "../contracts/vmm.ts";
 import { BoundedLogs } from "../host/bounded-logs.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
@@ -20,15 +21,16 @@ import { createTaskService } from "../rpc/task/service.ts";
 import { TtrpcDispatcher } from "../rpc/ttrpc/dispatcher.ts";
 import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
-import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
+import { type Core, type CoreOptions, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
-import { openSnapshots, readLower } from "./snapshots.ts";
+import { journalDirectory, makeStateDirectories } from "./state-directories.ts";
 import { lockState } from "./state-lock.ts";
+import { openSnapshots, readLower } from "./stores/snapshots.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
@@ -79,16 +81,19 @@ export async function wireDaemon(
     async start() {
       metrics.open();
       logs.start();
-      const [{ version, acceleration }, { cleared }] = await Promise.all([
-        core.driver.probe(),
-        succeedPreviousDaemon(journalDirectory(config), core, keeper, logger),
-      ]);
+      const probed = core.driver.probe();
+      probed.catch(() => undefined);
+      const { taken, cleared } = await succeedPreviousDaemon(journalDirectory(config), core, keeper, logger);
+      // pods that run need nothing new of the VMM; a node that could make none is told before it takes any
+      if (taken === 0) await probed;
       keeper.onTaskMessage((message, context) => turns.run(() => dispatcher.handleMessage(message, context)));
-      await inspection?.start({ vmm: `${core.driver.name} ${version}`, acceleration });
+      await inspection?.start();
       await controller.listen(socket);
       const vmm = core.driver.name;
-      logger.info({ socket, taskSocket, vmm, version, acceleration }, "blazard is ready");
+      logger.info({ socket, taskSocket, vmm, pods: taken }, "blazard is ready");
       const left = await cleared;
+      reconciling.start(left);
+      if (!(await canMakeVms(probed, logger))) return;
       if (config.pool.max > 0 || core.original !== undefined) {
         await makeRehearsalRoot(config, parts.busybox);
         await makeRehearsalImage(config, core.images, logger);
@@ -96,7 +101,6 @@ export async function wireDaemon(
       core.pool.start();
       await core.original?.start();
       ahead?.start();
-      reconciling.start(left);
     },
     async leave() {
       // pods are served meanwhile
@@ -117,6 +121,17 @@ export async function wireDaemon(
       await lock.release();
     },
   };
+}
+
+/** False: no pod can be started, and those that run go on. A pod's start tries it again. */
+async function canMakeVms(probed: Promise<VmmFacts>, logger: Logger): Promise<boolean> {
+  try {
+    await probed;
+    return true;
+  } catch (err) {
+    logger.error({ err }, "no VM can be made; nothing is made ahead until a restart");
+    return false;
+  }
 }
 
 /** What makes images before a pod asks for them; undefined where none are made. */

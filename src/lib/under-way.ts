@@ -3,6 +3,7 @@
  */
 export class UnderWay {
   private readonly work = new Set<Promise<unknown>>();
+  private last: Promise<unknown> = Promise.resolve();
 
   /** Starts work, and remembers it until it settles. */
   track<T>(start: () => Promise<T>): Promise<T> {
@@ -11,6 +12,17 @@ export class UnderWay {
     const forget = () => this.work.delete(promise);
     promise.then(forget, forget);
     return promise;
+  }
+
+  /** As {@link track}, but starts when what was given here before has settled. */
+  inTurn<T>(start: () => Promise<T>): Promise<T> {
+    const before = this.last;
+    const done = this.track(async () => {
+      await before;
+      return start();
+    });
+    this.last = done.catch(() => undefined);
+    return done;
   }
 
   /** Resolves when everything that is under way now has settled. Never rejects. */

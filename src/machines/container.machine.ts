@@ -5,7 +5,7 @@
  * process (execId "") and execs. containerd's view of a container is the state of its init process. A container that is taken
  * over from an earlier daemon is present from the beginning.
  */
-import { type ActorRefFrom, assign, sendParent, setup, stopChild } from "xstate";
+import { type ActorRefFrom, type AnyActorRef, assign, sendParent, setup, stopChild } from "xstate";
 import type { Deadlines } from "../contracts/deadlines.ts";
 import { SIGKILL, signalStatus } from "../lib/signals.ts";
 import { type EffectInput, promiseStub } from "./effects.ts";
@@ -97,19 +97,24 @@ const spawnFound = containerSetup.enqueueActions(({ enqueue, context }) => {
   }
 });
 
-/** A guest may say that anything has ended: what is not known is nobody's business. */
+/** A process that has ended takes nothing any more. */
+function isActive(process: AnyActorRef | undefined): process is AnyActorRef {
+  return (process?.getSnapshot() as { readonly status: string } | undefined)?.status === "active";
+}
+
+/** A guest may say that anything has ended, and as often as it likes: what is not known is nobody's business. */
 const passOn = containerSetup.enqueueActions(({ enqueue, event, self }) => {
   if (event.type !== "process.exited" && event.type !== "process.found") return;
   const id = processActorId(event.execId);
-  if (self.getSnapshot().children[id] === undefined) return;
+  if (!isActive(self.getSnapshot().children[id])) return;
   if (event.type === "process.found") return enqueue.sendTo(id, { type: "process.found" });
   enqueue.sendTo(id, { type: "process.exited", status: event.status });
 });
 
-/** Every process is told that it has ended: its machine ignores that if it has ended before. */
+/** Every process that has not ended is told that it has. */
 const loseProcesses = containerSetup.enqueueActions(({ enqueue, self }) => {
   for (const [id, child] of Object.entries(self.getSnapshot().children)) {
-    if (child !== undefined)
+    if (isActive(child))
       enqueue.sendTo(id as `process/${string}`, {
         type: "process.exited",
         status: signalStatus(SIGKILL),

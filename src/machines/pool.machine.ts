@@ -2,9 +2,11 @@
  * The life of the warm pool: empty → filling → warm → draining.
  *
  * It makes one VM at a time, in the pauses between starts; below `min` it does not wait for a pause. VMs that were taken or
- * have died are made up for. Memory pressure and shutdown drain it. Pure: the VMs are in actors/supply/pool.actor.ts.
+ * have died are made up for. Memory pressure and shutdown drain it. A VM that cannot be made or ended in time is left to itself.
+ * Pure: the VMs are in actors/supply/ahead/.
  */
 import { assign, setup } from "xstate";
+import type { Deadlines } from "../contracts/deadlines.ts";
 import { promiseStub } from "./effects.ts";
 
 export interface PoolInput {
@@ -14,6 +16,7 @@ export interface PoolInput {
   readonly max: number;
   /** Milliseconds between two looks at whether there is something to do. */
   readonly intervalMs: number;
+  readonly deadlines: Pick<Deadlines, "makeAhead" | "drainAhead">;
 }
 
 export interface PoolContext extends PoolInput {
@@ -45,15 +48,17 @@ const poolSetup = setup({
     awaitPause: promiseStub<void, { readonly urgent: boolean }>("awaitPause"),
   },
   actions: {
+    failed: assign({ failures: ({ context }) => context.failures + 1 }),
     lost: assign({
       size: ({ context }, params: { readonly count: number }) => Math.max(0, context.size - params.count),
     }),
   },
   guards: {
     full: ({ context }) => context.size >= context.max,
-    none: ({ context }) => context.max === 0,
   },
   delays: {
+    makeAhead: ({ context }) => context.deadlines.makeAhead,
+    drainAhead: ({ context }) => context.deadlines.drainAhead,
     retry: ({ context }) => context.intervalMs * 2 ** Math.min(context.failures, MOST_DOUBLINGS),
     relief: ({ context }) => context.intervalMs * 2 ** MOST_DOUBLINGS,
   },
@@ -91,16 +96,13 @@ export const poolMachine = poolSetup.createMachine({
         making: {
           invoke: {
             src: "fill",
-
             onDone: {
               target: "waiting",
               actions: assign({ size: ({ context }) => context.size + 1, failures: 0 }),
             },
-            onError: {
-              target: "pausing",
-              actions: assign({ failures: ({ context }) => context.failures + 1 }),
-            },
+            onError: { target: "pausing", actions: "failed" },
           },
+          after: { makeAhead: { target: "pausing", actions: "failed" } },
         },
         pausing: { after: { retry: "waiting" } },
       },
@@ -115,10 +117,12 @@ export const poolMachine = poolSetup.createMachine({
     draining: {
       description: "Memory is short: all warm VMs end, and none is made for a while.",
       invoke: { src: "drain", onDone: "relieved", onError: "relieved" },
+      after: { drainAhead: "relieved" },
     },
     relieved: { entry: assign({ size: 0 }), after: { relief: "empty" } },
     closing: {
       invoke: { src: "drain", onDone: "closed", onError: "closed" },
+      after: { drainAhead: "closed" },
       on: { "pool.close": {} },
     },
     closed: { type: "final", entry: assign({ size: 0 }) },

@@ -100,7 +100,7 @@ export const processMachine = setup({
       },
     },
     running: { entry: "announceStart" },
-    exited: { entry: "announceExit", on: { "process.exited": {} } },
+    exited: { type: "final", entry: "announceExit" },
   },
 });
 

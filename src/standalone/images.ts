@@ -9,7 +9,7 @@ import type { ImageStore, LayerImage } from "../contracts/images.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
-import { openSnapshots, readLower } from "../daemon/snapshots.ts";
+import { openSnapshots, readLower } from "../daemon/stores/snapshots.ts";
 import { AS_CONFIGURED, type Done, eachNamed, eachNamedOrAll, inSession } from "./by-key.ts";
 
 /** What an image is made of. */

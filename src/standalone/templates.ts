@@ -9,7 +9,7 @@ import type { BuiltTemplate, Template, TemplateStore } from "../contracts/templa
 import type { VmShape } from "../contracts/vm.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
-import { openTemplateStore } from "../daemon/template-store.ts";
+import { openTemplateStore } from "../daemon/stores/template-store.ts";
 import { LocalTemplateStore } from "../host/templates/template-store.ts";
 import type { GuestHello } from "../protocol/guest/messages.ts";
 import { AS_CONFIGURED, type Done, eachNamed, eachNamedOrAll, inSession } from "./by-key.ts";

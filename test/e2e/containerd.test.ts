@@ -1,7 +1,6 @@
 /** Pods in microVMs through the real containerd, as kubelet would ask for them. */
 import { execFile } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -52,7 +51,7 @@ describe("a pod", () => {
 
     const line = await node.waitForLog(one, "kernel");
     expect(line.stream).toBe("stdout");
-    expect(line.text).not.toContain(release());
+    expect(line.text).toMatch(/^kernel 6\.1\./);
     expect((await node.waitForLog(one, "oops")).stream).toBe("stderr");
 
     const bootId = "cat /proc/sys/kernel/random/boot_id";

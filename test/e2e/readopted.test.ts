@@ -89,4 +89,17 @@ describe("a daemon that is started after another one died", () => {
     await write("third");
     await until("the third state", async () => ((await shown()) === "third" ? true : undefined));
   });
+
+  it("is ready also where no VM can be made, and a new pod is told so", async () => {
+    const pod = await node.runPod();
+    const container = await node.startContainer(pod, "exec sleep 1000");
+    await node.node.restartBlazard({ config: { vmm: { binary: "/nowhere/qemu" } } });
+    expect((await node.exec(container, "echo on; exit 6")).code).toBe(6);
+    await expect(node.runPod()).rejects.toThrow("/nowhere/qemu");
+    await node.node.restartBlazard({ config: {} });
+    expect((await node.exec(container, "echo on; exit 7")).code).toBe(7);
+    expect(
+      (await node.exec(await node.startContainer(await node.runPod(), "exec sleep 1000"), "exit 8")).code,
+    ).toBe(8);
+  });
 });

@@ -28,7 +28,9 @@ const FILE_NAME = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
 
 /** Mounts the hierarchy and enables the controllers for containers. */
 export function mountCgroups(): void {
-  const result = sys.mount("cgroup2", CGROUPS, "cgroup2", sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC, null);
+  // nsdelegate: a container that may mount its hierarchy cannot write its own limits there
+  const flags = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
+  const result = sys.mount("cgroup2", CGROUPS, "cgroup2", flags, "nsdelegate");
   if (result === -sys.EBUSY) return;
   check(result, "mount the cgroups", CGROUPS);
   for (const controller of CONTROLLERS) {

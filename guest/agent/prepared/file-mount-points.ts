@@ -35,7 +35,8 @@ export function removeFileMountPoints(upper: string): void {
 }
 
 /**
- * Whether they can stay: each is mounted over, and the image's /etc is a directory like the one that was made.
+ * Whether they can stay: each is mounted over, the image has nothing but files in their places, and its /etc is a directory
+ * like the one that was made.
  * @param covered destinations in the container that the sandbox's files are mounted at
  */
 export function fileMountPointsFit(lower: readonly string[], covered: ReadonlySet<string>): boolean {
@@ -47,6 +48,11 @@ export function fileMountPointsFit(lower: readonly string[], covered: ReadonlySe
   const stat = sys.lstat(directory);
   if (typeof stat === "number" || stat.mode !== (sys.S_IFDIR | MODE) || stat.uid !== 0 || stat.gid !== 0)
     return false;
+  // an upper file would hide a link or a directory of the image
+  for (const name of NAMES) {
+    const there = sys.lstat(`${directory}/${name}`);
+    if (typeof there !== "number" && (there.mode & sys.S_IFMT) !== sys.S_IFREG) return false;
+  }
   const attributes = sys.llistxattr(directory);
   return attributes === 0 || attributes === -sys.EOPNOTSUPP;
 }

@@ -32,8 +32,9 @@ export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevice
   check(sys.chdir("/"), "enter the container's root", "/");
 
   const points = new MountPoints();
-  for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
   for (const mount of pending) attach(points, mount);
+  // after the mounts: a volume at /etc would cover these files
+  for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
   if (!mapped) makeNodes(points, root, hasDevices);
   else bindNodes(points, nodes, hasDevices);
   writeSysctls(root.sysctl);

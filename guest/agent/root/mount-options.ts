@@ -78,7 +78,6 @@ const IGNORED: ReadonlySet<string> = new Set([
   "noauto",
   "user",
   "nouser",
-  "tmpcopyup",
   "notmpcopyup",
   "_netdev",
   "loop",

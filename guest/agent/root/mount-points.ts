@@ -10,6 +10,9 @@ import { check, failure } from "../../../native/runtime/check.ts";
 
 const RESOLVE = sys.RESOLVE_IN_ROOT | sys.RESOLVE_NO_MAGICLINKS;
 
+/** As the kernel's own (path_resolution(7)): an image's links may lead in a ring. */
+const MAX_LINKS = 40;
+
 /** The arguments of mount(2), but for the target. */
 export interface Filesystem {
   readonly type: string;
@@ -75,31 +78,51 @@ export class MountPoints {
     sys.close(directory);
   }
 
-  private create(path: string, directory: boolean): number {
+  private create(path: string, directory: boolean, links = 0): number {
+    if (links > MAX_LINKS) return -sys.ELOOP;
     const parts = path.split("/").filter((part) => part !== "" && part !== ".");
     const name = parts.pop() ?? ".";
     const parent = `/${parts.join("/")}`;
     let made = this.createPart(parent, name, directory);
     if (made === -sys.ENOENT && parts.length > 0) {
       // tried second, because usually only the last part is missing
-      const above = this.create(parent, true);
+      const above = this.create(parent, true, links);
       if (above < 0) return above;
       sys.close(above);
       made = this.createPart(parent, name, directory);
     }
-    return made < 0 ? made : sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    if (made < 0 && made !== -sys.EEXIST) return made;
+    // nothing was found at the path: a link that exists there has a target that is missing, and that is what has to be made
+    const target = made === -sys.EEXIST ? this.linkAt(parent, name) : undefined;
+    if (target === undefined) return sys.openat2(this.root, path, sys.O_PATH, 0, RESOLVE);
+    return this.create(target.startsWith("/") ? target : `${parent}/${target}`, directory, links + 1);
+  }
+
+  /** The target of a link; undefined if it is none. */
+  private linkAt(parent: string, name: string): string | undefined {
+    let target: string | number = -sys.ENOENT;
+    this.inParent(parent, () => {
+      target = sys.readlink(name);
+      return 0;
+    });
+    return typeof target === "string" ? target : undefined;
   }
 
   private createPart(parent: string, name: string, directory: boolean): number {
+    return this.inParent(parent, () => {
+      if (directory) return sys.mkdir(name, 0o755);
+      const fd = sys.open(name, sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW, 0o644);
+      if (fd >= 0) sys.close(fd);
+      return fd;
+    });
+  }
+
+  /** Runs `action` with a directory of the root as the working directory; -errno if there is none. */
+  private inParent(parent: string, action: () => number): number {
     const at = sys.openat2(this.root, parent, sys.O_PATH | sys.O_DIRECTORY, 0, RESOLVE);
     if (at < 0) return at;
-    let result = sys.fchdir(at);
-    if (result >= 0) {
-      result = directory
-        ? sys.mkdir(name, 0o755)
-        : sys.open(name, sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW, 0o644);
-      if (!directory && result >= 0) sys.close(result);
-    }
+    const entered = sys.fchdir(at);
+    const result = entered < 0 ? entered : action();
     sys.close(at);
     sys.chdir("/");
     return result;

@@ -23,12 +23,13 @@ export class PartWriter {
     this.root = check(sys.open(root, sys.O_PATH | sys.O_DIRECTORY), "open the volumes", root);
   }
 
-  write(volume: string, part: VolumePart): void {
+  /** @param keeps what is there of a directory's name stays as it is: a container has made it */
+  write(volume: string, part: VolumePart, keeps: boolean): void {
     const path = part.path === "" ? volume : `${volume}/${checkedVolumePath(part.path)}`;
     const slash = path.lastIndexOf("/");
     this.enter(path.slice(0, Math.max(0, slash)), path);
     const name = path.slice(slash + 1);
-    if (part.type === "directory") writeDirectory(name, part, path);
+    if (part.type === "directory") writeDirectory(name, part, path, keeps);
     else if (part.type === "link") writeLink(name, part, path);
     else writeFile(name, part, path);
   }
@@ -56,8 +57,9 @@ function enterBelow(root: number, parent: string, path: string): void {
   check(entered, OPERATION, path);
 }
 
-function writeDirectory(name: string, { mode, uid, gid }: VolumePart, path: string): void {
+function writeDirectory(name: string, { mode, uid, gid }: VolumePart, path: string, keeps: boolean): void {
   const made = sys.mkdir(name, 0o700);
+  if (made === -sys.EEXIST && keeps) return;
   if (made !== -sys.EEXIST) check(made, OPERATION, path);
   const fd = check(sys.open(name, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW), OPERATION, path);
   own(fd, mode, uid, gid, path);

@@ -30,7 +30,7 @@ export class Volumes {
       for (const { name, bytes, parts } of volumes) {
         checkedVolumeName(name);
         if (bytes !== undefined) this.mountMemory(name, bytes);
-        for (const part of parts) writer.write(name, part);
+        for (const part of parts) writer.write(name, part, this.memories.has(name) && part.path !== "");
       }
     } finally {
       writer.close();

@@ -250,6 +250,32 @@ export const TASK_CASES: readonly FidelityCase[] = [
       }, SLEEP),
   },
   {
+    name: "task: the list of processes has an exec's id as its caller has given it, and no other exec may have it",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const exec = pod.ctr("tasks", "exec", "--exec-id", "my.exec-1", id, "sh", "-c", "sleep 3; exit 3");
+        const end = failureOf(exec);
+        const list = async () => (await pod.ctr("tasks", "ps", id)).match(/exec_id:"[^"]*"/g) ?? [];
+        const during = await until("the exec in the list", async () => {
+          const found = await list();
+          return found.length > 0 ? found.join(" ") : undefined;
+        });
+        const second = await failureOf(pod.ctr("tasks", "exec", "--exec-id", "my.exec-1", id, "true"));
+        await end;
+        return `${during}, a second one: ${second}, then ${(await list()).length}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: the list of processes has what a container's own have started",
+    explained:
+      "processes that only the guest knows have no number on the host: those of containerd are listed",
+    run: (pod) =>
+      pod.during(async (id) => {
+        await pod.execIn(id, "until pidof sleep; do sleep 0.1; done");
+        return processList(pod, id);
+      }, "sleep 1000 & wait"),
+  },
+  {
     name: "task: an exec that takes too long is killed",
     run: (pod) =>
       pod.during(async (id) => {

@@ -171,6 +171,20 @@ export const VOLUME_CASES: readonly FidelityCase[] = [
     }),
   },
   {
+    name: "a part of an emptyDir in memory that an init container has given away",
+    run: withKubelet(async (pod, kubelet) => {
+      const directory = await kubelet.emptyDir("cache", 1024 * 1024);
+      const script = "mkdir -m 750 /m/theirs; chown 1000:2000 /m/theirs; echo made > /m/file; echo ready";
+      const first = await pod.run(script, { mounts: [bind(directory, "/m")] });
+      const part = await kubelet.part(directory, "theirs", "main");
+      const second = await pod.run("stat -c '%a %u:%g' /p; echo mine > /p/x && cat /p/x", {
+        ...NONROOT,
+        mounts: [bind(part, "/p")],
+      });
+      return `${first} ${second}`;
+    }),
+  },
+  {
     name: "an emptyDir in memory at /dev/shm",
     run: withKubelet(async (pod, kubelet) => {
       const directory = await kubelet.emptyDir("shm", 128 * 1024 * 1024);

@@ -41,7 +41,8 @@ import { PodConnection } from "./pod-connection.ts";
 import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
-import { VmBoot, type VmBootPorts } from "./vm-boot.actor.ts";
+import { VmBoot } from "./vm-boot.actor.ts";
+import type { VmBootPorts } from "./vm-boot-options.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
   readonly deadlines: VmBootPorts["deadlines"];

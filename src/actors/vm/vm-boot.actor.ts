@@ -5,63 +5,23 @@
  * way to a VM begins only when the one before, which was too late, has been undone. It ends as a {@link GuestVm}.
  */
 import type { Observable } from "rxjs";
-import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import type { Histories, SandboxHistory } from "../../contracts/history.ts";
-import type { Logger } from "../../contracts/logger.ts";
-import type { Cgroups } from "../../contracts/storage.ts";
-import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
+import type { SandboxHistory } from "../../contracts/history.ts";
+import type { Vm, VmSource } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { monotonicNow } from "../../lib/deadline-timer.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import type { Examination, Fallback, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
-import type { TextCodec } from "../../protocol/wire/json.ts";
 import { asStep } from "../as-step.ts";
-import { GuestLink, type GuestTraffic } from "../guest/link.ts";
-import { type GuestSetUp, type GuestSetUpPorts, type GuestSpec, setUpGuest } from "../guest/setup.ts";
-import type { HeldResources } from "../resources/held.ts";
+import { GuestLink } from "../guest/link.ts";
+import { type GuestSetUp, setUpGuest } from "../guest/setup.ts";
 import { Claim } from "../supply/claim.ts";
-import type { VmSupply, WantedVm } from "../supply/vm-supply.ts";
 import { vmmEvents$ } from "./chart-events.ts";
 import { Examiner } from "./examiner.ts";
 import { GuestVm, isProcess, type PreparedDisk, preparedDiskPath } from "./guest-vm.ts";
 import { OneConnection } from "./one-connection.ts";
-import { type PlacePorts, type Shares, type VmPlace, VmPlaces } from "./place.ts";
-
-/** What making VMs needs of the host. */
-export interface VmBootPorts extends GuestSetUpPorts, PlacePorts {
-  readonly deadlines: Deadlines;
-  /** As {@link VmmDriver.launch}. */
-  readonly launch: (spec: VmSpec, signal: AbortSignal) => Promise<Vm>;
-  /** Id of the disk that a clone has from its template; undefined = none. */
-  readonly templateDisk: string | undefined;
-  readonly cgroups: Pick<Cgroups, "enter">;
-  /** Absolute; for disks of VMs that have no container yet. */
-  readonly scratchDirectory: string;
-  /** Identifies this life of the daemon to agents. */
-  readonly session: string;
-  readonly text: TextCodec;
-  /** As {@link GuestLinkOptions.traffic}. */
-  readonly traffic?: GuestTraffic;
-  readonly histories: Histories;
-}
-
-/** What the VM shall be. */
-export interface VmBootOptions {
-  /** The sandbox's id, or the name of a VM of the pool; the keeper's name for a VM that is started. */
-  readonly id: string;
-  readonly wanted: WantedVm;
-  /** What the guest is told when it is set up. */
-  readonly guest: GuestSpec;
-  readonly shares: Shares;
-  /** Connects the VM to the pod's network; undefined = it has none. */
-  readonly connectNetwork: ((vm: GuestVm) => Promise<void>) | undefined;
-  /** The VM is the owner's and connected: changes of its network are the guest's to know from now on. */
-  readonly followNetwork?: () => void;
-  readonly resources: HeldResources;
-  readonly supply: VmSupply;
-  readonly logger: Logger;
-}
+import { type VmPlace, VmPlaces } from "./place.ts";
+import type { VmBootOptions, VmBootPorts } from "./vm-boot-options.ts";
 
 /** A warm guest that takes longer for its set-up is given up and another VM taken. */
 const WARM_SET_UP_MS = 2_000;
@@ -73,7 +33,6 @@ export class VmBoot {
   private readonly claim: Claim;
   private readonly examiner = new Examiner();
   private readonly underWay = new UnderWay();
-  private last: Promise<unknown> = Promise.resolve();
   private readonly places: VmPlaces;
   /** `cgroup.procs` files that the VMM belongs into. */
   private procs: readonly string[] = [];
@@ -110,17 +69,17 @@ export class VmBoot {
 
   /** Takes a warm VM or waits for a turn. */
   acquire(fresh: boolean, signal: AbortSignal): Promise<{ origin: VmOrigin }> {
-    return this.afterwards(async () => ({ origin: (await this.claim.acquire(fresh, signal)).origin }));
+    return this.underWay.inTurn(async () => ({ origin: (await this.claim.acquire(fresh, signal)).origin }));
   }
 
   /** Makes a warm VM the owner's. */
   adopt(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.afterwards(() => this.adoptSteps(signal));
+    return this.underWay.inTurn(() => this.adoptSteps(signal));
   }
 
   /** Starts a copy of the original's process. */
   fork(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.afterwards(async () => {
+    return this.underWay.inTurn(async () => {
       const { original } = this.claim.fresh;
       if (original === undefined) throw this.missing("fork a VM", "there is no original");
       const sourceWith = (disk: PreparedDisk | undefined) =>
@@ -131,7 +90,7 @@ export class VmBoot {
 
   /** Starts a clone of the template that was granted. */
   clone(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.afterwards(async () => {
+    return this.underWay.inTurn(async () => {
       const { lease } = this.claim.fresh;
       if (lease === undefined) throw this.missing("clone a VM", "there is no template");
       const template = lease.template.directory;
@@ -140,11 +99,11 @@ export class VmBoot {
   }
 
   boot(signal: AbortSignal): Promise<{ pid: number }> {
-    return this.afterwards(() => this.start(() => ({ kind: "boot" }), signal));
+    return this.underWay.inTurn(() => this.start(() => ({ kind: "boot" }), signal));
   }
 
   connectAgent(signal: AbortSignal): Promise<void> {
-    return this.afterwards(async () => {
+    return this.underWay.inTurn(async () => {
       const vm = this.running;
       const { logger } = this.options;
       const { session, text, traffic } = this.ports;
@@ -186,7 +145,7 @@ export class VmBoot {
 
   /** Sets the guest up, unless that was done ahead, and waits for what goes on beside it. */
   setUpGuest(signal: AbortSignal): Promise<void> {
-    return this.afterwards(async () => {
+    return this.underWay.inTurn(async () => {
       const vm = this.running;
       const { guestSetup } = this.ports.deadlines;
       this.settingUp ??= this.setUp(vm.liveLink, guestSetup, signal);
@@ -270,17 +229,6 @@ export class VmBoot {
   private get running(): GuestVm {
     if (this.vm !== undefined) return this.vm;
     throw blazarError("VmmExited", "reach the VMM", "it does not run", { subject: this.id });
-  }
-
-  /** Runs an effect when the one before has come to its end. */
-  private afterwards<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.last;
-    const done = this.underWay.track(async () => {
-      await before;
-      return work();
-    });
-    this.last = done.catch(() => undefined);
-    return done;
   }
 
   private async adoptSteps(signal: AbortSignal): Promise<{ pid: number }> {

@@ -72,7 +72,7 @@ export const CONFIG_SCHEMA = {
     acceleration: word(
       ["auto", "kvm", "tcg"],
       "auto",
-      "`auto` boots a guest with KVM once to find out whether KVM works. If it does not, VMs are emulated (`tcg`).",
+      "`auto` boots a guest with KVM once to find out whether KVM works. If it does not, VMs are emulated (`tcg`), and it is tried again later ([operations.md](operations.md#why-are-guests-emulated)).",
     ),
     vcpus: count(1, 255, 1, "Virtual processors of a sandbox without a CPU limit."),
     memory: size("256M", "Guest memory of a sandbox without a memory limit.", LEAST_MEMORY_BYTES),

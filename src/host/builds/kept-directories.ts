@@ -10,17 +10,14 @@
  * know what is in a directory, nor who holds it.
  */
 import { randomBytes } from "node:crypto";
-import type { Stats } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { makeDirectories } from "../../lib/directories.ts";
+import { distrusted, makeDirectories } from "../../lib/directories.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
 const TEMPORARY = /^\.(new|old)-[0-9a-f]{6}$/;
 const BLOCK_BYTES = 512;
-const OTHERS_WRITE = 0o002;
-const GROUP_WRITES = 0o020;
 
 export class KeptDirectories {
   private trusted = false;
@@ -149,7 +146,7 @@ export class KeptDirectories {
     if (this.trusted) return;
     const found = await this.read(() => stat(this.root));
     if (found === undefined) return;
-    const reason = distrust(found);
+    const reason = distrusted(found);
     if (reason !== undefined) {
       const about = { subject: this.root, remedy: "name a directory that only its owner may write to" };
       throw blazarError("HostResource", "use a store's directory", reason, about);
@@ -168,15 +165,6 @@ export class KeptDirectories {
       });
     }
   }
-}
-
-/** Why nothing in it can be trusted; undefined if it can. */
-function distrust(directory: Stats): string | undefined {
-  const { uid, gid, mode } = directory;
-  if (!directory.isDirectory()) return "it is no directory";
-  if (uid !== 0 && uid !== process.geteuid?.()) return `it belongs to user ${uid}`;
-  const writers = gid === 0 ? OTHERS_WRITE : OTHERS_WRITE | GROUP_WRITES;
-  return (mode & writers) === 0 ? undefined : "others may write to it";
 }
 
 /** Undefined for ENOENT; throws everything else. */

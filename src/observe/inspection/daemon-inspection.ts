@@ -5,7 +5,7 @@
  */
 
 import { chartOfKey } from "../../charts/names.ts";
-import { blazarError } from "../../contracts/errors.ts";
+import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { EventSource } from "../../contracts/event-source.ts";
 import type {
   ChartDefinition,
@@ -39,7 +39,7 @@ export interface InspectionOptions {
   /** What sandboxes use, and their logs; see SandboxLooks. */
   readonly looks: Pick<Inspection, "usage" | "logs">;
   /** What the daemon is, and its pool now. */
-  readonly daemon: () => Pick<NodeStatus, "version" | "startedAt" | "vmm" | "acceleration" | "pool">;
+  readonly daemon: () => Pick<NodeStatus, "version" | "startedAt" | "vmm" | "acceleration" | "kvm" | "pool">;
   /** What a process does, if that explains why it does nothing: `"is stopped by a signal (state T)"`. */
   readonly processTrouble: (pid: number) => Promise<string | undefined>;
   readonly stuckFactor: number;
@@ -52,6 +52,9 @@ const MINUTE_MS = 60_000;
 const PLAIN_KINDS: ReadonlySet<string> = new Set([
   ...["invalidArgument", "notFound", "alreadyExists", "failedPrecondition", "unimplemented"],
 ]);
+/** The same: a kernel's answers to what was asked for, which no wait and no shortage would change. */
+const PLAIN_ERRNOS =
+  /\((EACCES|EEXIST|EINVAL|EISDIR|ELOOP|ENAMETOOLONG|ENODEV|ENOENT|ENOEXEC|ENOTDIR|ENXIO|EOVERFLOW|EPERM|EROFS)\)/;
 
 export class DaemonInspection implements Inspection {
   readonly figures = new Figures();
@@ -207,7 +210,7 @@ export class DaemonInspection implements Inspection {
 
   private explain(record: SandboxRecord, error: unknown): string {
     const kind = (error as { readonly kind?: string }).kind ?? "internal";
-    if (PLAIN_KINDS.has(kind)) return "";
+    if (PLAIN_KINDS.has(kind) || PLAIN_ERRNOS.test(reasonOf(error))) return "";
     return whyLine(record.entries.all, this.options.shortages.list(), chartOfKey);
   }
 

@@ -93,6 +93,8 @@ export class Metrics {
   private tellSandboxes(node: NodeStatus, sandboxes: readonly SandboxSummary[]): void {
     const { store } = this;
     const { version, vmm, acceleration } = node;
+    // a KVM that works later is another label
+    store.clear("blazar_build_info");
     store.set("blazar_build_info", { version, vmm, acceleration }, 1);
     for (const phase of Object.keys(PHASES))
       store.set("blazar_sandboxes", { phase }, sandboxes.filter((each) => each.phase === phase).length);

@@ -20,6 +20,14 @@ const CGROUP_FILESYSTEMS = new Set(["cgroup", "cgroup2"]);
 const SANDBOX_FILES = new Set(["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
 const SHARED_MEMORY = "/dev/shm";
 const HOST_SHARED_MEMORY = "/dev/shm";
+const DEVICES = "/dev";
+/** What a container may have in place of the kernel's, as under runc: a view of its limits (lxcfs), and checkpoints. */
+const IN_PROC = new Set(
+  [
+    ...["cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime"],
+    ...["sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"],
+  ].map((name) => `/proc/${name}`),
+);
 const BIDIRECTIONAL = new Set(["shared", "rshared"]);
 const FROM_HOST = new Set(["slave", "rslave"]);
 const IDMAPPED = new Set(["idmap", "ridmap"]);
@@ -51,10 +59,12 @@ class Translation implements TranslatedMounts {
 
   add(mount: OciMount, field: string): void {
     const options = atMost(mount.options ?? [], 64, `${field}.options`);
-    if (!mount.destination.startsWith("/"))
-      throw invalidSpec(`${field}.destination`, `"${mount.destination}" is not an absolute path`);
-    const destination = path.posix.resolve(mount.destination);
     const type = mount.type ?? "";
+    const destination = this.destinationOf(mount.destination, type, `${field}.destination`);
+    if (options.includes("tmpcopyup")) {
+      const reason = `the ${type} at ${destination} begins as a copy of what the image has there`;
+      throw unsupportedSpec(`${field}.options: tmpcopyup`, reason, "let the container copy it");
+    }
     const isBind = type === "bind" || options.includes("bind") || options.includes("rbind");
     if (isBind) return this.addBind(mount, { destination, options, field });
     if (mapsIds(mount, options)) {
@@ -70,11 +80,29 @@ class Translation implements TranslatedMounts {
     }
   }
 
+  /** As runc reads it: a relative one is below "/". */
+  private destinationOf(given: string, type: string, field: string): string {
+    const destination = path.posix.resolve("/", given);
+    if (given === "" || destination === "/")
+      throw invalidSpec(field, `"${given}" is the container's root, which a mount would cover`);
+    if (isInProc(destination) && !IN_PROC.has(destination) && !(destination === "/proc" && type === "proc"))
+      throw invalidSpec(field, `"${given}" is in /proc, where only what the kernel says counts`);
+    if (!given.startsWith("/"))
+      this.warnings.push(`${field} "${given}" is not an absolute path: it is taken for ${destination}`);
+    return destination;
+  }
+
   private addBind(mount: OciMount, { destination, options, field }: Place): void {
     const source = mount.source ?? "";
     if (!source.startsWith("/"))
       throw invalidSpec(`${field}.source`, `"${source}" is not an absolute path of the host`);
     if (isOfSandbox(source, destination)) return;
+    if (path.posix.resolve(source) === DEVICES && destination === DEVICES) {
+      this.warnings.push(
+        "the devices of the host's /dev are not in the guest: the container has a /dev of its own",
+      );
+      return;
+    }
     if (isSharedMemory(source, destination)) {
       // a tmpfs at this place is the sandbox's shared memory in the guest
       const usual = ["nosuid", "noexec", "nodev", "mode=1777"];
@@ -148,6 +176,10 @@ const IN_SANDBOX = /\/io\.containerd\.grpc\.v1\.cri\/sandboxes\/[^/]+\/[^/]+$/;
 function isSharedMemory(source: string, destination: string): boolean {
   if (destination !== SHARED_MEMORY) return false;
   return source === HOST_SHARED_MEMORY || (source.endsWith("/shm") && IN_SANDBOX.test(source));
+}
+
+function isInProc(destination: string): boolean {
+  return destination === "/proc" || destination.startsWith("/proc/");
 }
 
 function mapsIds({ uidMappings, gidMappings }: OciMount, options: readonly string[]): boolean {

@@ -4,7 +4,9 @@
  */
 import { reasonOf } from "../../contracts/errors.ts";
 import type { NodeStatus } from "../../contracts/inspection.ts";
+import type { KvmFinding } from "../../contracts/kvm.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
+import type { VmSpec } from "../../contracts/vm.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import type { Parts } from "../../daemon/parts.ts";
 
@@ -36,6 +38,8 @@ export interface HostView {
   which(program: string): Promise<string | undefined>;
   /** Of the file system that the path is on, or will be on; undefined if there is none. */
   freeBytes(path: string): Promise<number | undefined>;
+  /** What is wrong with /dev/kvm for VMMs of this user (undefined: this process's); undefined: nothing. */
+  kvmProblem(user: VmSpec["user"]): Promise<KvmFinding | undefined>;
   /** Whether somebody answers on a unix socket. */
   answers(socket: string): Promise<boolean>;
 }

@@ -34,24 +34,22 @@ export const HOST_CHECKS: Readonly<Record<string, Check>> = {
   "icmp echo": pingGroups,
 };
 
+/** What the daemon has found out by booting a guest; without one, what can be seen of the device. */
 async function kvm({ host, config, daemon }: Parameters<Check>[0]): Promise<Finding[]> {
   const wanted = config.vmm.acceleration;
   if (wanted === "tcg") return [note("kvm", "vmm.acceleration is tcg: guests are emulated")];
-  const name = "/dev/kvm";
-  const usable = (await host.may(name, "read")) && (await host.may(name, "write"));
-  if (usable && daemon?.node.acceleration === "tcg")
-    return [
-      note(
-        "kvm",
-        `${name} is there, but no guest boots with it: guests are emulated`,
-        "see the daemon's log",
-      ),
-    ];
-  if (usable) return [ok("kvm", `${name} can be used`)];
-  const text = `${name} is not there, or cannot be used`;
-  const remedy = "load kvm_intel or kvm_amd; in a VM, have nested virtualization turned on";
-  if (wanted === "kvm") return [fault("kvm", text, `${remedy}; or set vmm.acceleration to auto`)];
-  return [note("kvm", `${text}: guests are emulated, about fifteen times slower`, remedy)];
+  const { first_uid: first } = config.vmm;
+  const user = host.uid === 0 ? { uid: first, gid: first } : undefined;
+  const found = daemon?.node.kvm ?? (await host.kvmProblem(user));
+  if (found === undefined)
+    return [ok("kvm", "VMMs can open /dev/kvm; the daemon's start shows whether a guest boots with it")];
+  const { state, reason, remedy } = found;
+  if (state === "works") return [ok("kvm", "guests boot with it")];
+  if (state === "unwanted") return [note("kvm", "the daemon does not look for it: guests are emulated")];
+  if (wanted === "kvm")
+    return [fault("kvm", `${state}: ${reason}`, `${remedy}; or set vmm.acceleration to auto`)];
+  const slow = "Guests are emulated, about fifteen times slower";
+  return [note("kvm", `${state}: ${reason}. ${slow}`, remedy)];
 }
 
 async function cgroups({ host }: Parameters<Check>[0]): Promise<Finding[]> {

@@ -4,6 +4,7 @@
 import { access, constants, readdir, readFile, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { connectUnix } from "../../lib/unix-socket.ts";
+import { kvmDeviceProblem } from "../../vmm/common/kvm-device.ts";
 import type { HostView } from "./check.ts";
 
 const MODES = { read: constants.R_OK, write: constants.W_OK, execute: constants.X_OK } as const;
@@ -27,6 +28,7 @@ export const NODE_HOST: HostView = {
       if (each === dirname(each)) return undefined;
     }
   },
+  kvmProblem: (user) => kvmDeviceProblem(user),
   answers: (socket) =>
     connectUnix(socket).then(
       (connection) => {

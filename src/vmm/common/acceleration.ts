@@ -1,115 +1,74 @@
 /**
- * KVM or emulation: found out by booting a guest, because a /dev/kvm that opens does not mean a KVM that works.
+ * KVM or emulation, as the operator wants it and the host has it.
  *
- * `auto` boots once under KVM until the agent speaks. If that fails, VMs are emulated, and one warning says why. The answer is
- * kept in the cache and holds for this VMM, kernel, initramfs and boot of the host. With `kvm`, a KVM that does not work is an
- * error. It starts nothing itself; the boot is the caller's.
+ * `auto` emulates where KVM does not work, says once why, and looks again later unless the answer is final: a module may be
+ * loaded, a device be given to its group, a host be less busy. With `kvm`, a KVM that does not work is an error.
  */
-import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { access, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { blazarError } from "../../contracts/errors.ts";
+import { KVM_UNWANTED, type KvmFinding } from "../../contracts/kvm.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Acceleration } from "../../contracts/vm.ts";
-import { makeDirectories } from "../../lib/directories.ts";
+import { isFinal } from "./kvm-search.ts";
 
 /** What the operator asks for. */
 export type AccelerationChoice = "auto" | Acceleration;
 
-const KVM_DEVICE = "/dev/kvm";
 const SLOW = "VMs are emulated in software (TCG), which is several times slower";
+/** From one look at KVM to the next: each pause is twice the one before. */
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 16 * 60_000;
 
-export interface AccelerationProbe {
+export interface AccelerationOptions {
   readonly choice: AccelerationChoice;
-  /** All that the answer depends on: version of the VMM, paths of kernel and initramfs. */
-  readonly version: string;
-  readonly images: readonly string[];
-  readonly cacheDirectory: string;
   readonly logger: Logger;
-  /** Boots a guest under KVM until its agent speaks; rejects if it does not. */
-  readonly bootWithKvm: () => Promise<void>;
-  /** Default /dev/kvm. */
-  readonly device?: string;
+  /** Looks for KVM now; never rejects (kvm-search.ts). */
+  readonly search: () => Promise<KvmFinding>;
+  /** KVM works now, and did not before. */
+  readonly onWorks: () => void;
 }
 
-interface Answer {
-  readonly acceleration: Acceleration;
-  /** Why not KVM; "" if it works. */
-  readonly reason: string;
-}
+export class AccelerationSearch {
+  private found: KvmFinding | undefined;
+  private pauseMs = FIRST_PAUSE_MS;
+  private timer: NodeJS.Timeout | undefined;
 
-/** Decides. Throws VmmFailed if KVM is insisted on and does not work. */
-export async function chooseAcceleration(probe: AccelerationProbe): Promise<Acceleration> {
-  const { choice, logger } = probe;
-  if (choice === "tcg") return "tcg";
-  const { acceleration, reason } = await answer(probe);
-  if (acceleration === "kvm") return "kvm";
-  if (choice === "kvm") {
-    throw blazarError("VmmFailed", "use KVM", reason, {
-      subject: probe.device ?? KVM_DEVICE,
-      remedy: 'set vmm.acceleration to "auto" or "tcg" in the configuration',
-    });
+  constructor(private readonly options: AccelerationOptions) {}
+
+  /** What was found last; undefined before the first look has ended. */
+  get finding(): KvmFinding | undefined {
+    return this.found;
   }
-  logger.warn({ reason }, `KVM cannot be used: ${SLOW}`);
-  return "tcg";
-}
 
-async function answer(probe: AccelerationProbe): Promise<Answer> {
-  const unusable = await deviceProblem(probe.device ?? KVM_DEVICE);
-  if (unusable !== undefined) return { acceleration: "tcg", reason: unusable };
-  const file = join(probe.cacheDirectory, `acceleration-${await cacheKey(probe)}.json`);
-  const known = await remembered(file);
-  if (known !== undefined) return known;
-  probe.logger.info({}, "booting a guest once to see whether KVM works here");
-  const found = await tryKvm(probe);
-  await remember(file, found).catch((err: unknown) => {
-    probe.logger.warn({ err, file }, "the answer cannot be kept: the next start will probe again");
-  });
-  return found;
-}
-
-async function tryKvm(probe: AccelerationProbe): Promise<Answer> {
-  try {
-    await probe.bootWithKvm();
-    return { acceleration: "kvm", reason: "" };
-  } catch (error) {
-    return { acceleration: "tcg", reason: `a guest did not boot with it: ${reasonOf(error)}` };
+  /** Looks, and goes on looking. Throws VmmFailed if KVM is insisted on and does not work. */
+  async choose(): Promise<Acceleration> {
+    const { choice, search } = this.options;
+    const found = choice === "tcg" ? KVM_UNWANTED : await search();
+    const isNews = this.found?.reason !== found.reason;
+    this.found = found;
+    if (found.state === "works") return "kvm";
+    if (choice === "kvm")
+      throw blazarError("VmmFailed", "use KVM", found.reason, {
+        remedy: `${found.remedy}; or set vmm.acceleration to "auto" or "tcg" in the configuration`,
+      });
+    if (found.state !== "unwanted") this.goOn(found, isNews);
+    return "tcg";
   }
-}
 
-async function deviceProblem(device: string): Promise<string | undefined> {
-  try {
-    await access(device, constants.R_OK | constants.W_OK);
-    return undefined;
-  } catch (error) {
-    return reasonOf(error);
+  private goOn({ state, reason, remedy }: KvmFinding, isNews: boolean): void {
+    const { logger } = this.options;
+    const again = isFinal({ state, reason, remedy }) ? {} : { againInSeconds: this.pauseMs / 1000 };
+    if (isNews) logger.warn({ state, reason, remedy, ...again }, `KVM cannot be used: ${SLOW}`);
+    if (isFinal({ state, reason, remedy })) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.lookAgain(), this.pauseMs);
+    // it keeps nobody alive
+    this.timer.unref();
+    this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
   }
-}
 
-async function cacheKey({ version, images }: AccelerationProbe): Promise<string> {
-  const hash = createHash("sha256").update(version);
-  hash.update(await readFile("/proc/sys/kernel/random/boot_id", "latin1"));
-  for (const image of images) {
-    const { size, mtimeMs } = await stat(image);
-    hash.update(`${image}\0${size}\0${mtimeMs}\0`);
+  private async lookAgain(): Promise<void> {
+    if ((await this.choose()) !== "kvm") return;
+    this.options.logger.info({}, "KVM works now: VMs that are made from now on use it");
+    this.options.onWorks();
   }
-  return hash.digest("hex").slice(0, 16);
-}
-
-async function remembered(file: string): Promise<Answer | undefined> {
-  try {
-    const { acceleration, reason } = JSON.parse(await readFile(file, "utf8")) as Partial<Answer>;
-    if (acceleration !== "kvm" && acceleration !== "tcg") return undefined;
-    return { acceleration, reason: typeof reason === "string" ? reason : "" };
-  } catch {
-    return undefined;
-  }
-}
-
-async function remember(file: string, found: Answer): Promise<void> {
-  await makeDirectories(dirname(file));
-  const temporary = `${file}.${process.pid}`;
-  await writeFile(temporary, `${JSON.stringify(found)}\n`);
-  await rename(temporary, file);
 }

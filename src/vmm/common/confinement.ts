@@ -9,6 +9,7 @@ import { access, open, readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Jail, SpawnFile, SpawnLimit } from "../../contracts/keeper.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
+import { KVM_DEVICE, ROOT_GROUP } from "./kvm-device.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -26,7 +27,6 @@ const PROGRAM_PATHS = [
   "/dev/null",
   "/dev/urandom",
 ];
-const KVM_DEVICE = "/dev/kvm";
 /** By it the host's kernel moves the frames of a VM's NIC; only with KVM. */
 export const VHOST_NET_DEVICE = "/dev/vhost-net";
 
@@ -34,7 +34,7 @@ export const VHOST_NET_DEVICE = "/dev/vhost-net";
 export interface HostFacts {
   /** Hard limit of open files that may be given on; undefined leaves the limit alone. */
   readonly maxOpenFiles: number | undefined;
-  /** Group that owns /dev/kvm; undefined without it. */
+  /** Group that owns /dev/kvm; undefined without it, or if it is root's, which no VMM becomes a member of. */
   readonly kvmGroup: number | undefined;
   /** The host's kernel has vhost-net. */
   readonly vhostNet: boolean;
@@ -50,7 +50,7 @@ export async function readHostFacts(): Promise<HostFacts> {
   const there = await Promise.all(PROGRAM_PATHS.map(exists));
   return {
     maxOpenFiles: hard === undefined ? undefined : Math.min(Number(hard), OPEN_FILES),
-    kvmGroup: kvm?.gid,
+    kvmGroup: kvm === undefined || kvm.gid === ROOT_GROUP ? undefined : kvm.gid,
     vhostNet: await opens(VHOST_NET_DEVICE),
     programPaths: PROGRAM_PATHS.filter((_, index) => there[index]),
   };

@@ -82,7 +82,9 @@ function machine({ spec, accelerator, memory = OWN }: CommandLineInput): string[
   return [
     ...["-name", escaped(spec.id)],
     ...["-M", `${MACHINE},memory-backend=memory`],
-    ...["-object", `${memoryBackend(memory)},id=memory,size=${mebibytes}M`],
+    // Same pages of two VMs become one (KSM) only where their memory is offered for it, and then each can tell by the time that
+    // a write takes what the other has.
+    ...["-object", `${memoryBackend(memory)},id=memory,size=${mebibytes}M,merge=off`],
     ...["-m", `${mebibytes}M`, "-smp", String(spec.vcpus)],
     ...["-accel", [accelerator.name, ...accelerator.options].join(","), "-cpu", accelerator.cpu],
     ...["-nodefaults", "-no-user-config", "-display", "none"],

@@ -8,14 +8,16 @@ import { realpath } from "node:fs/promises";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { FileSender } from "../../contracts/file-sender.ts";
+import { KVM_UNWANTED } from "../../contracts/kvm.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
-import type { Acceleration, Vm, VmSpec } from "../../contracts/vm.ts";
-import type { AdoptedVm, VmAdoption, VmmDriver } from "../../contracts/vmm.ts";
+import type { Vm, VmSpec } from "../../contracts/vm.ts";
+import type { AdoptedVm, VmAdoption, VmmDriver, VmmFacts } from "../../contracts/vmm.ts";
 import { abortable } from "../../lib/async.ts";
-import { type AccelerationChoice, chooseAcceleration } from "../common/acceleration.ts";
+import { type AccelerationChoice, AccelerationSearch } from "../common/acceleration.ts";
 import { readHostFacts } from "../common/confinement.ts";
 import { checkGuestImages } from "../common/guest-images.ts";
+import { searchKvm } from "../common/kvm-search.ts";
 import { bootOnce } from "../common/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
 import { type Accelerator, KVM } from "./accelerator.ts";
@@ -37,8 +39,6 @@ const MEBIBYTE = 2 ** 20;
  */
 const OWN_BYTES = 52 * MEBIBYTE;
 const VCPU_BYTES = 4 * MEBIBYTE;
-/** A boot with KVM takes well under a second; a host under load gets this. */
-const PROBE_MS = 10_000;
 
 export interface QemuDriverOptions {
   readonly keeper: VmmParent;
@@ -48,11 +48,11 @@ export interface QemuDriverOptions {
   readonly kernel: string;
   readonly initramfs: string;
   readonly acceleration: AccelerationChoice;
-  readonly deadlines: Pick<Deadlines, "launch" | "vmmExit">;
+  readonly deadlines: Pick<Deadlines, "launch" | "vmmExit" | "kvmProbe">;
   readonly logger: Logger;
   /** Hands QEMU the files of disks. */
   readonly sendFile: FileSender;
-  /** Where the answer of the KVM probe is kept. */
+  /** Where the answer is kept whether KVM works. */
   readonly cacheDirectory: string;
   /** Whom VMs of the driver's own run as, those that are probes or become templates; undefined = the daemon's user. */
   readonly ownUser?: VmSpec["user"] | undefined;
@@ -76,6 +76,7 @@ export class QemuDriver implements VmmDriver {
   readonly forks: TcgForks | undefined;
   private readonly options: QemuDriverOptions;
   private ready: Promise<Launcher> | undefined;
+  private found: VmmFacts | undefined;
   /** What the accelerator takes at most; until it is known, as much as any. */
   private acceleratorBytes: number;
 
@@ -97,11 +98,13 @@ export class QemuDriver implements VmmDriver {
     this.forks = new TcgForks({ library: forkLibrary, users, images, prepared, templates });
   }
 
-  async probe(
-    signal?: AbortSignal,
-  ): Promise<{ readonly version: string; readonly acceleration: Acceleration }> {
+  async probe(signal?: AbortSignal): Promise<VmmFacts> {
     const { version, accelerator } = await this.prepared(signal);
-    return { version, acceleration: accelerator.name };
+    return this.found ?? { version, acceleration: accelerator.name, kvm: KVM_UNWANTED };
+  }
+
+  get facts(): VmmFacts | undefined {
+    return this.found;
   }
 
   ownBytes(vcpus: number): number {
@@ -163,11 +166,19 @@ export class QemuDriver implements VmmDriver {
       initramfs,
       facts: await readHostFacts(),
     };
-    const acceleration = await this.accelerate(withKvm, version);
+    const search = this.searchFor(withKvm);
+    const acceleration = await search.choose();
     logger.info({ binary, version, acceleration }, "QEMU is ready");
     const accelerator = acceleration === "kvm" ? KVM : await this.emulated();
+    return this.use({ ...withKvm, accelerator }, search);
+  }
+
+  /** VMs are made so from now on. */
+  private use(launcher: Launcher, { finding = KVM_UNWANTED }: AccelerationSearch): Launcher {
+    const { version, accelerator } = launcher;
     this.acceleratorBytes = accelerator.bytes;
-    return { ...withKvm, accelerator };
+    this.found = { version, acceleration: accelerator.name, kvm: finding };
+    return launcher;
   }
 
   private async emulated(): Promise<Accelerator> {
@@ -179,16 +190,25 @@ export class QemuDriver implements VmmDriver {
     return emulation(tscKhz, this.options.translatedCodeBytes);
   }
 
-  private accelerate(launcher: Launcher, version: string): Promise<Acceleration> {
-    const { acceleration, cacheDirectory, logger, kernel, initramfs, ownUser } = this.options;
-    return chooseAcceleration({
+  /** @param withKvm what launches the guests that show whether KVM works, and all if it does */
+  private searchFor(withKvm: Launcher): AccelerationSearch {
+    const { acceleration, cacheDirectory, logger, kernel, initramfs, ownUser, deadlines } = this.options;
+    const boot = async () => {
+      // its owner may be another one than at the last look
+      const launcher = { ...withKvm, facts: await readHostFacts() };
+      await bootOnce((spec) => launchVm(launcher, spec), deadlines.kvmProbe, ownUser);
+    };
+    const images = [kernel, initramfs];
+    const { version } = withKvm;
+    const search = new AccelerationSearch({
       choice: acceleration,
-      version,
-      images: [kernel, initramfs],
-      cacheDirectory,
       logger,
-      bootWithKvm: () => bootOnce((spec) => launchVm(launcher, spec), PROBE_MS, ownUser),
+      search: () => searchKvm({ version, images, cacheDirectory, logger, user: ownUser, bootWithKvm: boot }),
+      onWorks: () => {
+        this.ready = readHostFacts().then((facts) => this.use({ ...withKvm, facts }, search));
+      },
     });
+    return search;
   }
 }
 

@@ -192,6 +192,22 @@ export function describeNamespaces(bench: AgentBench): void {
       );
       expect(stdout).toBe("0::/\n1\n33\n");
     });
+
+    it("leave their limits as they are, also where a container may mount its cgroups", async () => {
+      const all = capabilityMask(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+      const capabilities = { bounding: all, effective: all, permitted: all, inheritable: 0, ambient: 0 };
+      const args = [
+        "sh",
+        "-c",
+        "mkdir /tmp/c; mount -t cgroup2 c /tmp/c && mkdir /tmp/c/own && echo 99 > /tmp/c/pids.max; cat /tmp/c/pids.max",
+      ];
+      const { stdout, stderr } = await bench.run("true", {
+        cgroup: { "pids.max": "33" },
+        process: processOf(args, { capabilities }),
+      });
+      expect(stdout).toBe("33\n");
+      expect(stderr).toMatch(/ermission|not permitted/);
+    });
   });
 }
 
@@ -236,6 +252,24 @@ export function describeMounts(bench: AgentBench): void {
       // the guest's own places are what they were
       const { status, stdout } = await bench.run("cat /etc/hostname; ls /proc/self/status");
       expect({ status, stdout }).toEqual({ status: 0, stdout: "pod-1\n/proc/self/status\n" });
+    });
+
+    it("make what the links of an image lead to, in its root alone", async () => {
+      const name = `dangling-${way}`;
+      const root = await bench.makeRoot(name);
+      await rm(path.join(root, "etc"), { recursive: true });
+      await symlink("../../../../run/sandbox/new", path.join(root, "etc"));
+      await symlink("../run/nowhere", path.join(root, "first"));
+      await symlink("first/deep", path.join(root, "second"));
+      await symlink("/ring", path.join(root, "ring"));
+      const rootfs = { ...LAYERS, path: name };
+      const tmpfs = (destination: string) => ({ type: "tmpfs", source: "x", destination, options: [] });
+      const script =
+        "cat /etc/hostname; ls -d /run/sandbox/new/hosts; grep -c '^x /run/nowhere/deep/x' /proc/mounts";
+      const { status, stdout } = await bench.run(script, { rootfs, mounts: [...MOUNTS, tmpfs("/second/x")] });
+      expect({ status, stdout }).toEqual({ status: 0, stdout: "pod-1\n/run/sandbox/new/hosts\n1\n" });
+      const ring = bench.run("true", { rootfs, mounts: [...MOUNTS, tmpfs("/ring/x")] });
+      await expect(ring).rejects.toMatchObject({ code: "MountFailed" });
     });
 
     it("refuse roots that are not in the share", async () => {

@@ -48,27 +48,32 @@ export function describeDisks(bench: AgentBench): void {
     });
 
     it("see an /etc as their image has it, whatever was made in it ahead", async () => {
-      const script = "stat -c '%n %F %a %u %g' /etc /etc/*; cat /etc/hosts /etc/resolv.conf; ls -a /etc";
+      const script = "stat -c '%n %F %a %u %g' /etc /etc/*; cat /etc/hosts /etc/resolv.conf; ls -a /etc /tmp";
       const images: [string, (etc: string) => Promise<unknown>][] = [
         ["plain", () => Promise.resolve()],
         ["strict", (etc) => chmod(etc, 0o750)],
         ["named", (etc) => writeFile(path.join(etc, "hosts"), "the image's own\n", { mode: 0o600 })],
+        ["hosts linked", (etc) => symlink("../tmp/hosts", path.join(etc, "hosts"))],
         ["linked", (etc) => rm(etc, { recursive: true }).then(() => symlink("tmp", etc))],
         ["without", (etc) => rm(etc, { recursive: true })],
       ];
       for (const [name, change] of images) {
-        const root = await bench.makeRoot(`etc-${name}`);
+        const place = `etc-${name.replace(" ", "-")}`;
+        const root = await bench.makeRoot(place);
         await change(path.join(root, "etc"));
-        const rootfs = { ...LAYERS, path: `etc-${name}` };
+        const rootfs = { ...LAYERS, path: place };
         const plain = await bench.run(script, { rootfs });
-        const file = path.join(bench.directory, `etc-${name}.ext4`);
+        const file = path.join(bench.directory, `${place}.ext4`);
         copyEmptyImage(artifacts().emptyExt4, file, undefined);
-        const disk = { diskSerial: `etc-${name}`, filesystem: "ext4" };
+        const disk = { diskSerial: place, filesystem: "ext4" };
         await bench.guest.plugDisk(disk.diskSerial, file);
         await bench.guest.request("disk.prepare", disk);
         const prepared = await bench.run(script, { rootfs: { ...rootfs, ...disk } });
         expect([name, prepared]).toEqual([name, plain]);
-        expect([name, plain.stdout]).toEqual([name, expect.stringContaining("/etc/hosts regular file")]);
+        expect([name, plain.stdout]).toEqual([
+          name,
+          expect.stringContaining(`/etc/hosts ${name === "hosts linked" ? "symbolic link" : "regular file"}`),
+        ]);
       }
     });
 

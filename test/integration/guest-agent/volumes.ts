@@ -99,6 +99,28 @@ export function describeVolumes(bench: AgentBench): void {
       await expect(bench.run("true", more)).rejects.toMatchObject({ code: "MountFailed" });
     });
 
+    it("in memory keep what a container has made where the host asks for a directory", async () => {
+      const parts = (...paths: string[]) =>
+        paths.map((name) => directoryPart(name, { mode: 0o755, uid: 0, gid: 0 }));
+      const ask = (paths: string[]) =>
+        bench.guest.request("volume.write", {
+          volumes: [{ name: "m2", bytes: 1 << 20, parts: parts(...paths) }],
+        });
+      await ask([""]);
+      const script = "cd /m; mkdir -m 700 theirs; chown 7:8 theirs; echo file > file; ln -s /etc link";
+      await bench.run(script, { mounts: [...MOUNTS, at("/m", "m2", "volume", ["rw"])] });
+      await ask(["theirs", "file", "link", "new"]);
+      const mounts = [
+        ...MOUNTS,
+        ...["theirs", "file", "new"].map((name) => at(`/${name}`, `m2/${name}`, "volume", ["rw"])),
+      ];
+      const { stdout } = await bench.run("stat -c '%n %F %a %u:%g' /theirs /new; cat /file", { mounts });
+      expect(stdout).toBe("/theirs directory 700 7:8\n/new directory 755 0:0\nfile\n");
+      const outside = bench.run("true", { mounts: [...MOUNTS, at("/x", "m2/link")] });
+      await expect(outside).rejects.toMatchObject({ code: "MountFailed" });
+      await remove("m2");
+    });
+
     it("tell the host what a container has left, with its end", async () => {
       await write("v1", [volumeEntry("", "file", "")]);
       const id = bench.newId();

@@ -111,6 +111,9 @@ export class TemplateBench {
         templates: driver.templates,
         forks: driver.forks,
         probe: (signal) => driver.probe(signal),
+        get facts() {
+          return driver.facts;
+        },
         launch: (spec, signal) => {
           const source = { kind: "clone", template, disk: diskOf(spec) } as const;
           return driver.launch({ ...spec, source }, signal);

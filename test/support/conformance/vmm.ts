@@ -6,6 +6,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
+import { KVM_STATES } from "../../../src/contracts/kvm.ts";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
 import { within } from "../../../src/lib/async.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
@@ -43,6 +44,15 @@ function launching(bench: () => VmmBench): void {
       expect(first.version).not.toBe("");
       expect(["kvm", "tcg"]).toContain(first.acceleration);
       expect(await bench().driver.probe()).toEqual(first);
+      expect(bench().driver.facts).toEqual(first);
+    });
+
+    it("says whether KVM works, and if not why, and what to do", async () => {
+      const { acceleration, kvm } = await bench().driver.probe();
+      expect(KVM_STATES).toContain(kvm.state);
+      expect(kvm.state === "works").toBe(acceleration === "kvm");
+      const isSilent = kvm.state === "works" || kvm.state === "unwanted";
+      expect([kvm.reason === "", kvm.remedy === ""]).toEqual([isSilent, isSilent]);
     });
 
     it("yields a VM with an identity, an acceleration and a timeline", async () => {

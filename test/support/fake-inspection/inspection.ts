@@ -4,6 +4,7 @@
  * Pods are started and stopped by a test; whatever happens to them then happens as the clock goes on. See population.ts for a
  * node full of pods in all states.
  */
+
 import { Subject } from "rxjs";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { EventSource } from "../../../src/contracts/event-source.ts";
@@ -19,6 +20,7 @@ import type {
   StepFigures,
   WatchFilter,
 } from "../../../src/contracts/inspection.ts";
+import { KVM_UNWANTED } from "../../../src/contracts/kvm.ts";
 import { chartDefinitions } from "../../../src/observe/charts/definitions.ts";
 import { why } from "../../../src/observe/why/why.ts";
 import { downwards, type Life, type PodPlan, type Teller, upwards } from "./lives.ts";
@@ -100,7 +102,7 @@ export class FakeInspection implements Inspection {
     for (const { path } of all) if (path !== "") starts[path] = (starts[path] ?? 0) + 1;
     return {
       ...{ version: this.version, pid: 812, startedAt: BEGINNING - 3_600_000, now: this.clock },
-      ...{ vmm: "qemu 7.2.22", acceleration: "tcg", phases, starts },
+      ...{ vmm: "qemu 7.2.22", acceleration: "tcg", phases, starts, kvm: KVM_UNWANTED },
       stuck: all.filter(({ stuck }) => stuck !== undefined).length,
       startsLastMinute: all.filter(({ createdAt }) => createdAt > this.clock - 60_000).length,
       steps: this.steps(),

@@ -27,6 +27,7 @@ export const FAKE_NODE: NodeStatus = {
   now: 0,
   vmm: "qemu",
   acceleration: "tcg",
+  kvm: { state: "absent", reason: "there is no /dev/kvm", remedy: "load kvm_intel" },
   phases: {},
   stuck: 1,
   starts: {},
@@ -56,8 +57,12 @@ export const FAKE_PARTS: PartFigures = {
 };
 
 /** Metrics over these; what the summaries say may change between scrapes. */
-export function fakeMetrics(summaries: () => readonly SandboxSummary[], mostPods = 100): Metrics {
-  const inspection = { node: () => FAKE_NODE, list: () => [...summaries()] };
+export function fakeMetrics(
+  summaries: () => readonly SandboxSummary[],
+  mostPods = 100,
+  node: () => NodeStatus = () => FAKE_NODE,
+): Metrics {
+  const inspection = { node, list: () => [...summaries()] };
   const failureOf = (id: string) => summaries().find((each) => each.id === id)?.failure?.code;
   return new Metrics({ inspection, parts: () => FAKE_PARTS, mostPods, failureOf });
 }

@@ -6,8 +6,9 @@
  * outlive the daemon that has launched them, see {@link FakeVmmDriver.daemonDies}.
  */
 import { BlazarError, blazarError } from "../../../src/contracts/errors.ts";
+import { KVM_UNWANTED } from "../../../src/contracts/kvm.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
-import type { AdoptedVm, VmAdoption, VmmDriver } from "../../../src/contracts/vmm.ts";
+import type { AdoptedVm, VmAdoption, VmmDriver, VmmFacts } from "../../../src/contracts/vmm.ts";
 import { abortable, onAbort } from "../../../src/lib/async.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import type { FakeGuestOptions } from "../fake-guest/guest.ts";
@@ -30,6 +31,8 @@ export interface FakeVmmOptions {
   readonly schedule?: (callback: () => void) => void;
 }
 
+const FACTS: VmmFacts = { version: "1.0-fake", acceleration: "tcg", kvm: KVM_UNWANTED };
+
 export class FakeVmmDriver implements VmmDriver {
   readonly name = "fake";
   readonly templates: FakeTemplates | undefined;
@@ -37,6 +40,7 @@ export class FakeVmmDriver implements VmmDriver {
   /** Every VM that was launched, by id; a later one of the same id takes its place. */
   readonly vms = new Map<string, FakeVm>();
   /** Launches that the fault `slow` holds, by id: call to let one go on. */
+  facts: VmmFacts | undefined;
   readonly held = new Map<string, () => void>();
   /** What has been launched, in order, failures included. */
   readonly launches: VmSpec[] = [];
@@ -63,9 +67,10 @@ export class FakeVmmDriver implements VmmDriver {
     return 144 * 2 ** 20;
   }
 
-  async probe(signal?: AbortSignal): Promise<{ readonly version: string; readonly acceleration: "tcg" }> {
+  async probe(signal?: AbortSignal): Promise<VmmFacts> {
     this.check("probe", signal);
-    return { version: "1.0-fake", acceleration: "tcg" };
+    this.facts = FACTS;
+    return FACTS;
   }
 
   async launch(spec: VmSpec, signal?: AbortSignal): Promise<FakeVm> {

@@ -6,12 +6,10 @@
 import { dirname } from "node:path";
 import { rehearsalVolumes } from "../../../src/actors/supply/ahead/rehearsal-volumes.ts";
 import { Pace } from "../../../src/actors/supply/pace.ts";
-import { VmUsers } from "../../../src/actors/vm/users.ts";
 import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { FileServerSpec } from "../../../src/contracts/file-servers.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
-import type { RootfsPlan, RootfsRequest } from "../../../src/contracts/storage.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import type { HostVolumes } from "../../../src/contracts/volumes.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
@@ -29,6 +27,8 @@ import { keeperOfVms } from "./keeper-of-vms.ts";
 import { Life } from "./life.ts";
 import { MemoryNetworks } from "./networks.ts";
 import { podNetwork } from "./pods.ts";
+import { MemoryRootfs } from "./rootfs.ts";
+import { CountedUsers } from "./users.ts";
 import { MemoryVolumes, volumeEntry } from "./volumes.ts";
 
 /** Steps of the host that a test may have fail, once each. */
@@ -89,20 +89,17 @@ export class MemoryHost {
   readonly keeper = new FakeKeeperHost();
   /** Pids of file servers that somebody has stopped. */
   readonly stoppedServers = new Set<number>();
-  /** Whether a prepared disk can be moved to where a container's is wanted. */
-  placesDisks = true;
   readonly driver: FakeVmmDriver;
   readonly volumes = new MemoryVolumes();
   readonly forwards = new MemoryForwards();
   readonly images = new MemoryImages({
     identify: async (lower) => Buffer.from(lower.join(":")).toString("hex"),
   });
+  readonly rootfs: MemoryRootfs;
   readonly networks = new MemoryNetworks({
     otherwise: podNetwork(1),
     before: (call, id) => this.maybeFail(call === "connect" ? "connectNetwork" : "disconnectNetwork", id),
   });
-  /** Images that were given back while a VM still had them. */
-  private readonly droppedImages: string[] = [];
   /** Templates of every shape, if the driver clones; see {@link FakeVmmOptions.templates}. */
   readonly templates: FakeTemplateStore | undefined;
   /** What the kernel has killed for want of memory, if it has. */
@@ -118,6 +115,11 @@ export class MemoryHost {
 
   constructor(options: FakeVmmOptions = {}) {
     this.driver = new FakeVmmDriver(options);
+    this.rootfs = new MemoryRootfs(this.images, this.driver, {
+      make: (step, name) => this.make(step, name),
+      undo: (step, chosen) => this.undo(step, chosen),
+      maybeFail: (step, subject) => this.maybeFail(step, subject),
+    });
     const templates = this.driver.templates && new FakeTemplateStore(this.driver.templates);
     this.templates = templates;
     this.volumes.beforeCall = (call) => {
@@ -188,21 +190,10 @@ export class MemoryHost {
         isStopped: async ({ pid }) => this.stoppedServers.has(pid),
         exited: (id) => client.exited(id),
       },
-      rootfs: {
-        plan: (request) => this.plan(request),
-        apply: async (plan) => this.apply(plan),
-        releaseImage: (plan) => this.releaseImage(plan),
-        prepareDisk: async (path) => void this.driver.disks.add(path),
-        placeDisk: async (plan, path) => this.placeDisk(plan, path),
-        release: async (plan) => {
-          const names = namesOf(plan);
-          this.undo("release", (name) => names.includes(name));
-          await this.releaseImage(plan);
-        },
-      },
+      rootfs: this.rootfs.port(),
       images: {
         hold: (key, holder) => this.images.hold(key, holder),
-        release: (key, holder) => this.giveBack(key, holder),
+        release: (key, holder) => this.rootfs.giveBack(key, holder),
       },
       cgroups: {
         killedForMemory: () => this.outOfMemory,
@@ -274,57 +265,6 @@ export class MemoryHost {
     throw blazarError("HostResource", "removeCgroup", "EBUSY", { subject: busy });
   }
 
-  private async plan({ containerId, shareDirectory, withoutImage }: RootfsRequest): Promise<RootfsPlan> {
-    this.maybeFail("plan", containerId);
-    const layers = ["/layer"];
-    const lease = withoutImage === true ? undefined : await this.images.use(layers, containerId);
-    const directory = `${shareDirectory}/${containerId}`;
-    const rest = {
-      containerId,
-      disk: { path: `/disks/${containerId}`, filesystem: "ext4", owned: true, readonly: false, kept: true },
-      owner: undefined,
-    };
-    if (lease === undefined) {
-      const lower = { kind: "share", directory, target: `${directory}/rootfs`, layers } as const;
-      return { ...rest, lower, guest: { kind: "layers", path: `${containerId}/rootfs`, readonly: false } };
-    }
-    const { key, path } = lease.image;
-    return {
-      ...rest,
-      lower: { kind: "image", key, path },
-      guest: { kind: "image", path: "", readonly: false },
-    };
-  }
-
-  /** The snapshot's from then on. */
-  private placeDisk({ disk }: RootfsPlan, path: string): boolean {
-    if (!this.placesDisks || !this.driver.disks.delete(path)) return false;
-    for (const id of this.driver.running) this.driver.vm(id).moveDisk(path, disk.path);
-    return true;
-  }
-
-  private apply(plan: RootfsPlan): void {
-    for (const name of namesOf(plan)) this.make("apply", name);
-  }
-
-  private async releaseImage({ lower, containerId }: RootfsPlan): Promise<void> {
-    if (lower?.kind === "image") await this.giveBack(lower.key, containerId);
-  }
-
-  private async giveBack(key: string, holder: string): Promise<void> {
-    await this.images.release(key, holder);
-    if (this.images.isHeld(key)) return;
-    const given = (await this.images.list()).find((image) => image.key === key);
-    if (given === undefined) return;
-    for (const id of this.driver.running) {
-      const { images, faults } = this.driver.vm(id);
-      const attached = [...images.values()].some(({ path }) => path === given.path);
-      // one that does not let go of it keeps the file open
-      if (attached && faults.detachImage === undefined)
-        this.droppedImages.push(`${given.path}, which ${id} has`);
-    }
-  }
-
   /** Everything that is still there, VMs, stdio and journals included. */
   remains(): string[] {
     return [
@@ -336,7 +276,7 @@ export class MemoryHost {
       ...[...(this.templates?.leases ?? [])].map(({ template }) => `lease on ${template.key}`),
       ...[...this.driver.disks].map((path) => `disk ${path}`),
       ...this.images.leases.map((lease) => `lease on image ${lease}`),
-      ...this.droppedImages.map((image) => `nobody held the image ${image}`),
+      ...this.rootfs.droppedImages.map((image) => `nobody held the image ${image}`),
       ...this.turns(),
       ...this.volumes.remains,
       ...this.forwards.remains,
@@ -373,33 +313,4 @@ export class MemoryHost {
 function serverProcess({ id, cgroups, maps }: FileServerSpec): ProcessSpawn {
   const nothing = { env: [], cwd: "/", groups: [], capabilities: [], files: [], rlimits: [] };
   return { id, argv: ["/fileserver", JSON.stringify(maps ?? {})], cgroups, ...nothing };
-}
-
-/** What a plan makes: the container's layer, and its directory in a share. */
-function namesOf({ containerId, lower }: RootfsPlan): string[] {
-  return [`layer of ${containerId}`, ...(lower?.kind === "share" ? [`rootfs ${lower.directory}`] : [])];
-}
-
-/** Users for VMMs whose holders can be seen. */
-class CountedUsers extends VmUsers {
-  private readonly held = new Set<number>();
-
-  constructor() {
-    super(1000, 100);
-  }
-
-  get inUse(): number[] {
-    return [...this.held];
-  }
-
-  override take() {
-    const user = super.take();
-    this.held.add(user.uid);
-    return user;
-  }
-
-  override release(user: { readonly uid: number; readonly gid: number }): void {
-    super.release(user);
-    this.held.delete(user.uid);
-  }
 }

@@ -44,3 +44,17 @@ test("settled work is forgotten", async () => {
   expect(allSettled).toHaveBeenCalledWith([]);
   allSettled.mockRestore();
 });
+
+test("work in turn starts when the one before has settled, and goes on after a failure", async () => {
+  const underWay = new UnderWay();
+  const first = deferred<void>();
+  const started: string[] = [];
+  const failing = underWay.inTurn(() => first.promise);
+  const next = underWay.inTurn(async () => started.push("second"));
+  await underWay.track(async () => started.push("beside"));
+  expect(started).toEqual(["beside"]);
+  first.reject(new Error("broken"));
+  await expect(failing).rejects.toThrow("broken");
+  await next;
+  expect(started).toEqual(["beside", "second"]);
+});

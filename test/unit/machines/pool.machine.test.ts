@@ -1,6 +1,7 @@
 /** The pool's chart alone: stubbed effects, simulated time. */
 import { describe, expect, it } from "vitest";
 import { createActor, fromPromise, SimulatedClock } from "xstate";
+import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { poolMachine } from "../../../src/machines/pool.machine.ts";
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -9,6 +10,7 @@ function bench(min: number, max: number) {
   const clock = new SimulatedClock();
   const calls: string[] = [];
   const open: Record<string, { resolve: () => void; reject: (error: unknown) => void } | undefined> = {};
+  const aborted: string[] = [];
   const wait = (name: string) =>
     new Promise<void>((resolve, reject) => {
       calls.push(name);
@@ -20,11 +22,14 @@ function bench(min: number, max: number) {
         awaitPause: fromPromise<void, { readonly urgent: boolean }>(({ input }) =>
           wait(input.urgent ? "pause urgent" : "pause"),
         ),
-        fill: fromPromise<void, undefined>(() => wait("fill")),
+        fill: fromPromise<void, undefined>(({ signal }) => {
+          signal.addEventListener("abort", () => aborted.push("fill"));
+          return wait("fill");
+        }),
         drain: fromPromise<void, undefined>(() => wait("drain")),
       },
     }),
-    { input: { min, max, intervalMs: 100 }, clock },
+    { input: { min, max, intervalMs: 100, deadlines: DEFAULT_DEADLINES }, clock },
   );
   actor.start();
   const done = async (name: string, error?: unknown) => {
@@ -39,7 +44,7 @@ function bench(min: number, max: number) {
     await done("pause");
     await done("fill");
   };
-  return { actor, calls, clock, done, fillOne };
+  return { actor, aborted, calls, clock, done, fillOne };
 }
 
 describe("the pool", () => {
@@ -97,6 +102,25 @@ describe("the pool", () => {
     expect(actor.getSnapshot()).toMatchObject({ value: "relieved", context: { size: 0 } });
     clock.increment(100 * 2 ** 8);
     expect(actor.getSnapshot().value).toEqual({ filling: "waiting" });
+  });
+
+  it("tries another one when a VM is not made in time", async () => {
+    const { actor, clock, done, aborted } = bench(0, 1);
+    await done("pause");
+    clock.increment(DEFAULT_DEADLINES.makeAhead);
+    expect(actor.getSnapshot()).toMatchObject({ value: { filling: "pausing" }, context: { failures: 1 } });
+    expect(aborted).toEqual(["fill"]);
+  });
+
+  it.each([
+    ["pool.pressure", "relieved"],
+    ["pool.close", "closed"],
+  ] as const)("leaves behind what does not end in time after %s", async (type, state) => {
+    const { actor, clock, fillOne } = bench(0, 1);
+    await fillOne();
+    actor.send({ type });
+    clock.increment(DEFAULT_DEADLINES.drainAhead);
+    expect(actor.getSnapshot()).toMatchObject({ value: state, context: { size: 0 } });
   });
 
   it("closes from every state, for good", async () => {

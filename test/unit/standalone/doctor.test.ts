@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { plainScreen } from "../../../src/console/screen.ts";
+import { KVM_WORKS, type KvmFinding } from "../../../src/contracts/kvm.ts";
 import type { Reconciliation } from "../../../src/contracts/reconcile.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
 import type { Parts } from "../../../src/daemon/parts.ts";
@@ -65,6 +66,7 @@ async function examine(different: Different = {}) {
       return below.length === 0 ? undefined : below.map((path) => path.slice(directory.length + 1));
     },
     may: async () => true,
+    kvmProblem: async () => undefined,
     which: async (program) => `/usr/bin/${program}`,
     freeBytes: async () => 100 * 2 ** 30,
     answers: async () => true,
@@ -87,14 +89,24 @@ function troubles(findings: readonly Finding[]): string[] {
   return findings.filter(({ verdict }) => verdict !== "ok").map(({ name, verdict }) => `${name} ${verdict}`);
 }
 
-const KVM = { acceleration: "kvm" };
-
-function onKvm(): FakeInspection {
+/** A daemon that has found this. */
+function daemonWith(kvm: KvmFinding | undefined): FakeInspection {
   const fake = new FakeInspection();
   const node = fake.node();
-  fake.node = () => ({ ...node, ...KVM });
+  fake.node = () => ({ ...node, acceleration: kvm?.state === "works" ? "kvm" : "tcg", kvm });
   return fake;
 }
+
+function onKvm(): FakeInspection {
+  return daemonWith(KVM_WORKS);
+}
+
+const ABSENT: KvmFinding = { state: "absent", reason: "there is no /dev/kvm", remedy: "load kvm_intel" };
+const BROKEN: KvmFinding = {
+  state: "broken",
+  reason: "a guest has died: KVM internal error",
+  remedy: "dmesg",
+};
 
 describe("the doctor", () => {
   it("finds nothing where all is well", async () => {
@@ -113,16 +125,17 @@ describe("the doctor", () => {
 
   it.each<readonly [string, Different, string[], RegExp]>([
     ["another user", { host: { uid: 1000 } }, ["privileges fault"], /run it as root/],
-    ["no KVM", { host: { may: async (path) => path !== "/dev/kvm" } }, ["kvm note"], /emulated/],
+    ["no KVM", { inspection: daemonWith(ABSENT) }, ["kvm note"], /emulated.*load kvm_intel/s],
     [
-      "a KVM that does not work",
-      { inspection: new FakeInspection() },
+      "no KVM, of a daemon that does not tell",
+      { inspection: daemonWith(undefined), host: { kvmProblem: async () => ABSENT } },
       ["kvm note"],
-      /no guest boots with it/,
+      /absent: there is no/,
     ],
+    ["a KVM that does not work", { inspection: daemonWith(BROKEN) }, ["kvm note"], /KVM internal error/],
     [
       "no KVM where it is wanted",
-      { config: '[vmm]\nacceleration = "kvm"', host: { may: async (path) => path !== "/dev/kvm" } },
+      { config: '[vmm]\nacceleration = "kvm"', inspection: daemonWith(ABSENT) },
       ["kvm fault"],
       /vmm.acceleration/,
     ],
@@ -266,7 +279,7 @@ describe("the doctor", () => {
 
   it("prints faults first, each with what to do", async () => {
     const host = { uid: 1000, may: async (path: string) => path !== "/dev/kvm" };
-    const text = findingsText(await examine({ inspection: onKvm(), host }), plainScreen(100, 0));
+    const text = findingsText(await examine({ inspection: daemonWith(ABSENT), host }), plainScreen(100, 0));
     await expect(text).toMatchFileSnapshot("../console/snapshots/doctor.txt");
   });
 });

@@ -1,12 +1,10 @@
-/** What the driver finds out about its host: TSC, QEMU's binary, KVM; and what it shows of a hostile guest. */
-import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+/** What the driver finds out about its host: TSC, QEMU's binary; and what it shows of a hostile guest. */
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type AccelerationProbe, chooseAcceleration } from "../../../src/vmm/common/acceleration.ts";
 import { logTail, printable, showsPanic } from "../../../src/vmm/common/last-words.ts";
 import { locateQemu, opensMemoryReadOnly, qemuVersion } from "../../../src/vmm/qemu/binary.ts";
 import { readTscKhz, tscKhz } from "../../../src/vmm/qemu/tcg/tsc.ts";
-import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 describe("the host's TSC", () => {
@@ -72,84 +70,6 @@ describe("the binary", () => {
     const version = qemuVersion(program);
     await expect(version).rejects.toMatchObject({ code: "VmmFailed" });
     await expect(version).rejects.toThrow(reason);
-  });
-});
-
-describe("acceleration", () => {
-  async function probe(choice: AccelerationProbe["choice"], works: boolean) {
-    const directory = await temporaryDirectory();
-    const device = join(directory, "kvm");
-    await writeFile(device, "");
-    const logger = new CapturedLogger();
-    let boots = 0;
-    const options: AccelerationProbe = {
-      choice,
-      version: "1",
-      images: [device],
-      cacheDirectory: join(directory, "cache"),
-      logger,
-      device,
-      bootWithKvm: async () => {
-        boots++;
-        if (!works) throw new Error("KVM internal error");
-      },
-    };
-    return {
-      options,
-      logger,
-      boots: () => boots,
-      warnings: () => logger.lines.filter(({ level }) => level === "warn"),
-    };
-  }
-
-  it("is KVM if a guest boots with it, and is asked once", async () => {
-    const { options, boots, warnings } = await probe("auto", true);
-    expect([await chooseAcceleration(options), await chooseAcceleration(options)]).toEqual(["kvm", "kvm"]);
-    expect([boots(), warnings().length]).toEqual([1, 0]);
-  });
-
-  it("falls back with one warning that says why, and remembers", async () => {
-    const { options, boots, warnings } = await probe("auto", false);
-    expect(await chooseAcceleration(options)).toBe("tcg");
-    expect(warnings()).toHaveLength(1);
-    expect(warnings()[0]?.fields["reason"]).toContain("KVM internal error");
-    expect(await chooseAcceleration(options)).toBe("tcg");
-    expect(boots()).toBe(1);
-  });
-
-  it("is asked anew for another QEMU or another image", async () => {
-    const { options, boots } = await probe("auto", true);
-    await chooseAcceleration(options);
-    await chooseAcceleration({ ...options, version: "2" });
-    await writeFile(options.images[0] ?? "", "other");
-    await chooseAcceleration(options);
-    expect(boots()).toBe(3);
-  });
-
-  it("is asked anew if the answer cannot be read", async () => {
-    const { options, boots } = await probe("auto", true);
-    await chooseAcceleration(options);
-    const [file] = await readdir(options.cacheDirectory);
-    await writeFile(join(options.cacheDirectory, file ?? ""), "{");
-    expect(await chooseAcceleration(options)).toBe("kvm");
-    expect(boots()).toBe(2);
-  });
-
-  it("needs no boot where there is no device", async () => {
-    const { options, boots, warnings } = await probe("auto", true);
-    expect(await chooseAcceleration({ ...options, device: "/nowhere/kvm" })).toBe("tcg");
-    expect([boots(), warnings().length]).toEqual([0, 1]);
-  });
-
-  it("is an error if KVM is insisted on and does not work", async () => {
-    const { options } = await probe("kvm", false);
-    await expect(chooseAcceleration(options)).rejects.toMatchObject({ code: "VmmFailed" });
-  });
-
-  it("is not asked about if emulation is wanted", async () => {
-    const { options, boots } = await probe("tcg", true);
-    expect(await chooseAcceleration(options)).toBe("tcg");
-    expect(boots()).toBe(0);
   });
 });
 

@@ -70,6 +70,16 @@ describe("a template and its clones", () => {
     expect(devices({ kind: "cloned", path: "/m", protection: "sealed" })).toEqual(own);
   });
 
+  it("never offer their memory to be merged with another VM's", () => {
+    const sources: MemorySource[] = [{ kind: "own" }, SAVED, SEALED, READ_ONLY];
+    expect(sources.map((source) => memoryOf(source)?.endsWith(",merge=off"))).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+  });
+
   it("share memory one way only: a template writes its file, a clone copies what it changes", () => {
     expect(memoryOf(SAVED)).toContain("share=on");
     for (const clone of [SEALED, READ_ONLY]) expect(memoryOf(clone)).toContain("share=off");

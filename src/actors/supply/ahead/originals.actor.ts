@@ -10,7 +10,7 @@ import type { Logger } from "../../../contracts/logger.ts";
 import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 import type { VmForks } from "../../../contracts/vm-forks.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
-import { poolMachine } from "../../../machines/pool.machine.ts";
+import { type PoolInput, poolMachine } from "../../../machines/pool.machine.ts";
 import { prepareChild } from "../../guest/preparation.ts";
 import { until } from "../../until.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
@@ -25,6 +25,8 @@ import { type WarmUpPorts, warmUp } from "./warm-up.ts";
 
 const INTERVAL_MS = 250;
 const ID_BYTES = 5;
+/** Its template is not there yet; VMs are not emulated any more, because KVM works meanwhile. */
+const NO_NEWS = ["TemplateNotFound", "Unimplemented"];
 /** Forks that failed in a row. */
 const GIVE_UP_AFTER = 3;
 
@@ -39,7 +41,7 @@ export interface OriginalSettings {
 }
 
 export interface OriginalsPorts extends RehearsalPorts, WarmUpPorts {
-  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
+  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"] & PoolInput["deadlines"];
   readonly forks: Pick<VmForks, "possible" | "completeOriginal">;
   /**
    * Makes clones that can become originals, each under a session of its own: an agent remembers the answers that it gave
@@ -82,7 +84,7 @@ export class OneOriginal implements Originals {
           drain: fromPromise<void, undefined>(() => this.drain()),
         },
       }),
-      { input: { min: 0, max: 1, intervalMs: INTERVAL_MS } },
+      { input: { min: 0, max: 1, intervalMs: INTERVAL_MS, deadlines: ports.deadlines } },
     );
   }
 
@@ -145,8 +147,7 @@ export class OneOriginal implements Originals {
     const started = ports.now();
     await ports.endings.retry();
     const made = await this.makeOne(id, signal).catch((error: unknown) => {
-      // that its template is not there yet is no news
-      const expected = error instanceof BlazarError && error.code === "TemplateNotFound";
+      const expected = error instanceof BlazarError && NO_NEWS.includes(error.code);
       if (!signal.aborted && !expected)
         ports.logger.warn({ vm: id, err: error }, "an original that VMs are forked from could not be made");
       throw error;

@@ -13,7 +13,8 @@ import type { ResourcePorts } from "../../resources/kinds/kind.ts";
 import { makeVm } from "../../vm/bindings.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 import { sharesBelow } from "../../vm/place.ts";
-import { VmBoot, type VmBootPorts } from "../../vm/vm-boot.actor.ts";
+import { VmBoot } from "../../vm/vm-boot.actor.ts";
+import type { VmBootPorts } from "../../vm/vm-boot-options.ts";
 import type { VmSupply } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 
@@ -44,7 +45,7 @@ export class VmMaker {
     };
     const boot = new VmBoot(options, ports);
     const made = resources.make({ kind: "directory", path: directory }, () =>
-      ports.files.makeDirectory(directory, 0o711),
+      ports.files.makeDirectory(directory, 0o700),
     );
     return makeVm(boot, made, options, ports, this.endings, signal);
   }

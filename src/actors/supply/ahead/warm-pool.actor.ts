@@ -10,7 +10,7 @@ import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import { isSameShape, type VmShape } from "../../../contracts/vm.ts";
 import { UnderWay } from "../../../lib/under-way.ts";
-import { poolMachine } from "../../../machines/pool.machine.ts";
+import { type PoolInput, poolMachine } from "../../../machines/pool.machine.ts";
 import { prepareChild } from "../../guest/preparation.ts";
 import { until } from "../../until.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
@@ -42,7 +42,7 @@ export interface PoolSettings {
 }
 
 export interface WarmPoolPorts extends RehearsalPorts, WarmUpPorts, LastImagePorts, NetworksAheadPorts {
-  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"];
+  readonly deadlines: RehearsalPorts["deadlines"] & WarmUpPorts["deadlines"] & PoolInput["deadlines"];
   readonly maker: VmMaker;
   /** What a warm VM has in a slot. */
   readonly lastImage: LastImage;
@@ -91,7 +91,12 @@ export class WarmPool implements WarmVms {
           drain: fromPromise<void, undefined>(() => this.drain()),
         },
       }),
-      { input: { min: Math.min(settings.min, max), max, intervalMs: INTERVAL_MS } },
+      {
+        input: {
+          ...{ min: Math.min(settings.min, max), max },
+          ...{ intervalMs: INTERVAL_MS, deadlines: ports.deadlines },
+        },
+      },
     );
   }
 

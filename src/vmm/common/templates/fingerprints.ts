@@ -10,6 +10,7 @@ import { pipeline } from "node:stream/promises";
 import type { TemplateIdentity } from "../../../contracts/vmm.ts";
 
 const KEY_DIGITS = 32;
+const WHAT_IT_IS = /^(vendor_id|cpu family|model|model name|stepping|flags|microcode)\s*:/;
 
 export function sha256(bytes: Uint8Array | string): string {
   return createHash("sha256").update(bytes).digest("hex");
@@ -28,9 +29,13 @@ export async function fileStamp(path: string): Promise<string> {
 
 /** What a guest sees that has the host's processor; a clone must find what its template saw. */
 export async function hostCpu(): Promise<string> {
-  const text = await readFile("/proc/cpuinfo", "latin1").catch(() => "");
-  const [first = ""] = text.split("\n\n");
-  const lines = first.split("\n").filter((line) => /^(model name|flags|microcode)\s*:/.test(line));
+  return cpuOf(await readFile("/proc/cpuinfo", "latin1").catch(() => ""));
+}
+
+/** Of proc_cpuinfo(5): model, features and microcode of the first processor, and not how fast it runs at the moment. */
+export function cpuOf(cpuinfo: string): string {
+  const [first = ""] = cpuinfo.split("\n\n");
+  const lines = first.split("\n").filter((line) => WHAT_IT_IS.test(line));
   return `host ${sha256(lines.join("\n")).slice(0, KEY_DIGITS)}`;
 }
 

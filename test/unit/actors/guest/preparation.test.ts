@@ -53,10 +53,10 @@ describe("a warm VM's prepared disk", () => {
   it("waits for another container if it cannot be where the first one wants it", async () => {
     const { memory, vm, files, path, end } = await warm();
     const { rootfs } = memory.ports;
-    memory.placesDisks = false;
+    memory.rootfs.placesDisks = false;
     expect(await vm.takePreparedDisk(await planOf(memory, "c1"), rootfs)).toBeUndefined();
     expect(files()).toEqual([path]);
-    memory.placesDisks = true;
+    memory.rootfs.placesDisks = true;
     expect(await vm.takePreparedDisk(await planOf(memory, "c2"), rootfs)).toMatchObject({ id: "prepared" });
     expect(await end()).toEqual([]);
   });

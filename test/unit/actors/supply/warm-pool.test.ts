@@ -81,6 +81,24 @@ describe("the warm pool", () => {
     expect(pool.size).toBe(0);
   });
 
+  it("closes in time though a VM does not end, which is undone when it does", async () => {
+    vi.useFakeTimers();
+    try {
+      const memory = new MemoryHost({ guest: () => rehearsable });
+      const { pool } = memory.actors({ min: 1, max: 1 });
+      pool.start();
+      while (!pool.isFull) await vi.advanceTimersByTimeAsync(50);
+      const vm = memory.driver.vm(memory.driver.running[0] ?? "");
+      vm.faults.unkillable = true;
+      await Promise.all([pool.close(), vi.advanceTimersByTimeAsync(memory.ports.deadlines.drainAhead)]);
+      vm.die(-1, 9);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(memory.remains()).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("gives up a VM whose agent never says hello, and leaves nothing of it", async () => {
     vi.useFakeTimers();
     try {

@@ -161,8 +161,12 @@ describe("the daemon's inspection", () => {
   });
 
   it("adds nothing to an error that says all by itself", async () => {
-    const { create, inspection, sandboxes, call } = world();
+    const { host, create, inspection, sandboxes, call } = world();
     await create();
+    host.free = 2 ** 20;
+    const answer = "Read-only file system (EROFS)";
+    const mount = () => Promise.reject(blazarError("MountFailed", "make a mount point", answer));
+    await expect(call("Controller.Start", mount)).rejects.toThrow(/\(EROFS\)$/);
     await expect(create()).rejects.toThrow(/there is one with this id$/);
     const refuse = () => Promise.reject(blazarError("InvalidSpec", "x", "y"));
     await expect(call("Controller.Start", refuse)).rejects.toThrow("cannot x: y");

@@ -32,7 +32,7 @@ export function world(options: FakeVmmOptions = {}) {
     shortages: new Shortages({ "daemon.state_directory": "/state" }, () => Date.now(), host),
     looks: new SandboxLooks(pods.sandboxes, Date.now),
     daemon: () => ({
-      ...{ version: "0.1.0", startedAt: 1, vmm: "fake", acceleration: "tcg" },
+      ...{ version: "0.1.0", startedAt: 1, vmm: "fake", acceleration: "tcg", kvm: undefined },
       pool: { warm: 0, wanted: 0 },
     }),
     processTrouble: async (pid) => troubles.get(pid),

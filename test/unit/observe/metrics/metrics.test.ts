@@ -4,7 +4,7 @@ import { exposition } from "../../../../src/observe/metrics/exposition.ts";
 import { MetricStore } from "../../../../src/observe/metrics/store.ts";
 import { METRIC_TABLE } from "../../../../src/observe/metrics/table.ts";
 import { ToldHistory, toldStart } from "../../../support/fake-metrics/history.ts";
-import { fakeMetrics, fakeSummary } from "../../../support/fake-metrics/sources.ts";
+import { FAKE_NODE, fakeMetrics, fakeSummary } from "../../../support/fake-metrics/sources.ts";
 
 async function lines(metrics: ReturnType<typeof fakeMetrics>): Promise<string[]> {
   const { text } = await metrics.page();
@@ -40,6 +40,19 @@ test("a start is counted by the way that led to its VM, with its fallback and th
   expect(text).toContain('blazar_call_duration_seconds_count{method="Controller.Start"} 1');
   expect(text).toContain('blazar_effect_duration_seconds_count{chart="boot",effect="setUpGuest"} 1');
   expect(text).toContain('blazar_step_duration_seconds_sum{step="guest sandbox.setup"} 0.9');
+});
+
+test("a daemon is told once, also when its VMs are no longer emulated", async () => {
+  let node = FAKE_NODE;
+  const metrics = fakeMetrics(
+    () => [],
+    100,
+    () => node,
+  );
+  await metrics.page();
+  node = { ...node, acceleration: "kvm" };
+  const told = (await lines(metrics)).filter((line) => line.startsWith("blazar_build_info{"));
+  expect(told).toEqual(['blazar_build_info{version="1.2.3",vmm="qemu",acceleration="kvm"} 1']);
 });
 
 test("a look at a guest that boots is no missed deadline", async () => {

@@ -106,6 +106,7 @@ export const NODE: NodeStatus = {
   now: 2.5,
   vmm: "qemu 10.0",
   acceleration: "tcg",
+  kvm: { state: "absent", reason: "there is no /dev/kvm", remedy: "load kvm_intel" },
   phases: { ready: 3 },
   stuck: 1,
   starts: { pool: 2, boot: 1 },

@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { DEFAULT_DEADLINES } from "../../../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../../../src/contracts/errors.ts";
+import { deferred } from "../../../../../src/lib/async.ts";
 import { FAKE_TEMPLATE_DISK } from "../../../../support/fake-vmm/vm.ts";
 import { MemoryHost } from "../../../../support/memory-host/host.ts";
 import { mortalDaemon, nextDaemon } from "../../../../support/memory-host/next-daemon.ts";
@@ -78,6 +79,27 @@ describe("a pod that is taken over", () => {
     vm.guest.faults.hangs = new Set();
     await expect.poll(() => sandboxes.status("pod").info["state"]).toBe("ready.running");
     expect(tasks.state("c0", "").status).toBe("running");
+    await sandboxes.shutdown("pod");
+    expect(memory.remains()).toEqual([]);
+  });
+
+  it("is not given up if it has been reached in the very moment in which its container's kill is late", async () => {
+    const { memory } = await running();
+    const deadlines = { ...DEFAULT_DEADLINES, guestKill: 30 };
+    const { sandboxes, tasks } = await nextDaemon(memory, { deadlines });
+    await expect.poll(() => sandboxes.status("pod").info["state"]).toBe("ready.running");
+    // the chart knows, and whoever waits for it has not been told yet
+    const { sandbox } = sandboxes.entry("pod");
+    const told = deferred<void>();
+    sandbox.adopted = told.promise;
+    const killed = tasks.kill("c0", "", 9, false);
+    await new Promise((resolve) => setTimeout(resolve, 3 * deadlines.guestKill));
+    expect(sandboxes.status("pod").info["state"]).toBe("ready.running");
+    sandbox.adopted = undefined;
+    told.resolve();
+    await killed;
+    expect(await tasks.wait("c0", "")).toMatchObject({ exitStatus: 137 });
+    expect(sandboxes.status("pod").info["state"]).toBe("ready.running");
     await sandboxes.shutdown("pod");
     expect(memory.remains()).toEqual([]);
   });

@@ -33,6 +33,7 @@ export interface NodeResponse {
   poolWanted: number;
   shortages: string[];
   memoryBytes: number;
+  kvm: Kvm | undefined;
 }
 
 export interface NodeResponse_PhasesEntry {
@@ -43,6 +44,12 @@ export interface NodeResponse_PhasesEntry {
 export interface NodeResponse_StartsEntry {
   key: string;
   value: number;
+}
+
+export interface Kvm {
+  state: string;
+  reason: string;
+  remedy: string;
 }
 
 export interface StepFigures {
@@ -365,6 +372,7 @@ function createBaseNodeResponse(): NodeResponse {
     poolWanted: 0,
     shortages: [],
     memoryBytes: 0,
+    kvm: undefined,
   };
 }
 
@@ -417,6 +425,9 @@ export const NodeResponse: MessageFns<NodeResponse> = {
         throw new globalThis.Error("value provided for field BigInt(message.memoryBytes) of type uint64 too large");
       }
       writer.uint32(120).uint64(BigInt(message.memoryBytes));
+    }
+    if (message.kvm !== undefined) {
+      Kvm.encode(message.kvm, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -560,6 +571,14 @@ export const NodeResponse: MessageFns<NodeResponse> = {
             message.memoryBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.kvm = Kvm.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -608,6 +627,7 @@ export const NodeResponse: MessageFns<NodeResponse> = {
     message.poolWanted = object.poolWanted ?? 0;
     message.shortages = object.shortages?.map((e) => e) || [];
     message.memoryBytes = object.memoryBytes ?? 0;
+    message.kvm = (object.kvm !== undefined && object.kvm !== null) ? Kvm.fromPartial(object.kvm) : undefined;
     return message;
   },
 };
@@ -742,6 +762,85 @@ export const NodeResponse_StartsEntry: MessageFns<NodeResponse_StartsEntry> = {
     const message = createBaseNodeResponse_StartsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseKvm(): Kvm {
+  return { state: "", reason: "", remedy: "" };
+}
+
+export const Kvm: MessageFns<Kvm> = {
+  encode(message: Kvm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== "") {
+      writer.uint32(10).string(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.remedy !== "") {
+      writer.uint32(26).string(message.remedy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Kvm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.remedy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Kvm>): Kvm {
+    return Kvm.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Kvm>): Kvm {
+    const message = createBaseKvm();
+    message.state = object.state ?? "";
+    message.reason = object.reason ?? "";
+    message.remedy = object.remedy ?? "";
     return message;
   },
 };

@@ -2,12 +2,12 @@
  * Opens containerd's snapshots as the configuration says, for the daemon and for `blazar image prepare`.
  */
 import { randomBytes } from "node:crypto";
-import type { Logger } from "../contracts/logger.ts";
-import type { Snapshots } from "../contracts/snapshots.ts";
-import type { RootfsMount } from "../contracts/task.ts";
-import { readSnapshot } from "../host/storage/snapshot.ts";
-import { ContainerdSnapshots } from "../rpc/containerd/snapshots.ts";
-import type { Config } from "./config/schema.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import type { Snapshots } from "../../contracts/snapshots.ts";
+import type { RootfsMount } from "../../contracts/task.ts";
+import { readSnapshot } from "../../host/storage/snapshot.ts";
+import { ContainerdSnapshots } from "../../rpc/containerd/snapshots.ts";
+import type { Config } from "../config/schema.ts";
 
 /** CRI keeps its images and containers there (containerd's internal/cri/constants), and pods come by CRI alone. */
 const CRI_NAMESPACE = "k8s.io";

@@ -1,12 +1,12 @@
 /**
  * Opens the store of templates that the configuration describes, on a driver.
  */
-import { prepareTemplateGuest, type TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
-import type { TemplateStore } from "../contracts/templates.ts";
-import type { VmmDriver } from "../contracts/vmm.ts";
-import { LocalTemplateStore } from "../host/templates/template-store.ts";
-import type { GuestHello } from "../protocol/guest/messages.ts";
-import type { Config } from "./config/schema.ts";
+import { prepareTemplateGuest, type TemplateGuestHost } from "../../actors/supply/ahead/template-guest.ts";
+import type { TemplateStore } from "../../contracts/templates.ts";
+import type { VmmDriver } from "../../contracts/vmm.ts";
+import { LocalTemplateStore } from "../../host/templates/template-store.ts";
+import type { GuestHello } from "../../protocol/guest/messages.ts";
+import type { Config } from "../config/schema.ts";
 
 /** Opens the store, which does nothing until it is asked. @param onGuest gets the hello of a new template's agent */
 export function openTemplateStore(

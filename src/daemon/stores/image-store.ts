@@ -1,13 +1,13 @@
 /**
  * Opens the store of images that the configuration describes.
  */
-import type { ImageStore } from "../contracts/images.ts";
-import type { Keeper } from "../contracts/keeper.ts";
-import type { Logger } from "../contracts/logger.ts";
-import { LocalImageStore } from "../host/storage/images/image-store.ts";
-import type { Config } from "./config/schema.ts";
-import type { DaemonWorkers } from "./daemon-workers.ts";
-import type { Parts } from "./parts.ts";
+import type { ImageStore } from "../../contracts/images.ts";
+import type { Keeper } from "../../contracts/keeper.ts";
+import type { Logger } from "../../contracts/logger.ts";
+import { LocalImageStore } from "../../host/storage/images/image-store.ts";
+import type { Config } from "../config/schema.ts";
+import type { DaemonWorkers } from "../daemon-workers.ts";
+import type { Parts } from "../parts.ts";
 
 /** What images are made with. */
 export interface ImageStoreHost {

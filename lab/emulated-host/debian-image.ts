@@ -1,0 +1,114 @@
+/**
+ * The root of an emulated host with systemd: a small Debian that mmdebstrap(1) has made, as an EROFS image.
+ *
+ * mmdebstrap itself is unpacked into the cache's work directory, not installed. Mirror and transport settings are the
+ * machine's. Needs root. Kept in the cache, where a change of {@link PACKAGES} or of the kernel makes another one.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AptRoot, acquireSettings } from "../../setup/lib/apt-root.ts";
+import { type Cache, contentKey } from "../../setup/lib/cache.ts";
+import { run } from "../../setup/lib/command.ts";
+import { findMirror } from "../../setup/lib/debian-mirror.ts";
+import { needRoot } from "../../setup/lib/own-namespaces.ts";
+import type { Progress } from "../../setup/lib/progress.ts";
+import type { ErofsUtils } from "../../setup/steps/erofs-utils.ts";
+import { blazarError } from "../../src/contracts/errors.ts";
+import type { HostKernel } from "./kernel.ts";
+
+const SUITE = "bookworm";
+const KIND = "emulated-host-image";
+/** Change it when the recipe below changes. */
+const RECIPE = "1";
+/** What a Debian node has, what blazar runs on it, and the libraries of the machine's Node. */
+const PACKAGES = [
+  ...[
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "kmod",
+    "procps",
+    "iproute2",
+    "iptables",
+    "nftables",
+    "ca-certificates",
+  ],
+  ...["qemu-system-x86", "runc", "containernetworking-plugins", "libstdc++6", "libatomic1"],
+];
+const REMEDY =
+  "check that this machine's apt sources reach a Debian mirror, and that root may mount and chroot here";
+
+export interface ImageParts {
+  readonly kernel: HostKernel;
+  readonly erofsUtils: ErofsUtils | null;
+}
+
+/** Made if it is missing: 1 to 2 minutes, once. The caller holds the cache's lock. */
+export async function debianImage(cache: Cache, parts: ImageParts, progress: Progress): Promise<string> {
+  const key = contentKey([RECIPE, SUITE, parts.kernel.key, ...PACKAGES]);
+  const fill = () => cache.ensure(KIND, key, (entry) => build(cache, entry, parts));
+  const why = `makes a Debian ${SUITE} with systemd by mmdebstrap (downloads 150 MB, keeps 300 MB), the emulated host's root`;
+  const made = cache.has(KIND, key) ? await fill() : await progress.during("Debian image", why, fill);
+  await cache.prune(KIND);
+  return join(made, "root.erofs");
+}
+
+async function build(cache: Cache, entry: string, { kernel, erofsUtils }: ImageParts): Promise<void> {
+  needRoot("make the image of an emulated host with systemd");
+  if (erofsUtils === null) {
+    const remedy = "run npm run setup and see why it goes on without erofs-utils";
+    throw blazarError("DependencyMissing", "make the image of an emulated host", "there is no mkfs.erofs", {
+      remedy,
+    });
+  }
+  const work = join(entry, "work");
+  const root = join(work, "root");
+  await mkdir(work);
+  await installDebian(cache, work, root);
+  await settle(root, kernel);
+  const [mkfs = "", ...args] = erofsUtils.mkfs;
+  await run(mkfs, [...args, "--quiet", "-zlz4", join(entry, "root.erofs"), root]);
+  await rm(work, { recursive: true });
+}
+
+async function installDebian(cache: Cache, work: string, root: string): Promise<void> {
+  const apt = await AptRoot.open(join(cache.directory, "apt", SUITE), SUITE, "deb");
+  const tool = join(work, "tool");
+  await run("dpkg-deb", ["-x", await apt.download("mmdebstrap", work), tool]);
+  const { uri, signedBy } = await findMirror("/etc/apt", existsSync);
+  const transport = acquireSettings(await run("apt-config", ["dump"]));
+  const options = [
+    ...["--mode=root", "--variant=apt", "--format=directory", "--quiet", `--include=${PACKAGES.join(",")}`],
+    ...transport.map((setting) => `--aptopt=${setting}`),
+    ...(signedBy === undefined ? [] : [`--keyring=${signedBy}`]),
+  ];
+  await run("perl", [join(tool, "usr", "bin", "mmdebstrap"), ...options, SUITE, root, uri], {
+    remedy: REMEDY,
+  });
+}
+
+/** What differs from a Debian on a machine of its own. */
+async function settle(root: string, { release, modules }: HostKernel): Promise<void> {
+  const target = join(root, "lib", "modules", release);
+  await mkdir(join(target, ".."), { recursive: true });
+  await run("cp", ["-r", modules, target]);
+  await run("chroot", [root, "depmod", release]);
+  const files: Readonly<Record<string, string>> = {
+    "etc/hostname": "emulated-host\n",
+    "etc/hosts": "127.0.0.1 localhost emulated-host\n::1 localhost\n",
+    // an empty one would begin the first boot, with its questions
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    // at boot Debian empties /tmp, where the checkout may be
+    "etc/tmpfiles.d/tmp.conf": "",
+    "etc/fstab": "",
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(join(root, name, ".."), { recursive: true });
+    await writeFile(join(root, name), text);
+  }
+  // nobody logs in, and nothing is downloaded
+  const unwanted = ["getty@tty1.service", "serial-getty@ttyS0.service", "getty-static.service"];
+  const timers = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"];
+  await run("chroot", [root, "systemctl", "mask", "--quiet", ...unwanted, ...timers]);
+}
