@@ -111,9 +111,7 @@ export class StuckWatch {
     const most = this.mostOf(view);
     if (held < most) return;
     const usual = this.options.figures.of(stepName(view));
-    const than = usual === undefined ? "" : `, and usually less than ${duration(usual.p99)}`;
-    const sentence = `${key} is in ${path} for more than ${duration(most)}${than}`;
-    this.tell(record, { key, path, sentence }, held);
+    this.tell(record, { key, path, sentence: stuckSentence(key, path, most, usual?.p99) }, held);
   }
 
   private tell(record: SandboxRecord, stuck: Stuck, held?: number): void {
@@ -135,6 +133,12 @@ export class StuckWatch {
     const allowed = ends.map(({ since, endsAt }) => endsAt - since);
     return Math.max(leastMs, allowed.length === 0 ? UNKNOWN_MS : Math.min(...allowed) / 2);
   }
+}
+
+/** Why a chart counts as stuck. */
+export function stuckSentence(key: string, path: string, mostMs: number, p99Ms: number | undefined): string {
+  const than = p99Ms === undefined ? "" : `, and usually less than ${duration(p99Ms)}`;
+  return `${key} is in ${path} for more than ${duration(mostMs)}${than}`;
 }
 
 /** The name of a state among the figures: of a boot its outer one. */

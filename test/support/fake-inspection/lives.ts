@@ -4,8 +4,13 @@
  * They go through the real charts' states by the real events, with the steps that a real start has.
  */
 import type { ChartKey, SandboxSummary } from "../../../src/contracts/inspection.ts";
+import { stuckSentence } from "../../../src/observe/inspection/stuck.ts";
 import type { Random } from "./random.ts";
 import type { FakeRecord } from "./record.ts";
+
+/** As if `inspection.stuck_least` were so low; the fake's pods are young. */
+const STUCK_LEAST_MS = 1_000;
+const USUAL_P99_MS = 41;
 
 /** What a pod of the fake is to be. */
 export interface PodPlan {
@@ -119,8 +124,9 @@ interface Ended {
 
 function* mayHalt({ plan, record }: Teller, state: string): Generator<"halt", void, void> {
   if (plan.halt !== state) return;
-  if (plan.stuck === true)
-    record.set({ stuck: `it is in ${state} for much longer than usual (p99 of ${state}: 41 ms)` });
+  const inBoot = state.startsWith("booting.");
+  const [chart, path] = inBoot ? ["boot", state.slice("booting.".length)] : ["sandbox", state];
+  if (plan.stuck === true) record.set({ stuck: stuckSentence(chart, path, STUCK_LEAST_MS, USUAL_P99_MS) });
   yield "halt";
 }
 
