@@ -13,7 +13,6 @@ import { OpenJournals } from "../actors/resources/open-journals.ts";
 import type { TemplateGuestHost } from "../actors/supply/ahead/template-guest.ts";
 import { Pace } from "../actors/supply/pace.ts";
 import { VmUsers } from "../actors/vm/users.ts";
-import { BlazarError } from "../contracts/errors.ts";
 import { type Histories, NO_HISTORIES } from "../contracts/history.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
@@ -23,6 +22,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
+import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { CniNetworks } from "../host/network/cni-networks.ts";
 import { NoNetwork } from "../host/network/no-network.ts";
@@ -35,7 +35,6 @@ import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { LocalVolumes } from "../host/volumes/host-volumes.ts";
 import { monotonicNow } from "../lib/deadline-timer.ts";
-import { makeDirectories } from "../lib/directories.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
 import { ociSpecs } from "../oci/spec/translate.ts";
@@ -48,6 +47,7 @@ import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
+import { journalDirectory } from "./state-directory.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
 
@@ -120,7 +120,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
   const hostResolvConf = keptText("/etc/resolv.conf");
   const journals = new OpenJournals();
-  const cgroups = options.cgroups ?? new HostCgroups();
+  const cgroups = options.cgroups ?? new HostCgroups({ ownGroup: ownGroupOf(config.daemon.state_directory) });
   return {
     driver,
     pace: new Pace(parallelStarts(config), monotonicNow),
@@ -173,28 +173,4 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
 function parallelStarts(config: Config): number {
   const fitting = Math.floor(totalmem() / config.vmm.memory);
   return Math.max(1, Math.min(availableParallelism() + 1, fitting));
-}
-
-/** Makes the directories that a daemon works in; each is its own alone. Throws HostResource naming the key. */
-export async function makeStateDirectories(config: Config): Promise<void> {
-  const { state_directory: state } = config.daemon;
-  await makeOwn(state, 0o711, "daemon.state_directory");
-  await makeOwn(join(state, "sandboxes"), 0o711, "daemon.state_directory");
-  await makeOwn(join(state, "vm"), 0o711, "daemon.state_directory");
-  await makeOwn(journalDirectory(config), 0o700, "daemon.state_directory");
-  await makeOwn(config.storage.scratch_directory, 0o711, "storage.scratch_directory");
-}
-
-async function makeOwn(path: string, mode: number, key: string): Promise<void> {
-  try {
-    await makeDirectories(path, mode);
-  } catch (error) {
-    const remedy = `make it possible, or set ${key}`;
-    throw BlazarError.wrap(error, "HostResource", { operation: "make a directory", subject: path, remedy });
-  }
-}
-
-/** Where the journals of sandboxes and warm VMs are. */
-export function journalDirectory(config: Config): string {
-  return join(config.daemon.state_directory, "journals");
 }

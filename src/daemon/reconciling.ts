@@ -8,12 +8,14 @@ import { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
 import { lookAtSandboxes } from "../actors/reconcile/sandboxes.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostNodeView } from "../host/node-view.ts";
-import { takeDirectory } from "../host/storage/own-directory.ts";
+import { ownDirectory } from "../host/storage/own-directory.ts";
 import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
-import { type Core, journalDirectory } from "./core.ts";
+import type { Core } from "./core.ts";
+import { journalDirectory } from "./state-directory.ts";
 
 /** What the daemon drives. */
 export interface Reconciliations {
@@ -35,14 +37,14 @@ export async function openReconciler(
   const now = Date.now;
   const store = new ContainerdSandboxes({ socket: daemon.containerd_socket, deadlines });
   const users = { firstUid: vmm.first_uid, count: vmm.uid_count };
-  const scratch = storage.scratch_directory;
+  const state = daemon.state_directory;
   const left: string[] = [];
   const looks = {
     ...looksAt({
       ...{ keeper, images, undo, now },
-      view: new HostNodeView({ workers: workers.rootfs, users }),
-      stateDirectory: daemon.state_directory,
-      ownScratch: async () => ((await takeDirectory(scratch, daemon.state_directory)) ? scratch : undefined),
+      view: new HostNodeView({ workers: workers.rootfs, users, ownGroup: ownGroupOf(state) }),
+      stateDirectory: state,
+      ownScratch: () => ownDirectory(storage.scratch_directory, state),
       storedSandboxes: async () => new Set((await store.list()).map(({ id }) => id)),
       isConnected: (path) => journals.some((each) => each.kind === "network" && each.netnsPath === path),
       startTime: (await processStat(process.pid))?.startTime ?? 0,

@@ -20,7 +20,7 @@ import { createTaskService } from "../rpc/task/service.ts";
 import { TtrpcDispatcher } from "../rpc/ttrpc/dispatcher.ts";
 import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
-import { type Core, type CoreOptions, journalDirectory, makeStateDirectories, wireCore } from "./core.ts";
+import { type Core, type CoreOptions, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
 import { locateParts, type Parts } from "./parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
@@ -28,7 +28,7 @@ import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
-import { lockState } from "./state-lock.ts";
+import { journalDirectory, takeStateDirectories } from "./state-directory.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
@@ -52,8 +52,7 @@ export async function wireDaemon(
     pino.destination({ dest: 2, sync: false }),
   );
   const parts = await locateParts(config);
-  await makeStateDirectories(config);
-  const lock = await lockState(state);
+  const lock = await takeStateDirectories(config);
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;

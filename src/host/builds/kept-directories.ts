@@ -10,17 +10,15 @@
  * know what is in a directory, nor who holds it.
  */
 import { randomBytes } from "node:crypto";
-import type { Stats } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import { makeDirectories } from "../../lib/directories.ts";
+import { distrust } from "../../lib/distrust.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
 const TEMPORARY = /^\.(new|old)-[0-9a-f]{6}$/;
 const BLOCK_BYTES = 512;
-const OTHERS_WRITE = 0o002;
-const GROUP_WRITES = 0o020;
 
 export class KeptDirectories {
   private trusted = false;
@@ -168,15 +166,6 @@ export class KeptDirectories {
       });
     }
   }
-}
-
-/** Why nothing in it can be trusted; undefined if it can. */
-function distrust(directory: Stats): string | undefined {
-  const { uid, gid, mode } = directory;
-  if (!directory.isDirectory()) return "it is no directory";
-  if (uid !== 0 && uid !== process.geteuid?.()) return `it belongs to user ${uid}`;
-  const writers = gid === 0 ? OTHERS_WRITE : OTHERS_WRITE | GROUP_WRITES;
-  return (mode & writers) === 0 ? undefined : "others may write to it";
 }
 
 /** Undefined for ENOENT; throws everything else. */

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { request } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -96,6 +96,23 @@ describe("the inspection socket", () => {
       code: "RemoteUnavailable",
       message: expect.stringContaining("it does not answer; see whether blazard runs"),
     });
+  });
+
+  it("a daemon that is stopped is told as such, also by a drain", async () => {
+    const socket = join(await temporaryDirectory(), "inspection.sock");
+    // the kernel takes connections for a process that does not run
+    const silent = createServer(() => undefined).listen(socket);
+    const client = new InspectionClient(socket, 200);
+    onTestFinished(() => {
+      client.close();
+      silent.close();
+    });
+    const late = {
+      code: "RemoteUnavailable",
+      message: expect.stringMatching(/it has not answered in time; blazar doctor/),
+    };
+    await expect(client.list()).rejects.toMatchObject(late);
+    await expect(client.drain(100)).rejects.toMatchObject(late);
   });
 
   it("does not offer Exec where nobody serves it", async () => {
