@@ -181,7 +181,7 @@ describe("the doctor", () => {
         files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory", true) },
       },
       ["daemon fault", "leftovers note"],
-      /process 42 is stopped by a signal \(state T\)\n.*kill -CONT 42[^]*only the daemon \(process 42\) can tell/,
+      /process 42 is stopped by a signal \(state T\)\n.*kill -CONT 42[\s\S]*only the daemon \(process 42\) can tell/,
     ],
     [
       "a daemon that does not answer",
@@ -213,7 +213,7 @@ describe("the doctor", () => {
           ),
       },
       ["leftovers fault"],
-      /cannot use the state directory \(\/srv\): no blazard has made[^]*→ name a directory of its own/,
+      /cannot use the state directory \(\/srv\): no blazard has made[\s\S]*→ name a directory of its own/,
     ],
     [
       "no keeper",
