@@ -15,7 +15,7 @@ import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
-import { journalDirectory } from "./state-directory.ts";
+import { controllerSocket, journalDirectory } from "./state-directory.ts";
 
 /** What the daemon drives. */
 export interface Reconciliations {
@@ -35,7 +35,11 @@ export async function openReconciler(
   const { daemon, deadlines, storage, vmm } = config;
   const { journals, resourcePorts: undo, sandboxes, images, workers } = core;
   const now = Date.now;
-  const store = new ContainerdSandboxes({ socket: daemon.containerd_socket, deadlines });
+  const store = new ContainerdSandboxes({
+    socket: daemon.containerd_socket,
+    controller: controllerSocket(config),
+    deadlines,
+  });
   const users = { firstUid: vmm.first_uid, count: vmm.uid_count };
   const state = daemon.state_directory;
   const left: string[] = [];
@@ -52,7 +56,7 @@ export async function openReconciler(
     left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
-  const claims = () => readClaims(journalDirectory(config), journals);
+  const claims = () => readClaims(journalDirectory(config), journals, false);
   const reconciler = new Reconciler({
     ...{ looks, claims, undo, deadlines, now },
     logger: logger.child({ component: "reconciler" }),

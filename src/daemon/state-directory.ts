@@ -31,6 +31,11 @@ export function journalDirectory(config: Config): string {
   return join(config.daemon.state_directory, JOURNALS);
 }
 
+/** Where containerd's proxy plugin connects. */
+export function controllerSocket({ daemon }: Pick<Config, "daemon">): string {
+  return daemon.socket ?? join(daemon.state_directory, "blazar.sock");
+}
+
 /** Makes the directories that a daemon works in. Throws HostResource naming the key. */
 export async function makeStateDirectories(config: Config): Promise<void> {
   const { state_directory: state } = config.daemon;

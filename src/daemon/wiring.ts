@@ -28,7 +28,7 @@ import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
-import { journalDirectory, takeStateDirectories } from "./state-directory.ts";
+import { controllerSocket, journalDirectory, takeStateDirectories } from "./state-directory.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
@@ -45,7 +45,7 @@ export async function wireDaemon(
   replaced: Pick<CoreOptions, "driver"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
-  const socket = config.daemon.socket ?? join(state, "blazar.sock");
+  const socket = controllerSocket(config);
   const taskSocket = config.daemon.task_socket ?? join(state, "task.sock");
   const logger: Logger = pino(
     { level: config.daemon.log_level, base: {} },

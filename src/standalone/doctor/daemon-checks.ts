@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { reasonOf } from "../../contracts/errors.ts";
 import type { Config } from "../../daemon/config/schema.ts";
+import { controllerSocket } from "../../daemon/state-directory.ts";
 import { type Check, type Finding, fault, note, ok } from "./check.ts";
 import type { Holder } from "./holder.ts";
 import { journalFindings, reconciliationFindings } from "./leftovers.ts";
@@ -101,7 +102,7 @@ async function configured(
   const name = "containerd";
   const findings: Finding[] = [];
   if (at(parsed, ["version"]) !== 3) findings.push(fault(name, `${file} is not of version 3`, remedy));
-  const wanted = config.daemon.socket ?? join(config.daemon.state_directory, "blazar.sock");
+  const wanted = controllerSocket(config);
   const plugins = Object.entries(asTable(at(parsed, ["proxy_plugins"])));
   const sandboxers = plugins.filter(([, plugin]) => at(plugin, ["type"]) === "sandbox");
   const ours = sandboxers.find(([, plugin]) => at(plugin, ["address"]) === wanted);

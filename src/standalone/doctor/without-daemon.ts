@@ -15,7 +15,7 @@ import { silentLogger } from "../../contracts/logger.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import { DaemonWorkers } from "../../daemon/daemon-workers.ts";
-import { checkStateDirectory, journalDirectory } from "../../daemon/state-directory.ts";
+import { checkStateDirectory, controllerSocket, journalDirectory } from "../../daemon/state-directory.ts";
 import { lockState } from "../../daemon/state-lock.ts";
 import { ownGroupOf } from "../../host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../../host/cgroups/host-cgroups.ts";
@@ -42,6 +42,7 @@ export async function reconcileWithoutDaemon(config: Config, fix: boolean): Prom
   const workers = new DaemonWorkers(config, silentLogger);
   const store = new ContainerdSandboxes({
     socket: config.daemon.containerd_socket,
+    controller: controllerSocket(config),
     deadlines: config.deadlines,
   });
   try {
@@ -65,7 +66,7 @@ export async function reconcileWithoutDaemon(config: Config, fix: boolean): Prom
       ownScratch: () => ownDirectory(config.storage.scratch_directory, state),
     });
     const looks = Object.fromEntries(Object.entries(all).filter(([kind]) => LOOKS.includes(kind)));
-    const claims = () => readClaims(journals, new OpenJournals());
+    const claims = () => readClaims(journals, new OpenJournals(), true);
     const { deadlines } = config;
     const reconciler = new Reconciler({
       ...{ looks, claims, undo, deadlines },
