@@ -36,6 +36,11 @@ export function controllerSocket({ daemon }: Pick<Config, "daemon">): string {
   return daemon.socket ?? join(daemon.state_directory, "blazar.sock");
 }
 
+/** Where containerd connects for tasks. */
+export function taskSocketOf({ daemon }: Pick<Config, "daemon">): string {
+  return daemon.task_socket ?? join(daemon.state_directory, "task.sock");
+}
+
 /** Makes the directories that a daemon works in. Throws HostResource naming the key. */
 export async function makeStateDirectories(config: Config): Promise<void> {
   const { state_directory: state } = config.daemon;

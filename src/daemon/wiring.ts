@@ -28,7 +28,7 @@ import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
-import { controllerSocket, journalDirectory, takeStateDirectories } from "./state-directory.ts";
+import { controllerSocket, journalDirectory, takeStateDirectories, taskSocketOf } from "./state-directory.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
@@ -46,7 +46,7 @@ export async function wireDaemon(
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
   const socket = controllerSocket(config);
-  const taskSocket = config.daemon.task_socket ?? join(state, "task.sock");
+  const taskSocket = taskSocketOf(config);
   const logger: Logger = pino(
     { level: config.daemon.log_level, base: {} },
     pino.destination({ dest: 2, sync: false }),
@@ -154,7 +154,13 @@ async function reachKeeper(config: Config, parts: Parts, task: string, logger: L
   const start = async (): Promise<void> => {
     if (!(await keeperAnswers(control))) await startKeeper({ binary: parts.keeper, control, task, log });
   };
-  if (!config.keeper.start) return connectKeeper({ control, log });
-  await start();
-  return connectKeeper({ control, log, start });
+  if (config.keeper.start) await start();
+  const keeper = await connectKeeper({ control, log, ...(config.keeper.start ? { start } : {}) });
+  // pods that run have their connections; new ones would have nobody to connect to
+  if (!(await keeperAnswers(task)))
+    log.error(
+      { task, keeper: keeper.pid },
+      "the keeper does not serve this task socket: no pod can be started",
+    );
+  return keeper;
 }

@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { reasonOf } from "../../contracts/errors.ts";
 import type { Config } from "../../daemon/config/schema.ts";
-import { controllerSocket } from "../../daemon/state-directory.ts";
+import { controllerSocket, taskSocketOf } from "../../daemon/state-directory.ts";
 import { type Check, type Finding, fault, note, ok } from "./check.ts";
 import type { Holder } from "./holder.ts";
 import { journalFindings, reconciliationFindings } from "./leftovers.ts";
 
 /** States of a process that a signal or a debugger has stopped: proc_pid_stat(5). */
 const STOPPED = ["T", "t"];
+const RENEW = "give the key the value that the keeper was started with; or blazar drain, then restart both";
 
 export const DAEMON_CHECKS: Readonly<Record<string, Check>> = {
   parts: ({ parts }) =>
@@ -28,6 +29,9 @@ export const DAEMON_CHECKS: Readonly<Record<string, Check>> = {
     // the kernel takes connections for a process that does not run
     const process = await keeper();
     if (process !== undefined && isStopped(process)) return [stopped("keeper", process)];
+    const task = taskSocketOf(config);
+    if (!(await host.answers(task)))
+      return [fault("keeper", `does not serve ${task} (daemon.task_socket): no pod can be started`, RENEW)];
     return [ok("keeper", `answers on ${socket}`)];
   },
   daemon: ({ config, daemon, holder }) => {

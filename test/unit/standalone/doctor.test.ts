@@ -202,6 +202,12 @@ describe("the doctor", () => {
       /process 43 is stopped by a signal \(state T\)\n.*kill -CONT 43/,
     ],
     [
+      "a keeper that serves another task socket",
+      { host: { answers: async (socket) => !socket.endsWith("task.sock") } },
+      ["keeper fault"],
+      /does not serve \/run\/blazar\/task.sock \(daemon.task_socket\)/,
+    ],
+    [
       "a state directory that is somebody else's",
       {
         reconciled: () =>
