@@ -28,6 +28,8 @@ export interface ControlServerOptions {
   readonly onAttach: (send: (frame: Uint8Array) => void) => void;
   readonly onReceive: (bytes: Uint8Array) => void;
   readonly onDetach: () => void;
+  /** Something that was queued has been sent. */
+  readonly onProgress: () => void;
 }
 
 interface Link {
@@ -53,6 +55,11 @@ export class ControlServer {
     return this.current !== undefined;
   }
 
+  /** Bytes that wait for the daemon to read; undefined without one. */
+  get queued(): number | undefined {
+    return this.current?.writer.pending;
+  }
+
   /** Drops the daemon's connection. */
   disconnect(): void {
     if (this.current !== undefined) this.drop(this.current);
@@ -66,7 +73,7 @@ export class ControlServer {
   }
 
   private accepted(fd: number): void {
-    const { loop, log } = this.options;
+    const { loop, log, onProgress } = this.options;
     const peer = sys.peerCredentials(fd);
     const { euid } = sys.getids();
     if (typeof peer === "number" || (peer.uid !== 0 && peer.uid !== euid)) {
@@ -75,7 +82,7 @@ export class ControlServer {
       return;
     }
     const watch = loop.watch(fd);
-    const writer = new QueuedWriter({ fd, watch, limit: MAX_QUEUED_BYTES });
+    const writer = new QueuedWriter({ fd, watch, limit: MAX_QUEUED_BYTES, onProgress });
     const link: Link = { fd, watch, writer };
     watch.setReadable(() => this.read(link));
     this.silent.add(link);

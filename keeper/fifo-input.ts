@@ -10,7 +10,7 @@ import type { Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import type { StreamHandler } from "../src/protocol/wire/peer.ts";
 import { StreamSender, type StreamSenderOptions } from "../src/protocol/wire/stream.ts";
-import { type FifoStreamOptions, STDIO_WINDOW_BYTES } from "./fifo-output.ts";
+import type { FifoStreamOptions } from "./fifo-output.ts";
 
 /** One read of a pass. Shared: what is read is copied by the sender at once. */
 const buffer = new Uint8Array(16 * 1024);
@@ -18,7 +18,8 @@ const buffer = new Uint8Array(16 * 1024);
 export class FifoInput implements StreamHandler, StreamSenderOptions {
   readonly stream: number;
   readonly send: (frame: Uint8Array) => void;
-  readonly capacity = STDIO_WINDOW_BYTES;
+  /** Whoever writes to the FIFO is stopped by little: what a FIFO itself takes. */
+  readonly capacity = 64 * 1024;
   private readonly sender: StreamSender;
   private readonly watch: Watch;
   private readonly log: Logger;

@@ -10,14 +10,8 @@ import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
 import type { StreamHandler } from "../src/protocol/wire/peer.ts";
-import {
-  DEFAULT_WINDOW_BYTES,
-  StreamReceiver,
-  type StreamReceiverOptions,
-} from "../src/protocol/wire/stream.ts";
-
-/** Credit of a stream: what the keeper may have to hold if nobody reads, so the bound of its memory. */
-export const STDIO_WINDOW_BYTES = DEFAULT_WINDOW_BYTES;
+import { StreamReceiver, type StreamReceiverOptions } from "../src/protocol/wire/stream.ts";
+import type { StreamCredit } from "./stdio-credit.ts";
 
 export interface FifoStreamOptions {
   /** An open, non-blocking FIFO; it is closed by the stream. */
@@ -32,18 +26,19 @@ export class FifoOutput implements StreamHandler, StreamReceiverOptions, QueuedW
   readonly fd: number;
   readonly stream: number;
   readonly send: (frame: Uint8Array) => void;
-  readonly window = STDIO_WINDOW_BYTES;
   /** The credit bounds what waits. */
   readonly limit = Number.MAX_SAFE_INTEGER;
   readonly watch: Watch;
   private readonly log: Logger;
+  private readonly credit: StreamCredit;
   private readonly receiver: StreamReceiver;
   private readonly writer: QueuedWriter;
   /** Bytes accepted and not written. */
   private waiting = 0;
   private open = true;
 
-  constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
+  constructor({ fd, stream, loop, log, send }: FifoStreamOptions, credit: StreamCredit) {
+    this.credit = credit;
     this.fd = fd;
     this.stream = stream;
     this.send = send;
@@ -68,6 +63,11 @@ export class FifoOutput implements StreamHandler, StreamReceiverOptions, QueuedW
 
   attached(): void {
     this.receiver.attached();
+  }
+
+  /** For the receiver. */
+  window(): number {
+    return this.credit.bytes;
   }
 
   /** For the receiver. `bytes` is a view into the link's read buffer. */
@@ -98,12 +98,14 @@ export class FifoOutput implements StreamHandler, StreamReceiverOptions, QueuedW
   close(): void {
     if (!this.open) return;
     this.open = false;
+    this.credit.release();
     this.watch.stop();
     sys.close(this.fd);
   }
 
   private settle(count: number): void {
     this.waiting -= count;
+    this.credit.consumed(count);
     this.receiver.consumed(count);
   }
 }

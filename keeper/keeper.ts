@@ -80,7 +80,7 @@ export class Keeper {
       mode,
       loop,
       log,
-      send,
+      link: { queued: () => this.control.queued, send },
       onOpened: (connection) => this.emit("task.opened", { connection }),
       onClosed: (connection) => this.emit("task.closed", { connection }),
     });
@@ -109,6 +109,7 @@ export class Keeper {
         log,
         onAttach: (transport) => this.peer.attach(transport),
         onReceive: (bytes) => this.peer.receive(bytes),
+        onProgress: () => this.tasks.linkMoved(),
         onDetach: () => {
           this.networks.clear();
           this.peer.detach();

@@ -12,14 +12,22 @@ import { watchSignals } from "../native/runtime/signals.ts";
 import { BlazarError } from "../src/contracts/errors.ts";
 import { parseArguments } from "./arguments.ts";
 import { Keeper } from "./keeper.ts";
+import { MOST_EXTRA_BYTES } from "./stdio-credit.ts";
+import { MOST_TASK_BYTES } from "./task-budget.ts";
 
 const INSIST_MS = 1_000;
+/**
+ * What streams and requests may hold (stdio-credit.ts, task-budget.ts), and as much again for the rest: processes, FIFOs that
+ * nobody reads, garbage. It is a last resort, since nobody survives it.
+ */
+const MEMORY_LIMIT_BYTES = 2 * (MOST_EXTRA_BYTES + MOST_TASK_BYTES);
 const PRIVATE_UMASK = 0o077;
 const EXIT_USAGE = 2;
 const EXIT_FAILED = 1;
 
 function run(): void {
   const { control, task, socketMode } = parseArguments(scriptArgs.slice(1));
+  sys.setMemoryLimit(MEMORY_LIMIT_BYTES);
   sys.umask(PRIVATE_UMASK);
   sys.ignoreSignal(sys.SIGHUP);
   const log = createLogger("keeper");

@@ -14,6 +14,7 @@ import type { StreamHandler } from "../src/protocol/wire/peer.ts";
 import { FifoInput } from "./fifo-input.ts";
 import { FifoOutput, type FifoStreamOptions } from "./fifo-output.ts";
 import { IsolatedStream } from "./isolated-stream.ts";
+import { StdioCredit, StreamCredit } from "./stdio-credit.ts";
 
 interface StdioSet {
   readonly open: StdioOpen;
@@ -35,6 +36,7 @@ export class Stdio {
   private readonly options: StdioOptions;
   private readonly sets = new Map<string, StdioSet>();
   private readonly streams = new Set<number>();
+  private readonly credit = new StdioCredit();
 
   constructor(options: StdioOptions) {
     this.options = options;
@@ -69,7 +71,7 @@ export class Stdio {
     const outputs: FifoOutput[] = [];
     for (const [end, fd] of [[stdout, fds[1]] as const, [stderr, fds[2]] as const]) {
       if (fd === undefined) continue;
-      const output = new FifoOutput(this.streamOptions(end, fd));
+      const output = new FifoOutput(this.streamOptions(end, fd), new StreamCredit(this.credit));
       outputs.push(output);
       this.register(end.stream, output);
     }

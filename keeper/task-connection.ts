@@ -2,12 +2,15 @@
  * One of containerd's Task connections: requests in, answers out, and the requests that have no answer yet.
  *
  * containerd never reconnects, and takes a dropped connection for an exited container. So the connection is kept, whatever
- * becomes of the daemon. When requests pile up, or containerd does not take its answers, no more is read.
+ * becomes of the daemon. When requests pile up, here or in all connections together (task-budget.ts), or containerd does not
+ * take its answers, no more is read.
  */
 import * as sys from "sys";
 import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
 import { QueuedWriter, type QueuedWriterOptions } from "../native/runtime/queued-writer.ts";
 import { encodeFrame, FrameType } from "../src/protocol/wire/frame.ts";
+import type { Holder, TaskBudget } from "./task-budget.ts";
+import type { Outgoing } from "./task-outbox.ts";
 import { TtrpcDecoder, type TtrpcMessage, TtrpcType } from "./ttrpc-decoder.ts";
 
 /** Unanswered requests of a connection, and answers that containerd has not taken: beyond it, no reading. */
@@ -21,13 +24,14 @@ export interface TaskConnectionOptions {
   readonly fd: number;
   readonly number: number;
   readonly loop: EventLoop;
-  /** An encoded TaskRequest for the daemon. */
-  readonly send: (frame: Uint8Array) => void;
+  readonly budget: TaskBudget;
+  /** A TaskRequest for the daemon. */
+  readonly send: (request: Outgoing) => void;
   /** It is closed, by containerd or because it broke the protocol. */
   readonly onClosed: (error: unknown) => void;
 }
 
-export class TaskConnection implements QueuedWriterOptions {
+export class TaskConnection implements QueuedWriterOptions, Holder {
   readonly number: number;
   readonly fd: number;
   readonly watch: Watch;
@@ -64,7 +68,7 @@ export class TaskConnection implements QueuedWriterOptions {
 
   /** Sends every unanswered request, to a daemon that has just come. */
   replay(): void {
-    for (const frame of this.unanswered.values()) this.options.send(frame);
+    for (const sequence of this.unanswered.keys()) this.sendUnanswered(sequence);
   }
 
   /** The daemon's answer to a request; one that nobody waits for is dropped. */
@@ -74,11 +78,16 @@ export class TaskConnection implements QueuedWriterOptions {
     this.unanswered.delete(request);
     this.unansweredBytes -= frame.length;
     this.writer.write(message.slice());
-    this.readIfRoomy();
+    this.account();
   }
 
   /** For the writer. */
   onProgress(): void {
+    this.account();
+  }
+
+  /** For the budget. */
+  roomAgain(): void {
     this.readIfRoomy();
   }
 
@@ -87,9 +96,23 @@ export class TaskConnection implements QueuedWriterOptions {
     this.close(error);
   }
 
+  private get unfinished(): boolean {
+    return this.decoder.buffered > 0;
+  }
+
+  /** Tells what is held here, and reads on if that is not too much. */
+  private account(): void {
+    if (!this.open) return;
+    const bytes = this.unansweredBytes + this.writer.pending + this.decoder.buffered;
+    this.options.budget.holds(this, bytes, this.unfinished);
+    this.readIfRoomy();
+  }
+
   private readIfRoomy(): void {
-    const roomy = this.unansweredBytes < MAX_WAITING_BYTES && this.writer.pending < MAX_WAITING_BYTES;
-    if (!this.open || roomy === this.reading) return;
+    if (!this.open) return;
+    const little = this.unansweredBytes < MAX_WAITING_BYTES && this.writer.pending < MAX_WAITING_BYTES;
+    const roomy = little && this.options.budget.allows(this, this.unfinished);
+    if (roomy === this.reading) return;
     this.reading = roomy;
     this.watch.setReadable(roomy ? () => this.read() : null);
   }
@@ -103,18 +126,22 @@ export class TaskConnection implements QueuedWriterOptions {
     } catch (error) {
       return this.close(error);
     }
-    this.readIfRoomy();
+    this.account();
   }
 
   private received({ type, bytes }: TtrpcMessage): void {
     const sequence = this.next++;
     const frame = encodeFrame(FrameType.TaskRequest, this.number, sequence, bytes);
     // Stream data (type 3) has no answer of its own.
-    if (type === TtrpcType.Request) {
-      this.unanswered.set(sequence, frame);
-      this.unansweredBytes += frame.length;
-    }
-    this.options.send(frame);
+    if (type !== TtrpcType.Request) return this.options.send({ frame, isWanted: () => this.open });
+    this.unanswered.set(sequence, frame);
+    this.unansweredBytes += frame.length;
+    this.sendUnanswered(sequence);
+  }
+
+  private sendUnanswered(sequence: number): void {
+    const frame = this.unanswered.get(sequence);
+    if (frame !== undefined) this.options.send({ frame, isWanted: () => this.unanswered.has(sequence) });
   }
 
   private close(error: unknown): void {
@@ -123,6 +150,7 @@ export class TaskConnection implements QueuedWriterOptions {
     this.watch.stop();
     sys.close(this.fd);
     this.unanswered.clear();
+    this.options.budget.forget(this);
     this.options.onClosed(error);
   }
 }

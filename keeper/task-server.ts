@@ -7,15 +7,17 @@ import type { EventLoop } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import type { Frame } from "../src/protocol/wire/frame.ts";
 import { Listener } from "./listener.ts";
+import { TaskBudget } from "./task-budget.ts";
 import { TaskConnection } from "./task-connection.ts";
+import { type OutboxOptions, TaskOutbox } from "./task-outbox.ts";
 
 export interface TaskServerOptions {
   readonly path: string;
   readonly mode: number;
   readonly loop: EventLoop;
   readonly log: Logger;
-  /** Puts an encoded TaskRequest on the daemon's link; dropped while there is none. */
-  readonly send: (frame: Uint8Array) => void;
+  /** The daemon's link. */
+  readonly link: OutboxOptions;
   readonly onOpened: (connection: number) => void;
   readonly onClosed: (connection: number) => void;
 }
@@ -24,10 +26,13 @@ export class TaskServer {
   private readonly options: TaskServerOptions;
   private readonly listener: Listener;
   private readonly connections = new Map<number, TaskConnection>();
+  private readonly budget = new TaskBudget();
+  private readonly outbox: TaskOutbox;
   private next = 1;
 
   constructor(options: TaskServerOptions) {
     this.options = options;
+    this.outbox = new TaskOutbox(options.link);
     const { path, mode, loop, log } = options;
     this.listener = new Listener({ path, mode, loop, log, onConnection: (fd) => this.accepted(fd) });
   }
@@ -47,7 +52,13 @@ export class TaskServer {
 
   /** A daemon has come: it gets everything that has no answer yet. */
   replay(): void {
+    this.outbox.clear();
     for (const connection of this.connections.values()) connection.replay();
+  }
+
+  /** The daemon's link has sent something. */
+  linkMoved(): void {
+    this.outbox.pump();
   }
 
   /** A TaskResponse of the daemon. */
@@ -60,13 +71,15 @@ export class TaskServer {
   }
 
   private accepted(fd: number): void {
-    const { loop, log, send, onOpened, onClosed } = this.options;
+    const { loop, log, onOpened, onClosed } = this.options;
+    const { budget, outbox } = this;
     const number = this.next++;
     const connection = new TaskConnection({
       fd,
       number,
       loop,
-      send,
+      budget,
+      send: (request) => outbox.add(request),
       onClosed: (error) => {
         this.connections.delete(number);
         if (error !== undefined) log.warn("a Task connection was closed", { connection: number, error });

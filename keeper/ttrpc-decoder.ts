@@ -21,45 +21,45 @@ export interface TtrpcMessage {
 }
 
 export class TtrpcDecoder {
-  private chunks: Uint8Array[] = [];
-  private buffered = 0;
+  private held = new Uint8Array(0);
+  private heldBytes = 0;
+
+  /** Bytes of an unfinished message. */
+  get buffered(): number {
+    return this.heldBytes;
+  }
 
   /** Throws FrameTooLong or FrameMalformed; after that the connection is beyond repair. */
   push(chunk: Uint8Array, onMessage: (message: TtrpcMessage) => void): void {
-    this.chunks.push(chunk.slice());
-    this.buffered += chunk.length;
-    while (this.buffered >= TTRPC_HEADER_BYTES) {
-      const header = this.peek();
-      const { length, type } = parseHeader(header);
-      const total = TTRPC_HEADER_BYTES + length;
-      if (this.buffered < total) return;
-      onMessage({ type, bytes: this.take(total) });
+    for (let offset = 0; offset < chunk.length; ) {
+      const wanted = this.wanted();
+      const taken = Math.min(wanted - this.heldBytes, chunk.length - offset);
+      this.hold(chunk.subarray(offset, offset + taken));
+      offset += taken;
+      if (this.heldBytes < wanted || this.heldBytes < this.wanted()) continue;
+      const bytes = this.held.slice(0, this.heldBytes);
+      this.held = new Uint8Array(0);
+      this.heldBytes = 0;
+      onMessage({ type: parseHeader(bytes).type, bytes });
     }
   }
 
-  /** The header, joined if it lies across chunks. */
-  private peek(): Uint8Array {
-    const [first] = this.chunks;
-    if (first !== undefined && first.length >= TTRPC_HEADER_BYTES) return first;
-    this.chunks = [this.take(this.buffered)];
-    this.buffered = this.chunks[0]?.length ?? 0;
-    return this.chunks[0] ?? new Uint8Array(0);
+  /** Bytes of the header, or of the whole message once the header is there. */
+  private wanted(): number {
+    if (this.heldBytes < TTRPC_HEADER_BYTES) return TTRPC_HEADER_BYTES;
+    return TTRPC_HEADER_BYTES + parseHeader(this.held).length;
   }
 
-  private take(count: number): Uint8Array {
-    const taken = new Uint8Array(count);
-    let filled = 0;
-    while (filled < count) {
-      const chunk = this.chunks[0];
-      if (chunk === undefined) break;
-      const part = chunk.subarray(0, count - filled);
-      taken.set(part, filled);
-      filled += part.length;
-      if (part.length === chunk.length) this.chunks.shift();
-      else this.chunks[0] = chunk.subarray(part.length);
+  /** The buffer doubles: however the bytes are cut, each is copied a bounded number of times. */
+  private hold(bytes: Uint8Array): void {
+    const needed = this.heldBytes + bytes.length;
+    if (needed > this.held.length) {
+      const larger = new Uint8Array(Math.max(needed, 2 * this.held.length));
+      larger.set(this.held.subarray(0, this.heldBytes));
+      this.held = larger;
     }
-    this.buffered -= filled;
-    return taken;
+    this.held.set(bytes, this.heldBytes);
+    this.heldBytes = needed;
   }
 }
 

@@ -10,6 +10,9 @@ import { failure } from "./check.ts";
 
 const DEFAULT_LIMIT = 256 * 1024;
 const NOTHING = new Uint8Array(0);
+/** Shorter chunks that have to wait share a block: an object for each would cost hundreds of bytes for one. */
+const SMALL_BYTES = 512;
+const BLOCK_BYTES = 4096;
 
 export interface QueuedWriterOptions {
   readonly fd: number;
@@ -33,6 +36,8 @@ export class QueuedWriter {
   /** Bytes of the first chunk that are written already. */
   private offset = 0;
   private pendingBytes = 0;
+  /** Of the last chunk, if it is one that others have been added to. */
+  private block: ArrayBufferLike = NOTHING.buffer;
   private waiting = false;
   private thirsty = false;
   private failed = false;
@@ -61,7 +66,8 @@ export class QueuedWriter {
       return false;
     }
     if (chunk.byteLength === 0) return true;
-    this.queue.push(chunk);
+    if (this.pendingBytes === 0 || chunk.byteLength >= SMALL_BYTES) this.queue.push(chunk);
+    else this.share(chunk);
     this.pendingBytes += chunk.byteLength;
     if (!this.waiting) this.flush();
     if (this.pendingBytes >= this.limit / 2) this.thirsty = true;
@@ -108,6 +114,23 @@ export class QueuedWriter {
       this.thirsty = false;
       this.options.onDrain?.();
     }
+  }
+
+  /** Queues a copy behind the one before, in the same block if there is room. */
+  private share(chunk: Uint8Array): void {
+    const last = this.queue.length - 1;
+    const tail = this.queue[last];
+    const used = tail?.buffer === this.block ? tail.byteLength : BLOCK_BYTES;
+    if (used + chunk.byteLength > BLOCK_BYTES) {
+      this.block = new ArrayBuffer(BLOCK_BYTES);
+      const first = new Uint8Array(this.block, 0, chunk.byteLength);
+      first.set(chunk);
+      this.queue.push(first);
+      return;
+    }
+    const longer = new Uint8Array(this.block, 0, used + chunk.byteLength);
+    longer.set(chunk, used);
+    this.queue[last] = longer;
   }
 
   private shift(): void {

@@ -231,6 +231,33 @@ verify("writer", "takes one chunk larger than its limit, and ends when all is ou
   closeAll(reader, writer);
 });
 
+verify("writer", "keeps small chunks that wait together, in order, and costs little for each", async () => {
+  const [a, b] = checkValue(sys.socketpair(sys.O_NONBLOCK), "socketpair");
+  const watch = loop.watch(a);
+  const queued = new QueuedWriter({ fd: a, watch, limit: 4 * 1024 * 1024 });
+  ok(queued.write(chunk(1024 * 1024)), "more than the socket takes");
+  const before = sys.memoryUsage().used;
+  for (let index = 0; index < 100_000; index++) ok(queued.write(chunk(1, index % 251)), "accepted");
+  ok(sys.memoryUsage().used - before < 400_000, `${sys.memoryUsage().used - before} bytes for 100,000`);
+  const buffer = new Uint8Array(65_536);
+  let got = 0;
+  while (got < 1024 * 1024 + 100_000) {
+    const count = sys.read(b, buffer.buffer, 0, buffer.byteLength);
+    if (count === -sys.EAGAIN) {
+      await withDeadline(readable(b));
+      continue;
+    }
+    for (let at = 0; at < check(count, "read"); at++) {
+      const number = got + at - 1024 * 1024;
+      if (number >= 0 && buffer[at] !== number % 251) throw new Error(`byte ${number} is ${buffer[at]}`);
+    }
+    got += count;
+  }
+  equal(queued.pending, 0, "all out");
+  watch.stop();
+  closeAll(a, b);
+});
+
 verify("writer", "does not stall on an edge-triggered watch", async () => {
   const [a, b] = checkValue(sys.socketpair(sys.O_NONBLOCK), "socketpair");
   const watch = loop.watchEdges(a, () => undefined);

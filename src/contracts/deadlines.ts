@@ -33,6 +33,10 @@ export const DEADLINES = {
     ms: 6_000,
     wait: "From then until it is first looked whether the guest shows a sign of life, and from one such look to the next. A VM without one makes way for another.",
   },
+  copyHello: {
+    ms: 30_000,
+    wait: "From then until the agent of a clone or a fork says hello, which runs already. Then the copy makes way for the next way to a VM, and its template is examined.",
+  },
   agentHello: { ms: 180_000, wait: "From then until the guest's agent says hello." },
   guestSetup: { ms: 60_000, wait: "Setting host name, entropy and clock in the guest." },
   share: {

@@ -4,6 +4,7 @@
  * The store decides which templates are kept, where and for how long; a driver's TemplateDriver (vmm.ts) makes and
  * checks them. Whoever starts VMs asks with `use` and boots when there is none: no start ever waits for a build.
  */
+import type { BlazarError } from "./errors.ts";
 import type { VmShape } from "./vm.ts";
 import type { TemplateIdentity } from "./vmm.ts";
 
@@ -36,8 +37,11 @@ export interface BuiltTemplate extends Template {
 /** Holds a template: as long as a lease is out, it is not dropped. */
 export interface TemplateLease {
   readonly template: Template;
-  /** No VM could be cloned from it: the template is checked once more before it is used again. */
-  distrust(): void;
+  /**
+   * No VM could be cloned from it, or a clone did not come up, for this reason: nobody uses the template before all of it was
+   * read and found whole, and after a second time it is made anew.
+   */
+  distrust(error: BlazarError): void;
   /** Idempotent. */
   release(): void;
 }

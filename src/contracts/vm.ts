@@ -122,6 +122,10 @@ export interface ByteLink {
   write(bytes: Uint8Array): boolean;
   /** Sets the one consumer. `onData` gets a view: copy it to keep it. `onClose` comes once, also after {@link close}. */
   open(handlers: { onData(bytes: Uint8Array): void; onDrain?(): void; onClose(error?: Error): void }): void;
+  /** No `onData` until {@link resume}; what the other end sends waits in the kernel, and then that end waits. */
+  pause(): void;
+  /** Undoes {@link pause}. */
+  resume(): void;
   close(): void;
 }
 

@@ -159,7 +159,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     memoryStep: config.vmm.memory_step,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
-    traffic: { received: 0, sent: 0 },
+    traffic: { received: 0, sent: 0, heldMs: new Map() },
     now: Date.now,
     histories: options.histories ?? NO_HISTORIES,
     randomHex: (bytes: number) => randomBytes(bytes).toString("hex"),

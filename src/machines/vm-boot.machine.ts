@@ -3,7 +3,8 @@
  *
  * A sandbox runs it as a child, the warm pool and the originals run it by itself. Every wait has a deadline. A quick way that
  * fails or is late makes way for the next one: adopting for another turn in the queue, forking for cloning, cloning for
- * booting; each such step is told. Pure: the effects are bound in actors/vm/bindings.ts.
+ * booting; each such step is told. So does a copy that runs and never says hello: what it was copied from may be damaged. Pure:
+ * the effects are bound in actors/vm/bindings.ts.
  */
 import type { ActorRefFrom } from "xstate";
 import { endOf } from "../lib/signals.ts";
@@ -25,34 +26,56 @@ const POWERED_OFF: Failure = {
   reason: "the guest shut down by itself",
 };
 
-/** The VMM or the guest's kernel has ended. */
-const whileItStarts = {
-  "vmm.exited": {
-    target: "failed",
-    actions: {
-      type: "fail",
-      params: ({ event }: { event: { code: number; signal: number } }) => ({ failure: vmmExited(event) }),
-    },
-  },
-  "vmm.guestShutdown": {
-    target: "failed",
-    actions: { type: "fail", params: () => ({ failure: POWERED_OFF }) },
-  },
-  "vmm.guestPanicked": {
-    target: "failed",
-    actions: { type: "fail", params: () => ({ failure: PANICKED }) },
-  },
-} as const;
-
-type Of = { context: VmBootContext };
-
-const input = ({ context }: Of): VmBootEffectInput => ({ vmId: context.vmId });
-
 const PANICKED: Failure = {
   code: "GuestFailed",
   operation: "boot the guest",
   reason: "the guest's kernel panicked",
 };
+
+type Of = { context: VmBootContext };
+
+const input = ({ context }: Of): VmBootEffectInput => ({ vmId: context.vmId });
+
+/** Where the chart goes on if a VM of this origin is given up, while it may be one of several ways. */
+const NEXT_WAY = { fork: "#vmBoot.cloning", clone: "#vmBoot.booting" } as const;
+
+/** A copy that does not come up makes way for the next way to a VM. */
+function copyMakesWay<Args extends Of>(failure: (args: Args) => Failure) {
+  const way = <From extends keyof typeof NEXT_WAY>(from: From) => {
+    const params = (args: Args): Fallback => ({ from, failure: failure(args) });
+    return {
+      guard: ({ context }: Of) => context.origin === from,
+      target: NEXT_WAY[from],
+      actions: [{ type: "fallBack", params }, { type: "tellFallback", params }, { type: "forgetVmm" }],
+    } as const;
+  };
+  return [way("fork"), way("clone")] as const;
+}
+
+/** The VMM or the guest's kernel has ended. */
+function unlessItEnds<Args extends Of>(failure: (args: Args) => Failure) {
+  const params = (args: Args) => ({ failure: failure(args) });
+  return [...copyMakesWay(failure), { target: "failed", actions: { type: "fail", params } }] as const;
+}
+
+const whileItStarts = {
+  "vmm.exited": unlessItEnds(({ event }: Of & { event: { code: number; signal: number } }) =>
+    vmmExited(event),
+  ),
+  "vmm.guestShutdown": unlessItEnds(() => POWERED_OFF),
+  "vmm.guestPanicked": unlessItEnds(() => PANICKED),
+} as const;
+
+/** The agent's hello; a copy has less time for it than a guest that boots. */
+const hello = step("connectAgent", input, {
+  deadline: "agentHello",
+  what: "reach the guest's agent",
+  code: "GuestNotReady",
+  onDone: "settingUp",
+  onFailure: "failed",
+  remedy: "see the guest's console in the log; a busy host may need a longer deadlines.agentHello",
+});
+const COPY_IS_LATE = { wait: "copyHello", what: "reach the agent of a copy", code: "GuestNotReady" } as const;
 
 const SILENT: Failure = {
   code: "GuestNotReady",
@@ -190,6 +213,17 @@ export const vmBootMachine = vmBootSetup.createMachine({
     awaitingAgent: {
       description: "The guest boots, if it does not run already; its agent says hello.",
       on: whileItStarts,
+      invoke: {
+        ...hello.invoke,
+        onError: [
+          ...copyMakesWay(({ event }: Of & { event: { error: unknown } }) => failureOf(event.error)),
+          hello.invoke.onError,
+        ],
+      },
+      after: {
+        ...hello.after,
+        copyHello: [...copyMakesWay(({ context }) => overdue(COPY_IS_LATE, context.deadlines))],
+      },
       initial: "listening",
       states: {
         listening: {
@@ -212,14 +246,6 @@ export const vmBootMachine = vmBootSetup.createMachine({
           },
         },
       },
-      ...step("connectAgent", input, {
-        deadline: "agentHello",
-        what: "reach the guest's agent",
-        code: "GuestNotReady",
-        onDone: "settingUp",
-        onFailure: "failed",
-        remedy: "see the guest's console in the log; a busy host may need a longer deadlines.agentHello",
-      }),
     },
     settingUp: {
       description:

@@ -110,7 +110,7 @@ export const vmBootSetup = setup({
     fallBack: assign({
       fallbacks: ({ context }, { from, failure }: Fallback) => [...context.fallbacks, { from, failure }],
     }),
-    /** Tells the operator that a quick way was not taken, and why; bound in actors/. */
+    /** Tells the operator, and whoever has the template or the original, that a quick way was not taken, and why; bound in actors/. */
     tellFallback: (_, _params: Fallback) => undefined,
     /** What a VM that was given up still says is nobody's business. */
     forgetVmm: stopChild("vmm"),
@@ -122,6 +122,7 @@ export const vmBootSetup = setup({
     adopt: ({ context }) => context.deadlines.adopt,
     launch: ({ context }) => context.deadlines.launch,
     firstSign: ({ context }) => context.deadlines.firstSign,
+    copyHello: ({ context }) => context.deadlines.copyHello,
     agentHello: ({ context }) => context.deadlines.agentHello,
     guestSetup: ({ context }) => context.deadlines.guestSetup,
   },

@@ -8,7 +8,8 @@ import type { Readable, Writable } from "node:stream";
 import type { StdioHost } from "../actors/guest/stdio-relay.ts";
 import { blazarError } from "../contracts/errors.ts";
 import type { OutputStream, StdioBinding, StdioHandlers, StdioPaths } from "../contracts/keeper.ts";
-import { ackWindow, FrameDecoder, FrameType, KEEPER_MAX_FRAME_BYTES } from "../protocol/wire/frame.ts";
+import { ackWindow, FrameType, KEEPER_MAX_FRAME_BYTES } from "../protocol/wire/frame.ts";
+import { FrameDecoder } from "../protocol/wire/frame-decoder.ts";
 import { StreamReceiver, StreamSender } from "../protocol/wire/stream.ts";
 
 /** Instead of a path in a request: the stream of this name is connected. */

@@ -31,6 +31,8 @@ import { type Hello, markOf } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
+import { GuestLog } from "./guest-log.ts";
+import { Intake } from "./intake.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -46,10 +48,12 @@ export function isLinkClosed({ details }: BlazarError): boolean {
   return details.operation === TALK;
 }
 
-/** Bytes of all links of the daemon; it only grows. */
+/** Bytes of all links of the daemon; they only grow. */
 export interface GuestTraffic {
   received: number;
   sent: number;
+  /** For how many milliseconds links were not read because their guests took too much time (intake.ts), by sandbox that lives. */
+  readonly heldMs: Map<string, number>;
 }
 
 export interface GuestLinkOptions {
@@ -72,13 +76,11 @@ const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids
 
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
 const BUFFERED_EVENTS = 4096;
-/** Bytes of a guest's log line that are passed on. */
-const MAX_LOG_CHARACTERS = 1024;
-/** Log lines a guest may write over its life: it must not fill the host's log. */
-const MAX_LOG_LINES = 200;
 /** So long an agent is left alone that has said hello and has not answered. */
 const GREET_AGAIN_MS = 300;
 const MAX_GREETINGS = 20;
+/** A guest that floods is told of so often. */
+const TELL_HELD_MS = 60_000;
 
 /** A live link to a guest. */
 export class GuestLink {
@@ -87,11 +89,11 @@ export class GuestLink {
   private unheard: GuestEvent[] = [];
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
-  private logLines = 0;
-  private logText = "";
+  private readonly taken = new GuestLog();
   private greeted: ((hello: GuestHello) => void) | undefined;
   private refused: ((error: BlazarError) => void) | undefined;
   private greetings = 0;
+  private toldHeldAt = Number.NEGATIVE_INFINITY;
   /**
    * What a later daemon needs to take over the guest, in whatever state this one leaves the link. It is a secret between
    * daemon and agent.
@@ -113,6 +115,7 @@ export class GuestLink {
   private readonly gone = deferred<void>();
   private owner: Pick<GuestLinkOptions, "sandboxId" | "logger">;
   private history: SandboxHistory;
+  private readonly traffic: GuestTraffic;
 
   constructor(
     private readonly link: ByteLink,
@@ -120,6 +123,7 @@ export class GuestLink {
   ) {
     this.owner = options;
     this.history = options.history ?? NO_HISTORY;
+    this.traffic = options.traffic ?? { received: 0, sent: 0, heldMs: new Map() };
     this.mark = options.mark ?? markOf(secret());
     this.hello = new Promise((resolve, reject) => {
       this.greeted = resolve;
@@ -145,13 +149,16 @@ export class GuestLink {
       onEvent: (event, params) => this.onEvent(event, params),
       onViolation: (error) => this.close(error),
     });
-    const { traffic = { received: 0, sent: 0 } } = options;
+    const { traffic } = this;
+    const intake = new Intake({ link, onHeld: (ms) => this.held(ms) });
     link.open({
       onData: (bytes) => {
         traffic.received += bytes.length;
-        this.peer.receive(bytes);
+        intake.take(() => this.peer.receive(bytes));
       },
       onClose: (error) => {
+        intake.end();
+        traffic.heldMs.delete(this.owner.sandboxId);
         this.gone.resolve();
         this.close(this.error("GuestLost", TALK, error ? reasonOf(error) : "its agent's link was closed"));
       },
@@ -209,6 +216,7 @@ export class GuestLink {
 
   /** From now on errors and the guest's log lines name this sandbox. */
   belongsTo(sandboxId: string, logger: Logger): void {
+    this.traffic.heldMs.delete(this.owner.sandboxId);
     this.owner = { sandboxId, logger };
   }
 
@@ -275,7 +283,7 @@ export class GuestLink {
       case "container.oomKilled":
         return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
       case "agent.log":
-        return this.takeLog(params);
+        return this.taken.take(GUEST_EVENTS[event](params, event), this.owner.logger);
       default:
         throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
     }
@@ -287,18 +295,21 @@ export class GuestLink {
     if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
   }
 
-  /** What the agent has logged over this link. */
-  get log(): LogEnd {
-    const bytes = new TextEncoder().encode(this.logText);
-    return { bytes, written: bytes.length };
+  /** It is told at first, and then once a minute. */
+  private held(ms: number): void {
+    const { sandboxId, logger } = this.owner;
+    const { heldMs } = this.traffic;
+    const all = (heldMs.get(sandboxId) ?? 0) + ms;
+    heldMs.set(sandboxId, all);
+    if (performance.now() - this.toldHeldAt < TELL_HELD_MS) return;
+    this.toldHeldAt = performance.now();
+    const remedy = "look at what the pod runs: an agent that is not attacked sends far less";
+    logger.warn({ heldMs: all, remedy }, "the guest keeps the daemon busy: its link is read less often");
   }
 
-  private takeLog(params: unknown): void {
-    const { level, message } = GUEST_EVENTS["agent.log"](params, "agent.log");
-    if (this.logLines++ >= MAX_LOG_LINES) return;
-    const shown = message.slice(0, MAX_LOG_CHARACTERS);
-    this.logText += `${new Date().toISOString()} ${level} ${shown.replaceAll("\n", " ")}\n`;
-    this.owner.logger[level]({ guest: true }, shown);
+  /** What the agent has logged over this link. */
+  get log(): LogEnd {
+    return this.taken.end;
   }
 
   private error(

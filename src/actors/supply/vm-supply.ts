@@ -50,6 +50,8 @@ export interface Original {
   readonly vmId: string;
   /** Tells what became of a fork, so that a host where forking fails is not asked for ever. */
   forked(error?: unknown): void;
+  /** A fork of it ran and did not come up: it is ended, and another one is made. */
+  distrust(): void;
 }
 
 export interface Originals {

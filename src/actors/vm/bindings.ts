@@ -23,8 +23,8 @@ import type { VmBoot, VmBootOptions, VmBootPorts } from "./vm-boot.actor.ts";
 /** What an operator reads when a quick way to a VM was not taken. */
 const FALLBACKS: Readonly<Record<Fallback["from"], string>> = {
   warm: "a warm VM could not be adopted; the sandbox waits for a turn and gets a fresh one",
-  fork: "the VM could not be forked and is cloned",
-  clone: "the VM could not be cloned and boots",
+  fork: "the VM could not be forked, or the fork did not come up: it is cloned",
+  clone: "the VM could not be cloned, or the clone did not come up: it boots",
   boot: "the VM that booted is ended and another one boots",
 };
 
@@ -50,8 +50,11 @@ export function bindVmBootMachine(
       vmm: fromEventObservable<VmBootEvent, VmBootEffectInput>(({ input }) => find(input.vmId).vmmEvents$()),
     },
     actions: {
-      tellFallback: ({ context }, { from, failure }) =>
-        loggerOf(context.vmId).warn({ err: errorOf(failure, context.vmId) }, FALLBACKS[from]),
+      tellFallback: ({ context }, { from, failure }) => {
+        const error = errorOf(failure, context.vmId);
+        loggerOf(context.vmId).warn({ err: error }, FALLBACKS[from]);
+        find(context.vmId).gaveUp(from, error);
+      },
     },
   });
 }

@@ -6,7 +6,7 @@
  */
 import type { Observable } from "rxjs";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { blazarError } from "../../contracts/errors.ts";
+import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
@@ -14,8 +14,7 @@ import type { Vm, VmSource, VmSpec } from "../../contracts/vm.ts";
 import { abortable, onAbort } from "../../lib/async.ts";
 import { monotonicNow } from "../../lib/deadline-timer.ts";
 import { UnderWay } from "../../lib/under-way.ts";
-import { errorOf } from "../../machines/failure.ts";
-import type { Examination, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
+import type { Examination, Fallback, VmBootEvent, VmOrigin } from "../../machines/vm-boot.setup.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { asStep } from "../as-step.ts";
 import { GuestLink, type GuestTraffic } from "../guest/link.ts";
@@ -124,17 +123,9 @@ export class VmBoot {
     return this.afterwards(async () => {
       const { original } = this.claim.fresh;
       if (original === undefined) throw this.missing("fork a VM", "there is no original");
-      try {
-        const started = await this.start(
-          (disk) => ({ kind: "fork", original: original.vmId, disk: disk?.path }),
-          signal,
-        );
-        original.forked();
-        return started;
-      } catch (error) {
-        if (!signal.aborted) original.forked(error);
-        throw error;
-      }
+      const sourceWith = (disk: PreparedDisk | undefined) =>
+        ({ kind: "fork", original: original.vmId, disk: disk?.path }) as const;
+      return this.start(sourceWith, signal);
     });
   }
 
@@ -144,12 +135,7 @@ export class VmBoot {
       const { lease } = this.claim.fresh;
       if (lease === undefined) throw this.missing("clone a VM", "there is no template");
       const template = lease.template.directory;
-      try {
-        return await this.start((disk) => ({ kind: "clone", template, disk: disk?.path }), signal);
-      } catch (error) {
-        if (!signal.aborted) lease.distrust();
-        throw error;
-      }
+      return this.start((disk) => ({ kind: "clone", template, disk: disk?.path }), signal);
     });
   }
 
@@ -175,6 +161,7 @@ export class VmBoot {
       try {
         const { agent, kernel, timeline } = await link.hello;
         logger.debug({ agent, kernel, timeline }, "the guest's agent said hello");
+        if (vm.source === "fork") this.claim.fresh.original?.forked();
       } finally {
         forget();
       }
@@ -184,12 +171,17 @@ export class VmBoot {
   /** Looks at a guest that has not said hello. Not in turn: the wait for its agent goes on meanwhile. */
   async examine(): Promise<Examination> {
     const { vm, source } = this.running;
-    const dead = await this.examiner.examine(vm, source, this.ports.deadlines.firstSign);
-    if (dead === undefined) return { dead };
-    const error = errorOf(dead, this.id);
-    if (source === "fork") this.claim.fresh.original?.forked(error);
-    if (source === "clone") this.claim.fresh.lease?.distrust();
-    return { dead };
+    return { dead: await this.examiner.examine(vm, source, this.ports.deadlines.firstSign) };
+  }
+
+  /** A way to a VM led nowhere: whoever has what was copied hears of it. */
+  gaveUp(from: Fallback["from"], error: BlazarError): void {
+    const { original, lease } = from === "fork" || from === "clone" ? this.claim.fresh : {};
+    if (from === "clone") lease?.distrust(error);
+    if (from !== "fork") return;
+    original?.forked(error);
+    // it was copied, and the copy does not run: what was copied is damaged
+    if (this.vm !== undefined) original?.distrust();
   }
 
   /** Sets the guest up, unless that was done ahead, and waits for what goes on beside it. */

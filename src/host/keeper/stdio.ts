@@ -1,100 +1,14 @@
 /**
- * The daemon's end of a process's stdio in the keeper: offsets pass through, unacknowledged output is kept.
+ * The daemon's end of a process's stdio in the keeper: offsets pass through.
  *
- * The guest numbers the output, and the keeper acknowledges what has reached the FIFO. The daemon between them only holds
- * what is on its way: after a lost link to the keeper it needs nothing from the guest. The guest is hostile: its gaps,
- * overruns and false acks are thrown back at the caller and never reach the keeper.
+ * The guest is hostile: its gaps, overruns and false acks are thrown back at the caller and never reach the keeper.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
 import type { StdioOpen } from "../../protocol/keeper/messages.ts";
-import { encodeAck, encodeFrame, FrameType } from "../../protocol/wire/frame.ts";
+import { encodeAck } from "../../protocol/wire/frame.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
-import { spareFrames } from "./spare-frames.ts";
-
-/** Frames of one output stream towards the keeper. */
-class RelayedOutput {
-  /** Sent or waiting, not yet acknowledged; `end` = offset after the frame. */
-  private readonly kept: { readonly end: number; readonly frame: Uint8Array }[] = [];
-  private received = 0;
-  private ended = false;
-  private closed = false;
-  private lastAck: { offset: number; window: number } | undefined;
-  /** The keeper has said where to go on since the link came up. */
-  private live = false;
-
-  constructor(
-    private readonly name: OutputStream,
-    private readonly stream: number,
-    private readonly peer: Peer,
-    private readonly handlers: () => StdioHandlers | undefined,
-  ) {
-    peer.openStream(stream, {
-      acknowledged: (offset, window) => this.acknowledged(offset, window),
-      detached: () => {
-        this.live = false;
-      },
-    });
-  }
-
-  data(offset: number, bytes: Uint8Array): void {
-    if (this.closed) return;
-    const limit = this.lastAck === undefined ? 0 : this.lastAck.offset + this.lastAck.window;
-    if (offset > this.received) throw this.unexpected(`offset ${offset}, expected ${this.received}`);
-    if (offset + bytes.length > limit)
-      throw this.unexpected(`${bytes.length} bytes at ${offset} pass the credit`);
-    const fresh = bytes.subarray(Math.min(bytes.length, this.received - offset));
-    if (fresh.length === 0) return;
-    if (this.ended) throw this.unexpected("bytes after the end");
-    const frame = spareFrames.encode(this.stream, this.received, fresh);
-    this.received += fresh.length;
-    this.keep(frame, this.received);
-  }
-
-  end(offset: number): void {
-    if (this.ended || this.closed) return;
-    if (offset !== this.received) throw this.unexpected(`end at ${offset}, expected ${this.received}`);
-    this.ended = true;
-    this.keep(encodeFrame(FrameType.Eof, this.stream, offset), offset + 1);
-  }
-
-  /** New handlers have come: tell them where the stream stands. */
-  report(): void {
-    if (this.lastAck === undefined) return;
-    this.handlers()?.acknowledged(this.name, this.lastAck.offset, this.lastAck.window);
-  }
-
-  /** What still comes goes nowhere. */
-  close(): void {
-    this.closed = true;
-    this.peer.closeStream(this.stream);
-    this.kept.length = 0;
-  }
-
-  private keep(frame: Uint8Array, end: number): void {
-    this.kept.push({ end, frame });
-    if (this.live) this.peer.send(frame);
-  }
-
-  private acknowledged(offset: number, window: number): void {
-    this.lastAck = { offset, window };
-    for (let first = this.kept[0]; first !== undefined && first.end <= offset; first = this.kept[0]) {
-      this.kept.shift();
-      spareFrames.giveBack(first.frame);
-    }
-    // An offset beyond what this daemon has seen: an earlier one brought the stream there.
-    this.received = this.ended ? this.received : Math.max(this.received, offset);
-    if (!this.live) {
-      this.live = true;
-      for (const { frame } of this.kept) this.peer.send(frame);
-    }
-    this.report();
-  }
-
-  private unexpected(reason: string): BlazarError {
-    return blazarError("FrameUnexpected", "relay output", reason, { subject: this.name });
-  }
-}
+import { RelayedOutput } from "./relayed-output.ts";
 
 /** Input from the keeper towards the guest. */
 class RelayedInput {

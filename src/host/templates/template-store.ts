@@ -15,11 +15,12 @@ import { makeRoom } from "../builds/room.ts";
 import { lock } from "../file-lock.ts";
 import { Leases } from "./leases.ts";
 import { type Draft, TemplateFiles } from "./template-files.ts";
+import { TemplateTrust, type TemplateTrustOptions } from "./template-trust.ts";
 
 /** A boot under emulation on a crowded host, twice over. */
 const BUILD_MS = 600_000;
 
-export interface TemplateStoreOptions {
+export interface TemplateStoreOptions extends Pick<TemplateTrustOptions, "examineAfterMs"> {
   readonly driver: Pick<VmmDriver, "name" | "templates">;
   /** Absolute; made when the first template is. */
   readonly directory: string;
@@ -38,6 +39,7 @@ export class LocalTemplateStore implements TemplateStore {
   private readonly files: TemplateFiles;
   private readonly leases: Leases;
   private readonly builds: Builds<BuiltTemplate>;
+  private readonly trust: TemplateTrust;
   private readonly now: () => number;
   private readonly shapes = new Map<string, { shape: VmShape; identity: TemplateIdentity }>();
   /** Checked by this process; a promise, so that many starts at once check once. */
@@ -52,6 +54,12 @@ export class LocalTemplateStore implements TemplateStore {
       (key, held) => this.files.mark(key, held),
       (error) => this.options.logger.debug({ err: error }, "a template's mark could not be removed"),
     );
+    const { logger, examineAfterMs } = options;
+    this.trust = new TemplateTrust({
+      ...{ logger, examineAfterMs },
+      examine: (key) => this.check(this.driver(), key, true),
+      drop: (key) => this.drop(key),
+    });
     this.builds = new Builds((key, signal) => this.make(key, signal), this.now, "build a template");
   }
 
@@ -109,18 +117,21 @@ export class LocalTemplateStore implements TemplateStore {
   async close(): Promise<void> {
     this.closed = true;
     await this.builds.close();
+    await this.trust.close();
     await this.leases.close();
   }
 
   private async lease(templates: TemplateDriver, shape: VmShape): Promise<TemplateLease | undefined> {
     const identity = await templates.identify(shape);
     const { key } = identity;
+    if (this.trust.isSuspended(key)) return undefined;
     const found = await this.find(templates, key);
     if (typeof found === "string") return this.buildBehind(shape, identity, found);
     const release = await this.leases.take(key);
     const at = new Date(this.now());
     if (release !== undefined && (await this.files.touch(key, at))) {
-      const distrust = () => void this.checked.delete(key);
+      const distrust = (error: BlazarError) => this.trust.distrust(key, error);
+      this.trust.used(key);
       return { template: { ...found, lastUsedAt: at }, distrust, release };
     }
     release?.();
@@ -145,18 +156,22 @@ export class LocalTemplateStore implements TemplateStore {
     return reason;
   }
 
-  /** Reads and checks one; a broken one is removed. Undefined = not there. */
-  private async check(templates: TemplateDriver, key: string): Promise<Template | undefined> {
+  /** Reads and checks one, with `deep` all of it; a broken one is removed. Undefined = not there. */
+  private async check(templates: TemplateDriver, key: string, deep = false): Promise<Template | undefined> {
     try {
       const template = await this.files.read(key);
-      if (template !== undefined) await templates.verify(template.directory, false);
+      if (template !== undefined) await templates.verify(template.directory, deep);
       return template;
     } catch (error) {
-      await this.files.remove(key, true);
-      this.leases.lost(key);
-      await templates.forget(this.files.directory(key));
+      await this.drop(key);
       throw error;
     }
+  }
+
+  /** Whoever has a lease keeps what he has mapped; nobody gets another one. */
+  private async drop(key: string): Promise<void> {
+    await this.files.remove(key, true);
+    await this.forget(key);
   }
 
   private buildBehind(shape: VmShape, identity: TemplateIdentity, reason: string): undefined {

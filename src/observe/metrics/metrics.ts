@@ -39,6 +39,8 @@ const PHASES: Readonly<Record<SandboxPhase, true>> = {
   failed: true,
 };
 
+const MILLISECONDS = 1000;
+
 export class Metrics {
   /** Hears of everything that happens. */
   readonly listener: HistoryCounts;
@@ -69,11 +71,23 @@ export class Metrics {
     const { inspection, parts, mostPods } = this.options;
     const sandboxes = inspection.list().filter(({ endedAt }) => endedAt === undefined);
     this.tellSandboxes(inspection.node(), sandboxes);
-    tellParts(this.store, await parts());
+    const figures = await parts();
+    tellParts(this.store, figures);
+    this.tellFloods(sandboxes, figures.guestLinks);
     tellProcess(this.store);
     const pods = sandboxes.map(({ pod, pid }) => ({ ...pod, pid }));
     await tellVmms(this.store, pods, mostPods);
     return { contentType: CONTENT_TYPE, text: exposition(this.store) };
+  }
+
+  private tellFloods(sandboxes: readonly SandboxSummary[], { heldMs }: PartFigures["guestLinks"]): void {
+    this.store.clear("blazar_guest_link_held_seconds_total");
+    for (const { id, pod } of sandboxes) {
+      const ms = heldMs.get(id);
+      const { namespace, name } = pod;
+      if (ms !== undefined)
+        this.store.set("blazar_guest_link_held_seconds_total", { namespace, pod: name }, ms / MILLISECONDS);
+    }
   }
 
   private tellSandboxes(node: NodeStatus, sandboxes: readonly SandboxSummary[]): void {

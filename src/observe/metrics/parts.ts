@@ -28,8 +28,12 @@ export interface PartFigures {
   readonly originalReady: boolean;
   readonly turns: Readonly<Record<"starts" | "guests" | "provisions", TurnFigures>>;
   readonly workers: Readonly<Record<string, WorkerFigures>>;
-  /** Bytes of the guest protocol, from guests and to them. */
-  readonly guestLinks: { readonly received: number; readonly sent: number };
+  /** Bytes of the guest protocol, from guests and to them; milliseconds in which a guest was not read, by sandbox. */
+  readonly guestLinks: {
+    readonly received: number;
+    readonly sent: number;
+    readonly heldMs: ReadonlyMap<string, number>;
+  };
   readonly keeper: {
     readonly connected: boolean;
     readonly linkLosses: number;

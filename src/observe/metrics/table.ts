@@ -97,6 +97,10 @@ const METRICS = {
     ["direction"],
     "Bytes of the protocol between daemon and guests, standard streams included.",
   ),
+  blazar_guest_link_held_seconds_total: counter(
+    ["namespace", "pod"],
+    "For how long a pod's guest was not read, because what it sent took too much of the daemon's time; only of pods that did.",
+  ),
   blazar_keeper_up: gauge("", [], "1 if the keeper can be reached."),
   blazar_keeper_link_losses_total: counter([], "How often the link to the keeper was lost."),
   blazar_keeper_deaths_total: counter(

@@ -1,9 +1,9 @@
 /**
- * The frames of the links between daemon and guest agents, and between daemon and keeper; and their decoder.
+ * The frames of the links between daemon and guest agents, and between daemon and keeper. frame-decoder.ts reads them.
  *
  * Layout, big endian: `u32 length` of all that follows, `u8 type`, `u32 stream`, `u64 sequence`, payload. What the sequence
  * counts depends on the type (see {@link FrameType}). This file knows no transport and no engine: it runs in Node and in
- * QuickJS. A decoder never buffers more than one frame, whose size is limited.
+ * QuickJS.
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 
@@ -48,9 +48,8 @@ export interface Frame {
 
 /** Bytes before the payload. */
 export const FRAME_HEADER_BYTES = 17;
-const LENGTH_BYTES = 4;
-const COUNTED_HEADER_BYTES = FRAME_HEADER_BYTES - LENGTH_BYTES;
-const KNOWN_TYPES: ReadonlySet<number> = new Set<number>(Object.values(FrameType));
+/** Bytes of the length, which counts what comes after it. */
+export const LENGTH_BYTES = 4;
 const TWO_32 = 0x1_0000_0000;
 
 /**
@@ -62,7 +61,7 @@ export const MAX_DATA_BYTES = 64 * 1024 - FRAME_HEADER_BYTES;
 export const GUEST_MAX_FRAME_BYTES = 1024 * 1024;
 /** Largest request to a guest, over all of its frames: twice the 2 MiB that execve(2) takes, for what JSON adds. */
 export const GUEST_MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-/** Bytes of one {@link FrameType.RequestPart}. A decoder holds an unfinished frame and copies it at each read. */
+/** Bytes of one {@link FrameType.RequestPart}. */
 export const REQUEST_PART_BYTES = 256 * 1024;
 /** Largest frame on the keeper link: a ttrpc message of 4 MiB and its headers. */
 export const KEEPER_MAX_FRAME_BYTES = 4 * 1024 * 1024 + 1024;
@@ -117,78 +116,6 @@ export function ackWindow(frame: Frame): number {
   return new DataView(frame.payload.buffer, frame.payload.byteOffset, 4).getUint32(0);
 }
 
-/**
- * Cuts a byte stream into frames. Feed it whatever arrives; it calls `onFrame` for each whole frame.
- * After it has thrown (FrameTooLong, FrameMalformed) the link is beyond repair: close it.
- */
-export class FrameDecoder {
-  private pending: Uint8Array = EMPTY;
-
-  constructor(private readonly maxFrameBytes: number) {}
-
-  /** Bytes that may stand between two frames, and mean nothing there. They begin as a frame does that never comes whole. */
-  skipped: Uint8Array | undefined;
-
-  /** Bytes of an unfinished frame held back. */
-  get buffered(): number {
-    return this.pending.length;
-  }
-
-  push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void {
-    const bytes = this.pending.length === 0 ? chunk : concat(this.pending, chunk);
-    this.pending = EMPTY;
-    let offset = 0;
-    while (bytes.length - offset >= LENGTH_BYTES) {
-      const skip = this.skip(bytes.subarray(offset));
-      if (skip === undefined) break;
-      if (skip > 0) {
-        offset += skip;
-        continue;
-      }
-      const view = new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.length - offset);
-      const length = view.getUint32(0);
-      this.checkLength(length);
-      if (view.byteLength < LENGTH_BYTES + length) break;
-      onFrame(this.parse(view, bytes.subarray(offset + FRAME_HEADER_BYTES, offset + LENGTH_BYTES + length)));
-      offset += LENGTH_BYTES + length;
-    }
-    if (offset < bytes.length) this.pending = new Uint8Array(bytes.subarray(offset));
-  }
-
-  /** Forgets an unfinished frame, as after a hang-up of the peer. */
-  reset(): void {
-    this.pending = EMPTY;
-  }
-
-  /** How many of the bytes, which are at least a length, are to be left out; undefined: more of them tell. */
-  private skip(bytes: Uint8Array): number | undefined {
-    const { skipped } = this;
-    if (skipped === undefined) return 0;
-    const count = Math.min(skipped.length, bytes.length);
-    for (let index = 0; index < count; index++) if (bytes[index] !== skipped[index]) return 0;
-    return count === skipped.length ? count : undefined;
-  }
-
-  private checkLength(length: number): void {
-    if (length < COUNTED_HEADER_BYTES) throw malformed(`a length of ${length} is shorter than a header`);
-    if (length + LENGTH_BYTES > this.maxFrameBytes) {
-      throw blazarError(
-        "FrameTooLong",
-        "read a frame",
-        `it announces ${length + LENGTH_BYTES} bytes, ${this.maxFrameBytes} are allowed`,
-      );
-    }
-  }
-
-  private parse(view: DataView, payload: Uint8Array): Frame {
-    const type = view.getUint8(4);
-    if (!KNOWN_TYPES.has(type)) throw malformed(`unknown type ${type}`);
-    const sequence = view.getUint32(9) * TWO_32 + view.getUint32(13);
-    if (!Number.isSafeInteger(sequence)) throw malformed("a sequence number beyond 2^53");
-    return { type: type as FrameType, stream: view.getUint32(5), sequence, payload };
-  }
-}
-
 /** One after the other, in a buffer of their own. */
 export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = new Uint8Array(a.length + b.length);
@@ -197,6 +124,7 @@ export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   return joined;
 }
 
-function malformed(reason: string): BlazarError {
+/** What breaks the layout. */
+export function malformed(reason: string): BlazarError {
   return blazarError("FrameMalformed", "read a frame", reason);
 }

@@ -8,15 +8,8 @@
  */
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import { type ErrorFallback, errorFromRecord } from "./error-record.ts";
-import {
-  concat,
-  encodeAck,
-  encodeFrame,
-  type Frame,
-  FrameDecoder,
-  FrameType,
-  withSequence,
-} from "./frame.ts";
+import { concat, encodeAck, encodeFrame, type Frame, FrameType, withSequence } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { type Hello, markBytes, PROTOCOL_VERSION, readHello } from "./hello.ts";
 import { HelloSearch } from "./hello-search.ts";
 import { isRecord, parseJson } from "./json.ts";

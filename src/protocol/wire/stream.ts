@@ -31,11 +31,17 @@ export interface StreamSenderOptions {
   readonly capacity?: number;
 }
 
+/** A write of fewer bytes shares its buffer with those before and after it: an object for each byte would cost 300 times as much. */
+const SMALL_BYTES = 512;
+const SHARED_BYTES = 2048;
+
 /** Bytes that are kept. They stand in a frame of their own, which is sent as it is if the credit allows all of it. */
 interface Chunk {
-  readonly frame: Uint8Array;
+  frame: Uint8Array;
   /** Bytes of it that are consumed. */
   done: number;
+  /** More may be added to its buffer, so that only copies of it are sent. */
+  readonly shared: boolean;
 }
 
 /** The sending end of a stream. */
@@ -63,6 +69,7 @@ export class StreamSender {
 
   /** Takes a copy of `bytes`. */
   write(bytes: Uint8Array): void {
+    if (bytes.length < SMALL_BYTES) return this.writeSmall(bytes);
     const frame = new Uint8Array(FRAME_HEADER_BYTES + bytes.length);
     frame.set(bytes, FRAME_HEADER_BYTES);
     this.writeFrame(frame);
@@ -71,8 +78,24 @@ export class StreamSender {
   /** Takes the frame over, without a copy: {@link FRAME_HEADER_BYTES} that are free, then the bytes. */
   writeFrame(frame: Uint8Array): void {
     if (this.ended || frame.length <= FRAME_HEADER_BYTES) return;
-    this.chunks.push({ frame, done: 0 });
+    this.chunks.push({ frame, done: 0, shared: false });
     this.end += frame.length - FRAME_HEADER_BYTES;
+    this.flush();
+  }
+
+  private writeSmall(bytes: Uint8Array): void {
+    if (this.ended || bytes.length === 0) return;
+    const last = this.chunks.at(-1);
+    const length = last?.frame.length ?? 0;
+    if (last?.shared === true && length + bytes.length <= SHARED_BYTES) {
+      last.frame = new Uint8Array(last.frame.buffer, 0, length + bytes.length);
+      last.frame.set(bytes, length);
+    } else {
+      const frame = new Uint8Array(new ArrayBuffer(SHARED_BYTES), 0, FRAME_HEADER_BYTES + bytes.length);
+      frame.set(bytes, FRAME_HEADER_BYTES);
+      this.chunks.push({ frame, done: 0, shared: true });
+    }
+    this.end += bytes.length;
     this.flush();
   }
 
@@ -131,14 +154,14 @@ export class StreamSender {
   }
 
   /** Sends the part of a chunk that is not sent yet and within the credit. The chunk starts at offset `start`. */
-  private sendWithin({ frame, done }: Chunk, start: number): void {
+  private sendWithin({ frame, done, shared }: Chunk, start: number): void {
     const { send, stream } = this.options;
     const first = start - done;
     const stop = Math.min(first + frame.length - FRAME_HEADER_BYTES, this.limit);
     while (this.next >= start && this.next < stop) {
       const size = Math.min(stop - this.next, MAX_DATA_BYTES);
       const at = FRAME_HEADER_BYTES + this.next - first;
-      if (size === frame.length - FRAME_HEADER_BYTES) {
+      if (size === frame.length - FRAME_HEADER_BYTES && !shared) {
         // the same header each time, as an earlier sending may still wait on the link
         writeHeader(frame, FrameType.Data, stream, first);
         send(frame);
@@ -161,7 +184,11 @@ export interface StreamReceiverOptions {
   readonly onData: (bytes: Uint8Array) => void;
   /** The end, once, after the last byte. Report it by {@link StreamReceiver.consumedEnd}. */
   readonly onEnd: () => void;
-  readonly window?: number;
+  /**
+   * How many bytes the sender may be ahead. A function is asked at each ack: a receiver whose memory is short says less, but
+   * what was granted stays granted. Default {@link DEFAULT_WINDOW_BYTES}.
+   */
+  readonly window?: number | (() => number);
   /**
    * Where to start: the offset that an earlier life of this end had reached. Default 0. `unknown`: where the sender goes on, which
    * keeps what that life has not acknowledged.
@@ -174,17 +201,24 @@ export class StreamReceiver {
   private received: number;
   private done: number;
   private acked = 0;
+  /** Offset below which the sender may send. */
+  private limit: number;
   private ended = false;
-  private readonly window: number;
   /** Nobody has said yet where the stream is. */
   private unknown: boolean;
 
   constructor(private readonly options: StreamReceiverOptions) {
-    const { window = DEFAULT_WINDOW_BYTES, offset = 0 } = options;
-    this.window = window;
+    const { offset = 0 } = options;
     this.unknown = offset === "unknown";
     this.received = offset === "unknown" ? 0 : offset;
     this.done = this.received;
+    this.limit = this.done + this.window;
+  }
+
+  private get window(): number {
+    const { options } = this;
+    if (typeof options.window === "function") return options.window();
+    return options.window ?? DEFAULT_WINDOW_BYTES;
   }
 
   /** Offset below which everything is consumed: where a later life of this end goes on. */
@@ -202,7 +236,7 @@ export class StreamReceiver {
     this.takeUp(offset);
     if (offset > this.received)
       throw unexpected(this.options.stream, `offset ${offset}, expected ${this.received}`);
-    if (offset + bytes.length > this.acked + this.window) {
+    if (offset + bytes.length > this.limit) {
       throw unexpected(this.options.stream, `${bytes.length} bytes at ${offset} pass the credit`);
     }
     const fresh = bytes.subarray(Math.min(bytes.length, this.received - offset));
@@ -225,7 +259,7 @@ export class StreamReceiver {
   /** `count` more bytes have reached their destination. */
   consumed(count: number): void {
     this.done += count;
-    if (this.done - this.acked >= this.window / 2) this.acknowledge();
+    if (this.done - this.acked >= (this.limit - this.acked) / 2) this.acknowledge();
   }
 
   /** The end has reached its destination, too. */
@@ -240,11 +274,14 @@ export class StreamReceiver {
     this.received = offset;
     this.done = offset;
     this.acked = offset;
+    this.limit += offset;
   }
 
   private acknowledge(): void {
+    const { send, stream } = this.options;
     this.acked = this.done;
-    this.options.send(encodeAck(this.options.stream, this.done, this.window));
+    this.limit = Math.max(this.limit, this.done + this.window);
+    send(encodeAck(stream, this.done, this.limit - this.done));
   }
 }
 

@@ -7,6 +7,7 @@
 import type net from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
+import { GatheringWriter } from "../../lib/gathering-writer.ts";
 
 /** Bytes that may wait for a guest that does not read. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
@@ -14,7 +15,8 @@ export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 type Handlers = Parameters<ByteLink["open"]>[0];
 
 export class AgentLink implements ByteLink {
-  private socket: net.Socket;
+  private readonly socket: net.Socket;
+  private readonly writer: GatheringWriter;
   private handlers: Handlers | undefined;
   private closed = false;
   private error: Error | undefined;
@@ -24,6 +26,7 @@ export class AgentLink implements ByteLink {
   constructor(socket: net.Socket, onClosed: () => void) {
     this.socket = socket;
     this.onClosed = onClosed;
+    this.writer = new GatheringWriter(socket, () => this.handlers?.onDrain?.());
     socket.pause();
     socket.on("error", (error) => {
       this.error ??= error;
@@ -33,19 +36,18 @@ export class AgentLink implements ByteLink {
 
   write(bytes: Uint8Array): boolean {
     if (this.closed || this.socket.destroyed) return false;
-    if (this.socket.writableLength + bytes.length > MAX_QUEUED_BYTES) {
-      const reason = `it has not read ${this.socket.writableLength} bytes`;
+    if (this.writer.waiting + bytes.length > MAX_QUEUED_BYTES) {
+      const reason = `it has not read ${this.writer.waiting} bytes`;
       this.error ??= blazarError("ResourceExhausted", "send to the guest's agent", reason);
       this.socket.destroy();
       return false;
     }
-    return this.socket.write(bytes);
+    return this.writer.write(bytes);
   }
 
   open(handlers: Handlers): void {
     this.handlers = handlers;
     if (this.closed) return queueMicrotask(() => this.tell());
-    this.socket.on("drain", () => handlers.onDrain?.());
     this.socket.on("end", () => this.socket.destroy());
     this.socket.resume();
   }
@@ -53,6 +55,14 @@ export class AgentLink implements ByteLink {
   /** For whoever reads the socket (readingInPlace). */
   receive(bytes: Uint8Array): void {
     this.handlers?.onData(bytes);
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
   }
 
   close(): void {

@@ -9,7 +9,8 @@ import { basename, join } from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { ByteLink, Vm, VmmEvent, VmSpec } from "../../contracts/vm.ts";
 import { deferred, withDeadline } from "../../lib/async.ts";
-import { FrameDecoder, GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { GUEST_MAX_FRAME_BYTES } from "../../protocol/wire/frame.ts";
+import { FrameDecoder } from "../../protocol/wire/frame-decoder.ts";
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
 

@@ -31,7 +31,9 @@ export function outputPromises(bench: () => KeeperBench): void {
     const stdio = await bench().keeper.openStdio("c", paths, recorder);
     await recorder.acked("stdout", 0);
     const { window } = recorder.acks.stdout;
-    expect(window).toBe(WINDOW);
+    // little is enough to begin with
+    expect(window).toBeGreaterThanOrEqual(4096);
+    expect(window).toBeLessThanOrEqual(WINDOW);
     const unexpected = expect.objectContaining({ code: "FrameUnexpected" });
     expect(() => stdio.data("stdout", 0, new Uint8Array(window + 1))).toThrow(unexpected);
     expect(() => stdio.data("stdout", 3, bytes("gap"))).toThrow(unexpected);

@@ -7,6 +7,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
+import { within } from "../../../src/lib/async.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { SLOT_SERIALS } from "../../../src/protocol/guest/messages.ts";
 import { adopting } from "./vmm-adoptions.ts";
@@ -161,6 +162,18 @@ function connecting(bench: () => VmmBench): void {
       await theirs.closed;
       expect([mine.closes(), theirs.closes()]).toEqual([1, 1]);
       expect(theirs.link.write(new Uint8Array(1))).toBe(false);
+    });
+
+    it("tells nothing while it is paused, and then all of it", async () => {
+      const vm = await bench().driver.launch(await bench().spec("vm"));
+      const { link, peer } = await greet(vm);
+      link.pause();
+      const answers = [1, 2, 3].map(() => peer.request("ping", {}).result);
+      const first = await within(Promise.race(answers), 300);
+      expect(first).toBeUndefined();
+      link.resume();
+      expect(await Promise.all(answers)).toHaveLength(3);
+      await vm.kill();
     });
 
     it("tells a consumer that comes after the close", async () => {

@@ -45,7 +45,7 @@ export const FAKE_PARTS: PartFigures = {
     provisions: { running: 0, queued: 0 },
   },
   workers: { rootfs: { running: 1, queued: 2, started: 1 } },
-  guestLinks: { received: 10, sent: 20 },
+  guestLinks: { received: 10, sent: 20, heldMs: new Map([["a", 1_500]]) },
   keeper: { connected: true, linkLosses: 0, deaths: 0, processes: 2, residentBytes: 2_000_000 },
   watchers: 1,
   stuck: 2,

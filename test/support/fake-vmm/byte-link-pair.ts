@@ -17,7 +17,9 @@ export interface GuestEnd {
 export class FakeByteLink implements ByteLink, GuestTransport {
   closed = false;
   private handlers: Handlers | undefined;
+  /** What has come and nobody takes: there is no consumer yet, or it pauses. */
   private readonly early: Uint8Array[] = [];
+  private paused = false;
   private error: Error | undefined;
 
   constructor(
@@ -38,11 +40,28 @@ export class FakeByteLink implements ByteLink, GuestTransport {
   open(handlers: Handlers): void {
     this.handlers = handlers;
     if (this.closed) return this.schedule(() => this.tell());
-    const early = this.early.splice(0);
-    if (early.length === 0) return;
-    this.schedule(() => {
-      for (const bytes of early) if (!this.closed) handlers.onData(bytes);
-    });
+    this.deliverEarly();
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.deliverEarly();
+  }
+
+  private deliverEarly(): void {
+    if (this.early.length > 0) this.schedule(() => this.deliver());
+  }
+
+  private deliver(): void {
+    while (!this.closed && !this.paused && this.handlers !== undefined) {
+      const bytes = this.early.shift();
+      if (bytes === undefined) return;
+      this.handlers.onData(bytes);
+    }
   }
 
   close(): void {
@@ -54,8 +73,8 @@ export class FakeByteLink implements ByteLink, GuestTransport {
     const copy = bytes.slice();
     this.schedule(() => {
       if (this.closed) return;
-      if (this.handlers === undefined) this.early.push(copy);
-      else this.handlers.onData(copy);
+      this.early.push(copy);
+      this.deliver();
     });
   }
 

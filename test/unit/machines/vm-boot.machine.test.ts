@@ -190,6 +190,54 @@ describe("the start of a VM", () => {
     expect(bench.actor.getSnapshot().output?.failure?.code).toBe(code);
   });
 
+  describe.each([
+    ["fork", "cloning"],
+    ["clone", "booting"],
+  ] as const)("by a %s that does not come up", (origin, next) => {
+    async function copied(): Promise<Bench> {
+      const bench = new Bench();
+      await bench.succeed("acquire", { origin });
+      await bench.succeed(origin, { pid: 1 });
+      return bench;
+    }
+
+    function expectNextWay(bench: Bench, code: string): void {
+      expect(bench.state).toBe(next);
+      expect(bench.told).toEqual([origin]);
+      expect(bench.context.fallbacks).toMatchObject([{ from: origin, failure: { code } }]);
+      expect(bench.vmm$.observed).toBe(false);
+    }
+
+    it.each([
+      [{ type: "vmm.exited", code: -1, signal: 11 }, "VmmExited"],
+      [{ type: "vmm.guestPanicked" }, "GuestFailed"],
+      [{ type: "vmm.guestShutdown", reason: "guest-reset" }, "GuestFailed"],
+    ] as const)("takes the next way when the VMM reports %o", async (event, code) => {
+      const bench = await copied();
+      bench.vmm$.next(event);
+      await settle();
+      expectNextWay(bench, code);
+    });
+
+    it("takes the next way when its agent's link fails", async () => {
+      const bench = await copied();
+      await bench.fail("connectAgent");
+      expectNextWay(bench, "VmmFailed");
+    });
+
+    it("takes the next way when its agent is late, though it shows signs of life", async () => {
+      const bench = await copied();
+      const { firstSign, copyHello } = DEFAULT_DEADLINES;
+      for (let waited = 0; waited + firstSign < copyHello; waited += firstSign) {
+        await bench.pass(firstSign);
+        await bench.succeed("examine", { dead: undefined });
+      }
+      expect(bench.state).toEqual({ awaitingAgent: "listening" });
+      await bench.pass(firstSign);
+      expectNextWay(bench, "GuestNotReady");
+    });
+  });
+
   it("is patient with a guest that shows signs of life, until the deadline", async () => {
     const bench = new Bench();
     await bench.succeed("acquire", { origin: "boot" });

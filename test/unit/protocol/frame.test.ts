@@ -1,13 +1,13 @@
 import { fc, test } from "@fast-check/vitest";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   ackWindow,
   encodeAck,
   encodeFrame,
   type Frame,
-  FrameDecoder,
   FrameType,
 } from "../../../src/protocol/wire/frame.ts";
+import { FrameDecoder } from "../../../src/protocol/wire/frame-decoder.ts";
 
 const frames = fc.array(
   fc.record({
@@ -35,6 +35,8 @@ function cut(bytes: Uint8Array, places: number[]): Uint8Array[] {
   return sorted.slice(1).map((end, index) => bytes.slice(sorted[index], end));
 }
 
+afterEach(() => vi.restoreAllMocks());
+
 describe("frames", () => {
   test.prop([frames, fc.array(fc.nat(), { maxLength: 10 })])(
     "come out as they went in, however the bytes are cut",
@@ -60,6 +62,18 @@ describe("frames", () => {
       expect(decoder.buffered).toBeLessThanOrEqual(256);
     },
   );
+
+  it("that come byte by byte are copied a few times, however long they are", () => {
+    const bytes = encodeFrame(FrameType.Data, 1, 0, new Uint8Array(64 * 1024));
+    const decoder = new FrameDecoder(bytes.length);
+    const set = vi.spyOn(Uint8Array.prototype, "set");
+    const sizes: number[] = [];
+    for (let at = 0; at < bytes.length; at++)
+      decoder.push(bytes.subarray(at, at + 1), ({ payload }) => sizes.push(payload.length));
+    const copied = set.mock.calls.reduce((sum, [source]) => sum + source.length, 0);
+    expect(sizes).toEqual([64 * 1024]);
+    expect(copied).toBeLessThan(4 * bytes.length);
+  });
 
   it("that announce more than the limit are refused before their bytes arrive", () => {
     const long = encodeFrame(FrameType.Data, 1, 0, new Uint8Array(300));

@@ -1,6 +1,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { ackWindow, type Frame, FrameDecoder, FrameType } from "../../../src/protocol/wire/frame.ts";
+import { ackWindow, type Frame, FrameType } from "../../../src/protocol/wire/frame.ts";
+import { FrameDecoder } from "../../../src/protocol/wire/frame-decoder.ts";
 import { StreamReceiver, StreamSender } from "../../../src/protocol/wire/stream.ts";
 
 /** A sender and a receiver over a link that can be cut: frames in flight are then lost. */

@@ -125,7 +125,10 @@ export class OneOriginal implements Originals {
       if (!isSameShape(made.shape, this.ports.demand.favourite(made.shape))) this.replace(made);
       return undefined;
     }
-    if (made.template === template) return { vmId: made.id, forked: (error) => this.forked(error) };
+    if (made.template === template) {
+      const distrust = () => this.made === made && this.replace(made);
+      return { vmId: made.id, forked: (error) => this.forked(error), distrust };
+    }
     // what templates depend on has changed, a kernel for example
     this.replace(made);
     return undefined;

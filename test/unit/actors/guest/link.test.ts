@@ -29,6 +29,7 @@ function linked(options: Partial<GuestLinkOptions> = {}, guestOptions: Partial<P
     },
     ...guestOptions,
   });
+  let pauses = 0;
   let toHost: ((bytes: Uint8Array) => void) | undefined;
   const wire: ByteLink = {
     write: (bytes) => {
@@ -38,6 +39,8 @@ function linked(options: Partial<GuestLinkOptions> = {}, guestOptions: Partial<P
     open: ({ onData }) => {
       toHost = onData;
     },
+    pause: () => void pauses++,
+    resume: () => undefined,
     close: () => undefined,
   };
   const link = new GuestLink(wire, {
@@ -50,7 +53,7 @@ function linked(options: Partial<GuestLinkOptions> = {}, guestOptions: Partial<P
   link.hello.catch(() => undefined);
   guest.attach((frame) => toHost?.(frame));
   const exits = (id: string) => guest.emit("process.exited", { id, execId: "", status: 0, returned: [] });
-  return { link, exits };
+  return { link, guest, exits, pauses: () => pauses };
 }
 
 /** What a new listener is told: ids of containers, or "lost". */
@@ -90,13 +93,27 @@ test("who comes after the loss of a guest hears what is left, of the loss and no
 });
 
 test("bytes are counted both ways, over all links of a daemon", async () => {
-  const traffic = { received: 0, sent: 0 };
+  const traffic = { received: 0, sent: 0, heldMs: new Map<string, number>() };
   const { link } = linked({ traffic });
   await link.hello;
   const { received, sent } = traffic;
   expect(Math.min(received, sent)).toBeGreaterThan(50);
   linked({ traffic });
   expect(traffic.received).toBeGreaterThan(received);
+});
+
+test("a guest that floods is read less often, and named in the log and the figures", async () => {
+  const traffic = { received: 0, sent: 0, heldMs: new Map<string, number>() };
+  const logger = new CapturedLogger();
+  const { link, guest, pauses } = linked({ traffic, logger });
+  await link.hello;
+  const until = performance.now() + 5_000;
+  while (pauses() === 0 && performance.now() < until)
+    guest.emit("agent.log", { level: "info", message: "flood" });
+  expect(pauses()).toBe(1);
+  expect(traffic.heldMs.get("pod")).toBeGreaterThan(0);
+  expect(logger.lines.filter(({ message }) => message.includes("keeps the daemon busy"))).toHaveLength(1);
+  link.close();
 });
 
 test("the guest's own steps are parts of the request's, known ones alone and never longer than the request", async () => {

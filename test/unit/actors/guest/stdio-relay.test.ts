@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { StdioRelay, type StreamLink } from "../../../../src/actors/guest/stdio-relay.ts";
 import type { StdioBinding, StdioHandlers, StdioPaths } from "../../../../src/contracts/keeper.ts";
-import { type Frame, FrameDecoder, FrameType } from "../../../../src/protocol/wire/frame.ts";
+import { type Frame, FrameType } from "../../../../src/protocol/wire/frame.ts";
+import { FrameDecoder } from "../../../../src/protocol/wire/frame-decoder.ts";
 import type { StreamHandler } from "../../../../src/protocol/wire/peer.ts";
 
 /** A guest link that keeps what is sent, and a keeper that keeps what it is told. */

@@ -97,7 +97,11 @@ describe("the original that VMs are forked from", () => {
     bench.forkFaults = {};
     expect((await bench.pod()).tried).toEqual(["clone"]);
     const told = bench.memory.logger.lines.map(({ message }) => message);
-    expect(told.filter((message) => message === "the VM could not be forked and is cloned")).toHaveLength(3);
+    expect(
+      told.filter(
+        (message) => message === "the VM could not be forked, or the fork did not come up: it is cloned",
+      ),
+    ).toHaveLength(3);
     expect(told).toContain("VMs cannot be forked here: until a restart they are cloned");
   });
 
@@ -110,6 +114,25 @@ describe("the original that VMs are forked from", () => {
     expect(info).toMatchObject({ boot: "cold", source: "boot" });
     expect(JSON.parse(info["fallbacks"] ?? "[]")).toMatchObject([{ from: "fork" }, { from: "clone" }]);
     // the template is looked at again before the next clone
+    expect(bench.memory.templates?.distrusted).toHaveLength(1);
+  });
+
+  it("is replaced when a fork of it does not come up, and its template is not blamed for that", async () => {
+    await bench.ready();
+    bench.forkFaults = { agentLink: "closes" };
+    const first = await bench.pod();
+    expect(first.tried).toEqual(["fork", "clone"]);
+    bench.forkFaults = {};
+    expect(bench.memory.templates?.distrusted).toEqual([]);
+    await vi.waitFor(() => expect(bench.original.isThere).toBe(true), { timeout: 5_000 });
+    expect((await bench.pod()).tried).toEqual(["fork"]);
+  });
+
+  it("is done without where a clone does not come up: the pod boots, and the template is distrusted", async () => {
+    bench.cloneFaults = { agentLink: "garbage" };
+    const { tried, info } = await bench.pod();
+    expect(tried).toEqual(["clone", "boot"]);
+    expect(info).toMatchObject({ boot: "cold", source: "boot" });
     expect(bench.memory.templates?.distrusted).toHaveLength(1);
   });
 

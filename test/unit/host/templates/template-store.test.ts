@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { Template } from "../../../../src/contracts/templates.ts";
 import { lock } from "../../../../src/host/file-lock.ts";
 import {
@@ -17,6 +18,8 @@ const SMALL = { vcpus: 1, memoryBytes: 128 * MEGABYTE, nics: 1 };
 const LARGE = { vcpus: 2, memoryBytes: 512 * MEGABYTE, nics: 1 };
 const HUGE = { vcpus: 4, memoryBytes: 1024 * MEGABYTE, nics: 1 };
 const MINUTE = 60_000;
+/** What became of a clone. */
+const lost = blazarError("GuestNotReady", "reach the agent of a copy", "no hello");
 
 interface Surroundings {
   readonly store: LocalTemplateStore;
@@ -245,16 +248,42 @@ describe("a template found on disk", () => {
     expect(await next.use(SMALL)).toBeDefined();
   });
 
-  it("is checked again after nothing could be cloned from it, and replaced if it is broken by now", async () => {
+  it("is left alone after a clone of it did not come up, until all of it was read, and replaced if it is broken by now", async () => {
     const all = await surroundings();
-    const { key } = await built(all);
+    const { key, directory } = await built(all);
     const lease = await all.store.use(SMALL);
     await writeFile(join(all.directory, key, "template.json"), "garbage");
-    lease?.distrust();
+    all.driver.verified.length = 0;
+    lease?.distrust(lost);
     lease?.release();
     expect(await all.store.use(SMALL)).toBeUndefined();
-    await all.store.build(SMALL);
-    expect(await all.store.use(SMALL)).toBeDefined();
+    await vi.waitFor(() => expect(all.driver.forgotten).toContain(directory));
+    await vi.waitFor(async () => expect(await all.store.use(SMALL)).toBeDefined());
+    expect(all.driver.built).toHaveLength(2);
+  });
+
+  it("is used again if all of it is whole, and made anew the second time", async () => {
+    const all = await surroundings();
+    const { directory } = await built(all);
+    (await all.store.use(SMALL))?.distrust(lost);
+    await vi.waitFor(async () => expect(await all.store.use(SMALL)).toBeDefined());
+    expect(all.driver.verified).toContainEqual({ directory, deep: true });
+    expect(all.driver.built).toHaveLength(1);
+    (await all.store.use(SMALL))?.distrust(lost);
+    expect(await all.store.use(SMALL)).toBeUndefined();
+    await vi.waitFor(async () => expect(await all.store.use(SMALL)).toBeDefined());
+    expect(all.driver.built).toHaveLength(2);
+  });
+
+  it("is read whole once, behind the starts, in the life of a process", async () => {
+    const all = await surroundings({ examineAfterMs: 1 });
+    const { directory } = await built(all);
+    for (let use = 0; use < 3; use++) expect(await all.store.use(SMALL)).toBeDefined();
+    const deep = () => all.driver.verified.filter((each) => each.deep);
+    await vi.waitFor(() => expect(deep()).toEqual([{ directory, deep: true }]));
+    await all.store.use(SMALL);
+    await all.store.close();
+    expect(deep()).toHaveLength(1);
   });
 
   it("is not used for a machine that has changed", async () => {

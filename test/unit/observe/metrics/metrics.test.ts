@@ -92,6 +92,9 @@ test("a scrape tells sandboxes by phase, the parts' figures and what each VMM us
   expect(text).toContain('blazar_turns{kind="starts",state="queued"} 4');
   expect(text).toContain('blazar_worker_tasks{pool="rootfs",state="queued"} 2');
   expect(text).toContain('blazar_guest_link_bytes_total{direction="sent"} 20');
+  expect(text.filter((line) => line.startsWith("blazar_guest_link_held_seconds_total{"))).toEqual([
+    'blazar_guest_link_held_seconds_total{namespace="default",pod="pod-a"} 1.5',
+  ]);
   const memory = text.filter((line) => line.startsWith("blazar_vmm_resident_memory_bytes{"));
   expect(memory).toHaveLength(1);
   expect(memory[0]).toMatch(/^blazar_vmm_resident_memory_bytes\{namespace="default",pod="pod-a"\} [1-9]\d+$/);

@@ -1,0 +1,59 @@
+/**
+ * How much of the daemon's main loop one guest may take with what it sends, and what happens to one that takes more.
+ *
+ * A guest may send anything at any rate: its link is served by the thread that serves all pods. So the time that its bytes
+ * take is counted. A guest that has used up its share is not read for a while; its bytes wait in the kernel, and it waits.
+ * What a pod writes to its streams does not come near the share: it comes in large pieces (docs/performance-notes.md).
+ */
+import type { ByteLink } from "../../contracts/vm.ts";
+
+/** Of one thread, over time. */
+const SHARE = 0.2;
+/** What may come at once after a quiet time, in milliseconds of work. */
+const BURST_MS = 100;
+/** A link that was held goes on with so many milliseconds. */
+const RESUME_MS = 10;
+/** A guest is not charged for more at once: the whole process may have been stopped meanwhile. */
+const MOST_DEBT_MS = 50;
+
+export interface IntakeOptions {
+  readonly link: Pick<ByteLink, "pause" | "resume">;
+  /** It is not read for so many milliseconds. */
+  readonly onHeld: (ms: number) => void;
+}
+
+export class Intake {
+  /** Milliseconds of work that are left. */
+  private credit = BURST_MS;
+  private countedAt = performance.now();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: IntakeOptions) {}
+
+  /** Does what the guest's bytes ask for, and counts its time. */
+  take(work: () => void): void {
+    const began = performance.now();
+    work();
+    const now = performance.now();
+    const earned = Math.min(BURST_MS, this.credit + (began - this.countedAt) * SHARE);
+    this.credit = Math.max(-MOST_DEBT_MS, earned - (now - began));
+    this.countedAt = now;
+    if (this.credit < 0 && this.timer === undefined) this.hold();
+  }
+
+  /** The link is closed. */
+  end(): void {
+    clearTimeout(this.timer);
+  }
+
+  private hold(): void {
+    const ms = Math.ceil((RESUME_MS - this.credit) / SHARE);
+    this.options.link.pause();
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.options.link.resume();
+    }, ms);
+    this.timer.unref?.();
+    this.options.onHeld(ms);
+  }
+}
