@@ -1,5 +1,6 @@
 /** Which sandboxes containerd knows: asked of a server with its services, and only of the one that calls this daemon. */
 import { symlink } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -62,6 +63,30 @@ async function bench(...addresses: string[]) {
 }
 
 describe("the sandboxes of containerd", () => {
+  it("are not told where none runs, in words for people", async () => {
+    const socket = join(await temporaryDirectory(), "containerd.sock");
+    const sandboxes = new ContainerdSandboxes({
+      ...{ socket, controller: "/run/blazar/blazar.sock", deadlines: DEFAULT_DEADLINES },
+    });
+    onTestFinished(() => sandboxes.close());
+    await expect(sandboxes.list()).rejects.toThrow(
+      new RegExp(`Introspection\\.Plugins: it cannot be reached: connect ENOENT ${socket}$`),
+    );
+  });
+
+  it("are not told by one that does not answer in time, in words for people", async () => {
+    const directory = await temporaryDirectory();
+    const socket = join(directory, "containerd.sock");
+    const silent = createServer(() => undefined).listen(socket);
+    const deadlines = { ...DEFAULT_DEADLINES, containerdCall: 200 };
+    const sandboxes = new ContainerdSandboxes({ socket, controller: "/run/blazar/blazar.sock", deadlines });
+    onTestFinished(() => {
+      sandboxes.close();
+      silent.close();
+    });
+    await expect(sandboxes.list()).rejects.toThrow(/it has not answered within [\d.]+ s$/);
+  });
+
   it.each(["DIR/blazar.sock", "unix://DIR/blazar.sock"])(
     "are told by the one that calls %s",
     async (address) => {
