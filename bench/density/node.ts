@@ -13,10 +13,10 @@ import { mountMemory, unmountBelow } from "../../lab/host/mounts.ts";
 import { killProcessesOf, processesOf } from "../../lab/host/processes.ts";
 import { runProgram } from "../../lab/host/program.ts";
 import { toml } from "../../lab/node/blazard-config.ts";
+import { runtimeOfBlazard } from "../../lab/node/unit-runtime.ts";
 import { bundleOptions } from "../../setup/lib/dist.ts";
 import { distDirectory, repoRoot } from "../../setup/lib/paths.ts";
 import { criSpec } from "../../test/support/cri-spec.ts";
-import { runtimeOfBlazard } from "../node/runtime.ts";
 import { Caller, type ContainerFiles, takeEvents } from "./caller.ts";
 
 const READY_TIMEOUT_MS = 30_000;

@@ -12,12 +12,12 @@ import { LabNetwork } from "../../lab/network/lab-network.ts";
 import type { NodeConfig } from "../../lab/node/blazard-config.ts";
 import { removeAllPods, removePod } from "../../lab/node/pods.ts";
 import { PrivateNode } from "../../lab/node/private-node.ts";
+import { runtimeOfBlazard } from "../../lab/node/unit-runtime.ts";
 import { programFile } from "../../setup/lib/dist.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { type BlazarError, blazarError } from "../../src/contracts/errors.ts";
 import { ImageFiles } from "../../src/host/storage/images/image-files.ts";
 import type { Metrics } from "../../src/observe/metrics-file.ts";
-import { runtimeOfBlazard } from "./runtime.ts";
 
 /** What the pods' containers run. */
 export const IMAGE = "localhost/blazar/bench:latest";

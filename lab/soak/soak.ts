@@ -5,7 +5,8 @@
  * The first tenth of each, and ten at least, warms up: caches fill, code is compiled. What is measured is the growth from there to the end, each
  * time when the daemon was idle for so long that it has given memory back.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
@@ -16,6 +17,7 @@ import { processesOf } from "../host/processes.ts";
 import { busyboxImage } from "../images/busybox.ts";
 import { hostNetworkPod, removePod } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
+import { runtimeOfBlazard } from "../node/unit-runtime.ts";
 import { type Held, heldBy } from "./figures.ts";
 
 export interface SoakOptions {
@@ -50,13 +52,14 @@ export function soak(options: SoakOptions): Promise<number> {
 
 async function soakNode({ program, pods, execs }: SoakOptions, signal: AbortSignal): Promise<number> {
   const built = artifacts();
+  const programs = await mkdtemp(join(tmpdir(), "blazar-soak-node-"));
   const node = await PrivateNode.start({
     program,
     containerd: built.containerd?.bin ?? "",
     prefix: "blazar-soak-",
     stateInMemory: true,
-    // as in the unit: the daemon collects its garbage when it is idle
-    node: { program: process.execPath, args: ["--expose-gc", "--max-semi-space-size=1"], env: {} },
+    // with other settings freed memory stays with the allocator
+    node: await runtimeOfBlazard(programs),
     // without templates a pod takes seconds; histories of pods that have ended are kept up to a bound, which is reached in the warm-up
     config: { daemon: { log_level: "warn" }, inspection: { kept_count: 5 }, template: { enabled: true } },
   });
@@ -69,6 +72,7 @@ async function soakNode({ program, pods, execs }: SoakOptions, signal: AbortSign
     return growths.every((fine) => fine) ? 0 : 1;
   } finally {
     await node.stop();
+    await rm(programs, { recursive: true });
   }
 }
 

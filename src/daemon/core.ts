@@ -47,7 +47,7 @@ import { openImageStore } from "./image-store.ts";
 import { nicsOf } from "./nics.ts";
 import type { Parts } from "./parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
-import { journalDirectory } from "./state-directory.ts";
+import { journalDirectory } from "./state-directories.ts";
 import { openTemplateStore } from "./template-store.ts";
 import { memoryPressure } from "./tuning/memory-pressure.ts";
 

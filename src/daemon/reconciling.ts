@@ -15,7 +15,7 @@ import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
-import { controllerSocket, journalDirectory } from "./state-directory.ts";
+import { controllerSocket, journalDirectory } from "./state-directories.ts";
 
 /** What the daemon drives. */
 export interface Reconciliations {

@@ -28,7 +28,12 @@ import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
 import { openSnapshots, readLower } from "./snapshots.ts";
-import { controllerSocket, journalDirectory, takeStateDirectories, taskSocketOf } from "./state-directory.ts";
+import {
+  controllerSocket,
+  journalDirectory,
+  takeStateDirectories,
+  taskSocketOf,
+} from "./state-directories.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;

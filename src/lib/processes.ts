@@ -18,6 +18,8 @@ export interface ProcessStat {
   readonly startTime: number;
   /** Field 4. */
   readonly parent: number;
+  /** Field 6: the pid of whoever leads its session. */
+  readonly session: number;
   /** Fields 14 and 15: what all threads have used, in milliseconds. */
   readonly cpuMs: number;
   /** Field 24, in bytes. */
@@ -27,6 +29,7 @@ export interface ProcessStat {
 /** Fields are counted from 1 in the manual; the first after the name is the third. */
 const FIRST_FIELD = 3;
 const PARENT = 4;
+const SESSION = 6;
 const USER_TIME = 14;
 const SYSTEM_TIME = 15;
 const START_TIME = 22;
@@ -49,8 +52,9 @@ export function parseProcessStat(stat: string): ProcessStat | undefined {
   const ticks = Number(fields[USER_TIME - FIRST_FIELD]) + Number(fields[SYSTEM_TIME - FIRST_FIELD]);
   const residentBytes = Number(fields[RESIDENT_PAGES - FIRST_FIELD]) * PAGE_BYTES;
   const parent = Number(fields[PARENT - FIRST_FIELD]);
+  const session = Number(fields[SESSION - FIRST_FIELD]);
   const known = state !== undefined && Number.isInteger(startTime);
-  return known ? { state, startTime, parent, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
+  return known ? { state, startTime, parent, session, cpuMs: ticks * TICK_MS, residentBytes } : undefined;
 }
 
 /** True while this very process runs. A zombie does not run, and a later process with its pid is another one. */

@@ -83,7 +83,7 @@ export class StandaloneRootfsStore implements RootfsStore {
 
   async apply(plan: RootfsPlan): Promise<void> {
     try {
-      await mkdir(dirname(plan.disk.path), { mode: 0o711 });
+      await mkdir(dirname(plan.disk.path), { mode: 0o700 });
       await this.layers.make(plan.disk.path, plan.owner);
     } catch (error) {
       await this.release(plan);

@@ -5,7 +5,7 @@
  * of it, in any state, and is the only method that has to be called.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Keeper } from "../contracts/keeper.ts";
@@ -16,7 +16,7 @@ import { parseConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { type Core, type CoreOptions, wireCore } from "../daemon/core.ts";
 import { locateParts, type Parts } from "../daemon/parts.ts";
-import { makeStateDirectories } from "../daemon/state-directory.ts";
+import { makeStateDirectories } from "../daemon/state-directories.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { startKeeper } from "../host/keeper/process.ts";
 import { claim, sweepAbandoned } from "./abandoned.ts";
@@ -67,8 +67,6 @@ export class Session {
     const session = new Session(directory, privateConfig(config, machine, directory), parts, logger);
     try {
       await claim(directory);
-      // as root, the VMM runs as another user and must reach its files in the directory
-      if (process.getuid?.() === 0) await chmod(directory, 0o711);
       await makeStateDirectories(session.config);
       return session;
     } catch (error) {

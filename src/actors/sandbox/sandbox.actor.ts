@@ -157,7 +157,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     this.recordHistory();
     signal.throwIfAborted();
     void resources.fact("sandbox", spec);
-    await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o711));
+    await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o700));
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
     await resources.make({ kind: "cgroups", directories }, () => cgroups.make(directories));

@@ -13,8 +13,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { makeDirectories } from "../../lib/directories.ts";
-import { distrust } from "../../lib/distrust.ts";
+import { distrusted, makeDirectories } from "../../lib/directories.ts";
 
 const KEY = /^[0-9a-f]{16,128}$/;
 const TEMPORARY = /^\.(new|old)-[0-9a-f]{6}$/;
@@ -147,7 +146,7 @@ export class KeptDirectories {
     if (this.trusted) return;
     const found = await this.read(() => stat(this.root));
     if (found === undefined) return;
-    const reason = distrust(found);
+    const reason = distrusted(found);
     if (reason !== undefined) {
       const about = { subject: this.root, remedy: "name a directory that only its owner may write to" };
       throw blazarError("HostResource", "use a store's directory", reason, about);

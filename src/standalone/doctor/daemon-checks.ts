@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { reasonOf } from "../../contracts/errors.ts";
 import type { Config } from "../../daemon/config/schema.ts";
-import { controllerSocket, taskSocketOf } from "../../daemon/state-directory.ts";
+import { controllerSocket, taskSocketOf } from "../../daemon/state-directories.ts";
 import { type Check, type Finding, fault, note, ok } from "./check.ts";
 import type { Holder } from "./holder.ts";
 import { journalFindings, reconciliationFindings } from "./leftovers.ts";

@@ -15,7 +15,7 @@ import { silentLogger } from "../../contracts/logger.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import { DaemonWorkers } from "../../daemon/daemon-workers.ts";
-import { checkStateDirectory, controllerSocket, journalDirectory } from "../../daemon/state-directory.ts";
+import { checkStateDirectory, controllerSocket, journalDirectory } from "../../daemon/state-directories.ts";
 import { lockState } from "../../daemon/state-lock.ts";
 import { ownGroupOf } from "../../host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../../host/cgroups/host-cgroups.ts";

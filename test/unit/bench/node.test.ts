@@ -1,9 +1,9 @@
 /** What the benchmark reads of the host: memory maps, process trees, the unit's options, the variants asked for. */
 import { expect, test } from "vitest";
 import { memoryOf, parseRollup, sharedLibraryBytes } from "../../../bench/node/memory.ts";
-import { settingsOfUnit } from "../../../bench/node/runtime.ts";
 import { bootPathOf, parseHandlers, startVariants } from "../../../bench/node/variants.ts";
 import { descendants } from "../../../lab/host/processes.ts";
+import { settingsOfUnit } from "../../../lab/node/unit-runtime.ts";
 
 const SMAPS = `00400000-01000000 r-xp 00000000 fe:00 10 /tmp/bench/node
 Rss:               20000 kB

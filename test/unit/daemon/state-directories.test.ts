@@ -1,9 +1,9 @@
 /** The directories of a daemon: those that cannot be made, and those that are not a daemon's. */
-import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
-import { makeStateDirectories, takeStateDirectories } from "../../../src/daemon/state-directory.ts";
+import { makeStateDirectories, takeStateDirectories } from "../../../src/daemon/state-directories.ts";
 import { ownDirectory } from "../../../src/host/storage/own-directory.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -103,5 +103,29 @@ describe("a scratch directory", () => {
     await rm(join(scratch, "mine.ext4"));
     await take();
     expect(await ownDirectory(scratch, state)).toBe(scratch);
+  });
+});
+
+it("what is in a state directory is for its owner alone, also what an earlier release has made", async () => {
+  const directory = await temporaryDirectory();
+  const [state, scratch] = [join(directory, "state"), join(directory, "scratch")];
+  await mkdir(join(state, "sandboxes"), { recursive: true });
+  await chmod(join(state, "sandboxes"), 0o711);
+  const config = parseConfig(
+    `[daemon]\nstate_directory = "${state}"\n[storage]\nscratch_directory = "${scratch}"`,
+    "f",
+  );
+  await makeStateDirectories(config);
+  for (const path of [scratch, ...["sandboxes", "vm", "journals"].map((name) => join(state, name))])
+    expect((await stat(path)).mode & 0o7777).toBe(0o700);
+});
+
+it.each([0o777, 0o1777, 0o722])("a state directory with mode %o is refused by its key", async (mode) => {
+  const state = await temporaryDirectory();
+  await chmod(state, mode);
+  const config = parseConfig(`[daemon]\nstate_directory = "${state}"`, "f");
+  await expect(makeStateDirectories(config)).rejects.toMatchObject({
+    code: "HostResource",
+    message: expect.stringMatching(/others may write to it.*daemon\.state_directory/s),
   });
 });

@@ -16,6 +16,7 @@ describe("a line of /proc/PID/stat", () => {
       state: "S",
       startTime: 123_456,
       parent: 4,
+      session: 6,
       cpuMs: (14 + 15) * 10,
       residentBytes: 24 * 4096,
     });

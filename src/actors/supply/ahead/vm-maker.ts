@@ -44,7 +44,7 @@ export class VmMaker {
     };
     const boot = new VmBoot(options, ports);
     const made = resources.make({ kind: "directory", path: directory }, () =>
-      ports.files.makeDirectory(directory, 0o711),
+      ports.files.makeDirectory(directory, 0o700),
     );
     return makeVm(boot, made, options, ports, this.endings, signal);
   }

@@ -1,30 +1,41 @@
 /**
- * The directories that a daemon works in, and the proof that they are its own.
+ * The directories that a daemon works in; each is its own alone, and it is made sure of that.
  *
  * What is below them and in no journal is removed by the reconciler, and what is in the journals is undone as root. So a
- * directory that is somebody else's, or that others can change, must never become one of them.
+ * directory that is somebody else's must never become one of them.
+ *
+ * Pods' files, their sockets and their secrets are below them. So only root looks into them: a VMM, a file server and a
+ * network helper get what they need from whoever starts them. A directory that others may write to could be made to hold
+ * anything, so it is refused.
  */
-import { lstat, readdir, stat } from "node:fs/promises";
+import { chmod, lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SCRATCH_DISK } from "../actors/reconcile/looks.ts";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { FileLock } from "../host/file-lock.ts";
 import { takeDirectory } from "../host/storage/own-directory.ts";
-import { makeDirectories } from "../lib/directories.ts";
-import { distrust } from "../lib/distrust.ts";
+import { distrusted, makeDirectories } from "../lib/directories.ts";
 import type { Config } from "./config/schema.ts";
 import { LOCK_FILE, lockState } from "./state-lock.ts";
 
 const STATE_KEY = "daemon.state_directory";
-const SCRATCH_KEY = "storage.scratch_directory";
 const JOURNALS = "journals";
 const JOURNAL_SUFFIX = ".jsonl";
 /** What is in there is removed if no journal names it. */
 const PLACES = ["sandboxes", "vm", "uplinks"] as const;
-const TRAVERSED = 0o711;
-const OWNER_ONLY = 0o700;
 /** Names that a refusal shows. */
 const SHOWN_NAMES = 3;
+const PRIVATE = 0o700;
+const PERMISSIONS = 0o7777;
+
+/** Makes what is missing. @throws BlazarError HostResource naming the key */
+export async function makeStateDirectories(config: Config): Promise<void> {
+  const { state_directory: state } = config.daemon;
+  await makeOwn(state, "daemon.state_directory");
+  for (const name of ["sandboxes", "vm"]) await makePrivate(join(state, name), "daemon.state_directory");
+  await makePrivate(journalDirectory(config), "daemon.state_directory");
+  await makePrivate(config.storage.scratch_directory, "storage.scratch_directory");
+}
 
 /** Where the journals of sandboxes and warm VMs are. */
 export function journalDirectory(config: Config): string {
@@ -41,24 +52,14 @@ export function taskSocketOf({ daemon }: Pick<Config, "daemon">): string {
   return daemon.task_socket ?? join(daemon.state_directory, "task.sock");
 }
 
-/** Makes the directories that a daemon works in. Throws HostResource naming the key. */
-export async function makeStateDirectories(config: Config): Promise<void> {
-  const { state_directory: state } = config.daemon;
-  await makeOwn(state, TRAVERSED, STATE_KEY);
-  await makeOwn(join(state, "sandboxes"), TRAVERSED, STATE_KEY);
-  await makeOwn(join(state, "vm"), TRAVERSED, STATE_KEY);
-  await makeOwn(join(state, JOURNALS), OWNER_ONLY, STATE_KEY);
-  await makeOwn(config.storage.scratch_directory, TRAVERSED, SCRATCH_KEY);
-}
-
 /**
- * The same for a daemon, which has them alone. Keep what is returned for as long as it lives.
+ * Makes them for a daemon, which has them alone. Keep what is returned for as long as it lives.
  * @throws BlazarError DaemonRunning, naming the process; HostResource, naming the key
  */
 export async function takeStateDirectories(config: Config): Promise<FileLock> {
   const { state_directory: state } = config.daemon;
   const { scratch_directory: scratch } = config.storage;
-  await makeOwn(state, TRAVERSED, STATE_KEY);
+  await makeOwn(state, STATE_KEY);
   await checkStateDirectory(state);
   const lock = await lockState(state);
   try {
@@ -78,11 +79,11 @@ export async function takeStateDirectories(config: Config): Promise<FileLock> {
 export async function checkStateDirectory(state: string): Promise<void> {
   const own = await stat(state).catch(unlessGone);
   if (own === undefined) return;
-  const reason = distrust(own);
+  const reason = distrusted(own);
   if (reason !== undefined) throw refused(state, reason, "name a directory that only its owner may write to");
   for (const name of [...PLACES, JOURNALS]) {
     const place = await lstat(join(state, name)).catch(unlessGone);
-    const trouble = place && distrust(place);
+    const trouble = place && distrusted(place);
     if (trouble !== undefined)
       throw refused(join(state, name), trouble, "blazard makes it by itself: move away what is there");
   }
@@ -114,13 +115,24 @@ async function namesIn(directory: string): Promise<string[]> {
   return (await readdir(directory).catch(unlessGone)) ?? [];
 }
 
-async function makeOwn(path: string, mode: number, key: string): Promise<void> {
+/** An earlier release has let others look into it. */
+async function makePrivate(path: string, key: string): Promise<void> {
+  await makeOwn(path, key);
+  const { mode } = await stat(path);
+  if ((mode & PERMISSIONS) !== PRIVATE) await chmod(path, PRIVATE);
+}
+
+async function makeOwn(path: string, key: string): Promise<void> {
+  const about = { operation: "make a directory", subject: path };
   try {
-    await makeDirectories(path, mode);
+    await makeDirectories(path, PRIVATE);
   } catch (error) {
-    const remedy = `make it possible, or set ${key}`;
-    throw BlazarError.wrap(error, "HostResource", { operation: "make a directory", subject: path, remedy });
+    throw BlazarError.wrap(error, "HostResource", { ...about, remedy: `make it possible, or set ${key}` });
   }
+  const reason = distrusted(await stat(path));
+  if (reason === undefined) return;
+  const remedy = `set ${key} to a directory that only its owner may write to, or take the others' permission away`;
+  throw blazarError("HostResource", about.operation, reason, { subject: path, remedy });
 }
 
 function unlessGone(error: unknown): undefined {

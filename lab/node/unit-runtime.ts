@@ -6,8 +6,8 @@
  */
 import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { NodeRuntime } from "../../lab/node/private-node.ts";
 import { repoRoot } from "../../setup/lib/paths.ts";
+import type { NodeRuntime } from "./private-node.ts";
 
 /** A copy of the Node binary in a directory, with the options and the environment of blazard's unit. */
 export async function runtimeOfBlazard(directory: string): Promise<NodeRuntime> {
