@@ -7,7 +7,8 @@ import type { Config } from "../daemon/config/schema.ts";
 import { locateParts } from "../daemon/parts.ts";
 import { InspectionClient } from "../rpc/inspection/client.ts";
 import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/doctor/check.ts";
-import { DAEMON_CHECKS } from "../standalone/doctor/daemon-checks.ts";
+import { DAEMON_CHECKS, keeperSocket } from "../standalone/doctor/daemon-checks.ts";
+import { holderOf, processNaming } from "../standalone/doctor/holder.ts";
 import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
 import { NODE_HOST } from "../standalone/doctor/node-host.ts";
 import { reconcileWithoutDaemon } from "../standalone/doctor/without-daemon.ts";
@@ -36,8 +37,10 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   try {
     const daemon = await runningDaemon(client);
     const fix = options.fix === true;
+    const holder = daemon === undefined ? await holderOf(config.daemon.state_directory) : undefined;
     const subject: Subject = {
-      ...{ host: NODE_HOST, config, parts, daemon },
+      ...{ host: NODE_HOST, config, parts, daemon, holder },
+      keeper: () => processNaming(["--control", keeperSocket(config)]),
       containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
       reconciled: () => (daemon === undefined ? reconcileWithoutDaemon(config, fix) : client.reconcile(fix)),
     };

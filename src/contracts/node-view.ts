@@ -36,7 +36,7 @@ export interface NodeView {
   names(directory: string): Promise<readonly PlacedName[]>;
   /** Mount points below a directory, in the namespace of this process. */
   mounts(directory: string): Promise<readonly string[]>;
-  /** Below the group of sandboxes that have no parent group. */
+  /** Below the group of this daemon's sandboxes that have no parent group. */
   emptyGroups(): Promise<readonly EmptyGroup[]>;
   /** Processes of the VMMs' users with a file open below one of these directories. */
   processes(directories: readonly string[]): Promise<readonly OwnProcess[]>;

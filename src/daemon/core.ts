@@ -22,6 +22,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
 import type { VmShape } from "../contracts/vm.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
+import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../host/cgroups/host-cgroups.ts";
 import { CniNetworks } from "../host/network/cni-networks.ts";
 import { NoNetwork } from "../host/network/no-network.ts";
@@ -119,7 +120,7 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
   const users = process.getuid?.() === 0 ? new VmUsers(firstUid, uidCount - 1) : undefined;
   const hostResolvConf = keptText("/etc/resolv.conf");
   const journals = new OpenJournals();
-  const cgroups = options.cgroups ?? new HostCgroups();
+  const cgroups = options.cgroups ?? new HostCgroups({ ownGroup: ownGroupOf(config.daemon.state_directory) });
   return {
     driver,
     pace: new Pace(parallelStarts(config), monotonicNow),

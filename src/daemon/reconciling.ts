@@ -8,13 +8,14 @@ import { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
 import { lookAtSandboxes } from "../actors/reconcile/sandboxes.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostNodeView } from "../host/node-view.ts";
-import { takeDirectory } from "../host/storage/own-directory.ts";
+import { ownDirectory } from "../host/storage/own-directory.ts";
 import { processStat } from "../lib/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
-import { journalDirectory } from "./state-directories.ts";
+import { controllerSocket, journalDirectory } from "./state-directories.ts";
 
 /** What the daemon drives. */
 export interface Reconciliations {
@@ -34,16 +35,20 @@ export async function openReconciler(
   const { daemon, deadlines, storage, vmm } = config;
   const { journals, resourcePorts: undo, sandboxes, images, workers } = core;
   const now = Date.now;
-  const store = new ContainerdSandboxes({ socket: daemon.containerd_socket, deadlines });
+  const store = new ContainerdSandboxes({
+    socket: daemon.containerd_socket,
+    controller: controllerSocket(config),
+    deadlines,
+  });
   const users = { firstUid: vmm.first_uid, count: vmm.uid_count };
-  const scratch = storage.scratch_directory;
+  const state = daemon.state_directory;
   const left: string[] = [];
   const looks = {
     ...looksAt({
       ...{ keeper, images, undo, now },
-      view: new HostNodeView({ workers: workers.rootfs, users }),
-      stateDirectory: daemon.state_directory,
-      ownScratch: async () => ((await takeDirectory(scratch, daemon.state_directory)) ? scratch : undefined),
+      view: new HostNodeView({ workers: workers.rootfs, users, ownGroup: ownGroupOf(state) }),
+      stateDirectory: state,
+      ownScratch: () => ownDirectory(storage.scratch_directory, state),
       storedSandboxes: async () => new Set((await store.list()).map(({ id }) => id)),
       isConnected: (path) => journals.some((each) => each.kind === "network" && each.netnsPath === path),
       startTime: (await processStat(process.pid))?.startTime ?? 0,
@@ -51,7 +56,7 @@ export async function openReconciler(
     left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
-  const claims = () => readClaims(journalDirectory(config), journals);
+  const claims = () => readClaims(journalDirectory(config), journals, false);
   const reconciler = new Reconciler({
     ...{ looks, claims, undo, deadlines, now },
     logger: logger.child({ component: "reconciler" }),

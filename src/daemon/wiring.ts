@@ -28,8 +28,12 @@ import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
-import { journalDirectory, makeStateDirectories } from "./state-directories.ts";
-import { lockState } from "./state-lock.ts";
+import {
+  controllerSocket,
+  journalDirectory,
+  takeStateDirectories,
+  taskSocketOf,
+} from "./state-directories.ts";
 import { openSnapshots, readLower } from "./stores/snapshots.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
@@ -47,15 +51,14 @@ export async function wireDaemon(
   replaced: Pick<CoreOptions, "driver"> = {},
 ): Promise<Daemon> {
   const state = config.daemon.state_directory;
-  const socket = config.daemon.socket ?? join(state, "blazar.sock");
-  const taskSocket = config.daemon.task_socket ?? join(state, "task.sock");
+  const socket = controllerSocket(config);
+  const taskSocket = taskSocketOf(config);
   const logger: Logger = pino(
     { level: config.daemon.log_level, base: {} },
     pino.destination({ dest: 2, sync: false }),
   );
   const parts = await locateParts(config);
-  await makeStateDirectories(config);
-  const lock = await lockState(state);
+  const lock = await takeStateDirectories(config);
   const keeper = await reachKeeper(config, parts, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;
@@ -170,7 +173,13 @@ async function reachKeeper(config: Config, parts: Parts, task: string, logger: L
   const start = async (): Promise<void> => {
     if (!(await keeperAnswers(control))) await startKeeper({ binary: parts.keeper, control, task, log });
   };
-  if (!config.keeper.start) return connectKeeper({ control, log });
-  await start();
-  return connectKeeper({ control, log, start });
+  if (config.keeper.start) await start();
+  const keeper = await connectKeeper({ control, log, ...(config.keeper.start ? { start } : {}) });
+  // pods that run have their connections; new ones would have nobody to connect to
+  if (!(await keeperAnswers(task)))
+    log.error(
+      { task, keeper: keeper.pid },
+      "the keeper does not serve this task socket: no pod can be started",
+    );
+  return keeper;
 }

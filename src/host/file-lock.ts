@@ -5,6 +5,7 @@
  * and ends with this process, however it ends: nothing stale can stay behind, and the file is never removed.
  */
 import { spawn } from "node:child_process";
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import { onAbort, throwIfAborted } from "../lib/async.ts";
@@ -37,12 +38,18 @@ export function tryLock(path: string, signal: AbortSignal): Promise<FileLock | u
   return take(path, ["--nonblock"], signal);
 }
 
+/** As {@link tryLock}, of a directory that is there. */
+export function tryLockDirectory(path: string, signal: AbortSignal): Promise<FileLock | undefined> {
+  return take(path, ["--nonblock"], signal, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
 async function take(
   path: string,
   options: readonly string[],
   signal: AbortSignal,
+  flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW,
 ): Promise<FileLock | undefined> {
-  const file = await open(path, "a", 0o600).catch((error: unknown) => {
+  const file = await open(path, flags, 0o600).catch((error: unknown) => {
     throw BlazarError.wrap(error, "HostResource", { operation: OPERATION, subject: path });
   });
   try {

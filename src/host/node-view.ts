@@ -10,13 +10,15 @@ import type { EmptyGroup, NodeView, OwnProcess, PlacedName } from "../contracts/
 import { processStat } from "../lib/processes.ts";
 import { mountPointsBelow } from "../workers/mountinfo.ts";
 import type { NetworkTasks } from "../workers/network/tasks.ts";
-import { type Hierarchy, OWN_GROUP, readHierarchies } from "./cgroups/hierarchies.ts";
+import { type Hierarchy, readHierarchies } from "./cgroups/hierarchies.ts";
 import type { TaskRunner } from "./storage/worker-pool.ts";
 
 export interface HostNodeViewOptions {
   readonly workers: TaskRunner<Pick<NetworkTasks, "hasDeadJoint">>;
   /** The users of VMMs, and of what serves them. */
   readonly users: { readonly firstUid: number; readonly count: number };
+  /** Where the groups of this daemon's sandboxes without a parent are. */
+  readonly ownGroup: string;
   /** Where network namespaces have names: ip-netns(8). */
   readonly namespaces?: string;
   readonly proc?: string;
@@ -57,7 +59,7 @@ export class HostNodeView implements NodeView {
   async emptyGroups(): Promise<EmptyGroup[]> {
     const groups = new Map<string, { directories: string[]; isEmpty: boolean }>();
     for (const { mountPoint } of this.hierarchies()) {
-      const parent = join(mountPoint, OWN_GROUP);
+      const parent = join(mountPoint, this.options.ownGroup);
       for (const { name, isDirectory } of await this.names(parent)) {
         if (!isDirectory) continue;
         const group = groups.get(name) ?? { directories: [], isEmpty: true };

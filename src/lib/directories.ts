@@ -10,9 +10,10 @@ import { dirname } from "node:path";
 const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;
 
-/** Why nothing in a directory can be trusted; undefined if it can. */
+/** Why nothing in a directory can be trusted; undefined if it can. @param directory of lstat(2), where a link to one is none */
 export function distrusted(directory: Stats): string | undefined {
   const { uid, gid, mode } = directory;
+  if (directory.isSymbolicLink()) return "it is a symbolic link";
   if (!directory.isDirectory()) return "it is no directory";
   if (uid !== 0 && uid !== process.geteuid?.()) return `it belongs to user ${uid}`;
   const writers = gid === 0 ? OTHERS_WRITE : OTHERS_WRITE | GROUP_WRITES;

@@ -92,7 +92,16 @@ export function toTtrpcStatus(error: unknown): Status {
 
 /** A neighbour's status as an error. `operation` says what the neighbour was asked for: `"call CRI's Version"`. */
 export function fromStatus(code: number, message: string, operation: string, cause?: unknown): BlazarError {
-  return blazarError(REMOTE_CODES[kindOfStatus(code)], operation, message, { cause });
+  return blazarError(REMOTE_CODES[kindOfStatus(code)], operation, inPlainWords(message), { cause });
+}
+
+/** What grpc-js itself says of a neighbour that is not there, or does not answer. */
+function inPlainWords(message: string): string {
+  const [, unreachable] =
+    /^No connection established\. Last error: (?:Error: )?(.+?)\. Resolution note: /.exec(message) ?? [];
+  if (unreachable !== undefined) return `it cannot be reached: ${unreachable}`;
+  const [, seconds] = /^Deadline exceeded after ([\d.]+)s\b/.exec(message) ?? [];
+  return seconds === undefined ? message : `it has not answered within ${seconds} s`;
 }
 
 /** True for an error that grpc-js made of a status. */

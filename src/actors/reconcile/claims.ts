@@ -3,8 +3,9 @@
  *
  * Read after the host was looked at: a resource is in a journal before it is made.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { readJournalText } from "../resources/journal-text.ts";
 import { type HostResource, namesOf } from "../resources/kinds/kinds.ts";
 import type { OpenJournals } from "../resources/open-journals.ts";
 import { readJournal } from "../resources/read-journal.ts";
@@ -14,7 +15,7 @@ export class Claims {
   private readonly paths: string[] = [];
 
   constructor(
-    /** A journal that is in use has lines that nobody can read, so anything may be held. */
+    /** A journal that may be in use has lines that nobody can read, so anything may be held. */
     readonly incomplete: boolean,
   ) {}
 
@@ -42,20 +43,31 @@ export class Claims {
 
 const SUFFIX = ".jsonl";
 
-/** Throws what the directory's listing says: nothing may be concluded then. */
-export async function readClaims(directory: string, journals: OpenJournals): Promise<Claims> {
+/**
+ * Throws what the directory's listing says, and what a journal does that cannot be read: nothing may be concluded then.
+ * @param adoptable whether journals that nobody has open may be of pods that a daemon will take over
+ */
+export async function readClaims(
+  directory: string,
+  journals: OpenJournals,
+  adoptable: boolean,
+): Promise<Claims> {
   const paths = (await readdir(directory))
     .filter((name) => name.endsWith(SUFFIX))
     .map((name) => join(directory, name));
   const closed: HostResource[] = [];
+  let incomplete = false;
   for (const path of paths) {
     if (journals.has(path)) continue;
     // one that is gone was its sandbox's last
-    const text = await readFile(path, "utf8").catch(unlessGone);
-    if (text !== undefined) closed.push(...readJournal(text).outstanding.map(({ resource }) => resource));
+    const text = await readJournalText(path).catch(unlessGone);
+    if (text === undefined) continue;
+    const { outstanding, unreadable } = readJournal(text);
+    closed.push(...outstanding.map(({ resource }) => resource));
+    incomplete ||= adoptable && unreadable.length > 0;
   }
   // last, and at once: a journal that was opened meanwhile is among them
-  const claims = new Claims(journals.incomplete);
+  const claims = new Claims(incomplete || journals.incomplete);
   for (const resource of [...closed, ...journals.resources()]) claims.add(resource);
   return claims;
 }

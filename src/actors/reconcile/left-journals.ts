@@ -4,9 +4,9 @@
  * Only those that the recovery has named: a journal of a sandbox that is being taken over looks the same. What another one
  * holds meanwhile is spared.
  */
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { silentLogger } from "../../contracts/logger.ts";
+import { readJournalText } from "../resources/journal-text.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
 import type { OpenJournals } from "../resources/open-journals.ts";
@@ -45,7 +45,7 @@ async function finish(path: string, undo: ResourcePorts, held: readonly HostReso
 }
 
 function textOf(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch((error: unknown) => {
+  return readJournalText(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   });

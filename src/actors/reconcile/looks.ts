@@ -24,7 +24,7 @@ export interface LookPorts {
   readonly stateDirectory: string;
   /** Ids of the sandboxes that containerd knows. Throws if it cannot be asked. */
   readonly storedSandboxes: () => Promise<ReadonlySet<string>>;
-  /** The directory of scratch disks; undefined: it is another daemon's. */
+  /** The directory of scratch disks; undefined: it is another daemon's. Throws if it cannot be told. */
   readonly ownScratch: () => Promise<string | undefined>;
   /** Whether a journal that is open names a network namespace, which then need not be looked into. */
   readonly isConnected: (netnsPath: string) => boolean;
@@ -34,7 +34,7 @@ export interface LookPorts {
 }
 
 /** Disks of warm VMs and of containers whose snapshot has no place for one. */
-const SCRATCH_DISK = /^[A-Za-z0-9][A-Za-z0-9._-]*\.(?:prepared|ext4)$/;
+export const SCRATCH_DISK = /^[A-Za-z0-9][A-Za-z0-9._-]*\.(?:prepared|ext4)$/;
 /** A directory in which a socket is bound before it is moved to its place. */
 const SOCKETS_MAKING = /^\.s-[A-Za-z0-9]{6}$/;
 /** What takes milliseconds is in nobody's making after this long. */
@@ -138,7 +138,7 @@ async function networks({ view, isConnected }: LookPorts): Promise<Found[]> {
   );
 }
 
-/** Another daemon's sandboxes have groups there, too: containerd knows them. */
+/** Empty ones in this daemon's own group; those of sandboxes that containerd knows may yet be needed. */
 async function cgroups({ view, storedSandboxes }: LookPorts): Promise<Found[]> {
   const groups = (await view.emptyGroups()).filter(({ name }) => SANDBOX_ID.test(name));
   if (groups.length === 0) return [];

@@ -6,15 +6,15 @@
  * is of a later version, is kept aside: it may name something. Of a journal of another boot of the host only what is on a
  * disk is undone: a process or a mount of that name is somebody else's now.
  */
-import { lstat, readdir, readFile, unlink } from "node:fs/promises";
+import { readdir, unlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/boot-id.ts";
 import type { Outstanding } from "./entries.ts";
 import { FileJournal } from "./journal.ts";
 import { isForAWhile } from "./journal-file.ts";
+import { readJournalText } from "./journal-text.ts";
 import { keepAside } from "./kept-aside.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import {
@@ -184,18 +184,12 @@ async function undoOne(
 async function readPatiently(path: string): Promise<string> {
   for (let left = READS; ; left--) {
     try {
-      return await readRegularFile(path);
+      return await readJournalText(path);
     } catch (error) {
       if (left === 1 || !isForAWhile(error)) throw error;
       await sleep(BETWEEN_READS_MS);
     }
   }
-}
-
-/** A directory or a dead link cannot be read; a FIFO would be read for ever. */
-async function readRegularFile(path: string): Promise<string> {
-  if ((await lstat(path)).isFile()) return readFile(path, "utf8");
-  throw blazarError("HostResource", "read a journal", "it is no regular file", { subject: path });
 }
 
 /** False if it was gone already. A look may be wrong, so the undo is done all the same. */

@@ -34,7 +34,7 @@ export const CONFIG_SCHEMA = {
   daemon: {
     state_directory: path(
       "/run/blazar",
-      "Directories of sandboxes, journals and sockets. It may be empty after a reboot. Keep its path short: the path of a unix socket has 107 characters at most.",
+      "Directories of sandboxes, journals and sockets: blazard's alone, and only its owner may write to it. One with things of somebody else in it is refused. It may be empty after a reboot. Keep its path short: the path of a unix socket has 107 characters at most.",
     ),
     socket: foundPath(
       "Where containerd's proxy plugin connects (Controller, gRPC). Default: `blazar.sock` in the state directory.",
@@ -44,7 +44,7 @@ export const CONFIG_SCHEMA = {
     ),
     containerd_socket: path(
       "/run/containerd/containerd.sock",
-      "containerd's gRPC socket. Task events go to the ttrpc socket beside it, whose name ends in `.ttrpc`.",
+      "The gRPC socket of the containerd whose proxy plugin connects to `daemon.socket`. Task events go to the ttrpc socket beside it, whose name ends in `.ttrpc`.",
     ),
     sandboxer: program(
       "blazar",
@@ -111,7 +111,7 @@ export const CONFIG_SCHEMA = {
   storage: {
     scratch_directory: path(
       "/var/lib/blazar/scratch",
-      "Writable layers of containers whose snapshot has no place for them. Put it on a disk, not on a tmpfs.",
+      "Writable layers of containers whose snapshot has no place for them. Put it on a disk, not on a tmpfs, and keep nothing else there.",
     ),
     layer_size: size(
       "16G",

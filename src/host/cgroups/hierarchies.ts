@@ -5,6 +5,7 @@
  * says where they are. A systemd parent (`a-b.slice`) becomes the path that systemd gives it (systemd.slice(5)).
  * Must not change anything.
  */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
@@ -20,6 +21,19 @@ export interface Hierarchy {
 
 /** Where the groups of sandboxes without a parent are, in each hierarchy. */
 export const OWN_GROUP = "/blazar";
+
+/** Characters of the mark. */
+const MARK = 12;
+
+/**
+ * Where those of one daemon are. Several daemons of a node have groups of their own, so that none takes another's empty group
+ * for one that nobody holds.
+ * @param owner the daemon's state directory
+ */
+export function ownGroupOf(owner: string): string {
+  const mark = createHash("sha256").update(owner).digest("hex").slice(0, MARK);
+  return `${OWN_GROUP}/${mark}`;
+}
 
 /** Options of a v1 hierarchy that are no controllers. */
 const FLAGS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "favordynmods", "none"]);

@@ -35,6 +35,8 @@ export class KeeperLink {
   private delay = FIRST_RETRY_MS;
   private closed = false;
   private lastError: unknown;
+  /** It has been told that no keeper answers; it is told anew after the next loss. */
+  private isWaiting = false;
   /** How often a link that was up has gone down. */
   losses = 0;
   private readonly firstHello = deferred<void>();
@@ -55,6 +57,7 @@ export class KeeperLink {
 
   /** The keeper has said hello. */
   greeted(): void {
+    this.isWaiting = false;
     this.firstHello.resolve();
   }
 
@@ -101,10 +104,18 @@ export class KeeperLink {
     if (wasUp) onDown();
     if (this.closed) return;
     if (wasUp) this.losses++;
+    else this.waits();
     if (wasUp) log.warn({ path, err: this.lastError }, "the keeper's link is down: connecting again");
     if (lastedMs >= STABLE_MS) this.delay = FIRST_RETRY_MS;
     this.retry = setTimeout(() => void this.again(), this.delay);
     this.delay = Math.min(this.delay * 2, SLOWEST_RETRY_MS);
+  }
+
+  /** Says once that there is no keeper yet: until the deadline of the first hello nothing else would. */
+  private waits(): void {
+    const { log, path } = this.options;
+    if (!this.isWaiting) log.warn({ path, err: this.lastError }, "the keeper does not answer: trying again");
+    this.isWaiting = true;
   }
 
   private async again(): Promise<void> {

@@ -2,11 +2,11 @@
  * Removes a directory tree without leaving it: no symlink is followed and no mount is entered.
  *
  * Every directory is opened with O_NOFOLLOW, and its children are named through /proc/self/fd (openat(2), unlinkat(2)).
- * So nobody redirects the removal by putting a symlink in the place of a directory. A directory on another device is
- * refused. A bind mount of the same device is not removed either: rmdir(2) answers EBUSY. Unmount first.
+ * So nobody redirects the removal by putting a symlink in the place of a directory. A directory of another mount is refused,
+ * also where that is a bind mount of the same device (proc_pid_fdinfo(5)). Unmount first.
  */
 import { constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, rmdir, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readFile, rmdir, unlink } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 
@@ -21,21 +21,27 @@ export async function removeTree(root: string): Promise<void> {
     const found = await lstat(root).catch(ignoreMissing);
     if (found === undefined) return;
     if (!found.isDirectory()) await unlink(root).catch(ignoreMissing);
-    else await removeDirectory(root, found.dev, 0, root);
+    else await removeDirectory(root, undefined, 0, root);
   } catch (error) {
     throw BlazarError.wrap(error, "StorageFailed", { operation: "remove the directory", subject: root });
   }
 }
 
-/** @param name the path to open; `shown` is the path for messages */
-async function removeDirectory(name: string, device: number, depth: number, shown: string): Promise<void> {
+/** @param name the path to open; `mount` is that of the directory above, `shown` the path for messages */
+async function removeDirectory(
+  name: string,
+  mount: string | undefined,
+  depth: number,
+  shown: string,
+): Promise<void> {
   if (depth > MAX_DEPTH) throw refusal(shown, `it is more than ${MAX_DEPTH} directories deep`);
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
   const handle = await open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(ignoreMissing);
   if (handle === undefined) return;
   try {
-    if ((await handle.stat()).dev !== device) throw refusal(shown, "something is mounted in it");
-    await removeChildren(handle, device, depth, shown);
+    const own = await mountOf(handle);
+    if (mount !== undefined && own !== mount) throw refusal(shown, "something is mounted in it");
+    await removeChildren(handle, own, depth, shown);
   } finally {
     await handle.close();
   }
@@ -44,16 +50,23 @@ async function removeDirectory(name: string, device: number, depth: number, show
 
 async function removeChildren(
   parent: FileHandle,
-  device: number,
+  mount: string,
   depth: number,
   shown: string,
 ): Promise<void> {
   const base = `/proc/self/fd/${parent.fd}`;
   for (const entry of await readdir(base, { withFileTypes: true })) {
     const child = `${base}/${entry.name}`;
-    if (entry.isDirectory()) await removeDirectory(child, device, depth + 1, path.join(shown, entry.name));
+    if (entry.isDirectory()) await removeDirectory(child, mount, depth + 1, path.join(shown, entry.name));
     else await unlink(child).catch(ignoreMissing);
   }
+}
+
+/** The number of the mount that an open directory is in. */
+async function mountOf({ fd }: FileHandle): Promise<string> {
+  const [, mount] = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
+  if (mount === undefined) throw refusal(`/proc/self/fdinfo/${fd}`, "it does not tell the mount");
+  return mount;
 }
 
 function refusal(subject: string, reason: string): BlazarError {

@@ -21,6 +21,23 @@ export function earlierEntries(recorded: readonly unknown[]): HistoryEntry[] {
   return [...entries.values()].flatMap((entry) => [entry, ...(cut.get(entry.id) ?? [])]);
 }
 
+/** Where a sandbox's VM came from, by the effect of its boot that has brought it about. */
+const ORIGINS: Readonly<Record<string, string>> = {
+  adopt: "warm",
+  fork: "fork",
+  clone: "clone",
+  boot: "boot",
+};
+
+/** As the context of the chart `boot` says it, which an earlier daemon had. Undefined: there is no VM yet. */
+export function earlierOrigin(entries: readonly HistoryEntry[]): string | undefined {
+  const brought = entries.filter(
+    ({ kind, chart, name, ms, error }) =>
+      kind === "effect" && chart === "boot" && name in ORIGINS && ms !== undefined && error === undefined,
+  );
+  return ORIGINS[brought.at(-1)?.name ?? ""];
+}
+
 /** By the id of the entry that each comes after: the last one that it has caused. */
 function cutOff(entries: ReadonlyMap<number, HistoryEntry>): ReadonlyMap<number, HistoryEntry[]> {
   const spans = new Map<number, Span>();

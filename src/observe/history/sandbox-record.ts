@@ -8,7 +8,7 @@ import type { CallFacts, HistorySubject, OwnHistory, SandboxFacts, Span } from "
 import type { ChartKey, HistoryEntry } from "../../contracts/inspection.ts";
 import { boundedText } from "./bounded-text.ts";
 import { type ChartMove, type ChartObserver, ChartRecorder, type ChartView } from "./chart-recorder.ts";
-import { earlierEntries } from "./earlier.ts";
+import { earlierEntries, earlierOrigin } from "./earlier.ts";
 import { Entries, type EntriesOwner } from "./entries.ts";
 import type { HistoryTeller } from "./teller.ts";
 
@@ -19,6 +19,8 @@ export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
   endedAt: number | undefined;
   /** From the beginning of Start until it was ready. */
   startMs: number | undefined;
+  /** Where an earlier daemon got its VM from: `warm`, `fork`, `clone` or `boot`. */
+  readonly earlierOrigin: string | undefined;
   readonly entries: Entries;
   private startedAt: number | undefined;
   private subject: Pick<HistorySubject, "facts"> | undefined;
@@ -48,6 +50,7 @@ export class SandboxRecord implements OwnHistory, EntriesOwner, ChartObserver {
     const earlier = earlierEntries(subject.earlier ?? []);
     this.firstOwn = this.entries.restore(earlier);
     this.startMs = earlier.find(({ kind, name }) => kind === "call" && name === "Controller.Start")?.ms;
+    this.earlierOrigin = earlierOrigin(earlier);
     this.recorder = new ChartRecorder(this.entries, teller.now, this);
   }
 

@@ -39,7 +39,7 @@ export function summaryOf(record: SandboxRecord, stuck: string | undefined): San
     ...{ id, pod, createdAt, state, since, phase: phaseOf(sandbox?.path ?? "", failure) },
     ...(endedAt === undefined ? {} : { endedAt }),
     ...(startMs === undefined ? {} : { startMs }),
-    path: sourceOf(boot),
+    path: sourceOf(boot, record.earlierOrigin),
     pid: endedAt === undefined ? pidOf(sandbox, boot) : 0,
     vcpus: facts.vcpus,
     memoryBytes: facts.memoryBytes,
@@ -132,8 +132,10 @@ function innermost(sandbox: ChartView | undefined, boot: ChartView | undefined, 
   return { state: sandboxPath(path, boot.path), since: boot.entered(boot.path) ?? since };
 }
 
-function sourceOf(boot: ChartView | undefined): SandboxSummary["path"] {
-  if (boot === undefined || !((boot.context["pid"] as number) > 0)) return "";
+/** @param earlier what an earlier daemon knew; the chart of the boot is not gone on with */
+function sourceOf(boot: ChartView | undefined, earlier: string | undefined): SandboxSummary["path"] {
+  if (boot === undefined) return PATHS[earlier ?? ""] ?? "";
+  if (!((boot.context["pid"] as number) > 0)) return "";
   return PATHS[String(boot.context["origin"])] ?? "";
 }
 

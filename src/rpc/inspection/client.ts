@@ -21,6 +21,7 @@ import type { Reconciliation } from "../../contracts/reconcile.ts";
 import { unixPathProblem } from "../../lib/unix-socket.ts";
 import {
   type DrainedSandbox as DrainedOnWire,
+  type DrainProgress as DrainProgressOnWire,
   type ExecRequest,
   type ExecResponse,
   InspectionService,
@@ -60,8 +61,14 @@ export class InspectionClient {
   private readonly client: Client;
   private readonly streams = new Set<AbortController>();
 
-  /** @param socket absolute path: `inspection.socket` of the daemon's configuration */
-  constructor(private readonly socket: string) {
+  /**
+   * @param socket absolute path: `inspection.socket` of the daemon's configuration
+   * @param callMs how long an answer that is in the daemon's memory may take
+   */
+  constructor(
+    private readonly socket: string,
+    private readonly callMs = CALL_MS,
+  ) {
     this.client = new Client(`unix:${socket}`, credentials.createInsecure(), {
       "grpc.enable_channelz": 0,
       "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
@@ -118,10 +125,17 @@ export class InspectionClient {
     onProgress: (progress: DrainProgress) => void = () => undefined,
   ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.stream(InspectionService.drain, { timeoutMs }, ({ left, ended }) => ({
+      const read = ({ left, ended }: DrainProgressOnWire): DrainProgress => ({
         left,
         ended: ended && drainedFromWire(ended),
-      })).subscribe({ next: onProgress, error: reject, complete: resolve });
+      });
+      // it ends by the daemon's own time, unless the daemon does not run
+      const patience = timeoutMs + this.callMs;
+      this.stream(InspectionService.drain, { timeoutMs }, read, patience).subscribe({
+        next: onProgress,
+        error: reject,
+        complete: resolve,
+      });
     });
   }
 
@@ -152,8 +166,11 @@ export class InspectionClient {
       const code = known.kind === "notFound" ? "SandboxNotFound" : known.code;
       return new BlazarError(code, { operation, subject, reason, cause: error });
     }
-    if (known.kind !== "unavailable") return known;
-    const [reason, remedy] = this.whyUnavailable(error.details);
+    const isLate = known.kind === "deadlineExceeded";
+    if (known.kind !== "unavailable" && !isLate) return known;
+    const [reason, remedy] = isLate
+      ? (["it has not answered in time", "blazar doctor says what its process does"] as const)
+      : this.whyUnavailable(error.details);
     return blazarError("RemoteUnavailable", OPERATION, reason, {
       subject: this.socket,
       remedy,
@@ -178,7 +195,7 @@ export class InspectionClient {
   private async call<Req, Res>(
     method: UnaryMethod<Req, Res>,
     request: Req,
-    timeoutMs = CALL_MS,
+    timeoutMs = this.callMs,
   ): Promise<Res> {
     try {
       return await callUnary(this.client, method, request, { timeoutMs });
@@ -191,6 +208,7 @@ export class InspectionClient {
     method: UnaryMethod<Req, Res>,
     request: Req,
     read: (message: Res) => Event | undefined,
+    timeoutMs?: number,
   ): EventSource<Event> {
     return {
       subscribe: (observer) => {
@@ -210,7 +228,7 @@ export class InspectionClient {
             fail(error);
           }
         };
-        callServerStream(this.client, method, request, next, { signal: left.signal })
+        callServerStream(this.client, method, request, next, { signal: left.signal, timeoutMs })
           .then(() => {
             if (!left.signal.aborted) observer.complete();
           }, fail)

@@ -2,13 +2,14 @@
  * What a check of the node says, and what it may look at. A check changes nothing; only {@link Subject.reconciled} may, if it
  * is asked to.
  */
-import { reasonOf } from "../../contracts/errors.ts";
+import { BlazarError, reasonOf } from "../../contracts/errors.ts";
 import type { NodeStatus } from "../../contracts/inspection.ts";
 import type { KvmFinding } from "../../contracts/kvm.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { VmSpec } from "../../contracts/vm.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import type { Parts } from "../../daemon/parts.ts";
+import type { Holder } from "./holder.ts";
 
 /**
  * - `ok`: as it should be;
@@ -54,6 +55,10 @@ export interface Subject {
   readonly containerdConfig: string;
   /** Compares host, journals and containerd's list; the daemon does, if one runs. */
   readonly reconciled: () => Promise<Reconciliation>;
+  /** Who has the state directory, where no daemon answers. */
+  readonly holder: Holder | undefined;
+  /** The keeper's process, by its command line; undefined: it is not found. */
+  readonly keeper: () => Promise<Holder | undefined>;
   /** Of the running daemon; undefined: none answers. */
   readonly daemon: { readonly node: NodeStatus; readonly sandboxIds: readonly string[] } | undefined;
 }
@@ -72,7 +77,7 @@ export function fault(name: string, text: string, remedy: string): Finding {
   return { name, verdict: "fault", text, remedy };
 }
 
-/** Runs checks; one that fails by itself is a fault of its own. */
+/** Runs checks; one that fails is a fault of its own. */
 export async function runChecks(
   checks: Readonly<Record<string, Check>>,
   subject: Subject,
@@ -81,8 +86,16 @@ export async function runChecks(
     try {
       return await check(subject);
     } catch (error) {
-      return [fault(name, `the check has failed: ${reasonOf(error)}`, "report it with `blazar bundle`")];
+      return [failed(name, error)];
     }
   });
   return (await Promise.all(all)).flat();
+}
+
+/** What cannot be examined says why, and what to do; anything else is a bug. */
+function failed(name: string, error: unknown): Finding {
+  if (!(error instanceof BlazarError))
+    return fault(name, `the check has failed: ${reasonOf(error)}`, "report it with `blazar bundle`");
+  const { remedy = "correct it, and run blazar doctor again", ...details } = error.details;
+  return fault(name, new BlazarError(error.code, details).message, remedy);
 }

@@ -1,7 +1,7 @@
 /**
  * The host of this process, as checks see it.
  */
-import { access, constants, readdir, readFile, statfs } from "node:fs/promises";
+import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { connectUnix } from "../../lib/unix-socket.ts";
 import { kvmDeviceProblem } from "../../vmm/common/kvm-device.ts";
@@ -11,7 +11,7 @@ const MODES = { read: constants.R_OK, write: constants.W_OK, execute: constants.
 
 export const NODE_HOST: HostView = {
   uid: process.getuid?.() ?? -1,
-  read: (path) => readFile(path, "utf8").catch(() => undefined),
+  read: (path) => readRegularFile(path).catch(() => undefined),
   names: (directory) => readdir(directory).catch(() => undefined),
   may,
   which: async (program) => {
@@ -23,8 +23,8 @@ export const NODE_HOST: HostView = {
   },
   freeBytes: async (path) => {
     for (let each = path; ; each = dirname(each)) {
-      const stat = await statfs(each).catch(() => undefined);
-      if (stat !== undefined) return stat.bavail * stat.bsize;
+      const found = await statfs(each).catch(() => undefined);
+      if (found !== undefined) return found.bavail * found.bsize;
       if (each === dirname(each)) return undefined;
     }
   },
@@ -38,6 +38,11 @@ export const NODE_HOST: HostView = {
       () => false,
     ),
 };
+
+/** A FIFO would be read for ever. */
+async function readRegularFile(path: string): Promise<string | undefined> {
+  return (await stat(path)).isFile() ? await readFile(path, "utf8") : undefined;
+}
 
 function may(path: string, what: keyof typeof MODES): Promise<boolean> {
   return access(path, MODES[what]).then(

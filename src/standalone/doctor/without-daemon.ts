@@ -5,7 +5,6 @@
  * no journal names is removed, under the daemon's own lock.
  */
 import { lstat } from "node:fs/promises";
-import { join } from "node:path";
 import { readClaims } from "../../actors/reconcile/claims.ts";
 import { looksAt } from "../../actors/reconcile/looks.ts";
 import { Reconciler } from "../../actors/reconcile/reconciler.actor.ts";
@@ -16,27 +15,34 @@ import { silentLogger } from "../../contracts/logger.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { Config } from "../../daemon/config/schema.ts";
 import { DaemonWorkers } from "../../daemon/daemon-workers.ts";
+import { checkStateDirectory, controllerSocket, journalDirectory } from "../../daemon/state-directories.ts";
 import { lockState } from "../../daemon/state-lock.ts";
+import { ownGroupOf } from "../../host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../../host/cgroups/host-cgroups.ts";
 import { HostNodeView } from "../../host/node-view.ts";
 import { LocalHostFiles } from "../../host/storage/host-files.ts";
 import { ImageFiles } from "../../host/storage/images/image-files.ts";
-import { mayBeOwn, takeDirectory } from "../../host/storage/own-directory.ts";
+import { ownDirectory } from "../../host/storage/own-directory.ts";
 import { LocalVolumes } from "../../host/volumes/host-volumes.ts";
 import { ContainerdSandboxes } from "../../rpc/containerd/sandboxes.ts";
 
 /** What can be seen and undone without a keeper. */
 const LOOKS = ["cgroups", "directory", "mount", "file", "disk", "image", "journal"];
 
-/** @throws BlazarError DaemonRunning: with `fix`, while a daemon that does not answer has the state directory */
+/**
+ * @throws BlazarError DaemonRunning: with `fix`, while a daemon that does not answer has the state directory; HostResource: it
+ * is no daemon's
+ */
 export async function reconcileWithoutDaemon(config: Config, fix: boolean): Promise<Reconciliation> {
   const { state_directory: state } = config.daemon;
-  const journals = join(state, "journals");
+  const journals = journalDirectory(config);
+  await checkStateDirectory(state);
   if ((await lstat(journals).catch(() => undefined)) === undefined) return { differences: [], unknown: [] };
   const lock = fix ? await lockState(state) : undefined;
   const workers = new DaemonWorkers(config, silentLogger);
   const store = new ContainerdSandboxes({
     socket: config.daemon.containerd_socket,
+    controller: controllerSocket(config),
     deadlines: config.deadlines,
   });
   try {
@@ -47,6 +53,7 @@ export async function reconcileWithoutDaemon(config: Config, fix: boolean): Prom
       view: new HostNodeView({
         workers: workers.rootfs,
         users: { firstUid: config.vmm.first_uid, count: config.vmm.uid_count },
+        ownGroup: ownGroupOf(state),
       }),
       keeper: {
         pid: 0,
@@ -56,13 +63,10 @@ export async function reconcileWithoutDaemon(config: Config, fix: boolean): Prom
       },
       images: { held: () => images.allOwn() },
       storedSandboxes: async () => new Set((await store.list()).map(({ id }) => id)),
-      ownScratch: async () => {
-        const scratch = config.storage.scratch_directory;
-        return (await (fix ? takeDirectory : mayBeOwn)(scratch, state)) ? scratch : undefined;
-      },
+      ownScratch: () => ownDirectory(config.storage.scratch_directory, state),
     });
     const looks = Object.fromEntries(Object.entries(all).filter(([kind]) => LOOKS.includes(kind)));
-    const claims = () => readClaims(journals, new OpenJournals());
+    const claims = () => readClaims(journals, new OpenJournals(), true);
     const { deadlines } = config;
     const reconciler = new Reconciler({
       ...{ looks, claims, undo, deadlines },

@@ -8,6 +8,7 @@ import { BlazarError } from "../../../src/contracts/errors.ts";
 import type { RootfsPlan, RootfsRequest } from "../../../src/contracts/storage.ts";
 import type { RootfsMount } from "../../../src/contracts/task.ts";
 import { LocalHostFiles } from "../../../src/host/storage/host-files.ts";
+import { removeTree } from "../../../src/host/storage/remove-tree.ts";
 import { HostRootfsStore } from "../../../src/host/storage/rootfs-store.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
@@ -305,6 +306,21 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     expect(existsSync(share)).toBe(false);
     expect((await readdir(outside)).sort()).toEqual(["kept", "precious"]);
     await files.removeTree(share);
+  });
+
+  test("removing a tree enters no mount that is still there, of whatever device", async () => {
+    const outside = path.join(base, "outside");
+    const bound = path.join(share, "a/bound");
+    mkdirSync(path.join(outside, "kept"), { recursive: true });
+    writeFileSync(path.join(outside, "precious"), "");
+    mkdirSync(bound, { recursive: true });
+    execFileSync("mount", ["--bind", outside, bound]);
+    // as after an unmount that has failed
+    await expect(removeTree(share)).rejects.toThrow(/something is mounted in it/);
+    expect((await readdir(outside)).sort()).toEqual(["kept", "precious"]);
+    execFileSync("umount", [bound]);
+    await removeTree(share);
+    expect(existsSync(share)).toBe(false);
   });
 
   test("a directory is made with its mode and owner whatever the umask", async () => {

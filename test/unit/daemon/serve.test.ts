@@ -41,6 +41,30 @@ describe("a daemon that is told to end", () => {
     expect(calls).toEqual(["leave"]);
   });
 
+  const never = () => new Promise<never>(() => undefined);
+
+  it("ends with 0 also while it starts, and closes what it has opened", async () => {
+    const calls: string[] = [];
+    const served = serve({}, async () => ({
+      logger: new CapturedLogger(),
+      start: () => {
+        setImmediate(() => process.emit("SIGTERM"));
+        return never();
+      },
+      leave: async () => void calls.push("leave"),
+    }));
+    expect(await served).toBe(0);
+    expect(calls).toEqual(["leave"]);
+  });
+
+  it("ends with 0 also while it waits for its keeper", async () => {
+    const served = serve({}, () => {
+      setImmediate(() => process.emit("SIGTERM"));
+      return never();
+    });
+    expect(await served).toBe(0);
+  });
+
   it("ends at once when it is told twice", async () => {
     const exit = vi.spyOn(process, "exit").mockImplementation((() => undefined) as never);
     onTestFinished(() => exit.mockRestore());

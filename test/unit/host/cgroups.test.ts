@@ -3,8 +3,9 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expandParent } from "../../../src/host/cgroups/hierarchies.ts";
+import { expandParent, ownGroupOf } from "../../../src/host/cgroups/hierarchies.ts";
 import { HostCgroups } from "../../../src/host/cgroups/host-cgroups.ts";
+import { HostNodeView } from "../../../src/host/node-view.ts";
 
 let base: string;
 let waited: number[];
@@ -27,6 +28,28 @@ function mounted(hierarchies: Record<string, string>, type = "cgroup"): HostCgro
 }
 
 const V1 = { "cpu,cpuacct": "rw,cpu,cpuacct", memory: "rw,memory", systemd: "rw,xattr,name=systemd" };
+
+describe("the groups of several daemons", () => {
+  test("each sees its own empty ones, and those of nobody else", async () => {
+    mounted(V1);
+    const mountinfo = path.join(base, "mountinfo");
+    const daemon = (state: string) => {
+      const ownGroup = ownGroupOf(state);
+      const users = { firstUid: 1000, count: 1 };
+      const workers = { run: () => Promise.reject(new Error("nothing is asked for")) };
+      const view = new HostNodeView({ mountinfo, ownGroup, users, workers });
+      return { cgroups: new HostCgroups({ mountinfo, ownGroup }), view };
+    };
+    const [one, two] = [daemon("/run/one"), daemon("/run/two")];
+    // what the kernel has in every group
+    const { directories } = await one.cgroups.plan("s1", "");
+    await one.cgroups.make(directories);
+    for (const hierarchy of ["cpu,cpuacct", "memory"])
+      writeFileSync(path.join(base, hierarchy, ownGroupOf("/run/one"), "s1", "cgroup.procs"), "");
+    expect((await one.view.emptyGroups()).map(({ name }) => name)).toEqual(["s1"]);
+    expect(await two.view.emptyGroups()).toEqual([]);
+  });
+});
 
 describe("cgroup v1", () => {
   test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {

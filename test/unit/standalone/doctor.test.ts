@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { plainScreen } from "../../../src/console/screen.ts";
+import { blazarError } from "../../../src/contracts/errors.ts";
 import { KVM_WORKS, type KvmFinding } from "../../../src/contracts/kvm.ts";
 import type { Reconciliation } from "../../../src/contracts/reconcile.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
@@ -11,6 +12,7 @@ import {
   type Subject,
 } from "../../../src/standalone/doctor/check.ts";
 import { DAEMON_CHECKS } from "../../../src/standalone/doctor/daemon-checks.ts";
+import type { Holder } from "../../../src/standalone/doctor/holder.ts";
 import { HOST_CHECKS } from "../../../src/standalone/doctor/host-checks.ts";
 import { findingsText } from "../../../src/standalone/doctor/report.ts";
 import { FakeInspection } from "../../support/fake-inspection/inspection.ts";
@@ -50,6 +52,9 @@ interface Different {
   readonly host?: Partial<HostView>;
   readonly inspection?: FakeInspection;
   readonly daemon?: "none";
+  readonly holder?: Holder;
+  readonly keeper?: Holder;
+  readonly reconciled?: () => Promise<Reconciliation>;
   readonly parts?: Error;
   readonly reconciliation?: Partial<Reconciliation>;
 }
@@ -77,7 +82,9 @@ async function examine(different: Different = {}) {
     config: parseConfig(config, "test"),
     parts: parts ?? ({} as Parts),
     containerdConfig: CONFIG,
-    reconciled: async () => ({ differences: [], unknown: [], ...reconciliation }),
+    reconciled: different.reconciled ?? (async () => ({ differences: [], unknown: [], ...reconciliation })),
+    holder: different.holder,
+    keeper: async () => different.keeper,
     daemon:
       daemon === "none" ? undefined : { node: fake.node(), sandboxIds: fake.list().map(({ id }) => id) },
   };
@@ -178,6 +185,54 @@ describe("the doctor", () => {
       { daemon: "none", config: "[keeper]\nstart = false" },
       ["daemon fault"],
       /systemctl start blazar/,
+    ],
+    [
+      "a daemon that is stopped, and leaves alone what it holds",
+      {
+        ...{ daemon: "none", holder: { pid: 42, state: "T" } },
+        reconciliation: { differences: [{ ...LOST, state: "confirmed" }] },
+        files: { [`/run/blazar/journals/${LEFT}.jsonl`]: journal(LEFT, "directory", true) },
+      },
+      ["daemon fault", "leftovers note"],
+      /process 42 is stopped by a signal \(state T\)\n.*kill -CONT 42[\s\S]*only the daemon \(process 42\) can tell/,
+    ],
+    [
+      "a daemon that does not answer",
+      { daemon: "none", holder: { pid: 42, state: "S" } },
+      ["daemon fault", "leftovers note"],
+      /process 42 has the state directory and does not answer\n.*systemctl restart blazar/,
+    ],
+    [
+      "a daemon without inspection",
+      { daemon: "none", holder: { pid: 42, state: "S" }, config: "[inspection]\nenabled = false" },
+      ["daemon note", "leftovers note"],
+      /runs as 42; without inspection it cannot be asked/,
+    ],
+    [
+      "a keeper that is stopped",
+      { keeper: { pid: 43, state: "T" } },
+      ["keeper fault"],
+      /process 43 is stopped by a signal \(state T\)\n.*kill -CONT 43/,
+    ],
+    [
+      "a keeper that serves another task socket",
+      { host: { answers: async (socket) => !socket.endsWith("task.sock") } },
+      ["keeper fault"],
+      /does not serve \/run\/blazar\/task.sock \(daemon.task_socket\)/,
+    ],
+    [
+      "a state directory that is somebody else's",
+      {
+        reconciled: () =>
+          Promise.reject(
+            blazarError("HostResource", "use the state directory", "no blazard has made what is in it", {
+              subject: "/srv",
+              remedy: "name a directory of its own (daemon.state_directory)",
+            }),
+          ),
+      },
+      ["leftovers fault"],
+      /cannot use the state directory \(\/srv\): no blazard has made[\s\S]*→ name a directory of its own/,
     ],
     [
       "no keeper",

@@ -1,6 +1,6 @@
 /** What an earlier daemon has recorded of a sandbox goes on: in its order, checked, and without loose ends. */
 import { describe, expect, it } from "vitest";
-import { earlierEntries } from "../../../../src/observe/history/earlier.ts";
+import { earlierEntries, earlierOrigin } from "../../../../src/observe/history/earlier.ts";
 
 const entry = (id: number, more: object = {}) => ({
   id,
@@ -35,6 +35,17 @@ describe("the history of an earlier daemon", () => {
       chart: "sandbox",
       error: "cut off: the daemon ended",
     });
+  });
+
+  it("tells where the VM came from: by what has succeeded last of its boot", () => {
+    const effect = (id: number, name: string, more: object = {}) =>
+      entry(id, { kind: "effect", chart: "boot", name, ms: 5, ...more });
+    const origin = (...entries: object[]) => earlierOrigin(earlierEntries(entries));
+    const fallback = effect(1, "adopt", { error: "the original is gone" });
+    expect(origin(effect(1, "adopt"))).toBe("warm");
+    expect(origin(fallback, effect(2, "fork"), effect(3, "connectAgent"))).toBe("fork");
+    expect(origin(fallback, effect(2, "boot", { chart: "sandbox" }), effect(3, "boot"))).toBe("boot");
+    expect(origin(fallback)).toBeUndefined();
   });
 
   it("shows no control characters, and no megabytes", () => {

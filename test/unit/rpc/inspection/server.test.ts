@@ -115,6 +115,23 @@ describe("the inspection socket", () => {
     expect(await reasonAt(join(directory, "silent"))).toMatch(/it does not answer; see whether/);
   });
 
+  it("a daemon that is stopped is told as such, also by a drain", async () => {
+    const socket = join(await temporaryDirectory(), "inspection.sock");
+    // the kernel takes connections for a process that does not run
+    const silent = createServer(() => undefined).listen(socket);
+    const client = new InspectionClient(socket, 200);
+    onTestFinished(() => {
+      client.close();
+      silent.close();
+    });
+    const late = {
+      code: "RemoteUnavailable",
+      message: expect.stringMatching(/it has not answered in time; blazar doctor/),
+    };
+    await expect(client.list()).rejects.toMatchObject(late);
+    await expect(client.drain(100)).rejects.toMatchObject(late);
+  });
+
   it("does not offer Exec where nobody serves it", async () => {
     const { client } = await serve();
     const call = client.exec();
