@@ -34,7 +34,8 @@ export async function makeStateDirectories(config: Config): Promise<void> {
   await makeOwn(state, "daemon.state_directory");
   for (const name of ["sandboxes", "vm"]) await makePrivate(join(state, name), "daemon.state_directory");
   await makePrivate(journalDirectory(config), "daemon.state_directory");
-  await makePrivate(config.storage.scratch_directory, "storage.scratch_directory");
+  // it may be an operator's, with other things in it
+  await makeOwn(config.storage.scratch_directory, "storage.scratch_directory");
 }
 
 /** Where the journals of sandboxes and warm VMs are. */

@@ -29,7 +29,8 @@ beforeEach(async () => {
 async function leave(id: string, phase: "ready" | undefined, ...resources: HostResource[]): Promise<void> {
   const journal = await FileJournal.create(join(folder, `${id}.jsonl`), id);
   await journal.fact("sandbox", podSpec(id));
-  if (phase !== undefined) await journal.fact("phase", { phase, failure: undefined, createdAt: 1, exitedAt: undefined });
+  if (phase !== undefined)
+    await journal.fact("phase", { phase, failure: undefined, createdAt: 1, exitedAt: undefined });
   for (const resource of resources) await journal.intend(resource);
   await journal.close();
 }
