@@ -9,7 +9,7 @@ import * as sys from "sys";
 import type { Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import type { StreamHandler } from "../src/protocol/wire/peer.ts";
-import { StreamSender, type StreamSenderOptions } from "../src/protocol/wire/stream.ts";
+import { DEFAULT_WINDOW_BYTES, StreamSender, type StreamSenderOptions } from "../src/protocol/wire/stream.ts";
 import type { FifoStreamOptions } from "./fifo-output.ts";
 
 /** One read of a pass. Shared: what is read is copied by the sender at once. */
@@ -18,8 +18,8 @@ const buffer = new Uint8Array(16 * 1024);
 export class FifoInput implements StreamHandler, StreamSenderOptions {
   readonly stream: number;
   readonly send: (frame: Uint8Array) => void;
-  /** Whoever writes to the FIFO is stopped by little: what a FIFO itself takes. */
-  readonly capacity = 64 * 1024;
+  /** The receiver acknowledges at half of its window: with less than all of it here, the stream would stop each time. */
+  readonly capacity = DEFAULT_WINDOW_BYTES;
   private readonly sender: StreamSender;
   private readonly watch: Watch;
   private readonly log: Logger;
