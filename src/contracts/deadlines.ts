@@ -15,8 +15,8 @@ interface Deadline {
 /** Add a deadline here, nowhere else. */
 export const DEADLINES = {
   kvmProbe: {
-    ms: 30_000,
-    wait: "The boot of a small guest with KVM, which shows whether KVM works. If it takes longer, VMs are emulated, and it is tried again later.",
+    ms: 15_000,
+    wait: "The boot of a small guest with KVM, which shows whether KVM works. If it takes longer, VMs are emulated, and it is tried again later. A sandbox that is made meanwhile waits for it within `provision`.",
   },
   provision: { ms: 20_000, wait: "Making the directories, cgroups and network of a new sandbox." },
   startQueue: { ms: 600_000, wait: "Waiting for a turn when many sandboxes start at once." },
