@@ -31,6 +31,10 @@ function fields(value: object, prefix = ""): string[] {
   });
 }
 
+/** Its line of containerd's list. */
+const taskOf = async (pod: HandlerPod, id: string) =>
+  (await pod.ctr("tasks", "ls")).split("\n").find((line) => line.includes(id));
+
 const held = (pod: HandlerPod, id: string) =>
   until("50 MB in memory", async () =>
     Number.parseInt(await pod.execIn(id, HELD), 10) >= 50_000 ? true : undefined,
@@ -291,6 +295,39 @@ export const TASK_CASES: readonly FidelityCase[] = [
         const { status } = await pod.cri.containerStatus(id);
         return `${status?.state === ContainerState.CONTAINER_EXITED} ${status?.exitCode}`;
       }, "trap '' TERM; while :; do sleep 0.1; done"),
+  },
+  {
+    name: "task: a paused container is told as paused, and takes an exec only when it goes on",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const state = async () => / (RUNNING|PAUSED)/.exec((await taskOf(pod, id)) ?? "")?.[1];
+        await pod.ctr("tasks", "pause", id);
+        const paused = await state();
+        const refused = await failureOf(pod.ctr("tasks", "exec", "--exec-id", "e", id, "true"));
+        await pod.ctr("tasks", "resume", id);
+        return `${paused}, an exec: ${refused}, ${await state()}, ${await pod.execIn(id, "echo on")}`;
+      }, SLEEP),
+  },
+  {
+    name: "task: a signal to a paused container is obeyed when it goes on",
+    run: (pod) =>
+      pod.during(async (id) => {
+        await pod.execIn(id, "until [ -e /trapped ]; do sleep 0.1; done");
+        await pod.ctr("tasks", "pause", id);
+        await pod.ctr("tasks", "kill", "-s", "SIGTERM", id);
+        await pod.ctr("tasks", "resume", id);
+        const { exitCode, reason } = await pod.ended(id);
+        return `${exitCode} ${reason}`;
+      }, "trap 'exit 9' TERM; touch /trapped; while :; do sleep 0.1; done"),
+  },
+  {
+    name: "task: a paused container is killed by its stop",
+    run: (pod) =>
+      pod.during(async (id) => {
+        await pod.ctr("tasks", "pause", id);
+        await pod.cri.stopContainer(id, 1);
+        return String((await pod.ended(id)).exitCode);
+      }, "trap 'exit 9' TERM; while :; do sleep 0.1; done"),
   },
   {
     name: "task: what the first process leaves behind ends with it",
