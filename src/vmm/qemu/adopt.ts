@@ -11,6 +11,7 @@ import { SLOT_SERIALS } from "../../protocol/guest/messages.ts";
 import { isRecord } from "../../protocol/wire/json.ts";
 import { adoptVmm } from "../common/adopt.ts";
 import { diskOfDevice, isDiskNode } from "./disk-names.ts";
+import { removeNode } from "./disks.ts";
 import type { Launcher } from "./launch.ts";
 import { vmPaths } from "./paths.ts";
 import { QmpClient } from "./qmp/client.ts";
@@ -66,8 +67,7 @@ export async function adoptVm(
   );
   if (found === undefined) throw blazarError("Internal", "take over the VMM", "QEMU was not asked");
   const { acceleration, paused, disks, filled, forgotten, guestEnded } = found;
-  for (const node of forgotten)
-    await control.execute("blockdev-del", { "node-name": node }, deadlines.commandMs).catch(() => undefined);
+  await Promise.all(forgotten.map((node) => removeNode(control, node, deadlines).catch(() => undefined)));
   const options = { process, qmp: control, paths, nics, acceleration, timeline, deadlines, logger };
   const vm = new QemuVm({ ...options, adopted: { paused, disks, filled } });
   if (guestEnded !== undefined) {

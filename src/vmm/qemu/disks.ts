@@ -5,6 +5,7 @@
  * before that, QEMU may still write to the image.
  */
 import type { DiskFailed, VmDisk } from "../../contracts/vm.ts";
+import { pause } from "../../lib/async.ts";
 import { blockNode, diskNames, diskOfNode, scsiDisk } from "./disk-names.ts";
 import { executeWithFile } from "./file-sets.ts";
 import { type QmpClient, type QmpCommand, qmpRefusal } from "./qmp/client.ts";
@@ -12,6 +13,9 @@ import { type UnplugDeadlines, unplugDevice } from "./unplug.ts";
 
 export type DiskDeadlines = UnplugDeadlines;
 
+/** How long a device that is gone may have its node. */
+const MOST_IN_USE_MS = 5_000;
+const IN_USE_POLL_MS = 10;
 /** strerror(3) of ENOSPC and EDQUOT. */
 const NO_SPACE = /no space left|quota exceeded/i;
 
@@ -39,9 +43,29 @@ function isTaken(error: unknown): boolean {
 export async function detachDisk(qmp: QmpClient, id: string, deadlines: DiskDeadlines): Promise<void> {
   const { node, device } = diskNames(id);
   await unplugDevice(qmp, device, deadlines);
-  await qmp.execute("blockdev-del", { "node-name": node }, deadlines.commandMs).catch((error: unknown) => {
-    if (!isMissingNode(error)) throw error;
-  });
+  await removeNode(qmp, node, deadlines);
+}
+
+/**
+ * Removes a node; one that is not there is none. A device has a node for a moment after QEMU has forgotten the device's name
+ * (an RCU grace period): whoever has not heard DEVICE_DELETED, as after the daemon that did, finds the node in use.
+ */
+export async function removeNode(
+  qmp: QmpClient,
+  node: string,
+  { commandMs, detachMs }: DiskDeadlines,
+): Promise<void> {
+  const patienceEnds = performance.now() + Math.min(detachMs, MOST_IN_USE_MS);
+  for (;;) {
+    try {
+      await qmp.execute("blockdev-del", { "node-name": node }, commandMs);
+      return;
+    } catch (error) {
+      if (isMissingNode(error)) return;
+      if (!isInUse(error) || performance.now() >= patienceEnds) throw error;
+    }
+    await pause(IN_USE_POLL_MS);
+  }
 }
 
 /**
@@ -58,6 +82,10 @@ export function diskFailure(
   const text = typeof reason === "string" ? reason : "unknown";
   const noSpace = data["nospace"] === true || NO_SPACE.test(text);
   return { disk: diskOfNode(typeof node === "string" ? node : "", ids), operation, noSpace, reason: text };
+}
+
+function isInUse(error: unknown): boolean {
+  return qmpRefusal(error)?.description.endsWith("is in use") ?? false;
 }
 
 /** Whether QEMU said that there is no node of this name. */

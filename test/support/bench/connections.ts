@@ -28,6 +28,7 @@ export class Connections {
       if (!socket.destroyed) socket.write(beginning(path));
       socket.removeAllListeners();
       socket.on("error", () => undefined).destroy();
+      silence(socket);
     }
     this.open.clear();
   }
@@ -35,4 +36,13 @@ export class Connections {
   dispose(): void {
     net.connect = this.connect;
   }
+}
+
+/** Whoever had the socket is dead: he writes nothing, and does not learn that he cannot. */
+function silence(socket: net.Socket): void {
+  Object.defineProperties(socket, {
+    write: { value: () => true },
+    // so that he waits for what he believes to be on its way
+    writableLength: { value: 1 },
+  });
 }

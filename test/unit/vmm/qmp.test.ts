@@ -103,6 +103,27 @@ describe("commands", () => {
     client.close();
   });
 
+  it("of a dead daemon, which QEMU answers to whoever is connected then, are nobody's", async () => {
+    const client = await connected();
+    server.answer = () => undefined;
+    const open = client.execute("mine");
+    while (server.commands.length < 2) await setImmediate();
+    const own = Number(server.commands.at(-1)?.id);
+    for (const late of [1, 2, own - 1000, own + 2 ** 40]) server.say({ return: "late", id: late });
+    server.say({ return: "mine", id: own });
+    expect(await open).toBe("mine");
+    client.close();
+  });
+
+  it("have ids of their own in each connection", async () => {
+    const client = await connected();
+    const next = await QmpClient.connect(server.path, NEVER, sendFile);
+    const [first, second] = server.commands.map(({ id }) => Number(id));
+    expect(Math.abs((first ?? 0) - (second ?? 0))).toBeGreaterThan(1000);
+    client.close();
+    next.close();
+  });
+
   it("end at their deadline, and a late answer harms nobody", async () => {
     const client = await connected();
     server.answer = () => undefined;
@@ -261,19 +282,21 @@ describe("a flood of events", () => {
 });
 
 describe("a server that breaks the protocol", () => {
-  const violations: [string, string | Uint8Array][] = [
-    ["noise", new Uint8Array([0xff, 0xfe, 0x00, 10])],
-    ["a number", "7\n"],
-    ["an answer to nothing", '{"return": {}, "id": 4711}\n'],
-    ["an answer without an id", '{"return": {}}\n'],
-    ["an answer that says nothing", '{"id": 1}\n'],
-    ["a line without an end", "x".repeat(MAX_QMP_LINE_BYTES + 1)],
+  /** What is sent, by the id of the command that has no answer yet. */
+  const violations: [string, (id: number) => string | Uint8Array][] = [
+    ["noise", () => new Uint8Array([0xff, 0xfe, 0x00, 10])],
+    ["a number", () => "7\n"],
+    ["an answer to nothing", (id) => `{"return": {}, "id": ${id + 1000}}\n`],
+    ["an answer without an id", () => '{"return": {}}\n'],
+    ["an answer that says nothing", (id) => `{"id": ${id}}\n`],
+    ["a line without an end", () => "x".repeat(MAX_QMP_LINE_BYTES + 1)],
   ];
   it.each(violations)("is cut off: %s", async (_name, bytes) => {
     const client = await connected();
     server.answer = () => undefined;
     const open = client.execute("one");
-    server.raw(bytes);
+    while (server.commands.length < 2) await setImmediate();
+    server.raw(bytes(Number(server.commands.at(-1)?.id)));
     await expect(open).rejects.toMatchObject({ code: "QmpFailed" });
     await client.closed;
   });

@@ -5,6 +5,7 @@
  * hostile: a line that is too long, is no JSON or answers nothing closes the connection with QmpFailed. No answer is waited
  * for beyond its deadline. It knows no command of QEMU's but `qmp_capabilities`.
  */
+import { randomInt } from "node:crypto";
 import type net from "node:net";
 import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
@@ -39,6 +40,11 @@ const MAX_BACKLOG = 256;
 /** Commands without an answer; QEMU handles one at a time, so more means that it hangs. */
 const MAX_OPEN_COMMANDS = 256;
 
+/** Far apart, and exact in JSON. */
+const MOST_FIRST_ID = 2 ** 47;
+/** More commands than a connection ever has. */
+const MOST_IDS = 2 ** 32;
+
 type Settle = (answer: Record<string, unknown> | BlazarError) => void;
 
 export class QmpClient {
@@ -56,7 +62,9 @@ export class QmpClient {
   private readonly budget = new ReadBudget(() => performance.now());
   private pause: NodeJS.Timeout | undefined;
   private open = new Map<number, Settle>();
-  private nextId = 1;
+  /** Ids of this connection's commands begin here; see {@link isAnotherLifes}. */
+  private readonly firstId = randomInt(1, MOST_FIRST_ID);
+  private nextId = this.firstId;
   private ended: BlazarError | undefined;
   private resolveClosed: (reason: BlazarError) => void = () => undefined;
   private greeted: (() => void) | undefined;
@@ -199,6 +207,7 @@ export class QmpClient {
       return this.event({ event: message["event"], data: isRecord(data) ? data : {} });
     }
     const id = message["id"];
+    if (this.isAnotherLifes(id)) return;
     const settle = typeof id === "number" ? this.open.get(id) : undefined;
     if (typeof id !== "number" || settle === undefined || !("return" in message || "error" in message)) {
       throw failed("QEMU answered what was not asked");
@@ -207,7 +216,16 @@ export class QmpClient {
     settle(message);
   }
 
+  /**
+   * QEMU gives an answer to whoever is connected by then: what a dead daemon has asked is answered here. So each connection
+   * counts from a number of its own.
+   */
+  private isAnotherLifes(id: unknown): boolean {
+    return typeof id === "number" && (id < this.firstId || id >= this.firstId + MOST_IDS);
+  }
+
   private greeting(message: Record<string, unknown>, greeted: () => void): void {
+    if (this.isAnotherLifes(message["id"])) return;
     if (!isRecord(message["QMP"])) throw failed("QEMU did not greet");
     this.greeted = undefined;
     greeted();
