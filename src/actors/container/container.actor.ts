@@ -265,11 +265,11 @@ export class Container {
     this.forget(execId);
   }
 
-  /** The guest knows nothing yet that could be killed: the creation is undone. False: the container has been made. */
+  /** Nothing runs in it yet: its creation is undone, or is being undone already. False: the container has been made. */
   callOff(): boolean {
-    if (this.actor?.getSnapshot().matches("creating") !== true) return false;
-    this.actor.send({ type: "container.lost" });
-    return true;
+    const snapshot = this.actor?.getSnapshot();
+    if (snapshot?.matches("creating")) this.actor?.send({ type: "container.lost" });
+    return snapshot?.matches("creating") === true || snapshot?.matches("abandoning") === true;
   }
 
   /** Kills everything in the container and waits until its processes have ended, or the signal aborts. */

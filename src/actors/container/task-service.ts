@@ -220,8 +220,12 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessNotRunning", operation, "it has not been started", { subject });
     // a containerd that was restarted kills what its predecessor was having made, and waits for the end
     // a guest that hangs must not keep it from that
-    if (signal === SIGKILL && execId === "" && container.callOff())
-      return container.endAll(signalStatus(SIGKILL));
+    if (signal === SIGKILL && execId === "" && container.callOff()) {
+      container.endAll(signalStatus(SIGKILL));
+      // nor must it keep what is half made: a guest that does not obey is given up
+      void container.signal("", SIGKILL, true).catch(() => undefined);
+      return;
+    }
     // not-found of a process that lives for us would hang containerd's StopContainer; so would an error while its VM ends
     await container.signal(execId, signal, all, origin?.token).catch(unlessGone);
   }

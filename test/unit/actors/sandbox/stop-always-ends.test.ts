@@ -1,4 +1,5 @@
 /** A stop ends within five seconds whatever is dead, and a removal that cannot end says what it waits for. */
+import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_DEADLINES } from "../../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../../src/contracts/errors.ts";
@@ -136,11 +137,11 @@ const DEAD: Readonly<Record<string, Dead>> = {
   },
 };
 
-/** Lets simulated time pass, and what is asked of the real host be answered. */
+/** Lets simulated time pass, and what is asked of the real host's /proc be answered: not before it are two such questions. */
 async function pass(ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += STEP_MS) {
     await vi.advanceTimersByTimeAsync(STEP_MS);
-    await new Promise((resolve) => setImmediate(resolve));
+    for (let question = 0; question < 2; question++) await readFile("/proc/self/stat");
   }
 }
 
@@ -217,6 +218,26 @@ describe("a removal that is asked for again while the first one hangs", () => {
     memory.faults.add("removeCgroup");
     hang.heal(memory);
     expectDone(await inTime(again, DEFAULT_DEADLINES.shutdown + SLACK_MS));
+    expect(memory.remains()).toEqual([]);
+  });
+});
+
+describe("a container that is being made in a guest that hangs", () => {
+  it("is killed and deleted in time, as a containerd wants that was restarted meanwhile", async () => {
+    const memory = new MemoryHost();
+    const { sandboxes, tasks } = memory.actors();
+    await inTime(sandboxes.create(podSpec("pod")), 1_000);
+    await inTime(sandboxes.start("pod"), 5_000);
+    Object.assign(memory.driver.vm("pod").guest.faults, { silent: true });
+    tasks.create(containerRequest("pod", "c1")).catch(() => undefined);
+    await pass(500);
+    const waited = tasks.wait("c1", "");
+    expectDone(await inTime(tasks.kill("c1", "", 9, true), SLACK_MS));
+    expect(await inTime(waited, SLACK_MS)).toMatchObject({ value: { exitStatus: 137 } });
+    const { guestKill, stop, shutdown } = DEFAULT_DEADLINES;
+    await inTime(tasks.delete("c1", ""), guestKill + stop);
+    await inTime(sandboxes.stop("pod", 0), stop + SLACK_MS);
+    expectDone(await inTime(sandboxes.shutdown("pod"), shutdown + SLACK_MS));
     expect(memory.remains()).toEqual([]);
   });
 });
