@@ -31,6 +31,13 @@ describe("a counter in a stream", () => {
     const cut = [...lines(0, 1), `2${PAD.slice(0, 7)}`];
     expect(checkLines(cut, { cut: true })).toMatchObject({ lost: 0, doubled: 0 });
     expect(checkLines(cut, {})).toMatchObject({ lost: 1 });
+    expect(checkLines([...lines(0), PAD.slice(9), ...lines(2)], { readers: 1 })).toMatchObject({
+      lost: 0,
+      doubled: 0,
+    });
+    expect(checkLines([...lines(0), PAD.slice(9), ...lines(2)], {}).lost).toBeGreaterThan(0);
+    expect(checkLines([PAD.slice(9), PAD.slice(9), ...lines(2)], { readers: 1 }).lost).toBeGreaterThan(0);
+    expect(checkLines([...lines(0), ...lines(2)], { readers: 1 }).lost).toBeGreaterThan(0);
     expect(checkLines([`0${PAD.slice(0, 7)}`, ...lines(1)], { cut: true }).lost).toBeGreaterThan(0);
   });
 });
