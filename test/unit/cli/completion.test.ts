@@ -59,6 +59,7 @@ COMP_WORDS=(blazar why "we"); COMP_CWORD=2; _blazar; printf '<%s>' "\${COMPREPLY
   it("answers the first question of a zsh that has it in its fpath", () => {
     const last = completionScript("zsh").trimEnd().split("\n").at(-1);
     expect(last).toBe(
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's variable
       'if [[ "${funcstack[1]}" == _blazar ]]; then _blazar "$@"; else compdef _blazar blazar; fi',
     );
   });
