@@ -50,7 +50,7 @@ export function checkLines(
       next++;
       return;
     }
-    if (torn < readers && line !== "" && `${next}${PAD}`.endsWith(line)) {
+    if (torn < readers && `${next}${PAD}`.endsWith(line)) {
       torn++;
       bytes += line.length + 1;
       next++;
