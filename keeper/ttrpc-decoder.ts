@@ -5,6 +5,7 @@
  * (containerd/ttrpc PROTOCOL.md). It keeps at most one message, and must not look into payloads.
  */
 import { blazarError } from "../src/contracts/errors.ts";
+import { HeldBytes } from "../src/protocol/wire/held-bytes.ts";
 
 /** Bytes before the payload. */
 export const TTRPC_HEADER_BYTES = 10;
@@ -21,45 +22,31 @@ export interface TtrpcMessage {
 }
 
 export class TtrpcDecoder {
-  private held = new Uint8Array(0);
-  private heldBytes = 0;
+  private readonly held = new HeldBytes();
 
   /** Bytes of an unfinished message. */
   get buffered(): number {
-    return this.heldBytes;
+    return this.held.length;
   }
 
   /** Throws FrameTooLong or FrameMalformed; after that the connection is beyond repair. */
   push(chunk: Uint8Array, onMessage: (message: TtrpcMessage) => void): void {
     for (let offset = 0; offset < chunk.length; ) {
       const wanted = this.wanted();
-      const taken = Math.min(wanted - this.heldBytes, chunk.length - offset);
-      this.hold(chunk.subarray(offset, offset + taken));
+      const taken = Math.min(wanted - this.held.length, chunk.length - offset);
+      this.held.add(chunk.subarray(offset, offset + taken));
       offset += taken;
-      if (this.heldBytes < wanted || this.heldBytes < this.wanted()) continue;
-      const bytes = this.held.slice(0, this.heldBytes);
-      this.held = new Uint8Array(0);
-      this.heldBytes = 0;
+      if (this.held.length < wanted || this.held.length < this.wanted()) continue;
+      // the buffer may be twice as long, and requests without an answer are kept
+      const bytes = this.held.take().slice();
       onMessage({ type: parseHeader(bytes).type, bytes });
     }
   }
 
   /** Bytes of the header, or of the whole message once the header is there. */
   private wanted(): number {
-    if (this.heldBytes < TTRPC_HEADER_BYTES) return TTRPC_HEADER_BYTES;
-    return TTRPC_HEADER_BYTES + parseHeader(this.held).length;
-  }
-
-  /** The buffer doubles: however the bytes are cut, each is copied a bounded number of times. */
-  private hold(bytes: Uint8Array): void {
-    const needed = this.heldBytes + bytes.length;
-    if (needed > this.held.length) {
-      const larger = new Uint8Array(Math.max(needed, 2 * this.held.length));
-      larger.set(this.held.subarray(0, this.heldBytes));
-      this.held = larger;
-    }
-    this.held.set(bytes, this.heldBytes);
-    this.heldBytes = needed;
+    const { bytes } = this.held;
+    return TTRPC_HEADER_BYTES + (bytes.length < TTRPC_HEADER_BYTES ? 0 : parseHeader(bytes).length);
   }
 }
 

@@ -31,9 +31,9 @@ const PERMISSIONS = 0o7777;
 /** Makes what is missing. @throws BlazarError HostResource naming the key */
 export async function makeStateDirectories(config: Config): Promise<void> {
   const { state_directory: state } = config.daemon;
-  await makeOwn(state, "daemon.state_directory");
-  for (const name of ["sandboxes", "vm"]) await makePrivate(join(state, name), "daemon.state_directory");
-  await makePrivate(journalDirectory(config), "daemon.state_directory");
+  await makeOwn(state, STATE_KEY);
+  for (const name of ["sandboxes", "vm"]) await makePrivate(join(state, name), STATE_KEY);
+  await makePrivate(journalDirectory(config), STATE_KEY);
   // it may be an operator's, with other things in it
   await makeOwn(config.storage.scratch_directory, "storage.scratch_directory");
 }

@@ -135,9 +135,11 @@ export class VmBoot {
 
   /** A way to a VM led nowhere: whoever has what was copied hears of it. */
   gaveUp(from: Fallback["from"], error: BlazarError): void {
-    const { original, lease } = from === "fork" || from === "clone" ? this.claim.fresh : {};
-    if (from === "clone") lease?.distrust(error);
+    // the keeper's death says nothing of what was copied
+    if (error.code === "KeeperLost") return;
+    if (from === "clone") this.claim.fresh.lease?.distrust(error);
     if (from !== "fork") return;
+    const { original } = this.claim.fresh;
     original?.forked(error);
     // it was copied, and the copy does not run: what was copied is damaged
     if (this.vm !== undefined) original?.distrust();

@@ -6,22 +6,19 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 import { FRAME_HEADER_BYTES, type Frame, FrameType, LENGTH_BYTES, malformed } from "./frame.ts";
+import { HeldBytes } from "./held-bytes.ts";
 
 const COUNTED_HEADER_BYTES = FRAME_HEADER_BYTES - LENGTH_BYTES;
 const KNOWN_TYPES: ReadonlySet<number> = new Set<number>(Object.values(FrameType));
 const TWO_32 = 0x1_0000_0000;
-/** What is held of a frame at first. A frame that is only announced costs no more. */
-const LEAST_HELD_BYTES = 256;
-const EMPTY = new Uint8Array(0);
 
 /**
  * Feed it whatever arrives; it calls `onFrame` for each whole frame. After it has thrown (FrameTooLong, FrameMalformed) the
  * link is beyond repair: close it.
  */
 export class FrameDecoder {
-  /** The beginning of an unfinished frame, in a buffer that may be larger. */
-  private held: Uint8Array = EMPTY;
-  private heldBytes = 0;
+  /** The beginning of an unfinished frame. */
+  private readonly held = new HeldBytes();
 
   constructor(private readonly maxFrameBytes: number) {}
 
@@ -30,44 +27,40 @@ export class FrameDecoder {
 
   /** Bytes of an unfinished frame held back. */
   get buffered(): number {
-    return this.heldBytes;
+    return this.held.length;
   }
 
   push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void {
     let offset = 0;
-    while (this.heldBytes > 0 && offset < chunk.length)
+    while (this.held.length > 0 && offset < chunk.length)
       offset += this.complete(chunk.subarray(offset), onFrame);
     const rest = this.cut(offset === 0 ? chunk : chunk.subarray(offset), onFrame);
-    if (rest.length > 0) this.hold(rest);
+    if (rest.length > 0) this.held.add(rest);
   }
 
   /** Forgets an unfinished frame, as after a hang-up of the peer. */
   reset(): void {
-    this.held = EMPTY;
-    this.heldBytes = 0;
+    this.held.clear();
   }
 
   /** Adds what the held frame lacks, and no more; hands it on once it is whole. Returns how many bytes were taken. */
   private complete(chunk: Uint8Array, onFrame: (frame: Frame) => void): number {
-    const wanted = this.wanted() - this.heldBytes;
+    const wanted = this.wanted() - this.held.length;
     const taken = Math.min(wanted, chunk.length);
-    this.hold(chunk.subarray(0, taken));
+    this.held.add(chunk.subarray(0, taken));
     if (taken < wanted) return taken;
-    const bytes = this.held.subarray(0, this.heldBytes);
-    this.reset();
-    const rest = this.cut(bytes, onFrame);
-    if (rest.length > 0) this.hold(rest);
+    const rest = this.cut(this.held.take(), onFrame);
+    if (rest.length > 0) this.held.add(rest);
     return taken;
   }
 
   /** How many bytes the held one has to have before anything more can be said of it. */
   private wanted(): number {
-    const { held, heldBytes } = this;
-    if (heldBytes < LENGTH_BYTES) return LENGTH_BYTES;
-    const bytes = held.subarray(0, heldBytes);
+    const { bytes } = this.held;
+    if (bytes.length < LENGTH_BYTES) return LENGTH_BYTES;
     // it may be bytes to skip, of which one more tells
     const whole = this.skip(bytes) === 0 ? LENGTH_BYTES + this.lengthOf(bytes) : 0;
-    return Math.max(whole, heldBytes + 1);
+    return Math.max(whole, bytes.length + 1);
   }
 
   /** Hands on all whole frames; returns the bytes after them. */
@@ -87,18 +80,6 @@ export class FrameDecoder {
       offset += end;
     }
     return bytes.subarray(offset);
-  }
-
-  /** Keeps a copy. The buffer doubles, so that each byte is copied a bounded number of times. */
-  private hold(bytes: Uint8Array): void {
-    const needed = this.heldBytes + bytes.length;
-    if (needed > this.held.length) {
-      const larger = new Uint8Array(Math.max(needed, 2 * this.held.length, LEAST_HELD_BYTES));
-      larger.set(this.held.subarray(0, this.heldBytes));
-      this.held = larger;
-    }
-    this.held.set(bytes, this.heldBytes);
-    this.heldBytes = needed;
   }
 
   /** How many of the bytes, which are at least a length, are to be left out; undefined: more of them tell. */

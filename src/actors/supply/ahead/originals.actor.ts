@@ -190,7 +190,6 @@ export class OneOriginal implements Originals {
 
   /** Where forking does not work, every start would try it, be told so, and be slower. */
   private forked(error: unknown): void {
-    if (error instanceof BlazarError && error.code === "KeeperLost") return;
     if (error === undefined) this.failures = 0;
     else if (++this.failures === GIVE_UP_AFTER)
       this.ports.logger.error({ err: error }, "VMs cannot be forked here: until a restart they are cloned");
