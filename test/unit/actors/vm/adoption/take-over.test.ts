@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { DEFAULT_DEADLINES } from "../../../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../../../src/contracts/errors.ts";
-import { deferred } from "../../../../../src/lib/async.ts";
+import { deferred, within } from "../../../../../src/lib/async.ts";
 import { FAKE_TEMPLATE_DISK } from "../../../../support/fake-vmm/vm.ts";
 import { MemoryHost } from "../../../../support/memory-host/host.ts";
 import { mortalDaemon, nextDaemon } from "../../../../support/memory-host/next-daemon.ts";
@@ -93,7 +93,13 @@ describe("a pod that is taken over", () => {
     const told = deferred<void>();
     sandbox.adopted = told.promise;
     const killed = tasks.kill("c0", "", 9, false);
-    await new Promise((resolve) => setTimeout(resolve, 3 * deadlines.guestKill));
+    // by then a guest that is not reached would have been given up, and the kill be done
+    expect(
+      await within(
+        killed.then(() => "done"),
+        3 * deadlines.guestKill,
+      ),
+    ).toBeUndefined();
     expect(sandboxes.status("pod").info["state"]).toBe("ready.running");
     sandbox.adopted = undefined;
     told.resolve();
