@@ -27,8 +27,10 @@ export function world(options: FakeVmmOptions = {}) {
   const host = new CalmHost();
   const hub = pods.histories;
   const troubles = new Map<number, string>();
+  const parts = { troubles: [] as string[], look: async () => undefined };
   const inspection = new DaemonInspection({
     hub,
+    parts,
     shortages: new Shortages({ "daemon.state_directory": "/state" }, () => Date.now(), host),
     looks: new SandboxLooks(pods.sandboxes, Date.now),
     daemon: () => ({
@@ -38,5 +40,5 @@ export function world(options: FakeVmmOptions = {}) {
     processTrouble: async (pid) => troubles.get(pid),
     ...{ stuckFactor: 5, stuckLeastMs: 10_000, logger: pods.memory.logger },
   });
-  return { ...pods, host, hub, inspection, troubles };
+  return { ...pods, host, hub, inspection, troubles, parts };
 }
