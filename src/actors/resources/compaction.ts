@@ -57,6 +57,12 @@ export async function compact(
   };
 }
 
+/** Lines of a journal's text that do not tell of the past, as they are. */
+export function presentLines(text: string): string[] {
+  const lines = text.split("\n").filter((line) => line !== "" && !isOfThePast(line));
+  return lines.map(ended);
+}
+
 function ended(line: string): string {
   return `${line}\n`;
 }

@@ -5,11 +5,15 @@
  * it: a copy that could not be written is written anew later. Where its directory is not there, there is none.
  * Who reads a journal mends it by its copy (mended-journal.ts).
  */
+import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { JournalFile } from "./journal-file.ts";
 
 /** Beside the journals, so that what damages one file need not damage both. */
 export const COPIES = "copies";
+
+/** What the name of a damaged journal has after its own once it was mended. */
+export const DAMAGED = ".damaged";
 
 export function copyPath(journal: string): string {
   return join(dirname(journal), COPIES, basename(journal));
@@ -21,7 +25,7 @@ export class JournalCopy {
   private readonly file: JournalFile;
 
   /** @param journal path of the journal's file */
-  constructor(journal: string) {
+  constructor(private readonly journal: string) {
     this.file = JournalFile.unopened(copyPath(journal));
   }
 
@@ -39,10 +43,14 @@ export class JournalCopy {
     await this.file.close().catch(() => undefined);
   }
 
-  /** Before its journal is: a copy alone would be taken for that of a journal that was lost. */
+  /**
+   * Before its journal is: a copy alone would be taken for that of a journal that was lost. With it goes what was damaged of the
+   * journal.
+   */
   async remove(): Promise<void> {
     await this.close();
     await this.file.remove().catch(() => undefined);
+    await rm(`${this.journal}${DAMAGED}`, { recursive: true, force: true }).catch(() => undefined);
   }
 
   private async attempt(work: () => Promise<void>): Promise<void> {

@@ -9,7 +9,7 @@ import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
 import { bootId } from "../../lib/boot-id.ts";
 import { monotonicNow } from "../../lib/deadline-timer.ts";
-import { type Compacted, compact } from "./compaction.ts";
+import { compact, presentLines } from "./compaction.ts";
 import { HISTORY, JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
 import { JournalCopy } from "./journal-copy.ts";
@@ -269,7 +269,11 @@ export class FileJournal implements Journal {
   /** Within a write, so that no line comes in between. If it fails, the file stays, until it is twice as long. */
   private async compact(): Promise<void> {
     try {
-      const { lines, present, history } = await this.compacted();
+      const { lines, present, history } = await compact(
+        await this.file.text(),
+        this.outstanding(),
+        this.unreadable,
+      );
       await this.file.replace(lines);
       this.historyLines = history;
       await this.renewCopy(present);
@@ -278,10 +282,6 @@ export class FileJournal implements Journal {
     }
     this.mostBytes = Math.max(MOST_BYTES, 2 * this.file.bytes);
     this.mostLines = Math.max(MOST_LINES, 2 * this.file.lines);
-  }
-
-  private async compacted(): Promise<Compacted> {
-    return compact(await this.file.text(), this.outstanding(), this.unreadable);
   }
 
   /** Nobody waits for it but the next write. Never rejects. */
@@ -293,8 +293,9 @@ export class FileJournal implements Journal {
     const now = monotonicNow();
     if (now - this.copyTriedAt < RETRY_MS) return;
     this.copyTriedAt = now;
-    await this.compacted()
-      .then(({ present }) => this.renewCopy(present))
+    await this.file
+      .text()
+      .then((text) => this.renewCopy(presentLines(text)))
       .catch(() => undefined);
   }
 

@@ -8,13 +8,11 @@
 import { readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isOfThePast, parseEntry } from "./entries.ts";
-import { COPIES, copyPath } from "./journal-copy.ts";
+import { COPIES, copyPath, DAMAGED } from "./journal-copy.ts";
 import { JournalFile } from "./journal-file.ts";
 import { readJournalText } from "./journal-text.ts";
 
 export const JOURNAL_SUFFIX = ".jsonl";
-/** What the name of a damaged journal has after its own once it was mended. */
-export const DAMAGED = ".damaged";
 
 /** The id of the sandbox or warm VM whose journal it is. */
 export function idOf(journal: string): string {

@@ -293,7 +293,8 @@ export class FakeKeeper implements Keeper {
 
   async adoptUplink(id: string, process: string): Promise<void> {
     await this.link();
-    if (!this.host.processes.has(process)) throw missing("ProcessNotFound", process, "the keeper does not know it");
+    if (!this.host.processes.has(process))
+      throw missing("ProcessNotFound", process, "the keeper does not know it");
     this.host.uplinks.add(id);
   }
 

@@ -44,7 +44,8 @@ async function leave(id: string): Promise<void> {
   const journal = await FileJournal.create(fileOf(id), id);
   await journal.intend(directory(id));
   const undone = await journal.intend({ kind: "file", path: `/run/${id}.tmp` });
-  await journal.intend(process(id));
+  const vmm = await journal.intend(process(id));
+  await journal.amend(vmm, process(id));
   await journal.fact("sandbox", podSpec(id));
   await journal.undone(undone);
   await journal.fact("phase", { phase: "ready", failure: undefined, createdAt: 1, exitedAt: undefined });
@@ -185,6 +186,30 @@ describe("a journal's copy", () => {
     expect(copy).not.toContain('"history"');
     expect(copy).toContain('"phase"');
     await recover(folder, new MemoryHost().ports, logger);
+    expect(await readdir(folder)).toEqual([COPIES]);
+    expect(await readdir(join(folder, COPIES))).toEqual([]);
+  });
+
+  it("is as whole as its journal in every later daemon, and what was damaged goes with the journal", async () => {
+    await leave(POD);
+    for (let life = 1; life <= 3; life++) {
+      const { adoptable } = await findSandboxes(folder, keeper(POD), logger);
+      await adoptable[0]?.journal.amend(3, process(POD));
+      await adoptable[0]?.journal.intend({ kind: "file", path: `/run/${life}` });
+      await adoptable[0]?.journal.close();
+    }
+    expect(logger.lines).toEqual([]);
+    await truncate(fileOf(POD), 10);
+    const { adopted } = await found(POD);
+    expect(adopted[0]?.held).toEqual([
+      ...WHOLE.held,
+      ...[1, 2, 3].map((n) => ({ kind: "file", path: `/run/${n}` })),
+    ]);
+    expect((await readdir(folder)).sort()).toEqual([`${POD}.jsonl`, `${POD}.jsonl.damaged`, COPIES].sort());
+    const { adoptable } = await findSandboxes(folder, keeper(POD), logger);
+    const journal = adoptable[0]?.journal;
+    for (const { ref } of journal?.outstanding() ?? []) await journal?.undone(ref);
+    await journal?.close();
     expect(await readdir(folder)).toEqual([COPIES]);
     expect(await readdir(join(folder, COPIES))).toEqual([]);
   });
