@@ -82,7 +82,14 @@ export class Uplinks {
   find(id: string): UplinkNamespaces {
     const uplink = this.uplinks.get(id);
     if (uplink !== undefined) return uplink;
-    throw blazarError("InvalidArgument", "find an uplink", "there is none of this name", { subject: id });
+    throw blazarError(
+      "InvalidArgument",
+      "find an uplink",
+      "there is none of this name; one that a dead keeper has made ends with its helper",
+      {
+        subject: id,
+      },
+    );
   }
 
   private refuseKnown(id: string): void {
