@@ -56,7 +56,7 @@ export class InspectionPart {
     private readonly reconciler: Reconciler,
     private readonly logger: Logger,
   ) {
-    this.looks = new SandboxLooks(core.sandboxes, hub.now);
+    this.looks = new SandboxLooks(core.sandboxes, { now: hub.now, processTrouble });
     const { stuck_factor: stuckFactor, stuck_least: stuckLeastMs } = config.inspection;
     this.inspection = new DaemonInspection({
       ...{ hub, looks: this.looks, processTrouble, stuckFactor, stuckLeastMs, logger },
