@@ -3,10 +3,10 @@
  */
 import type { SandboxSummary } from "../contracts/inspection.ts";
 import { type Asked, keepWatching, type Watching, type Write } from "./asked.ts";
-import { sandboxHeading, sandboxRow, urgentFirst } from "./sandbox-table.ts";
 import type { Screen } from "./screen.ts";
 import { type OutputFormat, structured, structuredLine } from "./structured.ts";
-import { columnWidths, table, tableLine } from "./table.ts";
+import { sandboxHeading, sandboxRow, urgentFirst } from "./tables/sandbox-table.ts";
+import { columnWidths, table, tableLine } from "./tables/table.ts";
 
 export interface PsView {
   readonly format: OutputFormat;

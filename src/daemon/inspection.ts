@@ -10,7 +10,7 @@ import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { fineClock } from "../lib/fine-clock.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { HistoryHub } from "../observe/history/hub.ts";
 import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
 import { Shortages } from "../observe/inspection/shortages.ts";

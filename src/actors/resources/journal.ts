@@ -7,7 +7,7 @@
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { bootId } from "../../lib/boot-id.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import { compact } from "./compaction.ts";
 import { JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";

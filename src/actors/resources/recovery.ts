@@ -10,7 +10,7 @@ import { readdir, unlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../contracts/logger.ts";
-import { bootId } from "../../lib/boot-id.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import type { Outstanding } from "./entries.ts";
 import { FileJournal } from "./journal.ts";
 import { isForAWhile } from "./journal-file.ts";

@@ -10,7 +10,7 @@ import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { within } from "../../lib/async.ts";
-import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
+import { type BoundSocket, bindUnixSocket } from "../../lib/sockets/unix-listener.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";
