@@ -156,6 +156,7 @@ export class Keeper {
       "process.adopt": (process) => processes.adopt(process),
       "process.forget": ({ id }) => processes.forget(id),
       "uplink.make": (spec) => uplinks.make(spec),
+      "uplink.adopt": ({ id, process }) => uplinks.adopt(id, processes.pidOf(process)),
       "uplink.drop": ({ id }) => uplinks.drop(id),
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),

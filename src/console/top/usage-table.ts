@@ -86,6 +86,7 @@ export function nodeHeader(node: NodeStatus, { paint, columns }: Screen): string
     `blazar ${harmless(node.version)}, pid ${node.pid}, up ${age(node.now - node.startedAt)}, ${harmless(node.vmm)}, ${harmless(node.acceleration)}, daemon ${size(node.memoryBytes)}`,
     `sandboxes: ${phases.join(", ") || "none"}; pool: ${node.pool.warm} of ${node.pool.wanted}; starts: ${node.startsLastMinute} in the last minute${figures}`,
     ...(node.stuck > 0 ? [paint.red(paint.bold(`${node.stuck} stuck`))] : []),
+    ...node.troubles.map((text) => paint.red(paint.bold(harmless(text)))),
     ...node.shortages.map((text) => paint.yellow(harmless(text))),
   ];
   return lines.map((line) => `${fitted(line, columns)}\n`).join("");

@@ -181,7 +181,24 @@ describe("watching", () => {
 
   it("says so if there is nothing", async () => {
     const view = { format: "table", all: false, namespace: undefined } as const;
-    expect(await ps({ list: () => Promise.resolve([]) }, view, plainScreen(80, 0))).toBe("no sandboxes\n");
+    expect(
+      await ps(
+        { list: () => Promise.resolve([]), node: async () => new FakeInspection().node() },
+        view,
+        plainScreen(80, 0),
+      ),
+    ).toBe("no sandboxes\n");
+  });
+
+  it("ends with what is wrong with the daemon's own parts, but for programs", async () => {
+    const fake = new FakeInspection();
+    fake.troubles = ["the keeper (pid 7) does not answer\u001b[31m"];
+    const daemon = { list: async () => [], node: async () => fake.node() };
+    const view = { format: "table", all: false, namespace: undefined } as const;
+    const text = await ps(daemon, view, plainScreen(200, 0));
+    expect(text).toMatch(/^no sandboxes\nthe keeper \(pid 7\) does not answer/);
+    expect(text).not.toContain("\u001b");
+    expect(await ps(daemon, { ...view, format: "json" }, plainScreen(80, 0))).not.toContain("keeper");
   });
 });
 
