@@ -25,8 +25,8 @@ import { ControlServer } from "./control-server.ts";
 import { NetworkWatches } from "./network-watches.ts";
 import { Processes } from "./processes/processes.ts";
 import { Uplinks } from "./processes/uplinks.ts";
-import { Stdio } from "./stdio.ts";
-import { TaskServer } from "./task-server.ts";
+import { Stdio } from "./stdio/stdio.ts";
+import { TaskServer } from "./tasks/task-server.ts";
 
 export interface KeeperOptions {
   readonly version: string;

@@ -4,10 +4,10 @@
 import type { SandboxSummary } from "../contracts/inspection.ts";
 import { harmless } from "../lib/harmless.ts";
 import { type Asked, keepWatching, type Watching, type Write } from "./asked.ts";
-import { sandboxHeading, sandboxRow, urgentFirst } from "./sandbox-table.ts";
 import type { Screen } from "./screen.ts";
 import { type OutputFormat, structured, structuredLine } from "./structured.ts";
-import { columnWidths, table, tableLine, wrapped } from "./table.ts";
+import { sandboxHeading, sandboxRow, urgentFirst } from "./tables/sandbox-table.ts";
+import { columnWidths, table, tableLine, wrapped } from "./tables/table.ts";
 
 export interface PsView {
   readonly format: OutputFormat;

@@ -10,7 +10,7 @@ import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { fineClock } from "../lib/fine-clock.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { HistoryHub } from "../observe/history/hub.ts";
 import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
 import { KeeperWatch } from "../observe/inspection/keeper-watch.ts";
@@ -60,7 +60,7 @@ export class InspectionPart {
     private readonly reconciler: Reconciler,
     private readonly logger: Logger,
   ) {
-    this.looks = new SandboxLooks(core.sandboxes, hub.now);
+    this.looks = new SandboxLooks(core.sandboxes, { now: hub.now, processTrouble });
     const { stuck_factor: stuckFactor, stuck_least: stuckLeastMs } = config.inspection;
     const keeperWatch = new KeeperWatch({ keeper, processTrouble, logger });
     this.keeperWatch = keeperWatch;

@@ -14,7 +14,7 @@ import { takeOver } from "../actors/sandbox/take-over.ts";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import type { Core } from "./core.ts";
 
 /**

@@ -11,7 +11,7 @@ import type { Logger } from "../contracts/logger.ts";
 import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostNodeView } from "../host/node-view.ts";
 import { ownDirectory } from "../host/storage/own-directory.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";

@@ -7,8 +7,8 @@
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { bootId } from "../../lib/boot-id.ts";
 import { monotonicNow } from "../../lib/deadline-timer.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import { compact, presentLines } from "./compaction.ts";
 import { HISTORY, JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";

@@ -7,7 +7,7 @@
  * disk is undone: a process or a mount of that name is somebody else's now.
  */
 import type { Logger } from "../../contracts/logger.ts";
-import { bootId } from "../../lib/boot-id.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import type { Outstanding } from "./entries.ts";
 import { readOnePatiently } from "./found-journals.ts";
 import { isForAWhile } from "./journal-file.ts";

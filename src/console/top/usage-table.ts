@@ -5,9 +5,9 @@ import type { NodeStatus, SandboxSummary, SandboxUsage } from "../../contracts/i
 import { harmless } from "../../lib/harmless.ts";
 import { podName, shortId } from "../named.ts";
 import { age, size, span } from "../quantities.ts";
-import { paintedState, shortName } from "../sandbox-table.ts";
 import type { Screen } from "../screen.ts";
-import { fitted, table } from "../table.ts";
+import { paintedState, shortName } from "../tables/sandbox-table.ts";
+import { fitted, table } from "../tables/table.ts";
 
 /** What a pod uses now; percents are of one processor. Undefined: not known. */
 export interface UsageRow {

@@ -23,7 +23,7 @@ import type {
   UplinkSpec,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { hasEnded, processStat } from "../../lib/processes.ts";
+import { hasEnded, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { nodeText } from "../../lib/text.ts";
 import { KEEPER_EVENTS, KEEPER_PROTOCOL_MINOR, keeperHello } from "../../protocol/keeper/messages.ts";

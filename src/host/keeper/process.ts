@@ -11,7 +11,7 @@ import path from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { pause } from "../../lib/async.ts";
-import { connectUnix } from "../../lib/unix-socket.ts";
+import { connectUnix } from "../../lib/sockets/unix-socket.ts";
 
 const READY_TIMEOUT_MS = 5_000;
 const PROBE_MS = 10;

@@ -10,7 +10,7 @@ import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { within } from "../../lib/async.ts";
-import { KeptSocket } from "../../lib/kept-socket.ts";
+import { KeptSocket } from "../../lib/sockets/kept-socket.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";

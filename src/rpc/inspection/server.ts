@@ -10,7 +10,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { reasonOf } from "../../contracts/errors.ts";
 import type { Inspection } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { KeptSocket } from "../../lib/kept-socket.ts";
+import { KeptSocket } from "../../lib/sockets/kept-socket.ts";
 import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
 import type { DrainHandlers } from "./drain.ts";
 import type { ReconcileHandler } from "./reconcile.ts";

@@ -3,8 +3,8 @@ import { rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { KeptSocket } from "../../../src/lib/kept-socket.ts";
-import { connectUnix } from "../../../src/lib/unix-socket.ts";
+import { KeptSocket } from "../../../src/lib/sockets/kept-socket.ts";
+import { connectUnix } from "../../../src/lib/sockets/unix-socket.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
