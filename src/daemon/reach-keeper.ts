@@ -10,7 +10,7 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper, type KeeperClientOptions } from "../host/keeper/client.ts";
 import { keeperAnswers, keeperProcess, startKeeper } from "../host/keeper/process.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import type { Config } from "./config/schema.ts";
 
 /** @throws BlazarError KeeperLost, DependencyMissing, HostResource, ProtocolVersion */

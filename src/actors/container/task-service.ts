@@ -35,12 +35,6 @@ import type { ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 /** tty_ioctl(2), struct winsize. */
 const MOST_CELLS = 65_535;
 
-/** A container of which nothing is known but that it may run: containerd asks for a task's state before it kills it. */
-const RUNS = {
-  ...{ pid: 0, status: "running", stdin: "", stdout: "", stderr: "", terminal: false },
-  ...{ exitStatus: 0, bundle: "" },
-} as const;
-
 type EventBody = TaskEvent extends infer E
   ? E extends TaskEvent
     ? Omit<E, "namespace" | "containerId">
@@ -185,7 +179,7 @@ export class ContainerTasks implements TaskService, ContainerObserver {
 
   state(id: string, execId: string): ProcessState {
     const { containers, stranded } = this.ports;
-    if (!containers.has(id) && stranded.mayHave(id)) return { ...RUNS, id, execId };
+    if (!containers.has(id) && stranded.mayHave(id)) return stranded.assume(id, execId);
     const container = this.ports.containers.get(id);
     const record = container.record(execId);
     return {

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { KeeperInventory } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { ProcessState } from "../../contracts/task.ts";
 import { abortable, deferred } from "../../lib/async.ts";
 import { isMaker } from "../reconcile/lost-makers.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
@@ -63,6 +64,12 @@ export class StrandedSandboxes {
   /** Whether a container that nobody knows may run in one of them. */
   mayHave(container: string): boolean {
     return (this.paths.size > 0 || this.ports.journals.incomplete) && !this.givenUp.has(container);
+  }
+
+  /** What is said of such a container: that it runs. containerd asks for a task's state before it kills it. */
+  assume(id: string, execId: string): ProcessState {
+    const streams = { stdin: "", stdout: "", stderr: "", terminal: false };
+    return { id, execId, pid: 0, status: "running", ...streams, exitStatus: 0, bundle: "" };
   }
 
   /** Resolves when it was given up, or when none of them is left. */
