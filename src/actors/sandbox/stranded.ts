@@ -11,10 +11,10 @@ import type { Logger } from "../../contracts/logger.ts";
 import type { ProcessState } from "../../contracts/task.ts";
 import { abortable, deferred } from "../../lib/async.ts";
 import { isMaker } from "../reconcile/lost-makers.ts";
+import { idOf } from "../resources/journal/mended-journal.ts";
+import type { OpenJournals } from "../resources/journal/open-journals.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import { namesOf, undoResource } from "../resources/kinds/kinds.ts";
-import { idOf } from "../resources/mended-journal.ts";
-import type { OpenJournals } from "../resources/open-journals.ts";
 import { undoLeftovers } from "../resources/recovery.ts";
 
 export interface StrandedPorts {
