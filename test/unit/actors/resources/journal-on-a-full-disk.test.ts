@@ -174,5 +174,6 @@ describe("a journal on a full file system", () => {
       expect((await read(path)).outstanding.map(({ ref }) => ref)).toEqual([...made.keys(), last]);
       await journal.close();
     },
+    60_000,
   );
 });

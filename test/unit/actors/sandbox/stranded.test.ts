@@ -2,10 +2,8 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Strangers } from "../../../../src/actors/reconcile/sandboxes.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { StrandedSandboxes } from "../../../../src/actors/sandbox/stranded.ts";
-import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { Actors } from "../../../../src/daemon/actors.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
@@ -31,7 +29,7 @@ describe("calls about a sandbox whose journal is lost", () => {
     await actors.sandboxes.create(podSpec("pod"));
     await actors.sandboxes.start("pod");
     await actors.tasks.create(containerRequest("pod", "c1"));
-    actors.stranded.add([journal]);
+    actors.stranded.add([journal], "its journal is damaged");
   });
 
   it("are answered Unavailable, which ends nothing; those about other pods as ever", async () => {
@@ -92,49 +90,15 @@ describe("the processes of a sandbox whose journal is lost", () => {
 
   it("are all that no journal names, if it is the only one", async () => {
     const one = stranded(["warm-vm", "named", "image-0123456789ab"], { kind: "process", id: "named" });
-    one.add([journal]);
+    one.add([journal], "its journal is damaged");
     await one.stop(LOST);
     expect(signalled).toEqual(["warm-vm"]);
   });
 
   it("are those that the host says are its own, if there are several", async () => {
     const two = stranded([LOST, OTHER, "warm-vm"]);
-    two.add([journal, join(folder, `${OTHER}.jsonl`)]);
+    two.add([journal, join(folder, `${OTHER}.jsonl`)], "its journal is damaged");
     await two.stop(LOST);
     expect(signalled).toEqual([LOST]);
-  });
-});
-
-describe("a sandbox of containerd's that this daemon does not know", () => {
-  const sandbox = { id: LOST, sandboxer: "blazar" };
-  function strangers(list: () => readonly (typeof sandbox)[]) {
-    const store = { list: async () => list() };
-    const sandboxes = {
-      ids: () => ["known"],
-      status: () => ({ createdAt: new Date() }),
-      shutdown: async () => undefined,
-    };
-    return new Strangers({ store, sandboxes, sandboxer: "blazar" });
-  }
-
-  it("may run as long as containerd has it, if it had it when the daemon started", async () => {
-    let listed = [sandbox, { id: "known", sandboxer: "blazar" }, { id: "x", sandboxer: "another" }];
-    const all = strangers(() => listed);
-    expect(await all.any()).toBe(true);
-    listed = [{ id: OTHER, sandboxer: "blazar" }];
-    expect(await all.any()).toBe(false);
-  });
-
-  it("may be there as long as containerd has never answered", async () => {
-    let answers = false;
-    const all = strangers(() => {
-      if (!answers) throw blazarError("RemoteUnavailable", "ask", "it is away");
-      return [];
-    });
-    expect(await all.any()).toBe(true);
-    answers = true;
-    expect(await all.any()).toBe(false);
-    answers = false;
-    expect(await all.any()).toBe(false);
   });
 });
