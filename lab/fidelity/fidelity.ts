@@ -14,6 +14,8 @@ import { PrivateNode } from "../node/private-node.ts";
 import { baseSpecHandlers } from "./base-spec.ts";
 import type { FidelityCase } from "./case.ts";
 import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/destinations.ts";
+import { EXEC_CASES } from "./cases/execs.ts";
+import { HOSTILE_CASES } from "./cases/hostile.ts";
 import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
@@ -41,6 +43,8 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...NAMESPACE_CASES,
   ...TASK_CASES,
   ...SPEC_CASES,
+  ...EXEC_CASES,
+  ...HOSTILE_CASES,
 ];
 
 export interface FidelityOptions {
