@@ -1,7 +1,7 @@
 /** Cases: containers that do what they can against their own pod, their neighbours and whoever looks after them. */
 import type { FidelityCase } from "../case.ts";
 import { failureOf } from "../handler-pod.ts";
-import { bind, withKubelet } from "./volumes.ts";
+import { bind, withKubelet } from "./volumes/volumes.ts";
 
 const SLEEP = "exec sleep 1000";
 
