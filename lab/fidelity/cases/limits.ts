@@ -8,18 +8,18 @@ const MEBIBYTE = 1024n * 1024n;
 type Resources = NonNullable<NonNullable<ContainerConfig["linux"]>["resources"]>;
 
 const ODD: readonly (readonly [string, Resources])[] = [
-  ["a CPU quota of -1", { cpuQuota: -1n, cpuPeriod: 100_000n }],
-  ["a CPU quota of 0", { cpuQuota: 0n, cpuPeriod: 100_000n }],
-  ["a CPU quota of a millisecond", { cpuQuota: 1_000n, cpuPeriod: 100_000n }],
-  ["a CPU quota of less than a millisecond", { cpuQuota: 999n, cpuPeriod: 100_000n }],
-  ["a CPU quota of a thousand processors", { cpuQuota: 100_000_000n, cpuPeriod: 100_000n }],
-  ["a CPU period that is too short", { cpuQuota: 10_000n, cpuPeriod: 999n }],
-  ["a CPU period that is too long", { cpuQuota: 10_000n, cpuPeriod: 1_000_001n }],
-  ["a CPU quota without a period", { cpuQuota: 50_000n }],
-  ["CPU shares of 1", { cpuShares: 1n }],
-  ["CPU shares of 2", { cpuShares: 2n }],
-  ["CPU shares of 262,144", { cpuShares: 262_144n }],
-  ["CPU shares beyond what there is", { cpuShares: 10_000_000n }],
+  ["a CPU quota of -1", { cpuQuota: -1, cpuPeriod: 100_000 }],
+  ["a CPU quota of 0", { cpuQuota: 0, cpuPeriod: 100_000 }],
+  ["a CPU quota of a millisecond", { cpuQuota: 1_000, cpuPeriod: 100_000 }],
+  ["a CPU quota of less than a millisecond", { cpuQuota: 999, cpuPeriod: 100_000 }],
+  ["a CPU quota of a thousand processors", { cpuQuota: 100_000_000, cpuPeriod: 100_000 }],
+  ["a CPU period that is too short", { cpuQuota: 10_000, cpuPeriod: 999 }],
+  ["a CPU period that is too long", { cpuQuota: 10_000, cpuPeriod: 1_000_001 }],
+  ["a CPU quota without a period", { cpuQuota: 50_000 }],
+  ["CPU shares of 1", { cpuShares: 1 }],
+  ["CPU shares of 2", { cpuShares: 2 }],
+  ["CPU shares of 262,144", { cpuShares: 262_144 }],
+  ["CPU shares beyond what there is", { cpuShares: 10_000_000 }],
   ["the first CPU", { cpusetCpus: "0", cpusetMems: "0" }],
   ["words for CPUs", { cpusetCpus: "first" }],
   ["a range of CPUs that runs backwards", { cpusetCpus: "1-0" }],
@@ -28,9 +28,9 @@ const ODD: readonly (readonly [string, Resources])[] = [
   ["the largest memory limit", { memoryLimitInBytes: (1n << 63n) - 1n }],
   ["a memory limit that no process fits into", { memoryLimitInBytes: 4096n }],
   ["a memory limit that is no whole page", { memoryLimitInBytes: 64n * MEBIBYTE + 1n }],
-  ["a score for the OOM killer of 1000", { oomScoreAdj: 1000n }],
-  ["a score for the OOM killer of 1001", { oomScoreAdj: 1001n }],
-  ["a score for the OOM killer of -1000", { oomScoreAdj: -1000n }],
+  ["a score for the OOM killer of 1000", { oomScoreAdj: 1000 }],
+  ["a score for the OOM killer of 1001", { oomScoreAdj: 1001 }],
+  ["a score for the OOM killer of -1000", { oomScoreAdj: -1000 }],
   ["huge pages of none", { hugepageLimits: [{ pageSize: "2MB", limit: 0n }] }],
 ];
 
@@ -46,7 +46,7 @@ async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
       return `${outcome}: ${await pod.execIn(id, SEEN)}`;
     },
     SLEEP,
-    { linux: { resources: { memoryLimitInBytes: 64n * MEBIBYTE, cpuQuota: 50_000n, cpuPeriod: 100_000n } } },
+    { linux: { resources: { memoryLimitInBytes: 64n * MEBIBYTE, cpuQuota: 50_000, cpuPeriod: 100_000 } } },
   );
 }
 
@@ -79,15 +79,15 @@ export const LIMIT_CASES: readonly FidelityCase[] = [
           const changes = Array.from({ length: 60 }, (_, index) =>
             pod.cri.updateContainerResources(id, {
               memoryLimitInBytes: BigInt(64 + (index % 7)) * MEBIBYTE,
-              cpuQuota: BigInt(20_000 + index * 1000),
-              cpuPeriod: 100_000n,
+              cpuQuota: 20_000 + index * 1000,
+              cpuPeriod: 100_000,
             }),
           );
           const outcomes = await Promise.all(changes.map(failureOf));
           await pod.cri.updateContainerResources(id, {
             memoryLimitInBytes: 80n * MEBIBYTE,
-            cpuQuota: 70_000n,
-            cpuPeriod: 100_000n,
+            cpuQuota: 70_000,
+            cpuPeriod: 100_000,
           });
           return `${[...new Set(outcomes)]}: ${await pod.execIn(id, SEEN)}`;
         },
@@ -100,7 +100,7 @@ export const LIMIT_CASES: readonly FidelityCase[] = [
     run: (pod) =>
       pod.during(async (id) => {
         await pod.cri.stopContainer(id, 0);
-        return failureOf(pod.cri.updateContainerResources(id, { cpuShares: 512n }));
+        return failureOf(pod.cri.updateContainerResources(id, { cpuShares: 512 }));
       }, SLEEP),
   },
   {
