@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { within } from "../../src/lib/async.ts";
 import { busyboxImage, linksImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
@@ -34,6 +35,8 @@ import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod
 import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
 
+/** What hangs is an answer, too. */
+const MOST_MS = 60_000;
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
@@ -130,7 +133,8 @@ async function answerOf(
     if (given !== undefined || baseSpec === true)
       own = await HandlerPod.start(maker, baseSpec === true ? `${handler}-spec` : handler, given);
     const pod = own ?? shared;
-    return pod === undefined ? "there is no pod" : await run(pod);
+    if (pod === undefined) return "there is no pod";
+    return (await within(run(pod), MOST_MS)) ?? `it has not ended within ${MOST_MS} ms`;
   } catch (error) {
     return `failed: ${reasonOf(error)}`;
   } finally {

@@ -51,26 +51,16 @@ async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
 }
 
 export const LIMIT_CASES: readonly FidelityCase[] = [
-  {
-    name: "limit: odd ones of a container",
-    run: async (pod) => {
-      const lines: string[] = [];
-      for (const [name, resources] of ODD) {
-        const said = await pod.run(SEEN, { linux: { resources } }).catch(() => "refused");
-        lines.push(`${name}: ${said.replaceAll("\n", " ")}`);
-      }
-      return lines.join("\n");
-    },
-  },
-  {
-    name: "limit: odd ones of a container that runs",
-    run: async (pod) => {
-      const lines: string[] = [];
-      for (const [name, resources] of ODD.filter(([each]) => !each.includes("OOM")))
-        lines.push(`${name}: ${(await updated(pod, resources)).replaceAll("\n", " ")}`);
-      return lines.join("\n");
-    },
-  },
+  ...ODD.map(([name, resources]): FidelityCase => {
+    const run: FidelityCase["run"] = (pod) => pod.run(SEEN, { linux: { resources } }).catch(() => "refused");
+    return { name: `limit: ${name}`, run };
+  }),
+  ...ODD.filter(([name]) => !name.includes("OOM")).map(
+    ([name, resources]): FidelityCase => ({
+      name: `limit: ${name}, of a container that runs`,
+      run: (pod) => updated(pod, resources),
+    }),
+  ),
   {
     name: "limit: 60 changes of a container that computes",
     run: (pod) =>

@@ -169,7 +169,7 @@ export class GuestLink {
     });
     this.peer.attach((frame) => {
       traffic.sent += frame.length;
-      return this.link.write(frame);
+      return this.link.write(frame) ? undefined : "wait";
     });
   }
 

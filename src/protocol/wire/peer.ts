@@ -71,8 +71,8 @@ export class Peer {
   }
 
   /**
-   * A transport is there: sends the hello. Everything else waits for the peer's hello. If the transport says false, further requests
-   * wait for {@link drained}; what is bounded by itself does not, such as streams by their credit.
+   * A transport is there: sends the hello. Everything else waits for the peer's hello. If the transport says `wait`, further requests
+   * do so until {@link drained}; what is bounded by itself does not, such as streams by their credit.
    */
   attach(transport: (frame: Uint8Array) => unknown): void {
     this.detach();
@@ -144,6 +144,11 @@ export class Peer {
     } catch (error) {
       this.options.onViolation(BlazarError.wrap(error, "FrameMalformed", { operation: "handle a frame" }));
     }
+  }
+
+  /** How many bytes the frame that is coming lacks. */
+  get missing(): number {
+    return this.decoder.missing;
   }
 
   /** Whether another life of the other end begins with these bytes. */

@@ -38,7 +38,7 @@ export class RequestSender {
   private begun: Outgoing | undefined;
   private jammed = false;
 
-  /** @param send says false if the link has enough, until {@link drained} */
+  /** @param send says `wait` if the link has enough, until {@link drained} */
   constructor(private readonly send: (frame: Uint8Array) => unknown) {}
 
   add(id: number, frames: readonly Uint8Array[], urgent: boolean): void {
@@ -76,7 +76,7 @@ export class RequestSender {
       const frame = current?.frames[current.next++];
       if (current === undefined || frame === undefined) return;
       this.begun = current.next < current.frames.length ? current : undefined;
-      this.jammed = this.send(frame) === false;
+      this.jammed = this.send(frame) === "wait";
     }
   }
 }

@@ -9,7 +9,7 @@ function link() {
   let room = 1;
   const sender = new RequestSender((frame) => {
     sent.push(new TextDecoder().decode(frame));
-    return --room > 0;
+    return --room > 0 ? undefined : "wait";
   });
   const drain = (frames: number): void => {
     room = frames;
@@ -66,6 +66,13 @@ describe("requests to a link that is slow", () => {
     sender.add(2, frames("2"), false);
     drain(100);
     expect(sent).toEqual(["1a", "1b", "1a", "1b", "2"]);
+  });
+
+  test("do not wait for a link that says nothing of being drained, such as a socket", () => {
+    const sent: unknown[] = [];
+    const sender = new RequestSender((frame) => sent.push(frame) < 0);
+    for (const id of [1, 2, 3]) sender.add(id, frames("a", "b"), false);
+    expect(sent).toHaveLength(6);
   });
 
   test("begin anew with the next link", () => {
