@@ -30,11 +30,6 @@ export class FrameDecoder {
     return this.held.length;
   }
 
-  /** How many bytes an unfinished frame lacks, as far as that can be told. */
-  get missing(): number {
-    return this.held.length < LENGTH_BYTES ? 0 : this.wanted() - this.held.length;
-  }
-
   push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void {
     let offset = 0;
     while (this.held.length > 0 && offset < chunk.length)

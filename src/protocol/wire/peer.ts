@@ -146,11 +146,6 @@ export class Peer {
     }
   }
 
-  /** How many bytes the frame that is coming lacks. */
-  get missing(): number {
-    return this.decoder.missing;
-  }
-
   /** Whether another life of the other end begins with these bytes. */
   beginsAnew(chunk: Uint8Array): boolean {
     return this.mark?.every((byte, index) => chunk[index] === byte) ?? false;

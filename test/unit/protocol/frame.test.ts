@@ -63,16 +63,6 @@ describe("frames", () => {
     },
   );
 
-  it("tell what they lack as soon as their length is there", () => {
-    const bytes = encodeFrame(FrameType.Data, 1, 0, new Uint8Array(1000));
-    const decoder = new FrameDecoder(bytes.length);
-    const missing = [3, 4, 500, bytes.length].map((end, index, ends) => {
-      decoder.push(bytes.subarray(ends[index - 1] ?? 0, end), () => undefined);
-      return decoder.missing;
-    });
-    expect(missing).toEqual([0, bytes.length - 4, bytes.length - 500, 0]);
-  });
-
   it("that come byte by byte are copied a few times, however long they are", () => {
     const bytes = encodeFrame(FrameType.Data, 1, 0, new Uint8Array(64 * 1024));
     const decoder = new FrameDecoder(bytes.length);
