@@ -117,6 +117,8 @@ export interface StdioSample {
   readonly cpuMs: { readonly managers: number; readonly sandboxes: number };
   /** An exec's stdout that comes to the client. */
   readonly execMs: number;
+  /** An exec's stdin that comes from the client. Not in older files. */
+  readonly input?: { readonly bytes: number; readonly ms: number };
   readonly order: { readonly bytes: number; readonly whole: boolean };
   /** Written beside an exec whose output nobody reads. */
   readonly bytes: number;

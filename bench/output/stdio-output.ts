@@ -39,6 +39,10 @@ export function stdioTable(samples: readonly StdioSample[]): Table {
         "stdout of an exec, received, MB/s",
         ...samples.map((each) => rate(each.rateBytes, each.execMs).toFixed(1)),
       ],
+      [
+        "stdin of an exec, sent, MB/s",
+        ...samples.map(({ input }) => (input === undefined ? "" : rate(input.bytes, input.ms).toFixed(1))),
+      ],
       ["every byte, in order", ...samples.map(({ order }) => (order.whole ? "yes" : "NO"))],
       ["beside a stopped reader, MB/s", ...samples.map((each) => rate(each.bytes, each.writerMs).toFixed(1))],
       [
@@ -66,6 +70,9 @@ export function stdioPart(samples: readonly StdioSample[]): Record<string, unkno
       {
         mbPerSecond: round(rate(each.rateBytes, each.droppedMs)),
         execMbPerSecond: round(rate(each.rateBytes, each.execMs)),
+        ...(each.input === undefined
+          ? {}
+          : { inputMbPerSecond: round(rate(each.input.bytes, each.input.ms)) }),
         whole: each.order.whole,
         besideStalled: round(rate(each.bytes, each.writerMs)),
         memoryGrowthMib: round((each.memoryPeak - each.memoryBefore) / MIB),

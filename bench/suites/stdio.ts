@@ -28,6 +28,8 @@ const MUCH = 1_000 * MB;
 const LESS = 100 * MB;
 /** For the rates. */
 const SOME = 100 * MB;
+/** To an exec's stdin. */
+const INPUT = 20 * MB;
 const LINES = 500_000;
 const BEFORE = 20;
 /** USER_HZ is 100 on every Linux. */
@@ -78,6 +80,8 @@ class Streams {
       const exec = await this.received(pod, `dd if=/dev/zero bs=${BLOCK} count=${SOME / BLOCK} 2>/dev/null`);
       this.tell("order");
       const seen = await this.received(pod, `seq 1 ${LINES}`);
+      this.tell("input");
+      const input = { bytes: INPUT, ms: await this.sent(pod, INPUT) };
       const neighbours = await this.neighbours(pod, other);
       return {
         handler: variant.handler,
@@ -88,6 +92,7 @@ class Streams {
           sandboxes: cpuAfter.sandboxes - cpuBefore.sandboxes,
         },
         execMs: exec.ms,
+        input,
         order: { bytes: seen.bytes, whole: seen.hash === expectedLines() && exec.bytes === rounded(SOME) },
         ...neighbours,
       };
@@ -176,6 +181,23 @@ class Streams {
     const remote = await this.node.cri.exec(pod.containerId, commandWords(script), { stdout });
     await remote.exitCode;
     return { ms: performance.now() - begin, bytes, hash: hash.digest("hex") };
+  }
+
+  /** Input of an exec, which counts it. */
+  private async sent(pod: StartedPod, bytes: number): Promise<number> {
+    let counted = "";
+    const stdout = new PassThrough().on("data", (chunk: Buffer) => {
+      counted += chunk.toString();
+    });
+    const block = Buffer.alloc(BLOCK, 1);
+    const begin = performance.now();
+    const command = commandWords(`head -c ${bytes} | wc -c`);
+    const remote = await this.node.cri.exec(pod.containerId, command, { stdin: new PassThrough(), stdout });
+    for (let sent = 0; sent < bytes; sent += BLOCK) await remote.write(block);
+    const code = await remote.exitCode;
+    if (code !== 0 || Number(counted) !== bytes)
+      throw notMeasured(`${counted.trim()} of ${bytes} bytes have come`);
+    return performance.now() - begin;
   }
 
   private async latencies(containerId: string, count: number): Promise<number[]> {

@@ -8,6 +8,7 @@
 import * as sys from "sys";
 import type { Watch } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
+import { MAX_DATA_BYTES } from "../../src/protocol/wire/frame.ts";
 import type { StreamHandler } from "../../src/protocol/wire/peer.ts";
 import {
   DEFAULT_WINDOW_BYTES,
@@ -16,8 +17,8 @@ import {
 } from "../../src/protocol/wire/stream.ts";
 import type { FifoStreamOptions } from "./fifo-output.ts";
 
-/** One read of a pass. Shared: what is read is copied by the sender at once. */
-const buffer = new Uint8Array(16 * 1024);
+/** One read of a pass: a frame's worth. Shared: what is read is copied by the sender at once. */
+const buffer = new Uint8Array(MAX_DATA_BYTES);
 
 export class FifoInput implements StreamHandler, StreamSenderOptions {
   readonly stream: number;

@@ -8,25 +8,29 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { within } from "../../src/lib/async.ts";
 import { busyboxImage, linksImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import { baseSpecHandlers } from "./base-spec.ts";
 import type { FidelityCase } from "./case.ts";
-import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/destinations.ts";
+import { EXEC_CASES } from "./cases/execs.ts";
 import { NAMESPACE_CASES } from "./cases/namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
-import { SHARE_CASES } from "./cases/shares.ts";
 import { SIZING_CASES } from "./cases/sizing.ts";
 import { SPEC_CASES } from "./cases/spec.ts";
 import { TASK_CASES } from "./cases/task.ts";
-import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes.ts";
+import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/volumes/destinations.ts";
+import { SHARE_CASES } from "./cases/volumes/shares.ts";
+import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes/volumes.ts";
 import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
 
+/** What hangs is an answer, too. */
+const MOST_MS = 60_000;
 const IMAGE = "localhost/blazar/fidelity:latest";
 
 /** All cases, by the room that they are in. */
@@ -41,6 +45,7 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...NAMESPACE_CASES,
   ...TASK_CASES,
   ...SPEC_CASES,
+  ...EXEC_CASES,
 ];
 
 export interface FidelityOptions {
@@ -116,7 +121,8 @@ async function answerOf(
     if (given !== undefined || baseSpec === true)
       own = await HandlerPod.start(maker, baseSpec === true ? `${handler}-spec` : handler, given);
     const pod = own ?? shared;
-    return pod === undefined ? "there is no pod" : await run(pod);
+    if (pod === undefined) return "there is no pod";
+    return (await within(run(pod), MOST_MS)) ?? `it has not ended within ${MOST_MS} ms`;
   } catch (error) {
     return `failed: ${reasonOf(error)}`;
   } finally {

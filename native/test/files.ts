@@ -116,6 +116,29 @@ verify(GROUP, "descriptors are close-on-exec unless asked otherwise", () => {
   equal(sys.fcntl(file, sys.F_GETFD, 0), -sys.EBADF, "closed");
 });
 
+verify(GROUP, "what is there in several pieces is read at once", () => {
+  const O_DIRECT = 0o40000;
+  // each write is a packet, of which one read(2) takes one
+  const [reader, writer] = checkValue(sys.pipe2(O_DIRECT | sys.O_NONBLOCK), "pipe2");
+  const into = new Uint8Array(8);
+  const pieces = new Uint8Array([1, 2, 3, 4, 5]);
+  equal(sys.readAvailable(reader, into.buffer, 0, 8), -sys.EAGAIN, "nothing");
+  for (const [offset, length] of [
+    [0, 2],
+    [2, 3],
+  ] as const)
+    sys.write(writer, pieces.buffer, offset, length);
+  equal(sys.readAvailable(reader, into.buffer, 1, 7), 5, "both pieces");
+  equal([...into], [0, 1, 2, 3, 4, 5, 0, 0], "at the offset");
+  sys.write(writer, pieces.buffer, 0, 3);
+  sys.write(writer, pieces.buffer, 3, 1);
+  equal(sys.readAvailable(reader, into.buffer, 0, 3), 3, "no more than there is room");
+  sys.close(writer);
+  equal(sys.readAvailable(reader, into.buffer, 0, 8), 1, "what is left");
+  equal(sys.readAvailable(reader, into.buffer, 0, 8), 0, "the end");
+  sys.close(reader);
+});
+
 verify(GROUP, "openat2 keeps a path inside its root", () => {
   makeDirectories(at("root/etc"));
   writeText(at("root/etc/name"), "inside");

@@ -87,6 +87,8 @@ export interface BackendContainer {
   /** Writes limits of the container, as files of cgroup v2. */
   update(cgroup: Readonly<Record<string, string>>): Promise<void>;
   stats(): Promise<CgroupStats>;
+  /** Numbers of the processes that its own processes have started. They mean nothing on the host. */
+  children(): Promise<readonly number[]>;
   /** Stops every process, or lets them go on. */
   pause(paused: boolean): Promise<void>;
   /** Forgets a process that was started and has ended. */

@@ -10,9 +10,10 @@ export interface SeccompArgument {
   readonly index: number;
   /** `SCMP_CMP_…`. */
   readonly op: string;
-  readonly value: number;
+  /** 64 bits. */
+  readonly value: bigint;
   /** The second operand of SCMP_CMP_MASKED_EQ. */
-  readonly valueTwo: number;
+  readonly valueTwo: bigint;
 }
 
 /** What happens to these system calls, if all (or with one index twice, any) of the conditions hold. */

@@ -97,7 +97,10 @@ export interface TaskService {
   kill(id: string, execId: string, signal: number, all: boolean, origin?: TaskCallOrigin): Promise<void>;
   /** Forgets an ended process; for the init process also unmounts its root before it resolves. */
   delete(id: string, execId: string): Promise<{ pid: number; exitStatus: number; exitedAt: Date }>;
-  /** Init and running execs. At least one until {@link delete}, or a restarted containerd drops the task. */
+  /**
+   * Init, running execs, and what these have started, which has no execId and a number that means nothing on the host. At least
+   * one until {@link delete}, or a restarted containerd drops the task.
+   */
   pids(id: string): Promise<{ readonly pid: number; readonly execId: string }[]>;
   /** Ends the process's standard input. */
   /** What the container uses. */

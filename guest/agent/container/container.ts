@@ -8,7 +8,12 @@ import * as sys from "sys";
 import { poll } from "../../../native/runtime/promises.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
 import type { SandboxInventory } from "../../../src/protocol/guest/inventory.ts";
-import type { ContainerCreate, GuestSeccomp, ProcessExec } from "../../../src/protocol/guest/messages.ts";
+import type {
+  ContainerCreate,
+  GuestSeccomp,
+  PidsResult,
+  ProcessExec,
+} from "../../../src/protocol/guest/messages.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { checkedProcess } from "../process/command.ts";
@@ -161,8 +166,12 @@ export class Container {
     this.execs.delete(execId);
   }
 
-  pids(): number[] {
-    return this.cgroup.pids();
+  pids(): PidsResult {
+    const pids = this.cgroup.pids();
+    const asked = new Set(
+      [this.init, ...this.execs.values(), ...this.starting.values()].map((each) => each?.pid),
+    );
+    return { pids, children: pids.filter((pid) => !asked.has(pid)) };
   }
 
   update(files: Readonly<Record<string, string>>): void {

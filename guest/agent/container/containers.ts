@@ -11,6 +11,7 @@ import type { SandboxInventory } from "../../../src/protocol/guest/inventory.ts"
 import type {
   ContainerCreate,
   PidResult,
+  PidsResult,
   ProcessExec,
   ProcessExited,
   ProcessSignal,
@@ -92,8 +93,8 @@ export class Containers {
     this.entries.delete(id);
   }
 
-  pids(id: string): { pids: number[] } {
-    return { pids: this.container(id).pids() };
+  pids(id: string): PidsResult {
+    return this.container(id).pids();
   }
 
   update(id: string, files: Readonly<Record<string, string>>): void {

@@ -19,10 +19,10 @@ import { Peer } from "../../../src/protocol/wire/peer.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import { findPort } from "./ports.ts";
 
-/** Bytes of one read. The port's driver hands over a page at a time. */
-const READ_BYTES = 32 * 1024;
-/** Reads in one pass of the loop. An edge is not repeated, so the loop is asked to read on in the next pass. */
-const READS_PER_PASS = 16;
+/** What is read at once. The port's driver hands over a page at a time. */
+const READ_BYTES = 64 * 1024;
+/** So often in one pass of the loop. An edge is not repeated, so the loop is asked to read on in the next pass. */
+const READS_PER_PASS = 2;
 /** Far more than the streams' credits and the open requests add up to. While half of it waits, nothing is read. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 const REOPEN_AFTER_MS = 20;
@@ -134,7 +134,7 @@ export class Channel {
         this.choked = true;
         return;
       }
-      const size = sys.read(port.fd, this.buffer.buffer, 0, READ_BYTES);
+      const size = sys.readAvailable(port.fd, this.buffer.buffer, 0, READ_BYTES);
       if (size === -sys.EAGAIN) return;
       if (size <= 0) return this.hungUp();
       this.peer.receive(this.buffer.subarray(0, size));

@@ -11,7 +11,10 @@ import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts"
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const EXECUTE = 1;
 
-/** The path to execute. Throws CommandNotFound or CommandNotExecutable. */
+/**
+ * The path to execute. Throws CommandNotFound or CommandNotExecutable: also where a part of PATH that is not absolute leads to
+ * the command, which Go's LookPath refuses.
+ */
 export function findCommand(name: string, env: readonly string[]): string {
   if (name.includes("/")) {
     const problem = executable(name);
@@ -19,13 +22,21 @@ export function findCommand(name: string, env: readonly string[]): string {
     return name;
   }
   let worst = sys.ENOENT;
-  for (const directory of name === "" ? [] : searchPath(env).split(":")) {
+  const path = searchPath(env);
+  for (const directory of name === "" || path === "" ? [] : path.split(":")) {
     const candidate = `${directory === "" ? "." : directory}/${name}`;
     const problem = executable(candidate);
-    if (problem === 0) return candidate;
+    if (problem === 0) return checkedAbsolute(candidate, name);
     if (problem !== sys.ENOENT && problem !== sys.ENOTDIR) worst = problem;
   }
   throw commandError(name, worst, worst === sys.ENOENT ? "executable file not found in $PATH: " : "");
+}
+
+function checkedAbsolute(path: string, name: string): string {
+  if (path.startsWith("/")) return path;
+  const reason = `PATH leads to ${path}, relative to the working directory`;
+  const remedy = "give the command's whole path, or a PATH of absolute directories";
+  throw blazarError("CommandNotExecutable", "run the command", reason, { subject: name, remedy });
 }
 
 /** The error of execve(2) for a command. */

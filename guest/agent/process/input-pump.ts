@@ -10,6 +10,14 @@ import type { EventLoop, Watch } from "../../../native/runtime/event-loop.ts";
 import type { Peer } from "../../../src/protocol/wire/peer.ts";
 import { StreamReceiver } from "../../../src/protocol/wire/stream.ts";
 
+/**
+ * Size of a pipe that much is written to: it takes a sender's whole credit. A full pipe would wake the agent for each page that the
+ * process reads, and each change between the two costs an emulated processor its TLB.
+ */
+const LARGE_PIPE_BYTES = 256 * 1024;
+/** So many at once are the beginning of more. */
+const MUCH_BYTES = 8 * 1024;
+
 export class InputPump {
   private readonly peer: Peer;
   private readonly stream: number;
@@ -19,6 +27,7 @@ export class InputPump {
   private queue: Uint8Array[] = [];
   private open = true;
   private ended = false;
+  private enlarged = false;
 
   /** `fd` must be non-blocking. */
   constructor(loop: EventLoop, peer: Peer, fd: number, stream: number) {
@@ -59,8 +68,15 @@ export class InputPump {
 
   private write(bytes: Uint8Array): void {
     if (!this.open) return this.receiver.consumed(bytes.length);
+    if (!this.enlarged && bytes.length >= MUCH_BYTES) this.enlarge();
     this.queue.push(bytes.slice());
     if (this.queue.length === 1) this.flush();
+  }
+
+  /** A terminal refuses. */
+  private enlarge(): void {
+    this.enlarged = true;
+    sys.fcntl(this.fd, sys.F_SETPIPE_SZ, LARGE_PIPE_BYTES);
   }
 
   private flush(): void {

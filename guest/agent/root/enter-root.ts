@@ -34,7 +34,7 @@ export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevice
   const points = new MountPoints();
   for (const mount of pending) attach(points, mount);
   // after the mounts: a volume at /etc would cover these files
-  for (const [destination, tree] of files) if (!isInProc(destination)) attachFile(points, destination, tree);
+  for (const [destination, tree] of files) if (!isInProc(destination)) attachTree(points, destination, tree);
   if (!mapped) makeNodes(points, root, hasDevices);
   else bindNodes(points, nodes, hasDevices);
   writeSysctls(root.sysctl);
@@ -108,7 +108,7 @@ function attachTree(points: MountPoints, destination: string, tree: number): voi
   moveTree(tree, point, destination);
 }
 
-/** The same for a file of the sandbox; a root that cannot have the mount point goes without the file. */
+/** The same for a file that a root goes without if it cannot have the mount point. */
 function attachFile(points: MountPoints, destination: string, tree: number): void {
   const point = points.tryMake(destination, false);
   if (point >= 0) moveTree(tree, point, destination);

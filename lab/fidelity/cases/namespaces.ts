@@ -5,7 +5,7 @@ import { NamespaceMode } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import type { FidelityCase } from "../case.ts";
 import type { ContainerConfig, Handler, PodConfig } from "../handler-pod.ts";
 import { hasPodNetwork, runcFeatures } from "../pod-network.ts";
-import { bind, readonlyBind, VOLUME_IMAGE, withKubelet } from "./volumes.ts";
+import { bind, readonlyBind, VOLUME_IMAGE, withKubelet } from "./volumes/volumes.ts";
 
 type Security = NonNullable<ContainerConfig["linux"]>["securityContext"];
 

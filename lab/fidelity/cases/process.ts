@@ -77,6 +77,26 @@ export const PROCESS_CASES: readonly FidelityCase[] = [
     name: "an exec of a command that is not there",
     run: (pod) => failureOf(pod.during((id) => pod.cri.execSync(id, ["no-such-program"]), "exec sleep 1000")),
   },
+  {
+    name: "a PATH with parts that are not absolute",
+    run: async (pod) => {
+      const outcomes: string[] = [];
+      for (const value of [
+        ".:/bin",
+        "/bin:.",
+        "bin",
+        ":/bin",
+        "/bin:",
+        "",
+        "/nowhere:/bin/",
+        "/etc/passwd:/bin",
+      ]) {
+        const more = { envs: [{ key: "PATH", value }], workingDir: "/bin" };
+        outcomes.push(await failureOf(pod.run(["echo", "found"], more)));
+      }
+      return outcomes.join(", ");
+    },
+  },
   { name: "umask", run: (pod) => pod.run("umask") },
   {
     name: "open files, soft and hard",

@@ -271,8 +271,6 @@ export const TASK_CASES: readonly FidelityCase[] = [
   },
   {
     name: "task: the list of processes has what a container's own have started",
-    explained:
-      "processes that only the guest knows have no number on the host: those of containerd are listed",
     run: (pod) =>
       pod.during(async (id) => {
         await pod.execIn(id, "until pidof sleep; do sleep 0.1; done");

@@ -69,6 +69,20 @@ SYS_FUNCTION(f_read) {
   return sys_result(ctx, count);
 }
 
+/* A device that gives a page at a time costs its reader one call of the engine for all of them. */
+SYS_FUNCTION(f_read_available) {
+  int fd;
+  struct sys_bytes bytes;
+  size_t taken = 0;
+  ssize_t count;
+  SYS_ARGS("fb", &fd, &bytes);
+  do {
+    RETRY(count, read(fd, bytes.data + taken, bytes.length - taken));
+    if (count > 0) taken += (size_t)count;
+  } while (count > 0 && taken < bytes.length);
+  return sys_result(ctx, taken > 0 ? (ssize_t)taken : count);
+}
+
 SYS_FUNCTION(f_write) {
   int fd;
   struct sys_bytes bytes;
@@ -264,6 +278,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("close", 1, f_close),
     JS_CFUNC_DEF("closeRange", 3, f_close_range),
     JS_CFUNC_DEF("read", 4, f_read),
+    JS_CFUNC_DEF("readAvailable", 4, f_read_available),
     JS_CFUNC_DEF("write", 4, f_write),
     JS_CFUNC_DEF("pread", 5, f_pread),
     JS_CFUNC_DEF("pwrite", 5, f_pwrite),

@@ -21,6 +21,11 @@ declare module "sys" {
   export function closeRange(first: number, last: number, flags: number): Result;
   /** read(2) into `buffer[offset, offset + length)`; 0 is the end. EINTR is retried. */
   export function read(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
+  /**
+   * The same again and again, until the room is full, nothing is there or the end has come. If something was read, what the last
+   * read(2) has said comes with the next call.
+   */
+  export function readAvailable(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
   /** write(2) from `buffer[offset, offset + length)`; may be short. EINTR is retried. */
   export function write(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
   /** pread(2). */

@@ -33,7 +33,7 @@ export interface SpecTranslator {
 export interface ContainerMakerPorts {
   readonly containers: ContainerRegistry;
   readonly specs: SpecTranslator;
-  readonly deadlines: Pick<Deadlines, "outputDrain" | "guestKill">;
+  readonly deadlines: Pick<Deadlines, "outputDrain" | "guestKill" | "guestSignal">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -238,6 +238,10 @@ export class Container {
     return await (await this.inside.reach()).stats();
   }
 
+  async children(): Promise<readonly number[]> {
+    return await (await this.inside.reach()).children();
+  }
+
   async closeInput(execId: string): Promise<void> {
     await (await this.inside.reach()).stdio(execId)?.closeInput();
   }

@@ -35,6 +35,11 @@ import type { ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 /** tty_ioctl(2), struct winsize. */
 const MOST_CELLS = 65_535;
 
+/** Beyond all pids of tasks, which are counted from 2^22 on. A guest's own are below that. */
+const FIRST_CHILD_PID = 2 ** 30;
+/** Of a container, in an answer to containerd. */
+const MOST_CHILDREN = 10_000;
+
 type EventBody = TaskEvent extends infer E
   ? E extends TaskEvent
     ? Omit<E, "namespace" | "containerId">
@@ -287,12 +292,23 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     this.publish(container, { type: paused ? "paused" : "resumed" });
   }
 
-  pids(id: string): Promise<{ pid: number; execId: string }[]> {
-    const records = [...this.ports.containers.get(id).processes.values()];
+  async pids(id: string): Promise<{ pid: number; execId: string }[]> {
+    const container = this.ports.containers.get(id);
+    const children = await this.childrenOf(container);
+    const records = [...container.processes.values()];
     const alive = records.filter(
       (record) => record.execId === "" || (record.started && record.exit === undefined),
     );
-    return Promise.resolve(alive.map(({ pid, execId }) => ({ pid, execId })));
+    const own = alive.map(({ pid, execId }) => ({ pid, execId }));
+    return [...own, ...children.map((pid) => ({ pid: FIRST_CHILD_PID + pid, execId: "" }))];
+  }
+
+  /** What only the guest knows. A guest that does not answer as soon as to a signal does not keep the rest. */
+  private async childrenOf(container: Container): Promise<readonly number[]> {
+    const { init, adopted } = container;
+    if (!init.started || init.exit !== undefined || adopted !== undefined) return [];
+    const asked = container.children().catch(() => []);
+    return ((await within(asked, this.ports.deadlines.guestSignal)) ?? []).slice(0, MOST_CHILDREN);
   }
 
   async closeIO(id: string, execId: string): Promise<void> {

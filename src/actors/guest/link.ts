@@ -74,6 +74,9 @@ export interface GuestLinkOptions {
 /** Asked again and again by kubelet, also of a pod that does nothing. */
 const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids"]);
 
+/** They wait for no request that they could depend on, and somebody waits for them who gives the guest up. */
+const URGENT: ReadonlySet<GuestOp> = new Set(["process.signal", "process.abandon", "sandbox.shutdown"]);
+
 /** Events kept for a subscriber that comes late; the agent is told to wait by then. */
 const BUFFERED_EVENTS = 4096;
 /** So long an agent is left alone that has said hello and has not answered. */
@@ -156,6 +159,7 @@ export class GuestLink {
         traffic.received += bytes.length;
         intake.take(() => this.peer.receive(bytes));
       },
+      onDrain: () => this.peer.drained(),
       onClose: (error) => {
         intake.end();
         traffic.heldMs.delete(this.owner.sandboxId);
@@ -165,7 +169,7 @@ export class GuestLink {
     });
     this.peer.attach((frame) => {
       traffic.sent += frame.length;
-      this.link.write(frame);
+      return this.link.write(frame) ? undefined : "wait";
     });
   }
 
@@ -191,7 +195,7 @@ export class GuestLink {
     if (this.lost !== undefined) throw this.lost;
     if (limits.signal?.aborted) throw this.error("Cancelled", `ask for ${op}`, "the caller has given up");
     const span = isTold(op, params) ? this.history.step(`guest ${op}`, chartOf(op, params)) : undefined;
-    const { id, result } = this.peer.request(op, params, partsOf(span, op));
+    const { id, result } = this.peer.request(op, params, partsOf(span, op), URGENT.has(op));
     const overdue = () =>
       this.peer.abandon(
         id,

@@ -205,6 +205,10 @@ export class GuestContainer implements BackendContainer {
     return readCgroupStats((await this.ask("container.stats", { id: this.id })).files);
   }
 
+  async children(): Promise<readonly number[]> {
+    return (await this.ask("container.pids", { id: this.id })).children ?? [];
+  }
+
   async pause(paused: boolean): Promise<void> {
     await this.ask(paused ? "container.pause" : "container.resume", { id: this.id });
   }

@@ -11,6 +11,8 @@ import type { TaskRunner } from "../storage/worker-pool.ts";
 /** The tasks of workers/seccomp.worker.ts. */
 export type SeccompTasks = { readonly compileSeccomp: typeof compileSeccomp };
 
+const withoutBigInts = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
+
 /** A filter takes some 10 KB. */
 const MAX_KEPT = 64;
 
@@ -21,7 +23,7 @@ export class CompiledProfiles implements SeccompCompiler {
   constructor(private readonly workers: TaskRunner<SeccompTasks>) {}
 
   compile(profile: SeccompProfile): Promise<SeccompFilter> {
-    const key = createHash("sha256").update(JSON.stringify(profile)).digest("base64");
+    const key = createHash("sha256").update(JSON.stringify(profile, withoutBigInts)).digest("base64");
     const filter = this.kept.get(key) ?? this.start(key, profile);
     this.kept.delete(key);
     this.kept.set(key, filter);

@@ -10,7 +10,8 @@ import { atMost } from "./limits.ts";
 import { invalidSpec, isEmpty, readSpec, unsupportedSpec } from "./schema.ts";
 
 const texts = z.nullish(z.array(z.string()));
-const number = z.number().check(z.gte(0));
+/** 64 bits; text where a number would be rounded. */
+const operand = z.nullish(z.union([z.number().check(z.gte(0)), z.string().check(z.regex(/^[0-9]{1,20}$/))]));
 
 const seccompSchema = z.object({
   defaultAction: z.nullish(z.string()),
@@ -28,8 +29,8 @@ const seccompSchema = z.object({
           z.array(
             z.object({
               index: z.nullish(z.int().check(z.gte(0), z.lte(5))),
-              value: z.nullish(number),
-              valueTwo: z.nullish(number),
+              value: operand,
+              valueTwo: operand,
               op: z.nullish(z.string()),
             }),
           ),
@@ -58,11 +59,13 @@ const FLAGS: ReadonlyMap<string, number> = new Map([
   ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 0],
 ]);
 const MAX_RULES = 4096;
+const MOST_OPERAND = 2n ** 64n - 1n;
 
-/** Undefined: unconfined. @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
+/** Undefined: unconfined, as runc takes a profile without default action and system calls. @throws BlazarError `InvalidSpec`, `UnsupportedSpec` */
 export function readSeccomp(value: unknown): SeccompProfile | undefined {
   if (isEmpty(value)) return undefined;
   const given = readSpec(seccompSchema, value, FIELD);
+  if (isEmpty(given.defaultAction) && isEmpty(given.syscalls)) return undefined;
   if (!isEmpty(given.listenerPath))
     throw unsupportedSpec(`${FIELD}.listenerPath`, "a listener on the host cannot decide for a guest");
   return {
@@ -91,11 +94,18 @@ function readRule({ names, action: asked, errnoRet, args }: Syscall, index: numb
 function readArgument({ index, value, valueTwo, op }: Argument, field: string): SeccompArgument {
   if (op === undefined || op === null || !OPERATORS.has(op))
     throw invalidSpec(`${field}.op`, `"${op ?? ""}" is not a comparison`);
-  for (const [name, operand] of Object.entries({ value, valueTwo })) {
-    if (operand !== undefined && operand !== null && !Number.isSafeInteger(operand))
-      throw invalidSpec(`${field}.${name}`, `${operand} is not an integer below 2^53`);
-  }
-  return { index: index ?? 0, op, value: value ?? 0, valueTwo: valueTwo ?? 0 };
+  return {
+    ...{ index: index ?? 0, op },
+    value: readOperand(value, `${field}.value`),
+    valueTwo: readOperand(valueTwo, `${field}.valueTwo`),
+  };
+}
+
+function readOperand(value: Argument["value"], field: string): bigint {
+  const isExact = typeof value !== "number" || Number.isSafeInteger(value);
+  const read = isExact ? BigInt(value ?? 0) : undefined;
+  if (read !== undefined && read <= MOST_OPERAND) return read;
+  throw invalidSpec(field, `${value} is not an integer of 64 bits`);
 }
 
 function action(name: string | null | undefined, field: string): string {

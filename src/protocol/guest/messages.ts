@@ -301,7 +301,14 @@ export const containerStats = object({ files: record(string) });
 /** A pid in the guest's root PID namespace. */
 export const pidResult = object({ pid: integer(1) });
 export type PidResult = ReturnType<typeof pidResult>;
-export const pidsResult = object({ pids: array(integer(1)) });
+
+export const pidsResult = object({
+  /** All of the container's processes. */
+  pids: array(integer(1)),
+  /** Those of them that the host has not asked for: its own processes have started them. Absent: the agent is older. */
+  children: optional(array(integer(1))),
+});
+export type PidsResult = ReturnType<typeof pidsResult>;
 
 /** Event `process.exited`: comes after all of the process's output has been handed over for sending. */
 export const processExited = object({

@@ -15,7 +15,7 @@ import { HelloSearch } from "./hello-search.ts";
 import { isRecord, parseJson } from "./json.ts";
 import type { PeerOptions } from "./peer-options.ts";
 import { RequestAnswers } from "./request-answers.ts";
-import { RequestParts, requestFrames } from "./request-parts.ts";
+import { RequestParts, RequestSender, requestFrames } from "./request-parts.ts";
 import { type RequestStep, readSteps } from "./request-steps.ts";
 import { type StreamHandler, StreamTable } from "./stream-table.ts";
 
@@ -29,6 +29,7 @@ export type { StreamHandler };
 
 interface PendingRequest {
   readonly frames: readonly Uint8Array[];
+  readonly urgent: boolean;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: BlazarError) => void;
   readonly onSteps: ((steps: readonly RequestStep[]) => void) | undefined;
@@ -36,7 +37,7 @@ interface PendingRequest {
 
 export class Peer {
   private readonly decoder: FrameDecoder;
-  private transport: ((frame: Uint8Array) => void) | undefined;
+  private transport: ((frame: Uint8Array) => unknown) | undefined;
   private greeted = false;
   private peerSession = "";
   /** While the other end's hello is looked for. */
@@ -53,6 +54,7 @@ export class Peer {
   private eventsHandled = 0;
   private readonly streams: StreamTable;
   private readonly parts: RequestParts;
+  private readonly sender = new RequestSender((frame) => this.transport?.(frame));
   private readonly answered: RequestAnswers;
 
   constructor(private readonly options: PeerOptions) {
@@ -68,8 +70,11 @@ export class Peer {
     return this.greeted;
   }
 
-  /** A transport is there: sends the hello. Everything else waits for the peer's hello. */
-  attach(transport: (frame: Uint8Array) => void): void {
+  /**
+   * A transport is there: sends the hello. Everything else waits for the peer's hello. If the transport says `wait`, further requests
+   * do so until {@link drained}; what is bounded by itself does not, such as streams by their credit.
+   */
+  attach(transport: (frame: Uint8Array) => unknown): void {
     this.detach();
     this.transport = transport;
     const { beginning, text } = this.options;
@@ -77,6 +82,11 @@ export class Peer {
     this.search =
       beginning === undefined ? undefined : new HelloSearch(text, this.nonce ?? "", beginning.onUnanswered);
     this.sendHello();
+  }
+
+  /** The transport takes more again. */
+  drained(): void {
+    this.sender.drained();
   }
 
   /** Says hello once more, to an other end that has not answered. */
@@ -106,6 +116,7 @@ export class Peer {
     this.greeted = false;
     this.answers = undefined;
     this.parts.reset();
+    this.sender.reset();
     this.decoder.reset();
     this.streams.detached();
   }
@@ -118,9 +129,7 @@ export class Peer {
 
   /** Whoever was asked is gone: fails every open request. */
   failRequests(error: BlazarError): void {
-    const open = [...this.pending.values()];
-    this.pending.clear();
-    for (const request of open) request.reject(error);
+    for (const id of [...this.pending.keys()]) this.abandon(id, error);
   }
 
   /** Feeds bytes from the transport. A {@link Beginning}'s mark is looked for at the start of a chunk. */
@@ -158,19 +167,21 @@ export class Peer {
   /**
    * Sends a request; it survives reconnects. `id` is for {@link abandon}.
    * @param onSteps is told, before the answer, in which steps the other end has answered
+   * @param urgent it may be sent ahead of requests that wait for the transport
    */
   request(
     op: string,
     params: unknown,
     onSteps?: (steps: readonly RequestStep[]) => void,
+    urgent = false,
   ): { id: number; result: Promise<unknown> } {
     const id = this.nextRequest++;
     const message = onSteps === undefined ? { op, params } : { op, params, steps: true };
     const frames = requestFrames(id, this.options.text.encode(JSON.stringify(message)));
     const result = new Promise<unknown>((resolve, reject) => {
-      this.pending.set(id, { frames, resolve, reject, onSteps });
+      this.pending.set(id, { frames, urgent, resolve, reject, onSteps });
     });
-    for (const frame of frames) this.send(frame);
+    if (this.greeted) this.sender.add(id, frames, urgent);
     return { id, result };
   }
 
@@ -178,6 +189,7 @@ export class Peer {
   abandon(id: number, error: BlazarError): void {
     const request = this.pending.get(id);
     this.pending.delete(id);
+    this.sender.withdraw(id);
     request?.reject(error);
   }
 
@@ -278,7 +290,8 @@ export class Peer {
     this.greeted = true;
     this.options.onHello(hello, sameSession);
     this.eventsAcknowledged(hello.eventsHandled);
-    for (const { frames } of this.pending.values()) for (const frame of frames) this.send(frame);
+    this.sender.forgetWaiting();
+    for (const [id, { frames, urgent }] of this.pending) this.sender.add(id, frames, urgent);
     for (const event of this.events.values()) this.send(event);
     this.streams.attached();
   }

@@ -1,5 +1,6 @@
 /**
- * Requests that are too long for one frame: cut into parts by the sender, put together by the receiver.
+ * Requests that are too long for one frame: cut into parts by the sender, put together by the receiver. And requests that are too
+ * many for the link: they wait their turn.
  *
  * The last bytes are the payload of a frame `Request`, all others come before it as `RequestPart` with the same id
  * (frame.ts). A receiver holds one unfinished request, and no more bytes of it than it allows.
@@ -17,6 +18,67 @@ export function requestFrames(id: number, payload: Uint8Array): Uint8Array[] {
   }
   frames.push(encodeFrame(FrameType.Request, 0, id, payload.subarray(offset)));
   return frames;
+}
+
+interface Outgoing {
+  readonly id: number;
+  readonly frames: readonly Uint8Array[];
+  readonly urgent: boolean;
+  /** Index of the frame to send next. */
+  next: number;
+}
+
+/**
+ * Sends requests no faster than the link takes them: callers decide how many there are, and how long. They keep their order; only an
+ * urgent one goes ahead of those that are not begun.
+ */
+export class RequestSender {
+  private readonly waiting: Outgoing[] = [];
+  /** Has been sent in part. */
+  private begun: Outgoing | undefined;
+  private jammed = false;
+
+  /** @param send says `wait` if the link has enough, until {@link drained} */
+  constructor(private readonly send: (frame: Uint8Array) => unknown) {}
+
+  add(id: number, frames: readonly Uint8Array[], urgent: boolean): void {
+    const at = urgent ? this.waiting.findIndex((each) => !each.urgent) : -1;
+    this.waiting.splice(at < 0 ? this.waiting.length : at, 0, { id, frames, urgent, next: 0 });
+    this.flush();
+  }
+
+  /** Nobody waits for it any more: it is not sent, unless it has been begun. */
+  withdraw(id: number): void {
+    const at = this.waiting.findIndex((each) => each.id === id);
+    if (at >= 0) this.waiting.splice(at, 1);
+  }
+
+  drained(): void {
+    this.jammed = false;
+    this.flush();
+  }
+
+  /** What waits will be added again. The rest of what is begun goes on first, or the other end could not tell its parts. */
+  forgetWaiting(): void {
+    this.waiting.length = 0;
+  }
+
+  /** The link is gone, and what was on it. */
+  reset(): void {
+    this.forgetWaiting();
+    this.begun = undefined;
+    this.jammed = false;
+  }
+
+  private flush(): void {
+    while (!this.jammed) {
+      const current = this.begun ?? this.waiting.shift();
+      const frame = current?.frames[current.next++];
+      if (current === undefined || frame === undefined) return;
+      this.begun = current.next < current.frames.length ? current : undefined;
+      this.jammed = this.send(frame) === "wait";
+    }
+  }
 }
 
 export class RequestParts {

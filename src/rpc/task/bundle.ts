@@ -9,6 +9,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { parseExactly } from "./exact-json.ts";
 
 const SANDBOX_FILE = "sandbox";
 const SPEC_FILE = "config.json";
@@ -17,7 +18,7 @@ const SANDBOX_ANNOTATION = "io.kubernetes.cri.sandbox-id";
 export interface Bundle {
   /** Undefined if neither the bundle nor the spec names one. */
   readonly sandboxId: string | undefined;
-  /** config.json, parsed. */
+  /** config.json, parsed. Integers of its seccomp profile that a number would round are strings of digits. */
   readonly spec: unknown;
 }
 
@@ -38,10 +39,23 @@ function readSandboxFile(directory: string): string | undefined {
 function readSpec(directory: string): unknown {
   const file = path.join(directory, SPEC_FILE);
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as unknown;
+    return withExactSeccomp(readFileSync(file, "utf8"));
   } catch (cause) {
     throw blazarError("InvalidSpec", "read the container's spec", reasonOf(cause), { subject: file, cause });
   }
+}
+
+/** Masks of a profile are compared bit by bit; elsewhere only the size of such a number matters. */
+function withExactSeccomp(text: string): unknown {
+  const spec = JSON.parse(text) as { readonly linux?: { readonly seccomp?: unknown } } | null;
+  if (spec?.linux?.seccomp === undefined || !hasRounded(spec.linux.seccomp)) return spec;
+  const exact = parseExactly(text) as { readonly linux: { readonly seccomp: unknown } };
+  return { ...spec, linux: { ...spec.linux, seccomp: exact.linux.seccomp } };
+}
+
+function hasRounded(value: unknown): boolean {
+  if (typeof value === "number") return !Number.isSafeInteger(value);
+  return typeof value === "object" && value !== null && Object.values(value).some(hasRounded);
 }
 
 function annotatedSandbox(spec: unknown): string | undefined {

@@ -12,8 +12,8 @@ const LIBRARY = "libseccomp.so.2";
 export interface Comparison {
   readonly arg: number;
   readonly op: number;
-  readonly a: number;
-  readonly b: number;
+  readonly a: bigint;
+  readonly b: bigint;
 }
 
 /** A filter under construction; null where there is none. */

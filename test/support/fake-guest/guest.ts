@@ -91,6 +91,8 @@ type Handlers = { [Op in GuestOp]: (params: GuestParams<Op>) => GuestResult<Op> 
 export class FakeGuest {
   readonly faults: GuestFaults;
   readonly containers = new Map<string, FakeContainer>();
+  /** What processes of containers have started, by the container's id. */
+  readonly children = new Map<string, number[]>();
   /** Processes in the guest itself, by exec id. */
   readonly shells = new Map<string, FakeProcess>();
   /** Requests in the order of their arrival. */
@@ -318,6 +320,7 @@ export class FakeGuest {
       pids: processes(this.container(id))
         .filter((process) => process.state !== "exited")
         .map(({ pid }) => pid),
+      children: this.children.get(id) ?? [],
     }),
     "container.update": ({ id, cgroup }) => {
       Object.assign(this.container(id).create.cgroup, cgroup);

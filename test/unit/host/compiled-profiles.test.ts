@@ -83,10 +83,10 @@ describe("a seccomp profile", () => {
   });
 
   test("looks at arguments", async () => {
-    const equal = (value: number) => ({ index: 0, op: "SCMP_CMP_EQ", value, valueTwo: 0 });
-    const masked = { index: 0, op: "SCMP_CMP_MASKED_EQ", value: 0x7e02_0000, valueTwo: 0 };
+    const equal = (value: bigint) => ({ index: 0, op: "SCMP_CMP_EQ", value, valueTwo: 0n });
+    const masked = { index: 0, op: "SCMP_CMP_MASKED_EQ", value: 0x7e02_0000n, valueTwo: 0n };
     const given = profile([
-      rule(["personality"], { args: [equal(0), equal(8)] }),
+      rule(["personality"], { args: [equal(0n), equal(8n)] }),
       rule(["clone"], { args: [masked] }),
     ]);
     const personality = (value: bigint) => answer(given, { number: CALLS.personality, arguments: [value] });
@@ -97,6 +97,20 @@ describe("a seccomp profile", () => {
     ]);
     expect(await answer(given, { number: CALLS.clone, arguments: [0x11n] })).toBe(ALLOW);
     expect(await answer(given, { number: CALLS.clone, arguments: [0x1000_0000n] })).toBe(EPERM);
+  });
+
+  test("looks at all 64 bits of an argument", async () => {
+    const high = {
+      index: 1,
+      op: "SCMP_CMP_MASKED_EQ",
+      value: 0xffff_ffff_0000_0001n,
+      valueTwo: 0x8000_0000_0000_0001n,
+    };
+    const given = profile([rule(["read"], { args: [high] })]);
+    const read = (second: bigint) => answer(given, { number: CALLS.read, arguments: [0n, second] });
+    expect(await read(0x8000_0000_1234_5671n)).toBe(ALLOW);
+    expect(await read(0x8000_0000_1234_5670n)).toBe(EPERM);
+    expect(await read(0x8000_0001_1234_5671n)).toBe(EPERM);
   });
 
   test("is compiled once", async () => {

@@ -3,7 +3,8 @@ import { readSeccomp } from "../../../src/oci/spec/seccomp.ts";
 
 describe("a seccomp profile of a spec", () => {
   test("that is absent or empty filters nothing", () => {
-    expect([undefined, null, {}].map(readSeccomp)).toEqual([undefined, undefined, undefined]);
+    const without = [undefined, null, {}, { defaultAction: "" }, { syscalls: [], flags: ["X"] }];
+    expect(without.map(readSeccomp)).toEqual(without.map(() => undefined));
   });
 
   test("keeps names, numbers and flags", () => {
@@ -33,16 +34,24 @@ describe("a seccomp profile of a spec", () => {
           names: ["personality"],
           action: "SCMP_ACT_ERRNO",
           errnoRet: 1,
-          args: [{ index: 0, op: "SCMP_CMP_EQ", value: 4_294_967_295, valueTwo: 0 }],
+          args: [{ index: 0, op: "SCMP_CMP_EQ", value: 4_294_967_295n, valueTwo: 0n }],
         },
       ],
     });
   });
 
+  test("has operands of 64 bits, as text where a number would be rounded", () => {
+    const args = [
+      { index: 0, op: "SCMP_CMP_MASKED_EQ", value: "18446744073709551615", valueTwo: 2 ** 53 - 1 },
+    ];
+    const read = readSeccomp(syscalls({ names: ["read"], action: "SCMP_ACT_LOG", args }));
+    expect(read?.rules[0]?.args[0]).toMatchObject({ value: 2n ** 64n - 1n, valueTwo: 2n ** 53n - 1n });
+  });
+
   const syscalls = (syscall: object) => ({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [syscall] });
   test.each<[unknown, string]>([
     [{ defaultAction: "DENY" }, 'linux.seccomp.defaultAction): "DENY" is not an action'],
-    [{ syscalls: [] }, "linux.seccomp.defaultAction"],
+    [{ syscalls: [{ names: ["read"], action: "SCMP_ACT_ALLOW" }] }, "linux.seccomp.defaultAction"],
     [{ defaultAction: "SCMP_ACT_ALLOW", flags: ["X"] }, 'linux.seccomp.flags[0]): "X"'],
     [{ defaultAction: "SCMP_ACT_ALLOW", architectures: ["x86"] }, 'linux.seccomp.architectures[0]): "x86"'],
     [{ defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/run/s" }, "linux.seccomp.listenerPath"],
@@ -59,6 +68,14 @@ describe("a seccomp profile of a spec", () => {
     [
       syscalls({ names: ["a"], action: "SCMP_ACT_LOG", args: [{ op: "SCMP_CMP_EQ", value: 2 ** 60 }] }),
       "linux.seccomp.syscalls[0].args[0].value",
+    ],
+    [
+      syscalls({
+        names: ["a"],
+        action: "SCMP_ACT_LOG",
+        args: [{ op: "SCMP_CMP_EQ", valueTwo: "18446744073709551616" }],
+      }),
+      "linux.seccomp.syscalls[0].args[0].valueTwo",
     ],
   ])("%j is refused by the name of the field", (value, message) => {
     expect(() => readSeccomp(value)).toThrow(message);

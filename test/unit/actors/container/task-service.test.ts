@@ -267,6 +267,25 @@ describe("a running container", () => {
     await end();
   });
 
+  it("tells what its processes have started, and does without if the guest does not say it", async () => {
+    const { tasks, guest, end } = await running();
+    guest.children.set("c1", [7, 9]);
+    const [init, ...children] = await tasks.pids("c1");
+    expect(init).toEqual({ pid: tasks.state("c1", "").pid, execId: "" });
+    expect(children).toEqual([7, 9].map((pid) => ({ pid: 2 ** 30 + pid, execId: "" })));
+    guest.faults.hangs = new Set(["container.pids"]);
+    vi.useFakeTimers();
+    try {
+      const asked = tasks.pids("c1");
+      await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.guestSignal);
+      expect(await asked).toEqual([init]);
+    } finally {
+      vi.useRealTimers();
+    }
+    guest.faults.hangs = new Set();
+    await end();
+  });
+
   it("takes other limits, and refuses what is none before the guest hears of it", async () => {
     const { tasks, guest, end } = await running();
     await tasks.update("c1", { memory: { limit: 4096 }, cpu: { quota: 50_000, period: 100_000 } });

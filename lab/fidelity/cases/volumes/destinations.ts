@@ -1,8 +1,8 @@
 /** Cases: where in a container volumes are mounted: odd paths, links of the image, volumes in volumes. */
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { FidelityCase } from "../case.ts";
-import { failureOf, type HandlerPod } from "../handler-pod.ts";
+import type { FidelityCase } from "../../case.ts";
+import { failureOf, type HandlerPod } from "../../handler-pod.ts";
 import { bind, readonlyBind, withKubelet } from "./volumes.ts";
 
 /** An image with links that lead to something, to nothing, and in a ring. */
@@ -84,6 +84,25 @@ export const DESTINATION_CASES: readonly FidelityCase[] = [
         mounts: [bind(directory, "/etc")],
       });
       return `${said} ${(await readdir(directory)).sort().join(" ")}`;
+    }),
+  },
+  {
+    name: "destination: a read-only volume at /etc that lacks the pod's files",
+    run: withKubelet(async (pod, kubelet) => {
+      const { directory } = await kubelet.projected("configmap", "etc", {
+        passwd: "root:x:0:0::/:/bin/sh\n",
+      });
+      return failureOf(pod.run("true", { mounts: [readonlyBind(directory, "/etc")] }));
+    }),
+  },
+  {
+    name: "destination: a read-only volume at /etc that has places for the pod's files",
+    run: withKubelet(async (pod, kubelet) => {
+      const directory = await kubelet.elsewhere("etc");
+      for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(directory, name), "");
+      const script =
+        "ls /etc; [ -s /etc/hosts ] && [ -s /etc/hostname ] && [ -s /etc/resolv.conf ] && echo filled";
+      return pod.run(script, { mounts: [readonlyBind(directory, "/etc")] });
     }),
   },
   {

@@ -2,11 +2,11 @@
 import { chmod, chown, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { MountPropagation } from "../../../src/rpc/generated/runtime/v1/cri.ts";
-import { runProgram } from "../../host/program.ts";
-import { until } from "../../host/until.ts";
-import type { FidelityCase } from "../case.ts";
-import { failureOf } from "../handler-pod.ts";
+import { MountPropagation } from "../../../../src/rpc/generated/runtime/v1/cri.ts";
+import { runProgram } from "../../../host/program.ts";
+import { until } from "../../../host/until.ts";
+import type { FidelityCase } from "../../case.ts";
+import { failureOf } from "../../handler-pod.ts";
 import { bind, readonlyBind, withKubelet } from "./volumes.ts";
 
 /** Type, mode and owner of a file of the host's. */

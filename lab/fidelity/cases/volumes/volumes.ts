@@ -1,10 +1,10 @@
 /** Cases: what a kubelet binds into containers, and what they see of it. Those of shared files are in shares.ts. */
 import { readFile } from "node:fs/promises";
-import { MountPropagation } from "../../../src/rpc/generated/runtime/v1/cri.ts";
-import { until } from "../../host/until.ts";
-import { PodDirectory } from "../../kubelet/pod-directory.ts";
-import type { FidelityCase } from "../case.ts";
-import { type ContainerConfig, failureOf, type HandlerPod } from "../handler-pod.ts";
+import { MountPropagation } from "../../../../src/rpc/generated/runtime/v1/cri.ts";
+import { until } from "../../../host/until.ts";
+import { PodDirectory } from "../../../kubelet/pod-directory.ts";
+import type { FidelityCase } from "../../case.ts";
+import { type ContainerConfig, failureOf, type HandlerPod } from "../../handler-pod.ts";
 
 /** An image with a VOLUME. */
 export const VOLUME_IMAGE = "localhost/blazar/fidelity-volume:latest";
