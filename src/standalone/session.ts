@@ -34,6 +34,7 @@ const noCgroups: Cgroups = {
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),
   enter: () => Promise.resolve(),
+  limitCpu: () => Promise.resolve(),
   remove: () => Promise.resolve(),
 };
 

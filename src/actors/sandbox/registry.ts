@@ -11,6 +11,7 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HistorySubject, OwnHistory } from "../../contracts/history.ts";
 import type {
+  PodLimits,
   SandboxPhase,
   SandboxPlatform,
   SandboxService,
@@ -216,6 +217,16 @@ export class SandboxRegistry implements SandboxService {
     // a container that comes or goes meanwhile uses nothing
     const all = await Promise.allSettled(this.ports.containers.of(id).map((container) => container.stats()));
     return sumOfStats(all.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
+  }
+
+  async resize(id: string, limits: PodLimits): Promise<void> {
+    const { sandbox, actor } = this.entry(id);
+    await sandbox.adopted;
+    const snapshot = actor.getSnapshot();
+    if (!snapshot.matches("ready"))
+      throw blazarError("SandboxNotReady", "resize the pod", `it is ${phaseOf(snapshot)}`, { subject: id });
+    await sandbox.resize(limits);
+    sandbox.logger.info({ limits }, "the pod's limits have changed");
   }
 
   async shutdown(id: string): Promise<void> {

@@ -11,7 +11,7 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { PodLimits, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
 import { type Deferred, deferred, withDeadline, within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
@@ -22,6 +22,7 @@ import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal.ts";
 import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
+import { promised } from "./promised.ts";
 
 /** What making a sandbox needs of the host. */
 export interface SandboxPorts extends HeldResourcesPorts {
@@ -58,6 +59,10 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   private reaching: { readonly facts: LeftSandbox["facts"]; readonly over: Deferred<void> } | undefined;
   /** What {@link finish} waits for. */
   private finishStep = "";
+  /** The spec with the limits that hold now. */
+  private promised: SandboxSpec;
+  /** Changes of limits come one after the other. */
+  private resized: Promise<void> = Promise.resolve();
 
   /** @param left undefined: it is new */
   constructor(
@@ -66,6 +71,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     left?: Pick<LeftSandbox, "journal" | "facts">,
   ) {
     this.id = spec.id;
+    this.promised = spec;
     this.directory = join(ports.stateDirectory, "sandboxes", spec.id);
     this.logger = ports.logger.child({ sandbox: spec.id });
     this.resources = new HeldResources(spec.id, ports, this.logger);
@@ -96,6 +102,18 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const prepared = this.provisioning.track(() => this.backend.prepare(signal));
     const made = this.provisioning.track(() => provisions.during(signal, () => this.makeResources(signal)));
     await Promise.all([prepared, made]);
+  }
+
+  /** Changes the limits of all containers together; a later daemon knows them when it resolves. */
+  resize(limits: PodLimits): Promise<void> {
+    this.resized = this.resized.catch(() => undefined).then(() => this.resizeSteps(limits));
+    return this.resized;
+  }
+
+  private async resizeSteps(limits: PodLimits): Promise<void> {
+    await this.backend.resize(limits, this.promised);
+    this.promised = promised(this.promised, limits);
+    await this.resources.fact("sandbox", this.promised);
   }
 
   /** Kills what runs, and lets the last output reach its FIFO. */

@@ -7,6 +7,7 @@
 import { sumOfStats } from "../../../src/actors/sandbox/pod-stats.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
+  PodLimits,
   SandboxPlatform,
   SandboxService,
   SandboxSpec,
@@ -29,6 +30,7 @@ interface FakeSandbox {
 export class FakeSandboxService implements SandboxService {
   readonly created: SandboxSpec[] = [];
   readonly stopTimeouts: number[] = [];
+  readonly resized: { id: string; limits: PodLimits }[] = [];
   /** What {@link stats} tells. */
   used: CgroupStats = sumOfStats([]);
   readonly createdAt = new Date("2024-05-06T07:08:09.123Z");
@@ -103,6 +105,12 @@ export class FakeSandboxService implements SandboxService {
     this.maybeFail("stats");
     this.get(id);
     return this.used;
+  }
+
+  async resize(id: string, limits: PodLimits): Promise<void> {
+    this.maybeFail("resize");
+    this.get(id);
+    this.resized.push({ id, limits });
   }
 
   async shutdown(id: string): Promise<void> {

@@ -51,6 +51,63 @@ describe("the groups of several daemons", () => {
   });
 });
 
+describe("a limit of processor time", () => {
+  const LIMIT = { quota: 150_000, period: 50_000 };
+  const read = (file: string) => readFileSync(path.join(base, file), "utf8");
+
+  /** The group of a sandbox in its parent's, with the files that the kernel has. */
+  async function limited(cgroups: HostCgroups, files: Record<string, string>) {
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    await cgroups.make(directories);
+    for (const [file, text] of Object.entries(files)) writeFileSync(path.join(base, file), text);
+    return procs.map((file) => path.dirname(file));
+  }
+
+  test("is a quota and its period in v1, where there is a controller for it, and can be taken away", async () => {
+    const cgroups = mounted(V1);
+    const own = "cpu,cpuacct/pod/s1/cpu.cfs";
+    const groups = await limited(cgroups, {
+      "cpu,cpuacct/pod/cpu.cfs_quota_us": "-1\n",
+      [`${own}_quota_us`]: "-1\n",
+    });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect([read(`${own}_quota_us`), read(`${own}_period_us`)]).toEqual(["150000", "50000"]);
+    await cgroups.limitCpu(groups, undefined);
+    expect(read(`${own}_quota_us`)).toBe("-1");
+    expect(await readdir(path.join(base, "memory/pod/s1"))).toEqual([]);
+  });
+
+  test("is not made in v1 below a group that has one: that one could not be lowered any more", async () => {
+    const cgroups = mounted(V1);
+    const own = "cpu,cpuacct/pod/s1/cpu.cfs_quota_us";
+    const groups = await limited(cgroups, {
+      "cpu,cpuacct/pod/cpu.cfs_quota_us": "200000\n",
+      [own]: "100000\n",
+    });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect(read(own)).toBe("-1");
+  });
+
+  test("is one line in v2", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const groups = await limited(cgroups, { "unified/pod/s1/cpu.max": "max 100000\n" });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect(read("unified/pod/s1/cpu.max")).toBe("150000 50000");
+    await cgroups.limitCpu(groups, undefined);
+    expect(read("unified/pod/s1/cpu.max")).toBe("max 100000");
+  });
+
+  test("that cannot be written is told with the group", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const group = path.join(base, "unified/gone/s1");
+    await expect(cgroups.limitCpu([group], LIMIT)).rejects.toMatchObject({
+      code: "HostResource",
+      message: expect.stringContaining(group),
+    });
+    await cgroups.limitCpu([group], undefined);
+  });
+});
+
 describe("cgroup v1", () => {
   test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {
     const cgroups = mounted(V1);
