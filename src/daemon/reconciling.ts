@@ -5,13 +5,13 @@ import { readClaims } from "../actors/reconcile/claims.ts";
 import { lookAtLeftJournals } from "../actors/reconcile/left-journals.ts";
 import { looksAt } from "../actors/reconcile/looks.ts";
 import { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
-import { lookAtSandboxes } from "../actors/reconcile/sandboxes.ts";
+import { lookAtSandboxes, Strangers } from "../actors/reconcile/sandboxes.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostNodeView } from "../host/node-view.ts";
 import { ownDirectory } from "../host/storage/own-directory.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
@@ -33,7 +33,7 @@ export async function openReconciler(
   logger: Logger,
 ): Promise<Reconciliations> {
   const { daemon, deadlines, storage, vmm } = config;
-  const { journals, resourcePorts: undo, sandboxes, images, workers } = core;
+  const { journals, resourcePorts: undo, sandboxes, stranded, images, workers } = core;
   const now = Date.now;
   const store = new ContainerdSandboxes({
     socket: daemon.containerd_socket,
@@ -56,7 +56,11 @@ export async function openReconciler(
     left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
-  const claims = () => readClaims(journalDirectory(config), journals, false);
+  const strangers = new Strangers({ store, sandboxes, sandboxer: daemon.sandboxer });
+  const claims = async () => {
+    const uncertain = stranded.size > 0 || (await strangers.any());
+    return readClaims(journalDirectory(config), journals, false, uncertain);
+  };
   const reconciler = new Reconciler({
     ...{ looks, claims, undo, deadlines, now },
     logger: logger.child({ component: "reconciler" }),

@@ -73,6 +73,7 @@ export async function wireDaemon(
   const { sandboxes, tasks } = core;
   const details = (id: string) => inspection?.inspection.detailNow(id);
   const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
+  if (inspection !== undefined) inspection.socketTroubles = () => [controller.trouble];
   const dispatcher = new TtrpcDispatcher(
     [createTaskService(tasks, histories, () => `${keeper.pid}`)],
     logger,

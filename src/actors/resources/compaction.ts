@@ -16,6 +16,8 @@ const PART = 128;
 
 export interface Compacted {
   readonly lines: readonly string[];
+  /** Those of them that say what there is. */
+  readonly present: readonly string[];
   readonly history: number;
 }
 
@@ -47,8 +49,22 @@ export async function compact(
     const entry: JournalEntry = { type: "intent", at, ref, resource };
     return JSON.stringify(entry);
   });
-  const all = [...opened, ...unreadable, ...intents, ...facts.values(), ...kept];
-  return { lines: all.map((line) => `${line}\n`), history: kept.length };
+  const present = [...intents, ...facts.values()];
+  return {
+    lines: [...opened, ...unreadable, ...present, ...kept].map(ended),
+    present: [...opened, ...present].map(ended),
+    history: kept.length,
+  };
+}
+
+/** Lines of a journal's text that do not tell of the past, as they are. */
+export function presentLines(text: string): string[] {
+  const lines = text.split("\n").filter((line) => line !== "" && !isOfThePast(line));
+  return lines.map(ended);
+}
+
+function ended(line: string): string {
+  return `${line}\n`;
 }
 
 function takeFact(line: string, facts: Map<string, string>): void {

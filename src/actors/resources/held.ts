@@ -49,6 +49,11 @@ export class HeldResources {
     throw blazarError("Internal", "write the journal", "it is not open", { subject: this.id });
   }
 
+  /** Whether the journal says all. */
+  get isComplete(): boolean {
+    return this.file?.isComplete ?? true;
+  }
+
   open(journal: Journal): void {
     this.file = journal;
   }

@@ -93,6 +93,11 @@ export class JournalFile {
     private readonly torn: boolean,
   ) {}
 
+  /** One that is made by {@link replace}, whatever is there. */
+  static unopened(path: string): JournalFile {
+    return new JournalFile(path, 0, false);
+  }
+
   /** Makes it, mode 0600. Throws if there is one. */
   static async create(path: string): Promise<JournalFile> {
     const journal = new JournalFile(path, 0, false);

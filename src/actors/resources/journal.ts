@@ -7,10 +7,12 @@
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { bootId } from "../../lib/boot-id.ts";
-import { compact } from "./compaction.ts";
-import { JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
+import { monotonicNow } from "../../lib/deadline-timer.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
+import { compact, presentLines } from "./compaction.ts";
+import { HISTORY, JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
+import { JournalCopy } from "./journal-copy.ts";
 import { JournalFile } from "./journal-file.ts";
 import { keepAside } from "./kept-aside.ts";
 import type { HostResource } from "./kinds/kinds.ts";
@@ -73,11 +75,17 @@ export class FileJournal implements Journal {
   private unreadable: readonly string[] = [];
   private mostBytes = MOST_BYTES;
   private mostLines = MOST_LINES;
+  private readonly copy: JournalCopy;
+  /** Lines of the file that the copy has not got yet. */
+  private uncopied: string[] = [];
+  private copyTriedAt = Number.NEGATIVE_INFINITY;
 
   private constructor(
     private readonly file: JournalFile,
     private readonly now: () => number,
-  ) {}
+  ) {
+    this.copy = new JournalCopy(file.path);
+  }
 
   /** Starts a new journal. Throws HostResource if the file exists already or cannot be made; then it leaves none. */
   static async create(path: string, sandboxId: string, now: () => number = Date.now): Promise<FileJournal> {
@@ -179,7 +187,8 @@ export class FileJournal implements Journal {
     await this.queue;
     if (this.owes && this.open.size > 0) await this.flush().catch(() => undefined);
     await this.file.close();
-    if (this.open.size > 0) return;
+    if (this.open.size > 0) return await this.copy.close();
+    await this.copy.remove();
     if (this.unreadable.length > 0) await keepAside(this.file.path);
     else await this.file.remove();
   }
@@ -197,7 +206,7 @@ export class FileJournal implements Journal {
 
   private soon(): Promise<void> {
     this.next ??= this.queue.then(() => this.flush());
-    this.queue = this.next.catch(() => undefined);
+    this.queue = this.next.catch(() => undefined).then(() => this.tendCopy());
     return this.next;
   }
 
@@ -208,8 +217,9 @@ export class FileJournal implements Journal {
     const entries = this.unwritten;
     this.unwritten = [];
     const owed = this.owed();
+    const lines = [...owed, ...entries].map((entry) => `${JSON.stringify(entry)}\n`);
     try {
-      await this.file.append([...owed, ...entries].map((entry) => `${JSON.stringify(entry)}\n`));
+      await this.file.append(lines);
     } catch (error) {
       for (const entry of entries) this.owe(entry);
       this.retryLater();
@@ -217,6 +227,7 @@ export class FileJournal implements Journal {
     }
     this.owedRefs.clear();
     this.owedFacts.clear();
+    this.uncopied.push(...lines.filter((line) => !line.startsWith(HISTORY)));
     if (this.file.bytes > this.mostBytes || this.file.lines > this.mostLines) await this.compact();
   }
 
@@ -258,13 +269,38 @@ export class FileJournal implements Journal {
   /** Within a write, so that no line comes in between. If it fails, the file stays, until it is twice as long. */
   private async compact(): Promise<void> {
     try {
-      const { lines, history } = await compact(await this.file.text(), this.outstanding(), this.unreadable);
+      const { lines, present, history } = await compact(
+        await this.file.text(),
+        this.outstanding(),
+        this.unreadable,
+      );
       await this.file.replace(lines);
       this.historyLines = history;
+      await this.renewCopy(present);
     } catch {
       // it only takes space
     }
     this.mostBytes = Math.max(MOST_BYTES, 2 * this.file.bytes);
     this.mostLines = Math.max(MOST_LINES, 2 * this.file.lines);
+  }
+
+  /** Nobody waits for it but the next write. Never rejects. */
+  private async tendCopy(): Promise<void> {
+    const { copy, uncopied } = this;
+    if (uncopied.length === 0) return;
+    this.uncopied = [];
+    if (!copy.isBehind) return await copy.add(uncopied);
+    const now = monotonicNow();
+    if (now - this.copyTriedAt < RETRY_MS) return;
+    this.copyTriedAt = now;
+    await this.file
+      .text()
+      .then((text) => this.renewCopy(presentLines(text)))
+      .catch(() => undefined);
+  }
+
+  private async renewCopy(present: readonly string[]): Promise<void> {
+    this.uncopied = [];
+    await this.copy.renew(present);
   }
 }

@@ -45,8 +45,12 @@ export function originOf(
   boot: string | undefined,
 ): JournalOrigin {
   if ((content.version ?? 0) > JOURNAL_VERSION) return "another version";
-  const isKnown = content.boot !== undefined && boot !== undefined;
-  return isKnown && content.boot !== boot ? "another boot" : "here";
+  return isOfAnotherBoot(content, boot) ? "another boot" : "here";
+}
+
+/** Whether the host was booted again since, as far as that is known. */
+export function isOfAnotherBoot(content: Pick<JournalContent, "boot">, boot: string | undefined): boolean {
+  return content.boot !== undefined && boot !== undefined && content.boot !== boot;
 }
 
 /** Reads a journal's text. Never throws. */

@@ -9,7 +9,7 @@ import type { GuestShell, GuestShells, ShellListener, ShellRequest } from "../..
 import type { Inspection, LogName, SandboxUsage } from "../../contracts/inspection.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { within } from "../../lib/async.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 import type { SandboxRegistry } from "./registry.ts";
 
 /** How long a guest may take to say what its containers use. */

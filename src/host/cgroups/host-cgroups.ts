@@ -14,7 +14,7 @@ import { BlazarError } from "../../contracts/errors.ts";
 import type { CpuLimit } from "../../contracts/sandbox.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
-import { isAlive, processStat } from "../../lib/processes.ts";
+import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import {
   makeGroup,

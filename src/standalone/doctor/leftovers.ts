@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describeResource } from "../../actors/resources/kinds/kinds.ts";
 import { originOf, readJournal } from "../../actors/resources/read-journal.ts";
 import type { Difference, Reconciliation } from "../../contracts/reconcile.ts";
-import { bootId } from "../../lib/boot-id.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import { type Finding, fault, type HostView, note, ok } from "./check.ts";
 
 const NAME = "leftovers";

@@ -7,7 +7,7 @@ import { JOURNAL_VERSION } from "../../../../src/actors/resources/entries.ts";
 import { FileJournal } from "../../../../src/actors/resources/journal.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { historyOf, originOf, readJournal } from "../../../../src/actors/resources/read-journal.ts";
-import { bootId } from "../../../../src/lib/boot-id.ts";
+import { bootId } from "../../../../src/lib/processes/boot-id.ts";
 import { replayJournal } from "../../../../src/observe/replay/replay.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 

@@ -28,8 +28,10 @@ export function world(options: FakeVmmOptions = {}) {
   const hub = pods.histories;
   const troubles = new Map<number, string>();
   const processTrouble = async (pid: number) => troubles.get(pid);
+  const parts = { troubles: [] as string[], look: async () => undefined };
   const inspection = new DaemonInspection({
     hub,
+    parts,
     shortages: new Shortages({ "daemon.state_directory": "/state" }, () => Date.now(), host),
     looks: new SandboxLooks(pods.sandboxes, { now: Date.now, processTrouble }),
     daemon: () => ({
@@ -39,5 +41,5 @@ export function world(options: FakeVmmOptions = {}) {
     processTrouble,
     ...{ stuckFactor: 5, stuckLeastMs: 10_000, logger: pods.memory.logger },
   });
-  return { ...pods, host, hub, inspection, troubles };
+  return { ...pods, host, hub, inspection, troubles, parts };
 }
