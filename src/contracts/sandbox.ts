@@ -128,10 +128,10 @@ export interface SandboxService {
   wait(id: string, signal: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
   status(id: string): SandboxStatus;
   /**
-   * What the pod's containers use together, as the guest counts it. The VMM is not in it.
+   * What the sandbox takes of the host, as its own control group counts it: the VMM, with what its guest uses, and what serves it.
    * @throws BlazarError `SandboxNotReady`
    */
-  stats(id: string): Promise<CgroupStats>;
+  usage(id: string): Promise<CgroupStats>;
   /**
    * Changes the limits of a pod that runs: of its group in the guest, and of its VMM's on the host.
    * @throws BlazarError `SandboxNotReady`, `ResourceExhausted` if its VM cannot hold them or its containers use more: then nothing

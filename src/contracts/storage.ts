@@ -152,6 +152,8 @@ export interface Cgroups {
    * is left alone in v1: there the parent could not be lowered any more.
    */
   limitCpu(directories: readonly string[], cpu: CpuLimit | undefined): Promise<void>;
+  /** What runs in these groups of one sandbox uses, as files of v2. Of a group that is gone there is nothing. */
+  usage(directories: readonly string[]): Promise<Readonly<Record<string, string>>>;
   /**
    * Whether the kernel has killed a process of these groups for want of memory: which group, and whose limit it was if there is
    * one. Undefined = it has not, or nobody can tell.

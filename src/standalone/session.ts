@@ -35,6 +35,7 @@ const noCgroups: Cgroups = {
   make: () => Promise.resolve(),
   enter: () => Promise.resolve(),
   limitCpu: () => Promise.resolve(),
+  usage: () => Promise.resolve({}),
   remove: () => Promise.resolve(),
 };
 

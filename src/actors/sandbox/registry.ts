@@ -214,6 +214,15 @@ export class SandboxRegistry implements SandboxService {
     };
   }
 
+  async usage(id: string): Promise<CgroupStats> {
+    const { sandbox, actor } = this.entry(id);
+    const phase = phaseOf(actor.getSnapshot());
+    if (phase !== "ready")
+      throw blazarError("SandboxNotReady", "read what the pod uses", `it is ${phase}`, { subject: id });
+    return await sandbox.usage();
+  }
+
+  /** What the pod's containers use together, as the guest counts it. The VMM is not in it. */
   async stats(id: string): Promise<CgroupStats> {
     const phase = phaseOf(this.entry(id).actor.getSnapshot());
     if (phase !== "ready")

@@ -32,6 +32,7 @@ import {
   OWN_GROUP,
   readHierarchies,
 } from "./hierarchies.ts";
+import { readUsage } from "./usage.ts";
 
 export interface HostCgroupsOptions {
   /** A file like /proc/self/mountinfo. */
@@ -144,6 +145,11 @@ export class HostCgroups implements Cgroups {
         }
       }
     });
+  }
+
+  async usage(directories: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const read = directories.map((directory) => readUsage(directory, this.hierarchyOf(directory)));
+    return Object.assign({}, ...(await Promise.all(read))) as Record<string, string>;
   }
 
   async remove(directories: readonly string[]): Promise<void> {

@@ -113,7 +113,7 @@ export function createControllerService(options: ControllerOptions): ControllerS
       return {};
     }),
     metrics: unary("Metrics", async ({ sandboxId }) => {
-      const data = toMetrics(await sandboxes.stats(sandboxId));
+      const data = toMetrics(await sandboxes.usage(sandboxId));
       return { metrics: { id: sandboxId, timestamp: toTimestamp(new Date()), data } };
     }),
     update: unary("Update", async (request, call) => {

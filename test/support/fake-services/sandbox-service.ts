@@ -31,7 +31,7 @@ export class FakeSandboxService implements SandboxService {
   readonly created: SandboxSpec[] = [];
   readonly stopTimeouts: number[] = [];
   readonly resized: { id: string; limits: PodLimits }[] = [];
-  /** What {@link stats} tells. */
+  /** What {@link usage} tells. */
   used: CgroupStats = sumOfStats([]);
   readonly createdAt = new Date("2024-05-06T07:08:09.123Z");
   private readonly sandboxes = new Map<string, FakeSandbox>();
@@ -101,8 +101,8 @@ export class FakeSandboxService implements SandboxService {
     return this.get(id).status;
   }
 
-  async stats(id: string): Promise<CgroupStats> {
-    this.maybeFail("stats");
+  async usage(id: string): Promise<CgroupStats> {
+    this.maybeFail("usage");
     this.get(id);
     return this.used;
   }

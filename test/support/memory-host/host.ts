@@ -206,6 +206,7 @@ export class MemoryHost {
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
         },
+        usage: async () => ({ "memory.current": "4096", "cpu.stat": "usage_usec 7" }),
         limitCpu: async (directories, cpu) => {
           this.maybeFail("limitCgroup", directories.join(" "));
           for (const each of directories) this.cpuLimits.set(each, cpu);

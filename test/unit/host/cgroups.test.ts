@@ -108,6 +108,41 @@ describe("a limit of processor time", () => {
   });
 });
 
+describe("what a sandbox takes of the host", () => {
+  test("is told in the words of v2, also where the host has v1", async () => {
+    const cgroups = mounted(V1);
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    await cgroups.make(directories);
+    const files = {
+      "cpu,cpuacct/pod/s1/cpuacct.usage": "12345678\n",
+      "memory/pod/s1/memory.usage_in_bytes": "4096\n",
+      "memory/pod/s1/memory.limit_in_bytes": "9223372036854771712\n",
+      "memory/pod/s1/memory.stat": "cache 1\ntotal_cache 2\ntotal_inactive_file 3\nother 4\n",
+    };
+    for (const [file, text] of Object.entries(files)) writeFileSync(path.join(base, file), text);
+    expect(await cgroups.usage(procs.map((file) => path.dirname(file)))).toEqual({
+      "cpu.stat": "usage_usec 12345",
+      "memory.current": "4096",
+      "memory.max": "max",
+      "memory.stat": "file 2\ninactive_file 3",
+    });
+  });
+
+  test("is what v2 says, of those files that its kernel has; and nothing of a group that is gone", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    const groups = procs.map((file) => path.dirname(file));
+    expect(await cgroups.usage(groups)).toEqual({});
+    await cgroups.make(directories);
+    writeFileSync(path.join(base, "unified/pod/s1/memory.current"), "4096\n");
+    writeFileSync(path.join(base, "unified/pod/s1/cpu.stat"), "usage_usec 7\nuser_usec 3\n");
+    expect(await cgroups.usage(groups)).toEqual({
+      "memory.current": "4096",
+      "cpu.stat": "usage_usec 7\nuser_usec 3",
+    });
+  });
+});
+
 describe("cgroup v1", () => {
   test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {
     const cgroups = mounted(V1);

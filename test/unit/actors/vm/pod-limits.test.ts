@@ -92,6 +92,15 @@ describe("a pod that runs", () => {
   });
 });
 
+describe("what a pod takes of the host", () => {
+  it("is what its VMM's control group counts; no guest is asked", async () => {
+    const { sandboxes, end } = await pod();
+    const { memoryUsage, cpu } = await sandboxes.usage("pod");
+    expect([memoryUsage.current, cpu.get("usage_usec")]).toEqual([4096n, 7n]);
+    await end();
+  });
+});
+
 describe("a pod that does not run", () => {
   it("is not resized, and says what it is", async () => {
     const memory = new MemoryHost();
@@ -101,6 +110,7 @@ describe("a pod that does not run", () => {
       code: "SandboxNotReady",
       message: expect.stringContaining("it is created"),
     });
+    await expect(sandboxes.usage("pod")).rejects.toMatchObject({ code: "SandboxNotReady" });
     await expect(sandboxes.resize("none", limits(1, 64))).rejects.toMatchObject({ code: "SandboxNotFound" });
     await sandboxes.shutdown("pod");
   });
