@@ -7,8 +7,8 @@
 import type { SpecTranslator } from "../actors/container/container-maker.ts";
 import { ContainerRegistry } from "../actors/container/container-registry.ts";
 import { ContainerTasks } from "../actors/container/task-service.ts";
+import type { OpenJournals } from "../actors/resources/journal/open-journals.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
-import type { OpenJournals } from "../actors/resources/open-journals.ts";
 import { KeeperDeath } from "../actors/sandbox/keeper-death.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
 import { StrandedSandboxes } from "../actors/sandbox/stranded.ts";

@@ -29,7 +29,8 @@ export async function succeedPreviousDaemon(
   logger: Logger,
 ): Promise<{ readonly taken: number; readonly cleared: Promise<readonly string[]> }> {
   const { adoptable, unread, stranded, leftover } = await findSandboxes(journals, keeper, logger);
-  core.stranded.add(stranded);
+  core.stranded.add(stranded, "its journal is damaged, and so is its copy");
+  core.stranded.add(unread, "its journal cannot be read now; the next start tries it again");
   await Promise.all(
     adoptable.map(({ path, journal }) => core.journals.track(path, Promise.resolve(journal))),
   );

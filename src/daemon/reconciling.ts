@@ -5,7 +5,7 @@ import { readClaims } from "../actors/reconcile/claims.ts";
 import { lookAtLeftJournals } from "../actors/reconcile/left-journals.ts";
 import { looksAt } from "../actors/reconcile/looks.ts";
 import { Reconciler } from "../actors/reconcile/reconciler.actor.ts";
-import { lookAtSandboxes, Strangers } from "../actors/reconcile/sandboxes.ts";
+import { lookAtSandboxes } from "../actors/reconcile/sandboxes.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
@@ -56,11 +56,7 @@ export async function openReconciler(
     left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
-  const strangers = new Strangers({ store, sandboxes, sandboxer: daemon.sandboxer });
-  const claims = async () => {
-    const uncertain = stranded.size > 0 || (await strangers.any());
-    return readClaims(journalDirectory(config), journals, false, uncertain);
-  };
+  const claims = () => readClaims(journalDirectory(config), journals, false, stranded.size > 0);
   const reconciler = new Reconciler({
     ...{ looks, claims, undo, deadlines, now },
     logger: logger.child({ component: "reconciler" }),

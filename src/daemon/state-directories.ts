@@ -11,7 +11,7 @@
 import { chmod, lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SCRATCH_DISK } from "../actors/reconcile/looks.ts";
-import { COPIES } from "../actors/resources/journal-copy.ts";
+import { COPIES } from "../actors/resources/journal/journal-copy.ts";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { FileLock } from "../host/file-lock.ts";
 import { takeDirectory } from "../host/storage/own-directory.ts";

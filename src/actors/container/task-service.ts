@@ -178,6 +178,8 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   state(id: string, execId: string): ProcessState {
+    const { containers, stranded } = this.ports;
+    if (!containers.has(id) && stranded.mayHave(id)) return stranded.assume(id, execId);
     const container = this.ports.containers.get(id);
     const record = container.record(execId);
     return {

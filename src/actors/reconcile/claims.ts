@@ -3,10 +3,11 @@
  *
  * Read after the host was looked at: a resource is in a journal before it is made.
  */
+
+import { idOf, journalsIn, readMended } from "../resources/journal/mended-journal.ts";
+import type { OpenJournals } from "../resources/journal/open-journals.ts";
+import { readJournal } from "../resources/journal/read-journal.ts";
 import { type HostResource, namesOf } from "../resources/kinds/kinds.ts";
-import { idOf, journalsIn, readMended } from "../resources/mended-journal.ts";
-import type { OpenJournals } from "../resources/open-journals.ts";
-import { readJournal } from "../resources/read-journal.ts";
 
 export class Claims {
   private readonly names = new Set<string>();

@@ -26,8 +26,7 @@ export interface ReconcilerPorts {
 
 /** Two looks are so far apart at least: what is being made is in a journal, or gone, by then. */
 const APART_MS = 2_000;
-const INCOMPLETE =
-  "a journal in use has lines that cannot be read, or a pod may run that no journal names: nothing is removed";
+const INCOMPLETE = "a journal in use cannot be read, or has lines that cannot be read: nothing is removed";
 /** Done in one round; the rest waits for the next. */
 const MOST_DONE = 64;
 

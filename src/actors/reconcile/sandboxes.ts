@@ -54,25 +54,3 @@ function forgottenOne(id: string, sandboxes: OwnSandboxes): Found {
     remedy: () => sandboxes.shutdown(id),
   };
 }
-
-/**
- * Sandboxes that containerd has had of a daemon before this one, and that this one does not know: their journals are gone, and their
- * VMs may run. Nothing that no journal names may be removed as long as there is one.
- */
-export class Strangers {
-  private ids: ReadonlySet<string> | undefined;
-
-  constructor(private readonly ports: Omit<SandboxLookPorts, "now">) {}
-
-  /** Whether there may be one; that it cannot be asked counts as long as it has never answered. */
-  async any(): Promise<boolean> {
-    const { store, sandboxes, sandboxer } = this.ports;
-    const listed = await store.list().catch(() => undefined);
-    if (listed === undefined) return this.ids === undefined || this.ids.size > 0;
-    const ours = new Set(sandboxes.ids());
-    const unknown = listed.filter(({ id, sandboxer: owner }) => owner === sandboxer && !ours.has(id));
-    const before = this.ids;
-    this.ids = new Set(unknown.map(({ id }) => id).filter((id) => before?.has(id) ?? true));
-    return this.ids.size > 0;
-  }
-}

@@ -13,13 +13,19 @@ import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/processes/boot-id.ts";
 import { isAlive } from "../../lib/processes/processes.ts";
 import { isMaker } from "../reconcile/lost-makers.ts";
-import { JOURNAL_VERSION } from "./entries.ts";
-import { FileJournal } from "./journal.ts";
-import { isForAWhile } from "./journal-file.ts";
-import { readJournalText } from "./journal-text.ts";
+import { JOURNAL_VERSION } from "./journal/entries.ts";
+import { FileJournal } from "./journal/journal.ts";
+import { isForAWhile } from "./journal/journal-file.ts";
+import { readJournalText } from "./journal/journal-text.ts";
+import { idOf, journalsIn, readMended, replaceDamaged } from "./journal/mended-journal.ts";
+import {
+  historyOf,
+  isOfAnotherBoot,
+  type JournalContent,
+  originOf,
+  readJournal,
+} from "./journal/read-journal.ts";
 import { type LeftSandbox, readKnownSandbox } from "./known-sandbox.ts";
-import { idOf, journalsIn, readMended, replaceDamaged } from "./mended-journal.ts";
-import { historyOf, isOfAnotherBoot, type JournalContent, originOf, readJournal } from "./read-journal.ts";
 
 /** The journals of a previous daemon. */
 export interface FoundJournals {

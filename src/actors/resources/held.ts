@@ -11,9 +11,9 @@ import type { HeldResource } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { within } from "../../lib/async.ts";
 import { asStep } from "../as-step.ts";
-import type { Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
-import type { Journal } from "./journal.ts";
+import type { Outstanding } from "./journal/entries.ts";
+import type { Journal } from "./journal/journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import { describeResource, type HostResource, undoResource } from "./kinds/kinds.ts";
 

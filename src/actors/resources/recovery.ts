@@ -8,10 +8,12 @@
  */
 import type { Logger } from "../../contracts/logger.ts";
 import { bootId } from "../../lib/processes/boot-id.ts";
-import type { Outstanding } from "./entries.ts";
 import { readOnePatiently } from "./found-journals.ts";
-import { isForAWhile } from "./journal-file.ts";
-import { keepAside } from "./kept-aside.ts";
+import type { Outstanding } from "./journal/entries.ts";
+import { isForAWhile } from "./journal/journal-file.ts";
+import { keepAside } from "./journal/kept-aside.ts";
+import { journalsIn, removeCopy, removeJournal } from "./journal/mended-journal.ts";
+import { originOf, readJournal } from "./journal/read-journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import {
   describeResource,
@@ -20,8 +22,6 @@ import {
   outlivesBoot,
   undoResource,
 } from "./kinds/kinds.ts";
-import { journalsIn, removeCopy, removeJournal } from "./mended-journal.ts";
-import { originOf, readJournal } from "./read-journal.ts";
 
 /** What was done about one leftover sandbox. */
 export interface Recovered {

@@ -102,7 +102,7 @@ export async function startKeeper(options: StartKeeperOptions): Promise<KeeperPr
 async function awaitSilent(control: string): Promise<number | undefined> {
   const deadline = performance.now() + REMADE_MS;
   for (;;) {
-    const pid = await silentKeeper(control);
+    const pid = await keeperProcess(control);
     if (pid === undefined || (await keeperAnswers(control))) return pid;
     if (performance.now() > deadline) {
       const remedy = `if it is stopped: kill -CONT ${pid}; ending it ends the containers of all pods`;
@@ -114,7 +114,7 @@ async function awaitSilent(control: string): Promise<number | undefined> {
 }
 
 /** The process that was started as the keeper of this control socket, and runs. */
-async function silentKeeper(control: string): Promise<number | undefined> {
+export async function keeperProcess(control: string): Promise<number | undefined> {
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const words = (await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "")).split("\0");

@@ -146,7 +146,6 @@ export const uplinkAdopt = object({
   /** Of the process that serves it, which this keeper has adopted. */
   process: string,
 });
-export type UplinkAdopt = ReturnType<typeof uplinkAdopt>;
 
 /** `stdio.open`: opens the FIFOs O_RDWR and serves them as streams; a stream id of 0 with path "" = none. */
 export const stdioOpen = object({

@@ -7,9 +7,11 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StdioBinding } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
+import { connectPatiently } from "../../../src/daemon/reach-keeper.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
 import { keeperBinary, RealKeeper } from "../../support/bench/keeper.ts";
+import { CapturedLogger } from "../../support/captured-logger.ts";
 import { describeKeeper } from "../../support/conformance/keeper.ts";
 import { StdioRecorder, shell, ttrpc } from "../../support/conformance/keeper-bench.ts";
 
@@ -92,6 +94,26 @@ describe("the keeper", () => {
       await keeper.shutdown();
       const failed = promisify(execFile)(await keeperBinary(), ["--control", "relative"]);
       await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("usage:") });
+    });
+
+    it("is waited for by a daemon that starts while it is stopped, and named", async () => {
+      const log = new CapturedLogger();
+      await bench.killDaemon();
+      process.kill(bench.pid, "SIGSTOP");
+      const reached = connectPatiently({ control: bench.control, log, connectTimeoutMs: 300 });
+      await vi.waitFor(() =>
+        expect(log.lines).toContainEqual(
+          expect.objectContaining({
+            level: "error",
+            fields: expect.objectContaining({ keeper: bench.pid, remedy: `kill -CONT ${bench.pid}` }),
+          }),
+        ),
+      );
+      process.kill(bench.pid, "SIGCONT");
+      bench.keeper = await reached;
+      expect(bench.keeper.pid).toBe(bench.pid);
+      const nobody = connectPatiently({ control: `${bench.control}2`, log, connectTimeoutMs: 100 });
+      await expect(nobody).rejects.toMatchObject({ code: "KeeperLost" });
     });
 
     it("has its sockets again when somebody has removed them, and no second one is started meanwhile", async () => {

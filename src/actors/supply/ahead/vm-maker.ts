@@ -8,7 +8,7 @@ import type { Logger } from "../../../contracts/logger.ts";
 import type { VmShape } from "../../../contracts/vm.ts";
 import type { GuestSpec } from "../../guest/setup.ts";
 import { HeldResources } from "../../resources/held.ts";
-import type { Journal } from "../../resources/journal.ts";
+import type { Journal } from "../../resources/journal/journal.ts";
 import type { ResourcePorts } from "../../resources/kinds/kind.ts";
 import { makeVm } from "../../vm/bindings.ts";
 import { VmBoot } from "../../vm/boot/vm-boot.actor.ts";

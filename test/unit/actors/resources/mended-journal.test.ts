@@ -13,8 +13,8 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { findSandboxes } from "../../../../src/actors/resources/found-journals.ts";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
-import { COPIES, copyPath } from "../../../../src/actors/resources/journal-copy.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { COPIES, copyPath } from "../../../../src/actors/resources/journal/journal-copy.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { recover } from "../../../../src/actors/resources/recovery.ts";
 import type { KeeperInventory } from "../../../../src/contracts/keeper.ts";

@@ -5,8 +5,8 @@
  * time and nothing else.
  */
 
+import type { HostResource } from "../kinds/kinds.ts";
 import type { Journal } from "./journal.ts";
-import type { HostResource } from "./kinds/kinds.ts";
 
 export class OpenJournals {
   private readonly open = new Map<string, Journal>();

@@ -23,7 +23,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
-import { blazarError } from "../../contracts/errors.ts";
+import { blazarError } from "../../../contracts/errors.ts";
 
 // by number: each call of a FileHandle costs several times as much, and a start writes a dozen times
 const openFile = promisify(open);

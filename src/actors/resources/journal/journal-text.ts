@@ -4,7 +4,7 @@
  * A directory or a dead link cannot be read; a FIFO would be read for ever, and a device without an end.
  */
 import { lstat, readFile } from "node:fs/promises";
-import { blazarError } from "../../contracts/errors.ts";
+import { blazarError } from "../../../contracts/errors.ts";
 
 export async function readJournalText(path: string): Promise<string> {
   if ((await lstat(path)).isFile()) return readFile(path, "utf8");

@@ -3,9 +3,9 @@
  *
  * A line is one JSON object. What a line says of the host is checked; what it says of the past is not.
  */
-import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { integer, isRecord, object, oneOf, optional, string } from "../../protocol/wire/json.ts";
-import { checkResource, type HostResource } from "./kinds/kinds.ts";
+import type { HistoryEntry } from "../../../contracts/inspection.ts";
+import { integer, isRecord, object, oneOf, optional, string } from "../../../protocol/wire/json.ts";
+import { checkResource, type HostResource } from "../kinds/kinds.ts";
 
 /** Of the format. A reader that knows another one reads what it can, and keeps the file. */
 export const JOURNAL_VERSION = 1;

@@ -4,7 +4,7 @@
  * A torn last line is normal. An intent is waited for before its resource is made, so a torn one names nothing that
  * exists; a torn undo leaves its resource outstanding, and every undo may be repeated.
  */
-import type { HistoryEntry } from "../../contracts/inspection.ts";
+import type { HistoryEntry } from "../../../contracts/inspection.ts";
 import { isOfThePast, JOURNAL_VERSION, type JournalEntry, type Outstanding, parseEntry } from "./entries.ts";
 
 export interface JournalContent {

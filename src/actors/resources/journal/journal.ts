@@ -5,17 +5,17 @@
  * left is therefore among the intents without an undo. Facts for a later daemon and the sandbox's history go in as well.
  * One queue writes the lines in order; nothing here blocks the main loop. The journal need not survive the host.
  */
-import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import type { HistoryEntry } from "../../contracts/inspection.ts";
-import { monotonicNow } from "../../lib/deadline-timer.ts";
-import { bootId } from "../../lib/processes/boot-id.ts";
+import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
+import type { HistoryEntry } from "../../../contracts/inspection.ts";
+import { monotonicNow } from "../../../lib/deadline-timer.ts";
+import { bootId } from "../../../lib/processes/boot-id.ts";
+import type { FactName, Facts } from "../facts.ts";
+import type { HostResource } from "../kinds/kinds.ts";
 import { compact, presentLines } from "./compaction.ts";
 import { HISTORY, JOURNAL_VERSION, type JournalEntry, type Outstanding } from "./entries.ts";
-import type { FactName, Facts } from "./facts.ts";
 import { JournalCopy } from "./journal-copy.ts";
 import { JournalFile } from "./journal-file.ts";
 import { keepAside } from "./kept-aside.ts";
-import type { HostResource } from "./kinds/kinds.ts";
 import type { JournalContent } from "./read-journal.ts";
 
 /** The journal as its sandbox uses it. */
