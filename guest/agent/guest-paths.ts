@@ -26,3 +26,5 @@ export const EMPTY = "/run/empty";
 /** The built-in root: busybox. */
 export const BUILTIN_ROOT = "/rootfs";
 export const CGROUPS = "/sys/fs/cgroup";
+/** The cgroup of the pod: all containers' are in it. */
+export const POD_CGROUP = `${CGROUPS}/pod`;

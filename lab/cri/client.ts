@@ -113,6 +113,19 @@ export class CriClient {
     await this.call(runtime.removePodSandbox, { podSandboxId });
   }
 
+  /** What kubelet calls after it has changed a pod's control group; containerd has it from 2.2 on. */
+  async updatePodSandboxResources(
+    podSandboxId: string,
+    resources: DeepPartial<LinuxContainerResources>,
+    overhead: DeepPartial<LinuxContainerResources> = {},
+  ): Promise<void> {
+    await this.call(runtime.updatePodSandboxResources, {
+      podSandboxId,
+      resources: LinuxContainerResources.fromPartial(resources),
+      overhead: LinuxContainerResources.fromPartial(overhead),
+    });
+  }
+
   /** @param verbose also the sandboxer's own facts, under `info` */
   podSandboxStatus(podSandboxId: string, verbose = false): Promise<PodSandboxStatusResponse> {
     return this.call(runtime.podSandboxStatus, { podSandboxId, verbose });

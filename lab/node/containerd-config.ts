@@ -67,6 +67,7 @@ export function blazarHandler(name: string, shimDirectory: string, more = ""): s
     runtime_type = 'io.containerd.runc.v2'
     runtime_path = '${join(shimDirectory, "containerd-shim-blazar-v1")}'
     sandboxer = 'blazar'
+    disable_pause_image_pull = true
     pod_annotations = ['io.blazar.*']
     container_annotations = ['io.blazar.*']
 ${more}`;

@@ -12,7 +12,7 @@ import { answersAt, Daemon } from "../host/daemon.ts";
 import { runProgram } from "../host/program.ts";
 import { until } from "../host/until.ts";
 import { type ImageSpec, writeImage } from "../images/image-builder.ts";
-import { type ContainerdConfigOptions, containerdConfig } from "./containerd-config.ts";
+import { type ContainerdConfigOptions, containerdConfig, PAUSE_IMAGE } from "./containerd-config.ts";
 
 export interface PrivateContainerdOptions {
   /** Where containerd, ctr and containerd-shim-runc-v2 are. */
@@ -41,6 +41,7 @@ export interface PrivateContainerdOptions {
 
 const READY_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
+const PULLS_PAUSE = /^v?2\.3\./;
 /** As CRI has it. */
 const NAMESPACE = "k8s.io";
 const SYSTEM_PATH = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
@@ -78,11 +79,19 @@ export class PrivateContainerd {
     const logFile = join(directory, "containerd.log");
     try {
       const daemon = await launch(options, socket, logFile, cri);
-      return new PrivateContainerd(options, socket, logFile, cri, daemon);
+      const containerd = new PrivateContainerd(options, socket, logFile, cri, daemon);
+      await containerd.importPauseIfAsked();
+      return containerd;
     } catch (error) {
       cri.close();
       throw error;
     }
+  }
+
+  /** 2.3 pulls the pause image for every handler, and has no key against it as 2.4 has. */
+  private async importPauseIfAsked(): Promise<void> {
+    const { runtimeVersion } = await this.cri.version();
+    if (PULLS_PAUSE.test(runtimeVersion)) await this.importImage({ name: PAUSE_IMAGE, layers: [[]] });
   }
 
   /** Of the process that runs now. */

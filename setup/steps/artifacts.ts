@@ -64,12 +64,21 @@ export interface Artifacts {
 }
 
 const MANIFEST = "current.json";
+/** Another containerd than set-up's, as JSON of {@link Containerd}: what `npm run test:containerd` has built. */
+const CONTAINERD = "BLAZAR_CONTAINERD";
 
-/** The artifacts of the last set-up. @throws BlazarError `DependencyMissing` if there was none */
+/** The variables with which a child process uses this containerd instead of set-up's. */
+export function namedContainerd(containerd: Containerd): Record<string, string> {
+  return { [CONTAINERD]: JSON.stringify(containerd) };
+}
+
+/** The artifacts of the last set-up, with another containerd if the environment names one. @throws BlazarError `DependencyMissing` if there was none */
 export function artifacts(): Artifacts {
   const file = path.join(cacheDirectory(), MANIFEST);
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Artifacts;
+    const made = JSON.parse(readFileSync(file, "utf8")) as Artifacts;
+    const named = process.env[CONTAINERD];
+    return named === undefined ? made : { ...made, containerd: JSON.parse(named) as Containerd };
   } catch (cause) {
     throw blazarError("DependencyMissing", "find what set-up builds", "there is no such manifest", {
       subject: file,

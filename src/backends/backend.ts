@@ -10,7 +10,7 @@ import type { GuestShell, ShellListener, ShellRequest } from "../contracts/guest
 import type { LogName } from "../contracts/inspection.ts";
 import type { StdioPaths } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import type { SandboxSpec } from "../contracts/sandbox.ts";
+import type { PodLimits, SandboxSpec } from "../contracts/sandbox.ts";
 import type { SeccompProfile } from "../contracts/seccomp.ts";
 import type { CgroupStats } from "../contracts/stats.ts";
 import type { RootfsMount } from "../contracts/task.ts";
@@ -182,6 +182,11 @@ export interface SandboxBackend {
   end(): Promise<void>;
   /** The last step, when everything else is undone. */
   finish(): Promise<void>;
+  /**
+   * Changes the limits of all containers together. `before` has those that held until now.
+   * @throws BlazarError ResourceExhausted if its machine cannot hold them, or its containers use more: then nothing has changed
+   */
+  resize(limits: PodLimits, before: SandboxSpec): Promise<void>;
   /** What the sandbox's machine has, as far as it is known. */
   size(): { readonly vcpus: number; readonly memoryBytes: number };
   /** Facts for operators, shown by `crictl inspectp`. */

@@ -62,6 +62,30 @@ export interface SandboxSpec {
   sharedDirectory?: string;
 }
 
+/** So many microseconds of processor time in each period of so many. */
+export interface CpuLimit {
+  readonly quota: number;
+  readonly period: number;
+}
+
+/** Whole processors that it takes to use all of the limit. */
+export function processorsOf({ quota, period }: CpuLimit): number {
+  return Math.ceil(quota / period);
+}
+
+/** What a pod's containers may use together, or what kubelet adds for the VM. Absent means that there is no limit. */
+export interface PodResources {
+  readonly cpu?: CpuLimit;
+  readonly memoryBytes?: number;
+}
+
+/** The limits of a pod, when they change while it runs. */
+export interface PodLimits {
+  readonly containers: PodResources;
+  /** Of its RuntimeClass. */
+  readonly overhead: PodResources;
+}
+
 /** Where a sandbox is in its life; see `machines/sandbox.machine.ts`. */
 export type SandboxPhase = "creating" | "created" | "booting" | "ready" | "stopping" | "stopped" | "failed";
 
@@ -104,10 +128,16 @@ export interface SandboxService {
   wait(id: string, signal: AbortSignal): Promise<{ exitStatus: number; exitedAt: Date }>;
   status(id: string): SandboxStatus;
   /**
-   * What the pod's containers use together, as the guest counts it. The VMM is not in it.
+   * What the sandbox takes of the host, as its own control group counts it: the VMM, with what its guest uses, and what serves it.
    * @throws BlazarError `SandboxNotReady`
    */
-  stats(id: string): Promise<CgroupStats>;
+  usage(id: string): Promise<CgroupStats>;
+  /**
+   * Changes the limits of a pod that runs: of its group in the guest, and of its VMM's on the host.
+   * @throws BlazarError `SandboxNotReady`, `ResourceExhausted` if its VM cannot hold them or its containers use more: then nothing
+   *   has changed
+   */
+  resize(id: string, limits: PodLimits): Promise<void>;
   /** Stops if need be and forgets the sandbox; afterwards its id is unknown. */
   shutdown(id: string): Promise<void>;
 }

@@ -5,6 +5,7 @@
  * host resource before it is made, so that a dead daemon's half-finished work can be undone from the journal.
  */
 import type { UserNamespaceMaps } from "./id-maps.ts";
+import type { CpuLimit } from "./sandbox.ts";
 import type { RootfsMount } from "./task.ts";
 
 export interface RootfsRequest {
@@ -146,6 +147,13 @@ export interface Cgroups {
   memoryLimit(parent: string): number | undefined;
   /** Moves a running process, all its threads, into the groups of these cgroup.procs files. */
   enter(procs: readonly string[], pid: number): Promise<void>;
+  /**
+   * Limits the processor time of what runs in these groups of one sandbox; undefined = no limit. A group whose parent is limited
+   * is left alone in v1: there the parent could not be lowered any more.
+   */
+  limitCpu(directories: readonly string[], cpu: CpuLimit | undefined): Promise<void>;
+  /** What runs in these groups of one sandbox uses, as files of v2. Of a group that is gone there is nothing. */
+  usage(directories: readonly string[]): Promise<Readonly<Record<string, string>>>;
   /**
    * Whether the kernel has killed a process of these groups for want of memory: which group, and whose limit it was if there is
    * one. Undefined = it has not, or nobody can tell.

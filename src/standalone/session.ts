@@ -34,6 +34,8 @@ const noCgroups: Cgroups = {
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),
   enter: () => Promise.resolve(),
+  limitCpu: () => Promise.resolve(),
+  usage: () => Promise.resolve({}),
   remove: () => Promise.resolve(),
 };
 

@@ -14,7 +14,13 @@ import { loadModule, readText } from "../../../native/runtime/files.ts";
 import type { Logger } from "../../../native/runtime/log.ts";
 import { nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { keepControllersInUse, killAllCgroups, mountCgroups, removeAllCgroups } from "../container/cgroup.ts";
+import {
+  keepControllersInUse,
+  killAllCgroups,
+  makePodCgroup,
+  mountCgroups,
+  removeAllCgroups,
+} from "../container/cgroup.ts";
 import { CONTAINERS, SANDBOX } from "../guest-paths.ts";
 import { raiseGuestLimits } from "./guest-limits.ts";
 
@@ -94,6 +100,7 @@ function prepareContainers(timeline: Timeline): void {
     mountCgroups();
   }
   keepControllersInUse();
+  makePodCgroup();
   for (const path of [SANDBOX, CONTAINERS]) sys.mkdir(path, 0o755);
   timeline.mark("cgroups");
 }

@@ -1,14 +1,14 @@
 /**
  * A container's cgroup: limits, kill, membership and out-of-memory counts (kernel: admin-guide/cgroup-v2).
  *
- * Each cgroup is a directory right below the hierarchy's root. The agent itself stays in the root, which is exempt from
- * the rule that inner cgroups hold no processes.
+ * Each container's is a directory of the pod's, which has the limits of all of them. The agent itself stays in the root, which is
+ * exempt from the rule that inner cgroups hold no processes; what runs for operators has cgroups beside the pod's.
  */
 import * as sys from "sys";
 import { check, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { ContainerCreate } from "../../../src/protocol/guest/messages.ts";
-import { CGROUPS } from "../guest-paths.ts";
+import { CGROUPS, POD_CGROUP } from "../guest-paths.ts";
 import { DevicePrograms } from "./device-programs.ts";
 
 const CONTROLLERS = ["cpu", "memory", "pids", "io", "cpuset", "hugetlb"];
@@ -23,7 +23,7 @@ const MAX_STATISTICS_BYTES = 64 * 1024;
 /** No container's id: an id starts with a letter or a digit. */
 const KEPT = `${CGROUPS}/.kept`;
 /** Prepared cgroups; a number follows. A cgroup cannot be renamed, and no container sees its name. */
-const PREPARED = `${CGROUPS}/.prepared-`;
+const PREPARED = `${POD_CGROUP}/.prepared-`;
 const FILE_NAME = /^[a-z0-9_]+(\.[a-z0-9_]+)+$/;
 
 /** Mounts the hierarchy and enables the controllers for containers. */
@@ -33,9 +33,31 @@ export function mountCgroups(): void {
   const result = sys.mount("cgroup2", CGROUPS, "cgroup2", flags, "nsdelegate");
   if (result === -sys.EBUSY) return;
   check(result, "mount the cgroups", CGROUPS);
+  enableControllers(CGROUPS);
+}
+
+function enableControllers(path: string): void {
   for (const controller of CONTROLLERS) {
     // one write each, so that a kernel that lacks a controller still enables the others
-    sys.writeFile(`${CGROUPS}/cgroup.subtree_control`, `+${controller}`, sys.O_WRONLY);
+    sys.writeFile(`${path}/cgroup.subtree_control`, `+${controller}`, sys.O_WRONLY);
+  }
+}
+
+/** Makes the pod's cgroup, unless a dead agent has left it. */
+export function makePodCgroup(): void {
+  const result = sys.mkdir(POD_CGROUP, 0o755);
+  if (result === -sys.EEXIST) return;
+  check(result, "make the pod's cgroup", POD_CGROUP);
+  enableControllers(POD_CGROUP);
+}
+
+/** Writes limits of the pod's cgroup, all of them or none. Throws ResourceExhausted if its containers hold more memory. */
+export function limitPod(files: Readonly<Record<string, string>>): void {
+  const pod = Cgroup.open(POD_CGROUP);
+  try {
+    pod.update(files);
+  } finally {
+    sys.close(pod.descriptor);
   }
 }
 
@@ -62,14 +84,17 @@ export class Cgroup {
   /** Makes a cgroup without processes. Throws, leaving nothing. */
   static make(path: string): Cgroup {
     check(sys.mkdir(path, 0o755), "make a cgroup", path);
-    const cgroup = new Cgroup(path, sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
     try {
-      check(cgroup.descriptor, "open a cgroup", path);
-      return cgroup;
+      return Cgroup.open(path);
     } catch (error) {
-      cgroup.remove();
+      removeTree(path);
       throw error;
     }
+  }
+
+  /** One that is there; whoever opens it closes its descriptor, if {@link remove} does not. Throws. */
+  static open(path: string): Cgroup {
+    return new Cgroup(path, check(sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY), "open a cgroup", path));
   }
 
   /**
@@ -105,8 +130,8 @@ export class Cgroup {
     for (let attempt = 0; used() > limit && attempt < RECLAIM_ATTEMPTS; attempt++)
       sys.writeFile(`${this.path}/memory.reclaim`, String(used() - limit), sys.O_WRONLY);
     if (!(used() > limit)) return;
-    const reason = `the container uses ${used()} bytes, and would be killed`;
-    throw blazarError("ResourceExhausted", "limit a container", reason, { subject: `memory.max=${limit}` });
+    const reason = `its processes use ${used()} bytes, and would be killed`;
+    throw blazarError("ResourceExhausted", "limit the memory", reason, { subject: `memory.max=${limit}` });
   }
 
   private read(name: string): string {
@@ -197,7 +222,7 @@ export class Cgroups {
 
   /** Makes a container's cgroup with its rules and limits. Throws, leaving nothing. */
   create({ id, cgroup: files, deviceProgram }: CgroupPlan): Cgroup {
-    const cgroup = this.prepared ?? Cgroup.make(`${CGROUPS}/${id}`);
+    const cgroup = this.prepared ?? Cgroup.make(`${POD_CGROUP}/${id}`);
     this.prepared = undefined;
     try {
       this.devices.attach(cgroup.descriptor, deviceProgram);

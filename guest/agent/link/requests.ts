@@ -14,6 +14,7 @@ import {
 } from "../../../src/protocol/guest/messages.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { Readiness } from "../boot/boot.ts";
+import { limitPod } from "../container/cgroup.ts";
 import type { Containers } from "../container/containers.ts";
 import type { Dials } from "../network/dial.ts";
 import type { Shells } from "../process/shells.ts";
@@ -161,6 +162,11 @@ function sandboxHandlers(
     },
     "clock.adjust": ({ by }) => ({ now: adjustClock(by) }),
     "sandbox.inventory": () => containers.inventory(),
+    "sandbox.limit": ({ cgroup }) => {
+      alive();
+      limitPod(cgroup);
+      return {};
+    },
     "sandbox.shutdown": async () => {
       end();
       await containers.deleteAll();

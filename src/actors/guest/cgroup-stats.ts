@@ -1,5 +1,5 @@
 /**
- * Reads the files of a guest's cgroup into statistics: kernel, admin-guide/cgroup-v2.
+ * Reads the files of a cgroup, a guest's or the host's, into statistics: kernel, admin-guide/cgroup-v2.
  *
  * Pure. The guest may send anything: what is not a number of 64 bits is left out, and a file that is missing counts as
  * empty.

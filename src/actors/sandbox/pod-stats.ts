@@ -1,7 +1,8 @@
 /**
  * What the containers of a pod use together, by the guest's own cgroups.
  *
- * The VMM is not in it: the host's cgroup of the pod counts that, and CRI's PodSandboxStats reads the host's cgroup.
+ * The VMM is not in it: the host's cgroup of the pod counts that, and CRI's PodSandboxStats has that (until containerd 2.3 it reads
+ * it by itself, from 2.4 on it asks Controller.Metrics each second).
  */
 import type { CgroupStats } from "../../contracts/stats.ts";
 

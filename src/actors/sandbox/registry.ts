@@ -11,6 +11,7 @@ import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HistorySubject, OwnHistory } from "../../contracts/history.ts";
 import type {
+  PodLimits,
   SandboxPhase,
   SandboxPlatform,
   SandboxService,
@@ -213,6 +214,15 @@ export class SandboxRegistry implements SandboxService {
     };
   }
 
+  async usage(id: string): Promise<CgroupStats> {
+    const { sandbox, actor } = this.entry(id);
+    const phase = phaseOf(actor.getSnapshot());
+    if (phase !== "ready")
+      throw blazarError("SandboxNotReady", "read what the pod uses", `it is ${phase}`, { subject: id });
+    return await sandbox.usage();
+  }
+
+  /** What the pod's containers use together, as the guest counts it. The VMM is not in it. */
   async stats(id: string): Promise<CgroupStats> {
     const phase = phaseOf(this.entry(id).actor.getSnapshot());
     if (phase !== "ready")
@@ -220,6 +230,16 @@ export class SandboxRegistry implements SandboxService {
     // a container that comes or goes meanwhile uses nothing
     const all = await Promise.allSettled(this.ports.containers.of(id).map((container) => container.stats()));
     return sumOfStats(all.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
+  }
+
+  async resize(id: string, limits: PodLimits): Promise<void> {
+    const { sandbox, actor } = this.entry(id);
+    await sandbox.adopted;
+    const snapshot = actor.getSnapshot();
+    if (!snapshot.matches("ready"))
+      throw blazarError("SandboxNotReady", "resize the pod", `it is ${phaseOf(snapshot)}`, { subject: id });
+    await sandbox.resize(limits);
+    sandbox.logger.info({ limits }, "the pod's limits have changed");
   }
 
   async shutdown(id: string): Promise<void> {

@@ -5,23 +5,26 @@
  * journal before the resource is made. Steps that take down wait for steps that were cut short, so that nothing is made
  * behind their back, and do what they can whatever has failed.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Backend, SandboxBackend } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OwnHistory, SandboxFacts } from "../../contracts/history.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { PodLimits, SandboxSpec } from "../../contracts/sandbox.ts";
+import type { CgroupStats } from "../../contracts/stats.ts";
 import type { Cgroups, HostFiles } from "../../contracts/storage.ts";
 import { type Deferred, deferred, withDeadline, within } from "../../lib/async.ts";
 import { UnderWay } from "../../lib/under-way.ts";
 import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
+import { readCgroupStats } from "../guest/cgroup-stats.ts";
 import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
 import type { Journal } from "../resources/journal/journal.ts";
 import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
+import { promised } from "./promised.ts";
 
 /** What making a sandbox needs of the host. */
 export interface SandboxPorts extends HeldResourcesPorts {
@@ -58,6 +61,12 @@ export class Sandbox implements ContainerHome, SandboxEffects {
   private reaching: { readonly facts: LeftSandbox["facts"]; readonly over: Deferred<void> } | undefined;
   /** What {@link finish} waits for. */
   private finishStep = "";
+  /** Its own control groups, from their making on. */
+  private groups: readonly string[] = [];
+  /** The spec with the limits that hold now. */
+  private promised: SandboxSpec;
+  /** Changes of limits come one after the other. */
+  private resized: Promise<void> = Promise.resolve();
 
   /** @param left undefined: it is new */
   constructor(
@@ -66,6 +75,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     left?: Pick<LeftSandbox, "journal" | "facts">,
   ) {
     this.id = spec.id;
+    this.promised = spec;
     this.directory = join(ports.stateDirectory, "sandboxes", spec.id);
     this.logger = ports.logger.child({ sandbox: spec.id });
     this.resources = new HeldResources(spec.id, ports, this.logger);
@@ -96,6 +106,18 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     const prepared = this.provisioning.track(() => this.backend.prepare(signal));
     const made = this.provisioning.track(() => provisions.during(signal, () => this.makeResources(signal)));
     await Promise.all([prepared, made]);
+  }
+
+  /** Changes the limits of all containers together; a later daemon knows them when it resolves. */
+  resize(limits: PodLimits): Promise<void> {
+    this.resized = this.resized.catch(() => undefined).then(() => this.resizeSteps(limits));
+    return this.resized;
+  }
+
+  private async resizeSteps(limits: PodLimits): Promise<void> {
+    await this.backend.resize(limits, this.promised);
+    this.promised = promised(this.promised, limits);
+    await this.resources.fact("sandbox", this.promised);
   }
 
   /** Kills what runs, and lets the last output reach its FIFO. */
@@ -161,7 +183,17 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
     await resources.make({ kind: "cgroups", directories }, () => cgroups.make(directories));
+    this.enter(procs);
+  }
+
+  private enter(procs: readonly string[]): void {
+    this.groups = procs.map((file) => dirname(file));
     this.backend.enter(procs);
+  }
+
+  /** What it takes of the host. */
+  async usage(): Promise<CgroupStats> {
+    return readCgroupStats(await this.ports.cgroups.usage(this.groups));
   }
 
   /** From now on what happens is written into the journal, which is open. */
@@ -178,7 +210,7 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     try {
       const known = new Set(containers.map(({ id }) => id));
       const { procs } = await this.ports.cgroups.plan(this.id, this.spec.cgroupParent);
-      this.backend.enter(procs);
+      this.enter(procs);
       const { pid, containers: inGuest } = await this.backend.adopt(facts, known, signal);
       if (inGuest !== undefined)
         for (const container of containers)

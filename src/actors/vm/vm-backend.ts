@@ -22,7 +22,7 @@ import type { LogName } from "../../contracts/inspection.ts";
 import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
-import type { SandboxSpec } from "../../contracts/sandbox.ts";
+import type { PodLimits, SandboxSpec } from "../../contracts/sandbox.ts";
 import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
 import type { LogEnd, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
@@ -42,6 +42,7 @@ import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
 import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
+import { checkHeld, guestLimits, hostCpuLimit } from "./sizing/pod-limits.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
@@ -52,7 +53,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
-  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit" | "killedForMemory">;
+  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit" | "killedForMemory" | "limitCpu">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
@@ -231,6 +232,15 @@ class VmSandbox implements SandboxBackend {
   async finish(): Promise<void> {
     await this.boot?.finish();
     this.onFinished();
+  }
+
+  /** What may be refused comes first: then nothing has changed. A group on the host that is gone has a VM that ends. */
+  async resize(limits: PodLimits, before: SandboxSpec): Promise<void> {
+    checkHeld(limits, this.size(), before);
+    const { guestRequest: deadlineMs } = this.ports.deadlines;
+    await this.vm.liveLink.request("sandbox.limit", { cgroup: guestLimits(limits) }, { deadlineMs });
+    const groups = this.procs.map((file) => dirname(file));
+    await this.ports.cgroups.limitCpu(groups, hostCpuLimit(limits));
   }
 
   size(): VmSize {

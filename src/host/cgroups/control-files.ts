@@ -8,6 +8,7 @@
 import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import type { CpuLimit } from "../../contracts/sandbox.ts";
 import { makeDirectories } from "../../lib/directories.ts";
 import type { Hierarchy } from "./hierarchies.ts";
 
@@ -64,6 +65,36 @@ export function readMemoryLimit(directory: string, { version }: Hierarchy): numb
   const [word = ""] = readWords(file);
   const bytes = Number(word);
   return word === "" || !Number.isFinite(bytes) || bytes >= V1_UNLIMITED ? undefined : bytes;
+}
+
+/** What v2 and v1 have where there is no quota. */
+const NO_QUOTA = { 1: "-1", 2: "max" } as const;
+const DEFAULT_PERIOD = 100_000;
+
+/**
+ * Writes the group's quota of processor time; undefined = none. In v1 a group's quota may not be above its parent's, and the
+ * kernel refuses to lower a parent below its groups: there a group whose parent has a quota gets none of its own.
+ */
+export async function writeCpuLimit(
+  directory: string,
+  { version }: Hierarchy,
+  cpu: CpuLimit | undefined,
+): Promise<void> {
+  const { quota, period } = cpu ?? { quota: undefined, period: DEFAULT_PERIOD };
+  const allowed = quota === undefined ? NO_QUOTA[version] : String(quota);
+  if (version === 2) {
+    const file = path.join(directory, "cpu.max");
+    // the parent does not hand the controller down: then nothing is limited, and there is nothing to take away
+    if (cpu === undefined && !existsSync(file)) return;
+    return await writeControl(file, `${allowed} ${period}`);
+  }
+  const file = path.join(directory, "cpu.cfs_quota_us");
+  const [above = ""] = readWords(path.join(path.dirname(directory), "cpu.cfs_quota_us"));
+  if (Number(above) > 0) return await writeControl(file, NO_QUOTA[1]);
+  // the quota of an earlier period must not be in the way
+  await writeControl(file, NO_QUOTA[1]);
+  await writeControl(path.join(directory, "cpu.cfs_period_us"), String(period));
+  await writeControl(file, allowed);
 }
 
 /** How often the kernel has killed a process of the group itself for want of memory. */

@@ -11,11 +11,19 @@ import { rmdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
+import type { CpuLimit } from "../../contracts/sandbox.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
 import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
-import { makeGroup, readMembers, readMemoryKills, readMemoryLimit, writeControl } from "./control-files.ts";
+import {
+  makeGroup,
+  readMembers,
+  readMemoryKills,
+  readMemoryLimit,
+  writeControl,
+  writeCpuLimit,
+} from "./control-files.ts";
 import {
   expandParent,
   groupsOnTheWay,
@@ -24,6 +32,7 @@ import {
   OWN_GROUP,
   readHierarchies,
 } from "./hierarchies.ts";
+import { readUsage } from "./usage.ts";
 
 export interface HostCgroupsOptions {
   /** A file like /proc/self/mountinfo. */
@@ -122,6 +131,25 @@ export class HostCgroups implements Cgroups {
         }),
       ),
     );
+  }
+
+  async limitCpu(directories: readonly string[], cpu: CpuLimit | undefined): Promise<void> {
+    await this.inEachHierarchy(directories, async (group, hierarchy) => {
+      if (hierarchy.version === 1 && !hierarchy.controllers.includes("cpu")) return;
+      for (const directory of group) {
+        try {
+          await writeCpuLimit(directory, hierarchy, cpu);
+        } catch (error) {
+          const about = { operation: "limit the processor time of the control group", subject: directory };
+          throw BlazarError.wrap(error, "HostResource", about);
+        }
+      }
+    });
+  }
+
+  async usage(directories: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const read = directories.map((directory) => readUsage(directory, this.hierarchyOf(directory)));
+    return Object.assign({}, ...(await Promise.all(read))) as Record<string, string>;
   }
 
   async remove(directories: readonly string[]): Promise<void> {

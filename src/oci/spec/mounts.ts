@@ -109,6 +109,15 @@ class Translation implements TranslatedMounts {
       this.mounts.push({ type: "tmpfs", source: "shm", destination, options: usual });
       return;
     }
+    if (isSysfs(source, destination, options)) {
+      this.mounts.push({
+        type: "sysfs",
+        source: "sysfs",
+        destination,
+        options: ["nosuid", "noexec", "nodev", "ro"],
+      });
+      return;
+    }
     const idmapped = mapsIds(mount, options);
     if (idmapped && !this.hasMapsOf(mount)) {
       const reason = `the volume ${source} at ${destination} maps ids in another way than the container's user namespace`;
@@ -177,6 +186,18 @@ function isSharedMemory(source: string, destination: string): boolean {
   if (destination !== SHARED_MEMORY) return false;
   return source === HOST_SHARED_MEMORY || (source.endsWith("/shm") && IN_SANDBOX.test(source));
 }
+
+/**
+ * What containerd 2.3 and later bind in place of a sysfs for a pod with the host's network and a user namespace, where mounting one
+ * fails under runc (internal/cri/server/container_create.go). A hostPath has a word for its propagation. The host's would be a
+ * wrong one in any case: containers see their guest's devices.
+ */
+function isSysfs(source: string, destination: string, options: readonly string[]): boolean {
+  return source === SYS && destination === SYS && !options.some((option) => PROPAGATION.test(option));
+}
+
+const SYS = "/sys";
+const PROPAGATION = /^r?(private|slave|shared|unbindable)$/;
 
 function isInProc(destination: string): boolean {
   return destination === "/proc" || destination.startsWith("/proc/");

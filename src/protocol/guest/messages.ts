@@ -295,6 +295,9 @@ export const containerRef = object({ id });
 /** `container.update`: writes files of a running container's cgroup, as in {@link containerCreate}. */
 export const containerUpdate = object({ id, cgroup: record(string) });
 
+/** `sandbox.limit`: writes files of the cgroup that all containers are in, now and later. All of them or none. */
+export const sandboxLimit = object({ cgroup: record(string) });
+
 /** The contents of a cgroup's files, by name; those that the kernel has. */
 export const containerStats = object({ files: record(string) });
 
@@ -345,6 +348,7 @@ export const GUEST_REQUESTS = {
   "clock.adjust": { params: clockAdjust, result: clockReading },
   /** What an earlier daemon has left; waits a moment for execs that are being made. */
   "sandbox.inventory": { params: nothing, result: sandboxInventory },
+  "sandbox.limit": { params: sandboxLimit, result: nothing },
   "volume.write": { params: volumeWrite, result: nothing },
   "volume.swap": { params: volumeSwap, result: nothing },
   "volume.remove": { params: volumeRemove, result: nothing },

@@ -5,7 +5,7 @@
  * Start, and after a restart of its own the one of Status. Wait needs care: containerd repeats it after Unavailable,
  * and takes any other error as the end of the sandbox, for good.
  */
-import { blazarError, reasonOf } from "../../contracts/errors.ts";
+import { reasonOf } from "../../contracts/errors.ts";
 import type { Histories } from "../../contracts/history.ts";
 import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
@@ -23,6 +23,7 @@ import { toTimestamp } from "../timestamps.ts";
 import { told } from "../told.ts";
 import type { TurnBudget } from "../turn-budget.ts";
 import { callAgain, unaryHandlers } from "./handlers.ts";
+import { toPodLimits } from "./pod-limits.ts";
 import { toSandboxSpec } from "./sandbox-spec.ts";
 
 /** The version of the Task API at the address. For a lower one containerd would run a shim binary. */
@@ -94,6 +95,7 @@ export function createControllerService(options: ControllerOptions): ControllerS
         labels: {},
         address: taskAddress,
         version: TASK_API_VERSION,
+        spec: undefined,
       };
     }),
     platform: unary("Platform", ({ sandboxId }) => ({
@@ -111,10 +113,16 @@ export function createControllerService(options: ControllerOptions): ControllerS
       return {};
     }),
     metrics: unary("Metrics", async ({ sandboxId }) => {
-      const data = toMetrics(await sandboxes.stats(sandboxId));
+      const data = toMetrics(await sandboxes.usage(sandboxId));
       return { metrics: { id: sandboxId, timestamp: toTimestamp(new Date()), data } };
     }),
-    update: unary("Update", ({ sandboxId }) => refuse("change the sandbox", sandboxId)),
+    update: unary("Update", async (request, call) => {
+      const { sandboxId } = request;
+      const limits = toPodLimits(request);
+      if (limits === undefined) sandboxes.status(sandboxId);
+      else await changes(sandboxId, "Update", call, () => sandboxes.resize(sandboxId, limits));
+      return {};
+    }),
   };
 }
 
@@ -166,9 +174,4 @@ async function wait(
   } finally {
     release();
   }
-}
-
-function refuse(operation: string, sandboxId: string): never {
-  const reason = "this version of Blazar does not do that yet";
-  throw blazarError("Unimplemented", operation, reason, { subject: sandboxId });
 }

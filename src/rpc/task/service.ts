@@ -27,6 +27,7 @@ import { bindService, type TtrpcCall, type TtrpcHandlers, type TtrpcService } fr
 import { readBundle } from "./bundle.ts";
 import { toMetrics } from "./metrics.ts";
 import { readProcess, readResources } from "./process.ts";
+import { checkStreams } from "./stdio.ts";
 
 const STATUSES: Readonly<Record<ProcessStatus, Status>> = {
   created: Status.CREATED,
@@ -131,6 +132,7 @@ async function create(
 ): Promise<CreateTaskResponse> {
   const { id, bundle, rootfs, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(id, "the container id", CREATE);
+  checkStreams(request, CREATE, id);
   if (request.checkpoint !== "") {
     throw blazarError("UnsupportedSpec", CREATE, "restoring a checkpoint is not supported", { subject: id });
   }
@@ -160,6 +162,7 @@ function neverUnimplemented(error: unknown, id: string): unknown {
 async function exec(tasks: TaskService, request: ExecProcessRequest, origin: TaskCallOrigin): Promise<void> {
   const { id, execId, terminal, stdin, stdout, stderr } = request;
   checkIdentifier(execId, "the exec id", "add a process");
+  checkStreams(request, "add a process", `${id}/${execId}`);
   const process = readProcess(request);
   const asked = { process, stdin, stdout, stderr: terminal ? "" : stderr, terminal };
   await tasks.exec(id, execId, asked, origin);

@@ -142,7 +142,7 @@ export function describeNamespaces(bench: AgentBench): void {
         bench.guest.request("container.update", { id, cgroup });
       const low = update({ "pids.max": "50", "memory.max": "8388608" });
       await expect(low).rejects.toThrow(
-        /^cannot limit a container \(memory\.max=8388608\): the container uses 2\d{7} bytes, and would be killed/,
+        /^cannot limit the memory \(memory\.max=8388608\): its processes use 2\d{7} bytes, and would be killed/,
       );
       await expect(update({ "pids.max": "50", "memory.high": "wrong" })).rejects.toMatchObject({
         code: "InvalidSpec",

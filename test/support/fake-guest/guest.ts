@@ -109,6 +109,8 @@ export class FakeGuest {
   readonly servers = new FakeServers();
   /** What its containers leave in the files that the host gets back, by the volume's name. */
   readonly left = new Map<string, string>();
+  /** Files of the cgroup that all containers are in. */
+  readonly podCgroup: Record<string, string> = {};
   /** Ids of containers that are paused. */
   readonly frozen = new Set<string>();
   /** Those that are mounted whether a container uses them or not. */
@@ -299,6 +301,10 @@ export class FakeGuest {
     },
     "volume.write": (params) => this.volumes.write(params),
     "volume.swap": (params) => this.volumes.swap(params),
+    "sandbox.limit": ({ cgroup }) => {
+      Object.assign(this.podCgroup, cgroup);
+      return {};
+    },
     "volume.remove": ({ names }) => this.volumes.remove(names),
     "network.dial": (params) => this.servers.dial(this.peer, params),
     "clock.adjust": ({ by }) => {

@@ -7,6 +7,7 @@
 import { sumOfStats } from "../../../src/actors/sandbox/pod-stats.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type {
+  PodLimits,
   SandboxPlatform,
   SandboxService,
   SandboxSpec,
@@ -29,7 +30,8 @@ interface FakeSandbox {
 export class FakeSandboxService implements SandboxService {
   readonly created: SandboxSpec[] = [];
   readonly stopTimeouts: number[] = [];
-  /** What {@link stats} tells. */
+  readonly resized: { id: string; limits: PodLimits }[] = [];
+  /** What {@link usage} tells. */
   used: CgroupStats = sumOfStats([]);
   readonly createdAt = new Date("2024-05-06T07:08:09.123Z");
   private readonly sandboxes = new Map<string, FakeSandbox>();
@@ -99,10 +101,16 @@ export class FakeSandboxService implements SandboxService {
     return this.get(id).status;
   }
 
-  async stats(id: string): Promise<CgroupStats> {
-    this.maybeFail("stats");
+  async usage(id: string): Promise<CgroupStats> {
+    this.maybeFail("usage");
     this.get(id);
     return this.used;
+  }
+
+  async resize(id: string, limits: PodLimits): Promise<void> {
+    this.maybeFail("resize");
+    this.get(id);
+    this.resized.push({ id, limits });
   }
 
   async shutdown(id: string): Promise<void> {

@@ -10,6 +10,7 @@ import { DEFAULT_DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { FileServerSpec } from "../../../src/contracts/file-servers.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
+import type { CpuLimit } from "../../../src/contracts/sandbox.ts";
 import type { TaskEvent } from "../../../src/contracts/task.ts";
 import type { HostVolumes } from "../../../src/contracts/volumes.ts";
 import { type ActorPorts, type ActorSettings, type Actors, wireActors } from "../../../src/daemon/actors.ts";
@@ -41,6 +42,7 @@ export type HostFault =
   | "removeTree"
   | "makeCgroup"
   | "enterCgroup"
+  | "limitCgroup"
   | "removeCgroup"
   | "planVolumes"
   | "mountVolume"
@@ -106,6 +108,8 @@ export class MemoryHost {
   outOfMemory: string | undefined;
   /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
   readonly memoryLimits = new Map<string, number>();
+  /** Of sandboxes' own control groups. */
+  readonly cpuLimits = new Map<string, CpuLimit | undefined>();
   /** What happens to sandboxes; nothing is forgotten. */
   histories: HistoryHub = this.newHistories();
   /** What the daemon that lives now holds of this host. */
@@ -201,6 +205,11 @@ export class MemoryHost {
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);
+        },
+        usage: async () => ({ "memory.current": "4096", "cpu.stat": "usage_usec 7" }),
+        limitCpu: async (directories, cpu) => {
+          this.maybeFail("limitCgroup", directories.join(" "));
+          for (const each of directories) this.cpuLimits.set(each, cpu);
         },
         enter: async (procs, pid) => {
           this.maybeFail("enterCgroup", procs.join(" "));

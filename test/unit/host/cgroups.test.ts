@@ -51,6 +51,98 @@ describe("the groups of several daemons", () => {
   });
 });
 
+describe("a limit of processor time", () => {
+  const LIMIT = { quota: 150_000, period: 50_000 };
+  const read = (file: string) => readFileSync(path.join(base, file), "utf8");
+
+  /** The group of a sandbox in its parent's, with the files that the kernel has. */
+  async function limited(cgroups: HostCgroups, files: Record<string, string>) {
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    await cgroups.make(directories);
+    for (const [file, text] of Object.entries(files)) writeFileSync(path.join(base, file), text);
+    return procs.map((file) => path.dirname(file));
+  }
+
+  test("is a quota and its period in v1, where there is a controller for it, and can be taken away", async () => {
+    const cgroups = mounted(V1);
+    const own = "cpu,cpuacct/pod/s1/cpu.cfs";
+    const groups = await limited(cgroups, {
+      "cpu,cpuacct/pod/cpu.cfs_quota_us": "-1\n",
+      [`${own}_quota_us`]: "-1\n",
+    });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect([read(`${own}_quota_us`), read(`${own}_period_us`)]).toEqual(["150000", "50000"]);
+    await cgroups.limitCpu(groups, undefined);
+    expect(read(`${own}_quota_us`)).toBe("-1");
+    expect(await readdir(path.join(base, "memory/pod/s1"))).toEqual([]);
+  });
+
+  test("is not made in v1 below a group that has one: that one could not be lowered any more", async () => {
+    const cgroups = mounted(V1);
+    const own = "cpu,cpuacct/pod/s1/cpu.cfs_quota_us";
+    const groups = await limited(cgroups, {
+      "cpu,cpuacct/pod/cpu.cfs_quota_us": "200000\n",
+      [own]: "100000\n",
+    });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect(read(own)).toBe("-1");
+  });
+
+  test("is one line in v2", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const groups = await limited(cgroups, { "unified/pod/s1/cpu.max": "max 100000\n" });
+    await cgroups.limitCpu(groups, LIMIT);
+    expect(read("unified/pod/s1/cpu.max")).toBe("150000 50000");
+    await cgroups.limitCpu(groups, undefined);
+    expect(read("unified/pod/s1/cpu.max")).toBe("max 100000");
+  });
+
+  test("that cannot be written is told with the group", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const group = path.join(base, "unified/gone/s1");
+    await expect(cgroups.limitCpu([group], LIMIT)).rejects.toMatchObject({
+      code: "HostResource",
+      message: expect.stringContaining(group),
+    });
+    await cgroups.limitCpu([group], undefined);
+  });
+});
+
+describe("what a sandbox takes of the host", () => {
+  test("is told in the words of v2, also where the host has v1", async () => {
+    const cgroups = mounted(V1);
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    await cgroups.make(directories);
+    const files = {
+      "cpu,cpuacct/pod/s1/cpuacct.usage": "12345678\n",
+      "memory/pod/s1/memory.usage_in_bytes": "4096\n",
+      "memory/pod/s1/memory.limit_in_bytes": "9223372036854771712\n",
+      "memory/pod/s1/memory.stat": "cache 1\ntotal_cache 2\ntotal_inactive_file 3\nother 4\n",
+    };
+    for (const [file, text] of Object.entries(files)) writeFileSync(path.join(base, file), text);
+    expect(await cgroups.usage(procs.map((file) => path.dirname(file)))).toEqual({
+      "cpu.stat": "usage_usec 12345",
+      "memory.current": "4096",
+      "memory.max": "max",
+      "memory.stat": "file 2\ninactive_file 3",
+    });
+  });
+
+  test("is what v2 says, of those files that its kernel has; and nothing of a group that is gone", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const { directories, procs } = await cgroups.plan("s1", "/pod");
+    const groups = procs.map((file) => path.dirname(file));
+    expect(await cgroups.usage(groups)).toEqual({});
+    await cgroups.make(directories);
+    writeFileSync(path.join(base, "unified/pod/s1/memory.current"), "4096\n");
+    writeFileSync(path.join(base, "unified/pod/s1/cpu.stat"), "usage_usec 7\nuser_usec 3\n");
+    expect(await cgroups.usage(groups)).toEqual({
+      "memory.current": "4096",
+      "cpu.stat": "usage_usec 7\nuser_usec 3",
+    });
+  });
+});
+
 describe("cgroup v1", () => {
   test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {
     const cgroups = mounted(V1);

@@ -106,6 +106,20 @@ describe("mounts", () => {
     ]);
   });
 
+  test("what containerd 2.3 binds of /sys for hostNetwork with a user namespace is the guest's own; a hostPath is a volume", () => {
+    const bound = ["rbind", "rro", "nosuid", "nodev", "noexec"];
+    const mounts = [
+      mount("/sys", "bind", "/sys", bound),
+      mount("/sys", "bind", "/sys", ["rbind", "rprivate", "ro"]),
+    ];
+    const { create, volumes } = translateSpec({ ...criSpec(), mounts });
+    expect(create.mounts).toEqual([
+      { type: "sysfs", source: "sysfs", destination: "/sys", options: ["nosuid", "noexec", "nodev", "ro"] },
+      { type: "volume", source: "0", destination: "/sys", options: ["ro"] },
+    ]);
+    expect(volumes).toMatchObject([{ source: "/sys" }]);
+  });
+
   test.each(["shared", "rshared"])("propagation to the host (%s) is refused by name", (option) => {
     const spec = criSpec();
     spec.mounts.push(mount("/data", "bind", "/srv/x", ["rbind", option, "rw"]));

@@ -288,13 +288,6 @@ describe("the other Controller methods", () => {
     expect([cpu?.usageUsec, memory?.usage, memory?.usageLimit]).toEqual([7n, 5n, 2n ** 64n - 1n]);
   });
 
-  it("refuse Update with a sentence, never with an empty success", async () => {
-    const { call } = await ready();
-    const refusal = { code: status.UNIMPLEMENTED, details: expect.stringMatching(/^cannot .+ \(s1\): .+/) };
-    const update = { sandboxId: "s1", sandboxer, sandbox: undefined, fields: [] };
-    await expect(call(ControllerService.update, update)).rejects.toMatchObject(refusal);
-  });
-
   it.each<[keyof SandboxService, BlazarError, status]>([
     ["start", blazarError("VmmNotInstalled", "x", "y"), status.FAILED_PRECONDITION],
     ["start", blazarError("GuestNotReady", "x", "y"), status.DEADLINE_EXCEEDED],

@@ -84,6 +84,28 @@ describe("Task.Create", () => {
   });
 });
 
+describe("CRI's streaming IO", () => {
+  const address = "ttrpc+unix:///run/containerd/x.sock?streaming_id=c1-stdout";
+  const refusal = {
+    code: status.INVALID_ARGUMENT,
+    message: expect.stringMatching(/stdout is "ttrpc\+unix:.*can only be a FIFO.*io_type = 'fifo'/),
+  };
+
+  it("is refused for a container, with the key that has to be changed", async () => {
+    const { call } = taskCalls();
+    const bundle = await makeBundle({ "config.json": JSON.stringify(SPEC), sandbox: "s1" });
+    const created = call(methods.create, createRequest(bundle, { stdout: address }));
+    await expect(created).rejects.toMatchObject(refusal);
+  });
+
+  it("is refused for a process that is added", async () => {
+    const { call } = await runningTask();
+    const io = { stdin: "", stdout: address, stderr: "" };
+    const added = call(methods.exec, { id: "c1", execId: "e1", terminal: false, ...io, spec: undefined });
+    await expect(added).rejects.toMatchObject(refusal);
+  });
+});
+
 describe("the other Task methods", () => {
   it("report the state of a process while it runs and once it has ended", async () => {
     const { tasks, call, bundle } = await runningTask();

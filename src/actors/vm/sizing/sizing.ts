@@ -189,11 +189,11 @@ function wholeValue(text: string, most: number): number | string {
 }
 
 /** As a Kubernetes quantity, rounded down: what there is. */
-function wholeMebibytes(bytes: number): string {
+export function wholeMebibytes(bytes: number): string {
   return `${Math.floor(bytes / MEBIBYTE)}Mi`;
 }
 
 /** As a Kubernetes quantity, rounded up: what is needed. */
-function mebibytes(bytes: number): string {
+export function mebibytes(bytes: number): string {
   return `${Math.ceil(bytes / MEBIBYTE)}Mi`;
 }

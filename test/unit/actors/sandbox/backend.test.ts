@@ -46,6 +46,7 @@ class NotedBackend implements Backend {
       shutDown: async () => note("shut down"),
       end: async () => note("end"),
       finish: async () => note("finish"),
+      resize: async () => note("resize"),
       size: () => ({ vcpus: 0, memoryBytes: 0 }),
       info: () => ({ backend: this.name }),
       diagnostics: async () => "",

@@ -43,6 +43,7 @@ export interface ControllerStartResponse {
   labels: { [key: string]: string };
   address: string;
   version: number;
+  spec: Any | undefined;
 }
 
 export interface ControllerStartResponse_LabelsEntry {
@@ -468,7 +469,7 @@ export const ControllerStartRequest: MessageFns<ControllerStartRequest> = {
 };
 
 function createBaseControllerStartResponse(): ControllerStartResponse {
-  return { sandboxId: "", pid: 0, createdAt: undefined, labels: {}, address: "", version: 0 };
+  return { sandboxId: "", pid: 0, createdAt: undefined, labels: {}, address: "", version: 0, spec: undefined };
 }
 
 export const ControllerStartResponse: MessageFns<ControllerStartResponse> = {
@@ -490,6 +491,9 @@ export const ControllerStartResponse: MessageFns<ControllerStartResponse> = {
     }
     if (message.version !== 0) {
       writer.uint32(48).uint32(message.version);
+    }
+    if (message.spec !== undefined) {
+      Any.encode(message.spec, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -558,6 +562,14 @@ export const ControllerStartResponse: MessageFns<ControllerStartResponse> = {
             message.version = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.spec = Any.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -591,6 +603,7 @@ export const ControllerStartResponse: MessageFns<ControllerStartResponse> = {
     );
     message.address = object.address ?? "";
     message.version = object.version ?? 0;
+    message.spec = (object.spec !== undefined && object.spec !== null) ? Any.fromPartial(object.spec) : undefined;
     return message;
   },
 };
