@@ -42,6 +42,7 @@ function input(
     source: { kind: "own" },
     kernel: "/cache/vmlinux",
     initramfs: "/cache/initramfs",
+    calls: { kvm: "for kvm", tcg: "for tcg", original: "for an original" },
     ...more,
   };
 }
