@@ -18,6 +18,7 @@ import type {
 } from "../../contracts/keeper.ts";
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
+import { oomScoreAdj } from "../../lib/oom-score.ts";
 import { processStat } from "../../lib/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/unix-socket.ts";
@@ -99,6 +100,8 @@ export class KeeperFileServers implements FileServers {
       sockets: [{ fd: LISTENER, path: socket, mode: PRIVATE }],
       jail: jailed ? await this.jail(spec) : undefined,
       cgroups,
+      // small, and nothing of the pod goes on without it
+      oomScoreAdj: oomScoreAdj(cgroups, 1),
       rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
     };
   }

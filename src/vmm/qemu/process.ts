@@ -5,8 +5,10 @@
  * home may be closed to its user. What it may have of the host is in common/confinement.ts.
  */
 import { constants } from "node:fs";
+import { totalmem } from "node:os";
 import type { Jail, ProcessSpawn, SpawnFile, SpawnSocket } from "../../contracts/keeper.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
+import { oomScoreAdj } from "../../lib/oom-score.ts";
 import {
   descriptorPath,
   groups,
@@ -123,6 +125,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     taps: tapDescriptors(spec.nics).map((fd) => ({ fd })),
     jail: confined ? qemuJail(input, facts) : undefined,
     cgroups: spec.cgroups,
+    oomScoreAdj: oomScoreAdj(spec.cgroups, spec.memoryBytes / totalmem()),
     rlimits: limits(facts, confined),
     // QEMU asks for huge pages for translated code: clearing them takes a clone longer than all its other page faults.
     hugePages: false,
