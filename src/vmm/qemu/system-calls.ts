@@ -50,7 +50,7 @@ const VMM: AllowedCalls = {
       "sync_file_range",
       "copy_file_range",
     ],
-    ...["getdents64", "fchdir", "memfd_create", "msync", "membarrier", "epoll_pwait2"],
+    ...["fadvise64", "getdents64", "fchdir", "memfd_create", "msync", "membarrier", "epoll_pwait2"],
     // on what it was given; it listens anew on the sockets that listen already
     ...["listen", "accept", "accept4", "recvmsg", "sendmsg", "recvfrom", "sendto", "shutdown"],
     ...["getsockname", "getpeername", "getsockopt", "setsockopt"],
