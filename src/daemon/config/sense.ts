@@ -44,7 +44,8 @@ function directoryProblem({ daemon, storage, template, image }: Config): string 
       return `${shown}: it must be written without "." and "..", and with single slashes`;
     const plain = path.replace(/\/$/, "");
     const systems = SYSTEMS.some((each) => plain === each || plain.startsWith(`${each}/`));
-    if (plain === "" || SHARED.has(plain) || systems) return `${shown}: it must be a directory of Blazar's own`;
+    if (plain === "" || SHARED.has(plain) || systems)
+      return `${shown}: it must be a directory of Blazar's own`;
     const kernels = KERNELS_OWN.find((each) => path === each || path.startsWith(`${each}/`));
     if (kernels !== undefined && !path.startsWith("/dev/shm/"))
       return `${shown}: nothing of Blazar's can be below ${kernels}`;
