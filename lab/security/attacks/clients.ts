@@ -13,6 +13,8 @@ const SEED = 17;
 /** They come and go for other reasons. */
 const SPARE = 4;
 const EACH_MS = 500;
+/** The daemon ends a connection without a call after a minute. */
+const PATIENCE = { timeoutMs: 80_000, pollMs: 500 };
 
 /** Bytes that are the same for each run (xorshift). */
 function bytesOf(seed: number, count: number): Buffer {
@@ -27,7 +29,8 @@ function bytesOf(seed: number, count: number): Buffer {
   );
 }
 
-async function talk(path: string, number: number): Promise<void> {
+/** Connects, says something that no client says, and goes or stays. */
+export async function talkNonsense(path: string, number: number): Promise<void> {
   const socket = connect(path);
   socket.on("error", () => undefined);
   await Promise.race([once(socket, "connect"), once(socket, "close")]);
@@ -41,7 +44,7 @@ async function talk(path: string, number: number): Promise<void> {
   ];
   socket.write(kinds[number % kinds.length]?.() ?? "");
   // some stay open until they are told to go
-  if (number % 3 === 0) socket.resetAndDestroy();
+  if (number % 3 === 0) socket.destroy();
   else if (number % 3 === 1) socket.end();
   await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, EACH_MS))]);
   socket.destroy();
@@ -58,10 +61,10 @@ function malformed(name: string): Attack {
       const before = await descriptors(pid);
       const path = join(node.stateDirectory, name);
       for (let from = 0; from < CONNECTIONS; from += 10)
-        await Promise.all(Array.from({ length: 10 }, (_, index) => talk(path, from + index)));
+        await Promise.all(Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index)));
       const enough = async (): Promise<true | undefined> =>
         (await descriptors(pid)) <= before + SPARE ? true : undefined;
-      return until("descriptors to be closed", enough).then(
+      return until("descriptors to be closed", enough, PATIENCE).then(
         () => undefined,
         async () => `${(await descriptors(pid)) - before} descriptors are open that were not`,
       );
