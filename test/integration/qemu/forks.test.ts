@@ -150,6 +150,8 @@ describe("a fork of a VM", () => {
     // No user of the host's own: root is not one that it can become.
     expect(outside).toBeGreaterThan(0);
     expect(count).toBe(1000);
+    // its list; its copies load QEMU's filter, too
+    for (const thread of await threads(pid)) expect(thread.get("Seccomp_filters")?.trim()).toBe("1");
   });
 
   it("shares the memory that it does not change, and cannot change it for others", async () => {
