@@ -15,7 +15,7 @@ import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups, GroupLimits } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
 import { oomScoreAdj } from "../../lib/oom-score.ts";
-import { isAlive, processStat } from "../../lib/processes.ts";
+import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import {
   limitGroup,

@@ -19,9 +19,9 @@ import type {
 import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
 import { oomScoreAdj } from "../../lib/oom-score.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
-import { checkUnixPath } from "../../lib/unix-socket.ts";
+import { checkUnixPath } from "../../lib/sockets/unix-socket.ts";
 import { FILE_SERVER_CALLS } from "./file-server-calls.ts";
 
 /** States of proc_pid_stat(5). */

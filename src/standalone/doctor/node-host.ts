@@ -3,8 +3,8 @@
  */
 import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
-import { connectUnix } from "../../lib/unix-socket.ts";
-import { kvmDeviceProblem } from "../../vmm/common/kvm-device.ts";
+import { connectUnix } from "../../lib/sockets/unix-socket.ts";
+import { kvmDeviceProblem } from "../../vmm/common/kvm/kvm-device.ts";
 import type { HostView } from "./check.ts";
 
 const MODES = { read: constants.R_OK, write: constants.W_OK, execute: constants.X_OK } as const;

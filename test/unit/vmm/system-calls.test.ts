@@ -4,7 +4,7 @@ import type { SeccompProfile } from "../../../src/contracts/seccomp.ts";
 import { FILE_SERVER_CALLS } from "../../../src/host/storage/file-server-calls.ts";
 import { MKFS_CALLS } from "../../../src/host/storage/images/mkfs-calls.ts";
 import { type Caller, qemuCalls } from "../../../src/vmm/qemu/system-calls.ts";
-import { libseccomp } from "../../../src/workers/libseccomp.ts";
+import { libseccomp } from "../../../src/workers/libc/libseccomp.ts";
 import { inlineSeccomp } from "../../support/inline-seccomp.ts";
 import { runSeccompFilter } from "../../support/seccomp-filter.ts";
 

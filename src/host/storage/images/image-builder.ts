@@ -15,8 +15,8 @@ import type { JailMount, Keeper, ProcessExit, ProcessSpawn } from "../../../cont
 import type { SeccompCompiler } from "../../../contracts/seccomp.ts";
 import { onAbort, throwIfAborted } from "../../../lib/async.ts";
 import { endOf, SIGKILL } from "../../../lib/signals.ts";
-import type { Owner } from "../../../workers/disk-image.ts";
 import type { ImageTasks } from "../../../workers/image.worker.ts";
+import type { Owner } from "../../../workers/images/disk-image.ts";
 import type { TaskRunner } from "../worker-pool.ts";
 import { chainKey } from "./chain-key.ts";
 import { type ImageContent, imageIn } from "./image-files.ts";
