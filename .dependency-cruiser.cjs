@@ -190,7 +190,7 @@ module.exports = {
       "Set-up builds the product and must work when the product does not. (The demo is started by it, and shows the product.)",
       {
         path: "^setup/",
-        pathNot: "^setup/(demo|test-(chaos|fidelity|critest|kvm|network|soak|workloads))\\.ts$",
+        pathNot: "^setup/(demo|test-(chaos|fidelity|critest|kvm|network|security|soak|workloads))\\.ts$",
       },
       { path: "^(src|lab|test|bench)/", pathNot: "^src/contracts/" },
     ),

@@ -16,7 +16,7 @@ import type { ProcessSpawn } from "../../src/protocol/keeper/messages.ts";
 import { enterNamespaces, enterRoot, UserNamespace } from "./jail.ts";
 import { outOfTheWay } from "./parked.ts";
 import { listenAt } from "./sockets.ts";
-import { forbidSystemCalls } from "./system-calls.ts";
+import { allowSystemCalls, forbidSystemCalls } from "./system-calls.ts";
 import type { Taps } from "./taps.ts";
 import type { UplinkNamespaces } from "./uplinks.ts";
 
@@ -68,9 +68,10 @@ export function prepareChild(spec: ProcessSpawn, openFiles: OpenFilesLimit, give
   const moved = sys.chdir(spec.cwd);
   if (moved < 0) throw failure(moved, "InvalidArgument", "change to a process's directory", spec.cwd);
   dropPrivileges(spec);
+  sys.umask(PRIVATE_UMASK);
   if (jail !== undefined && jail.forks === undefined)
     forbidSystemCalls(jail.uplink === undefined ? "vmm" : "uplink");
-  sys.umask(PRIVATE_UMASK);
+  if (jail?.calls !== undefined) allowSystemCalls(jail.calls);
   return { path: spec.argv[0] ?? "", argv: spec.argv, env: spec.env };
 }
 

@@ -25,7 +25,7 @@ import { type OpenFilesLimit, prepareChild } from "./child.ts";
 import { ForkControl, parentOf } from "./fork-control.ts";
 import { cloneFlags, unmountTemporary } from "./jail.ts";
 import { listenInEmptyNetwork } from "./sockets.ts";
-import { filterFile } from "./system-calls.ts";
+import { filterFiles } from "./system-calls.ts";
 import { Taps } from "./taps.ts";
 import type { Uplinks } from "./uplinks.ts";
 
@@ -35,7 +35,7 @@ interface Child {
   /** By which it is asked to fork. */
   forks?: ForkControl | undefined;
   /** Its copies get jails. */
-  mayJail: boolean;
+  forksInJails?: Jail["forks"];
   /** What {@link Processes.seal} has to undo. */
   jail?: Jail | undefined;
   /** Undefined: it is the keeper's child. */
@@ -105,7 +105,7 @@ export class Processes {
     if (child === undefined) throw new Error("a child that was never registered");
     child.starting = false;
     child.jail = spec.jail;
-    child.mayJail = spec.jail?.forks !== undefined;
+    child.forksInJails = spec.jail?.forks;
     // It may have ended before the pipe told that it had begun.
     if (child.exited !== undefined) this.options.onExit(child.exited);
     return child;
@@ -118,7 +118,7 @@ export class Processes {
     this.forkable(original, operation);
     const taps = Taps.name(count);
     const opened = await taps.openAside(this.options.loop, this.options.reaper);
-    const given = handedOver(opened, wanted, () => this.forkable(original, operation).mayJail);
+    const given = handedOver(opened, wanted, () => this.forkable(original, operation).forksInJails);
     const pid = await this.forkable(original, operation).forks.fork(words, given);
     // The original named this pid, and the original is not trusted.
     const known = [...this.children.values()].some((child) => child.identity.pid === pid && !child.exited);
@@ -163,7 +163,7 @@ export class Processes {
     if (known?.pid === pid && known.startTime === startTime) return;
     this.refuseKnown(id, operation);
     const adopted = AdoptedProcess.find(this.options.loop, { pid, startTime }, id);
-    const child: Child = { identity: { pid, startTime }, starting: false, mayJail: false, adopted };
+    const child: Child = { identity: { pid, startTime }, starting: false, adopted };
     this.children.set(id, child);
     adopted.onEnd = () => this.ended(id, child, { code: undefined, signal: undefined });
   }
@@ -219,7 +219,6 @@ export class Processes {
     const child: Child = {
       identity: { pid, startTime: processStartTime(pid) ?? 0 },
       starting: true,
-      mayJail: false,
     };
     this.children.set(id, child);
     this.options.reaper.onExit(pid, (status) => this.ended(id, child, status));
@@ -234,13 +233,13 @@ export class Processes {
 }
 
 /**
- * Descriptors for a copy, which can open no path: files, sockets, the taps, and the filter of a jail. Throws HostResource,
+ * Descriptors for a copy, which can open no path: files, sockets, the taps, and the filters of a jail. Throws HostResource,
  * and then closes the taps, too.
  */
 function handedOver(
   taps: readonly number[],
   { files = [], sockets = [] }: Pick<ProcessFork, "files" | "sockets">,
-  jailed: () => boolean,
+  jailed: () => Jail["forks"],
 ): number[] {
   const given: number[] = [];
   try {
@@ -250,8 +249,8 @@ function handedOver(
       given.push(fd);
     }
     given.push(...listenInEmptyNetwork(sockets));
-    const filter = jailed() ? [check(sys.dup(filterFile()), "hand over a filter")] : [];
-    return [...given, ...taps, ...filter];
+    const jail = jailed();
+    return [...given, ...taps, ...(jail === undefined ? [] : filterFiles(jail.calls))];
   } catch (error) {
     closeAll([...given, ...taps]);
     throw error;

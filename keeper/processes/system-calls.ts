@@ -6,6 +6,9 @@
  * because a filter cannot see its flags: C libraries then use clone(2). Of the requests of ioctl(2), those to network devices
  * are refused, and most to taps: a VMM reads and writes its taps and sets their offloads, and changes nothing else of them. A
  * program may forbid itself more.
+ *
+ * A process gets a second filter if the daemon has a list of what its program calls: {@link allowSystemCalls}. This one does
+ * not depend on the daemon, nor on which program it is.
  */
 import * as sys from "sys";
 import { check } from "../../native/runtime/check.ts";
@@ -161,15 +164,19 @@ export function forbidSystemCalls(kind: Kind): void {
   check(sys.seccompFilter(encode(program(kind)), 0), "forbid system calls");
 }
 
-let file: number | undefined;
+/** Allows this process and its children the calls of a filter, and no others. */
+export function allowSystemCalls(calls: string): void {
+  check(sys.seccompFilter(sys.base64Decode(calls), 0), "allow system calls");
+}
 
-/** The filter as a file in memory, for a process that loads it in its copies. The keeper keeps it open. */
-export function filterFile(): number {
-  if (file !== undefined) return file;
-  const fd = check(sys.memfdCreate("forbidden", 0), "make a file in memory");
-  writeAll(fd, new Uint8Array(encode(program("vmm"))));
-  file = fd;
-  return fd;
+/** The filters as files in memory, for a process that loads them in its copies: what is forbidden, and what is allowed. */
+export function filterFiles(calls: string | undefined): number[] {
+  const filters = [encode(program("vmm")), ...(calls === undefined ? [] : [sys.base64Decode(calls)])];
+  return filters.map((filter) => {
+    const fd = check(sys.memfdCreate("filter", 0), "make a file in memory");
+    writeAll(fd, new Uint8Array(filter));
+    return fd;
+  });
 }
 
 function program(kind: Kind): Instruction[] {

@@ -81,7 +81,7 @@ void __attribute__((noreturn)) become_whole(char **words, const int *given, int 
   descriptors_renew(given, count);
   become(words[WORD_UID], words[WORD_GID], words[WORD_CAPABILITIES]);
   show_name(words[WORD_NAME]);
-  if (*words[WORD_JAIL] != '\0') load(&walls, "the filter of a jail");
+  for (int index = 0; index < MAX_WALLS; index++) load(&walls[index], "the filter of a jail");
   load(&filter, "the VMM's filter");
   threads_restart(others);
   for (;;) pause();

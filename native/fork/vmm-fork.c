@@ -7,8 +7,8 @@
  *
  * A request is its length (4 bytes), then strings that end with NUL: uid, gid ("" = keep both), mask of capabilities to
  * keep, name to show in the command line, "jail" if the copy gets namespaces of its own (else ""), and a key for each
- * descriptor that comes with the length (SCM_RIGHTS): which of the original's it replaces. For a jail one more descriptor
- * comes last: a file with the system call filter that every jail has. The answer is the copy's pid, as
+ * descriptor that comes with the length (SCM_RIGHTS): which of the original's it replaces. For a jail one or two more
+ * descriptors come last: files with system call filters, which the copy loads in this order. The answer is the copy's pid, as
  * the original's PID namespace counts it, or -errno (4 bytes).
  */
 #include <dlfcn.h>
@@ -32,12 +32,12 @@ enum {
   MAX_REQUEST = 16384,
   MAX_WORDS = 32,
   MAX_GIVEN = 24,
-  MAX_WALLS = 512,
+  MAX_INSTRUCTIONS = 1024, /* of a filter */
 };
 
 int control = -1;
 int proc_self = -1;
-struct sock_fprog filter, walls;
+struct sock_fprog filter, walls[MAX_WALLS];
 char *shown_name;
 
 /* Returns the copy's pid, or -errno. */
@@ -83,22 +83,27 @@ static int receive(uint32_t *size, int *given) {
   return transfer((char *)size + some, sizeof *size - (size_t)some, false) ? count : -1;
 }
 
-/* The filter of every jail. Returns 0 or -errno. */
-static int read_walls(int file) {
-  static struct sock_filter program[MAX_WALLS];
-  ssize_t size = pread(file, program, sizeof program, 0);
-  if (size <= 0 || (size_t)size == sizeof program || (size_t)size % sizeof *program != 0) return -EINVAL;
-  walls = (struct sock_fprog){.len = (unsigned short)((size_t)size / sizeof *program), .filter = program};
+/* A filter of the copy's jail. Returns 0 or -errno. */
+static int read_wall(int index, int file) {
+  static struct sock_filter programs[MAX_WALLS][MAX_INSTRUCTIONS];
+  struct sock_filter *program = programs[index];
+  ssize_t size = pread(file, program, sizeof programs[index], 0);
+  if (size <= 0 || (size_t)size == sizeof programs[index] || (size_t)size % sizeof *program != 0) return -EINVAL;
+  walls[index] = (struct sock_fprog){.len = (unsigned short)((size_t)size / sizeof *program), .filter = program};
   return 0;
 }
 
-/* Closes the filter's file, which is no descriptor of the copy's. */
+/* Closes the filters' files, which are no descriptors of the copy's. */
 static int32_t answer_to(char **words, int count, const int *given, int *descriptors) {
   if (count < FIRST_KEY) return -EINVAL;
-  int keys = count - FIRST_KEY, extra = *words[WORD_JAIL] == '\0' ? 0 : 1;
-  if (*descriptors != keys + extra) return -EINVAL;
-  int result = extra ? read_walls(given[keys]) : 0;
-  if (extra) close(given[keys]);
+  int keys = count - FIRST_KEY, extra = *descriptors - keys, result = 0;
+  bool jailed = *words[WORD_JAIL] != '\0';
+  if (jailed ? extra < 1 || extra > MAX_WALLS : extra != 0) return -EINVAL;
+  memset(walls, 0, sizeof walls);
+  for (int index = 0; index < extra; index++) {
+    if (result == 0) result = read_wall(index, given[keys + index]);
+    close(given[keys + index]);
+  }
   *descriptors = keys;
   return result < 0 ? result : fork_whole(words, given, keys);
 }

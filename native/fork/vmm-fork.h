@@ -27,8 +27,9 @@ extern int control;
 extern int proc_self;
 /* The system call filter that the VMM asked for. Only copies load it. (vmm-fork.c) */
 extern struct sock_fprog filter;
-/* The system call filter of every jail, which a copy in one loads, too. (vmm-fork.c) */
-extern struct sock_fprog walls;
+/* The system call filters of a copy's jail, which it loads before that; an empty one is none. (vmm-fork.c) */
+enum { MAX_WALLS = 2 };
+extern struct sock_fprog walls[MAX_WALLS];
 /* The value of -name in the command line, or NULL. (vmm-fork.c) */
 extern char *shown_name;
 

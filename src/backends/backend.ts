@@ -13,6 +13,7 @@ import type { Logger } from "../contracts/logger.ts";
 import type { PodLimits, SandboxSpec } from "../contracts/sandbox.ts";
 import type { SeccompProfile } from "../contracts/seccomp.ts";
 import type { CgroupStats } from "../contracts/stats.ts";
+import type { GroupLimits } from "../contracts/storage.ts";
 import type { RootfsMount } from "../contracts/task.ts";
 import type { LogEnd } from "../contracts/vm.ts";
 import type { VolumeRequest } from "../contracts/volumes.ts";
@@ -145,6 +146,8 @@ export interface KnownProcess {
 
 /** What one sandbox's containers run in. */
 export interface SandboxBackend {
+  /** Those of its control group, once it is made. */
+  readonly limits: GroupLimits;
   /**
    * At Create, once: reads what decides about the VM, and begins whatever makes the start shorter. Makes nothing that is not in
    * the sandbox's resources. Throws what the pod asks for and cannot have.

@@ -81,9 +81,22 @@ export interface Jail {
   readonly keepsProc?: boolean | undefined;
   /**
    * The process may make jails for its own copies ({@link ProcessFork}). It has a user namespace, in which these users
-   * are mapped to themselves, keeps the keeper's PID namespace, and no system call is forbidden to it.
+   * are mapped to themselves, and keeps the keeper's PID namespace. What is forbidden in every jail is forbidden to its copies
+   * only.
    */
-  readonly forks?: { readonly firstUid: number; readonly count: number } | undefined;
+  readonly forks?:
+    | {
+        readonly firstUid: number;
+        readonly count: number;
+        /** As {@link Jail.calls}, for the copies. */
+        readonly calls?: string | undefined;
+      }
+    | undefined;
+  /**
+   * The system calls that the program may make, beside what is forbidden in every jail: a filter (base64 of an array of struct
+   * sock_filter, see {@link SeccompFilter}). Undefined: all that are not forbidden.
+   */
+  readonly calls?: string | undefined;
   /**
    * Id of an uplink ({@link Keeper.makeUplink}) that the process serves. It stays in the keeper's network namespace and may
    * use the internet there. It finds the uplink's namespaces in its jail (UPLINK_USER and UPLINK_NETWORK in

@@ -135,6 +135,13 @@ export interface HostFiles {
   removeFile(path: string): Promise<void>;
 }
 
+/** What a sandbox may take of the host at most, whatever its VMM is. */
+export interface GroupLimits {
+  readonly memoryBytes: number;
+  /** Processes and threads. */
+  readonly tasks: number;
+}
+
 /** A sandbox's control group, v1 or v2. */
 export interface Cgroups {
   /** Plans the directories for a sandbox: one a hierarchy. `parent` as CRI's cgroup_parent; "" = blazar's own. */
@@ -142,11 +149,19 @@ export interface Cgroups {
     sandboxId: string,
     parent: string,
   ): Promise<{ readonly directories: readonly string[]; readonly procs: readonly string[] }>;
-  make(directories: readonly string[]): Promise<void>;
+  /**
+   * @param limits of the sandbox's own group. Where a controller is not handed down to it, it has no limit of that kind; the
+   *   limits of the groups above hold in any case
+   */
+  make(directories: readonly string[], limits?: GroupLimits): Promise<void>;
   /** Bytes of memory that the group `parent` and those above it may have; undefined = no limit, or no such group. */
   memoryLimit(parent: string): number | undefined;
-  /** Moves a running process, all its threads, into the groups of these cgroup.procs files. */
-  enter(procs: readonly string[], pid: number): Promise<void>;
+  /**
+   * Moves a running process, all its threads, into the groups of these cgroup.procs files. If the host is out of memory, it is
+   * killed in the turn of its pod from now on.
+   * @param bytes what it may take. Undefined: so little that it is killed late
+   */
+  enter(procs: readonly string[], pid: number, bytes?: number): Promise<void>;
   /**
    * Limits the processor time of what runs in these groups of one sandbox; undefined = no limit. A group whose parent is limited
    * is left alone in v1: there the parent could not be lowered any more.

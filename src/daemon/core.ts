@@ -17,6 +17,7 @@ import { type Histories, NO_HISTORIES } from "../contracts/history.ts";
 import type { ImageStore } from "../contracts/images.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { SeccompCompiler } from "../contracts/seccomp.ts";
 import type { Cgroups, LayerImages, RootfsStore } from "../contracts/storage.ts";
 import type { TaskEvents } from "../contracts/task.ts";
 import type { TemplateStore } from "../contracts/templates.ts";
@@ -95,8 +96,9 @@ export interface CoreOptions {
 export function wireCore(options: CoreOptions): Core {
   const { config, logger } = options;
   const workers = new DaemonWorkers(config, logger);
-  const images = openImageStore(config, { ...options, workers });
-  const ports = hostPorts(options, workers, images);
+  const seccomp = new CompiledProfiles(workers.seccomp);
+  const images = openImageStore(config, { ...options, workers, seccomp });
+  const ports = hostPorts(options, workers, { images, seccomp });
   const templates = options.templates ? openTemplateStore(config.template, ports) : undefined;
   const { min, max, memory_limit: memoryLimit, pressure_limit: pressureLimit } = config.pool;
   const pool = { ...{ min, max, memoryLimit, pressureLimit }, rehearsalRoot: rehearsalRoot(config) };
@@ -111,9 +113,13 @@ export function wireCore(options: CoreOptions): Core {
 }
 
 /** The ports, and the settings that go with them. */
-function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageStore) {
+function hostPorts(
+  options: CoreOptions,
+  workers: DaemonWorkers,
+  { images, seccomp }: { readonly images: ImageStore; readonly seccomp: SeccompCompiler },
+) {
   const { config, parts, logger, keeper, events } = options;
-  const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers });
+  const driver = options.driver ?? configuredDriver({ config, parts, logger, keeper, workers, seccomp });
   const { first_uid: firstUid, uid_count: uidCount, vcpus, memory: memoryBytes } = config.vmm;
   const { vcpus_limit: mostVcpus = cpus().length, memory_limit: mostMemory = totalmem() } = config.vmm;
   // the last of the users is for VMs that are no sandbox's
@@ -127,14 +133,14 @@ function hostPorts(options: CoreOptions, workers: DaemonWorkers, images: ImageSt
     keeper,
     stdio: options.stdio ?? keeper,
     files: new LocalHostFiles(workers.rootfs),
-    fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer }),
+    fileServers: new KeeperFileServers({ keeper, binary: parts.fileServer, seccomp }),
     rootfs:
       options.rootfs?.(new HostLayerImages(workers.rootfs, parts.emptyImage)) ??
       new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
     cgroups,
     volumes: new LocalVolumes(workers.rootfs),
-    seccomp: new CompiledProfiles(workers.seccomp),
+    seccomp,
     forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(
       new CniNetworks({ workers: workers.rootfs, keeper, logger }),

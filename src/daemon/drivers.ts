@@ -5,6 +5,7 @@
  */
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
+import type { SeccompCompiler } from "../contracts/seccomp.ts";
 import type { VmmDriver } from "../contracts/vmm.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { sealMemory } from "../host/templates/sealed-memory.ts";
@@ -19,6 +20,7 @@ export interface DriverParts {
   readonly keeper: Keeper;
   readonly logger: Logger;
   readonly workers: DaemonWorkers;
+  readonly seccomp: SeccompCompiler;
   readonly parts: Parts;
 }
 
@@ -31,12 +33,13 @@ export function configuredDriver(parts: DriverParts): VmmDriver {
   return DRIVERS[parts.config.vmm.driver](parts);
 }
 
-function qemu({ config, keeper, logger, workers, parts }: DriverParts): QemuDriver {
+function qemu({ config, keeper, logger, workers, seccomp, parts }: DriverParts): QemuDriver {
   // the last of the users is for VMs that are no sandbox's
   const users = { firstUid: config.vmm.first_uid, count: config.vmm.uid_count };
   const uid = users.firstUid + users.count - 1;
   return new QemuDriver({
     keeper,
+    seccomp,
     binary: config.vmm.binary,
     kernel: parts.kernel,
     initramfs: parts.initramfs,

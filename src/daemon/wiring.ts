@@ -34,6 +34,7 @@ import {
   taskSocketOf,
 } from "./state-directories.ts";
 import { openSnapshots, readLower } from "./stores/snapshots.ts";
+import { announceUsers } from "./user-ranges.ts";
 
 /** Calls of the Controller that are under way may take this long when the daemon leaves; then they are called off. */
 const CALLS_MS = 300;
@@ -84,6 +85,8 @@ export async function wireDaemon(
     async start() {
       metrics.open();
       logs.start();
+      const { first_uid: firstUid, uid_count: count } = config.vmm;
+      if (process.getuid?.() === 0) await announceUsers({ firstUid, count }, state, logger);
       const probed = core.driver.probe();
       probed.catch(() => undefined);
       const { taken, cleared } = await succeedPreviousDaemon(journalDirectory(config), core, keeper, logger);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Client, credentials } from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
 import { silentLogger } from "../../src/contracts/logger.ts";
-import { ControllerServer } from "../../src/rpc/controller/server.ts";
+import { ControllerServer, type ControllerServerOptions } from "../../src/rpc/controller/server.ts";
 import {
   ControllerCreateRequest,
   ControllerService,
@@ -17,10 +17,15 @@ export const TASK_ADDRESS = "ttrpc+unix:///run/blazar/task.sock";
 export const sandboxer = "blazar";
 
 /** Ends with the test. */
-export async function serve() {
+export async function serve(options: Pick<ControllerServerOptions, "unusedMs"> = {}) {
   const path = join(await temporaryDirectory(), "blazar.sock");
   const sandboxes = new FakeSandboxService();
-  const server = new ControllerServer({ sandboxes, taskAddress: TASK_ADDRESS, logger: silentLogger });
+  const server = new ControllerServer({
+    sandboxes,
+    taskAddress: TASK_ADDRESS,
+    logger: silentLogger,
+    ...options,
+  });
   await server.listen(path);
   onTestFinished(() => server.close());
   const client = new Client(`unix:${path}`, credentials.createInsecure());

@@ -182,7 +182,9 @@ export class Sandbox implements ContainerHome, SandboxEffects {
     await resources.make({ kind: "directory", path: directory }, () => files.makeDirectory(directory, 0o700));
     signal.throwIfAborted();
     const { directories, procs } = await cgroups.plan(this.id, spec.cgroupParent);
-    await resources.make({ kind: "cgroups", directories }, () => cgroups.make(directories));
+    await resources.make({ kind: "cgroups", directories }, () =>
+      cgroups.make(directories, this.backend.limits),
+    );
     this.enter(procs);
   }
 

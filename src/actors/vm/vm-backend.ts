@@ -23,7 +23,7 @@ import type { PodNetworks } from "../../contracts/network.ts";
 import type { PodNetwork } from "../../contracts/pod-network.ts";
 import type { PortForwards } from "../../contracts/port-forward.ts";
 import type { PodLimits, SandboxSpec } from "../../contracts/sandbox.ts";
-import type { Cgroups, RootfsStore } from "../../contracts/storage.ts";
+import type { Cgroups, GroupLimits, RootfsStore } from "../../contracts/storage.ts";
 import type { LogEnd, VmShape } from "../../contracts/vm.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { vmBootMachine } from "../../machines/vm-boot.machine.ts";
@@ -63,6 +63,11 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   /** What a VMM takes beside its guest's memory. */
   readonly vmmBytes: (vcpus: number) => number;
 }
+
+/** For the host's cache of what a pod reads and writes, beside its VM. */
+const LEAST_SPARE_BYTES = 256 * 2 ** 20;
+/** Threads of QEMU and of vCPUs, file servers with a process for each lock that is waited for, pasta. */
+const MOST_TASKS = 2048;
 
 const NO_LOG: LogEnd = { bytes: new Uint8Array(), written: 0 };
 
@@ -129,6 +134,16 @@ class VmSandbox implements SandboxBackend {
   /** Throws VmmExited: there is nothing to boot before {@link prepare}. */
   get vmBoot(): VmBoot {
     return this.boot ?? this.noVm();
+  }
+
+  /** More than a VMM that does what it shall ever takes: these are for one that somebody has taken over. */
+  get limits(): GroupLimits {
+    const { memoryBytes, vcpus } = this.sized.size;
+    const own = this.ports.vmmBytes(vcpus);
+    return {
+      memoryBytes: memoryBytes + own + Math.max(LEAST_SPARE_BYTES, memoryBytes / 2),
+      tasks: MOST_TASKS,
+    };
   }
 
   /** Whole from {@link prepare} on: the pod's links are counted in it. */

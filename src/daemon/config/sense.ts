@@ -18,6 +18,14 @@ const LONGEST_BELOW_STATE = "/vm/0123456789ab/volumes.sock".length;
 /** Directories whose content is the kernel's, or stands for something else each time. */
 const KERNELS_OWN = ["/proc", "/sys", "/dev"];
 
+/** Directories that others have something in (hier(7)). Blazar makes its own below them. */
+const SHARED = new Set([
+  ...["/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp"],
+  ...["/var", "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/tmp"],
+]);
+/** Those that belong to the system, with all below. */
+const SYSTEMS = ["/bin", "/boot", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
+
 /** The first thing that makes no sense, as a sentence; undefined if there is none. */
 export function nonsenseOf(config: Config, host: ConfiguredHost): string | undefined {
   return directoryProblem(config) ?? vmmProblem(config, host) ?? poolProblem(config);
@@ -34,7 +42,10 @@ function directoryProblem({ daemon, storage, template, image }: Config): string 
     const shown = `${key} = ${JSON.stringify(path)}`;
     if (normalize(path).replace(/(?<=.)\/$/, "") !== path.replace(/(?<=.)\/$/, ""))
       return `${shown}: it must be written without "." and "..", and with single slashes`;
-    if (path === "/") return `${shown}: it must be a directory of Blazar's own`;
+    const plain = path.replace(/\/$/, "");
+    const systems = SYSTEMS.some((each) => plain === each || plain.startsWith(`${each}/`));
+    if (plain === "" || SHARED.has(plain) || systems)
+      return `${shown}: it must be a directory of Blazar's own`;
     const kernels = KERNELS_OWN.find((each) => path === each || path.startsWith(`${each}/`));
     if (kernels !== undefined && !path.startsWith("/dev/shm/"))
       return `${shown}: nothing of Blazar's can be below ${kernels}`;

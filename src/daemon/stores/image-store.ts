@@ -4,6 +4,7 @@
 import type { ImageStore } from "../../contracts/images.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import { LocalImageStore } from "../../host/storage/images/image-store.ts";
 import type { Config } from "../config/schema.ts";
 import type { DaemonWorkers } from "../daemon-workers.ts";
@@ -14,13 +15,14 @@ export interface ImageStoreHost {
   readonly keeper: Keeper;
   readonly logger: Logger;
   readonly workers: DaemonWorkers;
+  readonly seccomp: SeccompCompiler;
   readonly parts: Pick<Parts, "mkfsErofs">;
 }
 
 /** Opens the store, which does nothing until it is asked. */
 export function openImageStore(
   { daemon, image, vmm }: Pick<Config, "daemon" | "image" | "vmm">,
-  { keeper, logger, workers, parts }: ImageStoreHost,
+  { keeper, logger, workers, seccomp, parts }: ImageStoreHost,
 ): ImageStore {
   // the last of the users is for VMs that are no sandbox's, and for what makes images
   const uid = vmm.first_uid + vmm.uid_count - 1;
@@ -30,6 +32,7 @@ export function openImageStore(
     logger,
     workers: workers.images,
     mkfs: parts.mkfsErofs,
+    seccomp,
     user: isRoot ? { uid, gid: uid } : undefined,
     directory: image.directory,
     stateDirectory: daemon.state_directory,

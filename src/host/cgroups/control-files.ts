@@ -9,6 +9,7 @@ import { closeSync, existsSync, openSync, readFileSync, write } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { CpuLimit } from "../../contracts/sandbox.ts";
+import type { GroupLimits } from "../../contracts/storage.ts";
 import { makeDirectories } from "../../lib/directories.ts";
 import type { Hierarchy } from "./hierarchies.ts";
 
@@ -53,6 +54,26 @@ async function inheritCpuset(directory: string): Promise<void> {
     const file = path.join(directory, name);
     if (readFileSync(file, "utf8").trim() !== "") continue;
     await writeControl(file, readFileSync(path.join(path.dirname(directory), name), "utf8"));
+  }
+}
+
+/** Limits of one group, in a hierarchy that has the controllers. */
+export async function limitGroup(
+  directory: string,
+  { version, controllers }: Hierarchy,
+  { memoryBytes, tasks }: GroupLimits,
+): Promise<void> {
+  const has = (controller: string): boolean => version === 2 || controllers.includes(controller);
+  const limits = [
+    ...(has("memory")
+      ? [[version === 2 ? "memory.max" : "memory.limit_in_bytes", Math.ceil(memoryBytes)]]
+      : []),
+    ...(has("pids") ? [["pids.max", tasks]] : []),
+  ] as const;
+  for (const [name, value] of limits) {
+    const file = path.join(directory, String(name));
+    // in v2 it is not there unless the group above hands the controller down
+    if (existsSync(file)) await writeControl(file, String(value));
   }
 }
 

@@ -8,15 +8,18 @@
  */
 import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
+import { totalmem } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { CpuLimit } from "../../contracts/sandbox.ts";
-import type { Cgroups } from "../../contracts/storage.ts";
+import type { Cgroups, GroupLimits } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
+import { oomScoreAdj } from "../../lib/oom-score.ts";
 import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import {
+  limitGroup,
   makeGroup,
   readMembers,
   readMemoryKills,
@@ -109,11 +112,14 @@ export class HostCgroups implements Cgroups {
     return undefined;
   }
 
-  async make(directories: readonly string[]): Promise<void> {
+  async make(directories: readonly string[], limits?: GroupLimits): Promise<void> {
     await this.inEachHierarchy(directories, async (group, hierarchy) => {
       for (const directory of group) {
         try {
           await makeGroup(directory, hierarchy);
+          // the last one is the sandbox's own
+          if (limits !== undefined && directory === group.at(-1))
+            await limitGroup(directory, hierarchy, limits);
         } catch (error) {
           const about = { operation: "make the control group", subject: directory };
           throw BlazarError.wrap(error, "HostResource", about);
@@ -122,7 +128,8 @@ export class HostCgroups implements Cgroups {
     });
   }
 
-  async enter(procs: readonly string[], pid: number): Promise<void> {
+  async enter(procs: readonly string[], pid: number, bytes = totalmem()): Promise<void> {
+    await setOomScore(pid, oomScoreAdj(procs, bytes / totalmem()));
     await Promise.all(
       procs.map((file) =>
         writeControl(file, String(pid)).catch((error: unknown) => {
@@ -208,6 +215,11 @@ export class HostCgroups implements Cgroups {
     this.hierarchies ??= readHierarchies(this.mountinfo);
     return this.hierarchies;
   }
+}
+
+/** Lowering it takes CAP_SYS_RESOURCE, which not every host grants: then it stays as it is. */
+async function setOomScore(pid: number, score: number): Promise<void> {
+  await writeControl(`/proc/${pid}/oom_score_adj`, String(score)).catch(() => undefined);
 }
 
 /** Whoever is in the group at two looks, with one start time. */

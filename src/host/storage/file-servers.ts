@@ -16,10 +16,13 @@ import type {
   ProcessIdentity,
   ProcessSpawn,
 } from "../../contracts/keeper.ts";
+import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
+import { oomScoreAdj } from "../../lib/oom-score.ts";
 import { processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { checkUnixPath } from "../../lib/sockets/unix-socket.ts";
+import { FILE_SERVER_CALLS } from "./file-server-calls.ts";
 
 /** States of proc_pid_stat(5). */
 const STOPPED: ReadonlySet<string> = new Set(["T", "t"]);
@@ -48,6 +51,8 @@ export interface KeeperFileServersOptions {
   readonly keeper: Pick<Keeper, "spawn" | "seal" | "signal" | "exited" | "forget">;
   /** Absolute path of the program, which is static. */
   readonly binary: string;
+  /** Compiles the list of what a server may call. */
+  readonly seccomp: SeccompCompiler;
 }
 
 export class KeeperFileServers implements FileServers {
@@ -56,7 +61,7 @@ export class KeeperFileServers implements FileServers {
   async start(spec: FileServerSpec, signal: AbortSignal): Promise<ProcessIdentity> {
     checkUnixPath(spec.socket);
     const { keeper } = this.options;
-    const process = this.process(spec);
+    const process = await this.process(spec);
     const identity = await keeper.spawn(process, signal);
     try {
       if (process.jail !== undefined) await keeper.seal(spec.id);
@@ -76,7 +81,7 @@ export class KeeperFileServers implements FileServers {
     return this.options.keeper.exited(id);
   }
 
-  private process(spec: FileServerSpec): ProcessSpawn {
+  private async process(spec: FileServerSpec): Promise<ProcessSpawn> {
     const { id, kind, directory, maps, socket, user, cgroups } = spec;
     const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
     const flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW;
@@ -93,13 +98,15 @@ export class KeeperFileServers implements FileServers {
       capabilities: CAPABILITIES[kind],
       files: [{ fd: STDERR, path: `${socket}.log`, flags, mode: PRIVATE }],
       sockets: [{ fd: LISTENER, path: socket, mode: PRIVATE }],
-      jail: jailed ? this.jail(spec) : undefined,
+      jail: jailed ? await this.jail(spec) : undefined,
       cgroups,
+      // small, and nothing of the pod goes on without it
+      oomScoreAdj: oomScoreAdj(cgroups, 1),
       rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
     };
   }
 
-  private jail({ kind, directory, changes }: FileServerSpec): Jail {
+  private async jail({ kind, directory, changes }: FileServerSpec): Promise<Jail> {
     const share: JailMount = {
       source: directory,
       target: ROOT,
@@ -108,10 +115,11 @@ export class KeeperFileServers implements FileServers {
       follow: changes,
       temporary: false,
     };
-    const { binary } = this.options;
+    const { binary, seccomp } = this.options;
+    const { program: calls } = await seccomp.compile(FILE_SERVER_CALLS);
     const program = { source: binary, target: PROGRAM, readonly: true, follow: false, temporary: true };
     // a file without a name is reached by its descriptor's
-    return { mounts: [share, program], proc: true, keepsProc: true };
+    return { mounts: [share, program], proc: true, keepsProc: true, calls };
   }
 
   private async end(id: string): Promise<void> {

@@ -5,13 +5,23 @@
  * So nobody redirects the removal by putting a symlink in the place of a directory. A directory of another mount is refused,
  * also where that is a bind mount of the same device (proc_pid_fdinfo(5)). Unmount first.
  */
+import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, readFile, rmdir, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readFile, rename, rmdir, unlink } from "node:fs/promises";
 import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 
-/** Each level holds a descriptor, and no share is as deep. */
-const MAX_DEPTH = 128;
+/** Each level holds a descriptor. What is deeper is moved up first, so that no tree is too deep. */
+const MAX_DEPTH = 64;
+const NAME_BYTES = 12;
+
+/** The tree that is being removed. */
+interface Tree {
+  readonly root: FileHandle;
+  readonly mount: string;
+  /** Something that was too deep has come into the root. */
+  grown: boolean;
+}
 
 /** Removes the tree at `root`; a missing one is no failure. The caller has unmounted everything below. */
 export async function removeTree(root: string): Promise<void> {
@@ -27,38 +37,42 @@ export async function removeTree(root: string): Promise<void> {
   }
 }
 
-/** @param name the path to open; `mount` is that of the directory above, `shown` the path for messages */
+/** @param name the path to open; `tree` is what it is a part of, `shown` the path for messages */
 async function removeDirectory(
   name: string,
-  mount: string | undefined,
+  tree: Tree | undefined,
   depth: number,
   shown: string,
 ): Promise<void> {
-  if (depth > MAX_DEPTH) throw refusal(shown, `it is more than ${MAX_DEPTH} directories deep`);
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
   const handle = await open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(ignoreMissing);
   if (handle === undefined) return;
   try {
-    const own = await mountOf(handle);
-    if (mount !== undefined && own !== mount) throw refusal(shown, "something is mounted in it");
-    await removeChildren(handle, own, depth, shown);
+    const mount = await mountOf(handle);
+    if (tree !== undefined && mount !== tree.mount) throw refusal(shown, "something is mounted in it");
+    const own = tree ?? { root: handle, mount, grown: false };
+    do {
+      if (tree === undefined) own.grown = false;
+      await removeChildren(handle, own, depth, shown);
+    } while (tree === undefined && own.grown);
   } finally {
     await handle.close();
   }
   await rmdir(name).catch(ignoreMissing);
 }
 
-async function removeChildren(
-  parent: FileHandle,
-  mount: string,
-  depth: number,
-  shown: string,
-): Promise<void> {
+async function removeChildren(parent: FileHandle, tree: Tree, depth: number, shown: string): Promise<void> {
   const base = `/proc/self/fd/${parent.fd}`;
   for (const entry of await readdir(base, { withFileTypes: true })) {
     const child = `${base}/${entry.name}`;
-    if (entry.isDirectory()) await removeDirectory(child, mount, depth + 1, path.join(shown, entry.name));
-    else await unlink(child).catch(ignoreMissing);
+    if (!entry.isDirectory()) await unlink(child).catch(ignoreMissing);
+    else if (depth < MAX_DEPTH) await removeDirectory(child, tree, depth + 1, path.join(shown, entry.name));
+    else {
+      const free = randomBytes(NAME_BYTES).toString("hex");
+      // refused where something is mounted (rename(2): EBUSY, EXDEV)
+      await rename(child, `/proc/self/fd/${tree.root.fd}/${free}`).catch(ignoreMissing);
+      tree.grown = true;
+    }
   }
 }
 

@@ -39,7 +39,16 @@ const jail = object({
   /** It stays after that. */
   keepsProc: optional(boolean),
   /** The process makes jails for its copies: a user namespace with these ids. */
-  forks: optional(object({ firstUid: uint32, count: integer(1, 0xffff_ffff) })),
+  forks: optional(
+    object({
+      firstUid: uint32,
+      count: integer(1, 0xffff_ffff),
+      /** As `calls`, for the copies. */
+      calls: optional(string),
+    }),
+  ),
+  /** A filter (base64 of struct sock_filter) of what it may call, beside the one of every jail. */
+  calls: optional(string),
   /** The process serves this uplink, and stays in the keeper's network namespace. */
   uplink: optional(string),
 });

@@ -15,6 +15,11 @@ import { ControllerService } from "../generated/containerd/services/sandbox/v1/c
 import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";
 
+/**
+ * A connection without a call is ended after so long, and containerd connects again when it needs to. Node never lets go of one
+ * whose peer has broken HTTP/2 and gone, unless it is ended.
+ */
+const UNUSED_MS = 60_000;
 /** How long the last answers may take to be sent. */
 const LAST_ANSWERS_MS = 250;
 
@@ -29,6 +34,8 @@ export interface ControllerServerOptions {
   readonly details?: (sandboxId: string) => SandboxDetail | undefined;
   /** Where calls that do work wait for their turn. Default: a budget of its own. */
   readonly turns?: TurnBudget;
+  /** Default: a minute. */
+  readonly unusedMs?: number;
 }
 
 export class ControllerServer {
@@ -38,7 +45,10 @@ export class ControllerServer {
   private socket: KeptSocket | undefined;
 
   constructor(private readonly options: ControllerServerOptions) {
-    this.server = new Server({ "grpc.enable_channelz": 0 });
+    this.server = new Server({
+      "grpc.enable_channelz": 0,
+      "grpc.max_connection_idle_ms": options.unusedMs ?? UNUSED_MS,
+    });
     this.server.addService(
       ControllerService,
       createControllerService({

@@ -16,6 +16,18 @@ const STDERR = 2;
 /** Most files that a VMM may have open. */
 const OPEN_FILES = 65_536;
 
+/** Of a VMM with a user of its own: what it has no use for, and what no VM comes near. */
+const OWN_USERS_LIMITS: readonly (readonly [type: string, value: number])[] = [
+  // an end of each file, whatever becomes of the guest's disks
+  ["RLIMIT_FSIZE", 2 ** 40],
+  // threads, and the file servers of the VM
+  ["RLIMIT_NPROC", 2048],
+  ["RLIMIT_MEMLOCK", 0],
+  ["RLIMIT_MSGQUEUE", 0],
+  ["RLIMIT_RTPRIO", 0],
+  ["RLIMIT_NICE", 0],
+];
+
 /** Where programs and their libraries are (hier(7)), and the devices that a VMM opens without KVM. */
 const PROGRAM_PATHS = [
   "/usr",
@@ -108,10 +120,14 @@ export function groups(spec: VmSpec, acceleration: Acceleration, { kvmGroup }: H
   return acceleration === "kvm" && kvmGroup !== undefined && isConfined(spec) ? [kvmGroup] : [];
 }
 
-export function limits({ maxOpenFiles }: HostFacts): SpawnLimit[] {
-  const core = { type: "RLIMIT_CORE", soft: 0, hard: 0 };
-  if (maxOpenFiles === undefined) return [core];
-  return [core, { type: "RLIMIT_NOFILE", soft: maxOpenFiles, hard: maxOpenFiles }];
+/** Those of every VMM, and of one with a user of its own. */
+export function limits({ maxOpenFiles }: HostFacts, confined: boolean): SpawnLimit[] {
+  const limit = (type: string, value: number): SpawnLimit => ({ type, soft: value, hard: value });
+  return [
+    limit("RLIMIT_CORE", 0),
+    ...(maxOpenFiles === undefined ? [] : [limit("RLIMIT_NOFILE", maxOpenFiles)]),
+    ...(confined ? OWN_USERS_LIMITS.map(([type, value]) => limit(type, value)) : []),
+  ];
 }
 
 /** Both of its outputs go to one file, which is never a link that somebody else has put there. */

@@ -10,6 +10,7 @@ import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { FileSender } from "../../contracts/file-sender.ts";
 import { KVM_UNWANTED } from "../../contracts/kvm.ts";
 import type { Logger } from "../../contracts/logger.ts";
+import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import type { LayerImages } from "../../contracts/storage.ts";
 import type { Vm, VmSpec } from "../../contracts/vm.ts";
 import type { AdoptedVm, VmAdoption, VmmDriver, VmmFacts } from "../../contracts/vmm.ts";
@@ -24,6 +25,7 @@ import { type Accelerator, KVM } from "./accelerator.ts";
 import { type Adopter, adoptVm } from "./adopt.ts";
 import { locateQemu, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
+import { compileFilters } from "./system-calls.ts";
 import { emulation } from "./tcg/emulation.ts";
 import { TcgForks } from "./tcg/forks.ts";
 import { readTscKhz } from "./tcg/tsc.ts";
@@ -50,6 +52,8 @@ export interface QemuDriverOptions {
   readonly acceleration: AccelerationChoice;
   readonly deadlines: Pick<Deadlines, "launch" | "vmmExit" | "kvmProbe">;
   readonly logger: Logger;
+  /** Compiles the lists of what a VMM may call. */
+  readonly seccomp: SeccompCompiler;
   /** Hands QEMU the files of disks. */
   readonly sendFile: FileSender;
   /** Where the answer is kept whether KVM works. */
@@ -165,6 +169,7 @@ export class QemuDriver implements VmmDriver {
       kernel,
       initramfs,
       facts: await readHostFacts(),
+      calls: await compileFilters(this.options.seccomp),
     };
     const search = this.searchFor(withKvm);
     const acceleration = await search.choose();

@@ -13,7 +13,7 @@ import type { Accelerator } from "./accelerator.ts";
 import { DISK } from "./command-line.ts";
 import { forgetFileSet } from "./disks/file-sets.ts";
 import { vmPaths } from "./paths.ts";
-import { type Extra, type MemorySource, STATE, vmmProcess } from "./process.ts";
+import { type Extra, type MemorySource, type QemuFilters, STATE, vmmProcess } from "./process.ts";
 import { QmpClient } from "./qmp/client.ts";
 import { restore } from "./templates/restore.ts";
 import { QemuVm, type VmDeadlines } from "./vm.ts";
@@ -30,6 +30,7 @@ export interface Launcher extends Omit<LaunchSettings, "exitMs"> {
   readonly kernel: string;
   readonly initramfs: string;
   readonly facts: HostFacts;
+  readonly calls: QemuFilters;
   readonly sendFile: FileSender;
   readonly deadlines: VmDeadlines;
 }

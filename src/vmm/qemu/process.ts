@@ -5,8 +5,10 @@
  * home may be closed to its user. What it may have of the host is in common/confinement.ts.
  */
 import { constants } from "node:fs";
+import { totalmem } from "node:os";
 import type { Jail, ProcessSpawn, SpawnFile, SpawnSocket } from "../../contracts/keeper.ts";
 import type { VmDisk } from "../../contracts/vm.ts";
+import { oomScoreAdj } from "../../lib/oom-score.ts";
 import {
   descriptorPath,
   groups,
@@ -30,6 +32,7 @@ import {
   tapDescriptors,
   vhostDescriptors,
 } from "./command-line.ts";
+import type { Caller } from "./system-calls.ts";
 
 const KERNEL = 3;
 const INITRAMFS = 4;
@@ -56,6 +59,9 @@ export type MemorySource =
 /** Nobody but the keeper's own user may connect. */
 const SOCKET_MODE = 0o600;
 
+/** Filters of what a VMM may call, compiled. */
+export type QemuFilters = { readonly [Of in Caller]: string };
+
 /** What one VMM has beyond what every VMM has: a preloaded library, and what an original needs (tcg/). */
 export interface Extra {
   readonly env: readonly string[];
@@ -80,6 +86,7 @@ export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> 
   /** Default: its own. */
   readonly source?: MemorySource;
   readonly extra?: Extra | undefined;
+  readonly calls: QemuFilters;
 }
 
 const OWN: MemorySource = { kind: "own" };
@@ -116,13 +123,20 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
     ],
     sockets: sockets(paths),
     taps: tapDescriptors(spec.nics).map((fd) => ({ fd })),
-    jail: confined ? { ...jail(input.binary, accelerator.name, facts), forks: extra?.forks } : undefined,
+    jail: confined ? qemuJail(input, facts) : undefined,
     cgroups: spec.cgroups,
-    rlimits: limits(facts),
+    oomScoreAdj: oomScoreAdj(spec.cgroups, spec.memoryBytes / totalmem()),
+    rlimits: limits(facts, confined),
     // QEMU asks for huge pages for translated code: clearing them takes a clone longer than all its other page faults.
     hugePages: false,
     forkControl: extra?.forkControl,
   };
+}
+
+function qemuJail({ binary, accelerator: { name }, extra, calls }: ProcessInput, facts: HostFacts): Jail {
+  const common = jail(binary, name, facts);
+  if (extra?.forks === undefined) return { ...common, calls: calls[name] };
+  return { ...common, calls: calls.original, forks: { ...extra.forks, calls: calls[name] } };
 }
 
 /** Whether the NICs of VMs go by vhost-net. An emulated guest has nothing that the host's kernel could signal it by. */

@@ -11,6 +11,7 @@ import type { ShareKind } from "../../../src/contracts/share-kind.ts";
 import { KeeperFileServers } from "../../../src/host/storage/file-servers.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { FuseClient, OP, ROOT, text, u32 } from "../../support/fuse/client.ts";
+import { inlineSeccomp } from "../../support/inline-seccomp.ts";
 
 const isRoot = process.getuid?.() === 0;
 const USER = { uid: 61_002, gid: 61_002 };
@@ -27,7 +28,11 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     share = path.join(base, "share");
     mkdirSync(share);
     bench = await RealKeeper.start();
-    servers = new KeeperFileServers({ keeper: bench.keeper, binary: artifacts().fileServer });
+    servers = new KeeperFileServers({
+      keeper: bench.keeper,
+      binary: artifacts().fileServer,
+      seccomp: inlineSeccomp,
+    });
   });
   afterEach(async () => {
     await bench.dispose();

@@ -27,6 +27,7 @@ import type { ImageTasks } from "../../../src/workers/image.worker.ts";
 import { checkTree } from "../../../src/workers/images/erofs-tree.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { describeImages } from "../../support/conformance/images.ts";
+import { inlineSeccomp } from "../../support/inline-seccomp.ts";
 import { buildLayers, listTree, makeLayers } from "../../support/layers/layers.ts";
 import { bundleWorker, type WorkerBundle } from "../../support/worker-bundle.ts";
 
@@ -59,6 +60,7 @@ describe.runIf(isRoot)("the store of images", () => {
     return new LocalImageStore({
       keeper: keeper.keeper,
       workers,
+      seccomp: inlineSeccomp,
       mkfs: erofsUtils === null ? undefined : { command: erofsUtils.mkfs, needs: [erofsUtils.directory] },
       user: USER,
       directory,

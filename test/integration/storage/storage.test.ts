@@ -308,6 +308,18 @@ describe.skipIf(!isRoot)("root filesystems on a real kernel", () => {
     await files.removeTree(share);
   });
 
+  test("removing a tree has no depth that is too much for it, nor too many descriptors", async () => {
+    let deepest = share;
+    for (let level = 0; level < 700; level++) {
+      deepest = path.join(deepest, "d");
+      if (deepest.length > 3000) break;
+      mkdirSync(deepest, { recursive: true });
+      if (level % 50 === 0) writeFileSync(path.join(deepest, "file"), "");
+    }
+    await removeTree(share);
+    expect(existsSync(share)).toBe(false);
+  });
+
   test("removing a tree enters no mount that is still there, of whatever device", async () => {
     const outside = path.join(base, "outside");
     const bound = path.join(share, "a/bound");

@@ -22,6 +22,7 @@ import { QemuDriver, type QemuDriverOptions } from "../../../src/vmm/qemu/driver
 import type { VmmBench } from "../conformance/vmm-bench.ts";
 import { sandboxSetup } from "../guest-requests.ts";
 import { inlineFileSender } from "../inline-file-sender.ts";
+import { inlineSeccomp } from "../inline-seccomp.ts";
 import { Connections } from "./connections.ts";
 import { DriverGuest } from "./guest.ts";
 import { RealKeeper } from "./keeper.ts";
@@ -89,6 +90,7 @@ export class QemuBench implements VmmBench {
       acceleration: EXPECTED,
       deadlines: DEADLINES,
       logger: silentLogger,
+      seccomp: inlineSeccomp,
       sendFile: inlineFileSender,
       users: { firstUid: FIRST_UID, count: UIDS },
       translatedCodeBytes: 96 * MEBIBYTE,
@@ -115,7 +117,7 @@ export class QemuBench implements VmmBench {
   ): Promise<{ share: string; pid: number; end(): Promise<void> }> {
     const { keeper } = this.keeper;
     await mkdir(share, { recursive: true, mode: 0o700 });
-    const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer });
+    const servers = new KeeperFileServers({ keeper, binary: this.built.fileServer, seccomp: inlineSeccomp });
     const [id, socket] = [`${vm.id}-${kind}`, join(directory, `${kind}.sock`)];
     const what = { id, kind, directory: share, changes: false, socket, user, cgroups: [] };
     const { pid } = await servers.start(what, new AbortController().signal);

@@ -78,6 +78,10 @@ describe("a configuration", () => {
 
   it.each([
     ['[daemon]\nstate_directory = "/"', "it must be a directory of Blazar's own"],
+    ['[daemon]\nstate_directory = "/etc/"', "it must be a directory of Blazar's own"],
+    ['[daemon]\nstate_directory = "/run"', "it must be a directory of Blazar's own"],
+    ['[storage]\nscratch_directory = "/usr/lib/blazar"', "it must be a directory of Blazar's own"],
+    ['[image]\ndirectory = "/var/lib"', "it must be a directory of Blazar's own"],
     ['[daemon]\nstate_directory = "/run//blazar"', "with single slashes"],
     ['[daemon]\nstate_directory = "/run/../"', 'without "." and ".."'],
     ['[image]\ndirectory = "/var/./images"', 'image.directory = "/var/./images": it must be written without'],

@@ -5,6 +5,7 @@ import { DaemonWorkers } from "../../../src/daemon/daemon-workers.ts";
 import { configuredDriver } from "../../../src/daemon/drivers.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { FakeKeeperHost } from "../../support/fake-keeper/keeper.ts";
+import { inlineSeccomp } from "../../support/inline-seccomp.ts";
 
 const parts = {
   keeper: "/parts/keeper",
@@ -23,7 +24,14 @@ function driverOf(toml: string) {
   const config = parseConfig(toml, "blazar.toml");
   const logger = new CapturedLogger();
   const keeper = new FakeKeeperHost().connect();
-  return configuredDriver({ config, logger, keeper, parts, workers: new DaemonWorkers(config, logger) });
+  return configuredDriver({
+    config,
+    logger,
+    keeper,
+    parts,
+    workers: new DaemonWorkers(config, logger),
+    seccomp: inlineSeccomp,
+  });
 }
 
 describe("the driver of the configuration", () => {

@@ -36,3 +36,10 @@ describe.each(["blazar.service", "blazar-keeper.service"])("%s", (name) => {
 it("The keeper's unit does not end because a VMM was killed for want of memory", () => {
   expect(unit("blazar-keeper.service").get("OOMPolicy")).toBe("continue");
 });
+
+it("The daemon's unit has limits of its own, and the keeper's, below which VMMs start, has none", () => {
+  const { MemoryMax, TasksMax } = Object.fromEntries(unit("blazar.service"));
+  expect(MemoryMax).toMatch(/^\d+%$/);
+  expect(Number(TasksMax)).toBeGreaterThan(100);
+  expect(unit("blazar-keeper.service").has("MemoryMax")).toBe(false);
+});

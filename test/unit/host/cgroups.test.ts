@@ -143,6 +143,39 @@ describe("what a sandbox takes of the host", () => {
   });
 });
 
+describe("the limits of a sandbox", () => {
+  const limits = { memoryBytes: 2 ** 30 + 0.5, tasks: 100 };
+
+  test("are those of its own group, in v1 where the controller is, and of no group above", async () => {
+    const cgroups = mounted({ memory: "rw,memory", pids: "rw,pids", cpu: "rw,cpu" });
+    const { directories } = await cgroups.plan("s1", "");
+    for (const [name, file] of [
+      ["memory", "memory.limit_in_bytes"],
+      ["pids", "pids.max"],
+    ]) {
+      mkdirSync(path.join(base, `${name}/blazar/s1`), { recursive: true });
+      for (const group of ["blazar", "blazar/s1"])
+        writeFileSync(path.join(base, `${name}`, group, `${file}`), "none");
+    }
+    await cgroups.make(directories, limits);
+    const read = (file: string): string => readFileSync(path.join(base, file), "utf8");
+    expect(read("memory/blazar/s1/memory.limit_in_bytes")).toBe(String(2 ** 30 + 1));
+    expect(read("pids/blazar/s1/pids.max")).toBe("100");
+    expect(read("memory/blazar/memory.limit_in_bytes")).toBe("none");
+    expect(await readdir(path.join(base, "cpu/blazar/s1"))).toEqual([]);
+  });
+
+  test("are those of v2, as far as the controllers are handed down", async () => {
+    const cgroups = mounted({ unified: "rw" }, "cgroup2");
+    const { directories } = await cgroups.plan("s1", "");
+    mkdirSync(path.join(base, "unified/blazar/s1"), { recursive: true });
+    writeFileSync(path.join(base, "unified/blazar/s1/memory.max"), "max");
+    await cgroups.make(directories, limits);
+    expect(readFileSync(path.join(base, "unified/blazar/s1/memory.max"), "utf8")).toBe(String(2 ** 30 + 1));
+    expect(existsSync(path.join(base, "unified/blazar/s1/pids.max"))).toBe(false);
+  });
+});
+
 describe("cgroup v1", () => {
   test("a sandbox has a group in each hierarchy with controllers, below blazar's own", async () => {
     const cgroups = mounted(V1);

@@ -42,6 +42,7 @@ function input(
     source: { kind: "own" },
     kernel: "/cache/vmlinux",
     initramfs: "/cache/initramfs",
+    calls: { kvm: "for kvm", tcg: "for tcg", original: "for an original" },
     ...more,
   };
 }
@@ -179,6 +180,38 @@ describe("the process", () => {
       { type: "RLIMIT_CORE", soft: 0, hard: 0 },
       { type: "RLIMIT_NOFILE", soft: 20_000, hard: 20_000 },
     ]);
+  });
+
+  it("with a user has an end of what it may take of files, threads and locked memory", () => {
+    const limits = new Map(vmmProcess(input({ user }), FACTS).rlimits.map(({ type, hard }) => [type, hard]));
+    expect(Object.fromEntries(limits)).toEqual({
+      RLIMIT_CORE: 0,
+      RLIMIT_NOFILE: 20_000,
+      RLIMIT_FSIZE: 2 ** 40,
+      RLIMIT_NPROC: 2048,
+      RLIMIT_MEMLOCK: 0,
+      RLIMIT_MSGQUEUE: 0,
+      RLIMIT_RTPRIO: 0,
+      RLIMIT_NICE: 0,
+    });
+  });
+
+  it("with a user may call what is on a list, and an original's copies what a VM may", () => {
+    expect(vmmProcess(input({ user }), FACTS).jail?.calls).toBe("for tcg");
+    expect(vmmProcess(input({ user }, { accelerator: KVM }), FACTS).jail?.calls).toBe("for kvm");
+    const forks = { firstUid: 5000, count: 10 };
+    const original = { ...input({ user }), extra: { env: [], files: [], forks } };
+    expect(vmmProcess(original, FACTS).jail).toMatchObject({
+      calls: "for an original",
+      forks: { ...forks, calls: "for tcg" },
+    });
+  });
+
+  it("with a pod is killed in the pod's turn when the host is out of memory, without one first", () => {
+    const score = (cgroups: string[]): number | undefined =>
+      vmmProcess(input({ cgroups }), FACTS).oomScoreAdj;
+    expect(score([])).toBe(1000);
+    expect(score(["/sys/fs/cgroup/kubepods/pod1/x/cgroup.procs"])).toBe(-997);
   });
 
   it("never follows a link when it opens its log", () => {

@@ -22,6 +22,7 @@ const INPUT: ProcessInput = {
   accelerator: emulation(2_600_000, 2 ** 27),
   kernel: "/cache/vmlinux",
   initramfs: "/cache/initramfs",
+  calls: { kvm: "a", tcg: "b", original: "c" },
 };
 const SAVED: MemorySource = { kind: "saved", memory: "/t/memory" };
 const SEALED: MemorySource = {

@@ -53,6 +53,7 @@ async function launch(parent: VmmParent = keeper.connect(), source?: MemorySourc
     accelerator: emulation(undefined, 2 ** 27),
     kernel: "/k",
     initramfs: "/i",
+    calls: { kvm: "", tcg: "", original: "" },
     facts: {
       maxOpenFiles: undefined,
       kvmGroup: undefined,

@@ -216,7 +216,8 @@ export class VmBoot {
   }
 
   private enterGroups(pid: number): Promise<void> {
-    return this.told("enter cgroups", () => this.ports.cgroups.enter(this.procs, pid));
+    const { memoryBytes } = this.options.wanted.shape;
+    return this.told("enter cgroups", () => this.ports.cgroups.enter(this.procs, pid, memoryBytes));
   }
 
   /** Of the sandbox whose VM it is. */

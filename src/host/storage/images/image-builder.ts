@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { type BlazarError, blazarError } from "../../../contracts/errors.ts";
 import { SLOT_BYTES } from "../../../contracts/images.ts";
 import type { JailMount, Keeper, ProcessExit, ProcessSpawn } from "../../../contracts/keeper.ts";
+import type { SeccompCompiler } from "../../../contracts/seccomp.ts";
 import { onAbort, throwIfAborted } from "../../../lib/async.ts";
 import { endOf, SIGKILL } from "../../../lib/signals.ts";
 import type { ImageTasks } from "../../../workers/image.worker.ts";
@@ -19,6 +20,7 @@ import type { Owner } from "../../../workers/images/disk-image.ts";
 import type { TaskRunner } from "../worker-pool.ts";
 import { chainKey } from "./chain-key.ts";
 import { type ImageContent, imageIn } from "./image-files.ts";
+import { MKFS_CALLS } from "./mkfs-calls.ts";
 
 const OPERATION = "make an image of layers";
 const STDOUT = 1;
@@ -48,6 +50,8 @@ export interface ImageMaker {
   readonly keeper: Pick<Keeper, "spawn" | "signal" | "exited" | "forget">;
   /** Undefined: there is none. */
   readonly mkfs: MkfsErofs | undefined;
+  /** Compiles the list of what it may call. */
+  readonly seccomp: SeccompCompiler;
   /** The user that mkfs.erofs runs as; undefined: this process's own, where that is not root. */
   readonly user: Owner | undefined;
 }
@@ -85,7 +89,8 @@ export async function buildImage(
       most,
     });
     throwIfAborted(signal, { operation: OPERATION, subject: key });
-    const child = mkfsProcess({ key, mkfs, user, image, view, log, most });
+    const { program: calls } = await maker.seccomp.compile(MKFS_CALLS);
+    const child = mkfsProcess({ key, mkfs, user, image, view, log, most, calls });
     const exit = await runChild(maker.keeper, child, signal);
     throwIfAborted(signal, { operation: OPERATION, subject: key });
     const said = await endOfLog(log);
@@ -108,9 +113,10 @@ interface Mkfs {
   readonly view: string;
   readonly log: string;
   readonly most: number;
+  readonly calls: string;
 }
 
-function mkfsProcess({ key, mkfs, user, image, view, log, most }: Mkfs): ProcessSpawn {
+function mkfsProcess({ key, mkfs, user, image, view, log, most, calls }: Mkfs): ProcessSpawn {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
   const limit = (type: string, value: number) => ({ type, soft: value, hard: value });
   return {
@@ -133,6 +139,7 @@ function mkfsProcess({ key, mkfs, user, image, view, log, most }: Mkfs): Process
         jailMount(image, IMAGE, false),
       ],
       proc: false,
+      calls,
     },
     idle: true,
     cgroups: [],

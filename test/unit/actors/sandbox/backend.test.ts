@@ -33,6 +33,7 @@ class NotedBackend implements Backend {
   open({ spec: { id } }: BackendOpening): SandboxBackend {
     const note = (what: string): void => void this.asked.push(`${what} ${id}`);
     return {
+      limits: { memoryBytes: 2 ** 30, tasks: 100 },
       prepare: async () => note("prepare"),
       adopt: async () => ({ pid: PID, containers: [] }),
       adoptContainer: () => Promise.reject(new Error("there are no containers here")),

@@ -4,6 +4,7 @@ import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { FileServerSpec } from "../../../../src/contracts/file-servers.ts";
 import { KeeperFileServers } from "../../../../src/host/storage/file-servers.ts";
 import { FakeKeeperHost } from "../../../support/fake-keeper/keeper.ts";
+import { inlineSeccomp } from "../../../support/inline-seccomp.ts";
 
 const SPEC: FileServerSpec = {
   id: "vm-layers",
@@ -18,7 +19,7 @@ const SPEC: FileServerSpec = {
 function started(spec: Partial<typeof SPEC> | { readonly user: undefined } = {}) {
   const host = new FakeKeeperHost();
   const keeper = host.connect();
-  const servers = new KeeperFileServers({ keeper, binary: "/parts/fileserver" });
+  const servers = new KeeperFileServers({ keeper, binary: "/parts/fileserver", seccomp: inlineSeccomp });
   const start = (signal = new AbortController().signal) => servers.start({ ...SPEC, ...spec }, signal);
   return { host, keeper, start };
 }

@@ -1,0 +1,75 @@
+/** What connections can do that are no clients: bytes that are not gRPC, ttrpc or HTTP, by a seed, bounded in count and size. */
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { until } from "../../host/until.ts";
+import type { Attack } from "../attack.ts";
+
+const CONNECTIONS = 150;
+const MOST_BYTES = 4096;
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SEED = 17;
+/** They come and go for other reasons. */
+const SPARE = 4;
+const EACH_MS = 500;
+/** The daemon ends a connection without a call after a minute. */
+const PATIENCE = { timeoutMs: 80_000, pollMs: 500 };
+
+/** Bytes that are the same for each run (xorshift). */
+function bytesOf(seed: number, count: number): Buffer {
+  let state = seed * 2_654_435_761 || 1;
+  return Buffer.from(
+    Array.from({ length: count }, () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return state & 0xff;
+    }),
+  );
+}
+
+/** Connects, says something that no client says, and goes or stays. */
+export async function talkNonsense(path: string, number: number): Promise<void> {
+  const socket = connect(path);
+  socket.on("error", () => undefined);
+  await Promise.race([once(socket, "connect"), once(socket, "close")]);
+  const kinds = [
+    () => bytesOf(SEED + number, 1 + ((number * 37) % MOST_BYTES)),
+    () => Buffer.concat([Buffer.from(PREFACE), bytesOf(SEED + number, 64)]),
+    () =>
+      Buffer.concat([Buffer.from(PREFACE), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]), bytesOf(number, 200)]),
+    () => Buffer.from("GET /metrics HTTP/1.1\r\nHost:"),
+    () => Buffer.alloc(0),
+  ];
+  socket.write(kinds[number % kinds.length]?.() ?? "");
+  // some stay open until they are told to go
+  if (number % 3 === 0) socket.destroy();
+  else if (number % 3 === 1) socket.end();
+  await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, EACH_MS))]);
+  socket.destroy();
+}
+
+const descriptors = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
+
+function malformed(name: string): Attack {
+  return {
+    name: `${CONNECTIONS} malformed connections to ${name} leave no descriptor and end nothing`,
+    by: "a client",
+    async tryIt({ node }) {
+      const pid = node.blazardPid;
+      const before = await descriptors(pid);
+      const path = join(node.stateDirectory, name);
+      for (let from = 0; from < CONNECTIONS; from += 10)
+        await Promise.all(Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index)));
+      const enough = async (): Promise<true | undefined> =>
+        (await descriptors(pid)) <= before + SPARE ? true : undefined;
+      return until("descriptors to be closed", enough, PATIENCE).then(
+        () => undefined,
+        async () => `${(await descriptors(pid)) - before} descriptors are open that were not`,
+      );
+    },
+  };
+}
+
+export const CLIENTS: readonly Attack[] = ["blazar.sock", "inspection.sock", "task.sock"].map(malformed);
