@@ -21,7 +21,7 @@ const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
+  ...["doctor", "image", "install", "replay", "run", "serve", "template", "ui"],
   ...[
     "bundle",
     "drain",
