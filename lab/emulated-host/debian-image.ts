@@ -4,22 +4,19 @@
  * mmdebstrap itself is unpacked into the cache's work directory, not installed. Mirror and transport settings are the
  * machine's. Needs root. Kept in the cache, where a change of the recipe or of the kernel makes another one.
  */
-import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AptRoot, acquireSettings } from "../../setup/lib/apt-root.ts";
 import { type Cache, contentKey } from "../../setup/lib/cache.ts";
 import { run } from "../../setup/lib/command.ts";
-import { findMirror } from "../../setup/lib/debian-mirror.ts";
+import { makeDebian } from "../../setup/lib/mmdebstrap.ts";
 import { needRoot } from "../../setup/lib/own-namespaces.ts";
 import type { Progress } from "../../setup/lib/progress.ts";
 import type { ErofsUtils } from "../../setup/steps/erofs-utils.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { quoted } from "./job.ts";
 import type { HostKernel } from "./kernel.ts";
 
 const KIND = "emulated-host-image";
-/** Where mmdebstrap is from. */
-const SUITE_OF_TOOL = "bookworm";
 /** Change it when the recipe below changes. */
 const RECIPE = "2";
 const SYSTEM = ["systemd-sysv", "udev", "dbus", "kmod", "procps", "iproute2", "iptables", "nftables"];
@@ -48,8 +45,6 @@ export const DEBIAN_NODE: DebianRecipe = {
 
 /** A Debian with systemd, and nothing else. */
 export const BARE_SYSTEM = SYSTEM;
-const REMEDY =
-  "check that this machine's apt sources reach a Debian mirror, and that root may mount and chroot here";
 
 export interface ImageParts {
   readonly kernel: HostKernel;
@@ -97,26 +92,12 @@ async function build(
 
 async function installDebian(cache: Cache, recipe: DebianRecipe, work: string, root: string): Promise<void> {
   const { suite, packages, last = [] } = recipe;
-  const apt = await AptRoot.open(join(cache.directory, "apt", SUITE_OF_TOOL), SUITE_OF_TOOL, "deb");
-  const tool = join(work, "tool");
-  await run("dpkg-deb", ["-x", await apt.download("mmdebstrap", work), tool]);
-  const { uri, signedBy } = await findMirror("/etc/apt", existsSync);
-  const transport = acquireSettings(await run("apt-config", ["dump"]));
   const options = [
-    ...["--mode=root", "--variant=apt", "--format=directory", "--quiet", `--include=${packages.join(",")}`],
-    ...transport.map((setting) => `--aptopt=${setting}`),
-    ...(signedBy === undefined ? [] : [`--keyring=${signedBy}`]),
     // what the last commands have fetched stays
     ...(last.length === 0 ? [] : ["--skip=cleanup/apt"]),
     ...last.map((command) => `--customize-hook=chroot "$1" sh -c ${quoted(command)}`),
   ];
-  await run("perl", [join(tool, "usr", "bin", "mmdebstrap"), ...options, suite, root, uri], {
-    remedy: REMEDY,
-  });
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
+  await makeDebian(cache, work, root, { suite, packages, options });
 }
 
 /** What differs from a Debian on a machine of its own. */
