@@ -115,7 +115,8 @@ function prepare({ crictl, deb, image }: Material): string {
   # an overlay cannot lie on the host's root, which is one
   mount -t tmpfs -o size=6G lib /mnt
   cp -a /var/lib/. /mnt
-  mount --move /mnt /var/lib
+  mount --bind /mnt /var/lib
+  umount /mnt
   ip link add uplink type bridge
   ip addr add 192.0.2.10/24 dev uplink
   ip link set uplink up
