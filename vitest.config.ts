@@ -5,7 +5,8 @@
  * side by side. Their deadlines fit software emulation. `alone` has those of them that measure time or kill at random: they run
  * last and one by one. `observability` needs programs that nothing else does, so it is only
  * there for `npm run test:metrics`; so is `ui`, which needs a browser, for `npm run test:ui`, `faults`, which stops and
- * starves real daemons, for `npm run test:faults`, and `upgrade`, which needs an earlier build, for `npm run test:upgrade`.
+ * starves real daemons, for `npm run test:faults`, and `upgrade`, which needs an earlier build, for `npm run test:upgrade`, and `package`, which
+ * reads what an emulated host has left, for `npm run test:package`.
  */
 import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
@@ -28,6 +29,9 @@ const FAULTS = process.env["BLAZAR_FAULTS"] !== undefined;
 
 /** What only `npm run test:upgrade` has. */
 const UPGRADE = process.env["BLAZAR_PREVIOUS"] !== undefined;
+
+/** What only `npm run test:package` has. */
+const PACKAGE = process.env["BLAZAR_PACKAGE_RESULTS"] !== undefined;
 
 /** vitest by itself leaves one core to nobody. */
 const CORES = Math.max(availableParallelism(), 2);
@@ -88,6 +92,7 @@ export default defineConfig({
       ...(OBSERVABILITY ? [{ define, test: heavyProject("observability", 4, 180 * SECOND) }] : []),
       ...(FAULTS ? [{ define, test: heavyProject("faults", 6, 180 * SECOND) }] : []),
       ...(UPGRADE ? [{ define, test: heavyProject("upgrade", 7, 180 * SECOND) }] : []),
+      ...(PACKAGE ? [{ define, test: project("package", 8, 10 * SECOND) }] : []),
       ...(UI ? [{ define, test: heavyProject("ui", 5, 180 * SECOND) }] : []),
     ],
   },

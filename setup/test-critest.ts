@@ -10,7 +10,7 @@ import { handedOver, inOwnNamespaces, needRoot } from "./lib/own-namespaces.ts";
 import { distDirectory } from "./lib/paths.ts";
 import { prepareProduct } from "./lib/product.ts";
 import { streamProgress } from "./lib/progress.ts";
-import { critestProgram } from "./tools/critest.ts";
+import { criTool } from "./tools/cri-tools.ts";
 import { type FullBusybox, fullBusybox } from "./tools/full-busybox.ts";
 
 const HELP = `usage: npm run test:critest -- [--handler runc|blazar] [TEXT]
@@ -46,6 +46,6 @@ async function prepare(): Promise<number> {
   needRoot("run critest");
   await prepareProduct();
   const progress = streamProgress();
-  const built: Built = { critest: await critestProgram(progress), busybox: await fullBusybox(progress) };
+  const built: Built = { critest: await criTool("critest", progress), busybox: await fullBusybox(progress) };
   return inOwnNamespaces(built.busybox.binary, built);
 }

@@ -2,42 +2,49 @@
  * The root of an emulated host with systemd: a small Debian that mmdebstrap(1) has made, as an EROFS image.
  *
  * mmdebstrap itself is unpacked into the cache's work directory, not installed. Mirror and transport settings are the
- * machine's. Needs root. Kept in the cache, where a change of {@link PACKAGES} or of the kernel makes another one.
+ * machine's. Needs root. Kept in the cache, where a change of the recipe or of the kernel makes another one.
  */
-import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AptRoot, acquireSettings } from "../../setup/lib/apt-root.ts";
 import { type Cache, contentKey } from "../../setup/lib/cache.ts";
 import { run } from "../../setup/lib/command.ts";
-import { findMirror } from "../../setup/lib/debian-mirror.ts";
+import { makeDebian } from "../../setup/lib/mmdebstrap.ts";
 import { needRoot } from "../../setup/lib/own-namespaces.ts";
 import type { Progress } from "../../setup/lib/progress.ts";
 import type { ErofsUtils } from "../../setup/steps/erofs-utils.ts";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { quoted } from "./job.ts";
 import type { HostKernel } from "./kernel.ts";
 
-const SUITE = "bookworm";
 const KIND = "emulated-host-image";
 /** Change it when the recipe below changes. */
-const RECIPE = "1";
+const RECIPE = "2";
+const SYSTEM = ["systemd-sysv", "udev", "dbus", "kmod", "procps", "iproute2", "iptables", "nftables"];
+
+/** What is in an image. */
+export interface DebianRecipe {
+  readonly suite: string;
+  readonly packages: readonly string[];
+  /** It has a Node of its own: the machine's is not put into it. */
+  readonly ownNode?: boolean;
+  /**
+   * Commands for a shell in the image, after its installation, with the network of this machine. What they leave in apt's
+   * archives is there for apt in the emulated host, which has no network.
+   */
+  readonly last?: readonly string[];
+}
+
 /** What a Debian node has, what blazar runs on it, and the libraries of the machine's Node. */
-const PACKAGES = [
-  ...[
-    "systemd-sysv",
-    "udev",
-    "dbus",
-    "kmod",
-    "procps",
-    "iproute2",
-    "iptables",
-    "nftables",
-    "ca-certificates",
+export const DEBIAN_NODE: DebianRecipe = {
+  suite: "bookworm",
+  packages: [
+    ...[...SYSTEM, "ca-certificates", "qemu-system-x86", "runc"],
+    ...["containernetworking-plugins", "libstdc++6", "libatomic1"],
   ],
-  ...["qemu-system-x86", "runc", "containernetworking-plugins", "libstdc++6", "libatomic1"],
-];
-const REMEDY =
-  "check that this machine's apt sources reach a Debian mirror, and that root may mount and chroot here";
+};
+
+/** A Debian with systemd, and nothing else. */
+export const BARE_SYSTEM = SYSTEM;
 
 export interface ImageParts {
   readonly kernel: HostKernel;
@@ -45,16 +52,27 @@ export interface ImageParts {
 }
 
 /** Made if it is missing: 1 to 2 minutes, once. The caller holds the cache's lock. */
-export async function debianImage(cache: Cache, parts: ImageParts, progress: Progress): Promise<string> {
-  const key = contentKey([RECIPE, SUITE, parts.kernel.key, ...PACKAGES]);
-  const fill = () => cache.ensure(KIND, key, (entry) => build(cache, entry, parts));
-  const why = `makes a Debian ${SUITE} with systemd by mmdebstrap (downloads 150 MB, keeps 300 MB), the emulated host's root`;
+export async function debianImage(
+  cache: Cache,
+  recipe: DebianRecipe,
+  parts: ImageParts,
+  progress: Progress,
+): Promise<string> {
+  const { suite, packages, last = [] } = recipe;
+  const key = contentKey([RECIPE, suite, parts.kernel.key, ...packages, "last", ...last]);
+  const fill = () => cache.ensure(KIND, key, (entry) => build(cache, entry, recipe, parts));
+  const why = `makes a Debian ${suite} with systemd by mmdebstrap (downloads 150 MB, keeps 300 MB), the emulated host's root`;
   const made = cache.has(KIND, key) ? await fill() : await progress.during("Debian image", why, fill);
   await cache.prune(KIND);
   return join(made, "root.erofs");
 }
 
-async function build(cache: Cache, entry: string, { kernel, erofsUtils }: ImageParts): Promise<void> {
+async function build(
+  cache: Cache,
+  entry: string,
+  recipe: DebianRecipe,
+  { kernel, erofsUtils }: ImageParts,
+): Promise<void> {
   needRoot("make the image of an emulated host with systemd");
   if (erofsUtils === null) {
     const remedy = "run npm run setup and see why it goes on without erofs-utils";
@@ -65,27 +83,21 @@ async function build(cache: Cache, entry: string, { kernel, erofsUtils }: ImageP
   const work = join(entry, "work");
   const root = join(work, "root");
   await mkdir(work);
-  await installDebian(cache, work, root);
+  await installDebian(cache, recipe, work, root);
   await settle(root, kernel);
   const [mkfs = "", ...args] = erofsUtils.mkfs;
   await run(mkfs, [...args, "--quiet", "-zlz4", join(entry, "root.erofs"), root]);
   await rm(work, { recursive: true });
 }
 
-async function installDebian(cache: Cache, work: string, root: string): Promise<void> {
-  const apt = await AptRoot.open(join(cache.directory, "apt", SUITE), SUITE, "deb");
-  const tool = join(work, "tool");
-  await run("dpkg-deb", ["-x", await apt.download("mmdebstrap", work), tool]);
-  const { uri, signedBy } = await findMirror("/etc/apt", existsSync);
-  const transport = acquireSettings(await run("apt-config", ["dump"]));
+async function installDebian(cache: Cache, recipe: DebianRecipe, work: string, root: string): Promise<void> {
+  const { suite, packages, last = [] } = recipe;
   const options = [
-    ...["--mode=root", "--variant=apt", "--format=directory", "--quiet", `--include=${PACKAGES.join(",")}`],
-    ...transport.map((setting) => `--aptopt=${setting}`),
-    ...(signedBy === undefined ? [] : [`--keyring=${signedBy}`]),
+    // what the last commands have fetched stays
+    ...(last.length === 0 ? [] : ["--skip=cleanup/apt"]),
+    ...last.map((command) => `--customize-hook=chroot "$1" sh -c ${quoted(command)}`),
   ];
-  await run("perl", [join(tool, "usr", "bin", "mmdebstrap"), ...options, SUITE, root, uri], {
-    remedy: REMEDY,
-  });
+  await makeDebian(cache, work, root, { suite, packages, options });
 }
 
 /** What differs from a Debian on a machine of its own. */

@@ -23,6 +23,8 @@ export interface HostParts {
   readonly initramfs: string;
   /** Of the systemd host. */
   readonly image: string | undefined;
+  /** Node's program of the machine; undefined: the emulated host has its own. */
+  readonly node: string | undefined;
   readonly tscKhz: number | undefined;
 }
 
@@ -60,7 +62,7 @@ async function converse(machine: EmulatedMachine, request: HostRequest, parts: H
   const hears = told(machine.stream("control"));
   machine.stream("job").end(
     jobText({
-      ...{ request, window, end, kernel: parts.kernel, node: process.execPath, environment: process.env },
+      ...{ request, window, end, kernel: parts.kernel, node: parts.node, environment: process.env },
       ...{ checkout: repoRoot(), cache: cacheDirectory(), directory: process.cwd() },
     }),
   );

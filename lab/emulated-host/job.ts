@@ -22,8 +22,8 @@ export interface Job {
   /** Where the command starts. */
   readonly directory: string;
   readonly kernel: { readonly release: string; readonly modules: string };
-  /** Node's program. */
-  readonly node: string;
+  /** Node's program of the machine; undefined: the emulated host has its own. */
+  readonly node: string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Undefined: pipes. */
   readonly window: Window | undefined;
@@ -44,7 +44,7 @@ export function jobText(job: Job): string {
     CACHE: job.cache,
     MODULES: kernel.modules,
     RELEASE: kernel.release,
-    NODE: job.node,
+    NODE: job.node ?? "",
     OUTPUT: request.output ?? "",
     OUTPUT_AT: `/newroot${OUTPUT_AT}`,
     END: job.end,

@@ -7,12 +7,18 @@ import type { Progress } from "../../setup/lib/progress.ts";
 import type { Artifacts } from "../../setup/steps/artifacts.ts";
 import { readTscKhz } from "../../src/vmm/qemu/tcg/tsc.ts";
 import type { HostKind } from "./arguments.ts";
-import { debianImage } from "./debian-image.ts";
+import { DEBIAN_NODE, type DebianRecipe, debianImage } from "./debian-image.ts";
 import type { HostParts } from "./host.ts";
 import { hostInitramfs } from "./initramfs.ts";
 import { hostKernel } from "./kernel.ts";
 
-export async function hostParts(built: Artifacts, kind: HostKind, progress: Progress): Promise<HostParts> {
+/** @param recipe of the root of a host with systemd */
+export async function hostParts(
+  built: Artifacts,
+  kind: HostKind,
+  progress: Progress,
+  recipe: DebianRecipe = DEBIAN_NODE,
+): Promise<HostParts> {
   const cache = new Cache(built.cache);
   const busybox = built.busybox.binary;
   const waiting = (): void => progress.line("set-up is at work on this cache: waiting for it");
@@ -21,8 +27,9 @@ export async function hostParts(built: Artifacts, kind: HostKind, progress: Prog
     const initramfs = await hostInitramfs(cache, kernel, busybox);
     const image =
       kind === "systemd"
-        ? await debianImage(cache, { kernel, erofsUtils: built.erofsUtils }, progress)
+        ? await debianImage(cache, recipe, { kernel, erofsUtils: built.erofsUtils }, progress)
         : undefined;
-    return { kernel, initramfs, image, tscKhz: await readTscKhz() };
+    const node = kind === "systemd" && recipe.ownNode === true ? undefined : process.execPath;
+    return { kernel, initramfs, image, node, tscKhz: await readTscKhz() };
   });
 }

@@ -14,14 +14,19 @@ import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
-import { versionDefine } from "./version.ts";
+import { productVersion, versionDefine } from "./version.ts";
+
+/** The bundle of the product's entry. */
+const PROGRAM = "blazar.mjs";
+/** Of dist/: what `npm run package` has made there. */
+export const PACKAGES = "packages";
 
 /** Resolved at run time, from node_modules beside dist/. */
 const EXTERNAL = ["koffi", "piscina"];
 
 /** Modules of src/cli that the command line imports when their command is called. */
 const COMMANDS = [
-  ...["doctor", "image", "replay", "run", "serve", "template", "ui"],
+  ...["doctor", "image", "install", "replay", "run", "serve", "template", "ui"],
   ...[
     "bundle",
     "drain",
@@ -106,11 +111,23 @@ export function bundleOptions() {
 
 /** Where the product's entry is bundled to. */
 export function programFile(): string {
-  return path.join(distDirectory(), "blazar.mjs");
+  return path.join(distDirectory(), PROGRAM);
+}
+
+/** Where a bundle goes, and what it says of itself. */
+export interface BundleTarget {
+  readonly directory: string;
+  readonly version: string;
+  /** For stack traces in a checkout; a package has none. */
+  readonly sourceMaps: boolean;
 }
 
 /** Bundles everything; takes a few hundred milliseconds, so it is not cached. */
-export async function buildDist(progress: Progress): Promise<void> {
+export async function buildDist(
+  progress: Progress,
+  target: BundleTarget = { directory: distDirectory(), version: productVersion(), sourceMaps: true },
+): Promise<void> {
+  const { directory } = target;
   const started = performance.now();
   const root = repoRoot();
   const workers = await workerNames(root);
@@ -122,9 +139,11 @@ export async function buildDist(progress: Progress): Promise<void> {
       ...Object.entries(PARTS).map(([out, module]) => ({ in: module, out })),
       ...workers.map((name) => ({ in: `src/workers/${name}.worker.ts`, out: `workers/${name}.worker` })),
     ],
-    outdir: distDirectory(),
+    outdir: directory,
     write: false,
     ...bundleOptions(),
+    define: versionDefine(target.version),
+    sourcemap: target.sourceMaps && "linked",
   }).catch((cause: unknown) => {
     throw blazarError("Internal", "bundle the product", "esbuild found the errors above", {
       subject: "src/main.ts",
@@ -133,12 +152,12 @@ export async function buildDist(progress: Progress): Promise<void> {
     });
   });
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
-  await chmod(programFile(), 0o755);
-  await removeOthers(new Set(result.outputFiles.map((file) => file.path)));
-  await buildPage(progress);
+  await chmod(path.join(directory, PROGRAM), 0o755);
+  await removeOthers(directory, new Set(result.outputFiles.map((file) => file.path)));
+  await buildPage(progress, directory);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
-    `✓ dist/blazar.mjs, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,
+    `✓ ${PROGRAM}, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,
   );
 }
 
@@ -148,10 +167,8 @@ async function workerNames(root: string): Promise<string[]> {
 }
 
 /** A worker that was renamed must not stay behind. */
-async function removeOthers(kept: ReadonlySet<string>): Promise<void> {
-  const names = await readdir(distDirectory(), { recursive: true });
-  const stale = names
-    .filter((name) => /\.mjs(\.map)?$/.test(name))
-    .map((name) => path.join(distDirectory(), name));
+async function removeOthers(directory: string, kept: ReadonlySet<string>): Promise<void> {
+  const names = (await readdir(directory, { recursive: true })).filter((name) => !name.startsWith(PACKAGES));
+  const stale = names.filter((name) => /\.mjs(\.map)?$/.test(name)).map((name) => path.join(directory, name));
   for (const file of stale) if (!kept.has(file)) await rm(file, { force: true });
 }

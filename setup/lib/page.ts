@@ -22,16 +22,16 @@ const COPIED: readonly (readonly [string, string])[] = [
 
 const KIB = 1024;
 
-/** Where the page's files are. */
-export function pageDirectory(): string {
-  return path.join(distDirectory(), "page");
+/** Where the page's files are. @param dist the bundle's directory */
+export function pageDirectory(dist = distDirectory()): string {
+  return path.join(dist, "page");
 }
 
-function pageOptions() {
+function pageOptions(directory: string) {
   return {
     absWorkingDir: repoRoot(),
     entryPoints: [{ in: "web/main.tsx", out: "page" }],
-    outdir: pageDirectory(),
+    outdir: directory,
     bundle: true,
     format: "esm",
     platform: "browser",
@@ -49,10 +49,10 @@ function pageOptions() {
 }
 
 /** Bundles the page; takes under a second. */
-export async function buildPage(progress: Progress): Promise<void> {
+export async function buildPage(progress: Progress, dist = distDirectory()): Promise<void> {
   const started = performance.now();
-  const directory = pageDirectory();
-  const { outputFiles } = await build(pageOptions()).catch((cause: unknown) => {
+  const directory = pageDirectory(dist);
+  const { outputFiles } = await build(pageOptions(directory)).catch((cause: unknown) => {
     throw blazarError("Internal", "bundle the page", "esbuild found the errors above", {
       subject: "web/main.tsx",
       remedy: "fix them; npm run check shows more",
@@ -66,7 +66,7 @@ export async function buildPage(progress: Progress): Promise<void> {
   for (const name of await readdir(directory))
     if (!files.has(path.join(directory, name))) await rm(path.join(directory, name), { force: true });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  progress.line(`✓ dist/page is built, ${await compressedKib(directory)} KiB compressed (${seconds} s)`);
+  progress.line(`✓ the page is built, ${await compressedKib(directory)} KiB compressed (${seconds} s)`);
 }
 
 /** Size of all files as a browser would be sent them over a network. */

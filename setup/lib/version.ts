@@ -12,6 +12,6 @@ export function productVersion(): string {
 }
 
 /** For esbuild's and vite's `define`. */
-export function versionDefine() {
-  return { BLAZAR_VERSION: JSON.stringify(productVersion()) };
+export function versionDefine(version = productVersion()) {
+  return { BLAZAR_VERSION: JSON.stringify(version) };
 }

@@ -4,9 +4,10 @@
 import { reasonOf } from "../contracts/errors.ts";
 import { loadConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
-import { locateParts } from "../daemon/parts.ts";
+import { packageConfig } from "../daemon/parts/manifest.ts";
+import { locateParts } from "../daemon/parts/parts.ts";
 import { InspectionClient } from "../rpc/inspection/client.ts";
-import { type Finding, fault, ok, runChecks, type Subject } from "../standalone/doctor/check.ts";
+import { type Check, type Finding, fault, ok, runChecks, type Subject } from "../standalone/doctor/check.ts";
 import { DAEMON_CHECKS, keeperSocket } from "../standalone/doctor/daemon-checks.ts";
 import { holderOf, processNaming } from "../standalone/doctor/holder.ts";
 import { HOST_CHECKS } from "../standalone/doctor/host-checks.ts";
@@ -20,9 +21,23 @@ export interface ExamineOptions extends DaemonOptions {
   readonly containerdConfig?: string;
 }
 
-const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
+export const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
 
-export async function examine(options: ExamineOptions): Promise<Finding[]> {
+/** All of it: the node, the daemon, and what is left of sandboxes. */
+export function examine(options: ExamineOptions): Promise<Finding[]> {
+  return examineBy({ ...DAEMON_CHECKS, ...HOST_CHECKS }, options);
+}
+
+/** What a node needs before Blazar is started on it. */
+export function lacking(options: ExamineOptions): Promise<Finding[]> {
+  const { parts, containerd } = DAEMON_CHECKS;
+  return examineBy({ parts, containerd, ...HOST_CHECKS }, options);
+}
+
+async function examineBy(
+  checks: Readonly<Record<string, Check>>,
+  options: ExamineOptions,
+): Promise<Finding[]> {
   const name = "configuration";
   let config: Config;
   try {
@@ -44,8 +59,8 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
       containerdConfig: options.containerdConfig ?? CONTAINERD_CONFIG,
       reconciled: () => (daemon === undefined ? reconcileWithoutDaemon(config, fix) : client.reconcile(fix)),
     };
-    const valid = ok(name, options.config ?? "defaults");
-    return [valid, ...(await runChecks({ ...DAEMON_CHECKS, ...HOST_CHECKS }, subject))];
+    const valid = ok(name, options.config ?? packageConfig() ?? "defaults");
+    return [valid, ...(await runChecks(checks, subject))];
   } finally {
     client.close();
   }

@@ -1,7 +1,8 @@
 /**
  * The command line: every command with its options. Each command is loaded when it is called.
  */
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import type { InstallOptions } from "../cli/install.ts";
 import type { RunOptions } from "../cli/run.ts";
 import { addCompletionCommands, addInspectionCommands } from "./inspection.ts";
 import { addImageCommands, addTemplateCommands } from "./kept.ts";
@@ -11,7 +12,7 @@ const EXIT_CODES = `
 Exit codes:
   0   all was done
   1   some of it was not: one of the named images or templates failed, a signal called the work off,
-      doctor has found a fault, or pods have not ended within the time of drain
+      doctor has found a fault, the node lacks something (install --check), or pods have not ended within the time of drain
   64  the command line is wrong
   70  nothing was done, for a reason that is not the command line
   run, exec: the code of the command in the VM, 128 + N if signal N has ended it`;
@@ -73,6 +74,18 @@ export function program(version: string): Command {
     .action(async (command: string[], options: RunOptions) => {
       const { run } = await import("../cli/run.ts");
       process.exitCode = await run(command, options);
+    });
+  cli
+    .command("install")
+    .description("put Blazar into containerd's configuration, by a drop-in; says what is left to do")
+    .option("--check", "change nothing; say what the node lacks, and what to do about it")
+    .option("--config <file>", "the daemon's configuration, see docs/configuration.md")
+    .option("--containerd-config <file>", "containerd's configuration; default: /etc/containerd/config.toml")
+    .addOption(
+      new Option("-o, --output <format>", "how --check is written").choices(["table", "json", "yaml"]),
+    )
+    .action(async (options: InstallOptions) => {
+      process.exitCode = await (await import("../cli/install.ts")).install(options);
     });
   addInspectionCommands(cli, version);
   addTemplateCommands(cli.command("template").description("templates that VMs are cloned from"));

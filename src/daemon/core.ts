@@ -45,7 +45,7 @@ import { DaemonWorkers } from "./daemon-workers.ts";
 import { configuredDriver } from "./drivers.ts";
 import { hostNetworks } from "./host-networks.ts";
 import { nicsOf } from "./nics.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./parts/parts.ts";
 import { rehearsalRoot } from "./rehearsal-root.ts";
 import { journalDirectory } from "./state-directories.ts";
 import { openImageStore } from "./stores/image-store.ts";

@@ -12,7 +12,7 @@ import { sealMemory } from "../host/templates/sealed-memory.ts";
 import { QemuDriver } from "../vmm/qemu/driver.ts";
 import type { Config } from "./config/schema.ts";
 import type { DaemonWorkers } from "./daemon-workers.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./parts/parts.ts";
 
 /** What drivers are made of. */
 export interface DriverParts {

@@ -12,7 +12,7 @@ import { HostNetworks } from "../host/network/host-network/host-networks.ts";
 import type { Config } from "./config/schema.ts";
 import type { DaemonWorkers } from "./daemon-workers.ts";
 import { nicsOf } from "./nics.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./parts/parts.ts";
 
 interface Given {
   readonly config: Config;

@@ -15,7 +15,7 @@ import type { TaskEvents } from "../contracts/task.ts";
 import { parseConfig } from "../daemon/config/load.ts";
 import type { Config } from "../daemon/config/schema.ts";
 import { type Core, type CoreOptions, wireCore } from "../daemon/core.ts";
-import { locateParts, type Parts } from "../daemon/parts.ts";
+import { locateParts, type Parts } from "../daemon/parts/parts.ts";
 import { makeStateDirectories } from "../daemon/state-directories.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
 import { startKeeper } from "../host/keeper/process.ts";

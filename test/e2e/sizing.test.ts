@@ -20,7 +20,7 @@ let overhead: number;
 const groups: PodCgroup[] = [];
 
 beforeAll(async () => {
-  const text = await readFile(join(process.cwd(), "deploy/runtimeclass.yaml"), "utf8");
+  const text = await readFile(join(process.cwd(), "deploy/kubernetes/runtimeclass.yaml"), "utf8");
   overhead = Number(/memory: "(\d+)Mi"/.exec(text)?.[1]) * MEBIBYTE;
   node = await TestNode.start();
 });

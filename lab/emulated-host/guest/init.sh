@@ -54,7 +54,7 @@ if [ "$KIND" = plain ]; then
   # the image has its own
   mkdir -p "lib/modules/$RELEASE"
   mount --bind "/machine$MODULES" "lib/modules/$RELEASE"
-else
+elif [ -n "$NODE" ]; then
   # the machine's: Debian's own may be too old
   mkdir -p usr/local/bin
   : > usr/local/bin/node

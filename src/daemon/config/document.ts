@@ -6,8 +6,8 @@ import type { ConfigKey } from "./values.ts";
 
 const HEAD = `# Configuration
 
-\`blazar serve --config FILE\` reads TOML. Every key has a default; without \`--config\` all defaults hold. A key or
-a table that is not on this page is refused, and the error names the nearest known one. Sizes are written as
+\`blazar serve --config FILE\` reads TOML. Every key has a default; without \`--config\` all defaults
+hold, or an installed package's \`/etc/blazar/blazar.toml\`. A key or a table that is not on this page is refused, and the error names the nearest known one. Sizes are written as
 \`"256M"\` or as a number of bytes. This page is generated from \`src/daemon/config/schema.ts\` (\`npm run generate\`).
 `;
 

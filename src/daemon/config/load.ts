@@ -9,6 +9,7 @@ import { totalmem } from "node:os";
 import { parse, TomlError } from "smol-toml";
 import * as z from "zod/mini";
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { packageConfig } from "../parts/manifest.ts";
 import { CONFIG_SCHEMA, type Config } from "./schema.ts";
 import { type ConfiguredHost, nonsenseOf } from "./sense.ts";
 import type { ConfigKey } from "./values.ts";
@@ -16,8 +17,9 @@ import type { ConfigKey } from "./values.ts";
 const OPERATION = "read the configuration";
 const SECTIONS: Readonly<Record<string, Readonly<Record<string, ConfigKey>>>> = CONFIG_SCHEMA;
 
-/** Reads `file`; without one, all defaults hold. Throws InvalidConfig. */
-export async function loadConfig(file: string | undefined): Promise<Config> {
+/** Reads `named`; without a name, a package's own file; without that, all defaults hold. Throws InvalidConfig. */
+export async function loadConfig(named: string | undefined): Promise<Config> {
+  const file = named ?? packageConfig();
   if (file === undefined) return parseConfig("", "(defaults)");
   let text: string;
   try {

@@ -57,7 +57,7 @@ export const CONFIG_SCHEMA = {
     ),
   },
   keeper: {
-    binary: foundPath("The keeper's program. Default: the one that set-up has built."),
+    binary: foundPath("The keeper's program. Default: the one of the package, or that set-up has built."),
     socket: foundPath("The keeper's control socket. Default: `keeper.sock` in the state directory."),
     start: yesNo(
       true,
@@ -67,8 +67,12 @@ export const CONFIG_SCHEMA = {
   vmm: {
     driver: word(["qemu"], "qemu", "Which VMM runs the sandboxes."),
     binary: program("qemu-system-x86_64", "The VMM's program."),
-    kernel: foundPath("The guest kernel, an uncompressed ELF file. Default: the one that set-up has built."),
-    initramfs: foundPath("The guest's initramfs with the agent. Default: the one that set-up has built."),
+    kernel: foundPath(
+      "The guest kernel, an uncompressed ELF file. Default: the one of the package, or that set-up has built.",
+    ),
+    initramfs: foundPath(
+      "The guest's initramfs with the agent. Default: the one of the package, or that set-up has built.",
+    ),
     acceleration: word(
       ["auto", "kvm", "tcg"],
       "auto",
@@ -119,10 +123,10 @@ export const CONFIG_SCHEMA = {
       LEAST_LAYER_BYTES,
     ),
     empty_image: foundPath(
-      "The empty ext4 image that writable layers are copied from. Default: the one that set-up has built.",
+      "The empty ext4 image that writable layers are copied from. Default: the one of the package, or that set-up has built.",
     ),
     file_server: foundPath(
-      "The program that serves a guest what it cannot have as a disk. Default: the one that set-up has built.",
+      "The program that serves a guest what it cannot have as a disk. Default: the one of the package, or that set-up has built.",
     ),
     empty_image_extents: foundPath("A JSON list of that image's extents. Default: the one beside it."),
     worker_threads: count(
@@ -151,7 +155,7 @@ export const CONFIG_SCHEMA = {
       "The pool is emptied when the host is short of memory: when tasks waited for memory for this share of the last ten seconds (PSI, `some avg10`).",
     ),
     busybox: foundPath(
-      "A static busybox, which is run once in each warm VM. Default: the one that set-up has built.",
+      "A static busybox, which is run once in each warm VM. Default: the one of the package, or that set-up has built.",
     ),
   },
   template: {
@@ -172,7 +176,7 @@ export const CONFIG_SCHEMA = {
       "Under emulation only: keep an original, a paused VM of the size that pods ask for, which has run a container, and fork pods' VMs from it. The original takes about 100 MB; a fork starts in a third of a clone's time.",
     ),
     fork_library: foundPath(
-      "The library that is preloaded into a VMM to make it forkable, and into clones of sealed memory, which would count some of it twice. Default: the one that set-up has built.",
+      "The library that is preloaded into a VMM to make it forkable, and into clones of sealed memory, which would count some of it twice. Default: the one of the package, or that set-up has built.",
     ),
   },
   image: {
@@ -194,7 +198,7 @@ export const CONFIG_SCHEMA = {
       "How long a container waits for its image when that is small and not there yet. Others start over the share, and the image is made behind.",
     ),
     mkfs: foundPath(
-      "The program `mkfs.erofs`, version 1.8 or later. Default: the one that set-up has unpacked.",
+      "The program `mkfs.erofs`, version 1.8 or later. Default: the one of the package, or that set-up has unpacked.",
     ),
     ahead: yesNo(
       true,
@@ -214,7 +218,7 @@ export const CONFIG_SCHEMA = {
       "What pods with `hostNetwork: true` get: the host's network through a helper process, or none at all.",
     ),
     passt: foundPath(
-      "The directory of that helper: `bin/pasta` of passt 2026_10 or newer, with its loader and C library in `lib`. Default: the one that set-up has unpacked.",
+      "The directory of that helper: `bin/pasta` of passt 2026_10 or newer, with its loader and C library in `lib`. Default: the one of the package, or that set-up has unpacked.",
     ),
   },
   inspection: {

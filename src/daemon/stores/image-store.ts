@@ -8,7 +8,7 @@ import type { SeccompCompiler } from "../../contracts/seccomp.ts";
 import { LocalImageStore } from "../../host/storage/images/image-store.ts";
 import type { Config } from "../config/schema.ts";
 import type { DaemonWorkers } from "../daemon-workers.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../parts/parts.ts";
 
 /** What images are made with. */
 export interface ImageStoreHost {

@@ -8,7 +8,7 @@ import type { KvmFinding } from "../../contracts/kvm.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
 import type { VmSpec } from "../../contracts/vm.ts";
 import type { Config } from "../../daemon/config/schema.ts";
-import type { Parts } from "../../daemon/parts.ts";
+import type { Parts } from "../../daemon/parts/parts.ts";
 import type { Holder } from "./holder.ts";
 
 /**
@@ -30,6 +30,8 @@ export interface Finding {
 /** The host as checks see it; a test gives another one. */
 export interface HostView {
   readonly uid: number;
+  /** Node's version: `20.19.2`. */
+  readonly node: string;
   /** Undefined if it cannot be read. */
   read(path: string): Promise<string | undefined>;
   names(directory: string): Promise<string[] | undefined>;
@@ -37,6 +39,8 @@ export interface HostView {
   may(path: string, what: "read" | "write" | "execute"): Promise<boolean>;
   /** Where a program is, of PATH; undefined: nowhere. */
   which(program: string): Promise<string | undefined>;
+  /** What a program says to `--version`; undefined: it cannot be run. */
+  versionOf(program: string): Promise<string | undefined>;
   /** Of the file system that the path is on, or will be on; undefined if there is none. */
   freeBytes(path: string): Promise<number | undefined>;
   /** What is wrong with /dev/kvm for VMMs of this user (undefined: this process's); undefined: nothing. */

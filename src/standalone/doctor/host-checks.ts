@@ -9,6 +9,9 @@ const LOW_BYTES = 2 * GIBIBYTE;
 const FULL_BYTES = GIBIBYTE / 4;
 /** cgroup.kill came with Linux 5.14, and with it all that is needed. */
 const LEAST_KERNEL = [5, 14] as const;
+const LEAST_NODE = 20;
+/** The oldest that was tried: Debian 12's. */
+const LEAST_QEMU = [7, 2] as const;
 const CONTROLLERS = ["cpu", "memory", "pids"] as const;
 
 export const HOST_CHECKS: Readonly<Record<string, Check>> = {
@@ -16,23 +19,36 @@ export const HOST_CHECKS: Readonly<Record<string, Check>> = {
     host.uid === 0
       ? [ok("privileges", "runs as root")]
       : [fault("privileges", `runs as user ${host.uid}`, "run it as root: other users cannot see all")],
-  kvm,
-  vmm: async ({ host, config }) => {
-    const { binary } = config.vmm;
-    const found = binary.includes("/")
-      ? (await host.may(binary, "execute"))
-        ? binary
-        : undefined
-      : await host.which(binary);
-    if (found !== undefined) return [ok("vmm", found)];
-    return [fault("vmm", `there is no program ${binary}`, "install qemu-system-x86, or set vmm.binary")];
+  node: ({ host: { node } }) => {
+    if (Number.parseInt(node, 10) >= LEAST_NODE) return [ok("node", node)];
+    const remedy = `install Node ${LEAST_NODE} or later: Debian 13 has it`;
+    return [fault("node", `${node} is older than ${LEAST_NODE}`, remedy)];
   },
+  kvm,
+  vmm,
   cgroups,
   kernel,
   users,
   disk,
   "icmp echo": pingGroups,
 };
+
+async function vmm({ host, config }: Parameters<Check>[0]): Promise<Finding[]> {
+  const { binary } = config.vmm;
+  const there = binary.includes("/") ? await host.may(binary, "execute") : await host.which(binary);
+  if (there === undefined || there === false)
+    return [fault("vmm", `there is no program ${binary}`, "install qemu-system-x86, or set vmm.binary")];
+  const [version, major, minor] =
+    /\bversion (\d+)\.(\d+)\S*/.exec((await host.versionOf(binary)) ?? "") ?? [];
+  if (version === undefined)
+    return [fault("vmm", `${binary} does not say its version`, "see what it says to --version")];
+  const [leastMajor, leastMinor] = LEAST_QEMU;
+  if (Number(major) < leastMajor || (Number(major) === leastMajor && Number(minor) < leastMinor))
+    return [
+      fault("vmm", `${binary}, ${version}, is older than ${LEAST_QEMU.join(".")}`, "install a newer one"),
+    ];
+  return [ok("vmm", `${binary}, ${version}`)];
+}
 
 /** What the daemon has found out by booting a guest; without one, what can be seen of the device. */
 async function kvm({ host, config, daemon }: Parameters<Check>[0]): Promise<Finding[]> {

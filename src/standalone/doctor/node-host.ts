@@ -1,16 +1,22 @@
 /**
  * The host of this process, as checks see it.
  */
+import { execFile } from "node:child_process";
 import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { connectUnix } from "../../lib/sockets/unix-socket.ts";
 import { kvmDeviceProblem } from "../../vmm/common/kvm/kvm-device.ts";
+import { promisify } from "node:util";
 import type { HostView } from "./check.ts";
+
+/** A program that does not answer is none. */
+const VERSION_MS = 10_000;
 
 const MODES = { read: constants.R_OK, write: constants.W_OK, execute: constants.X_OK } as const;
 
 export const NODE_HOST: HostView = {
   uid: process.getuid?.() ?? -1,
+  node: process.versions.node,
   read: (path) => readRegularFile(path).catch(() => undefined),
   names: (directory) => readdir(directory).catch(() => undefined),
   may,
@@ -21,6 +27,11 @@ export const NODE_HOST: HostView = {
     }
     return undefined;
   },
+  versionOf: (program) =>
+    promisify(execFile)(program, ["--version"], { timeout: VERSION_MS }).then(
+      ({ stdout }) => stdout,
+      () => undefined,
+    ),
   freeBytes: async (path) => {
     for (let each = path; ; each = dirname(each)) {
       const found = await statfs(each).catch(() => undefined);

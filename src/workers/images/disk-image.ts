@@ -25,7 +25,8 @@ import { allocate, EOPNOTSUPP, systemError } from "../libc/libc.ts";
 
 /**
  * The paths of the empty image and of the JSON file that lists its data: `{size, extents: [[offset, length], …], reserved}`.
- * A copy gets space for its first `reserved` bytes at once (setup/steps/empty-ext4.ts).
+ * A copy gets space for its first `reserved` bytes at once (setup/steps/empty-ext4.ts). With `packed: true` the image's file is
+ * no sparse file but has the extents one after the other: a package cannot have holes.
  */
 export interface EmptyImage {
   readonly image: string;
@@ -116,12 +117,14 @@ function reserve(fd: number, bytes: number, path: string): void {
 function load(empty: EmptyImage): LoadedImage {
   const known = loaded.get(empty.image);
   if (known !== undefined) return known;
-  const { size, extents, reserved } = readExtents(empty.extents);
+  const { size, extents, reserved, packed } = readExtents(empty.extents);
   const fd = openSync(empty.image, "r");
   try {
+    let next = 0;
     const pieces = extents.map(([offset, length]) => {
       const bytes = Buffer.alloc(length);
-      readSync(fd, bytes, 0, length, offset);
+      readWhole(fd, bytes, packed ? next : offset, empty.image);
+      next += length;
       return { offset, bytes };
     });
     const image = { size, pieces, reserved };
@@ -132,9 +135,22 @@ function load(empty: EmptyImage): LoadedImage {
   }
 }
 
-function readExtents(file: string): { size: number; extents: [number, number][]; reserved: number } {
-  const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
-  const { size, extents, reserved = 0 } = parsed as { size?: unknown; extents?: unknown; reserved?: unknown };
+function readWhole(fd: number, bytes: Buffer, at: number, path: string): void {
+  if (readSync(fd, bytes, 0, bytes.length, at) === bytes.length) return;
+  const about = { subject: path, remedy: "install the package anew, or run npm run setup" };
+  throw blazarError("StorageFailed", "read the empty image", "it is shorter than its list of data", about);
+}
+
+interface Extents {
+  readonly size: number;
+  readonly extents: readonly [number, number][];
+  readonly reserved: number;
+  readonly packed: boolean;
+}
+
+function readExtents(file: string): Extents {
+  const parsed = JSON.parse(readFileSync(file, "utf8")) as { readonly [Key in keyof Extents]?: unknown };
+  const { size, extents, reserved = 0, packed = false } = parsed;
   const isExtent = (each: unknown): each is [number, number] =>
     Array.isArray(each) && each.length === 2 && each.every((part) => Number.isSafeInteger(part) && part >= 0);
   if (
@@ -144,10 +160,10 @@ function readExtents(file: string): { size: number; extents: [number, number][];
     !extents.every(isExtent)
   ) {
     const reason = "it is not {size, extents: [[offset, length], …]}";
-    const about = { subject: file, remedy: "run: npm run setup" };
+    const about = { subject: file, remedy: "install the package anew, or run npm run setup" };
     throw blazarError("StorageFailed", "read the empty image's list of data", reason, about);
   }
-  return { size, extents, reserved };
+  return { size, extents, reserved, packed: packed === true };
 }
 
 /** Writes all bytes, by as many calls as it takes. */

@@ -57,6 +57,9 @@ const COMMANDS: Readonly<Record<string, { readonly text: string; readonly exampl
       text: "A fault keeps pods from running, or is something left that should be gone. A note is something that could be better. The exit code is 0 only if there is no fault.",
       examples: [{ line: "blazar doctor", snapshot: "doctor" }],
     },
+    install: {
+      text: "Writes `conf.d/blazar.toml` beside containerd's configuration, which it leaves alone, and prints the commands that are left to do: an `imports` line if there is none yet, and a restart of containerd. The package does it at its installation. `--check` makes doctor's checks of what a node needs before Blazar runs on it; its exit code is 0 only if nothing is missing.",
+    },
     bundle: {
       text: "A tar: `manifest.json`, `detail.json`, `why.txt`, `timeline.txt`, `charts.json`, `node.json`, `usage.json`, `config.json`, `doctor.json` and `logs/`. Specs, environments and what containers print are not in it. `blazar replay` and the page of `blazar ui` read it. The file is its owner's only, and is there whole or not at all.",
     },

@@ -4,7 +4,7 @@ import { blazarError } from "../../../src/contracts/errors.ts";
 import { KVM_WORKS, type KvmFinding } from "../../../src/contracts/kvm.ts";
 import type { Reconciliation } from "../../../src/contracts/reconcile.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
-import type { Parts } from "../../../src/daemon/parts.ts";
+import type { Parts } from "../../../src/daemon/parts/parts.ts";
 import {
   type Finding,
   type HostView,
@@ -32,6 +32,11 @@ const LOST = {
 } as const;
 const RANGE = "/proc/sys/net/ipv4/ping_group_range";
 const CONFIG = "/etc/containerd/config.toml";
+
+const VERSIONS: Readonly<Record<string, string>> = {
+  "qemu-system-x86_64": "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\n",
+  containerd: "containerd github.com/containerd/containerd/v2 2.1.9+unknown \n",
+};
 
 /** A host on which all is well. */
 const FILES: Readonly<Record<string, string>> = {
@@ -65,6 +70,7 @@ async function examine(different: Different = {}) {
   const fake = inspection ?? new FakeInspection();
   const view: HostView = {
     uid: 0,
+    node: "20.19.2",
     read: async (path) => all[path],
     names: async (directory) => {
       const below = Object.keys(all).filter((path) => path.startsWith(`${directory}/`));
@@ -73,6 +79,7 @@ async function examine(different: Different = {}) {
     may: async () => true,
     kvmProblem: async () => undefined,
     which: async (program) => `/usr/bin/${program}`,
+    versionOf: async (program) => VERSIONS[program],
     freeBytes: async () => 100 * 2 ** 30,
     answers: async () => true,
     ...host,
@@ -120,6 +127,18 @@ describe("the doctor", () => {
     expect(troubles(await examine({ inspection: onKvm() }))).toEqual([]);
   });
 
+  it.each([
+    ["version 3", CONTAINERD, "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']"],
+    [
+      "version 2",
+      CONTAINERD.replace("version = 3", "version = 2").replace("cri.v1.runtime", "grpc.v1.cri"),
+      "version = 2\nimports = ['conf.d/b?azar.toml', 'conf.d/none.*']\n[plugins.'io.containerd.grpc.v1.cri'.cni]",
+    ],
+  ])("follows what containerd's configuration imports, of %s", async (_, imported, main) => {
+    const files = { [CONFIG]: main, "/etc/containerd/conf.d/blazar.toml": imported };
+    expect(troubles(await examine({ inspection: onKvm(), files }))).toEqual([]);
+  });
+
   const journal = (id: string, kind: string, ready = false) =>
     [
       { type: "opened", at: 1, sandboxId: id },
@@ -132,6 +151,7 @@ describe("the doctor", () => {
 
   it.each<readonly [string, Different, string[], RegExp]>([
     ["another user", { host: { uid: 1000 } }, ["privileges fault"], /run it as root/],
+    ["an old Node", { host: { node: "18.20.4" } }, ["node fault"], /18.20.4 is older than 20/],
     ["no KVM", { inspection: daemonWith(ABSENT) }, ["kvm note"], /emulated.*load kvm_intel/s],
     [
       "no KVM, of a daemon that does not tell",
@@ -248,9 +268,9 @@ describe("the doctor", () => {
     ],
     [
       "containerd's old configuration",
-      { files: { [CONFIG]: CONTAINERD.replace("3", "2") } },
+      { files: { [CONFIG]: CONTAINERD.replace("version = 3", "version = 1") } },
       ["containerd fault"],
-      /version 3/,
+      /of version 1/,
     ],
     [
       "a containerd that knows another socket",
@@ -263,6 +283,46 @@ describe("the doctor", () => {
       { files: { [CONFIG]: CONTAINERD.replace("sandboxer =", "other =") } },
       ["containerd fault"],
       /no runtime with/,
+    ],
+    [
+      "CRI's settings of two versions, of which containerd loses the older",
+      {
+        files: {
+          [CONFIG]: "version = 2\nimports = ['conf.d/*.toml']\n[plugins.'io.containerd.grpc.v1.cri'.cni]\n",
+          "/etc/containerd/conf.d/blazar.toml": CONTAINERD,
+        },
+      },
+      ["containerd fault"],
+      /config.toml is of version 2, and another file of 3/,
+    ],
+    [
+      "a containerd without CRI",
+      { files: { [CONFIG]: `disabled_plugins = ["cri"]\n${CONTAINERD}` } },
+      ["containerd fault"],
+      /turns CRI off\n.*disabled_plugins/,
+    ],
+    [
+      "nothing in a drop-in that is not imported",
+      {
+        files: {
+          [CONFIG]: "version = 3\nimports = ['conf.d/*.conf']",
+          "/etc/containerd/conf.d/blazar.toml": CONTAINERD,
+        },
+      },
+      ["containerd fault"],
+      /names no sandboxer[\s\S]*blazar install/,
+    ],
+    [
+      "a containerd without a sandbox API",
+      { host: { versionOf: async (name) => (VERSIONS[name] ?? "").replace("v2 2.1.9", "1.7.24") } },
+      ["containerd fault"],
+      /1\.7\.24\S* has no sandbox API/,
+    ],
+    [
+      "an old QEMU",
+      { host: { versionOf: async (name) => (VERSIONS[name] ?? "").replace("7.2.22", "5.2.0") } },
+      ["vmm fault"],
+      /5\.2\.0, is older than 7\.2/,
     ],
     ["what is not TOML", { files: { [CONFIG]: "version = " } }, ["containerd fault"], /not TOML/],
     [

@@ -1,15 +1,13 @@
 /**
  * Finds the built parts: guest kernel, initramfs, keeper, file server, empty layer.
  *
- * A path in the configuration wins. Otherwise set-up's manifest says where the part is: `current.json` in the cache
- * (`BLAZAR_CACHE`, or `~/.cache/blazar`).
+ * A path in the configuration wins. Otherwise the manifest says where the part is: a package's, or set-up's (manifest.ts).
  */
-import { access, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
-import { blazarError } from "../contracts/errors.ts";
-import type { MkfsErofs } from "../host/storage/images/image-builder.ts";
-import type { Config } from "./config/schema.ts";
+import { access } from "node:fs/promises";
+import { blazarError } from "../../contracts/errors.ts";
+import type { MkfsErofs } from "../../host/storage/images/image-builder.ts";
+import type { Config } from "../config/schema.ts";
+import { builtParts, cacheDirectory, type Manifest } from "./manifest.ts";
 
 /** Absolute paths of everything that a daemon starts or copies. */
 export interface Parts {
@@ -30,28 +28,11 @@ export interface Parts {
   readonly cache: string;
 }
 
-interface Manifest {
-  readonly keeper: string;
-  readonly fileServer: string;
-  readonly forkLibrary?: string | null;
-  readonly vmlinux: string;
-  readonly initramfs: string;
-  readonly busybox: { readonly binary: string };
-  readonly erofsUtils?: { readonly mkfs: readonly string[]; readonly directory: string } | null;
-  readonly passt?: string | null;
-  readonly emptyExt4: { readonly image: string; readonly extents: string };
-}
-
-/** The cache's directory. */
-export function cacheDirectory(): string {
-  return process.env["BLAZAR_CACHE"] ?? join(homedir(), ".cache", "blazar");
-}
-
 /** Finds every part and checks that it is there. Throws DependencyMissing naming the part and the key. */
 export async function locateParts(config: Config): Promise<Parts> {
   const { keeper, vmm, storage, network, pool, template, image } = config;
   const cache = cacheDirectory();
-  const built = await readManifest(cache);
+  const built = await builtParts();
   const extents = storage.empty_image_extents ?? built?.emptyExt4.extents;
   return {
     keeper: await present("the keeper", "keeper.binary", keeper.binary ?? built?.keeper),
@@ -86,19 +67,12 @@ function mkfsErofs(configured: string | undefined, built: Manifest | undefined):
   return utils === undefined ? undefined : { command: utils.mkfs, needs: [utils.directory] };
 }
 
-async function readManifest(cache: string): Promise<Manifest | undefined> {
-  try {
-    return JSON.parse(await readFile(join(cache, "current.json"), "utf8")) as Manifest;
-  } catch {
-    return undefined;
-  }
-}
-
 async function present(what: string, key: string, path: string | undefined): Promise<string> {
-  const remedy = `run \`npm run setup\`, or set ${key}`;
+  const remedy = `install the package anew, or run \`npm run setup\` in a checkout, or set ${key}`;
   const missing = (reason: string, about: { readonly subject?: string; readonly cause?: unknown }) =>
     blazarError("DependencyMissing", `find ${what}`, reason, { ...about, remedy });
-  if (path === undefined) throw missing("set-up has not run and no path is configured", {});
+  if (path === undefined)
+    throw missing("there is no package, set-up has not run, and no path is configured", {});
   try {
     await access(path);
     return path;

@@ -1,7 +1,7 @@
 /**
- * Builds critest, the validation suite of cri-tools, from its Go module; the program is kept in the cache.
+ * Builds critest, the validation suite of cri-tools, and crictl from their Go module; the programs are kept in the cache.
  *
- * Not a part of set-up: only `npm run test:critest` needs it. The go command fetches and verifies the modules, by the
+ * Not a part of set-up: only `npm run test:critest` and `npm run test:package` need them. The go command fetches and verifies the modules, by the
  * machine's GOPROXY and GOSUMDB. Must not change the module's sources.
  */
 import { rename } from "node:fs/promises";
@@ -20,27 +20,37 @@ const MODULE = `sigs.k8s.io/cri-tools@${CRI_TOOLS}`;
 const REMEDY =
   "check that this machine reaches a Go module proxy (go env GOPROXY), then run again; what was fetched is kept";
 
+type Program = "critest" | "crictl";
+
+/** How go(1) builds each, but for where to. */
+const BUILD: Readonly<Record<Program, readonly string[]>> = {
+  critest: ["test", "-c", "-trimpath"],
+  crictl: ["build", "-trimpath"],
+};
+
 /** The program's path, built first if it is missing: 2 to 4 minutes, once. */
-export async function critestProgram(progress: Progress): Promise<string> {
+export async function criTool(name: Program, progress: Progress): Promise<string> {
   const cache = new Cache(cacheDirectory());
   const key = contentKey(["1", MODULE]);
   const waiting = (): void => progress.line("set-up is at work on this cache: waiting for it");
   const entry = await withLock(cache.directory, waiting, async () => {
-    if (cache.has("critest", key)) return await cache.ensure("critest", key, async () => undefined);
+    if (cache.has(name, key)) return await cache.ensure(name, key, async () => undefined);
     const go = await goToolchain(cache, progress);
-    const why = `builds ${MODULE} with ${go.program} (its modules: 200 MB in Go's cache; the program: 40 MB)`;
-    return await progress.during("critest", why, () =>
-      cache.ensure("critest", key, async (directory) => {
+    const why = `builds ${name} of ${MODULE} with ${go.program} (its modules: 200 MB in Go's cache; the program: 40 MB)`;
+    return await progress.during(name, why, () =>
+      cache.ensure(name, key, async (directory) => {
         const options = { remedy: REMEDY, env: { ...go.env, CGO_ENABLED: "0" } };
         const said = await run(go.program, ["mod", "download", "-json", MODULE], options);
-        const program = path.join(directory, "critest.new");
-        const build = ["test", "-c", "-trimpath", "-o", program, "./cmd/critest"];
-        await run(go.program, build, { ...options, cwd: moduleDirectory(said) });
-        await rename(program, path.join(directory, "critest"));
+        const program = path.join(directory, `${name}.new`);
+        await run(go.program, [...BUILD[name], "-o", program, `./cmd/${name}`], {
+          ...options,
+          cwd: moduleDirectory(said),
+        });
+        await rename(program, path.join(directory, name));
       }),
     );
   });
-  return path.join(entry, "critest");
+  return path.join(entry, name);
 }
 
 /** Where `go mod download -json` says that the module is. */
