@@ -10,7 +10,7 @@ const MKFS: AllowedCalls = {
     ...["clone", "fork", "vfork", "wait4", "pipe", "getpgrp", "sched_setaffinity"],
   ],
   // isatty(3)
-  when: { ioctl: [{ index: 1, op: "SCMP_CMP_EQ", value: 0x5401, valueTwo: 0 }] },
+  when: { ioctl: [{ index: 1, op: "SCMP_CMP_EQ", value: 0x5401n, valueTwo: 0n }] },
 };
 
 export const MKFS_CALLS: SeccompProfile = allowlist(together(ANY_PROGRAM, MKFS));
