@@ -25,8 +25,8 @@ import { ControlServer } from "./control-server.ts";
 import { NetworkWatches } from "./network-watches.ts";
 import { Processes } from "./processes/processes.ts";
 import { Uplinks } from "./processes/uplinks.ts";
-import { Stdio } from "./stdio.ts";
-import { TaskServer } from "./task-server.ts";
+import { Stdio } from "./stdio/stdio.ts";
+import { TaskServer } from "./tasks/task-server.ts";
 
 export interface KeeperOptions {
   readonly version: string;
@@ -156,6 +156,7 @@ export class Keeper {
       "process.adopt": (process) => processes.adopt(process),
       "process.forget": ({ id }) => processes.forget(id),
       "uplink.make": (spec) => uplinks.make(spec),
+      "uplink.adopt": ({ id, process }) => uplinks.adopt(id, processes.pidOf(process)),
       "uplink.drop": ({ id }) => uplinks.drop(id),
       "stdio.open": (open) => stdio.open(open),
       "stdio.closeInput": ({ id }) => stdio.closeInput(id),

@@ -2,17 +2,19 @@
  * A listening unix socket: takes over what a dead keeper left, refuses to displace a living one.
  *
  * It follows unix(7): a socket's file outlives its process, and only a refused connection proves that nobody answers. A file
- * that is no socket is never removed.
+ * that is no socket is never removed. If the listener's own file is removed, it is made anew: nobody could connect otherwise.
  */
 import * as sys from "sys";
 import { check, failure } from "../native/runtime/check.ts";
-import type { EventLoop, Watch } from "../native/runtime/event-loop.ts";
+import type { EventLoop, Timer, Watch } from "../native/runtime/event-loop.ts";
 import type { Logger } from "../native/runtime/log.ts";
 import { type BlazarError, blazarError } from "../src/contracts/errors.ts";
 
 const BACKLOG = 128;
 /** How long to leave connections waiting when descriptors have run out. */
 const RETRY_ACCEPT_MS = 100;
+/** From one look whether the file is still there to the next. */
+const LOOK_MS = 2_000;
 
 export interface ListenerOptions {
   readonly path: string;
@@ -25,20 +27,56 @@ export interface ListenerOptions {
 
 export class Listener {
   private readonly options: ListenerOptions;
-  private readonly watch: Watch;
+  private watch: Watch;
+  private look: Timer;
+  private complained = false;
 
   /** Throws a BlazarError that says who is in the way. */
   constructor(options: ListenerOptions) {
     this.options = options;
-    const fd = listen(options.path, options.mode);
-    this.watch = options.loop.watch(fd, { readable: () => this.accept() });
+    this.watch = this.watched(listen(options.path, options.mode));
+    this.look = this.lookLater();
   }
 
   /** Stops listening and removes the file. */
   close(): void {
+    this.look.cancel();
     this.watch.stop();
     sys.close(this.watch.fd);
     sys.unlink(this.options.path);
+  }
+
+  private watched(fd: number): Watch {
+    return this.options.loop.watch(fd, { readable: () => this.accept() });
+  }
+
+  private lookLater(): Timer {
+    return this.options.loop.setTimer(LOOK_MS, () => {
+      this.remakeIfGone();
+      this.look = this.lookLater();
+    });
+  }
+
+  /** Connections that there are stay as they are. What another process has put there is its own. */
+  private remakeIfGone(): void {
+    const { path, mode, log } = this.options;
+    if (sys.lstat(path) !== -sys.ENOENT) return;
+    const fd = sys.unixListen(path, mode, BACKLOG);
+    if (fd < 0) {
+      if (!this.complained)
+        log.error("a socket's file was removed and cannot be made anew; it is tried again", {
+          path,
+          error: failure(fd, "HostResource", "listen"),
+        });
+      this.complained = true;
+      return;
+    }
+    this.complained = false;
+    const old = this.watch;
+    this.watch = this.watched(fd);
+    old.stop();
+    sys.close(old.fd);
+    log.warn("a socket's file was removed: it was made anew", { path });
   }
 
   private accept(): void {

@@ -12,8 +12,8 @@ import { watchSignals } from "../native/runtime/signals.ts";
 import { BlazarError } from "../src/contracts/errors.ts";
 import { parseArguments } from "./arguments.ts";
 import { Keeper } from "./keeper.ts";
-import { MOST_EXTRA_BYTES } from "./stdio-credit.ts";
-import { MOST_TASK_BYTES } from "./task-budget.ts";
+import { MOST_EXTRA_BYTES } from "./stdio/stdio-credit.ts";
+import { MOST_TASK_BYTES } from "./tasks/task-budget.ts";
 
 const INSIST_MS = 1_000;
 /**

@@ -8,7 +8,7 @@ import { buildDist } from "../../setup/lib/dist.ts";
 import { streamProgress } from "../../setup/lib/progress.ts";
 import { ensureArtifacts } from "../../setup/steps/artifacts.ts";
 import { pause } from "../../src/lib/async.ts";
-import { processStat } from "../../src/lib/processes.ts";
+import { processStat } from "../../src/lib/processes/processes.ts";
 import { DensityNode } from "../density/node.ts";
 import { memoryOf } from "../node/memory.ts";
 import { seeded } from "../stats/random.ts";

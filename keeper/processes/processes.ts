@@ -168,6 +168,11 @@ export class Processes {
     adopted.onEnd = () => this.ended(id, child, { code: undefined, signal: undefined });
   }
 
+  /** Of one that runs. Throws ProcessNotFound or ProcessNotRunning. */
+  pidOf(id: string): number {
+    return this.alive(id, "look for a process").identity.pid;
+  }
+
   /** Throws ProcessNotFound or ProcessNotRunning. */
   signal(id: string, signal: number): void {
     const operation = "signal a process";

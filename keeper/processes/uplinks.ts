@@ -4,6 +4,7 @@
  * Follows user_namespaces(7), network_namespaces(7), tuntap.rst of the kernel. Each belongs to a user namespace of a user of
  * its own, who may administer the one network namespace and nothing of the host. The keeper holds both, so that a process
  * that has ended can be replaced by another one. Namespaces and tap are made by helpers, because that waits for the kernel.
+ * Those that a dead keeper has made are found by the tap of the process that serves them: tuntap.rst, ioctl_ns(2).
  */
 import * as sys from "sys";
 import { failure } from "../../native/runtime/check.ts";
@@ -54,6 +55,22 @@ export class Uplinks {
     }
   }
 
+  /** Holds what another keeper has made and process `pid` serves. Throws ProcessNotFound, HostResource. */
+  adopt(id: string, pid: number): Record<string, never> {
+    if (this.uplinks.has(id)) return {};
+    const process = sys.pidfdOpen(pid);
+    if (process < 0) throw failure(process, "ProcessNotFound", "adopt an uplink", id);
+    try {
+      const network = must(tapOf(process, pid), "find the tap of an uplink");
+      const user = sys.namespaceOwner(network);
+      if (user < 0) sys.close(network);
+      this.uplinks.set(id, { network, user: must(user, "find whose an uplink is") });
+    } finally {
+      sys.close(process);
+    }
+    return {};
+  }
+
   drop(id: string): void {
     const uplink = this.uplinks.get(id);
     if (uplink === undefined) return;
@@ -65,7 +82,14 @@ export class Uplinks {
   find(id: string): UplinkNamespaces {
     const uplink = this.uplinks.get(id);
     if (uplink !== undefined) return uplink;
-    throw blazarError("InvalidArgument", "find an uplink", "there is none of this name", { subject: id });
+    throw blazarError(
+      "InvalidArgument",
+      "find an uplink",
+      "there is none of this name; one that a dead keeper has made ends with its helper",
+      {
+        subject: id,
+      },
+    );
   }
 
   private refuseKnown(id: string): void {
@@ -120,6 +144,17 @@ export class Uplinks {
       });
     });
   }
+}
+
+/** The network namespace of the tap that a process has; negative: errno. */
+function tapOf(process: number, pid: number): number {
+  const names = sys.readdir(`/proc/${pid}/fd`);
+  if (typeof names === "number") return names;
+  for (const name of names) {
+    const target = sys.readlink(`/proc/${pid}/fd/${name}`);
+    if (typeof target === "string" && target.endsWith("/tun")) return sys.tapNamespace(process, Number(name));
+  }
+  return -sys.ENOENT;
 }
 
 /** In the helper. It ends by its parent's signal, or soon without one. */

@@ -10,7 +10,7 @@ import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { pause, within } from "../../src/lib/async.ts";
-import { connectUnix } from "../../src/lib/unix-socket.ts";
+import { connectUnix } from "../../src/lib/sockets/unix-socket.ts";
 import { InspectionClient } from "../../src/rpc/inspection/client.ts";
 
 const PROBE_MS = 10;

@@ -4,7 +4,7 @@
  * Needs root, but for looking. Must not be asked to unmount a directory that the lab has not made.
  */
 import { mkdir, readFile } from "node:fs/promises";
-import { mountPointsBelow } from "../../src/workers/mountinfo.ts";
+import { mountPointsBelow } from "../../src/workers/mounts/mountinfo.ts";
 import { runProgram } from "./program.ts";
 
 /** Mounts a tmpfs at a directory, made if it is not there. The caller unmounts it. By default it is as large as can be. */

@@ -12,9 +12,9 @@ import type { NodePlaces } from "./blazard-config.ts";
 
 /**
  * An original, the paused VM that others are forked from, and the pool's VMs belong to their node, and so does the file that says
- * whose a directory is.
+ * whose a directory is, and the directory of the journals' copies.
  */
-const OF_THE_NODE = /^(original|pool)-|^\.owner$/;
+const OF_THE_NODE = /^(original|pool)-|^\.owner$|^copies$/;
 
 /** Something that should not be there any more. */
 export interface Leftover {
@@ -85,6 +85,7 @@ async function filesOfPods(node: NodePlaces): Promise<string[]> {
   const directories = [
     join(stateDirectory, "sandboxes"),
     join(stateDirectory, "journals"),
+    join(stateDirectory, "journals", "copies"),
     scratchDirectory,
     join(containerdDirectory, "state", "io.containerd.runtime.v2.task", "k8s.io"),
     join(containerdDirectory, "root", "io.containerd.runtime.v2.task", "k8s.io"),

@@ -3,6 +3,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ownGroupOf, readHierarchies } from "../../src/host/cgroups/hierarchies.ts";
 import { mountsBelow } from "../host/mounts.ts";
 import type { PrivateNode } from "../node/private-node.ts";
 
@@ -21,8 +22,11 @@ export interface Held {
 
 export async function heldBy(node: PrivateNode, keeperPid: number): Promise<Held> {
   const files = await Promise.all([node.stateDirectory, node.scratchDirectory].map((each) => count(each, 6)));
-  const groups = await readdir("/sys/fs/cgroup").catch(() => []);
-  const blazar = groups.map((each) => count(join("/sys/fs/cgroup", each, "blazar"), 1));
+  // in every hierarchy, and no other daemon's of this machine
+  const own = ownGroupOf(node.stateDirectory);
+  const groups = readHierarchies("/proc/self/mountinfo").map(({ mountPoint }) =>
+    directories(join(mountPoint, own)),
+  );
   return {
     daemonBytes: await anonymous(node.blazardPid),
     daemonDescriptors: await descriptors(node.blazardPid),
@@ -30,7 +34,7 @@ export async function heldBy(node: PrivateNode, keeperPid: number): Promise<Held
     keeperDescriptors: await descriptors(keeperPid),
     mounts: (await mountsBelow(node.directory)).length,
     files: sum(files),
-    cgroups: sum(await Promise.all(blazar)),
+    cgroups: sum(await Promise.all(groups)),
   };
 }
 
@@ -50,6 +54,13 @@ async function count(directory: string, depth: number): Promise<number> {
     each.isDirectory() && depth > 1 ? count(join(directory, each.name), depth - 1) : 0,
   );
   return entries.length + sum(await Promise.all(below));
+}
+
+/** Directories below a directory, however deep: a group's files do not count. */
+async function directories(directory: string): Promise<number> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const below = entries.filter((each) => each.isDirectory());
+  return below.length + sum(await Promise.all(below.map(({ name }) => directories(join(directory, name)))));
 }
 
 function sum(numbers: readonly number[]): number {

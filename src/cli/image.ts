@@ -5,9 +5,9 @@ import { resolve } from "node:path";
 import { blazarError } from "../contracts/errors.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { ImageAdmin, type ImageSource } from "../standalone/images.ts";
-import { LineLog } from "../standalone/line-log.ts";
+import { LineLog } from "../standalone/logs/line-log.ts";
+import { verboseLog } from "../standalone/logs/verbose-log.ts";
 import { imageTable } from "../standalone/template-tables.ts";
-import { verboseLog } from "../standalone/verbose-log.ts";
 import { FAILED, printed } from "./printed.ts";
 
 /** What all of them take. */

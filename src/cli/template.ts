@@ -2,11 +2,11 @@
  * `blazar template build|ls|rm|verify`: reads options, calls standalone/templates.ts and prints what comes of it.
  */
 import type { Logger } from "../contracts/logger.ts";
-import { LineLog } from "../standalone/line-log.ts";
+import { LineLog } from "../standalone/logs/line-log.ts";
+import { verboseLog } from "../standalone/logs/verbose-log.ts";
 import { readMachine } from "../standalone/machine.ts";
 import { stepTable, templateTable } from "../standalone/template-tables.ts";
 import { TemplateAdmin } from "../standalone/templates.ts";
-import { verboseLog } from "../standalone/verbose-log.ts";
 import { FAILED, printed } from "./printed.ts";
 
 /** What all of them take. */

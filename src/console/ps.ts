@@ -2,11 +2,12 @@
  * `blazar ps`: the sandboxes of the node, once, or each change of them.
  */
 import type { SandboxSummary } from "../contracts/inspection.ts";
+import { harmless } from "../lib/harmless.ts";
 import { type Asked, keepWatching, type Watching, type Write } from "./asked.ts";
-import { sandboxHeading, sandboxRow, urgentFirst } from "./sandbox-table.ts";
 import type { Screen } from "./screen.ts";
 import { type OutputFormat, structured, structuredLine } from "./structured.ts";
-import { columnWidths, table, tableLine } from "./table.ts";
+import { sandboxHeading, sandboxRow, urgentFirst } from "./tables/sandbox-table.ts";
+import { columnWidths, table, tableLine, wrapped } from "./tables/table.ts";
 
 export interface PsView {
   readonly format: OutputFormat;
@@ -16,10 +17,24 @@ export interface PsView {
   readonly namespace: string | undefined;
 }
 
+const MOST_TROUBLE = 1_024;
+
 /** The text of `ps`. */
-export async function ps(daemon: Pick<Asked, "list">, view: PsView, screen: Screen): Promise<string> {
-  const shown = urgentFirst((await daemon.list()).filter((each) => isShown(each, view)));
-  return psText(shown, view.format, screen);
+export async function ps(
+  daemon: Pick<Asked, "list" | "node">,
+  view: PsView,
+  screen: Screen,
+): Promise<string> {
+  const [all, { troubles }] = await Promise.all([daemon.list(), daemon.node()]);
+  const shown = urgentFirst(all.filter((each) => isShown(each, view)));
+  const isForPrograms = view.format === "json" || view.format === "yaml";
+  const text = psText(shown, view.format, screen);
+  return isForPrograms ? text : `${text}${troubles.map((each) => troubleLine(each, screen)).join("")}`;
+}
+
+/** What concerns all of them. */
+function troubleLine(trouble: string, { paint, columns }: Screen): string {
+  return paint.red(wrapped(harmless(trouble, { most: MOST_TROUBLE }), columns));
 }
 
 function psText(shown: readonly SandboxSummary[], format: OutputFormat, screen: Screen): string {

@@ -33,6 +33,7 @@ export const ERROR_KINDS = {
   SandboxNotFound: "notFound",
   ContainerNotFound: "notFound",
   ProcessNotFound: "notFound",
+  JournalDamaged: "unavailable",
   SandboxExists: "alreadyExists",
   ContainerExists: "alreadyExists",
   ProcessExists: "alreadyExists",

@@ -158,6 +158,8 @@ export interface NodeStatus {
   readonly pool: { readonly warm: number; readonly wanted: number };
   /** What the host is short of, a sentence each; empty if of nothing. */
   readonly shortages: readonly string[];
+  /** What of the daemon's own parts does not do what it should, a sentence each. */
+  readonly troubles: readonly string[];
   readonly memoryBytes: number;
 }
 
@@ -229,7 +231,10 @@ export type LogName = "vmm" | "console" | "agent";
 
 /** What operators may ask. Unknown ids are refused with `SandboxNotFound` by every method. */
 export interface Inspection {
+  /** What of it takes a look is as of the last {@link look}. */
   node(): NodeStatus;
+  /** Looks at the daemon's own parts now; takes a second at most, and never rejects. */
+  look(): Promise<void>;
   /** Those that run and those that have ended and are kept, oldest first. */
   list(): SandboxSummary[];
   get(id: string): Promise<SandboxDetail>;

@@ -270,6 +270,8 @@ export interface Keeper {
   readonly deaths: number;
   /** Sets who is told of a keeper's death, as soon as it is known: before anything is heard of the next keeper. */
   onDeath(handler: () => void): void;
+  /** Resolves when the keeper has answered. */
+  ping(): Promise<void>;
   /** What the keeper holds now: for a daemon that has to take over, or to clear up, what another one left. */
   inventory(): KeeperInventory;
   /**
@@ -305,6 +307,11 @@ export interface Keeper {
    * Fails with IllegalTransition (there is one of this id), PermissionDenied, HostResource.
    */
   makeUplink(spec: UplinkSpec, signal?: AbortSignal): Promise<string>;
+  /**
+   * Holds an uplink that another keeper has made and `process` serves: without that its namespace ends with the process. One that
+   * is held already stays as it is. Fails with ProcessNotFound or ProcessNotRunning, HostResource, Unimplemented (an older keeper).
+   */
+  adoptUplink(id: string, process: string): Promise<void>;
   /** Lets go of an uplink; an unknown id is fine. */
   dropUplink(id: string): Promise<void>;
   /**

@@ -7,9 +7,11 @@
 import type { SpecTranslator } from "../actors/container/container-maker.ts";
 import { ContainerRegistry } from "../actors/container/container-registry.ts";
 import { ContainerTasks } from "../actors/container/task-service.ts";
+import type { OpenJournals } from "../actors/resources/journal/open-journals.ts";
 import type { ResourcePorts } from "../actors/resources/kinds/kind.ts";
 import { KeeperDeath } from "../actors/sandbox/keeper-death.ts";
 import { type RegistryPorts, SandboxRegistry } from "../actors/sandbox/registry.ts";
+import { StrandedSandboxes } from "../actors/sandbox/stranded.ts";
 import { Endings } from "../actors/supply/ahead/endings.ts";
 import { LastImage } from "../actors/supply/ahead/last-image.ts";
 import { OneOriginal, type OriginalSettings } from "../actors/supply/ahead/originals.actor.ts";
@@ -34,7 +36,7 @@ type BackendPorts = Omit<
   VmBackendPorts,
   "supply" | "launch" | "adoptVm" | "templateDisk" | "imageUsed" | "vmmBytes"
 >;
-type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers">;
+type SandboxesPorts = Omit<RegistryPorts, "backend" | "containers" | "stranded">;
 
 /** All that the actors need of the outside world: what each asks for, together. */
 export type ActorPorts = BackendPorts &
@@ -43,6 +45,7 @@ export type ActorPorts = BackendPorts &
     readonly pace: Pace;
     readonly keeper: Pick<Keeper, "inventory" | "onDeath">;
     readonly files: HostFiles;
+    readonly journals: Pick<OpenJournals, "resources" | "incomplete">;
     readonly images: Pick<ImageStore, "hold" | "release">;
     readonly specs: SpecTranslator;
     readonly events: TaskEvents;
@@ -63,6 +66,8 @@ export interface Actors {
   readonly containers: ContainerRegistry;
   /** Sees to sandboxes whose keeper has died. */
   readonly keeperDeath: KeeperDeath;
+  /** Those that nothing is known of, and that may run. */
+  readonly stranded: StrandedSandboxes;
   readonly tasks: ContainerTasks;
   readonly pool: WarmPool;
   /** What VMs are made like ahead. */
@@ -86,14 +91,17 @@ export function wireActors(given: ActorPorts, settings: ActorSettings): Actors {
   const backend =
     given.backend ??
     new VmBackend({ ...ports, supply: new PodVms(pool, freshVms, demand), imageUsed: lastImage.used });
-  const containers = new ContainerRegistry();
-  const sandboxes = new SandboxRegistry({ ...ports, backend, containers });
+  const { journals, logger } = ports;
+  const stranded = new StrandedSandboxes({ resources: ports, journals, logger });
+  const containers = new ContainerRegistry(stranded);
+  const sandboxes = new SandboxRegistry({ ...ports, backend, containers, stranded });
   const { pace, specs, now, events, deadlines } = ports;
-  const tasks = new ContainerTasks({ sandboxes, containers, specs, events, pace, now, deadlines });
+  const tasks = new ContainerTasks({ sandboxes, containers, stranded, specs, events, pace, now, deadlines });
   const ahead = original === undefined ? [pool] : [pool, original];
-  const keeperDeath = new KeeperDeath({ sandboxes, containers, ahead, logger: ports.logger });
+  const keeperDeath = new KeeperDeath({ sandboxes, containers, ahead, logger });
   ports.keeper.onDeath(() => keeperDeath.happened());
-  return { driver, sandboxes, containers, tasks, demand, pool, original, keeperDeath, resourcePorts: ports };
+  const actors = { driver, sandboxes, containers, stranded, tasks, demand, pool, original, keeperDeath };
+  return { ...actors, resourcePorts: ports };
 }
 
 type VmPorts = ActorPorts &

@@ -10,9 +10,10 @@ import { SandboxDrain } from "../actors/sandbox/node-drain.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import { fineClock } from "../lib/fine-clock.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { HistoryHub } from "../observe/history/hub.ts";
 import { DaemonInspection } from "../observe/inspection/daemon-inspection.ts";
+import { KeeperWatch } from "../observe/inspection/keeper-watch.ts";
 import { Shortages } from "../observe/inspection/shortages.ts";
 import { createDrainHandlers } from "../rpc/inspection/drain.ts";
 import { createExecHandler } from "../rpc/inspection/exec.ts";
@@ -44,6 +45,9 @@ function inspectionSocket(config: Config): string {
 export class InspectionPart {
   readonly inspection: DaemonInspection;
   readonly looks: SandboxLooks;
+  /** Sentences about sockets that cannot be made anew. */
+  socketTroubles: () => readonly string[] = () => [];
+  private readonly keeperWatch: KeeperWatch;
   private readonly startedAt = Date.now();
   private server: InspectionServer | undefined;
   private observing: Observing | undefined;
@@ -56,9 +60,18 @@ export class InspectionPart {
     private readonly reconciler: Reconciler,
     private readonly logger: Logger,
   ) {
-    this.looks = new SandboxLooks(core.sandboxes, hub.now);
+    this.looks = new SandboxLooks(core.sandboxes, { now: hub.now, processTrouble });
     const { stuck_factor: stuckFactor, stuck_least: stuckLeastMs } = config.inspection;
+    const keeperWatch = new KeeperWatch({ keeper, processTrouble, logger });
+    this.keeperWatch = keeperWatch;
+    const troubles = () => [keeperWatch.trouble, ...this.socketTroubles()].filter((text) => text !== "");
     this.inspection = new DaemonInspection({
+      parts: {
+        get troubles() {
+          return troubles();
+        },
+        look: () => keeperWatch.look(),
+      },
       ...{ hub, looks: this.looks, processTrouble, stuckFactor, stuckLeastMs, logger },
       shortages: new Shortages(watchedDirectories(config), hub.now),
       daemon: () => this.daemon(),
@@ -87,6 +100,7 @@ export class InspectionPart {
 
   async close(): Promise<void> {
     this.inspection.close();
+    this.keeperWatch.close();
     await this.observing?.close();
     await this.server?.close();
   }

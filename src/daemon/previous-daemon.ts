@@ -7,18 +7,20 @@
 import { tmpdir } from "node:os";
 import { releaseLostLeases } from "../actors/images/lost-leases.ts";
 import { endLostMakers } from "../actors/reconcile/lost-makers.ts";
+import { findSandboxes } from "../actors/resources/found-journals.ts";
 import type { LeftSandbox } from "../actors/resources/known-sandbox.ts";
-import { findSandboxes, undoLeftovers } from "../actors/resources/recovery.ts";
+import { undoLeftovers } from "../actors/resources/recovery.ts";
 import { takeOver } from "../actors/sandbox/take-over.ts";
 import { BlazarError } from "../contracts/errors.ts";
 import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import type { Core } from "./core.ts";
 
 /**
  * Resolves when every sandbox that can be taken over is known, with how many that are; `cleared` does when nothing else is left,
  * with the journals that could not be undone whole. It never rejects.
+ * @throws BlazarError ProtocolVersion if pods of a later daemon run
  */
 export async function succeedPreviousDaemon(
   journals: string,
@@ -26,7 +28,9 @@ export async function succeedPreviousDaemon(
   keeper: Pick<Keeper, "inventory" | "adopt">,
   logger: Logger,
 ): Promise<{ readonly taken: number; readonly cleared: Promise<readonly string[]> }> {
-  const { adoptable, unread, leftover } = await findSandboxes(journals, logger);
+  const { adoptable, unread, stranded, leftover } = await findSandboxes(journals, keeper, logger);
+  core.stranded.add(stranded, "its journal is damaged, and so is its copy");
+  core.stranded.add(unread, "its journal cannot be read now; the next start tries it again");
   await Promise.all(
     adoptable.map(({ path, journal }) => core.journals.track(path, Promise.resolve(journal))),
   );
@@ -49,7 +53,7 @@ export async function succeedPreviousDaemon(
       left: held.get(left) ?? [],
       keptAside: left.unreadable ? left.path : undefined,
     }));
-    const unknown = unread.map((path) => ({ left: [], keptAside: path }));
+    const unknown = [...unread, ...stranded].map((path) => ({ left: [], keptAside: path }));
     await makers;
     await releaseLostLeases([...undone, ...kept, ...unknown], core.images, logger);
     return undone.flatMap(({ journal, failed }) => (failed.length > 0 ? [journal] : []));

@@ -11,7 +11,7 @@ import type { Logger } from "../contracts/logger.ts";
 import { ownGroupOf } from "../host/cgroups/hierarchies.ts";
 import { HostNodeView } from "../host/node-view.ts";
 import { ownDirectory } from "../host/storage/own-directory.ts";
-import { processStat } from "../lib/processes.ts";
+import { processStat } from "../lib/processes/processes.ts";
 import { ContainerdSandboxes } from "../rpc/containerd/sandboxes.ts";
 import type { Config } from "./config/schema.ts";
 import type { Core } from "./core.ts";
@@ -33,7 +33,7 @@ export async function openReconciler(
   logger: Logger,
 ): Promise<Reconciliations> {
   const { daemon, deadlines, storage, vmm } = config;
-  const { journals, resourcePorts: undo, sandboxes, images, workers } = core;
+  const { journals, resourcePorts: undo, sandboxes, stranded, images, workers } = core;
   const now = Date.now;
   const store = new ContainerdSandboxes({
     socket: daemon.containerd_socket,
@@ -56,7 +56,7 @@ export async function openReconciler(
     left: lookAtLeftJournals(left, undo, journals),
     sandbox: lookAtSandboxes({ store, sandboxes, sandboxer: daemon.sandboxer, now }),
   };
-  const claims = () => readClaims(journalDirectory(config), journals, false);
+  const claims = () => readClaims(journalDirectory(config), journals, false, stranded.size > 0);
   const reconciler = new Reconciler({
     ...{ looks, claims, undo, deadlines, now },
     logger: logger.child({ component: "reconciler" }),

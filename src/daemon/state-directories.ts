@@ -11,6 +11,7 @@
 import { chmod, lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SCRATCH_DISK } from "../actors/reconcile/looks.ts";
+import { COPIES } from "../actors/resources/journal/journal-copy.ts";
 import { BlazarError, blazarError } from "../contracts/errors.ts";
 import type { FileLock } from "../host/file-lock.ts";
 import { takeDirectory } from "../host/storage/own-directory.ts";
@@ -34,6 +35,7 @@ export async function makeStateDirectories(config: Config): Promise<void> {
   await makeOwn(state, STATE_KEY);
   for (const name of ["sandboxes", "vm"]) await makePrivate(join(state, name), STATE_KEY);
   await makePrivate(journalDirectory(config), STATE_KEY);
+  await makePrivate(join(journalDirectory(config), COPIES), STATE_KEY);
   // it may be an operator's, with other things in it
   await makeOwn(config.storage.scratch_directory, "storage.scratch_directory");
 }

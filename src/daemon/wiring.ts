@@ -11,8 +11,6 @@ import type { Keeper } from "../contracts/keeper.ts";
 import type { Logger } from "../contracts/logger.ts";
 import type { VmmFacts } from "../contracts/vmm.ts";
 import { BoundedLogs } from "../host/bounded-logs.ts";
-import { connectKeeper } from "../host/keeper/client.ts";
-import { keeperAnswers, startKeeper } from "../host/keeper/process.ts";
 import { within } from "../lib/async.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";
@@ -23,8 +21,9 @@ import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
-import { locateParts, type Parts } from "./parts/parts.ts";
+import { locateParts } from "./parts/parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
+import { reachKeeper } from "./reach-keeper.ts";
 import { openReconciler } from "./reconciling.ts";
 import { makeRehearsalImage, makeRehearsalRoot } from "./rehearsal-root.ts";
 import type { Daemon } from "./serve.ts";
@@ -59,7 +58,7 @@ export async function wireDaemon(
   );
   const parts = await locateParts(config);
   const lock = await takeStateDirectories(config);
-  const keeper = await reachKeeper(config, parts, taskSocket, logger);
+  const keeper = await reachKeeper(config, parts.keeper, taskSocket, logger);
   const events = new EventPublisher({ socket: config.daemon.containerd_socket, logger });
   const templates = config.template.enabled;
   const hub = openHistories(config, logger);
@@ -73,6 +72,7 @@ export async function wireDaemon(
   const { sandboxes, tasks } = core;
   const details = (id: string) => inspection?.inspection.detailNow(id);
   const controller = new ControllerServer({ sandboxes, taskAddress, logger, turns, histories, details });
+  if (inspection !== undefined) inspection.socketTroubles = () => [controller.trouble];
   const dispatcher = new TtrpcDispatcher(
     [createTaskService(tasks, histories, () => `${keeper.pid}`)],
     logger,
@@ -164,22 +164,4 @@ function metricsOf({ sandboxes, pool, original }: Core) {
     pool: () => ({ warm: pool.isFull, size: pool.size }),
     forks: () => ({ wanted: original?.isWanted === true, ready: original?.isThere === true }),
   };
-}
-
-/** Connects to the keeper, and starts one if none answers and the configuration says so. */
-async function reachKeeper(config: Config, parts: Parts, task: string, logger: Logger): Promise<Keeper> {
-  const control = config.keeper.socket ?? join(config.daemon.state_directory, "keeper.sock");
-  const log = logger.child({ component: "keeper" });
-  const start = async (): Promise<void> => {
-    if (!(await keeperAnswers(control))) await startKeeper({ binary: parts.keeper, control, task, log });
-  };
-  if (config.keeper.start) await start();
-  const keeper = await connectKeeper({ control, log, ...(config.keeper.start ? { start } : {}) });
-  // pods that run have their connections; new ones would have nobody to connect to
-  if (!(await keeperAnswers(task)))
-    log.error(
-      { task, keeper: keeper.pid },
-      "the keeper does not serve this task socket: no pod can be started",
-    );
-  return keeper;
 }

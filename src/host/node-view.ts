@@ -7,8 +7,8 @@
 import { lstat, readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { EmptyGroup, NodeView, OwnProcess, PlacedName } from "../contracts/node-view.ts";
-import { processStat } from "../lib/processes.ts";
-import { mountPointsBelow } from "../workers/mountinfo.ts";
+import { processStat } from "../lib/processes/processes.ts";
+import { mountPointsBelow } from "../workers/mounts/mountinfo.ts";
 import type { NetworkTasks } from "../workers/network/tasks.ts";
 import { type Hierarchy, readHierarchies } from "./cgroups/hierarchies.ts";
 import type { TaskRunner } from "./storage/worker-pool.ts";

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { blazarError, reasonOf } from "../contracts/errors.ts";
-import { boundConnections } from "../lib/http-connections.ts";
+import { boundConnections } from "../lib/sockets/http-connections.ts";
 import { type PageFile, readPageFiles, SAFE_HEADERS } from "./files.ts";
 import { API, refusalOf } from "./guard.ts";
 import { answer, refuse, type Shown } from "./routes.ts";

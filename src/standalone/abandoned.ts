@@ -8,7 +8,7 @@ import { lstat, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import { connectKeeper } from "../host/keeper/client.ts";
-import { isAlive, type ProcessKey, processStat } from "../lib/processes.ts";
+import { isAlive, type ProcessKey, processStat } from "../lib/processes/processes.ts";
 import { SIGKILL } from "../lib/signals.ts";
 
 const OWNER_FILE = "owner";

@@ -14,15 +14,15 @@ import type { Core } from "../daemon/core.ts";
 import { abortable } from "../lib/async.ts";
 import { SIGPIPE } from "../lib/signals.ts";
 import { type ImageConfig, readImageConfig } from "../oci/image.ts";
-import { ErrorLog } from "./error-log.ts";
 import { CONNECTED, LocalStdio } from "./local-stdio.ts";
+import { ErrorLog } from "./logs/error-log.ts";
+import { verboseLog } from "./logs/verbose-log.ts";
 import type { Machine } from "./machine.ts";
 import { prepareShare, type RootSource, StandaloneRootfsStore } from "./rootfs-store.ts";
 import { runId, Session } from "./session.ts";
 import { RunSignals } from "./signals.ts";
 import { composeSpec, NO_DEFAULTS, type Wanted } from "./spec.ts";
 import { followWindowSize, rawInput } from "./terminal.ts";
-import { verboseLog } from "./verbose-log.ts";
 
 /** What to run, and on what. */
 export interface RunRequest {

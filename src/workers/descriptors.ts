@@ -7,9 +7,9 @@
 import { constants, fstatSync } from "node:fs";
 import { blazarError } from "../contracts/errors.ts";
 import type { FileMessage, SentFile } from "../contracts/file-sender.ts";
-import { closeDescriptor, duplicate, EAGAIN, openFile, systemError } from "./libc.ts";
+import { closeDescriptor, duplicate, EAGAIN, openFile, systemError } from "./libc/libc.ts";
+import { connectSocket, sendBytes, waitWritable } from "./libc/sockets.ts";
 import { type Outcome, settle } from "./outcome.ts";
-import { connectSocket, sendBytes, waitWritable } from "./sockets.ts";
 
 const OPERATION = "hand over a file";
 /** A VMM that reads nothing for so long hangs. */

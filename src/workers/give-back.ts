@@ -6,7 +6,7 @@
  * that may not do this is refused without harm.
  */
 import { readFileSync } from "node:fs";
-import { pageOut, trimHeap } from "./libc.ts";
+import { pageOut, trimHeap } from "./libc/libc.ts";
 
 /** Where a mapping begins and how long it is, in bytes. */
 export interface Mapping {

@@ -18,12 +18,12 @@ import {
 } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { blazarError, reasonOf } from "../contracts/errors.ts";
-import type { Owner } from "./disk-image.ts";
-import { erofsSize, SUPERBLOCK_BYTES } from "./erofs-superblock.ts";
-import { checkTree } from "./erofs-tree.ts";
-import { areSmall, dropFiles, fileBytes, mountView } from "./layer-view.ts";
-import { ENOSPC, nextData, punchHole, reserve, systemError } from "./libc.ts";
-import { unmountAllBelow } from "./mounts.ts";
+import type { Owner } from "./images/disk-image.ts";
+import { erofsSize, SUPERBLOCK_BYTES } from "./images/erofs-superblock.ts";
+import { checkTree } from "./images/erofs-tree.ts";
+import { areSmall, dropFiles, fileBytes, mountView } from "./images/layer-view.ts";
+import { ENOSPC, nextData, punchHole, reserve, systemError } from "./libc/libc.ts";
+import { unmountAllBelow } from "./mounts/mounts.ts";
 import { type Outcome, settle } from "./outcome.ts";
 
 /** The tasks by name, as the pool calls them. */

@@ -18,7 +18,7 @@ import {
   F_SEAL_WRITE,
   memoryFile,
   nextData,
-} from "./libc.ts";
+} from "./libc/libc.ts";
 import { type Outcome, settle } from "./outcome.ts";
 
 const SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;

@@ -13,15 +13,21 @@ import type { FileMessage } from "../contracts/file-sender.ts";
 import type { RootfsLower, RootfsPlan } from "../contracts/storage.ts";
 import type { SourceFacts, VolumeCopy, VolumeMount } from "../contracts/volumes.ts";
 import { sendFile as send } from "./descriptors.ts";
-import { adoptImage, copyEmptyImage, type EmptyImage, reservedBytes, unfinishedName } from "./disk-image.ts";
 import { pageOutText, trimFreedMemory } from "./give-back.ts";
-import { makeWhiteout, systemError } from "./libc.ts";
-import { maskLayer, UPPER_IMAGE } from "./mask-layer.ts";
-import { HARMLESS, type MountFailure, mountPrivately, unmountAllBelow, unmountAt } from "./mounts.ts";
+import {
+  adoptImage,
+  copyEmptyImage,
+  type EmptyImage,
+  reservedBytes,
+  unfinishedName,
+} from "./images/disk-image.ts";
+import { maskLayer, UPPER_IMAGE } from "./images/mask-layer.ts";
+import { overlayData } from "./images/overlay-data.ts";
+import { packImage as pack, unpackImage as unpack } from "./images/packed-image.ts";
+import { makeWhiteout, systemError } from "./libc/libc.ts";
+import { HARMLESS, type MountFailure, mountPrivately, unmountAllBelow, unmountAt } from "./mounts/mounts.ts";
 import type { NetworkTasks } from "./network/tasks.ts";
 import { type Outcome, settle } from "./outcome.ts";
-import { overlayData } from "./overlay-data.ts";
-import { packImage as pack, unpackImage as unpack } from "./packed-image.ts";
 import { bindVolume as bind, unbindVolume as unbind } from "./volumes/volume-mounts.ts";
 import { type CopyBounds, lookAtSource, readTree } from "./volumes/volume-tree.ts";
 

@@ -9,8 +9,8 @@ import { fstatSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import { blazarError } from "../contracts/errors.ts";
 import type { SeccompArgument, SeccompFilter, SeccompProfile, SeccompRule } from "../contracts/seccomp.ts";
-import { closeMemoryFile, describeErrno, memoryFile } from "./libc.ts";
-import { type Context, type Libseccomp, libseccomp } from "./libseccomp.ts";
+import { closeMemoryFile, describeErrno, memoryFile } from "./libc/libc.ts";
+import { type Context, type Libseccomp, libseccomp } from "./libc/libseccomp.ts";
 import { newerCallsStub } from "./newer-calls.ts";
 import { type Outcome, settle } from "./outcome.ts";
 

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { processesOf } from "../../lab/host/processes.ts";
 import { until } from "../../lab/host/until.ts";
-import { processStat } from "../../src/lib/processes.ts";
+import { processStat } from "../../src/lib/processes/processes.ts";
 import { TestNode } from "../support/e2e/node.ts";
 
 const FIRST_SIGN_MS = 3_000;

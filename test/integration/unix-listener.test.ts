@@ -4,7 +4,7 @@ import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { bindUnixSocket } from "../../src/lib/unix-listener.ts";
+import { bindUnixSocket } from "../../src/lib/sockets/unix-listener.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 describe.skipIf(process.getuid?.() !== 0)("a socket on a file system without inodes", () => {

@@ -17,8 +17,8 @@ import { Run } from "./run.ts";
 import { histories, isCrash, isFault, isWell, step, wellWorlds, worlds } from "./steps.ts";
 
 // nothing in memory is a process of the real host, and a look there takes real time
-vi.mock("../../src/lib/processes.ts", async (original) => ({
-  ...(await original<typeof import("../../src/lib/processes.ts")>()),
+vi.mock("../../src/lib/processes/processes.ts", async (original) => ({
+  ...(await original<typeof import("../../src/lib/processes/processes.ts")>()),
   isAlive: async () => false,
 }));
 

@@ -3,7 +3,7 @@
  */
 import { open, writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { EmptyImage } from "../../src/workers/disk-image.ts";
+import type { EmptyImage } from "../../src/workers/images/disk-image.ts";
 
 export const EMPTY_IMAGE_SIZE = 64 * 1024 * 1024;
 export const EMPTY_IMAGE_EXTENTS: readonly (readonly [number, number])[] = [

@@ -44,7 +44,7 @@ function LiveFleet() {
   return (
     <>
       <Figures node={node} sandboxes={sandboxes} />
-      <Attention sandboxes={sandboxes} shortages={node?.shortages ?? []} />
+      <Attention sandboxes={sandboxes} shortages={[...(node?.troubles ?? []), ...(node?.shortages ?? [])]} />
       <div className="fleet-columns">
         <SandboxList sandboxes={sandboxes} />
         <Steps steps={node?.steps ?? []} />

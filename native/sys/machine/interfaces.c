@@ -1,5 +1,5 @@
 /*
- * Taps (tuntap.rst of the kernel) and netlink sockets: netlink(7).
+ * Taps (tuntap.rst of the kernel), where another process's is: pidfd_getfd(2), ioctl_ns(2); and netlink sockets: netlink(7).
  *
  * TypeScript writes and reads netlink's messages (src/protocol/netlink/); here is only what makes a socket for them.
  */
@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sys/sys.h"
@@ -42,6 +44,21 @@ SYS_FUNCTION(f_tap_persist) {
   return sys_result(ctx, ioctl(fd, (int)TUNSETPERSIST, 1));
 }
 
+SYS_FUNCTION(f_tap_namespace) {
+  int process, theirs;
+  SYS_ARGS("fi", &process, &theirs);
+  int tap = (int)syscall(SYS_pidfd_getfd, process, theirs, 0);
+  if (tap < 0) return sys_result(ctx, -1);
+  int namespace = ioctl(tap, (int)TUNGETDEVNETNS);
+  return namespace < 0 ? give_up(ctx, tap, errno) : (close(tap), sys_result(ctx, namespace));
+}
+
+SYS_FUNCTION(f_namespace_owner) {
+  int namespace;
+  SYS_ARGS("f", &namespace);
+  return sys_result(ctx, ioctl(namespace, (int)NS_GET_USERNS));
+}
+
 SYS_FUNCTION(f_netlink_open) {
   int protocol, on = 1;
   SYS_ARGS("i", &protocol);
@@ -68,6 +85,8 @@ SYS_FUNCTION(f_netlink_listen) {
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("tapOpen", 1, f_tap_open),
     JS_CFUNC_DEF("tapPersist", 1, f_tap_persist),
+    JS_CFUNC_DEF("tapNamespace", 2, f_tap_namespace),
+    JS_CFUNC_DEF("namespaceOwner", 1, f_namespace_owner),
     JS_CFUNC_DEF("netlinkOpen", 1, f_netlink_open),
     JS_CFUNC_DEF("netlinkListen", 2, f_netlink_listen),
 };

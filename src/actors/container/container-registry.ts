@@ -3,20 +3,24 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 import { SIGKILL, signalStatus } from "../../lib/signals.ts";
+import type { StrandedSandboxes } from "../sandbox/stranded.ts";
 import type { Container } from "./container.actor.ts";
 
 export class ContainerRegistry {
   private readonly byId = new Map<string, Container>();
   private readonly bySandbox = new Map<string, Set<Container>>();
 
+  constructor(private readonly stranded: Pick<StrandedSandboxes, "mayHave" | "error">) {}
+
   has(id: string): boolean {
     return this.byId.has(id);
   }
 
-  /** Throws ContainerNotFound. */
+  /** Throws ContainerNotFound; JournalDamaged if nobody can know it. */
   get(id: string): Container {
     const container = this.byId.get(id);
     if (container !== undefined) return container;
+    if (this.stranded.mayHave(id)) throw this.stranded.error("find the container", id);
     throw blazarError("ContainerNotFound", "find the container", "no such container", { subject: id });
   }
 

@@ -24,6 +24,7 @@ import { errorOf, failureOf } from "../../machines/failure.ts";
 import type { ProcessActor } from "../../machines/process.machine.ts";
 import type { KnownContainer } from "../resources/known-sandbox.ts";
 import type { SandboxRegistry } from "../sandbox/registry.ts";
+import type { StrandedSandboxes } from "../sandbox/stranded.ts";
 import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { until } from "../until.ts";
@@ -42,6 +43,7 @@ type EventBody = TaskEvent extends infer E
 
 export interface TaskPorts extends ContainerMakerPorts {
   readonly sandboxes: SandboxRegistry;
+  readonly stranded: StrandedSandboxes;
   readonly events: TaskEvents;
   readonly pace: Pick<Pace, "activity">;
 }
@@ -176,6 +178,8 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   state(id: string, execId: string): ProcessState {
+    const { containers, stranded } = this.ports;
+    if (!containers.has(id) && stranded.mayHave(id)) return stranded.assume(id, execId);
     const container = this.ports.containers.get(id);
     const record = container.record(execId);
     return {
@@ -192,7 +196,10 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   async wait(id: string, execId: string, signal?: AbortSignal): Promise<ProcessExitRecord> {
-    const { exited } = this.ports.containers.get(id).record(execId);
+    const { containers, stranded } = this.ports;
+    // any answer would be its end
+    if (!containers.has(id) && stranded.mayHave(id)) await stranded.gone(id, signal);
+    const { exited } = containers.get(id).record(execId);
     if (signal === undefined) return exited;
     return abortable(exited, signal, { operation: "wait for the process", subject: name(id, execId) });
   }
@@ -204,6 +211,8 @@ export class ContainerTasks implements TaskService, ContainerObserver {
     all: boolean,
     origin?: TaskCallOrigin,
   ): Promise<void> {
+    const { containers, stranded } = this.ports;
+    if (!containers.has(id) && stranded.mayHave(id) && execId === "") stranded.giveUp(id);
     if (signal === SIGKILL && execId === "") await this.killable(id);
     const container = await this.reachable(id);
     const record = container.record(execId);

@@ -3,19 +3,18 @@
  *
  * Read after the host was looked at: a resource is in a journal before it is made.
  */
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { readJournalText } from "../resources/journal-text.ts";
+
+import { idOf, journalsIn, readMended } from "../resources/journal/mended-journal.ts";
+import type { OpenJournals } from "../resources/journal/open-journals.ts";
+import { readJournal } from "../resources/journal/read-journal.ts";
 import { type HostResource, namesOf } from "../resources/kinds/kinds.ts";
-import type { OpenJournals } from "../resources/open-journals.ts";
-import { readJournal } from "../resources/read-journal.ts";
 
 export class Claims {
   private readonly names = new Set<string>();
   private readonly paths: string[] = [];
 
   constructor(
-    /** A journal that may be in use has lines that nobody can read, so anything may be held. */
+    /** Something may run that the journals do not name, so anything may be held. */
     readonly incomplete: boolean,
   ) {}
 
@@ -41,33 +40,30 @@ export class Claims {
   }
 }
 
-const SUFFIX = ".jsonl";
-
 /**
  * Throws what the directory's listing says, and what a journal does that cannot be read: nothing may be concluded then.
  * @param adoptable whether journals that nobody has open may be of pods that a daemon will take over
+ * @param uncertain whether a pod may run that no journal names
  */
 export async function readClaims(
   directory: string,
   journals: OpenJournals,
   adoptable: boolean,
+  uncertain = false,
 ): Promise<Claims> {
-  const paths = (await readdir(directory))
-    .filter((name) => name.endsWith(SUFFIX))
-    .map((name) => join(directory, name));
   const closed: HostResource[] = [];
   let incomplete = false;
-  for (const path of paths) {
+  for (const path of await journalsIn(directory)) {
     if (journals.has(path)) continue;
     // one that is gone was its sandbox's last
-    const text = await readJournalText(path).catch(unlessGone);
-    if (text === undefined) continue;
-    const { outstanding, unreadable } = readJournal(text);
+    const read = await readMended(path).catch(unlessGone);
+    if (read === undefined) continue;
+    const { outstanding, unreadable, sandboxId } = readJournal(read.text);
     closed.push(...outstanding.map(({ resource }) => resource));
-    incomplete ||= adoptable && unreadable.length > 0;
+    incomplete ||= adoptable && (unreadable.length > 0 || sandboxId !== idOf(path));
   }
   // last, and at once: a journal that was opened meanwhile is among them
-  const claims = new Claims(incomplete || journals.incomplete);
+  const claims = new Claims(incomplete || uncertain || journals.incomplete);
   for (const resource of [...closed, ...journals.resources()]) claims.add(resource);
   return claims;
 }

@@ -6,10 +6,10 @@
  */
 import { basename } from "node:path";
 import { silentLogger } from "../../contracts/logger.ts";
-import { readJournalText } from "../resources/journal-text.ts";
+import { readJournalText } from "../resources/journal/journal-text.ts";
+import type { OpenJournals } from "../resources/journal/open-journals.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import type { HostResource } from "../resources/kinds/kinds.ts";
-import type { OpenJournals } from "../resources/open-journals.ts";
 import { undoLeftovers } from "../resources/recovery.ts";
 import type { Found, Look } from "./found.ts";
 

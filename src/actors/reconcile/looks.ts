@@ -9,8 +9,9 @@ import { blazarError } from "../../contracts/errors.ts";
 import type { ImageStore } from "../../contracts/images.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
 import type { NodeView, PlacedName } from "../../contracts/node-view.ts";
-import { REPLACEMENT } from "../resources/journal-file.ts";
-import { ASIDE } from "../resources/kept-aside.ts";
+import { COPIES } from "../resources/journal/journal-copy.ts";
+import { REPLACEMENT } from "../resources/journal/journal-file.ts";
+import { ASIDE } from "../resources/journal/kept-aside.ts";
 import type { ResourcePorts } from "../resources/kinds/kind.ts";
 import { describeResource, type HostResource } from "../resources/kinds/kinds.ts";
 import { type Found, type Look, REMOVES } from "./found.ts";
@@ -176,9 +177,12 @@ async function mounts({ view, stateDirectory }: LookPorts): Promise<Found[]> {
 async function halfMade({ view, stateDirectory, now }: LookPorts): Promise<Found[]> {
   const journals = join(stateDirectory, "journals");
   const isOld = ({ changedAt }: PlacedName) => now() - changedAt > LONG_MS;
-  const drafts = (await view.names(journals))
-    .filter((each) => each.isFile && each.name.endsWith(REPLACEMENT) && isOld(each))
-    .map(({ name }) => found("file", { kind: "file", path: join(journals, name) }));
+  const places = [journals, join(journals, COPIES)].map(async (place) =>
+    (await view.names(place))
+      .filter((each) => each.isFile && each.name.endsWith(REPLACEMENT) && isOld(each))
+      .map(({ name }) => found("file", { kind: "file", path: join(place, name) })),
+  );
+  const drafts = (await Promise.all(places)).flat();
   const sockets = (await view.names(stateDirectory))
     .filter((each) => each.isDirectory && SOCKETS_MAKING.test(each.name) && isOld(each))
     .map(({ name }) => found("file", { kind: "directory", path: join(stateDirectory, name) }));

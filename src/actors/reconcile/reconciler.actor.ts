@@ -26,6 +26,7 @@ export interface ReconcilerPorts {
 
 /** Two looks are so far apart at least: what is being made is in a journal, or gone, by then. */
 const APART_MS = 2_000;
+const INCOMPLETE = "a journal in use cannot be read, or has lines that cannot be read: nothing is removed";
 /** Done in one round; the rest waits for the next. */
 const MOST_DONE = 64;
 
@@ -111,8 +112,7 @@ export class Reconciler implements Reconciling {
         differences.push(this.differenceOf(each, isOld ? "confirmed" : "new"));
       }
     }
-    if (claims.incomplete)
-      this.told("claims", new Error("a journal in use has lines that cannot be read: nothing is removed"));
+    if (claims.incomplete) this.told("claims", new Error(INCOMPLETE));
     else this.told("claims", undefined);
     return { differences, unknown: [...this.unknown.values()] };
   }

@@ -11,9 +11,9 @@ import type { HeldResource } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { within } from "../../lib/async.ts";
 import { asStep } from "../as-step.ts";
-import type { Outstanding } from "./entries.ts";
 import type { FactName, Facts } from "./facts.ts";
-import type { Journal } from "./journal.ts";
+import type { Outstanding } from "./journal/entries.ts";
+import type { Journal } from "./journal/journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import { describeResource, type HostResource, undoResource } from "./kinds/kinds.ts";
 
@@ -47,6 +47,11 @@ export class HeldResources {
   get journal(): Journal {
     if (this.file !== undefined) return this.file;
     throw blazarError("Internal", "write the journal", "it is not open", { subject: this.id });
+  }
+
+  /** Whether the journal says all. */
+  get isComplete(): boolean {
+    return this.file?.isComplete ?? true;
   }
 
   open(journal: Journal): void {

@@ -21,7 +21,7 @@ import {
   string,
 } from "../../protocol/wire/json.ts";
 import type { ContainerFact, PhaseFact, ProcessFact } from "./facts.ts";
-import type { Journal } from "./journal.ts";
+import type { Journal } from "./journal/journal.ts";
 
 /** A process, by its exec id; "" is the container's first. */
 export interface KnownProcessFact extends ProcessFact {

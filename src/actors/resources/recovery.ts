@@ -1,21 +1,19 @@
 /**
- * What a starting daemon does about a previous one: it reads every journal in the state directory. A sandbox that was ready can
- * be taken over. Of everything else it undoes, newest first, what has an intent and no undo.
+ * What a starting daemon undoes of a previous one: of every journal that cannot be taken over, newest first, what has an intent and
+ * no undo. Which journals those are is found-journals.ts's.
  *
  * It removes only what a journal names, and says what. A journal that cannot be read, as a whole or in some lines, or that
  * is of a later version, is kept aside: it may name something. Of a journal of another boot of the host only what is on a
  * disk is undone: a process or a mount of that name is somebody else's now.
  */
-import { readdir, unlink } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../contracts/logger.ts";
-import { bootId } from "../../lib/boot-id.ts";
-import type { Outstanding } from "./entries.ts";
-import { FileJournal } from "./journal.ts";
-import { isForAWhile } from "./journal-file.ts";
-import { readJournalText } from "./journal-text.ts";
-import { keepAside } from "./kept-aside.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
+import { readOnePatiently } from "./found-journals.ts";
+import type { Outstanding } from "./journal/entries.ts";
+import { isForAWhile } from "./journal/journal-file.ts";
+import { keepAside } from "./journal/kept-aside.ts";
+import { journalsIn, removeCopy, removeJournal } from "./journal/mended-journal.ts";
+import { originOf, readJournal } from "./journal/read-journal.ts";
 import type { ResourcePorts } from "./kinds/kind.ts";
 import {
   describeResource,
@@ -24,8 +22,6 @@ import {
   outlivesBoot,
   undoResource,
 } from "./kinds/kinds.ts";
-import { type LeftSandbox, readKnownSandbox } from "./known-sandbox.ts";
-import { historyOf, originOf, readJournal } from "./read-journal.ts";
 
 /** What was done about one leftover sandbox. */
 export interface Recovered {
@@ -40,71 +36,6 @@ export interface Recovered {
   readonly keptAside: string | undefined;
   /** Why the file could not be read or moved, if so. */
   readonly trouble?: unknown;
-}
-
-const SUFFIX = ".jsonl";
-/** How often a journal that cannot be read is tried. */
-const READS = 5;
-const BETWEEN_READS_MS = 50;
-
-/** The journals of a previous daemon. */
-export interface FoundJournals {
-  readonly adoptable: readonly LeftSandbox[];
-  /** Paths of those that the host cannot read now. They are left alone: they may be of pods that run. */
-  readonly unread: readonly string[];
-  /** Paths of all others. */
-  readonly leftover: readonly string[];
-}
-
-/** Reads all journals in `directory`, and opens those of sandboxes that can be taken over. */
-export async function findSandboxes(directory: string, logger: Logger): Promise<FoundJournals> {
-  const paths = await journalsIn(directory);
-  const boot = await bootId();
-  const adoptable: LeftSandbox[] = [];
-  const unread: string[] = [];
-  const leftover: string[] = [];
-  const sort = async (path: string): Promise<void> => {
-    const left = await findOne(path, boot, logger);
-    if (left === "leftover") leftover.push(path);
-    else if (left === "unread") unread.push(path);
-    else adoptable.push(left);
-  };
-  await Promise.all(paths.map(sort));
-  return { adoptable, unread, leftover };
-}
-
-/** `leftover`: it has to be undone. `unread`: nobody knows what it is. */
-async function findOne(
-  path: string,
-  boot: string | undefined,
-  logger: Logger,
-): Promise<LeftSandbox | "leftover" | "unread"> {
-  try {
-    const content = readJournal(await readPatiently(path));
-    const known = readKnownSandbox(content.facts);
-    const isOwn = known?.spec.id === basename(path, SUFFIX) && known.spec.id === content.sandboxId;
-    if (known === undefined || !isOwn || originOf(content, boot) !== "here") return "leftover";
-    const { facts } = content;
-    const journal = await FileJournal.reopen(path, content);
-    if (journal.trouble !== undefined)
-      logger.error(
-        { err: journal.trouble, journal: path },
-        "a sandbox's journal cannot be written now; it is tried again, and the sandbox is taken over",
-      );
-    const unreadable = content.unreadable.length > 0;
-    if (unreadable)
-      logger.error({ journal: path }, "some lines of a sandbox's journal cannot be read; they stay in it");
-    return { known, journal, path, facts, history: historyOf(content), unreadable };
-  } catch (err) {
-    const isOver = !isForAWhile(err);
-    logger.error(
-      { err, journal: path },
-      isOver
-        ? "a sandbox of a previous daemon cannot be taken over"
-        : "a journal of a previous daemon cannot be read now; it is left alone until the next start",
-    );
-    return isOver ? "leftover" : "unread";
-  }
 }
 
 /** Undoes all that the journals in `directory` still hold. Never rejects for a single sandbox's trouble. */
@@ -126,11 +57,6 @@ export async function undoLeftovers(
   const reports = await Promise.all(journals.map((journal) => undoOne(journal, ports, spared)));
   for (const report of reports) tell(report, logger);
   return reports;
-}
-
-async function journalsIn(directory: string): Promise<string[]> {
-  const names = (await readdir(directory)).filter((name) => name.endsWith(SUFFIX));
-  return names.map((name) => join(directory, name));
 }
 
 /** Newest first; but nothing is taken away from a process that runs, such as the image that a VM has. */
@@ -155,7 +81,7 @@ async function undoOne(
   const left: HostResource[] = [];
   let keptAside: string | undefined;
   try {
-    const content = readJournal(await readPatiently(journal));
+    const content = readJournal(await readOnePatiently(journal));
     const origin = originOf(content, await bootId());
     for (const resource of inOrderOfUndo(content.outstanding)) {
       if (origin === "another boot" && !outlivesBoot(resource)) continue;
@@ -171,24 +97,14 @@ async function undoOne(
     const isWanted = content.unreadable.length > 0 || origin === "another version";
     if (failed.length > 0) keptAside = isWanted ? journal : undefined;
     else if (isWanted) keptAside = await keepAside(journal);
-    else await unlink(journal);
+    else await removeJournal(journal);
+    if (keptAside !== journal) await removeCopy(journal);
     return { journal, undone, failed, left, keptAside };
   } catch (trouble) {
     // what nobody can read now may be a pod that runs: the next start looks again
     keptAside = isForAWhile(trouble) ? journal : await keepAside(journal).catch(() => journal);
+    if (keptAside !== journal) await removeCopy(journal).catch(() => undefined);
     return { journal, undone, failed, left, keptAside, trouble };
-  }
-}
-
-/** The host may be short of something for a moment. */
-async function readPatiently(path: string): Promise<string> {
-  for (let left = READS; ; left--) {
-    try {
-      return await readJournalText(path);
-    } catch (error) {
-      if (left === 1 || !isForAWhile(error)) throw error;
-      await sleep(BETWEEN_READS_MS);
-    }
   }
 }
 

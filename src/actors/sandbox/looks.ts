@@ -3,12 +3,13 @@
  *
  * A guest is asked with a short deadline: one that hangs must not keep an operator from what the host knows.
  */
+import { blazarError } from "../../contracts/errors.ts";
 import type { EventSource } from "../../contracts/event-source.ts";
 import type { GuestShell, GuestShells, ShellListener, ShellRequest } from "../../contracts/guest-shell.ts";
 import type { Inspection, LogName, SandboxUsage } from "../../contracts/inspection.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
 import { within } from "../../lib/async.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 import type { SandboxRegistry } from "./registry.ts";
 
 /** How long a guest may take to say what its containers use. */
@@ -16,10 +17,16 @@ const GUEST_MS = 1_000;
 /** How often a log that is followed is looked at. */
 const FOLLOW_MS = 500;
 
+export interface LooksPorts {
+  readonly now: () => number;
+  /** Why a process does nothing, if it is halted: `"is stopped by a signal (state T)"`. */
+  readonly processTrouble: (pid: number) => Promise<string | undefined>;
+}
+
 export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestShells {
   constructor(
     private readonly sandboxes: Pick<SandboxRegistry, "entry" | "stats" | "status" | "ids">,
-    private readonly now: () => number,
+    private readonly ports: LooksPorts,
   ) {}
 
   /** Of those that run; none named = all. Throws SandboxNotFound. */
@@ -75,7 +82,25 @@ export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestSh
   }
 
   async openShell(id: string, request: ShellRequest, listener: ShellListener): Promise<GuestShell> {
-    return await this.sandboxes.entry(id).sandbox.backend.openShell(request, listener);
+    const { backend } = this.sandboxes.entry(id).sandbox;
+    await this.refuseHalted(id);
+    return await backend.openShell(request, listener);
+  }
+
+  /** A guest whose VMM is halted would be waited for until the deadline of a process's start. */
+  private async refuseHalted(id: string): Promise<void> {
+    const { pid } = this.sandboxes.status(id);
+    const trouble = pid === 0 ? undefined : await this.ports.processTrouble(pid);
+    if (trouble === undefined) return;
+    throw blazarError(
+      "SandboxNotReady",
+      "run a process in the guest itself",
+      `its VMM (pid ${pid}) ${trouble}`,
+      {
+        subject: `sandbox ${id}`,
+        remedy: `"blazar why ${id}" and "blazar logs --console ${id}" need no guest`,
+      },
+    );
   }
 
   private async usageOf(id: string): Promise<SandboxUsage> {
@@ -86,7 +111,7 @@ export class SandboxLooks implements Pick<Inspection, "usage" | "logs">, GuestSh
     ]);
     return {
       sandboxId: id,
-      at: this.now(),
+      at: this.ports.now(),
       ...(containers === undefined ? {} : { containers: containersUsage(containers) }),
       ...(vmm === undefined ? {} : { vmm: { cpuMs: vmm.cpuMs, memoryBytes: vmm.residentBytes } }),
     };

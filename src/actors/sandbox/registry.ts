@@ -34,11 +34,13 @@ import { failureRemedy, failureText } from "./disk-failures.ts";
 import { SandboxEntry } from "./entry.ts";
 import { sumOfStats } from "./pod-stats.ts";
 import { Sandbox, type SandboxPorts } from "./sandbox.actor.ts";
+import type { StrandedSandboxes } from "./stranded.ts";
 
 /** What the registry itself needs, beside what it passes on to each sandbox. */
 export interface RegistryPorts extends SandboxPorts {
   readonly backend: Backend;
   readonly containers: ContainerRegistry;
+  readonly stranded: StrandedSandboxes;
   readonly pace: Pick<Pace, "provisions" | "activity">;
   readonly deadlines: Deadlines;
   /** Milliseconds since the epoch. */
@@ -72,10 +74,11 @@ export class SandboxRegistry implements SandboxService {
     return [...this.sandboxes.keys()];
   }
 
-  /** Throws SandboxNotFound. */
+  /** Throws SandboxNotFound, JournalDamaged. */
   entry(id: string): SandboxEntry {
     const entry = this.sandboxes.get(id);
     if (entry !== undefined) return entry;
+    if (this.ports.stranded.has(id)) throw this.ports.stranded.error("find the sandbox", id);
     throw blazarError("SandboxNotFound", "find the sandbox", "no such sandbox", { subject: id });
   }
 
@@ -171,6 +174,7 @@ export class SandboxRegistry implements SandboxService {
   }
 
   async stop(id: string, _timeoutMs: number): Promise<void> {
+    if (this.ports.stranded.has(id)) return await this.ports.stranded.stop(id);
     const entry = this.entry(id);
     entry.send({ type: "sandbox.stop" });
     await until(entry.actor, (snapshot) => snapshot.matches("stopped"));
@@ -219,6 +223,7 @@ export class SandboxRegistry implements SandboxService {
   }
 
   async shutdown(id: string): Promise<void> {
+    if (this.ports.stranded.has(id)) return await this.ports.stranded.shutdown(id);
     const entry = this.entry(id);
     entry.send({ type: "sandbox.shutdown" });
     await until(entry.actor, () => false);
@@ -237,7 +242,7 @@ export class SandboxRegistry implements SandboxService {
   private refuse(spec: SandboxSpec): void {
     const operation = "create the sandbox";
     checkId(spec.id, operation);
-    if (this.sandboxes.has(spec.id))
+    if (this.sandboxes.has(spec.id) || this.ports.stranded.has(spec.id))
       throw blazarError("SandboxExists", operation, "there is one with this id", { subject: spec.id });
     if (this.takesNew) return;
     const remedy = "`blazar undrain` or a restart of blazard ends that";

@@ -19,7 +19,7 @@ import type { SandboxEffects } from "../../machines/sandbox.setup.ts";
 import type { ContainerHome } from "../container/container.actor.ts";
 import type { ContainerRegistry } from "../container/container-registry.ts";
 import { HeldResources, type HeldResourcesPorts } from "../resources/held.ts";
-import type { Journal } from "../resources/journal.ts";
+import type { Journal } from "../resources/journal/journal.ts";
 import type { LeftSandbox } from "../resources/known-sandbox.ts";
 import type { Pace } from "../supply/pace.ts";
 

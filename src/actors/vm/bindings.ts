@@ -17,9 +17,9 @@ import type {
 } from "../../machines/vm-boot.setup.ts";
 import type { Endings } from "../supply/ahead/endings.ts";
 import { until } from "../until.ts";
+import type { VmBoot } from "./boot/vm-boot.actor.ts";
+import type { VmBootOptions, VmBootPorts } from "./boot/vm-boot-options.ts";
 import type { GuestVm } from "./guest-vm.ts";
-import type { VmBoot } from "./vm-boot.actor.ts";
-import type { VmBootOptions, VmBootPorts } from "./vm-boot-options.ts";
 
 /** What an operator reads when a quick way to a VM was not taken. */
 const FALLBACKS: Readonly<Record<Fallback["from"], string>> = {

@@ -32,6 +32,8 @@ import { askedWay, type PodVms, type WantedVm } from "../supply/vm-supply.ts";
 import { TakeOver, type TakeOverPorts } from "./adoption/take-over.ts";
 import { VmFacts } from "./adoption/vm-facts.ts";
 import { bindVmBootMachine } from "./bindings.ts";
+import { VmBoot } from "./boot/vm-boot.actor.ts";
+import type { VmBootPorts } from "./boot/vm-boot-options.ts";
 import { guestEvents$, vmmEvents$, withOutOfMemory } from "./chart-events.ts";
 import { ForwardingNode, PortForwarding } from "./forward/port-forwarding.ts";
 import { GuestContainer, type GuestContainerPorts } from "./guest-container.ts";
@@ -41,8 +43,6 @@ import { PodConnection } from "./pod-connection.ts";
 import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
-import { VmBoot } from "./vm-boot.actor.ts";
-import type { VmBootPorts } from "./vm-boot-options.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
   readonly deadlines: VmBootPorts["deadlines"];

@@ -2,8 +2,8 @@
  * `blazar inspect`: all about one sandbox.
  */
 import { find } from "../../console/asked.ts";
-import { sandboxPage } from "../../console/sandbox-page.ts";
 import { outputFormat, structured } from "../../console/structured.ts";
+import { sandboxPage } from "../../console/tables/sandbox-page.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { screenNow, withDaemon, write } from "./session.ts";
 

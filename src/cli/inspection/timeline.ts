@@ -3,7 +3,7 @@
  */
 import { find } from "../../console/asked.ts";
 import { outputFormat, structured } from "../../console/structured.ts";
-import { timelinePage } from "../../console/timeline-page.ts";
+import { timelinePage } from "../../console/tables/timeline-page.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { screenNow, withDaemon, write } from "./session.ts";
 

@@ -2,7 +2,7 @@
  * `blazar why`: why a sandbox is as it is, in one paragraph.
  */
 import { find } from "../../console/asked.ts";
-import { wrapped } from "../../console/table.ts";
+import { wrapped } from "../../console/tables/table.ts";
 import { harmless } from "../../lib/harmless.ts";
 import type { DaemonOptions } from "../daemon-socket.ts";
 import { screenNow, withDaemon, write } from "./session.ts";

@@ -10,7 +10,7 @@ import type { LogName, SandboxDetail } from "../../contracts/inspection.ts";
 import { withDeadline } from "../../lib/async.ts";
 import type { Asked } from "../asked.ts";
 import { plainScreen } from "../screen.ts";
-import { timelinePage } from "../timeline-page.ts";
+import { timelinePage } from "../tables/timeline-page.ts";
 
 /** Version of the layout below. */
 const LAYOUT = 1;

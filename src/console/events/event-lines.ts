@@ -6,8 +6,8 @@ import type { HistoryEntry, SandboxSummary } from "../../contracts/inspection.ts
 import { podName, shortId } from "../named.ts";
 import { clockTime, span } from "../quantities.ts";
 import type { Screen } from "../screen.ts";
-import { fitted, padded } from "../table.ts";
-import { entryText } from "../waterfall.ts";
+import { fitted, padded } from "../tables/table.ts";
+import { entryText } from "../tables/waterfall.ts";
 
 const POD_CELLS = 32;
 const TOOK_CELLS = 9;

@@ -5,8 +5,8 @@ import { harmless } from "../../lib/harmless.ts";
 import { podName, shortId } from "../named.ts";
 import { span, moment as timeOf } from "../quantities.ts";
 import type { Screen } from "../screen.ts";
-import { fitted, padded, table } from "../table.ts";
-import { entryText } from "../waterfall.ts";
+import { fitted, padded, table } from "../tables/table.ts";
+import { entryText } from "../tables/waterfall.ts";
 import type { Recording } from "./file.ts";
 import { type Instant, instantsOf, momentAfter, momentsAfter } from "./instants.ts";
 

@@ -5,9 +5,9 @@
  */
 import { pause } from "../../lib/async.ts";
 import { keysOf, LiveTerminal } from "../live-terminal.ts";
-import { urgentFirst } from "../sandbox-table.ts";
 import type { Screen } from "../screen.ts";
-import { fitted } from "../table.ts";
+import { urgentFirst } from "../tables/sandbox-table.ts";
+import { fitted } from "../tables/table.ts";
 import { type Daemon, type Reading, Readings, read } from "./readings.ts";
 import {
   nodeHeader,

@@ -5,9 +5,9 @@ import type { NodeStatus, SandboxSummary, SandboxUsage } from "../../contracts/i
 import { harmless } from "../../lib/harmless.ts";
 import { podName, shortId } from "../named.ts";
 import { age, size, span } from "../quantities.ts";
-import { paintedState, shortName } from "../sandbox-table.ts";
 import type { Screen } from "../screen.ts";
-import { fitted, table } from "../table.ts";
+import { paintedState, shortName } from "../tables/sandbox-table.ts";
+import { fitted, table } from "../tables/table.ts";
 
 /** What a pod uses now; percents are of one processor. Undefined: not known. */
 export interface UsageRow {
@@ -86,6 +86,7 @@ export function nodeHeader(node: NodeStatus, { paint, columns }: Screen): string
     `blazar ${harmless(node.version)}, pid ${node.pid}, up ${age(node.now - node.startedAt)}, ${harmless(node.vmm)}, ${harmless(node.acceleration)}, daemon ${size(node.memoryBytes)}`,
     `sandboxes: ${phases.join(", ") || "none"}; pool: ${node.pool.warm} of ${node.pool.wanted}; starts: ${node.startsLastMinute} in the last minute${figures}`,
     ...(node.stuck > 0 ? [paint.red(paint.bold(`${node.stuck} stuck`))] : []),
+    ...node.troubles.map((text) => paint.red(paint.bold(harmless(text)))),
     ...node.shortages.map((text) => paint.yellow(harmless(text))),
   ];
   return lines.map((line) => `${fitted(line, columns)}\n`).join("");

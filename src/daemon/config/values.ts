@@ -4,8 +4,8 @@
  * Sizes are written as `256M` or as a number of bytes, times in milliseconds.
  */
 import * as z from "zod/mini";
-import { loopbackAddress } from "../../lib/loopback.ts";
 import { parseSize } from "../../lib/sizes.ts";
+import { loopbackAddress } from "../../lib/sockets/loopback.ts";
 
 /** One key of a section. `Value` is what the daemon gets. */
 export interface ConfigKey<Value = unknown> {

@@ -9,7 +9,7 @@ import { hostname } from "node:os";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Keeper } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { loopbackAddress } from "../../lib/loopback.ts";
+import { loopbackAddress } from "../../lib/sockets/loopback.ts";
 import type { HistoryHub } from "../../observe/history/hub.ts";
 import type { DaemonInspection } from "../../observe/inspection/daemon-inspection.ts";
 import { MetricsEndpoint } from "../../observe/metrics/endpoint.ts";

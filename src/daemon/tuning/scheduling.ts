@@ -8,7 +8,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import type { Logger } from "../../contracts/logger.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 
 /**
  * 86 times the weight of others (sched(7), "nice value"): a processor whenever the daemon wants one. With nine times,

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
-import { parseMountinfo } from "../../workers/mountinfo.ts";
+import { parseMountinfo } from "../../workers/mounts/mountinfo.ts";
 
 /** A mounted hierarchy. */
 export interface Hierarchy {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { Cgroups } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
-import { isAlive, processStat } from "../../lib/processes.ts";
+import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { makeGroup, readMembers, readMemoryKills, readMemoryLimit, writeControl } from "./control-files.ts";
 import {

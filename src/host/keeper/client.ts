@@ -23,7 +23,7 @@ import type {
   UplinkSpec,
 } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { hasEnded, processStat } from "../../lib/processes.ts";
+import { hasEnded, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { nodeText } from "../../lib/text.ts";
 import { KEEPER_EVENTS, KEEPER_PROTOCOL_MINOR, keeperHello } from "../../protocol/keeper/messages.ts";
@@ -67,6 +67,8 @@ class KeeperClient implements Keeper {
   private readonly networks: KeeperNetworks;
   private readonly channels: StdioChannels;
   private readonly orphans: Orphans;
+  /** What serves each uplink. */
+  private readonly uplinks = new Map<string, string>();
   private session = "";
   private keeperPid = 0;
   /** Undefined: not known yet. */
@@ -131,11 +133,16 @@ class KeeperClient implements Keeper {
     this.onDied = handler;
   }
 
+  async ping(): Promise<void> {
+    await this.requests.send("ping", {}, "keeper");
+  }
+
   inventory(): KeeperInventory {
     return { processes: this.processes.inventory(), stdio: this.channels.ids };
   }
 
   spawn(spec: ProcessSpawn, signal?: AbortSignal): Promise<StartedProcess> {
+    if (spec.jail?.uplink !== undefined) this.uplinks.set(spec.jail.uplink, spec.id);
     return this.requests.sendOrUndo("process.spawn", spec, spec.id, signal, this.outcomeOf(spec.id));
   }
 
@@ -173,7 +180,13 @@ class KeeperClient implements Keeper {
     return (await this.requests.sendOrUndo("uplink.make", spec, spec.id, signal, outcome)).namespace;
   }
 
+  async adoptUplink(id: string, process: string): Promise<void> {
+    await this.requests.send("uplink.adopt", { id, process }, id);
+    this.uplinks.set(id, process);
+  }
+
   async dropUplink(id: string): Promise<void> {
+    this.uplinks.delete(id);
     await this.requests.send("uplink.drop", { id }, id);
   }
 
@@ -285,6 +298,7 @@ class KeeperClient implements Keeper {
   private async handOver(): Promise<void> {
     const { session } = this;
     await Promise.all(this.orphans.all.map(([id, identity]) => this.adoptOrphan(id, identity)));
+    await Promise.all([...this.uplinks].map(([id, process]) => this.takeUplink(id, process)));
     // it may have died as well meanwhile
     if (this.session !== session || !this.peer.attached) return;
     this.bereft = false;
@@ -303,6 +317,18 @@ class KeeperClient implements Keeper {
       // the keeper after the next one is asked
       if (code === "KeeperLost") return;
       this.log.warn({ err: error, process: id }, "a process could not be handed over to the next keeper");
+    }
+  }
+
+  /** Its helper could not be replaced otherwise, and nothing else could be done about that. */
+  private async takeUplink(id: string, process: string): Promise<void> {
+    try {
+      await this.requests.sendAhead("uplink.adopt", { id, process }, id);
+    } catch (err) {
+      this.log.warn(
+        { err, uplink: id },
+        "an uplink could not be handed over to the next keeper: its helper cannot be replaced",
+      );
     }
   }
 

@@ -8,7 +8,7 @@ import { createConnection, type Socket } from "node:net";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { deferred, withDeadline } from "../../lib/async.ts";
-import { readingInPlace } from "../../lib/unix-socket.ts";
+import { readingInPlace } from "../../lib/sockets/unix-socket.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
 
 const FIRST_RETRY_MS = 20;

@@ -5,7 +5,7 @@
  * pid alone says nothing: each is known by its start time as well.
  */
 import type { ProcessExit, ProcessIdentity } from "../../contracts/keeper.ts";
-import { hasEnded } from "../../lib/processes.ts";
+import { hasEnded } from "../../lib/processes/processes.ts";
 
 const LOOK_MS = 250;
 

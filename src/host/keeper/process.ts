@@ -6,15 +6,18 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import { pause } from "../../lib/async.ts";
-import { connectUnix } from "../../lib/unix-socket.ts";
+import { connectUnix } from "../../lib/sockets/unix-socket.ts";
 
 const READY_TIMEOUT_MS = 5_000;
 const PROBE_MS = 10;
+const SILENT_PROBE_MS = 200;
+/** A keeper whose socket's file was removed makes it anew within this time. */
+const REMADE_MS = 10_000;
 /** What an operator is shown of a failed keeper's log. */
 const SHOWN_LOG_CHARACTERS = 2_000;
 
@@ -59,6 +62,8 @@ export async function startKeeper(options: StartKeeperOptions): Promise<KeeperPr
     });
   }
   const logFile = options.logFile ?? path.join(path.dirname(control), "keeper.log");
+  const running = await awaitSilent(control);
+  if (running !== undefined) return { pid: running, logFile };
   const output = openSync(logFile, "a", 0o600);
   const child = spawn(binary, ["--control", control, "--task", task], {
     detached: true,
@@ -88,6 +93,35 @@ export async function startKeeper(options: StartKeeperOptions): Promise<KeeperPr
   if (ended !== undefined || child.pid === undefined) throw await failed(ended ?? "it is gone", logFile);
   log.info({ pid: child.pid, control, task, logFile }, "keeper started");
   return { pid: child.pid, logFile };
+}
+
+/**
+ * A second keeper would have the pods' containers end, so one that runs without its socket is waited for. Undefined: none runs.
+ * Throws KeeperLost.
+ */
+async function awaitSilent(control: string): Promise<number | undefined> {
+  const deadline = performance.now() + REMADE_MS;
+  for (;;) {
+    const pid = await keeperProcess(control);
+    if (pid === undefined || (await keeperAnswers(control))) return pid;
+    if (performance.now() > deadline) {
+      const remedy = `if it is stopped: kill -CONT ${pid}; ending it ends the containers of all pods`;
+      const reason = `process ${pid} is the keeper and does not answer: its socket was removed`;
+      throw blazarError("KeeperLost", "start the keeper", reason, { subject: control, remedy });
+    }
+    await pause(SILENT_PROBE_MS);
+  }
+}
+
+/** The process that was started as the keeper of this control socket, and runs. */
+export async function keeperProcess(control: string): Promise<number | undefined> {
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const words = (await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "")).split("\0");
+    const at = words.indexOf("--control");
+    if (at > 0 && words[at + 1] === control && words.includes("--task")) return Number(name);
+  }
+  return undefined;
 }
 
 function notStarted(binary: string, cause: Error): BlazarError {

@@ -6,7 +6,7 @@
  * (Documentation/filesystems/erofs.rst) says whether that file is the whole of it. Must not open a layer's files.
  */
 import { open, readFile, stat, statfs } from "node:fs/promises";
-import { type MountEntry, parseMountinfo } from "../../workers/mountinfo.ts";
+import { type MountEntry, parseMountinfo } from "../../workers/mounts/mountinfo.ts";
 
 /** statfs(2)'s f_type, and the superblock's first field. */
 const EROFS_MAGIC = 0xe0f5e1e2;

@@ -17,9 +17,9 @@ import type {
   ProcessSpawn,
 } from "../../contracts/keeper.ts";
 import type { ShareKind } from "../../contracts/share-kind.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
-import { checkUnixPath } from "../../lib/unix-socket.ts";
+import { checkUnixPath } from "../../lib/sockets/unix-socket.ts";
 
 /** States of proc_pid_stat(5). */
 const STOPPED: ReadonlySet<string> = new Set(["T", "t"]);

@@ -9,7 +9,7 @@ import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { HostFiles } from "../../contracts/storage.ts";
 import { makeDirectories } from "../../lib/directories.ts";
-import { mountPointsBelow } from "../../workers/mountinfo.ts";
+import { mountPointsBelow } from "../../workers/mounts/mountinfo.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { TaskRunner } from "./worker-pool.ts";

@@ -5,7 +5,7 @@
  */
 import { stat } from "node:fs/promises";
 import type { LayerImages } from "../../contracts/storage.ts";
-import type { EmptyImage, Owner } from "../../workers/disk-image.ts";
+import type { EmptyImage, Owner } from "../../workers/images/disk-image.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import type { TaskRunner } from "./worker-pool.ts";
 

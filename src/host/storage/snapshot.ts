@@ -8,7 +8,7 @@
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { IdMapping, UserNamespaceMaps } from "../../contracts/id-maps.ts";
 import type { RootfsMount } from "../../contracts/task.ts";
-import { splitLayers } from "../../workers/overlay-data.ts";
+import { splitLayers } from "../../workers/images/overlay-data.ts";
 
 /** A snapshot: directories to stack, or a disk image. */
 export type Snapshot =

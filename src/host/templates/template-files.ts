@@ -15,7 +15,7 @@ import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { Template } from "../../contracts/templates.ts";
 import type { VmShape } from "../../contracts/vm.ts";
 import type { TemplateIdentity } from "../../contracts/vmm.ts";
-import { isAlive, processStat } from "../../lib/processes.ts";
+import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { absent, KeptDirectories } from "../builds/kept-directories.ts";
 import { problemOf, readSmallFile } from "../builds/small-file.ts";
 

@@ -33,6 +33,14 @@ import { StuckWatch, stepName } from "./stuck.ts";
 import { detailOf, isWaiting, summaryOf } from "./views.ts";
 import { Watchers } from "./watchers.ts";
 
+/** The daemon's own parts: keeper, sockets. */
+export interface OwnParts {
+  /** As of the last look, a sentence each. */
+  readonly troubles: readonly string[];
+  /** Never rejects. */
+  look(): Promise<void>;
+}
+
 export interface InspectionOptions {
   readonly hub: HistoryHub;
   readonly shortages: Shortages;
@@ -40,6 +48,8 @@ export interface InspectionOptions {
   readonly looks: Pick<Inspection, "usage" | "logs">;
   /** What the daemon is, and its pool now. */
   readonly daemon: () => Pick<NodeStatus, "version" | "startedAt" | "vmm" | "acceleration" | "kvm" | "pool">;
+  /** What of the daemon's own parts does not do what it should. */
+  readonly parts: OwnParts;
   /** What a process does, if that explains why it does nothing: `"is stopped by a signal (state T)"`. */
   readonly processTrouble: (pid: number) => Promise<string | undefined>;
   readonly stuckFactor: number;
@@ -107,7 +117,7 @@ export class DaemonInspection implements Inspection {
   }
 
   node(): NodeStatus {
-    const { hub, shortages, daemon } = this.options;
+    const { hub, shortages, daemon, parts } = this.options;
     const now = hub.now();
     const phases: Record<string, number> = {};
     for (const { phase } of this.list()) phases[phase] = (phases[phase] ?? 0) + 1;
@@ -117,8 +127,13 @@ export class DaemonInspection implements Inspection {
       startsLastMinute: this.startsSince(now - MINUTE_MS),
       steps: this.figures.all,
       shortages: shortages.list(),
+      troubles: parts.troubles,
       memoryBytes: process.memoryUsage.rss(),
     };
+  }
+
+  look(): Promise<void> {
+    return this.options.parts.look();
   }
 
   list(): SandboxSummary[] {
@@ -137,6 +152,7 @@ export class DaemonInspection implements Inspection {
     const [trouble] = await Promise.all([
       pid === 0 ? undefined : this.options.processTrouble(pid),
       this.options.shortages.look(),
+      this.options.parts.look(),
     ]);
     return { ...detailOf(record, this.stuck.of(record)), why: this.whyOf(record, trouble) };
   }
@@ -198,9 +214,10 @@ export class DaemonInspection implements Inspection {
   }
 
   private whyOf(record: SandboxRecord, vmm: string | undefined): string {
-    const { hub, shortages } = this.options;
+    const { hub, shortages, parts } = this.options;
     return why(detailOf(record, this.stuck.of(record)), {
       ...{ now: hub.now(), shortages: shortages.list(), charts: chartDefinitions(), vmm },
+      troubles: parts.troubles,
       usual: (path) => {
         const [state = "", inner = ""] = path.split(".");
         return this.figures.of(state === "booting" && inner !== "" ? `booting.${inner}` : path);

@@ -7,8 +7,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { boundConnections } from "../../lib/http-connections.ts";
-import { isLoopback, type LoopbackAddress } from "../../lib/loopback.ts";
+import { boundConnections } from "../../lib/sockets/http-connections.ts";
+import { isLoopback, type LoopbackAddress } from "../../lib/sockets/loopback.ts";
 import type { MetricsPage } from "./metrics.ts";
 
 const MOST_CONNECTIONS = 16;

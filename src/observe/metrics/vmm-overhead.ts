@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { parseProcessStat } from "../../lib/processes.ts";
+import { parseProcessStat } from "../../lib/processes/processes.ts";
 import type { MetricStore } from "./store.ts";
 
 /** A pod whose VMM runs. */

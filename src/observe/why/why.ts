@@ -21,6 +21,8 @@ export interface Circumstances {
   readonly now: number;
   /** What the host is short of, a sentence each. */
   readonly shortages: readonly string[];
+  /** What of the daemon's own parts does not do what it should, a sentence each. Default: nothing. */
+  readonly troubles?: readonly string[];
   /** What follows a deadline is read off these. */
   readonly charts?: readonly ChartDefinition[];
   /** How long a state is held otherwise; undefined = not known. */
@@ -45,7 +47,7 @@ export function why(known: Known, around: Circumstances): string {
     vmmOf(summary, around),
     ...(ended ? [] : [waitOf(focus, around), deadlineOf(known.deadlines, focus, around), stuckOf(summary)]),
     ended ? lastTroubleOf(known.history) : beforeOf(known.history, focus),
-    ...(ended ? notesOfHost(known.history) : around.shortages),
+    ...(ended ? notesOfHost(known.history) : [...(around.troubles ?? []), ...around.shortages]),
     ended ? "" : remedyOf(summary, focus, around),
   ];
   return parts

@@ -139,6 +139,14 @@ export const uplinkMake = object({
 });
 export type UplinkMake = ReturnType<typeof uplinkMake>;
 
+/** `uplink.adopt`: holds what a keeper that has died has made, as long as the process that serves it runs. */
+export const uplinkAdopt = object({
+  /** As in {@link uplinkMake}. */
+  id: string,
+  /** Of the process that serves it, which this keeper has adopted. */
+  process: string,
+});
+
 /** `stdio.open`: opens the FIFOs O_RDWR and serves them as streams; a stream id of 0 with path "" = none. */
 export const stdioOpen = object({
   id: string,
@@ -200,6 +208,8 @@ export const KEEPER_REQUESTS = {
   "process.forget": { params: keeperProcessRef, result: nothing },
   /** `namespace` is a path below the keeper's /proc directory. */
   "uplink.make": { params: uplinkMake, result: object({ namespace: string }) },
+  /** One that is held already is fine. */
+  "uplink.adopt": { params: uplinkAdopt, result: nothing },
   /** An unknown id is fine. */
   "uplink.drop": { params: object({ id: string }), result: nothing },
   "stdio.open": { params: stdioOpen, result: nothing },

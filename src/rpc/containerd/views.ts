@@ -8,7 +8,7 @@
 import { BlazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { Chain, OpenChain } from "../../contracts/snapshots.ts";
-import { isAlive, type ProcessKey, processStat } from "../../lib/processes.ts";
+import { isAlive, type ProcessKey, processStat } from "../../lib/processes/processes.ts";
 import { LeasesService } from "../generated/containerd/services/leases/v1/leases.ts";
 import { SnapshotsService } from "../generated/containerd/services/snapshots/v1/snapshots.ts";
 import type { ContainerdConnection } from "./connection.ts";

@@ -10,7 +10,7 @@ import type { SandboxDetail } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { SandboxService } from "../../contracts/sandbox.ts";
 import { within } from "../../lib/async.ts";
-import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
+import { KeptSocket } from "../../lib/sockets/kept-socket.ts";
 import { ControllerService } from "../generated/containerd/services/sandbox/v1/controller.ts";
 import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";
@@ -35,9 +35,9 @@ export class ControllerServer {
   private readonly server: Server;
   private readonly draining = new AbortController();
   private readonly closing = new AbortController();
-  private socket: BoundSocket | undefined;
+  private socket: KeptSocket | undefined;
 
-  constructor(options: ControllerServerOptions) {
+  constructor(private readonly options: ControllerServerOptions) {
     this.server = new Server({ "grpc.enable_channelz": 0 });
     this.server.addService(
       ControllerService,
@@ -52,16 +52,25 @@ export class ControllerServer {
     );
   }
 
-  /** Listens on `path`, replacing a dead daemon's socket. @throws BlazarError `HostResource` */
+  /** Why nobody can connect, as a sentence; "" = everybody can. */
+  get trouble(): string {
+    return this.socket?.trouble ?? "";
+  }
+
+  /** Listens on `path`, replacing a dead daemon's socket, from now on. @throws BlazarError `HostResource` */
   async listen(path: string): Promise<void> {
-    this.socket = await bindUnixSocket(path, (privatePath) => {
-      return new Promise((resolve, reject) => {
-        this.server.bindAsync(`unix:${privatePath}`, ServerCredentials.createInsecure(), (error) => {
-          if (error === null) resolve();
+    const listen = (privatePath: string) =>
+      new Promise<() => void>((resolve, reject) => {
+        const address = `unix:${privatePath}`;
+        this.server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
+          // calls under way go on, and containerd connects anew for the next
+          if (error === null) resolve(() => this.server.unbind(address));
           else reject(error);
         });
       });
-    });
+    const socket = new KeptSocket(path, listen, this.options.logger);
+    await socket.open();
+    this.socket = socket;
   }
 
   /**

@@ -18,7 +18,7 @@ import type {
   WatchFilter,
 } from "../../contracts/inspection.ts";
 import type { Reconciliation } from "../../contracts/reconcile.ts";
-import { unixPathProblem } from "../../lib/unix-socket.ts";
+import { unixPathProblem } from "../../lib/sockets/unix-socket.ts";
 import {
   type DrainedSandbox as DrainedOnWire,
   type DrainProgress as DrainProgressOnWire,

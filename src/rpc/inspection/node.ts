@@ -13,6 +13,7 @@ export function nodeToWire({ pool, ...same }: NodeStatus): wire.NodeResponse {
     starts: { ...same.starts },
     steps: [...same.steps],
     shortages: [...same.shortages],
+    troubles: [...same.troubles],
     poolWarm: pool.warm,
     poolWanted: pool.wanted,
   };

@@ -10,7 +10,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { reasonOf } from "../../contracts/errors.ts";
 import type { Inspection } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
+import { KeptSocket } from "../../lib/sockets/kept-socket.ts";
 import { InspectionService } from "../generated/blazar/inspection/v1/inspection.ts";
 import type { DrainHandlers } from "./drain.ts";
 import type { ReconcileHandler } from "./reconcile.ts";
@@ -57,9 +57,9 @@ export class InspectionServer {
   });
   private readonly http = createHttpServer((request, response) => void this.serve(request, response));
   private readonly injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  private readonly listener: NetServer;
+  private listener: NetServer | undefined;
   private readonly connections = new Set<Socket>();
-  private socket: BoundSocket | undefined;
+  private socket: KeptSocket | undefined;
   private complained = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: InspectionServerOptions) {
@@ -68,26 +68,29 @@ export class InspectionServer {
     this.http.headersTimeout = IDLE_MS;
     this.http.requestTimeout = IDLE_MS;
     this.http.setTimeout(IDLE_MS, (connection) => connection.destroy());
-    this.listener = createServer((connection) => this.accept(connection));
   }
 
-  /** Listens on `path`, replacing a dead daemon's socket. @throws BlazarError `HostResource` */
+  /** Listens on `path`, replacing a dead daemon's socket, from now on. @throws BlazarError `HostResource` */
   async listen(path: string): Promise<void> {
-    this.socket = await bindUnixSocket(path, (privatePath) => {
-      return new Promise((resolve, reject) => {
-        this.listener.once("error", reject);
-        this.listener.listen(privatePath, () => {
-          this.listener.removeListener("error", reject);
-          resolve();
+    const listen = (privatePath: string) =>
+      new Promise<() => void>((resolve, reject) => {
+        const listener = createServer((connection) => this.accept(connection));
+        listener.once("error", reject);
+        listener.listen(privatePath, () => {
+          listener.removeListener("error", reject);
+          this.listener = listener;
+          resolve(() => listener.close());
         });
       });
-    });
+    const socket = new KeptSocket(path, listen, this.options.logger);
+    await socket.open();
+    this.socket = socket;
   }
 
   /** Ends at once; nobody's answer matters. */
   async close(): Promise<void> {
     await this.socket?.remove();
-    this.listener.close();
+    this.listener?.close();
     this.injector.destroy();
     this.grpc.forceShutdown();
     for (const connection of this.connections) connection.destroy();

@@ -62,7 +62,12 @@ export function createInspectionService(
   const looks = new Places(MOST_LOOKS, "questions about usage or what is left");
   const streams = new Places(MOST_STREAMS, "watchers, logs and execs");
   return {
-    node: placed(answers)(unary(() => nodeToWire(inspection.node()))),
+    node: placed(answers)(
+      unary(async () => {
+        await inspection.look();
+        return nodeToWire(inspection.node());
+      }),
+    ),
     list: placed(answers)(unary(() => ({ sandboxes: inspection.list().map(summaryToWire) }))),
     get: placed(answers)(unary(async ({ id }: { id: string }) => detailToWire(await inspection.get(id)))),
     watch: placedStream(streams)(watch(inspection)),

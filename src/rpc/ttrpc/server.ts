@@ -8,7 +8,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
-import { type BoundSocket, bindUnixSocket } from "../../lib/unix-listener.ts";
+import { type BoundSocket, bindUnixSocket } from "../../lib/sockets/unix-listener.ts";
 import { Response } from "../generated/ttrpc/ttrpc.ts";
 import { toTtrpcStatus } from "../status.ts";
 import {

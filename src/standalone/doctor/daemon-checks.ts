@@ -36,7 +36,10 @@ export const DAEMON_CHECKS = {
   daemon: ({ config, daemon, holder }) => {
     if (daemon === undefined) return [silentDaemon(config, holder)];
     const { node } = daemon;
-    const findings = node.shortages.map((text) => note("daemon", text));
+    const findings = [
+      ...node.troubles.map((text) => fault("daemon", text, "see the daemon's log")),
+      ...node.shortages.map((text) => note("daemon", text)),
+    ];
     if (node.stuck > 0)
       findings.push(
         fault(

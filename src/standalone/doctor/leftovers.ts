@@ -2,10 +2,10 @@
  * What the reconciler has found, as findings of the doctor; and what the next daemon does about journals of a dead one.
  */
 import { join } from "node:path";
+import { originOf, readJournal } from "../../actors/resources/journal/read-journal.ts";
 import { describeResource } from "../../actors/resources/kinds/kinds.ts";
-import { originOf, readJournal } from "../../actors/resources/read-journal.ts";
 import type { Difference, Reconciliation } from "../../contracts/reconcile.ts";
-import { bootId } from "../../lib/boot-id.ts";
+import { bootId } from "../../lib/processes/boot-id.ts";
 import { type Finding, fault, type HostView, note, ok } from "./check.ts";
 
 const NAME = "leftovers";

@@ -3,7 +3,7 @@
  */
 
 import type { Screen } from "../../console/screen.ts";
-import { padded } from "../../console/table.ts";
+import { padded } from "../../console/tables/table.ts";
 import { harmless } from "../../lib/harmless.ts";
 import type { Finding, Verdict } from "./check.ts";
 

@@ -7,7 +7,7 @@
 import type net from "node:net";
 import { blazarError } from "../../contracts/errors.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
-import { GatheringWriter } from "../../lib/gathering-writer.ts";
+import { GatheringWriter } from "../../lib/sockets/gathering-writer.ts";
 
 /** Bytes that may wait for a guest that does not read. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;

@@ -5,7 +5,7 @@
  */
 import { blazarError } from "../../contracts/errors.ts";
 import type { ByteLink } from "../../contracts/vm.ts";
-import { connectUnix, readingInPlace } from "../../lib/unix-socket.ts";
+import { connectUnix, readingInPlace } from "../../lib/sockets/unix-socket.ts";
 import { AgentLink } from "./agent-link.ts";
 
 export class AgentPort {

@@ -9,7 +9,7 @@ import { access, open, readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Jail, SpawnFile, SpawnLimit } from "../../contracts/keeper.ts";
 import type { Acceleration, VmSpec } from "../../contracts/vm.ts";
-import { KVM_DEVICE, ROOT_GROUP } from "./kvm-device.ts";
+import { KVM_DEVICE, ROOT_GROUP } from "./kvm/kvm-device.ts";
 
 const STDOUT = 1;
 const STDERR = 2;

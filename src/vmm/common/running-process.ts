@@ -8,8 +8,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Keeper, ProcessIdentity } from "../../contracts/keeper.ts";
 import { deferred, within } from "../../lib/async.ts";
-import { KEEPER_PATIENCE_MS, killProcess } from "../../lib/kill-process.ts";
-import { isAlive } from "../../lib/processes.ts";
+import { KEEPER_PATIENCE_MS, killProcess } from "../../lib/processes/kill-process.ts";
+import { isAlive } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 
 /** The part of the keeper that a driver needs. */

@@ -5,7 +5,7 @@
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { checkUnixPath } from "../../lib/unix-socket.ts";
+import { checkUnixPath } from "../../lib/sockets/unix-socket.ts";
 
 export interface VmPaths {
   /** The socket by which the VMM is controlled. */

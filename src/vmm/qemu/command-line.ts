@@ -9,10 +9,10 @@ import { AGENT_PORT_NAME } from "../../protocol/guest/messages.ts";
 import { MOST_NICS, nicMac } from "../../protocol/guest/nics.ts";
 import { wholeMebibytes } from "../common/spec.ts";
 import type { Accelerator } from "./accelerator.ts";
-import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disk-names.ts";
-import { fileSetPath } from "./file-sets.ts";
+import { blockNode, DISK_CONTROLLER, scsiDisk } from "./disks/disk-names.ts";
+import { fileSetPath } from "./disks/file-sets.ts";
+import { slotDevices, slotNodes } from "./disks/slot-names.ts";
 import { PORT_CONTROLLER } from "./port-names.ts";
-import { slotDevices, slotNodes } from "./slot-names.ts";
 
 /** What QEMU keeps of the guest's console. Older bytes are overwritten: a guest cannot flood the host. */
 export const CONSOLE_BYTES = 64 * 1024;

@@ -11,7 +11,7 @@ import { type Launch, type LaunchSettings, launchVmm } from "../common/launch.ts
 import { checkSpec } from "../common/spec.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { DISK } from "./command-line.ts";
-import { forgetFileSet } from "./file-sets.ts";
+import { forgetFileSet } from "./disks/file-sets.ts";
 import { vmPaths } from "./paths.ts";
 import { type Extra, type MemorySource, STATE, vmmProcess } from "./process.ts";
 import { QmpClient } from "./qmp/client.ts";

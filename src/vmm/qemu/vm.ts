@@ -20,7 +20,7 @@ import type {
   VmPort,
   VmVitals,
 } from "../../contracts/vm.ts";
-import { processStat } from "../../lib/processes.ts";
+import { processStat } from "../../lib/processes/processes.ts";
 import { endOf } from "../../lib/signals.ts";
 import { AgentPort } from "../common/agent-port.ts";
 import { logEnd, logTail, showsPanic } from "../common/last-words.ts";
@@ -30,8 +30,8 @@ import { TEMPLATE_DISK } from "../common/templates/clones.ts";
 import { VmEvents } from "../common/vm-events.ts";
 import { removeVmFiles, type VmPaths } from "../common/vm-paths.ts";
 import { ConsoleTail } from "./console.ts";
-import { attachDisk, type DiskDeadlines, detachDisk, diskFailure } from "./disks.ts";
-import { ImageDisks } from "./image-disks.ts";
+import { attachDisk, type DiskDeadlines, detachDisk, diskFailure } from "./disks/disks.ts";
+import { ImageDisks } from "./disks/image-disks.ts";
 import { attachPort, detachPort } from "./ports.ts";
 import { type QmpClient, type QmpEvent, qmpRefusal } from "./qmp/client.ts";
 

@@ -4,7 +4,7 @@
  * Structures are `union bpf_attr` of linux/bpf.h, on 64-bit hosts. For workers only; see libc.ts.
  */
 import koffi from "koffi";
-import { libc, valueOr } from "../libc.ts";
+import { libc, valueOr } from "../libc/libc.ts";
 
 const SYS_BPF: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, arm64: 280 };
 const ENOSYS = 38;

@@ -7,9 +7,15 @@
 import { constants as osConstants } from "node:os";
 import { type BlazarError, blazarError, type ErrorCode } from "../../contracts/errors.ts";
 import { AF_INET, AF_INET6 } from "../../protocol/netlink/constants.ts";
-import { closeDescriptor, describeErrno, libc, valueOr } from "../libc.ts";
+import { closeDescriptor, describeErrno, libc, valueOr } from "../libc/libc.ts";
+import {
+  makeSocket,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  setSocketOption,
+} from "../libc/socket-calls.ts";
 import { NetworkNamespace } from "../network/namespaces.ts";
-import { makeSocket, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, setSocketOption } from "../socket-calls.ts";
 import { attachLookupProgram, loadLookupProgram, putSocket, socketMap } from "./bpf.ts";
 import { steeringProgram } from "./steering-program.ts";
 

@@ -7,7 +7,7 @@
 import { constants, fstatSync, statSync } from "node:fs";
 import { constants as os } from "node:os";
 import { blazarError } from "../../contracts/errors.ts";
-import { closeDescriptor, libc, openFile, systemError, valueOr } from "../libc.ts";
+import { closeDescriptor, libc, openFile, systemError, valueOr } from "../libc/libc.ts";
 
 const CLONE_NEWNET = 0x4000_0000;
 const NS_GET_NSTYPE = 0xb703;

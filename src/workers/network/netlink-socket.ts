@@ -14,8 +14,8 @@ import {
   SOL_NETLINK,
 } from "../../protocol/netlink/constants.ts";
 import { DATAGRAM_BYTES, type NetlinkSocket } from "../../protocol/netlink/exchange.ts";
-import { closeDescriptor, libc, systemError, valueOr } from "../libc.ts";
-import { makeSocket, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET, setSocketOption } from "../socket-calls.ts";
+import { closeDescriptor, libc, systemError, valueOr } from "../libc/libc.ts";
+import { makeSocket, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET, setSocketOption } from "../libc/socket-calls.ts";
 
 const SO_RCVTIMEO = 20;
 /** Longer than the kernel holds its lock for other work, such as a namespace that is taken down. */

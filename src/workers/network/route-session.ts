@@ -8,7 +8,7 @@ import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import { NetlinkExchange } from "../../protocol/netlink/exchange.ts";
 import { getLink, type LinkRecord, linkOf } from "../../protocol/netlink/links.ts";
 import type { NetlinkRequest } from "../../protocol/netlink/writer.ts";
-import { describeErrno } from "../libc.ts";
+import { describeErrno } from "../libc/libc.ts";
 import type { NetworkNamespace } from "./namespaces.ts";
 import { RouteSocket } from "./netlink-socket.ts";
 

@@ -4,7 +4,7 @@
  * A tree is cloned and restricted before anybody can see it. The C library may be older than the calls, so they go by their
  * numbers, which are the same on every architecture. For workers only; see libc.ts.
  */
-import { closeDescriptor, libc, valueOr } from "../libc.ts";
+import { closeDescriptor, libc, valueOr } from "../libc/libc.ts";
 
 const OPEN_TREE = 428;
 const MOVE_MOUNT = 429;

@@ -6,8 +6,8 @@
  */
 import { closeSync, lstatSync, mkdirSync, openSync, rmdirSync, unlinkSync } from "node:fs";
 import type { VolumeMount } from "../../contracts/volumes.ts";
-import { systemError } from "../libc.ts";
-import { unmountAllBelow } from "../mounts.ts";
+import { systemError } from "../libc/libc.ts";
+import { unmountAllBelow } from "../mounts/mounts.ts";
 import { attachTree, cloneTree } from "./mount-trees.ts";
 
 const HARMLESS = ["nosuid", "nodev", "noexec"] as const;

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { buildImage } from "../../../lab/images/image-builder.ts";
 import { writeTar } from "../../../lab/images/tar-writer.ts";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
-import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
+import { copyEmptyImage } from "../../../src/workers/images/disk-image.ts";
 import { type AgentBench, BUILTIN, LAYERS, processOf, specOf } from "../../support/bench/agent.ts";
 import { awkwardLayer, testImage, whiteout, withLayers } from "../../support/oci-image.ts";
 

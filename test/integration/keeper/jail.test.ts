@@ -7,7 +7,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Jail, ProcessSpawn } from "../../../src/contracts/keeper.ts";
-import { connectUnix } from "../../../src/lib/unix-socket.ts";
+import { connectUnix } from "../../../src/lib/sockets/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { shell } from "../../support/conformance/keeper-bench.ts";
 import { buildProbe, runProbe } from "../../support/jail/probe.ts";

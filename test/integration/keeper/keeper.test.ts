@@ -1,15 +1,17 @@
 /** The keeper's binary against the promises that the daemon builds on, and against what breaks others. */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { lstat, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StdioBinding } from "../../../src/contracts/keeper.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
+import { connectPatiently } from "../../../src/daemon/reach-keeper.ts";
 import { connectKeeper } from "../../../src/host/keeper/client.ts";
 import { startKeeper } from "../../../src/host/keeper/process.ts";
 import { keeperBinary, RealKeeper } from "../../support/bench/keeper.ts";
+import { CapturedLogger } from "../../support/captured-logger.ts";
 import { describeKeeper } from "../../support/conformance/keeper.ts";
 import { StdioRecorder, shell, ttrpc } from "../../support/conformance/keeper-bench.ts";
 
@@ -92,6 +94,44 @@ describe("the keeper", () => {
       await keeper.shutdown();
       const failed = promisify(execFile)(await keeperBinary(), ["--control", "relative"]);
       await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("usage:") });
+    });
+
+    it("is waited for by a daemon that starts while it is stopped, and named", async () => {
+      const log = new CapturedLogger();
+      await bench.killDaemon();
+      process.kill(bench.pid, "SIGSTOP");
+      const reached = connectPatiently({ control: bench.control, log, connectTimeoutMs: 300 });
+      await vi.waitFor(() =>
+        expect(log.lines).toContainEqual(
+          expect.objectContaining({
+            level: "error",
+            fields: expect.objectContaining({ keeper: bench.pid, remedy: `kill -CONT ${bench.pid}` }),
+          }),
+        ),
+      );
+      process.kill(bench.pid, "SIGCONT");
+      bench.keeper = await reached;
+      expect(bench.keeper.pid).toBe(bench.pid);
+      const nobody = connectPatiently({ control: `${bench.control}2`, log, connectTimeoutMs: 100 });
+      await expect(nobody).rejects.toMatchObject({ code: "KeeperLost" });
+    });
+
+    it("has its sockets again when somebody has removed them, and no second one is started meanwhile", async () => {
+      const binary = await keeperBinary();
+      const { control, task, pid } = bench;
+      for (const socket of [control, task]) await rm(socket);
+      expect(await startKeeper({ binary, control, task, log: silentLogger })).toMatchObject({ pid });
+      await vi.waitFor(async () => expect((await lstat(task)).isSocket()).toBe(true), { timeout: 5_000 });
+      expect((await lstat(control)).mode & 0o777).toBe(0o600);
+      // the link that there was is the same one
+      await bench.keeper.ping();
+      expect(bench.keeper.linkLosses).toBe(0);
+      expect((await bench.restartDaemon()).pid).toBe(pid);
+      await rm(task);
+      await writeFile(task, "somebody else's");
+      await bench.keeper.spawn(shell("vm", "sleep 3"));
+      await bench.keeper.exited("vm");
+      expect(await readFile(task, "utf8")).toBe("somebody else's");
     });
 
     it("ends at SIGTERM when it holds nothing, and removes its sockets", async () => {

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { repoRoot } from "../../../setup/lib/paths.ts";
 import type { ProcessSpawn } from "../../../src/contracts/keeper.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
-import { connectUnix } from "../../../src/lib/unix-socket.ts";
+import { connectUnix } from "../../../src/lib/sockets/unix-socket.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { forkOf, shell } from "../../support/conformance/keeper-bench.ts";
 

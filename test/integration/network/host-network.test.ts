@@ -309,4 +309,33 @@ describe("the end of an uplink", () => {
     await bench.networks.disconnect(pod);
     expect(await bench.left()).toEqual(NOTHING);
   });
+
+  it.each(["that alone", "and the daemon's"])(
+    "is not that of its helper either after the keeper's death: %s",
+    async (whose) => {
+      const { outside } = await start();
+      const pod = bench.pod("pod", [port(80)]);
+      const { guest } = await bench.connect(pod);
+      await bench.serve(guest, "serve", "::", "80", "guest");
+      const reached = () =>
+        vi.waitFor(
+          async () =>
+            expect(await bench.try(outside, "get", ADDRESSES.node.v4, "80")).toContain("guest from"),
+          { timeout: 10_000 },
+        );
+      await reached();
+      await bench.replaceKeeper();
+      if (whose !== "that alone") {
+        bench.networks = bench.newNetworks();
+        await bench.networks.adopt(pod, "pod", []);
+      }
+      await reached();
+      const helper = bench.helper("pod");
+      await bench.keeper.signal("pod.pasta", 9);
+      await vi.waitFor(() => expect(bench.helper("pod")).not.toBe(helper), { timeout: 5_000 });
+      await reached();
+      await bench.networks.disconnect(pod);
+      expect(await bench.left()).toEqual(NOTHING);
+    },
+  );
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { until } from "../../../lab/host/until.ts";
 import type { Vm } from "../../../src/contracts/vm.ts";
-import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
+import { copyEmptyImage } from "../../../src/workers/images/disk-image.ts";
 import { DriverGuest } from "../../support/bench/guest.ts";
 import { QemuBench } from "../../support/bench/qemu.ts";
 import { record } from "../../support/conformance/vmm-bench.ts";

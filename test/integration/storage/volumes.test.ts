@@ -9,7 +9,7 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { mountsBelow } from "../../../lab/host/mounts.ts";
 import { AtomicVolume, PodDirectory } from "../../../lab/kubelet/pod-directory.ts";
-import { FileJournal } from "../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../src/actors/resources/journal/journal.ts";
 import type { ResourcePorts } from "../../../src/actors/resources/kinds/kind.ts";
 import { recover } from "../../../src/actors/resources/recovery.ts";
 import type { VolumeMount, VolumeRequest } from "../../../src/contracts/volumes.ts";

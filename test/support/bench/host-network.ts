@@ -9,6 +9,7 @@ import { once } from "node:events";
 import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../../lab/host/until.ts";
 import { buildNetprobe } from "../../../lab/network/netprobe.ts";
 import { artifacts } from "../../../setup/steps/artifacts.ts";
 import { VmUsers } from "../../../src/actors/vm/users.ts";
@@ -65,7 +66,7 @@ export class HostNetworkBench {
     readonly node: TestNamespace,
     readonly outside: TestNamespace,
     private readonly parking: TestNamespace,
-    readonly keeperPid: number,
+    public keeperPid: number,
     readonly keeper: Keeper,
     readonly netprobe: string,
     private readonly resolvConf: string,
@@ -83,14 +84,8 @@ export class HostNetworkBench {
     const binary = join(directory, "keeper");
     await writeFile(binary, `#!/bin/sh\nexec nsenter --net=${node.path} ${await keeperBinary()} "$@"\n`);
     await chmod(binary, 0o755);
-    const control = join(directory, "keeper.sock");
-    const { pid } = await startKeeper({
-      binary,
-      control,
-      task: join(directory, "task.sock"),
-      log: silentLogger,
-    });
-    const keeper = await connectKeeper({ control, log: silentLogger });
+    const { pid } = await startKeeper(keeperIn(directory));
+    const keeper = await connectKeeper(keeperIn(directory));
     const { resolvConf = "" } = network;
     const unset = undefined as unknown as HostNetworks;
     const probe = await buildNetprobe();
@@ -220,6 +215,16 @@ export class HostNetworkBench {
     };
   }
 
+  /** The keeper dies, and another one takes its place; the daemon's client goes on. */
+  async replaceKeeper(): Promise<void> {
+    await endProcess(this.keeperPid);
+    this.keeperPid = (await startKeeper(keeperIn(this.directory))).pid;
+    await until("the next keeper", async () =>
+      this.keeper.connected && this.keeper.pid === this.keeperPid ? true : undefined,
+    );
+    await this.keeper.ping();
+  }
+
   async status(pid: number): Promise<string> {
     return readFile(`/proc/${pid}/status`, "utf8");
   }
@@ -233,6 +238,12 @@ export class HostNetworkBench {
     this.namespaces.close();
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** How the keeper of a bench is started and reached. */
+function keeperIn(directory: string) {
+  const [control = "", task = ""] = ["keeper.sock", "task.sock"].map((name) => join(directory, name));
+  return { binary: join(directory, "keeper"), control, task, log: silentLogger };
 }
 
 function connectNode(

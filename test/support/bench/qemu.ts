@@ -33,7 +33,7 @@ const DISK_BYTES = 16 * MEBIBYTE;
 const FIRST_UID = 61_000;
 const UIDS = 1000;
 /** `npm run test:kvm` asks for KVM: a driver that cannot have it fails. */
-const EXPECTED = process.env["BLAZAR_TEST_ACCELERATION"] === "kvm" ? "kvm" : "tcg";
+export const EXPECTED = process.env["BLAZAR_TEST_ACCELERATION"] === "kvm" ? "kvm" : "tcg";
 const DEADLINES = { launch: 30_000, vmmExit: 10_000, kvmProbe: 300_000 };
 /** Of a VMM that never answers. */
 const SHORT_LAUNCH_MS = 500;

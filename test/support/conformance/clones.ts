@@ -38,8 +38,11 @@ export interface CloneBench {
 
 const { signal } = new AbortController();
 
-/** Defines the suite. `makeBench` is called for each test. */
-export function cloneConformance(name: string, makeBench: () => Promise<CloneBench>): void {
+/**
+ * Defines the suite. `makeBench` is called for each test.
+ * @param forks whether the VMM emulates: no other one can be forked
+ */
+export function cloneConformance(name: string, makeBench: () => Promise<CloneBench>, forks = true): void {
   describe(`VMM driver ${name}`, () => {
     let bench: CloneBench;
     beforeEach(async () => {
@@ -51,7 +54,8 @@ export function cloneConformance(name: string, makeBench: () => Promise<CloneBen
 
     describe("a template", () => templatePromises(() => bench));
     describe("a clone", () => clonePromises(() => bench));
-    describe("a fork", () => forkPromises(() => bench));
+    if (forks) describe("a fork", () => forkPromises(() => bench));
+    else describe("a driver without forks", () => noForkPromises(() => bench));
   });
 }
 
@@ -217,6 +221,22 @@ function forkPromises(bench: () => CloneBench): void {
     const clone = await bench().driver.launch(await cloneSpec(bench(), "clone"));
     const completed = forks(bench()).completeOriginal(clone, signal);
     await expect(completed).rejects.toMatchObject({ code: "InvalidArgument" });
+    await clone.kill();
+    expect(await bench().leftovers()).toEqual([]);
+  });
+}
+
+function noForkPromises(bench: () => CloneBench): void {
+  it("says so, and launches no original", async () => {
+    expect(await forks(bench()).possible()).toBe(false);
+    const launched = forks(bench()).launchOriginal(await cloneSpec(bench(), "original"));
+    await expect(launched).rejects.toMatchObject({ code: "Unimplemented" });
+    expect(await bench().leftovers()).toEqual([]);
+  });
+
+  it("refuses a fork by the original that there is not", async () => {
+    const clone = await bench().driver.launch(await cloneSpec(bench(), "clone"));
+    await expectRefused(bench(), await forkSpec(bench(), "fork", clone), "VmNotFound");
     await clone.kill();
     expect(await bench().leftovers()).toEqual([]);
   });

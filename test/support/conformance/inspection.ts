@@ -12,7 +12,7 @@ import type {
 
 /** The port as a program on the other side of a socket has it: every answer comes later. */
 export type AskedInspection = {
-  readonly [Method in keyof Inspection]: Inspection[Method] extends (
+  readonly [Method in Exclude<keyof Inspection, "look">]: Inspection[Method] extends (
     ...given: infer Given
   ) => EventSource<infer Event>
     ? (...given: Given) => EventSource<Event>

@@ -8,7 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
 import { killProcessesOf, processesOf } from "../../../lab/host/processes.ts";
 import { until } from "../../../lab/host/until.ts";
-import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
+import { copyEmptyImage } from "../../../src/workers/images/disk-image.ts";
 import { temporaryDirectory } from "../temporary-directory.ts";
 import { blazarProgram, built } from "./program.ts";
 

@@ -47,6 +47,7 @@ export class FakeInspection implements Inspection {
   private started = 0;
   /** What the host is short of. */
   shortages: readonly string[] = [];
+  troubles: readonly string[] = [];
   readonly version: string = "0.1.0";
 
   readonly now = (): number => this.clock;
@@ -108,9 +109,12 @@ export class FakeInspection implements Inspection {
       steps: this.steps(),
       pool: { warm: 3, wanted: 4 },
       shortages: this.shortages,
+      troubles: this.troubles,
       memoryBytes: 52_428_800,
     };
   }
+
+  async look(): Promise<void> {}
 
   list(): SandboxSummary[] {
     return [...this.pods.values()].map(({ teller }) => teller.record.summary());
@@ -208,7 +212,12 @@ export class FakeInspection implements Inspection {
   }
 
   private why(record: FakeRecord): string {
-    return why(record.detail(""), { now: this.clock, shortages: this.shortages, charts: this.charts() });
+    return why(record.detail(""), {
+      now: this.clock,
+      shortages: this.shortages,
+      troubles: this.troubles,
+      charts: this.charts(),
+    });
   }
 
   private usageOf(record: FakeRecord): SandboxUsage {

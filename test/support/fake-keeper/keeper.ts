@@ -291,6 +291,13 @@ export class FakeKeeper implements Keeper {
     return `/fake/uplinks/${id}`;
   }
 
+  async adoptUplink(id: string, process: string): Promise<void> {
+    await this.link();
+    if (!this.host.processes.has(process))
+      throw missing("ProcessNotFound", process, "the keeper does not know it");
+    this.host.uplinks.add(id);
+  }
+
   async dropUplink(id: string): Promise<void> {
     await this.link();
     this.host.uplinks.delete(id);
@@ -334,6 +341,8 @@ export class FakeKeeper implements Keeper {
     this.host.hooks.onWatch?.(path);
     this.host.networks.set(id, { path, onChanged });
   }
+
+  async ping(): Promise<void> {}
 
   async unwatchNetwork(id: string): Promise<void> {
     this.host.networks.delete(id);

@@ -35,6 +35,7 @@ export const FAKE_NODE: NodeStatus = {
   steps: [],
   pool: { warm: 2, wanted: 3 },
   shortages: [],
+  troubles: [],
   memoryBytes: 0,
 };
 

@@ -16,7 +16,7 @@ interface Original {
 }
 
 export class FakeForks implements VmForks {
-  /** What {@link possible} says. */
+  /** What {@link possible} says; a driver without forks launches no original. */
   works = true;
   /** By id; those that live. */
   readonly originals = new Map<string, Original>();
@@ -30,6 +30,7 @@ export class FakeForks implements VmForks {
 
   async launchOriginal(spec: VmSpec, signal?: AbortSignal): Promise<FakeVm> {
     if (spec.source.kind !== "clone") throw failure("InvalidArgument", spec.id, "it is no clone");
+    if (!this.works) throw failure("Unimplemented", spec.id, "only emulated guests can be forked");
     const vm = await this.clone(spec, signal);
     this.launched.set(vm, vm);
     return vm;

@@ -221,6 +221,13 @@ export class MemoryHost {
       logger: this.logger,
       deadlines: DEFAULT_DEADLINES,
       stateDirectory: "/state",
+      journals: {
+        incomplete: false,
+        resources: () =>
+          [...this.journals.values()].flatMap((journal) =>
+            journal.outstanding().map(({ resource }) => resource),
+          ),
+      },
       openJournal: async (id) => {
         if (life.isOver) return new Promise(() => undefined);
         const journal = new MemoryJournal(() => this.journals.delete(id), life);

@@ -2,7 +2,7 @@
  * A journal without a file: what a {@link FileJournal} would have written, for tests to look at and for later daemons to go on with.
  */
 import type { FactName, Facts } from "../../../src/actors/resources/facts.ts";
-import type { Journal } from "../../../src/actors/resources/journal.ts";
+import type { Journal } from "../../../src/actors/resources/journal/journal.ts";
 import type { HostResource } from "../../../src/actors/resources/kinds/kinds.ts";
 import type { HistoryEntry } from "../../../src/contracts/inspection.ts";
 import { Life } from "./life.ts";

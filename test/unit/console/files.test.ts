@@ -8,7 +8,7 @@ import { instantsOf, momentAfter } from "../../../src/console/replay/instants.ts
 import { moved } from "../../../src/console/replay/live.ts";
 import { replayLines, replayPage, replaySteps } from "../../../src/console/replay/page.ts";
 import { plainScreen } from "../../../src/console/screen.ts";
-import { greatest } from "../../../src/console/table.ts";
+import { greatest } from "../../../src/console/tables/table.ts";
 import type { SandboxDetail } from "../../../src/contracts/inspection.ts";
 import { asked } from "../../support/fake-inspection/asked.ts";
 import { populatedInspection } from "../../support/fake-inspection/population.ts";

@@ -8,10 +8,10 @@ import { named } from "../../../src/console/named.ts";
 import { ps, watchPs } from "../../../src/console/ps.ts";
 import { isColourful, plainScreen, screenOf, terminalSize } from "../../../src/console/screen.ts";
 import { structured } from "../../../src/console/structured.ts";
-import { fitted, wrapped } from "../../../src/console/table.ts";
+import { fitted, wrapped } from "../../../src/console/tables/table.ts";
+import { bursts } from "../../../src/console/tables/waterfall.ts";
 import { livePage } from "../../../src/console/top/live.ts";
 import { Readings } from "../../../src/console/top/readings.ts";
-import { bursts } from "../../../src/console/waterfall.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { EventObserver } from "../../../src/contracts/event-source.ts";
 import { harmless } from "../../../src/lib/harmless.ts";
@@ -181,7 +181,24 @@ describe("watching", () => {
 
   it("says so if there is nothing", async () => {
     const view = { format: "table", all: false, namespace: undefined } as const;
-    expect(await ps({ list: () => Promise.resolve([]) }, view, plainScreen(80, 0))).toBe("no sandboxes\n");
+    expect(
+      await ps(
+        { list: () => Promise.resolve([]), node: async () => new FakeInspection().node() },
+        view,
+        plainScreen(80, 0),
+      ),
+    ).toBe("no sandboxes\n");
+  });
+
+  it("ends with what is wrong with the daemon's own parts, but for programs", async () => {
+    const fake = new FakeInspection();
+    fake.troubles = ["the keeper (pid 7) does not answer\u001b[31m"];
+    const daemon = { list: async () => [], node: async () => fake.node() };
+    const view = { format: "table", all: false, namespace: undefined } as const;
+    const text = await ps(daemon, view, plainScreen(200, 0));
+    expect(text).toMatch(/^no sandboxes\nthe keeper \(pid 7\) does not answer/);
+    expect(text).not.toContain("\u001b");
+    expect(await ps(daemon, { ...view, format: "json" }, plainScreen(80, 0))).not.toContain("keeper");
   });
 });
 

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { FileJournal } from "../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../src/actors/resources/journal/journal.ts";
 import type { HostResource } from "../../../src/actors/resources/kinds/kinds.ts";
 import type { LeftSandbox } from "../../../src/actors/resources/known-sandbox.ts";
 import { type BlazarError, blazarError } from "../../../src/contracts/errors.ts";
@@ -56,6 +56,9 @@ function core({ refuses = [], removeTree }: Trouble): Core {
     },
     containers: { of: () => [] },
     keeperDeath: { found: () => undefined },
+    stranded: {
+      add: (paths: readonly string[]) => void done.push(...paths.map((path) => `left alone ${path}`)),
+    },
     resourcePorts: {
       ...ports,
       files: {

@@ -1,6 +1,6 @@
 /** How far ahead output streams may be: little at first, more for those that are read, and a bound for all. */
 import { describe, expect, it } from "vitest";
-import { LEAST_CREDIT_BYTES, StdioCredit, StreamCredit } from "../../../keeper/stdio-credit.ts";
+import { LEAST_CREDIT_BYTES, StdioCredit, StreamCredit } from "../../../keeper/stdio/stdio-credit.ts";
 import { DEFAULT_WINDOW_BYTES } from "../../../src/protocol/wire/stream.ts";
 
 /** What a stream may be ahead after its reader has taken all of it so many times. */

@@ -1,6 +1,6 @@
 /** What may wait in all Task connections together, and whose turn it is when that is used up. */
 import { describe, expect, it } from "vitest";
-import { SMALL_TASK_BYTES, TaskBudget } from "../../../keeper/task-budget.ts";
+import { SMALL_TASK_BYTES, TaskBudget } from "../../../keeper/tasks/task-budget.ts";
 
 const MOST = 1_000_000;
 

@@ -1,6 +1,6 @@
 /** Requests go to the daemon in order and no faster than it takes them. */
 import { describe, expect, it } from "vitest";
-import { TaskOutbox } from "../../../keeper/task-outbox.ts";
+import { TaskOutbox } from "../../../keeper/tasks/task-outbox.ts";
 
 const MIB = 1024 * 1024;
 

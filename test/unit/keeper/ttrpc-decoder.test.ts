@@ -1,6 +1,6 @@
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { TTRPC_MAX_PAYLOAD_BYTES, TtrpcDecoder } from "../../../keeper/ttrpc-decoder.ts";
+import { TTRPC_MAX_PAYLOAD_BYTES, TtrpcDecoder } from "../../../keeper/tasks/ttrpc-decoder.ts";
 
 function message(payload: Uint8Array, type = 1): Uint8Array {
   const bytes = new Uint8Array(10 + payload.length);

@@ -1,7 +1,7 @@
 /** Small pieces for a reader that has stopped wait as few large ones, and arrive as they were. */
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { GatheringWriter } from "../../../src/lib/gathering-writer.ts";
+import { GatheringWriter } from "../../../src/lib/sockets/gathering-writer.ts";
 
 /** A socket whose other end reads when a test lets it. */
 function jammed() {

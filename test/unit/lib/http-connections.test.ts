@@ -2,7 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { boundConnections } from "../../../src/lib/http-connections.ts";
+import { boundConnections } from "../../../src/lib/sockets/http-connections.ts";
 
 async function served(most: number, idleMs = 60_000) {
   const open: ServerResponse[] = [];

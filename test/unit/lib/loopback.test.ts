@@ -1,6 +1,6 @@
 /** Addresses that can only be reached from this host. */
 import { describe, expect, it } from "vitest";
-import { loopbackAddress } from "../../../src/lib/loopback.ts";
+import { loopbackAddress } from "../../../src/lib/sockets/loopback.ts";
 
 describe("an address to listen on", () => {
   it.each([

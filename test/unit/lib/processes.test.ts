@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { isAlive, parseProcessStat, processStat } from "../../../src/lib/processes.ts";
+import { isAlive, parseProcessStat, processStat } from "../../../src/lib/processes/processes.ts";
 
 /** A line of /proc/PID/stat: the fields that are not named here are their own numbers. */
 function statOf(name: string, state: string, startTime: string): string {

@@ -2,7 +2,7 @@ import { readdir, rename, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { bindUnixSocket } from "../../../src/lib/unix-listener.ts";
+import { bindUnixSocket } from "../../../src/lib/sockets/unix-listener.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 function listener(): (path: string) => Promise<void> {

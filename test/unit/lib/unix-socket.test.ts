@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { awaitUnix, checkUnixPath, connectUnix } from "../../../src/lib/unix-socket.ts";
+import { awaitUnix, checkUnixPath, connectUnix } from "../../../src/lib/sockets/unix-socket.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 async function listen(path: string): Promise<void> {

@@ -14,7 +14,7 @@ import { readRelease } from "../../../setup/package/release.ts";
 import { stage } from "../../../setup/package/stage.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
 import { CONFIG_SCHEMA } from "../../../src/daemon/config/schema.ts";
-import { copyEmptyImage } from "../../../src/workers/disk-image.ts";
+import { copyEmptyImage } from "../../../src/workers/images/disk-image.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const RELEASE = { version: "1.2.3", epoch: 1_700_000_000 };

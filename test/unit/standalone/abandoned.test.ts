@@ -3,7 +3,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { silentLogger } from "../../../src/contracts/logger.ts";
-import { processStat } from "../../../src/lib/processes.ts";
+import { processStat } from "../../../src/lib/processes/processes.ts";
 import { claim, sweepAbandoned } from "../../../src/standalone/abandoned.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 

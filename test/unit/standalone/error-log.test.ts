@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../src/contracts/errors.ts";
-import { ErrorLog } from "../../../src/standalone/error-log.ts";
+import { ErrorLog } from "../../../src/standalone/logs/error-log.ts";
 
 const FAILURE = blazarError("GuestLost", "talk to the guest", "its link was closed");
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { LineLog } from "../../../src/standalone/line-log.ts";
+import { LineLog } from "../../../src/standalone/logs/line-log.ts";
 
 it("tells a person of warnings and errors in plain text, and of nothing else", () => {
   const lines: string[] = [];

@@ -81,8 +81,9 @@ function cloningDriver(options: FakeVmmOptions = {}) {
   return { driver, templates, forks };
 }
 
-async function makeCloneBench(): Promise<CloneBench> {
-  const { driver } = cloningDriver();
+async function makeCloneBench(works = true): Promise<CloneBench> {
+  const { driver, forks } = cloningDriver();
+  forks.works = works;
   let directories = 0;
   return {
     driver,
@@ -100,7 +101,8 @@ async function makeCloneBench(): Promise<CloneBench> {
 }
 
 vmmConformance("fake", makeBench);
-cloneConformance("fake", makeCloneBench);
+cloneConformance("fake", () => makeCloneBench());
+cloneConformance("fake, without emulation", () => makeCloneBench(false), false);
 
 describe("the fake's faults", () => {
   it("come by where a VM comes from: a fork that fails leaves clones alone, and the other way round", async () => {

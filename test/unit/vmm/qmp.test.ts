@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { deferred } from "../../../src/lib/async.ts";
-import { checkUnixPath } from "../../../src/lib/unix-socket.ts";
+import { checkUnixPath } from "../../../src/lib/sockets/unix-socket.ts";
 import { QmpClient, type QmpEvent, qmpRefusal } from "../../../src/vmm/qemu/qmp/client.ts";
 import { MAX_QMP_LINE_BYTES, QmpLines } from "../../../src/vmm/qemu/qmp/lines.ts";
 import { ReadBudget } from "../../../src/vmm/qemu/qmp/read-budget.ts";

@@ -8,7 +8,7 @@ import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import type { Vm, VmSpec } from "../../../src/contracts/vm.ts";
 import { SIGKILL } from "../../../src/lib/signals.ts";
 import { RunningProcess, type VmmParent } from "../../../src/vmm/common/running-process.ts";
-import { diskNames } from "../../../src/vmm/qemu/disk-names.ts";
+import { diskNames } from "../../../src/vmm/qemu/disks/disk-names.ts";
 import { type Launcher, launchVm } from "../../../src/vmm/qemu/launch.ts";
 import type { MemorySource } from "../../../src/vmm/qemu/process.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";

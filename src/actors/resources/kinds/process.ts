@@ -5,8 +5,8 @@
  * together name the process.
  */
 import { within } from "../../../lib/async.ts";
-import { KEEPER_PATIENCE_MS, killProcess } from "../../../lib/kill-process.ts";
-import { isAlive } from "../../../lib/processes.ts";
+import { KEEPER_PATIENCE_MS, killProcess } from "../../../lib/processes/kill-process.ts";
+import { isAlive } from "../../../lib/processes/processes.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
 import { integer, object, oneOf, optional, string } from "../../../protocol/wire/json.ts";
 import type { ResourceKind, ResourcePorts } from "./kind.ts";

@@ -13,7 +13,7 @@ import type { GuestHello, SandboxSetup } from "../../../protocol/guest/messages.
 import type { TextCodec } from "../../../protocol/wire/json.ts";
 import { GuestLink } from "../../guest/link.ts";
 import { prepareChild, prepareDisk } from "../../guest/preparation.ts";
-import { Examiner } from "../../vm/examiner.ts";
+import { Examiner } from "../../vm/boot/examiner.ts";
 import { rehearseInTemplate } from "./rehearsal.ts";
 import { rehearseNetwork } from "./rehearsal-network.ts";
 

@@ -8,13 +8,13 @@ import type { Logger } from "../../../contracts/logger.ts";
 import type { VmShape } from "../../../contracts/vm.ts";
 import type { GuestSpec } from "../../guest/setup.ts";
 import { HeldResources } from "../../resources/held.ts";
-import type { Journal } from "../../resources/journal.ts";
+import type { Journal } from "../../resources/journal/journal.ts";
 import type { ResourcePorts } from "../../resources/kinds/kind.ts";
 import { makeVm } from "../../vm/bindings.ts";
+import { VmBoot } from "../../vm/boot/vm-boot.actor.ts";
+import type { VmBootPorts } from "../../vm/boot/vm-boot-options.ts";
 import type { GuestVm } from "../../vm/guest-vm.ts";
 import { sharesBelow } from "../../vm/place.ts";
-import { VmBoot } from "../../vm/vm-boot.actor.ts";
-import type { VmBootPorts } from "../../vm/vm-boot-options.ts";
 import type { VmSupply } from "../vm-supply.ts";
 import type { Endings } from "./endings.ts";
 

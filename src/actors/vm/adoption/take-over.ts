@@ -140,7 +140,8 @@ export class TakeOver {
       try {
         const told = await within(this.inventory(link, signal), this.ports.deadlines.takeOverTry);
         if (told !== undefined) {
-          this.guestIsClear = await this.removeHalfMade(link, told.containers, signal);
+          // a container that a damaged line was about is not half made
+          this.guestIsClear = this.isComplete && (await this.removeHalfMade(link, told.containers, signal));
           return told.containers?.filter(({ id: container }) => this.known.has(container));
         }
         this.owner.logger.warn({}, "the guest's agent does not answer; the connection to it is made anew");
@@ -150,6 +151,10 @@ export class TakeOver {
         forget();
       }
     }
+  }
+
+  private get isComplete(): boolean {
+    return this.owner.resources.isComplete;
   }
 
   private async connect(vm: GuestVm, attempt: number, signal: AbortSignal): Promise<GuestLink> {
@@ -232,6 +237,7 @@ export class TakeOver {
         this.isHalfMade(resource) || (resource.kind === "file" && resource.path === path);
       await this.attempt([resources.undo(isLoose)]);
     }
+    if (!this.isComplete) return;
     for (const id of this.facts.containers)
       if (!this.known.has(id)) void resources.fact(`inside/${id}`, null);
   }

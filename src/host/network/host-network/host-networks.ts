@@ -107,6 +107,12 @@ export class HostNetworks implements PodNetworks {
         subject: pod.id,
       });
     await adoptOrphan(keeper, directory, helperId(made));
+    // it serves as long as it runs; what follows its end is told then
+    await keeper
+      .adoptUplink(made, helperId(made))
+      .catch((err: unknown) =>
+        this.options.logger.warn({ err, uplink: made }, "an uplink's helper cannot be replaced when it ends"),
+      );
     held.uplink = new Uplink(made, { program, user, cgroups, plan, ports, resolver }, this.options);
     held.uplink.adopt();
     return network;

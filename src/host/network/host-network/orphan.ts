@@ -8,7 +8,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
-import { processStat } from "../../../lib/processes.ts";
+import { processStat } from "../../../lib/processes/processes.ts";
 import { LOG_FILE } from "./pasta.ts";
 
 /** Does nothing if the keeper knows the helper, or if there is none. Throws what the keeper says. */

@@ -9,7 +9,7 @@ import { adoptOrphan } from "./orphan.ts";
 type HelperKeeper = Pick<Keeper, "signal" | "exited" | "forget">;
 
 export type UplinkKeeper = HelperKeeper &
-  Pick<Keeper, "makeUplink" | "dropUplink" | "pid" | "inventory" | "adopt">;
+  Pick<Keeper, "makeUplink" | "adoptUplink" | "dropUplink" | "pid" | "inventory" | "adopt">;
 
 /** Throws what the keeper and the file system say. */
 export async function removeUplink(

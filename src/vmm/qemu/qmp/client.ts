@@ -11,7 +11,7 @@ import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
 import type { FileSender, SentFile } from "../../../contracts/file-sender.ts";
 import { abortable, deferred, withDeadline } from "../../../lib/async.ts";
-import { awaitUnix } from "../../../lib/unix-socket.ts";
+import { awaitUnix } from "../../../lib/sockets/unix-socket.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import { QmpLines } from "./lines.ts";
 import { ReadBudget } from "./read-budget.ts";

@@ -4,8 +4,8 @@ import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readClaims } from "../../../../src/actors/reconcile/claims.ts";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
-import { OpenJournals } from "../../../../src/actors/resources/open-journals.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { OpenJournals } from "../../../../src/actors/resources/journal/open-journals.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const HELD = { kind: "directory", path: "/run/blazar/vm/0a" } as const;

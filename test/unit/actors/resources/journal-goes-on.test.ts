@@ -3,11 +3,11 @@ import { appendFile, chmod, readdir, readFile, stat, symlink, writeFile } from "
 import { join } from "node:path";
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { JOURNAL_VERSION } from "../../../../src/actors/resources/entries.ts";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import { JOURNAL_VERSION } from "../../../../src/actors/resources/journal/entries.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { historyOf, originOf, readJournal } from "../../../../src/actors/resources/journal/read-journal.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
-import { historyOf, originOf, readJournal } from "../../../../src/actors/resources/read-journal.ts";
-import { bootId } from "../../../../src/lib/boot-id.ts";
+import { bootId } from "../../../../src/lib/processes/boot-id.ts";
 import { replayJournal } from "../../../../src/observe/replay/replay.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 

@@ -2,10 +2,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import { findSandboxes } from "../../../../src/actors/resources/found-journals.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { readJournal } from "../../../../src/actors/resources/journal/read-journal.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
-import { readJournal } from "../../../../src/actors/resources/read-journal.ts";
-import { findSandboxes } from "../../../../src/actors/resources/recovery.ts";
 import { CapturedLogger } from "../../../support/captured-logger.ts";
 import { podSpec } from "../../../support/memory-host/pods.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
@@ -37,6 +37,8 @@ vi.mock("node:fs/promises", async (original) => {
 
 beforeEach(() => Object.assign(host, { opens: "", reads: "", failures: Number.POSITIVE_INFINITY }));
 
+/** It has nothing. */
+const NO_KEEPER = { inventory: () => ({ processes: [], stdio: [] }) };
 const directory: HostResource = { kind: "directory", path: "/run/pod" };
 const read = async (path: string) => readJournal(await readFile(path, "utf8"));
 
@@ -59,7 +61,7 @@ describe("a journal that the host cannot open now", () => {
       const { folder, path } = await left();
       host.opens = code;
       const logger = new CapturedLogger();
-      const { adoptable, leftover, unread } = await findSandboxes(folder, logger);
+      const { adoptable, leftover, unread } = await findSandboxes(folder, NO_KEEPER, logger);
       expect({ leftover, unread }).toEqual({ leftover: [], unread: [] });
       expect(logger.lines).toMatchObject([{ level: "error", fields: { journal: path } }]);
       const [{ journal } = { journal: undefined }] = adoptable;
@@ -98,7 +100,7 @@ describe("a journal that the host cannot read now", () => {
   it("is read a moment later", async () => {
     const { folder } = await left();
     Object.assign(host, { reads: "EMFILE", failures: 2 });
-    const { adoptable } = await findSandboxes(folder, new CapturedLogger());
+    const { adoptable } = await findSandboxes(folder, NO_KEEPER, new CapturedLogger());
     expect(adoptable).toHaveLength(1);
     await adoptable[0]?.journal.close();
   });
@@ -106,7 +108,7 @@ describe("a journal that the host cannot read now", () => {
   it("is left alone otherwise: it is neither taken over nor undone", async () => {
     const { folder, path } = await left();
     host.reads = "EIO";
-    const { adoptable, unread, leftover } = await findSandboxes(folder, new CapturedLogger());
+    const { adoptable, unread, leftover } = await findSandboxes(folder, NO_KEEPER, new CapturedLogger());
     expect({ adoptable, unread, leftover }).toEqual({ adoptable: [], unread: [path], leftover: [] });
     host.reads = "";
     expect((await read(path)).sandboxId).toBe("pod");

@@ -3,9 +3,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fc, test } from "@fast-check/vitest";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { readJournal } from "../../../../src/actors/resources/journal/read-journal.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
-import { readJournal } from "../../../../src/actors/resources/read-journal.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 /** Bytes that may still be written, and whether a file can be cut. */
@@ -174,5 +174,6 @@ describe("a journal on a full file system", () => {
       expect((await read(path)).outstanding.map(({ ref }) => ref)).toEqual([...made.keys(), last]);
       await journal.close();
     },
+    60_000,
   );
 });

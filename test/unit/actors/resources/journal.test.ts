@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
+import { historyOf, readJournal } from "../../../../src/actors/resources/journal/read-journal.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
-import { historyOf, readJournal } from "../../../../src/actors/resources/read-journal.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const directory: HostResource = { kind: "directory", path: "/run/blazar/sandboxes/s1" };

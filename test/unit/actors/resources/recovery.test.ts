@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, readFile, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { FileJournal } from "../../../../src/actors/resources/journal.ts";
+import { FileJournal } from "../../../../src/actors/resources/journal/journal.ts";
 import type { ResourcePorts } from "../../../../src/actors/resources/kinds/kind.ts";
 import type { HostResource } from "../../../../src/actors/resources/kinds/kinds.ts";
 import { recover } from "../../../../src/actors/resources/recovery.ts";

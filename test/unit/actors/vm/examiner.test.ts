@@ -1,6 +1,6 @@
 /** When a guest that has not said hello counts as dead. */
 import { describe, expect, it } from "vitest";
-import { Examiner } from "../../../../src/actors/vm/examiner.ts";
+import { Examiner } from "../../../../src/actors/vm/boot/examiner.ts";
 import type { VmSource, VmVitals } from "../../../../src/contracts/vm.ts";
 
 const PERIOD = 6000;

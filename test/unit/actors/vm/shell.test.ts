@@ -23,7 +23,15 @@ async function runningPod(options: FakeGuestOptions = {}) {
   await sandboxes.create(podSpec("pod"));
   await sandboxes.start("pod");
   const { guest } = memory.driver.vm("pod");
-  return { memory, sandboxes, guest, looks: new SandboxLooks(sandboxes, Date.now) };
+  const troubles = new Map<number, string>();
+  const processTrouble = async (pid: number) => troubles.get(pid);
+  return {
+    memory,
+    sandboxes,
+    guest,
+    troubles,
+    looks: new SandboxLooks(sandboxes, { now: Date.now, processTrouble }),
+  };
 }
 
 /** Remembers what it is told. */
@@ -143,6 +151,20 @@ describe("a process in the guest itself", () => {
     await expect(looks.openShell("pod", { command: [] }, told)).rejects.toMatchObject({
       code: "SandboxNotFound",
     });
+  });
+
+  it("is refused at once where the VMM is halted, with what says more without its guest", async () => {
+    const { sandboxes, looks, guest, troubles } = await runningPod();
+    const { pid } = sandboxes.status("pod");
+    troubles.set(pid, "is stopped by a signal (state T)");
+    await expect(looks.openShell("pod", { command: [] }, new Told())).rejects.toThrow(
+      `cannot run a process in the guest itself (sandbox pod): its VMM (pid ${pid}) is stopped by a signal (state T); ` +
+        `"blazar why pod" and "blazar logs --console pod" need no guest`,
+    );
+    expect(guest.shells.size).toBe(0);
+    troubles.clear();
+    await looks.openShell("pod", { command: [] }, new Told());
+    expect(guest.shells.size).toBe(1);
   });
 
   it("is not ended by what a guest says of other processes, nor told twice", async () => {

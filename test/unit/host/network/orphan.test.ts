@@ -10,7 +10,7 @@ import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { KeeperInventory } from "../../../../src/contracts/keeper.ts";
 import { adoptOrphan } from "../../../../src/host/network/host-network/orphan.ts";
 import { LOG_FILE } from "../../../../src/host/network/host-network/pasta.ts";
-import { processStat } from "../../../../src/lib/processes.ts";
+import { processStat } from "../../../../src/lib/processes/processes.ts";
 
 let directory = "";
 const children: ChildProcess[] = [];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { mountPointsBelow, parseMountinfo } from "../../../../src/workers/mountinfo.ts";
+import { mountPointsBelow, parseMountinfo } from "../../../../src/workers/mounts/mountinfo.ts";
 
 const TEXT = [
   "22 27 0:21 / /proc rw,relatime - proc proc rw",

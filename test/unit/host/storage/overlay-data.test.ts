@@ -6,7 +6,7 @@ import {
   MOUNT_DATA_LIMIT,
   overlayData,
   splitLayers,
-} from "../../../../src/workers/overlay-data.ts";
+} from "../../../../src/workers/images/overlay-data.ts";
 
 describe("an overlay's data", () => {
   test("lists the layers by absolute path while they fit", () => {

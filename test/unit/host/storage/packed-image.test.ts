@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { packImage, unpackImage } from "../../../../src/workers/packed-image.ts";
+import { packImage, unpackImage } from "../../../../src/workers/images/packed-image.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const SIZE = 4 * MEBIBYTE;

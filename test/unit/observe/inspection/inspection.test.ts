@@ -27,6 +27,15 @@ describe("the daemon's inspection", () => {
     ]);
   });
 
+  it("says with a pod what is wrong with the daemon's own parts", async () => {
+    const { inspection, create, start, parts } = world();
+    await create();
+    await start();
+    parts.troubles = ["the keeper (pid 7) does not answer"];
+    expect((await inspection.get("pod")).why).toContain("The keeper (pid 7) does not answer.");
+    expect(inspection.node().troubles).toEqual(parts.troubles);
+  });
+
   it("says which deadlines run, whose they are, and when they end", async () => {
     const { memory, tasks, inspection, create, start, call } = world({
       guest: () => ({ faults: { hangs: new Set(["container.create"]) } }),

@@ -27,16 +27,19 @@ export function world(options: FakeVmmOptions = {}) {
   const host = new CalmHost();
   const hub = pods.histories;
   const troubles = new Map<number, string>();
+  const processTrouble = async (pid: number) => troubles.get(pid);
+  const parts = { troubles: [] as string[], look: async () => undefined };
   const inspection = new DaemonInspection({
     hub,
+    parts,
     shortages: new Shortages({ "daemon.state_directory": "/state" }, () => Date.now(), host),
-    looks: new SandboxLooks(pods.sandboxes, Date.now),
+    looks: new SandboxLooks(pods.sandboxes, { now: Date.now, processTrouble }),
     daemon: () => ({
       ...{ version: "0.1.0", startedAt: 1, vmm: "fake", acceleration: "tcg", kvm: undefined },
       pool: { warm: 0, wanted: 0 },
     }),
-    processTrouble: async (pid) => troubles.get(pid),
+    processTrouble,
     ...{ stuckFactor: 5, stuckLeastMs: 10_000, logger: pods.memory.logger },
   });
-  return { ...pods, host, hub, inspection, troubles };
+  return { ...pods, host, hub, inspection, troubles, parts };
 }

@@ -114,6 +114,7 @@ export const NODE: NodeStatus = {
   steps: [{ step: "start", count: 3, p50: 300.5, p99: 900 }],
   pool: { warm: 1, wanted: 2 },
   shortages: ["memory is short"],
+  troubles: ["the keeper (pid 7) does not answer"],
   memoryBytes: 5 * 2 ** 31,
 };
 
@@ -126,6 +127,7 @@ export class ScriptedInspection implements Inspection {
   left = 0;
 
   node = () => NODE;
+  look = async () => undefined;
   list = () => [BARE, SUMMARY];
   charts = () => [CHART];
 

@@ -34,6 +34,7 @@ export interface NodeResponse {
   shortages: string[];
   memoryBytes: number;
   kvm: Kvm | undefined;
+  troubles: string[];
 }
 
 export interface NodeResponse_PhasesEntry {
@@ -373,6 +374,7 @@ function createBaseNodeResponse(): NodeResponse {
     shortages: [],
     memoryBytes: 0,
     kvm: undefined,
+    troubles: [],
   };
 }
 
@@ -428,6 +430,9 @@ export const NodeResponse: MessageFns<NodeResponse> = {
     }
     if (message.kvm !== undefined) {
       Kvm.encode(message.kvm, writer.uint32(130).fork()).join();
+    }
+    for (const v of message.troubles) {
+      writer.uint32(138).string(v!);
     }
     return writer;
   },
@@ -579,6 +584,14 @@ export const NodeResponse: MessageFns<NodeResponse> = {
             message.kvm = Kvm.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.troubles.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -628,6 +641,7 @@ export const NodeResponse: MessageFns<NodeResponse> = {
     message.shortages = object.shortages?.map((e) => e) || [];
     message.memoryBytes = object.memoryBytes ?? 0;
     message.kvm = (object.kvm !== undefined && object.kvm !== null) ? Kvm.fromPartial(object.kvm) : undefined;
+    message.troubles = object.troubles?.map((e) => e) || [];
     return message;
   },
 };

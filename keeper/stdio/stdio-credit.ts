@@ -1,0 +1,57 @@
+/**
+ * How far ahead the output streams may be of the FIFOs that they go to: what bounds the keeper's memory.
+ *
+ * A stream begins with little credit, which grows while its reader takes what comes, as long as the sum allows it. So a node
+ * with thousands of streams that nobody reads holds little for each, and one that is read flows at its full rate.
+ */
+import { DEFAULT_WINDOW_BYTES } from "../../src/protocol/wire/stream.ts";
+
+/** What a stream may always be ahead: the kernel's own buffer of a FIFO takes as much in one write. */
+export const LEAST_CREDIT_BYTES = 16 * 1024;
+/** Of all streams, beyond {@link LEAST_CREDIT_BYTES} of each. */
+export const MOST_EXTRA_BYTES = 48 * 1024 * 1024;
+
+/** The shares of all streams. */
+export class StdioCredit {
+  private extra = 0;
+
+  constructor(private readonly mostExtra: number = MOST_EXTRA_BYTES) {}
+
+  /** So many bytes more for somebody. False if there is no room for them. */
+  take(bytes: number): boolean {
+    if (this.extra + bytes > this.mostExtra) return false;
+    this.extra += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.extra -= bytes;
+  }
+}
+
+/** The share of one stream. */
+export class StreamCredit {
+  private moved = 0;
+  private share = LEAST_CREDIT_BYTES;
+
+  constructor(private readonly all: StdioCredit) {}
+
+  /** So many bytes were read by whoever reads the FIFO. */
+  consumed(count: number): void {
+    this.moved += count;
+  }
+
+  /** How many bytes the stream may be ahead: more than the last time if half of that has been consumed. */
+  get bytes(): number {
+    const more = Math.min(this.share, DEFAULT_WINDOW_BYTES - this.share);
+    if (this.moved >= this.share / 2 && this.all.take(more)) this.share += more;
+    this.moved = 0;
+    return this.share;
+  }
+
+  /** Nothing will come any more; idempotent. */
+  release(): void {
+    this.all.giveBack(this.share - LEAST_CREDIT_BYTES);
+    this.share = LEAST_CREDIT_BYTES;
+  }
+}
