@@ -34,7 +34,7 @@ const LEFTOVERS = `
   find / -xdev -iname '*blazar*' -not -path '/proc/*' -not -path "$CHECKOUT/*" -not -path '/root/*' -not -path '/var/log/*' \\
     -not -path '/var/cache/apt/*' -not -path '/machine*' -not -path "$CACHE/*" -not -path '/run/lab/*' -not -path '/run/systemd/*'
   find /var/lib /run -xdev -iname '*blazar*' -not -path '/run/lab*' -not -path '/run/systemd/*' -not -path '/var/lib/containerd/*'
-  find /sys/fs/cgroup -iname '*blazar*' -not -path '*/blazar-lab*'
+  find /sys/fs/cgroup -iname '*blazar*' -not -path '*/blazar-lab*' || true
   pgrep -a 'qemu|keeper|pasta' || true
   grep blazar /proc/mounts | grep -v "$CHECKOUT\\|$CACHE" || true`;
 
@@ -62,7 +62,7 @@ export function steps(lines: readonly string[], material: Material): Step[] {
     { name: "check-after", script: "blazar install --check -o json" },
     {
       name: "own-kernel",
-      script: `crictl ps; ${IN_POD} > /root/boot-id; ${BOOT_ID} | diff -q - /root/boot-id || echo "another kernel"; blazar ps; blazar doctor | grep daemon`,
+      script: `crictl ps; ${IN_POD} > /root/boot-id; ${BOOT_ID} | diff -q - /root/boot-id || echo "another kernel"; blazar ps; blazar doctor > /root/doctor || true; grep daemon /root/doctor`,
     },
     {
       name: "restart-containerd",
@@ -87,11 +87,11 @@ export function steps(lines: readonly string[], material: Material): Step[] {
     },
     {
       name: "remove",
-      script: `apt-get remove -y blazar; ls -d /var/lib/blazar /etc/blazar; ! systemctl is-active blazar blazar-keeper; ls /run/blazar /etc/containerd/conf.d 2>&1 || true; pgrep -a 'qemu|keeper' || echo "no process"`,
+      script: `apt-get remove -y blazar; ls -d /var/lib/blazar /etc/blazar; systemctl is-active blazar blazar-keeper || true; ls /run/blazar /etc/containerd/conf.d 2>&1 || true; pgrep -a 'qemu|keeper' || echo "no process"`,
     },
     {
       name: "purge",
-      script: `apt-get purge -y blazar > /dev/null; systemctl restart containerd; echo "left:"; ${LEFTOVERS}`,
+      script: `apt-get purge -y blazar > /dev/null; echo "left:"; ${LEFTOVERS}`,
     },
     {
       name: "tarball",
@@ -102,6 +102,8 @@ export function steps(lines: readonly string[], material: Material): Step[] {
           "systemctl is-active blazar blazar-keeper containerd",
           "blazar install --check > /root/check || cat /root/check",
         ],
+        // what containerd still had of the pod can go now that it has somebody to ask again
+        "crictl rmp -fa",
         "/usr/lib/blazar/uninstall.sh --purge",
         `echo "left:"; ${LEFTOVERS}`,
       ].join("\n"),
@@ -146,7 +148,9 @@ output=$1
 cd /root
 step() {
   began=$SECONDS
-  bash -e -o pipefail -s > "$output/$1.out" 2>&1 < <(cat)
+  # a file, because a command could read what is left of its own script
+  cat > /run/lab/step
+  bash -e -o pipefail /run/lab/step > "$output/$1.out" 2>&1 < /dev/null
   status=$?
   echo $status > "$output/$1.status"
   echo "$1: exit $status after $((SECONDS - began)) s" >&2

@@ -4,7 +4,7 @@
 import { open } from "node:fs/promises";
 import { type EmptyExt4, readExtents } from "../steps/empty-ext4.ts";
 
-/** The extents one after the other, and their list, which says so (src/workers/disk-image.ts). */
+/** The extents one after the other, and their list, which says so (src/workers/images/disk-image.ts). */
 export async function packedLayer(
   layer: EmptyExt4,
 ): Promise<{ readonly image: Buffer; readonly extents: string }> {

@@ -97,6 +97,7 @@ describe("a removal", () => {
     expect(said).toMatch(/ended default\/hello/);
     expect(said).toMatch(/^\/etc\/blazar$[\s\S]*^\/var\/lib\/blazar$/m);
     expect(said).toContain("no process");
+    expect(said).toMatch(/^inactive\ninactive$/m);
   });
 
   it("leaves nothing after a purge", () => expect(left("purge")).toEqual([]));
