@@ -18,15 +18,15 @@ export interface AllowedCalls {
 const TRIED_FIRST = ["clone3", "openat2", "faccessat2", "fchmodat2", "close_range"];
 const ENOSYS = 38;
 /** The kernel takes a request or an option as 32 bits; C libraries may extend its sign. */
-const WORD = 0xffff_ffffn;
+const WORD = 0xffff_ffff;
 
 /** That these bits of an argument have this value. */
-export function bits(index: number, mask: bigint, value: bigint): SeccompArgument {
-  return { index, op: "SCMP_CMP_MASKED_EQ", value: mask, valueTwo: value };
+export function bits(index: number, mask: number, value: number): SeccompArgument {
+  return { index, op: "SCMP_CMP_MASKED_EQ", value: BigInt(mask), valueTwo: BigInt(value) };
 }
 
 /** That an argument of 32 bits is one of these. */
-export function oneOf(index: number, values: readonly bigint[]): SeccompArgument[] {
+export function oneOf(index: number, values: readonly number[]): SeccompArgument[] {
   return values.map((value) => bits(index, WORD, value));
 }
 

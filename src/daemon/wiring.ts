@@ -21,7 +21,7 @@ import { TurnBudget } from "../rpc/turn-budget.ts";
 import type { Config } from "./config/schema.ts";
 import { type Core, type CoreOptions, wireCore } from "./core.ts";
 import { InspectionPart, openHistories } from "./inspection.ts";
-import { locateParts, type Parts } from "./parts/parts.ts";
+import { locateParts } from "./parts/parts.ts";
 import { succeedPreviousDaemon } from "./previous-daemon.ts";
 import { reachKeeper } from "./reach-keeper.ts";
 import { openReconciler } from "./reconciling.ts";

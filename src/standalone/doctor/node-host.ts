@@ -4,9 +4,9 @@
 import { execFile } from "node:child_process";
 import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { connectUnix } from "../../lib/sockets/unix-socket.ts";
 import { kvmDeviceProblem } from "../../vmm/common/kvm/kvm-device.ts";
-import { promisify } from "node:util";
 import type { HostView } from "./check.ts";
 
 /** A program that does not answer is none. */
