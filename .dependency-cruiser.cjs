@@ -187,10 +187,10 @@ module.exports = {
     ),
     forbid(
       "setup-knows-contracts-only",
-      "Set-up builds the product and must work when the product does not. (The demo is started by it, and shows the product.)",
+      "Set-up builds the product and must work when the product does not. (The demo is started by it, and shows the product; a package has the product's own commands and keys in its pages.)",
       {
         path: "^setup/",
-        pathNot: "^setup/(demo|test-(chaos|fidelity|critest|kvm|network|security|soak|workloads))\\.ts$",
+        pathNot: "^setup/(package/.+|demo|test-(chaos|containerd|fidelity|critest|kvm|network|package|security|soak|workloads))\\.ts$",
       },
       { path: "^(src|lab|test|bench)/", pathNot: "^src/contracts/" },
     ),
