@@ -15,13 +15,19 @@ import { PrivateNode } from "../node/private-node.ts";
 import { baseSpecHandlers } from "./base-spec.ts";
 import type { FidelityCase } from "./case.ts";
 import { EXEC_CASES } from "./cases/execs.ts";
+import { HOSTILE_CASES } from "./cases/hostile.ts";
+import { KERNEL_CASES } from "./cases/kernel.ts";
+import { LIMIT_CASES } from "./cases/limits.ts";
 import { NAMESPACE_CASES } from "./cases/namespaces.ts";
+import { PID_NAMESPACE_CASES } from "./cases/pid-namespaces.ts";
 import { PROCESS_CASES } from "./cases/process.ts";
 import { RESOURCE_CASES } from "./cases/resources.ts";
 import { RULE_CASES } from "./cases/rules.ts";
+import { SECCOMP_CASES } from "./cases/seccomp.ts";
 import { SIZING_CASES } from "./cases/sizing.ts";
 import { SPEC_CASES } from "./cases/spec.ts";
 import { TASK_CASES } from "./cases/task.ts";
+import { CHANGING_VOLUME_CASES } from "./cases/volumes/changing.ts";
 import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/volumes/destinations.ts";
 import { SHARE_CASES } from "./cases/volumes/shares.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes/volumes.ts";
@@ -46,6 +52,12 @@ export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...TASK_CASES,
   ...SPEC_CASES,
   ...EXEC_CASES,
+  ...HOSTILE_CASES,
+  ...LIMIT_CASES,
+  ...PID_NAMESPACE_CASES,
+  ...SECCOMP_CASES,
+  ...KERNEL_CASES,
+  ...CHANGING_VOLUME_CASES,
 ];
 
 export interface FidelityOptions {

@@ -58,6 +58,7 @@ export function linksImage(name: string, image: ImageSpec): ImageSpec {
     { path: "real/deep", type: "directory" },
     ...[link("abs", "/real"), link("rel", "real/deep"), link("chain", "abs/deep"), link("ring", "/ring")],
     ...[link("dangling", "/not/there"), link("second", "dangling"), link("escape", "../../../../outside")],
+    link("own", "/proc/self/root"),
     ...[link("etc/hosts", "/tmp/hosts"), link("etc/hostname", "/nowhere/hostname")],
     link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
   ];

@@ -1,7 +1,8 @@
 /** Cases: many execs at once, large and odd ones, and their streams. */
 import { PassThrough } from "node:stream";
+import { until } from "../../host/until.ts";
 import type { FidelityCase } from "../case.ts";
-import type { HandlerPod } from "../handler-pod.ts";
+import { failureOf, type HandlerPod } from "../handler-pod.ts";
 
 const SLEEP = "exec sleep 1000";
 const STORM = 50;
@@ -20,6 +21,18 @@ async function storm(pod: HandlerPod, script: (index: number) => string): Promis
     return all.map((each) => each.replaceAll("\n", " ")).join("; ");
   }, SLEEP);
 }
+
+/** An exec by ctr, which has options that CRI lacks. */
+const ctrExec = (pod: HandlerPod, id: string, options: readonly string[], ...command: string[]) =>
+  pod.ctr(
+    "tasks",
+    "exec",
+    ...options,
+    "--exec-id",
+    `e${Math.random().toString(36).slice(2)}`,
+    id,
+    ...command,
+  );
 
 export const EXEC_CASES: readonly FidelityCase[] = [
   {
@@ -62,6 +75,195 @@ export const EXEC_CASES: readonly FidelityCase[] = [
           return `${text().slice(0, 8)} ${code}`;
         };
         return (await Promise.all(Array.from({ length: 20 }, (_, index) => one(index)))).join("; ");
+      }, SLEEP),
+  },
+  {
+    name: "exec: one that reads none of the megabytes that it is sent",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const remote = await pod.cri.exec(id, ["sh", "-c", "sleep 1; exit 3"], { stdin: new PassThrough() });
+        for (let part = 0; part < 40; part++) remote.write(Buffer.alloc(50_000)).catch(() => undefined);
+        return `${await remote.exitCode}, ${await pod.execIn(id, "echo on")}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: one that closes its input early and writes on",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const { stream, text } = kept();
+        const streams = { stdin: new PassThrough(), stdout: stream };
+        const remote = await pod.cri.exec(id, ["sh", "-c", "exec 0<&-; sleep 0.5; echo on; exit 2"], streams);
+        for (let part = 0; part < 20; part++) remote.write(Buffer.alloc(50_000)).catch(() => undefined);
+        const code = await remote.exitCode;
+        return `${text()}${code}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: whose caller goes away",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const remote = await pod.cri.exec(id, ["sleep", "8642"], { stdin: new PassThrough() });
+        remote.exitCode.catch(() => undefined);
+        const there = "ps -o args | grep -c '^sleep 8642'; true";
+        const before = await until("the exec", async () => {
+          const seen = await pod.execIn(id, there);
+          return seen.startsWith("1") ? seen : undefined;
+        });
+        remote.close();
+        const after = await until("its end", async () => {
+          const seen = await pod.execIn(id, there);
+          return seen.startsWith("0") ? seen : undefined;
+        }).catch(() => "it stays");
+        return `${before} ${after}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: with a terminal, whose caller goes away",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const streams = { tty: true, stdin: new PassThrough(), stdout: kept().stream };
+        const remote = await pod.cri.exec(
+          id,
+          ["sh", "-c", "trap 'echo hup > /hup' HUP; sleep 8643; sleep 1"],
+          streams,
+        );
+        remote.exitCode.catch(() => undefined);
+        const there = "ps -o args | grep -c '^sleep 8643'; true";
+        await until("the exec", async () =>
+          (await pod.execIn(id, there)).startsWith("1") ? true : undefined,
+        );
+        remote.close();
+        const after = await until("its end", async () => {
+          const seen = await pod.execIn(id, there);
+          return seen.startsWith("0") ? seen : undefined;
+        }).catch(() => "it stays");
+        return `${after} ${await pod.execIn(id, "cat /hup")}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: working directory, user and environment of its own",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const say = "pwd; id; echo $A $HOME";
+        const asked = await ctrExec(pod, id, ["--cwd", "/tmp", "--user", "1000:2000"], "sh", "-c", say);
+        const missing = await failureOf(ctrExec(pod, id, ["--cwd", "/not/there"], "pwd"));
+        const file = await failureOf(ctrExec(pod, id, ["--cwd", "/etc/passwd"], "pwd"));
+        const name = await ctrExec(pod, id, ["--user", "nobody"], "sh", "-c", "id").catch(() => "refused");
+        return `${asked}${missing} ${file} ${name}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: odd ids",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const ids = ["a", "a.b_c-d", "a".repeat(76), "a".repeat(77), "-a", "a b", "../a", "", "A", id];
+        const outcomes: string[] = [];
+        for (const each of ids)
+          outcomes.push(await failureOf(pod.ctr("tasks", "exec", "--exec-id", each, id, "true")));
+        return outcomes.join(", ");
+      }, SLEEP),
+  },
+  {
+    name: "exec: signals to one by its id",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const script = "trap 'exit 9' USR1; touch /ready; while :; do sleep 0.1; done";
+        const end = failureOf(
+          pod.ctr("tasks", "exec", "--exec-id", "one", id, "sh", "-c", `(${script}); echo $? > /code`),
+        );
+        await pod.execIn(id, "until [ -e /ready ]; do sleep 0.1; done");
+        const wrong = await failureOf(pod.ctr("tasks", "kill", "-s", "SIGKILL", "--exec-id", "none", id));
+        await pod.ctr("tasks", "kill", "-s", "SIGKILL", "--exec-id", "one", id);
+        return `${wrong} ${await end}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: a terminal's keys, as its driver turns them into signals",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const { stream, text } = kept();
+        const shell = await pod.cri.exec(id, ["sh"], { tty: true, stdin: new PassThrough(), stdout: stream });
+        await shell.write("sleep 1000\n");
+        await pod.execIn(id, "until [ $(ps -o args | grep -c '^sleep 1000') = 2 ]; do sleep 0.1; done");
+        await shell.write("\u0003");
+        await shell.write("echo code $?; stty -echo\n");
+        await until("the shell to go on", async () => (text().includes("code 130") ? true : undefined));
+        await shell.write("\u0004");
+        return `${await shell.exitCode}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: how a terminal begins",
+    run: (pod) =>
+      pod.type(["stty -a; ls -l /dev/console /dev/tty | wc -l; exit 0\n"], [80, 24]).then((screen) =>
+        screen
+          .replaceAll("\r", "")
+          .split("\n")
+          .filter((line) => /speed|intr|erase|icrnl|opost|echo|isig/.test(line))
+          .slice(-8)
+          .join("\n"),
+      ),
+  },
+  {
+    name: "exec: a terminal that is resized a hundred times",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const { stream, text } = kept();
+        const script =
+          "n=0; trap 'n=$((n+1))' WINCH; while [ \"$(stty size)\" != '24 200' ]; do sleep 0.05; done; [ $n -gt 0 ] && echo told; stty size";
+        const shell = await pod.cri.exec(id, ["sh", "-c", script], {
+          tty: true,
+          stdin: new PassThrough(),
+          stdout: stream,
+        });
+        for (let columns = 101; columns <= 200; columns++) shell.resize(columns, 24);
+        const code = await shell.exitCode;
+        return `${text()}${code}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: a terminal of odd sizes",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const { stream, text } = kept();
+        const script = "until [ -e /go ]; do sleep 0.05; done; stty size";
+        const shell = await pod.cri.exec(id, ["sh", "-c", script], {
+          tty: true,
+          stdin: new PassThrough(),
+          stdout: stream,
+        });
+        shell.resize(65_535, 65_535);
+        await until(
+          "the size",
+          async () => {
+            const seen = await pod.execIn(id, "stty size < /dev/pts/0");
+            return seen.includes("65535") ? true : undefined;
+          },
+          { timeoutMs: 5_000 },
+        ).catch(() => undefined);
+        await pod.execIn(id, "touch /go");
+        const code = await shell.exitCode;
+        return `${text()}${code}`;
+      }, SLEEP),
+  },
+  {
+    name: "exec: a background process keeps a terminal when the shell has gone",
+    run: (pod) =>
+      pod
+        .type(["(trap '' HUP; sleep 2; echo late) & exit 7\n"], [80, 24])
+        .then((screen) => `${screen.includes("late\r")} ${screen.slice(-6)}`),
+  },
+  {
+    name: "exec: binary input and output through a pipe is not touched",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const chunks: Buffer[] = [];
+        const stdout = new PassThrough().on("data", (chunk: Buffer) => chunks.push(chunk));
+        const remote = await pod.cri.exec(id, ["head", "-c", "65536"], { stdin: new PassThrough(), stdout });
+        await remote.write(Buffer.from(Array.from({ length: 65_536 }, (_, index) => index % 256)));
+        const code = await remote.exitCode;
+        const all = Buffer.concat(chunks);
+        return `${all.length} ${all.every((byte, index) => byte === index % 256)} ${code}`;
       }, SLEEP),
   },
 ];

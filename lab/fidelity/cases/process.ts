@@ -97,6 +97,15 @@ export const PROCESS_CASES: readonly FidelityCase[] = [
       return outcomes.join(", ");
     },
   },
+  {
+    name: "a command in the working directory, by a path that is not absolute",
+    run: (pod) => pod.run(["./echo", "found"], { workingDir: "/bin" }),
+  },
+  {
+    name: "a working directory that is missing, in a root that is read-only",
+    run: (pod) =>
+      pod.run("pwd", { workingDir: "/made/for/it", linux: { securityContext: { readonlyRootfs: true } } }),
+  },
   { name: "umask", run: (pod) => pod.run("umask") },
   {
     name: "open files, soft and hard",

@@ -56,6 +56,8 @@ export const DESTINATION_CASES: readonly FidelityCase[] = [
   overLink("/dangling/below", "ls /not/there/below"),
   overLink("/second", "ls /not/there /second"),
   overLink("/escape", "ls /outside"),
+  overLink("/own/real", "ls /real"),
+  overLink("/own/missing/x", "ls /missing/x"),
   {
     name: "destination: the image's links in a ring are refused",
     run: (pod) => failureOf(boundAt("/ring", "true", LINKS)(pod)),

@@ -1,0 +1,119 @@
+/** Cases: odd limits, when a container is made and while it runs. */
+import type { FidelityCase } from "../case.ts";
+import { type ContainerConfig, failureOf, type HandlerPod } from "../handler-pod.ts";
+
+const SLEEP = "exec sleep 1000";
+const MEBIBYTE = 1024 * 1024;
+
+type Resources = NonNullable<NonNullable<ContainerConfig["linux"]>["resources"]>;
+
+const ODD: readonly (readonly [string, Resources])[] = [
+  ["a CPU quota of -1", { cpuQuota: -1, cpuPeriod: 100_000 }],
+  ["a CPU quota of 0", { cpuQuota: 0, cpuPeriod: 100_000 }],
+  ["a CPU quota of a millisecond", { cpuQuota: 1_000, cpuPeriod: 100_000 }],
+  ["a CPU quota of less than a millisecond", { cpuQuota: 999, cpuPeriod: 100_000 }],
+  ["a CPU quota of a thousand processors", { cpuQuota: 100_000_000, cpuPeriod: 100_000 }],
+  ["a CPU period that is too short", { cpuQuota: 10_000, cpuPeriod: 999 }],
+  ["a CPU period that is too long", { cpuQuota: 10_000, cpuPeriod: 1_000_001 }],
+  ["a CPU quota without a period", { cpuQuota: 50_000 }],
+  ["CPU shares of 1", { cpuShares: 1 }],
+  ["CPU shares of 2", { cpuShares: 2 }],
+  ["CPU shares of 262,144", { cpuShares: 262_144 }],
+  ["CPU shares beyond what there is", { cpuShares: 10_000_000 }],
+  ["the first CPU", { cpusetCpus: "0", cpusetMems: "0" }],
+  ["words for CPUs", { cpusetCpus: "first" }],
+  ["a range of CPUs that runs backwards", { cpusetCpus: "1-0" }],
+  ["a memory limit of -1", { memoryLimitInBytes: -1 }],
+  ["a memory limit beyond any machine", { memoryLimitInBytes: 2 ** 48 }],
+  ["the largest memory limit", { memoryLimitInBytes: 2 ** 52 }],
+  ["a memory limit that no process fits into", { memoryLimitInBytes: 4096 }],
+  ["a memory limit that is no whole page", { memoryLimitInBytes: 64 * MEBIBYTE + 1 }],
+  ["a score for the OOM killer of 1000", { oomScoreAdj: 1000 }],
+  ["a score for the OOM killer of 1001", { oomScoreAdj: 1001 }],
+  ["a score for the OOM killer of -1000", { oomScoreAdj: -1000 }],
+  ["huge pages of none", { hugepageLimits: [{ pageSize: "2MB", limit: 0 }] }],
+];
+
+/** What the container sees of its limits, whichever version of cgroups it has. */
+const SEEN =
+  "cd /sys/fs/cgroup; m=$(cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes); case $m in max|9223372036854771712) m=none;; esac; " +
+  "set -- $(cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us) $(cat cpu/cpu.cfs_period_us)); case $1 in max|-1) set -- none $2;; esac; echo memory $m, cpu $1/$2";
+
+async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
+  return pod.during(
+    async (id) => {
+      const outcome = await failureOf(pod.cri.updateContainerResources(id, resources));
+      return `${outcome}: ${await pod.execIn(id, SEEN)}`;
+    },
+    SLEEP,
+    { linux: { resources: { memoryLimitInBytes: 64 * MEBIBYTE, cpuQuota: 50_000, cpuPeriod: 100_000 } } },
+  );
+}
+
+export const LIMIT_CASES: readonly FidelityCase[] = [
+  ...ODD.map(([name, resources]): FidelityCase => {
+    const run: FidelityCase["run"] = (pod) => pod.run(SEEN, { linux: { resources } }).catch(() => "refused");
+    return { name: `limit: ${name}`, run };
+  }),
+  ...ODD.filter(([name]) => !name.includes("OOM")).map(
+    ([name, resources]): FidelityCase => ({
+      name: `limit: ${name}, of a container that runs`,
+      run: (pod) => updated(pod, resources),
+    }),
+  ),
+  {
+    name: "limit: 60 changes of a container that computes",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          const changes = Array.from({ length: 60 }, (_, index) =>
+            pod.cri.updateContainerResources(id, {
+              memoryLimitInBytes: (64 + (index % 7)) * MEBIBYTE,
+              cpuQuota: 20_000 + index * 1000,
+              cpuPeriod: 100_000,
+            }),
+          );
+          const outcomes = await Promise.all(changes.map(failureOf));
+          await pod.cri.updateContainerResources(id, {
+            memoryLimitInBytes: 80 * MEBIBYTE,
+            cpuQuota: 70_000,
+            cpuPeriod: 100_000,
+          });
+          return `${[...new Set(outcomes)]}: ${await pod.execIn(id, SEEN)}`;
+        },
+        "while :; do :; done",
+        { linux: { resources: { memoryLimitInBytes: 64 * MEBIBYTE } } },
+      ),
+  },
+  {
+    name: "limit: a container that has ended takes none",
+    run: (pod) =>
+      pod.during(async (id) => {
+        await pod.cri.stopContainer(id, 0);
+        return failureOf(pod.cri.updateContainerResources(id, { cpuShares: 512 }));
+      }, SLEEP),
+  },
+  {
+    name: "limit: one of memory that is raised lets a container go on that was at it",
+    run: (pod) =>
+      pod.during(
+        async (id) => {
+          const fill = (mebibytes: number) =>
+            pod.execIn(id, `dd if=/dev/zero of=/dev/null bs=${mebibytes}M count=1 2>/dev/null; echo $?`);
+          const before = await fill(60);
+          await pod.cri.updateContainerResources(id, { memoryLimitInBytes: 100 * MEBIBYTE });
+          return `${before} ${await fill(60)}`;
+        },
+        SLEEP,
+        { linux: { resources: { memoryLimitInBytes: 32 * MEBIBYTE } } },
+      ),
+  },
+  {
+    name: "limit: a process may lower its own, and raise none",
+    run: (pod) =>
+      pod.run(
+        "h=$(ulimit -Hn); ulimit -n 100 && ulimit -n; ulimit -Hn 200; (ulimit -n 300) 2>&1 | sed 's/.*: //'; ulimit -c 10; ulimit -t 1; while :; do :; done",
+        { linux: { securityContext: { runAsUser: { value: 1000n } } } },
+      ),
+  },
+];
