@@ -190,7 +190,8 @@ module.exports = {
       "Set-up builds the product and must work when the product does not. (The demo is started by it, and shows the product; a package has the product's own commands and keys in its pages.)",
       {
         path: "^setup/",
-        pathNot: "^setup/(package/.+|demo|test-(chaos|containerd|fidelity|critest|kvm|network|package|security|soak|workloads))\\.ts$",
+        pathNot:
+          "^setup/(package/.+|demo|test-(chaos|containerd|fidelity|critest|kvm|network|package|security|soak|workloads))\\.ts$",
       },
       { path: "^(src|lab|test|bench)/", pathNot: "^src/contracts/" },
     ),

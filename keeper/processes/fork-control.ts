@@ -70,11 +70,13 @@ export class ForkControl {
     const message = new Uint8Array(ANSWER_BYTES + body.length);
     new DataView(message.buffer).setUint32(0, body.length, true);
     message.set(body, ANSWER_BYTES);
-    const written = check(
-      sys.sendFds(this.fd, message.buffer, 0, message.length, descriptors),
-      "ask a process to fork itself",
-    );
-    if (written !== message.length) {
+    const written = sys.sendFds(this.fd, message.buffer, 0, message.length, descriptors);
+    // its end is seen by whoever comes first: this call, or the one that waits for an answer
+    if (written === -sys.EPIPE || written === -sys.ECONNRESET) {
+      this.close();
+      throw broken("the process has gone away");
+    }
+    if (check(written, "ask a process to fork itself") !== message.length) {
       this.close();
       throw broken("the process does not read what it is asked");
     }

@@ -300,8 +300,10 @@ describe("blazard", () => {
     expect(await begun).toBe("failed");
     expect(await vmms()).not.toContain(vmm);
     const { stateDirectory } = node.node;
-    const kept = ["sandboxes", "journals", "vm"].map((name) => readdir(join(stateDirectory, name)));
-    expect((await Promise.all(kept)).flat()).toEqual([]);
+    const kept = ["sandboxes", "journals", "journals/copies", "vm"].map((name) =>
+      readdir(join(stateDirectory, name)),
+    );
+    expect((await Promise.all(kept)).flat()).toEqual(["copies"]);
     const again = await node.runPod();
     const container = await node.startContainer(again, "echo back; exec sleep 1000");
     await node.waitForLog(container, "back");

@@ -135,7 +135,11 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       const reason = `sandbox ${sandboxId} is ${sandboxes.status(sandboxId).phase}`;
       throw blazarError("SandboxNotReady", operation, reason, { subject: id });
     }
-    return sandbox;
+    // the lease on its image and its disk have the container's name
+    const holder = sandboxes.holderOf(id);
+    if (holder === undefined) return sandbox;
+    const reason = `an earlier creation of it, in sandbox ${holder}, could not be undone yet`;
+    throw blazarError("HostResource", operation, reason, { subject: id, remedy: "make the pod anew" });
   }
 
   async start(id: string, execId: string, origin?: TaskCallOrigin): Promise<{ pid: number }> {

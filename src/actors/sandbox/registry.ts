@@ -83,6 +83,14 @@ export class SandboxRegistry implements SandboxService {
     throw blazarError("SandboxNotFound", "find the sandbox", "no such sandbox", { subject: id });
   }
 
+  /** The sandbox that holds a container's root: it has the container, or could not undo all that a creation has left. */
+  holderOf(containerId: string): string | undefined {
+    for (const [id, { sandbox }] of this.sandboxes)
+      for (const resource of sandbox.resources.outstanding)
+        if (resource.kind === "rootfs" && resource.plan.containerId === containerId) return id;
+    return undefined;
+  }
+
   async create(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
     this.refuse(spec);
     if (this.cleared !== undefined) await this.cleared;

@@ -13,7 +13,6 @@ import type { RootfsMount } from "../../contracts/task.ts";
 import type { GuestRootfs } from "../../protocol/guest/messages.ts";
 import { asStep } from "../as-step.ts";
 import type { InsideFact } from "../resources/facts.ts";
-import type { HostResource } from "../resources/kinds/kinds.ts";
 import { unlessGone } from "../unless-gone.ts";
 import type { SharePorts } from "./guest-share.ts";
 import type { GuestVm } from "./guest-vm.ts";
@@ -81,7 +80,6 @@ export class ContainerRoot {
   ): Promise<void> {
     const { vm, ports } = this;
     this.userNamespace = userNamespace;
-    this.refuseSecond();
     const plan = await this.plan(mounts, false, signal);
     passed("plan");
     this.attaching = this.attachImages(plan);
@@ -178,16 +176,6 @@ export class ContainerRoot {
     await this.ports.rootfs.release(made.plan);
     await this.undone(made.ref);
     this.made = undefined;
-  }
-
-  /** What stands for the first one, such as the lease on its image, has the container's name. */
-  private refuseSecond(): void {
-    const isOurs = (resource: HostResource) =>
-      resource.kind === "rootfs" && resource.plan.containerId === this.id;
-    if (!this.vm.resources.outstanding.some(isOurs)) return;
-    const reason = "an earlier creation of it could not be undone yet";
-    const remedy = "make the pod anew";
-    throw blazarError("HostResource", "make the container's root", reason, { subject: this.id, remedy });
   }
 
   private async plan(

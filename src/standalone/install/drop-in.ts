@@ -35,6 +35,8 @@ version = ${version}
   sandboxer = ${value(sandboxer)}
   pod_annotations = ['io.blazar.*']
   container_annotations = ['io.blazar.*']
+  # from containerd 2.4 on: no pod has a pause container
+  disable_pause_image_pull = true
 `;
 }
 

@@ -45,12 +45,16 @@ export function processOf(args: string[], more: Partial<GuestProcess> = {}): Gue
   return guestProcess(args, { noNewPrivileges: true, ...more });
 }
 
+/** For other users than the guest's, to whom the builtin root does not belong: the pod's files need places that can be made. */
+const ETC = { type: "tmpfs", source: "tmpfs", destination: "/etc", options: ["mode=755"] };
+
 export function specOf(
   id: string,
   process: GuestProcess,
   more: Partial<ContainerCreate> = {},
 ): ContainerCreate {
-  return containerCreate(id, [], { process, mounts: MOUNTS, ...more });
+  const mounts = more.userNamespace === undefined ? MOUNTS : [...MOUNTS, ETC];
+  return containerCreate(id, [], { process, mounts, ...more });
 }
 
 /** Network interfaces of the VM. */

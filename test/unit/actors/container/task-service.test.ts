@@ -1,6 +1,7 @@
 /** Whoever waits for a process is always told of its end, also of one that never was. */
 import { describe, expect, it, vi } from "vitest";
 import { DEFAULT_DEADLINES } from "../../../../src/contracts/deadlines.ts";
+import { blazarError } from "../../../../src/contracts/errors.ts";
 import { MemoryHost } from "../../../support/memory-host/host.ts";
 import { containerRequest, podSpec } from "../../../support/memory-host/pods.ts";
 
@@ -296,5 +297,30 @@ describe("a running container", () => {
     });
     expect((await tasks.stats("c1")).memoryUsage.limit).toBe(4096n);
     await end();
+  });
+});
+
+describe("a creation that has left something", () => {
+  it("keeps its name from every sandbox until that is undone", async () => {
+    const refused = blazarError("MountFailed", "make the container", "no");
+    const memory = new MemoryHost({ guest: () => ({ faults: { fails: { "container.create": refused } } }) });
+    const { sandboxes, tasks } = memory.actors();
+    for (const pod of ["pod", "other"]) {
+      await sandboxes.create(podSpec(pod));
+      await sandboxes.start(pod);
+    }
+    memory.driver.vm("pod").faults.detachDisk = blazarError("QmpFailed", "detach", "no");
+    await expect(tasks.create(containerRequest("pod", "c1"))).rejects.toMatchObject({ code: "MountFailed" });
+    for (const pod of ["pod", "other"])
+      await expect(tasks.create(containerRequest(pod, "c1"))).rejects.toMatchObject({
+        code: "HostResource",
+        details: { reason: "an earlier creation of it, in sandbox pod, could not be undone yet" },
+      });
+    await sandboxes.shutdown("pod");
+    await expect(tasks.create(containerRequest("other", "c1"))).rejects.toMatchObject({
+      code: "MountFailed",
+    });
+    await sandboxes.shutdown("other");
+    expect(memory.remains()).toEqual([]);
   });
 });
