@@ -85,6 +85,7 @@ export const EXEC_CASES: readonly FidelityCase[] = [
         for (let part = 0; part < 40; part++) remote.write(Buffer.alloc(50_000)).catch(() => undefined);
         return `${await remote.exitCode}, ${await pod.execIn(id, "echo on")}`;
       }, SLEEP),
+    explained: "under runc an exec that leaves input unread is never told to have ended; blazar tells it",
   },
   {
     name: "exec: one that closes its input early and writes on",

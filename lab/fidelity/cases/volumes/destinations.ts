@@ -39,6 +39,9 @@ function overLink(path: string, script: string): FidelityCase {
   return { name: `destination: the image's link ${path}`, run: boundAt(path, script, LINKS) };
 }
 
+/** The image's /own is a link to /proc/self/root. */
+const OWN_ROOT = "a link through /proc leads out of what a container's root may name: refused by name";
+
 export const DESTINATION_CASES: readonly FidelityCase[] = [
   ...TAKEN.map((path): FidelityCase => {
     return { name: `destination: ${shown(path)}`, run: boundAt(path, 'cat "$1/file"; ls "$1"') };
@@ -56,8 +59,8 @@ export const DESTINATION_CASES: readonly FidelityCase[] = [
   overLink("/dangling/below", "ls /not/there/below"),
   overLink("/second", "ls /not/there /second"),
   overLink("/escape", "ls /outside"),
-  overLink("/own/real", "ls /real"),
-  overLink("/own/missing/x", "ls /missing/x"),
+  { ...overLink("/own/real", "ls /real"), explained: OWN_ROOT },
+  { ...overLink("/own/missing/x", "ls /missing/x"), explained: OWN_ROOT },
   {
     name: "destination: the image's links in a ring are refused",
     run: (pod) => failureOf(boundAt("/ring", "true", LINKS)(pod)),
