@@ -9,7 +9,7 @@ import { check, errnoOf, failure } from "../../../native/runtime/check.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
 import type { GuestProcess, GuestSeccomp } from "../../../src/protocol/guest/messages.ts";
 import type { PreparedDevices } from "../prepared/prepared-devices.ts";
-import { enterRoot } from "../root/enter-root.ts";
+import { enterRoot, sealRoot } from "../root/enter-root.ts";
 import { MountPoints } from "../root/mount-points.ts";
 import { type ContainerRoot, openSources, type RootSources } from "../root/root-sources.ts";
 import { outsideId } from "../sandbox/user-namespace.ts";
@@ -136,6 +136,7 @@ function prepare(
     : -1;
   applyLimits(process);
   enterDirectory(process.cwd, points, isFirst);
+  if (typeof root !== "number") sealRoot(root);
   if (namespaces.maps === undefined && process.uid !== 0) giveStdio(process.uid);
   const env = withHome(process.env, process.uid);
   const privileges = applyCredentials(process, seccomp);

@@ -17,8 +17,8 @@ import { type Filesystem, MountPoints } from "./mount-points.ts";
 import type { ContainerRoot, DetachedFile, PendingMount, RootSources } from "./root-sources.ts";
 
 /**
- * Makes the root and enters it; the working directory is "/" afterwards. If it throws, the child has to end. In a user
- * namespace, `sources.nodes` is there, and the process is root inside.
+ * Makes the root and enters it; the working directory is "/" afterwards, and the root can be written to until {@link sealRoot}.
+ * If it throws, the child has to end. In a user namespace, `sources.nodes` is there, and the process is root inside.
  */
 export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevices }: RootSources): void {
   const mapped = nodes !== undefined;
@@ -44,9 +44,12 @@ export function enterRoot(root: ContainerRoot, { mounts, files, nodes, hasDevice
   if (root.mounts.some(({ destination }) => destination === "/proc")) {
     for (const [destination, tree] of files) if (isInProc(destination)) attachFile(points, destination, tree);
   }
-  if (root.readonly) {
+}
+
+/** Makes a root that shall be read-only what it is to be. As under runc, a working directory that is missing is made before. */
+export function sealRoot({ readonly }: ContainerRoot): void {
+  if (readonly)
     check(sys.mountSetattr(sys.AT_FDCWD, "/", 0, sys.MOUNT_ATTR_RDONLY, 0), "make the root read-only");
-  }
 }
 
 /**
