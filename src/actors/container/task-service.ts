@@ -29,6 +29,7 @@ import type { Pace } from "../supply/pace.ts";
 import { unlessGone } from "../unless-gone.ts";
 import { until } from "../until.ts";
 import type { Container, ContainerHome, ContainerObserver } from "./container.actor.ts";
+import { ContainerCreation } from "./container-creation.ts";
 import { ContainerMaker, type ContainerMakerPorts } from "./container-maker.ts";
 import type { ProcessExitRecord, ProcessRecord } from "./process-record.ts";
 
@@ -55,9 +56,11 @@ export interface TaskPorts extends ContainerMakerPorts {
 
 export class ContainerTasks implements TaskService, ContainerObserver {
   private readonly maker: ContainerMaker;
+  private readonly creation: ContainerCreation;
 
   constructor(private readonly ports: TaskPorts) {
     this.maker = new ContainerMaker(ports, this);
+    this.creation = new ContainerCreation(ports, this.maker);
   }
 
   /** Adds what an earlier daemon has left in a sandbox that is about to be taken over. */
@@ -71,75 +74,14 @@ export class ContainerTasks implements TaskService, ContainerObserver {
   }
 
   create(request: TaskCreateRequest, origin?: TaskCallOrigin): Promise<{ pid: number }> {
-    return this.ports.pace.activity.during(() => this.createContainer(request, origin));
-  }
-
-  private async createContainer(
-    request: TaskCreateRequest,
-    origin: TaskCallOrigin | undefined,
-  ): Promise<{ pid: number }> {
-    const operation = "create the container";
-    const { id } = request;
-    const adopted = this.adoptionFor(request, operation);
-    if (adopted !== undefined) await adopted;
-    const before = this.madeBefore(request, origin);
-    if (before !== undefined) return { pid: before.init.pid };
-    const container = this.maker.make(this.homeFor(request, operation), request);
-    const sandbox = this.ports.sandboxes.entry(container.sandboxId);
-    this.ports.containers.add(container);
-    sandbox.send({ type: "container.add", containerId: id });
-    container.actor = sandbox.containerActor(id);
-    const snapshot = container.actor && (await until(container.actor, (now) => now.matches("present")));
-    if (snapshot === undefined || snapshot.status !== "active") {
-      this.ports.containers.remove(container);
-      const failure = snapshot?.context.failure;
-      if (failure !== undefined) throw errorOf(failure, id);
-      throw blazarError("SandboxNotReady", operation, "its sandbox has ended meanwhile", { subject: id });
-    }
-    const { bundle, rootfs, stdin, stdout, stderr, terminal } = request;
-    const { pid } = container.init;
-    this.publish(container, { type: "create", bundle, rootfs, stdin, stdout, stderr, terminal, pid });
-    return { pid };
-  }
-
-  /** An earlier daemon has made it, and has died before it could say so. */
-  private madeBefore(
-    { id, bundle }: TaskCreateRequest,
-    origin: TaskCallOrigin | undefined,
-  ): Container | undefined {
-    const { containers } = this.ports;
-    if (origin?.replayed !== true || !containers.has(id)) return undefined;
-    const container = containers.get(id);
-    return container.bundle === bundle && !container.init.started ? container : undefined;
-  }
-
-  /** Undefined if there is nothing to wait for: its sandbox is not being taken over, and nothing has to be undone before. */
-  private adoptionFor({ id, sandboxId }: TaskCreateRequest, operation: string): Promise<unknown> | undefined {
-    checkId(id, operation);
-    if (sandboxId === undefined) return undefined;
-    const { sandboxes } = this.ports;
-    const { adopted } = sandboxes.entry(sandboxId).sandbox;
-    if (adopted === undefined && sandboxes.cleared === undefined) return undefined;
-    return Promise.all([adopted, sandboxes.cleared]);
-  }
-
-  /** Checks what is asked; nothing is made before that. */
-  private homeFor({ id, sandboxId }: TaskCreateRequest, operation: string): ContainerHome {
-    const { sandboxes, containers } = this.ports;
-    if (containers.has(id))
-      throw blazarError("ContainerExists", operation, "there is one with this id", { subject: id });
-    if (sandboxId === undefined)
-      throw blazarError("InvalidSpec", operation, "its bundle names no sandbox", { subject: id });
-    const { sandbox, actor } = sandboxes.entry(sandboxId);
-    if (!actor.getSnapshot().matches("ready")) {
-      const reason = `sandbox ${sandboxId} is ${sandboxes.status(sandboxId).phase}`;
-      throw blazarError("SandboxNotReady", operation, reason, { subject: id });
-    }
-    // the lease on its image and its disk have the container's name
-    const holder = sandboxes.holderOf(id);
-    if (holder === undefined) return sandbox;
-    const reason = `an earlier creation of it, in sandbox ${holder}, could not be undone yet`;
-    throw blazarError("HostResource", operation, reason, { subject: id, remedy: "make the pod anew" });
+    return this.ports.pace.activity.during(async () => {
+      const { container, isNew } = await this.creation.create(request, origin);
+      const { bundle, rootfs, stdin, stdout, stderr, terminal } = request;
+      const { pid } = container.init;
+      if (isNew)
+        this.publish(container, { type: "create", bundle, rootfs, stdin, stdout, stderr, terminal, pid });
+      return { pid };
+    });
   }
 
   async start(id: string, execId: string, origin?: TaskCallOrigin): Promise<{ pid: number }> {
