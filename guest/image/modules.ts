@@ -28,6 +28,8 @@ export const WANTED_MODULES: readonly string[] = [
   "erofs",
   // entropy for clones
   "virtio_rng",
+  // tells the VMM which memory is free
+  "virtio_balloon",
 ];
 
 const words = (text: string): string[] => text.split(/\s+/);

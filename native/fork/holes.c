@@ -4,9 +4,13 @@
  * A write to a private mapping of a memfd first gives the memfd a page where it has a hole, and then copies it (shmem of
  * the kernel). The clone would pay twice for such memory, in its own control group, and the kernel cannot take the first
  * page back. Only memfds that are sealed against writes are looked at: templates, which never change.
+ *
+ * Memory that the guest gives back (free page reporting) is the other way round: QEMU punches a hole into the file, which the
+ * seals forbid, and would stop there. Told that it is done, QEMU goes on to drop the clone's own copy (MADV_DONTNEED).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +22,13 @@ enum {
   /* Each costs the kernel two more areas, also in each fork. */
   LEAST_HOLE = MEBIBYTE / 8,
 };
+
+/* Leaves errno alone. */
+static bool is_sealed(int file) {
+  int before = errno, seals = fcntl(file, F_GET_SEALS);
+  errno = before;
+  return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
+}
 
 static void fill_holes(char *memory, off64_t size, int protection, int file, off64_t offset) {
   for (off64_t at = 0; at < size;) {
@@ -38,9 +49,7 @@ static void *map(void *address, size_t size, int protection, int flags, int file
   long result = syscall(SYS_mmap, address, size, protection, flags, file, offset);
   if (result < 0 && result > -4096) return MAP_FAILED;
   if (file < 0 || size < LEAST_MEMORY || (flags & MAP_PRIVATE) == 0 || (protection & PROT_WRITE) == 0) return (void *)result;
-  int before = errno, seals = fcntl(file, F_GET_SEALS);
-  if (seals >= 0 && (seals & F_SEAL_WRITE) != 0) fill_holes((char *)result, (off64_t)size, protection, file, offset);
-  errno = before;
+  if (is_sealed(file)) fill_holes((char *)result, (off64_t)size, protection, file, offset);
   return (void *)result;
 }
 
@@ -50,4 +59,17 @@ __attribute__((visibility("default"))) void *mmap(void *address, size_t size, in
 
 __attribute__((visibility("default"))) void *mmap64(void *address, size_t size, int protection, int flags, int file, off64_t offset) {
   return map(address, size, protection, flags, file, offset);
+}
+
+static int allocate(int file, int mode, off64_t offset, off64_t size) {
+  if ((mode & FALLOC_FL_PUNCH_HOLE) != 0 && is_sealed(file)) return 0;
+  return (int)syscall(SYS_fallocate, file, mode, offset, size);
+}
+
+__attribute__((visibility("default"))) int fallocate(int file, int mode, off_t offset, off_t size) {
+  return allocate(file, mode, offset, size);
+}
+
+__attribute__((visibility("default"))) int fallocate64(int file, int mode, off64_t offset, off64_t size) {
+  return allocate(file, mode, offset, size);
 }
