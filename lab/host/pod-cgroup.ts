@@ -28,6 +28,12 @@ export class PodCgroup {
     return new PodCgroup(`/${name}`, directory, version);
   }
 
+  /** Raises or lowers the limit, as kubelet does. */
+  async limit(memoryBytes: number): Promise<void> {
+    const file = this.version === 2 ? "memory.max" : "memory.limit_in_bytes";
+    await writeFile(join(this.memory, file), String(memoryBytes));
+  }
+
   /** How many processes the host's kernel has killed in it for want of memory. */
   async kills(): Promise<number> {
     const file = this.version === 2 ? "memory.events" : "memory.oom_control";

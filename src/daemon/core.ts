@@ -163,6 +163,7 @@ function hostPorts(
     // the node's own default counts, whatever the ceilings are
     mostSize: { vcpus: Math.max(vcpus, mostVcpus), memoryBytes: Math.max(memoryBytes, mostMemory) },
     memoryStep: config.vmm.memory_step,
+    headroom: config.vmm.headroom,
     session: randomBytes(SESSION_BYTES).toString("hex"),
     text: nodeText,
     traffic: { received: 0, sent: 0, heldMs: new Map() },

@@ -4,19 +4,14 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Client, credentials } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PodCgroup } from "../../lab/host/pod-cgroup.ts";
 import { runToEnd } from "../../lab/host/program.ts";
 import { until } from "../../lab/host/until.ts";
 import { BlazarError } from "../../src/contracts/errors.ts";
-import {
-  ControllerService,
-  ControllerUpdateRequest,
-} from "../../src/rpc/generated/containerd/services/sandbox/v1/controller.ts";
 import { ContainerState } from "../../src/rpc/generated/runtime/v1/cri.ts";
-import { callUnary } from "../../src/rpc/grpc/unary.ts";
 import { type TestContainer, TestNode, type TestPod } from "../support/e2e/node.ts";
+import { updateLimits } from "../support/e2e/pod-limits.ts";
 import { blazarProgram } from "../support/e2e/program.ts";
 
 const MEBIBYTE = 2 ** 20;
@@ -57,27 +52,6 @@ async function runPod(): Promise<TestPod> {
     overhead: { memoryLimitInBytes: BigInt(OVERHEAD) },
   };
   return await node.runPod({ config: { linux } });
-}
-
-/** What containerd 2.3 sends for UpdatePodSandboxResources. */
-async function update(pod: TestPod, resources: Record<string, number>): Promise<void> {
-  const client = new Client(
-    `unix:${join(node.node.stateDirectory, "blazar.sock")}`,
-    credentials.createInsecure(),
-  );
-  const extension = {
-    typeUrl: "io.containerd.cri.v1/UpdatedResources",
-    value: Buffer.from(JSON.stringify({ Overhead: null, Resources: resources })),
-  };
-  const request = ControllerUpdateRequest.fromPartial({
-    ...{ sandboxId: pod.id, sandboxer: "blazar", fields: ["extensions"] },
-    sandbox: { sandboxId: pod.id, extensions: { "updated-resources": extension } },
-  });
-  try {
-    await callUnary(client, ControllerService.update, request);
-  } finally {
-    client.close();
-  }
 }
 
 /** The processor time that the pod's VMM may have, in microseconds of each 100,000; undefined = no limit of its own. */
@@ -129,13 +103,13 @@ describe("the limits of a pod that runs", () => {
     const pod = await runPod();
     const [group] = groups;
     await node.startContainer(pod, "exec sleep 1000");
-    await update(pod, SMALL);
+    await updateLimits(node, pod, SMALL);
     expect(await limitsInGuest(pod)).toEqual([`${PERIOD / 2} ${PERIOD}`, String(64 * MEBIBYTE)]);
     expect(await quotaOfVmm(pod)).toBe(PERIOD / 2);
     // it has no limit of its own
     expect(await reasonOf(await node.startContainer(pod, fill(128)))).toBe("OOMKilled");
     await node.node.restartBlazard({ kill: true });
-    await update(pod, AS_IN_THE_BEGINNING);
+    await updateLimits(node, pod, AS_IN_THE_BEGINNING);
     expect(await limitsInGuest(pod)).toEqual([`${2 * PERIOD} ${PERIOD}`, String(256 * MEBIBYTE)]);
     expect(await quotaOfVmm(pod)).toBe(2 * PERIOD);
     expect(await reasonOf(await node.startContainer(pod, fill(128)))).toBe("Completed");
@@ -149,15 +123,15 @@ describe("the limits of a pod that runs", () => {
       "dd if=/dev/zero of=/dev/shm/held bs=1M count=60 2>/dev/null; echo held; exec sleep 1000",
     );
     await node.waitForLog(container, "held");
-    await update(pod, AS_IN_THE_BEGINNING);
+    await updateLimits(node, pod, AS_IN_THE_BEGINNING);
     const before = await limitsInGuest(pod);
-    await expect(update(pod, { memory_limit_in_bytes: 4096 * MEBIBYTE })).rejects.toThrow(
+    await expect(updateLimits(node, pod, { memory_limit_in_bytes: 4096 * MEBIBYTE })).rejects.toThrow(
       /the limit would be 4096Mi of memory, and containers can use \d+Mi of its VM/,
     );
-    await expect(update(pod, { cpu_quota: 64 * PERIOD, cpu_period: PERIOD })).rejects.toThrow(
+    await expect(updateLimits(node, pod, { cpu_quota: 64 * PERIOD, cpu_period: PERIOD })).rejects.toThrow(
       /the limit would be 64 processors, and its VM has 2/,
     );
-    await expect(update(pod, { memory_limit_in_bytes: 32 * MEBIBYTE })).rejects.toThrow(
+    await expect(updateLimits(node, pod, { memory_limit_in_bytes: 32 * MEBIBYTE })).rejects.toThrow(
       /its processes use \d{8} bytes, and would be killed/,
     );
     expect(await limitsInGuest(pod)).toEqual(before);

@@ -39,6 +39,7 @@ describe("the guest agent", () => {
       userNamespace: undefined,
       network: undefined,
       sysctls: {},
+      limits: undefined,
     };
     const { now } = await bench.guest.request("clock.adjust", { by: 3_600_000 });
     expect((await bench.guest.request("clock.adjust", { by: -3_600_000 })).now).toBeLessThan(now - 3_000_000);

@@ -72,6 +72,7 @@ export function sandboxSetup(more: Partial<SandboxSetup> = {}): SandboxSetup {
     userNamespace: undefined,
     network: undefined,
     sysctls: {},
+    limits: undefined,
     ...more,
   };
 }

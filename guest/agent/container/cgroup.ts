@@ -53,9 +53,18 @@ export function makePodCgroup(): void {
 
 /** Writes limits of the pod's cgroup, all of them or none. Throws ResourceExhausted if its containers hold more memory. */
 export function limitPod(files: Readonly<Record<string, string>>): void {
+  withPodCgroup((pod) => pod.update(files));
+}
+
+/** The same while it has no process: the kernel takes back what an earlier container has left in caches. */
+export function limitEmptyPod(files: Readonly<Record<string, string>>): void {
+  withPodCgroup((pod) => pod.configure(files));
+}
+
+function withPodCgroup(use: (pod: Cgroup) => void): void {
   const pod = Cgroup.open(POD_CGROUP);
   try {
-    pod.update(files);
+    use(pod);
   } finally {
     sys.close(pod.descriptor);
   }

@@ -14,6 +14,7 @@ import { sameMaps } from "../../../src/contracts/id-maps.ts";
 import type { PodNetwork } from "../../../src/contracts/pod-network.ts";
 import type { SandboxSetup, UserNamespaceMaps } from "../../../src/protocol/guest/messages.ts";
 import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
+import { limitEmptyPod } from "../container/cgroup.ts";
 import type { AgentContext } from "../context.ts";
 import { SANDBOX, SHARED_MEMORY } from "../guest-paths.ts";
 import { bringUpLoopback, GuestNetwork } from "../network/pod-network.ts";
@@ -132,11 +133,12 @@ export class Sandbox {
     mark("network");
   }
 
-  /** Sets what must differ from other guests, and from the template: clock, entropy, host name. */
+  /** Sets what must differ from other guests, and from the template: clock, entropy, host name, limits. */
   private identify(setup: SandboxSetup): void {
     setClock(setup.now);
     addEntropy(setup.entropy);
     if (setup.hostname !== "") check(sys.sethostname(setup.hostname), "set the host name", setup.hostname);
+    if (setup.limits !== undefined) limitEmptyPod(setup.limits);
   }
 
   private makeAll(setup: SandboxSetup, mark: MarkStep): void {

@@ -25,6 +25,8 @@ export interface GuestSpec
   readonly network: PodNetwork | undefined;
   /** Its network is the host's. Default: it is not. */
   readonly hostNetwork?: boolean;
+  /** Files of the cgroup of all of its containers. Default: none. */
+  readonly limits?: Readonly<Record<string, string>>;
 }
 
 /** What a set-up needs of the host. */
@@ -74,6 +76,7 @@ export async function setUpGuest(
     shmBytes: SHM_BYTES,
     userNamespace: spec.userNamespace,
     sysctls: spec.sysctls ?? {},
+    limits: spec.limits ?? {},
   };
   const exchange = await ports.pace.guests.during(signal, async () => {
     const asked = ports.now();

@@ -42,7 +42,7 @@ import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
 import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
-import { checkHeld, guestLimits, hostCpuLimit } from "./sizing/pod-limits.ts";
+import { checkHeld, firstLimits, guestLimits, hostCpuLimit } from "./sizing/pod-limits.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
@@ -60,6 +60,8 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   readonly mostSize: VmSize;
   /** Bytes; the memory of VMs comes in multiples of it. */
   readonly memoryStep: number;
+  /** How many times a pod's limits its VM holds. */
+  readonly headroom: number;
   /** What a VMM takes beside its guest's memory. */
   readonly vmmBytes: (vcpus: number) => number;
 }
@@ -349,6 +351,7 @@ class VmSandbox implements SandboxBackend {
     return {
       ...opening.spec,
       hostNetwork: network.isHosts,
+      limits: firstLimits(opening.spec),
       get network() {
         return network.current;
       },
@@ -370,6 +373,14 @@ function sizeOfLeft(facts: ReadonlyMap<string, unknown>): SizedVm {
 
 /** Throws InvalidSpec, before anything is made for the sandbox. */
 function sizedFor(spec: SandboxSpec, ports: VmBackendPorts): SizedVm {
-  const { defaultShape: defaults, mostSize: most, memoryStep: stepBytes, vmmBytes, cgroups } = ports;
-  return sizeOf(spec, { defaults, most, stepBytes, vmmBytes }, cgroups.memoryLimit(spec.cgroupParent));
+  const {
+    defaultShape: defaults,
+    mostSize: most,
+    memoryStep: stepBytes,
+    headroom,
+    vmmBytes,
+    cgroups,
+  } = ports;
+  const rules = { defaults, most, stepBytes, headroom, vmmBytes };
+  return sizeOf(spec, rules, cgroups.memoryLimit(spec.cgroupParent));
 }

@@ -94,6 +94,12 @@ export const CONFIG_SCHEMA = {
       "Guest memory comes in multiples of this, so that pods of about one size share templates. A power of two is best.",
       MEBIBYTE,
     ),
+    headroom: count(
+      1,
+      64,
+      1,
+      "How many times its limits a pod's VM holds, in memory and processors, so that they can be raised while it runs ([sizing.md](sizing.md#limits-that-change)).",
+    ),
     translated_code: size(
       "96M",
       "Under emulation only: what a VM's translated code may take of the host's memory. When that is full, it is thrown away and translated again. It is part of what a RuntimeClass's overhead has to cover.",

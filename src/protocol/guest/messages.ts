@@ -92,6 +92,8 @@ export const sandboxSetup = object({
   network: optional(guestNetwork),
   /** Sysctls of the pod by name, set in its namespaces once its links are there. */
   sysctls: record(string),
+  /** Files of the cgroup that all containers are in, as `sandbox.limit` writes them. Absent: the host is older. */
+  limits: optional(record(string)),
 });
 export type SandboxSetup = ReturnType<typeof sandboxSetup>;
 

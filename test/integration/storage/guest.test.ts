@@ -131,6 +131,7 @@ describe.skipIf(!isRoot).each(["share", "image"] as const)("a container's root i
       userNamespace: undefined,
       network: undefined,
       sysctls: {},
+      limits: undefined,
     });
     await guest.mountShare();
     const checks = await runChecks();

@@ -248,6 +248,7 @@ export class MemoryHost {
       defaultShape: { vcpus: 1, memoryBytes: 2 ** 28, nics: 1 },
       mostSize: { vcpus: 8, memoryBytes: 2 ** 34 },
       memoryStep: 2 ** 25,
+      headroom: 1,
       // an agent that has answered a request of a session answers it no more
       session: `test-${++this.sessions}`,
       text: nodeText,

@@ -91,4 +91,5 @@ const TEMPLATE_SETUP: Omit<SandboxSetup, "now"> = {
   userNamespace: undefined,
   network: undefined,
   sysctls: {},
+  limits: undefined,
 };

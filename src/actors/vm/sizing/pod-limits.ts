@@ -20,6 +20,11 @@ export function guestLimits({ containers: { cpu, memoryBytes } }: PodLimits): Re
   };
 }
 
+/** What the pod's cgroup in the guest has from the start on. Its processors are limited on the host. */
+export function firstLimits({ memoryBytes }: Promised): Record<string, string> {
+  return memoryBytes === undefined ? {} : { "memory.max": String(memoryBytes) };
+}
+
 /** Of the VMM's group on the host: what the containers may have, and the overhead. */
 export function hostCpuLimit({ containers, overhead }: PodLimits): CpuLimit | undefined {
   const { cpu } = containers;

@@ -31,6 +31,8 @@ export interface SizingRules {
   readonly most: VmSize;
   /** Memory comes in multiples of this, so that pods of about one size share templates. */
   readonly stepBytes: number;
+  /** How many times a pod's limits its VM holds, so that the limits can be raised while it runs; 1 = as much as they are now. */
+  readonly headroom: number;
   /** What the VMM takes beside its guest's memory, at most. */
   readonly vmmBytes: (vcpus: number) => number;
 }
@@ -49,15 +51,22 @@ type SizedSpec = Pick<SandboxSpec, "id" | "vcpus" | "memoryBytes" | "overheadByt
  */
 export function sizeOf(spec: SizedSpec, rules: SizingRules, groupBytes: number | undefined): SizedVm {
   const warnings: string[] = [];
-  const vcpus = processors(spec, rules, warnings);
-  const asked = annotated(spec, MEMORY_ANNOTATION, rules.most.memoryBytes, sizeValue);
   const promised = spec.memoryBytes ?? 0;
-  if (promised > 0 && asked !== undefined) warnings.push(unused(MEMORY_ANNOTATION, "memory"));
+  const vcpus = processors(spec, rules, groupBytes, warnings);
+  const asked = annotated(spec, MEMORY_ANNOTATION, rules.most.memoryBytes, sizeValue);
   const wanted = promised > 0 ? neededFor(promised) : (asked ?? rules.defaults.memoryBytes);
   const bound = boundOf(rules, groupBytes, vcpus);
   if (bound < LEAST_BYTES) throw tooSmall(spec, rules, groupBytes, vcpus);
-  const memoryBytes = Math.max(LEAST_BYTES, fitted(wanted, bound, rules.stepBytes));
-  if (memoryBytes < wanted) warnings.push(lessThanWanted(spec, { vcpus, memoryBytes }, rules, groupBytes));
+  const least = Math.max(LEAST_BYTES, fitted(wanted, bound, rules.stepBytes));
+  if (least < wanted) warnings.push(lessThanWanted(spec, { vcpus, memoryBytes: least }, rules, groupBytes));
+  if (promised > 0 && asked !== undefined && asked < wanted)
+    warnings.push(unused(MEMORY_ANNOTATION, "memory"));
+  const ceiling = promised === 0 ? wanted : (asked ?? neededFor(promised * rules.headroom));
+  if (ceiling <= least) return { size: { vcpus, memoryBytes: least }, warnings };
+  const highest = ceilingOf(rules, groupBytes, promised, vcpus);
+  const memoryBytes = Math.max(least, fitted(ceiling, highest, rules.stepBytes));
+  if (asked !== undefined && asked > memoryBytes)
+    warnings.push(lowerCeiling(asked, memoryBytes, groupBytes ?? 0));
   return { size: { vcpus, memoryBytes }, warnings };
 }
 
@@ -88,23 +97,51 @@ export function beyondTheVm(
   return `the limit is ${mebibytes(limit)} of memory, and containers can use ${wholeMebibytes(room)} of the pod's VM`;
 }
 
-function processors({ id, vcpus, annotations }: SizedSpec, rules: SizingRules, warnings: string[]): number {
+/** Few numbers: what is above the pod's limit is held back by the CPU quota of its control group. */
+function processors(
+  { id, vcpus, memoryBytes = 0, annotations }: SizedSpec,
+  rules: SizingRules,
+  groupBytes: number | undefined,
+  warnings: string[],
+): number {
   const most = rules.most.vcpus;
   const asked = annotated({ id, annotations }, VCPUS_ANNOTATION, most, wholeValue);
   if (vcpus === undefined) return asked ?? rules.defaults.vcpus;
-  if (asked !== undefined) warnings.push(unused(VCPUS_ANNOTATION, "CPU"));
   if (vcpus > most)
     warnings.push(
       `the pod's CPU limit is ${vcpus} processors and its VM has ${most}, the most on this node (vmm.vcpus_limit)`,
     );
-  // few sizes: what is above the pod's limit is held back by the CPU quota of its control group
-  return Math.min(most, 2 ** Math.ceil(Math.log2(vcpus)));
+  const least = Math.min(most, powerOfTwo(vcpus));
+  if (asked !== undefined && asked < vcpus) warnings.push(unused(VCPUS_ANNOTATION, "CPU"));
+  let ceiling = Math.min(most, powerOfTwo(asked ?? vcpus * rules.headroom));
+  // what the VMM takes for them must not be taken of the pod's memory
+  while (ceiling > least && boundOf(rules, groupBytes, ceiling) < neededFor(memoryBytes)) ceiling /= 2;
+  return Math.max(least, ceiling);
+}
+
+function powerOfTwo(vcpus: number): number {
+  return 2 ** Math.ceil(Math.log2(vcpus));
 }
 
 /** The most memory that a guest may have. */
 function boundOf(rules: SizingRules, groupBytes: number | undefined, vcpus: number): number {
   const { memoryBytes: most } = rules.most;
   return groupBytes === undefined ? most : Math.min(most, groupBytes - rules.vmmBytes(vcpus));
+}
+
+/**
+ * The most memory that a guest may have of which its containers may use so much. The rest goes back to the host whenever it is
+ * free, but for what the kernel has of it for its own tables.
+ */
+function ceilingOf(
+  rules: SizingRules,
+  groupBytes: number | undefined,
+  promised: number,
+  vcpus: number,
+): number {
+  const { memoryBytes: most } = rules.most;
+  if (groupBytes === undefined) return most;
+  return Math.min(most, PAGE_TABLE_SHARE * (groupBytes - rules.vmmBytes(vcpus) - promised - GUEST_BYTES));
 }
 
 /** A multiple of the step that has room for `wanted`, of a smaller step where that does not fit, at most the bound. */
@@ -135,6 +172,10 @@ function lessThanWanted(
       ? `; set overhead.podFixed.memory of its RuntimeClass to ${mebibytes(overheadFor(promised, vcpus, rules))}, it is ${mebibytes(overheadBytes)}`
       : "";
   return `the pod's control group has ${mebibytes(groupBytes)}, of which the VMM takes ${vmm} and the guest gets ${mebibytes(memoryBytes)}: ${holds}${remedy}`;
+}
+
+function lowerCeiling(asked: number, memoryBytes: number, groupBytes: number): string {
+  return `${MEMORY_ANNOTATION} asks for ${mebibytes(asked)}, and the VM has ${mebibytes(memoryBytes)}: the pod's control group has ${mebibytes(groupBytes)}, and each GiB more takes 16Mi of its overhead`;
 }
 
 /** The overhead with which a pod of these limits has all of them. */

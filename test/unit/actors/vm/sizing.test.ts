@@ -19,6 +19,7 @@ const NODE: SizingRules = {
   defaults: { vcpus: 1, memoryBytes: 256 * MEBIBYTE },
   most: { vcpus: 6, memoryBytes: 16 * GIBIBYTE },
   stepBytes: 32 * MEBIBYTE,
+  headroom: 1,
   vmmBytes: () => VMM,
 };
 
@@ -29,8 +30,8 @@ interface Pod {
   readonly annotations?: Record<string, string>;
 }
 
-function sized(pod: Pod = {}, group?: number) {
-  return sizeOf({ id: "pod", annotations: {}, ...pod }, NODE, group);
+function sized(pod: Pod = {}, group?: number, node = NODE) {
+  return sizeOf({ id: "pod", annotations: {}, ...pod }, node, group);
 }
 
 /** A pod as kubelet makes it: its group has the limit and the overhead. */
@@ -54,10 +55,28 @@ describe("the processors of a pod's VM", () => {
     });
   });
 
-  it("are the limit's where there is an annotation as well, which is told", () => {
-    const { size, warnings } = sized({ vcpus: 2, annotations: { "io.blazar.vcpus": "4" } });
-    expect(size.vcpus).toBe(2);
+  it("are the limit's where the annotation says less, which is told", () => {
+    const { size, warnings } = sized({ vcpus: 4, annotations: { "io.blazar.vcpus": "2" } });
+    expect(size.vcpus).toBe(4);
     expect(warnings).toEqual([expect.stringContaining("io.blazar.vcpus is not used")]);
+  });
+
+  it("are more than the limit where the annotation or the node says so, for a limit that is raised later", () => {
+    const annotations = { "io.blazar.vcpus": "4" };
+    expect(sized({ vcpus: 2, annotations })).toEqual({
+      size: { vcpus: 4, memoryBytes: NODE.defaults.memoryBytes },
+      warnings: [],
+    });
+    expect(sized({ vcpus: 1 }, undefined, { ...NODE, headroom: 3 }).size.vcpus).toBe(4);
+    expect(sized({ vcpus: 4 }, undefined, { ...NODE, headroom: 3 }).size.vcpus).toBe(6);
+  });
+
+  it("are not more than the limit where the VMM's part of the pod's group would not do", () => {
+    const node = { ...NODE, headroom: 4, vmmBytes: (vcpus: number) => VMM + vcpus * 16 * MEBIBYTE };
+    const limit = 256 * MEBIBYTE;
+    const of = (overhead: number) =>
+      sized({ vcpus: 1, memoryBytes: limit }, limit + overhead * MEBIBYTE, node).size.vcpus;
+    expect([288, 304, 336].map(of)).toEqual([1, 2, 4]);
   });
 
   it.each(["0", "-1", "two", "1.5", "", "7"])("cannot be %j", (text) => {
@@ -92,11 +111,30 @@ describe("the memory of a pod's VM", () => {
     expect(() => sized({ annotations: { "io.blazar.memory": text } })).toThrow(/io\.blazar\.memory.*"/);
   });
 
-  it("is the limit's where there is an annotation as well, which is told", () => {
-    const annotations = { "io.blazar.memory": "4Gi" };
+  it("is the limit's where the annotation says less, which is told", () => {
+    const annotations = { "io.blazar.memory": "256Mi" };
     const { size, warnings } = sized({ memoryBytes: 256 * MEBIBYTE, annotations });
-    expect(size.memoryBytes).toBeLessThan(512 * MEBIBYTE);
+    expect(roomFor(size.memoryBytes)).toBeGreaterThanOrEqual(256 * MEBIBYTE);
     expect(warnings).toEqual([expect.stringContaining("io.blazar.memory is not used")]);
+  });
+
+  it("is more than the limit where the annotation or the node says so, as far as the pod's group holds its tables", () => {
+    const limit = 256 * MEBIBYTE;
+    const annotations = { "io.blazar.memory": "1Gi" };
+    expect(sized({ memoryBytes: limit, annotations }, limit + OVERHEAD)).toMatchObject({
+      size: { memoryBytes: GIBIBYTE },
+      warnings: [],
+    });
+    const { size, warnings } = sized({ memoryBytes: limit, annotations }, limit + OVERHEAD - 16 * MEBIBYTE);
+    expect(size.memoryBytes).toBe(512 * MEBIBYTE);
+    expect(warnings).toEqual([
+      "io.blazar.memory asks for 1024Mi, and the VM has 512Mi: the pod's control group has 528Mi, and each GiB more takes 16Mi of its overhead",
+    ]);
+    const twice = { ...NODE, headroom: 2 };
+    expect(roomFor(sized({ memoryBytes: limit }, undefined, twice).size.memoryBytes)).toBeGreaterThanOrEqual(
+      2 * limit,
+    );
+    expect(sized({}, undefined, twice).size).toEqual(NODE.defaults);
   });
 
   it("is the same for pods of about the same limit", () => {
