@@ -53,6 +53,14 @@ export class PodCgroup {
     return Number(await readFile(join(this.memory, file), "utf8"));
   }
 
+  /** Bytes in use now, but for the host's cache of files. */
+  async held(): Promise<number> {
+    const text = await readFile(join(this.memory, "memory.stat"), "utf8");
+    const fields = this.version === 2 ? ["anon", "shmem"] : ["total_rss", "total_shmem"];
+    const bytes = (field: string) => Number(new RegExp(`^${field} (\\d+)$`, "m").exec(text)?.[1]);
+    return fields.reduce((sum, field) => sum + bytes(field), 0);
+  }
+
   /** Removes it, in every hierarchy that has it. The pod is gone by then. */
   async remove(): Promise<void> {
     const hierarchies = this.version === 2 ? [ROOT] : (await readdir(ROOT)).map((each) => join(ROOT, each));

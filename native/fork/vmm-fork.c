@@ -159,6 +159,7 @@ __attribute__((visibility("default"))) int seccomp_load(const void *context) {
 __attribute__((constructor)) static void begin(int count, char **arguments) {
   for (int index = 1; index + 1 < count; index++)
     if (strcmp(arguments[index], "-name") == 0) shown_name = arguments[index + 1];
+  if (getenv("BLAZAR_LAST_PROGRAM") != NULL) programs_forbid();
   const char *number = getenv("BLAZAR_FORK_FD");
   if (number == NULL) return;
   control = (int)strtol(number, NULL, 10);

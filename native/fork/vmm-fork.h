@@ -33,6 +33,9 @@ extern struct sock_fprog walls[MAX_WALLS];
 /* The value of -name in the command line, or NULL. (vmm-fork.c) */
 extern char *shown_name;
 
+/* This process never becomes another program; ends it if that cannot be had. (programs.c) */
+void programs_forbid(void);
+
 /* Handles STOP_SIGNAL from now on. Returns whether that worked. (threads.c) */
 bool threads_begin(void);
 /*

@@ -56,14 +56,14 @@ describe("memory that was used and is free", () => {
       const pod = await podFrom(source);
       // dd(1) has a whole block in memory
       const use = `dd if=/dev/zero of=/dev/null bs=${TOUCHED} count=1 2>&1 | grep -c in; echo used; read line`;
-      const before = await group.usage();
+      const before = await group.held();
       const container = await node.startContainer(pod, use, { stdin: true });
       await node.waitForLog(container, "used");
       expect((await node.readLog(container)).map(({ text }) => text)).toEqual(["1", "used"]);
-      const used = await group.usage();
+      const used = await group.held();
       expect(used - before).toBeGreaterThan(0.9 * TOUCHED);
       const back = await until("the memory to come back", async () => {
-        const now = await group.usage();
+        const now = await group.held();
         return used - now > 0.9 * TOUCHED ? used - now : undefined;
       });
       expect(back).toBeGreaterThan(0.9 * TOUCHED);
@@ -113,10 +113,10 @@ describe("a VM that is larger than its pod's limits", () => {
     await updateLimits(node, pod, { memory_limit_in_bytes: RAISED });
     const hold = `dd if=/dev/zero of=/big bs=1M count=300 2>/dev/null; ${fill(0.9 * RAISED)}; cat /big > /dev/null; echo done; exec sleep 1000`;
     await node.waitForLog(await start(pod, hold, RAISED), "done");
-    const used = await group.usage();
+    const used = await group.held();
     await updateLimits(node, pod, { memory_limit_in_bytes: LIMIT });
     const target = used - 0.9 * (RAISED - LIMIT);
-    await until("the memory to come back", async () => (await group.usage()) < target || undefined);
+    await until("the memory to come back", async () => (await group.held()) < target || undefined);
     // kubelet lowers it when it is no more in use
     await group.limit(LIMIT + OVERHEAD);
     expect(await group.kills()).toBe(0);

@@ -44,6 +44,13 @@ export function versionOutput(binary: string): Promise<string> {
   });
 }
 
+/** Whether the program takes these arguments, by which it does nothing, and ends well. */
+export function runs(binary: string, args: readonly string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    execFile(binary, args, { timeout: VERSION_MS }, (error) => resolve(error === null));
+  });
+}
+
 async function isProgram(path: string): Promise<boolean> {
   return access(path, constants.X_OK)
     .then(() => stat(path))

@@ -2,7 +2,7 @@
  * The QEMU of this host: which one it is and whether it will do.
  */
 import { type BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
-import { locateBinary, versionOutput } from "../common/binary.ts";
+import { locateBinary, runs, versionOutput } from "../common/binary.ts";
 
 /** The oldest QEMU that the command line is known to work with. */
 const LEAST_MAJOR = 7;
@@ -28,6 +28,21 @@ export async function qemuVersion(binary: string): Promise<string> {
     throw failed(binary, `it is ${version[0]}, at least ${LEAST_MAJOR}.0 is needed`);
   }
   return version[0].replace("version ", "");
+}
+
+/**
+ * The QEMU for VMs with KVM: Debian's package has one beside the other that has the microvm machine alone and no emulation. It
+ * starts in a seventh of the other's time (docs/performance-notes.md).
+ */
+export async function qemuForKvm(binary: string, version: string): Promise<string> {
+  const smaller = `${binary}-microvm`;
+  const found = await qemuVersion(smaller).catch(() => undefined);
+  return found === version ? smaller : binary;
+}
+
+/** Whether it was built with a filter of system calls (`-sandbox`). */
+export function hasOwnFilter(binary: string): Promise<boolean> {
+  return runs(binary, ["-sandbox", "on", "--version"]);
 }
 
 /** `rom=off` came with 8.2; without it a private read-only mapping cannot be a guest's memory. */

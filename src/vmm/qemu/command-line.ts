@@ -60,6 +60,8 @@ export interface CommandLineInput {
   readonly initramfs: string;
   /** The host's kernel moves the frames of the NICs (vhost-net); its descriptors are there. Default: QEMU does. */
   readonly vhostNet?: boolean | undefined;
+  /** QEMU was built with a filter of system calls. */
+  readonly hasOwnFilter: boolean;
 }
 
 /** The program and its arguments. */
@@ -73,7 +75,7 @@ export function commandLine(input: CommandLineInput): string[] {
     ...(input.disk === undefined ? [] : diskArguments(input.disk)),
     ...slots(),
     ...incoming(input.memory),
-    ...["-sandbox", SECCOMP],
+    ...(input.hasOwnFilter ? ["-sandbox", SECCOMP] : []),
   ];
 }
 

@@ -23,7 +23,7 @@ import { bootOnce } from "../common/kvm/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
 import { type Accelerator, KVM } from "./accelerator.ts";
 import { type Adopter, adoptVm } from "./adopt.ts";
-import { locateQemu, qemuVersion } from "./binary.ts";
+import { hasOwnFilter, locateQemu, qemuForKvm, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
 import { compileFilters } from "./system-calls.ts";
 import { emulation } from "./tcg/emulation.ts";
@@ -68,7 +68,10 @@ export interface QemuDriverOptions {
   readonly users: { readonly firstUid: number; readonly count: number };
   /** Under emulation: what a VM's translated code may take. */
   readonly translatedCodeBytes: number;
-  /** What makes a VMM forkable (native/fork), to be preloaded, also for clones; undefined = clones are never forks. */
+  /**
+   * What makes a VMM forkable (native/fork), to be preloaded, also for clones and where QEMU has no filter of its own; undefined =
+   * clones are never forks.
+   */
   readonly forkLibrary?: string | undefined;
   /** False = clones are never forks. */
   readonly forks?: boolean;
@@ -163,7 +166,7 @@ export class QemuDriver implements VmmDriver {
     await checkGuestImages([kernel, initramfs]);
     const withKvm: Launcher = {
       ...this.adopter,
-      binary,
+      ...(await this.programForKvm(binary, version)),
       version,
       accelerator: KVM,
       kernel,
@@ -173,9 +176,25 @@ export class QemuDriver implements VmmDriver {
     };
     const search = this.searchFor(withKvm);
     const acceleration = await search.choose();
-    logger.info({ binary, version, acceleration }, "QEMU is ready");
-    const accelerator = acceleration === "kvm" ? KVM : await this.emulated();
-    return this.use({ ...withKvm, accelerator }, search);
+    const launcher =
+      acceleration === "kvm"
+        ? withKvm
+        : { ...withKvm, binary, filterLibrary: undefined, accelerator: await this.emulated() };
+    logger.info({ binary: launcher.binary, version, acceleration }, "QEMU is ready");
+    return this.use(launcher, search);
+  }
+
+  /** Another QEMU than for emulated guests, where there is one, and what it lacks can be had. */
+  private async programForKvm(
+    binary: string,
+    version: string,
+  ): Promise<Pick<Launcher, "binary" | "filterLibrary">> {
+    const smaller = await qemuForKvm(binary, version);
+    if (await hasOwnFilter(smaller)) return { binary: smaller, filterLibrary: undefined };
+    const { forkLibrary } = this.options;
+    return forkLibrary === undefined
+      ? { binary, filterLibrary: undefined }
+      : { binary: smaller, filterLibrary: forkLibrary };
   }
 
   /** VMs are made so from now on. */

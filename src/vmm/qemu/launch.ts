@@ -24,6 +24,8 @@ const LIMITS = { mostVcpus: 240 };
 /** What all launches of a driver have in common. */
 export interface Launcher extends Omit<LaunchSettings, "exitMs"> {
   readonly binary: string;
+  /** Preloaded where QEMU has no filter of its own: it then never becomes another program. Undefined = it has one. */
+  readonly filterLibrary: string | undefined;
   /** QEMU's, as `7.2.22`. */
   readonly version: string;
   readonly accelerator: Accelerator;

@@ -81,7 +81,13 @@ export function preload(library: string): Extra {
   return { env: [`LD_PRELOAD=${descriptorPath(LIBRARY)}`], files: [file] };
 }
 
-export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk"> {
+/** The same library in the place of QEMU's own filter, beside what a VMM has of it already. */
+function filteredBy(library: string, extra: Extra = preload(library)): Extra {
+  return { ...extra, env: [...extra.env, "BLAZAR_LAST_PROGRAM=1"] };
+}
+
+export interface ProcessInput extends Omit<CommandLineInput, "memory" | "disk" | "hasOwnFilter"> {
+  readonly filterLibrary: string | undefined;
   readonly paths: VmPaths;
   /** Default: its own. */
   readonly source?: MemorySource;
@@ -93,7 +99,8 @@ const OWN: MemorySource = { kind: "own" };
 
 /** What the keeper shall start. */
 export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn {
-  const { spec, paths, accelerator, extra } = input;
+  const { spec, paths, accelerator, filterLibrary } = input;
+  const extra = filterLibrary === undefined ? input.extra : filteredBy(filterLibrary, input.extra);
   const confined = isConfined(spec);
   const vhostNet = usesVhostNet(accelerator, facts);
   const images = confined
@@ -107,6 +114,7 @@ export function vmmProcess(input: ProcessInput, facts: HostFacts): ProcessSpawn 
       memory: guestMemory(input.source),
       disk: disk(input.source),
       vhostNet,
+      hasOwnFilter: filterLibrary === undefined,
     }),
     env: ["LC_ALL=C", ...(extra?.env ?? [])],
     cwd: "/",

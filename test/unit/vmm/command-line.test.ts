@@ -7,7 +7,7 @@ import { checkSpec } from "../../../src/vmm/common/spec.ts";
 import { KVM } from "../../../src/vmm/qemu/accelerator.ts";
 import { type CommandLineInput, commandLine, kernelArguments } from "../../../src/vmm/qemu/command-line.ts";
 import { vmPaths } from "../../../src/vmm/qemu/paths.ts";
-import { type ProcessInput, vmmProcess } from "../../../src/vmm/qemu/process.ts";
+import { type ProcessInput, preload, vmmProcess } from "../../../src/vmm/qemu/process.ts";
 import { emulation } from "../../../src/vmm/qemu/tcg/emulation.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -42,6 +42,8 @@ function input(
     source: { kind: "own" },
     kernel: "/cache/vmlinux",
     initramfs: "/cache/initramfs",
+    hasOwnFilter: true,
+    filterLibrary: undefined,
     calls: { kvm: "for kvm", tcg: "for tcg", original: "for an original" },
     ...more,
   };
@@ -60,6 +62,24 @@ describe("the command line", () => {
       "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     );
     for (const flag of ["-nodefaults", "-no-user-config"]) expect(argv).toContain(flag);
+  });
+
+  it("has a library in the place of QEMU's filter where QEMU was built without one", () => {
+    const process = vmmProcess({ ...input(), filterLibrary: "/cache/fork.so" }, FACTS);
+    expect(process.argv).not.toContain("-sandbox");
+    expect(process.env).toEqual(["LC_ALL=C", "LD_PRELOAD=/proc/self/fd/9", "BLAZAR_LAST_PROGRAM=1"]);
+    expect(process.files).toContainEqual({
+      fd: 9,
+      path: "/cache/fork.so",
+      flags: constants.O_RDONLY,
+      mode: 0,
+    });
+    // a clone has it preloaded already
+    const clone = vmmProcess(
+      { ...input(), filterLibrary: "/cache/fork.so", extra: preload("/cache/fork.so") },
+      FACTS,
+    );
+    expect(clone.env).toEqual(process.env);
   });
 
   it("serves no files", () => {

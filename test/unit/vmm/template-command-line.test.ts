@@ -22,6 +22,7 @@ const INPUT: ProcessInput = {
   accelerator: emulation(2_600_000, 2 ** 27),
   kernel: "/cache/vmlinux",
   initramfs: "/cache/initramfs",
+  filterLibrary: undefined,
   calls: { kvm: "a", tcg: "b", original: "c" },
 };
 const SAVED: MemorySource = { kind: "saved", memory: "/t/memory" };
@@ -40,7 +41,7 @@ const READ_ONLY: MemorySource = {
 
 /** Each option with its value, those that two machines must agree on. */
 function devices(memory: GuestMemory): string[] {
-  const argv = commandLine({ ...INPUT, memory });
+  const argv = commandLine({ ...INPUT, memory, hasOwnFilter: true });
   return argv.flatMap((arg, at) =>
     ["-M", "-m", "-smp", "-cpu", "-accel", "-device", "-serial"].includes(arg)
       ? [`${arg} ${argv[at + 1]}`]

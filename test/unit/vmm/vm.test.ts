@@ -49,6 +49,7 @@ async function launch(parent: VmmParent = keeper.connect(), source?: MemorySourc
     keeper: parent,
     vmm: "QEMU",
     binary: "/usr/bin/qemu",
+    filterLibrary: undefined,
     version: "9.0.0",
     accelerator: emulation(undefined, 2 ** 27),
     kernel: "/k",

@@ -49,7 +49,7 @@ export async function identifyTemplate(
 }
 
 /** The whole command line, without what differs from VM to VM. */
-function devices({ accelerator, facts }: Launcher, shape: VmShape, hasDisk: boolean): string {
+function devices({ accelerator, facts, filterLibrary }: Launcher, shape: VmShape, hasDisk: boolean): string {
   const args = commandLine({
     binary: "qemu",
     spec: {
@@ -66,6 +66,7 @@ function devices({ accelerator, facts }: Launcher, shape: VmShape, hasDisk: bool
     disk: hasDisk ? { id: TEMPLATE_DISK, readonly: false } : undefined,
     kernel: "kernel",
     initramfs: "initramfs",
+    hasOwnFilter: filterLibrary === undefined,
   });
   return args.slice(1).join(" ");
 }
