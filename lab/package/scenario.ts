@@ -126,6 +126,7 @@ function prepare({ crictl, deb, image }: Material): string {
   install -m 755 ${quoted(crictl)} /usr/local/bin/crictl
   # there is no network to try again, and no disk to wait for
   echo 'Acquire::Retries "0";' > /etc/apt/apt.conf.d/no-network
+  echo 'nameserver 127.0.0.1' > /etc/resolv.conf
   echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/no-disk
   # in an emulated host a call takes its time
   printf 'runtime-endpoint: unix:///run/containerd/containerd.sock\\ntimeout: 600\\n' > /etc/crictl.yaml

@@ -11,7 +11,7 @@ const CLONES = 30;
 /** Pods that exist at the same time; the machine that tests run on has 24 GB. */
 const AT_ONCE = 10;
 /** How far a clock may be off, and how well that has to be known. */
-const CLOCK_MS = 10;
+const CLOCK_MS = patient(10);
 const QUESTIONS = 20;
 
 let node: TestNode;
