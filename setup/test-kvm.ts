@@ -40,7 +40,7 @@ await command(async () => {
   // the tests ask for it by name, and fail where it does not work
   process.env["BLAZAR_TEST_ACCELERATION"] = "kvm";
   process.env["BLAZAR_TEST_PATIENCE"] = PATIENCE;
-  const vitest = [process.execPath, nodeBin("vitest"), "run"];
+  const vitest = [process.execPath, nodeBin("vitest"), "run", "--reporter=verbose"];
   const request = readHostRequest({}, [...vitest, ...(args.length === 0 ? FILES : args)]);
   return runInHost(request, await hostParts(artifacts(), request.kind, streamProgress()));
 });
