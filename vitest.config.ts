@@ -11,6 +11,7 @@
 import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { patient } from "./lab/host/patience.ts";
 import { versionDefine } from "./setup/lib/version.ts";
 
 const SECOND = 1000;
@@ -68,7 +69,8 @@ function project(name: string, place: number, testTimeout: number) {
 }
 
 /** On real VMs. @param workers files at a time */
-function heavyProject(name: string, place: number, timeout: number, workers = 1) {
+function heavyProject(name: string, place: number, usual: number, workers = 1) {
+  const timeout = patient(usual);
   return { ...project(name, place, timeout), hookTimeout: timeout, maxWorkers: workers };
 }
 

@@ -34,6 +34,7 @@ import {
 } from "../../src/rpc/generated/runtime/v1/cri.ts";
 import { callUnary, type UnaryMethod } from "../../src/rpc/grpc/unary.ts";
 import { fromStatus, isServiceError } from "../../src/rpc/status.ts";
+import { patient } from "../host/patience.ts";
 import { ForwardedPort } from "./port-forward.ts";
 import { type Dial, openRemoteProcess, type RemoteProcess, type RemoteStreams } from "./streaming.ts";
 
@@ -67,7 +68,7 @@ export class CriClient {
 
   /** @param socket containerd's gRPC socket, an absolute path; it is connected to at the first call */
   constructor(socket: string, options: CriClientOptions = {}) {
-    this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.timeoutMs = options.timeoutMs ?? patient(DEFAULT_TIMEOUT_MS);
     this.dial = options.dial;
     this.client = new Client(`unix:${socket}`, credentials.createInsecure(), {
       "grpc.enable_channelz": 0,

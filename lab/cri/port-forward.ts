@@ -7,6 +7,7 @@
 import { once } from "node:events";
 import WebSocket from "ws";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
+import { patient } from "../host/patience.ts";
 import type { Dial } from "./streaming.ts";
 
 const SUBPROTOCOL = "v4.channel.k8s.io";
@@ -37,7 +38,7 @@ export class ForwardedPort {
     const address = `${url.replace(/^http/, "ws")}?port=${port}`;
     const socket = new WebSocket(address, [SUBPROTOCOL], {
       perMessageDeflate: false,
-      handshakeTimeout: TIMEOUT_MS,
+      handshakeTimeout: patient(TIMEOUT_MS),
       ...(dial === undefined ? {} : { createConnection: dial as never }),
     });
     const forwarded = new ForwardedPort(socket);
@@ -55,7 +56,7 @@ export class ForwardedPort {
 
   /** What has come, as soon as it ends with a line's end; or `failed: …`, or `closed`. */
   async line(): Promise<string> {
-    const deadline = performance.now() + TIMEOUT_MS;
+    const deadline = performance.now() + patient(TIMEOUT_MS);
     for (;;) {
       const [data, failure] = this.received.map((each) => each.subarray(PORT_BYTES).toString());
       if (data?.endsWith("\n") === true) return data.trimEnd();

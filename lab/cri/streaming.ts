@@ -11,6 +11,7 @@ import WebSocket from "ws";
 import * as z from "zod/mini";
 import { type BlazarError, blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { onAbort } from "../../src/lib/async.ts";
+import { patient } from "../host/patience.ts";
 
 const SUBPROTOCOL = "v4.channel.k8s.io";
 const STDIN = 0;
@@ -57,7 +58,7 @@ export async function openRemoteProcess(
 ): Promise<RemoteProcess> {
   const socket = new WebSocket(url.replace(/^http/, "ws"), [SUBPROTOCOL], {
     perMessageDeflate: false,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: patient(HANDSHAKE_TIMEOUT_MS),
     ...(dial === undefined ? {} : { createConnection: dial as never }),
   });
   // listening starts before the handshake ends, or the first output could be missed

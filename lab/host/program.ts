@@ -9,6 +9,7 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { onAbort } from "../../src/lib/async.ts";
+import { patient } from "./patience.ts";
 
 const execute = promisify(execFile);
 const TIMEOUT_MS = 60_000;
@@ -17,7 +18,7 @@ const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
 /** Returns the program's standard output. Throws HostResource with what it wrote to standard error. */
 export async function runProgram(program: string, args: readonly string[]): Promise<string> {
   try {
-    const options = { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES };
+    const options = { timeout: patient(TIMEOUT_MS), maxBuffer: MAX_OUTPUT_BYTES };
     const { stdout } = await execute(program, [...args], options);
     return stdout;
   } catch (cause) {

@@ -3,6 +3,7 @@
  */
 import { blazarError } from "../../src/contracts/errors.ts";
 import { pause } from "../../src/lib/async.ts";
+import { patient } from "./patience.ts";
 
 /** How long to ask, and how often. */
 export interface Patience {
@@ -24,7 +25,8 @@ export async function until<T>(
   ask: () => Promise<T | undefined>,
   patience: Partial<Patience> = {},
 ): Promise<T> {
-  const { timeoutMs, pollMs, signal } = { ...DEFAULT, ...patience };
+  const { pollMs, signal, ...given } = { ...DEFAULT, ...patience };
+  const timeoutMs = patient(given.timeoutMs);
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     signal?.throwIfAborted();

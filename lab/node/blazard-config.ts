@@ -2,11 +2,10 @@
  * The configuration of a private node's blazard, as TOML: everything in the node's directory, and a verbose log.
  */
 import { join } from "node:path";
+import { patientDeadlines } from "../host/patience.ts";
 
 /** Keys of blazard's configuration, by section. */
 export type NodeConfig = Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>>;
-
-const PATIENT_PROBE_MS = 300_000;
 
 /** Where a node has its files. */
 export interface NodePlaces {
@@ -29,16 +28,15 @@ export function blazardConfig(places: NodePlaces, given: NodeConfig): string {
     // building a template behind the first pod would slow down what is shown
     template: { enabled: false, directory: join(places.directory, "templates") },
     ...expectedAcceleration(),
+    deadlines: patientDeadlines(),
   };
   return toml({ ...given, ...merged(own, given) });
 }
 
-/** The tests' own wish (test/README.md): a node that cannot have it does not start. An emulated host takes its time to tell. */
+/** The tests' own wish (test/README.md): a node that cannot have it does not start. */
 function expectedAcceleration(): NodeConfig {
   const acceleration = process.env["BLAZAR_TEST_ACCELERATION"];
-  return acceleration === undefined
-    ? {}
-    : { vmm: { acceleration }, deadlines: { kvmProbe: PATIENT_PROBE_MS } };
+  return acceleration === undefined ? {} : { vmm: { acceleration } };
 }
 
 function merged(own: NodeConfig, given: NodeConfig): NodeConfig {

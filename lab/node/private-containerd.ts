@@ -9,6 +9,7 @@ import { delimiter, join } from "node:path";
 import { CriClient } from "../cri/client.ts";
 import type { Dial } from "../cri/streaming.ts";
 import { answersAt, Daemon } from "../host/daemon.ts";
+import { patient } from "../host/patience.ts";
 import { runProgram } from "../host/program.ts";
 import { until } from "../host/until.ts";
 import { type ImageSpec, writeImage } from "../images/image-builder.ts";
@@ -152,8 +153,8 @@ function launch(
     env: { ...process.env, PATH: path, TMPDIR: directory, ...tracing(options.collector) },
     logFile,
     ready: async () => (await answersAt(socket)) && (await serves(cri)),
-    readyTimeoutMs: READY_TIMEOUT_MS,
-    stopTimeoutMs: STOP_TIMEOUT_MS,
+    readyTimeoutMs: patient(READY_TIMEOUT_MS),
+    stopTimeoutMs: patient(STOP_TIMEOUT_MS),
   });
 }
 

@@ -13,6 +13,7 @@ import type { CriClient } from "../cri/client.ts";
 import type { Dial } from "../cri/streaming.ts";
 import { answersAt, Daemon, drainBlazard } from "../host/daemon.ts";
 import { mountMemory, mountsBelow, unmountBelow } from "../host/mounts.ts";
+import { patient } from "../host/patience.ts";
 import { killProcessesOf, processesOf } from "../host/processes.ts";
 import { blazardConfig, type NodeConfig } from "./blazard-config.ts";
 import { readMetrics } from "./metrics.ts";
@@ -161,7 +162,7 @@ export class PrivateNode {
       await step()?.catch((error: unknown) => failures.push(error));
     };
     // blazard first: containerd then hears how its pods ended, and can still ask blazard while it cleans up
-    await attempt(() => drainBlazard(this.inspectionSocket, DRAIN_TIMEOUT_MS));
+    await attempt(() => drainBlazard(this.inspectionSocket, patient(DRAIN_TIMEOUT_MS)));
     await attempt(() => this.blazard?.stop());
     await attempt(() => this.runningContainerd?.stop());
     // keeper, VMMs and runc's shims, should any be left
@@ -221,8 +222,8 @@ export class PrivateNode {
       env: { ...process.env, ...runtime.env, ...(cache === undefined ? {} : { BLAZAR_CACHE: cache }) },
       logFile: this.blazardLog,
       ready: () => answersAt(socket),
-      readyTimeoutMs: READY_TIMEOUT_MS,
-      stopTimeoutMs: STOP_TIMEOUT_MS,
+      readyTimeoutMs: patient(READY_TIMEOUT_MS),
+      stopTimeoutMs: patient(STOP_TIMEOUT_MS),
     });
   }
 }

@@ -168,7 +168,9 @@ async function workerNames(root: string): Promise<string[]> {
 
 /** A worker that was renamed must not stay behind. */
 async function removeOthers(directory: string, kept: ReadonlySet<string>): Promise<void> {
-  const names = (await readdir(directory, { recursive: true })).filter((name) => !name.startsWith(PACKAGES));
-  const stale = names.filter((name) => /\.mjs(\.map)?$/.test(name)).map((name) => path.join(directory, name));
-  for (const file of stale) if (!kept.has(file)) await rm(file, { force: true });
+  for (const place of [directory, path.join(directory, "workers")]) {
+    const stale = (await readdir(place)).filter((name) => /\.mjs(\.map)?$/.test(name));
+    for (const name of stale)
+      if (!kept.has(path.join(place, name))) await rm(path.join(place, name), { force: true });
+  }
 }

@@ -10,7 +10,7 @@ import { completionScript } from "../../src/command-line/completion.ts";
 import { PACKAGE_MANIFEST } from "../../src/daemon/parts/manifest.ts";
 import { repoRoot } from "../lib/paths.ts";
 import type { Artifacts } from "../steps/artifacts.ts";
-import { copied, type Entry, PROGRAM, tree, written } from "./entry.ts";
+import { copied, type Entry, FILE, PROGRAM, tree, written } from "./entry.ts";
 import { exampleConfiguration } from "./example-configuration.ts";
 import { commandPage, configurationPage } from "./man-pages.ts";
 import { bundledPackages, externalFiles } from "./npm-packages.ts";
@@ -71,7 +71,6 @@ async function parts(built: Artifacts): Promise<Entry[]> {
       ),
     },
   };
-  const executable = () => PROGRAM;
   return [
     written(`${HOME}/${PACKAGE_MANIFEST}`, `${JSON.stringify(manifest, null, 2)}\n`),
     copied(`${HOME}/${manifest.keeper}`, built.keeper, PROGRAM),
@@ -82,16 +81,21 @@ async function parts(built: Artifacts): Promise<Entry[]> {
     written(`${HOME}/${manifest.emptyExt4.image}`, layer.image),
     written(`${HOME}/${manifest.emptyExt4.extents}`, layer.extents),
     ...(forkLibrary === null ? [] : [copied(`${HOME}/lib/vmm-fork.so`, forkLibrary)]),
-    ...(passt === null ? [] : await tree(`${HOME}/passt`, passt, undefined, executable)),
+    ...(passt === null ? [] : await tree(`${HOME}/passt`, passt, undefined, programMode)),
     ...(erofsUtils === null
       ? []
       : await tree(
           `${HOME}/erofs-utils`,
           erofsUtils.directory,
           (file) => !file.startsWith("bin/"),
-          executable,
+          programMode,
         )),
   ];
+}
+
+/** Of programs that come with their libraries: the loader among these is a program, too. */
+function programMode(file: string): number {
+  return /\.so(\.\d+)*$/.test(file) && !file.includes("/ld-linux") ? FILE : PROGRAM;
 }
 
 async function documents(release: Release, built: Artifacts): Promise<Entry[]> {

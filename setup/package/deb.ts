@@ -41,8 +41,8 @@ export async function makeDeb(
     ...SCRIPTS.map((name) => copied(`DEBIAN/${name}`, path.join(packaging, "debian", name), PROGRAM)),
   ];
   await stage(work, [...files, ...control], release.epoch);
-  // zstd, because a node under load shall not unpack xz; with one thread the bytes do not depend on the machine
-  const options = ["--root-owner-group", "-Zzstd", "-z10", "--threads-max=1", "--build"];
+  // gzip, because a node under load shall not unpack xz, and Debian's archive has no zstd (lintian)
+  const options = ["--root-owner-group", "-Zgzip", "-z9", "--threads-max=1", "--build"];
   await run("dpkg-deb", [...options, work, target], {
     env: { SOURCE_DATE_EPOCH: `${release.epoch}` },
     remedy: "dpkg-deb is Debian's, of dpkg 1.21.18 or later",

@@ -1,7 +1,7 @@
 /**
  * A file of a package, before it is written: where it goes, and what is in it.
  */
-import { readdir } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import path from "node:path";
 
 export type Entry = {
@@ -24,7 +24,7 @@ export function written(target: string, content: string | Buffer, mode = FILE): 
   return { path: target, content, mode };
 }
 
-/** All files below a directory, but for those whose path there is not wanted. */
+/** All files and links below a directory, but for those whose path there is not wanted. */
 export async function tree(
   target: string,
   source: string,
@@ -32,10 +32,18 @@ export async function tree(
   mode: (file: string) => number = () => FILE,
 ): Promise<Entry[]> {
   const found = await readdir(source, { recursive: true, withFileTypes: true });
-  return found
+  const files = found
     .filter((each) => !each.isDirectory())
-    .map((each) => path.relative(source, path.join(each.parentPath, each.name)))
-    .filter(wanted)
-    .sort()
-    .map((file) => copied(path.join(target, file), path.join(source, file), mode(file)));
+    .map((each) => ({
+      file: path.relative(source, path.join(each.parentPath, each.name)),
+      isLink: each.isSymbolicLink(),
+    }))
+    .filter(({ file }) => wanted(file))
+    .sort((a, b) => (a.file < b.file ? -1 : 1));
+  return Promise.all(
+    files.map(async ({ file, isLink }) => {
+      const [place, from] = [path.join(target, file), path.join(source, file)];
+      return isLink ? { path: place, link: await readlink(from) } : copied(place, from, mode(file));
+    }),
+  );
 }

@@ -16,9 +16,9 @@ function text(...names: string[]): string {
   return readFileSync(join(RESULTS, ...names), "utf8");
 }
 
-/** The output of a step that was run to its end. */
+/** The output of a step that was run to its end; apt gives dpkg a terminal, whose lines end with a return as well. */
 function output(step: string): string {
-  const said = text("steps", `${step}.out`);
+  const said = text("steps", `${step}.out`).replaceAll("\r\n", "\n");
   expect({ step, status: text("steps", `${step}.status`).trim(), said }).toMatchObject({ status: "0" });
   return said;
 }

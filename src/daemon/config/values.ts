@@ -18,7 +18,7 @@ export interface ConfigKey<Value = unknown> {
   readonly doc: string;
 }
 
-const LONGEST_MS = 3_600_000;
+export const LONGEST_MS = 3_600_000;
 
 const absolutePath = z
   .string()

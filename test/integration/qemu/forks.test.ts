@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Vm } from "../../../src/contracts/vm.ts";
 import { hashMemory } from "../../../src/vmm/common/templates/files.ts";
-import { type Guest, returnsSpace, TemplateBench } from "../../support/bench/template.ts";
+import { type Guest, PING, returnsSpace, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 import { expectJailed, FILTERS_OF_FORK } from "../../support/jail/expect-jailed.ts";
 
@@ -96,7 +96,7 @@ describe("a fork of a VM", () => {
     await vm.detachDisk("more");
     await vm.pause();
     await vm.resume();
-    await link.request("ping", {}, { deadlineMs: 5000 });
+    await link.request("ping", {}, PING);
     expect(vm.timeline.map(({ step }) => step)).toEqual(["spawned", "answering", "running"]);
   });
 
@@ -183,7 +183,7 @@ describe("a fork of a VM", () => {
     expect(existsSync(spec.source.disk)).toBe(false);
     await mkdir(dirname(spec.directory), { recursive: true });
     const { link } = await fork();
-    await link.request("ping", {}, { deadlineMs: 5000 });
+    await link.request("ping", {}, PING);
   });
 
   it.each([0, 1, 3, 6, 10])("called off after %i ms leaves nothing", async (ms) => {

@@ -8,8 +8,9 @@ import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } fro
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { patient } from "../../../lab/host/patience.ts";
 import { hashMemory, templatePaths } from "../../../src/vmm/common/templates/files.ts";
-import { type Guest, greet, returnsSpace, SHAPE, TemplateBench } from "../../support/bench/template.ts";
+import { type Guest, greet, PING, returnsSpace, SHAPE, TemplateBench } from "../../support/bench/template.ts";
 import { expectIsolated, markShare } from "../../support/isolation.ts";
 
 const CLONES = 4;
@@ -97,7 +98,7 @@ describe("a template", () => {
 describe("a clone", () => {
   it("answers at once, and says how it came to be", async () => {
     const { vm, link } = await bench.clone(template);
-    await link.request("ping", {}, { deadlineMs: 5000 });
+    await link.request("ping", {}, PING);
     expect(vm.timeline.map(({ step }) => step)).toEqual(["spawned", "answering", "restored", "running"]);
   });
 
@@ -105,7 +106,7 @@ describe("a clone", () => {
     const { vm, link } = await bench.clone(template);
     link.close();
     // a busy guest may not have noticed the loss: then the hello of this end is what it hears of it
-    const again = await vi.waitFor(() => greet(vm), { timeout: 30_000 });
+    const again = await vi.waitFor(() => greet(vm), { timeout: patient(30_000) });
     expect(again.alive).toBe(true);
     again.close();
   });
@@ -126,7 +127,7 @@ describe("a clone", () => {
     await Promise.all(guests.map(({ share }) => mkdir(join(share, "shared"))));
     await Promise.all(guests.map((guest, index) => guest.setUp(`guest-${index}`)));
     for (const { link, disk: image } of guests) {
-      const again = link.request("disk.prepare", PREPARED, { deadlineMs: 5000 });
+      const again = link.request("disk.prepare", PREPARED, PING);
       await expect(again).rejects.toMatchObject({ code: "IllegalTransition" });
       expect((await stat(image)).blocks * 512).toBeLessThan(2 * MEBIBYTE);
     }
@@ -279,7 +280,7 @@ describe("a template that is not what it was", () => {
     for (const file of await readdir(directory)) await rm(join(directory, file));
     await bench.build(directory);
     const { link } = await bench.clone(directory);
-    await link.request("ping", {}, { deadlineMs: 5000 });
+    await link.request("ping", {}, PING);
     expect(bench.sealed.size).toBe(loaded);
     await bench.templates.forget(directory);
   });
@@ -289,7 +290,7 @@ describe("a template that is not what it was", () => {
     const loaded = bench.sealed.size;
     await bench.templates.forget(template);
     expect(bench.sealed.size).toBe(Math.max(0, loaded - 1));
-    await link.request("ping", {}, { deadlineMs: 5000 });
+    await link.request("ping", {}, PING);
     await bench.clone(template);
   });
 });

@@ -9,6 +9,7 @@ import { chmod, chown, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { patient } from "../../../lab/host/patience.ts";
 import { type Artifacts, artifacts } from "../../../setup/steps/artifacts.ts";
 import { SLOT_BYTES } from "../../../src/contracts/images.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
@@ -35,7 +36,7 @@ const FIRST_UID = 61_000;
 const UIDS = 1000;
 /** `npm run test:kvm` asks for KVM: a driver that cannot have it fails. */
 export const EXPECTED = process.env["BLAZAR_TEST_ACCELERATION"] === "kvm" ? "kvm" : "tcg";
-const DEADLINES = { launch: 30_000, vmmExit: 10_000, kvmProbe: 300_000 };
+const DEADLINES = { launch: patient(30_000), vmmExit: patient(10_000), kvmProbe: patient(30_000) };
 /** Of a VMM that never answers. */
 const SHORT_LAUNCH_MS = 500;
 
@@ -94,7 +95,8 @@ export class QemuBench implements VmmBench {
       sendFile: inlineFileSender,
       users: { firstUid: FIRST_UID, count: UIDS },
       translatedCodeBytes: 96 * MEBIBYTE,
-      cacheDirectory: join(this.directory, "cache"),
+      // the daemon's: whether KVM works is found out once
+      cacheDirectory: this.built.cache,
       ...options,
     });
   }

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { patient } from "../../../lab/host/patience.ts";
 import { until } from "../../../lab/host/until.ts";
 import { GuestLink } from "../../../src/actors/guest/link.ts";
 import { silentLogger } from "../../../src/contracts/logger.ts";
@@ -28,7 +29,9 @@ import { bundleWorker, type WorkerBundle } from "../worker-bundle.ts";
 import { QemuBench } from "./qemu.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const REQUEST_MS = 30_000;
+const REQUEST_MS = patient(30_000);
+/** What a guest that runs takes to answer, at most. */
+export const PING = { deadlineMs: patient(5000) };
 const ENTROPY_BYTES = 64;
 export const SHAPE: VmShape = { vcpus: 1, memoryBytes: 192 * MEBIBYTE, nics: nicsOf(process) };
 

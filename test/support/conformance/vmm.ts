@@ -5,6 +5,7 @@
  * them. What a guest sees of a disk or a share is for the integration tests of each driver.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { patient } from "../../../lab/host/patience.ts";
 import type { ErrorCode } from "../../../src/contracts/errors.ts";
 import { KVM_STATES } from "../../../src/contracts/kvm.ts";
 import type { VmDisk } from "../../../src/contracts/vm.ts";
@@ -15,6 +16,9 @@ import { adopting } from "./vmm-adoptions.ts";
 import { attaching } from "./vmm-attachments.ts";
 import { greet, record, type VmmBench } from "./vmm-bench.ts";
 import { networking } from "./vmm-nics.ts";
+
+/** For what a VM tells by itself. */
+const SOON = { timeout: patient(1000) };
 
 /** Defines the suite. `makeBench` is called for each test. */
 export function vmmConformance(name: string, makeBench: () => Promise<VmmBench>): void {
@@ -223,7 +227,7 @@ function running(bench: () => VmmBench): void {
       const events = record(vm);
       await fillDisk(vm);
       const failure = { type: "vmm.diskFailed", disk: "full", operation: "write", noSpace: true };
-      await vi.waitFor(() => expect(events.all[0]).toMatchObject(failure));
+      await vi.waitFor(() => expect(events.all[0]).toMatchObject(failure), SOON);
       expect(new Set(events.types())).toEqual(new Set(["vmm.diskFailed"]));
       await vm.pause();
       await vm.resume();

@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { commandWords } from "../../../lab/cri/commands.ts";
 import { readContainerLog } from "../../../lab/cri/container-log.ts";
 import { answersAt, Daemon } from "../../../lab/host/daemon.ts";
+import { patientDeadlines, readPatience } from "../../../lab/host/patience.ts";
 import { killProcessesOf, processesOf } from "../../../lab/host/processes.ts";
 import { runProgram, runToEnd } from "../../../lab/host/program.ts";
 import { until } from "../../../lab/host/until.ts";
@@ -16,7 +17,9 @@ import { blazardConfig } from "../../../lab/node/blazard-config.ts";
 import { containerdConfig } from "../../../lab/node/containerd-config.ts";
 import { creationSteps, podTimeline } from "../../../lab/node/pod-timeline.ts";
 import { hostNetworkPod } from "../../../lab/node/pods.ts";
+import { DEADLINES } from "../../../src/contracts/deadlines.ts";
 import { parseConfig } from "../../../src/daemon/config/load.ts";
+import { LONGEST_MS } from "../../../src/daemon/config/values.ts";
 import { NamespaceMode, PodSandboxStatusResponse } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -35,6 +38,22 @@ describe("the node's blazard", () => {
     expect(config.template).toMatchObject({ enabled: true, directory: "/n/templates" });
     expect(config.daemon).toMatchObject({ state_directory: "/n/blazar", log_level: "warn" });
     expect(config.storage.scratch_directory).toBe("/n/scratch");
+  });
+});
+
+describe("patience", () => {
+  it("is as usual unless it is asked for, and refuses what is no number of times", () => {
+    expect(readPatience()).toBe(1);
+    expect(readPatience("10")).toBe(10);
+    for (const text of ["", "0.5", "much", "1000"])
+      expect(() => readPatience(text)).toThrow("BLAZAR_TEST_PATIENCE");
+  });
+
+  it("reaches every deadline of a blazard's, in a configuration that it takes", () => {
+    expect(patientDeadlines(1)).toEqual({});
+    const { deadlines } = parseConfig(blazardConfig(PLACES, { deadlines: patientDeadlines(10) }), "f");
+    for (const [name, { ms }] of Object.entries(DEADLINES))
+      expect(deadlines).toMatchObject({ [name]: Math.min(ms * 10, LONGEST_MS) });
   });
 });
 
