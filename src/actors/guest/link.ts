@@ -33,6 +33,7 @@ import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
 import { GuestLog } from "./guest-log.ts";
 import { Intake } from "./intake.ts";
+import { UnheardEvents } from "./unheard-events.ts";
 
 /** What a guest reports by itself. `lost` is the last event. */
 export type GuestEvent =
@@ -77,8 +78,6 @@ const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids
 /** They wait for no request that they could depend on, and somebody waits for them who gives the guest up. */
 const URGENT: ReadonlySet<GuestOp> = new Set(["process.signal", "process.abandon", "sandbox.shutdown"]);
 
-/** Events kept for a subscriber that comes late; the agent is told to wait by then. */
-const BUFFERED_EVENTS = 4096;
 /** So long an agent is left alone that has said hello and has not answered. */
 const GREET_AGAIN_MS = 300;
 const MAX_GREETINGS = 20;
@@ -88,8 +87,7 @@ const TELL_HELD_MS = 60_000;
 /** A live link to a guest. */
 export class GuestLink {
   private readonly subject = new Subject<GuestEvent>();
-  /** What came while nobody listened; not all of it, as a pod may live for years. */
-  private unheard: GuestEvent[] = [];
+  private readonly unheard = new UnheardEvents();
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
   private readonly taken = new GuestLog();
@@ -106,9 +104,8 @@ export class GuestLink {
   readonly hello: Promise<GuestHello>;
   /** The guest's events, first those that nobody has heard yet; completes after `lost`. */
   readonly events$ = new Observable<GuestEvent>((subscriber) => {
-    const { unheard, lost } = this;
-    this.unheard = [];
-    for (const event of unheard) subscriber.next(event);
+    const { lost } = this;
+    for (const event of this.unheard.take()) subscriber.next(event);
     if (lost === undefined) return this.subject.subscribe(subscriber);
     subscriber.next({ type: "lost", error: lost });
     subscriber.complete();
@@ -283,9 +280,9 @@ export class GuestLink {
   private onEvent(event: string, params: unknown): void {
     switch (event) {
       case "process.exited":
-        return this.tell({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
+        return this.tell({ type: "processExited", exit: exitOf(GUEST_EVENTS[event](params, event)) });
       case "container.oomKilled":
-        return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
+        return this.tell({ type: "oomKilled", id: GUEST_EVENTS[event](params, event).id });
       case "agent.log":
         return this.taken.take(GUEST_EVENTS[event](params, event), this.owner.logger);
       default:
@@ -295,8 +292,7 @@ export class GuestLink {
 
   private tell(event: GuestEvent): void {
     if (this.subject.observed) return this.subject.next(event);
-    this.unheard.push(event);
-    if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
+    this.unheard.add(event);
   }
 
   /** It is told at first, and then once a minute. */
@@ -323,6 +319,11 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** What was checked, and nothing of what else the guest has put beside it: events are kept. */
+function exitOf({ id, execId, status, returned }: ProcessExited): ProcessExited {
+  return { id, execId, status, returned: returned.map(({ name, content }) => ({ name, content })) };
 }
 
 /** 128 random bits in hex. */

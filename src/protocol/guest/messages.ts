@@ -15,6 +15,7 @@ import {
   oneOf,
   optional,
   record,
+  shortString,
   string,
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
@@ -48,6 +49,8 @@ const MAX_ID_MAPPINGS = 340;
 export const GUEST_ITSELF = "";
 
 const id = string;
+/** An id that a guest tells, which is one that it was told. containerd's have 76 characters at most. */
+const toldId = shortString(256);
 const uint32 = integer(0, 0xffff_ffff);
 const signal = integer(1, 64);
 
@@ -315,12 +318,12 @@ export type PidsResult = ReturnType<typeof pidsResult>;
 
 /** Event `process.exited`: comes after all of the process's output has been handed over for sending. */
 export const processExited = object({
-  id,
-  execId: string,
+  id: toldId,
+  execId: toldId,
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
   /** The last bytes of the container's `returned` volumes in base64, with its first process's end. */
-  returned: array(object({ name: string, content: string }), 64),
+  returned: array(object({ name: toldId, content: string }), 64),
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 

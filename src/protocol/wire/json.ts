@@ -56,6 +56,14 @@ export const string: Check<string> = (value, path) => {
   return fail(path, `a string of at most ${MAX_STRING} characters`);
 };
 
+/** A string of so many characters at most: for what is kept. */
+export function shortString(most: number): Check<string> {
+  return (value, path) =>
+    typeof value === "string" && value.length <= most
+      ? value
+      : fail(path, `a string of at most ${most} characters`);
+}
+
 export const boolean: Check<boolean> = (value, path) =>
   typeof value === "boolean" ? value : fail(path, "true or false");
 
