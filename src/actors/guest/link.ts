@@ -12,6 +12,7 @@ import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { deferred, onAbort } from "../../lib/async.ts";
+import { cutText } from "../../lib/cut-text.ts";
 import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
@@ -286,7 +287,7 @@ export class GuestLink {
       case "agent.log":
         return this.taken.take(GUEST_EVENTS[event](params, event), this.owner.logger);
       default:
-        throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
+        throw this.error("FrameUnexpected", "read an event", `unknown event ${cutText(event, 64)}`);
     }
   }
 
