@@ -79,7 +79,16 @@ async function invade(ground: Ground, withList: boolean): Promise<Map<string, st
 
 /** A host may be without them. */
 const NOT_THERE: ReadonlySet<string> = new Set([
-  ...["open /proc/1/environ", "load a module", "open /dev/mem", "open /dev/kvm", "io_uring", "landlock", "secret memory", "socket of family 40"],
+  ...[
+    "open /proc/1/environ",
+    "load a module",
+    "open /dev/mem",
+    "open /dev/kvm",
+    "io_uring",
+    "landlock",
+    "secret memory",
+    "socket of family 40",
+  ],
   ...["socket of family 38", "socket of family 17", "userfaultfd", "perf", "bpf"],
 ]);
 

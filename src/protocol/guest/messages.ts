@@ -60,7 +60,7 @@ export const guestHello = object({
   agent: string,
   kernel: string,
   /** Milliseconds of the guest's monotonic clock at which each step of its start was done. */
-  timeline: record(integer()),
+  timeline: record(integer(), 256),
 });
 export type GuestHello = ReturnType<typeof guestHello>;
 
@@ -302,7 +302,7 @@ export const containerUpdate = object({ id, cgroup: record(string) });
 export const sandboxLimit = object({ cgroup: record(string) });
 
 /** The contents of a cgroup's files, by name; those that the kernel has. */
-export const containerStats = object({ files: record(string) });
+export const containerStats = object({ files: record(string, 256) });
 
 /** A pid in the guest's root PID namespace. */
 export const pidResult = object({ pid: integer(1) });
