@@ -2,11 +2,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { GuestLog } from "../../../src/actors/guest/guest-log.ts";
+import { silentLogger } from "../../../src/contracts/logger.ts";
 import { cutText, ownText } from "../../../src/lib/cut-text.ts";
 import { boundedText } from "../../../src/observe/history/bounded-text.ts";
 import { errorFromRecord } from "../../../src/protocol/wire/error-record.ts";
 import { readSteps } from "../../../src/protocol/wire/request-steps.ts";
-import { CapturedLogger } from "../../support/captured-logger.ts";
 
 const MEBIBYTE = 2 ** 20;
 const COUNT = 64;
@@ -51,10 +51,7 @@ describe("the beginning of a text", () => {
 
   it("does not keep the whole: of a line of a guest's log", () => {
     const log = new GuestLog();
-    const logger = new CapturedLogger();
-    expect(
-      kept((message) => log.take({ level: "info", message }, { ...logger, info: () => undefined })),
-    ).toBeLessThan(4 * MEBIBYTE);
+    expect(kept((message) => log.take({ level: "info", message }, silentLogger))).toBeLessThan(4 * MEBIBYTE);
     expect(log.end.written).toBeGreaterThan(COUNT * 1024);
   });
 });
