@@ -8,11 +8,11 @@
 /** Of the thread's time. */
 const MOST_TOGETHER = 0.5;
 /** How often shares change. */
-const LOOK_MS = 200;
-const LEAST_PART = 1 / 128;
+const LOOK_MS = 500;
+const LEAST_PART = 1 / 32;
 /** In one look. */
-const GROWS_BY = 1.1;
-const SHRINKS_TO = 0.7;
+const GROWS_BY = 1.15;
+const SHRINKS_TO = 0.8;
 
 export class Crowd {
   private part = 1;
