@@ -32,16 +32,9 @@ import { type Hello, markOf } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
+import { type GuestEvent, UnheardEvents } from "./guest-events.ts";
 import { GuestLog } from "./guest-log.ts";
 import { Intake } from "./intake.ts";
-import { UnheardEvents } from "./unheard-events.ts";
-
-/** What a guest reports by itself. `lost` is the last event. */
-export type GuestEvent =
-  | { readonly type: "processExited"; readonly exit: ProcessExited }
-  /** The guest's kernel has killed processes of the container for want of memory. */
-  | { readonly type: "oomKilled"; readonly id: string }
-  | { readonly type: "lost"; readonly error: BlazarError };
 
 const TALK = "talk to the guest";
 

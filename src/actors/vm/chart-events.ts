@@ -10,7 +10,8 @@ import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { VmBootEvent } from "../../machines/vm-boot.setup.ts";
 import type { ProcessExited } from "../../protocol/guest/messages.ts";
-import { type GuestEvent, type GuestLink, isLinkClosed } from "../guest/link.ts";
+import type { GuestEvent } from "../guest/guest-events.ts";
+import { type GuestLink, isLinkClosed } from "../guest/link.ts";
 
 /** After a guest's link was closed by its VMM's end, the keeper tells that end within this time. */
 const EXIT_FOLLOWS_MS = 300;

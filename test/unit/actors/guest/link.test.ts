@@ -1,6 +1,7 @@
 /** A guest's link: its events reach whoever listens, whenever that is, and are kept for nobody else. */
 import { expect, test } from "vitest";
-import { type GuestEvent, GuestLink, type GuestLinkOptions } from "../../../../src/actors/guest/link.ts";
+import type { GuestEvent } from "../../../../src/actors/guest/guest-events.ts";
+import { GuestLink, type GuestLinkOptions } from "../../../../src/actors/guest/link.ts";
 import { NO_HISTORY } from "../../../../src/contracts/history.ts";
 import type { ByteLink } from "../../../../src/contracts/vm.ts";
 import { GUEST_MAX_FRAME_BYTES } from "../../../../src/protocol/wire/frame.ts";

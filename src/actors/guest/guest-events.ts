@@ -1,8 +1,15 @@
 /**
- * What a guest has reported while nobody listened: the last of it, within a bound, as a pod may live for years and its guest may
- * be hostile.
+ * What a guest reports by itself, and what of it is kept while nobody listens.
  */
-import type { GuestEvent } from "./link.ts";
+import type { BlazarError } from "../../contracts/errors.ts";
+import type { ProcessExited } from "../../protocol/guest/messages.ts";
+
+/** What a guest reports by itself. `lost` is the last event. */
+export type GuestEvent =
+  | { readonly type: "processExited"; readonly exit: ProcessExited }
+  /** The guest's kernel has killed processes of the container for want of memory. */
+  | { readonly type: "oomKilled"; readonly id: string }
+  | { readonly type: "lost"; readonly error: BlazarError };
 
 const MOST_EVENTS = 4096;
 /** Characters of all of them together: an event may be as long as a frame. */
@@ -10,6 +17,7 @@ const MOST_CHARACTERS = 2 ** 20;
 /** What one takes beside its texts. */
 const EACH = 64;
 
+/** The last of them, within a bound, as a pod may live for years and its guest may be hostile. */
 export class UnheardEvents {
   private events: GuestEvent[] = [];
   private characters = 0;
