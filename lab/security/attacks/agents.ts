@@ -4,8 +4,10 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { followLog } from "../../../src/console/follow-log.ts";
 import { pause } from "../../../src/lib/async.ts";
 import { PodSandboxState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
+import { InspectionClient } from "../../../src/rpc/inspection/client.ts";
 import { until } from "../../host/until.ts";
 import { hostNetworkPod } from "../../node/pods.ts";
 import type { Attack, Ground } from "../attack.ts";
@@ -59,8 +61,22 @@ async function isReady({ node, hostile }: Ground): Promise<boolean> {
   return status?.state === PodSandboxState.SANDBOX_READY;
 }
 
-function consoleOf(ground: Ground): Promise<string> {
-  return ground.blazar(["logs", ground.hostile.pod]);
+/** The end of the guest's console; "" where it cannot be asked any more. */
+async function consoleOf({ node, hostile, signal }: Ground): Promise<string> {
+  const daemon = new InspectionClient(node.inspectionSocket);
+  let text = "";
+  const view = { id: hostile.pod, log: "console", tailBytes: 64 * 1024, follow: false } as const;
+  try {
+    const take = (bytes: Uint8Array): void => {
+      text += new TextDecoder().decode(bytes);
+    };
+    await followLog(daemon, view, take, { signal, onGone: () => undefined });
+    return text;
+  } catch {
+    return "";
+  } finally {
+    daemon.close();
+  }
 }
 
 function speaking(mode: string, what: string): Attack {
@@ -83,6 +99,11 @@ function speaking(mode: string, what: string): Attack {
   };
 }
 
+const COMMANDS = [
+  ...[["ps"], ["ps", "-o", "json"], ["why"], ["inspect"], ["timeline"]],
+  ...[["logs"], ["logs", "--agent"], ["logs", "--vmm"]],
+];
+
 /** All that kubelet and operators ask about a pod, at once. Errors are answers, too. */
 async function everyAnswer({ node, hostile, blazar }: Ground): Promise<unknown[]> {
   const { cri } = node;
@@ -101,26 +122,20 @@ async function everyAnswer({ node, hostile, blazar }: Ground): Promise<unknown[]
     cri.listContainerStats({}),
     cri.podSandboxStats(pod),
     cri.updateContainerResources(container, { memoryLimitInBytes: 64 * 2 ** 20 }),
-    cri.portForward(pod, 80),
     more(),
-    ...[["ps"], ["ps", "-o", "json"], ["why", pod], ["inspect", pod], ["timeline", pod]].map((each) =>
-      blazar(each),
-    ),
-    ...[
-      ["logs", pod],
-      ["logs", "--agent", pod],
-      ["logs", "--vmm", pod],
-    ].map((each) => blazar(each)),
+    cri.podSandboxStatus(pod, true),
+    cri.containerStatus(container, true),
   ];
   const bounded = asked.map((each) => Promise.race([each, pause(60_000).then(() => "no answer in 60 s")]));
   const answers = await Promise.allSettled(bounded);
-  const texts = answers.map((each): unknown =>
+  const told = answers.map((each): unknown =>
     each.status === "fulfilled"
       ? each.value
       : ((each.reason as { details?: string }).details ?? String(each.reason)),
   );
-  texts.push(await cri.podSandboxStatus(pod, true), await cri.containerStatus(container, true));
-  return texts;
+  // one after the other: each is a process of its own, and others' execs are timed
+  for (const words of COMMANDS) told.push(await blazar([...words, ...(words[0] === "ps" ? [] : [pod])]));
+  return told;
 }
 
 /** Lines that daemons have written, each without its end. */
