@@ -17,10 +17,9 @@ interface Innocent {
 }
 
 export class Innocents {
-  private asking: Promise<void> | undefined;
-  private latencies: number[] = [];
+  private asked = 0;
   /** What an exec answered that was not what it should. */
-  readonly wrong: string[] = [];
+  private readonly wrong: string[] = [];
 
   private constructor(
     private readonly node: PrivateNode,
@@ -47,37 +46,44 @@ export class Innocents {
     return new Innocents(node, all);
   }
 
+  /** The median of so many execs one after the other, in milliseconds. */
+  async usual(count: number): Promise<number> {
+    const took: number[] = [];
+    while (took.length < count) took.push(await this.ask());
+    return medianOf(took);
+  }
+
   /** Execs one after the other, as long as the work takes, and at least so many. Resolves with their median in milliseconds. */
   async during<Result>(
     work: () => Promise<Result>,
     least: number,
   ): Promise<{ result: Result; median: number }> {
-    this.latencies = [];
+    const took: number[] = [];
     let over = false;
-    this.asking = (async () => {
-      while (!over || this.latencies.length < least) await this.ask();
+    const asking = (async () => {
+      while (!over || took.length < least) took.push(await this.ask());
     })();
     try {
       const result = await work();
       over = true;
-      await this.asking;
-      return { result, median: medianOf(this.latencies) };
+      await asking;
+      return { result, median: medianOf(took) };
     } finally {
       over = true;
-      await this.asking.catch(() => undefined);
+      await asking.catch(() => undefined);
     }
   }
 
-  private async ask(): Promise<void> {
-    const number = this.latencies.length;
+  private async ask(): Promise<number> {
+    const number = this.asked++;
     const { container } = this.all[number % this.all.length] ?? { container: "" };
     const started = performance.now();
     const said = await execText(this.node.cri, container, ["/bin/echo", `${number}`], 0).then(
       ({ code, stdout }) => `${code} ${stdout.trim()}`,
       String,
     );
-    this.latencies.push(performance.now() - started);
     if (said !== `0 ${number}`) this.wrong.push(said);
+    return performance.now() - started;
   }
 
   /** What is missing of the logs, or there twice; undefined = all is there. */

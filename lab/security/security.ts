@@ -5,25 +5,38 @@
  * An attack is one of attacks/; each is bounded in time and count. One throws what nobody expected, and counts as a success
  * of the attacker. What is done to a process or a file is done to the node's own.
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { reasonOf } from "../../src/contracts/errors.ts";
+import { within } from "../../src/lib/async.ts";
 import { interruptible } from "../host/interruption.ts";
 import { runToEnd } from "../host/program.ts";
 import { busyboxImage } from "../images/busybox.ts";
-import { hostNetworkPod, removePod } from "../node/pods.ts";
+import type { ImageSpec } from "../images/image-builder.ts";
 import { PrivateNode } from "../node/private-node.ts";
 import type { Attack, Ground } from "./attack.ts";
+import { AGENTS } from "./attacks/agents.ts";
 import { CLIENTS } from "./attacks/clients.ts";
+import { CONTAINERS } from "./attacks/containers.ts";
 import { ESCAPED } from "./attacks/escaped.ts";
-import { GUESTS } from "./attacks/guests.ts";
 import { LOCAL_USERS } from "./attacks/local-users.ts";
 import { OPERATORS } from "./attacks/operators.ts";
+import { RESOURCES } from "./attacks/resources.ts";
+import { Hostile } from "./hostile.ts";
 import { Innocents } from "./innocents.ts";
+import { buildPrograms, type Programs } from "./programs.ts";
 
-export const ATTACKS: readonly Attack[] = [...OPERATORS, ...CLIENTS, ...LOCAL_USERS, ...ESCAPED, ...GUESTS];
+const ATTACKS: readonly Attack[] = [
+  ...OPERATORS,
+  ...CLIENTS,
+  ...LOCAL_USERS,
+  ...ESCAPED,
+  ...RESOURCES,
+  ...AGENTS,
+  ...CONTAINERS,
+];
 
 export interface SecurityOptions {
   /** The bundled product, `dist/blazar.mjs`. */
@@ -35,12 +48,16 @@ export interface SecurityOptions {
 
 const IMAGE = "localhost/blazar/security:latest";
 const INNOCENTS = 2;
-/** Execs by which the time without an attack is known, and the least with one. */
-const USUAL_EXECS = 20;
-const LEAST_EXECS = 6;
+/** Execs just before an attack and just after it, by which the time without one is known, and the least with one. */
+const USUAL_EXECS = 9;
+const LEAST_EXECS = 9;
 const MOST_TIMES = 2;
-/** An attack that takes longer is cut off, and has succeeded. */
-const ATTACK_SECONDS = 120;
+/** A machine on which others work as well has slow moments. An attack that makes execs slow does so twice of three times. */
+const TRIES = 3;
+const SLOW_TRIES = 2;
+/** An attack that takes longer is cut off, and has succeeded. So has one after which its pod cannot be removed. */
+const ATTACK_MS = 150_000;
+const REMOVAL_MS = 60_000;
 
 /** Runs the attacks; the returned number is the exit code. */
 export function attackNode(options: SecurityOptions): Promise<number> {
@@ -50,6 +67,7 @@ export function attackNode(options: SecurityOptions): Promise<number> {
 async function attackAll({ program, text, out }: SecurityOptions, signal: AbortSignal): Promise<number> {
   const texts = text.split("|");
   const chosen = ATTACKS.filter((attack) => texts.some((each) => lineOf(attack).includes(each)));
+  const programs = await buildPrograms();
   const scratch = await mkdtemp(join(tmpdir(), "blazar-security-"));
   const built = artifacts();
   const node = await PrivateNode.start({
@@ -58,27 +76,24 @@ async function attackAll({ program, text, out }: SecurityOptions, signal: AbortS
     prefix: "blazar-security-node-",
     config: { daemon: { log_level: "warn" } },
   });
-  const hostile = new Hostile(node);
   try {
-    await node.containerd.importImage(await busyboxImage(IMAGE, built.busybox));
+    await node.containerd.importImage(await hostileImage(await busyboxImage(IMAGE, built.busybox), programs));
     const innocents = await Innocents.start(node, IMAGE, INNOCENTS);
-    const { median: usual } = await innocents.during(() => Promise.resolve(), USUAL_EXECS);
-    out.write(`without an attack an exec takes ${usual.toFixed(0)} ms\n`);
-    const inGuest = (pod: string, script: string): Promise<string> =>
-      shellInGuest(node, program, pod, script);
-    const ground: Ground = { node, program, scratch, inGuest, signal, hostile: () => hostile.fresh() };
+    const hostile = new Hostile(node, IMAGE);
+    const ground: Ground = {
+      ...{ node, program, programs, scratch, signal },
+      get hostile() {
+        return hostile.pod;
+      },
+      blazar: (words, until) => blazar(node, program, words, until),
+    };
     let succeeded = 0;
     for (const attack of chosen) {
       signal.throwIfAborted();
-      const { result, median } = await innocents.during(() => outcomeOf(attack, ground), LEAST_EXECS);
-      const slow = median > MOST_TIMES * usual ? `execs of others take ${median.toFixed(0)} ms` : undefined;
-      const got = result ?? (await innocents.lost()) ?? slow;
+      const { got, figures } = await outcomeOf(attack, ground, innocents, hostile);
       if (got !== undefined) succeeded++;
-      out.write(
-        `${got === undefined ? "held" : "FAILED"}  ${lineOf(attack)} (execs ${median.toFixed(0)} ms)\n`,
-      );
+      out.write(`${got === undefined ? "held" : "FAILED"}  ${lineOf(attack)} (${figures})\n`);
       if (got !== undefined) out.write(`        ${got}\n`);
-      await hostile.remove();
     }
     out.write(`${chosen.length} attacks, ${succeeded} succeeded\n`);
     return succeeded === 0 && chosen.length > 0 ? 0 : 1;
@@ -92,75 +107,71 @@ function lineOf({ by, name }: Attack): string {
   return `${by}: ${name}`;
 }
 
-async function outcomeOf(attack: Attack, ground: Ground): Promise<string | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`it took more than ${ATTACK_SECONDS} s`), ATTACK_SECONDS * 1000);
-  });
-  try {
-    return await Promise.race([attack.tryIt(ground), late]);
-  } catch (error) {
-    return `something else went wrong: ${reasonOf(error)}`;
-  } finally {
-    clearTimeout(timer);
-  }
+interface Outcome {
+  /** What the attacker got, or what others suffered. */
+  readonly got: string | undefined;
+  readonly figures: string;
 }
 
-/** The pod that attacks come from. */
-class Hostile {
-  private current: { readonly pod: string; readonly container: string } | undefined;
-  private number = 0;
-
-  constructor(private readonly node: PrivateNode) {}
-
-  async fresh(): Promise<{ readonly pod: string; readonly container: string }> {
-    await this.remove();
-    const { cri, directory } = this.node;
-    const name = `hostile${this.number++}`;
-    const logDirectory = join(directory, "logs", name);
-    await mkdir(logDirectory, { recursive: true });
-    const config = hostNetworkPod(name, { logDirectory });
-    const pod = await cri.runPodSandbox(config, "blazar");
-    const spec = {
-      metadata: { name, attempt: 0 },
-      image: { image: IMAGE },
-      command: ["/bin/sleep", "1000000"],
-      logPath: "log",
-    };
-    const container = await cri.createContainer(pod, spec, config);
-    await cri.startContainer(container);
-    this.current = { pod, container };
-    return this.current;
+/** What comes of an attack, which is tried again if execs of others were slow. */
+async function outcomeOf(
+  attack: Attack,
+  ground: Ground,
+  innocents: Innocents,
+  hostile: Hostile,
+): Promise<Outcome> {
+  const figures: string[] = [];
+  let slow = 0;
+  for (let round = 0; round < TRIES; round++) {
+    const { got, usual, median } = await tryOnce(attack, ground, innocents, hostile);
+    figures.push(`execs ${median.toFixed(0)} ms, without ${usual.toFixed(0)} ms`);
+    const harm = got ?? (await innocents.lost());
+    if (harm !== undefined) return { got: harm, figures: figures.join("; ") };
+    if (median <= MOST_TIMES * usual) break;
+    slow++;
+    if (slow === SLOW_TRIES) return { got: "execs of others are slow", figures: figures.join("; ") };
   }
-
-  /** Whatever state it is in: that it can be removed is part of what has to hold. */
-  async remove(): Promise<void> {
-    const { current } = this;
-    this.current = undefined;
-    if (current !== undefined) await removePod(this.node.cri, current.pod);
-  }
+  return { got: undefined, figures: figures.join("; ") };
 }
 
-async function shellInGuest(
+async function tryOnce(attack: Attack, ground: Ground, innocents: Innocents, hostile: Hostile) {
+  if (attack.withoutPod !== true) await hostile.make();
+  const before = await innocents.usual(USUAL_EXECS);
+  const { result, median } = await innocents.during(() => boundedTry(attack, ground), LEAST_EXECS);
+  const removed = await within(
+    hostile.remove().then(() => "", reasonOf),
+    REMOVAL_MS,
+  );
+  const after = await innocents.usual(USUAL_EXECS);
+  const stays = removed === "" ? undefined : `its pod cannot be removed: ${removed ?? "that takes too long"}`;
+  return { got: result ?? stays, usual: Math.max(before, after), median };
+}
+
+async function boundedTry(attack: Attack, ground: Ground): Promise<string | undefined> {
+  const tried = attack.tryIt(ground).then(
+    (got) => ({ got }),
+    (error: unknown) => ({ got: `something else went wrong: ${reasonOf(error)}` }),
+  );
+  const ended = await within(tried, ATTACK_MS);
+  return ended === undefined ? `it took more than ${ATTACK_MS / 1000} s` : ended.got;
+}
+
+async function hostileImage(image: ImageSpec, { impostor }: Programs): Promise<ImageSpec> {
+  const layer = [{ path: "impostor", content: await readFile(impostor), mode: 0o755 }];
+  return { ...image, layers: [...image.layers, layer] };
+}
+
+async function blazar(
   node: PrivateNode,
   program: string,
-  pod: string,
-  script: string,
+  words: readonly string[],
+  signal?: AbortSignal,
 ): Promise<string> {
-  const socket = ["--address", node.inspectionSocket];
-  const words = [
-    "timeout",
-    "20",
-    process.execPath,
-    program,
-    "exec",
-    ...socket,
-    pod,
-    "--",
-    "sh",
-    "-c",
-    script,
-  ];
-  const { stdout, stderr } = await runToEnd(words);
+  const [command = "", ...rest] = words;
+  const whole = [process.execPath, program, command, "--address", node.inspectionSocket, ...rest];
+  const { stdout, stderr } = await runToEnd(
+    ["timeout", "90", ...whole],
+    signal === undefined ? {} : { signal },
+  );
   return stdout + stderr;
 }

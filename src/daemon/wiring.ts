@@ -12,6 +12,7 @@ import type { Logger } from "../contracts/logger.ts";
 import type { VmmFacts } from "../contracts/vmm.ts";
 import { BoundedLogs } from "../host/bounded-logs.ts";
 import { within } from "../lib/async.ts";
+import { harmlessJson } from "../lib/harmless.ts";
 import { MetricsFile } from "../observe/metrics-file.ts";
 import { ControllerServer } from "../rpc/controller/server.ts";
 import { EventPublisher } from "../rpc/events/publisher.ts";
@@ -54,7 +55,7 @@ export async function wireDaemon(
   const socket = controllerSocket(config);
   const taskSocket = taskSocketOf(config);
   const logger: Logger = pino(
-    { level: config.daemon.log_level, base: {} },
+    { level: config.daemon.log_level, base: {}, hooks: { streamWrite: harmlessJson } },
     pino.destination({ dest: 2, sync: false }),
   );
   const parts = await locateParts(config);

@@ -48,6 +48,25 @@ export function harmlessData(value: unknown): unknown {
   );
 }
 
+/**
+ * A line of JSON that means the same, with everything escaped that a terminal might obey: for logs, which people look at as they are.
+ * JSON.stringify escapes ASCII's control characters only.
+ */
+export function harmlessJson(line: string): string {
+  return PLAIN_LINE.test(line)
+    ? line
+    : line.replace(HARMFUL, (found) => (found === "\n" ? found : units(found)));
+}
+
+const PLAIN_LINE = /^[\x20-\x7e]*\n?$/;
+
+/** As JSON escapes: one for each half of a surrogate pair. */
+function units(found: string): string {
+  return Array.from({ length: found.length }, (_, index) => {
+    return `\\u${found.charCodeAt(index).toString(16).padStart(4, "0")}`;
+  }).join("");
+}
+
 function escaped(found: string): string {
   if (found === "\n") return "\\n";
   if (found === "\r") return "\\r";

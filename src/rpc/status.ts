@@ -8,6 +8,7 @@
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { BlazarError, blazarError, type ErrorCode, type ErrorKind, reasonOf } from "../contracts/errors.ts";
+import { harmless } from "../lib/harmless.ts";
 import type { Status } from "./generated/google/rpc/status.ts";
 
 /** The status of every kind. */
@@ -115,12 +116,15 @@ function messageOf(error: unknown): string {
     : fitting(reasonOf(error));
 }
 
-/** A text that can be sent: its middle is left out if it is long, and halves of surrogate pairs are replaced. */
+/**
+ * A text that can be sent: its middle is left out if it is long. What a terminal would obey is escaped: an error may repeat words of
+ * a guest, of a container or of an image, and callers show it as it is.
+ */
 function fitting(message: string): string {
   const left = message.length - MOST_BEGINNING - MOST_END;
   const cut =
     left <= 0
       ? message
       : `${message.slice(0, MOST_BEGINNING)}… (${left} characters) …${message.slice(-MOST_END)}`;
-  return cut.replace(/\p{Cs}/gu, "\ufffd");
+  return harmless(cut, { lines: true, most: Number.POSITIVE_INFINITY });
 }

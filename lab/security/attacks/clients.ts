@@ -3,7 +3,10 @@ import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { pause } from "../../../src/lib/async.ts";
+import { processesOf } from "../../host/processes.ts";
 import { until } from "../../host/until.ts";
+import type { PrivateNode } from "../../node/private-node.ts";
 import type { Attack } from "../attack.ts";
 
 const CONNECTIONS = 150;
@@ -50,18 +53,33 @@ export async function talkNonsense(path: string, number: number): Promise<void> 
   socket.destroy();
 }
 
+/** The keeper has containerd's Task connections, blazard all others. */
+async function listenerOf(node: PrivateNode, name: string): Promise<number> {
+  if (name !== "task.sock") return node.blazardPid;
+  const keeper = (await processesOf([node.stateDirectory])).find(({ command }) => command.includes("keeper"));
+  if (keeper === undefined) throw new Error("there is no keeper");
+  return keeper.pid;
+}
+
 const descriptors = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
 
 function malformed(name: string): Attack {
   return {
     name: `${CONNECTIONS} malformed connections to ${name} leave no descriptor and end nothing`,
     by: "a client",
+    withoutPod: true,
     async tryIt({ node }) {
-      const pid = node.blazardPid;
+      const pid = await listenerOf(node, name);
       const before = await descriptors(pid);
       const path = join(node.stateDirectory, name);
-      for (let from = 0; from < CONNECTIONS; from += 10)
-        await Promise.all(Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index)));
+      let most = before;
+      for (let from = 0; from < CONNECTIONS; from += 10) {
+        const talks = Promise.all(Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index)));
+        await pause(EACH_MS / 5);
+        most = Math.max(most, await descriptors(pid));
+        await talks;
+      }
+      if (most < before + 3) throw new Error("the process has not taken the connections");
       const enough = async (): Promise<true | undefined> =>
         (await descriptors(pid)) <= before + SPARE ? true : undefined;
       return until("descriptors to be closed", enough, PATIENCE).then(
@@ -72,4 +90,6 @@ function malformed(name: string): Attack {
   };
 }
 
-export const CLIENTS: readonly Attack[] = ["blazar.sock", "inspection.sock", "task.sock"].map(malformed);
+export const CLIENTS: readonly Attack[] = ["blazar.sock", "inspection.sock", "task.sock", "keeper.sock"].map(
+  malformed,
+);

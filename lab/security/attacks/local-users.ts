@@ -1,4 +1,4 @@
-/** What any user of the host can do: nobody, with a shell and no group. */
+/** What any user of the host can do: nobody, with a shell and no group. Root gets something by the same words, or they show nothing. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { processesOf } from "../../host/processes.ts";
@@ -7,61 +7,89 @@ import type { Attack, Ground } from "../attack.ts";
 
 const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"];
 
-/** Each line: what was tried, and what came out of it. Nothing comes out if all is refused. */
-async function asNobody(script: string): Promise<string | undefined> {
-  const { stdout } = await runToEnd([...NOBODY, "sh", "-c", script]);
+/** What nobody gets by a command, each on a line of its own; undefined = nothing, and root gets some. */
+async function asNobody(words: readonly string[]): Promise<string | undefined> {
+  const { stdout: root } = await runToEnd(words);
+  if (root.trim() === "") throw new Error("root gets nothing by these words either");
+  const { stdout } = await runToEnd([...NOBODY, ...words]);
   const got = stdout.trim();
   return got === "" ? undefined : got.split("\n").slice(0, 3).join(" | ").slice(0, 200);
 }
 
-async function pids({ node }: Ground): Promise<number[]> {
-  return (await processesOf([node.directory])).map(({ pid }) => pid);
+const inShell = (script: string): string[] => ["sh", "-c", script];
+
+async function below(directory: string): Promise<string[]> {
+  return (await readdir(directory)).map((name) => join(directory, name));
 }
+
+const socketsOf = async ({ node }: Ground): Promise<string[]> => {
+  const all = await Promise.all([node.stateDirectory, join(node.stateDirectory, "vm")].map(below));
+  const vms = await Promise.all((all[1] ?? []).map((each) => below(each).catch(() => [])));
+  return [...(all[0] ?? []), ...vms.flat()].filter((path) => path.endsWith(".sock"));
+};
+
+const CONNECT = `const net=require("net");for(const p of process.argv.slice(1))net.connect(p).on("connect",function(){console.log(p);this.destroy()}).on("error",()=>{})`;
 
 export const LOCAL_USERS: readonly Attack[] = [
   {
     name: "no file of a pod, a journal or a template can be listed or read",
     by: "a local user",
-    async tryIt({ node, hostile }) {
-      await hostile();
-      const places = [node.stateDirectory, node.scratchDirectory, join(node.directory, "templates")];
-      const names = await readdir(node.stateDirectory);
-      const below = names.map((name) => join(node.stateDirectory, name));
-      const quoted = [...places, ...below].map((each) => `'${each}'`).join(" ");
+    withoutPod: true,
+    async tryIt({ node }) {
+      const places = [node.stateDirectory, node.scratchDirectory, join(node.directory, "images")];
+      const quoted = [...places, ...(await below(node.stateDirectory))].map((each) => `'${each}'`).join(" ");
       return asNobody(
-        `for each in ${quoted}; do ls -A "$each" 2>/dev/null; cat "$each" 2>/dev/null; done; find ${quoted} -type f -readable 2>/dev/null | head -3`,
+        inShell(
+          `for each in ${quoted}; do ls -A "$each"; head -c 100 "$each"; done 2>/dev/null; find ${quoted} -type f -readable 2>/dev/null | head -3`,
+        ),
+      );
+    },
+  },
+  {
+    name: "no file of a container's root or of a layer can be read, wherever it is mounted",
+    by: "a local user",
+    withoutPod: true,
+    async tryIt({ node }) {
+      return asNobody(
+        inShell(
+          `awk '{print $5}' /proc/self/mountinfo | grep '^${node.directory}' | while read -r each; do ls -A "$each" | head -1; done 2>/dev/null; ls '${node.containerdRoot}' 2>/dev/null`,
+        ),
       );
     },
   },
   {
     name: "no socket can be connected to",
     by: "a local user",
-    async tryIt({ node }) {
-      const sockets = (await readdir(node.stateDirectory)).filter((name) => name.endsWith(".sock"));
-      const script = `const net=require("net");for(const p of process.argv.slice(1))net.connect(p).on("connect",function(){console.log(p);this.destroy()}).on("error",()=>{})`;
-      const paths = sockets.map((name) => join(node.stateDirectory, name));
-      if (paths.length === 0) return "there is no socket to try";
-      const { stdout } = await runToEnd([...NOBODY, process.execPath, "-e", script, ...paths]);
-      return stdout.trim() === "" ? undefined : stdout.trim();
+    withoutPod: true,
+    async tryIt(ground) {
+      return asNobody([process.execPath, "-e", CONNECT, ...(await socketsOf(ground))]);
     },
   },
   {
     name: "no process can be signalled, traced or looked into",
     by: "a local user",
-    async tryIt(ground) {
-      await ground.hostile();
-      const all = (await pids(ground)).join(" ");
+    withoutPod: true,
+    async tryIt({ node }) {
+      const all = (await processesOf([node.directory])).map(({ pid }) => pid).join(" ");
       return asNobody(
-        `for p in ${all}; do kill -0 $p 2>/dev/null && echo "kill $p"; cat /proc/$p/environ 2>/dev/null | head -c 20; ls /proc/$p/root/ 2>/dev/null | head -1; ls /proc/$p/fd 2>/dev/null | head -1; done`,
+        inShell(
+          `for p in ${all}; do kill -0 $p && echo "kill $p"; head -c 20 /proc/$p/environ; ls /proc/$p/root/ | head -1; ls /proc/$p/fd | head -1; head -1 /proc/$p/maps; done 2>/dev/null`,
+        ),
       );
     },
   },
   {
     name: "no control group can be changed",
     by: "a local user",
+    withoutPod: true,
     tryIt: async () =>
-      asNobody(
-        "find /sys/fs/cgroup -path '*blazar*' -name cgroup.procs -writable 2>/dev/null | head -1; find /sys/fs/cgroup -path '*blazar*' -type d -writable 2>/dev/null | head -1",
-      ),
+      asNobody(inShell("find /sys/fs/cgroup -path '*blazar*' -writable 2>/dev/null | head -1")),
+  },
+  {
+    name: "no command of blazar tells anything of a pod",
+    by: "a local user",
+    withoutPod: true,
+    tryIt: async ({ node, program }) =>
+      asNobody([process.execPath, program, "ps", "--address", node.inspectionSocket]),
   },
 ];

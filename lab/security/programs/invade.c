@@ -2,7 +2,7 @@
  * Stands where somebody stands who has taken over a process in a jail: in its namespaces and root, as its user, without
  * capabilities, and under the system call filters that are given. Then it tries what must not work.
  *
- *   invade PID UID FILTER... -- PIDS OF OTHERS
+ *   invade PID UID FILTER... -- PIDS OF OTHERS     "self" 0: as root, where it stands, to see which tries tell anything
  *
  * Prints a line for each try: its name, a tab, then "yes" or the error. Needs root to get there.
  */
@@ -75,9 +75,12 @@ static void try_files(void) {
     snprintf(name, sizeof name, "open %s", paths[index]);
     tell(name, open(paths[index], O_RDONLY));
   }
-  tell("make a file", open("/x", O_WRONLY | O_CREAT, 0666));
-  tell("make a directory", mkdir("/x", 0777));
-  tell("make a device", mknod("/x", S_IFCHR | 0666, 0x103));
+  tell("make a file", open("/invaded.file", O_WRONLY | O_CREAT, 0666));
+  tell("make a directory", mkdir("/invaded.directory", 0777));
+  tell("make a device", mknod("/invaded.device", S_IFCHR | 0666, 0x103));
+  unlink("/invaded.file");
+  unlink("/invaded.device");
+  rmdir("/invaded.directory");
   struct { struct { unsigned bytes; int type; } handle; unsigned char bytes[8]; } root = {{8, 1}, {2}};
   tell("open by handle", syscall(SYS_open_by_handle_at, AT_FDCWD, &root, O_RDONLY));
 }
@@ -88,7 +91,8 @@ static void try_network(void) {
   for (size_t index = 0; index < sizeof families / sizeof *families; index++) {
     char name[40];
     snprintf(name, sizeof name, "socket of family %d", families[index]);
-    tell(name, socket(families[index], SOCK_STREAM, 0));
+    int kind = families[index] == AF_NETLINK || families[index] == AF_PACKET ? SOCK_RAW : SOCK_STREAM;
+    tell(name, socket(families[index], kind, 0));
   }
   tell("connect", connect(0, (struct sockaddr *)&address, sizeof address));
   tell("bind", bind(0, (struct sockaddr *)&address, sizeof address));
@@ -109,6 +113,7 @@ static void try_others(int count, char **pids) {
 
 static void try_kernel(void) {
   char space[256] = {0};
+  tell("become root", setuid(0));
   tell("io_uring", syscall(SYS_io_uring_setup, 4, space));
   tell("bpf", syscall(SYS_bpf, 0, space, sizeof space));
   tell("userfaultfd", syscall(SYS_userfaultfd, 1));
@@ -124,7 +129,6 @@ static void try_kernel(void) {
   tell("new user namespace", unshare(CLONE_NEWUSER));
   tell("new network namespace", unshare(CLONE_NEWNET));
   tell("time namespace", unshare(0x80));
-  tell("become root", setuid(0));
   tell("personality", syscall(SYS_personality, 0x0400000));
   tell("shared memory", syscall(SYS_shmget, 0x6262, 4096, 01600));
   tell("message queue", syscall(SYS_mq_open, "x", O_CREAT, 0600, NULL));
@@ -136,8 +140,11 @@ static void try_kernel(void) {
   tell("real-time scheduling", syscall(SYS_sched_setscheduler, 0, 1, space));
   long limit[2] = {-1, -1};
   tell("raise a limit", syscall(SYS_prlimit64, 0, 1, limit, NULL));
-  tell("another process", syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
-  tell("execute what is in memory", syscall(SYS_execveat, 0, "", NULL, NULL, AT_EMPTY_PATH));
+  long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+  if (child == 0) _exit(0);
+  tell("another process", child);
+  /* an empty file is no program: whoever may execute it hears that */
+  tell("execute what is in memory", syscall(SYS_execveat, memfd_create("x", 0), "", NULL, NULL, AT_EMPTY_PATH));
 }
 
 int main(int count, char **arguments) {

@@ -7,9 +7,12 @@
 import type { CgroupStats } from "../../contracts/stats.ts";
 
 const MOST = 2n ** 64n - 1n;
+/** Characters of a file that are read: the longest, memory.stat, has two thousand. kubelet asks again and again, on the main loop. */
+const MOST_OF_FILE = 16 * 1024;
 
 export function readCgroupStats(files: Readonly<Record<string, string>>): CgroupStats {
-  const text = (name: string): string => (Object.hasOwn(files, name) ? (files[name] ?? "") : "");
+  const text = (name: string): string =>
+    Object.hasOwn(files, name) ? (files[name] ?? "").slice(0, MOST_OF_FILE) : "";
   const amount = (name: string): bigint => numberOf(text(name)) ?? 0n;
   const limit = (name: string): bigint | undefined => numberOf(text(name));
   return {

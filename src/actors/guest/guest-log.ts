@@ -5,6 +5,7 @@
  */
 import type { Logger } from "../../contracts/logger.ts";
 import type { LogEnd } from "../../contracts/vm.ts";
+import { cutText } from "../../lib/cut-text.ts";
 
 /** Bytes of a guest's log line that are passed on. */
 const MAX_LOG_CHARACTERS = 1024;
@@ -22,7 +23,7 @@ export class GuestLog {
 
   take({ level, message }: LogLine, logger: Logger): void {
     if (this.lines++ >= MAX_LOG_LINES) return;
-    const shown = message.slice(0, MAX_LOG_CHARACTERS);
+    const shown = cutText(message, MAX_LOG_CHARACTERS);
     this.text += `${new Date().toISOString()} ${level} ${shown.replaceAll("\n", " ")}\n`;
     logger[level]({ guest: true }, shown);
   }

@@ -6,7 +6,10 @@
  * What a pod writes to its streams does not come near the share: it comes in large pieces (docs/performance-notes.md).
  */
 import type { ByteLink } from "../../contracts/vm.ts";
+import { Crowd } from "./crowd.ts";
 
+/** Links of one process are served by one thread. */
+const CROWD = new Crowd();
 /** Of one thread, over time. */
 const SHARE = 0.2;
 /** What may come at once after a quiet time, in milliseconds of work. */
@@ -15,11 +18,14 @@ const BURST_MS = 100;
 const RESUME_MS = 10;
 /** A guest is not charged for more at once: the whole process may have been stopped meanwhile. */
 const MOST_DEBT_MS = 50;
+const LONGEST_HOLD_MS = 2_000;
 
 export interface IntakeOptions {
   readonly link: Pick<ByteLink, "pause" | "resume">;
   /** It is not read for so many milliseconds. */
   readonly onHeld: (ms: number) => void;
+  /** Default: that of this process. */
+  readonly crowd?: Crowd;
 }
 
 export class Intake {
@@ -28,16 +34,21 @@ export class Intake {
   private countedAt = performance.now();
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: IntakeOptions) {}
+  private readonly crowd: Crowd;
+
+  constructor(private readonly options: IntakeOptions) {
+    this.crowd = options.crowd ?? CROWD;
+  }
 
   /** Does what the guest's bytes ask for, and counts its time. */
   take(work: () => void): void {
     const began = performance.now();
     work();
     const now = performance.now();
-    const earned = Math.min(BURST_MS, this.credit + (began - this.countedAt) * SHARE);
+    const earned = Math.min(BURST_MS, this.credit + (began - this.countedAt) * this.share);
     this.credit = Math.max(-MOST_DEBT_MS, earned - (now - began));
     this.countedAt = now;
+    this.crowd.add(Math.min(BURST_MS, now - began));
     if (this.credit < 0 && this.timer === undefined) this.hold();
   }
 
@@ -46,8 +57,12 @@ export class Intake {
     clearTimeout(this.timer);
   }
 
+  private get share(): number {
+    return SHARE * this.crowd.leftOfShare;
+  }
+
   private hold(): void {
-    const ms = Math.ceil((RESUME_MS - this.credit) / SHARE);
+    const ms = Math.min(LONGEST_HOLD_MS, Math.ceil((RESUME_MS - this.credit) / this.share));
     this.options.link.pause();
     this.timer = setTimeout(() => {
       this.timer = undefined;

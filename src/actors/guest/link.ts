@@ -12,6 +12,7 @@ import type { HistoryEntry } from "../../contracts/inspection.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { ByteLink, LogEnd } from "../../contracts/vm.ts";
 import { deferred, onAbort } from "../../lib/async.ts";
+import { cutText } from "../../lib/cut-text.ts";
 import { clearDeadline, setDeadline } from "../../lib/deadline-timer.ts";
 import {
   GUEST_EVENTS,
@@ -31,15 +32,9 @@ import { type Hello, markOf } from "../../protocol/wire/hello.ts";
 import type { TextCodec } from "../../protocol/wire/json.ts";
 import { Peer, type StreamHandler } from "../../protocol/wire/peer.ts";
 import type { RequestStep } from "../../protocol/wire/request-steps.ts";
+import { type GuestEvent, UnheardEvents } from "./guest-events.ts";
 import { GuestLog } from "./guest-log.ts";
 import { Intake } from "./intake.ts";
-
-/** What a guest reports by itself. `lost` is the last event. */
-export type GuestEvent =
-  | { readonly type: "processExited"; readonly exit: ProcessExited }
-  /** The guest's kernel has killed processes of the container for want of memory. */
-  | { readonly type: "oomKilled"; readonly id: string }
-  | { readonly type: "lost"; readonly error: BlazarError };
 
 const TALK = "talk to the guest";
 
@@ -77,8 +72,6 @@ const UNTOLD: ReadonlySet<GuestOp> = new Set(["container.stats", "container.pids
 /** They wait for no request that they could depend on, and somebody waits for them who gives the guest up. */
 const URGENT: ReadonlySet<GuestOp> = new Set(["process.signal", "process.abandon", "sandbox.shutdown"]);
 
-/** Events kept for a subscriber that comes late; the agent is told to wait by then. */
-const BUFFERED_EVENTS = 4096;
 /** So long an agent is left alone that has said hello and has not answered. */
 const GREET_AGAIN_MS = 300;
 const MAX_GREETINGS = 20;
@@ -88,8 +81,7 @@ const TELL_HELD_MS = 60_000;
 /** A live link to a guest. */
 export class GuestLink {
   private readonly subject = new Subject<GuestEvent>();
-  /** What came while nobody listened; not all of it, as a pod may live for years. */
-  private unheard: GuestEvent[] = [];
+  private readonly unheard = new UnheardEvents();
   private readonly peer: Peer;
   private lost: BlazarError | undefined;
   private readonly taken = new GuestLog();
@@ -106,9 +98,8 @@ export class GuestLink {
   readonly hello: Promise<GuestHello>;
   /** The guest's events, first those that nobody has heard yet; completes after `lost`. */
   readonly events$ = new Observable<GuestEvent>((subscriber) => {
-    const { unheard, lost } = this;
-    this.unheard = [];
-    for (const event of unheard) subscriber.next(event);
+    const { lost } = this;
+    for (const event of this.unheard.take()) subscriber.next(event);
     if (lost === undefined) return this.subject.subscribe(subscriber);
     subscriber.next({ type: "lost", error: lost });
     subscriber.complete();
@@ -283,20 +274,19 @@ export class GuestLink {
   private onEvent(event: string, params: unknown): void {
     switch (event) {
       case "process.exited":
-        return this.tell({ type: "processExited", exit: GUEST_EVENTS[event](params, event) });
+        return this.tell({ type: "processExited", exit: exitOf(GUEST_EVENTS[event](params, event)) });
       case "container.oomKilled":
-        return this.tell({ type: "oomKilled", ...GUEST_EVENTS[event](params, event) });
+        return this.tell({ type: "oomKilled", id: GUEST_EVENTS[event](params, event).id });
       case "agent.log":
         return this.taken.take(GUEST_EVENTS[event](params, event), this.owner.logger);
       default:
-        throw this.error("FrameUnexpected", "read an event", `unknown event ${event.slice(0, 64)}`);
+        throw this.error("FrameUnexpected", "read an event", `unknown event ${cutText(event, 64)}`);
     }
   }
 
   private tell(event: GuestEvent): void {
     if (this.subject.observed) return this.subject.next(event);
-    this.unheard.push(event);
-    if (this.unheard.length > BUFFERED_EVENTS) this.unheard.shift();
+    this.unheard.add(event);
   }
 
   /** It is told at first, and then once a minute. */
@@ -323,6 +313,11 @@ export class GuestLink {
   ): BlazarError {
     return blazarError(code, operation, reason, { subject: this.owner.sandboxId });
   }
+}
+
+/** What was checked, and nothing of what else the guest has put beside it: events are kept. */
+function exitOf({ id, execId, status, returned }: ProcessExited): ProcessExited {
+  return { id, execId, status, returned: returned.map(({ name, content }) => ({ name, content })) };
 }
 
 /** 128 random bits in hex. */

@@ -10,10 +10,14 @@ import { failureOf } from "../../machines/failure.ts";
 import type { SandboxEvent } from "../../machines/sandbox.setup.ts";
 import type { VmBootEvent } from "../../machines/vm-boot.setup.ts";
 import type { ProcessExited } from "../../protocol/guest/messages.ts";
-import { type GuestEvent, type GuestLink, isLinkClosed } from "../guest/link.ts";
+import type { GuestEvent } from "../guest/guest-events.ts";
+import { type GuestLink, isLinkClosed } from "../guest/link.ts";
 
 /** After a guest's link was closed by its VMM's end, the keeper tells that end within this time. */
 const EXIT_FOLLOWS_MS = 300;
+
+/** A host's file that cannot be written holds up what the guest tells for so long. */
+const WRITE_BACK_MS = 2_000;
 
 /** An end by SIGKILL may be the kernel's doing: says so. @param outOfMemory looks whether it is */
 export function withOutOfMemory(outOfMemory: () => string | undefined): (event: VmBootEvent) => VmBootEvent {
@@ -44,11 +48,10 @@ export function guestEvents$(
   writeBack: (returned: ProcessExited["returned"]) => Promise<void>,
 ): Observable<SandboxEvent> {
   return events$.pipe(
-    concatMap((event) => {
+    map((event) => begun(event, writeBack)),
+    concatMap(({ event, written }) => {
       if (event.type === "lost" && isLinkClosed(event.error)) return from(unlessExited(event, vmm));
-      return event.type !== "processExited" || event.exit.returned.length === 0
-        ? of([event])
-        : from(writeBack(event.exit.returned).then(() => [event]));
+      return written === undefined ? of([event]) : from(written.then(() => [event]));
     }),
     concatAll(),
     map((event): SandboxEvent => {
@@ -58,6 +61,20 @@ export function guestEvents$(
       return { type: "guest.processExited", containerId: id, execId, status };
     }),
   );
+}
+
+/**
+ * What is to be written back is on its way at once, and an event that waits for its turn has no content: a guest may send more of
+ * them than a disk takes.
+ */
+function begun(
+  event: GuestEvent,
+  writeBack: (returned: ProcessExited["returned"]) => Promise<void>,
+): { readonly event: GuestEvent; readonly written: Promise<unknown> | undefined } {
+  if (event.type !== "processExited" || event.exit.returned.length === 0)
+    return { event, written: undefined };
+  const written = within(writeBack(event.exit.returned), WRITE_BACK_MS);
+  return { event: { type: event.type, exit: { ...event.exit, returned: [] } }, written };
 }
 
 /** A VMM that ends closes its guest's link first, and how it has ended says more. */

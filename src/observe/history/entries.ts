@@ -7,6 +7,7 @@
 import { BlazarError, type ErrorCode, reasonOf } from "../../contracts/errors.ts";
 import type { HistoryListener } from "../../contracts/history.ts";
 import type { HistoryEntry } from "../../contracts/inspection.ts";
+import { ownText } from "../../lib/cut-text.ts";
 import { boundedText } from "./bounded-text.ts";
 import { PackedEntries } from "./packed-entries.ts";
 
@@ -98,7 +99,7 @@ export class Entries {
 }
 
 function errorText(error: unknown): string {
-  const text = boundedText(reasonOf(error));
+  const text = ownText(boundedText(reasonOf(error)));
   return text === "" ? "it failed" : text;
 }
 

@@ -15,6 +15,7 @@ import {
   oneOf,
   optional,
   record,
+  shortString,
   string,
 } from "../wire/json.ts";
 import { ALL_CAPABILITIES } from "./capabilities.ts";
@@ -48,6 +49,8 @@ const MAX_ID_MAPPINGS = 340;
 export const GUEST_ITSELF = "";
 
 const id = string;
+/** An id that a guest tells, which is one that it was told. containerd's have 76 characters at most. */
+const toldId = shortString(256);
 const uint32 = integer(0, 0xffff_ffff);
 const signal = integer(1, 64);
 
@@ -57,7 +60,7 @@ export const guestHello = object({
   agent: string,
   kernel: string,
   /** Milliseconds of the guest's monotonic clock at which each step of its start was done. */
-  timeline: record(integer()),
+  timeline: record(integer(), 256),
 });
 export type GuestHello = ReturnType<typeof guestHello>;
 
@@ -301,7 +304,7 @@ export const containerUpdate = object({ id, cgroup: record(string) });
 export const sandboxLimit = object({ cgroup: record(string) });
 
 /** The contents of a cgroup's files, by name; those that the kernel has. */
-export const containerStats = object({ files: record(string) });
+export const containerStats = object({ files: record(string, 256) });
 
 /** A pid in the guest's root PID namespace. */
 export const pidResult = object({ pid: integer(1) });
@@ -317,12 +320,12 @@ export type PidsResult = ReturnType<typeof pidsResult>;
 
 /** Event `process.exited`: comes after all of the process's output has been handed over for sending. */
 export const processExited = object({
-  id,
-  execId: string,
+  id: toldId,
+  execId: toldId,
   /** 0–255, or 128 + signal. */
   status: integer(0, 255),
   /** The last bytes of the container's `returned` volumes in base64, with its first process's end. */
-  returned: array(object({ name: string, content: string }), 64),
+  returned: array(object({ name: toldId, content: string }), 64),
 });
 export type ProcessExited = ReturnType<typeof processExited>;
 

@@ -5,6 +5,7 @@
  * The reader trusts nothing: the sender may be a hostile guest or an older release.
  */
 import { BlazarError, blazarError, ERROR_KINDS, type ErrorCode } from "../../contracts/errors.ts";
+import { cutText } from "../../lib/cut-text.ts";
 import { isRecord } from "./json.ts";
 
 /** Longest text of a record, in characters. */
@@ -38,7 +39,7 @@ export function errorFromRecord(value: unknown, fallback: ErrorFallback): Blazar
   const fields = isRecord(value) ? value : {};
   const text = (name: string): string | undefined => {
     const field = fields[name];
-    return typeof field === "string" ? field.slice(0, MAX_TEXT) : undefined;
+    return typeof field === "string" ? cutText(field, MAX_TEXT) : undefined;
   };
   const code = text("code") ?? "";
   return blazarError(

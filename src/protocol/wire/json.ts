@@ -6,6 +6,7 @@
  * whose whole engine has 1.4 MB.
  */
 import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
+import { cutText } from "../../lib/cut-text.ts";
 
 /** Text to UTF-8 and back; `decode` must not throw on invalid bytes. */
 export interface TextCodec {
@@ -45,9 +46,14 @@ function fail(path: string, expected: string): never {
 function within(path: string, error: unknown): unknown {
   if (!(error instanceof BlazarError)) return error;
   const { details } = error;
-  return new BlazarError(error.code, { ...details, subject: `${path}${details.subject ?? ""}` });
+  // a key is the sender's, and may be as long as a frame
+  return new BlazarError(error.code, {
+    ...details,
+    subject: cutText(`${path}${details.subject ?? ""}`, MAX_PATH),
+  });
 }
 
+const MAX_PATH = 256;
 /** Longest string of a message. A hosts file or a script fits. */
 const MAX_STRING = 256 * 1024;
 
@@ -55,6 +61,14 @@ export const string: Check<string> = (value, path) => {
   if (typeof value === "string" && value.length <= MAX_STRING) return value;
   return fail(path, `a string of at most ${MAX_STRING} characters`);
 };
+
+/** A string of so many characters at most: for what is kept. */
+export function shortString(most: number): Check<string> {
+  return (value, path) =>
+    typeof value === "string" && value.length <= most
+      ? value
+      : fail(path, `a string of at most ${most} characters`);
+}
 
 export const boolean: Check<boolean> = (value, path) =>
   typeof value === "boolean" ? value : fail(path, "true or false");
@@ -127,10 +141,11 @@ export function object<S extends Shape>(shape: S): Check<Of<S>> {
   };
 }
 
-/** An object that is a map from any string. */
-export function record<T>(item: Check<T>): Check<Record<string, T>> {
+/** An object that is a map from any string, with so many keys at most. */
+export function record<T>(item: Check<T>, most = 65_536): Check<Record<string, T>> {
   return (value, path) => {
     if (!isRecord(value)) fail(path, "an object");
+    if (Object.keys(value as object).length > most) fail(path, `an object of at most ${most} keys`);
     let at = "";
     try {
       const entries = Object.entries(value as object).map(([key, each]) => {

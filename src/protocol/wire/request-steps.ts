@@ -5,6 +5,8 @@
  * end bounds them: a hostile guest can lie about its own times, and about nothing else.
  */
 
+import { cutText } from "../../lib/cut-text.ts";
+
 export interface RequestStep {
   readonly name: string;
   /** Milliseconds after the request has come. */
@@ -48,7 +50,7 @@ export function readSteps(told: unknown): RequestStep[] {
     if (!Array.isArray(step)) return [];
     const [name, fromMs, ms] = step as unknown[];
     if (typeof name !== "string" || !isTime(fromMs) || !isTime(ms)) return [];
-    return [{ name: name.slice(0, LONGEST_NAME), fromMs, ms }];
+    return [{ name: cutText(name, LONGEST_NAME), fromMs, ms }];
   });
 }
 

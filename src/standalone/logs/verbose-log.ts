@@ -5,7 +5,11 @@
  */
 import { pino } from "pino";
 import type { Logger } from "../../contracts/logger.ts";
+import { harmlessJson } from "../../lib/harmless.ts";
 
 export function verboseLog(): Logger {
-  return pino({ level: "debug", base: {} }, pino.destination({ dest: 2, sync: true }));
+  return pino(
+    { level: "debug", base: {}, hooks: { streamWrite: harmlessJson } },
+    pino.destination({ dest: 2, sync: true }),
+  );
 }

@@ -71,8 +71,21 @@ describe("the status mapping", () => {
   });
 
   it("sends no half of a surrogate pair, which cannot be encoded", () => {
-    expect(encodeURI(toServiceError(new Error("a\ud800b")).details)).toContain("a%EF%BF%BDb");
+    expect(encodeURI(toServiceError(new Error("a\ud800b")).details)).toContain("a%5Cud800b");
     expect(() => encodeURI(toServiceError(new Error("\u{1f600}".repeat(9_000))).details)).not.toThrow();
     expect(() => encodeURI(toServiceError(new Error(`x${"\u{1f600}".repeat(9_000)}`)).details)).not.toThrow();
+  });
+
+  it("sends nothing that a terminal would obey, whoever's words the error repeats", () => {
+    const words = "\u001b]0;owned\u0007\u001b[2J\r\u009b2J\u202egnp.exe\u0000";
+    const error = blazarError("GuestFailed", "run a command", words, {
+      subject: words,
+      remedy: "look\nagain",
+    });
+    for (const text of [toServiceError(error).details, toTtrpcStatus(error).message]) {
+      expect(text).not.toMatch(/[^\P{C}\n]/u);
+      expect(text).toContain("\\x1b]0;owned\\x07\\x1b[2J\\r\\x9b2J\\u202egnp.exe\\x00");
+      expect(text).toContain("look\nagain");
+    }
   });
 });

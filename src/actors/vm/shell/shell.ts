@@ -11,7 +11,8 @@ import type { GuestShell, ShellListener, ShellRequest } from "../../../contracts
 import type { Logger } from "../../../contracts/logger.ts";
 import { GUEST_ITSELF, type GuestProcess } from "../../../protocol/guest/messages.ts";
 import { StreamReceiver, StreamSender } from "../../../protocol/wire/stream.ts";
-import type { GuestEvent, GuestLink } from "../../guest/link.ts";
+import type { GuestEvent } from "../../guest/guest-events.ts";
+import type { GuestLink } from "../../guest/link.ts";
 
 export type ShellLink = Pick<
   GuestLink,

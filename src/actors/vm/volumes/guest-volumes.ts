@@ -15,10 +15,15 @@ import { CopiedFile, Memory } from "./memory-volumes.ts";
 import { writesOf } from "./requests.ts";
 import { Shared } from "./shared-volume.ts";
 
+/** Of those that an earlier daemon has made; for when it is not known how many use a volume. */
+const MOST_CONTAINERS = 64;
+
 interface Counted {
   readonly key: string;
   readonly volume: HeldVolume;
   users: number;
+  /** So often may the guest still hand it back: once for each container that has had it. */
+  returns: number;
   /** The requests that are under way. */
   sending: Promise<void>;
 }
@@ -51,7 +56,13 @@ export class GuestVolumes {
     for (const [name, fact] of facts) {
       const volume = earlierVolume(name, fact, this.vm, ports);
       const count = users === undefined ? Number.POSITIVE_INFINITY : (users.get(name) ?? 0);
-      const counted = { key: fact.key, volume, users: count, sending: Promise.resolve() };
+      const counted = {
+        key: fact.key,
+        volume,
+        users: count,
+        returns: Math.min(count, MOST_CONTAINERS),
+        sending: Promise.resolve(),
+      };
       const isUnused = users !== undefined && counted.users === 0 && volume.endsWithLastUser;
       if (isUnused || this.held.has(fact.key)) unused.push(counted);
       else this.held.set(fact.key, counted);
@@ -97,11 +108,13 @@ export class GuestVolumes {
 
   /** Gives the host what a container has left in files that are the host's. Never rejects. */
   async writeBack(returned: ProcessExited["returned"]): Promise<void> {
-    const volumes = [...this.held.values()].map(({ volume }) => volume);
+    const all = [...this.held.values()];
     await Promise.all(
       returned.map(async ({ name, content }) => {
-        const volume = volumes.find((each) => each.name === name);
-        if (volume instanceof CopiedFile) await volume.writeBack(content);
+        const counted = all.find(({ volume }) => volume.name === name);
+        if (counted === undefined || counted.returns <= 0 || !(counted.volume instanceof CopiedFile)) return;
+        counted.returns--;
+        await counted.volume.writeBack(content);
       }),
     );
   }
@@ -135,10 +148,11 @@ export class GuestVolumes {
     let counted = this.held.get(plan.key);
     if (counted === undefined) {
       const volume = this.make(plan, maps, `${this.prefix}${++this.count}`, ports);
-      counted = { key: plan.key, volume, users: 0, sending: Promise.resolve() };
+      counted = { key: plan.key, volume, users: 0, returns: 0, sending: Promise.resolve() };
       this.held.set(plan.key, counted);
     }
     counted.users++;
+    counted.returns++;
     used.push(counted);
     return counted.volume.take(plan);
   }

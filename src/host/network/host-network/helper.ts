@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { BlazarError, blazarError } from "../../../contracts/errors.ts";
 import type { Keeper } from "../../../contracts/keeper.ts";
 import { abortable, deferred, throwIfAborted, withDeadline, within } from "../../../lib/async.ts";
+import { cutText } from "../../../lib/cut-text.ts";
 import { LOG_FILE, type PastaInput, PID_FILE, pastaProcess } from "./pasta.ts";
 import { endHelper, helperId } from "./remove-uplink.ts";
 
@@ -96,7 +97,7 @@ export class Helper {
   async failure(how: string): Promise<BlazarError> {
     const log = await readFile(join(this.input.directory, LOG_FILE), "utf8").catch(() => "");
     const said = log.split("\n").filter((line) => line !== "" && !STARTED.test(line));
-    const reason = [how, ...said].join("; ").slice(0, SAID_BYTES);
+    const reason = cutText([how, ...said].join("; "), SAID_BYTES);
     return blazarError("HostResource", "run pasta", reason, { subject: this.input.uplink });
   }
 

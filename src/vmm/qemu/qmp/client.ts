@@ -11,6 +11,7 @@ import { Observable, Subject } from "rxjs";
 import { BlazarError, blazarError, reasonOf } from "../../../contracts/errors.ts";
 import type { FileSender, SentFile } from "../../../contracts/file-sender.ts";
 import { abortable, deferred, withDeadline } from "../../../lib/async.ts";
+import { cutText } from "../../../lib/cut-text.ts";
 import { awaitUnix } from "../../../lib/sockets/unix-socket.ts";
 import { isRecord } from "../../../protocol/wire/json.ts";
 import { QmpLines } from "./lines.ts";
@@ -268,8 +269,8 @@ export function qmpRefusal(error: unknown): QmpRefusal | undefined {
 function refused(command: string, error: unknown): BlazarError {
   const fields = isRecord(error) ? error : {};
   const refusal: QmpRefusal = {
-    class: String(fields["class"]).slice(0, 100),
-    description: String(fields["desc"]).slice(0, 2000),
+    class: cutText(String(fields["class"]), 100),
+    description: cutText(String(fields["desc"]), 2000),
   };
   return failed(refusal.description, refusal, command);
 }

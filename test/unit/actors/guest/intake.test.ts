@@ -1,12 +1,13 @@
 /** One guest takes a bounded part of the daemon's time, whatever it sends, and no part of it is lost. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Crowd } from "../../../../src/actors/guest/crowd.ts";
 import { Intake } from "../../../../src/actors/guest/intake.ts";
 
 beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
 afterEach(() => vi.useRealTimers());
 
 /** A guest that sends as soon as it is read, and whose bytes cost so many milliseconds each time. */
-function flood(costMs: number, pauseMs: number) {
+function flood(costMs: number, pauseMs: number, crowd = new Crowd()) {
   const link = {
     reading: true,
     pause: () => {
@@ -17,7 +18,7 @@ function flood(costMs: number, pauseMs: number) {
     },
   };
   const held: number[] = [];
-  const intake = new Intake({ link, onHeld: (ms) => held.push(ms) });
+  const intake = new Intake({ link, onHeld: (ms) => held.push(ms), crowd });
   let used = 0;
   const run = (ms: number) => {
     const until = performance.now() + ms;
@@ -60,6 +61,36 @@ describe("what a guest sends", () => {
     expect(held).toEqual([300]);
     vi.advanceTimersByTime(300);
     expect(link.reading).toBe(true);
+  });
+
+  it("takes half of the time at most together with nineteen others, and a guest that asks for little never waits", () => {
+    const crowd = new Crowd();
+    const hostile = Array.from({ length: 20 }, () => flood(0, 0, crowd));
+    const innocent = flood(0, 0, crowd);
+    let used = 0;
+    const until = performance.now() + 30_000;
+    const settled = performance.now() + 10_000;
+    let asked = 0;
+    while (performance.now() < until) {
+      for (const { link, intake } of hostile) {
+        if (!link.reading) continue;
+        intake.take(() => vi.advanceTimersByTime(5));
+        if (performance.now() > settled) used += 5;
+      }
+      if (performance.now() - asked > 200) {
+        asked = performance.now();
+        innocent.intake.take(() => vi.advanceTimersByTime(1));
+      }
+      vi.advanceTimersByTime(1);
+    }
+    expect(used / 20_000).toBeGreaterThan(0.15);
+    expect(used / 20_000).toBeLessThan(0.6);
+    expect(innocent.held).toEqual([]);
+    for (const { intake } of hostile) intake.end();
+    // who is alone has its whole share again, after a while
+    const last = flood(5, 0, crowd);
+    const before = last.run(15_000);
+    expect(last.run(10_000) - before).toBeGreaterThan(1_500);
   });
 
   it("is not touched once its link has ended", () => {

@@ -1,5 +1,6 @@
 /** A guest's link: its events reach whoever listens, whenever that is, and are kept for nobody else. */
 import { expect, test } from "vitest";
+import type { GuestEvent } from "../../../../src/actors/guest/guest-events.ts";
 import { GuestLink, type GuestLinkOptions } from "../../../../src/actors/guest/link.ts";
 import { NO_HISTORY } from "../../../../src/contracts/history.ts";
 import type { ByteLink } from "../../../../src/contracts/vm.ts";
@@ -89,6 +90,27 @@ test("who comes after the loss of a guest hears what is left, of the loss and no
   exits("unheard");
   link.close();
   expect(listener(link).heard).toEqual(["unheard", "lost", "end"]);
+  expect(listener(link).heard).toEqual(["lost", "end"]);
+});
+
+test("events that nobody has heard are kept within a bound of bytes, the last of them", () => {
+  const { link, guest } = linked();
+  const content = "x".repeat(200_000);
+  for (let number = 0; number < 50; number++)
+    guest.emit("process.exited", {
+      ...{ id: `c${number}`, execId: "", status: 0, more: content },
+      returned: [{ name: "v1", content, more: content }],
+    });
+  const kept: GuestEvent[] = [];
+  link.events$.subscribe((event) => kept.push(event));
+  expect(JSON.stringify(kept).length).toBeLessThan(2 ** 20 + 4096);
+  expect(kept.length).toBeGreaterThanOrEqual(3);
+  expect(kept.at(-1)).toMatchObject({ type: "processExited", exit: { id: "c49" } });
+});
+
+test("an id that is longer than ids are costs a guest its link", () => {
+  const { link, exits } = linked();
+  exits("x".repeat(257));
   expect(listener(link).heard).toEqual(["lost", "end"]);
 });
 

@@ -36,3 +36,16 @@ it("a pod has a limit only if all of its containers have one", () => {
 it("a pod without containers uses nothing", () => {
   expect(sumOfStats([]).memoryUsage.current).toBe(0n);
 });
+
+it("a guest's files are read up to a bound: what is beyond it costs nothing", () => {
+  const endless = Array.from({ length: 100_000 }, (_, index) => `k${index} 1`).join("\n");
+  const { cpu, memory, io } = readCgroupStats({
+    "cpu.stat": endless,
+    "memory.stat": endless,
+    "io.stat": `8:0 ${endless.replaceAll("\n", " ").replaceAll(" 1", "=1")}`,
+  });
+  for (const values of [cpu, memory, io[0]?.values ?? new Map()]) {
+    expect(values.size).toBeGreaterThan(100);
+    expect(values.size).toBeLessThan(5_000);
+  }
+});

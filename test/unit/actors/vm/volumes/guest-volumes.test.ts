@@ -171,6 +171,21 @@ describe("a termination log", () => {
     expect(await end()).toEqual([]);
   });
 
+  it("is written once for each container that has had it, however often a guest hands it back", async () => {
+    const { volumes, guest, tasks, create, end } = await pod();
+    await create("c1", logged);
+    await tasks.start("c1", "");
+    const write = vi.spyOn(volumes, "writeBack");
+    const returned = Array.from({ length: 64 }, () => ({ name: "v1", content: "eA==" }));
+    for (let number = 0; number < 100; number++)
+      guest.emit("process.exited", { id: "c1", execId: "other", status: 0, oomKilled: false, returned });
+    await tasks.kill("c1", "", 9, false);
+    await tasks.wait("c1", "");
+    expect(write).toHaveBeenCalledTimes(1);
+    await tasks.delete("c1", "");
+    expect(await end()).toEqual([]);
+  });
+
   it("is all that a guest may write back", async () => {
     const { volumes, guest, create, end } = await pod();
     await create("c1", configured, shared, logged);
