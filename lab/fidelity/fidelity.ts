@@ -39,6 +39,9 @@ import { FidelityReport } from "./report.ts";
 const MOST_MS = 60_000;
 const IMAGE = "localhost/blazar/fidelity:latest";
 
+/** Kubernetes' own waits for the orphans of its pod, and takes no signal for its end while it is process 1: so does a shell. */
+const REAPING_PAUSE = ["/bin/sh", "-c", "while :; do tail -f /dev/null & wait; done"];
+
 /** All cases, by the room that they are in. */
 export const FIDELITY_CASES: readonly FidelityCase[] = [
   ...PROCESS_CASES,
@@ -91,7 +94,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
   try {
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
-    await node.containerd.importImage(pauseImage(image));
+    await node.containerd.importImage({ ...pauseImage(image), process: { Entrypoint: REAPING_PAUSE } });
     await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
     await node.containerd.importImage(linksImage(LINKS_IMAGE, image));
     const { cri, directory, containerd } = node;
