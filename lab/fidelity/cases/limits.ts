@@ -34,10 +34,14 @@ const ODD: readonly (readonly [string, Resources])[] = [
   ["huge pages of none", { hugepageLimits: [{ pageSize: "2MB", limit: 0 }] }],
 ];
 
-/** What the container sees of its limits, whichever version of cgroups it has. */
-const SEEN =
-  "cd /sys/fs/cgroup; m=$(cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes); case $m in max|9223372036854771712) m=none;; esac; " +
-  "set -- $(cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us) $(cat cpu/cpu.cfs_period_us)); case $1 in max|-1) set -- none $2;; esac; echo memory $m, cpu $1/$2";
+/** What the container sees of its limits, whichever version of cgroups it has; by the shell alone, which a small quota allows. */
+const SEEN = [
+  "cd /sys/fs/cgroup",
+  "if [ -e memory.max ]; then read m < memory.max; read q p < cpu.max; else read m < memory/memory.limit_in_bytes; read q < cpu/cpu.cfs_quota_us; read p < cpu/cpu.cfs_period_us; fi",
+  "case $m in max|9223372036854771712) m=none;; esac",
+  "case $q in max|-1) q=none;; esac",
+  "echo memory $m, cpu $q/$p",
+].join("; ");
 
 async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
   return pod.during(
