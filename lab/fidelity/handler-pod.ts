@@ -22,7 +22,8 @@ import { hostNetworkPod } from "../node/pods.ts";
 export type ContainerConfig = Parameters<CriClient["createContainer"]>[1];
 export type PodConfig = DeepPartial<PodSandboxConfig>;
 
-export type Handler = "runc" | "blazar";
+export const HANDLERS = ["runc", "blazar"] as const;
+export type Handler = (typeof HANDLERS)[number];
 
 /** What pods and containers are made with. */
 export interface PodMaker {
