@@ -42,8 +42,8 @@ const MOST_MS = 60_000;
 const LANES = 3;
 const IMAGE = "localhost/blazar/fidelity:latest";
 
-/** Kubernetes' own waits for the orphans of its pod, and takes no signal for its end while it is process 1: so does a shell. */
-const REAPING_PAUSE = ["/bin/sh", "-c", "while :; do tail -f /dev/null & wait; done"];
+/** Kubernetes' own waits for the orphans of its pod; so does a shell. No container's signal ends it. */
+const REAPING_PAUSE = ["/bin/sh", "-c", "trap '' INT; while :; do tail -f /dev/null & wait; done"];
 
 /** All cases, by the room that they are in. */
 export const FIDELITY_CASES: readonly FidelityCase[] = [
