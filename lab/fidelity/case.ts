@@ -14,6 +14,8 @@ export interface FidelityCase {
   readonly baseSpec?: true;
   /** Why the answers may differ; docs/specification.md says it, too. */
   readonly explained?: string;
+  /** How long it may take; what takes longer hangs, which is an answer, too. A minute if it is not given. */
+  readonly mostMs?: number;
   /** False where this host cannot show the case under runc, which is then left out. */
   readonly applies?: () => boolean;
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run test:fidelity`: every case once under runc and once under blazar of one private containerd, side by side.
+ * `npm run test:fidelity`: every case once under runc and once under blazar of one private containerd, at the same time.
  *
  * A difference fails the run unless the case explains it. The last line is `N same, 0 different, M explained`.
  */
@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { artifacts } from "../../setup/steps/artifacts.ts";
 import { blazarError, reasonOf } from "../../src/contracts/errors.ts";
 import { within } from "../../src/lib/async.ts";
+import { inLanes } from "../host/lanes.ts";
 import { busyboxImage, linksImage, pauseImage, volumeImage } from "../images/busybox.ts";
 import { removeAllPods } from "../node/pods.ts";
 import { PrivateNode } from "../node/private-node.ts";
@@ -31,13 +32,18 @@ import { CHANGING_VOLUME_CASES } from "./cases/volumes/changing.ts";
 import { DESTINATION_CASES, LINKS_IMAGE } from "./cases/volumes/destinations.ts";
 import { SHARE_CASES } from "./cases/volumes/shares.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes/volumes.ts";
-import { HANDLERS, type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
+import { type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
 import { FidelityReport } from "./report.ts";
 
 /** What hangs is an answer, too. */
 const MOST_MS = 60_000;
+/** So many cases go at once: most of them wait most of the time. */
+const LANES = 3;
 const IMAGE = "localhost/blazar/fidelity:latest";
+
+/** Kubernetes' own waits for the orphans of its pod; so does a shell. No container's signal ends it. */
+const REAPING_PAUSE = ["/bin/sh", "-c", "trap '' INT; while :; do tail -f /dev/null & wait; done"];
 
 /** All cases, by the room that they are in. */
 export const FIDELITY_CASES: readonly FidelityCase[] = [
@@ -91,7 +97,7 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
   try {
     const image = await busyboxImage(IMAGE, built.busybox);
     await node.containerd.importImage(image);
-    await node.containerd.importImage(pauseImage(image));
+    await node.containerd.importImage({ ...pauseImage(image), process: { Entrypoint: REAPING_PAUSE } });
     await node.containerd.importImage(volumeImage(VOLUME_IMAGE, image));
     await node.containerd.importImage(linksImage(LINKS_IMAGE, image));
     const { cri, directory, containerd } = node;
@@ -106,35 +112,41 @@ export async function testFidelity({ program, only }: FidelityOptions): Promise<
   }
 }
 
+/** Each lane has two pods of its own, which its cases share. */
 async function compare(
   cases: readonly FidelityCase[],
   maker: PodMaker,
   report: FidelityReport,
 ): Promise<void> {
-  const shared: Partial<Record<Handler, HandlerPod>> = {};
-  for (const handler of HANDLERS) shared[handler] = await HandlerPod.start(maker, handler);
-  for (const each of cases) {
-    const answers = { runc: "", blazar: "" };
-    for (const handler of HANDLERS) answers[handler] = await answerOf(each, handler, maker, shared[handler]);
-    report.add(each, answers);
-  }
+  const lanes = Array.from({ length: LANES }, () => {
+    const shared: Partial<Record<Handler, Promise<HandlerPod>>> = {};
+    const answer = (each: FidelityCase, handler: Handler) => {
+      const pod = shared[handler] ?? HandlerPod.start(maker, handler);
+      shared[handler] = pod;
+      return answerOf(each, handler, maker, pod);
+    };
+    return async (each: FidelityCase): Promise<Record<Handler, string>> => {
+      const [runc, blazar] = await Promise.all([answer(each, "runc"), answer(each, "blazar")]);
+      return { runc, blazar };
+    };
+  });
+  await inLanes(cases, lanes, (each, answers) => report.add(each, answers));
 }
 
 /** What the case tells; a failure is an answer, too. */
 async function answerOf(
-  { pod: config, baseSpec, run }: FidelityCase,
+  { pod: config, baseSpec, run, mostMs = MOST_MS }: FidelityCase,
   handler: Handler,
   maker: PodMaker,
-  shared: HandlerPod | undefined,
+  shared: Promise<HandlerPod>,
 ): Promise<string> {
   let own: HandlerPod | undefined;
   try {
     const given = typeof config === "function" ? config(handler) : config;
     if (given !== undefined || baseSpec === true)
       own = await HandlerPod.start(maker, baseSpec === true ? `${handler}-spec` : handler, given);
-    const pod = own ?? shared;
-    if (pod === undefined) return "there is no pod";
-    return (await within(run(pod), MOST_MS)) ?? `it has not ended within ${MOST_MS} ms`;
+    const pod = own ?? (await shared);
+    return (await within(run(pod), mostMs)) ?? `it has not ended within ${mostMs} ms`;
   } catch (error) {
     return `failed: ${reasonOf(error)}`;
   } finally {

@@ -21,6 +21,7 @@ import { hostNetworkPod } from "../node/pods.ts";
 
 export type ContainerConfig = Parameters<CriClient["createContainer"]>[1];
 export type PodConfig = DeepPartial<PodSandboxConfig>;
+
 export const HANDLERS = ["runc", "blazar"] as const;
 export type Handler = (typeof HANDLERS)[number];
 

@@ -117,6 +117,17 @@ export class Cgroup {
     return this.refused;
   }
 
+  /** The same for what slows processes down, and nothing else. */
+  throttle(files: Readonly<Record<string, string>>): void {
+    for (const [name, value] of Object.entries(files)) if (isThrottle(name)) this.write(name, value);
+  }
+
+  /** Moves a process here. Throws. */
+  enter(pid: number): void {
+    const result = sys.writeFile(`${this.path}/cgroup.procs`, String(pid), sys.O_WRONLY);
+    check(result, "move a process into its container's cgroup", this.path);
+  }
+
   /**
    * The same while processes run, all of it or nothing. Throws ResourceExhausted for a memory limit that is below what
    * they hold: the kernel would kill them for it.
@@ -229,13 +240,16 @@ export class Cgroups {
     this.prepared ??= Cgroup.make(`${PREPARED}${this.count++}`);
   }
 
-  /** Makes a container's cgroup with its rules and limits. Throws, leaving nothing. */
+  /**
+   * Makes a container's cgroup with its rules and limits. {@link Cgroup.throttle} has the rest of them, for a first process that
+   * is ready. Throws, leaving nothing.
+   */
   create({ id, cgroup: files, deviceProgram }: CgroupPlan): Cgroup {
     const cgroup = this.prepared ?? Cgroup.make(`${POD_CGROUP}/${id}`);
     this.prepared = undefined;
     try {
       this.devices.attach(cgroup.descriptor, deviceProgram);
-      cgroup.configure(files);
+      cgroup.configure(Object.fromEntries(Object.entries(files).filter(([name]) => !isThrottle(name))));
       return cgroup;
     } catch (error) {
       cgroup.remove();
@@ -243,6 +257,9 @@ export class Cgroups {
     }
   }
 }
+
+/** Of the CPU's time. */
+const isThrottle = (name: string) => name.startsWith("cpu.");
 
 /** Kills the processes of all containers, those of a crashed agent included. */
 export function killAllCgroups(): void {

@@ -18,7 +18,7 @@ import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { checkedProcess } from "../process/command.ts";
 import type { ContainerNamespaces } from "../process/namespaces.ts";
-import { ContainerProcess, KILLED } from "../process/process.ts";
+import { AGENTS_CGROUP, ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
 import type { UserNamespace } from "../sandbox/user-namespace.ts";
@@ -123,6 +123,8 @@ export class Container {
         pod: userNamespace?.descriptors,
         cgroup: cgroup.descriptor,
         pidNamespace,
+        // as under runc, no quota slows down what is done for the container before it is there
+        onReady: () => cgroup.throttle(params.cgroup),
         onEnd: () => {
           cgroup.kill();
           return KILLED;
@@ -211,7 +213,7 @@ export class Container {
   }
 
   signalAll(signal: number): void {
-    if (signal === sys.SIGKILL) return this.cgroup.kill();
+    if (signal === sys.SIGKILL) return this.killAll();
     for (const pid of this.cgroup.pids()) sys.kill(pid, signal);
   }
 
@@ -246,8 +248,10 @@ export class Container {
       root: this.init.pid,
       namespaces: this.namespaces,
       pod: undefined,
-      cgroup: this.cgroup.descriptor,
+      // until it is ready it is the agent's work, which no limit of the container slows down or ends
+      cgroup: AGENTS_CGROUP,
       pidNamespace,
+      onReady: (pid) => this.admit(pid),
       onEnd: () => ({ drainMs: this.drainMs }),
       made: (process) => this.starting.set(params.execId, process),
     }).finally(() => sys.close(pidNamespace));
@@ -261,9 +265,21 @@ export class Container {
     }
   }
 
+  /** What enters the cgroup of a container that has ended would be killed by nobody. */
+  private admit(pid: number): void {
+    if (this.init.ended || this.deleted !== undefined) throw this.notRunning("execute a process");
+    this.cgroup.enter(pid);
+  }
+
+  private killAll(): void {
+    this.cgroup.kill();
+    // they are not in it yet
+    for (const process of this.starting.values()) process?.kill();
+  }
+
   private async deleteSteps(): Promise<void> {
     const processes = [this.init, ...this.execs.values()];
-    this.cgroup.kill();
+    this.killAll();
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
     this.oom.stop();

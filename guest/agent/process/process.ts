@@ -22,6 +22,7 @@ import { ProcessStdio } from "./stdio.ts";
 export type ProcessState = "created" | "running" | "exited";
 
 const NO_TERMINAL = -1;
+export const AGENTS_CGROUP = -1;
 
 /**
  * What may still hold a process's output when the process has ended: nothing for long, because all of it has been killed,
@@ -39,12 +40,14 @@ export interface ProcessPlan {
   readonly namespaces: ContainerNamespaces;
   /** The pod's user namespace, if the container is in it. */
   readonly pod: PodDescriptors | undefined;
-  /** Descriptor of the cgroup's directory. */
+  /** Descriptor of the directory of the cgroup that the process begins in, or {@link AGENTS_CGROUP}. */
   readonly cgroup: number;
   /** `new`, or a descriptor of the PID namespace that the process starts in. */
   readonly pidNamespace: "new" | number;
   /** Called when the process has ended, before its output is closed. Kills what must not outlive the process. */
   readonly onEnd: () => Survivors;
+  /** Called when the process is ready to be started. Throws why it may not be. */
+  readonly onReady?: (pid: number) => void;
   /** Told of the process as soon as it is there, and long before it is ready where its files are slow. */
   readonly made?: (process: ContainerProcess) => void;
 }
@@ -55,7 +58,7 @@ export class ContainerProcess {
   private readonly context: AgentContext;
   private readonly launch: Launch;
   private readonly exit = deferred<number>();
-  private readonly ended = deferred<void>();
+  private readonly reaped = deferred<void>();
   private phase: ProcessState = "created";
   private shown = 0;
   private isGone = false;
@@ -78,6 +81,7 @@ export class ContainerProcess {
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
       const master = await begun.launch.ready;
+      plan.onReady?.(process.pid);
       if (plan.process.terminal) process.stdio.connect(master);
       return process;
     } catch (error) {
@@ -88,6 +92,11 @@ export class ContainerProcess {
 
   get state(): ProcessState {
     return this.phase;
+  }
+
+  /** True once the process is gone; its output may be on its way. */
+  get ended(): boolean {
+    return this.isGone;
   }
 
   /** The status that a shell would show; 0 until the process has exited. */
@@ -124,17 +133,22 @@ export class ContainerProcess {
     check(result, `send signal ${signal}`, `pid ${this.pid}`);
   }
 
+  /** Kills the process, unless it has ended. */
+  kill(): void {
+    if (!this.isGone) sys.kill(this.pid, sys.SIGKILL);
+  }
+
   /** Kills the process and closes its streams; resolves when it has been reaped. */
   async discard(): Promise<void> {
-    if (!this.isGone) sys.kill(this.pid, sys.SIGKILL);
+    this.kill();
     this.launch.abandon();
-    await this.ended.promise;
+    await this.reaped.promise;
     this.stdio.close();
   }
 
   private async end(status: ExitStatus, onEnd: () => Survivors): Promise<void> {
     this.isGone = true;
-    this.ended.resolve();
+    this.reaped.resolve();
     this.launch.settle();
     const survivors = onEnd();
     // in the next pass, so that a start that has just succeeded is answered first

@@ -1,9 +1,28 @@
 /** Cases: containers that do what they can against their own pod, their neighbours and whoever looks after them. */
 import type { FidelityCase } from "../case.ts";
-import { failureOf } from "../handler-pod.ts";
+import { type ContainerConfig, failureOf } from "../handler-pod.ts";
 import { bind, withKubelet } from "./volumes/volumes.ts";
 
 const SLEEP = "exec sleep 1000";
+/** What kubelet asks for, for every container that is not privileged. */
+const AS_KUBELET: ContainerConfig = {
+  linux: {
+    securityContext: {
+      maskedPaths: [
+        ...[
+          "/proc/asound",
+          "/proc/acpi",
+          "/proc/kcore",
+          "/proc/keys",
+          "/proc/latency_stats",
+          "/proc/timer_list",
+        ],
+        ...["/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"],
+      ],
+      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
+  },
+};
 
 export const HOSTILE_CASES: readonly FidelityCase[] = [
   {
@@ -62,7 +81,8 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     name: "hostile: /proc cannot be used against the machine",
     run: (pod) =>
       pod.run(
-        "for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/modprobe sys/vm/drop_caches sys/fs/binfmt_misc/register; do echo x 2>&1 > /proc/$f; done 2>&1 | sed 's/.*: //'; cat /proc/kcore 2>&1 | head -c 1 | wc -c; cat /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v : | wc -w; ls /sys/firmware | wc -l",
+        "for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/modprobe sys/vm/drop_caches sys/fs/binfmt_misc/register; do (echo x > /proc/$f) 2> /dev/null && echo $f is written; done; cat /proc/kcore 2>&1 | head -c 1 | wc -c; cat /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v : | wc -w; ls /sys/firmware 2> /dev/null | wc -l",
+        AS_KUBELET,
       ),
   },
   {
@@ -101,16 +121,20 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     run: (pod) => pod.exec("echo said; exec 0<&- 1>&- 2>&-; sleep 1; exit 5"),
   },
   {
-    name: "hostile: a thousand zombies of its first process",
+    name: "hostile: 300 zombies of its first process",
     run: (pod) =>
       pod.during(
         async (id) => {
-          const zombies = "ps -o stat | grep -c '^Z'; true";
-          const seen = await pod.execIn(id, `until [ -e /done ]; do sleep 0.1; done; ${zombies}`);
+          const zombies = "$(ps -o stat | grep -c '^Z')";
+          // all of them wait for somebody who opens the gate
+          const seen = await pod.execIn(
+            id,
+            `until [ -e /done ]; do sleep 0.1; done; until [ ${zombies} = 300 ]; do : > /gate; sleep 0.1; done; echo ${zombies}`,
+          );
           return `${seen} ${await pod.execIn(id, "echo fine")}`;
         },
         // sleep never waits for the children that it has inherited from the shell
-        "i=0; while [ $i -lt 300 ]; do true & i=$((i+1)); done; touch /done; exec sleep 1000",
+        "mkfifo /gate; i=0; while [ $i -lt 300 ]; do : < /gate & i=$((i+1)); done; touch /done; exec sleep 1000",
       ),
   },
   {

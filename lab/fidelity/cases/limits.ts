@@ -34,10 +34,14 @@ const ODD: readonly (readonly [string, Resources])[] = [
   ["huge pages of none", { hugepageLimits: [{ pageSize: "2MB", limit: 0 }] }],
 ];
 
-/** What the container sees of its limits, whichever version of cgroups it has. */
-const SEEN =
-  "cd /sys/fs/cgroup; m=$(cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes); case $m in max|9223372036854771712) m=none;; esac; " +
-  "set -- $(cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us) $(cat cpu/cpu.cfs_period_us)); case $1 in max|-1) set -- none $2;; esac; echo memory $m, cpu $1/$2";
+/** What the container sees of its limits, whichever version of cgroups it has; by the shell alone, which a small quota allows. */
+const SEEN = [
+  "cd /sys/fs/cgroup",
+  "if [ -e memory.max ]; then read m < memory.max; read q p < cpu.max; else read m < memory/memory.limit_in_bytes; read q < cpu/cpu.cfs_quota_us; read p < cpu/cpu.cfs_period_us; fi",
+  "case $m in max|9223372036854771712) m=none;; esac",
+  "case $q in max|-1) q=none;; esac",
+  "echo memory $m, cpu $q/$p",
+].join("; ");
 
 async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
   return pod.during(
@@ -50,15 +54,36 @@ async function updated(pod: HandlerPod, resources: Resources): Promise<string> {
   );
 }
 
+const SHARES =
+  "runc on cgroup v1 refuses shares that the kernel would round; a guest has cgroup v2, where newer runcs and blazar take the nearest that there are";
+const PERIOD = "runc has written the quota when the kernel refuses the period; blazar changes all or nothing";
+const BEYOND_THE_VM =
+  "a running container's limit can only be raised to what its VM has: more than that is refused by name";
+/** Why a container that is made with the limit differs. */
+const MADE: Readonly<Record<string, string>> = {
+  "CPU shares of 1": SHARES,
+  "CPU shares beyond what there is": SHARES,
+};
+/** The same for a container that runs. */
+const CHANGED: Readonly<Record<string, string>> = {
+  ...MADE,
+  "a CPU period that is too short": PERIOD,
+  "a CPU period that is too long": PERIOD,
+  "a memory limit beyond any machine": BEYOND_THE_VM,
+  "the largest memory limit": BEYOND_THE_VM,
+};
+const because = (explained: string | undefined) => (explained === undefined ? {} : { explained });
+
 export const LIMIT_CASES: readonly FidelityCase[] = [
   ...ODD.map(([name, resources]): FidelityCase => {
     const run: FidelityCase["run"] = (pod) => pod.run(SEEN, { linux: { resources } }).catch(() => "refused");
-    return { name: `limit: ${name}`, run };
+    return { name: `limit: ${name}`, run, ...because(MADE[name]) };
   }),
   ...ODD.filter(([name]) => !name.includes("OOM")).map(
     ([name, resources]): FidelityCase => ({
       name: `limit: ${name}, of a container that runs`,
       run: (pod) => updated(pod, resources),
+      ...because(CHANGED[name]),
     }),
   ),
   {

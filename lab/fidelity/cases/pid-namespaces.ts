@@ -15,6 +15,9 @@ const sharing = (name: string, run: FidelityCase["run"]): FidelityCase => ({
   pod: shared,
   run,
 });
+/** The pid of the process with these two words; only that one, and not a shell that has them in its script. */
+const pidOf = (program: string, argument: string) =>
+  `ps -o pid,args | awk '$2 == "${program}" && $3 == "${argument}" { print $1 }'`;
 /** Waits for what a neighbour does. */
 const eventually = (command: string) =>
   `i=0; until ${command} || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done`;
@@ -37,7 +40,7 @@ export const PID_NAMESPACE_CASES: readonly FidelityCase[] = [
       async (id) => {
         const said = await pod.execIn(
           id,
-          "for s in KILL STOP TERM INT HUP QUIT SEGV; do kill -$s 1 || echo refused; done; echo x 2>&1 > /proc/1/oom_score_adj; ls /proc/1/cwd/ 2>&1 | wc -l; sleep 0.3; echo on",
+          "for s in KILL STOP TERM INT HUP QUIT SEGV; do kill -$s 1 || echo refused; done; echo x 2>&1 > /proc/1/oom_score_adj; sleep 0.3; echo on",
         );
         return `${said} ${await pod.run("echo next", shared)}`;
       },
@@ -45,6 +48,12 @@ export const PID_NAMESPACE_CASES: readonly FidelityCase[] = [
       shared,
     ),
   ),
+  {
+    ...sharing("the root of process 1", (pod) =>
+      pod.run("ls /proc/1/root/bin > /dev/null 2>&1 && echo seen || echo hidden", shared),
+    ),
+    explained: "runc's is that of the pause container; a guest has none, and its process 1 shows nothing",
+  },
   sharing("what a container leaves behind ends with it", (pod) =>
     pod.during(
       async (id) => {
@@ -65,11 +74,12 @@ export const PID_NAMESPACE_CASES: readonly FidelityCase[] = [
   sharing("a neighbour's files, by /proc", (pod) =>
     pod.during(
       async () => {
-        const find = "p=$(ps -o pid,args | grep '[s]leep 6161' | awk '{print $1}')";
-        return pod.run(
-          `${eventually("ps -o args | grep -q '^sleep 6161'")}; ${find}; cat /proc/$p/root/mine; readlink /proc/$p/exe; tr '\\0' '\\n' < /proc/$p/environ | grep SECRET; ls /proc/1/root/ 2>&1 | head -1 | wc -l`,
-          shared,
-        );
+        const script = [
+          eventually(`[ -n "$(${pidOf("sleep", "6161")})" ]`),
+          `p=$(${pidOf("sleep", "6161")})`,
+          "cat /proc/$p/root/mine; readlink /proc/$p/exe; tr '\\0' '\\n' < /proc/$p/environ | grep SECRET",
+        ];
+        return pod.run(script.join("; "), shared);
       },
       "echo mine > /mine; export SECRET=s; exec sleep 6161",
       shared,
@@ -77,13 +87,19 @@ export const PID_NAMESPACE_CASES: readonly FidelityCase[] = [
   ),
   sharing("a neighbour of another user is out of reach", (pod) =>
     pod.during(
-      async () =>
-        pod.run(
-          `${eventually("ps -o args | grep -q '^sleep 6262'")}; p=$(pidof sleep); kill $p; cat /proc/$p/environ; ls /proc/$p/root 2>&1 | wc -l; echo end`,
-          {
-            linux: { securityContext: { ...shared.linux.securityContext, runAsUser: { value: 1000n } } },
-          },
-        ),
+      async (id) => {
+        const script = [
+          eventually(`[ -n "$(${pidOf("sleep", "6262")})" ]`),
+          `p=$(${pidOf("sleep", "6262")})`,
+          "kill $p 2>&1 | sed 's/pid [0-9]*/pid/'",
+          "cat /proc/$p/environ > /dev/null 2>&1 && echo seen || echo hidden",
+          "ls /proc/$p/root/ > /dev/null 2>&1 && echo seen || echo hidden",
+        ];
+        const said = await pod.run(script.join("; "), {
+          linux: { securityContext: { ...shared.linux.securityContext, runAsUser: { value: 1000n } } },
+        });
+        return `${said} ${await pod.execIn(id, "echo on")}`;
+      },
       "exec sleep 6262",
       shared,
     ),
@@ -108,7 +124,8 @@ export const PID_NAMESPACE_CASES: readonly FidelityCase[] = [
           of(id),
         );
         return `${said} ${(await pod.ended(id)).exitCode}`;
-      }, "echo mine > /mine; trap 'exit 8' TERM; sleep 7171 & wait"),
+        // ends only after whoever has asked for it, whom its end would kill
+      }, "echo mine > /mine; trap 'sleep 3; exit 8' TERM; sleep 7171 & wait"),
   },
   {
     name: "target container: whoever is in its namespace ends with it",

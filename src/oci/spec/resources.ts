@@ -79,10 +79,20 @@ function writeCpu(cpu: NonNullable<OciResources["cpu"]>, cgroup: Record<string, 
     const set = cpu[name];
     if (isEmpty(set)) continue;
     const field = `linux.resources.cpu.${name}`;
-    if (!/^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$/.test(set ?? ""))
-      throw invalidSpec(field, `"${set}" is not a list such as 0-2,5`);
-    cgroup[`cpuset.${name}`] = set ?? "";
+    cgroup[`cpuset.${name}`] = checkedSet(set ?? "", field);
   }
+}
+
+/** A list of CPUs or memory nodes as the kernel takes it (cpuset(7), FORMATS): numbers and ranges that rise. */
+function checkedSet(set: string, field: string): string {
+  if (!/^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$/.test(set))
+    throw invalidSpec(field, `"${set}" is not a list such as 0-2,5`);
+  const falling = set.split(",").find((part) => {
+    const [first, last = first] = part.split("-").map(Number);
+    return Number(first) > Number(last);
+  });
+  if (falling !== undefined) throw invalidSpec(field, `the range ${falling} runs backwards`);
+  return set;
 }
 
 /** From cgroup v1's shares (2 to 262144) to v2's weight (1 to 10000). */

@@ -160,6 +160,25 @@ export function describeNamespaces(bench: AgentBench): void {
       await bench.remove(id);
     });
 
+    it("slow down nothing that is done for a container before it is there", async () => {
+      const id = bench.newId();
+      await bench.create(specOf(id, processOf(["sleep", "100"]), { cgroup: { "cpu.max": "1000 100000" } }));
+      const throttled = async () => {
+        const { files } = await bench.guest.request("container.stats", { id });
+        return Number(/^nr_throttled (\d+)$/m.exec(files["cpu.stat"] ?? "")?.[1]);
+      };
+      expect(await throttled()).toBe(0);
+      await bench.guest.request("process.start", { id, execId: "" });
+      await until("the quota", async () => (await throttled()) > 0 || undefined);
+      await bench.remove(id);
+    });
+
+    it("keep no exec out of a container that has all of its processes, nor let it have more", async () => {
+      const { id } = await bench.stay(["sleep", "100"], { cgroup: { "pids.max": "1" } });
+      expect(await bench.exec(id, "echo in; (echo more)")).toMatchObject({ stdout: "in\n" });
+      await bench.remove(id);
+    });
+
     it("hide and protect paths, and set sysctls", async () => {
       const { stdout } = await bench.run(
         "wc -c < /proc/kcore; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/domainname; cat /proc/sys/net/ipv4/ip_forward",

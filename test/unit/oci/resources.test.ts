@@ -8,7 +8,7 @@ describe("resources", () => {
     [{ memory: { limit: 0, reservation: 4096 } }, { "memory.low": "4096" }],
     [{ memory: { limit: 4096, swap: 12_288 } }, { "memory.max": "4096", "memory.swap.max": "8192" }],
     [{ memory: { limit: 4096, swap: -1 } }, { "memory.max": "4096", "memory.swap.max": "max" }],
-    [{ cpu: { cpus: "0-2,5", mems: "0" } }, { "cpuset.cpus": "0-2,5", "cpuset.mems": "0" }],
+    [{ cpu: { cpus: "0-2,5,9-10", mems: "3-3" } }, { "cpuset.cpus": "0-2,5,9-10", "cpuset.mems": "3-3" }],
     [{ hugepageLimits: [{ pageSize: "2MB", limit: 4096 }] }, { "hugetlb.2MB.max": "4096" }],
     [{ cpu: { quota: -1, period: 100_000 } }, { "cpu.max": "max 100000" }],
     [{ cpu: { quota: 25_000 } }, { "cpu.max": "25000 100000" }],
@@ -28,6 +28,8 @@ describe("resources", () => {
       "linux.resources.memory.swap): 4096 is below the memory limit 8192",
     ],
     [{ cpu: { cpus: "all" } }, 'linux.resources.cpu.cpus): "all" is not a list'],
+    [{ cpu: { cpus: "0,5-2" } }, "linux.resources.cpu.cpus): the range 5-2 runs backwards"],
+    [{ cpu: { mems: "10-9" } }, "linux.resources.cpu.mems): the range 10-9 runs backwards"],
     [{ unified: { "memory.max": "" } }, "linux.resources.unified.memory.max): is empty"],
     [{ unified: { "memory.max": " \n" } }, "linux.resources.unified.memory.max): is empty"],
     [
