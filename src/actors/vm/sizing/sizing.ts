@@ -61,8 +61,8 @@ export function sizeOf(spec: SizedSpec, rules: SizingRules, groupBytes: number |
   if (least < wanted) warnings.push(lessThanWanted(spec, { vcpus, memoryBytes: least }, rules, groupBytes));
   if (promised > 0 && asked !== undefined && asked < wanted)
     warnings.push(unused(MEMORY_ANNOTATION, "memory"));
-  const ceiling = promised === 0 ? wanted : (asked ?? neededFor(promised * rules.headroom));
-  if (ceiling <= least) return { size: { vcpus, memoryBytes: least }, warnings };
+  const ceiling = asked ?? neededFor(promised * rules.headroom);
+  if (promised === 0 || ceiling <= least) return { size: { vcpus, memoryBytes: least }, warnings };
   const highest = ceilingOf(rules, groupBytes, promised, vcpus);
   const memoryBytes = Math.max(least, fitted(ceiling, highest, rules.stepBytes));
   if (asked !== undefined && asked > memoryBytes)
