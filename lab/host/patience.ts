@@ -12,7 +12,7 @@ const VARIABLE = "BLAZAR_TEST_PATIENCE";
 const MOST = 100;
 
 /** How many times as long. */
-export const PATIENCE = readPatience(process.env[VARIABLE]);
+const PATIENCE = readPatience(process.env[VARIABLE]);
 
 export function readPatience(text = "1"): number {
   const times = Number(text);

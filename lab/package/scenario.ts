@@ -31,8 +31,8 @@ export function installLines(page: string): string[] {
 
 /** Traces of a package that has gone: files of its name, units, processes, mounts, control groups, users' slices. */
 const LEFTOVERS = `
-  find / -xdev -iname '*blazar*' -not -path '/proc/*' -not -path "$CHECKOUT/*" -not -path '/root/*' -not -path '/var/log/*' \\
-    -not -path '/var/cache/apt/*' -not -path '/machine*' -not -path "$CACHE/*" -not -path '/run/lab/*' -not -path '/run/systemd/*'
+  find / -xdev -iname '*blazar*' -not -path '/proc/*' -not -path "$CHECKOUT" -not -path "$CHECKOUT/*" -not -path '/root/*' -not -path '/var/log/*' \\
+    -not -path '/var/cache/apt/*' -not -path '/machine*' -not -path "$CACHE" -not -path "$CACHE/*" -not -path '/run/lab/*' -not -path '/run/systemd/*'
   find /var/lib /run -xdev -iname '*blazar*' -not -path '/run/lab*' -not -path '/run/systemd/*' -not -path '/var/lib/containerd/*'
   find /sys/fs/cgroup -iname '*blazar*' -not -path '*/blazar-lab*' || true
   pgrep -a 'qemu|keeper|pasta' || true
