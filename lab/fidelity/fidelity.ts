@@ -143,8 +143,12 @@ async function answerOf(
   let own: HandlerPod | undefined;
   try {
     const given = typeof config === "function" ? config(handler) : config;
-    if (given !== undefined || baseSpec === true)
-      own = await HandlerPod.start(maker, baseSpec === true ? `${handler}-spec` : handler, given);
+    if (given !== undefined || baseSpec === true) {
+      const name = baseSpec === true ? `${handler}-spec` : handler;
+      own = await HandlerPod.start(maker, name, given).catch(() => undefined);
+      // kubelet acts on that, and not on the words, which are each runtime's own
+      if (own === undefined) return "the pod is refused";
+    }
     const pod = own ?? (await shared);
     return (await within(run(pod), mostMs)) ?? `it has not ended within ${mostMs} ms`;
   } catch (error) {

@@ -81,7 +81,7 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     name: "hostile: /proc cannot be used against the machine",
     run: (pod) =>
       pod.run(
-        "for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/modprobe sys/vm/drop_caches sys/fs/binfmt_misc/register; do (echo x > /proc/$f) 2> /dev/null && echo $f is written; done; cat /proc/kcore 2>&1 | head -c 1 | wc -c; cat /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v : | wc -w; ls /sys/firmware 2> /dev/null | wc -l",
+        "for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/modprobe sys/vm/drop_caches sys/fs/binfmt_misc/register; do (echo x > /proc/$f) 2> /dev/null && echo $f is written; done; cat /proc/kcore 2>/dev/null | head -c 1 | wc -c; cat /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v : | wc -w; ls /sys/firmware 2> /dev/null | wc -l",
         AS_KUBELET,
       ),
   },

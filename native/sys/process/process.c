@@ -104,7 +104,9 @@ SYS_FUNCTION(f_hand_over) {
 SYS_FUNCTION(f__exit) {
   int status;
   SYS_ARGS("i", &status);
-  _exit(status);
+  /* musl asks again and again where a filter of system calls refuses this; an invalid instruction needs no system call */
+  syscall(SYS_exit_group, status);
+  __builtin_trap();
 }
 
 SYS_FUNCTION(f_execve) {

@@ -107,6 +107,14 @@ export function describeRules(bench: AgentBench): void {
       await bench.remove("bad");
     });
 
+    it("end a process whose filter refuses everything, its end, too", async () => {
+      // BPF_RET of SECCOMP_RET_ERRNO with EPERM (seccomp(2))
+      const program = Buffer.from([6, 0, 0, 0, 1, 0, 5, 0]).toString("base64");
+      const { status } = await bench.run("true", { seccomp: { program, flags: 0 } });
+      // SIGILL: the one way out that needs no system call
+      expect(status).toBe(128 + 4);
+    });
+
     it("start a process with as many arguments and variables as the kernel takes", async () => {
       const env = Array.from({ length: 20_000 }, (_, each) => `SERVICE_${each}_HOST=10.0.0.1`);
       const long = Array.from({ length: 10 }, (_, each) => `${each}${"x".repeat(100_000)}`);
