@@ -33,10 +33,16 @@ function bytesOf(seed: number, count: number): Buffer {
 }
 
 /** Connects, says something that no client says, and goes or stays. */
-export async function talkNonsense(path: string, number: number): Promise<void> {
+export async function talkNonsense(path: string, number: number): Promise<"heard" | "refused"> {
   const socket = connect(path);
-  socket.on("error", () => undefined);
-  await Promise.race([once(socket, "connect"), once(socket, "close")]);
+  const closed = new Promise<"refused">((resolve) => {
+    socket.on("error", () => undefined).on("close", () => resolve("refused"));
+  });
+  const connected = once(socket, "connect").then(
+    () => "heard" as const,
+    () => "refused" as const,
+  );
+  const outcome = await Promise.race([connected, closed]);
   const kinds = [
     () => bytesOf(SEED + number, 1 + ((number * 37) % MOST_BYTES)),
     () => Buffer.concat([Buffer.from(PREFACE), bytesOf(SEED + number, 64)]),
@@ -49,8 +55,9 @@ export async function talkNonsense(path: string, number: number): Promise<void> 
   // some stay open until they are told to go
   if (number % 3 === 0) socket.destroy();
   else if (number % 3 === 1) socket.end();
-  await Promise.race([once(socket, "close"), new Promise((resolve) => setTimeout(resolve, EACH_MS))]);
+  await Promise.race([closed, pause(EACH_MS)]);
   socket.destroy();
+  return outcome;
 }
 
 /** The keeper has containerd's Task connections, blazard all others. */
@@ -72,14 +79,12 @@ function malformed(name: string): Attack {
       const pid = await listenerOf(node, name);
       const before = await descriptors(pid);
       const path = join(node.stateDirectory, name);
-      let most = before;
+      let heard = 0;
       for (let from = 0; from < CONNECTIONS; from += 10) {
-        const talks = Promise.all(Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index)));
-        await pause(EACH_MS / 5);
-        most = Math.max(most, await descriptors(pid));
-        await talks;
+        const talks = Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index));
+        heard += (await Promise.all(talks)).filter((each) => each === "heard").length;
       }
-      if (most < before + 3) throw new Error("the process has not taken the connections");
+      if (heard < CONNECTIONS) throw new Error(`${CONNECTIONS - heard} connections were not taken`);
       const enough = async (): Promise<true | undefined> =>
         (await descriptors(pid)) <= before + SPARE ? true : undefined;
       return until("descriptors to be closed", enough, PATIENCE).then(
