@@ -34,7 +34,7 @@ import { SHARE_CASES } from "./cases/volumes/shares.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes/volumes.ts";
 import { type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
-import { FidelityReport } from "./report.ts";
+import { FidelityReport, HANGING } from "./report.ts";
 
 /** What hangs is an answer, too. */
 const MOST_MS = 60_000;
@@ -150,7 +150,7 @@ async function answerOf(
       if (own === undefined) return "the pod is refused";
     }
     const pod = own ?? (await shared);
-    return (await within(run(pod), mostMs)) ?? `it has not ended within ${mostMs} ms`;
+    return (await within(run(pod), mostMs)) ?? `${HANGING} ${mostMs} ms`;
   } catch (error) {
     return `failed: ${reasonOf(error)}`;
   } finally {

@@ -7,6 +7,8 @@ import type { Handler } from "./handler-pod.ts";
 const FAILED = 1;
 /** Of an answer, on one line. */
 const MAX_SHOWN = 60;
+/** How the answer of a case begins that has not ended. */
+export const HANGING = "it has not ended within";
 
 export class FidelityReport {
   private readonly counts = { same: 0, different: 0, explained: 0 };
@@ -14,8 +16,9 @@ export class FidelityReport {
   constructor(private readonly out: Pick<NodeJS.WritableStream, "write">) {}
 
   add({ name, explained }: Pick<FidelityCase, "name" | "explained">, answers: Record<Handler, string>): void {
-    const outcome =
-      answers.runc === answers.blazar ? "same" : explained === undefined ? "different" : "explained";
+    // two that hang tell nothing: the case is at fault
+    const same = answers.runc === answers.blazar && !answers.runc.startsWith(HANGING);
+    const outcome = same ? "same" : explained === undefined ? "different" : "explained";
     this.counts[outcome]++;
     this.out.write(`${outcome.padEnd(9)}  ${name}: ${outcome === "same" ? shown(answers.runc) : ""}\n`);
     if (outcome === "same") return;

@@ -18,7 +18,7 @@ import type { MarkStep } from "../../../src/protocol/wire/request-steps.ts";
 import type { AgentContext } from "../context.ts";
 import { checkedProcess } from "../process/command.ts";
 import type { ContainerNamespaces } from "../process/namespaces.ts";
-import { AGENTS_CGROUP, ContainerProcess, KILLED } from "../process/process.ts";
+import { ContainerProcess, KILLED } from "../process/process.ts";
 import { type MountedRoot, mountRoot } from "../root/mount-root.ts";
 import type { SandboxEnvironment } from "../sandbox/sandbox.ts";
 import type { UserNamespace } from "../sandbox/user-namespace.ts";
@@ -213,7 +213,7 @@ export class Container {
   }
 
   signalAll(signal: number): void {
-    if (signal === sys.SIGKILL) return this.killAll();
+    if (signal === sys.SIGKILL) return this.cgroup.kill();
     for (const pid of this.cgroup.pids()) sys.kill(pid, signal);
   }
 
@@ -248,10 +248,9 @@ export class Container {
       root: this.init.pid,
       namespaces: this.namespaces,
       pod: undefined,
-      // until it is ready it is the agent's work, which no limit of the container slows down or ends
-      cgroup: AGENTS_CGROUP,
+      cgroup: this.cgroup.descriptor,
+      join: (pid) => this.cgroup.enter(pid),
       pidNamespace,
-      onReady: (pid) => this.admit(pid),
       onEnd: () => ({ drainMs: this.drainMs }),
       made: (process) => this.starting.set(params.execId, process),
     }).finally(() => sys.close(pidNamespace));
@@ -265,21 +264,9 @@ export class Container {
     }
   }
 
-  /** What enters the cgroup of a container that has ended would be killed by nobody. */
-  private admit(pid: number): void {
-    if (this.init.ended || this.deleted !== undefined) throw this.notRunning("execute a process");
-    this.cgroup.enter(pid);
-  }
-
-  private killAll(): void {
-    this.cgroup.kill();
-    // they are not in it yet
-    for (const process of this.starting.values()) process?.kill();
-  }
-
   private async deleteSteps(): Promise<void> {
     const processes = [this.init, ...this.execs.values()];
-    this.killAll();
+    this.cgroup.kill();
     await Promise.all(processes.map((process) => process.exited));
     for (const process of processes) process.stdio.close();
     this.oom.stop();

@@ -5,7 +5,7 @@
  * has a status and its own output has been handed over. Children that an exec leaves behind may write a little longer.
  */
 import * as sys from "sys";
-import { check } from "../../../native/runtime/check.ts";
+import { check, errnoOf } from "../../../native/runtime/check.ts";
 import { cloneChild, type ExitStatus, shellStatus } from "../../../native/runtime/child.ts";
 import { deferred, nextPass } from "../../../native/runtime/promises.ts";
 import { blazarError } from "../../../src/contracts/errors.ts";
@@ -22,7 +22,6 @@ import { ProcessStdio } from "./stdio.ts";
 export type ProcessState = "created" | "running" | "exited";
 
 const NO_TERMINAL = -1;
-export const AGENTS_CGROUP = -1;
 
 /**
  * What may still hold a process's output when the process has ended: nothing for long, because all of it has been killed,
@@ -40,14 +39,16 @@ export interface ProcessPlan {
   readonly namespaces: ContainerNamespaces;
   /** The pod's user namespace, if the container is in it. */
   readonly pod: PodDescriptors | undefined;
-  /** Descriptor of the directory of the cgroup that the process begins in, or {@link AGENTS_CGROUP}. */
+  /** Descriptor of the cgroup's directory. */
   readonly cgroup: number;
   /** `new`, or a descriptor of the PID namespace that the process starts in. */
   readonly pidNamespace: "new" | number;
   /** Called when the process has ended, before its output is closed. Kills what must not outlive the process. */
   readonly onEnd: () => Survivors;
+  /** Moves a process into the cgroup: one that has as many as it may takes no other way. Absent: it is a failure then. */
+  readonly join?: (pid: number) => void;
   /** Called when the process is ready to be started. Throws why it may not be. */
-  readonly onReady?: (pid: number) => void;
+  readonly onReady?: () => void;
   /** Told of the process as soon as it is there, and long before it is ready where its files are slow. */
   readonly made?: (process: ContainerProcess) => void;
 }
@@ -58,7 +59,7 @@ export class ContainerProcess {
   private readonly context: AgentContext;
   private readonly launch: Launch;
   private readonly exit = deferred<number>();
-  private readonly reaped = deferred<void>();
+  private readonly ended = deferred<void>();
   private phase: ProcessState = "created";
   private shown = 0;
   private isGone = false;
@@ -77,11 +78,12 @@ export class ContainerProcess {
     const process = new ContainerProcess(context, begun, begun.pid ?? (await pidOf(context, begun)));
     plan.made?.(process);
     try {
+      if (begun.isOutside) plan.join?.(process.pid);
       // the agent is protected from the guest's out-of-memory killer; its children must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
       const master = await begun.launch.ready;
-      plan.onReady?.(process.pid);
+      plan.onReady?.();
       if (plan.process.terminal) process.stdio.connect(master);
       return process;
     } catch (error) {
@@ -92,11 +94,6 @@ export class ContainerProcess {
 
   get state(): ProcessState {
     return this.phase;
-  }
-
-  /** True once the process is gone; its output may be on its way. */
-  get ended(): boolean {
-    return this.isGone;
   }
 
   /** The status that a shell would show; 0 until the process has exited. */
@@ -133,22 +130,17 @@ export class ContainerProcess {
     check(result, `send signal ${signal}`, `pid ${this.pid}`);
   }
 
-  /** Kills the process, unless it has ended. */
-  kill(): void {
-    if (!this.isGone) sys.kill(this.pid, sys.SIGKILL);
-  }
-
   /** Kills the process and closes its streams; resolves when it has been reaped. */
   async discard(): Promise<void> {
-    this.kill();
+    if (!this.isGone) sys.kill(this.pid, sys.SIGKILL);
     this.launch.abandon();
-    await this.reaped.promise;
+    await this.ended.promise;
     this.stdio.close();
   }
 
   private async end(status: ExitStatus, onEnd: () => Survivors): Promise<void> {
     this.isGone = true;
-    this.reaped.resolve();
+    this.ended.resolve();
     this.launch.settle();
     const survivors = onEnd();
     // in the next pass, so that a start that has just succeeded is answered first
@@ -166,12 +158,19 @@ export class ContainerProcess {
 }
 
 /** A process that is being made. */
-interface Begun {
+interface Born {
+  /** Undefined where a prepared child makes the process, which then reports its pid itself. */
+  readonly pid: number | undefined;
+  /** It is not in its cgroup yet. */
+  readonly isOutside: boolean;
+}
+
+const LATER: Born = { pid: undefined, isOutside: false };
+
+interface Begun extends Born {
   readonly launch: Launch;
   readonly stdio: ProcessStdio;
   readonly onEnd: () => Survivors;
-  /** Undefined where a prepared child makes the process, which then reports its pid itself. */
-  readonly pid: number | undefined;
 }
 
 /** Begins to make the process: the prepared child does it, or a clone of the agent. Throws, leaving nothing. */
@@ -181,11 +180,11 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
   const stdio = new ProcessStdio(context.loop, context.peer, plan.stdio, plan.process.terminal);
   try {
     stdio.open();
-    const pid = beginChild(context, plan, stdio.childEnds, childSocket);
+    const born = beginChild(context, plan, stdio.childEnds, childSocket);
     stdio.closeChildEnds();
     // meanwhile the child is busy, mostly with waiting for the share
     if (!plan.process.terminal) stdio.connect(NO_TERMINAL);
-    return { launch, stdio, onEnd: plan.onEnd, pid };
+    return { launch, stdio, onEnd: plan.onEnd, ...born };
   } catch (error) {
     launch.abandon();
     stdio.close();
@@ -195,21 +194,21 @@ function begin(context: AgentContext, plan: ProcessPlan): Begun {
   }
 }
 
-/** Has the child made; returns its pid, if that is known already. Throws. */
+/** Has the child made. Throws. */
 function beginChild(
   context: AgentContext,
   plan: ProcessPlan,
   stdio: readonly number[],
   launch: number,
-): number | undefined {
+): Born {
   const { onEnd: _, root, ...more } = plan;
   if (typeof root === "number") return cloneAgent(plan, stdio, launch);
   const first: FirstProcess = { ...more, root, stdio, launch };
-  if (context.children.give(first)) return undefined;
+  if (context.children.give(first)) return LATER;
   if (plan.pod === undefined) return cloneAgent(plan, stdio, launch);
   const between = cloneChild({}, () => becomeFirstProcess(first, undefined));
   context.reaper.onExit(between, () => undefined);
-  return undefined;
+  return LATER;
 }
 
 /** The pid of a process that a prepared child makes. Throws why there will be none; then nothing is left. */
@@ -232,22 +231,31 @@ function checkedPid(pid: number | undefined): number {
 }
 
 /** Clones the agent into the plan's namespaces. A PID namespace that exists has to be chosen before the clone. */
-function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number): number {
+function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number): Born {
   const flags =
     (typeof plan.root === "number" ? 0 : sys.CLONE_NEWNS) |
     (plan.pidNamespace === "new" ? sys.CLONE_NEWPID : 0);
   const child = (): number => runChild({ ...plan, stdio, launch });
-  const options = { flags, cgroupFd: plan.cgroup };
-  if (plan.pidNamespace === "new") return cloneChild(options, child);
+  if (plan.pidNamespace === "new") return cloneInto(plan, flags, child);
   const own = check(sys.open("/proc/self/ns/pid", sys.O_RDONLY), "open the agent's PID namespace");
   try {
     // for PID namespaces, setns(2) changes where children start, not where the caller is
     check(sys.setns(plan.pidNamespace, sys.CLONE_NEWPID), "enter a PID namespace");
-    return cloneChild(options, child);
+    return cloneInto(plan, flags, child);
   } catch (cause) {
     throw birthError(cause);
   } finally {
     sys.setns(own, sys.CLONE_NEWPID);
     sys.close(own);
+  }
+}
+
+function cloneInto({ cgroup, join }: ProcessPlan, flags: number, child: () => number): Born {
+  try {
+    return { pid: cloneChild({ flags, cgroupFd: cgroup }, child), isOutside: false };
+  } catch (cause) {
+    // pids.max holds for clone(2) and not for a process that is moved (cgroup-v2.rst), as runc moves it
+    if (join === undefined || errnoOf(cause) !== sys.EAGAIN) throw cause;
+    return { pid: cloneChild({ flags }, child), isOutside: true };
   }
 }

@@ -49,6 +49,8 @@ export const KERNEL_CASES: readonly FidelityCase[] = [
         "stat -c '%t:%T' /dev/null; head -c 2 /dev/null | wc -c",
         device("/dev/zero", "/dev/null", "rwm"),
       ),
+    explained:
+      "runc makes it so; blazar refuses it by name, since a container's programs count on what these devices are",
   },
   {
     name: "device: below directories that are missing",
@@ -68,6 +70,8 @@ export const KERNEL_CASES: readonly FidelityCase[] = [
         outcomes.push(await failureOf(pod.run("true", device("/dev/zero", "/dev/mine", permissions))));
       return outcomes.join(", ");
     },
+    explained:
+      "blazar takes no permission for all of them, and refuses letters that are none by name; runc passes over those, and fails without any",
   },
   {
     name: "device: what is none, or is not there",

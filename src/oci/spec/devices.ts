@@ -18,10 +18,17 @@ export interface TranslatedDevices {
   readonly warnings: string[];
 }
 
-/** The default devices of the OCI spec: the guest makes them in every container. */
-const DEFAULT_DEVICES = new Set(
-  ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`),
-);
+/** The default devices of the OCI spec, with their numbers: the guest makes them in every container. */
+const DEFAULT_DEVICES: ReadonlyMap<string, readonly [major: number, minor: number]> = new Map([
+  ["/dev/null", [1, 3]],
+  ["/dev/zero", [1, 5]],
+  ["/dev/full", [1, 7]],
+  ["/dev/random", [1, 8]],
+  ["/dev/urandom", [1, 9]],
+  ["/dev/tty", [5, 0]],
+  ["/dev/console", [5, 1]],
+  ["/dev/ptmx", [5, 2]],
+]);
 /** Majors that every Linux has for the same devices: mem, tty and console, misc, the slaves of ptys; ramdisks and loops. */
 const FIXED_MAJORS = { c: new Set([1, 5, 10, 136]), b: new Set([1, 7]) } as const;
 /** Minors of misc devices from here on are given out as drivers are loaded. */
@@ -95,8 +102,8 @@ function translateNodes(
     const field = `linux.devices[${index}]`;
     if (!device.path.startsWith("/"))
       throw invalidSpec(`${field}.path`, `"${device.path}" is not an absolute path`);
-    if (DEFAULT_DEVICES.has(device.path)) return [];
     const node = readNode(device, field);
+    if (isDefault(node, field)) return [];
     if (node.type === "p" || isFixedDevice(node.type, node.major, node.minor)) return [node];
     const what = `${device.path} (${node.type} ${node.major}:${node.minor})`;
     if (!privileged)
@@ -106,6 +113,15 @@ function translateNodes(
   });
   if (missing.length > 0) warnings.push(`the host's devices are not in the guest: ${shown(missing)}`);
   return nodes;
+}
+
+/** Throws UnsupportedSpec for another device at a default one's path. */
+function isDefault({ path, type, major, minor }: GuestDevice, field: string): boolean {
+  const numbers = DEFAULT_DEVICES.get(path);
+  if (numbers === undefined) return false;
+  if (type === "c" && major === numbers[0] && minor === numbers[1]) return true;
+  const reason = `${path} is c ${numbers.join(":")} in every container, and would be ${type} ${major}:${minor}`;
+  throw unsupportedSpec(field, reason, "give it another path");
 }
 
 function readNode({ path, type, major, minor, fileMode, uid, gid }: OciDevice, field: string): GuestDevice {

@@ -40,6 +40,11 @@ describe("the report of fidelity", () => {
     expect(text).toContain('runc    "a"\n           blazar  "b"\n0 same, 1 different, 0 explained\n');
   });
 
+  test("fails where neither has ended", () => {
+    const hanging = "it has not ended within 60000 ms";
+    expect(report({ runc: hanging, blazar: hanging }).code).toBe(1);
+  });
+
   test("passes where they differ for a reason", () => {
     const { code, text } = report({ runc: "a", blazar: "b" }, "a VM cannot");
     expect(code).toBe(0);

@@ -1,5 +1,8 @@
 /** Cases: volumes that change under load, and termination logs that are misused. */
 import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { repoRoot } from "../../../../setup/lib/paths.ts";
+import { compile } from "../../../host/compile.ts";
 import { until } from "../../../host/until.ts";
 import type { FidelityCase } from "../../case.ts";
 import { bind, readonlyBind, withKubelet } from "./volumes.ts";
@@ -48,7 +51,7 @@ export const CHANGING_VOLUME_CASES: readonly FidelityCase[] = [
                 both.map((id) =>
                   until("the last state", async () => {
                     const text = await pod.execIn(id, "cat /c/a /c/b; ls /c; ls -A /c | wc -l");
-                    return text.startsWith("30\n30\n") && text.includes("\n6\n") ? text : undefined;
+                    return text.startsWith("30\n30\n") && text.includes("\n5\n") ? text : undefined;
                   }),
                 ),
               );
@@ -69,9 +72,14 @@ export const CHANGING_VOLUME_CASES: readonly FidelityCase[] = [
     name: "changing: inotify tells of every state that stays",
     run: withKubelet(async (pod, kubelet) => {
       const volume = await kubelet.projected("secret", "key", { token: "0" });
+      const watch = await compile("fidelity-watch", [
+        join(repoRoot(), "lab", "fidelity", "programs", "watch.c"),
+      ]);
+      const counted = (id: string) =>
+        pod.execIn(id, "grep -c -x '\\.\\.data' /events; grep -c watching /events");
       return pod.during(
         async (id) => {
-          await pod.execIn(id, "until [ -e /watching ]; do sleep 0.1; done; sleep 0.3");
+          await until("the watch", async () => (await counted(id)).includes("\n1\n") || undefined);
           const seen: string[] = [];
           for (let round = 1; round <= 3; round++) {
             await volume.write({ token: `${round}` });
@@ -79,17 +87,16 @@ export const CHANGING_VOLUME_CASES: readonly FidelityCase[] = [
               (await pod.execIn(id, "cat /s/token")).startsWith(String(round)) ? true : undefined,
             );
             seen.push(
-              await pod.execIn(
-                id,
-                `i=0; until [ $(grep -c data$ /events) -ge ${round} ] || [ $i = 50 ]; do sleep 0.1; i=$((i+1)); done; sort -u /events | grep data$`,
-              ),
+              await until(`word of state ${round}`, async () => {
+                const text = await counted(id);
+                return text.startsWith(`${round}\n`) ? text : undefined;
+              }),
             );
           }
           return seen.join(" ");
         },
-        // y: moved to
-        "touch /events; (sleep 0.3; touch /watching) & exec inotifyd - /s:y > /events",
-        { mounts: [readonlyBind(volume.directory, "/s")] },
+        "exec /watch /s > /events",
+        { mounts: [readonlyBind(volume.directory, "/s"), bind(watch, "/watch", { readonly: true })] },
       );
     }),
   },
