@@ -52,10 +52,11 @@ export const RESOURCES: readonly Attack[] = [
       const stat = await ofGroup(pid, "memory", "memory.stat", "memory.stat");
       const bytes = (name: string): number =>
         Number(new RegExp(`^${name} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
-      if (!isCopy) throw new Error("the hostile pod is no copy of a template");
-      if (bytes("anon") + bytes("rss") < 40 * MEBIBYTE) throw new Error(`it has used nothing: ${stat}`);
       // what is in memory only counts as a file, too
-      const shared = Math.max(bytes("file"), bytes("cache"), bytes("shmem"));
+      const files = Math.max(bytes("file"), bytes("cache"), bytes("shmem"));
+      if (bytes("anon") + bytes("rss") + files < 40 * MEBIBYTE)
+        throw new Error(`it has used nothing: ${stat}`);
+      const shared = isCopy ? files : files - bytes("shmem");
       return shared > MOST_OF_OTHERS
         ? `${Math.round(shared / MEBIBYTE)} MiB of files are charged to it`
         : undefined;
