@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { followLog } from "../../../src/console/follow-log.ts";
+import { reasonOf } from "../../../src/contracts/errors.ts";
 import { pause } from "../../../src/lib/async.ts";
 import { PodSandboxState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import { InspectionClient } from "../../../src/rpc/inspection/client.ts";
@@ -129,9 +130,7 @@ async function everyAnswer({ node, hostile, blazar }: Ground): Promise<unknown[]
   const bounded = asked.map((each) => Promise.race([each, pause(60_000).then(() => "no answer in 60 s")]));
   const answers = await Promise.allSettled(bounded);
   const told = answers.map((each): unknown =>
-    each.status === "fulfilled"
-      ? each.value
-      : ((each.reason as { details?: string }).details ?? String(each.reason)),
+    each.status === "fulfilled" ? each.value : reasonOf(each.reason),
   );
   // one after the other: each is a process of its own, and others' execs are timed
   for (const words of COMMANDS) told.push(await blazar([...words, ...(words[0] === "ps" ? [] : [pod])]));

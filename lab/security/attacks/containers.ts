@@ -1,4 +1,5 @@
 /** What a container can do that takes all it can get: of processors, processes, memory, disk, and of whoever reads its output. */
+import { reasonOf } from "../../../src/contracts/errors.ts";
 import { execText } from "../../cri/commands.ts";
 import type { Attack } from "../attack.ts";
 import { Growth } from "../growth.ts";
@@ -51,10 +52,7 @@ export const CONTAINERS: readonly Attack[] = [
     by: "a guest",
     async tryIt({ hostile, node }) {
       const words = ["/bin/\u001b]0;owned\u0007\u001b[2J\u009b\u202e\nx"];
-      const said = await node.cri.execSync(hostile.container, words, 5).then(
-        () => "",
-        (error: unknown) => (error as { details?: string }).details ?? String(error),
-      );
+      const said = await node.cri.execSync(hostile.container, words, 5).then(() => "", reasonOf);
       if (!said.includes("owned")) throw new Error(`the status says ${JSON.stringify(said)}`);
       return controlCharacterIn(said);
     },

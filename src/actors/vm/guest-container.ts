@@ -7,7 +7,7 @@
  */
 import type { BackendContainer, ContainerSpec, ExecSpec, KnownProcess } from "../../backends/backend.ts";
 import type { Deadlines } from "../../contracts/deadlines.ts";
-import { BlazarError, blazarError } from "../../contracts/errors.ts";
+import { BlazarError, blazarError, reasonOf } from "../../contracts/errors.ts";
 import type { Histories, SandboxHistory } from "../../contracts/history.ts";
 import type { StdioPaths } from "../../contracts/keeper.ts";
 import type { Logger } from "../../contracts/logger.ts";
@@ -169,8 +169,8 @@ export class GuestContainer implements BackendContainer {
   }
 
   /**
-   * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL is
-   * given up: the sandbox ends by that, and its containers with it.
+   * A guest that hangs gets its signals when it runs again, as a stopped process does. One that does not obey SIGKILL, or refuses
+   * it, is given up: the sandbox ends by that, and its containers with it.
    */
   async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
     const { liveLink: link, ownerId } = this.vm;
@@ -179,10 +179,15 @@ export class GuestContainer implements BackendContainer {
     try {
       await link.request("process.signal", { id: this.id, execId, signal, all, token }, { deadlineMs });
     } catch (error) {
-      if (!(error instanceof BlazarError && error.code === "DeadlineExceeded")) throw error;
+      const late = error instanceof BlazarError && error.code === "DeadlineExceeded";
+      const gone = error instanceof BlazarError && error.kind === "notFound";
+      if (gone || !link.alive || !(late || signal === SIGKILL)) throw error;
       if (signal !== SIGKILL)
         return this.logger.warn({ signal, execId, deadlineMs }, "the guest has not answered to a signal yet");
-      const reason = `its guest has not obeyed SIGKILL within ${deadlineMs} ms`;
+      // no agent in order has a reason to refuse this: a pod whose guest lies must be removed all the same
+      const reason = late
+        ? `its guest has not obeyed SIGKILL within ${deadlineMs} ms`
+        : `its guest has answered SIGKILL with an error: ${reasonOf(error)}`;
       link.close(blazarError("GuestLost", "kill the container", reason, { subject: ownerId, cause: error }));
     }
   }

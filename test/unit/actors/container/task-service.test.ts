@@ -268,6 +268,16 @@ describe("a running container", () => {
     await end();
   });
 
+  it("ends with its VM if the guest answers SIGKILL with nonsense", async () => {
+    const { memory, tasks, guest, end } = await running();
+    guest.faults.nonsense = new Set(["process.signal"]);
+    await tasks.kill("c1", "", 9, true);
+    expect(await tasks.wait("c1", "")).toMatchObject({ exitStatus: 137 });
+    expect(memory.driver.vm("pod").exit).toBeDefined();
+    await tasks.delete("c1", "");
+    await end();
+  });
+
   it("tells what its processes have started, and does without if the guest does not say it", async () => {
     const { tasks, guest, end } = await running();
     guest.children.set("c1", [7, 9]);
