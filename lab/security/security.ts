@@ -16,6 +16,7 @@ import { runToEnd } from "../host/program.ts";
 import { busyboxImage } from "../images/busybox.ts";
 import type { ImageSpec } from "../images/image-builder.ts";
 import { PrivateNode } from "../node/private-node.ts";
+import { runtimeOfBlazard } from "../node/unit-runtime.ts";
 import type { Attack, Ground } from "./attack.ts";
 import { AGENTS } from "./attacks/agents.ts";
 import { CLIENTS } from "./attacks/clients.ts";
@@ -74,6 +75,8 @@ async function attackAll({ program, text, out }: SecurityOptions, signal: AbortS
     program,
     containerd: built.containerd?.bin ?? "",
     prefix: "blazar-security-node-",
+    // as it is installed: what a flood may make it grow by depends on the unit's options
+    node: await runtimeOfBlazard(scratch),
     config: { daemon: { log_level: "warn" } },
   });
   try {
