@@ -10,6 +10,7 @@ import { chmod, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
+import { isBuilt, noteBuilt, sourcesStamp } from "./built-stamp.ts";
 import { buildPage } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
@@ -122,7 +123,10 @@ export interface BundleTarget {
   readonly sourceMaps: boolean;
 }
 
-/** Bundles everything; takes a few hundred milliseconds, so it is not cached. */
+/** What bundles are made of, and by. */
+const SOURCES = ["src", "web", "setup/lib", "package.json", "package-lock.json"];
+
+/** Bundles everything, unless it is there. */
 export async function buildDist(
   progress: Progress,
   target: BundleTarget = { directory: distDirectory(), version: productVersion(), sourceMaps: true },
@@ -130,6 +134,13 @@ export async function buildDist(
   const { directory } = target;
   const started = performance.now();
   const root = repoRoot();
+  const sources = await sourcesStamp(
+    SOURCES.map((place) => path.join(root, place)),
+    JSON.stringify([target.version, target.sourceMaps]),
+  );
+  // a package has the same bytes each time, and so no such file
+  const isCheckouts = directory === distDirectory();
+  if (isCheckouts && (await isBuilt(directory, sources))) return progress.line(`✓ ${PROGRAM} is up to date`);
   const workers = await workerNames(root);
   const result = await build({
     absWorkingDir: root,
@@ -155,6 +166,8 @@ export async function buildDist(
   await chmod(path.join(directory, PROGRAM), 0o755);
   await removeOthers(directory, new Set(result.outputFiles.map((file) => file.path)));
   await buildPage(progress, directory);
+  const files = result.outputFiles.map((file) => file.path);
+  if (isCheckouts) await noteBuilt(directory, sources, files);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
     `✓ ${PROGRAM}, ${COMMANDS.length} commands and ${workers.length} workers are built (${seconds} s)`,

@@ -218,7 +218,7 @@ export const EXEC_CASES: readonly FidelityCase[] = [
       pod.during(async (id) => {
         const { stream, text } = kept();
         const script =
-          "n=0; trap 'n=$((n+1))' WINCH; while [ \"$(stty size)\" != '24 200' ]; do sleep 0.05; done; [ $n -gt 0 ] && echo told; stty size";
+          "n=0; trap 'n=$((n+1))' WINCH; while [ \"$(stty size 2>/dev/null)\" != '24 200' ]; do sleep 0.05; done; [ $n -gt 0 ] && echo told; stty size";
         const shell = await pod.cri.exec(id, ["sh", "-c", script], {
           tty: true,
           stdin: new PassThrough(),

@@ -96,7 +96,7 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     name: "hostile: no descriptor of the runtime's is open in a container, nor in an exec",
     run: (pod) =>
       pod.during(
-        (id) => pod.execIn(id, "ls /proc/1/fd | tr '\\n' ' '; ls /proc/$$/fd | tr '\\n' ' '"),
+        (id) => pod.execIn(id, "for p in 1 $$; do ls /proc/$p/fd > /fds; tr '\\n' ' ' < /fds; done"),
         ["sleep", "1000"],
       ),
   },
