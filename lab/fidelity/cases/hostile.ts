@@ -180,9 +180,11 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     name: "hostile: an exec that ends the first process",
     run: (pod) =>
       pod.during(async (id) => {
-        const said = await pod.execIn(id, "kill -TERM 1; sleep 5; echo no").catch((error) => String(error));
+        // process 1 does not hear of a signal before it has a trap for it
+        const script = "until [ -e /trapped ]; do sleep 0.1; done; kill -TERM 1; sleep 5; echo no";
+        const said = await pod.execIn(id, script).catch((error) => String(error));
         return `${said} ${(await pod.ended(id)).exitCode}`;
-      }, "trap 'exit 6' TERM; while :; do sleep 0.1; done"),
+      }, "trap 'exit 6' TERM; touch /trapped; while :; do sleep 0.1; done"),
   },
   {
     name: "hostile: execs that run when their container is killed",
