@@ -56,14 +56,14 @@ describe("memory that was used and is free", () => {
       const pod = await podFrom(source);
       // dd(1) has a whole block in memory
       const use = `dd if=/dev/zero of=/dev/null bs=${TOUCHED} count=1 2>&1 | grep -c in; echo used; read line`;
-      const before = await group.held();
+      const before = await group.usage();
       const container = await node.startContainer(pod, use, { stdin: true });
       await node.waitForLog(container, "used");
       expect((await node.readLog(container)).map(({ text }) => text)).toEqual(["1", "used"]);
-      const used = await group.held();
+      const used = await group.usage();
       expect(used - before).toBeGreaterThan(0.9 * TOUCHED);
       const back = await until("the memory to come back", async () => {
-        const now = await group.held();
+        const now = await group.usage();
         return used - now > 0.9 * TOUCHED ? used - now : undefined;
       });
       expect(back).toBeGreaterThan(0.9 * TOUCHED);
