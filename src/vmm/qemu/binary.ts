@@ -32,7 +32,7 @@ export async function qemuVersion(binary: string): Promise<string> {
 
 /**
  * The QEMU for VMs with KVM: Debian's package has one beside the other that has the microvm machine alone and no emulation. It
- * starts in a seventh of the other's time (docs/performance-notes.md).
+ * starts in a fifth of the other's time (docs/adr/0029).
  */
 export async function qemuForKvm(binary: string, version: string): Promise<string> {
   const smaller = `${binary}-microvm`;
