@@ -328,6 +328,19 @@ export const TASK_CASES: readonly FidelityCase[] = [
       }, "trap 'exit 9' TERM; while :; do sleep 0.1; done"),
   },
   {
+    name: "task: a signal for all processes reaches children and execs, and SIGKILL ends them",
+    run: (pod) =>
+      pod.during(async (id) => {
+        const loop = "echo up >> /up; while :; do sleep 0.1; done";
+        const exec = pod.execIn(id, `trap 'echo exec >> /got; exit 3' TERM; ${loop}`);
+        await pod.execIn(id, "until [ $(wc -l < /up) = 3 ]; do sleep 0.1; done");
+        await pod.ctr("tasks", "kill", "--all", "-s", "SIGTERM", id);
+        const got = await pod.execIn(id, "until [ $(wc -l < /got) = 3 ]; do sleep 0.1; done; sort /got");
+        await pod.ctr("tasks", "kill", "--all", "-s", "SIGKILL", id);
+        return `${got} ${await exec} ${(await pod.ended(id)).exitCode}`;
+      }, "touch /up /got; for n in 1 2; do (trap 'echo child >> /got; exit' TERM; echo up >> /up; while :; do sleep 0.1; done) & done; trap : TERM; while :; do sleep 0.1; done"),
+  },
+  {
     name: "task: what the first process leaves behind ends with it",
     run: (pod) => pod.run("sleep 1000 & (setsid sleep 1000 &) ; echo up; exit 6"),
   },
