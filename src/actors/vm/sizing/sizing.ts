@@ -115,7 +115,9 @@ function processors(
   if (asked !== undefined && asked < vcpus) warnings.push(unused(VCPUS_ANNOTATION, "CPU"));
   let ceiling = Math.min(most, powerOfTwo(asked ?? vcpus * rules.headroom));
   // what the VMM takes for them must not be taken of the pod's memory
-  while (ceiling > least && boundOf(rules, groupBytes, ceiling) < neededFor(memoryBytes)) ceiling /= 2;
+  const needed = Math.max(LEAST_BYTES, neededFor(memoryBytes));
+  // half of the node's most, which may be six, need not be a whole number
+  while (ceiling > least && boundOf(rules, groupBytes, ceiling) < needed) ceiling = powerOfTwo(ceiling) / 2;
   return Math.max(least, ceiling);
 }
 

@@ -79,6 +79,20 @@ describe("the processors of a pod's VM", () => {
     expect([288, 304, 336].map(of)).toEqual([1, 2, 4]);
   });
 
+  it("are no fraction where the node's most is no power of two", () => {
+    const node = { ...NODE, headroom: 8, vmmBytes: (vcpus: number) => VMM + vcpus * 16 * MEBIBYTE };
+    const limit = 256 * MEBIBYTE;
+    const of = (overhead: number) =>
+      sized({ vcpus: 1, memoryBytes: limit }, limit + overhead * MEBIBYTE, node).size.vcpus;
+    expect([288, 296, 304, 336, 368].map(of)).toEqual([1, 1, 2, 4, 6]);
+  });
+
+  it("are not more than the limit where no VM could start with them", () => {
+    const node = { ...NODE, headroom: 2, vmmBytes: (vcpus: number) => VMM + vcpus * 4 * MEBIBYTE };
+    // 124 MiB would be left for the guest
+    expect(sized({ vcpus: 1 }, 276 * MEBIBYTE, node).size).toEqual({ vcpus: 1, memoryBytes: 128 * MEBIBYTE });
+  });
+
   it.each(["0", "-1", "two", "1.5", "", "7"])("cannot be %j", (text) => {
     expect(() => sized({ annotations: { "io.blazar.vcpus": text } })).toThrow(/io\.blazar\.vcpus.*"/);
   });
