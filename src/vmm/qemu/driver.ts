@@ -23,7 +23,7 @@ import { bootOnce } from "../common/kvm/probe-boot.ts";
 import type { VmmParent } from "../common/running-process.ts";
 import { type Accelerator, KVM } from "./accelerator.ts";
 import { type Adopter, adoptVm } from "./adopt.ts";
-import { hasOwnFilter, locateQemu, qemuForKvm, qemuVersion } from "./binary.ts";
+import { locateQemu, programForKvm, qemuVersion } from "./binary.ts";
 import { type Launcher, launchVm } from "./launch.ts";
 import { compileFilters } from "./system-calls.ts";
 import { emulation } from "./tcg/emulation.ts";
@@ -160,13 +160,14 @@ export class QemuDriver implements VmmDriver {
   }
 
   private async prepare(): Promise<Launcher> {
-    const { kernel, initramfs, logger } = this.options;
+    const { kernel, initramfs, logger, forkLibrary, ownUser } = this.options;
     const binary = await realpath(await locateQemu(this.options.binary));
     const version = await qemuVersion(binary);
     await checkGuestImages([kernel, initramfs]);
     const withKvm: Launcher = {
       ...this.adopter,
-      ...(await this.programForKvm(binary, version)),
+      // without users of their own VMs are in no jail, and have no list of system calls: the library would be all that holds them
+      ...(await programForKvm(binary, version, ownUser === undefined ? undefined : forkLibrary)),
       version,
       accelerator: KVM,
       kernel,
@@ -182,19 +183,6 @@ export class QemuDriver implements VmmDriver {
         : { ...withKvm, binary, filterLibrary: undefined, accelerator: await this.emulated() };
     logger.info({ binary: launcher.binary, version, acceleration }, "QEMU is ready");
     return this.use(launcher, search);
-  }
-
-  /** Another QEMU than for emulated guests, where there is one, and what it lacks can be had. */
-  private async programForKvm(
-    binary: string,
-    version: string,
-  ): Promise<Pick<Launcher, "binary" | "filterLibrary">> {
-    const smaller = await qemuForKvm(binary, version);
-    if (await hasOwnFilter(smaller)) return { binary: smaller, filterLibrary: undefined };
-    const { forkLibrary } = this.options;
-    return forkLibrary === undefined
-      ? { binary, filterLibrary: undefined }
-      : { binary: smaller, filterLibrary: forkLibrary };
   }
 
   /** VMs are made so from now on. */
