@@ -20,8 +20,9 @@ interface Stamp {
 export async function sourcesStamp(places: readonly string[], more: string): Promise<string> {
   const lines: string[] = [];
   const add = async (file: string): Promise<void> => {
-    const status = await stat(file);
-    if (status.isFile()) lines.push(`${file} ${status.size} ${status.mtimeMs}`);
+    // an editor's lock is a link to nowhere, and its temporary files come and go
+    const status = await stat(file).catch(() => undefined);
+    if (status?.isFile() === true) lines.push(`${file} ${status.size} ${status.mtimeMs}`);
   };
   for (const place of places) {
     const within = (await stat(place)).isDirectory() ? await readdir(place, { recursive: true }) : [""];

@@ -11,7 +11,7 @@ import path from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { blazarError } from "../../src/contracts/errors.ts";
 import { isBuilt, noteBuilt, sourcesStamp } from "./built-stamp.ts";
-import { buildPage } from "./page.ts";
+import { buildPage, pageDirectory } from "./page.ts";
 import { distDirectory, repoRoot } from "./paths.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -166,7 +166,9 @@ export async function buildDist(
   await chmod(path.join(directory, PROGRAM), 0o755);
   await removeOthers(directory, new Set(result.outputFiles.map((file) => file.path)));
   await buildPage(progress, directory);
-  const files = result.outputFiles.map((file) => file.path);
+  const page = pageDirectory(directory);
+  const pageFiles = (await readdir(page)).map((name) => path.join(page, name));
+  const files = [...result.outputFiles.map((file) => file.path), ...pageFiles];
   if (isCheckouts) await noteBuilt(directory, sources, files);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   progress.line(
