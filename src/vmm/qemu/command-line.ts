@@ -138,7 +138,8 @@ function devices(): string[] {
     // From the host: rng-builtin has a generator within QEMU, and copies of a process would go on with the same state.
     ...["-object", "rng-random,id=entropy,filename=/dev/urandom", "-device", "virtio-rng-device,rng=entropy"],
     // Its balloon is never filled: by it the guest's kernel tells which memory has been free for two seconds, and QEMU gives that back.
-    ...["-device", "virtio-balloon-device,free-page-reporting=on"],
+    // Without page-poison, a kernel that counts on such memory to be zero (init_on_free) reports none: in a clone it shows the template.
+    ...["-device", "virtio-balloon-device,free-page-reporting=on,page-poison=off"],
   ];
 }
 

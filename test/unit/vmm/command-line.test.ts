@@ -82,6 +82,11 @@ describe("the command line", () => {
     expect(clone.env).toEqual(process.env);
   });
 
+  it("takes back what is free of no guest that counts on its content: a clone's would be the template's", () => {
+    const balloons = commandLine(input()).filter((each) => each.startsWith("virtio-balloon"));
+    expect(balloons).toEqual(["virtio-balloon-device,free-page-reporting=on,page-poison=off"]);
+  });
+
   it("serves no files", () => {
     expect(commandLine(input()).join(" ")).not.toMatch(/fsdev|virtio-9p|virtfs/);
   });
