@@ -46,12 +46,15 @@ test("what is no file is written to as it is", async () => {
   expect((await stat("/dev/null")).isCharacterDevice()).toBe(true);
 });
 
-test.skipIf(process.getuid?.() !== 0)("nothing is written into a pipe that another user has put there", async () => {
-  const directory = await temporaryDirectory();
-  const file = path.join(directory, "x.tar");
-  execFileSync("mkfifo", [file]);
-  await chown(file, 65_534, 65_534);
-  await writeOutput(file, BYTES, "write it");
-  expect((await lstat(file)).isFile()).toBe(true);
-  expect(await readFile(file, "utf8")).toBe("all of it");
-});
+test.skipIf(process.getuid?.() !== 0)(
+  "nothing is written into a pipe that another user has put there",
+  async () => {
+    const directory = await temporaryDirectory();
+    const file = path.join(directory, "x.tar");
+    execFileSync("mkfifo", [file]);
+    await chown(file, 65_534, 65_534);
+    await writeOutput(file, BYTES, "write it");
+    expect((await lstat(file)).isFile()).toBe(true);
+    expect(await readFile(file, "utf8")).toBe("all of it");
+  },
+);

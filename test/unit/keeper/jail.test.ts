@@ -2,10 +2,31 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
 const CONSTANTS = vi.hoisted(() => ({
-  ...{ S_IFMT: 0o170000, S_IFDIR: 0o040000, S_IFLNK: 0o120000, S_IFCHR: 0o020000, AT_FDCWD: -100, AT_RECURSIVE: 0x8000 },
-  ...{ MOUNT_ATTR_RDONLY: 1, MOUNT_ATTR_NOSUID: 2, MOUNT_ATTR_NODEV: 4, MS_BIND: 4096, MS_REC: 16384, MNT_DETACH: 2 },
+  ...{
+    S_IFMT: 0o170000,
+    S_IFDIR: 0o040000,
+    S_IFLNK: 0o120000,
+    S_IFCHR: 0o020000,
+    AT_FDCWD: -100,
+    AT_RECURSIVE: 0x8000,
+  },
+  ...{
+    MOUNT_ATTR_RDONLY: 1,
+    MOUNT_ATTR_NOSUID: 2,
+    MOUNT_ATTR_NODEV: 4,
+    MS_BIND: 4096,
+    MS_REC: 16384,
+    MNT_DETACH: 2,
+  },
   ...{ MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8, MS_SLAVE: 1 << 19, MS_PRIVATE: 1 << 18, MS_SHARED: 1 << 20 },
-  ...{ CLONE_NEWPID: 1, CLONE_NEWNS: 2, CLONE_NEWIPC: 4, CLONE_NEWUTS: 8, CLONE_NEWNET: 16, CLONE_NEWUSER: 32 },
+  ...{
+    CLONE_NEWPID: 1,
+    CLONE_NEWNS: 2,
+    CLONE_NEWIPC: 4,
+    CLONE_NEWUTS: 8,
+    CLONE_NEWNET: 16,
+    CLONE_NEWUSER: 32,
+  },
   ...{ EPERM: 1, O_WRONLY: 1, O_CREAT: 64 },
 }));
 const attributes = vi.hoisted(() => vi.fn((..._: unknown[]) => 0));
@@ -15,14 +36,19 @@ vi.mock("sys", () => ({
   mountSetattr: attributes,
   ...{ mount: () => 0, chdir: () => 0, pivotRoot: () => 0, umount2: () => 0 },
 }));
-vi.mock("../../../native/runtime/check.ts", () => ({ check: vi.fn(), checkValue: vi.fn(), failure: vi.fn() }));
+vi.mock("../../../native/runtime/check.ts", () => ({
+  check: vi.fn(),
+  checkValue: vi.fn(),
+  failure: vi.fn(),
+}));
 vi.mock("../../../native/runtime/child.ts", () => ({ cloneChild: vi.fn() }));
 vi.mock("../../../native/runtime/files.ts", () => ({ makeDirectories: vi.fn(), writeControl: vi.fn() }));
 vi.mock("../../../keeper/processes/parked.ts", () => ({ outOfTheWay: vi.fn() }));
 vi.mock("../../../keeper/processes/uplinks.ts", () => ({ placeUplink: vi.fn() }));
 
 const { enterRoot } = await import("../../../keeper/processes/jail.ts");
-const { AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MS_SLAVE } = CONSTANTS;
+const { AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MS_SLAVE } =
+  CONSTANTS;
 const VOLUMES = { source: "/run/volumes", target: "/share", readonly: false, follow: true, temporary: false };
 
 beforeEach(() => attributes.mockClear());
@@ -30,7 +56,14 @@ beforeEach(() => attributes.mockClear());
 test("a directory in which volumes appear is read-only by itself, and the volumes are not", () => {
   enterRoot({ mounts: [VOLUMES], proc: false });
   const [all, top] = attributes.mock.calls;
-  expect(all).toEqual([AT_FDCWD, "/proc/share", AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, MS_SLAVE]);
+  expect(all).toEqual([
+    AT_FDCWD,
+    "/proc/share",
+    AT_RECURSIVE,
+    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+    0,
+    MS_SLAVE,
+  ]);
   expect(top).toEqual([AT_FDCWD, "/proc/share", 0, MOUNT_ATTR_RDONLY, 0]);
 });
 

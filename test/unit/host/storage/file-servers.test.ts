@@ -58,9 +58,7 @@ describe("a file server", () => {
   it("of layers cannot fill the state directory with its log", async () => {
     const { host, start } = started();
     await start();
-    const limit = host.processes
-      .get("vm-layers")
-      ?.spec.rlimits.find(({ type }) => type === "RLIMIT_FSIZE");
+    const limit = host.processes.get("vm-layers")?.spec.rlimits.find(({ type }) => type === "RLIMIT_FSIZE");
     expect(limit?.hard).toBeGreaterThan(MOST_LOG_BYTES);
     expect(limit?.hard).toBeLessThanOrEqual(8 * MOST_LOG_BYTES);
   });
