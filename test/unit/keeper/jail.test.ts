@@ -50,11 +50,12 @@ const { enterRoot } = await import("../../../keeper/processes/jail.ts");
 const { AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MS_SLAVE } =
   CONSTANTS;
 const VOLUMES = { source: "/run/volumes", target: "/share", readonly: false, follow: true, temporary: false };
+const NOTHING_ELSE = { keepsProc: undefined, forks: undefined, calls: undefined, uplink: undefined };
 
 beforeEach(() => attributes.mockClear());
 
 test("a directory in which volumes appear is read-only by itself, and the volumes are not", () => {
-  enterRoot({ mounts: [VOLUMES], proc: false });
+  enterRoot({ mounts: [VOLUMES], proc: false, ...NOTHING_ELSE });
   const [all, top] = attributes.mock.calls;
   expect(all).toEqual([
     AT_FDCWD,
@@ -68,7 +69,7 @@ test("a directory in which volumes appear is read-only by itself, and the volume
 });
 
 test("what does not follow the host is as it was asked for", () => {
-  enterRoot({ mounts: [{ ...VOLUMES, follow: false }], proc: false });
+  enterRoot({ mounts: [{ ...VOLUMES, follow: false }], proc: false, ...NOTHING_ELSE });
   const set = attributes.mock.calls.filter(([, place]) => place === "/proc/share");
   expect(set).toHaveLength(1);
   expect(Number(set[0]?.[3]) & MOUNT_ATTR_RDONLY).toBe(0);
