@@ -6,6 +6,7 @@
  */
 import * as sys from "sys";
 import { cloneChild } from "../native/runtime/child.ts";
+import { Malformed } from "./wire.ts";
 
 /** Children at a time. */
 const MOST_WAITING = 64;
@@ -31,8 +32,12 @@ export class Late {
     return this.pipe?.[0] ?? -1;
   }
 
-  /** Has a child run `wait`, whose result is the request's. 0, or -errno if there can be no more of them. */
+  /**
+   * Has a child run `wait`, whose result is the request's. 0, or -errno if there can be no more of them. Throws Malformed for
+   * the number of a request that waits: the child of that one would be forgotten, and not be counted any more.
+   */
   start(unique: number, wait: () => number): number {
+    if (this.children.has(unique)) throw new Malformed("two requests of one number");
     if (this.children.size >= MOST_WAITING) return -sys.ENOLCK;
     if (this.pipe === undefined) {
       const made = sys.pipe2(sys.O_NONBLOCK);

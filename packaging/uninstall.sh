@@ -3,15 +3,25 @@
 # configuration go, too.
 set -eu
 
+# What is mounted below is a pod's volume: files of the host, which may be on the same file system, so that rm would go on into them.
+remove_tree() {
+    if grep -qE "^([^ ]+ ){4}$1/" /proc/self/mountinfo; then
+        echo "blazar: $1 stays, because volumes of pods are mounted below it (findmnt): unmount them, then remove it" >&2
+    else
+        rm -rf --one-file-system "$1"
+    fi
+}
+
 if systemctl --quiet is-active blazar-keeper.service; then
     systemctl start blazar.service
     blazar drain
 fi
 systemctl disable --quiet --now blazar.service blazar-keeper.service
 rm -f /etc/containerd/conf.d/blazar.toml
-rm -rf --one-file-system /run/blazar
+remove_tree /run/blazar
 if [ "${1:-}" = --purge ]; then
-    rm -rf --one-file-system /var/lib/blazar /var/cache/blazar
+    remove_tree /var/lib/blazar
+    remove_tree /var/cache/blazar
     rm -f /etc/blazar/blazar.toml
 fi
 

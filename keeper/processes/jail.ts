@@ -93,6 +93,11 @@ function bind({ source, target, readonly, follow }: JailMount): void {
     propagation,
   );
   must(set, "restrict a mount", source);
+  // What is mounted below it later is to be changed, perhaps; itself it is a directory of the host's, which holds the places.
+  if (follow) {
+    const kept = sys.mountSetattr(sys.AT_FDCWD, place, 0, sys.MOUNT_ATTR_RDONLY, 0);
+    must(kept, "keep a directory as it is", source);
+  }
 }
 
 /**

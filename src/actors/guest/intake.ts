@@ -2,7 +2,8 @@
  * How much of the daemon's main loop one guest may take with what it sends, and what happens to one that takes more.
  *
  * A guest may send anything at any rate: its link is served by the thread that serves all pods. So the time that its bytes
- * take is counted. A guest that has used up its share is not read for a while; its bytes wait in the kernel, and it waits.
+ * take is counted, and something for each read, which the engine needs before it hands over the first of them: single bytes would
+ * cost next to nothing otherwise. A guest that has used up its share is not read for a while; its bytes wait in the kernel, and it waits.
  * What a pod writes to its streams does not come near the share: it comes in large pieces (docs/performance-notes.md).
  */
 import type { ByteLink } from "../../contracts/vm.ts";
@@ -19,6 +20,8 @@ const RESUME_MS = 10;
 /** A guest is not charged for more at once: the whole process may have been stopped meanwhile. */
 const MOST_DEBT_MS = 50;
 const LONGEST_HOLD_MS = 2_000;
+/** Of a read, beside the work that is measured: 5 µs and more, for epoll_wait(2), read(2) and the way into JavaScript. */
+const READ_MS = 0.005;
 
 export interface IntakeOptions {
   readonly link: Pick<ByteLink, "pause" | "resume">;
@@ -46,9 +49,10 @@ export class Intake {
     work();
     const now = performance.now();
     const earned = Math.min(BURST_MS, this.credit + (began - this.countedAt) * this.share);
-    this.credit = Math.max(-MOST_DEBT_MS, earned - (now - began));
+    const cost = now - began + READ_MS;
+    this.credit = Math.max(-MOST_DEBT_MS, earned - cost);
     this.countedAt = now;
-    this.crowd.add(Math.min(BURST_MS, now - began));
+    this.crowd.add(Math.min(BURST_MS, cost));
     if (this.credit < 0 && this.timer === undefined) this.hold();
   }
 

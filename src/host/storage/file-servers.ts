@@ -29,6 +29,8 @@ const STOPPED: ReadonlySet<string> = new Set(["T", "t"]);
 const STDERR = 2;
 const LISTENER = 3;
 const PRIVATE = 0o600;
+/** Of the log of a server that only reads, which is in the host's memory: more than it may have before it is cut (bounded-logs.ts). */
+const MOST_LOG_BYTES = 4 * 1024 * 1024;
 /** In the jail. */
 const PROGRAM = "/fileserver";
 const ROOT = "/share";
@@ -102,7 +104,11 @@ export class KeeperFileServers implements FileServers {
       cgroups,
       // small, and nothing of the pod goes on without it
       oomScoreAdj: oomScoreAdj(cgroups, 1),
-      rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
+      rlimits: [
+        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+        // files of volumes have the size that their file systems allow
+        ...(kind === "layers" ? [{ type: "RLIMIT_FSIZE", soft: MOST_LOG_BYTES, hard: MOST_LOG_BYTES }] : []),
+      ],
     };
   }
 

@@ -46,6 +46,8 @@ class Reader implements JournalText {
   unreadable = 0;
   readonly entries: HistoryEntry[] = [];
   private readonly held = new Map<number, HeldResource>();
+  /** Where each chart has gone last: a file may be long, and each of its lines may ask. */
+  private readonly places = new Map<ChartKey, string | undefined>();
 
   get resources(): readonly HeldResource[] {
     return [...this.held.values()];
@@ -114,6 +116,7 @@ class Reader implements JournalText {
     const entry = entryOf(value);
     if (entry === undefined) return false;
     this.entries.push(entry);
+    if (entry.kind === "transition" && entry.chart !== undefined) this.places.set(entry.chart, entry.to);
     this.lastAt = Math.max(this.lastAt, entry.at + (entry.ms ?? 0));
     return true;
   }
@@ -130,15 +133,12 @@ class Reader implements JournalText {
   }
 
   private isIn(chart: ChartKey, path: string): boolean {
-    return this.last(chart)?.to === path;
-  }
-
-  private last(chart: ChartKey): HistoryEntry | undefined {
-    return this.entries.findLast((entry) => entry.kind === "transition" && entry.chart === chart);
+    return this.places.get(chart) === path;
   }
 
   private move(chart: ChartKey, to: string, at: number): void {
-    const from = this.last(chart)?.to ?? "";
+    const from = this.places.get(chart) ?? "";
+    this.places.set(chart, to);
     this.entries.push({ id: this.entries.length + 1, kind: "transition", chart, at, name: "", from, to });
   }
 }

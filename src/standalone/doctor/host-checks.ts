@@ -116,10 +116,18 @@ async function kernel({ host }: Parameters<Check>[0]): Promise<Finding[]> {
   return findings.length > 0 ? findings : [ok("kernel", `${release} has all that is needed`)];
 }
 
-/** Users of VMMs must be nobody else's: subuid(5). */
+/** Users of VMMs must be nobody else's: passwd(5), group(5), subuid(5). Who has the number of a VMM may trace and signal it. */
 async function users({ host, config }: Parameters<Check>[0]): Promise<Finding[]> {
   const { first_uid: first, uid_count: count } = config.vmm;
   const range = `${first} to ${first + count - 1}`;
+  for (const file of ["/etc/passwd", "/etc/group"]) {
+    for (const line of ((await host.read(file)) ?? "").split("\n")) {
+      const [owner, , id = ""] = line.split(":");
+      if (owner === undefined || id === "" || !(Number(id) >= first && Number(id) < first + count)) continue;
+      const remedy = "set vmm.first_uid to a range that is nobody's";
+      return [fault("users", `${file} gives ${id} of ${range} to ${owner}`, remedy)];
+    }
+  }
   for (const file of ["/etc/subuid", "/etc/subgid"]) {
     for (const line of ((await host.read(file)) ?? "").split("\n")) {
       const [owner, from, size] = line.split(":");

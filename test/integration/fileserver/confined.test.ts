@@ -137,6 +137,18 @@ describe.skipIf(!isRoot)("a file server of a VM", () => {
     await bench.keeper.exited("one");
   });
 
+  test("of volumes cannot change the directory that these are in, which is the host's memory", async () => {
+    const { client } = await served("one", "volumes");
+    mountWithFile("volume", "of root\n");
+    await expect(client.create(ROOT, "made")).rejects.toThrow("errno 30");
+    expect((await client.ask(OP.mkdir, ROOT, u32(0o777), u32(0), text("made"))).errno).toBe(30);
+    const { nodeId } = await client.lookUp(ROOT, "volume");
+    await client.create(nodeId, "made");
+    expect(readdirSync(share)).toEqual(["volume"]);
+    client.close();
+    await bench.keeper.exited("one");
+  });
+
   test("of volumes changes nothing that the host has mounted read-only", async () => {
     const { client } = await served("one", "volumes");
     const place = mountWithFile("volume", "stays\n");

@@ -1,5 +1,6 @@
 /** Files that an operator has named. */
-import { mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chown, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { writeOutput } from "../../../src/cli/output-file.ts";
@@ -44,3 +45,16 @@ test("what is no file is written to as it is", async () => {
   await writeOutput("/dev/null", BYTES, "write it");
   expect((await stat("/dev/null")).isCharacterDevice()).toBe(true);
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  "nothing is written into a pipe that another user has put there",
+  async () => {
+    const directory = await temporaryDirectory();
+    const file = path.join(directory, "x.tar");
+    execFileSync("mkfifo", [file]);
+    await chown(file, 65_534, 65_534);
+    await writeOutput(file, BYTES, "write it");
+    expect((await lstat(file)).isFile()).toBe(true);
+    expect(await readFile(file, "utf8")).toBe("all of it");
+  },
+);

@@ -194,6 +194,12 @@ describe("the doctor", () => {
     ["no PSI", { files: { "/proc/pressure/memory": undefined } }, ["kernel note"], /psi=1/],
     ["users of somebody else", { files: { "/etc/subuid": "bob:600000:65536" } }, ["users fault"], /to bob/],
     [
+      "a user of the host in the range",
+      { files: { "/etc/passwd": "root:x:0:0::/root:/bin/sh\neve:x:610005:610005::/home/eve:/bin/sh\n" } },
+      ["users fault"],
+      /610005 .* to eve/,
+    ],
+    [
       "a full disk",
       { host: { freeBytes: async (path) => (path.endsWith("images") ? 1000 : 2 ** 40) } },
       ["disk fault"],

@@ -267,6 +267,13 @@ describe("a flood of events", () => {
     client.close();
   });
 
+  it("counts reads and not only bytes, which may come one by one", () => {
+    const budget = new ReadBudget(() => 0);
+    let reads = 0;
+    while (budget.take(1) === 0) reads++;
+    expect(reads).toBe((4 * 2 ** 20) / 256);
+  });
+
   it("has a budget that fills again while little is said", () => {
     let now = 0;
     const budget = new ReadBudget(() => now);
@@ -312,6 +319,17 @@ describe("lines", () => {
       }
       expect(seen).toEqual(['{"a":1}', '{"b":"ä"}']);
     }
+  });
+
+  it("take no more memory than their bytes, also where these come one by one", () => {
+    const lines = new QmpLines();
+    const seen: string[] = [];
+    const one = Buffer.from("x");
+    for (let count = 0; count < MAX_QMP_LINE_BYTES; count++) lines.push(one, (line) => seen.push(line));
+    // what is held is a copy in one buffer: the piece is the sender's again
+    one.write("y");
+    lines.push(Buffer.from("\n"), (line) => seen.push(line));
+    expect(seen).toEqual(["x".repeat(MAX_QMP_LINE_BYTES)]);
   });
 });
 

@@ -39,6 +39,11 @@ export const LOG_FILE = "pasta.log";
 
 const STDOUT = 1;
 const STDERR = 2;
+/**
+ * Of its files, the log and the pid's, which are in the host's memory. More than a log may have before it is cut (bounded-logs.ts);
+ * somebody who has taken pasta over could fill all of /run until then.
+ */
+const MOST_FILE_BYTES = 4 * 1024 * 1024;
 const PROGRAM = "/usr/bin";
 const LIBRARIES = "/lib64";
 /** native/pasta. */
@@ -80,7 +85,10 @@ export function pastaProcess(input: PastaInput): ProcessSpawn {
     ],
     jail: { mounts: mounts(input), proc: true, uplink },
     cgroups,
-    rlimits: [{ type: "RLIMIT_CORE", soft: 0, hard: 0 }],
+    rlimits: [
+      { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      { type: "RLIMIT_FSIZE", soft: MOST_FILE_BYTES, hard: MOST_FILE_BYTES },
+    ],
     // it asks for huge pages for 8 MB of buffers, of which most pods use a few kilobytes
     hugePages: false,
   };

@@ -6,6 +6,7 @@
  */
 import type { DiskFailed, VmDisk } from "../../../contracts/vm.ts";
 import { pause } from "../../../lib/async.ts";
+import { cutText } from "../../../lib/cut-text.ts";
 import { type QmpClient, type QmpCommand, qmpRefusal } from "../qmp/client.ts";
 import { type UnplugDeadlines, unplugDevice } from "../unplug.ts";
 import { blockNode, diskNames, diskOfNode, scsiDisk } from "./disk-names.ts";
@@ -68,6 +69,10 @@ export async function removeNode(
   }
 }
 
+/** Characters of why a disk has failed, and of a node's name. */
+const MOST_REASON = 256;
+const MOST_NAME = 64;
+
 /**
  * What a BLOCK_IO_ERROR says (QEMU's qapi/block-core.json). Undefined if it says nothing that is understood. QEMU leaves
  * `nospace` out where the guest is not halted, so that the reason has to tell.
@@ -79,9 +84,11 @@ export function diskFailure(
 ): Omit<DiskFailed, "type"> | undefined {
   const { operation, reason, "node-name": node } = data;
   if (operation !== "read" && operation !== "write") return undefined;
-  const text = typeof reason === "string" ? reason : "unknown";
+  // both are kept, and a line may be half a megabyte
+  const text = typeof reason === "string" ? cutText(reason, MOST_REASON) : "unknown";
   const noSpace = data["nospace"] === true || NO_SPACE.test(text);
-  return { disk: diskOfNode(typeof node === "string" ? node : "", ids), operation, noSpace, reason: text };
+  const name = typeof node === "string" ? cutText(node, MOST_NAME) : "";
+  return { disk: diskOfNode(name, ids), operation, noSpace, reason: text };
 }
 
 function isInUse(error: unknown): boolean {

@@ -43,6 +43,18 @@ describe("what a guest sends", () => {
     expect(Math.max(...held)).toBeLessThanOrEqual(300);
   });
 
+  it("is bounded also where it comes byte by byte, and no work with it can be measured", () => {
+    const { intake, link, held } = flood(0, 0);
+    let reads = 0;
+    for (let ms = 0; ms < 10_000; ms++) {
+      for (let each = 0; each < 100 && link.reading; each++, reads++) intake.take(() => undefined);
+      vi.advanceTimersByTime(1);
+    }
+    expect(held.length).toBeGreaterThan(10);
+    // of the million that would have come
+    expect(reads).toBeLessThan(450_000);
+  });
+
   it("is never held up below that", () => {
     const { run, held } = flood(5, 30);
     run(10_000);

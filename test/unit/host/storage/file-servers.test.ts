@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { blazarError } from "../../../../src/contracts/errors.ts";
 import type { FileServerSpec } from "../../../../src/contracts/file-servers.ts";
+import { MOST_LOG_BYTES } from "../../../../src/host/bounded-logs.ts";
 import { KeeperFileServers } from "../../../../src/host/storage/file-servers.ts";
 import { FakeKeeperHost } from "../../../support/fake-keeper/keeper.ts";
 import { inlineSeccomp } from "../../../support/inline-seccomp.ts";
@@ -52,6 +53,14 @@ describe("a file server", () => {
     expect(capabilities).toContain("CAP_DAC_OVERRIDE");
     expect(capabilities).not.toContain("CAP_MKNOD");
     expect(jail?.mounts[0]).toMatchObject({ source: "/run/share", readonly: false, follow: true });
+  });
+
+  it("of layers cannot fill the state directory with its log", async () => {
+    const { host, start } = started();
+    await start();
+    const limit = host.processes.get("vm-layers")?.spec.rlimits.find(({ type }) => type === "RLIMIT_FSIZE");
+    expect(limit?.hard).toBeGreaterThan(MOST_LOG_BYTES);
+    expect(limit?.hard).toBeLessThanOrEqual(8 * MOST_LOG_BYTES);
   });
 
   it("is told the maps of a pod with a user namespace", async () => {

@@ -35,6 +35,15 @@ const chartsOf = ({ charts }: { charts: readonly { key: string; active: readonly
   charts.map(({ key, active }) => `${key} ${active.at(-1)}`);
 
 describe("a journal that is replayed", () => {
+  it("takes time by its length, and not by the square of that", () => {
+    const line = '{"type":"transition","state":"booting.x","at":1,"ms":1}\n';
+    const began = performance.now();
+    const { detail } = replayJournal(line.repeat(100_000));
+    // it was a minute
+    expect(performance.now() - began).toBeLessThan(15_000);
+    expect(chartsOf(detail)).toEqual(["sandbox booting", "boot x"]);
+  });
+
   it("shows the sandbox as its daemon has shown it", async () => {
     const { detail, text } = await journal();
     const { detail: replayed, unreadable } = replayJournal(text, { charts: chartDefinitions() });
