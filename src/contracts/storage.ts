@@ -156,6 +156,8 @@ export interface Cgroups {
   make(directories: readonly string[], limits?: GroupLimits): Promise<void>;
   /** Bytes of memory that the group `parent` and those above it may have; undefined = no limit, or no such group. */
   memoryLimit(parent: string): number | undefined;
+  /** Whether `parent` has a memory limit of its own: kubelet gives one to a pod of which all containers have one. */
+  hasMemoryLimit(parent: string): boolean;
   /**
    * Moves a running process, all its threads, into the groups of these cgroup.procs files. If the host is out of memory, it is
    * killed in the turn of its pod from now on.

@@ -30,6 +30,7 @@ const PREFIX = "blazar-run-";
 /** No cgroups: only root may make them. */
 const noCgroups: Cgroups = {
   memoryLimit: () => undefined,
+  hasMemoryLimit: () => false,
   killedForMemory: () => undefined,
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),

@@ -83,8 +83,9 @@ export class ContainerProcess {
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
       const master = await begun.launch.ready;
-      plan.onReady?.();
+      // its end is the streams' from here on
       if (plan.process.terminal) process.stdio.connect(master);
+      plan.onReady?.();
       return process;
     } catch (error) {
       await process.discard();

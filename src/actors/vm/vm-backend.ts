@@ -53,7 +53,8 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   readonly forwards: PortForwards;
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
-  readonly cgroups: VmBootPorts["cgroups"] & Pick<Cgroups, "memoryLimit" | "killedForMemory" | "limitCpu">;
+  readonly cgroups: VmBootPorts["cgroups"] &
+    Pick<Cgroups, "memoryLimit" | "hasMemoryLimit" | "killedForMemory" | "limitCpu">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
@@ -351,7 +352,8 @@ class VmSandbox implements SandboxBackend {
     return {
       ...opening.spec,
       hostNetwork: network.isHosts,
-      limits: firstLimits(opening.spec),
+      // a sum of some containers' limits bounds nothing
+      limits: this.ports.cgroups.hasMemoryLimit(opening.spec.cgroupParent) ? firstLimits(opening.spec) : {},
       get network() {
         return network.current;
       },

@@ -84,16 +84,23 @@ export class HostCgroups implements Cgroups {
   }
 
   memoryLimit(parent: string): number | undefined {
-    if (parent === "") return undefined;
-    const group = expandParent(parent);
+    const limits = this.memoryLimits(parent).flatMap((limit) => limit ?? []);
+    return limits.length === 0 ? undefined : Math.min(...limits);
+  }
+
+  hasMemoryLimit(parent: string): boolean {
+    return this.memoryLimits(parent).at(-1) !== undefined;
+  }
+
+  /** Of all groups on the way to `parent`, its own last. */
+  private memoryLimits(parent: string): readonly (number | undefined)[] {
+    if (parent === "") return [];
     const hierarchy = this.mounted().find(
       ({ version, controllers }) => version === 2 || controllers.includes("memory"),
     );
-    if (hierarchy === undefined) return undefined;
-    const limits = groupsOnTheWay(hierarchy.mountPoint, group).flatMap(
-      (directory) => readMemoryLimit(directory, hierarchy) ?? [],
-    );
-    return limits.length === 0 ? undefined : Math.min(...limits);
+    if (hierarchy === undefined) return [];
+    const groups = groupsOnTheWay(hierarchy.mountPoint, expandParent(parent));
+    return groups.map((directory) => readMemoryLimit(directory, hierarchy));
   }
 
   killedForMemory(directories: readonly string[]): string | undefined {

@@ -41,8 +41,8 @@ export interface Launch<C extends Control> {
   make(): Promise<StartedProcess>;
   /** Connects as soon as the VMM listens; rejects at the abort. */
   connect(signal: AbortSignal): Promise<C>;
-  /** Has the guest go on, unless it does so by itself. */
-  run?(control: C, step: (name: string) => void, signal: AbortSignal): Promise<void>;
+  /** Has the guest go on, unless it does so by itself. @param pid the VMM's */
+  run?(control: C, step: (name: string) => void, signal: AbortSignal, pid: number): Promise<void>;
   /** What the driver's errors are when the connection breaks, as it does when the VMM dies. */
   readonly broken: readonly ErrorCode[];
 }
@@ -99,7 +99,7 @@ async function greet<C extends Control>(
   const connecting = launch.connect(watch.signal);
   const ready = connecting.then(async (control) => {
     watch.step("answering");
-    await launch.run?.(control, (step) => watch.step(step), watch.signal);
+    await launch.run?.(control, (step) => watch.step(step), watch.signal, process.identity.pid);
     watch.check();
     return control;
   });

@@ -3,6 +3,9 @@
  *
  * The steps and their undoing are those of every VMM (common/launch.ts); QEMU answers by its QMP greeting.
  */
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { blazarError } from "../../contracts/errors.ts";
 import type { FileSender } from "../../contracts/file-sender.ts";
 import type { ProcessFork } from "../../contracts/keeper.ts";
 import type { VmSpec } from "../../contracts/vm.ts";
@@ -50,7 +53,8 @@ export async function launchVm(
   const process = vmmProcess({ ...launcher, spec, paths, source, extra }, launcher.facts);
   return launch(launcher, spec, signal, {
     make: () => launcher.keeper.spawn(process),
-    run: async (qmp, step, abort) => {
+    run: async (qmp, step, abort, pid) => {
+      if (launcher.filterLibrary !== undefined) await checkLoaded(pid, launcher.filterLibrary, spec.id);
       await Promise.all([
         // It answers, so it has loaded and opened all that it needs.
         process.jail === undefined ? undefined : launcher.keeper.seal(spec.id),
@@ -58,6 +62,17 @@ export async function launchVm(
         source.kind === "cloned" ? restore(qmp, STATE, step, abort) : undefined,
       ]);
     },
+  });
+}
+
+/** ld.so passes over a library that it cannot preload (ld.so(8)), and the VMM would go on without its filter. */
+async function checkLoaded(pid: number, library: string, id: string): Promise<void> {
+  const maps = await readFile(`/proc/${pid}/maps`, "utf8");
+  if (maps.includes(`/${basename(library)}\n`)) return;
+  const reason = "the library with its filter of system calls was not loaded";
+  throw blazarError("VmmFailed", "start the VMM", reason, {
+    subject: id,
+    remedy: `see that every user may read ${library}, and that its file system is not mounted with noexec`,
   });
 }
 

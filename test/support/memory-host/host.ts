@@ -202,6 +202,7 @@ export class MemoryHost {
       cgroups: {
         killedForMemory: () => this.outOfMemory,
         memoryLimit: (parent) => this.memoryLimits.get(parent),
+        hasMemoryLimit: (parent) => this.memoryLimits.has(parent),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);

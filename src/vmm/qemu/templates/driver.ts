@@ -1,9 +1,9 @@
 /**
  * Templates of QEMU guests, and clones of them.
  *
- * A clone must not be able to change its template. From 8.2 on QEMU opens the template's memory read-only. An older one can
- * open it only for writing, so its clones get a sealed copy in memory (memfd_create(2), F_SEAL_WRITE), loaded once and kept
- * until {@link QemuTemplates.forget}. It does not know where templates are kept.
+ * A clone must not be able to change its template. So clones get a sealed copy of its memory (memfd_create(2), F_SEAL_WRITE),
+ * loaded once and kept until {@link QemuTemplates.forget}. Without the library that is preloaded, a QEMU of 8.2 or later opens the
+ * template's file read-only instead; such clones give no memory back. It does not know where templates are kept.
  */
 import type { LayerImages } from "../../../contracts/storage.ts";
 import type { BuildStep } from "../../../contracts/templates.ts";
@@ -121,7 +121,8 @@ export class QemuTemplates implements TemplateDriver {
     const launcher = await this.options.prepared();
     checkCurrent(directory, manifest, await this.identityOf(launcher, manifest));
     const { memory: file, state } = templatePaths(directory);
-    if (opensMemoryReadOnly(launcher.version)) {
+    // QEMU gives no memory of a read-only file back (ram_block_discard_range), and the library knows how with a sealed one
+    if (this.options.library === undefined && opensMemoryReadOnly(launcher.version)) {
       const memory = { kind: "cloned", memory: file, state, protection: "readonly" } as const;
       return { manifest, memory, close: () => Promise.resolve() };
     }
