@@ -143,10 +143,10 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
       pod.during(async (id) => {
         const first = await pod.execIn(
           id,
-          "kill -STOP 1; kill -STOP -1; sleep 0.2; awk '{print $3}' /proc/1/stat",
+          "until [ -e /up ]; do sleep 0.1; done; kill -STOP 1; kill -STOP -1; sleep 0.2; awk '{print $3}' /proc/1/stat",
         );
         return `${first} ${await pod.execIn(id, "echo on")}`;
-      }, "sleep 1000 & while :; do sleep 0.1; done"),
+      }, "sleep 1000 & touch /up; while :; do sleep 0.1; done"),
   },
   {
     name: "hostile: an exec that stops itself",
@@ -200,7 +200,7 @@ export const HOSTILE_CASES: readonly FidelityCase[] = [
     name: "hostile: 2,000 files open, and locks on all of them",
     run: (pod) =>
       pod.run(
-        'ulimit -n 4096; i=0; while [ $i -lt 500 ]; do eval "exec $((i+10))>/tmp/f$i" || break; i=$((i+1)); done; ls /proc/$$/fd | wc -l',
+        'ulimit -n 4096; i=0; while [ $i -lt 500 ]; do eval "exec $((i+10))>/tmp/f$i" || break; i=$((i+1)); done; ls /proc/$$/fd > /fds; wc -l < /fds',
       ),
   },
   {
