@@ -10,6 +10,8 @@ export interface FidelityCase {
   readonly run: (pod: HandlerPod) => Promise<string>;
   /** The case has a pod of its own, with this configuration. */
   readonly pod?: PodConfig | ((handler: Handler) => PodConfig);
+  /** Its pod is one that nobody can start: that both refuse it is the same answer, and not a fault of the node. */
+  readonly podIsRefused?: boolean;
   /** Its pod's containers begin with the spec of base-spec.ts, which has what CRI has no field for. */
   readonly baseSpec?: true;
   /** Why the answers may differ; docs/specification.md says it, too. */

@@ -34,7 +34,7 @@ import { SHARE_CASES } from "./cases/volumes/shares.ts";
 import { VOLUME_CASES, VOLUME_IMAGE } from "./cases/volumes/volumes.ts";
 import { type Handler, HandlerPod, type PodMaker } from "./handler-pod.ts";
 import { writePodNetwork } from "./pod-network.ts";
-import { FidelityReport, HANGING } from "./report.ts";
+import { FAILING, FidelityReport, HANGING } from "./report.ts";
 
 /** What hangs is an answer, too. */
 const MOST_MS = 60_000;
@@ -135,7 +135,7 @@ async function compare(
 
 /** What the case tells; a failure is an answer, too. */
 async function answerOf(
-  { pod: config, baseSpec, run, mostMs = MOST_MS }: FidelityCase,
+  { pod: config, baseSpec, run, mostMs = MOST_MS, podIsRefused = false }: FidelityCase,
   handler: Handler,
   maker: PodMaker,
   shared: Promise<HandlerPod>,
@@ -147,12 +147,12 @@ async function answerOf(
       const name = baseSpec === true ? `${handler}-spec` : handler;
       own = await HandlerPod.start(maker, name, given).catch(() => undefined);
       // kubelet acts on that, and not on the words, which are each runtime's own
-      if (own === undefined) return "the pod is refused";
+      if (own === undefined) return podIsRefused ? "the pod is refused" : `${FAILING} the pod is refused`;
     }
     const pod = own ?? (await shared);
     return (await within(run(pod), mostMs)) ?? `${HANGING} ${mostMs} ms`;
   } catch (error) {
-    return `failed: ${reasonOf(error)}`;
+    return `${FAILING} ${reasonOf(error)}`;
   } finally {
     await own?.remove();
   }

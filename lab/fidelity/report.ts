@@ -9,6 +9,8 @@ const FAILED = 1;
 const MAX_SHOWN = 60;
 /** How the answer of a case begins that has not ended. */
 export const HANGING = "it has not ended within";
+/** How the answer of a case begins that could not be tried. */
+export const FAILING = "failed:";
 
 export class FidelityReport {
   private readonly counts = { same: 0, different: 0, explained: 0 };
@@ -16,8 +18,9 @@ export class FidelityReport {
   constructor(private readonly out: Pick<NodeJS.WritableStream, "write">) {}
 
   add({ name, explained }: Pick<FidelityCase, "name" | "explained">, answers: Record<Handler, string>): void {
-    // two that hang tell nothing: the case is at fault
-    const same = answers.runc === answers.blazar && !answers.runc.startsWith(HANGING);
+    // two that hang, or fail in the same way, tell nothing: the case is at fault, or the node that it runs on
+    const told = ![HANGING, FAILING].some((words) => answers.runc.startsWith(words));
+    const same = answers.runc === answers.blazar && told;
     const outcome = same ? "same" : explained === undefined ? "different" : "explained";
     this.counts[outcome]++;
     this.out.write(`${outcome.padEnd(9)}  ${name}: ${outcome === "same" ? shown(answers.runc) : ""}\n`);

@@ -158,7 +158,7 @@ export class ContainerProcess {
   }
 }
 
-/** A process that is being made. */
+/** A process that was cloned, or is going to be. */
 interface Born {
   /** Undefined where a prepared child makes the process, which then reports its pid itself. */
   readonly pid: number | undefined;
@@ -168,6 +168,7 @@ interface Born {
 
 const LATER: Born = { pid: undefined, isOutside: false };
 
+/** A process that is being made. */
 interface Begun extends Born {
   readonly launch: Launch;
   readonly stdio: ProcessStdio;

@@ -27,7 +27,7 @@ export const KERNEL_CASES: readonly FidelityCase[] = [
   sysctl("kernel.shm_rmid_forced", "1"),
   sysctl("fs.mqueue.msg_max", "20"),
   sysctl("kernel.shmmax", "18446744073692774399"),
-  sysctl("kernel.domainname", "example"),
+  { ...sysctl("kernel.domainname", "example"), podIsRefused: true },
   {
     name: "device: under another name, with a read permission only",
     run: (pod) =>

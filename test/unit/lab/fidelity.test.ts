@@ -40,10 +40,12 @@ describe("the report of fidelity", () => {
     expect(text).toContain('runc    "a"\n           blazar  "b"\n0 same, 1 different, 0 explained\n');
   });
 
-  test("fails where neither has ended", () => {
-    const hanging = "it has not ended within 60000 ms";
-    expect(report({ runc: hanging, blazar: hanging }).code).toBe(1);
-  });
+  test.each(["it has not ended within 60000 ms", "failed: the pod is refused"])(
+    "fails where both answer %j",
+    (answer) => {
+      expect(report({ runc: answer, blazar: answer }).code).toBe(1);
+    },
+  );
 
   test("passes where they differ for a reason", () => {
     const { code, text } = report({ runc: "a", blazar: "b" }, "a VM cannot");
