@@ -74,7 +74,8 @@ export async function checkLog(
   // what has ended when containerd dies, and was not read, is lost with the FIFO, under any runtime; what a keeper had not yet
   // written into the FIFO is lost with the keeper, though the exit code may be known
   const isCut = causes.has("containerd") || causes.has("keeper");
-  const whole = code === BURST.code && isCut ? CUT : code;
+  const hasEndedByItself = code === BURST.code || code === TERMINATED;
+  const whole = hasEndedByItself && isCut ? CUT : code;
   const found = linesOfLog(await readFile(logFile, "utf8").catch(() => ""));
   // half a line in the memory of a containerd that dies is lost with it, under any runtime
   const readers = causes.has("containerd") ? MOST_CONTAINERD_DEATHS : 0;

@@ -1,6 +1,9 @@
 /** What chaos finds must be true: its counters see every line that is lost, doubled or cut. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expectedCodes } from "../../../lab/chaos/containers.ts";
+import { type Cause, checkLog, expectedCodes, TERMINATED } from "../../../lab/chaos/containers.ts";
 import { Outages } from "../../../lab/chaos/outages.ts";
 import { checkLines, counted, linesOfLog, PAD, wholeLines } from "../../../lab/chaos/streams.ts";
 
@@ -66,4 +69,29 @@ it("an outage concerns calls that it overlaps, and a VM's only those of its pod"
   back();
   expect(outages.awayMs(from)).toBeGreaterThanOrEqual(0);
   expect([...outages.during(performance.now() + 10_000, "b")]).toEqual([]);
+});
+
+describe("a counter that was told to end", () => {
+  async function lost(given: readonly string[], ...causes: Cause[]): Promise<number> {
+    const directory = await mkdtemp(join(tmpdir(), "blazar-chaos-log-"));
+    try {
+      const file = join(directory, "counter.log");
+      const text = given.map((line) => `2026-01-01T00:00:00Z stdout F ${line}\n`).join("");
+      await writeFile(file, text);
+      return (await checkLog(file, "counter", TERMINATED, new Set(causes))).stdout.lost;
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  }
+
+  it("has said so, unless containerd has died and its last words were in the FIFO", async () => {
+    expect(await lost([...lines(0, 1), "bye 2"])).toBe(0);
+    expect(await lost(lines(0, 1))).toBeGreaterThan(0);
+    expect(await lost(lines(0, 1), "containerd")).toBe(0);
+  });
+
+  it("has lost what is missing before its last words, whoever has died", async () => {
+    expect(await lost([...lines(0, 1), "bye 4"], "containerd")).toBe(2);
+    expect(await lost(lines(0, 3), "containerd")).toBe(2);
+  });
 });
