@@ -28,6 +28,17 @@ export class PodCgroup {
     return new PodCgroup(`/${name}`, directory, version);
   }
 
+  /** Limits its processor time, in microseconds of each 100,000, as kubelet does for a pod of which all containers are limited. */
+  async limitCpu(quota: number): Promise<void> {
+    if (this.version === 2) {
+      await writeFile(join(ROOT, "cgroup.subtree_control"), "+cpu").catch(() => undefined);
+      return await writeFile(join(this.memory, "cpu.max"), String(quota));
+    }
+    const directory = join(ROOT, "cpu", this.path);
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, "cpu.cfs_quota_us"), String(quota));
+  }
+
   /** Raises or lowers the limit, as kubelet does. */
   async limit(memoryBytes: number): Promise<void> {
     const file = this.version === 2 ? "memory.max" : "memory.limit_in_bytes";

@@ -84,6 +84,8 @@ export interface BackendContainer {
    * @param token names the signal: one that has come before is not sent again
    */
   signal(execId: string, signal: number, all: boolean, token?: string): Promise<void>;
+  /** It has not ended by SIGKILL, whatever was answered: the sandbox ends by that, and its containers with it. */
+  giveUp(reason: string): void;
   resize(execId: string, rows: number, columns: number): Promise<void>;
   /** Writes limits of the container, as files of cgroup v2. */
   update(cgroup: Readonly<Record<string, string>>): Promise<void>;

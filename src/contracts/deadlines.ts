@@ -78,6 +78,10 @@ export const DEADLINES = {
     ms: 4_000,
     wait: "The same for SIGKILL. A guest that does not obey it is given up: its VM is ended, and its containers exit with 137.",
   },
+  containerEnd: {
+    ms: 60_000,
+    wait: "From the guest's answer to SIGKILL until it has told of the end of the container's first process. Then it is given up as well.",
+  },
   guestRequest: { ms: 30_000, wait: "Any other request to a guest, such as a resize." },
   stop: {
     ms: 5_000,

@@ -142,6 +142,12 @@ export interface GroupLimits {
   readonly tasks: number;
 }
 
+/** Whether a group itself is limited, whatever the groups above it are. */
+export interface OwnLimits {
+  readonly memory: boolean;
+  readonly cpu: boolean;
+}
+
 /** A sandbox's control group, v1 or v2. */
 export interface Cgroups {
   /** Plans the directories for a sandbox: one a hierarchy. `parent` as CRI's cgroup_parent; "" = blazar's own. */
@@ -156,8 +162,8 @@ export interface Cgroups {
   make(directories: readonly string[], limits?: GroupLimits): Promise<void>;
   /** Bytes of memory that the group `parent` and those above it may have; undefined = no limit, or no such group. */
   memoryLimit(parent: string): number | undefined;
-  /** Whether `parent` has a memory limit of its own: kubelet gives one to a pod of which all containers have one. */
-  hasMemoryLimit(parent: string): boolean;
+  /** Which limits `parent` has of its own: kubelet gives one to a pod of which all containers have one. */
+  limitsOf(parent: string): OwnLimits;
   /**
    * Moves a running process, all its threads, into the groups of these cgroup.procs files. If the host is out of memory, it is
    * killed in the turn of its pod from now on.

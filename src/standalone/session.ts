@@ -30,7 +30,7 @@ const PREFIX = "blazar-run-";
 /** No cgroups: only root may make them. */
 const noCgroups: Cgroups = {
   memoryLimit: () => undefined,
-  hasMemoryLimit: () => false,
+  limitsOf: () => ({ memory: false, cpu: false }),
   killedForMemory: () => undefined,
   plan: () => Promise.resolve({ directories: [], procs: [] }),
   make: () => Promise.resolve(),

@@ -38,20 +38,23 @@ afterEach(async () => {
 
 afterAll(() => node.stop());
 
-/** A pod whose containers may use 2 processors and 256 MiB, in a control group as kubelet makes it. */
-async function runPod(): Promise<TestPod> {
-  const group = await PodCgroup.make(
-    `blazar-resize-${process.pid}-${groups.length}`,
-    256 * MEBIBYTE + OVERHEAD,
-  );
+const RESOURCES = { cpuQuota: 2 * PERIOD, cpuPeriod: PERIOD, memoryLimitInBytes: BigInt(256 * MEBIBYTE) };
+
+/**
+ * A pod whose containers may use 2 processors and 256 MiB, in a control group as kubelet makes it.
+ * @param limited whether each of its containers has a memory limit: then it has one itself
+ */
+async function runPod(limited = true): Promise<{ pod: TestPod; group: PodCgroup }> {
+  const bytes = limited ? 256 * MEBIBYTE + OVERHEAD : 2 ** 62;
+  const group = await PodCgroup.make(`blazar-resize-${process.pid}-${groups.length}`, bytes);
   groups.push(group);
-  const resources = { cpuQuota: 2 * PERIOD, cpuPeriod: PERIOD, memoryLimitInBytes: BigInt(256 * MEBIBYTE) };
+  if (limited) await group.limitCpu(4 * PERIOD);
   const linux = {
     cgroupParent: group.path,
-    resources,
+    resources: RESOURCES,
     overhead: { memoryLimitInBytes: BigInt(OVERHEAD) },
   };
-  return await node.runPod({ config: { linux } });
+  return { pod: await node.runPod({ config: { linux } }), group };
 }
 
 /** The processor time that the pod's VMM may have, in microseconds of each 100,000; undefined = no limit of its own. */
@@ -91,6 +94,11 @@ function fill(mebibytes: number): string {
   return `dd if=/dev/zero of=/dev/null bs=${mebibytes}M count=1`;
 }
 
+/** In v1 a group below one that is limited has no quota of its own: the kernel would refuse to lower the other. */
+function ownQuota(quota: number): number | undefined {
+  return existsSync("/sys/fs/cgroup/cgroup.controllers") ? quota : undefined;
+}
+
 const SMALL = { cpu_quota: PERIOD / 2, cpu_period: PERIOD, memory_limit_in_bytes: 64 * MEBIBYTE };
 const AS_IN_THE_BEGINNING = {
   cpu_quota: 2 * PERIOD,
@@ -100,24 +108,38 @@ const AS_IN_THE_BEGINNING = {
 
 describe("the limits of a pod that runs", () => {
   it("go down and up again, in its guest and on its host, also after a restart of blazard", async () => {
-    const pod = await runPod();
-    const [group] = groups;
+    const { pod, group } = await runPod();
     await node.startContainer(pod, "exec sleep 1000");
     await updateLimits(node, pod, SMALL);
     expect(await limitsInGuest(pod)).toEqual([`${PERIOD / 2} ${PERIOD}`, String(64 * MEBIBYTE)]);
-    expect(await quotaOfVmm(pod)).toBe(PERIOD / 2);
+    expect(await quotaOfVmm(pod)).toBe(ownQuota(PERIOD / 2));
     // it has no limit of its own
     expect(await reasonOf(await node.startContainer(pod, fill(128)))).toBe("OOMKilled");
     await node.node.restartBlazard({ kill: true });
     await updateLimits(node, pod, AS_IN_THE_BEGINNING);
     expect(await limitsInGuest(pod)).toEqual([`${2 * PERIOD} ${PERIOD}`, String(256 * MEBIBYTE)]);
-    expect(await quotaOfVmm(pod)).toBe(2 * PERIOD);
+    expect(await quotaOfVmm(pod)).toBe(ownQuota(2 * PERIOD));
     expect(await reasonOf(await node.startContainer(pod, fill(128)))).toBe("Completed");
-    expect(await group?.kills()).toBe(0);
+    expect(await group.kills()).toBe(0);
+  });
+
+  it("are on the VMM's own group where nobody has made one for the pod", async () => {
+    const pod = await node.runPod({ config: { linux: { resources: RESOURCES } } });
+    await updateLimits(node, pod, SMALL);
+    expect(await limitsInGuest(pod)).toEqual([`${PERIOD / 2} ${PERIOD}`, String(64 * MEBIBYTE)]);
+    expect(await quotaOfVmm(pod)).toBe(PERIOD / 2);
+  });
+
+  it("do not bind a container without limits, beside one that has some", async () => {
+    const { pod } = await runPod(false);
+    await updateLimits(node, pod, SMALL);
+    expect(await limitsInGuest(pod)).toEqual([`max ${PERIOD}`, "max"]);
+    expect(await quotaOfVmm(pod)).toBeUndefined();
+    expect(await reasonOf(await node.startContainer(pod, fill(160)))).toBe("Completed");
   });
 
   it("do not go beyond what its VM has, nor below what its containers use; then they stay as they were", async () => {
-    const pod = await runPod();
+    const { pod } = await runPod();
     const container = await node.startContainer(
       pod,
       "dd if=/dev/zero of=/dev/shm/held bs=1M count=60 2>/dev/null; echo held; exec sleep 1000",
@@ -142,7 +164,7 @@ describe("the limits of a pod that runs", () => {
   });
 
   it("change by kubelet's call from containerd 2.3 on; an earlier one does not pass it on", async () => {
-    const pod = await runPod();
+    const { pod } = await runPod();
     await node.startContainer(pod, "exec sleep 1000");
     const before = await limitsInGuest(pod);
     const limits = { cpuQuota: PERIOD, cpuPeriod: PERIOD, memoryLimitInBytes: BigInt(96 * MEBIBYTE) };

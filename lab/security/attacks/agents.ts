@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { followLog } from "../../../src/console/follow-log.ts";
 import { reasonOf } from "../../../src/contracts/errors.ts";
 import { pause } from "../../../src/lib/async.ts";
-import { PodSandboxState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
+import { ContainerState, PodSandboxState } from "../../../src/rpc/generated/runtime/v1/cri.ts";
 import { InspectionClient } from "../../../src/rpc/inspection/client.ts";
 import { until } from "../../host/until.ts";
 import { hostNetworkPod } from "../../node/pods.ts";
@@ -16,6 +16,8 @@ import { Growth } from "../growth.ts";
 import { controlCharacterIn } from "../terminal.ts";
 
 const SECONDS = 6;
+/** deadlines.containerEnd, and what a stop takes. */
+const MOST_STOP_SECONDS = 90;
 /** Until the impostor speaks. */
 const BEGIN_MS = 30_000;
 
@@ -176,8 +178,33 @@ const SILENT: Attack = {
     }),
 };
 
+function notEnding(mode: string, what: string): Attack {
+  return {
+    name: `its container ends by SIGKILL, and its pod is removed: ${what}`,
+    by: "a guest",
+    tryIt: (ground) =>
+      withImpostor(ground, mode, async () => {
+        const { node, hostile, signal } = ground;
+        const began = performance.now();
+        // as kubelet does before it stops the pod; an error of the guest's is no end
+        await node.cri.stopContainer(hostile.container, 0).catch(() => undefined);
+        const ended = async (): Promise<true | undefined> =>
+          (await node.cri.containerStatus(hostile.container)).status?.state ===
+          ContainerState.CONTAINER_EXITED
+            ? true
+            : undefined;
+        await until("the container's end", ended, { timeoutMs: 120_000, pollMs: 200, signal });
+        await node.cri.stopPodSandbox(hostile.pod);
+        const seconds = (performance.now() - began) / 1000;
+        return seconds > MOST_STOP_SECONDS ? `its stop took ${seconds.toFixed(0)} s` : undefined;
+      }),
+  };
+}
+
 export const AGENTS: readonly Attack[] = [
   ...Object.entries(SPEECHES).map(([mode, what]) => speaking(mode, what)),
   LIES,
   SILENT,
+  notEnding("yes", "an agent that says yes to everything and does nothing"),
+  notEnding("gone", "an agent that knows of no container"),
 ];

@@ -2,7 +2,7 @@
  * A hostile agent: runs as root of a guest, outside of its containers, stops the agent's engine, takes its open port, and speaks
  * to the daemon in the middle of a session that was in order until then.
  *
- *   impostor random | zeros | huge | bytewise | acks | data | hellos | events | lies | deep | silent
+ *   impostor random | zeros | huge | bytewise | acks | data | hellos | events | lies | deep | silent | yes | gone
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -178,6 +178,16 @@ static void lies(void) {
   answer(texts, sizeof texts / sizeof *texts);
 }
 
+/* Whatever is asked is done, or there is nothing that it could be done to: nothing ever comes of it. */
+static void nothing_done(int is_there) {
+  const char *const texts[] = {
+      is_there ? "{\"ok\":true,\"result\":{}}"
+               : "{\"ok\":false,\"error\":{\"code\":\"ContainerNotFound\",\"operation\":\"send a signal\",\"reason\":\"no such "
+                 "container\"}}",
+  };
+  answer(texts, 1);
+}
+
 /* Data of a depth that recursion does not survive, in an event that the daemon has to look into. */
 static void deep(void) {
   static char text[MEBIBYTE];
@@ -208,6 +218,7 @@ int main(int count, char **arguments) {
   if (strcmp(mode, "deep") == 0) deep();
   if (strcmp(mode, "acks") == 0) flood(ACK);
   if (strcmp(mode, "data") == 0) flood(DATA);
+  if (strcmp(mode, "yes") == 0 || strcmp(mode, "gone") == 0) nothing_done(strcmp(mode, "yes") == 0);
   if (strcmp(mode, "silent") == 0) pause();
   if (strcmp(mode, "bytewise") == 0) {
     char head[HEADER];

@@ -33,7 +33,7 @@ export interface SpecTranslator {
 export interface ContainerMakerPorts {
   readonly containers: ContainerRegistry;
   readonly specs: SpecTranslator;
-  readonly deadlines: Pick<Deadlines, "outputDrain" | "guestKill" | "guestSignal">;
+  readonly deadlines: Pick<Deadlines, "containerEnd" | "outputDrain" | "guestKill" | "guestSignal">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -90,10 +90,10 @@ export class ContainerMaker {
   }
 
   private container(
-    options: Omit<ConstructorParameters<typeof Container>[0], "observer" | "now" | "outputDrainMs">,
+    options: Omit<ConstructorParameters<typeof Container>[0], "observer" | "now" | "deadlines">,
   ): Container {
     const { now, deadlines } = this.ports;
-    return new Container({ ...options, observer: this.observer, now, outputDrainMs: deadlines.outputDrain });
+    return new Container({ ...options, observer: this.observer, now, deadlines });
   }
 
   private containerOfPid(pid: number): string {

@@ -9,6 +9,7 @@ import type {
   KnownProcess,
   SandboxBackend,
 } from "../../backends/backend.ts";
+import type { Deadlines } from "../../contracts/deadlines.ts";
 import { blazarError } from "../../contracts/errors.ts";
 import type { Logger } from "../../contracts/logger.ts";
 import type { CgroupStats } from "../../contracts/stats.ts";
@@ -50,8 +51,7 @@ export interface ContainerOptions {
   readonly init: ProcessRecord;
   readonly observer: ContainerObserver;
   readonly now: () => number;
-  /** How long the guest keeps the output of an exec that has ended open. */
-  readonly outputDrainMs: number;
+  readonly deadlines: Pick<Deadlines, "containerEnd" | "outputDrain">;
   /** What runs it. Undefined: an earlier daemon has made it, and it is taken up when its sandbox has been taken over. */
   readonly inside: Inside | undefined;
   /** What that daemon knew of its disk, and whether it was paused. */
@@ -60,7 +60,7 @@ export interface ContainerOptions {
 
 /** Longest that a deleted process's last output may take to its FIFO, once it has left the guest. */
 const DRAIN_MS = 5_000;
-/** From a guest's answer to SIGKILL until it has told of the end. With deadlines.guestKill, a stop keeps to its time. */
+/** From a guest's answer to SIGKILL until it is asked again. With deadlines.guestKill, a stop keeps to its time. */
 const END_MS = 500;
 /** Kills within this time are told as one. */
 const OOM_GROUP_MS = 100;
@@ -80,15 +80,17 @@ export class Container {
   private readonly home: ContainerHome;
   private readonly observer: ContainerObserver;
   private readonly now: () => number;
-  private readonly outputDrainMs: number;
+  private readonly deadlines: ContainerOptions["deadlines"];
   private readonly knownDisk: string;
   private isPaused: boolean;
   /** The keeper that had its streams has died. */
   private isForsaken = false;
+  /** Its end after SIGKILL is waited for. */
+  private isEnding = false;
 
   constructor(options: ContainerOptions) {
     const { home, id, init, observer, now, known } = options;
-    this.outputDrainMs = options.outputDrainMs;
+    this.deadlines = options.deadlines;
     this.id = id;
     this.sandboxId = home.id;
     this.bundle = options.bundle;
@@ -203,17 +205,31 @@ export class Container {
   /** Signals a process, or all of the container. */
   async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
     const inside = await this.inside.reach();
-    await inside.signal(execId, signal, all, token);
-    if (signal === SIGKILL && execId === "") void this.makeSureOfEnd(inside);
+    try {
+      await inside.signal(execId, signal, all, token);
+    } finally {
+      // a guest may say that there is nothing to kill, too
+      if (signal === SIGKILL && execId === "") void this.makeSureOfEnd(inside);
+    }
   }
 
-  /** A guest that hangs since it has answered tells of no end. Another SIGKILL finds that out, and has a deadline. */
+  /**
+   * A guest that hangs since it has answered tells of no end: another SIGKILL finds that out, and has a deadline. One that answers
+   * that as well has a deadline for the end.
+   */
   private async makeSureOfEnd(inside: BackendContainer): Promise<void> {
-    if ((await within(this.init.exited, END_MS)) !== undefined || !this.init.started) return;
-    await inside
-      .signal("", SIGKILL, true)
-      .catch(unlessGone)
-      .catch(() => undefined);
+    const { init } = this;
+    if (this.isEnding || !init.started) return;
+    this.isEnding = true;
+    try {
+      if ((await within(init.exited, END_MS)) !== undefined) return;
+      await inside.signal("", SIGKILL, true).catch(() => undefined);
+      const { containerEnd } = this.deadlines;
+      if ((await within(init.exited, containerEnd)) !== undefined) return;
+      inside.giveUp(`its guest has answered SIGKILL, and told of no end within ${containerEnd} ms`);
+    } finally {
+      this.isEnding = false;
+    }
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {
@@ -298,7 +314,7 @@ export class Container {
   /** Waits for a process's last output, but not for ever: its reader may be gone. */
   async waitForOutput({ execId, started }: ProcessRecord): Promise<void> {
     const stdio = this.inside.now?.stdio(execId);
-    if (stdio !== undefined && started) await within(stdio.drained, this.outputDrainMs + DRAIN_MS);
+    if (stdio !== undefined && started) await within(stdio.drained, this.deadlines.outputDrain + DRAIN_MS);
   }
 
   /** The guest is gone: outputs end where they are. */

@@ -173,7 +173,7 @@ export class GuestContainer implements BackendContainer {
    * it, is given up: the sandbox ends by that, and its containers with it.
    */
   async signal(execId: string, signal: number, all: boolean, token?: string): Promise<void> {
-    const { liveLink: link, ownerId } = this.vm;
+    const { liveLink: link } = this.vm;
     const { guestKill, guestSignal } = this.ports.deadlines;
     const deadlineMs = signal === SIGKILL ? guestKill : guestSignal;
     try {
@@ -188,8 +188,13 @@ export class GuestContainer implements BackendContainer {
       const reason = late
         ? `its guest has not obeyed SIGKILL within ${deadlineMs} ms`
         : `its guest has answered SIGKILL with an error: ${reasonOf(error)}`;
-      link.close(blazarError("GuestLost", "kill the container", reason, { subject: ownerId, cause: error }));
+      this.giveUp(reason, error);
     }
+  }
+
+  giveUp(reason: string, cause?: unknown): void {
+    const subject = this.vm.ownerId;
+    this.vm.link?.close(blazarError("GuestLost", "kill the container", reason, { subject, cause }));
   }
 
   async resize(execId: string, rows: number, columns: number): Promise<void> {

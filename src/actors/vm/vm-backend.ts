@@ -42,7 +42,7 @@ import { sharesBelow } from "./place.ts";
 import { PodConnection } from "./pod-connection.ts";
 import { openShell } from "./shell/shell.ts";
 import { checkPodAnnotations } from "./sizing/pod-annotations.ts";
-import { checkHeld, firstLimits, guestLimits, hostCpuLimit } from "./sizing/pod-limits.ts";
+import { bounding, checkHeld, firstLimits, guestLimits, hostCpuLimit } from "./sizing/pod-limits.ts";
 import { nicsFor, type SizedVm, sizeOf, type VmSize } from "./sizing/sizing.ts";
 
 export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<TakeOverPorts, "adoptVm"> {
@@ -54,7 +54,7 @@ export interface VmBackendPorts extends VmBootPorts, GuestContainerPorts, Pick<T
   readonly rootfs: RootfsStore;
   readonly supply: PodVms;
   readonly cgroups: VmBootPorts["cgroups"] &
-    Pick<Cgroups, "memoryLimit" | "hasMemoryLimit" | "killedForMemory" | "limitCpu">;
+    Pick<Cgroups, "memoryLimit" | "limitsOf" | "killedForMemory" | "limitCpu">;
   /** What a pod without limits gets. */
   readonly defaultShape: VmShape;
   /** No VM is larger. */
@@ -255,10 +255,13 @@ class VmSandbox implements SandboxBackend {
   /** What may be refused comes first: then nothing has changed. A group on the host that is gone has a VM that ends. */
   async resize(limits: PodLimits, before: SandboxSpec): Promise<void> {
     checkHeld(limits, this.size(), before);
+    const { cgroups } = this.ports;
+    const { cgroupParent } = before;
+    const bounds = cgroupParent === "" ? limits : bounding(limits, cgroups.limitsOf(cgroupParent));
     const { guestRequest: deadlineMs } = this.ports.deadlines;
-    await this.vm.liveLink.request("sandbox.limit", { cgroup: guestLimits(limits) }, { deadlineMs });
+    await this.vm.liveLink.request("sandbox.limit", { cgroup: guestLimits(bounds) }, { deadlineMs });
     const groups = this.procs.map((file) => dirname(file));
-    await this.ports.cgroups.limitCpu(groups, hostCpuLimit(limits));
+    await cgroups.limitCpu(groups, hostCpuLimit(bounds));
   }
 
   size(): VmSize {
@@ -352,8 +355,7 @@ class VmSandbox implements SandboxBackend {
     return {
       ...opening.spec,
       hostNetwork: network.isHosts,
-      // a sum of some containers' limits bounds nothing
-      limits: this.ports.cgroups.hasMemoryLimit(opening.spec.cgroupParent) ? firstLimits(opening.spec) : {},
+      limits: this.ports.cgroups.limitsOf(opening.spec.cgroupParent).memory ? firstLimits(opening.spec) : {},
       get network() {
         return network.current;
       },
@@ -384,5 +386,7 @@ function sizedFor(spec: SandboxSpec, ports: VmBackendPorts): SizedVm {
     cgroups,
   } = ports;
   const rules = { defaults, most, stepBytes, headroom, vmmBytes };
-  return sizeOf(spec, rules, cgroups.memoryLimit(spec.cgroupParent));
+  const { cgroupParent } = spec;
+  const isPart = cgroupParent !== "" && !cgroups.limitsOf(cgroupParent).memory;
+  return sizeOf(spec, rules, cgroups.memoryLimit(cgroupParent), isPart);
 }

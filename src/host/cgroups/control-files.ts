@@ -92,6 +92,12 @@ export function readMemoryLimit(directory: string, { version }: Hierarchy): numb
 const NO_QUOTA = { 1: "-1", 2: "max" } as const;
 const DEFAULT_PERIOD = 100_000;
 
+/** Whether the group itself has a quota of processor time. */
+export function hasCpuLimit(directory: string, { version }: Hierarchy): boolean {
+  const [quota = ""] = readWords(path.join(directory, version === 2 ? "cpu.max" : "cpu.cfs_quota_us"));
+  return Number(quota) > 0;
+}
+
 /**
  * Writes the group's quota of processor time; undefined = none. In v1 a group's quota may not be above its parent's, and the
  * kernel refuses to lower a parent below its groups: there a group whose parent has a quota gets none of its own.

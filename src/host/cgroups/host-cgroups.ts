@@ -13,12 +13,13 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BlazarError } from "../../contracts/errors.ts";
 import type { CpuLimit } from "../../contracts/sandbox.ts";
-import type { Cgroups, GroupLimits } from "../../contracts/storage.ts";
+import type { Cgroups, GroupLimits, OwnLimits } from "../../contracts/storage.ts";
 import { checkId } from "../../lib/ids.ts";
 import { oomScoreAdj } from "../../lib/oom-score.ts";
 import { isAlive, processStat } from "../../lib/processes/processes.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import {
+  hasCpuLimit,
   limitGroup,
   makeGroup,
   readMembers,
@@ -88,19 +89,33 @@ export class HostCgroups implements Cgroups {
     return limits.length === 0 ? undefined : Math.min(...limits);
   }
 
-  hasMemoryLimit(parent: string): boolean {
-    return this.memoryLimits(parent).at(-1) !== undefined;
+  limitsOf(parent: string): OwnLimits {
+    const cpu = this.groupsTo(parent, "cpu").at(-1);
+    return {
+      memory: this.memoryLimits(parent).at(-1) !== undefined,
+      cpu: cpu !== undefined && hasCpuLimit(cpu.directory, cpu.hierarchy),
+    };
   }
 
   /** Of all groups on the way to `parent`, its own last. */
   private memoryLimits(parent: string): readonly (number | undefined)[] {
+    return this.groupsTo(parent, "memory").map(({ directory, hierarchy }) =>
+      readMemoryLimit(directory, hierarchy),
+    );
+  }
+
+  /** In the hierarchy that has the controller: all groups on the way to `parent`, its own last. */
+  private groupsTo(
+    parent: string,
+    controller: string,
+  ): readonly { directory: string; hierarchy: Hierarchy }[] {
     if (parent === "") return [];
     const hierarchy = this.mounted().find(
-      ({ version, controllers }) => version === 2 || controllers.includes("memory"),
+      ({ version, controllers }) => version === 2 || controllers.includes(controller),
     );
     if (hierarchy === undefined) return [];
-    const groups = groupsOnTheWay(hierarchy.mountPoint, expandParent(parent));
-    return groups.map((directory) => readMemoryLimit(directory, hierarchy));
+    const directories = groupsOnTheWay(hierarchy.mountPoint, expandParent(parent));
+    return directories.map((directory) => ({ directory, hierarchy }));
   }
 
   killedForMemory(directories: readonly string[]): string | undefined {

@@ -50,6 +50,8 @@ export interface GuestFaults {
   hangs?: ReadonlySet<GuestOp>;
   /** Requests that are answered with bytes that are no frame. */
   noise?: ReadonlySet<GuestOp>;
+  /** What it answers to signals, of which nothing comes. */
+  ignoresSignals?: () => Record<string, never>;
   /** Requests whose answer does not pass the protocol's check. */
   nonsense?: ReadonlySet<GuestOp>;
   /** Requests at which the link breaks, before anything is done. */
@@ -437,6 +439,7 @@ export class FakeGuest {
   }
 
   private signal({ id, execId, signal, all }: ProcessSignal): Record<string, never> {
+    if (this.faults.ignoresSignals !== undefined) return this.faults.ignoresSignals();
     const targets = all ? processes(this.container(id)) : [this.process(id, execId)];
     const reached = targets.map((process) => process.signal(signal));
     if (!all && !reached.includes(true)) {

@@ -108,6 +108,8 @@ export class MemoryHost {
   outOfMemory: string | undefined;
   /** Of the pods' control groups, by CRI's cgroup_parent, in bytes. */
   readonly memoryLimits = new Map<string, number>();
+  /** The pods' control groups that have a CPU limit. */
+  readonly limitedCpus = new Set<string>();
   /** Of sandboxes' own control groups. */
   readonly cpuLimits = new Map<string, CpuLimit | undefined>();
   /** What happens to sandboxes; nothing is forgotten. */
@@ -202,7 +204,7 @@ export class MemoryHost {
       cgroups: {
         killedForMemory: () => this.outOfMemory,
         memoryLimit: (parent) => this.memoryLimits.get(parent),
-        hasMemoryLimit: (parent) => this.memoryLimits.has(parent),
+        limitsOf: (parent) => ({ memory: this.memoryLimits.has(parent), cpu: this.limitedCpus.has(parent) }),
         plan: async (id) => ({ directories: [`/cgroup/${id}`], procs: [`/cgroup/${id}/cgroup.procs`] }),
         make: async (directories) => {
           for (const each of directories) this.make("makeCgroup", `cgroup ${each}`);

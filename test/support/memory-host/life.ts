@@ -9,7 +9,7 @@ const NEVER: Promise<never> = new Promise(() => undefined);
 
 /** Calls that answer at once; a dead daemon may have the answers. */
 const AT_ONCE: ReadonlySet<string | symbol> = new Set([
-  ...["inventory", "ownBytes", "memoryLimit", "hasMemoryLimit", "killedForMemory", "subscribe"],
+  ...["inventory", "ownBytes", "memoryLimit", "limitsOf", "killedForMemory", "subscribe"],
 ]);
 
 /** What is behind a port that a life holds: it may be given to another port. */

@@ -231,6 +231,21 @@ describe("cgroup v1", () => {
     expect(cgroups.memoryLimit("/kubepods/none")).toBe(500);
   });
 
+  test("a group's limits are its own, not those of the groups above", () => {
+    const cgroups = mounted(V1);
+    for (const controller of ["memory", "cpu,cpuacct"])
+      mkdirSync(path.join(base, controller, "kubepods/pod1"), { recursive: true });
+    const write = (file: string, text: string) => writeFileSync(path.join(base, file), `${text}\n`);
+    write("memory/kubepods/memory.limit_in_bytes", "1000");
+    write("memory/kubepods/pod1/memory.limit_in_bytes", "9223372036854771712");
+    write("cpu,cpuacct/kubepods/cpu.cfs_quota_us", "5000");
+    write("cpu,cpuacct/kubepods/pod1/cpu.cfs_quota_us", "-1");
+    expect(cgroups.limitsOf("/kubepods")).toEqual({ memory: true, cpu: true });
+    expect(cgroups.limitsOf("/kubepods/pod1")).toEqual({ memory: false, cpu: false });
+    expect(cgroups.limitsOf("/kubepods/none")).toEqual({ memory: false, cpu: false });
+    expect(cgroups.limitsOf("")).toEqual({ memory: false, cpu: false });
+  });
+
   test("CPUs and memory nodes are those of the group above", async () => {
     const cgroups = mounted({ cpuset: "rw,cpuset" });
     for (const directory of ["", "blazar", "blazar/s1"]) {
@@ -259,6 +274,11 @@ describe("cgroup v2", () => {
     expect(cgroups.memoryLimit("kubepods-pod1.slice")).toBeUndefined();
     writeFileSync(path.join(pod, "memory.max"), "4096\n");
     expect(cgroups.memoryLimit("kubepods-pod1.slice")).toBe(4096);
+    expect(cgroups.limitsOf("kubepods-pod1.slice")).toEqual({ memory: true, cpu: false });
+    writeFileSync(path.join(pod, "cpu.max"), "max 100000\n");
+    expect(cgroups.limitsOf("kubepods-pod1.slice").cpu).toBe(false);
+    writeFileSync(path.join(pod, "cpu.max"), "50000 100000\n");
+    expect(cgroups.limitsOf("kubepods-pod1.slice").cpu).toBe(true);
   });
 
   test("a sandbox has one group, and the groups above hand their controllers down", async () => {

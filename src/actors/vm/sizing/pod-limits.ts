@@ -5,12 +5,29 @@
  */
 import { blazarError } from "../../../contracts/errors.ts";
 import { type CpuLimit, type PodLimits, processorsOf, type SandboxSpec } from "../../../contracts/sandbox.ts";
+import type { OwnLimits } from "../../../contracts/storage.ts";
 import { mebibytes, roomFor, type VmSize, wholeMebibytes } from "./sizing.ts";
 
 /** As kubelet has it. */
 const PERIOD = 100_000;
 
 type Promised = Pick<SandboxSpec, "id" | "vcpus" | "memoryBytes">;
+
+/**
+ * What of the limits holds for the pod as a whole. Kubelet sums up the limits that its containers have; the sum bounds the pod only
+ * if each of them has one, and then kubelet limits the pod's control group, too.
+ */
+export function bounding({ containers, overhead }: PodLimits, group: OwnLimits): PodLimits {
+  return {
+    containers: {
+      ...(group.cpu && containers.cpu !== undefined ? { cpu: containers.cpu } : {}),
+      ...(group.memory && containers.memoryBytes !== undefined
+        ? { memoryBytes: containers.memoryBytes }
+        : {}),
+    },
+    overhead,
+  };
+}
 
 /** The files of the pod's cgroup in the guest (cgroup-v2.rst). */
 export function guestLimits({ containers: { cpu, memoryBytes } }: PodLimits): Record<string, string> {
@@ -54,6 +71,6 @@ export function checkHeld(limits: PodLimits, size: VmSize, before: Promised): vo
 
 function beyond(subject: string, reason: string) {
   const remedy =
-    "make the pod anew, for its VM gets its size when it starts; or start it with io.blazar.memory and io.blazar.vcpus and no limit";
+    "make the pod anew, for its VM gets its size when it starts; or give it room to grow from the start, by io.blazar.memory and io.blazar.vcpus";
   return blazarError("ResourceExhausted", "resize the pod", reason, { subject, remedy });
 }

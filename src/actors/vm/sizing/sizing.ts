@@ -47,14 +47,21 @@ type SizedSpec = Pick<SandboxSpec, "id" | "vcpus" | "memoryBytes" | "overheadByt
 
 /**
  * @param groupBytes the memory limit of the pod's control group on the host; undefined = none
+ * @param isPart the pod's memory limit is that of some containers; the others have none, and need as much as a pod without limits
  * @throws BlazarError InvalidSpec for an annotation that is no size, or a control group that is too small for any VM
  */
-export function sizeOf(spec: SizedSpec, rules: SizingRules, groupBytes: number | undefined): SizedVm {
+export function sizeOf(
+  spec: SizedSpec,
+  rules: SizingRules,
+  groupBytes: number | undefined,
+  isPart = false,
+): SizedVm {
   const warnings: string[] = [];
   const promised = spec.memoryBytes ?? 0;
   const vcpus = processors(spec, rules, groupBytes, warnings);
   const asked = annotated(spec, MEMORY_ANNOTATION, rules.most.memoryBytes, sizeValue);
-  const wanted = promised > 0 ? neededFor(promised) : (asked ?? rules.defaults.memoryBytes);
+  const unlimited = isPart ? roomFor(rules.defaults.memoryBytes) : 0;
+  const wanted = promised > 0 ? neededFor(promised + unlimited) : (asked ?? rules.defaults.memoryBytes);
   const bound = boundOf(rules, groupBytes, vcpus);
   if (bound < LEAST_BYTES) throw tooSmall(spec, rules, groupBytes, vcpus);
   const least = Math.max(LEAST_BYTES, fitted(wanted, bound, rules.stepBytes));

@@ -268,6 +268,40 @@ describe("a running container", () => {
     await end();
   });
 
+  it.each([
+    ["has obeyed", () => ({})],
+    [
+      "has no such container",
+      () => {
+        throw blazarError("ContainerNotFound", "send a signal", "no such container", { subject: "c1" });
+      },
+    ],
+  ])(
+    "ends with its VM if the guest says to each SIGKILL that it %s, and tells of no end",
+    async (_, answer) => {
+      const { memory, tasks, guest, end } = await running();
+      guest.faults.ignoresSignals = answer;
+      vi.useFakeTimers();
+      try {
+        const kills = Array.from({ length: 3 }, () => tasks.kill("c1", "", 9, true));
+        const waited = tasks.wait("c1", "");
+        await vi.advanceTimersByTimeAsync(500);
+        await Promise.all(kills);
+        const { requests } = guest;
+        await vi.waitFor(() =>
+          expect(requests.filter(({ op }) => op === "process.signal")).toHaveLength(kills.length + 1),
+        );
+        await vi.advanceTimersByTimeAsync(DEFAULT_DEADLINES.containerEnd + 1_000);
+        expect(await waited).toMatchObject({ exitStatus: 137 });
+      } finally {
+        vi.useRealTimers();
+      }
+      expect(memory.driver.vm("pod").exit).toBeDefined();
+      await tasks.delete("c1", "");
+      await end();
+    },
+  );
+
   it("ends with its VM if the guest answers SIGKILL with nonsense", async () => {
     const { memory, tasks, guest, end } = await running();
     guest.faults.nonsense = new Set(["process.signal"]);

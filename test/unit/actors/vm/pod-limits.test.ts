@@ -73,6 +73,23 @@ describe("a pod that runs", () => {
     await end();
   });
 
+  it.each([
+    [false, false, "max 100000", "max", undefined],
+    [true, false, "max 100000", String(64 * MEBIBYTE), undefined],
+    [false, true, "50000 100000", "max", { quota: 50_000, period: PERIOD }],
+  ])(
+    "of which kubelet limits memory: %s, processors: %s, has just these limits in its guest and on its host",
+    async (...[isMemoryLimited, isCpuLimited, cpu, bytes, onHost]) => {
+      const { memory, guest, resize, end } = await pod({ cgroupParent: "/kubepods/pod" });
+      if (isMemoryLimited) memory.memoryLimits.set("/kubepods/pod", 2 ** 30);
+      if (isCpuLimited) memory.limitedCpus.add("/kubepods/pod");
+      await resize(limits(0.5, 64));
+      expect(guest.podCgroup).toEqual({ "cpu.max": cpu, "memory.max": bytes });
+      expect([...memory.cpuLimits]).toEqual([["/cgroup/pod", onHost]]);
+      await end();
+    },
+  );
+
   it("changes its limits in the order of the calls", async () => {
     const { guest, resize, end } = await pod();
     await Promise.all([resize(limits(1, 128)), resize(limits(2, 64)), resize(limits(0.5, 200))]);

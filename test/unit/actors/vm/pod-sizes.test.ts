@@ -29,6 +29,16 @@ describe("a pod's VM", () => {
     await end();
   });
 
+  it("has room for containers without a limit, where kubelet has not limited the pod as a whole", async () => {
+    const { vm, info, end } = await pod({ memoryBytes: 256 * MEBIBYTE });
+    expect(vm.memoryBytes).toBe(544 * MEBIBYTE);
+    expect(info).not.toHaveProperty("sizing");
+    await end();
+    const alone = await pod({ memoryBytes: 256 * MEBIBYTE, cgroupParent: "" });
+    expect(alone.vm.memoryBytes).toBe(384 * MEBIBYTE);
+    await alone.end();
+  });
+
   it("is smaller where the pod's control group is, which the log and the status say", async () => {
     const limits = { memoryBytes: 512 * MEBIBYTE, overheadBytes: 64 * MEBIBYTE };
     const { memory, vm, info, end } = await pod(limits, 576 * MEBIBYTE);
