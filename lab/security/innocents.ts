@@ -88,7 +88,9 @@ export class Innocents {
 
   /** What is missing of the logs, or there twice; undefined = all is there. */
   async lost(): Promise<string | undefined> {
-    if (this.wrong.length > 0) return `${this.wrong.length} execs failed: ${this.wrong[0]}`;
+    // each attack answers for its own
+    const wrong = this.wrong.splice(0);
+    if (wrong.length > 0) return `${wrong.length} execs failed: ${wrong[0]}`;
     for (const { log, container } of this.all) {
       const lines = (await readContainerLog(log)).map(({ text }) => text.trim());
       const at = lines.findIndex((text, index) => text !== String(index));

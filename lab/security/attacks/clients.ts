@@ -1,6 +1,6 @@
 /** What connections can do that are no clients: bytes that are not gRPC, ttrpc or HTTP, by a seed, bounded in count and size. */
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { pause } from "../../../src/lib/async.ts";
@@ -68,7 +68,12 @@ async function listenerOf(node: PrivateNode, name: string): Promise<number> {
   return keeper.pid;
 }
 
-const descriptors = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
+/** What each open descriptor is; those that are closed in this moment are none. */
+async function descriptors(pid: number): Promise<string[]> {
+  const directory = `/proc/${pid}/fd`;
+  const targets = (await readdir(directory)).map((fd) => readlink(join(directory, fd)).catch(() => []));
+  return (await Promise.all(targets)).flat();
+}
 
 function malformed(name: string): Attack {
   return {
@@ -86,10 +91,13 @@ function malformed(name: string): Attack {
       }
       if (heard < CONNECTIONS) throw new Error(`${CONNECTIONS - heard} connections were not taken`);
       const enough = async (): Promise<true | undefined> =>
-        (await descriptors(pid)) <= before + SPARE ? true : undefined;
+        (await descriptors(pid)).length <= before.length + SPARE ? true : undefined;
       return until("descriptors to be closed", enough, PATIENCE).then(
         () => undefined,
-        async () => `${(await descriptors(pid)) - before} descriptors are open that were not`,
+        async () => {
+          const open = (await descriptors(pid)).filter((each) => !before.includes(each));
+          return `descriptors are open that were not: ${open.join(" ")}`;
+        },
       );
     },
   };

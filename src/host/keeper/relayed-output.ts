@@ -8,11 +8,10 @@
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
 import { encodeFrame, FRAME_HEADER_BYTES, FrameType, MAX_DATA_BYTES } from "../../protocol/wire/frame.ts";
+import { GatheredBytes } from "../../lib/gathered-bytes.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
 import { spareFrames } from "./spare-frames.ts";
 
-/** Fewer bytes wait for more until the end of the present turn of the event loop. */
-const SMALL_BYTES = 4096;
 /** More frames than these that wait for an ack are joined. */
 const MOST_KEPT = 64;
 
@@ -29,10 +28,10 @@ interface Kept {
 export class RelayedOutput {
   /** Sent or waiting, not yet acknowledged. */
   private kept: Kept[] = [];
-  /** Bytes of this turn of the event loop that are in no frame yet. */
-  private gathered: Uint8Array[] = [];
-  private gatheredBytes = 0;
+  private readonly gathered = new GatheredBytes(MAX_DATA_BYTES, (bytes) => this.passOn(bytes));
   private received = 0;
+  /** Offset after the last byte that is in a frame. */
+  private passed = 0;
   private ended = false;
   private closed = false;
   private lastAck: { offset: number; window: number } | undefined;
@@ -63,16 +62,14 @@ export class RelayedOutput {
     if (fresh.length === 0) return;
     if (this.ended) throw this.unexpected("bytes after the end");
     this.received += fresh.length;
-    if (fresh.length < SMALL_BYTES) return this.gather(fresh);
-    this.passGathered(fresh.length);
-    this.keep(spareFrames.encode(this.stream, this.received - fresh.length, fresh), this.received);
+    this.gathered.add(fresh);
   }
 
   end(offset: number): void {
     if (this.ended || this.closed) return;
     if (offset !== this.received) throw this.unexpected(`end at ${offset}, expected ${this.received}`);
     this.ended = true;
-    this.passGathered(0);
+    this.gathered.flush();
     this.keep(encodeFrame(FrameType.Eof, this.stream, offset), offset + 1);
   }
 
@@ -87,26 +84,13 @@ export class RelayedOutput {
     this.closed = true;
     this.peer.closeStream(this.stream);
     this.kept = [];
-    this.gathered = [];
+    this.gathered.clear();
   }
 
-  /** `bytes` is a view into the link's read buffer. */
-  private gather(bytes: Uint8Array): void {
-    if (this.gatheredBytes + bytes.length > MAX_DATA_BYTES) this.passGathered(bytes.length);
-    if (this.gathered.length === 0) queueMicrotask(() => this.passGathered(0));
-    this.gathered.push(bytes.slice());
-    this.gatheredBytes += bytes.length;
-  }
-
-  /** Sends what was gathered; `after` so many bytes were received behind it. */
-  private passGathered(after: number): void {
-    const { gathered } = this;
-    if (gathered.length === 0) return;
-    this.gathered = [];
-    this.gatheredBytes = 0;
-    const end = this.received - after;
-    const bytes = gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered);
-    this.keep(spareFrames.encode(this.stream, end - bytes.length, bytes), end);
+  private passOn(bytes: Uint8Array): void {
+    const start = this.passed;
+    this.passed += bytes.length;
+    this.keep(spareFrames.encode(this.stream, start, bytes), this.passed);
   }
 
   private keep(frame: Uint8Array, end: number): void {
@@ -122,7 +106,10 @@ export class RelayedOutput {
       spareFrames.giveBack(first.frame);
     }
     // An offset beyond what this daemon has seen: an earlier one brought the stream there.
-    this.received = this.ended ? this.received : Math.max(this.received, offset);
+    if (!this.ended && offset > this.received) {
+      this.received = offset;
+      this.passed = offset;
+    }
     if (!this.live) {
       this.live = true;
       for (const { frame } of this.kept) this.peer.send(frame);

@@ -7,6 +7,7 @@
 import { BlazarError } from "../../../contracts/errors.ts";
 import type { Logger } from "../../../contracts/logger.ts";
 import type { ForwardedConnection } from "../../../contracts/port-forward.ts";
+import { GatheredBytes } from "../../../lib/gathered-bytes.ts";
 import { encodeFrame, FrameType } from "../../../protocol/wire/frame.ts";
 import { StreamReceiver, StreamSender } from "../../../protocol/wire/stream.ts";
 import type { GuestLink } from "../../guest/link.ts";
@@ -53,11 +54,19 @@ export class ForwardedStream {
       onRoom: () => connection.read(true),
       onFinished: () => this.allSent(),
     });
+    const gathered = new GatheredBytes(window, (bytes) => {
+      if (this.over) return;
+      // a copy: the view may be the link's, which reads on
+      const copy = bytes.slice();
+      connection.write(copy, () => this.passedOn(copy.length));
+    });
     this.receiver = new StreamReceiver({
       ...{ stream, send, window },
-      // a copy: the view is the link's, which reads on
-      onData: (bytes) => connection.write(bytes.slice(), () => this.passedOn(bytes.length)),
-      onEnd: () => connection.end(() => this.allReceived()),
+      onData: (bytes) => gathered.add(bytes),
+      onEnd: () => {
+        gathered.flush();
+        connection.end(() => this.allReceived());
+      },
     });
   }
 

@@ -9,6 +9,7 @@ import type { Deadlines } from "../../../contracts/deadlines.ts";
 import { reasonOf } from "../../../contracts/errors.ts";
 import type { GuestShell, ShellListener, ShellRequest } from "../../../contracts/guest-shell.ts";
 import type { Logger } from "../../../contracts/logger.ts";
+import { GatheredBytes } from "../../../lib/gathered-bytes.ts";
 import { GUEST_ITSELF, type GuestProcess } from "../../../protocol/guest/messages.ts";
 import { StreamReceiver, StreamSender } from "../../../protocol/wire/stream.ts";
 import type { GuestEvent } from "../../guest/guest-events.ts";
@@ -126,13 +127,15 @@ class Shell implements GuestShell {
 
   private openOutput(name: "stdout" | "stderr", stream: number): void {
     this.open.add(stream);
+    const gathered = new GatheredBytes(WINDOW, (bytes) => {
+      const { length } = bytes;
+      this.tell(() => this.listener.output(name, bytes, () => this.consumed(receiver, length)));
+    });
     const receiver: StreamReceiver = new StreamReceiver({
       ...{ stream, window: WINDOW, send: (frame) => this.link.sendFrame(frame) },
-      onData: (bytes) => {
-        const { length } = bytes;
-        this.tell(() => this.listener.output(name, bytes, () => this.consumed(receiver, length)));
-      },
+      onData: (bytes) => gathered.add(bytes),
       onEnd: () => {
+        gathered.flush();
         receiver.consumedEnd();
         this.open.delete(stream);
         this.endIfDone();
