@@ -7,8 +7,8 @@
  */
 import { type BlazarError, blazarError } from "../../contracts/errors.ts";
 import type { OutputStream, StdioHandlers } from "../../contracts/keeper.ts";
-import { encodeFrame, FRAME_HEADER_BYTES, FrameType, MAX_DATA_BYTES } from "../../protocol/wire/frame.ts";
 import { GatheredBytes } from "../../lib/gathered-bytes.ts";
+import { encodeFrame, FRAME_HEADER_BYTES, FrameType, MAX_DATA_BYTES } from "../../protocol/wire/frame.ts";
 import type { Peer } from "../../protocol/wire/peer.ts";
 import { spareFrames } from "./spare-frames.ts";
 
