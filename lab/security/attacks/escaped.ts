@@ -95,7 +95,9 @@ const NOT_THERE: ReadonlySet<string> = new Set([
 async function victim(ground: Ground) {
   const pid = await vmmOf(ground);
   const filter = join(ground.scratch, "filter");
-  const { program: calls } = unwrap(compileSeccomp(qemuCalls("tcg")));
+  const { info } = await ground.node.cri.podSandboxStatus(ground.hostile.pod, true);
+  const accelerator = String(info["acceleration"]).includes("kvm") ? "kvm" : "tcg";
+  const { program: calls } = unwrap(compileSeccomp(qemuCalls(accelerator)));
   await writeFile(filter, Buffer.from(calls, "base64"));
   const user = /^Uid:\s+(\d+)/m.exec(await ofProcess(pid, "status"))?.[1] ?? "";
   if (user === "0" || user === "") throw new Error(`the VMM ${pid} has the user ${user}`);

@@ -62,6 +62,8 @@ export const LOCAL_USERS: readonly Attack[] = [
     by: "a local user",
     withoutPod: true,
     async tryIt(ground) {
+      const { stdout } = await runToEnd([...NOBODY, process.execPath, "-e", "console.log(1)"]);
+      if (stdout.trim() !== "1") throw new Error("nobody cannot run node at all");
       return asNobody([process.execPath, "-e", CONNECT, ...(await socketsOf(ground))]);
     },
   },
@@ -89,7 +91,10 @@ export const LOCAL_USERS: readonly Attack[] = [
     name: "no command of blazar tells anything of a pod",
     by: "a local user",
     withoutPod: true,
-    tryIt: async ({ node, program }) =>
-      asNobody([process.execPath, program, "ps", "--address", node.inspectionSocket]),
+    async tryIt({ node, program }) {
+      const { code } = await runToEnd([...NOBODY, process.execPath, program, "--version"]);
+      if (code !== 0) throw new Error("nobody cannot run blazar at all");
+      return asNobody([process.execPath, program, "ps", "--address", node.inspectionSocket]);
+    },
   },
 ];

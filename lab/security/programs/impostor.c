@@ -213,6 +213,7 @@ int main(int count, char **arguments) {
     fprintf(console, "impostor: %s\033[2J\033]0;owned\007\n", mode);
     fclose(console);
   }
+  sleep(2);
   if (strcmp(mode, "lies") == 0) lies();
   if (strcmp(mode, "events") == 0) events();
   if (strcmp(mode, "deep") == 0) deep();

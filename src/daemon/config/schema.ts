@@ -108,7 +108,8 @@ export const CONFIG_SCHEMA = {
     first_uid: count(
       1000,
       4_000_000_000,
-      610_000,
+      // beyond those of systemd, of subuid(5) and of pods with users of their own; systemd.io/UIDS-GIDS
+      1_900_000_000,
       "VMMs run as users of their own, one each, and as groups of the same numbers. This is the first number; nobody else may use the range.",
     ),
     uid_count: count(

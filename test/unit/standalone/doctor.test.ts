@@ -195,9 +195,13 @@ describe("the doctor", () => {
     ["users of somebody else", { files: { "/etc/subuid": "bob:600000:65536" } }, ["users fault"], /to bob/],
     [
       "a user of the host in the range",
-      { files: { "/etc/passwd": "root:x:0:0::/root:/bin/sh\neve:x:610005:610005::/home/eve:/bin/sh\n" } },
+      {
+        files: {
+          "/etc/passwd": "root:x:0:0::/root:/bin/sh\neve:x:1900000005:1900000005::/home/eve:/bin/sh\n",
+        },
+      },
       ["users fault"],
-      /610005 .* to eve/,
+      /1900000005 .* to eve/,
     ],
     [
       "a full disk",
