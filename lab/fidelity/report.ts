@@ -30,6 +30,11 @@ export class FidelityReport {
     if (explained !== undefined) this.out.write(`           why     ${explained}\n`);
   }
 
+  /** The case is tried once more under runc. */
+  again({ name }: Pick<FidelityCase, "name">): void {
+    this.out.write(`again      ${name}: ${HANGING} its time under runc\n`);
+  }
+
   /** Prints the sum; returns the exit code. */
   close(): number {
     const { same, different, explained } = this.counts;
