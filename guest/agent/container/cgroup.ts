@@ -83,6 +83,7 @@ export function keepControllersInUse(): void {
 export class Cgroup {
   /** What the last {@link configure} could not set. */
   refused: readonly string[] = [];
+  private slow = false;
 
   private constructor(
     readonly path: string,
@@ -120,6 +121,11 @@ export class Cgroup {
   /** The same for what slows processes down, and nothing else. */
   throttle(files: Readonly<Record<string, string>>): void {
     for (const [name, value] of Object.entries(files)) if (isThrottle(name)) this.write(name, value);
+  }
+
+  /** It has so little of a processor's time that even making a process in it takes seconds. */
+  get isSlow(): boolean {
+    return this.slow;
   }
 
   /** Moves a process here. Throws. */
@@ -166,6 +172,7 @@ export class Cgroup {
       throw blazarError("InvalidSpec", "write a cgroup file", reason, { subject: name });
     }
     const result = sys.writeFile(`${this.path}/${name}`, value, sys.O_WRONLY);
+    if (result >= 0 && name === "cpu.max") this.slow = isSlow(value);
     if (result >= 0) return true;
     if (name.startsWith("cpuset.")) return false;
     // no huge pages is what a kernel without them gives
@@ -256,6 +263,15 @@ export class Cgroups {
       throw error;
     }
   }
+}
+
+/** Of one processor. */
+const SLOW_SHARE = 0.2;
+
+/** Quota and period, as cpu.max has them; a quota of "max" is no number. */
+function isSlow(cpuMax: string): boolean {
+  const [quota, period] = cpuMax.split(" ").map(Number);
+  return quota !== undefined && period !== undefined && quota / period < SLOW_SHARE;
 }
 
 /** Of the CPU's time. */

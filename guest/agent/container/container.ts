@@ -250,6 +250,7 @@ export class Container {
       pod: undefined,
       cgroup: this.cgroup.descriptor,
       join: (pid) => this.cgroup.enter(pid),
+      joinsLate: this.cgroup.isSlow,
       pidNamespace,
       onEnd: () => ({ drainMs: this.drainMs }),
       made: (process) => this.starting.set(params.execId, process),

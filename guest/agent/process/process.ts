@@ -47,6 +47,8 @@ export interface ProcessPlan {
   readonly onEnd: () => Survivors;
   /** Moves a process into the cgroup: one that has as many as it may takes no other way. Absent: it is a failure then. */
   readonly join?: (pid: number) => void;
+  /** It enters its cgroup when it is ready: what is done until then takes none of the time that the cgroup has. */
+  readonly joinsLate?: boolean;
   /** Called when the process is ready to be started. Throws why it may not be. */
   readonly onReady?: () => void;
   /** Told of the process as soon as it is there, and long before it is ready where its files are slow. */
@@ -78,13 +80,15 @@ export class ContainerProcess {
     const process = new ContainerProcess(context, begun, begun.pid ?? (await pidOf(context, begun)));
     plan.made?.(process);
     try {
-      if (begun.isOutside) plan.join?.(process.pid);
+      const enter = (): void => plan.join?.(process.pid);
+      if (begun.isOutside && plan.joinsLate !== true) enter();
       // the agent is protected from the guest's out-of-memory killer; its children must not inherit that
       const score = String(plan.process.oomScoreAdj ?? 0);
       sys.writeFile(`/proc/${process.pid}/oom_score_adj`, score, sys.O_WRONLY);
       const master = await begun.launch.ready;
       // its end is the streams' from here on
       if (plan.process.terminal) process.stdio.connect(master);
+      if (begun.isOutside && plan.joinsLate === true) enter();
       plan.onReady?.();
       return process;
     } catch (error) {
@@ -252,7 +256,8 @@ function cloneAgent(plan: ProcessPlan, stdio: readonly number[], launch: number)
   }
 }
 
-function cloneInto({ cgroup, join }: ProcessPlan, flags: number, child: () => number): Born {
+function cloneInto({ cgroup, join, joinsLate }: ProcessPlan, flags: number, child: () => number): Born {
+  if (joinsLate === true) return { pid: cloneChild({ flags }, child), isOutside: true };
   try {
     return { pid: cloneChild({ flags, cgroupFd: cgroup }, child), isOutside: false };
   } catch (cause) {

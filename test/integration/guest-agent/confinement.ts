@@ -173,6 +173,15 @@ export function describeNamespaces(bench: AgentBench): void {
       await bench.remove(id);
     });
 
+    it("slow down an exec's own command, and nothing that is done for it before", async () => {
+      const { id } = await bench.stay(["sleep", "100"], { cgroup: { "cpu.max": "1000 100000" } });
+      const own = "grep -c x /proc/self/cgroup; cat /proc/self/cgroup | wc -l; echo in";
+      expect(await bench.exec(id, own)).toMatchObject({ stdout: "0\n1\nin\n" });
+      await bench.guest.request("container.update", { id, cgroup: { "cpu.max": "max 100000" } });
+      expect(await bench.exec(id, "echo in")).toMatchObject({ stdout: "in\n" });
+      await bench.remove(id);
+    });
+
     it("keep no exec out of a container that has all of its processes, nor let it have more", async () => {
       const { id } = await bench.stay(["sleep", "100"], { cgroup: { "pids.max": "1" } });
       expect(await bench.exec(id, "echo in; (echo more); true")).toMatchObject({ stdout: "in\n" });

@@ -192,7 +192,12 @@ describe("the doctor", () => {
     ],
     ["no overlayfs", { files: { "/proc/filesystems": "ext4" } }, ["kernel fault"], /modprobe overlay/],
     ["no PSI", { files: { "/proc/pressure/memory": undefined } }, ["kernel note"], /psi=1/],
-    ["users of somebody else", { files: { "/etc/subuid": "bob:1899980000:65536" } }, ["users fault"], /to bob/],
+    [
+      "users of somebody else",
+      { files: { "/etc/subuid": "bob:1899980000:65536" } },
+      ["users fault"],
+      /to bob/,
+    ],
     [
       "a user of the host in the range",
       {
