@@ -30,9 +30,9 @@ export class FidelityReport {
     if (explained !== undefined) this.out.write(`           why     ${explained}\n`);
   }
 
-  /** The case is tried once more under runc. */
-  again({ name }: Pick<FidelityCase, "name">): void {
-    this.out.write(`again      ${name}: ${HANGING} its time under runc\n`);
+  /** The case is tried once more under runc, whose answer was another one than blazar's. */
+  again({ name }: Pick<FidelityCase, "name">, answer: string): void {
+    this.out.write(`again      ${name}: runc has said ${JSON.stringify(answer)}\n`);
   }
 
   /** Prints the sum; returns the exit code. */
