@@ -47,6 +47,10 @@ export const DEADLINES = {
     ms: 60_000,
     wait: "Starting a file server and mounting the share in the guest, when a container first needs it.",
   },
+  volumeLook: {
+    ms: 30_000,
+    wait: "Looking at a volume that asks a server or a program (NFS, FUSE, …), or binding it. Then its container fails by name, and nobody else waits for it.",
+  },
   hostNetwork: {
     ms: 15_000,
     wait: "Starting the helper that gives a pod the host's network, until it serves. It goes on beside the guest's set-up.",

@@ -150,9 +150,11 @@ export interface VolumeWatch {
 export interface HostVolumes {
   /**
    * Looks at the sources and decides what becomes of each; copies are read. Changes nothing.
-   * Throws UnsupportedSpec for what a VM cannot have, naming the mount; StorageFailed.
+   * Throws UnsupportedSpec for what a VM cannot have, naming the mount; StorageFailed; DeadlineExceeded if a source's server does
+   * not answer.
+   * @param owner of one owner, one source at most is waited for at a time
    */
-  plan(requests: readonly VolumeRequest[]): Promise<readonly VolumePlan[]>;
+  plan(requests: readonly VolumeRequest[], owner: string): Promise<readonly VolumePlan[]>;
   /** The entries of a copied volume as they are now; undefined if it cannot be copied any more. Throws StorageFailed. */
   read(source: string): Promise<readonly VolumeEntry[] | undefined>;
   /**
@@ -160,7 +162,7 @@ export interface HostVolumes {
    * Costs one watch, whatever is in it. Never throws.
    */
   watch(source: string, version: string, tell: VolumeNews): VolumeWatch;
-  /** Binds below a directory that is served; a failure leaves nothing. Throws MountFailed. */
+  /** Binds below a directory that is served; a failure leaves nothing. Throws MountFailed, DeadlineExceeded. */
   mount(mount: VolumeMount): Promise<void>;
   /** Takes a bind away, with what is mounted below it; idempotent, also for half of one. */
   unmount(mount: Pick<VolumeMount, "target">): Promise<void>;

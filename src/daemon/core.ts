@@ -35,6 +35,7 @@ import { LocalHostFiles } from "../host/storage/host-files.ts";
 import { HostLayerImages } from "../host/storage/layer-images.ts";
 import { HostRootfsStore } from "../host/storage/rootfs-store.ts";
 import { LocalVolumes } from "../host/volumes/host-volumes.ts";
+import { PatientTasks } from "../host/volumes/patient-tasks.ts";
 import { monotonicNow } from "../lib/deadline-timer.ts";
 import { keptText } from "../lib/kept-text.ts";
 import { nodeText } from "../lib/text.ts";
@@ -139,7 +140,13 @@ function hostPorts(
       new HostRootfsStore({ workers: workers.rootfs, empty: parts.emptyImage, images }),
     images,
     cgroups,
-    volumes: new LocalVolumes(workers.rootfs),
+    volumes: new LocalVolumes(workers.rootfs, {
+      workers: workers.remoteVolumes,
+      tasks: new PatientTasks({
+        atOnce: config.storage.worker_threads,
+        deadlineMs: config.deadlines.volumeLook,
+      }),
+    }),
     seccomp,
     forwards: new SteeredPortForwards(workers.rootfs),
     networks: new NodePodNetworks(

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Logger } from "../contracts/logger.ts";
 import type { SeccompTasks } from "../host/seccomp/compiled-profiles.ts";
 import { WorkerPool } from "../host/storage/worker-pool.ts";
+import { within } from "../lib/async.ts";
 import type { ImageTasks } from "../workers/image.worker.ts";
 import type { MemoryTasks } from "../workers/memory.worker.ts";
 import type { RootfsTasks } from "../workers/rootfs.worker.ts";
@@ -15,11 +16,17 @@ import { IdleMemory } from "./tuning/idle-memory.ts";
 
 /** So long after the first container the text that only the start has needed is dropped. */
 const START_IS_OVER_MS = 500;
+/** Threads that wait for volumes' servers: two for a pod at most. */
+const MOST_STUCK = 64;
+/** What works has ended by then. */
+const STUCK_MS = 1_000;
 /** A template is made once, and so is an image. */
 const MADE_IDLE_MS = 500;
 
 export class DaemonWorkers {
   readonly rootfs: WorkerPool<RootfsTasks>;
+  /** For volumes whose servers may not answer: each may hold a thread of its own for ever. */
+  readonly remoteVolumes: WorkerPool<RootfsTasks>;
   readonly templateMemory: WorkerPool<MemoryTasks>;
   readonly images: WorkerPool<ImageTasks>;
   readonly seccomp: WorkerPool<SeccompTasks>;
@@ -33,6 +40,11 @@ export class DaemonWorkers {
       keepOne: true,
       firstIdleMs: START_IS_OVER_MS,
       onIdle: (pool) => idleMemory.giveBack(pool),
+    });
+    this.remoteVolumes = new WorkerPool<RootfsTasks>({
+      file: bundle("rootfs"),
+      maxThreads: MOST_STUCK,
+      idleTimeoutMs: MADE_IDLE_MS,
     });
     this.templateMemory = new WorkerPool<MemoryTasks>({
       file: bundle("memory"),
@@ -55,10 +67,11 @@ export class DaemonWorkers {
 
   /** What they have to do, by what they are for. */
   figures() {
-    const { rootfs, templateMemory, images, seccomp } = this;
+    const { rootfs, remoteVolumes, templateMemory, images, seccomp } = this;
     const of = ({ tasks, started }: Pick<WorkerPool<never>, "tasks" | "started">) => ({ ...tasks, started });
     return {
       rootfs: of(rootfs),
+      volume: of(remoteVolumes),
       template: of(templateMemory),
       image: of(images),
       seccomp: of(seccomp),
@@ -67,7 +80,8 @@ export class DaemonWorkers {
 
   async close(): Promise<void> {
     const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
-    await Promise.all(pools.map((pool) => pool.close()));
+    // a thread that waits for a volume's server ends with the process
+    await Promise.all([...pools.map((pool) => pool.close()), within(this.remoteVolumes.close(), STUCK_MS)]);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { constants, type FSWatcher, watch } from "node:fs";
 import { lstat, open } from "node:fs/promises";
+import path from "node:path";
 import { BlazarError, blazarError } from "../../contracts/errors.ts";
 import type {
   HostVolumes,
@@ -19,17 +20,31 @@ import { fileVersion, isSameFile } from "../../lib/file-version.ts";
 import { mayBeCopied, volumePlan } from "../../oci/spec/volumes.ts";
 import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
+import type { PatientTasks } from "./patient-tasks.ts";
+import { mayHang, readRemoteMounts } from "./remote-mounts.ts";
 
 /** What a copy may have. Kubernetes allows 1 MiB for a configMap, and a projected volume has several. */
 const BOUNDS = { bytes: 8 * 1024 * 1024, entries: 5_000 };
 
-export class LocalVolumes implements HostVolumes {
-  constructor(private readonly workers: TaskRunner<RootfsTasks>) {}
+/** For what may not answer: threads that nobody else waits for. */
+export interface PatientWorkers {
+  readonly workers: TaskRunner<RootfsTasks>;
+  readonly tasks: PatientTasks;
+}
 
-  async plan(requests: readonly VolumeRequest[]): Promise<VolumePlan[]> {
+export class LocalVolumes implements HostVolumes {
+  /** @param patient without it, whatever a source is on is asked by the same threads */
+  constructor(
+    private readonly workers: TaskRunner<RootfsTasks>,
+    private readonly patient?: PatientWorkers,
+  ) {}
+
+  async plan(requests: readonly VolumeRequest[], owner: string): Promise<VolumePlan[]> {
     if (requests.length === 0) return [];
     const sources = requests.map((request) => ({ source: request.source, copied: mayBeCopied(request) }));
-    const looks = await this.workers.run("lookAtVolumes", { sources, bounds: BOUNDS });
+    const looks = await this.run(owner, sources, (workers) =>
+      workers.run("lookAtVolumes", { sources, bounds: BOUNDS }),
+    );
     return requests.map((request, index) => {
       const found = looks[index];
       if (found === undefined)
@@ -41,7 +56,9 @@ export class LocalVolumes implements HostVolumes {
 
   async read(source: string): Promise<readonly VolumeEntry[] | undefined> {
     const sources = [{ source, copied: true }];
-    const [found] = await this.workers.run("lookAtVolumes", { sources, bounds: BOUNDS });
+    const [found] = await this.run(source, sources, (workers) =>
+      workers.run("lookAtVolumes", { sources, bounds: BOUNDS }),
+    );
     return found?.copy !== undefined && "entries" in found.copy ? found.copy.entries : undefined;
   }
 
@@ -50,31 +67,43 @@ export class LocalVolumes implements HostVolumes {
   }
 
   mount(mount: VolumeMount): Promise<undefined> {
-    return this.workers.run("bindVolume", mount);
+    return this.run(path.dirname(mount.target), [mount], (workers) => workers.run("bindVolume", mount));
   }
 
   unmount({ target }: Pick<VolumeMount, "target">): Promise<undefined> {
     return this.workers.run("unbindVolume", target);
   }
 
-  async writeBack(path: string, version: string, bytes: Uint8Array): Promise<void> {
+  async writeBack(target: string, version: string, bytes: Uint8Array): Promise<void> {
     const { O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     try {
-      const file = await open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
+      const file = await open(target, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
       try {
         const stat = await file.stat({ bigint: true });
         // who can change the directories on its way must not choose another file of the host
         const reason = stat.isFile() ? "another file is in its place" : "it is no regular file";
         if (!stat.isFile() || !isSameFile(fileVersion(stat), version))
-          throw blazarError("StorageFailed", "write a file back", reason, { subject: path });
+          throw blazarError("StorageFailed", "write a file back", reason, { subject: target });
         await file.truncate(0);
         await file.write(bytes, 0, bytes.length, 0);
       } finally {
         await file.close();
       }
     } catch (error) {
-      throw BlazarError.wrap(error, "StorageFailed", { operation: "write a file back", subject: path });
+      throw BlazarError.wrap(error, "StorageFailed", { operation: "write a file back", subject: target });
     }
+  }
+
+  private async run<T>(
+    owner: string,
+    sources: readonly { readonly source: string }[],
+    task: (workers: TaskRunner<RootfsTasks>) => Promise<T>,
+  ): Promise<T> {
+    const { workers, patient } = this;
+    const remote = patient === undefined ? [] : await readRemoteMounts();
+    const slow = sources.find(({ source }) => mayHang(source, remote));
+    if (patient === undefined || slow === undefined) return task(workers);
+    return patient.tasks.run(owner, slow.source, () => task(patient.workers));
   }
 }
 

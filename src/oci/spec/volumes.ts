@@ -117,7 +117,7 @@ function asMemory({ facts }: Sighted): MemoryVolume | undefined {
 function asFile({ request, facts, copy }: Sighted): VolumePlan | undefined {
   const { source, readonly } = request;
   if (facts.type !== "file") return undefined;
-  const writtenBack = TERMINATION_LOG.test(source);
+  const writtenBack = !readonly && TERMINATION_LOG.test(source);
   const ofProjected = readonly && PROJECTED.test(facts.origin);
   if (!writtenBack && !ofProjected && !HOSTS_FILE.test(source)) return undefined;
   const copied = copy();

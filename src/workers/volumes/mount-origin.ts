@@ -38,7 +38,7 @@ export function originOf(mountPoint: string, mountinfo: string): MountOrigin | u
 function readLine(line: string): Line[] {
   const [, , device, root, mountPoint] = line.split(" ");
   if (device === undefined || root === undefined || mountPoint === undefined) return [];
-  return [{ device, root: unescaped(root), mountPoint: unescaped(mountPoint) }];
+  return [{ device, root: unescapedPath(root), mountPoint: unescapedPath(mountPoint) }];
 }
 
 function isBelow(path: string, root: string): boolean {
@@ -49,7 +49,8 @@ function join(directory: string, rest: string): string {
   return directory === "/" ? rest : `${directory}${rest}`;
 }
 
-function unescaped(name: string): string {
+/** A path as mountinfo has it: blanks and backslashes are octal numbers there. */
+export function unescapedPath(name: string): string {
   return name.replace(/\\([0-3][0-7]{2})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );

@@ -11,8 +11,9 @@ import {
   constants,
   fstatSync,
   lstatSync,
+  type OpenDirOptions,
+  opendirSync,
   openSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   readSync,
@@ -43,6 +44,8 @@ const ATTEMPTS = 10;
 const MAX_DEPTH = 32;
 /** Directories that kubelet binds parts of volumes to. */
 const PARTS = "/volume-subpaths/";
+/** Node takes this encoding, and its types do not have it. */
+const NAMES_AS_BYTES = { encoding: "buffer" as BufferEncoding } satisfies OpenDirOptions;
 const NOWHERE = { mode: 0, uid: 0, gid: 0 };
 
 /** Looks at a source. A look that is refused by the system is an error: the source may be there. */
@@ -128,7 +131,7 @@ class TreeReader {
     try {
       this.push(name, "directory", fstatSync(fd, { bigint: true }), "");
       const directory = `/proc/self/fd/${fd}`;
-      for (const raw of whileThere(() => readdirSync(directory, { encoding: "buffer" }))) {
+      for (const raw of whileThere(() => namesIn(directory, this.bounds.entries))) {
         const child = raw.toString();
         if (!Buffer.from(child).equals(raw)) throw new Refusal("it has a name that is not UTF-8");
         this.add(`${directory}/${child}`, name === "" ? child : `${name}/${child}`, depth + 1);
@@ -168,6 +171,21 @@ class TreeReader {
     const link = this.entries.find(({ path: name, type }) => name === DATA_LINK && type === "link");
     if (link !== undefined && !this.entries.some(({ path: name }) => name === link.content))
       throw new Vanished();
+  }
+}
+
+/** Read piece by piece, because a pod can put millions of names into a directory. Throws Refusal if there are more than that. */
+function namesIn(directory: string, most: number): Buffer[] {
+  const dir = opendirSync(directory, NAMES_AS_BYTES);
+  try {
+    const names: Buffer[] = [];
+    for (let entry = dir.readSync(); entry !== null; entry = dir.readSync()) {
+      if (names.length === most) throw new Refusal(`it has more than ${most} files`);
+      names.push(entry.name as unknown as Buffer);
+    }
+    return names;
+  } finally {
+    dir.closeSync();
   }
 }
 

@@ -2,6 +2,7 @@
  * Volumes of a real host: what is read of a tree whatever it has, what is bound and how, and what a dead daemon leaves.
  */
 import { execFileSync, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,6 +16,7 @@ import { recover } from "../../../src/actors/resources/recovery.ts";
 import type { VolumeMount, VolumeRequest } from "../../../src/contracts/volumes.ts";
 import { WorkerPool } from "../../../src/host/storage/worker-pool.ts";
 import { LocalVolumes } from "../../../src/host/volumes/host-volumes.ts";
+import { PatientTasks } from "../../../src/host/volumes/patient-tasks.ts";
 import type { RootfsTasks } from "../../../src/workers/rootfs.worker.ts";
 import { CapturedLogger } from "../../support/captured-logger.ts";
 import { describeVolumes } from "../../support/conformance/volumes.ts";
@@ -105,7 +107,7 @@ describe("volumes of this host", () => {
 });
 
 describe("a copied volume with odd things in it", () => {
-  const planned = async (source: string) => (await volumes.plan([asked(source)]))[0];
+  const planned = async (source: string) => (await volumes.plan([asked(source)], "vm"))[0];
 
   test("has links as they are, wherever they lead", async () => {
     const source = await projected("links");
@@ -283,6 +285,36 @@ describe.skipIf(!isRoot)("a bind", () => {
   });
 });
 
+test.skipIf(!isRoot)("a volume whose server never answers holds up its own pod alone", async () => {
+  const deadlineMs = 3_000;
+  const patientPool = new WorkerPool<RootfsTasks>({ file: bundle.file, maxThreads: 8 });
+  const tasks = new PatientTasks({ atOnce: 1, deadlineMs });
+  // one thread for everybody, as in a daemon
+  const shared = new WorkerPool<RootfsTasks>({ file: bundle.file, maxThreads: 1 });
+  const daemons = new LocalVolumes(shared, { workers: patientPool, tasks });
+  const [mute, fine] = [path.join(base, "mute"), path.join(base, "fine")];
+  await Promise.all([mkdir(mute), mkdir(fine)]);
+  const device = openSync("/dev/fuse", "r+");
+  try {
+    const options = "fd=3,rootmode=40000,user_id=0,group_id=0";
+    const stdio = ["ignore", "ignore", "ignore", device] as const;
+    execFileSync("mount", ["-i", "-t", "fuse", "none", mute, "-o", options], { stdio: [...stdio] });
+    const refused = expect(daemons.plan([asked(mute)], "one")).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      details: { subject: mute },
+    });
+    for (const other of ["two", "three"])
+      expect(await daemons.plan([asked(fine)], other)).toMatchObject([{ kind: "shared" }]);
+    await refused;
+    expect(await daemons.plan([asked(fine)], "four")).toMatchObject([{ kind: "shared" }]);
+  } finally {
+    // whoever waits for an answer gets an error now
+    closeSync(device);
+    await Promise.all([patientPool.close(), shared.close()]);
+    execFileSync("umount", ["-l", mute]);
+  }
+});
+
 test.skipIf(!isRoot)("parts of volumes are known for what they are parts of", async () => {
   const kubelet = await PodDirectory.make();
   try {
@@ -295,7 +327,7 @@ test.skipIf(!isRoot)("parts of volumes are known for what they are parts of", as
       asked(await kubelet.filePart(secret.directory, "..data/token", "main")),
       asked(await kubelet.filePart(config.directory, "..data/motd", "main")),
     ];
-    expect(await volumes.plan(sources)).toMatchObject([
+    expect(await volumes.plan(sources, "vm")).toMatchObject([
       { kind: "memory", key: `memory ${memory}`, path: "a/b", bytes: 65_536 },
       { kind: "file", writtenBack: false },
       { kind: "file", writtenBack: false },

@@ -33,7 +33,7 @@ export function describeVolumes(make: () => Promise<VolumeBench>, binds: boolean
 
   test("a projected volume is planned with its entries, parents first, links as links", async () => {
     const source = await bench.projected("one", "first");
-    const [plan] = await bench.volumes.plan([asked(source, { readonly: true })]);
+    const [plan] = await bench.volumes.plan([asked(source, { readonly: true })], "vm");
     if (plan?.kind !== "copied") throw new Error(`it is ${plan?.kind}`);
     expect(plan).toMatchObject({ source, followed: true });
     const shown = plan.entries.map(({ path, type }) => `${type} ${path}`);
@@ -74,7 +74,7 @@ export function describeVolumes(make: () => Promise<VolumeBench>, binds: boolean
 
   test("a termination log is written back, whole", async () => {
     const log = await bench.terminationLog();
-    const [plan] = await bench.volumes.plan([asked(log)]);
+    const [plan] = await bench.volumes.plan([asked(log)], "vm");
     expect(plan).toMatchObject({
       kind: "file",
       writtenBack: true,
@@ -100,18 +100,17 @@ export function describeVolumes(make: () => Promise<VolumeBench>, binds: boolean
 
   test("several sources are planned in one go, and one that cannot be had fails them all by name", async () => {
     const [directory, log] = [await bench.directory(), await bench.terminationLog()];
-    const plans = await bench.volumes.plan([
-      asked(directory),
-      asked(log),
-      asked(directory, { readonly: true }),
-    ]);
+    const plans = await bench.volumes.plan(
+      [asked(directory), asked(log), asked(directory, { readonly: true })],
+      "vm",
+    );
     expect(plans.map(({ kind }) => kind)).toEqual(["shared", "file", "shared"]);
     const missing = asked(`${directory}/missing`, { field: "mounts[4]" });
-    await expect(bench.volumes.plan([asked(directory), missing])).rejects.toMatchObject({
+    await expect(bench.volumes.plan([asked(directory), missing], "vm")).rejects.toMatchObject({
       code: "UnsupportedSpec",
       details: { subject: `mounts[4]: ${directory}/missing at /d` },
     });
-    expect(await bench.volumes.plan([])).toEqual([]);
+    expect(await bench.volumes.plan([], "vm")).toEqual([]);
   });
 
   test.runIf(binds)("a bind is there until it is taken away, which may be asked twice", async () => {

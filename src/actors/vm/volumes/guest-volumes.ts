@@ -90,7 +90,7 @@ export class GuestVolumes {
     signal: AbortSignal,
   ): Promise<ContainerVolumes> {
     if (requests.length === 0) return new ContainerVolumes([], [], this, this.vm, ports);
-    const plans = await ports.volumes.plan(requests);
+    const plans = await ports.volumes.plan(requests, this.vm.id);
     signal.throwIfAborted();
     const used: Counted[] = [];
     const outcomes = plans.map((plan, index) => {
