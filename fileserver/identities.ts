@@ -44,6 +44,8 @@ export class Mount {
     readonly id: number,
     private readonly serial: number,
     private readonly prefixes: Map<string, number>,
+    /** Of a volume that is read-only on the host, which holds for whatever the host mounts in it later. */
+    readonly readonly: boolean,
   ) {}
 
   /** The upper half of a file's number; -ENFILE if there are too many file systems. */
@@ -80,12 +82,15 @@ export class Mounts {
   private readonly known = new Map<string, Mount>();
   private readonly prefixes = new Map<string, number>();
 
-  /** The mount that `key` describes; the same for the same key. -ENFILE if there are too many. */
-  enter(id: number, key: string): Mount | number {
-    const known = this.known.get(key);
-    if (known !== undefined) return known;
+  /** The mount that `key` describes, if it was seen before. */
+  get(key: string): Mount | undefined {
+    return this.known.get(key);
+  }
+
+  /** A mount that is seen for the first time, by this key. -ENFILE if there are too many. */
+  enter(id: number, key: string, readonly: boolean): Mount | number {
     if (this.known.size === MOST_PREFIXES) return -sys.ENFILE;
-    const mount = new Mount(id, this.known.size, this.prefixes);
+    const mount = new Mount(id, this.known.size, this.prefixes, readonly);
     this.known.set(key, mount);
     return mount;
   }

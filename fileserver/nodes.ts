@@ -72,7 +72,7 @@ export class NodeTree {
     private readonly evicts: boolean,
   ) {
     const read = this.found.read(fd);
-    const mount = this.mounts.enter(this.found.mountId, "share");
+    const mount = this.mounts.enter(this.found.mountId, "share", false);
     if (read < 0 || typeof mount === "number") throw new Error(`the share cannot be read: ${read}`);
     this.root = this.add(undefined, ".", mount, mount.high(this.found));
     this.root.fd = fd;
@@ -322,7 +322,23 @@ export class NodeTree {
     const read = directory < 0 ? directory : above.read(directory);
     if (read < 0) return read;
     const key = `${parent.high}.${parent.low}.${above.birth}/${name}/${mountId}/${found.birth}`;
-    return mounts.enter(mountId, key);
+    const known = mounts.get(key);
+    if (known !== undefined) return known;
+    const readonly = this.isReadonly(parent, directory, name);
+    return readonly < 0 ? readonly : mounts.enter(mountId, key, readonly !== 0);
+  }
+
+  /**
+   * Whether a mount that begins here is of a read-only volume. What the host mounts in one later comes as it is there: writable,
+   * perhaps (mount_namespaces(7), slave mounts). 1, 0, or -errno.
+   */
+  private isReadonly(parent: Node, directory: number, name: string): number {
+    if (parent !== this.root) return parent.mount.readonly ? 1 : 0;
+    const fd = sys.openEntry(directory, name, sys.O_PATH);
+    if (fd < 0) return fd;
+    const answer = sys.isMountReadonly(fd);
+    sys.close(fd);
+    return answer;
   }
 
   private reopen(node: Node, directory: number): number {

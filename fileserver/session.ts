@@ -23,6 +23,8 @@ const MOST_NODES_OPEN = 2048;
 /** For standard streams, sockets and the share itself. */
 const RESERVED = 64;
 const LEAST_LIMIT = 256;
+/** Of open(2)'s flags. */
+const WRITES = sys.O_WRONLY | sys.O_RDWR | sys.O_TRUNC;
 
 export interface SessionOptions {
   /** A descriptor of the share's directory. */
@@ -76,6 +78,7 @@ export class Session {
   open(node: Node, flags: number): number {
     const { kind } = node;
     if (kind !== sys.S_IFREG && kind !== sys.S_IFDIR) return kind === sys.S_IFLNK ? -sys.ELOOP : -sys.ENXIO;
+    if (node.mount.readonly && (flags & WRITES) !== 0) return -sys.EROFS;
     if (this.isFull) return -sys.ENFILE;
     const own = this.tree.fdOf(node);
     if (own < 0) return own;

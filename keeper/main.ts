@@ -12,15 +12,23 @@ import { watchSignals } from "../native/runtime/signals.ts";
 import { BlazarError } from "../src/contracts/errors.ts";
 import { parseArguments } from "./arguments.ts";
 import { Keeper } from "./keeper.ts";
-import { MOST_EXTRA_BYTES } from "./stdio/stdio-credit.ts";
+import { MOST_SETS } from "./stdio/stdio.ts";
+import {
+  LEAST_CREDIT_BYTES,
+  LEAST_INPUT_BYTES,
+  MOST_EXTRA_BYTES,
+  MOST_EXTRA_INPUT_BYTES,
+} from "./stdio/stdio-credit.ts";
 import { MOST_TASK_BYTES } from "./tasks/task-budget.ts";
 
 const INSIST_MS = 1_000;
 /**
- * What streams and requests may hold (stdio-credit.ts, task-budget.ts), and as much again for the rest: processes, FIFOs that
- * nobody reads, garbage. It is a last resort, since nobody survives it.
+ * What streams and requests may hold (stdio-credit.ts, task-budget.ts), and as much again for the rest: processes, objects,
+ * garbage; and what every stream may hold in any case, where nobody reads any of them. It is a last resort, since nobody survives it.
  */
-const MEMORY_LIMIT_BYTES = 2 * (MOST_EXTRA_BYTES + MOST_TASK_BYTES);
+const MEMORY_LIMIT_BYTES =
+  2 * (MOST_EXTRA_BYTES + MOST_EXTRA_INPUT_BYTES + MOST_TASK_BYTES) +
+  MOST_SETS * (LEAST_INPUT_BYTES + 2 * LEAST_CREDIT_BYTES);
 const PRIVATE_UMASK = 0o077;
 const EXIT_USAGE = 2;
 const EXIT_FAILED = 1;

@@ -68,8 +68,20 @@ const WRITING: readonly (readonly [number, Operation])[] = [
 
 const readonly: Operation = () => -sys.EROFS;
 
+/** Locks change nothing. */
+const LOCKS: ReadonlySet<Operation> = new Set([getlk, setlk, setlkw]);
+
+/** Of a volume that is read-only nothing is changed, whatever the kernel would allow in it. */
+function unlessReadonly(operation: Operation): Operation {
+  if (LOCKS.has(operation)) return operation;
+  return (session, request, reply) =>
+    session.node(request)?.mount.readonly === true ? -sys.EROFS : operation(session, request, reply);
+}
+
 /** The operations of a share; one that is read-only refuses whatever would change it, without reading the request. */
 export function operationsFor(writable: boolean): ReadonlyMap<number, Operation> {
-  const writing = WRITING.map(([number, operation]) => [number, writable ? operation : readonly] as const);
+  const writing = WRITING.map(
+    ([number, operation]) => [number, writable ? unlessReadonly(operation) : readonly] as const,
+  );
   return new Map([...READING, ...writing]);
 }

@@ -2,7 +2,7 @@
  * The input stream: what containerd writes to the stdin FIFO, as frames to the daemon.
  *
  * The FIFO is read only as far as the sender can keep bytes: a process that does not read its input stops containerd's
- * writer. Because the FIFO is open O_RDWR, there is never an end of file. The daemon asks for the end (CloseIO), which then
+ * writer. What all inputs keep together is bounded (stdio-credit.ts): one that needs much gets it while there is some. Because the FIFO is open O_RDWR, there is never an end of file. The daemon asks for the end (CloseIO), which then
  * comes after what is in the FIFO.
  */
 import * as sys from "sys";
@@ -10,12 +10,9 @@ import type { Watch } from "../../native/runtime/event-loop.ts";
 import type { Logger } from "../../native/runtime/log.ts";
 import { MAX_DATA_BYTES } from "../../src/protocol/wire/frame.ts";
 import type { StreamHandler } from "../../src/protocol/wire/peer.ts";
-import {
-  DEFAULT_WINDOW_BYTES,
-  StreamSender,
-  type StreamSenderOptions,
-} from "../../src/protocol/wire/stream.ts";
+import { StreamSender, type StreamSenderOptions } from "../../src/protocol/wire/stream.ts";
 import type { FifoStreamOptions } from "./fifo-output.ts";
+import type { StreamCredit } from "./stdio-credit.ts";
 
 /** One read of a pass: a frame's worth. Shared: what is read is copied by the sender at once. */
 const buffer = new Uint8Array(MAX_DATA_BYTES);
@@ -23,15 +20,15 @@ const buffer = new Uint8Array(MAX_DATA_BYTES);
 export class FifoInput implements StreamHandler, StreamSenderOptions {
   readonly stream: number;
   readonly send: (frame: Uint8Array) => void;
-  /** The receiver acknowledges at half of its window: with less than all of it here, the stream would stop each time. */
-  readonly capacity = DEFAULT_WINDOW_BYTES;
   private readonly sender: StreamSender;
   private readonly watch: Watch;
   private readonly log: Logger;
   private open = true;
   private ending = false;
+  private readonly credit: StreamCredit;
 
-  constructor({ fd, stream, loop, log, send }: FifoStreamOptions) {
+  constructor({ fd, stream, loop, log, send }: FifoStreamOptions, credit: StreamCredit) {
+    this.credit = credit;
     this.stream = stream;
     this.send = send;
     this.log = log;
@@ -39,8 +36,14 @@ export class FifoInput implements StreamHandler, StreamSenderOptions {
     this.watch = loop.watch(fd, { readable: () => this.read() });
   }
 
+  /** For the sender. */
+  get capacity(): number {
+    return this.credit.present;
+  }
+
   acknowledged(offset: number, window: number): void {
     this.sender.acknowledged(offset, window);
+    if (this.sender.kept === 0) this.credit.release();
   }
 
   detached(): void {
@@ -61,17 +64,20 @@ export class FifoInput implements StreamHandler, StreamSenderOptions {
   close(): void {
     if (!this.open) return;
     this.open = false;
+    this.credit.release();
     this.watch.stop();
     sys.close(this.watch.fd);
   }
 
   private read(): void {
+    const { fd } = this.watch;
+    const wanted = Math.min(sys.pendingBytes(fd), buffer.length);
+    while (this.sender.room < wanted && this.credit.grow());
     const room = Math.min(this.sender.room, buffer.length);
     if (room === 0) {
       this.watch.setReadable(null);
       return;
     }
-    const { fd } = this.watch;
     const count = sys.read(fd, buffer.buffer, 0, room);
     if (count === -sys.EAGAIN) return this.finishIfDrained();
     if (count < 0) {

@@ -14,7 +14,10 @@ import type { StreamHandler } from "../../src/protocol/wire/peer.ts";
 import { FifoInput } from "./fifo-input.ts";
 import { FifoOutput, type FifoStreamOptions } from "./fifo-output.ts";
 import { IsolatedStream } from "./isolated-stream.ts";
-import { StdioCredit, StreamCredit } from "./stdio-credit.ts";
+import { LEAST_INPUT_BYTES, MOST_EXTRA_INPUT_BYTES, StdioCredit, StreamCredit } from "./stdio-credit.ts";
+
+/** Of processes on the node: what each may hold at least is a part of the keeper's memory (main.ts). */
+export const MOST_SETS = 8192;
 
 interface StdioSet {
   readonly open: StdioOpen;
@@ -37,6 +40,7 @@ export class Stdio {
   private readonly sets = new Map<string, StdioSet>();
   private readonly streams = new Set<number>();
   private readonly credit = new StdioCredit();
+  private readonly inputCredit = new StdioCredit(MOST_EXTRA_INPUT_BYTES);
 
   constructor(options: StdioOptions) {
     this.options = options;
@@ -56,17 +60,27 @@ export class Stdio {
     }));
   }
 
-  /** Throws InvalidArgument for a path that is no FIFO or an id that is open otherwise. */
+  /** Throws InvalidArgument for a path that is no FIFO or an id that is open otherwise; ResourceExhausted. */
   open(wanted: StdioOpen): void {
     const present = this.sets.get(wanted.id);
     if (present !== undefined) {
       if (!same(present.open, wanted)) throw invalid(wanted.id, "it is open with other paths or streams");
       return;
     }
+    if (this.sets.size >= MOST_SETS)
+      throw blazarError("ResourceExhausted", "open stdio", `${MOST_SETS} processes have theirs open`, {
+        subject: wanted.id,
+      });
     const { stdin, stdout, stderr } = wanted;
     for (const end of [stdin, stdout, stderr]) this.validate(wanted.id, end);
     const fds = openAll([stdin, stdout, stderr].map(({ path }) => path));
-    const input = fds[0] === undefined ? undefined : new FifoInput(this.streamOptions(stdin, fds[0]));
+    const input =
+      fds[0] === undefined
+        ? undefined
+        : new FifoInput(
+            this.streamOptions(stdin, fds[0]),
+            new StreamCredit(this.inputCredit, LEAST_INPUT_BYTES),
+          );
     if (input !== undefined) this.register(stdin.stream, input);
     const outputs: FifoOutput[] = [];
     for (const [end, fd] of [[stdout, fds[1]] as const, [stderr, fds[2]] as const]) {

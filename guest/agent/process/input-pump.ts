@@ -36,8 +36,7 @@ export class InputPump {
     this.fd = fd;
     this.watch = loop.watch(fd);
     this.receiver = new StreamReceiver({
-      stream,
-      send: (frame) => peer.send(frame),
+      ...{ stream, prompt: true, send: (frame) => peer.send(frame) },
       onData: (bytes) => this.write(bytes),
       onEnd: () => this.endOfInput(),
     });

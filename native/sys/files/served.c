@@ -187,6 +187,13 @@ SYS_FUNCTION(f_statfs_entry) {
   return sys_result(ctx, 0);
 }
 
+SYS_FUNCTION(f_is_mount_readonly) {
+  int fd;
+  struct statfs fs;
+  SYS_ARGS("f", &fd);
+  return sys_result(ctx, fstatfs(fd, &fs) < 0 ? -1 : (fs.f_flags & ST_RDONLY) != 0);
+}
+
 struct kernel_entry {
   uint64_t ino;
   int64_t offset;
@@ -268,6 +275,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("bytesToName", 3, f_bytes_to_name),    JS_CFUNC_DEF("openEntry", 4, f_open_entry),
     JS_CFUNC_DEF("reopen", 2, f_reopen),                JS_CFUNC_DEF("statEntry", 4, f_stat_entry),
     JS_CFUNC_DEF("statName", 5, f_stat_name),           JS_CFUNC_DEF("readLinkEntry", 4, f_read_link_entry),
+    JS_CFUNC_DEF("isMountReadonly", 1, f_is_mount_readonly),
     JS_CFUNC_DEF("statfsEntry", 4, f_statfs_entry),     JS_CFUNC_DEF("listEntries", 11, f_list_entries),
 };
 SYS_GROUP(sys_served_group, functions);

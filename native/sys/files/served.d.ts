@@ -29,6 +29,8 @@ declare module "sys" {
   export function readLinkEntry(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
   /** fstatfs(2) as FUSE's fuse_kstatfs: 80 bytes. */
   export function statfsEntry(fd: number, buffer: ArrayBuffer, offset: number, length: number): Result;
+  /** Whether the mount that a descriptor is in is read-only (fstatfs(2)): 1 or 0. */
+  export function isMountReadonly(fd: number): Result;
   /**
    * getdents64(2) from a position of 64 bits on, as records of FUSE_READDIR, whose inodes have `prefix` as their upper 16
    * bits. With `plus`, as records of FUSE_READDIRPLUS with an empty fuse_entry_out, and for each one `facts` gets what

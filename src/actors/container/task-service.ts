@@ -38,6 +38,8 @@ const MOST_CELLS = 65_535;
 
 /** Beyond all pids of tasks, which are counted from 2^22 on. A guest's own are below that. */
 const FIRST_CHILD_PID = 2 ** 30;
+/** Containers and execs of a pod: their streams are in the keeper, which all pods share (keeper/stdio/stdio.ts). */
+const MOST_PROCESSES = 512;
 /** Of a container, in an answer to containerd. */
 const MOST_CHILDREN = 10_000;
 
@@ -115,6 +117,13 @@ export class ContainerTasks implements TaskService, ContainerObserver {
       throw blazarError("ProcessExists", operation, "there is one with this id", { subject });
     if (!container.init.started || container.init.exit !== undefined)
       throw blazarError("ContainerNotRunning", operation, "the container does not run", { subject });
+    const siblings = this.ports.containers.of(container.sandboxId);
+    const present = siblings.reduce((sum, { processes }) => sum + processes.size, 0);
+    if (present >= MOST_PROCESSES)
+      throw blazarError("ResourceExhausted", operation, `the pod has ${present} containers and execs`, {
+        subject,
+        remedy: "end some of its execs",
+      });
     const record = this.maker.exec(container, execId, request);
     if (container.paused)
       throw blazarError("IllegalTransition", operation, "the container is paused", { subject });

@@ -27,7 +27,7 @@ export interface StreamSenderOptions {
   readonly onRoom?: () => void;
   /** Called once, when the receiver has consumed everything, the end included. */
   readonly onFinished?: () => void;
-  /** Most bytes to retain, if the writer heeds `room`. Default {@link DEFAULT_WINDOW_BYTES}. */
+  /** Most bytes to retain, if the writer heeds `room`; looked at each time. Default {@link DEFAULT_WINDOW_BYTES}. */
   readonly capacity?: number;
 }
 
@@ -56,15 +56,17 @@ export class StreamSender {
   private limit = 0;
   private ended = false;
   private finished = false;
-  private readonly capacity: number;
 
-  constructor(private readonly options: StreamSenderOptions) {
-    this.capacity = options.capacity ?? DEFAULT_WINDOW_BYTES;
-  }
+  constructor(private readonly options: StreamSenderOptions) {}
 
   /** Bytes that may be written now without passing the capacity. */
   get room(): number {
-    return Math.max(0, this.capacity - (this.end - this.base));
+    return Math.max(0, (this.options.capacity ?? DEFAULT_WINDOW_BYTES) - this.kept);
+  }
+
+  /** Bytes that are retained. */
+  get kept(): number {
+    return this.end - this.base;
   }
 
   /** Takes a copy of `bytes`. */
@@ -189,6 +191,8 @@ export interface StreamReceiverOptions {
    * what was granted stays granted. Default {@link DEFAULT_WINDOW_BYTES}.
    */
   readonly window?: number | (() => number);
+  /** Acknowledges whenever all that has come is consumed: for a sender that may keep less than the window. */
+  readonly prompt?: boolean;
   /**
    * Where to start: the offset that an earlier life of this end had reached. Default 0. `unknown`: where the sender goes on, which
    * keeps what that life has not acknowledged.
@@ -259,7 +263,8 @@ export class StreamReceiver {
   /** `count` more bytes have reached their destination. */
   consumed(count: number): void {
     this.done += count;
-    if (this.done - this.acked >= (this.limit - this.acked) / 2) this.acknowledge();
+    const isIdle = this.options.prompt === true && this.done === this.received;
+    if (isIdle || this.done - this.acked >= (this.limit - this.acked) / 2) this.acknowledge();
   }
 
   /** The end has reached its destination, too. */

@@ -1,5 +1,5 @@
 /** A file server whose share may be changed, against a client of the test's: each request that changes something. */
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { entry, type FuseClient, OP, ROOT, text, u32, u64, zeros } from "../../s
 import { ServedDirectory } from "../../support/fuse/server.ts";
 
 const isRoot = process.getuid?.() === 0;
-const [EPERM, ENOENT, EINTR, EAGAIN, EEXIST, EFBIG] = [1, 2, 4, 11, 17, 27];
+const [EPERM, ENOENT, EINTR, EAGAIN, EEXIST, EFBIG, EROFS] = [1, 2, 4, 11, 17, 27, 30];
 const [NOREPLACE, EXCHANGE] = [1, 2];
 const [MODE, UID, SIZE, MTIME] = [1, 2, 8, 32];
 const O_APPEND = 0o2000;
@@ -60,6 +60,43 @@ describe("a share that may be changed", () => {
     const linked = await client.ask(OP.link, ROOT, u64(file.nodeId), text("second"));
     expect(entry(linked.body)).toMatchObject({ nodeId: file.nodeId, links: 2 });
   });
+
+  test.skipIf(!isRoot)(
+    "changes nothing of a read-only volume, nor of what the host mounts in it later",
+    async () => {
+      const [source, volume] = [path.join(base, "source"), on("v")];
+      mkdirSync(path.join(source, "sub"), { recursive: true });
+      mkdirSync(volume);
+      const mount = (...words: string[]) => execFileSync("mount", words);
+      mount("--bind", source, source);
+      try {
+        mount("--make-shared", source);
+        mount("--bind", source, volume);
+        mount("--make-slave", volume);
+        mount("-o", "remount,bind,ro", volume);
+        const v = await client.lookUp(ROOT, "v");
+        mount("-t", "tmpfs", "tmpfs", path.join(source, "sub"));
+        writeFileSync(path.join(source, "sub/file"), "kept");
+        const sub = await client.lookUp(v.nodeId, "sub");
+        const file = await client.lookUp(sub.nodeId, "file");
+        const refused = async (opcode: number, nodeId: number, ...fields: readonly Buffer[]) =>
+          expect((await client.ask(opcode, nodeId, ...fields)).errno).toBe(EROFS);
+        await refused(OP.create, sub.nodeId, u32(0o101), u32(0o644), u32(0), u32(0), text("new"));
+        await refused(OP.mkdir, sub.nodeId, u32(0o777), u32(0), text("new"));
+        await refused(OP.unlink, sub.nodeId, text("file"));
+        await refused(OP.setattr, file.nodeId, attributes(SIZE, { size: 1n }));
+        await refused(OP.setattr, file.nodeId, attributes(MODE, { mode: 0o777 }));
+        await refused(OP.open, file.nodeId, u32(2), u32(0));
+        await refused(OP.open, file.nodeId, u32(0o1000), u32(0));
+        await refused(OP.mkdir, v.nodeId, u32(0o777), u32(0), text("new"));
+        expect((await client.ask(OP.open, file.nodeId, u32(0), u32(0))).errno).toBe(0);
+        expect(readFileSync(path.join(source, "sub/file"), "utf8")).toBe("kept");
+      } finally {
+        for (const point of [path.join(source, "sub"), volume, source])
+          execFileSync("umount", ["-R", "-l", point]);
+      }
+    },
+  );
 
   test("takes names away, and gives others", async () => {
     for (const name of ["a", "b"]) writeFileSync(on(name), name);

@@ -1,10 +1,22 @@
 /** The keeper's memory is bounded, and its link holds, whatever waits: nobody reads, or the daemon is away for long. */
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { StdioRecorder, ttrpc, ttrpcText } from "../../support/conformance/keeper-bench.ts";
 
 const MEGABYTE = 1024 * 1024;
+
+/** How many of the bytes have fitted. */
+function writeAsMuchAsFits(fd: number, bytes: Uint8Array): number {
+  let done = 0;
+  try {
+    while (done < bytes.length) done += writeSync(fd, bytes, done);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+  }
+  return done;
+}
 
 describe("the keeper, when much waits in it", () => {
   let bench: RealKeeper;
@@ -54,6 +66,46 @@ describe("the keeper, when much waits in it", () => {
     expect(await bench.readToEnd(paths.stdout)).toBe("every byte");
     expect(bench.keeper).toMatchObject({ linkLosses: 0, deaths: 0 });
   });
+
+  it("holds a bounded part of inputs that no process reads, and hands on another's", async () => {
+    const before = await residentMegabytes();
+    const writers: number[] = [];
+    for (let number = 0; number < 400; number++) {
+      const paths = await bench.fifos(`hostile${number}`, ["stdin"]);
+      await bench.keeper.openStdio(`hostile${number}`, paths, new StdioRecorder());
+      writers.push(openSync(paths.stdin, constants.O_WRONLY | constants.O_NONBLOCK));
+    }
+    const piece = Buffer.alloc(64 * 1024, "x");
+    // each of them gets as far as it can
+    for (let round = 0; round < 6; round++) {
+      for (const writer of writers) while (writeAsMuchAsFits(writer, piece) === piece.length);
+      await bench.keeper.openStdio(
+        `round${round}`,
+        await bench.fifos(`round${round}`, ["stdout"]),
+        new StdioRecorder(),
+      );
+    }
+    expect((await residentMegabytes()) - before).toBeLessThan(40);
+    const paths = await bench.fifos("innocent", ["stdin"]);
+    const innocent = new StdioRecorder();
+    const stdio = await bench.keeper.openStdio("innocent", paths, innocent);
+    stdio.acknowledgeInput(0, 128 * 1024);
+    const text = "every byte ".repeat(10_000);
+    const writer = openSync(paths.stdin, constants.O_WRONLY | constants.O_NONBLOCK);
+    let rest: Uint8Array = Buffer.from(text);
+    await vi.waitFor(
+      () => {
+        rest = rest.subarray(writeAsMuchAsFits(writer, rest));
+        // as a guest does that has consumed all of it
+        stdio.acknowledgeInput(innocent.text.length, 128 * 1024);
+        expect(innocent.text.length).toBe(text.length);
+      },
+      { interval: 5, timeout: 20_000 },
+    );
+    expect(innocent.text).toBe(text);
+    for (const each of [writer, ...writers]) closeSync(each);
+    expect(bench.keeper).toMatchObject({ linkLosses: 0, deaths: 0 });
+  }, 60_000);
 
   it("holds a bounded part of what many connections ask while no daemon is there, and hands a daemon all of it over one link", async () => {
     await bench.killDaemon();

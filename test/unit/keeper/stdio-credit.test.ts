@@ -19,6 +19,15 @@ describe("the credit of output streams", () => {
     expect(afterReading(new StreamCredit(new StdioCredit()), 10)).toBe(DEFAULT_WINDOW_BYTES);
   });
 
+  it("grows at once for one that needs it, up to what all may have, and begins anew after a release", () => {
+    const all = new StdioCredit(5000);
+    const [one, other] = [new StreamCredit(all, 1000), new StreamCredit(all, 1000)] as const;
+    expect([one.grow(), one.grow(), one.grow()]).toEqual([true, true, false]);
+    expect([one.present, other.grow(), other.present, other.grow()]).toEqual([4000, true, 2000, false]);
+    one.release();
+    expect([one.present, other.grow(), other.present]).toEqual([1000, true, 4000]);
+  });
+
   it("has a bound for all streams, and gives back what one had", () => {
     const extra = DEFAULT_WINDOW_BYTES - LEAST_CREDIT_BYTES;
     const all = new StdioCredit(2 * extra);

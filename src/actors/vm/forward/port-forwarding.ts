@@ -2,7 +2,8 @@
  * Port-forward of one pod: connections to `localhost` in its namespace go to servers in its guest.
  *
  * How many there may be is bounded, for the pod and for the node. Beyond that the one that has been idle for longest makes
- * room; without one the new connection is reset, as is one that comes while there is no link to the guest. A server that
+ * room, and on a full node the pod that has most; without one the new connection is reset, as is one that comes while there is no
+ * link to the guest. A server that
  * never closes would keep what its client has left otherwise: TCP does not tell a half-close from a close.
  */
 import type { Deadlines } from "../../../contracts/deadlines.ts";
@@ -34,6 +35,8 @@ const WINDOWS: readonly { readonly below: number; readonly bytes: number }[] = [
 export class ForwardingNode {
   /** Connections of all pods. */
   readonly open = new Set<ForwardedStream>();
+  /** The same by pod, of those that have some. */
+  readonly pods = new Set<ReadonlySet<ForwardedStream>>();
   private told = false;
 
   constructor(
@@ -98,12 +101,14 @@ export class PortForwarding {
     });
     this.open.add(stream);
     this.node.open.add(stream);
+    this.node.pods.add(this.open);
     void stream.start();
   }
 
   private forget(stream: ForwardedStream): void {
     this.open.delete(stream);
     this.node.open.delete(stream);
+    if (this.open.size === 0) this.node.pods.delete(this.open);
   }
 
   private window(): number {
@@ -114,6 +119,7 @@ export class PortForwarding {
     const { open, node } = this;
     if (open.size >= MAX_OF_A_POD) this.makeRoom(open);
     if (node.open.size >= MAX_OF_THE_NODE) this.makeRoom(node.open);
+    if (node.open.size >= MAX_OF_THE_NODE) this.takeFromTheLargest();
     return open.size < MAX_OF_A_POD && node.open.size < MAX_OF_THE_NODE;
   }
 
@@ -123,9 +129,15 @@ export class PortForwarding {
       this.logger.warn({ ofPod: open.size, ofNode: node.open.size }, "too many connections are forwarded");
     }
     this.full = true;
-    let oldest: ForwardedStream | undefined;
-    for (const each of streams) if (oldest === undefined || each.movedAt < oldest.movedAt) oldest = each;
+    const oldest = oldestOf(streams);
     if (oldest !== undefined && performance.now() - oldest.movedAt >= IDLE_MS) oldest.reset();
+  }
+
+  /** Whoever keeps many connections busy must not keep others from a first one. */
+  private takeFromTheLargest(): void {
+    let largest: ReadonlySet<ForwardedStream> = this.open;
+    for (const each of this.node.pods) if (each.size > largest.size) largest = each;
+    if (largest.size > this.open.size + 1) oldestOf(largest)?.reset();
   }
 
   private liveLink(): DialLink | undefined {
@@ -135,4 +147,10 @@ export class PortForwarding {
       return undefined;
     }
   }
+}
+
+function oldestOf(streams: ReadonlySet<ForwardedStream>): ForwardedStream | undefined {
+  let oldest: ForwardedStream | undefined;
+  for (const each of streams) if (oldest === undefined || each.movedAt < oldest.movedAt) oldest = each;
+  return oldest;
 }

@@ -23,6 +23,8 @@ import { type ImageContent, imageIn } from "./image-files.ts";
 import { MKFS_CALLS } from "./mkfs-calls.ts";
 
 const OPERATION = "make an image of layers";
+/** It keeps every file of an image in its memory, and an image may have any number of them. What needs more is not made. */
+const MOST_MEMORY_BYTES = 2 * 2 ** 30;
 const STDOUT = 1;
 const STDERR = 2;
 /** The end of what mkfs.erofs says is read; it is told not to say much. */
@@ -143,7 +145,11 @@ function mkfsProcess({ key, mkfs, user, image, view, log, most, calls }: Mkfs): 
     },
     idle: true,
     cgroups: [],
-    rlimits: [limit("RLIMIT_CORE", 0), limit("RLIMIT_FSIZE", Math.min(most, SLOT_BYTES))],
+    rlimits: [
+      limit("RLIMIT_CORE", 0),
+      limit("RLIMIT_FSIZE", Math.min(most, SLOT_BYTES)),
+      limit("RLIMIT_AS", MOST_MEMORY_BYTES),
+    ],
     oomScoreAdj: 1000,
   };
 }

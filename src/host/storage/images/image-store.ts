@@ -19,6 +19,8 @@ import { buildImage, type ImageMaker } from "./image-builder.ts";
 import { ImageFiles } from "./image-files.ts";
 
 /** Layers with no more than this are worth a wait: docs/adr/0010 has the times. */
+/** Others wait for the store meanwhile. */
+const BUILD_MS = 600_000;
 const SMALL = { entries: 2000, bytes: 32 * 2 ** 20 };
 const PREPARE = "make an image of layers";
 /** Longest that an end waits until layers are out of the host's memory. */
@@ -244,7 +246,8 @@ export class LocalImageStore implements ImageStore {
       try {
         await this.sweep();
         // Another process may have made it while this one waited.
-        return (await this.find(key)) ?? (await this.makeLocked(key, lower, signal));
+        const bounded = AbortSignal.any([signal, AbortSignal.timeout(BUILD_MS)]);
+        return (await this.find(key)) ?? (await this.makeLocked(key, lower, bounded));
       } finally {
         await held.release();
       }
