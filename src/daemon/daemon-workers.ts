@@ -31,7 +31,10 @@ export class DaemonWorkers {
   readonly images: WorkerPool<ImageTasks>;
   readonly seccomp: WorkerPool<SeccompTasks>;
 
-  constructor(config: Config, logger: Logger) {
+  constructor(
+    config: Config,
+    private readonly logger: Logger,
+  ) {
     const idleMemory = new IdleMemory(logger);
     this.rootfs = new WorkerPool<RootfsTasks>({
       file: bundle("rootfs"),
@@ -80,8 +83,15 @@ export class DaemonWorkers {
 
   async close(): Promise<void> {
     const pools = [this.rootfs, this.templateMemory, this.images, this.seccomp];
-    // a thread that waits for a volume's server ends with the process
-    await Promise.all([...pools.map((pool) => pool.close()), within(this.remoteVolumes.close(), STUCK_MS)]);
+    const remote = this.remoteVolumes.close().then(() => true);
+    const [ended] = await Promise.all([within(remote, STUCK_MS), ...pools.map((pool) => pool.close())]);
+    if (ended === true) return;
+    this.logger.warn(
+      {},
+      "a volume's server does not answer: the process is killed at its end, with the thread that waits",
+    );
+    // exit(3) would wait for that thread
+    process.once("exit", () => process.kill(process.pid, "SIGKILL"));
   }
 }
 

@@ -1,6 +1,6 @@
 /** What connections can do that are no clients: bytes that are not gRPC, ttrpc or HTTP, by a seed, bounded in count and size. */
 import { once } from "node:events";
-import { readdir, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { pause } from "../../../src/lib/async.ts";
@@ -68,11 +68,18 @@ async function listenerOf(node: PrivateNode, name: string): Promise<number> {
   return keeper.pid;
 }
 
-/** What each open descriptor is; those that are closed in this moment are none. */
-async function descriptors(pid: number): Promise<string[]> {
+/**
+ * The connections that a process has taken: sockets with the name of a socket that listens (unix(7)). Its own connections have no
+ * name, and those of VMs come and go by themselves.
+ */
+async function connectionsOf(pid: number): Promise<string[]> {
   const directory = `/proc/${pid}/fd`;
-  const targets = (await readdir(directory)).map((fd) => readlink(join(directory, fd)).catch(() => []));
-  return (await Promise.all(targets)).flat();
+  const targets = (await readdir(directory)).map((fd) => readlink(join(directory, fd)).catch(() => ""));
+  const open = new Set((await Promise.all(targets)).map((each) => /^socket:\[(\d+)\]$/.exec(each)?.[1]));
+  const lines = (await readFile("/proc/net/unix", "latin1")).split("\n").map((line) => line.split(/ +/));
+  return lines.flatMap(([, , , , , , inode = "", path = ""]) =>
+    open.has(inode) && path !== "" && !path.includes("/vm/") ? [`${path} (${inode})`] : [],
+  );
 }
 
 function malformed(name: string): Attack {
@@ -82,8 +89,11 @@ function malformed(name: string): Attack {
     withoutPod: true,
     async tryIt({ node }) {
       const pid = await listenerOf(node, name);
-      const before = await descriptors(pid);
+      const before = await connectionsOf(pid);
       const path = join(node.stateDirectory, name);
+      const held = connect(path);
+      const counted = async () => ((await connectionsOf(pid)).length > before.length ? true : undefined);
+      await until("a connection to be counted", counted).finally(() => held.destroy());
       let heard = 0;
       for (let from = 0; from < CONNECTIONS; from += 10) {
         const talks = Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index));
@@ -91,12 +101,12 @@ function malformed(name: string): Attack {
       }
       if (heard < CONNECTIONS) throw new Error(`${CONNECTIONS - heard} connections were not taken`);
       const enough = async (): Promise<true | undefined> =>
-        (await descriptors(pid)).length <= before.length + SPARE ? true : undefined;
+        (await connectionsOf(pid)).length <= before.length + SPARE ? true : undefined;
       return until("descriptors to be closed", enough, PATIENCE).then(
         () => undefined,
         async () => {
-          const open = (await descriptors(pid)).filter((each) => !before.includes(each));
-          return `descriptors are open that were not: ${open.join(" ")}`;
+          const open = (await connectionsOf(pid)).filter((each) => !before.includes(each));
+          return `connections are open that were not: ${open.join(" ")}`;
         },
       );
     },
