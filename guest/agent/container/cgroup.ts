@@ -83,7 +83,8 @@ export function keepControllersInUse(): void {
 export class Cgroup {
   /** What the last {@link configure} could not set. */
   refused: readonly string[] = [];
-  private slow = false;
+  /** Of one processor's time. */
+  private share = Number.POSITIVE_INFINITY;
 
   private constructor(
     readonly path: string,
@@ -125,7 +126,7 @@ export class Cgroup {
 
   /** It has so little of a processor's time that even making a process in it takes seconds. */
   get isSlow(): boolean {
-    return this.slow;
+    return this.share < SLOW_SHARE;
   }
 
   /** Moves a process here. Throws. */
@@ -172,7 +173,7 @@ export class Cgroup {
       throw blazarError("InvalidSpec", "write a cgroup file", reason, { subject: name });
     }
     const result = sys.writeFile(`${this.path}/${name}`, value, sys.O_WRONLY);
-    if (result >= 0 && name === "cpu.max") this.slow = isSlow(value);
+    if (result >= 0 && name === "cpu.max") this.share = shareOf(value);
     if (result >= 0) return true;
     if (name.startsWith("cpuset.")) return false;
     // no huge pages is what a kernel without them gives
@@ -203,8 +204,12 @@ export class Cgroup {
     return files;
   }
 
-  /** Kills every process in the cgroup and below. */
+  /**
+   * Kills every process in the cgroup and below. To end takes processor time as well: with a small quota, many processes would
+   * need minutes for it.
+   */
   kill(): void {
+    if (this.share < 1) sys.writeFile(`${this.path}/cpu.max`, "max", sys.O_WRONLY);
     sys.writeFile(`${this.path}/cgroup.kill`, "1", sys.O_WRONLY);
   }
 
@@ -267,11 +272,12 @@ export class Cgroups {
 
 /** Of one processor. */
 const SLOW_SHARE = 0.2;
+const DEFAULT_PERIOD = 100_000;
 
-/** Quota and period, as cpu.max has them; a quota of "max" is no number. */
-function isSlow(cpuMax: string): boolean {
-  const [quota, period] = cpuMax.split(" ").map(Number);
-  return quota !== undefined && period !== undefined && quota / period < SLOW_SHARE;
+/** Of quota and period, as cpu.max has them; a quota of "max" is no number. */
+function shareOf(cpuMax: string): number {
+  const [quota = Number.NaN, period = DEFAULT_PERIOD] = cpuMax.split(" ").map(Number);
+  return Number.isFinite(quota) ? quota / period : Number.POSITIVE_INFINITY;
 }
 
 /** Of the CPU's time. */

@@ -173,6 +173,20 @@ export function describeNamespaces(bench: AgentBench): void {
       await bench.remove(id);
     });
 
+    it("do not slow down the end of what is killed", async () => {
+      const script = "i=0; while [ $i -lt 60 ]; do sleep 1000 & i=$((i+1)); done; echo made; wait";
+      const { id } = await bench.stay(["sh", "-c", script]);
+      const counted = async () => (await bench.guest.request("container.pids", { id })).children?.length;
+      await until("its processes", async () => (await counted()) === 60 || undefined);
+      await bench.guest.request("container.update", { id, cgroup: { "cpu.max": "1000 1000000" } });
+      const began = performance.now();
+      await bench.guest.request("process.signal", { id, execId: "", signal: 9, all: true });
+      expect(await bench.guest.exit(id)).toMatchObject({ status: 137 });
+      await bench.remove(id);
+      // a thousandth of a processor would be some minutes
+      expect(performance.now() - began).toBeLessThan(20_000);
+    });
+
     it("slow down an exec's own command, and nothing that is done for it before", async () => {
       const { id } = await bench.stay(["sleep", "100"], { cgroup: { "cpu.max": "1000 100000" } });
       const own = "grep -c x /proc/self/cgroup; cat /proc/self/cgroup | wc -l; echo in";
