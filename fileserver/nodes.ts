@@ -8,6 +8,7 @@
  * stale. A file that has lost its name keeps its descriptor.
  */
 import * as sys from "sys";
+import { isReadonlyVolume } from "../src/contracts/volume-names.ts";
 import { type Mount, Mounts, StatBuffer } from "./identities.ts";
 import { NodeIndex } from "./node-index.ts";
 
@@ -330,10 +331,11 @@ export class NodeTree {
 
   /**
    * Whether a mount that begins here is of a read-only volume. What the host mounts in one later comes as it is there: writable,
-   * perhaps (mount_namespaces(7), slave mounts). 1, 0, or -errno.
+   * perhaps (mount_namespaces(7), slave mounts), also over the volume's own directory. Its name tells. 1, 0, or -errno.
    */
   private isReadonly(parent: Node, directory: number, name: string): number {
     if (parent !== this.root) return parent.mount.readonly ? 1 : 0;
+    if (isReadonlyVolume(name)) return 1;
     const fd = sys.openEntry(directory, name, sys.O_PATH);
     if (fd < 0) return fd;
     const answer = sys.isMountReadonly(fd);

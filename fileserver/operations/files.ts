@@ -36,7 +36,8 @@ export const open = ofNode((node, session, request, reply) => {
   const [flags, more] = [request.u32(), request.u32()];
   const number = session.open(node, openFlags(flags));
   if (number < 0) return number;
-  if ((more & OPEN_KILL_SUIDGID) !== 0) sys.dropPrivilegesOf(session.handle(number)?.fd ?? -1);
+  if ((more & OPEN_KILL_SUIDGID) !== 0 && !node.mount.readonly)
+    sys.dropPrivilegesOf(session.handle(number)?.fd ?? -1);
   putOpen(reply, number, session);
   return 0;
 });

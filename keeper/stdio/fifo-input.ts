@@ -62,9 +62,14 @@ export class FifoInput implements StreamHandler, StreamSenderOptions {
   }
 
   close(): void {
+    this.credit.release();
+    this.closeFifo();
+  }
+
+  /** What is kept of it is still to be consumed. */
+  private closeFifo(): void {
     if (!this.open) return;
     this.open = false;
-    this.credit.release();
     this.watch.stop();
     sys.close(this.watch.fd);
   }
@@ -93,7 +98,7 @@ export class FifoInput implements StreamHandler, StreamSenderOptions {
   }
 
   private sendEnd(): void {
-    this.close();
+    this.closeFifo();
     this.sender.finish();
   }
 }

@@ -69,8 +69,13 @@ export interface RootfsTasks extends NetworkTasks {
   /** Looks at sources of volumes, and reads those that may be copied. */
   lookAtVolumes(input: {
     readonly sources: readonly { readonly source: string; readonly copied: boolean }[];
-    readonly bounds: CopyBounds;
-  }): Outcome<readonly VolumeLook[]>;
+    /** Of one copy, and of all of them. */
+    readonly bounds: { readonly each: CopyBounds; readonly all: CopyBounds };
+  }): Outcome<{
+    readonly looks: readonly VolumeLook[];
+    /** What is left of the bounds of all. */
+    readonly left: CopyBounds;
+  }>;
   bindVolume(mount: VolumeMount): Outcome<undefined>;
   unbindVolume(target: string): Outcome<undefined>;
   /** Opens a file and sends it over a socket of the process. */
@@ -150,17 +155,32 @@ export const unmountBelow: RootfsTasks["unmountBelow"] = (directory) =>
   });
 
 export const lookAtVolumes: RootfsTasks["lookAtVolumes"] = ({ sources, bounds }) =>
-  settle("StorageFailed", "look at volumes", `${sources.length} sources`, () =>
-    sources.map(({ source, copied }) => {
+  settle("StorageFailed", "look at volumes", `${sources.length} sources`, () => {
+    let left = bounds.all;
+    const looks = sources.map(({ source, copied }) => {
       try {
         const look = lookAtSource(source);
         const readable = look.type === "directory" || look.type === "file";
-        return { look, copy: copied && readable ? readTree(source, bounds) : undefined };
+        const most = lesser(bounds.each, left);
+        const copy = copied && readable ? readTree(source, most) : undefined;
+        left = without(left, copy);
+        return { look, copy };
       } catch (error) {
         throw BlazarError.wrap(error, "StorageFailed", { operation: "look at a volume", subject: source });
       }
-    }),
-  );
+    });
+    return { looks, left };
+  });
+
+function lesser(one: CopyBounds, other: CopyBounds): CopyBounds {
+  return { bytes: Math.min(one.bytes, other.bytes), entries: Math.min(one.entries, other.entries) };
+}
+
+function without(bounds: CopyBounds, copy: VolumeCopy | undefined): CopyBounds {
+  if (copy === undefined || "refused" in copy) return bounds;
+  const characters = copy.entries.reduce((sum, { content }) => sum + content.length, 0);
+  return { bytes: bounds.bytes - characters, entries: bounds.entries - copy.entries.length };
+}
 
 export const bindVolume: RootfsTasks["bindVolume"] = (mount) =>
   settle("MountFailed", "mount a volume", mount.source, () => {

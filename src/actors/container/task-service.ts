@@ -39,7 +39,7 @@ const MOST_CELLS = 65_535;
 /** Beyond all pids of tasks, which are counted from 2^22 on. A guest's own are below that. */
 const FIRST_CHILD_PID = 2 ** 30;
 /** Containers and execs of a pod: their streams are in the keeper, which all pods share (keeper/stdio/stdio.ts). */
-const MOST_PROCESSES = 512;
+const MOST_PROCESSES = 256;
 /** Of a container, in an answer to containerd. */
 const MOST_CHILDREN = 10_000;
 

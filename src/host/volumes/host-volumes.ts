@@ -18,13 +18,17 @@ import type {
 } from "../../contracts/volumes.ts";
 import { fileVersion, isSameFile } from "../../lib/file-version.ts";
 import { mayBeCopied, volumePlan } from "../../oci/spec/volumes.ts";
-import type { RootfsTasks } from "../../workers/rootfs.worker.ts";
+import type { RootfsTasks, VolumeLook } from "../../workers/rootfs.worker.ts";
+import type { CopyBounds } from "../../workers/volumes/volume-tree.ts";
 import type { TaskRunner } from "../storage/worker-pool.ts";
 import type { PatientTasks } from "./patient-tasks.ts";
 import { mayHang, readRemoteMounts } from "./remote-mounts.ts";
 
 /** What a copy may have. Kubernetes allows 1 MiB for a configMap, and a projected volume has several. */
 const BOUNDS = { bytes: 8 * 1024 * 1024, entries: 5_000 };
+/** What all copies of one container may have: what is beyond it is shared. */
+const PLAN_BOUNDS: CopyBounds = { bytes: 32 * 1024 * 1024, entries: 20_000 };
+const LOOKS_AT_ONCE = 8;
 
 /** For what may not answer: threads that nobody else waits for. */
 export interface PatientWorkers {
@@ -41,12 +45,9 @@ export class LocalVolumes implements HostVolumes {
 
   async plan(requests: readonly VolumeRequest[], owner: string): Promise<VolumePlan[]> {
     if (requests.length === 0) return [];
-    const sources = requests.map((request) => ({ source: request.source, copied: mayBeCopied(request) }));
-    const looks = await this.run(owner, sources, (workers) =>
-      workers.run("lookAtVolumes", { sources, bounds: BOUNDS }),
-    );
-    return requests.map((request, index) => {
-      const found = looks[index];
+    const looks = await this.lookAtAll(requests, owner);
+    return requests.map((request) => {
+      const found = looks.get(request.source);
       if (found === undefined)
         throw blazarError("Internal", "look at a volume", "a worker has not", { subject: request.source });
       const copy = found.copy ?? { refused: "it was not read" };
@@ -54,11 +55,41 @@ export class LocalVolumes implements HostVolumes {
     });
   }
 
+  /** Each source once, however many mounts have it; a few at a time, so that others' tasks come in between. */
+  private async lookAtAll(
+    requests: readonly VolumeRequest[],
+    owner: string,
+  ): Promise<ReadonlyMap<string, VolumeLook>> {
+    const remote = await this.remoteMounts();
+    const wanted = new Map<string, boolean>();
+    for (const request of requests) {
+      const { source } = request;
+      // what may not answer is shared: nobody but its file server waits for it then
+      const copied = mayBeCopied(request) && !mayHang(source, remote);
+      wanted.set(source, copied || wanted.get(source) === true);
+    }
+    const all = [...wanted].map(([source, copied]) => ({ source, copied }));
+    const looks = new Map<string, VolumeLook>();
+    let left = PLAN_BOUNDS;
+    for (let at = 0; at < all.length; at += LOOKS_AT_ONCE) {
+      const sources = all.slice(at, at + LOOKS_AT_ONCE);
+      const bounds = { each: BOUNDS, all: left };
+      const found = await this.run(owner, sources, remote, (workers) =>
+        workers.run("lookAtVolumes", { sources, bounds }),
+      );
+      left = found.left;
+      for (const [index, look] of found.looks.entries()) looks.set(sources[index]?.source ?? "", look);
+    }
+    return looks;
+  }
+
   async read(source: string): Promise<readonly VolumeEntry[] | undefined> {
     const sources = [{ source, copied: true }];
-    const [found] = await this.run(source, sources, (workers) =>
-      workers.run("lookAtVolumes", { sources, bounds: BOUNDS }),
-    );
+    const bounds = { each: BOUNDS, all: BOUNDS };
+    const remote = await this.remoteMounts();
+    // something was mounted there since: it is not followed any more
+    if (mayHang(source, remote)) return undefined;
+    const [found] = (await this.workers.run("lookAtVolumes", { sources, bounds })).looks;
     return found?.copy !== undefined && "entries" in found.copy ? found.copy.entries : undefined;
   }
 
@@ -66,8 +97,11 @@ export class LocalVolumes implements HostVolumes {
     return new DirectoryWatch(source, version, tell);
   }
 
-  mount(mount: VolumeMount): Promise<undefined> {
-    return this.run(path.dirname(mount.target), [mount], (workers) => workers.run("bindVolume", mount));
+  async mount(mount: VolumeMount): Promise<undefined> {
+    const remote = await this.remoteMounts();
+    return this.run(path.dirname(mount.target), [mount], remote, (workers) =>
+      workers.run("bindVolume", mount),
+    );
   }
 
   unmount({ target }: Pick<VolumeMount, "target">): Promise<undefined> {
@@ -94,13 +128,17 @@ export class LocalVolumes implements HostVolumes {
     }
   }
 
+  private async remoteMounts(): Promise<readonly string[]> {
+    return this.patient === undefined ? [] : readRemoteMounts();
+  }
+
   private async run<T>(
     owner: string,
     sources: readonly { readonly source: string }[],
+    remote: readonly string[],
     task: (workers: TaskRunner<RootfsTasks>) => Promise<T>,
   ): Promise<T> {
     const { workers, patient } = this;
-    const remote = patient === undefined ? [] : await readRemoteMounts();
     const slow = sources.find(({ source }) => mayHang(source, remote));
     if (patient === undefined || slow === undefined) return task(workers);
     return patient.tasks.run(owner, slow.source, () => task(patient.workers));

@@ -16,8 +16,11 @@ const LOCAL: ReadonlySet<string> = new Set([
   "resctrl",
 ]);
 
-/** Where kubelet has what is a pod's: no link of anybody else's is on the way. */
-const OF_A_POD = /\/pods\/[^/]+\/(?:volumes|volume-subpaths|volumeDevices|containers|etc-hosts)(?:\/|$)/;
+/** Where kubelet has what is a pod's, and containerd what is a container's: no link of anybody else's is on the way. */
+const OF_A_POD =
+  /\/pods\/[^/]+\/(?:volumes|volume-subpaths|volumeDevices|containers|etc-hosts)(?:\/|$)|\/containers\/[0-9a-f]{64}\/volumes\//;
+/** A kernel's own, which begins by itself (systemd's autofs). */
+const OF_THE_KERNEL = /^\/(?:proc|sys)\//;
 const POD = "/pods/";
 
 /** The mount points of file systems that may not answer. */
@@ -27,7 +30,9 @@ export async function readRemoteMounts(mountinfo = "/proc/self/mountinfo"): Prom
     const [before = "", after = ""] = line.split(" - ", 2);
     const type = after.split(" ", 1)[0] ?? "";
     const mountPoint = before.split(" ")[4];
-    return type === "" || mountPoint === undefined || LOCAL.has(type) ? [] : [unescapedPath(mountPoint)];
+    if (type === "" || mountPoint === undefined || LOCAL.has(type) || OF_THE_KERNEL.test(mountPoint))
+      return [];
+    return [unescapedPath(mountPoint)];
   });
 }
 

@@ -25,9 +25,15 @@ export interface Sighted {
   readonly copy: () => VolumeCopy;
 }
 
+/** Up to a pod's own directory: the first that looks like one, for what is below it may have any name that the pod has chosen. */
+const OF_A_POD = String.raw`^(?:(?!/pods/).)*/pods/[^/]+`;
 /** Kubelet's volumes that are small, read-only, and replaced as a whole. */
-const PROJECTED = /\/volumes\/kubernetes\.io~(configmap|secret|projected|downward-api)\/[^/]+(?<rest>\/.+)?$/;
-const EMPTY_DIRECTORY = /^(?<whole>.*\/volumes\/kubernetes\.io~empty-dir\/[^/]+)(?<rest>\/.+)?$/;
+const PROJECTED = new RegExp(
+  String.raw`${OF_A_POD}/volumes/kubernetes\.io~(configmap|secret|projected|downward-api)/[^/]+(?<rest>/.+)?$`,
+);
+const EMPTY_DIRECTORY = new RegExp(
+  String.raw`(?<whole>${OF_A_POD}/volumes/kubernetes\.io~empty-dir/[^/]+)(?<rest>/.+)?$`,
+);
 /** Where kubelet binds a part of a volume: `<pod>/volume-subpaths/<volume>/<container>/<number>`. */
 const PART = /\/volume-subpaths\/[^/]+\/[^/]+\/\d+$/;
 /** Kubelet's own hosts file of a pod, and what it reads a container's last words from. */

@@ -17,7 +17,12 @@ export function bindVolume({ source, target, directory, readonly, recursive, sla
   const attributes = readonly ? (["ro", ...HARMLESS] as const) : HARMLESS;
   const tree = cloneTree(source, { recursive, slave, attributes });
   if (typeof tree !== "number") throw failure(source, tree);
-  makePoint(target, directory);
+  try {
+    makePoint(target, directory);
+  } catch (error) {
+    closeSync(tree);
+    throw error;
+  }
   const errno = attachTree(tree, target);
   if (errno === 0) return;
   removePoint(target);

@@ -45,7 +45,11 @@ const MAX_DEPTH = 32;
 /** Directories that kubelet binds parts of volumes to. */
 const PARTS = "/volume-subpaths/";
 /** Node takes this encoding, and its types do not have it. */
-const NAMES_AS_BYTES = { encoding: "buffer" as BufferEncoding } satisfies OpenDirOptions;
+const NAMES_AS_BYTES = {
+  encoding: "buffer" as BufferEncoding,
+  // nearly always all of them at once
+  bufferSize: 1024,
+} satisfies OpenDirOptions;
 const NOWHERE = { mode: 0, uid: 0, gid: 0 };
 
 /** Looks at a source. A look that is refused by the system is an error: the source may be there. */
@@ -101,7 +105,7 @@ class TreeReader {
 
   read(source: string): VolumeCopy {
     this.add(source, "", 0);
-    this.checkData();
+    this.checkData(source);
     return { entries: this.entries };
   }
 
@@ -129,9 +133,13 @@ class TreeReader {
     const { O_RDONLY, O_NOFOLLOW, O_DIRECTORY } = constants;
     const fd = whileThere(() => openSync(file, O_RDONLY | O_NOFOLLOW | O_DIRECTORY));
     try {
-      this.push(name, "directory", fstatSync(fd, { bigint: true }), "");
+      const before = fstatSync(fd, { bigint: true });
+      this.push(name, "directory", before, "");
       const directory = `/proc/self/fd/${fd}`;
-      for (const raw of whileThere(() => namesIn(directory, this.bounds.entries))) {
+      const names = whileThere(() => namesIn(directory, this.bounds.entries));
+      // names that have gone in the middle of it would be missing
+      if (fileVersion(fstatSync(fd, { bigint: true })) !== fileVersion(before)) throw new Vanished();
+      for (const raw of names) {
         const child = raw.toString();
         if (!Buffer.from(child).equals(raw)) throw new Refusal("it has a name that is not UTF-8");
         this.add(`${directory}/${child}`, name === "" ? child : `${name}/${child}`, depth + 1);
@@ -166,11 +174,16 @@ class TreeReader {
     });
   }
 
-  /** The link was read before its directory was replaced: together they would be no state that there has been. */
-  private checkData(): void {
+  /**
+   * The link was read before its directory was replaced: together they would be no state that there has been. Kubelet changes the link
+   * before it removes anything of the old directory.
+   */
+  private checkData(source: string): void {
     const link = this.entries.find(({ path: name, type }) => name === DATA_LINK && type === "link");
-    if (link !== undefined && !this.entries.some(({ path: name }) => name === link.content))
-      throw new Vanished();
+    if (link === undefined) return;
+    const isRead = this.entries.some(({ path: name }) => name === link.content);
+    const now = whileThere(() => readlinkSync(path.join(source, DATA_LINK)));
+    if (!isRead || now !== link.content) throw new Vanished();
   }
 }
 

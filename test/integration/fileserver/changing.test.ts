@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { volumeName } from "../../../src/contracts/volume-names.ts";
 import { entry, type FuseClient, OP, ROOT, text, u32, u64, zeros } from "../../support/fuse/client.ts";
 import { ServedDirectory } from "../../support/fuse/server.ts";
 
@@ -94,6 +95,26 @@ describe("a share that may be changed", () => {
       } finally {
         for (const point of [path.join(source, "sub"), volume, source])
           execFileSync("umount", ["-R", "-l", point]);
+      }
+    },
+  );
+
+  test.skipIf(!isRoot)(
+    "changes nothing of a volume that its name calls read-only, whatever is mounted over it",
+    async () => {
+      const [source, volume] = [path.join(base, "source"), on(volumeName("v", 3, true))];
+      for (const each of [source, volume]) mkdirSync(each);
+      const mount = (...words: string[]) => execFileSync("mount", words);
+      mount("--bind", source, volume);
+      try {
+        mount("-o", "remount,bind,ro", volume);
+        mount("-t", "tmpfs", "tmpfs", volume);
+        const { nodeId } = await client.lookUp(ROOT, path.basename(volume));
+        const made = await client.ask(OP.mkdir, nodeId, u32(0o777), u32(0), text("new"));
+        expect(made.errno).toBe(EROFS);
+        expect(existsSync(path.join(volume, "new"))).toBe(false);
+      } finally {
+        for (let mounts = 0; mounts < 2; mounts++) execFileSync("umount", ["-l", volume]);
       }
     },
   );

@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { StdioBinding } from "../../../src/contracts/keeper.ts";
 import { RealKeeper } from "../../support/bench/keeper.ts";
 import { StdioRecorder, ttrpc, ttrpcText } from "../../support/conformance/keeper-bench.ts";
 
@@ -70,9 +71,10 @@ describe("the keeper, when much waits in it", () => {
   it("holds a bounded part of inputs that no process reads, and hands on another's", async () => {
     const before = await residentMegabytes();
     const writers: number[] = [];
+    const all: StdioBinding[] = [];
     for (let number = 0; number < 400; number++) {
       const paths = await bench.fifos(`hostile${number}`, ["stdin"]);
-      await bench.keeper.openStdio(`hostile${number}`, paths, new StdioRecorder());
+      all.push(await bench.keeper.openStdio(`hostile${number}`, paths, new StdioRecorder()));
       writers.push(openSync(paths.stdin, constants.O_WRONLY | constants.O_NONBLOCK));
     }
     const piece = Buffer.alloc(64 * 1024, "x");
@@ -86,6 +88,16 @@ describe("the keeper, when much waits in it", () => {
       );
     }
     expect((await residentMegabytes()) - before).toBeLessThan(40);
+    // the end of an input gives nothing free that is still kept
+    for (const stdio of all) await stdio.closeInput();
+    for (let number = 0; number < 200; number++) {
+      const paths = await bench.fifos(`more${number}`, ["stdin"]);
+      await bench.keeper.openStdio(`more${number}`, paths, new StdioRecorder());
+      const writer = openSync(paths.stdin, constants.O_WRONLY | constants.O_NONBLOCK);
+      while (writeAsMuchAsFits(writer, piece) === piece.length);
+      writers.push(writer);
+    }
+    expect((await residentMegabytes()) - before).toBeLessThan(50);
     const paths = await bench.fifos("innocent", ["stdin"]);
     const innocent = new StdioRecorder();
     const stdio = await bench.keeper.openStdio("innocent", paths, innocent);

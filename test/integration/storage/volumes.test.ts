@@ -285,6 +285,26 @@ describe.skipIf(!isRoot)("a bind", () => {
   });
 });
 
+test("a source is read once for all of its mounts, and copies of one container have a bound together", async () => {
+  const large = await projected("large");
+  await writeFile(path.join(large, "a"), Buffer.alloc(6 * 1024 * 1024));
+  const same = Array.from({ length: 300 }, () => asked(large));
+  const before = process.memoryUsage.rss();
+  const plans = await volumes.plan(same, "vm");
+  expect(plans.every(({ kind }) => kind === "copied")).toBe(true);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 1024 * 1024);
+  const others = await Promise.all(
+    Array.from({ length: 8 }, async (_, number) => {
+      const directory = await projected(`large${number}`);
+      await writeFile(path.join(directory, "a"), Buffer.alloc(6 * 1024 * 1024));
+      return asked(directory);
+    }),
+  );
+  const kinds = (await volumes.plan(others, "vm")).map(({ kind }) => kind);
+  expect(kinds.filter((kind) => kind === "copied")).toHaveLength(4);
+  expect(kinds.filter((kind) => kind === "shared")).toHaveLength(4);
+});
+
 test.skipIf(!isRoot)("a volume whose server never answers holds up its own pod alone", async () => {
   const deadlineMs = 3_000;
   const patientPool = new WorkerPool<RootfsTasks>({ file: bundle.file, maxThreads: 8 });

@@ -51,6 +51,19 @@ describe("a volume that kubelet writes as a whole", () => {
 });
 
 describe("files of a pod", () => {
+  test.each([
+    ["an emptyDir", `${POD}/volumes/kubernetes.io~empty-dir/v`],
+    ["a claim", `${POD}/volumes/kubernetes.io~csi/pvc/mount`],
+    ["a claim with a pod's name in it", `${POD}/volumes/kubernetes.io~csi/pvc/mount/pods/8a`],
+  ])("what a pod has made in %s to look like one is shared", (_, whole) => {
+    const part = `${POD}/volume-subpaths/v/main/0`;
+    const origin = `${whole}/volumes/kubernetes.io~configmap/x`;
+    expect(plan(part, READONLY, { origin })).toMatchObject({ kind: "shared" });
+    const memory = { filesystem: "tmpfs", mounted: true } as const;
+    const nested = `${whole}/volumes/kubernetes.io~empty-dir/x`;
+    expect(plan(part, {}, { ...memory, origin: nested })).not.toMatchObject({ key: `memory ${nested}` });
+  });
+
   test("kubelet's hosts file is copied, and a termination log is written back", () => {
     expect(plan(`${POD}/etc-hosts`, {}, FILE)).toMatchObject({ kind: "file", writtenBack: false });
     const log = plan(`${POD}/containers/main/1a2b3c4d`, {}, FILE);

@@ -17,6 +17,9 @@ import { WrittenVolume } from "./written-volume.ts";
 
 /** kubelet makes several changes at once. */
 const SETTLE_MS = 10;
+/** So many looks in a row; after them, one each so often. */
+const MOST_LOOKS = 10;
+const LOOK_EACH_MS = 1_000;
 
 /** A copy to begin with. */
 export interface FirstCopy extends Pick<CopiedVolume, "key" | "source" | "followed"> {
@@ -56,6 +59,9 @@ export class Copied extends WrittenVolume<CopiedVolume> {
   private told = false;
   private refreshing: Promise<void> | undefined;
   private ended = false;
+
+  private looks = MOST_LOOKS;
+  private countedAt = performance.now();
 
   constructor(
     name: string,
@@ -116,7 +122,7 @@ export class Copied extends WrittenVolume<CopiedVolume> {
 
   private async refreshAll(): Promise<void> {
     while (this.stale && !this.ended && this.vm.alive) {
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.waitMs()));
       this.stale = false;
       try {
         await this.refresh();
@@ -125,6 +131,15 @@ export class Copied extends WrittenVolume<CopiedVolume> {
         return;
       }
     }
+  }
+
+  /** Until the next look: what changes all the time is looked at once a second. */
+  private waitMs(): number {
+    const now = performance.now();
+    this.looks = Math.min(MOST_LOOKS, this.looks + (now - this.countedAt) / LOOK_EACH_MS);
+    this.countedAt = now;
+    this.looks--;
+    return this.looks >= 0 ? SETTLE_MS : -this.looks * LOOK_EACH_MS;
   }
 
   private async refresh(): Promise<void> {

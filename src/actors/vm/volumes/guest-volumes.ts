@@ -5,6 +5,7 @@
  * container's own creation, in requests that nobody waits for one by one: the link keeps their order.
  */
 import type { UserNamespaceMaps } from "../../../contracts/id-maps.ts";
+import { volumeName } from "../../../contracts/volume-names.ts";
 import type { VolumePlan, VolumeRequest } from "../../../contracts/volumes.ts";
 import type { ContainerCreate, GuestDevice, ProcessExited } from "../../../protocol/guest/messages.ts";
 import type { VolumeFact } from "../../resources/facts.ts";
@@ -147,7 +148,9 @@ export class GuestVolumes {
     }
     let counted = this.held.get(plan.key);
     if (counted === undefined) {
-      const volume = this.make(plan, maps, `${this.prefix}${++this.count}`, ports);
+      const readonly = plan.kind === "shared" && plan.readonly;
+      const name = volumeName(this.prefix, ++this.count, readonly);
+      const volume = this.make(plan, maps, name, ports);
       counted = { key: plan.key, volume, users: 0, returns: 0, sending: Promise.resolve() };
       this.held.set(plan.key, counted);
     }

@@ -18,9 +18,9 @@ import { chainKey } from "./chain-key.ts";
 import { buildImage, type ImageMaker } from "./image-builder.ts";
 import { ImageFiles } from "./image-files.ts";
 
-/** Layers with no more than this are worth a wait: docs/adr/0010 has the times. */
 /** Others wait for the store meanwhile. */
 const BUILD_MS = 600_000;
+/** Layers with no more than this are worth a wait: docs/adr/0010 has the times. */
 const SMALL = { entries: 2000, bytes: 32 * 2 ** 20 };
 const PREPARE = "make an image of layers";
 /** Longest that an end waits until layers are out of the host's memory. */

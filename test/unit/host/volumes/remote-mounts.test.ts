@@ -20,11 +20,7 @@ it("mounts of servers and programs are remote, whatever else is mounted is not",
       "",
     ].join("\n"),
   );
-  expect(await readRemoteMounts(file)).toEqual([
-    `${POD}/volumes/kubernetes.io~nfs/a b`,
-    "/mnt/bucket",
-    "/proc/sys/fs/binfmt_misc",
-  ]);
+  expect(await readRemoteMounts(file)).toEqual([`${POD}/volumes/kubernetes.io~nfs/a b`, "/mnt/bucket"]);
   expect(await readRemoteMounts()).not.toContain("/proc");
 });
 
@@ -35,6 +31,11 @@ it.each([
   ["what is below one", `${POD}/volumes/kubernetes.io~nfs/v/sub`, true],
   ["one of which the name begins in the same way", `${POD}/volumes/kubernetes.io~nfs/v2`, false],
   ["one of a kubelet whose directory is a link", "/data/kubelet/pods/7d1f/volumes/kubernetes.io~nfs/v", true],
+  [
+    "what containerd has made for an image's volume",
+    `/var/lib/c/containers/${"a".repeat(64)}/volumes/x`,
+    false,
+  ],
   ["a path of the host, which may have a link in it", "/data/x", true],
 ])("%s: %s may not answer: %s", (_, source, answer) => {
   expect(mayHang(source, [`${POD}/volumes/kubernetes.io~nfs/v`])).toBe(answer);
