@@ -104,8 +104,9 @@ class TreeReader {
   constructor(private readonly bounds: CopyBounds) {}
 
   read(source: string): VolumeCopy {
+    const before = dataLinkOf(source);
     this.add(source, "", 0);
-    this.checkData(source);
+    this.checkData(before, dataLinkOf(source));
     return { entries: this.entries };
   }
 
@@ -175,15 +176,23 @@ class TreeReader {
   }
 
   /**
-   * The link was read before its directory was replaced: together they would be no state that there has been. Kubelet changes the link
-   * before it removes anything of the old directory.
+   * Kubelet's link is the same before, in and after what was read: then its directory was whole before, and nothing of it was removed
+   * meanwhile. Otherwise together they might be no state that there has been.
    */
-  private checkData(source: string): void {
+  private checkData(before: string | undefined, after: string | undefined): void {
     const link = this.entries.find(({ path: name, type }) => name === DATA_LINK && type === "link");
-    if (link === undefined) return;
-    const isRead = this.entries.some(({ path: name }) => name === link.content);
-    const now = whileThere(() => readlinkSync(path.join(source, DATA_LINK)));
-    if (!isRead || now !== link.content) throw new Vanished();
+    if (before !== after || before !== link?.content) throw new Vanished();
+    if (link !== undefined && !this.entries.some(({ path: name }) => name === link.content))
+      throw new Vanished();
+  }
+}
+
+/** Where kubelet's link in a directory points; undefined where there is none. */
+function dataLinkOf(source: string): string | undefined {
+  try {
+    return readlinkSync(path.join(source, DATA_LINK));
+  } catch {
+    return undefined;
   }
 }
 

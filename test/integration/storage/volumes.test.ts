@@ -185,10 +185,12 @@ describe("a copied volume with odd things in it", () => {
     const files = (state: number) =>
       Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`f${index}`, `${state}`]));
     const volume = new AtomicVolume(source, {});
-    await volume.write(files(0));
+    // as kubelet names them: before and after "..data" in the order of names
+    const name = (state: number) => `${state % 2 === 0 ? "2026" : "state"}_${state}`;
+    await volume.write(files(0), name(0));
     let going = true;
     const writing = (async () => {
-      for (let state = 1; going; state++) await volume.write(files(state));
+      for (let state = 1; going; state++) await volume.write(files(state), name(state));
     })();
     for (let look = 0; look < 20; look++) {
       const entries = await volumes.read(source).catch((error: unknown) => error);
