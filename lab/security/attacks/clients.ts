@@ -16,8 +16,8 @@ const SEED = 17;
 /** They come and go for other reasons. */
 const SPARE = 4;
 const EACH_MS = 500;
-/** The daemon ends a connection without a call after a minute. */
-const PATIENCE = { timeoutMs: 80_000, pollMs: 500 };
+/** The daemon ends a connection without a call after a minute or two (rpc/controller/server.ts). */
+const PATIENCE = { timeoutMs: 130_000, pollMs: 500 };
 
 /** Bytes that are the same for each run (xorshift). */
 function bytesOf(seed: number, count: number): Buffer {
@@ -91,9 +91,8 @@ function malformed(name: string): Attack {
       const pid = await listenerOf(node, name);
       const before = await connectionsOf(pid);
       const path = join(node.stateDirectory, name);
-      const held = connect(path);
-      const counted = async () => ((await connectionsOf(pid)).length > before.length ? true : undefined);
-      await until("a connection to be counted", counted).finally(() => held.destroy());
+      // containerd's, or the daemon's own, is always there
+      if (before.length === 0) throw new Error(`no connection of ${name} can be seen`);
       let heard = 0;
       for (let from = 0; from < CONNECTIONS; from += 10) {
         const talks = Array.from({ length: 10 }, (_, index) => talkNonsense(path, from + index));

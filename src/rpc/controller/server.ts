@@ -16,7 +16,8 @@ import { TurnBudget } from "../turn-budget.ts";
 import { createControllerService } from "./service.ts";
 
 /**
- * A connection without a call is ended after so long, and containerd connects again when it needs to. Node never lets go of one
+ * A connection without a call is ended after so long, and containerd connects again when it needs to. It may be twice as long: where
+ * grpc-js finds its timer a millisecond early by the wall clock, it waits once more. Node never lets go of one
  * whose peer has broken HTTP/2 and gone, unless it is ended.
  */
 const UNUSED_MS = 60_000;
